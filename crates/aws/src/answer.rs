@@ -1,0 +1,194 @@
+//! From the SDK's errors to failures.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use pb_engine::{Class, Failure};
+use std::error::Error;
+
+/// What a service answered.
+pub trait Answer<T> {
+    /// The output, or a failure of the right class that names the `operation` (`ec2:CreateVpc`) and what was answered.
+    ///
+    /// # Errors
+    /// Whatever the SDK reports.
+    fn answer(self, operation: &str) -> Result<T, Failure>;
+}
+
+impl<T, E> Answer<T> for Result<T, SdkError<E, Response>>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    fn answer(self, operation: &str) -> Result<T, Failure> {
+        self.map_err(|error| failure(operation, &error))
+    }
+}
+
+fn failure<E>(operation: &str, error: &SdkError<E, Response>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let of = |class, message: String| Failure::new(class, operation, message);
+    match error {
+        SdkError::ServiceError(context) => {
+            let meta = context.err().meta();
+            let status = context.raw().status().as_u16();
+            let code = meta.code().map(str::to_owned);
+            let message = meta.message().map_or_else(|| chain(error), str::to_owned);
+            let mut failure = of(classify(code.as_deref().unwrap_or_default(), &message, status), message);
+            failure.request_id = meta.extra("aws_request_id").map(str::to_owned);
+            if code.is_none() {
+                failure.message = format!("HTTP status {status}: {}", failure.message);
+            }
+            failure.code = code;
+            with_hint(failure)
+        }
+        SdkError::TimeoutError(_) => of(Class::Ambiguous, format!("no answer in time: {}", chain(error))),
+        SdkError::ResponseError(_) => of(Class::Ambiguous, format!("the answer was not understood: {}", chain(error))),
+        SdkError::DispatchFailure(dispatch) => {
+            if credentials(error) {
+                return no_credentials(operation, error);
+            }
+            // Hyper tells "not connected" only in words; connect errors are I/O errors of the SDK, or timeouts of connect.
+            let text = chain(error);
+            let unsent =
+                text.contains("tcp connect error") || text.contains("dns error") || text.contains("connect timeout");
+            if unsent {
+                let hint = "check the network and the endpoint (--endpoint-url, AWS_ENDPOINT_URL)";
+                of(Class::Unreachable, format!("cannot connect: {text}")).hint(hint)
+            } else if dispatch.is_user() {
+                of(Class::Refused, text)
+            } else {
+                of(Class::Ambiguous, format!("the connection broke: {text}"))
+            }
+        }
+        _ if credentials(error) => no_credentials(operation, error),
+        _ => of(Class::Refused, chain(error)),
+    }
+}
+
+fn no_credentials(operation: &str, error: &(dyn Error + 'static)) -> Failure {
+    let hint = "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`";
+    Failure::new(Class::Credentials, operation, format!("no AWS credentials: {}", last(error))).hint(hint)
+}
+
+fn with_hint(failure: Failure) -> Failure {
+    match failure.class {
+        Class::Credentials => {
+            failure.hint("the credentials are wrong or have expired: sign in again, or check AWS_PROFILE")
+        }
+        Class::Denied => failure.hint("the credentials in use lack a permission"),
+        Class::Throttled => failure.hint("AWS limits the rate of calls; run the same command again in a minute"),
+        _ => failure,
+    }
+}
+
+/// The class of a service's error code, by the conventions that AWS services share. Where one code means something else in
+/// one call, that call says so with [`Failure::when`].
+#[must_use]
+pub fn classify(code: &str, message: &str, status: u16) -> Class {
+    let any = |codes: &[&str]| codes.contains(&code);
+    if any(&[
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "UnrecognizedClientException",
+        "AuthFailure",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+    ]) {
+        Class::Credentials
+    } else if any(&["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"]) {
+        Class::Denied
+    } else if code.starts_with("Throttl")
+        || any(&[
+            "RequestLimitExceeded",
+            "TooManyRequestsException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "ProvisionedThroughputExceededException",
+            "SlowDown",
+            "EC2ThrottledException",
+            "BandwidthLimitExceeded",
+        ])
+        || message.contains("Rate exceeded")
+    {
+        Class::Throttled
+    } else if any(&["IncorrectState", "PriorRequestNotComplete", "OperationAborted"])
+        || code.ends_with("StateFault")
+        || message.contains("Unable to assume the service linked role")
+    {
+        Class::NotReady
+    } else if code == "DependencyViolation" || code.contains("InUse") || code.starts_with("ClusterContains") {
+        Class::InUse
+    } else if code.contains("NotFound") || code.starts_with("NoSuch") {
+        Class::NotFound
+    } else if code.contains("AlreadyExists") || code.contains("Duplicate") {
+        Class::Exists
+    } else if status >= 500 && status != 501 {
+        Class::Ambiguous
+    } else {
+        Class::Refused
+    }
+}
+
+fn credentials(error: &(dyn Error + 'static)) -> bool {
+    links(error).any(<dyn Error>::is::<CredentialsError>)
+}
+
+fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |link| (*link).source())
+}
+
+fn last(error: &(dyn Error + 'static)) -> String {
+    links(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The error and what led to it, in one line, each text once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for link in links(error) {
+        let text = link.to_string();
+        if !texts.iter().any(|earlier| earlier.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::classify;
+    use pb_engine::Class;
+
+    #[test]
+    fn codes_of_many_services_have_their_class() {
+        for (code, status, class) in [
+            ("DependencyViolation", 400, Class::InUse),
+            ("CacheSubnetGroupInUse", 400, Class::InUse),
+            ("ClusterContainsServicesException", 400, Class::InUse),
+            ("InvalidVpcID.NotFound", 400, Class::NotFound),
+            ("NoSuchEntity", 404, Class::NotFound),
+            ("ReplicationGroupNotFoundFault", 404, Class::NotFound),
+            ("InvalidGroup.Duplicate", 400, Class::Exists),
+            ("DuplicateLoadBalancerName", 400, Class::Exists),
+            ("RepositoryAlreadyExistsException", 400, Class::Exists),
+            ("RequestLimitExceeded", 503, Class::Throttled),
+            ("ThrottlingException", 400, Class::Throttled),
+            ("SlowDown", 503, Class::Throttled),
+            ("InternalError", 500, Class::Ambiguous),
+            ("NotImplemented", 501, Class::Refused),
+            ("ExpiredTokenException", 400, Class::Credentials),
+            ("UnauthorizedOperation", 403, Class::Denied),
+            ("ValidationError", 400, Class::Refused),
+        ] {
+            assert_eq!(classify(code, "", status), class, "{code}");
+        }
+        let first_call = "Unable to assume the service linked role. Please verify that it exists";
+        assert_eq!(classify("InvalidParameterException", first_call, 400), Class::NotReady);
+    }
+}

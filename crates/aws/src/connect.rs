@@ -1,0 +1,68 @@
+//! The configuration that all clients share.
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_types::retry::RetryConfig;
+use std::time::Duration;
+
+/// How to reach AWS, where it differs from what the environment and `~/.aws` say.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// The profile of `~/.aws`; otherwise `AWS_PROFILE`.
+    pub profile: Option<String>,
+    /// The region.
+    pub region: String,
+    /// The endpoint of all services; otherwise `AWS_ENDPOINT_URL`, otherwise AWS itself.
+    pub endpoint_url: Option<String>,
+}
+
+/// How often a call that may be repeated is tried: throttling, 5xx, timeouts.
+const ATTEMPTS: u32 = 6;
+
+/// Makes the configuration that all clients share: one HTTP client with one connection pool, one credentials cache.
+///
+/// Credentials are looked for in the SDK's order: environment, profile (SSO and `credential_process` too), web identity,
+/// container, instance. Nothing is asked for before the first call. The instance metadata service, which outside EC2 does
+/// not answer, is tried once and for half a second.
+pub async fn connect(access: &Access) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let region = Region::new(access.region.clone());
+    let provider = ProviderConfig::default().with_region(Some(region.clone())).with_http_client(http.clone());
+    let instance_metadata = aws_config::imds::Client::builder()
+        .configure(&provider)
+        .max_attempts(1)
+        .connect_timeout(Duration::from_millis(500))
+        .read_timeout(Duration::from_millis(500))
+        .build();
+    let mut credentials =
+        DefaultCredentialsChain::builder().configure(provider).region(region.clone()).imds_client(instance_metadata);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .region(region)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .operation_timeout(Duration::from_secs(120))
+                .build(),
+        );
+    if let Some(profile) = &access.profile {
+        credentials = credentials.profile_name(profile);
+        loader = loader.profile_name(profile);
+    }
+    if let Some(endpoint) = &access.endpoint_url {
+        loader = loader.endpoint_url(endpoint);
+    }
+    loader.credentials_provider(credentials.build().await).load().await
+}
+
+/// For a create that AWS would do a second time: the SDK must not repeat it when its answer was lost. The engine looks for
+/// what was made, and then decides.
+#[must_use]
+pub fn no_retry() -> RetryConfig {
+    RetryConfig::disabled()
+}

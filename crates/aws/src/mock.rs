@@ -1,0 +1,23 @@
+//! Clients that answer from typed rules, for tests.
+
+/// A client of `$service` (`aws_sdk_ec2`) that answers from `$rules`, made with `aws_smithy_mocks::mock!`: each call by the
+/// first rule that matches. Nothing is retried, nothing leaves the process.
+#[macro_export]
+macro_rules! mock_client {
+    ($service:ident, $rules:expr) => {{
+        let mut interceptor =
+            aws_smithy_mocks::MockResponseInterceptor::new().rule_mode(aws_smithy_mocks::RuleMode::MatchAny);
+        for rule in $rules {
+            interceptor = interceptor.with_rule(rule);
+        }
+        let config = $service::Config::builder()
+            .behavior_version($service::config::BehaviorVersion::latest())
+            .region($service::config::Region::new("us-east-2"))
+            .credentials_provider($service::config::Credentials::new("test", "test", None, None, "test"))
+            .retry_config($service::config::retry::RetryConfig::disabled())
+            .http_client(aws_smithy_mocks::create_mock_http_client())
+            .interceptor(interceptor)
+            .build();
+        $service::Client::from_conf(config)
+    }};
+}

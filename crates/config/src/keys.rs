@@ -1,0 +1,134 @@
+//! The sorts of values that keys have.
+
+use ipnet::Ipv4Net;
+use pb_rules::{Verdict, Violation, network};
+use toml::de::DeValue;
+
+use crate::reader::{Located, Origin};
+use crate::section::{Refusal, Section, checked, string};
+
+impl Section<'_, '_> {
+    /// A string with a default.
+    pub(crate) fn text(&mut self, key: &str, default: &str, rule: impl Fn(&str) -> Verdict) -> Located<String> {
+        let shown = quoted(default);
+        self.know(key, Some(&shown));
+        self.value(key, default.to_owned(), Some(&shown), |value| checked(value, &rule))
+    }
+
+    /// A string that may be left out.
+    pub(crate) fn optional_text(&mut self, key: &str, rule: impl Fn(&str) -> Verdict) -> Located<Option<String>> {
+        self.know(key, None);
+        self.value(key, None, None, |value| checked(value, &rule).map(Some))
+    }
+
+    /// A string that must be there. `example` is shown to whoever left it out.
+    pub(crate) fn required_text(
+        &mut self,
+        key: &str,
+        example: &str,
+        rule: impl Fn(&str) -> Verdict,
+    ) -> Located<String> {
+        let text = self.optional_text(key, rule);
+        if matches!(text.origin, Origin::Default) {
+            self.missing(key, &quoted(example));
+        }
+        match text.value {
+            Some(value) => Located { value, origin: text.origin },
+            None => Located { value: String::new(), origin: Origin::Refused },
+        }
+    }
+
+    /// A string that is one of a few words.
+    pub(crate) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)], default: T, shown: &str) -> Located<T> {
+        let shown = quoted(shown);
+        self.know(key, Some(&shown));
+        self.value(key, default, Some(&shown), |value| {
+            let text = string(value)?;
+            let known = choices.iter().find(|(word, _)| *word == text);
+            known.map(|(_, choice)| *choice).ok_or_else(|| {
+                let words: Vec<String> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
+                Refusal::Rule(Violation::new(format!("`{text}` is none of {}", words.join(", "))))
+            })
+        })
+    }
+
+    /// An IPv4 block with a default.
+    pub(crate) fn cidr(&mut self, key: &str, default: Ipv4Net) -> Located<Ipv4Net> {
+        let shown = quoted(&default.to_string());
+        self.know(key, Some(&shown));
+        self.value(key, default, Some(&shown), |value| Ok(network::cidr(&string(value)?)?))
+    }
+
+    /// A number with a default.
+    pub(crate) fn number<N: TryFrom<i64> + Into<i64> + Copy>(
+        &mut self,
+        key: &str,
+        default: N,
+        rule: impl Fn(i64) -> Verdict,
+    ) -> Located<N> {
+        let shown = default.into().to_string();
+        self.know(key, Some(&shown));
+        self.value(key, default, Some(&shown), |value| number(value, &rule))
+    }
+
+    /// A number that must be there. `example` is shown to whoever left it out.
+    pub(crate) fn required_number<N: TryFrom<i64> + Into<i64> + Copy>(
+        &mut self,
+        key: &str,
+        example: N,
+        rule: impl Fn(i64) -> Verdict,
+    ) -> Located<N> {
+        let number = self.optional_number(key, rule);
+        if matches!(number.origin, Origin::Default) {
+            self.missing(key, &example.into().to_string());
+        }
+        Located { value: number.value.unwrap_or(example), origin: number.origin }
+    }
+
+    /// A number that may be left out.
+    pub(crate) fn optional_number<N: TryFrom<i64> + Copy>(
+        &mut self,
+        key: &str,
+        rule: impl Fn(i64) -> Verdict,
+    ) -> Located<Option<N>> {
+        self.know(key, None);
+        self.value(key, None, None, |value| number(value, &rule).map(Some))
+    }
+
+    /// `true` or `false`, or left out.
+    pub(crate) fn optional_flag(&mut self, key: &str) -> Located<Option<bool>> {
+        self.know(key, None);
+        self.value(key, None, None, |value| match value {
+            DeValue::Boolean(flag) => Ok(Some(*flag)),
+            _ => Err(Refusal::Type("true or false")),
+        })
+    }
+
+    /// A list of strings; each is parsed, and refused at its own place.
+    pub(crate) fn texts<T>(
+        &mut self,
+        key: &str,
+        shown: Option<&str>,
+        parse: impl Fn(&str) -> Result<T, Violation>,
+    ) -> Located<Option<Vec<T>>> {
+        self.list(key, "a list of strings", shown, |section, place, value| {
+            let parsed = string(value).and_then(|text| Ok(parse(&text)?));
+            parsed.map_err(|refusal| section.refuse(place, value, &refusal, None)).ok()
+        })
+    }
+}
+
+fn number<N: TryFrom<i64>>(value: &DeValue<'_>, rule: impl Fn(i64) -> Verdict) -> Result<N, Refusal> {
+    let DeValue::Integer(digits) = value else {
+        return Err(Refusal::Type("a number"));
+    };
+    let too_large = || Violation::new(format!("{digits} is too large"));
+    let number = i64::from_str_radix(digits.as_str(), digits.radix()).map_err(|_| too_large())?;
+    rule(number)?;
+    Ok(N::try_from(number).map_err(|_| too_large())?)
+}
+
+/// As TOML writes a string.
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}

@@ -1,0 +1,174 @@
+//! Every name that a workspace has in AWS, in one place.
+
+use pb_rules::{Verdict, dns, logs, names};
+use serde::Serialize;
+
+/// The workspace that has the bare hostname and is protected against deletion.
+pub const PRODUCTION: &str = "production";
+
+/// What names are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct NameParts<'a> {
+    /// Name of the workspace.
+    pub workspace: &'a str,
+    /// Name of the stack.
+    pub stack: &'a str,
+    /// The deployment's hostname.
+    pub hostname: &'a str,
+    /// Part of the state's key in front of our own; may be empty.
+    pub key_prefix: &'a str,
+    /// Family of the cache's parameter group.
+    pub family: &'a str,
+    /// Port of the web service.
+    pub flask_port: u16,
+}
+
+/// Every name that a workspace has in AWS.
+///
+/// A resource that cannot be changed in place has what it depends on in its name, so that its successor can be made
+/// while it still stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Names {
+    /// `W-vpc`
+    pub vpc: String,
+    /// `W-igw`
+    pub internet_gateway: String,
+    /// `W-public`
+    pub route_table: String,
+    /// `W-tasks`: the subnet of everything that runs.
+    pub tasks_subnet: String,
+    /// `W-balancer`: the second subnet, which only the load balancer uses.
+    pub balancer_subnet: String,
+    /// `W-lb-public`: the load balancer's security group.
+    pub balancer_group: String,
+    /// `W-ecs-flask-sg`
+    pub flask_group: String,
+    /// `W-ecs-celery-sg`
+    pub celery_group: String,
+    /// `W-elasticache-jobqr-sg`
+    pub cache_group: String,
+    /// `W-jobqr`
+    pub replication_group: String,
+    /// `W-jobqr`
+    pub cache_subnet_group: String,
+    /// `W-jobqr-FAMILY`: another family is another group.
+    pub cache_parameter_group: String,
+    /// `W-pb_workers`
+    pub log_group: String,
+    /// `W-celeryflask`: the image repository.
+    pub repository: String,
+    /// `W-ecs-cluster`
+    pub cluster: String,
+    /// `W-flask`: service and task definition family.
+    pub flask: String,
+    /// `W-celery`: service and task definition family.
+    pub celery: String,
+    /// `W-public`
+    pub load_balancer: String,
+    /// `W-flask-PORT`: another port is another target group.
+    pub target_group: String,
+    /// The hostname itself for production, `W.hostname` for the others.
+    pub hostname: String,
+    /// Key of the state in its bucket.
+    pub state_key: String,
+}
+
+impl Names {
+    /// Makes the names; whether AWS takes them is asked by [`Names::check`].
+    pub fn new(parts: &NameParts<'_>) -> Self {
+        let of = |suffix: &str| format!("{}-{suffix}", parts.workspace);
+        Self {
+            vpc: of("vpc"),
+            internet_gateway: of("igw"),
+            route_table: of("public"),
+            tasks_subnet: of("tasks"),
+            balancer_subnet: of("balancer"),
+            balancer_group: of("lb-public"),
+            flask_group: of("ecs-flask-sg"),
+            celery_group: of("ecs-celery-sg"),
+            cache_group: of("elasticache-jobqr-sg"),
+            replication_group: of("jobqr"),
+            cache_subnet_group: of("jobqr"),
+            cache_parameter_group: of(&format!("jobqr-{}", parts.family.replace('.', "-"))),
+            log_group: of("pb_workers"),
+            repository: of("celeryflask"),
+            cluster: of("ecs-cluster"),
+            flask: of("flask"),
+            celery: of("celery"),
+            load_balancer: of("public"),
+            target_group: of(&format!("flask-{}", parts.flask_port)),
+            hostname: match parts.workspace {
+                PRODUCTION => parts.hostname.to_owned(),
+                workspace => format!("{workspace}.{}", parts.hostname),
+            },
+            state_key: match parts.key_prefix {
+                "" => format!("{}/{}/state.json", parts.stack, parts.workspace),
+                prefix => format!("{prefix}/{}/{}/state.json", parts.stack, parts.workspace),
+            },
+        }
+    }
+
+    /// Asks the rule of each name; the name with the tightest limit first.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that a name breaks.
+    pub fn check(&self) -> Verdict {
+        names::target_group(&self.target_group)?;
+        names::load_balancer(&self.load_balancer)?;
+        names::replication_group(&self.replication_group)?;
+        names::cache_subnet_group(&self.cache_subnet_group)?;
+        names::cache_parameter_group(&self.cache_parameter_group)?;
+        for group in [&self.balancer_group, &self.flask_group, &self.celery_group, &self.cache_group] {
+            names::security_group(group)?;
+        }
+        logs::log_group(&self.log_group)?;
+        names::repository(&self.repository)?;
+        names::cluster(&self.cluster)?;
+        for service in [&self.flask, &self.celery] {
+            names::service(service)?;
+            names::family(service)?;
+        }
+        dns::hostname(&self.hostname)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(workspace: &str, family: &str, key_prefix: &str) -> Names {
+        Names::new(&NameParts {
+            workspace,
+            stack: "pb-deploy",
+            hostname: "example.org",
+            key_prefix,
+            family,
+            flask_port: 5050,
+        })
+    }
+
+    #[test]
+    fn names_of_a_workspace() {
+        let names = names("staging", "redis6.x", "team");
+        let json = serde_json::to_string_pretty(&names).unwrap();
+        insta::assert_snapshot!(json);
+        assert_eq!(names.check(), Ok(()));
+    }
+
+    #[test]
+    fn production_has_the_bare_hostname() {
+        let names = names("production", "valkey8", "");
+        assert_eq!(names.hostname, "example.org");
+        assert_eq!(names.state_key, "pb-deploy/production/state.json");
+        assert_eq!(names.cache_parameter_group, "production-jobqr-valkey8");
+    }
+
+    #[test]
+    fn words_that_aws_keeps_for_itself() {
+        for workspace in ["internal", "sg", &"w".repeat(22)] {
+            assert!(names(workspace, "redis7", "").check().is_err(), "{workspace}");
+        }
+        assert_eq!(names(&"w".repeat(21), "redis7", "").check(), Ok(()));
+    }
+}

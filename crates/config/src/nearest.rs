@@ -1,0 +1,25 @@
+//! The name that was probably meant.
+
+/// The known name nearest to a mistyped one, if one is near enough to be meant.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let edits = |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), candidate);
+    let near = |candidate: &str| {
+        let length = candidate.chars().count();
+        edits(candidate) <= (length / 3).max(1) || (name.len() > 2 && candidate.starts_with(name))
+    };
+    known.into_iter().filter(|candidate| near(candidate)).min_by_key(|candidate| edits(candidate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_near() {
+        let known = ["production", "staging", "default"];
+        assert_eq!(nearest("stagign", known), Some("staging"));
+        assert_eq!(nearest("prod", known), Some("production"));
+        assert_eq!(nearest("Staging", known), Some("staging"));
+        assert_eq!(nearest("qa", known), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! Collects what is found while a file is read: mistakes, and the keys that exist.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use pb_rules::{Verdict, Violation};
+
+use crate::error::Problem;
+use crate::source::Source;
+
+/// Where a value was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Path of the key in the file.
+    pub(crate) path: String,
+    /// Bytes of the value in the file.
+    pub(crate) span: Range<usize>,
+    /// 0 for what is written for all workspaces, 1 for what is written for one.
+    pub(crate) layer: usize,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// It was not written.
+    Default,
+    /// It was written, and keeps its own rule.
+    Written(Place),
+    /// It was written and refused; the value is a stand-in, and no rule about several values is asked.
+    Refused,
+}
+
+/// A value and where it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+impl<T> Located<T> {
+    pub(crate) fn default(value: T) -> Self {
+        Self { value, origin: Origin::Default }
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        match &self.origin {
+            Origin::Written(place) => Some(place),
+            Origin::Default | Origin::Refused => None,
+        }
+    }
+}
+
+/// Everything found so far.
+#[derive(Debug)]
+pub(crate) struct Reader<'s> {
+    source: &'s Source,
+    /// Header of the workspace that is read now: where mistakes go that no single value made.
+    pub(crate) header: Option<Place>,
+    problems: Vec<(usize, Problem)>,
+    keys: BTreeMap<String, Option<String>>,
+}
+
+impl<'s> Reader<'s> {
+    pub(crate) fn new(source: &'s Source) -> Self {
+        Self { source, header: None, problems: Vec::new(), keys: BTreeMap::new() }
+    }
+
+    /// Remembers that a key exists, with its default as TOML.
+    pub(crate) fn know(&mut self, key: String, default: Option<String>) {
+        self.keys.entry(key).or_insert(default);
+    }
+
+    /// Notes a mistake once, however many workspaces share the line.
+    pub(crate) fn note(&mut self, span: Option<Range<usize>>, field: &str, message: String, help: String) {
+        let offset = span.as_ref().map_or(0, |span| span.start);
+        let problem = self.source.problem(span, field.to_owned(), message, help);
+        let known = self
+            .problems
+            .iter()
+            .any(|(at, other)| *at == offset && other.field == problem.field && other.message == problem.message);
+        if !known {
+            self.problems.push((offset, problem));
+        }
+    }
+
+    /// Asks a rule about several values. It is not asked if one of them was refused. A mistake goes to the value that
+    /// was written for the workspace alone if there is one, else to the first that was written at all. `key` is what a
+    /// suggestion of the rule is for, `help` is what to do if the rule has none.
+    pub(crate) fn check(&mut self, origins: &[&Origin], key: &str, help: &str, verdict: impl FnOnce() -> Verdict) {
+        if origins.iter().any(|origin| matches!(origin, Origin::Refused)) {
+            return;
+        }
+        let Err(violation) = verdict() else { return };
+        let written = origins.iter().rev().filter_map(|origin| match origin {
+            Origin::Written(place) => Some(place),
+            Origin::Default | Origin::Refused => None,
+        });
+        let place = written.max_by_key(|place| place.layer).or(self.header.as_ref()).cloned();
+        let help = match (violation.suggestion(), &place) {
+            (Some(value), Some(place)) => format!("write `{key} = {}`", self.like(place, value)),
+            _ => help.to_owned(),
+        };
+        let (span, path) = place.map(|place| (place.span, place.path)).unzip();
+        let path = path.unwrap_or_default();
+        self.note(span, &path, format!("invalid {}: {violation}", last(&path).unwrap_or(key)), help);
+    }
+
+    /// Notes that a value breaks a rule. `default` is what stands if the line is taken out.
+    pub(crate) fn refuse(&mut self, place: &Place, violation: &Violation, default: Option<&str>) {
+        let key = last(&place.path).unwrap_or(&place.path);
+        let suggestion = violation.suggestion().map(|value| self.like(place, value));
+        let write = match &suggestion {
+            Some(value) if key.ends_with(']') => format!("write `{value}`"),
+            Some(value) => format!("write `{key} = {value}`"),
+            None => format!("write another value for `{key}`"),
+        };
+        let help = match default {
+            Some(default) if suggestion.as_deref() != Some(default) => {
+                format!("{write}, or take the line out to have the default, {default}")
+            }
+            _ => write,
+        };
+        let message = format!("invalid {key}: {violation}");
+        self.note(Some(place.span.clone()), &place.path, message, help);
+    }
+
+    /// The suggestion in quotes, where what was written is.
+    fn like(&self, place: &Place, value: &str) -> String {
+        let written = self.source.text.get(place.span.clone()).unwrap_or_default();
+        if written.starts_with(['"', '\'']) {
+            return format!("\"{value}\"");
+        }
+        value.to_owned()
+    }
+
+    /// The mistakes in the order of the file, and the keys that exist.
+    pub(crate) fn finish(mut self) -> (Vec<Problem>, BTreeMap<String, Option<String>>) {
+        self.problems.sort_by_key(|(offset, _)| *offset);
+        let problems = self.problems.into_iter().map(|(_, problem)| problem);
+        (problems.collect(), self.keys)
+    }
+}
+
+/// The key itself, at the end of its path.
+fn last(path: &str) -> Option<&str> {
+    path.rsplit('.').next().filter(|key| !key.is_empty())
+}

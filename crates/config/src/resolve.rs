@@ -1,0 +1,236 @@
+//! Reads a workspace: the keys, their defaults and their rules. This is the schema.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+use pb_rules::{account, balancer, cache, dns, fargate, logs, names, network, tags};
+
+use crate::names::{NameParts, Names, PRODUCTION};
+use crate::reader::{Located, Origin};
+use crate::section::Section;
+use crate::services::services;
+use crate::workspace::{Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, Roles, State, Workspace};
+
+const ANYWHERE: Ipv4Net = block([0, 0, 0, 0], 0);
+
+const fn block([a, b, c, d]: [u8; 4], prefix_len: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), prefix_len)
+}
+
+/// Reads one workspace. What is refused stands in with its default; the reader then holds problems and the result is
+/// not to be used.
+pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
+    let region = root.required_text("region", "us-east-2", account::region);
+    let hostname = root.required_text("hostname", "example.org", dns::hostname);
+    let zone = root.optional_text("zone", dns::hostname);
+    let zone = Located { value: zone.value.unwrap_or_else(|| hostname.value.clone()), origin: zone.origin };
+    root.reader.check(
+        &[&hostname.origin, &zone.origin],
+        "zone",
+        "set `zone` to the hosted zone of the hostname",
+        || dns::in_zone(&hostname.value, &zone.value),
+    );
+    let stack = root.text("stack", "pb-deploy", names::stack);
+    let accounts = root.texts("allowed_account_ids", None, |id| account::account_id(id).map(|()| id.to_owned()));
+
+    let state = root.section("state", state);
+    let roles = root.section("roles", roles);
+    let tags = extra_tags(root);
+    let network = root.section("network", |section| network_of(section, &region));
+    let redis = root.section("redis", redis);
+    let logs = root.section("logs", |section| Logs {
+        retention_days: section.number("retention_days", 30, logs::retention_days).value,
+    });
+    let services = root.section("services", services);
+    let load_balancer = root.section("load_balancer", |section| load_balancer(section, name));
+    let deploy = root.section("deploy", |section| Deploy {
+        wait_timeout: section.number("wait_timeout", 1800, fargate::wait_timeout).value,
+    });
+    let names = Names::new(&NameParts {
+        workspace: name,
+        stack: &stack.value,
+        hostname: &hostname.value,
+        key_prefix: &state.key_prefix,
+        family: &redis.family,
+        flask_port: services.flask.port,
+    });
+    check_names(root, name, &names, &[&hostname.origin, &stack.origin]);
+    Workspace {
+        name: name.to_owned(),
+        stack: stack.value,
+        region: region.value,
+        allowed_account_ids: accounts.value,
+        hostname: hostname.value,
+        zone: zone.value,
+        names,
+        tags,
+        state,
+        roles,
+        network,
+        redis,
+        logs,
+        services,
+        load_balancer,
+        deploy,
+    }
+}
+
+/// The workspace's name, and what is made from it, are refused at the workspace's header.
+fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_from: &[&Origin]) {
+    let Some(header) = root.reader.header.clone() else {
+        return;
+    };
+    let unsound = made_from.iter().any(|origin| matches!(origin, Origin::Refused));
+    let verdict = names::workspace(workspace).and_then(|()| match unsound {
+        true => Ok(()),
+        false => names.check(),
+    });
+    let Err(violation) = verdict else { return };
+    let added = names.target_group.len() - workspace.len();
+    let help = format!("choose another name: lower-case letters, digits and hyphens, at most {}", 32 - added);
+    let message = format!("invalid workspace name `{workspace}`: {violation}");
+    root.reader.note(Some(header.span), &header.path, message, help);
+}
+
+fn state(section: &mut Section<'_, '_>) -> State {
+    State {
+        bucket: section.required_text("bucket", "my-state-bucket", account::bucket).value,
+        lock_table: section.required_text("lock_table", "my-lock-table", account::table).value,
+        key_prefix: section.text("key_prefix", "", account::key_prefix).value,
+    }
+}
+
+fn roles(section: &mut Section<'_, '_>) -> Roles {
+    let example = "ecsTaskExecutionRole";
+    Roles {
+        execution: section.required_text("execution", example, account::role_name).value,
+        task: section.optional_text("task", account::role_name).value,
+    }
+}
+
+fn extra_tags(root: &mut Section<'_, '_>) -> BTreeMap<String, String> {
+    let tags = root.map("tags", tags::extra_key, tags::value);
+    root.reader.check(&[], "tags", "take some of them out", || tags::extra_count(tags.len()));
+    tags
+}
+
+fn network_of(section: &mut Section<'_, '_>, region: &Located<String>) -> Network {
+    let vpc = section.cidr("cidr", block([10, 0, 0, 0], 16));
+    let tasks = section.cidr("tasks_subnet", block([10, 0, 1, 0], 24));
+    let balancer = section.cidr("balancer_subnet", block([10, 0, 2, 0], 24));
+    let reader = &mut *section.reader;
+    reader.check(&[&vpc.origin], "cidr", "write a block such as `10.0.0.0/16`", || network::vpc_cidr(vpc.value));
+    for (key, subnet) in [("tasks_subnet", &tasks), ("balancer_subnet", &balancer)] {
+        reader.check(&[&subnet.origin, &vpc.origin], key, "choose subnets of /16 to /28 inside of `cidr`", || {
+            network::subnet_cidr(subnet.value, vpc.value)
+        });
+    }
+    // The load balancer has an interface in both.
+    for (key, subnet) in [("tasks_subnet", &tasks), ("balancer_subnet", &balancer)] {
+        reader.check(&[&subnet.origin], key, "", || network::balancer_subnet_cidr(subnet.value));
+    }
+    reader.check(
+        &[&balancer.origin, &tasks.origin],
+        "balancer_subnet",
+        "choose subnets without a common address",
+        || network::apart(balancer.value, tasks.value),
+    );
+    Network {
+        cidr: vpc.value,
+        tasks_subnet: tasks.value,
+        balancer_subnet: balancer.value,
+        zones: zones(section, region),
+        egress: egress(section),
+    }
+}
+
+fn zones(section: &mut Section<'_, '_>, region: &Located<String>) -> Option<[String; 2]> {
+    let zones = section.texts("zones", None, |zone| Ok(zone.to_owned()));
+    let list = zones.value.as_ref()?;
+    section.reader.check(&[&zones.origin], "zones", "write two different zones of the region", || network::zones(list));
+    for zone in list {
+        section.reader.check(
+            &[&zones.origin, &region.origin],
+            "zones",
+            "write two different zones of the region",
+            || network::zone(zone, &region.value),
+        );
+    }
+    <[String; 2]>::try_from(list.clone()).ok()
+}
+
+fn egress(section: &mut Section<'_, '_>) -> Vec<Egress> {
+    let shown = r#"[{ protocol = "tcp", port = 443, cidr = "0.0.0.0/0", description = "HTTPS" }]"#;
+    let rules = section.list("egress", "a list of tables", Some(shown), |section, place, value| {
+        section.item("egress", place, value, egress_rule)
+    });
+    let list = rules.value.unwrap_or_else(|| vec![https()]);
+    section.reader.check(&[&rules.origin], "egress", "join some of them", || network::rule_count(list.len() + 1));
+    section.reader.check(&[&rules.origin], "egress", "take one of the two out", || {
+        network::distinct_rules(list.iter().map(|rule| (rule.protocol.as_str(), rule.port, rule.cidr)))
+    });
+    list
+}
+
+fn https() -> Egress {
+    Egress { protocol: Protocol::Tcp, port: 443, cidr: ANYWHERE, description: "HTTPS".to_owned() }
+}
+
+fn egress_rule(section: &mut Section<'_, '_>) -> Egress {
+    let protocols = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+    Egress {
+        protocol: section.choice("protocol", &protocols, Protocol::Tcp, "tcp").value,
+        port: section.required_number("port", 443, network::port).value,
+        cidr: section.cidr("cidr", ANYWHERE).value,
+        description: section.text("description", "", names::security_group_description).value,
+    }
+}
+
+fn redis(section: &mut Section<'_, '_>) -> Redis {
+    let engines = [("redis", Engine::Redis), ("valkey", Engine::Valkey)];
+    let engine = section.choice("engine", &engines, Engine::Redis, "redis");
+    let default = match engine.value {
+        Engine::Redis => "7.1",
+        Engine::Valkey => "8.0",
+    };
+    let version = section.text("version", default, |_| Ok(()));
+    let help = "write a version that the engine has, such as redis 7.1 or valkey 8.0";
+    let family = cache::family(engine.value.as_str(), &version.value);
+    section.reader.check(&[&engine.origin, &version.origin], "version", help, || family.clone().map(drop));
+    Redis {
+        engine: engine.value,
+        version: version.value,
+        family: family.unwrap_or_else(|_| "redis7".to_owned()),
+        node_type: section.text("node_type", "cache.t3.small", cache::node_type).value,
+        port: section.number("port", 6400, network::port).value,
+    }
+}
+
+fn load_balancer(section: &mut Section<'_, '_>, workspace: &str) -> LoadBalancer {
+    let interval = section.number("health_interval", 10, balancer::health_interval);
+    let timeout = section.number("health_timeout", 5, balancer::health_timeout);
+    section.reader.check(
+        &[&timeout.origin, &interval.origin],
+        "health_timeout",
+        "make it shorter than `health_interval`",
+        || balancer::health_times(timeout.value.into(), interval.value.into()),
+    );
+    let cidrs = section.texts("ingress_cidrs", Some(r#"["0.0.0.0/0"]"#), network::cidr);
+    let list = cidrs.value.unwrap_or_else(|| vec![ANYWHERE]);
+    section.reader.check(&[&cidrs.origin], "ingress_cidrs", "join some of them", || network::rule_count(list.len()));
+    section.reader.check(&[&cidrs.origin], "ingress_cidrs", "take one of the two out", || {
+        network::distinct_rules(list.iter().map(|cidr| ("tcp", 80, *cidr)))
+    });
+    let protection = section.optional_flag("deletion_protection").value;
+    LoadBalancer {
+        health_path: section.text("health_path", "/hello", balancer::health_path).value,
+        health_matcher: section.text("health_matcher", "200", balancer::health_matcher).value,
+        health_interval: interval.value,
+        health_timeout: timeout.value,
+        healthy_threshold: section.number("healthy_threshold", 2, balancer::health_threshold).value,
+        unhealthy_threshold: section.number("unhealthy_threshold", 3, balancer::health_threshold).value,
+        deregistration_delay: section.number("deregistration_delay", 15, balancer::deregistration_delay).value,
+        deletion_protection: protection.unwrap_or(workspace == PRODUCTION),
+        ingress_cidrs: list,
+    }
+}

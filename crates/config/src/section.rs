@@ -1,0 +1,289 @@
+//! One table of the configuration, as it is written for all workspaces and for one.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use pb_rules::{Verdict, Violation};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::nearest::nearest;
+use crate::reader::{Located, Origin, Place, Reader};
+
+/// The key at the top of the file that holds the workspaces; it is read apart.
+pub(crate) const WORKSPACES: &str = "workspace";
+
+/// A table of one layer.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer<'t> {
+    /// Path in the file: `workspace.staging.redis`, or `redis`; empty for the whole file.
+    pub(crate) path: String,
+    pub(crate) table: &'t DeTable<'t>,
+    /// Bytes of the table, or of its header, in the file.
+    pub(crate) span: Range<usize>,
+    /// 0 for what is written for all workspaces, 1 for what is written for one.
+    pub(crate) rank: usize,
+}
+
+/// A table that is being read. Each key is asked for by name; at the end, what nobody asked for is refused.
+#[derive(Debug)]
+pub(crate) struct Section<'r, 't> {
+    pub(crate) reader: &'r mut Reader<'t>,
+    /// Path without the workspace: `redis`, `network.egress[]`.
+    path: String,
+    /// What is written for all workspaces first.
+    layers: Vec<Layer<'t>>,
+    asked: Vec<String>,
+}
+
+/// Why a value is not taken.
+pub(crate) enum Refusal {
+    /// It has another type than this.
+    Type(&'static str),
+    /// It breaks a rule.
+    Rule(Violation),
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        Self::Rule(violation)
+    }
+}
+
+impl<'r, 't> Section<'r, 't> {
+    pub(crate) fn new(reader: &'r mut Reader<'t>, layers: Vec<Layer<'t>>) -> Self {
+        Self { reader, path: String::new(), layers, asked: Vec::new() }
+    }
+
+    /// Reads a table inside this one.
+    pub(crate) fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'_, 't>) -> T) -> T {
+        let mut layers = Vec::new();
+        for (place, value) in self.written(key) {
+            match value.get_ref() {
+                DeValue::Table(table) => {
+                    layers.push(Layer { rank: place.layer, path: place.path, span: place.span, table });
+                }
+                other => self.wrong_type(&place, "a table", other, None),
+            }
+        }
+        self.inner(join(&self.path, key), layers, read)
+    }
+
+    fn inner<T>(&mut self, path: String, layers: Vec<Layer<'t>>, read: impl FnOnce(&mut Section<'_, 't>) -> T) -> T {
+        let mut inner = Section { reader: &mut *self.reader, path, layers, asked: Vec::new() };
+        let value = read(&mut inner);
+        inner.refuse_unknown();
+        value
+    }
+
+    /// Reads a list; what is written for a workspace replaces what is written for all, and each item is read at its own
+    /// place. An item that is refused is left out.
+    pub(crate) fn list<T>(
+        &mut self,
+        key: &str,
+        wanted: &'static str,
+        shown: Option<&str>,
+        mut read: impl FnMut(&mut Self, &Place, &'t DeValue<'t>) -> Option<T>,
+    ) -> Located<Option<Vec<T>>> {
+        self.know(key, shown);
+        let mut result = Located::default(None);
+        for (place, value) in self.written(key) {
+            let DeValue::Array(items) = value.get_ref() else {
+                self.wrong_type(&place, wanted, value.get_ref(), shown);
+                result.origin = Origin::Refused;
+                continue;
+            };
+            let mut list = Vec::new();
+            for (index, item) in items.iter().enumerate() {
+                let place = Place { path: format!("{}[{index}]", place.path), span: item.span(), layer: place.layer };
+                list.extend(read(self, &place, item.get_ref()));
+            }
+            result.origin = match list.len() == items.len() {
+                true => Origin::Written(place),
+                false => Origin::Refused,
+            };
+            result.value = Some(list);
+        }
+        result
+    }
+
+    /// Reads an item of a list that is a table.
+    pub(crate) fn item<T>(
+        &mut self,
+        key: &str,
+        place: &Place,
+        value: &'t DeValue<'t>,
+        read: impl FnOnce(&mut Section<'_, 't>) -> T,
+    ) -> Option<T> {
+        let DeValue::Table(table) = value else {
+            self.wrong_type(place, "a table", value, None);
+            return None;
+        };
+        let layer = Layer { path: place.path.clone(), span: place.span.clone(), table, rank: place.layer };
+        let path = format!("{}[]", join(&self.path, key));
+        Some(self.inner(path, vec![layer], read))
+    }
+
+    /// Reads a table with free keys; what is written for a workspace is added to what is written for all.
+    pub(crate) fn map(
+        &mut self,
+        key: &str,
+        key_rule: impl Fn(&str) -> Verdict,
+        value_rule: impl Fn(&str) -> Verdict,
+    ) -> BTreeMap<String, String> {
+        self.know(key, Some("{}"));
+        self.section(key, |section| {
+            let mut map = BTreeMap::new();
+            for layer in section.layers.clone() {
+                for key in layer.table.keys() {
+                    let name: &str = key.get_ref();
+                    if let Err(violation) = key_rule(name) {
+                        let help = "choose another key, or take the line out".to_owned();
+                        let message = format!("invalid key: {violation}");
+                        section.reader.note(Some(key.span()), &join(&layer.path, name), message, help);
+                    }
+                    let value = section.value(name, String::new(), None, |value| checked(value, &value_rule));
+                    map.insert(name.to_owned(), value.value);
+                }
+            }
+            map
+        })
+    }
+
+    /// Reads one key. Every layer's value is checked, the workspace's own wins. `shown` is the default as TOML.
+    pub(crate) fn value<T: Clone>(
+        &mut self,
+        key: &str,
+        default: T,
+        shown: Option<&str>,
+        convert: impl Fn(&DeValue<'t>) -> Result<T, Refusal>,
+    ) -> Located<T> {
+        let mut result = Located::default(default.clone());
+        let for_all = self.layers.first().is_some_and(|layer| layer.rank == 0 && layer.table.contains_key(key));
+        for (place, value) in self.written(key) {
+            // Without the workspace's line, what is written for all stands, not the default.
+            let shown = shown.filter(|_| place.layer == 0 || !for_all);
+            result = match convert(value.get_ref()) {
+                Ok(value) => Located { value, origin: Origin::Written(place) },
+                Err(refusal) => {
+                    self.refuse(&place, value.get_ref(), &refusal, shown);
+                    Located { value: default.clone(), origin: Origin::Refused }
+                }
+            };
+        }
+        result
+    }
+
+    /// Remembers the key and its default.
+    pub(crate) fn know(&mut self, key: &str, default: Option<&str>) {
+        let path = join(&self.path, key);
+        self.reader.know(path, default.map(str::to_owned));
+    }
+
+    /// Notes that a key is missing which has no default.
+    pub(crate) fn missing(&mut self, key: &str, example: &str) {
+        let layer = self.layers.last().filter(|_| !self.path.is_empty());
+        let path = layer.map_or_else(|| join(&self.path, key), |layer| join(&layer.path, key));
+        let place = match layer {
+            Some(layer) if layer.path.ends_with(']') => String::new(),
+            Some(layer) => format!(" under `[{}]`", layer.path),
+            None if self.path.is_empty() => " at the top of the file".to_owned(),
+            None => format!(" under a new line `[{}]`", self.path),
+        };
+        let span = layer.map(|layer| layer.span.clone());
+        let message = format!("`{key}` is missing, and has no default");
+        self.reader.note(span, &path, message, format!("write `{key} = {example}`{place}"));
+    }
+
+    /// The values of a key in all layers, with their places.
+    fn written(&mut self, key: &str) -> Vec<(Place, &'t Spanned<DeValue<'t>>)> {
+        self.asked.push(key.to_owned());
+        let values = self.layers.iter().filter_map(|layer| {
+            let value = layer.table.get(key)?;
+            let place = Place { path: join(&layer.path, key), span: value.span(), layer: layer.rank };
+            Some((place, value))
+        });
+        values.collect()
+    }
+
+    /// Notes that a value is not taken.
+    pub(crate) fn refuse(&mut self, place: &Place, value: &DeValue<'_>, refusal: &Refusal, shown: Option<&str>) {
+        match refusal {
+            Refusal::Type(wanted) => self.wrong_type(place, wanted, value, shown),
+            Refusal::Rule(violation) => self.reader.refuse(place, violation, shown),
+        }
+    }
+
+    fn wrong_type(&mut self, place: &Place, wanted: &str, found: &DeValue<'_>, shown: Option<&str>) {
+        let key = place.path.rsplit('.').next().unwrap_or(&place.path);
+        let message = format!("invalid {key}: {wanted} is wanted, this is {}", article(found));
+        let help = match (wanted, found, shown) {
+            ("a string", DeValue::Integer(number), _) if key.ends_with(']') => format!("write `\"{number}\"`"),
+            ("a string", DeValue::Integer(number), _) => format!("write `{key} = \"{number}\"`"),
+            ("a number", DeValue::String(text), _) if text.parse::<i64>().is_ok() => {
+                format!("write `{key} = {text}`, without quotes")
+            }
+            ("a table", ..) if !key.ends_with(']') => format!("write it as a table: `[{}]`", place.path),
+            (_, _, Some(shown)) => format!("the default is `{key} = {shown}`"),
+            _ => format!("write {wanted}"),
+        };
+        self.reader.note(Some(place.span.clone()), &place.path, message, help);
+    }
+
+    /// Refuses every key that was not asked for, and says which was probably meant.
+    pub(crate) fn refuse_unknown(self) {
+        for layer in &self.layers {
+            for (key, value) in layer.table {
+                let name: &str = key.get_ref();
+                let workspaces = layer.path.is_empty().then_some(WORKSPACES);
+                let known = || self.asked.iter().map(String::as_str).chain(workspaces);
+                if known().any(|known| known == name) {
+                    continue;
+                }
+                let help = match nearest(name, known()) {
+                    Some(nearest) => format!("did you mean `{nearest}`?"),
+                    None if workspaces.is_some() && value.get_ref().is_table() => {
+                        format!("a workspace is written as `[workspace.{name}]`")
+                    }
+                    None => format!("the keys here are {}", known().collect::<Vec<_>>().join(", ")),
+                };
+                let path = join(&layer.path, name);
+                self.reader.note(Some(key.span()), &path, format!("unknown key `{name}`"), help);
+            }
+        }
+    }
+}
+
+/// The text of a string.
+pub(crate) fn string(value: &DeValue<'_>) -> Result<String, Refusal> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        _ => Err(Refusal::Type("a string")),
+    }
+}
+
+/// The text of a string that keeps a rule.
+pub(crate) fn checked(value: &DeValue<'_>, rule: impl Fn(&str) -> Verdict) -> Result<String, Refusal> {
+    let text = string(value)?;
+    rule(&text)?;
+    Ok(text)
+}
+
+fn article(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        return key.to_owned();
+    }
+    format!("{path}.{key}")
+}

@@ -1,0 +1,242 @@
+//! A workspace as it is to be deployed: every value concrete.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+use serde::Serialize;
+
+use crate::names::Names;
+
+/// A workspace as it is to be deployed: defaults, what the file says for all, and what it says for this one.
+///
+/// Numbers have the types that the AWS SDK takes; times are in seconds unless the name says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Workspace {
+    /// Name of the workspace.
+    pub name: String,
+    /// Name of the stack: part of the ownership tags and of the state's key.
+    pub stack: String,
+    /// Region that everything is made in.
+    pub region: String,
+    /// Accounts that may be deployed to; `None` is any.
+    pub allowed_account_ids: Option<Vec<String>>,
+    /// The deployment's hostname; the workspace's own is in [`Names`].
+    pub hostname: String,
+    /// Name of the public hosted zone that the record goes to.
+    pub zone: String,
+    /// Every name in AWS.
+    pub names: Names,
+    /// Tags added to every resource, beside the ownership tags.
+    pub tags: BTreeMap<String, String>,
+    /// Where the state is kept.
+    pub state: State,
+    /// Roles that tasks have.
+    pub roles: Roles,
+    /// Addresses, zones, and what tasks may reach.
+    pub network: Network,
+    /// The queue.
+    pub redis: Redis,
+    /// The log group.
+    pub logs: Logs,
+    /// What runs.
+    pub services: Services,
+    /// The load balancer and its health checks.
+    pub load_balancer: LoadBalancer,
+    /// How a deploy behaves.
+    pub deploy: Deploy,
+}
+
+/// Where the state is kept; its key is in [`Names`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// S3 bucket.
+    pub bucket: String,
+    /// DynamoDB table.
+    pub lock_table: String,
+    /// Part of the key in front of our own; may be empty.
+    pub key_prefix: String,
+}
+
+/// Roles that tasks have, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Roles {
+    /// What ECS uses to start a task: pulls images, writes logs.
+    pub execution: String,
+    /// What the application itself may do.
+    pub task: Option<String>,
+}
+
+/// Addresses, zones, and what tasks may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Network {
+    /// The VPC's block.
+    pub cidr: Ipv4Net,
+    /// Block of the subnet of everything that runs.
+    pub tasks_subnet: Ipv4Net,
+    /// Block of the second subnet, which only the load balancer uses.
+    pub balancer_subnet: Ipv4Net,
+    /// Zones of the two subnets, in this order; `None` takes the region's first two.
+    pub zones: Option<[String; 2]>,
+    /// What tasks may reach besides Redis.
+    pub egress: Vec<Egress>,
+}
+
+/// Something that tasks may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Egress {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+    /// The addresses.
+    pub cidr: Ipv4Net,
+    /// Why; shown in AWS.
+    pub description: String,
+}
+
+/// Protocol of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// As AWS writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// The queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Redis {
+    /// The engine.
+    pub engine: Engine,
+    /// Version of the engine.
+    pub version: String,
+    /// Family of the parameter group, which follows from engine and version.
+    pub family: String,
+    /// Type of the one node.
+    pub node_type: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Engine of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Redis OSS.
+    Redis,
+    /// Valkey.
+    Valkey,
+}
+
+impl Engine {
+    /// As AWS writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Valkey => "valkey",
+        }
+    }
+}
+
+/// The log group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Logs {
+    /// How long log events are kept.
+    pub retention_days: i32,
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Services {
+    /// The web service.
+    pub flask: WebService,
+    /// The worker pool.
+    pub celery: Service,
+}
+
+/// A service behind the load balancer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WebService {
+    /// What it has in common with every service.
+    pub service: Service,
+    /// Port that the container listens on.
+    pub port: u16,
+    /// Time in which failing health checks of a new task are not counted.
+    pub health_check_grace_seconds: i32,
+}
+
+/// A service: so many tasks of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Where the image comes from.
+    pub image: Image,
+    /// Command of the container; empty is the image's own.
+    pub command: Vec<String>,
+    /// Environment of the container, beside what is made for it.
+    pub environment: BTreeMap<String, String>,
+    /// How many tasks.
+    pub count: i32,
+    /// CPU units of a task.
+    pub cpu: i32,
+    /// Memory of a task, in MiB.
+    pub memory: i32,
+    /// Time from SIGTERM to SIGKILL.
+    pub stop_timeout: i32,
+    /// Part of the tasks that keep running during a rollout.
+    pub min_healthy_percent: i32,
+    /// Tasks that may run during a rollout, old and new together.
+    pub max_percent: i32,
+    /// Failed tasks after which a rollout is given up; `None` leaves it to ECS.
+    pub breaker_threshold: Option<i32>,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Image {
+    /// The workspace's own repository, at this tag.
+    Tag(String),
+    /// A full reference.
+    Reference(String),
+}
+
+/// The load balancer and its health checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadBalancer {
+    /// Path of the health check.
+    pub health_path: String,
+    /// Status codes that count as healthy.
+    pub health_matcher: String,
+    /// Time between two checks.
+    pub health_interval: i32,
+    /// Time until a check without an answer has failed.
+    pub health_timeout: i32,
+    /// Good checks in a row that make a target healthy.
+    pub healthy_threshold: i32,
+    /// Bad checks in a row that make it unhealthy.
+    pub unhealthy_threshold: i32,
+    /// Time that a target is given to finish its requests.
+    pub deregistration_delay: i32,
+    /// AWS refuses to delete the load balancer.
+    pub deletion_protection: bool,
+    /// Who may reach port 80.
+    pub ingress_cidrs: Vec<Ipv4Net>,
+}
+
+/// How a deploy behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deploy {
+    /// Longest wait for one thing to be ready.
+    pub wait_timeout: u32,
+}

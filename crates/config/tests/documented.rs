@@ -1,0 +1,106 @@
+//! The configuration at the root of the repository is the schema's documentation: each key is in it, and each default
+//! that it shows is the real one.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+use std::collections::BTreeMap;
+
+use pb_config::{Config, Image};
+
+const TEXT: &str = include_str!("../../../pb_deploy.toml");
+
+/// `#key = value` shows a default, `# key = value` an example.
+fn shown<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix(marker)?;
+    let (key, _) = rest.split_once(" = ")?;
+    let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    (is_key && !key.is_empty()).then_some(rest)
+}
+
+/// The file with its defaults, or its defaults and its examples, uncommented.
+fn uncommented(markers: &[&str]) -> String {
+    let line = |line| markers.iter().find_map(|marker| shown(line, marker)).unwrap_or(line);
+    TEXT.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The keys of a TOML text by path, without the workspaces.
+fn keys(text: &str) -> BTreeMap<String, toml::Value> {
+    let mut keys = BTreeMap::new();
+    collect("", toml::Value::Table(text.parse().unwrap()), &mut keys);
+    keys.retain(|key, _| !key.starts_with("workspace"));
+    keys
+}
+
+fn collect(path: &str, value: toml::Value, keys: &mut BTreeMap<String, toml::Value>) {
+    match value {
+        toml::Value::Table(table) if !table.is_empty() => {
+            for (key, value) in table {
+                let dot = if path.is_empty() { "" } else { "." };
+                collect(&format!("{path}{dot}{key}"), value, keys);
+            }
+        }
+        value => {
+            if let Some(toml::Value::Table(item)) = value.as_array().and_then(|items| items.first()) {
+                collect(&format!("{path}[]"), toml::Value::Table(item.clone()), keys);
+            }
+            keys.insert(path.to_owned(), value);
+        }
+    }
+}
+
+#[test]
+fn the_file_is_valid() {
+    let config = Config::parse(TEXT, "pb_deploy.toml").unwrap();
+    assert_eq!(config.workspaces().collect::<Vec<_>>(), ["production", "staging", "default"]);
+    let production = config.workspace("production").unwrap();
+    assert_eq!(production.names.hostname, "ospcapi.org");
+    assert!(production.load_balancer.deletion_protection);
+    let staging = config.workspace("staging").unwrap();
+    assert_eq!(staging.names.hostname, "staging.ospcapi.org");
+    assert!(!staging.load_balancer.deletion_protection);
+    assert_eq!(staging.services.celery.image, Image::Tag("celery".to_owned()));
+}
+
+#[test]
+fn the_production_workspace() {
+    let config = Config::parse(TEXT, "pb_deploy.toml").unwrap();
+    let production = config.workspace("production").unwrap();
+    let json = serde_json::to_string_pretty(&production).unwrap();
+    insta::assert_snapshot!(json);
+}
+
+#[test]
+fn writing_the_defaults_out_changes_nothing() {
+    let plain = Config::parse(TEXT, "plain").unwrap();
+    let written = Config::parse(&uncommented(&["#"]), "written").unwrap();
+    for name in plain.workspaces() {
+        assert_eq!(plain.workspace(name).unwrap(), written.workspace(name).unwrap());
+    }
+}
+
+#[test]
+fn every_key_is_documented_with_its_default() {
+    let everything = uncommented(&["#", "# "]).replace("\ntag = ", "\n#tag = ");
+    let config = Config::parse(&everything, "everything").unwrap_or_else(|error| panic!("{error}"));
+    let defaults = keys(&uncommented(&["#"]));
+    let all = keys(&uncommented(&["#", "# "]));
+    for (key, default) in config.keys() {
+        let key_or_below = all.keys().any(|known| known == key || known.starts_with(&format!("{key}.")));
+        assert!(key_or_below, "`{key}` is not in pb_deploy.toml");
+        let Some(default) = default.filter(|_| !key.contains("[]") && key != "tags") else {
+            continue;
+        };
+        let expected: toml::Table = format!("value = {default}").parse().unwrap();
+        assert_eq!(defaults.get(key), expected.get("value"), "{key}");
+    }
+}
+
+#[test]
+fn every_documented_key_exists() {
+    let everything = uncommented(&["#", "# "]).replace("\ntag = ", "\n#tag = ");
+    let config = Config::parse(&everything, "everything").unwrap();
+    let known: Vec<&str> = config.keys().map(|(key, _)| key).collect();
+    for key in keys(&uncommented(&["#", "# "])).into_keys().filter(|key| !key.starts_with("tags.")) {
+        assert!(known.contains(&key.as_str()), "`{key}` is no key");
+    }
+}

@@ -1,0 +1,80 @@
+//! Defaults, what is written for all, and what is written for one.
+
+#![expect(clippy::panic, reason = "a test stops where something is not as it must be")]
+
+use pb_config::{Config, Engine, Image};
+
+const BASE: &str = r#"
+region = "us-east-2"
+hostname = "example.org"
+[state]
+bucket = "my-bucket"
+lock_table = "my-table"
+[roles]
+execution = "role"
+"#;
+
+fn parse(rest: &str) -> Config {
+    Config::parse(&format!("{BASE}{rest}"), "test.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_workspace_wins_over_the_file_and_the_file_over_the_default() {
+    let config = parse(
+        "[services.celery]\ncount = 2\ncpu = 2048\n[workspace.a]\n[workspace.b.services.celery]\ncount = 8\nmemory = 16384",
+    );
+    let celery = |name| config.workspace(name).unwrap().services.celery;
+    assert_eq!((celery("a").count, celery("a").cpu, celery("a").memory), (2, 2048, 4096));
+    assert_eq!((celery("b").count, celery("b").cpu, celery("b").memory), (8, 2048, 16384));
+}
+
+#[test]
+fn tags_and_environments_are_added_and_lists_replaced() {
+    let config = parse(
+        "[tags]\nowner = \"web\"\nstage = \"any\"\n[load_balancer]\ningress_cidrs = [\"10.0.0.0/8\"]\n\
+         [workspace.a.tags]\nstage = \"a\"\n[workspace.a.load_balancer]\ningress_cidrs = [\"10.1.0.0/16\"]",
+    );
+    let workspace = config.workspace("a").unwrap();
+    let tags: Vec<_> = workspace.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(tags, [("owner", "web"), ("stage", "a")]);
+    let cidrs: Vec<_> = workspace.load_balancer.ingress_cidrs.iter().map(ToString::to_string).collect();
+    assert_eq!(cidrs, ["10.1.0.0/16"]);
+}
+
+#[test]
+fn another_engine_has_another_default_version() {
+    let config = parse("[workspace.a]\n[workspace.b]\nredis.engine = \"valkey\"");
+    let redis = config.workspace("b").unwrap().redis;
+    assert_eq!((redis.engine, redis.version.as_str()), (Engine::Valkey, "8.0"));
+    assert_eq!(config.workspace("b").unwrap().names.cache_parameter_group, "b-jobqr-valkey8");
+    assert_eq!(config.workspace("a").unwrap().names.cache_parameter_group, "a-jobqr-redis7");
+}
+
+#[test]
+fn a_reference_for_one_workspace_replaces_a_tag_for_all() {
+    let config =
+        parse("[services.flask]\ntag = \"v1\"\n[workspace.a]\n[workspace.b.services.flask]\nimage = \"x/y:1\"");
+    let image = |name| config.workspace(name).unwrap().services.flask.service.image;
+    assert_eq!(image("a"), Image::Tag("v1".to_owned()));
+    assert_eq!(image("b"), Image::Reference("x/y:1".to_owned()));
+}
+
+#[test]
+fn workspaces_keep_the_order_of_the_file() {
+    let config = parse("[workspace.zeta]\n[workspace.alpha]\n[workspace.mid]");
+    assert_eq!(config.workspaces().collect::<Vec<_>>(), ["zeta", "alpha", "mid"]);
+}
+
+#[test]
+fn integers_in_every_notation() {
+    let config = parse("[redis]\nport = 0x1900\n[logs]\nretention_days = 1_827\n[workspace.a]");
+    let workspace = config.workspace("a").unwrap();
+    assert_eq!((workspace.redis.port, workspace.logs.retention_days), (6400, 1827));
+}
+
+#[test]
+fn egress_rules_have_defaults_of_their_own() {
+    let config = parse("[[network.egress]]\nport = 5432\n[workspace.a]");
+    let [rule] = &config.workspace("a").unwrap().network.egress[..] else { panic!("one rule") };
+    assert_eq!((rule.protocol.as_str(), rule.port, rule.cidr.to_string().as_str()), ("tcp", 5432, "0.0.0.0/0"));
+}

@@ -1,0 +1,199 @@
+//! What people get to see for each mistake. The texts are recorded beside this file.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+use pb_config::{Config, ConfigError};
+
+const BASE: &str = r#"region = "us-east-2"
+hostname = "example.org"
+[state]
+bucket = "my-bucket"
+lock_table = "my-table"
+[roles]
+execution = "role"
+"#;
+
+fn refused(text: &str) -> String {
+    Config::parse(text, "pb_deploy.toml").unwrap_err().to_string()
+}
+
+/// The mistakes of the base with this added, and a workspace if none is in it.
+fn added(rest: &str) -> String {
+    let workspace = if rest.contains("[workspace.") { "" } else { "\n[workspace.staging]" };
+    refused(&format!("{BASE}{rest}{workspace}\n"))
+}
+
+/// Each mistake under its name.
+fn table(cases: &[(&str, String)]) -> String {
+    let entry = |(name, text): &(&str, String)| format!("# {name}\n\n{text}\n");
+    cases.iter().map(entry).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn keys_and_types() {
+    let texts = table(&[
+        ("unknown key", added("[redis]\nprot = 6400")),
+        ("unknown key far from any", added("[redis]\ncolour = 1")),
+        ("unknown table", refused(&format!("{BASE}[workspace.a]\n[staging]\ncount = 1"))),
+        ("unknown key in a workspace", added("[workspace.staging.redis]\nnode_typ = \"cache.t3.micro\"")),
+        ("workspace inside a workspace", added("[workspace.staging.workspace.a]")),
+        ("string for a number", added("[redis]\nport = \"6400\"")),
+        ("number for a string", added("[redis]\nversion = 7")),
+        ("fraction for a string", added("[redis]\nversion = 7.1")),
+        ("text for a flag", added("[load_balancer]\ndeletion_protection = \"yes\"")),
+        ("text for a list", added("[load_balancer]\ningress_cidrs = \"10.0.0.0/8\"")),
+        ("number in a list", added("[services.flask]\ncommand = [\"gunicorn\", 4]")),
+        ("number in an environment", added("[services.flask.environment]\nWORKERS = 4")),
+        ("number for a table", added("[services]\nflask = 3")),
+        ("number for a workspace", refused(&format!("workspace.a = 3\n{BASE}"))),
+        ("number beyond all bounds", added("[redis]\nport = 99999999999999999999")),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn network() {
+    let texts = table(&[
+        ("bad cidr", added("[network]\ncidr = \"10.0.0.0\"")),
+        ("cidr with host bits", added("[network]\ntasks_subnet = \"10.0.1.7/24\"")),
+        ("vpc too large", added("[network]\ncidr = \"10.0.0.0/8\"")),
+        ("overlapping subnets", added("[network]\ntasks_subnet = \"10.0.0.0/17\"")),
+        (
+            "overlapping subnets in a workspace",
+            added(
+                "[network]\nbalancer_subnet = \"10.0.9.0/24\"\n[workspace.staging.network]\ntasks_subnet = \"10.0.8.0/23\"",
+            ),
+        ),
+        ("subnets outside of the vpc", added("[network]\ncidr = \"10.9.0.0/16\"")),
+        ("balancer subnet too small", added("[network]\nbalancer_subnet = \"10.0.2.0/28\"")),
+        ("same zone twice", added("[network]\nzones = [\"us-east-2a\", \"us-east-2a\"]")),
+        ("zone of another region", added("[network]\nzones = [\"us-east-2a\", \"us-west-2b\"]")),
+        ("egress without port", added("[network]\negress = [{ cidr = \"10.0.0.0/8\" }]")),
+        ("egress twice", added("[network]\negress = [{ port = 443 }, { port = 443, description = \"again\" }]")),
+        ("egress typo", added("[[network.egress]]\nport = 443\nprotocoll = \"tcp\"")),
+        ("egress protocol", added("[[network.egress]]\nport = 443\nprotocol = \"icmp\"")),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn services() {
+    let texts = table(&[
+        ("bad fargate size", added("[services.flask]\nmemory = 5000")),
+        (
+            "bad fargate size in a workspace",
+            added("[services.celery]\nmemory = 8192\n[workspace.staging.services.celery]\ncpu = 512"),
+        ),
+        ("bad fargate cpu", added("[services.flask]\ncpu = 1000")),
+        ("stop timeout too long", added("[services.celery]\nstop_timeout = 600")),
+        ("rollout that can never begin", added("[services.flask]\nmax_percent = 100")),
+        ("image and tag", added("[services.flask]\nimage = \"x/y:1\"\ntag = \"v1\"")),
+        ("variable of the queue", added("[services.flask.environment]\nCELERY_BROKER_URL = \"redis://elsewhere\"")),
+        ("bad retention", added("[logs]\nretention_days = 45")),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn redis() {
+    let texts = table(&[
+        ("bad port", added("[redis]\nport = 70000")),
+        ("bad port in a workspace", added("[workspace.staging.redis]\nport = 0")),
+        (
+            "bad for all, though replaced in the workspace",
+            added("[redis]\nport = 0\n[workspace.staging.redis]\nport = 1"),
+        ),
+        (
+            "bad in the workspace, with another for all",
+            added("[redis]\nport = 7000\n[workspace.staging.redis]\nport = 0"),
+        ),
+        ("bad engine", added("[redis]\nengine = \"memcached\"")),
+        ("bad engine version", added("[redis]\nversion = \"8.0\"")),
+        ("patch version", added("[redis]\nversion = \"7.1.0\"")),
+        (
+            "engine of a workspace against version of all",
+            added("[redis]\nversion = \"7.1\"\n[workspace.staging.redis]\nengine = \"valkey\""),
+        ),
+        ("bad node type", added("[redis]\nnode_type = \"t3.small\"")),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn load_balancer() {
+    let texts = table(&[
+        ("health timeout not below interval", added("[load_balancer]\nhealth_timeout = 30")),
+        ("bad matcher", added("[load_balancer]\nhealth_matcher = \"2xx\"")),
+        ("relative health path", added("[load_balancer]\nhealth_path = \"hello\"")),
+        ("beyond ascii", added("[load_balancer]\n\thealth_path = \"/grüße\" # ü")),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn names_and_tags() {
+    let texts = table(&[
+        ("tag of aws", added("[tags]\n\"aws:owner\" = \"me\"")),
+        ("tag of ours", added("[tags]\n\"pb-deploy:stack\" = \"mine\"")),
+        ("workspace name too long", added("[workspace.a-name-that-is-far-too-long]")),
+        ("workspace name in capitals", added("[workspace.Staging]")),
+        ("workspace name that aws keeps", added("[workspace.internal]")),
+        ("workspace name with a dot", added("[workspace.\"a.b\"]")),
+        (
+            "one hostname for two",
+            added(
+                "[workspace.staging]\n[workspace.production]\nhostname = \"staging.example.org\"\nzone = \"example.org\"",
+            ),
+        ),
+        ("hostname outside of the zone", refused(&format!("zone = \"example.com\"\n{BASE}[workspace.staging]"))),
+        ("account id", refused(&format!("allowed_account_ids = [\"1234\"]\n{BASE}[workspace.staging]"))),
+        ("region", refused(&format!("{}[workspace.staging]", BASE.replace("us-east-2", "us-east-2a")))),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn the_file() {
+    let texts = table(&[
+        ("missing key", refused(&format!("{}[workspace.staging]", BASE.replace("bucket = \"my-bucket\"\n", "")))),
+        ("missing table", refused("region = \"us-east-2\"\nhostname = \"example.org\"\n[workspace.staging]")),
+        ("no workspace", refused(BASE)),
+        ("empty file", refused("")),
+        ("not toml", refused("region: us-east-2\n")),
+        ("unclosed quote", refused("region = \"us-east-2\nhostname = \"example.org\"\n")),
+        ("key twice", refused("region = \"us-east-2\"\nregion = \"us-east-1\"\n")),
+        (
+            "all at once",
+            refused(&format!(
+                "{}[redis]\nport = 0\n[logs]\nretention_days = 45\n[workspace.staging.redis]\nport = \"x\"\n[workspace.Qa]\n",
+                BASE.replace("my-bucket", "My_Bucket")
+            )),
+        ),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn typo_in_a_workspace() {
+    let config =
+        Config::parse(&format!("{BASE}[workspace.production]\n[workspace.staging]"), "pb_deploy.toml").unwrap();
+    let texts = ["stagign", "prod", "qa"].map(|name| config.workspace(name).unwrap_err().to_string());
+    let texts = texts.join("\n\n");
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn no_such_file() {
+    let error = Config::load("does/not/exist.toml").unwrap_err();
+    assert_eq!(error.to_string(), "cannot read the configuration `does/not/exist.toml`");
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+    assert!(error.problems().is_empty());
+}
+
+#[test]
+fn problems_for_programs() {
+    let text = format!("{BASE}[workspace.staging]\nredis.port = 70000\n");
+    let error = Config::parse(&text, "pb_deploy.toml").unwrap_err();
+    let json = serde_json::to_string_pretty(error.problems()).unwrap();
+    insta::assert_snapshot!(json);
+}

@@ -1,0 +1,96 @@
+//! Creates, reads, changes, replaces a part of, and deletes a whole front door in the default VPC.
+//!
+//! `cargo run --release -p pb-edge --example front_door -- [ZONE]`: the name of a public hosted zone; without it, one is made
+//! and deleted again. Credentials, region and endpoint come from the environment. Ends with an error as soon as something
+//! is not as it should be.
+
+use pb_edge::{DnsClient, EdgeInputs, EdgeSpec, Health, Zone, find_zone, front_door};
+use pb_engine::{Action, Alone, Event, Events, Graph, Input, Order, Ownership};
+use std::error::Error;
+
+#[path = "support/place.rs"]
+mod place;
+
+struct Example {
+    config: aws_types::SdkConfig,
+    place: place::Place,
+    zone: Zone,
+}
+
+impl Example {
+    fn spec(&self, target_port: i32, hostname: &str) -> EdgeSpec {
+        EdgeSpec::named("example-public", &format!("{hostname}.{}", self.zone.name), target_port)
+    }
+
+    fn alone(&self, spec: &EdgeSpec) -> Result<Alone, Box<dyn Error>> {
+        let known = |id: &String| Input::known(id.clone());
+        let inputs = EdgeInputs {
+            vpc_id: known(&self.place.vpc),
+            subnet_ids: self.place.subnets.iter().map(known).collect(),
+            security_group_ids: vec![known(&self.place.group)],
+            internet: Input::known(()),
+            zone: self.zone.clone(),
+        };
+        let mut graph = Graph::new();
+        front_door(&mut graph, &self.config, spec, inputs)?;
+        let owner = Ownership { stack: "pb-edge".to_owned(), workspace: "example".to_owned() };
+        Ok(Alone::new(owner, graph).events(Events::new(|event| {
+            if let Event::Waiting { address, what } = event {
+                eprintln!("{address}: {what}");
+            }
+        })))
+    }
+
+    /// Plans `spec`, expects these changes and no others, makes them, and expects that nothing is left to do.
+    async fn change(&self, spec: &EdgeSpec, expected: &[(&str, Action)]) -> Result<(), Box<dyn Error>> {
+        let plan = self.alone(spec)?.plan().await?;
+        let planned: Vec<(&str, Action)> = plan.changes().map(|step| (step.address.as_str(), step.action)).collect();
+        if planned != expected {
+            return Err(format!("planned {planned:?}, expected {expected:?}").into());
+        }
+        self.alone(spec)?.deploy().await?;
+        place::expect(self.alone(spec)?.plan().await?.is_empty(), "nothing is left to do")
+    }
+
+    async fn run(&self) -> Result<(), Box<dyn Error>> {
+        let mut spec = self.spec(5050, "example");
+        let all = ["edge/balancer", "edge/targets", "edge/listener", "edge/record"];
+        self.change(&spec, &all.map(|address| (address, Action::Create))).await?;
+
+        spec.health = Health { path: "/hello".to_owned(), ..spec.health };
+        spec.deletion_protection = true;
+        self.change(&spec, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
+        let refused = self.alone(&spec)?.destroy().await.err().ok_or("deletion protection was not seen")?;
+        place::expect(refused.message.contains("deletion protection is on"), &refused.message)?;
+
+        let moved = EdgeSpec { deletion_protection: false, health: spec.health, ..self.spec(5051, "example") };
+        let replace = Action::Replace { order: Order::CreateFirst };
+        let expected =
+            [("edge/balancer", Action::Update), ("edge/targets", replace), ("edge/listener", Action::Update)];
+        self.change(&moved, &expected).await?;
+
+        self.alone(&moved)?.destroy().await?;
+        place::expect(self.alone(&moved)?.read().await?.ours.is_empty(), "nothing is left")
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = place::config().await;
+    let place = place::find(&config).await?;
+    let dns = DnsClient::new(&config);
+    let given = std::env::args().nth(1);
+    let name = given.clone().unwrap_or_else(|| format!("pb-edge-{}.example", std::process::id()));
+    if given.is_none() {
+        dns.create_hosted_zone().name(&name).caller_reference(&name).send().await?;
+    }
+    let zone = find_zone(&config, &name, None).await?;
+    let id = zone.id.clone();
+    let outcome = Example { config, place, zone }.run().await;
+    if given.is_none() && outcome.is_ok() {
+        dns.delete_hosted_zone().id(id).send().await?;
+    }
+    outcome?;
+    println!("created, changed, replaced and deleted");
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! The front door as a whole.
+
+use crate::{BalancerClient, DnsClient, Zone};
+use crate::{Health, Listener, ListenerAttrs, ListenerSpec, LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
+use crate::{Record, RecordAttrs, RecordSpec, TargetGroup, TargetGroupAttrs, TargetGroupSpec};
+use aws_types::SdkConfig;
+use pb_engine::{Class, Failure, Graph, Handle, Input};
+use std::collections::BTreeMap;
+
+/// What is wanted of the front door.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EdgeSpec {
+    /// Name of the load balancer.
+    pub load_balancer: String,
+    /// Name of the target group. With the port in it, another port is another group beside this one.
+    pub target_group: String,
+    /// The permanent name, which lies in the zone.
+    pub hostname: String,
+    /// The port that the world asks at.
+    pub port: i32,
+    /// The port at which the targets answer.
+    pub target_port: i32,
+    /// How it is found out whether a target answers.
+    pub health: Health,
+    /// Seconds that a target is given to finish its requests.
+    pub deregistration_delay: i32,
+    /// Whether AWS refuses to delete the load balancer.
+    pub deletion_protection: bool,
+    /// Seconds after which a connection without traffic is closed.
+    pub idle_timeout: i32,
+    /// Tags of all that can have tags, besides `Name` and those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl EdgeSpec {
+    /// A front door on port 80 for targets that answer `/` at `target_port` with 200, checked every 10 seconds; all names
+    /// made from `name`.
+    #[must_use]
+    pub fn named(name: &str, hostname: &str, target_port: i32) -> Self {
+        let health = Health {
+            path: "/".to_owned(),
+            matcher: "200".to_owned(),
+            interval: 10,
+            timeout: 5,
+            healthy: 2,
+            unhealthy: 3,
+        };
+        Self {
+            load_balancer: name.to_owned(),
+            target_group: format!("{name}-{target_port}"),
+            hostname: hostname.to_owned(),
+            port: 80,
+            target_port,
+            health,
+            deregistration_delay: 15,
+            deletion_protection: false,
+            idle_timeout: 60,
+            tags: BTreeMap::new(),
+        }
+    }
+}
+
+/// What the front door needs of others.
+pub struct EdgeInputs {
+    /// Id of the VPC.
+    pub vpc_id: Input<String>,
+    /// Ids of at least two subnets, in as many zones.
+    pub subnet_ids: Vec<Input<String>>,
+    /// Ids of the security groups of the load balancer.
+    pub security_group_ids: Vec<Input<String>>,
+    /// Ready when the VPC reaches the internet: before, AWS makes no internet-facing load balancer.
+    pub internet: Input<()>,
+    /// The hosted zone of the hostname.
+    pub zone: Zone,
+}
+
+/// The front door in a graph.
+#[derive(Clone, Copy)]
+pub struct Edge {
+    /// `edge/balancer`
+    pub balancer: Handle<LoadBalancerAttrs>,
+    /// `edge/targets`
+    pub targets: Handle<TargetGroupAttrs>,
+    /// `edge/listener`: what registers targets needs it, for a target group without one serves no load balancer.
+    pub listener: Handle<ListenerAttrs>,
+    /// `edge/record`
+    pub record: Handle<RecordAttrs>,
+}
+
+/// Adds the front door to `graph`.
+///
+/// # Errors
+/// `Refused` when the hostname does not lie in the zone; `Bug` when an address is taken.
+pub fn front_door(graph: &mut Graph, config: &SdkConfig, spec: &EdgeSpec, inputs: EdgeInputs) -> Result<Edge, Failure> {
+    front_door_with(graph, &BalancerClient::new(config), &DnsClient::new(config), spec, inputs)
+}
+
+/// [`front_door`], reached through these clients.
+///
+/// # Errors
+/// As [`front_door`].
+pub fn front_door_with(
+    graph: &mut Graph,
+    balancers: &BalancerClient,
+    dns: &DnsClient,
+    spec: &EdgeSpec,
+    inputs: EdgeInputs,
+) -> Result<Edge, Failure> {
+    pb_rules::dns::in_zone(&spec.hostname, &inputs.zone.name)
+        .map_err(|violation| Failure::new(Class::Refused, "add the record", violation.to_string()))?;
+    let load_balancers = graph.kind(LoadBalancer::new(balancers.clone()));
+    let target_groups = graph.kind(TargetGroup::new(balancers.clone()));
+    let listeners = graph.kind(Listener::new(balancers.clone()));
+    let records = graph.kind(Record::new(dns.clone(), balancers.clone()));
+
+    let wanted = spec.clone();
+    let needs = (inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
+    let balancer =
+        graph.add("edge/balancer", &load_balancers, needs, move |(subnets, groups, ())| LoadBalancerSpec {
+            name: wanted.load_balancer.clone(),
+            scheme: "internet-facing".to_owned(),
+            subnet_ids: subnets.into_iter().collect(),
+            security_group_ids: groups.into_iter().collect(),
+            deletion_protection: wanted.deletion_protection,
+            idle_timeout: wanted.idle_timeout,
+            drop_invalid_headers: true,
+            tags: named(&wanted.tags, &wanted.load_balancer),
+        })?;
+
+    let wanted = spec.clone();
+    let targets = graph.add("edge/targets", &target_groups, inputs.vpc_id, move |vpc_id| TargetGroupSpec {
+        name: wanted.target_group.clone(),
+        vpc_id,
+        port: wanted.target_port,
+        protocol: "HTTP".to_owned(),
+        target_type: "ip".to_owned(),
+        health: wanted.health.clone(),
+        deregistration_delay: wanted.deregistration_delay,
+        tags: named(&wanted.tags, &wanted.target_group),
+    })?;
+
+    let wanted = spec.clone();
+    let needs = (balancer.made(), targets);
+    let listener = graph.add("edge/listener", &listeners, needs, move |(balancer, targets)| ListenerSpec {
+        load_balancer_arn: balancer.arn,
+        port: wanted.port,
+        protocol: "HTTP".to_owned(),
+        target_group_arn: targets.arn,
+        tags: named(&wanted.tags, &format!("{}-{}", wanted.load_balancer, wanted.port)),
+    })?;
+
+    let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id);
+    let record = graph.add("edge/record", &records, balancer.made(), move |balancer| RecordSpec {
+        zone_id: zone_id.clone(),
+        name: name.clone(),
+        record_type: "A".to_owned(),
+        alias: balancer.dns_name,
+        alias_zone_id: balancer.hosted_zone_id,
+        evaluate_target_health: true,
+    })?;
+    Ok(Edge { balancer, targets, listener, record })
+}
+
+fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
+    let mut tags = tags.clone();
+    tags.insert("Name".to_owned(), name.to_owned());
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EdgeInputs, EdgeSpec, front_door_with};
+    use crate::{BalancerClient, DnsClient, Zone};
+    use pb_engine::{Failure, Graph, Input};
+
+    fn add(graph: &mut Graph, hostname: &str) -> Result<(), Failure> {
+        let known = |id: &str| Input::known(id.to_owned());
+        let inputs = EdgeInputs {
+            vpc_id: known("vpc-1"),
+            subnet_ids: vec![known("subnet-1"), known("subnet-2")],
+            security_group_ids: vec![known("sg-1")],
+            internet: Input::known(()),
+            zone: Zone { id: "Z1".to_owned(), name: "example.org".to_owned() },
+        };
+        let balancers = BalancerClient::from_conf(
+            aws_sdk_elasticloadbalancingv2::Config::builder()
+                .behavior_version(aws_sdk_elasticloadbalancingv2::config::BehaviorVersion::latest())
+                .build(),
+        );
+        let dns = DnsClient::from_conf(
+            aws_sdk_route53::Config::builder()
+                .behavior_version(aws_sdk_route53::config::BehaviorVersion::latest())
+                .build(),
+        );
+        let spec = EdgeSpec::named("staging-public", hostname, 5050);
+        front_door_with(graph, &balancers, &dns, &spec, inputs).map(drop)
+    }
+
+    #[test]
+    fn all_four_are_wanted_and_fit_together() {
+        let mut graph = Graph::new();
+        add(&mut graph, "staging.example.org").unwrap();
+        assert!(graph.check().unwrap().is_empty());
+        let specs: Vec<String> = graph.specs().unwrap().iter().map(|(at, spec)| format!("{at} {spec}")).collect();
+        assert!(specs[1].contains(r#""name":"staging-public-5050""#), "{}", specs[1]);
+        assert!(specs[2].contains(r#""target_group_arn":"(known after apply)""#), "{}", specs[2]);
+        assert!(specs[3].contains(r#""type":"A""#), "{}", specs[3]);
+    }
+
+    #[test]
+    fn a_hostname_outside_the_zone_is_refused() {
+        let failure = add(&mut Graph::new(), "staging.example.net").unwrap_err();
+        assert!(failure.message.contains("does not lie in the zone"), "{failure}");
+    }
+}

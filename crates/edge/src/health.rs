@@ -1,0 +1,44 @@
+//! How targets are, for people.
+
+use aws_sdk_elasticloadbalancingv2::types::TargetHealthDescription;
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use serde::Serialize;
+
+/// How a target is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TargetHealth {
+    /// Address and port: `10.0.1.17:5050`.
+    pub address: String,
+    /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
+    pub state: String,
+    /// Why it is not healthy, in AWS's words.
+    pub reason: Option<String>,
+}
+
+/// How the targets of a group are; one that is not there has none.
+///
+/// # Errors
+/// What `elasticloadbalancing:DescribeTargetHealth` fails with.
+pub async fn target_health(config: &SdkConfig, target_group_arn: &str) -> Result<Vec<TargetHealth>, Failure> {
+    let client = aws_sdk_elasticloadbalancingv2::Client::new(config);
+    let answer = client.describe_target_health().target_group_arn(target_group_arn).send().await;
+    match answer.answer("elasticloadbalancing:DescribeTargetHealth") {
+        Ok(output) => Ok(output.target_health_descriptions().iter().map(health).collect()),
+        Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn health(description: &TargetHealthDescription) -> TargetHealth {
+    let target = description.target();
+    let id = target.and_then(|target| target.id()).unwrap_or_default();
+    let port = target.and_then(|target| target.port()).map(|port| format!(":{port}")).unwrap_or_default();
+    let health = description.target_health();
+    TargetHealth {
+        address: format!("{id}{port}"),
+        state: health.and_then(|health| health.state()).map_or("unknown", |state| state.as_str()).to_owned(),
+        reason: health.and_then(|health| health.description()).map(|words| words.trim_end_matches('.').to_owned()),
+    }
+}

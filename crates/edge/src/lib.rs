@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod balancers;
+mod front_door;
+mod health;
+mod listener;
+mod load_balancer;
+mod ownership;
+mod record;
+mod tags;
+mod target_group;
+#[cfg(test)]
+mod testing;
+mod zone;
+
+/// What the load balancer's kinds are reached through.
+pub use aws_sdk_elasticloadbalancingv2::Client as BalancerClient;
+/// What records and zones are reached through.
+pub use aws_sdk_route53::Client as DnsClient;
+pub use front_door::{Edge, EdgeInputs, EdgeSpec, front_door, front_door_with};
+pub use health::{TargetHealth, target_health};
+pub use listener::{Listener, ListenerAttrs, ListenerSpec};
+pub use load_balancer::{LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
+pub use record::{Record, RecordAttrs, RecordSpec};
+pub use target_group::{Health, TargetGroup, TargetGroupAttrs, TargetGroupSpec};
+pub use zone::{Zone, find_zone, find_zone_with};

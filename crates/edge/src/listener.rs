@@ -1,0 +1,349 @@
+//! `elbv2.listener`: a port of the load balancer, and the target group behind it.
+
+use crate::balancers::Balancers;
+use crate::tags::{self, Tags};
+use crate::{BalancerClient as Client, ownership};
+use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kind of listeners.
+pub struct Listener {
+    client: Client,
+}
+
+impl Listener {
+    /// The kind, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// What is wanted of a listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    /// ARN of the load balancer.
+    pub load_balancer_arn: String,
+    /// The port.
+    pub port: i32,
+    /// `HTTP`.
+    pub protocol: String,
+    /// ARN of the target group that all requests go to.
+    pub target_group_arn: String,
+    /// Tags, without those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What names a listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListenerAttrs {
+    /// The ARN.
+    pub arn: String,
+    /// ARN of the load balancer.
+    pub load_balancer_arn: String,
+}
+
+/// A listener goes with its load balancer, whichever is deleted first.
+impl Resource for Listener {
+    const KIND: &'static str = "elbv2.listener";
+    const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
+    type Spec = ListenerSpec;
+    type Attrs = ListenerAttrs;
+
+    fn check(spec: &ListenerSpec) -> Result<(), String> {
+        pb_rules::network::port(spec.port.into()).map_err(|violation| violation.to_string())
+    }
+
+    fn pending(spec: &ListenerSpec) -> ListenerAttrs {
+        ListenerAttrs { arn: unknown(), load_balancer_arn: spec.load_balancer_arn.clone() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "load_balancer_arn"
+    }
+
+    /// Two load balancers may listen, but a target group serves one of them only: TargetGroupAssociationLimit.
+    fn beside(old: &ListenerSpec, new: &ListenerSpec) -> bool {
+        old.load_balancer_arn != new.load_balancer_arn && old.target_group_arn != new.target_group_arn
+    }
+
+    fn id(attrs: &ListenerAttrs) -> Option<String> {
+        (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let balancers = Balancers::of(scope, &self.client).await?;
+        let ours = balancers.ours(scope).filter_map(|lb| lb.load_balancer_arn());
+        let wanted = scope.wanted.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
+        let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
+        let arns: BTreeSet<&str> = ours.chain(wanted).chain(remembered).filter(|arn| !is_unknown(arn)).collect();
+        let listeners: Vec<Port> =
+            try_join_all(arns.into_iter().map(|arn| self.listeners(arn))).await?.into_iter().flatten().collect();
+        let arns: Vec<String> = listeners.iter().map(|listener| attrs_of(listener).arn).collect();
+        let tags = tags::read(&self.client, &arns).await?;
+        let found = listeners.iter().filter_map(|listener| whose(scope, listener, tags.get(listener.listener_arn()?)?));
+        Ok(found.collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &ListenerSpec) -> Result<ListenerAttrs, Failure> {
+        let call = self
+            .client
+            .create_listener()
+            .load_balancer_arn(&spec.load_balancer_arn)
+            .port(spec.port)
+            .protocol(ProtocolEnum::from(spec.protocol.as_str()))
+            .default_actions(forward(&spec.target_group_arn))
+            .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
+        let output = call.send().await.answer("elasticloadbalancing:CreateListener").map_err(still_taken)?;
+        Ok(output.listeners().first().map_or_else(|| Self::pending(spec), attrs_of))
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &ListenerAttrs,
+        spec: &ListenerSpec,
+        changes: &[Change],
+    ) -> Result<ListenerAttrs, Failure> {
+        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        let changed = |field: &str| changes.iter().any(|change| change.field() == field);
+        if changes.iter().any(|change| change.field() != "tags") {
+            let call = self
+                .client
+                .modify_listener()
+                .listener_arn(&attrs.arn)
+                .set_port(changed("port").then_some(spec.port))
+                .set_protocol(changed("protocol").then(|| ProtocolEnum::from(spec.protocol.as_str())))
+                .set_default_actions(changed("target_group_arn").then(|| vec![forward(&spec.target_group_arn)]));
+            call.send().await.answer("elasticloadbalancing:ModifyListener").map_err(still_taken)?;
+        }
+        Ok(attrs.clone())
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &ListenerAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_listener().listener_arn(&attrs.arn).send();
+        call.await.answer("elasticloadbalancing:DeleteListener").map(drop)
+    }
+}
+
+impl Listener {
+    /// The listeners of a load balancer; none when it has gone.
+    async fn listeners(&self, load_balancer_arn: &str) -> Result<Vec<Port>, Failure> {
+        let all = self.client.describe_listeners().load_balancer_arn(load_balancer_arn).into_paginator().items().send();
+        let all: Result<Vec<Port>, Failure> =
+            all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeListeners");
+        match all {
+            Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
+            answer => answer,
+        }
+    }
+}
+
+/// Ours by its tags. Another one on a port that is wanted stands in our place.
+fn whose(scope: &Scope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<Listener>> {
+    let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
+    if let Some(address) = ownership::owner(scope, tags, |known| known.arn == attrs.arn) {
+        return Some(Found::Ours { address, spec, attrs, settled: true });
+    }
+    let same_port = |wanted: &ListenerSpec| {
+        let same_balancer =
+            is_unknown(&wanted.load_balancer_arn) || wanted.load_balancer_arn == attrs.load_balancer_arn;
+        wanted.port == spec.port && same_balancer
+    };
+    let what = format!("a listener on port {} of the load balancer", spec.port);
+    scope.wants(same_port).map(|address| Found::Foreign { address: address.clone(), what })
+}
+
+fn forward(target_group_arn: &str) -> Action {
+    let action = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group_arn);
+    action.build()
+}
+
+/// A target group is free for another load balancer only some moments after the first one's listener is gone.
+fn still_taken(failure: Failure) -> Failure {
+    failure.when(&["TargetGroupAssociationLimit"], Class::NotReady)
+}
+
+fn spec_of(listener: &Port, tags: &Tags) -> ListenerSpec {
+    ListenerSpec {
+        load_balancer_arn: listener.load_balancer_arn().unwrap_or_default().to_owned(),
+        port: listener.port().unwrap_or_default(),
+        protocol: listener.protocol().map_or_else(String::new, |protocol| protocol.as_str().to_owned()),
+        target_group_arn: target_of(listener.default_actions()),
+        tags: Ownership::plain(tags),
+    }
+}
+
+/// Where all requests go: the ARN of a target group, several with a comma between them, or the name of what is done
+/// instead (`fixed-response`).
+fn target_of(actions: &[Action]) -> String {
+    let arns = actions.iter().map(|action| match (action.target_group_arn(), action.forward_config()) {
+        (Some(arn), _) => arn.to_owned(),
+        (None, Some(forward)) => {
+            let arns: Vec<&str> = forward.target_groups().iter().filter_map(|group| group.target_group_arn()).collect();
+            arns.join(",")
+        }
+        (None, None) => action.r#type().map_or_else(String::new, |kind| kind.as_str().to_owned()),
+    });
+    arns.collect::<Vec<_>>().join(",")
+}
+
+fn attrs_of(listener: &Port) -> ListenerAttrs {
+    ListenerAttrs {
+        arn: listener.listener_arn().unwrap_or_default().to_owned(),
+        load_balancer_arn: listener.load_balancer_arn().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listener, ListenerSpec, target_of};
+    use crate::BalancerClient as Client;
+    use crate::testing::{alone, meta, name_tag, owned};
+    use aws_sdk_elasticloadbalancingv2::operation::create_listener::{CreateListenerError, CreateListenerOutput};
+    use aws_sdk_elasticloadbalancingv2::operation::delete_listener::DeleteListenerError;
+    use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::modify_listener::ModifyListenerOutput;
+    use aws_sdk_elasticloadbalancingv2::types::{
+        Action, ActionTypeEnum, ForwardActionConfig, Listener as Port, LoadBalancer, ProtocolEnum, Tag, TagDescription,
+        TargetGroupTuple,
+    };
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::{Alone, Graph, Resource, UNKNOWN};
+
+    fn spec() -> ListenerSpec {
+        ListenerSpec {
+            load_balancer_arn: "arn:lb".to_owned(),
+            port: 80,
+            protocol: "HTTP".to_owned(),
+            target_group_arn: "arn:tg".to_owned(),
+            tags: name_tag("staging-public-80"),
+        }
+    }
+
+    fn with(spec: ListenerSpec, rules: &[&Rule]) -> Alone {
+        let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
+        let mut graph = Graph::new();
+        let kind = graph.kind(Listener::new(client));
+        graph.add("edge/listener", &kind, (), move |()| spec.clone()).unwrap();
+        alone(graph)
+    }
+
+    /// As AWS gives back an action: with all that it adds.
+    fn forward(arn: &str) -> Action {
+        let tuple = TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
+        let config = ForwardActionConfig::builder().target_groups(tuple).build();
+        Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(arn).forward_config(config).build()
+    }
+
+    fn port() -> Port {
+        Port::builder()
+            .listener_arn("arn:listener")
+            .load_balancer_arn("arn:lb")
+            .port(80)
+            .protocol(ProtocolEnum::Http)
+            .default_actions(forward("arn:tg"))
+            .build()
+    }
+
+    /// The load balancer is ours; the listener has these tags.
+    fn world(listeners: Vec<Port>, listener_tags: Vec<Tag>) -> [Rule; 3] {
+        let balancers = mock!(Client::describe_load_balancers).then_output(|| {
+            let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
+            DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
+        });
+        let listeners = mock!(Client::describe_listeners)
+            .match_requests(|call| call.load_balancer_arn() == Some("arn:lb"))
+            .then_output(move || DescribeListenersOutput::builder().set_listeners(Some(listeners.clone())).build());
+        let tags = mock!(Client::describe_tags).then_compute_output(move |call| {
+            let described = call.resource_arns().iter().map(|arn| {
+                let tags =
+                    if arn == "arn:lb" { owned("edge/balancer", "staging-public") } else { listener_tags.clone() };
+                TagDescription::builder().resource_arn(arn).set_tags(Some(tags)).build()
+            });
+            DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build()
+        });
+        [balancers, listeners, tags]
+    }
+
+    fn ours() -> Vec<Tag> {
+        owned("edge/listener", "staging-public-80")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_carries_its_tags() {
+        let create = mock!(Client::create_listener)
+            .match_requests(|call| {
+                ours().iter().all(|tag| call.tags().contains(tag))
+                    && call.port() == Some(80)
+                    && call.default_actions()[0].target_group_arn() == Some("arn:tg")
+            })
+            .sequence()
+            .error(|| CreateListenerError::generic(meta("TargetGroupAssociationLimit")))
+            .output(|| CreateListenerOutput::builder().listeners(port()).build())
+            .build();
+        let [balancers, listeners, tags] = world(Vec::new(), Vec::new());
+        let snapshot = with(spec(), &[&balancers, &listeners, &tags, &create]).deploy().await.unwrap();
+        assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:listener");
+        assert_eq!(create.num_calls(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_deployed_needs_no_change_and_its_target_changes_in_place() {
+        let [balancers, listeners, tags] = world(vec![port()], ours());
+        let plan = with(spec(), &[&balancers, &listeners, &tags]).plan().await.unwrap();
+        assert!(plan.is_empty(), "{plan:?}");
+
+        let modify = mock!(Client::modify_listener)
+            .match_requests(|call| {
+                call.port().is_none() && call.default_actions()[0].target_group_arn() == Some("arn:other")
+            })
+            .then_output(|| ModifyListenerOutput::builder().build());
+        let wanted = ListenerSpec { target_group_arn: "arn:other".to_owned(), ..spec() };
+        with(wanted, &[&balancers, &listeners, &tags, &modify]).deploy().await.unwrap();
+        assert_eq!(modify.num_calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_listener_on_our_port_is_left_alone() {
+        let [balancers, listeners, tags] = world(vec![port()], Vec::new());
+        for arn in ["arn:lb", UNKNOWN] {
+            let wanted = ListenerSpec { load_balancer_arn: arn.to_owned(), ..spec() };
+            let failure = with(wanted, &[&balancers, &listeners, &tags]).plan().await.unwrap_err();
+            assert!(failure.message.contains("a listener on port 80"), "{failure}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_went_with_its_load_balancer_is_gone() {
+        let [balancers, listeners, tags] = world(vec![port()], ours());
+        let delete =
+            mock!(Client::delete_listener).then_error(|| DeleteListenerError::generic(meta("ListenerNotFound")));
+        with(spec(), &[&balancers, &listeners, &tags, &delete]).destroy().await.unwrap();
+        assert_eq!(delete.num_calls(), 1);
+    }
+
+    #[test]
+    fn what_is_done_with_requests_is_seen() {
+        assert_eq!(target_of(&[forward("arn:tg")]), "arn:tg");
+        assert_eq!(target_of(&[Action::builder().r#type(ActionTypeEnum::FixedResponse).build()]), "fixed-response");
+        let tuple = |arn: &str| TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
+        let config = ForwardActionConfig::builder().target_groups(tuple("a")).target_groups(tuple("b")).build();
+        let both = Action::builder().r#type(ActionTypeEnum::Forward).forward_config(config).build();
+        assert_eq!(target_of(&[both]), "a,b");
+    }
+
+    #[test]
+    fn a_target_group_serves_one_load_balancer() {
+        let other = ListenerSpec { load_balancer_arn: "arn:lb2".to_owned(), ..spec() };
+        assert!(!Listener::beside(&spec(), &other));
+        assert!(Listener::beside(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..other }));
+        assert!(!Listener::beside(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..spec() }));
+    }
+}

@@ -1,0 +1,268 @@
+//! `elbv2.load_balancer`: the application load balancer.
+
+mod attributes;
+#[cfg(test)]
+mod tests;
+
+use self::attributes::Attributes;
+use crate::balancers::{Balancers, dns_name};
+use crate::tags::{self, Tags};
+use crate::{BalancerClient as Client, ownership};
+use aws_sdk_elasticloadbalancingv2::types::{
+    IpAddressType, LoadBalancer as Balancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
+};
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
+use pb_engine::{is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+const DESCRIBE: &str = "elasticloadbalancing:DescribeLoadBalancers";
+
+/// Provisioning takes 2 to 3 minutes.
+const SLOW: Limits = Limits::minutes(Duration::from_secs(15 * 60));
+
+/// Looks for which a new load balancer may not be found.
+const UNSEEN_LOOKS: u32 = 10;
+
+/// The kind of application load balancers.
+pub struct LoadBalancer {
+    client: Client,
+}
+
+impl LoadBalancer {
+    /// The kind, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// What is wanted of a load balancer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadBalancerSpec {
+    /// The name, 32 characters at most.
+    pub name: String,
+    /// `internet-facing` or `internal`.
+    pub scheme: String,
+    /// Ids of subnets, at least two, in as many zones.
+    pub subnet_ids: BTreeSet<String>,
+    /// Ids of the security groups, five at most.
+    pub security_group_ids: BTreeSet<String>,
+    /// Whether AWS refuses to delete it.
+    pub deletion_protection: bool,
+    /// Seconds after which a connection without traffic is closed.
+    pub idle_timeout: i32,
+    /// Whether header fields with invalid names are taken out of requests.
+    pub drop_invalid_headers: bool,
+    /// Tags, without those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What names a load balancer, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadBalancerAttrs {
+    /// The ARN.
+    pub arn: String,
+    /// The name.
+    pub name: String,
+    /// The DNS name, in lower case; known at once.
+    pub dns_name: String,
+    /// The hosted zone of the DNS name, for alias records; AWS's own.
+    pub hosted_zone_id: String,
+}
+
+impl Resource for LoadBalancer {
+    const KIND: &'static str = "elbv2.load_balancer";
+    const HOLDS: &'static [&'static str] = &["ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    type Spec = LoadBalancerSpec;
+    type Attrs = LoadBalancerAttrs;
+
+    fn check(spec: &LoadBalancerSpec) -> Result<(), String> {
+        if !is_unknown(&spec.name) {
+            pb_rules::names::load_balancer(&spec.name).map_err(|violation| violation.to_string())?;
+        }
+        let unknown = spec.subnet_ids.iter().any(|id| is_unknown(id));
+        if !matches!(spec.scheme.as_str(), "internet-facing" | "internal") {
+            Err(format!("`{}` is not a scheme: `internet-facing` and `internal` are", spec.scheme))
+        } else if spec.subnet_ids.len() < 2 && !unknown {
+            Err("a load balancer needs two subnets, in two zones".to_owned())
+        } else if spec.security_group_ids.len() > 5 {
+            Err("a load balancer has five security groups at most".to_owned())
+        } else if !(1..=4000).contains(&spec.idle_timeout) {
+            Err(format!("an idle timeout of {} seconds is not between 1 and 4000", spec.idle_timeout))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn pending(spec: &LoadBalancerSpec) -> LoadBalancerAttrs {
+        LoadBalancerAttrs { arn: unknown(), name: spec.name.clone(), dns_name: unknown(), hosted_zone_id: unknown() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "name" | "scheme")
+    }
+
+    fn beside(old: &LoadBalancerSpec, new: &LoadBalancerSpec) -> bool {
+        old.name != new.name
+    }
+
+    fn guard(spec: &LoadBalancerSpec, _attrs: &LoadBalancerAttrs) -> Option<String> {
+        spec.deletion_protection.then(|| {
+            "deletion protection is on; set deletion_protection = false for this workspace, deploy, then destroy"
+                .to_owned()
+        })
+    }
+
+    fn id(attrs: &LoadBalancerAttrs) -> Option<String> {
+        (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let balancers = Balancers::of(scope, &self.client).await?;
+        let found = balancers.0.iter().map(|(lb, tags)| async move {
+            let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
+            let Some(address) = ownership::owner(scope, tags, |attrs| arn == Some(&attrs.arn)) else {
+                let what = format!("load balancer {name}");
+                let foreign = |address: &pb_engine::Address| Found::Foreign { address: address.clone(), what };
+                return Ok::<_, Failure>(scope.wants(|spec| spec.name == name).map(foreign));
+            };
+            let Some(attributes) = Attributes::read(&self.client, arn.unwrap_or_default()).await? else {
+                return Ok(None);
+            };
+            let settled = is_active(lb);
+            Ok(Some(Found::Ours { address, spec: spec_of(lb, tags, &attributes), attrs: attrs_of(lb), settled }))
+        });
+        Ok(try_join_all(found).await?.into_iter().flatten().collect())
+    }
+
+    /// AWS gives back the load balancer that is there when all settings are the same, so a repeated call makes no second
+    /// one.
+    async fn create(&self, cx: &Context, spec: &LoadBalancerSpec) -> Result<LoadBalancerAttrs, Failure> {
+        let call = self
+            .client
+            .create_load_balancer()
+            .name(&spec.name)
+            .r#type(LoadBalancerTypeEnum::Application)
+            .ip_address_type(IpAddressType::Ipv4)
+            .scheme(LoadBalancerSchemeEnum::from(spec.scheme.as_str()))
+            .set_subnets(Some(spec.subnet_ids.iter().cloned().collect()))
+            .set_security_groups(Some(spec.security_group_ids.iter().cloned().collect()))
+            .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
+        let output = call.send().await.answer("elasticloadbalancing:CreateLoadBalancer")?;
+        Ok(output.load_balancers().first().map_or_else(|| Self::pending(spec), attrs_of))
+    }
+
+    async fn complete(&self, _cx: &Context, attrs: &LoadBalancerAttrs, spec: &LoadBalancerSpec) -> Result<(), Failure> {
+        Attributes::wanted(spec).write(&self.client, &attrs.arn).await
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &LoadBalancerAttrs,
+        spec: &LoadBalancerSpec,
+        changes: &[Change],
+    ) -> Result<LoadBalancerAttrs, Failure> {
+        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        let changed = |field: &str| changes.iter().any(|change| change.field() == field);
+        if changed("security_group_ids") {
+            let groups = Some(spec.security_group_ids.iter().cloned().collect());
+            let call = self.client.set_security_groups().load_balancer_arn(&attrs.arn).set_security_groups(groups);
+            call.send().await.answer("elasticloadbalancing:SetSecurityGroups")?;
+        }
+        if changed("subnet_ids") {
+            let subnets = Some(spec.subnet_ids.iter().cloned().collect());
+            let call = self.client.set_subnets().load_balancer_arn(&attrs.arn).set_subnets(subnets);
+            call.send().await.answer("elasticloadbalancing:SetSubnets")?;
+        }
+        if ["deletion_protection", "idle_timeout", "drop_invalid_headers"].into_iter().any(changed) {
+            Attributes::wanted(spec).write(&self.client, &attrs.arn).await?;
+        }
+        Ok(attrs.clone())
+    }
+
+    async fn settle(&self, cx: &Context, attrs: LoadBalancerAttrs) -> Result<LoadBalancerAttrs, Failure> {
+        let looks = AtomicU32::new(0);
+        let name = &attrs.name;
+        cx.wait(DESCRIBE, SLOW, || async {
+            let Some(lb) = self.find(&attrs.arn).await? else {
+                if looks.fetch_add(1, Ordering::Relaxed) < UNSEEN_LOOKS {
+                    return Ok(Progress::Pending(format!("load balancer {name} is not visible yet")));
+                }
+                return Err(Failure::new(Class::NotFound, DESCRIBE, format!("load balancer {name} is not there")));
+            };
+            if is_active(&lb) {
+                return Ok(Progress::Ready(attrs_of(&lb)));
+            }
+            let state = lb.state();
+            let code = state.and_then(|state| state.code());
+            if code == Some(&LoadBalancerStateEnum::Failed) {
+                let reason = state.and_then(|state| state.reason()).unwrap_or("no reason given");
+                let what = format!("load balancer {name} could not be set up: {reason}");
+                return Err(Failure::new(Class::Failed, DESCRIBE, what));
+            }
+            let code = code.map_or("in an unknown state", LoadBalancerStateEnum::as_str);
+            Ok(Progress::Pending(format!("load balancer {name} is {code}, until it is active")))
+        })
+        .await
+    }
+
+    async fn delete(&self, cx: &Context, attrs: &LoadBalancerAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_load_balancer().load_balancer_arn(&attrs.arn).send();
+        let hint = "deletion protection was turned on: set deletion_protection = false, deploy, then destroy";
+        call.await
+            .answer("elasticloadbalancing:DeleteLoadBalancer")
+            .map_err(|failure| if failure.is("OperationNotPermitted") { failure.hint(hint) } else { failure })?;
+        cx.wait(DESCRIBE, SLOW, || async {
+            Ok(match self.find(&attrs.arn).await? {
+                None => Progress::Ready(()),
+                Some(_) => Progress::Pending(format!("load balancer {} is there, until it is gone", attrs.name)),
+            })
+        })
+        .await
+    }
+}
+
+impl LoadBalancer {
+    async fn find(&self, arn: &str) -> Result<Option<Balancer>, Failure> {
+        match self.client.describe_load_balancers().load_balancer_arns(arn).send().await.answer(DESCRIBE) {
+            Ok(output) => Ok(output.load_balancers.unwrap_or_default().into_iter().next()),
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// `active_impaired` serves as well, but cannot grow.
+fn is_active(lb: &Balancer) -> bool {
+    let code = lb.state().and_then(|state| state.code());
+    matches!(code, Some(LoadBalancerStateEnum::Active | LoadBalancerStateEnum::ActiveImpaired))
+}
+
+fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerSpec {
+    let subnets = lb.availability_zones().iter().filter_map(|zone| zone.subnet_id());
+    LoadBalancerSpec {
+        name: lb.load_balancer_name().unwrap_or_default().to_owned(),
+        scheme: lb.scheme().map_or_else(String::new, |scheme| scheme.as_str().to_owned()),
+        subnet_ids: subnets.map(str::to_owned).collect(),
+        security_group_ids: lb.security_groups().iter().cloned().collect(),
+        deletion_protection: attributes.deletion_protection,
+        idle_timeout: attributes.idle_timeout,
+        drop_invalid_headers: attributes.drop_invalid_headers,
+        tags: Ownership::plain(tags),
+    }
+}
+
+fn attrs_of(lb: &Balancer) -> LoadBalancerAttrs {
+    LoadBalancerAttrs {
+        arn: lb.load_balancer_arn().unwrap_or_default().to_owned(),
+        name: lb.load_balancer_name().unwrap_or_default().to_owned(),
+        dns_name: dns_name(lb),
+        hosted_zone_id: lb.canonical_hosted_zone_id().unwrap_or_default().to_owned(),
+    }
+}

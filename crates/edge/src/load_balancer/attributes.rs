@@ -1,0 +1,59 @@
+//! The settings of a load balancer that the create call does not take.
+
+use super::LoadBalancerSpec;
+use crate::BalancerClient as Client;
+use aws_sdk_elasticloadbalancingv2::types::LoadBalancerAttribute;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+
+const DELETION_PROTECTION: &str = "deletion_protection.enabled";
+const IDLE_TIMEOUT: &str = "idle_timeout.timeout_seconds";
+const DROP_INVALID_HEADERS: &str = "routing.http.drop_invalid_header_fields.enabled";
+
+/// The settings of a load balancer that the create call does not take. What AWS does not tell is at its default.
+/// (Elastic Load Balancing API: LoadBalancerAttribute)
+pub(super) struct Attributes {
+    pub deletion_protection: bool,
+    /// Seconds.
+    pub idle_timeout: i32,
+    pub drop_invalid_headers: bool,
+}
+
+impl Attributes {
+    pub(super) fn wanted(spec: &LoadBalancerSpec) -> Self {
+        Self {
+            deletion_protection: spec.deletion_protection,
+            idle_timeout: spec.idle_timeout,
+            drop_invalid_headers: spec.drop_invalid_headers,
+        }
+    }
+
+    /// The settings as they are; `None` when the load balancer has gone.
+    pub(super) async fn read(client: &Client, arn: &str) -> Result<Option<Self>, Failure> {
+        let call = client.describe_load_balancer_attributes().load_balancer_arn(arn).send();
+        let output = match call.await.answer("elasticloadbalancing:DescribeLoadBalancerAttributes") {
+            Err(failure) if failure.class == Class::NotFound => return Ok(None),
+            answer => answer?,
+        };
+        let value = |key: &str| {
+            let mut all = output.attributes().iter();
+            all.find(|attribute| attribute.key() == Some(key)).and_then(LoadBalancerAttribute::value)
+        };
+        Ok(Some(Self {
+            deletion_protection: value(DELETION_PROTECTION) == Some("true"),
+            idle_timeout: value(IDLE_TIMEOUT).and_then(|seconds| seconds.parse().ok()).unwrap_or(60),
+            drop_invalid_headers: value(DROP_INVALID_HEADERS) == Some("true"),
+        }))
+    }
+
+    pub(super) async fn write(&self, client: &Client, arn: &str) -> Result<(), Failure> {
+        let attribute = |key: &str, value: String| LoadBalancerAttribute::builder().key(key).value(value).build();
+        let call = client
+            .modify_load_balancer_attributes()
+            .load_balancer_arn(arn)
+            .attributes(attribute(DELETION_PROTECTION, self.deletion_protection.to_string()))
+            .attributes(attribute(IDLE_TIMEOUT, self.idle_timeout.to_string()))
+            .attributes(attribute(DROP_INVALID_HEADERS, self.drop_invalid_headers.to_string()));
+        call.send().await.answer("elasticloadbalancing:ModifyLoadBalancerAttributes").map(drop)
+    }
+}

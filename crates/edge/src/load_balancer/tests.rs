@@ -1,0 +1,208 @@
+use super::{LoadBalancer, LoadBalancerSpec};
+use crate::BalancerClient as Client;
+use crate::testing::{alone, meta, name_tag, owned, tags};
+use aws_sdk_elasticloadbalancingv2::operation::create_load_balancer::CreateLoadBalancerOutput;
+use aws_sdk_elasticloadbalancingv2::operation::delete_load_balancer::DeleteLoadBalancerOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancer_attributes::DescribeLoadBalancerAttributesOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::{
+    DescribeLoadBalancersError, DescribeLoadBalancersOutput,
+};
+use aws_sdk_elasticloadbalancingv2::operation::modify_load_balancer_attributes::ModifyLoadBalancerAttributesOutput;
+use aws_sdk_elasticloadbalancingv2::operation::set_security_groups::SetSecurityGroupsOutput;
+use aws_sdk_elasticloadbalancingv2::types::{
+    AvailabilityZone, LoadBalancer as Balancer, LoadBalancerAttribute, LoadBalancerSchemeEnum, LoadBalancerState,
+    LoadBalancerStateEnum,
+};
+use aws_smithy_mocks::{MockResponse, Rule, mock};
+use pb_engine::{Action, Alone, Class, Graph, Order, Resource};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+fn spec() -> LoadBalancerSpec {
+    LoadBalancerSpec {
+        name: "staging-public".to_owned(),
+        scheme: "internet-facing".to_owned(),
+        subnet_ids: ["subnet-1".to_owned(), "subnet-2".to_owned()].into(),
+        security_group_ids: ["sg-1".to_owned()].into(),
+        deletion_protection: false,
+        idle_timeout: 60,
+        drop_invalid_headers: true,
+        tags: name_tag("staging-public"),
+    }
+}
+
+fn with(spec: LoadBalancerSpec, rules: &[&Rule]) -> Alone {
+    let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
+    let mut graph = Graph::new();
+    let kind = graph.kind(LoadBalancer::new(client));
+    graph.add("edge/balancer", &kind, (), move |()| spec.clone()).unwrap();
+    alone(graph)
+}
+
+fn balancer(state: &str) -> Balancer {
+    let zone = |subnet: &str| AvailabilityZone::builder().subnet_id(subnet).build();
+    Balancer::builder()
+        .load_balancer_arn("arn:lb")
+        .load_balancer_name("staging-public")
+        .dns_name("Staging-Public-1.us-east-2.elb.amazonaws.com")
+        .canonical_hosted_zone_id("Z3AADJGX6KTTL2")
+        .scheme(LoadBalancerSchemeEnum::InternetFacing)
+        .availability_zones(zone("subnet-2"))
+        .availability_zones(zone("subnet-1"))
+        .security_groups("sg-1")
+        .state(LoadBalancerState::builder().code(LoadBalancerStateEnum::from(state)).reason("because").build())
+        .build()
+}
+
+/// Answers one state after the other, the last again and again; an empty one stands for "not there".
+fn states(states: &'static [&'static str]) -> Rule {
+    let next = Mutex::new(0);
+    mock!(Client::describe_load_balancers).then_compute_response(move |call| {
+        let mut next = next.lock().unwrap();
+        let state = states[(*next).min(states.len() - 1)];
+        *next += 1;
+        match state {
+            "" if !call.load_balancer_arns().is_empty() => {
+                MockResponse::Error(DescribeLoadBalancersError::generic(meta("LoadBalancerNotFound")))
+            }
+            "" => MockResponse::Output(DescribeLoadBalancersOutput::builder().build()),
+            state => {
+                MockResponse::Output(DescribeLoadBalancersOutput::builder().load_balancers(balancer(state)).build())
+            }
+        }
+    })
+}
+
+fn attributes(protected: &'static str) -> Rule {
+    mock!(Client::describe_load_balancer_attributes).then_output(move || {
+        let attribute = |key: &str, value: &str| LoadBalancerAttribute::builder().key(key).value(value).build();
+        DescribeLoadBalancerAttributesOutput::builder()
+            .attributes(attribute("access_logs.s3.enabled", "false"))
+            .attributes(attribute("deletion_protection.enabled", protected))
+            .attributes(attribute("idle_timeout.timeout_seconds", "60"))
+            .attributes(attribute("routing.http.drop_invalid_header_fields.enabled", "true"))
+            .build()
+    })
+}
+
+fn set_attributes(protected: &'static str) -> Rule {
+    mock!(Client::modify_load_balancer_attributes)
+        .match_requests(move |call| {
+            let is = |key: &str, value: &str| {
+                call.attributes().iter().any(|it| it.key() == Some(key) && it.value() == Some(value))
+            };
+            call.load_balancer_arn() == Some("arn:lb")
+                && is("deletion_protection.enabled", protected)
+                && is("idle_timeout.timeout_seconds", "60")
+                && is("routing.http.drop_invalid_header_fields.enabled", "true")
+        })
+        .then_output(|| ModifyLoadBalancerAttributesOutput::builder().build())
+}
+
+fn ours() -> Rule {
+    tags(owned("edge/balancer", "staging-public"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_carries_its_tags_is_completed_and_is_waited_for() {
+    let create = mock!(Client::create_load_balancer)
+        .match_requests(|call| {
+            owned("edge/balancer", "staging-public").iter().all(|tag| call.tags().contains(tag))
+                && call.subnets() == ["subnet-1", "subnet-2"]
+                && call.security_groups() == ["sg-1"]
+                && call.scheme() == Some(&LoadBalancerSchemeEnum::InternetFacing)
+        })
+        .then_output(|| CreateLoadBalancerOutput::builder().load_balancers(balancer("provisioning")).build());
+    let (states, set) = (states(&["", "", "provisioning", "active"]), set_attributes("true"));
+    let wanted = LoadBalancerSpec { deletion_protection: true, ..spec() };
+    let snapshot = with(wanted, &[&states, &create, &set]).deploy().await.unwrap();
+    let attrs = &snapshot.resources.values().next().unwrap().attrs;
+    assert_eq!(attrs["dns_name"], "staging-public-1.us-east-2.elb.amazonaws.com");
+    assert_eq!(attrs["hosted_zone_id"], "Z3AADJGX6KTTL2");
+    assert_eq!((create.num_calls(), set.num_calls(), states.num_calls()), (1, 1, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deployed_needs_no_change() {
+    let plan = with(spec(), &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+    assert!(plan.is_empty(), "{plan:?}");
+    let plan = with(spec(), &[&states(&["provisioning"]), &ours(), &attributes("false")]).plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_differs_is_changed() {
+    let groups = mock!(Client::set_security_groups)
+        .match_requests(|call| call.security_groups() == ["sg-2"])
+        .then_output(|| SetSecurityGroupsOutput::builder().build());
+    let set = set_attributes("false");
+    let wanted = LoadBalancerSpec { security_group_ids: ["sg-2".to_owned()].into(), ..spec() };
+    let rules = [&states(&["active"]), &ours(), &attributes("true"), &groups, &set];
+    with(wanted, &rules).deploy().await.unwrap();
+    // Deletion protection that somebody turned on is turned off again; subnets and tags are left alone.
+    assert_eq!((groups.num_calls(), set.num_calls()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_protection_is_known_before_anything_is_torn_down() {
+    let rules = [&states(&["active"]), &ours(), &attributes("true")];
+    let failure = with(spec(), &rules).destroy().await.unwrap_err();
+    assert_eq!(failure.class, Class::Refused);
+    assert!(failure.message.contains("set deletion_protection = false for this workspace"), "{failure}");
+    let internal = LoadBalancerSpec { scheme: "internal".to_owned(), deletion_protection: true, ..spec() };
+    let failure = with(internal, &rules).plan().await.unwrap_err();
+    assert!(failure.message.contains("it has to be replaced, but deletion protection is on"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_name_is_another_load_balancer_beside_this_one() {
+    let wanted = LoadBalancerSpec { name: "staging-front".to_owned(), ..spec() };
+    let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+    let wanted = LoadBalancerSpec { scheme: "internal".to_owned(), ..spec() };
+    let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_in_our_name_without_our_tags_is_left_alone() {
+    let failure = with(spec(), &[&states(&["active"]), &tags(Vec::new())]).plan().await.unwrap_err();
+    assert!(failure.message.contains("load balancer staging-public exists"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_could_not_be_set_up_is_a_failure() {
+    let failure = {
+        let rules = [&states(&["provisioning", "failed"]), &ours(), &attributes("false")];
+        with(spec(), &rules).deploy().await.unwrap_err()
+    };
+    assert_eq!(failure.class, Class::Failed);
+    assert!(failure.message.contains("because"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_waits_until_it_is_gone() {
+    let delete = mock!(Client::delete_load_balancer)
+        .match_requests(|call| call.load_balancer_arn() == Some("arn:lb"))
+        .then_output(|| DeleteLoadBalancerOutput::builder().build());
+    let states = states(&["active", "active", ""]);
+    with(spec(), &[&states, &ours(), &attributes("false"), &delete]).destroy().await.unwrap();
+    assert_eq!((delete.num_calls(), states.num_calls()), (1, 3));
+}
+
+#[test]
+fn what_aws_would_refuse_is_refused() {
+    let groups: BTreeSet<String> = (0..6).map(|number| format!("sg-{number}")).collect();
+    for (wrong, why) in [
+        (LoadBalancerSpec { name: "internal-x".to_owned(), ..spec() }, "internal-"),
+        (LoadBalancerSpec { name: "x".repeat(33), ..spec() }, "33 characters"),
+        (LoadBalancerSpec { subnet_ids: ["subnet-1".to_owned()].into(), ..spec() }, "two subnets"),
+        (LoadBalancerSpec { security_group_ids: groups, ..spec() }, "five security groups"),
+        (LoadBalancerSpec { scheme: "public".to_owned(), ..spec() }, "not a scheme"),
+        (LoadBalancerSpec { idle_timeout: 0, ..spec() }, "between 1 and 4000"),
+    ] {
+        let refused = LoadBalancer::check(&wrong).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!(LoadBalancer::check(&spec()), Ok(()));
+}

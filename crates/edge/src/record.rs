@@ -1,0 +1,307 @@
+//! `route53.record`: the permanent name of the load balancer.
+
+mod names;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::names::{plain_name, target_name};
+
+use crate::balancers::Balancers;
+use crate::{BalancerClient, DnsClient};
+use aws_sdk_route53::error::BuildError;
+use aws_sdk_route53::types::{
+    AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecordSet, RrType,
+};
+use futures_util::future::{try_join, try_join_all};
+use pb_aws::Answer;
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
+use pb_engine::{is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A change is on all name servers after 10 to 60 seconds. Looks are few: an account has five requests a second.
+const INSYNC: Limits = Limits::minutes(Duration::from_secs(10 * 60));
+
+/// Records asked for from a name on: those of the name itself that matter come first, A before AAAA, CAA and CNAME.
+const RECORDS_A_LOOK: i32 = 10;
+
+/// The kind of alias records.
+///
+/// Records have no tags. One is ours when it points to a load balancer that carries our tags, or when it is remembered.
+pub struct Record {
+    dns: DnsClient,
+    balancers: BalancerClient,
+}
+
+impl Record {
+    /// The kind, reached through these clients.
+    #[must_use]
+    pub fn new(dns: DnsClient, balancers: BalancerClient) -> Self {
+        Self { dns, balancers }
+    }
+}
+
+/// What is wanted of an alias record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordSpec {
+    /// Id of the hosted zone, without `/hostedzone/`.
+    pub zone_id: String,
+    /// The name, in lower case, without a dot at the end.
+    pub name: String,
+    /// `A`.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// The DNS name that it is an alias of, in lower case, without a dot at the end.
+    pub alias: String,
+    /// The hosted zone of that name.
+    pub alias_zone_id: String,
+    /// Whether the health of the alias target counts where there is a choice between records.
+    pub evaluate_target_health: bool,
+}
+
+/// What names a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordAttrs {
+    /// Id of the hosted zone.
+    pub zone_id: String,
+    /// The name.
+    pub name: String,
+    /// The type.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// Id of the last change that was made here; empty when it is long done.
+    pub change_id: String,
+}
+
+impl Resource for Record {
+    const KIND: &'static str = "route53.record";
+    /// AWS would let the load balancer go. But a record is known to be ours by its target, so it goes first; and no name is
+    /// left that points to a load balancer of nobody.
+    const HOLDS: &'static [&'static str] = &["elbv2.load_balancer"];
+    type Spec = RecordSpec;
+    type Attrs = RecordAttrs;
+
+    fn check(spec: &RecordSpec) -> Result<(), String> {
+        if spec.record_type != "A" {
+            return Err(format!("`{}` is not a type of alias record: `A` is", spec.record_type));
+        }
+        pb_rules::dns::hostname(&spec.name).map_err(|violation| violation.to_string())
+    }
+
+    fn pending(spec: &RecordSpec) -> RecordAttrs {
+        attrs(spec, unknown())
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "zone_id" | "name" | "type")
+    }
+
+    fn beside(old: &RecordSpec, new: &RecordSpec) -> bool {
+        (&old.zone_id, &old.name) != (&new.zone_id, &new.name)
+    }
+
+    fn id(attrs: &RecordAttrs) -> Option<String> {
+        Some(format!("{} {}", attrs.name, attrs.record_type))
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let places = places(scope);
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sets = try_join_all(places.into_iter().map(|place| async move {
+            let sets = self.records(&place.zone_id, &place.name).await?;
+            Ok::<_, Failure>((place, sets))
+        }));
+        let (balancers, sets) = try_join(Balancers::of(scope, &self.balancers), sets).await?;
+        let mut targets: BTreeSet<String> = balancers.ours(scope).map(crate::balancers::dns_name).collect();
+        targets.extend(scope.wanted.iter().map(|(_, spec)| spec.alias.clone()).filter(|alias| !is_unknown(alias)));
+        let found = sets.iter().flat_map(|(place, sets)| sets.iter().filter_map(|set| whose(place, set, &targets)));
+        Ok(found.collect())
+    }
+
+    /// CREATE, not UPSERT: what stands there already is looked at first.
+    async fn create(&self, _cx: &Context, spec: &RecordSpec) -> Result<RecordAttrs, Failure> {
+        let change_id = self.change(&spec.zone_id, ChangeAction::Create, alias_record(spec)?).await?;
+        Ok(attrs(spec, change_id))
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        _attrs: &RecordAttrs,
+        spec: &RecordSpec,
+        _changes: &[Change],
+    ) -> Result<RecordAttrs, Failure> {
+        let change_id = self.change(&spec.zone_id, ChangeAction::Upsert, alias_record(spec)?).await?;
+        Ok(attrs(spec, change_id))
+    }
+
+    async fn settle(&self, cx: &Context, attrs: RecordAttrs) -> Result<RecordAttrs, Failure> {
+        if attrs.change_id.is_empty() || is_unknown(&attrs.change_id) {
+            return Ok(RecordAttrs { change_id: String::new(), ..attrs });
+        }
+        cx.wait("route53:GetChange", INSYNC, || async {
+            let status = match self.dns.get_change().id(&attrs.change_id).send().await.answer("route53:GetChange") {
+                Ok(output) => output.change_info.map(|info| info.status),
+                // AWS does not keep changes for ever.
+                Err(failure) if failure.class == Class::NotFound => None,
+                Err(failure) => return Err(failure),
+            };
+            Ok(match status {
+                None | Some(ChangeStatus::Insync) => Progress::Ready(()),
+                Some(status) => Progress::Pending(format!(
+                    "the change of {} is {}, until all name servers of Route 53 have it",
+                    attrs.name,
+                    status.as_str()
+                )),
+            })
+        })
+        .await?;
+        Ok(RecordAttrs { change_id: String::new(), ..attrs })
+    }
+
+    /// The record must be repeated exactly as it stands.
+    async fn delete(&self, _cx: &Context, attrs: &RecordAttrs) -> Result<(), Failure> {
+        let sets = self.records(&attrs.zone_id, &attrs.name).await?;
+        match sets.into_iter().find(|set| is_simple(set, &attrs.record_type)) {
+            None => Ok(()),
+            Some(set) => self.change(&attrs.zone_id, ChangeAction::Delete, set).await.map(drop),
+        }
+    }
+}
+
+/// A name that is looked at, and why.
+struct Place {
+    zone_id: String,
+    name: String,
+    record_type: String,
+    wanted: Option<Address>,
+    remembered: Option<Address>,
+}
+
+/// The names that are wanted, and those that are remembered.
+fn places(scope: &Scope<Record>) -> Vec<Place> {
+    let mut places: BTreeMap<(&str, &str, &str), Place> = BTreeMap::new();
+    let place = |(zone_id, name, record_type): (&str, &str, &str)| Place {
+        zone_id: zone_id.to_owned(),
+        name: name.to_owned(),
+        record_type: record_type.to_owned(),
+        wanted: None,
+        remembered: None,
+    };
+    for (address, spec) in &scope.wanted {
+        let key = (spec.zone_id.as_str(), spec.name.as_str(), spec.record_type.as_str());
+        if !is_unknown(key.0) && !is_unknown(key.1) {
+            places.entry(key).or_insert_with(|| place(key)).wanted = Some(address.clone());
+        }
+    }
+    for (address, attrs) in &scope.remembered {
+        let key = (attrs.zone_id.as_str(), attrs.name.as_str(), attrs.record_type.as_str());
+        places.entry(key).or_insert_with(|| place(key)).remembered = Some(address.clone());
+    }
+    places.into_values().collect()
+}
+
+/// Whose a record is that stands at a place: ours when it is remembered, wherever it points now, or when it points to a
+/// load balancer of ours. A record of its type with a routing policy, and a CNAME, stand in our name.
+fn whose(place: &Place, set: &ResourceRecordSet, targets: &BTreeSet<String>) -> Option<Found<Record>> {
+    let kind = set.r#type.as_str();
+    if is_simple(set, &place.record_type) {
+        let spec = spec_of(&place.zone_id, set);
+        let by_target = place.wanted.as_ref().filter(|_| targets.contains(&spec.alias));
+        if let Some(address) = place.remembered.as_ref().or(by_target) {
+            let attrs = attrs(&spec, String::new());
+            return Some(Found::Ours { address: address.clone(), spec, attrs, settled: true });
+        }
+    } else if kind != place.record_type && kind != RrType::Cname.as_str() {
+        return None;
+    }
+    let what = format!("the {kind} record {} in the hosted zone {}", place.name, place.zone_id);
+    place.wanted.clone().map(|address| Found::Foreign { address, what })
+}
+
+/// Whether a record is of this type and the only one of it at its name.
+fn is_simple(set: &ResourceRecordSet, record_type: &str) -> bool {
+    set.r#type.as_str() == record_type && set.set_identifier.is_none()
+}
+
+/// What stands there. Of a record that is no alias, the values stand in place of the target.
+fn spec_of(zone_id: &str, set: &ResourceRecordSet) -> RecordSpec {
+    let values: Vec<&str> = set.resource_records().iter().map(|record| record.value()).collect();
+    let target = set.alias_target.as_ref();
+    RecordSpec {
+        zone_id: zone_id.to_owned(),
+        name: plain_name(&set.name),
+        record_type: set.r#type.as_str().to_owned(),
+        alias: target.map_or_else(|| values.join(","), |target| target_name(&target.dns_name)),
+        alias_zone_id: target.map_or_else(String::new, |target| target.hosted_zone_id.clone()),
+        evaluate_target_health: target.is_some_and(|target| target.evaluate_target_health),
+    }
+}
+
+fn attrs(spec: &RecordSpec, change_id: String) -> RecordAttrs {
+    RecordAttrs {
+        zone_id: spec.zone_id.clone(),
+        name: spec.name.clone(),
+        record_type: spec.record_type.clone(),
+        change_id,
+    }
+}
+
+fn alias_record(spec: &RecordSpec) -> Result<ResourceRecordSet, Failure> {
+    let target = AliasTarget::builder()
+        .dns_name(&spec.alias)
+        .hosted_zone_id(&spec.alias_zone_id)
+        .evaluate_target_health(spec.evaluate_target_health)
+        .build()
+        .map_err(|error| incomplete(&error))?;
+    let record = ResourceRecordSet::builder().name(&spec.name).r#type(RrType::from(spec.record_type.as_str()));
+    record.alias_target(target).build().map_err(|error| incomplete(&error))
+}
+
+fn incomplete(error: &BuildError) -> Failure {
+    Failure::new(Class::Bug, "write a record", error.to_string())
+}
+
+impl Record {
+    /// All records at a name. The list starts there and goes on with other names; those are left out.
+    async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<ResourceRecordSet>, Failure> {
+        let call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
+        match call.max_items(RECORDS_A_LOOK).send().await.answer("route53:ListResourceRecordSets") {
+            Ok(output) => {
+                Ok(output.resource_record_sets.into_iter().filter(|set| plain_name(&set.name) == name).collect())
+            }
+            Err(failure) if failure.is("NoSuchHostedZone") => Ok(Vec::new()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Changes one record; the id of the change is what there is to wait for.
+    async fn change(&self, zone_id: &str, action: ChangeAction, set: ResourceRecordSet) -> Result<String, Failure> {
+        let change = DnsChange::builder().action(action).resource_record_set(set).build();
+        let batch = ChangeBatch::builder()
+            .changes(change.map_err(|error| incomplete(&error))?)
+            .build()
+            .map_err(|error| incomplete(&error))?;
+        let call = self.dns.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
+        let output = call.send().await.answer("route53:ChangeResourceRecordSets").map_err(refused)?;
+        let id = output.change_info.map(|info| info.id).unwrap_or_default();
+        Ok(id.trim_start_matches("/change/").to_owned())
+    }
+}
+
+/// Why a batch was refused stands in the message only. What no longer is as it was read is read again.
+fn refused(failure: Failure) -> Failure {
+    let says = |text: &str| failure.is("InvalidChangeBatch") && failure.message.contains(text);
+    if says("already exists") {
+        failure.class(Class::Exists)
+    } else if says("not found") {
+        failure.class(Class::NotFound)
+    } else if says("do not match the current values") {
+        failure.class(Class::NotReady)
+    } else {
+        failure
+    }
+}

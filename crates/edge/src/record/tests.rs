@@ -1,0 +1,282 @@
+use super::{Record, RecordSpec};
+use crate::testing::{alone, owned, tags};
+use crate::{BalancerClient, DnsClient};
+use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
+use aws_sdk_elasticloadbalancingv2::types::LoadBalancer;
+use aws_sdk_route53::error::ErrorMetadata;
+use aws_sdk_route53::operation::change_resource_record_sets::{
+    ChangeResourceRecordSetsError, ChangeResourceRecordSetsOutput,
+};
+use aws_sdk_route53::operation::get_change::GetChangeOutput;
+use aws_sdk_route53::operation::list_resource_record_sets::ListResourceRecordSetsOutput;
+use aws_sdk_route53::primitives::DateTime;
+use aws_sdk_route53::types::{
+    AliasTarget, ChangeAction, ChangeInfo, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
+};
+use aws_smithy_mocks::{MockResponse, Rule, mock};
+use pb_engine::{Action, Alone, Class, Graph, Order, Resource};
+use std::sync::{Arc, Mutex};
+
+const LB: &str = "staging-public-1.us-east-2.elb.amazonaws.com";
+const LB_ZONE: &str = "Z3AADJGX6KTTL2";
+
+fn spec() -> RecordSpec {
+    RecordSpec {
+        zone_id: "Z1".to_owned(),
+        name: "staging.ospcapi.org".to_owned(),
+        record_type: "A".to_owned(),
+        alias: LB.to_owned(),
+        alias_zone_id: LB_ZONE.to_owned(),
+        evaluate_target_health: true,
+    }
+}
+
+/// As Route 53 gives it back.
+fn alias(name: &str, target: &str) -> ResourceRecordSet {
+    let target = AliasTarget::builder().dns_name(target).hosted_zone_id(LB_ZONE).evaluate_target_health(true);
+    ResourceRecordSet::builder().name(name).r#type(RrType::A).alias_target(target.build().unwrap()).build().unwrap()
+}
+
+fn plain(name: &str, kind: RrType, value: &str) -> ResourceRecordSet {
+    let value = ResourceRecord::builder().value(value).build().unwrap();
+    ResourceRecordSet::builder().name(name).r#type(kind).ttl(60).resource_records(value).build().unwrap()
+}
+
+/// A zone that keeps records as Route 53 does; each change is answered as pending.
+#[derive(Clone, Default)]
+struct Zone {
+    records: Arc<Mutex<Vec<ResourceRecordSet>>>,
+    actions: Arc<Mutex<Vec<ChangeAction>>>,
+}
+
+impl Zone {
+    fn with(records: Vec<ResourceRecordSet>) -> Self {
+        Self { records: Arc::new(Mutex::new(records)), ..Self::default() }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.records.lock().unwrap().iter().map(|set| format!("{} {}", set.name, set.r#type.as_str())).collect()
+    }
+
+    fn actions(&self) -> Vec<ChangeAction> {
+        self.actions.lock().unwrap().clone()
+    }
+
+    /// From the name on, in whatever order the test put them.
+    fn list(&self) -> Rule {
+        let records = Arc::clone(&self.records);
+        mock!(DnsClient::list_resource_record_sets)
+            .match_requests(|call| call.start_record_name().is_some())
+            .then_output(move || {
+                let records = records.lock().unwrap().clone();
+                let answer = ListResourceRecordSetsOutput::builder().is_truncated(false).max_items(10);
+                answer.set_resource_record_sets(Some(records)).build().unwrap()
+            })
+    }
+
+    fn change(&self) -> Rule {
+        let zone = self.clone();
+        mock!(DnsClient::change_resource_record_sets).then_compute_response(move |call| {
+            let change = &call.change_batch().unwrap().changes()[0];
+            let (action, set) = (change.action(), change.resource_record_set().unwrap().clone());
+            zone.actions.lock().unwrap().push(action.clone());
+            let name = format!("{}.", set.name.trim_end_matches('.'));
+            let mut records = zone.records.lock().unwrap();
+            let at = records.iter().position(|known| known.name == name && known.r#type == set.r#type);
+            let refused = |why: &str| {
+                let meta = ErrorMetadata::builder().code("InvalidChangeBatch").message(format!("[Tried, but {why}]"));
+                MockResponse::Error(ChangeResourceRecordSetsError::generic(meta.build()))
+            };
+            match (action, at) {
+                (ChangeAction::Create, Some(_)) => return refused("it already exists"),
+                (ChangeAction::Delete, None) => return refused("it was not found"),
+                (ChangeAction::Delete, Some(at)) if records[at] != set => {
+                    return refused("the values provided do not match the current values");
+                }
+                (_, at) => {
+                    at.map(|at| records.remove(at));
+                }
+            }
+            if *action != ChangeAction::Delete {
+                let kept = alias(&name, &format!("{}.", set.alias_target.unwrap().dns_name));
+                records.push(kept);
+            }
+            let info = ChangeInfo::builder().id("/change/C1").status(ChangeStatus::Pending);
+            let info = info.submitted_at(DateTime::from_secs(0)).build().unwrap();
+            MockResponse::Output(ChangeResourceRecordSetsOutput::builder().change_info(info).build())
+        })
+    }
+}
+
+/// PENDING once, then INSYNC.
+fn changes() -> Rule {
+    let answer = |status: ChangeStatus| {
+        let info = ChangeInfo::builder().id("/change/C1").status(status).submitted_at(DateTime::from_secs(0));
+        GetChangeOutput::builder().change_info(info.build().unwrap()).build()
+    };
+    mock!(DnsClient::get_change)
+        .match_requests(|call| call.id() == Some("C1"))
+        .sequence()
+        .output(move || answer(ChangeStatus::Pending))
+        .output(move || answer(ChangeStatus::Insync))
+        .times(9)
+        .build()
+}
+
+/// A world with our load balancer, or with none, and this zone.
+fn world(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Alone, Rule) {
+    let changes = changes();
+    let dns = pb_aws::mock_client!(aws_sdk_route53, [&zone.list(), &zone.change(), &changes]);
+    let lbs = mock!(BalancerClient::describe_load_balancers).then_output(move || {
+        let lb = LoadBalancer::builder()
+            .load_balancer_arn("arn:lb")
+            .dns_name("Staging-public-1.us-east-2.elb.amazonaws.com");
+        let answer = DescribeLoadBalancersOutput::builder();
+        if balancer { answer.load_balancers(lb.build()).build() } else { answer.build() }
+    });
+    let tags = tags(owned("edge/balancer", "staging-public"));
+    let balancers = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&lbs, &tags]);
+    let mut graph = Graph::new();
+    let kind = graph.kind(Record::new(dns, balancers));
+    for (number, spec) in wanted.into_iter().enumerate() {
+        graph.add(&format!("edge/record{number}"), &kind, (), move |()| spec.clone()).unwrap();
+    }
+    (alone(graph), changes)
+}
+
+/// The plan knows the target only when the load balancer is there; the sweep before it never does.
+fn unknown_target() -> RecordSpec {
+    RecordSpec { alias: pb_engine::unknown(), ..spec() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_created_and_waited_for_until_all_name_servers_have_it() {
+    let zone = Zone::with(vec![plain("zzz.ospcapi.org.", RrType::A, "192.0.2.1")]);
+    let (alone, changes) = world(&zone, true, vec![spec()]);
+    alone.deploy().await.unwrap();
+    assert_eq!(zone.actions(), [ChangeAction::Create]);
+    assert_eq!(changes.num_calls(), 2);
+    assert_eq!(zone.names(), ["zzz.ospcapi.org. A", "staging.ospcapi.org. A"]);
+    assert!(alone.plan().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_points_to_our_load_balancer_is_ours_without_any_memory() {
+    for target in [format!("{LB}."), format!("dualstack.{LB}.")] {
+        let zone = Zone::with(vec![alias("staging.ospcapi.org.", &target)]);
+        let plan = world(&zone, true, vec![spec()]).0.plan().await.unwrap();
+        assert!(plan.is_empty(), "{plan:?}");
+        let (alone, _) = world(&zone, true, vec![unknown_target()]);
+        alone.destroy().await.unwrap();
+        assert!(zone.names().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_else_stands_in_the_name_is_left_alone() {
+    let name = "staging.ospcapi.org.";
+    let mut weighted = alias(name, &format!("{LB}."));
+    weighted.set_identifier = Some("blue".to_owned());
+    for set in [
+        plain(name, RrType::A, "192.0.2.1"),
+        plain(name, RrType::Cname, "elsewhere.example."),
+        alias(name, "somebody-elses-1.us-east-2.elb.amazonaws.com."),
+        weighted,
+    ] {
+        let zone = Zone::with(vec![set]);
+        let failure = world(&zone, true, vec![unknown_target()]).0.plan().await.unwrap_err();
+        assert!(failure.message.contains("record staging.ospcapi.org in the hosted zone Z1"), "{failure}");
+        assert!(zone.actions().is_empty());
+    }
+    let zone = Zone::with(vec![plain(name, RrType::Aaaa, "2001:db8::1"), plain(name, RrType::Txt, "\"x\"")]);
+    world(&zone, true, vec![spec()]).0.deploy().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_appears_between_plan_and_create_is_not_overwritten() {
+    let zone = Zone::default();
+    let (alone, _) = world(&zone, true, vec![spec()]);
+    let plan = alone.plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Create);
+    // What the sweep does not see, the create finds.
+    let hidden = mock!(DnsClient::list_resource_record_sets)
+        .sequence()
+        .output(|| {
+            ListResourceRecordSetsOutput::builder()
+                .set_resource_record_sets(Some(Vec::new()))
+                .is_truncated(false)
+                .max_items(10)
+                .build()
+                .unwrap()
+        })
+        .build();
+    let other = Zone::with(vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.1")]);
+    let dns = pb_aws::mock_client!(aws_sdk_route53, [&hidden, &other.list(), &other.change()]);
+    let lbs =
+        mock!(BalancerClient::describe_load_balancers).then_output(|| DescribeLoadBalancersOutput::builder().build());
+    let balancers = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&lbs]);
+    let mut graph = Graph::new();
+    let kind = graph.kind(Record::new(dns, balancers));
+    graph.add("edge/record", &kind, (), |()| spec()).unwrap();
+    let failure = crate::testing::alone(graph).deploy().await.unwrap_err();
+    assert_eq!(failure.class, Class::NotOurs, "{failure}");
+    assert_eq!(other.actions(), [ChangeAction::Create]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remembered_record_that_points_elsewhere_is_put_right() {
+    let zone = Zone::default();
+    let (alone, _) = world(&zone, true, vec![spec()]);
+    alone.deploy().await.unwrap();
+    *zone.records.lock().unwrap() = vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.9")];
+    let plan = alone.plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Update, "{plan:?}");
+    assert!(plan.steps[0].changes.iter().any(|change| change.before == Some("192.0.2.9".into())));
+    alone.deploy().await.unwrap();
+    assert_eq!(zone.actions(), [ChangeAction::Create, ChangeAction::Upsert]);
+    alone.destroy().await.unwrap();
+    assert!(zone.names().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_deleted_exactly_as_it_stands() {
+    let zone = Zone::default();
+    let (alone, _) = world(&zone, true, vec![spec()]);
+    alone.deploy().await.unwrap();
+    *zone.records.lock().unwrap() = vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.9")];
+    alone.destroy().await.unwrap();
+    assert!(zone.names().is_empty());
+}
+
+#[test]
+fn another_name_is_made_beside_the_old_one() {
+    let renamed = RecordSpec { name: "test.ospcapi.org".to_owned(), ..spec() };
+    assert!(Record::replaces("name") && Record::replaces("zone_id") && !Record::replaces("alias"));
+    assert!(Record::beside(&spec(), &renamed));
+    assert!(!Record::beside(&spec(), &RecordSpec { alias: "x".to_owned(), ..spec() }));
+    assert!(Record::check(&RecordSpec { name: "Staging.ospcapi.org".to_owned(), ..spec() }).is_err());
+    assert!(Record::check(&RecordSpec { record_type: "CNAME".to_owned(), ..spec() }).is_err());
+    assert_eq!(Record::check(&spec()), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_hostname_moves_the_record() {
+    let zone = Zone::default();
+    let wanted = Arc::new(Mutex::new(spec()));
+    let dns = pb_aws::mock_client!(aws_sdk_route53, [&zone.list(), &zone.change(), &changes()]);
+    let lbs =
+        mock!(BalancerClient::describe_load_balancers).then_output(|| DescribeLoadBalancersOutput::builder().build());
+    let balancers = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&lbs]);
+    let mut graph = Graph::new();
+    let kind = graph.kind(Record::new(dns, balancers));
+    let now = Arc::clone(&wanted);
+    graph.add("edge/record", &kind, (), move |()| now.lock().unwrap().clone()).unwrap();
+    let alone = alone(graph);
+    alone.deploy().await.unwrap();
+    wanted.lock().unwrap().name = "test.ospcapi.org".to_owned();
+    let plan = alone.plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst }, "{plan:?}");
+    alone.deploy().await.unwrap();
+    assert_eq!(zone.names(), ["test.ospcapi.org. A"]);
+    assert_eq!(zone.actions(), [ChangeAction::Create, ChangeAction::Create, ChangeAction::Delete]);
+}

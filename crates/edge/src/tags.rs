@@ -1,0 +1,131 @@
+//! Tags of load balancers, target groups and listeners: given in the create call, read and changed by ARN.
+
+use aws_sdk_elasticloadbalancingv2::Client;
+use aws_sdk_elasticloadbalancingv2::types::Tag;
+use futures_util::future::try_join_all;
+use pb_aws::{Answer, tag_map};
+use pb_engine::{Change, Class, Failure};
+use std::collections::{BTreeMap, HashMap};
+
+/// ARNs that one call may ask for. (Elastic Load Balancing API: DescribeTags)
+const ARNS_A_CALL: usize = 20;
+
+/// Tags by key.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// As the SDK takes them.
+pub(crate) fn to_sdk(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// The tags of each of these, by ARN; what has gone meanwhile is left out.
+pub(crate) async fn read(client: &Client, arns: &[String]) -> Result<HashMap<String, Tags>, Failure> {
+    let parts = try_join_all(arns.chunks(ARNS_A_CALL).map(|part| read_part(client, part)));
+    Ok(parts.await?.into_iter().flatten().collect())
+}
+
+async fn read_part(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
+    match ask(client, arns).await {
+        // One of them is somebody else's and has just gone, and AWS refuses the call as a whole.
+        Err(failure) if failure.class == Class::NotFound => {
+            let each = try_join_all(arns.iter().map(|arn| async move {
+                match ask(client, std::slice::from_ref(arn)).await {
+                    Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
+                    answer => answer,
+                }
+            }));
+            Ok(each.await?.into_iter().flatten().collect())
+        }
+        answer => answer,
+    }
+}
+
+async fn ask(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
+    let call = client.describe_tags().set_resource_arns(Some(arns.to_vec())).send();
+    let output = call.await.answer("elasticloadbalancing:DescribeTags")?;
+    let tagged = output.tag_descriptions().iter().filter_map(|described| {
+        let tags = tag_map(described.tags().iter().map(|tag| (tag.key(), tag.value())));
+        Some((described.resource_arn()?.to_owned(), tags))
+    });
+    Ok(tagged.collect())
+}
+
+/// Makes the tags what `wanted` says, where `changes` say that they differ.
+pub(crate) async fn change(client: &Client, arn: &str, wanted: &Tags, changes: &[Change]) -> Result<(), Failure> {
+    let keys = |present: bool| {
+        let changes = changes.iter().filter(move |change| change.after.is_some() == present);
+        changes.filter_map(|change| key(&change.path))
+    };
+    let set: Tags = keys(true).filter_map(|key| Some((key.to_owned(), wanted.get(key)?.clone()))).collect();
+    let gone: Vec<String> = keys(false).map(str::to_owned).collect();
+    if !set.is_empty() {
+        let call = client.add_tags().resource_arns(arn).set_tags(Some(to_sdk(&set))).send();
+        call.await.answer("elasticloadbalancing:AddTags")?;
+    }
+    if !gone.is_empty() {
+        let call = client.remove_tags().resource_arns(arn).set_tag_keys(Some(gone)).send();
+        call.await.answer("elasticloadbalancing:RemoveTags")?;
+    }
+    Ok(())
+}
+
+/// The key of the tag that a change is about: `Name` of `tags.Name`, `a b` of `tags["a b"]`. Keys have no quotes in them.
+fn key(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("tags")?;
+    rest.strip_prefix('.').or_else(|| rest.strip_prefix("[\"")?.strip_suffix("\"]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{change, key, read};
+    use crate::BalancerClient as Client;
+    use crate::testing::meta;
+    use aws_sdk_elasticloadbalancingv2::operation::add_tags::AddTagsOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::describe_tags::{DescribeTagsError, DescribeTagsOutput};
+    use aws_sdk_elasticloadbalancingv2::operation::remove_tags::RemoveTagsOutput;
+    use aws_sdk_elasticloadbalancingv2::types::TagDescription;
+    use aws_smithy_mocks::{MockResponse, mock};
+    use pb_engine::Change;
+
+    #[test]
+    fn the_key_of_a_tag_is_found_in_the_path() {
+        assert_eq!(key("tags.Name"), Some("Name"));
+        assert_eq!(key("tags[\"cost:center x\"]"), Some("cost:center x"));
+        assert_eq!(key("name"), None);
+    }
+
+    #[tokio::test]
+    async fn twenty_are_asked_for_at_a_time_and_one_that_has_gone_does_no_harm() {
+        let describe = mock!(Client::describe_tags).then_compute_response(|call| {
+            let arns = call.resource_arns();
+            if arns.len() > 20 || arns.contains(&"arn:7".to_owned()) {
+                return MockResponse::Error(DescribeTagsError::generic(meta("LoadBalancerNotFound")));
+            }
+            let described = arns.iter().map(|arn| TagDescription::builder().resource_arn(arn).build());
+            MockResponse::Output(DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build())
+        });
+        let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&describe]);
+        let arns: Vec<String> = (0..45).map(|number| format!("arn:{number}")).collect();
+        assert_eq!(read(&client, &arns).await.unwrap().len(), 44);
+        assert_eq!(describe.num_calls(), 3 + 20);
+    }
+
+    #[tokio::test]
+    async fn only_what_differs_is_written() {
+        let add = mock!(Client::add_tags)
+            .match_requests(|call| call.tags().len() == 1 && call.tags()[0].key() == Some("team"))
+            .then_output(|| AddTagsOutput::builder().build());
+        let remove = mock!(Client::remove_tags)
+            .match_requests(|call| call.tag_keys() == ["old"])
+            .then_output(|| RemoveTagsOutput::builder().build());
+        let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&add, &remove]);
+        let text = |text: &str| Some(text.to_owned().into());
+        let changes = [
+            Change { path: "tags.team".to_owned(), before: None, after: text("web") },
+            Change { path: "tags.old".to_owned(), before: text("x"), after: None },
+        ];
+        let wanted = [("team".to_owned(), "web".to_owned()), ("Name".to_owned(), "n".to_owned())].into();
+        change(&client, "arn", &wanted, &changes).await.unwrap();
+        assert_eq!((add.num_calls(), remove.num_calls()), (1, 1));
+    }
+}

@@ -1,0 +1,425 @@
+//! `elbv2.target_group`: where requests go, and how it is found out whether something answers there.
+
+use crate::tags::{self, Tags};
+use crate::{BalancerClient as Client, ownership};
+use aws_sdk_elasticloadbalancingv2::types::{
+    Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
+};
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const DEREGISTRATION_DELAY: &str = "deregistration_delay.timeout_seconds";
+
+/// The kind of target groups.
+pub struct TargetGroup {
+    client: Client,
+}
+
+impl TargetGroup {
+    /// The kind, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// What is wanted of a target group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroupSpec {
+    /// The name, 32 characters at most. With the port in it, another port is another group beside this one.
+    pub name: String,
+    /// Id of the VPC of the targets.
+    pub vpc_id: String,
+    /// The port of the targets.
+    pub port: i32,
+    /// `HTTP`.
+    pub protocol: String,
+    /// `ip`.
+    pub target_type: String,
+    /// How it is found out whether a target answers.
+    pub health: Health,
+    /// Seconds that a target is given to finish its requests.
+    pub deregistration_delay: i32,
+    /// Tags, without those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// How it is found out whether a target answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// The path that is asked for.
+    pub path: String,
+    /// The status codes that are healthy: `200`, `200,202`, `200-299`.
+    pub matcher: String,
+    /// Seconds between two checks, 5 to 300.
+    pub interval: i32,
+    /// Seconds until a check has failed, 2 to 120, less than the interval.
+    pub timeout: i32,
+    /// Checks in a row that make a target healthy, 2 to 10.
+    pub healthy: i32,
+    /// Checks in a row that make it unhealthy, 2 to 10.
+    pub unhealthy: i32,
+}
+
+/// What names a target group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroupAttrs {
+    /// The ARN.
+    pub arn: String,
+    /// The name.
+    pub name: String,
+}
+
+/// A target group does not keep its VPC from being deleted.
+impl Resource for TargetGroup {
+    const KIND: &'static str = "elbv2.target_group";
+    type Spec = TargetGroupSpec;
+    type Attrs = TargetGroupAttrs;
+
+    fn check(spec: &TargetGroupSpec) -> Result<(), String> {
+        use pb_rules::balancer;
+        let rules = || {
+            if !is_unknown(&spec.name) {
+                pb_rules::names::target_group(&spec.name)?;
+            }
+            pb_rules::network::port(spec.port.into())?;
+            balancer::health_path(&spec.health.path)?;
+            balancer::health_matcher(&spec.health.matcher)?;
+            balancer::health_interval(spec.health.interval.into())?;
+            balancer::health_timeout(spec.health.timeout.into())?;
+            balancer::health_times(spec.health.timeout.into(), spec.health.interval.into())?;
+            balancer::health_threshold(spec.health.healthy.into())?;
+            balancer::health_threshold(spec.health.unhealthy.into())?;
+            balancer::deregistration_delay(spec.deregistration_delay.into())
+        };
+        rules().map_err(|violation| violation.to_string())
+    }
+
+    fn pending(spec: &TargetGroupSpec) -> TargetGroupAttrs {
+        TargetGroupAttrs { arn: unknown(), name: spec.name.clone() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "name" | "vpc_id" | "port" | "protocol" | "target_type")
+    }
+
+    fn beside(old: &TargetGroupSpec, new: &TargetGroupSpec) -> bool {
+        old.name != new.name
+    }
+
+    fn id(attrs: &TargetGroupAttrs) -> Option<String> {
+        (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
+    }
+
+    /// There may be thousands in a region, so the tags are asked for of those only whose name begins with the workspace's,
+    /// is wanted, or whose ARN is remembered.
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let all = self.client.describe_target_groups().into_paginator().items().send();
+        let all: Vec<Group> =
+            all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeTargetGroups")?;
+        let workspace = format!("{}-", scope.owner().workspace);
+        let groups: Vec<Group> = all
+            .into_iter()
+            .filter(|group| {
+                let name = group.target_group_name().unwrap_or_default();
+                name.starts_with(&workspace)
+                    || scope.wants(|spec| spec.name == name).is_some()
+                    || scope.remembers(|attrs| group.target_group_arn() == Some(&attrs.arn)).is_some()
+            })
+            .collect();
+        let arns: Vec<String> = groups.iter().map(|group| attrs_of(group).arn).collect();
+        let tags = tags::read(&self.client, &arns).await?;
+        let found = groups.iter().filter_map(|group| Some((group, tags.get(group.target_group_arn()?)?)));
+        let found = try_join_all(found.map(|(group, tags)| self.look_at(scope, group, tags)));
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    /// AWS gives back the group that is there when all settings are the same, so a repeated call makes no second one.
+    async fn create(&self, cx: &Context, spec: &TargetGroupSpec) -> Result<TargetGroupAttrs, Failure> {
+        let call = self
+            .client
+            .create_target_group()
+            .name(&spec.name)
+            .vpc_id(&spec.vpc_id)
+            .port(spec.port)
+            .protocol(ProtocolEnum::from(spec.protocol.as_str()))
+            .target_type(TargetTypeEnum::from(spec.target_type.as_str()))
+            .health_check_path(&spec.health.path)
+            .matcher(Matcher::builder().http_code(&spec.health.matcher).build())
+            .health_check_interval_seconds(spec.health.interval)
+            .health_check_timeout_seconds(spec.health.timeout)
+            .healthy_threshold_count(spec.health.healthy)
+            .unhealthy_threshold_count(spec.health.unhealthy)
+            .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
+        let output = call.send().await.answer("elasticloadbalancing:CreateTargetGroup")?;
+        Ok(output.target_groups().first().map_or_else(|| Self::pending(spec), attrs_of))
+    }
+
+    async fn complete(&self, _cx: &Context, attrs: &TargetGroupAttrs, spec: &TargetGroupSpec) -> Result<(), Failure> {
+        let delay = spec.deregistration_delay.to_string();
+        let attribute = TargetGroupAttribute::builder().key(DEREGISTRATION_DELAY).value(delay).build();
+        let call = self.client.modify_target_group_attributes().target_group_arn(&attrs.arn).attributes(attribute);
+        call.send().await.answer("elasticloadbalancing:ModifyTargetGroupAttributes").map(drop)
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &TargetGroupAttrs,
+        spec: &TargetGroupSpec,
+        changes: &[Change],
+    ) -> Result<TargetGroupAttrs, Failure> {
+        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        let changed = |field: &str| changes.iter().any(|change| change.field() == field);
+        if changed("health") {
+            let call = self
+                .client
+                .modify_target_group()
+                .target_group_arn(&attrs.arn)
+                .health_check_path(&spec.health.path)
+                .matcher(Matcher::builder().http_code(&spec.health.matcher).build())
+                .health_check_interval_seconds(spec.health.interval)
+                .health_check_timeout_seconds(spec.health.timeout)
+                .healthy_threshold_count(spec.health.healthy)
+                .unhealthy_threshold_count(spec.health.unhealthy);
+            call.send().await.answer("elasticloadbalancing:ModifyTargetGroup")?;
+        }
+        if changed("deregistration_delay") {
+            self.complete(cx, attrs, spec).await?;
+        }
+        Ok(attrs.clone())
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &TargetGroupAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_target_group().target_group_arn(&attrs.arn).send();
+        call.await.answer("elasticloadbalancing:DeleteTargetGroup").map(drop)
+    }
+}
+
+impl TargetGroup {
+    async fn look_at(&self, scope: &Scope<Self>, group: &Group, tags: &Tags) -> Result<Option<Found<Self>>, Failure> {
+        let attrs = attrs_of(group);
+        let Some(address) = ownership::owner(scope, tags, |known| known.arn == attrs.arn) else {
+            let address = scope.wants(|spec| spec.name == attrs.name);
+            let what = format!("target group {}", attrs.name);
+            return Ok(address.map(|address| Found::Foreign { address: address.clone(), what }));
+        };
+        let call = self.client.describe_target_group_attributes().target_group_arn(&attrs.arn).send();
+        let output = match call.await.answer("elasticloadbalancing:DescribeTargetGroupAttributes") {
+            Err(failure) if failure.class == Class::NotFound => return Ok(None),
+            answer => answer?,
+        };
+        let delay = output.attributes().iter().find(|attribute| attribute.key() == Some(DEREGISTRATION_DELAY));
+        let delay = delay.and_then(|attribute| attribute.value()?.parse().ok()).unwrap_or(300);
+        Ok(Some(Found::Ours { address, spec: spec_of(group, tags, delay), attrs, settled: true }))
+    }
+}
+
+fn spec_of(group: &Group, tags: &Tags, deregistration_delay: i32) -> TargetGroupSpec {
+    TargetGroupSpec {
+        name: group.target_group_name().unwrap_or_default().to_owned(),
+        vpc_id: group.vpc_id().unwrap_or_default().to_owned(),
+        port: group.port().unwrap_or_default(),
+        protocol: group.protocol().map_or_else(String::new, |protocol| protocol.as_str().to_owned()),
+        target_type: group.target_type().map_or_else(String::new, |kind| kind.as_str().to_owned()),
+        health: Health {
+            path: group.health_check_path().unwrap_or_default().to_owned(),
+            matcher: group.matcher().and_then(Matcher::http_code).unwrap_or_default().to_owned(),
+            interval: group.health_check_interval_seconds().unwrap_or_default(),
+            timeout: group.health_check_timeout_seconds().unwrap_or_default(),
+            healthy: group.healthy_threshold_count().unwrap_or_default(),
+            unhealthy: group.unhealthy_threshold_count().unwrap_or_default(),
+        },
+        deregistration_delay,
+        tags: Ownership::plain(tags),
+    }
+}
+
+fn attrs_of(group: &Group) -> TargetGroupAttrs {
+    TargetGroupAttrs {
+        arn: group.target_group_arn().unwrap_or_default().to_owned(),
+        name: group.target_group_name().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEREGISTRATION_DELAY, Health, TargetGroup, TargetGroupSpec};
+    use crate::BalancerClient as Client;
+    use crate::testing::{alone, meta, name_tag, owned, tags};
+    use aws_sdk_elasticloadbalancingv2::operation::create_target_group::CreateTargetGroupOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::delete_target_group::{
+        DeleteTargetGroupError, DeleteTargetGroupOutput,
+    };
+    use aws_sdk_elasticloadbalancingv2::operation::describe_target_group_attributes::DescribeTargetGroupAttributesOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::describe_target_groups::DescribeTargetGroupsOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::modify_target_group::ModifyTargetGroupOutput;
+    use aws_sdk_elasticloadbalancingv2::operation::modify_target_group_attributes::ModifyTargetGroupAttributesOutput;
+    use aws_sdk_elasticloadbalancingv2::types::{
+        Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
+    };
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::{Action, Alone, Graph, Order, Resource};
+
+    fn spec() -> TargetGroupSpec {
+        TargetGroupSpec {
+            name: "staging-flask-5050".to_owned(),
+            vpc_id: "vpc-1".to_owned(),
+            port: 5050,
+            protocol: "HTTP".to_owned(),
+            target_type: "ip".to_owned(),
+            health: Health {
+                path: "/hello".to_owned(),
+                matcher: "200".to_owned(),
+                interval: 10,
+                timeout: 5,
+                healthy: 2,
+                unhealthy: 3,
+            },
+            deregistration_delay: 15,
+            tags: name_tag("staging-flask-5050"),
+        }
+    }
+
+    fn with(spec: TargetGroupSpec, rules: &[&Rule]) -> Alone {
+        let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
+        let mut graph = Graph::new();
+        let kind = graph.kind(TargetGroup::new(client));
+        graph.add("edge/targets", &kind, (), move |()| spec.clone()).unwrap();
+        alone(graph)
+    }
+
+    fn group(name: &str) -> Group {
+        Group::builder()
+            .target_group_arn(format!("arn:{name}"))
+            .target_group_name(name)
+            .vpc_id("vpc-1")
+            .port(5050)
+            .protocol(ProtocolEnum::Http)
+            .target_type(TargetTypeEnum::Ip)
+            .health_check_path("/hello")
+            .matcher(Matcher::builder().http_code("200").build())
+            .health_check_interval_seconds(10)
+            .health_check_timeout_seconds(5)
+            .healthy_threshold_count(2)
+            .unhealthy_threshold_count(3)
+            .build()
+    }
+
+    /// Two pages: the one that is named is on the second.
+    fn listed(name: &'static str) -> Rule {
+        mock!(Client::describe_target_groups).then_compute_output(move |call| {
+            let answer = DescribeTargetGroupsOutput::builder();
+            match call.marker() {
+                None => answer.target_groups(group("somebody-elses")).next_marker("more").build(),
+                Some(_) => answer.target_groups(group(name)).build(),
+            }
+        })
+    }
+
+    fn attributes() -> Rule {
+        mock!(Client::describe_target_group_attributes).then_output(|| {
+            let attribute = TargetGroupAttribute::builder().key(DEREGISTRATION_DELAY).value("15").build();
+            DescribeTargetGroupAttributesOutput::builder().attributes(attribute).build()
+        })
+    }
+
+    fn set_delay() -> Rule {
+        mock!(Client::modify_target_group_attributes)
+            .match_requests(|call| {
+                let [attribute] = call.attributes() else { return false };
+                (attribute.key(), attribute.value()) == (Some(DEREGISTRATION_DELAY), Some("15"))
+            })
+            .then_output(|| ModifyTargetGroupAttributesOutput::builder().build())
+    }
+
+    fn ours() -> Rule {
+        tags(owned("edge/targets", "staging-flask-5050"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_carries_its_tags_and_is_completed() {
+        let create = mock!(Client::create_target_group)
+            .match_requests(|call| {
+                owned("edge/targets", "staging-flask-5050").iter().all(|tag| call.tags().contains(tag))
+                    && call.target_type() == Some(&TargetTypeEnum::Ip)
+                    && call.health_check_path() == Some("/hello")
+                    && call.health_check_timeout_seconds() == Some(5)
+                    && call.matcher().and_then(Matcher::http_code) == Some("200")
+            })
+            .then_output(|| CreateTargetGroupOutput::builder().target_groups(group("staging-flask-5050")).build());
+        let set_delay = set_delay();
+        with(spec(), &[&listed("other"), &create, &set_delay]).deploy().await.unwrap();
+        assert_eq!((create.num_calls(), set_delay.num_calls()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_deployed_needs_no_change_and_a_health_check_changes_in_place() {
+        let plan = with(spec(), &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+        assert!(plan.is_empty(), "{plan:?}");
+
+        let wanted = TargetGroupSpec { health: Health { path: "/ready".to_owned(), ..spec().health }, ..spec() };
+        let modify = mock!(Client::modify_target_group)
+            .match_requests(|call| call.health_check_path() == Some("/ready"))
+            .then_output(|| ModifyTargetGroupOutput::builder().build());
+        let alone = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes(), &modify]);
+        let paths: Vec<String> =
+            alone.plan().await.unwrap().steps[0].changes.iter().map(|change| change.path.clone()).collect();
+        assert_eq!(paths, ["health.path"]);
+        alone.deploy().await.unwrap();
+        assert_eq!(modify.num_calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_port_is_another_group_beside_this_one() {
+        let wanted = TargetGroupSpec {
+            name: "staging-flask-5051".to_owned(),
+            port: 5051,
+            tags: name_tag("staging-flask-5050"),
+            ..spec()
+        };
+        let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+        let wanted = TargetGroupSpec { vpc_id: "vpc-2".to_owned(), ..spec() };
+        let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delete_waits_while_a_listener_uses_it() {
+        let delete = mock!(Client::delete_target_group)
+            .sequence()
+            .error(|| DeleteTargetGroupError::generic(meta("ResourceInUse")))
+            .output(|| DeleteTargetGroupOutput::builder().build())
+            .build();
+        let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &delete];
+        with(spec(), &rules).destroy().await.unwrap();
+        assert_eq!(delete.num_calls(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_in_our_name_without_our_tags_is_left_alone() {
+        let failure = with(spec(), &[&listed("staging-flask-5050"), &tags(Vec::new())]).plan().await.unwrap_err();
+        assert!(failure.message.contains("target group staging-flask-5050 exists"), "{failure}");
+    }
+
+    #[test]
+    fn what_aws_would_refuse_is_refused() {
+        let health = |health: Health| TargetGroupSpec { health, ..spec() };
+        for (wrong, why) in [
+            (TargetGroupSpec { name: "x".repeat(33), ..spec() }, "33 characters"),
+            (TargetGroupSpec { deregistration_delay: 3601, ..spec() }, "3600"),
+            (health(Health { timeout: 10, ..spec().health }), "not shorter"),
+            (health(Health { path: "hello".to_owned(), ..spec().health }), "begin"),
+            (health(Health { healthy: 1, ..spec().health }), "between 2 and 10"),
+            (health(Health { matcher: "2xx".to_owned(), ..spec().health }), "codes from 200"),
+        ] {
+            let refused = TargetGroup::check(&wrong).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+        assert_eq!(TargetGroup::check(&spec()), Ok(()));
+    }
+}

@@ -1,0 +1,39 @@
+//! What the tests of all kinds use.
+
+use aws_sdk_elasticloadbalancingv2::types::Tag;
+use pb_engine::{ADDRESS_TAG, Alone, Graph, Ownership, STACK_TAG, WORKSPACE_TAG};
+use std::collections::BTreeMap;
+
+/// `graph`, run for the workspace `staging`.
+pub(crate) fn alone(graph: Graph) -> Alone {
+    Alone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
+}
+
+/// The ownership tags of the resource at `address`, with `Name`.
+pub(crate) fn owned(address: &str, name: &str) -> Vec<Tag> {
+    let tags = [("Name", name), (STACK_TAG, "s"), (WORKSPACE_TAG, "staging"), (ADDRESS_TAG, address)];
+    tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
+}
+
+/// The tags of a spec.
+pub(crate) fn name_tag(name: &str) -> BTreeMap<String, String> {
+    [("Name".to_owned(), name.to_owned())].into()
+}
+
+/// What a refusal with this code says.
+pub(crate) fn meta(code: &str) -> aws_sdk_elasticloadbalancingv2::error::ErrorMetadata {
+    aws_sdk_elasticloadbalancingv2::error::ErrorMetadata::builder().code(code).message("no").build()
+}
+
+/// Answers each call for tags: of every ARN that is asked for, these.
+pub(crate) fn tags(tags: Vec<Tag>) -> aws_smithy_mocks::Rule {
+    use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
+    use aws_sdk_elasticloadbalancingv2::types::TagDescription;
+    aws_smithy_mocks::mock!(crate::BalancerClient::describe_tags).then_compute_output(move |call| {
+        let described = call
+            .resource_arns()
+            .iter()
+            .map(|arn| TagDescription::builder().resource_arn(arn).set_tags(Some(tags.clone())).build());
+        DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build()
+    })
+}

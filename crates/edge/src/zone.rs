@@ -1,0 +1,152 @@
+//! The hosted zone, which is looked up and never made.
+
+use crate::DnsClient;
+use crate::record::plain_name;
+use aws_sdk_route53::types::HostedZone;
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use serde::{Deserialize, Serialize};
+
+const FIND: &str = "find the hosted zone";
+
+/// Pages of zones of one name that are read: a hundred zones each.
+const PAGES_MAX: usize = 10;
+
+/// A public hosted zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// The id, without `/hostedzone/`.
+    pub id: String,
+    /// The name, in lower case, without a dot at the end.
+    pub name: String,
+}
+
+/// The public hosted zone of this name; `zone_id` chooses where there are several.
+///
+/// # Errors
+/// `NotFound` when there is none; `Refused` when there are several and none was chosen, with the ids of all; and what the
+/// call fails with.
+pub async fn find_zone(config: &SdkConfig, name: &str, zone_id: Option<&str>) -> Result<Zone, Failure> {
+    find_zone_with(&DnsClient::new(config), name, zone_id).await
+}
+
+/// [`find_zone`], reached through `client`.
+///
+/// # Errors
+/// As [`find_zone`].
+pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str>) -> Result<Zone, Failure> {
+    let name = plain_name(name);
+    let zones = zones(client, &name).await?;
+    let mut ids: Vec<&str> = zones.iter().filter(|zone| is_public(zone)).map(|zone| short_id(&zone.id)).collect();
+    ids.sort_unstable();
+    if let Some(chosen) = zone_id.map(short_id) {
+        ids.retain(|id| *id == chosen);
+    }
+    match (ids.as_slice(), zone_id) {
+        ([id], _) => Ok(Zone { id: (*id).to_owned(), name }),
+        ([], Some(chosen)) => {
+            let what = format!("there is no public hosted zone `{name}` with the id {chosen} in this account");
+            Err(Failure::new(Class::NotFound, FIND, what).hint("correct or remove `zone_id`"))
+        }
+        ([], None) if !zones.is_empty() => {
+            let what =
+                format!("the hosted zone `{name}` of this account is private: the world does not see its records");
+            Err(Failure::new(Class::NotFound, FIND, what).hint("create a public hosted zone of this name in Route 53"))
+        }
+        ([], None) => {
+            let what = format!("there is no public hosted zone `{name}` in this account");
+            let hint = "create it in Route 53 and have the domain's registrar point to its name servers, or set `zone`";
+            Err(Failure::new(Class::NotFound, FIND, what).hint(hint))
+        }
+        (several, _) => {
+            let what = format!("{} public hosted zones are named `{name}`: {}", several.len(), several.join(", "));
+            let hint = "set `zone_id` to the one that the domain's registrar points to";
+            Err(Failure::new(Class::Refused, FIND, what).hint(hint))
+        }
+    }
+}
+
+/// All zones of this name. The list starts at the name and goes on with others.
+async fn zones(client: &DnsClient, name: &str) -> Result<Vec<HostedZone>, Failure> {
+    let mut found = Vec::new();
+    let mut from: (String, Option<String>) = (name.to_owned(), None);
+    for _ in 0..PAGES_MAX {
+        let call = client.list_hosted_zones_by_name().dns_name(&from.0).set_hosted_zone_id(from.1.take());
+        let output = call.send().await.answer("route53:ListHostedZonesByName")?;
+        found.extend(output.hosted_zones.into_iter().filter(|zone| plain_name(&zone.name) == name));
+        match output.next_dns_name {
+            Some(next) if output.is_truncated && plain_name(&next) == name => from = (next, output.next_hosted_zone_id),
+            _ => break,
+        }
+    }
+    Ok(found)
+}
+
+fn is_public(zone: &HostedZone) -> bool {
+    !zone.config.as_ref().is_some_and(|config| config.private_zone)
+}
+
+fn short_id(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_zone_with;
+    use crate::DnsClient;
+    use aws_sdk_route53::operation::list_hosted_zones_by_name::ListHostedZonesByNameOutput;
+    use aws_sdk_route53::types::{HostedZone, HostedZoneConfig};
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::Class;
+
+    fn zone(id: &str, name: &str, private: bool) -> HostedZone {
+        let config = HostedZoneConfig::builder().private_zone(private).build();
+        let zone = HostedZone::builder().id(format!("/hostedzone/{id}")).name(name).caller_reference("r");
+        zone.config(config).build().unwrap()
+    }
+
+    fn listed(zones: Vec<HostedZone>) -> Rule {
+        mock!(DnsClient::list_hosted_zones_by_name)
+            .match_requests(|call| call.dns_name() == Some("example.org"))
+            .then_output(move || {
+                let answer = ListHostedZonesByNameOutput::builder().is_truncated(false).max_items(100);
+                answer.set_hosted_zones(Some(zones.clone())).build().unwrap()
+            })
+    }
+
+    async fn find(zones: Vec<HostedZone>, id: Option<&str>) -> Result<String, pb_engine::Failure> {
+        let client = pb_aws::mock_client!(aws_sdk_route53, [&listed(zones)]);
+        find_zone_with(&client, "Example.org.", id).await.map(|zone| format!("{} {}", zone.id, zone.name))
+    }
+
+    #[tokio::test]
+    async fn only_a_public_zone_of_exactly_this_name_counts() {
+        let zones = vec![
+            zone("Z1", "example.org.", true),
+            zone("Z2", "example.org.", false),
+            zone("Z3", "www.example.org.", false),
+        ];
+        assert_eq!(find(zones, None).await.unwrap(), "Z2 example.org");
+    }
+
+    #[tokio::test]
+    async fn none_is_said_with_what_to_do() {
+        let failure = find(vec![zone("Z3", "www.example.org.", false)], None).await.unwrap_err();
+        assert_eq!(failure.class, Class::NotFound);
+        assert!(failure.message.contains("no public hosted zone `example.org`"), "{failure}");
+        assert!(failure.hint.unwrap().contains("name servers"));
+        let failure = find(vec![zone("Z1", "example.org.", true)], None).await.unwrap_err();
+        assert!(failure.message.contains("is private"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn of_two_one_must_be_chosen() {
+        let two = || vec![zone("Z2", "example.org.", false), zone("Z1", "example.org.", false)];
+        let failure = find(two(), None).await.unwrap_err();
+        assert_eq!(failure.class, Class::Refused);
+        assert!(failure.message.contains("Z1, Z2"), "{failure}");
+        assert_eq!(find(two(), Some("/hostedzone/Z2")).await.unwrap(), "Z2 example.org");
+        assert_eq!(find(two(), Some("Z9")).await.unwrap_err().class, Class::NotFound);
+    }
+}

@@ -1,0 +1,422 @@
+//! Runs a plan: each step as soon as what it needs is there.
+
+use crate::address::Address;
+use crate::context::Context;
+use crate::diff::diff;
+use crate::event::{Event, Events};
+use crate::failure::{Class, Failure};
+use crate::graph::{Graph, Until, Values};
+use crate::ledger::{Entry, Ledger};
+use crate::ownership::Ownership;
+use crate::plan::{Action, Plan, Step};
+use crate::schedule::{Schedule, Task, drops};
+use crate::snapshot::{Intent, Intents, Record};
+use crate::unknown::{has_unknown, is_unknown};
+use crate::verbs::{Made, Verbs};
+use crate::wait::Cancel;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// How many steps make calls at a time. Waits do not count.
+const CALLS_AT_A_TIME: usize = 32;
+
+/// For whom a plan is run, and how it is stopped.
+pub struct Run {
+    /// The id of the plan; client tokens follow from it.
+    pub id: String,
+    /// `deploy` or `destroy`.
+    pub operation: String,
+    /// Whose resources these are.
+    pub owner: Arc<Ownership>,
+    /// Where events go.
+    pub events: Events,
+    /// Stops the run.
+    pub cancel: Cancel,
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The steps that did something, in the order in which they ended.
+    pub done: Vec<(Address, Action)>,
+    /// The steps that failed.
+    pub failed: Vec<Unfinished>,
+    /// The steps that were not started, and why.
+    pub skipped: Vec<(Address, Action, String)>,
+    /// What people ask the stack for.
+    pub outputs: BTreeMap<String, Value>,
+}
+
+impl Outcome {
+    /// Whether everything was done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// Which resource.
+    pub address: Address,
+    /// What was tried.
+    pub action: Action,
+    /// Why it failed.
+    pub failure: Failure,
+}
+
+/// Runs a plan. Steps run as soon as what they need is there; when one fails, those that need it are skipped and all others
+/// go on. What a stopped or failed run leaves is in the ledger, and the next plan finds it.
+///
+/// # Errors
+/// Before anything was written to AWS: when the intents cannot be made durable. Afterwards: when the ledger cannot store
+/// the end of the run. A step that fails is no error of `act`: it stands in the outcome.
+pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
+    let schedule = Schedule::new(graph, plan).map_err(|refused| {
+        Failure::new(Class::Bug, "order the steps", format!("{}: {}", refused.address, refused.why))
+    })?;
+    let steps: Vec<Intent> = plan
+        .writes()
+        .map(|step| Intent {
+            address: step.address.clone(),
+            kind: step.kind.clone(),
+            action: step.action,
+            was: step.attrs.clone(),
+        })
+        .collect();
+    if !steps.is_empty() {
+        ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps }).await?;
+    }
+    let mut acting = Acting {
+        graph,
+        plan,
+        ledger,
+        run,
+        schedule,
+        values: vec![None; graph.nodes.len()],
+        reached: HashMap::new(),
+        started: HashSet::new(),
+        running: FuturesUnordered::new(),
+        calls: Arc::new(tokio::sync::Semaphore::new(CALLS_AT_A_TIME)),
+        outcome: Outcome::default(),
+    };
+    acting.drive().await;
+    let outcome = acting.finish();
+    ledger.end(outcome.is_complete()).await?;
+    Ok(outcome)
+}
+
+struct Acting<'a> {
+    graph: &'a Graph,
+    plan: &'a Plan,
+    ledger: &'a dyn Ledger,
+    run: &'a Run,
+    schedule: Schedule,
+    values: Values,
+    reached: HashMap<Task, Until>,
+    started: HashSet<Task>,
+    running: FuturesUnordered<BoxFuture<'a, Message>>,
+    calls: Arc<tokio::sync::Semaphore>,
+    outcome: Outcome,
+}
+
+/// What a running task tells.
+struct Message {
+    task: Task,
+    since: Instant,
+    news: Result<News, Failure>,
+}
+
+enum News {
+    /// Created, and to be recorded before anything else is done with it.
+    Created { spec: Value, attrs: Value },
+    /// It has its name, and dependents that need no more may go on.
+    Named { spec: Value, attrs: Value },
+    /// It can be used.
+    Settled { spec: Value, attrs: Value },
+    /// It is gone.
+    Gone,
+}
+
+impl<'a> Acting<'a> {
+    async fn drive(&mut self) {
+        let cancel = self.run.cancel.clone();
+        let mut told = false;
+        self.start_ready();
+        while !self.running.is_empty() {
+            tokio::select! {
+                Some(message) = self.running.next() => self.hear(message),
+                () = cancel.stopped(), if !told => {
+                    told = true;
+                    self.run.events.send(Event::Stopping);
+                }
+            }
+            self.start_ready();
+        }
+    }
+
+    /// Starts every task whose needs are met. A step without work is done at once, which may let others start.
+    fn start_ready(&mut self) {
+        loop {
+            let met = |(need, until): &(Task, Until)| self.reached.get(need).is_some_and(|reached| reached >= until);
+            let mut ready: Vec<Task> = self
+                .schedule
+                .needs
+                .iter()
+                .filter(|(task, needs)| !self.started.contains(task) && needs.iter().all(met))
+                .map(|(task, _)| *task)
+                .collect();
+            ready.sort_unstable();
+            let stopped = self.run.cancel.is_stopped() || self.ledger.lost().is_some();
+            ready.retain(|task| !stopped || self.plan.steps[task.step()].action == Action::NoOp);
+            if ready.is_empty() {
+                return;
+            }
+            for task in ready {
+                self.started.insert(task);
+                self.start(task);
+            }
+        }
+    }
+
+    fn start(&mut self, task: Task) {
+        let step = &self.plan.steps[task.step()];
+        if step.action != Action::NoOp {
+            let (address, kind) = (step.address.clone(), step.kind.clone());
+            self.run.events.send(Event::Started { address, kind, action: half(task, step) });
+        }
+        let since = Instant::now();
+        match task {
+            Task::Drop(_) => self.start_drop(task, step, since),
+            Task::Make(_) => match self.spec(task, step) {
+                Ok(spec) => self.start_make(task, step, spec, since),
+                Err(failure) => self.hear(Message { task, since, news: Err(failure) }),
+            },
+        }
+    }
+
+    /// The spec, now that the parents are there. It must be what the plan says, but for what was not known then.
+    fn spec(&self, task: Task, step: &Step) -> Result<Value, Failure> {
+        let spec = (self.graph.nodes[task.step()].make)(&self.values)?;
+        let planned = step.after.as_ref().unwrap_or(&Value::Null);
+        let bug = |what: String| Err(Failure::new(Class::Bug, format!("make {}", step.address), what));
+        if has_unknown(&spec) {
+            return bug("a value that it needs is still not known".to_owned());
+        }
+        let other = diff(planned, &spec).into_iter().find(|change| !within_unknown(planned, change));
+        match other {
+            Some(change) => bug(format!("{} is not what was planned", change.path)),
+            None => Ok(spec),
+        }
+    }
+
+    fn start_make(&mut self, task: Task, step: &'a Step, spec: Value, since: Instant) {
+        let attrs = step.attrs.clone().unwrap_or_default();
+        match step.action {
+            Action::NoOp => self.hear(Message { task, since, news: Ok(News::Settled { spec, attrs }) }),
+            Action::Await => self.then(task, since, move |work| async move { work.settle(spec, attrs).await }),
+            Action::Update => self.then(task, since, move |work| async move {
+                let before = step.before.as_ref().unwrap_or(&Value::Null);
+                let attrs = work.limited(work.verbs().update(attrs, before, &spec)).await?;
+                Ok(News::Named { spec, attrs })
+            }),
+            _ => self.then(task, since, move |work| async move {
+                match work.limited(work.verbs().create(&spec)).await? {
+                    Made::New(attrs) => Ok(News::Created { spec, attrs }),
+                    Made::There { spec: before, attrs } => {
+                        let attrs = work.limited(work.verbs().update(attrs, &before, &spec)).await?;
+                        Ok(News::Named { spec, attrs })
+                    }
+                }
+            }),
+        }
+    }
+
+    fn start_drop(&mut self, task: Task, step: &'a Step, since: Instant) {
+        self.then(task, since, move |work| async move {
+            let attrs = step.attrs.as_ref().unwrap_or(&Value::Null);
+            work.verbs().delete(attrs).await?;
+            Ok(News::Gone)
+        });
+    }
+
+    /// Runs one part of a task; what it tells is heard by [`hear`](Self::hear).
+    fn then<F>(&mut self, task: Task, since: Instant, part: impl FnOnce(Arc<Work>) -> F)
+    where
+        F: Future<Output = Result<News, Failure>> + Send + 'a,
+    {
+        let step = &self.plan.steps[task.step()];
+        let Some(kind) = self.graph.kinds.get(step.kind.as_str()) else {
+            let failure = Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known");
+            return self.hear(Message { task, since, news: Err(failure) });
+        };
+        let cx = Context {
+            address: step.address.clone(),
+            owner: Arc::clone(&self.run.owner),
+            events: self.run.events.clone(),
+            cancel: self.run.cancel.clone(),
+            run: Arc::from(self.run.id.as_str()),
+        };
+        let part = part(Arc::new(Work { kind: Arc::clone(kind), cx, calls: Arc::clone(&self.calls) }));
+        self.running.push(async move { Message { task, since, news: part.await } }.boxed());
+    }
+
+    fn hear(&mut self, message: Message) {
+        let Message { task, since, news } = message;
+        let step = &self.plan.steps[task.step()];
+        match news {
+            Err(failure) => self.failed(task, step, failure),
+            Ok(News::Created { spec, attrs }) => {
+                self.put(step, &spec, &attrs, false);
+                self.then(task, since, move |work| async move {
+                    work.limited(work.verbs().complete(&attrs, &spec)).await?;
+                    Ok(News::Named { spec, attrs })
+                });
+            }
+            Ok(News::Named { spec, attrs }) => {
+                self.put(step, &spec, &attrs, false);
+                self.values[task.step()] = Some(attrs.clone());
+                self.reached.insert(task, Until::Made);
+                let id = self.id(step, &attrs);
+                self.run.events.send(Event::Made { address: step.address.clone(), id });
+                self.then(task, since, move |work| async move { work.settle(spec, attrs).await });
+            }
+            Ok(News::Settled { spec, attrs }) => {
+                self.put(step, &spec, &attrs, true);
+                let id = self.id(step, &attrs);
+                self.values[task.step()] = Some(attrs);
+                self.done(task, step, since, id);
+            }
+            Ok(News::Gone) => {
+                // After a replacement the address is the successor's.
+                if !matches!(step.action, Action::Replace { order: crate::plan::Order::CreateFirst })
+                    && !self.stands(step)
+                {
+                    self.ledger.record(Entry::Remove(step.address.clone()));
+                }
+                self.done(task, step, since, step.id.clone());
+            }
+        }
+    }
+
+    /// Whether a delete is of something besides the resource that stands at that address.
+    fn stands(&self, step: &Step) -> bool {
+        step.action == Action::Delete
+            && self.plan.steps.iter().any(|other| other.address == step.address && other.action != Action::Delete)
+    }
+
+    fn put(&self, step: &Step, spec: &Value, attrs: &Value, settled: bool) {
+        let record = Record { kind: step.kind.clone(), spec: spec.clone(), attrs: attrs.clone(), settled };
+        self.ledger.record(Entry::Put(step.address.clone(), record));
+    }
+
+    fn id(&self, step: &Step, attrs: &Value) -> Option<String> {
+        self.graph.kinds.get(step.kind.as_str()).and_then(|kind| kind.id(attrs))
+    }
+
+    fn done(&mut self, task: Task, step: &Step, since: Instant, id: Option<String>) {
+        self.reached.insert(task, Until::Settled);
+        if step.action == Action::NoOp {
+            return;
+        }
+        let action = half(task, step);
+        let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.run.events.send(Event::Done { address: step.address.clone(), action, id, millis });
+        self.outcome.done.push((step.address.clone(), action));
+    }
+
+    fn failed(&mut self, task: Task, step: &Step, failure: Failure) {
+        let (address, action) = (step.address.clone(), half(task, step));
+        self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone() });
+        self.outcome.failed.push(Unfinished { address, action, failure });
+    }
+
+    /// What was never started, the outputs, and the outcome.
+    fn finish(mut self) -> Outcome {
+        let mut left: Vec<&Task> = self.schedule.needs.keys().filter(|task| !self.started.contains(task)).collect();
+        left.sort_unstable();
+        for task in left {
+            let step = &self.plan.steps[task.step()];
+            if step.action == Action::NoOp {
+                continue;
+            }
+            let (address, action) = (step.address.clone(), half(*task, step));
+            let because = self.because(*task);
+            self.run.events.send(Event::Skipped { address: address.clone(), action, because: because.clone() });
+            self.outcome.skipped.push((address, action, because));
+        }
+        let outputs = self.graph.outputs.iter();
+        self.outcome.outputs =
+            outputs.filter_map(|output| Some((output.name.clone(), (output.make)(&self.values).ok()?))).collect();
+        self.ledger.record(Entry::Outputs(self.outcome.outputs.clone()));
+        self.outcome
+    }
+
+    fn because(&self, task: Task) -> String {
+        if let Some(lost) = self.ledger.lost() {
+            return lost.to_string();
+        }
+        let needs = self.schedule.needs.get(&task).into_iter().flatten();
+        let unmet = needs.filter(|(need, until)| self.reached.get(need).is_none_or(|reached| reached < until));
+        match unmet.map(|(need, _)| need.step()).next() {
+            Some(index) => format!("{} is not done", self.plan.steps[index].address),
+            None => "the run was stopped".to_owned(),
+        }
+    }
+}
+
+/// What one part of a task works with.
+struct Work {
+    kind: Arc<dyn crate::kind::AnyKind>,
+    cx: Context,
+    calls: Arc<tokio::sync::Semaphore>,
+}
+
+impl Work {
+    fn verbs(&self) -> Verbs<'_> {
+        Verbs { kind: &self.kind, cx: &self.cx }
+    }
+
+    /// Awaits `calls` as one of those that may make calls now.
+    async fn limited<T>(&self, calls: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let _permit = self.calls.acquire().await;
+        calls.await
+    }
+
+    async fn settle(&self, spec: Value, attrs: Value) -> Result<News, Failure> {
+        let attrs = self.kind.settle(&self.cx, attrs).await?;
+        Ok(News::Settled { spec, attrs })
+    }
+}
+
+/// What a task does, of a step that may have two halves.
+fn half(task: Task, step: &Step) -> Action {
+    match task {
+        Task::Drop(_) => Action::Delete,
+        Task::Make(_) if drops(step) => Action::Create,
+        Task::Make(_) => step.action,
+    }
+}
+
+/// Whether a field of the final spec differs from the planned one only where that was not known.
+fn within_unknown(planned: &Value, change: &crate::diff::Change) -> bool {
+    match &change.before {
+        Some(before) => has_unknown(before),
+        // A key that was made of something unknown gives two differences: the unknown key, and the real one.
+        None => is_unknown_key(planned),
+    }
+}
+
+fn is_unknown_key(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| is_unknown(key) || is_unknown_key(value)),
+        Value::Array(items) => items.iter().any(is_unknown_key),
+        _ => false,
+    }
+}

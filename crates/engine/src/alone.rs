@@ -1,0 +1,114 @@
+//! A graph run without an orchestrator: for programs that use one concern, or one resource.
+
+use crate::act::{Outcome, Run, act};
+use crate::decide::{Goal, decide};
+use crate::event::Events;
+use crate::failure::{Class, Failure};
+use crate::graph::Graph;
+use crate::ledger::MemoryLedger;
+use crate::observe::{Observed, observe};
+use crate::ownership::Ownership;
+use crate::plan::Plan;
+use crate::snapshot::Snapshot;
+use crate::wait::Cancel;
+use std::sync::Arc;
+
+/// Runs a graph without an orchestrator, with a ledger in memory. What is ours is found by its tags, so a program needs to
+/// remember nothing between two runs.
+pub struct Alone {
+    graph: Graph,
+    owner: Arc<Ownership>,
+    ledger: MemoryLedger,
+    events: Events,
+    cancel: Cancel,
+}
+
+impl Alone {
+    /// `graph` in the name of `owner`.
+    #[must_use]
+    pub fn new(owner: Ownership, graph: Graph) -> Self {
+        Self {
+            graph,
+            owner: Arc::new(owner),
+            ledger: MemoryLedger::default(),
+            events: Events::none(),
+            cancel: Cancel::never(),
+        }
+    }
+
+    /// The same, with `events` told what happens.
+    #[must_use]
+    pub fn events(self, events: Events) -> Self {
+        Self { events, ..self }
+    }
+
+    /// The same, stopped by `cancel`.
+    #[must_use]
+    pub fn cancel(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// What a read fails with.
+    pub async fn read(&self) -> Result<Observed, Failure> {
+        observe(&self.graph, &self.ledger.snapshot(), &self.owner, &self.cancel).await
+    }
+
+    /// What [`deploy`](Self::deploy) would do.
+    ///
+    /// # Errors
+    /// What a read fails with; `Refused` or `NotOurs` when something stands in the way.
+    pub async fn plan(&self) -> Result<Plan, Failure> {
+        self.decide(Goal::Deploy).await
+    }
+
+    /// Creates what is missing and updates what differs. Returns what is remembered of each resource.
+    ///
+    /// # Errors
+    /// The first failure; what is there by then is found by the next call.
+    pub async fn deploy(&self) -> Result<Snapshot, Failure> {
+        self.run(Goal::Deploy, "deploy").await
+    }
+
+    /// Deletes all that is ours.
+    ///
+    /// # Errors
+    /// The first failure; what is there by then is found by the next call.
+    pub async fn destroy(&self) -> Result<Snapshot, Failure> {
+        self.run(Goal::Destroy, "destroy").await
+    }
+
+    async fn decide(&self, goal: Goal) -> Result<Plan, Failure> {
+        let observed = self.read().await?;
+        decide(&self.graph, &observed, &self.ledger.snapshot(), goal)?.map_err(|refused| {
+            let why: Vec<String> =
+                refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why)).collect();
+            Failure::new(Class::Refused, "plan", why.join("; "))
+        })
+    }
+
+    async fn run(&self, goal: Goal, operation: &str) -> Result<Snapshot, Failure> {
+        let plan = self.decide(goal).await?;
+        let run = Run {
+            id: random_id(),
+            operation: operation.to_owned(),
+            owner: Arc::clone(&self.owner),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+        };
+        let Outcome { failed, skipped, .. } = act(&self.graph, &plan, &self.ledger, &run).await?;
+        match (failed.into_iter().next(), skipped.into_iter().next()) {
+            (Some(first), _) => Err(first.failure),
+            (None, Some((address, _, because))) => Err(Failure::new(Class::Interrupted, address.as_str(), because)),
+            (None, None) => Ok(self.ledger.snapshot()),
+        }
+    }
+}
+
+/// An id that no other run has: client tokens follow from it.
+fn random_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
+}

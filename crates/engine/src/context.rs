@@ -1,0 +1,75 @@
+//! What a verb is given besides its spec.
+
+use crate::address::Address;
+use crate::event::{Event, Events};
+use crate::failure::Failure;
+use crate::ownership::Ownership;
+use crate::wait::{Cancel, Limits, Progress};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a verb is given besides its spec: whose resource it is, and how to wait for it.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) address: Address,
+    pub(crate) owner: Arc<Ownership>,
+    pub(crate) events: Events,
+    pub(crate) cancel: Cancel,
+    pub(crate) run: Arc<str>,
+}
+
+impl Context {
+    /// The address of the resource.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// `tags` together with the ownership tags. Every create that can carry tags carries these.
+    #[must_use]
+    pub fn tags(&self, tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        self.owner.tags(&self.address, tags)
+    }
+
+    /// A client token: the same for each try of this step in this run, another for every other step and run. 32
+    /// characters of 0-9 and a-f.
+    #[must_use]
+    pub fn token(&self) -> String {
+        // FNV-1a, 128 bits: a token must be stable and distinct, not secret.
+        let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+        for byte in self.run.bytes().chain([0]).chain(self.address.as_str().bytes()) {
+            hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+        format!("{hash:032x}")
+    }
+
+    /// Says what this step waits for now.
+    pub fn waiting(&self, what: impl Into<String>) {
+        self.events.send(Event::Waiting { address: self.address.clone(), what: what.into() });
+    }
+
+    /// Looks until `look` finds it ready, says what it waits for whenever that changes.
+    ///
+    /// # Errors
+    /// What `look` answers; `TimedOut` at the end of `limits`; `Interrupted` when the run is asked to stop.
+    pub async fn wait<T, F, L>(&self, operation: &str, limits: Limits, mut look: L) -> Result<T, Failure>
+    where
+        L: FnMut() -> F,
+        F: Future<Output = Result<Progress<T>, Failure>>,
+    {
+        let mut pauses = limits.pauses();
+        let mut said = String::new();
+        loop {
+            match look().await? {
+                Progress::Ready(value) => return Ok(value),
+                Progress::Pending(what) => {
+                    if what != said {
+                        self.waiting(what.clone());
+                        said = what;
+                    }
+                }
+            }
+            pauses.pause(&self.cancel, operation, &said).await?;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The difference of two specs, field by field.
+
+use crate::unknown::has_unknown;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Where: `health.path`, `environment["A.B"]`, `containers[0].image`.
+    pub path: String,
+    /// What is there now; absent when the field is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What is wanted; absent when the field shall go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+impl Change {
+    /// The field of the spec in which the change lies: `health` for `health.path`.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        let end = self.path.find(['.', '[']).unwrap_or(self.path.len());
+        &self.path[..end]
+    }
+
+    /// Whether the wanted value is not known before something else was made.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.after.as_ref().is_some_and(has_unknown)
+    }
+}
+
+/// Every field in which `after` differs from `before`. Absent and null are the same, and an object that is not there is one
+/// without fields.
+#[must_use]
+pub fn diff(before: &Value, after: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    walk(String::new(), before, after, &mut changes);
+    changes
+}
+
+fn walk(path: String, before: &Value, after: &Value, changes: &mut Vec<Change>) {
+    let none = Map::new();
+    let fields = |value: &'_ Value| value.is_null() || value.is_object();
+    match (before, after) {
+        (old, new) if fields(old) && fields(new) => {
+            let (old, new) = (old.as_object().unwrap_or(&none), new.as_object().unwrap_or(&none));
+            let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            for key in keys {
+                let path = join(&path, key);
+                walk(path, old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null), changes);
+            }
+        }
+        (Value::Array(old), Value::Array(new))
+            if old.len() == new.len() && holds_objects(old) && holds_objects(new) =>
+        {
+            for (index, (old, new)) in old.iter().zip(new).enumerate() {
+                walk(format!("{path}[{index}]"), old, new, changes);
+            }
+        }
+        _ if before == after => {}
+        _ => changes.push(Change { path, before: present(before), after: present(after) }),
+    }
+}
+
+fn holds_objects(items: &[Value]) -> bool {
+    items.iter().all(Value::is_object)
+}
+
+fn present(value: &Value) -> Option<Value> {
+    (!value.is_null()).then(|| value.clone())
+}
+
+fn join(path: &str, key: &str) -> String {
+    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    match (path.is_empty(), plain) {
+        (true, true) => key.to_owned(),
+        (false, true) => format!("{path}.{key}"),
+        (_, false) => format!("{path}[{key:?}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::diff;
+    use serde_json::json;
+
+    #[test]
+    fn a_diff_names_each_field_that_differs() {
+        let before = json!({"count": 1, "tags": {"a.b": "x", "c": "y"}, "list": [1, 2], "same": {"z": 1}});
+        let after = json!({"count": 2, "tags": {"a.b": "z"}, "list": [2, 1], "same": {"z": 1}, "new": "n"});
+        let paths: Vec<String> = diff(&before, &after).into_iter().map(|change| change.path).collect();
+        assert_eq!(paths, ["count", "list", "new", r#"tags["a.b"]"#, "tags.c"]);
+    }
+
+    #[test]
+    fn absent_and_null_are_the_same() {
+        assert!(diff(&json!({"a": null}), &json!({})).is_empty());
+    }
+
+    #[test]
+    fn an_object_that_comes_or_goes_is_told_field_by_field() {
+        let paths = |before, after| diff(&before, &after).into_iter().map(|change| change.path).collect::<Vec<_>>();
+        assert_eq!(paths(json!(null), json!({"a": {"b": 1}, "c": [1]})), ["a.b", "c"]);
+        assert_eq!(paths(json!({"a": {"b": 1}}), json!({"a": null})), ["a.b"]);
+        assert_eq!(paths(json!({"a": 1}), json!({"a": {"b": 1}})), ["a"]);
+    }
+
+    #[test]
+    fn the_field_is_the_first_part_of_the_path() {
+        let changes = diff(&json!({"health": {"path": "/a"}}), &json!({"health": {"path": "/b"}}));
+        assert_eq!(changes[0].field(), "health");
+        let changes = diff(&json!({"rules": [{"port": 1}]}), &json!({"rules": [{"port": 2}]}));
+        assert_eq!((changes[0].path.as_str(), changes[0].field()), ("rules[0].port", "rules"));
+    }
+}

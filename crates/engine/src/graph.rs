@@ -1,0 +1,181 @@
+//! The resources of a stack, and what each needs of the others.
+
+use crate::address::Address;
+use crate::failure::{Class, Failure};
+use crate::inputs::Inputs;
+use crate::kind::{AnyKind, Erased, to_json};
+use crate::resource::Resource;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// The resources of a stack, and what each needs of the others.
+#[derive(Default)]
+pub struct Graph {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
+    pub(crate) outputs: Vec<Output>,
+}
+
+type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
+
+/// One resource of the graph.
+pub(crate) struct Node {
+    pub address: Address,
+    pub kind: Arc<dyn AnyKind>,
+    pub inputs: Vec<Edge>,
+    pub make: Make,
+}
+
+/// Something that people ask the stack for.
+pub(crate) struct Output {
+    pub name: String,
+    pub make: Make,
+}
+
+/// Of which node something is needed, and how far it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct Edge {
+    pub(crate) node: usize,
+    pub(crate) until: Until,
+}
+
+/// How far a resource must be before a dependent may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Until {
+    /// It has its name.
+    Made,
+    /// It can be used.
+    Settled,
+}
+
+/// The attributes of each node that are known so far, by the node's place in the graph.
+#[doc(hidden)]
+pub type Values = Vec<Option<Value>>;
+
+/// A kind of resource that a graph knows, together with its client.
+pub struct Kind<R>(Arc<R>);
+
+impl<R> Clone for Kind<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// The attributes that a resource of the graph will have.
+/// Cheap to copy.
+pub struct Handle<A> {
+    pub(crate) node: usize,
+    pub(crate) until: Until,
+    attrs: PhantomData<fn() -> A>,
+}
+
+impl<A> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Handle<A> {}
+
+impl<A> Handle<A> {
+    /// The same resource, needed only so far that it has its name. A record needs the name of a load balancer, not that it
+    /// is active.
+    #[must_use]
+    pub fn made(self) -> Self {
+        Self { until: Until::Made, ..self }
+    }
+}
+
+impl Graph {
+    /// A graph without resources.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a kind known. What of this kind is ours is seen, and deleted when no resource of the graph wants it.
+    pub fn kind<R: Resource>(&mut self, resource: R) -> Kind<R> {
+        let resource = Arc::new(resource);
+        self.kinds.insert(R::KIND, Arc::new(Erased(Arc::clone(&resource))));
+        Kind(resource)
+    }
+
+    /// Adds a resource, whose spec is made from the attributes of `inputs`. `make` must be pure: it is called for the plan,
+    /// with unknown texts where a parent is yet to be made, and again when the parents are there.
+    ///
+    /// # Errors
+    /// `Bug` when the address is malformed or taken.
+    pub fn add<R: Resource, I: Inputs>(
+        &mut self,
+        address: &str,
+        kind: &Kind<R>,
+        inputs: I,
+        make: impl Fn(I::Attrs) -> R::Spec + Send + Sync + 'static,
+    ) -> Result<Handle<R::Attrs>, Failure> {
+        let bug = |message: String| Failure::new(Class::Bug, format!("add {address}"), message);
+        let address = Address::new(address).map_err(|e| bug(e.to_string()))?;
+        if self.nodes.iter().any(|node| node.address == address) {
+            return Err(bug("this address is taken".to_owned()));
+        }
+        let mut edges = Vec::new();
+        inputs.edges(&mut edges);
+        self.nodes.push(Node {
+            address,
+            kind: Arc::new(Erased(Arc::clone(&kind.0))),
+            inputs: edges,
+            make: Box::new(move |values| to_json(R::KIND, &make(inputs.attrs(values)?))),
+        });
+        Ok(Handle { node: self.nodes.len() - 1, until: Until::Settled, attrs: PhantomData })
+    }
+
+    /// Names something that people ask the stack for, made from attributes.
+    pub fn output<I: Inputs, T: Serialize>(
+        &mut self,
+        name: &str,
+        inputs: I,
+        make: impl Fn(I::Attrs) -> T + Send + Sync + 'static,
+    ) {
+        let make: Make = Box::new(move |values| to_json("output", &make(inputs.attrs(values)?)));
+        self.outputs.push(Output { name: name.to_owned(), make });
+    }
+
+    /// The addresses of the graph, parents first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.nodes.iter().map(|node| &node.address)
+    }
+
+    /// The kinds that the graph knows, each with the kinds that it holds.
+    pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        self.kinds.values().map(|kind| (kind.name(), kind.holds()))
+    }
+
+    /// The spec of each node as far as it follows from the configuration alone: all that AWS assigns is unknown.
+    ///
+    /// # Errors
+    /// `Bug` when a spec cannot be written.
+    pub fn specs(&self) -> Result<Vec<(Address, Value)>, Failure> {
+        let mut values: Values = Vec::with_capacity(self.nodes.len());
+        let mut specs = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let spec = (node.make)(&values)?;
+            values.push(Some(node.kind.pending(&spec)?));
+            specs.push((node.address.clone(), spec));
+        }
+        Ok(specs)
+    }
+
+    /// What is wrong with the specs, as far as they follow from the configuration: address and words.
+    ///
+    /// # Errors
+    /// `Bug` when a spec cannot be written.
+    pub fn check(&self) -> Result<Vec<(Address, String)>, Failure> {
+        let problem = |(node, (address, spec)): (&Node, (Address, Value))| {
+            node.kind.check(&spec).err().map(|message| (address, message))
+        };
+        Ok(self.nodes.iter().zip(self.specs()?).filter_map(problem).collect())
+    }
+}

@@ -1,0 +1,178 @@
+//! A kind of resource with its types erased: specs and attributes as JSON.
+
+use crate::address::Address;
+use crate::context::Context;
+use crate::diff::Change;
+use crate::failure::{Class, Failure};
+use crate::memo::Memo;
+use crate::ownership::Ownership;
+use crate::resource::{Found, Resource, Scope};
+use futures_util::future::{BoxFuture, FutureExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What [`Resource`] is, with specs and attributes as JSON.
+pub(crate) trait AnyKind: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn holds(&self) -> &'static [&'static str];
+    fn unique(&self) -> bool;
+    fn check(&self, spec: &Value) -> Result<(), String>;
+    fn pending(&self, spec: &Value) -> Result<Value, Failure>;
+    fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
+    fn replaces(&self, field: &str) -> bool;
+    fn beside(&self, old: &Value, new: &Value) -> bool;
+    fn guard(&self, spec: &Value, attrs: &Value) -> Option<String>;
+    fn id(&self, attrs: &Value) -> Option<String>;
+    fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>>;
+    fn create<'a>(&'a self, cx: &'a Context, spec: &'a Value) -> BoxFuture<'a, Result<Value, Failure>>;
+    fn complete<'a>(&'a self, cx: &'a Context, attrs: &'a Value, spec: &'a Value)
+    -> BoxFuture<'a, Result<(), Failure>>;
+    fn update<'a>(
+        &'a self,
+        cx: &'a Context,
+        attrs: &'a Value,
+        spec: &'a Value,
+        changes: &'a [Change],
+    ) -> BoxFuture<'a, Result<Value, Failure>>;
+    fn settle<'a>(&'a self, cx: &'a Context, attrs: Value) -> BoxFuture<'a, Result<Value, Failure>>;
+    fn delete<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// What a sweep over one kind looks for.
+pub(crate) struct Look {
+    pub wanted: Vec<(Address, Value)>,
+    pub remembered: Vec<(Address, Value)>,
+    pub owner: Arc<Ownership>,
+    pub memo: Arc<Memo>,
+}
+
+/// What stands in AWS.
+pub(crate) enum AnyFound {
+    Ours { address: Address, spec: Value, attrs: Value, settled: bool },
+    Foreign { address: Address, what: String },
+}
+
+/// Makes an [`AnyKind`] of a [`Resource`].
+pub(crate) struct Erased<R>(pub Arc<R>);
+
+impl<R: Resource> AnyKind for Erased<R> {
+    fn name(&self) -> &'static str {
+        R::KIND
+    }
+
+    fn holds(&self) -> &'static [&'static str] {
+        R::HOLDS
+    }
+
+    fn unique(&self) -> bool {
+        R::UNIQUE
+    }
+
+    fn check(&self, spec: &Value) -> Result<(), String> {
+        let spec: R::Spec = from_json(R::KIND, spec).map_err(|failure| failure.message)?;
+        R::check(&spec)
+    }
+
+    fn pending(&self, spec: &Value) -> Result<Value, Failure> {
+        to_json(R::KIND, &R::pending(&from_json(R::KIND, spec)?))
+    }
+
+    fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure> {
+        to_json(R::KIND, &R::updated(&from_json(R::KIND, attrs)?, &from_json(R::KIND, spec)?))
+    }
+
+    fn replaces(&self, field: &str) -> bool {
+        R::replaces(field)
+    }
+
+    fn beside(&self, old: &Value, new: &Value) -> bool {
+        match (from_json(R::KIND, old), from_json(R::KIND, new)) {
+            (Ok(old), Ok(new)) => R::beside(&old, &new),
+            _ => false,
+        }
+    }
+
+    fn guard(&self, spec: &Value, attrs: &Value) -> Option<String> {
+        R::guard(&from_json(R::KIND, spec).ok()?, &from_json(R::KIND, attrs).ok()?)
+    }
+
+    fn id(&self, attrs: &Value) -> Option<String> {
+        R::id(&from_json(R::KIND, attrs).ok()?)
+    }
+
+    fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>> {
+        async move {
+            let scope = Scope::<R> {
+                wanted: typed(look.wanted)?,
+                // What an older version recorded in another shape is found by its tags.
+                remembered: look
+                    .remembered
+                    .into_iter()
+                    .filter_map(|(address, attrs)| Some((address, from_json(R::KIND, &attrs).ok()?)))
+                    .collect(),
+                owner: look.owner,
+                memo: look.memo,
+            };
+            self.0.read(&scope).await?.into_iter().map(erase).collect()
+        }
+        .boxed()
+    }
+
+    fn create<'a>(&'a self, cx: &'a Context, spec: &'a Value) -> BoxFuture<'a, Result<Value, Failure>> {
+        async move { to_json(R::KIND, &self.0.create(cx, &from_json(R::KIND, spec)?).await?) }.boxed()
+    }
+
+    fn complete<'a>(
+        &'a self,
+        cx: &'a Context,
+        attrs: &'a Value,
+        spec: &'a Value,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { self.0.complete(cx, &from_json(R::KIND, attrs)?, &from_json(R::KIND, spec)?).await }.boxed()
+    }
+
+    fn update<'a>(
+        &'a self,
+        cx: &'a Context,
+        attrs: &'a Value,
+        spec: &'a Value,
+        changes: &'a [Change],
+    ) -> BoxFuture<'a, Result<Value, Failure>> {
+        async move {
+            let (attrs, spec) = (from_json(R::KIND, attrs)?, from_json(R::KIND, spec)?);
+            to_json(R::KIND, &self.0.update(cx, &attrs, &spec, changes).await?)
+        }
+        .boxed()
+    }
+
+    fn settle<'a>(&'a self, cx: &'a Context, attrs: Value) -> BoxFuture<'a, Result<Value, Failure>> {
+        async move { to_json(R::KIND, &self.0.settle(cx, from_json(R::KIND, &attrs)?).await?) }.boxed()
+    }
+
+    fn delete<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { self.0.delete(cx, &from_json(R::KIND, attrs)?).await }.boxed()
+    }
+}
+
+fn typed<T: DeserializeOwned>(items: Vec<(Address, Value)>) -> Result<Vec<(Address, T)>, Failure> {
+    items.into_iter().map(|(address, value)| Ok((address, from_json("spec", &value)?))).collect()
+}
+
+fn erase<R: Resource>(found: Found<R>) -> Result<AnyFound, Failure> {
+    Ok(match found {
+        Found::Ours { address, spec, attrs, settled } => {
+            AnyFound::Ours { address, spec: to_json(R::KIND, &spec)?, attrs: to_json(R::KIND, &attrs)?, settled }
+        }
+        Found::Foreign { address, what } => AnyFound::Foreign { address, what },
+    })
+}
+
+pub(crate) fn to_json<T: Serialize>(what: &str, value: &T) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|e| Failure::new(Class::Bug, format!("write {what}"), e.to_string()))
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, Failure> {
+    T::deserialize(value).map_err(|e| Failure::new(Class::Bug, format!("read {what}"), e.to_string()))
+}

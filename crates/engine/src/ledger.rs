@@ -1,0 +1,101 @@
+//! Where a run writes down what it means to do and what it did.
+
+use crate::address::Address;
+use crate::failure::Failure;
+use crate::snapshot::{Intents, Record, Snapshot};
+use futures_util::future::{BoxFuture, FutureExt};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One thing that happened, to be remembered.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A resource is there.
+    Put(Address, Record),
+    /// A resource is gone.
+    Remove(Address),
+    /// What people ask the stack for.
+    Outputs(BTreeMap<String, Value>),
+    /// A saved plan was applied; it is not applied again.
+    Applied(String),
+}
+
+impl Entry {
+    /// Puts the entry into a snapshot.
+    pub fn apply(self, snapshot: &mut Snapshot) {
+        /// How many ids of applied plans are kept. A plan is bound to a serial as well, so that few are enough.
+        const APPLIED: usize = 20;
+        match self {
+            Self::Put(address, record) => drop(snapshot.resources.insert(address, record)),
+            Self::Remove(address) => drop(snapshot.resources.remove(&address)),
+            Self::Outputs(outputs) => snapshot.outputs = outputs,
+            Self::Applied(plan) => {
+                snapshot.applied.push(plan);
+                let old = snapshot.applied.len().saturating_sub(APPLIED);
+                snapshot.applied.drain(..old);
+            }
+        }
+    }
+}
+
+/// Where a run writes down what it means to do and what it did.
+pub trait Ledger: Send + Sync {
+    /// Stores what the run means to do. When this returns, it is durable.
+    fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Takes one entry, to be stored soon. Never waits.
+    fn record(&self, entry: Entry);
+
+    /// Why nothing may be written any more, if so: the lease is lost, or the snapshot was changed by another.
+    fn lost(&self) -> Option<Failure>;
+
+    /// Stores all that was recorded and, when the run is `complete`, takes the intents back.
+    fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// A ledger in memory, for programs that keep no state, and for tests.
+#[derive(Default, Clone)]
+pub struct MemoryLedger(Arc<Mutex<Snapshot>>);
+
+impl MemoryLedger {
+    /// A ledger that begins with `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self(Arc::new(Mutex::new(snapshot)))
+    }
+
+    /// What is remembered now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut snapshot);
+        snapshot.serial += 1;
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
+        self.change(|snapshot| snapshot.intents = Some(intents));
+        async { Ok(()) }.boxed()
+    }
+
+    fn record(&self, entry: Entry) {
+        self.change(|snapshot| entry.apply(snapshot));
+    }
+
+    fn lost(&self) -> Option<Failure> {
+        None
+    }
+
+    fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        if complete {
+            self.change(|snapshot| snapshot.intents = None);
+        }
+        async { Ok(()) }.boxed()
+    }
+}

@@ -1,0 +1,56 @@
+//! What a resource is, and how a graph of them is observed, decided and acted upon.
+//!
+//! # Flow
+//!
+//! 1. A stack adds resources to a [`Graph`]; each names its inputs by typed [`Handle`]s, so a cycle cannot be written.
+//! 2. [`observe`](observe()) asks what of this workspace is there, one batched sweep over the kinds.
+//! 3. [`decide`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
+//! 4. [`act`](act()) runs the plan: each step as soon as what it needs is there, with every outcome put into a [`Ledger`].
+//!
+//! # Guarantees
+//!
+//! The crate knows nothing about AWS, terminals, files or the environment. It never starts a write before the ledger has
+//! said that the intent is durable, never repeats a create whose outcome is unknown without looking for it first, and never
+//! touches what is not ours. Every wait and every retry has an end.
+
+mod act;
+mod address;
+mod alone;
+mod context;
+mod decide;
+mod diff;
+mod event;
+mod failure;
+mod graph;
+mod inputs;
+mod kind;
+mod ledger;
+mod memo;
+mod observe;
+mod ownership;
+mod plan;
+mod resource;
+mod schedule;
+mod snapshot;
+mod unknown;
+mod verbs;
+mod wait;
+
+pub use act::{Outcome, Run, Unfinished, act};
+pub use address::{Address, InvalidAddress};
+pub use alone::Alone;
+pub use context::Context;
+pub use decide::{Goal, Refused, decide};
+pub use diff::{Change, diff};
+pub use event::{Event, Events};
+pub use failure::{Class, Failure};
+pub use graph::{Graph, Handle, Kind, Until};
+pub use inputs::{Input, Inputs};
+pub use ledger::{Entry, Ledger, MemoryLedger};
+pub use observe::{Live, Observed, observe};
+pub use ownership::{ADDRESS_TAG, Ownership, STACK_TAG, WORKSPACE_TAG};
+pub use plan::{Action, Order, Origin, Plan, Step};
+pub use resource::{Found, Resource, Scope};
+pub use snapshot::{Intent, Intents, Record, Snapshot};
+pub use unknown::{UNKNOWN, has_unknown, is_unknown, unknown};
+pub use wait::{Cancel, Limits, Progress, Stop};

@@ -1,0 +1,30 @@
+//! Answers that several kinds share during one sweep.
+
+use crate::failure::Failure;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+
+/// Answers that several kinds share during one sweep, one for each type: two kinds that both need the security groups of
+/// the workspace ask for them once.
+#[derive(Default)]
+pub(crate) struct Memo(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+impl Memo {
+    /// The shared `T`, asked for by whoever comes first. A failure is given to that caller and not kept.
+    pub(crate) async fn get<T, F>(&self, ask: F) -> Result<Arc<T>, Failure>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let slot = {
+            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(OnceCell::<Arc<T>>::new())))
+        };
+        let Ok(cell) = slot.downcast::<OnceCell<Arc<T>>>() else {
+            return ask.await.map(Arc::new);
+        };
+        cell.get_or_try_init(|| async { ask.await.map(Arc::new) }).await.map(Arc::clone)
+    }
+}

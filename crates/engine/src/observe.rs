@@ -1,0 +1,157 @@
+//! What of this workspace is there.
+
+use crate::address::Address;
+use crate::diff::diff;
+use crate::failure::Failure;
+use crate::graph::Graph;
+use crate::kind::{AnyFound, AnyKind, Look};
+use crate::memo::Memo;
+use crate::ownership::Ownership;
+use crate::snapshot::{Intent, Snapshot};
+use crate::wait::{Cancel, Limits};
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a create whose outcome is not known is looked for, where AWS would make a second one. EC2 is eventually
+/// consistent: a describe can miss for some seconds what was just made.
+pub(crate) const LOOK_AGAIN: Limits =
+    Limits { first: Duration::from_secs(1), longest: Duration::from_secs(4), within: Duration::from_secs(20) };
+
+/// Something of ours that is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// Its kind.
+    pub kind: String,
+    /// What it is like now.
+    pub spec: Value,
+    /// What AWS assigned.
+    pub attrs: Value,
+    /// Whether it can be used.
+    pub settled: bool,
+}
+
+/// What of this workspace is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Ours, by address. More than one at an address: a replacement was interrupted.
+    pub ours: BTreeMap<Address, Vec<Live>>,
+    /// Not ours, by the address whose name they stand in; in words.
+    pub foreign: BTreeMap<Address, String>,
+}
+
+impl Observed {
+    fn add(&mut self, kind: &str, found: Vec<AnyFound>) {
+        for found in found {
+            match found {
+                AnyFound::Ours { address, spec, attrs, settled } => {
+                    let live = Live { kind: kind.to_owned(), spec, attrs, settled };
+                    self.ours.entry(address).or_default().push(live);
+                }
+                AnyFound::Foreign { address, what } => drop(self.foreign.insert(address, what)),
+            }
+        }
+    }
+}
+
+/// Asks what of this workspace is there: all kinds that the graph knows, in parallel.
+///
+/// What a run that did not end meant to create, and which is neither remembered nor seen, is looked for again for up to 20
+/// seconds where AWS would make a second one.
+///
+/// # Errors
+/// What a read fails with; `Bug` when a spec cannot be written.
+pub async fn observe(
+    graph: &Graph,
+    snapshot: &Snapshot,
+    owner: &Arc<Ownership>,
+    cancel: &Cancel,
+) -> Result<Observed, Failure> {
+    let specs = graph.specs()?;
+    let memo = Arc::new(Memo::default());
+    let sweeps = graph.kinds.values().map(|kind| {
+        let wanted = graph.nodes.iter().zip(&specs).filter(|(node, _)| node.kind.name() == kind.name());
+        let wanted: Vec<(Address, Value)> = wanted.map(|(_, spec)| spec.clone()).collect();
+        let memo = Arc::clone(&memo);
+        async move { Ok::<_, Failure>((kind.name(), sweep(kind, wanted, snapshot, owner, memo, cancel).await?)) }
+    });
+    let mut observed = Observed::default();
+    for (kind, found) in try_join_all(sweeps).await? {
+        observed.add(kind, found);
+    }
+    Ok(observed)
+}
+
+async fn sweep(
+    kind: &Arc<dyn AnyKind>,
+    wanted: Vec<(Address, Value)>,
+    snapshot: &Snapshot,
+    owner: &Arc<Ownership>,
+    memo: Arc<Memo>,
+    cancel: &Cancel,
+) -> Result<Vec<AnyFound>, Failure> {
+    let look =
+        |memo| Look { wanted: wanted.clone(), remembered: remembered(kind, snapshot), owner: Arc::clone(owner), memo };
+    let found = kind.read(look(memo)).await?;
+    if kind.unique() || !missing(kind, snapshot, &found) {
+        return Ok(found);
+    }
+    let mut pauses = LOOK_AGAIN.pauses();
+    let mut found = found;
+    while pauses.pause(cancel, kind.name(), "a create whose outcome is not known").await.is_ok() {
+        found = kind.read(look(Arc::new(Memo::default()))).await?;
+        if !missing(kind, snapshot, &found) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn remembered(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot) -> Vec<(Address, Value)> {
+    let records = snapshot.resources.iter().filter(|(_, record)| record.kind == kind.name());
+    records.map(|(address, record)| (address.clone(), record.attrs.clone())).collect()
+}
+
+/// Whether a suspect of this kind was not found. What was to be replaced is not it.
+fn missing(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFound]) -> bool {
+    let is_it = |suspect: &Intent, found: &AnyFound| match found {
+        AnyFound::Ours { address, attrs, .. } => *address == suspect.address && Some(attrs) != suspect.was.as_ref(),
+        AnyFound::Foreign { .. } => false,
+    };
+    snapshot.suspects(kind.name()).any(|suspect| !found.iter().any(|found| is_it(suspect, found)))
+}
+
+/// Looks for what a create of `spec` at `address` made, for as long as that can stay invisible. What differs in a field that
+/// cannot change is not it: while a replacement runs, its predecessor stands at the same address.
+pub(crate) async fn look_for(
+    kind: &Arc<dyn AnyKind>,
+    address: &Address,
+    spec: &Value,
+    owner: &Arc<Ownership>,
+    cancel: &Cancel,
+) -> Result<Option<AnyFound>, Failure> {
+    let mut pauses = LOOK_AGAIN.pauses();
+    loop {
+        let look = Look {
+            wanted: vec![(address.clone(), spec.clone())],
+            remembered: Vec::new(),
+            owner: Arc::clone(owner),
+            memo: Arc::new(Memo::default()),
+        };
+        let is_it = |found: &AnyFound| match found {
+            AnyFound::Ours { address: at, spec: live, .. } => {
+                at == address && !diff(live, spec).iter().any(|change| kind.replaces(change.field()))
+            }
+            AnyFound::Foreign { address: at, .. } => at == address,
+        };
+        if let Some(found) = kind.read(look).await?.into_iter().find(is_it) {
+            return Ok(Some(found));
+        }
+        if pauses.pause(cancel, kind.name(), "a create whose answer was lost").await.is_err() {
+            return Ok(None);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The tags by which what is ours is known.
+
+use crate::address::Address;
+use std::collections::BTreeMap;
+
+/// The tag that names the stack.
+pub const STACK_TAG: &str = "pb-deploy:stack";
+/// The tag that names the workspace.
+pub const WORKSPACE_TAG: &str = "pb-deploy:workspace";
+/// The tag that names the resource inside the stack.
+pub const ADDRESS_TAG: &str = "pb-deploy:address";
+
+/// Whose resources these are: one stack in one workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The name of the stack.
+    pub stack: String,
+    /// The name of the workspace.
+    pub workspace: String,
+}
+
+impl Ownership {
+    /// The ownership tags of the resource at `address`, together with `tags`.
+    #[must_use]
+    pub fn tags(&self, address: &Address, tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut all = tags.clone();
+        all.insert(STACK_TAG.to_owned(), self.stack.clone());
+        all.insert(WORKSPACE_TAG.to_owned(), self.workspace.clone());
+        all.insert(ADDRESS_TAG.to_owned(), address.as_str().to_owned());
+        all
+    }
+
+    /// The address of what carries `tags`, when it is of this stack and workspace.
+    #[must_use]
+    pub fn owned(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
+        let is = |key: &str, value: &str| tags.get(key).is_some_and(|found| found == value);
+        if is(STACK_TAG, &self.stack) && is(WORKSPACE_TAG, &self.workspace) {
+            Address::new(tags.get(ADDRESS_TAG)?.clone()).ok()
+        } else {
+            None
+        }
+    }
+
+    /// `tags` without the ownership tags and without those that AWS adds itself (`aws:...`): the ones a spec speaks of.
+    #[must_use]
+    pub fn plain(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        tags.iter()
+            .filter(|(key, _)| !key.starts_with("pb-deploy:") && !key.starts_with("aws:"))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! What will be done, decided to the last choice.
+
+use crate::address::Address;
+use crate::diff::Change;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What is done to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum Action {
+    /// Nothing: it is as it should be.
+    NoOp,
+    /// Make it.
+    Create,
+    /// Change it in place.
+    Update,
+    /// Make another in its place.
+    Replace {
+        /// Which comes first.
+        order: Order,
+    },
+    /// Delete it.
+    Delete,
+    /// Wait until it can be used; it is as it should be otherwise.
+    Await,
+}
+
+/// Which comes first in a replacement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The new one is made, dependents go over to it, the old one is deleted.
+    CreateFirst,
+    /// The old one is deleted, after whatever holds it; the new one takes its name.
+    DeleteFirst,
+}
+
+/// Where a change comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The configuration was changed.
+    Configuration,
+    /// The world was changed: nobody asked for the difference here.
+    Drift,
+    /// Both.
+    Both,
+}
+
+/// What is done to one resource, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Which resource.
+    pub address: Address,
+    /// Its kind.
+    pub kind: String,
+    /// What is done.
+    pub action: Action,
+    /// Where the change comes from; absent where nothing changes or nothing was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Why, where it does not follow from the changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The fields that change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// The changed fields that cannot change in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forces: Vec<String>,
+    /// What AWS calls it, where it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What it is like now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// What AWS assigned, where it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attrs: Option<Value>,
+}
+
+/// What will be done, decided to the last choice: everything but what AWS is yet to assign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// One step for each resource of the graph, parents first, then one for each that has to go besides.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The steps that do something.
+    pub fn changes(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.action != Action::NoOp)
+    }
+
+    /// The steps that write to AWS: those that do something besides waiting.
+    pub fn writes(&self) -> impl Iterator<Item = &Step> {
+        self.changes().filter(|step| step.action != Action::Await)
+    }
+
+    /// Whether nothing has to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes().next().is_none()
+    }
+}

@@ -1,0 +1,177 @@
+//! The contract between a kind of resource and the engine.
+
+use crate::address::Address;
+use crate::context::Context;
+use crate::diff::Change;
+use crate::failure::Failure;
+use crate::memo::Memo;
+use crate::ownership::Ownership;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A kind of resource: what is wanted of it, what AWS assigns to it, and the verbs. The value itself holds the client.
+///
+/// The engine decides which verb is called; a verb never asks itself "create or update?". The engine also does what would
+/// otherwise stand in every verb: it looks for a create whose answer was lost, takes "already there" for success when what
+/// is there is ours, takes "not found" on delete for success, and tries again what is not ready, throttled or still in use.
+/// A verb therefore makes its calls, gives failures the right [`Class`](crate::Class), and that is all.
+pub trait Resource: Send + Sync + Sized + 'static {
+    /// `service.thing`, such as `ec2.vpc`.
+    const KIND: &'static str;
+
+    /// Kinds that AWS does not let go while one of this kind uses them. Deletes are ordered by it.
+    const HOLDS: &'static [&'static str] = &[];
+
+    /// Whether AWS refuses a second one where one is already. Where it does not (a VPC, a gateway), the engine waits out
+    /// eventual consistency before it makes another after a create whose outcome is not known.
+    const UNIQUE: bool = true;
+
+    /// What is wanted; each managed field is explicit, and all of it can be read back. What is unordered is a set or a map.
+    type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
+
+    /// What AWS assigned, as far as it is needed to name the resource or by its dependents.
+    type Attrs: Serialize + DeserializeOwned + Clone + Send + Sync;
+
+    /// Refuses a spec that AWS would refuse. Texts may be [unknown](crate::unknown()) yet.
+    ///
+    /// # Errors
+    /// In words: what is wrong, and what is right.
+    fn check(_spec: &Self::Spec) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The attributes of one that is yet to be made: what follows from the spec, and [`unknown()`](crate::unknown()) for
+    /// the rest.
+    fn pending(spec: &Self::Spec) -> Self::Attrs;
+
+    /// The attributes after an update in place, as far as they are known before it.
+    fn updated(attrs: &Self::Attrs, _spec: &Self::Spec) -> Self::Attrs {
+        attrs.clone()
+    }
+
+    /// Whether a change of `field` (a field of the spec) needs another resource instead of this one.
+    fn replaces(_field: &str) -> bool {
+        false
+    }
+
+    /// Whether `new` can be made while `old` is still there: another name, or no name at all.
+    fn beside(_old: &Self::Spec, _new: &Self::Spec) -> bool {
+        false
+    }
+
+    /// Why AWS would refuse to delete what was observed, known before anything is torn down; and what to do.
+    fn guard(_spec: &Self::Spec, _attrs: &Self::Attrs) -> Option<String> {
+        None
+    }
+
+    /// What AWS calls it, for people.
+    fn id(attrs: &Self::Attrs) -> Option<String>;
+
+    /// All of this kind in the workspace, in a few batched calls: those that carry our tags, those that stand in the names
+    /// that are wanted, and those that the snapshot remembers.
+    fn read(&self, scope: &Scope<Self>) -> impl Future<Output = Result<Vec<Found<Self>>, Failure>> + Send;
+
+    /// Makes it, with its tags in the call itself: one call. [`complete`](Self::complete) sets the rest,
+    /// [`settle`](Self::settle) waits.
+    fn create(&self, cx: &Context, spec: &Self::Spec) -> impl Future<Output = Result<Self::Attrs, Failure>> + Send;
+
+    /// Sets what the create call cannot set. Called once the create is recorded, before any dependent may start; must be
+    /// repeatable.
+    fn complete(
+        &self,
+        _cx: &Context,
+        _attrs: &Self::Attrs,
+        _spec: &Self::Spec,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Changes it in place. `changes` holds each field that differs, and at least one.
+    fn update(
+        &self,
+        cx: &Context,
+        attrs: &Self::Attrs,
+        spec: &Self::Spec,
+        changes: &[Change],
+    ) -> impl Future<Output = Result<Self::Attrs, Failure>> + Send;
+
+    /// Waits until it can be used, and completes the attributes.
+    fn settle(&self, _cx: &Context, attrs: Self::Attrs) -> impl Future<Output = Result<Self::Attrs, Failure>> + Send {
+        async { Ok(attrs) }
+    }
+
+    /// Deletes it and waits until it is gone.
+    fn delete(&self, cx: &Context, attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What stands in AWS.
+#[derive(Debug)]
+pub enum Found<R: Resource> {
+    /// One of ours.
+    Ours {
+        /// Its address, from its tags, its parent or its name.
+        address: Address,
+        /// What it is like now.
+        spec: R::Spec,
+        /// What AWS assigned.
+        attrs: R::Attrs,
+        /// Whether it can be used; otherwise [`Resource::settle`] waits for it.
+        settled: bool,
+    },
+    /// Something in a name that we want, which is not ours.
+    Foreign {
+        /// The address whose name it stands in.
+        address: Address,
+        /// What it is, for people: `log group staging-pb_workers`.
+        what: String,
+    },
+}
+
+/// What a sweep over one kind looks for.
+pub struct Scope<R: Resource> {
+    /// What the graph wants of this kind. Texts may be unknown yet, names rarely are.
+    pub wanted: Vec<(Address, R::Spec)>,
+    /// What the snapshot says was there. Tags are visible only some seconds after a create, ids are remembered at once.
+    pub remembered: Vec<(Address, R::Attrs)>,
+    pub(crate) owner: Arc<Ownership>,
+    pub(crate) memo: Arc<Memo>,
+}
+
+impl<R: Resource> Scope<R> {
+    /// Whose resources are looked for.
+    #[must_use]
+    pub fn owner(&self) -> &Ownership {
+        &self.owner
+    }
+
+    /// The address whose ownership tags these are, when they are of this stack and workspace.
+    #[must_use]
+    pub fn owned(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
+        self.owner.owned(tags)
+    }
+
+    /// The address at which the graph wants something for which `is` holds.
+    pub fn wants(&self, is: impl Fn(&R::Spec) -> bool) -> Option<&Address> {
+        self.wanted.iter().find(|(_, spec)| is(spec)).map(|(address, _)| address)
+    }
+
+    /// The address under which the snapshot remembers something for which `is` holds.
+    pub fn remembers(&self, is: impl Fn(&R::Attrs) -> bool) -> Option<&Address> {
+        self.remembered.iter().find(|(_, attrs)| is(attrs)).map(|(address, _)| address)
+    }
+
+    /// An answer that other kinds of this sweep need as well: the first to come asks, the others wait for it. There is one
+    /// for each type `T`.
+    ///
+    /// # Errors
+    /// What `ask` fails with.
+    pub async fn shared<T, F>(&self, ask: F) -> Result<Arc<T>, Failure>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        self.memo.get(ask).await
+    }
+}

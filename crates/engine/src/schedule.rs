@@ -1,0 +1,167 @@
+//! Which step waits for which.
+
+use crate::decide::Refused;
+use crate::graph::{Graph, Until};
+use crate::plan::{Action, Order, Plan, Step};
+use std::collections::HashMap;
+
+/// One half of a step: a replacement has both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Task {
+    /// Make it, change it, wait for it, or find nothing to do: afterwards its attributes are known.
+    Make(usize),
+    /// Delete what is there.
+    Drop(usize),
+}
+
+impl Task {
+    pub(crate) fn step(self) -> usize {
+        match self {
+            Self::Make(step) | Self::Drop(step) => step,
+        }
+    }
+}
+
+/// Which task waits for which, and how far that one must be. Steps are named by their place in the plan, which for those of
+/// the graph is their place in the graph.
+pub(crate) struct Schedule {
+    pub needs: HashMap<Task, Vec<(Task, Until)>>,
+}
+
+impl Schedule {
+    /// Derives the order of a plan.
+    ///
+    /// # Errors
+    /// When steps wait for each other in a circle: something has to go before its name can be used again, and cannot go
+    /// before what is to use that name is there.
+    pub(crate) fn new(graph: &Graph, plan: &Plan) -> Result<Self, Refused> {
+        let ordering = Ordering { graph, steps: &plan.steps };
+        let mut needs = HashMap::new();
+        for (index, step) in plan.steps.iter().enumerate() {
+            if step.action != Action::Delete {
+                needs.insert(Task::Make(index), ordering.before_make(index, step));
+            }
+            if drops(step) {
+                needs.insert(Task::Drop(index), ordering.before_drop(index, step));
+            }
+        }
+        let schedule = Self { needs };
+        match schedule.circle() {
+            None => Ok(schedule),
+            Some(index) => Err(Refused {
+                address: plan.steps[index].address.clone(),
+                why: "it has to go before its successor can be made, and cannot go before others use the successor; \
+                      give the successor another name, or do it in two deploys"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// A step that waits for itself, if there is one.
+    fn circle(&self) -> Option<usize> {
+        let mut open: HashMap<Task, usize> = self.needs.iter().map(|(task, needs)| (*task, needs.len())).collect();
+        let mut dependents: HashMap<Task, Vec<Task>> = HashMap::new();
+        for (task, needs) in &self.needs {
+            for (needed, _) in needs {
+                dependents.entry(*needed).or_default().push(*task);
+            }
+        }
+        let mut ready: Vec<Task> = open.iter().filter(|(_, count)| **count == 0).map(|(task, _)| *task).collect();
+        while let Some(task) = ready.pop() {
+            open.remove(&task);
+            for dependent in dependents.get(&task).into_iter().flatten() {
+                if let Some(count) = open.get_mut(dependent) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.push(*dependent);
+                    }
+                }
+            }
+        }
+        open.keys().min().map(|task| task.step())
+    }
+}
+
+/// Whether the step deletes something.
+pub(crate) fn drops(step: &Step) -> bool {
+    matches!(step.action, Action::Delete | Action::Replace { .. })
+}
+
+struct Ordering<'a> {
+    graph: &'a Graph,
+    steps: &'a [Step],
+}
+
+impl Ordering<'_> {
+    fn before_make(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
+        let inputs = &self.graph.nodes[index].inputs;
+        let mut needs: Vec<(Task, Until)> = inputs.iter().map(|edge| (Task::Make(edge.node), edge.until)).collect();
+        match step.action {
+            Action::Replace { order: Order::DeleteFirst } => needs.push((Task::Drop(index), Until::Settled)),
+            // What goes may stand in the name that is wanted.
+            Action::Create | Action::Replace { order: Order::CreateFirst } => {
+                needs.extend(self.in_the_way(index, step).map(|other| (Task::Drop(other), Until::Settled)));
+            }
+            _ => {}
+        }
+        needs
+    }
+
+    /// Deletes of the same kind that cannot stand beside what is to be made.
+    fn in_the_way(&self, index: usize, step: &Step) -> impl Iterator<Item = usize> {
+        let kind = &self.graph.nodes[index].kind;
+        let blocks = move |other: &Step| match (&other.before, &step.after) {
+            (Some(old), Some(new)) => !kind.beside(old, new),
+            _ => true,
+        };
+        let deletes = self.steps.iter().enumerate();
+        deletes
+            .filter(move |(_, other)| other.action == Action::Delete && other.kind == step.kind && blocks(other))
+            .map(|(other, _)| other)
+    }
+
+    fn before_drop(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
+        let delete_first = step.action == Action::Replace { order: Order::DeleteFirst };
+        let mut needs = Vec::new();
+        for (other_index, other) in self.steps.iter().enumerate() {
+            if other_index == index || !self.holds(other, step) {
+                continue;
+            }
+            // A successor is made after this one is gone, so only what depends on it can wait in turn. All else may use it.
+            if delete_first && other.action != Action::Delete && !self.depends(other_index, index) {
+                continue;
+            }
+            if drops(other) {
+                needs.push((Task::Drop(other_index), Until::Settled));
+            } else if !delete_first && other.action == Action::Update {
+                needs.push((Task::Make(other_index), Until::Settled));
+            }
+        }
+        if step.action == (Action::Replace { order: Order::CreateFirst }) {
+            needs.push((Task::Make(index), Until::Settled));
+            needs.extend(self.dependents(index).map(|dependent| (Task::Make(dependent), Until::Settled)));
+        }
+        needs.sort_unstable_by_key(|(task, _)| *task);
+        needs.dedup_by_key(|(task, _)| *task);
+        needs
+    }
+
+    fn holds(&self, holder: &Step, held: &Step) -> bool {
+        let kind = self.graph.kinds.get(holder.kind.as_str());
+        kind.is_some_and(|kind| kind.holds().contains(&held.kind.as_str()))
+    }
+
+    fn depends(&self, dependent: usize, on: usize) -> bool {
+        let node = self.graph.nodes.get(dependent);
+        node.is_some_and(|node| node.inputs.iter().any(|edge| edge.node == on))
+    }
+
+    /// The changed nodes that depend on `index`, directly.
+    fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
+        let nodes = self.graph.nodes.iter().enumerate().map(|(dependent, _)| dependent);
+        nodes.filter(move |dependent| {
+            let action = self.steps[*dependent].action;
+            self.depends(*dependent, index) && !matches!(action, Action::NoOp | Action::Await)
+        })
+    }
+}

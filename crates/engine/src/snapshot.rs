@@ -1,0 +1,82 @@
+//! What is remembered between runs.
+
+use crate::address::Address;
+use crate::plan::Action;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What is remembered between runs: a cache of what AWS assigned, what was wanted when it was last applied, and what a run
+/// that did not end meant to do. AWS itself is the authority; a lost snapshot loses no resource.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Set once when the snapshot is first written; another lineage is another stack.
+    pub lineage: String,
+    /// Rises by one with each write.
+    pub serial: u64,
+    /// The fencing token of the lease under which it was written.
+    pub fence: u64,
+    /// The resources by address.
+    pub resources: BTreeMap<Address, Record>,
+    /// What the last run meant to do, until it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intents: Option<Intents>,
+    /// What people ask the stack for, as of the last run.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, Value>,
+    /// The ids of the last saved plans that were applied, the latest last.
+    #[serde(default)]
+    pub applied: Vec<String>,
+}
+
+/// One resource, as it was last seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The kind of resource.
+    pub kind: String,
+    /// What was wanted when it was last made or changed.
+    pub spec: Value,
+    /// What AWS assigned.
+    pub attrs: Value,
+    /// Whether it could be used.
+    pub settled: bool,
+}
+
+/// What a run means to do. It is stored before the first write to AWS, and removed when the run has ended well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intents {
+    /// The id of the plan.
+    pub plan: String,
+    /// `deploy` or `destroy`.
+    pub operation: String,
+    /// Each write that is meant.
+    pub steps: Vec<Intent>,
+}
+
+/// One write that a run means to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// What it is about.
+    pub address: Address,
+    /// The kind of resource.
+    pub kind: String,
+    /// What is meant.
+    pub action: Action,
+    /// What AWS had assigned to the one that is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Value>,
+}
+
+impl Snapshot {
+    /// The creates of `kind` that were meant and are not recorded: there may be one at each address.
+    pub(crate) fn suspects<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
+        let steps = self.intents.iter().flat_map(|intents| &intents.steps);
+        let creates = steps.filter(move |step| step.kind == kind);
+        let creates = creates.filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }));
+        creates.filter(|step| self.resources.get(&step.address).map(|record| &record.attrs) == step.was.as_ref())
+    }
+}

@@ -1,0 +1,151 @@
+//! The verbs of a kind, with what the engine does for all kinds: look before a create is repeated, take for done what is
+//! done, try again what passes by itself.
+
+use crate::context::Context;
+use crate::diff::diff;
+use crate::event::Event;
+use crate::failure::{Class, Failure};
+use crate::kind::{AnyFound, AnyKind};
+use crate::observe::look_for;
+use crate::wait::{Limits, Pauses};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For what passes in seconds: throttling, an endpoint out of reach, a parent that is not visible yet.
+const SOON: Limits =
+    Limits { first: Duration::from_millis(500), longest: Duration::from_secs(8), within: Duration::from_secs(120) };
+
+/// For what AWS takes minutes over: a service that drains, a cache that is being changed, interfaces that linger.
+const LATER: Limits =
+    Limits { first: Duration::from_secs(1), longest: Duration::from_secs(5), within: Duration::from_secs(25 * 60) };
+
+/// The verbs of one step.
+pub(crate) struct Verbs<'a> {
+    pub kind: &'a Arc<dyn AnyKind>,
+    pub cx: &'a Context,
+}
+
+/// What a create came to.
+pub(crate) enum Made {
+    /// It was made by us, now.
+    New(Value),
+    /// It was there already, and is ours.
+    There { spec: Value, attrs: Value },
+}
+
+impl Verbs<'_> {
+    pub(crate) async fn create(&self, spec: &Value) -> Result<Made, Failure> {
+        let mut patience = Patience::new();
+        loop {
+            let failure = match self.kind.create(self.cx, spec).await {
+                Ok(attrs) => return Ok(Made::New(attrs)),
+                Err(failure) => failure,
+            };
+            match failure.class {
+                Class::Ambiguous | Class::Exists => {
+                    self.cx.waiting("looking whether it was made");
+                    if let Some(there) = self.look(spec, &failure).await? {
+                        return Ok(there);
+                    }
+                }
+                Class::Throttled | Class::Unreachable | Class::NotReady | Class::NotFound => {}
+                _ => return Err(failure),
+            }
+            patience.again(self.cx, failure).await?;
+        }
+    }
+
+    /// What stands where a create was not answered, or was refused because something is there.
+    async fn look(&self, spec: &Value, failure: &Failure) -> Result<Option<Made>, Failure> {
+        match look_for(self.kind, &self.cx.address, spec, &self.cx.owner, &self.cx.cancel).await {
+            Ok(Some(AnyFound::Ours { spec, attrs, .. })) => Ok(Some(Made::There { spec, attrs })),
+            Ok(Some(AnyFound::Foreign { what, .. })) => {
+                let why = crate::decide::not_ours(&what);
+                Err(Failure::new(Class::NotOurs, failure.operation.clone(), why))
+            }
+            Ok(None) if failure.class == Class::Exists => Err(failure.clone()),
+            Ok(None) if self.cx.cancel.is_stopped() => Err(failure.clone()),
+            Ok(None) => Ok(None),
+            Err(_) => {
+                Err(failure.clone().hint("it may have been made; the next run looks for it before it makes another"))
+            }
+        }
+    }
+
+    pub(crate) async fn complete(&self, attrs: &Value, spec: &Value) -> Result<(), Failure> {
+        let mut patience = Patience::new();
+        loop {
+            match self.kind.complete(self.cx, attrs, spec).await {
+                Err(failure) if passes(failure.class) => patience.again(self.cx, failure).await?,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Changes what is there to `spec`; makes no call where nothing differs.
+    pub(crate) async fn update(&self, attrs: Value, before: &Value, spec: &Value) -> Result<Value, Failure> {
+        let changes = diff(before, spec);
+        if changes.is_empty() {
+            return Ok(attrs);
+        }
+        let mut patience = Patience::new();
+        loop {
+            match self.kind.update(self.cx, &attrs, spec, &changes).await {
+                Err(failure) if passes(failure.class) => patience.again(self.cx, failure).await?,
+                answer => return answer,
+            }
+        }
+    }
+
+    pub(crate) async fn delete(&self, attrs: &Value) -> Result<(), Failure> {
+        let mut patience = Patience::new();
+        loop {
+            match self.kind.delete(self.cx, attrs).await {
+                Err(failure) if failure.class == Class::NotFound => return Ok(()),
+                Err(failure) if failure.class == Class::InUse || passes(failure.class) => {
+                    patience.again(self.cx, failure).await?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Whether what stands in the way of a call that can be repeated passes by itself.
+fn passes(class: Class) -> bool {
+    matches!(class, Class::Ambiguous | Class::Throttled | Class::Unreachable | Class::NotReady | Class::NotFound)
+}
+
+/// How long a step is tried again: each class of failure has its own end.
+struct Patience {
+    soon: Pauses,
+    later: Pauses,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { soon: SOON.pauses(), later: LATER.pauses() }
+    }
+
+    /// Waits before the next try; fails with `failure` itself when there shall be none.
+    async fn again(&mut self, cx: &Context, failure: Failure) -> Result<(), Failure> {
+        let what = failure.to_string();
+        let pauses = match failure.class {
+            Class::InUse | Class::NotReady => {
+                cx.waiting(what.clone());
+                &mut self.later
+            }
+            _ => {
+                cx.events.send(Event::Retrying { address: cx.address.clone(), failure: failure.clone() });
+                &mut self.soon
+            }
+        };
+        pauses.pause(&cx.cancel, &failure.operation, &what).await.map_err(|end| match end.class {
+            Class::TimedOut => {
+                failure.hint("it was tried again for as long as such things take; run the same command again")
+            }
+            _ => end,
+        })
+    }
+}

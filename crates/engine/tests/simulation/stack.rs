@@ -1,0 +1,189 @@
+//! A stack of the shape of the real one, over the simulated cloud, and what a person does with it.
+
+use crate::world::{
+    Attrs, BALANCER, CACHE, Client, GROUP, LISTENER, NET, RECORD, RULE, SERVICE, Shared, Spec, TARGET, TASK, owner,
+};
+use pb_engine::{
+    Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Plan, Refused, Run, Snapshot,
+    act, decide, observe,
+};
+use std::sync::{Arc, Mutex};
+
+/// What people configure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub size: u32,
+    pub net: &'static str,
+    pub group: &'static str,
+    pub cache: &'static str,
+    pub port: u32,
+    pub workers: bool,
+}
+
+pub const FIRST: Config =
+    Config { size: 1, net: "10.0.0.0/16", group: "queue", cache: "redis", port: 5050, workers: true };
+
+fn spec(name: &str, uses: &[(&str, &str)]) -> Spec {
+    Spec {
+        name: name.to_owned(),
+        uses: uses.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        size: 1,
+        shape: String::new(),
+        setting: true,
+    }
+}
+
+pub fn graph(world: &Shared, config: &Config) -> Graph {
+    build(world, config).unwrap()
+}
+
+fn build(world: &Shared, config: &Config) -> Result<Graph, Failure> {
+    let mut graph = Graph::new();
+    let nets = graph.kind(Client::<NET>(Arc::clone(world)));
+    let groups = graph.kind(Client::<GROUP>(Arc::clone(world)));
+    let rules = graph.kind(Client::<RULE>(Arc::clone(world)));
+    let caches = graph.kind(Client::<CACHE>(Arc::clone(world)));
+    let targets = graph.kind(Client::<TARGET>(Arc::clone(world)));
+    let balancers = graph.kind(Client::<BALANCER>(Arc::clone(world)));
+    let listeners = graph.kind(Client::<LISTENER>(Arc::clone(world)));
+    let tasks = graph.kind(Client::<TASK>(Arc::clone(world)));
+    let services = graph.kind(Client::<SERVICE>(Arc::clone(world)));
+    let records = graph.kind(Client::<RECORD>(Arc::clone(world)));
+
+    let shape = config.net;
+    let net = graph.add("net/vpc", &nets, (), move |()| Spec { shape: shape.into(), ..spec("vpc", &[]) })?;
+    let group = |graph: &mut Graph, address: &str, name: &'static str| {
+        graph.add(address, &groups, net, move |net: Attrs| spec(name, &[("net", &net.id)]))
+    };
+    let front: Handle<Attrs> = group(&mut graph, "net/front", "front")?;
+    let queue = group(&mut graph, "net/queue", config.group)?;
+    graph.add("net/queue_in_front", &rules, (queue, front), |(queue, front): (Attrs, Attrs)| {
+        spec("queue-in-front", &[("group", &queue.id), ("peer", &front.id)])
+    })?;
+    let shape = config.cache;
+    let cache = graph.add("redis/jobqr", &caches, queue, move |queue: Attrs| Spec {
+        shape: shape.into(),
+        ..spec("jobqr", &[("group", &queue.id)])
+    })?;
+    let port = config.port;
+    let target = graph.add("edge/targets", &targets, net, move |net: Attrs| Spec {
+        shape: port.to_string(),
+        ..spec(&format!("flask-{port}"), &[("net", &net.id)])
+    })?;
+    let balancer = graph.add("edge/balancer", &balancers, (front, net), |(front, net): (Attrs, Attrs)| {
+        spec("public", &[("group", &front.id), ("net", &net.id)])
+    })?;
+    let listener = graph.add(
+        "edge/listener",
+        &listeners,
+        (balancer.made(), target),
+        |(balancer, target): (Attrs, Attrs)| spec("http", &[("balancer", &balancer.id), ("target", &target.id)]),
+    )?;
+    graph.add("edge/record", &records, balancer.made(), |balancer: Attrs| spec("host", &[("alias", &balancer.id)]))?;
+    let size = config.size;
+    let task = graph.add("fargate/task", &tasks, cache, move |cache: Attrs| Spec {
+        size,
+        ..spec("task", &[("redis", &cache.endpoint)])
+    })?;
+    graph.add(
+        "fargate/flask",
+        &services,
+        (task, front, target, listener),
+        |(task, front, target, _): (Attrs, Attrs, Attrs, Attrs)| {
+            spec("flask", &[("task", &task.id), ("group", &front.id), ("target", &target.id)])
+        },
+    )?;
+    if config.workers {
+        graph.add("fargate/celery", &services, (task, queue), |(task, queue): (Attrs, Attrs)| {
+            spec("celery", &[("task", &task.id), ("group", &queue.id)])
+        })?;
+    }
+    graph.output("url", balancer, |balancer: Attrs| balancer.endpoint);
+    Ok(graph)
+}
+
+/// A ledger that stores the intents, and what is recorded only when it is ended: what a process that dies has lost.
+#[derive(Default, Clone)]
+pub struct LateLedger {
+    stored: Arc<Mutex<Snapshot>>,
+    waiting: Arc<Mutex<Vec<Entry>>>,
+}
+
+impl LateLedger {
+    pub fn snapshot(&self) -> Snapshot {
+        self.stored.lock().unwrap().clone()
+    }
+
+    pub fn forget(&self) {
+        *self.stored.lock().unwrap() = Snapshot::default();
+    }
+}
+
+impl Ledger for LateLedger {
+    fn begin(&self, intents: Intents) -> futures_util::future::BoxFuture<'_, Result<(), Failure>> {
+        self.waiting.lock().unwrap().clear();
+        self.stored.lock().unwrap().intents = Some(intents);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn record(&self, entry: Entry) {
+        self.waiting.lock().unwrap().push(entry);
+    }
+
+    fn lost(&self) -> Option<Failure> {
+        None
+    }
+
+    fn end(&self, complete: bool) -> futures_util::future::BoxFuture<'_, Result<(), Failure>> {
+        let mut stored = self.stored.lock().unwrap();
+        self.waiting.lock().unwrap().drain(..).for_each(|entry| entry.apply(&mut stored));
+        if complete {
+            stored.intents = None;
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
+
+pub async fn plan(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Result<Plan, Vec<Refused>> {
+    let graph = graph(world, config);
+    let snapshot = ledger.snapshot();
+    let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
+    decide(&graph, &observed, &snapshot, goal).unwrap()
+}
+
+/// Plans and acts; `None` when the process died on the way.
+pub async fn run(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Option<Outcome> {
+    let plan = plan(world, ledger, config, goal).await.unwrap();
+    let graph = graph(world, config);
+    let run = Run {
+        id: "run".into(),
+        operation: format!("{goal:?}"),
+        owner: Arc::new(owner()),
+        events: Events::none(),
+        cancel: Cancel::never(),
+    };
+    let death = Arc::clone(&world.lock().unwrap().death);
+    let outcome = tokio::select! {
+        outcome = act(&graph, &plan, ledger, &run) => Some(outcome.unwrap()),
+        () = death.notified() => None,
+    };
+    world.lock().unwrap().dead = false;
+    outcome
+}
+
+/// What a plan does, one line a step: `update edge/listener`.
+pub fn lines(plan: &Plan) -> Vec<String> {
+    let line = |step: &pb_engine::Step| {
+        let word = match step.action {
+            Action::NoOp => "keep",
+            Action::Create => "create",
+            Action::Update => "update",
+            Action::Replace { order: pb_engine::Order::CreateFirst } => "create-then-delete",
+            Action::Replace { order: pb_engine::Order::DeleteFirst } => "delete-then-create",
+            Action::Delete => "delete",
+            Action::Await => "await",
+        };
+        format!("{word} {}", step.address)
+    };
+    plan.changes().map(line).collect()
+}

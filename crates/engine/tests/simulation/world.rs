@@ -1,0 +1,359 @@
+//! A small cloud: things with names, tags and references, and the rules by which real ones behave. Every call can fail.
+
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+/// What a kind of thing is like.
+pub struct Rules {
+    pub kind: &'static str,
+    pub holds: &'static [&'static str],
+    /// Whether a second one of the same name is refused.
+    pub unique: bool,
+    /// How long it takes from the create until it can be used.
+    pub settles_secs: u64,
+    /// How long what it uses stays in use after it is gone.
+    pub lingers_secs: u64,
+    /// Whether each change gives it another name, as a task definition has revisions.
+    pub revisions: bool,
+}
+
+const fn rules(kind: &'static str, holds: &'static [&'static str]) -> Rules {
+    Rules { kind, holds, unique: true, settles_secs: 0, lingers_secs: 0, revisions: false }
+}
+
+pub const NET: usize = 0;
+pub const GROUP: usize = 1;
+pub const RULE: usize = 2;
+pub const CACHE: usize = 3;
+pub const TARGET: usize = 4;
+pub const BALANCER: usize = 5;
+pub const LISTENER: usize = 6;
+pub const TASK: usize = 7;
+pub const SERVICE: usize = 8;
+pub const RECORD: usize = 9;
+
+pub const KINDS: [Rules; 10] = [
+    Rules { unique: false, ..rules("sim.net", &[]) },
+    rules("sim.group", &["sim.net"]),
+    rules("sim.rule", &["sim.group"]),
+    Rules { settles_secs: 300, lingers_secs: 60, ..rules("sim.cache", &["sim.group"]) },
+    rules("sim.target", &[]),
+    Rules { settles_secs: 120, lingers_secs: 120, ..rules("sim.balancer", &["sim.group", "sim.net"]) },
+    rules("sim.listener", &["sim.target"]),
+    Rules { revisions: true, ..rules("sim.task", &[]) },
+    Rules { settles_secs: 60, lingers_secs: 30, ..rules("sim.service", &["sim.group"]) },
+    rules("sim.record", &[]),
+];
+
+/// What is wanted of any thing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    pub name: String,
+    /// What it refers to: ids and endpoints.
+    pub uses: BTreeMap<String, String>,
+    /// Can be changed.
+    pub size: u32,
+    /// Cannot be changed.
+    pub shape: String,
+    /// What the create call cannot set.
+    pub setting: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attrs {
+    pub id: String,
+    /// Known when it is settled.
+    pub endpoint: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Thing {
+    pub kind: &'static str,
+    pub spec: Spec,
+    pub tags: BTreeMap<String, String>,
+    pub revision: u32,
+    pub made: Instant,
+}
+
+/// What goes wrong at one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Refused,
+    Throttled,
+    AnswerLost,
+    DiesBefore,
+    DiesAfter,
+}
+
+#[derive(Default)]
+pub struct World {
+    pub things: BTreeMap<String, Thing>,
+    /// Things that are gone and still hold what they used, until the time given.
+    lingering: Vec<(Instant, Thing)>,
+    next: u32,
+    /// Which writing call fails, and how.
+    pub faults: BTreeMap<usize, Fault>,
+    pub writes: usize,
+    pub log: Vec<String>,
+    pub dead: bool,
+    /// Told when the process dies.
+    pub death: Arc<Notify>,
+}
+
+pub type Shared = Arc<Mutex<World>>;
+
+/// The client of one kind of thing.
+pub struct Client<const K: usize>(pub Shared);
+
+/// A process that is dead makes no call and hears no answer.
+async fn dead<T>() -> T {
+    std::future::pending().await
+}
+
+impl<const K: usize> Client<K> {
+    /// One writing call: latency, faults, and `change` on the world.
+    async fn write<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut World) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        sleep(Duration::from_millis(40)).await;
+        let (fault, answer) = {
+            let mut world = self.0.lock().unwrap();
+            if world.dead {
+                (Some(Fault::DiesBefore), None)
+            } else {
+                let fault = world.faults.get(&world.writes).copied();
+                world.writes += 1;
+                world.log.push(format!("{name} {}", KINDS[K].kind));
+                match fault {
+                    Some(Fault::Refused) => return Err(Failure::new(Class::Refused, name, "injected")),
+                    Some(Fault::Throttled) => return Err(Failure::new(Class::Throttled, name, "injected")),
+                    Some(Fault::DiesBefore) => {
+                        world.die();
+                        (fault, None)
+                    }
+                    _ => {
+                        let answer = change(&mut world);
+                        if fault == Some(Fault::DiesAfter) {
+                            world.die();
+                        }
+                        (fault, Some(answer))
+                    }
+                }
+            }
+        };
+        match (fault, answer) {
+            (Some(Fault::AnswerLost), _) => Err(Failure::new(Class::Ambiguous, name, "no answer")),
+            (None, Some(answer)) => answer,
+            _ => dead().await,
+        }
+    }
+
+    fn id(world: &mut World) -> String {
+        world.next += 1;
+        format!("{}-{}", &KINDS[K].kind[4..], world.next)
+    }
+
+    fn attrs(id: &str, thing: &Thing) -> Attrs {
+        let id = if KINDS[K].revisions { format!("{id}:{}", thing.revision) } else { id.to_owned() };
+        let endpoint = if settled(thing) { format!("{id}.example") } else { unknown() };
+        Attrs { id, endpoint }
+    }
+}
+
+fn of_kind(kind: &str) -> &'static Rules {
+    KINDS.iter().find(|rules| rules.kind == kind).unwrap()
+}
+
+fn settled(thing: &Thing) -> bool {
+    thing.made.elapsed() >= Duration::from_secs(of_kind(thing.kind).settles_secs)
+}
+
+/// The id in a reference: an id, a revision of it, or its endpoint.
+fn target_of(reference: &str) -> &str {
+    reference.split(['.', ':']).next().unwrap_or_default()
+}
+
+impl World {
+    fn die(&mut self) {
+        self.dead = true;
+        self.death.notify_one();
+    }
+
+    fn check_uses(&self, spec: &Spec) -> Result<(), Failure> {
+        match spec.uses.values().find(|used| !self.things.contains_key(target_of(used))) {
+            Some(missing) => Err(Failure::new(Class::NotFound, "use", format!("{missing} does not exist"))),
+            None => Ok(()),
+        }
+    }
+
+    fn holder(&mut self, id: &str, kind: &str) -> Option<String> {
+        self.lingering.retain(|(until, _)| *until > Instant::now());
+        let mut all = self.things.values().chain(self.lingering.iter().map(|(_, thing)| thing));
+        let holds = |thing: &&Thing| {
+            of_kind(thing.kind).holds.contains(&kind) && thing.spec.uses.values().any(|used| target_of(used) == id)
+        };
+        all.find(holds).map(|thing| thing.spec.name.clone())
+    }
+
+    /// The addresses of all that is there, by ownership tag.
+    pub fn addresses(&self) -> Vec<String> {
+        let mut addresses: Vec<String> =
+            self.things.values().map(|thing| thing.tags["pb-deploy:address"].clone()).collect();
+        addresses.sort();
+        addresses
+    }
+}
+
+impl<const K: usize> Resource for Client<K> {
+    const KIND: &'static str = KINDS[K].kind;
+    const HOLDS: &'static [&'static str] = KINDS[K].holds;
+    const UNIQUE: bool = KINDS[K].unique;
+    type Spec = Spec;
+    type Attrs = Attrs;
+
+    fn pending(_: &Spec) -> Attrs {
+        Attrs { id: unknown(), endpoint: unknown() }
+    }
+
+    fn updated(attrs: &Attrs, spec: &Spec) -> Attrs {
+        if KINDS[K].revisions { Self::pending(spec) } else { attrs.clone() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "name" | "shape") || (field == "uses" && matches!(K, GROUP | TARGET))
+    }
+
+    fn beside(old: &Spec, new: &Spec) -> bool {
+        !KINDS[K].unique || old.name != new.name
+    }
+
+    fn id(attrs: &Attrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        sleep(Duration::from_millis(40)).await;
+        let world = self.0.lock().unwrap();
+        let things = world.things.iter().filter(|(_, thing)| thing.kind == Self::KIND);
+        let found = things.filter_map(|(id, thing)| match scope.owned(&thing.tags) {
+            // What has no unique name is seen some seconds late by its tags, at once by its id.
+            Some(_)
+                if !KINDS[K].unique
+                    && thing.made.elapsed() < Duration::from_secs(5)
+                    && scope.remembers(|attrs| attrs.id == *id).is_none() =>
+            {
+                None
+            }
+            Some(address) => Some(Found::Ours {
+                address,
+                spec: thing.spec.clone(),
+                attrs: Self::attrs(id, thing),
+                settled: settled(thing),
+            }),
+            None => {
+                let address = scope.wants(|spec| spec.name == thing.spec.name)?.clone();
+                Some(Found::Foreign { address, what: format!("{} {}", Self::KIND, thing.spec.name) })
+            }
+        });
+        Ok(found.collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &Spec) -> Result<Attrs, Failure> {
+        let thing = Thing {
+            kind: Self::KIND,
+            spec: Spec { setting: false, ..spec.clone() },
+            tags: cx.tags(&BTreeMap::new()),
+            revision: 1,
+            made: Instant::now(),
+        };
+        self.write("create", |world| {
+            world.check_uses(&thing.spec)?;
+            let same = |other: &Thing| other.kind == thing.kind && other.spec.name == thing.spec.name;
+            if KINDS[K].unique && world.things.values().any(same) {
+                return Err(Failure::new(Class::Exists, "create", format!("{} exists", thing.spec.name)));
+            }
+            let id = Self::id(world);
+            let attrs = Self::attrs(&id, &thing);
+            world.things.insert(id, thing);
+            Ok(attrs)
+        })
+        .await
+    }
+
+    async fn complete(&self, _: &Context, attrs: &Attrs, spec: &Spec) -> Result<(), Failure> {
+        if !spec.setting {
+            return Ok(());
+        }
+        self.write("complete", |world| {
+            let thing = world.things.get_mut(target_of(&attrs.id)).ok_or_else(|| gone(attrs))?;
+            thing.spec.setting = spec.setting;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn update(&self, _: &Context, attrs: &Attrs, spec: &Spec, changes: &[Change]) -> Result<Attrs, Failure> {
+        assert!(!changes.is_empty(), "an update without a change");
+        assert!(!changes.iter().any(|change| Self::replaces(change.field())), "an update of what cannot change");
+        self.write("update", |world| {
+            world.check_uses(spec)?;
+            let id = target_of(&attrs.id).to_owned();
+            let thing = world.things.get_mut(&id).ok_or_else(|| gone(attrs))?;
+            if thing.spec != *spec {
+                thing.spec = spec.clone();
+                thing.revision += 1;
+            }
+            Ok(Self::attrs(&id, thing))
+        })
+        .await
+    }
+
+    async fn settle(&self, cx: &Context, attrs: Attrs) -> Result<Attrs, Failure> {
+        let limits = Limits::minutes(Duration::from_secs(1800));
+        cx.wait("settle", limits, || async {
+            sleep(Duration::from_millis(40)).await;
+            let world = self.0.lock().unwrap();
+            let id = target_of(&attrs.id);
+            let thing = world.things.get(id).ok_or_else(|| gone(&attrs))?;
+            if settled(thing) { Ok(Progress::Ready(Self::attrs(id, thing))) } else { Ok(Progress::Pending("made".into())) }
+        })
+        .await
+    }
+
+    async fn delete(&self, _: &Context, attrs: &Attrs) -> Result<(), Failure> {
+        self.write("delete", |world| {
+            let id = target_of(&attrs.id);
+            if let Some(holder) = world.holder(id, Self::KIND) {
+                return Err(Failure::new(Class::InUse, "delete", format!("{id} is used by {holder}")));
+            }
+            let thing = world.things.remove(id).ok_or_else(|| gone(attrs))?;
+            let until = Instant::now() + Duration::from_secs(KINDS[K].lingers_secs);
+            world.lingering.push((until, thing));
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn gone(attrs: &Attrs) -> Failure {
+    Failure::new(Class::NotFound, "find", format!("{} does not exist", attrs.id))
+}
+
+pub fn owner() -> Ownership {
+    Ownership { stack: "sim".into(), workspace: "test".into() }
+}
+
+/// The ids of all things at `address`.
+pub fn at(world: &Shared, address: &str) -> BTreeSet<String> {
+    let address = Address::new(address).unwrap();
+    let world = world.lock().unwrap();
+    let here = world.things.iter().filter(|(_, thing)| owner().owned(&thing.tags).as_ref() == Some(&address));
+    here.map(|(id, _)| id.clone()).collect()
+}

@@ -1,0 +1,43 @@
+//! One log group, with nothing but an SDK configuration: made, found unchanged, changed, removed.
+//!
+//! ```sh
+//! cargo run --release -p pb-fargate --example log_group
+//! ```
+//!
+//! Exits with 1 when anything is not as it should be.
+
+use pb_aws::{Access, connect};
+use pb_engine::{Alone, Failure, Graph, Ownership};
+use pb_fargate::{LogGroupSpec, LogGroups};
+use std::error::Error;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let group = |days: i32| -> Result<Alone, Failure> {
+        let mut graph = Graph::new();
+        let groups = graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(&config)));
+        graph.add("logs/app", &groups, (), move |()| LogGroupSpec {
+            name: "alone-app".to_owned(),
+            retention_days: Some(days),
+            tags: [("Name".to_owned(), "alone-app".to_owned())].into(),
+        })?;
+        let owner = Ownership { stack: "pb-fargate-alone".to_owned(), workspace: "alone".to_owned() };
+        Ok(Alone::new(owner, graph))
+    };
+
+    group(7)?.deploy().await?;
+    ensure(group(7)?.plan().await?.is_empty(), "a second deploy finds nothing to do")?;
+    let plan = group(30)?.plan().await?;
+    let paths: Vec<&str> = plan.changes().flat_map(|step| &step.changes).map(|change| change.path.as_str()).collect();
+    ensure(paths == ["retention_days"], "another retention changes just that")?;
+    group(30)?.deploy().await?;
+    ensure(group(30)?.plan().await?.is_empty(), "the change is there")?;
+    group(30)?.destroy().await?;
+    ensure(group(30)?.read().await?.ours.is_empty(), "nothing is left")?;
+    Ok(())
+}
+
+fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
+    if holds { Ok(println!("ok: {what}")) } else { Err(format!("not so: {what}").into()) }
+}

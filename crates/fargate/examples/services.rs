@@ -1,0 +1,101 @@
+//! Everything that runs, with nothing but an SDK configuration: made, found unchanged, changed, removed.
+//!
+//! ```sh
+//! cargo run --release -p pb-fargate --example services
+//! ```
+//!
+//! The tasks are placed in a subnet of the default VPC. `EXECUTION_ROLE_ARN` names the role that starts them. Exits with 1
+//! when anything is not as it should be.
+
+use pb_aws::{Access, connect};
+use pb_engine::{Action, Alone, Event, Events, Failure, Graph, Input, Ownership};
+use pb_fargate::{FargateInputs, FargateSpec, Image, Workload, WorkloadSpec, tasks};
+use std::error::Error;
+use std::time::Duration;
+
+const REGION: &str = "us-east-2";
+const IMAGE: &str = "public.ecr.aws/docker/library/redis:7";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = connect(&Access { region: REGION.to_owned(), ..Access::default() }).await;
+    let (subnet, group) = default_network(&aws_sdk_ec2::Client::new(&config)).await?;
+    let concern = |count: i32| -> Result<Alone, Failure> {
+        let mut graph = Graph::new();
+        let workload = WorkloadSpec { count, ..WorkloadSpec::workers("worker", "example-worker", image()) };
+        let workload = Workload { spec: workload, group_id: Input::known(group.clone()), target: None };
+        let inputs = FargateInputs {
+            subnet_id: Input::known(subnet.clone()),
+            routes: Input::known(()),
+            redis_address: Input::known("localhost".to_owned()),
+            workloads: vec![workload],
+        };
+        tasks(&mut graph, &config, &spec(), inputs)?;
+        let owner = Ownership { stack: "pb-fargate".to_owned(), workspace: "example".to_owned() };
+        Ok(Alone::new(owner, graph).events(Events::new(print)))
+    };
+
+    let made = concern(2)?.deploy().await?;
+    ensure(made.resources.len() == 5, "five resources are made")?;
+    ensure(concern(2)?.plan().await?.is_empty(), "a second deploy finds nothing to do")?;
+
+    let more = concern(3)?;
+    let plan = more.plan().await?;
+    let changed: Vec<(&str, Action)> = plan.changes().map(|step| (step.address.as_str(), step.action)).collect();
+    ensure(changed == [("fargate/worker", Action::Update)], "another count changes the service alone")?;
+    more.deploy().await?;
+    ensure(concern(3)?.plan().await?.is_empty(), "the change is there")?;
+
+    concern(3)?.destroy().await?;
+    ensure(concern(3)?.read().await?.ours.is_empty(), "nothing is left")?;
+    Ok(())
+}
+
+fn image() -> Image {
+    Image::Reference(std::env::var("IMAGE").unwrap_or_else(|_| IMAGE.to_owned()))
+}
+
+fn spec() -> FargateSpec {
+    let role = std::env::var("EXECUTION_ROLE_ARN");
+    FargateSpec {
+        region: REGION.to_owned(),
+        log_group: "example-workers".to_owned(),
+        log_retention_days: Some(7),
+        repository: "example-images".to_owned(),
+        scan_on_push: true,
+        untagged_images: Some(5),
+        delete_images: false,
+        cluster: "example-cluster".to_owned(),
+        container_insights: "disabled".to_owned(),
+        execution_role_arn: role.unwrap_or_else(|_| "arn:aws:iam::123456789012:role/ecsTaskExecutionRole".to_owned()),
+        task_role_arn: None,
+        redis_port: 6400,
+        tags: [("team".to_owned(), "example".to_owned())].into(),
+        rollout_within: Duration::from_secs(600),
+    }
+}
+
+/// A subnet and the default security group of the default VPC.
+async fn default_network(ec2: &aws_sdk_ec2::Client) -> Result<(String, String), Box<dyn Error>> {
+    use aws_sdk_ec2::types::Filter;
+    let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
+    let subnets = ec2.describe_subnets().filters(filter("default-for-az", "true")).send().await?;
+    let subnet = subnets.subnets().first().ok_or("the region has no default VPC")?;
+    let groups = ec2.describe_security_groups().filters(filter("group-name", "default"));
+    let groups = groups.filters(filter("vpc-id", subnet.vpc_id().unwrap_or_default())).send().await?;
+    let group = groups.security_groups().first().ok_or("the default VPC has no default group")?;
+    Ok((subnet.subnet_id().unwrap_or_default().to_owned(), group.group_id().unwrap_or_default().to_owned()))
+}
+
+fn print(event: Event) {
+    match event {
+        Event::Waiting { address, what } => println!("{address}: waits: {what}"),
+        Event::Done { address, action, millis, .. } => println!("{address}: {action:?} done after {millis} ms"),
+        Event::Failed { address, failure, .. } => println!("{address}: {failure} ({:?})", failure.hint),
+        _ => {}
+    }
+}
+
+fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
+    if holds { Ok(println!("ok: {what}")) } else { Err(format!("not so: {what}").into()) }
+}

@@ -1,0 +1,357 @@
+//! ECS clusters.
+
+use crate::checks;
+use crate::tags::{Tags, of_ecs, retag, same_owner, to_ecs};
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What Container Insights can be set to. (ECS API: ClusterSetting)
+const INSIGHTS: [&str; 3] = ["disabled", "enabled", "enhanced"];
+
+/// Names that DescribeClusters takes in one call. (ECS API: DescribeClusters)
+const NAMES_A_CALL: usize = 100;
+
+/// A cluster, as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// Its name.
+    pub name: String,
+    /// Container Insights: `disabled`, `enabled` or `enhanced`.
+    pub container_insights: String,
+    /// Tags beside those that say whose it is.
+    pub tags: Tags,
+}
+
+/// A cluster, as AWS names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterAttrs {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+}
+
+/// ECS clusters (`ecs.cluster`).
+#[derive(Debug, Clone)]
+pub struct Clusters {
+    client: Client,
+}
+
+/// The clusters that begin with the workspace's prefix: an answer that services need as well.
+pub(crate) struct Prefixed(pub Vec<Cluster>);
+
+impl Clusters {
+    /// Clusters behind `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Says who is in the way of a delete.
+    async fn in_use(&self, name: &str, failure: Failure) -> Failure {
+        let services = self.client.list_services().cluster(name).max_results(100).send().await;
+        let tasks = self.client.list_tasks().cluster(name).send().await;
+        let services = services.map(|found| found.service_arns.unwrap_or_default()).unwrap_or_default();
+        let tasks = tasks.map(|found| found.task_arns.unwrap_or_default()).unwrap_or_default();
+        let names: Vec<&str> = services.iter().chain(&tasks).map(|arn| crate::last_part(arn)).take(5).collect();
+        let mut message = format!("{} services and {} tasks are in it", services.len(), tasks.len());
+        if !names.is_empty() {
+            message = format!("{message}: {}", names.join(", "));
+        }
+        Failure { message, ..failure }
+    }
+}
+
+/// The clusters whose name begins with `prefix`, with tags and settings.
+pub(crate) async fn prefixed(client: &Client, prefix: &str) -> Result<Prefixed, Failure> {
+    let pages = client.list_clusters().into_paginator();
+    let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
+    let arns = arns.answer("ecs:ListClusters")?.into_iter().filter(|arn| crate::last_part(arn).starts_with(prefix));
+    Ok(Prefixed(describe(client, arns.collect()).await?))
+}
+
+/// The clusters of these names that are there: one that was deleted is still described for a while, as INACTIVE.
+async fn describe(client: &Client, names: Vec<String>) -> Result<Vec<Cluster>, Failure> {
+    let mut found = Vec::new();
+    for names in names.chunks(NAMES_A_CALL) {
+        let call = client.describe_clusters().set_clusters(Some(names.to_vec()));
+        let call = call.include(ClusterField::Tags).include(ClusterField::Settings);
+        found.extend(call.send().await.answer("ecs:DescribeClusters")?.clusters.unwrap_or_default());
+    }
+    found.retain(|cluster| cluster.status() != Some("INACTIVE"));
+    Ok(found)
+}
+
+fn insights(value: &str) -> ClusterSetting {
+    ClusterSetting::builder().name(ClusterSettingName::ContainerInsights).value(value).build()
+}
+
+fn attrs(cluster: &Cluster) -> ClusterAttrs {
+    ClusterAttrs {
+        name: cluster.cluster_name().unwrap_or_default().to_owned(),
+        arn: cluster.cluster_arn().unwrap_or_default().to_owned(),
+    }
+}
+
+fn spec(cluster: &Cluster, tags: &Tags) -> ClusterSpec {
+    let is_insights = |setting: &&ClusterSetting| setting.name() == Some(&ClusterSettingName::ContainerInsights);
+    let setting = cluster.settings().iter().find(is_insights).and_then(ClusterSetting::value);
+    ClusterSpec {
+        name: cluster.cluster_name().unwrap_or_default().to_owned(),
+        container_insights: setting.unwrap_or("disabled").to_owned(),
+        tags: Ownership::plain(tags),
+    }
+}
+
+impl Resource for Clusters {
+    const KIND: &'static str = "ecs.cluster";
+    type Spec = ClusterSpec;
+    type Attrs = ClusterAttrs;
+
+    fn check(spec: &ClusterSpec) -> Result<(), String> {
+        checks::text("name", &spec.name, pb_rules::names::cluster)?;
+        if !INSIGHTS.contains(&spec.container_insights.as_str()) {
+            let (wrong, right) = (&spec.container_insights, INSIGHTS.join(", "));
+            return Err(format!("invalid container_insights: `{wrong}` is none of {right}"));
+        }
+        checks::tags(&spec.tags)
+    }
+
+    fn pending(spec: &ClusterSpec) -> ClusterAttrs {
+        ClusterAttrs { name: spec.name.clone(), arn: unknown() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "name"
+    }
+
+    fn beside(old: &ClusterSpec, new: &ClusterSpec) -> bool {
+        old.name != new.name
+    }
+
+    fn id(attrs: &ClusterAttrs) -> Option<String> {
+        Some(attrs.name.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let prefix = crate::prefix(scope.owner());
+        let shared = scope.shared(prefixed(&self.client, &prefix)).await?;
+        let wanted = scope.wanted.iter().map(|(_, spec)| &spec.name);
+        let names: BTreeSet<&String> = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).collect();
+        let others: Vec<String> = names.into_iter().filter(|name| !name.starts_with(&prefix)).cloned().collect();
+        let others = describe(&self.client, others).await?;
+        let mut found = Vec::new();
+        for cluster in shared.0.iter().chain(&others) {
+            let (tags, attrs) = (of_ecs(cluster.tags()), attrs(cluster));
+            if let Some(address) = scope.owned(&tags) {
+                let settled = cluster.status() == Some("ACTIVE");
+                found.push(Found::Ours { address, spec: spec(cluster, &tags), attrs, settled });
+            } else if let Some(address) = scope.wants(|spec| spec.name == attrs.name) {
+                let what = format!("ECS cluster {}", attrs.name);
+                found.push(Found::Foreign { address: address.clone(), what });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(&self, cx: &Context, spec: &ClusterSpec) -> Result<ClusterAttrs, Failure> {
+        let call = self.client.create_cluster().cluster_name(&spec.name).settings(insights(&spec.container_insights));
+        let answer = call.set_tags(Some(to_ecs(cx.tags(&spec.tags)))).send().await.answer("ecs:CreateCluster")?;
+        Ok(answer.cluster().map_or_else(|| Self::pending(spec), attrs))
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &ClusterAttrs,
+        spec: &ClusterSpec,
+        changes: &[Change],
+    ) -> Result<ClusterAttrs, Failure> {
+        if changes.iter().any(|change| change.field() == "container_insights") {
+            let call = self.client.update_cluster_settings().cluster(&attrs.name);
+            call.settings(insights(&spec.container_insights)).send().await.answer("ecs:UpdateClusterSettings")?;
+        }
+        retag(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    /// Waits until it is ACTIVE, and makes sure that it is ours: CreateCluster gives back whatever has the name.
+    async fn settle(&self, cx: &Context, attrs: ClusterAttrs) -> Result<ClusterAttrs, Failure> {
+        let name = &attrs.name;
+        cx.wait("ecs:DescribeClusters", Limits::seconds(Duration::from_secs(120)), || async move {
+            let cluster = describe(&self.client, vec![name.clone()]).await?.into_iter().next();
+            let Some(cluster) = cluster else {
+                return Ok(Progress::Pending("cluster not visible yet".to_owned()));
+            };
+            if !same_owner(cx, &of_ecs(cluster.tags())) {
+                let why = format!("ECS cluster {name} was there already and is not ours; rename or remove it");
+                return Err(Failure::new(Class::NotOurs, "ecs:CreateCluster", why));
+            }
+            Ok(match cluster.status() {
+                Some("ACTIVE") | None => Progress::Ready(self::attrs(&cluster)),
+                Some(status) => Progress::Pending(format!("cluster {status}")),
+            })
+        })
+        .await
+    }
+
+    async fn delete(&self, cx: &Context, attrs: &ClusterAttrs) -> Result<(), Failure> {
+        let answer = self.client.delete_cluster().cluster(&attrs.name).send().await.answer("ecs:DeleteCluster");
+        match answer.map_err(|failure| failure.when(&["UpdateInProgressException"], Class::NotReady)) {
+            Err(failure) if failure.class == Class::InUse => return Err(self.in_use(&attrs.name, failure).await),
+            answer => answer?,
+        };
+        cx.wait("ecs:DeleteCluster", Limits::seconds(Duration::from_secs(300)), || async {
+            let left = describe(&self.client, vec![attrs.name.clone()]).await?.into_iter().next();
+            Ok(match left {
+                None => Progress::Ready(()),
+                Some(cluster) => Progress::Pending(format!("cluster {}", cluster.status().unwrap_or("there still"))),
+            })
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, Cluster, ClusterSpec, Clusters, insights};
+    use crate::testing::{World, alone, named, owned_ecs, refused};
+    use aws_sdk_ecs::operation::create_cluster::CreateClusterOutput;
+    use aws_sdk_ecs::operation::delete_cluster::DeleteClusterOutput;
+    use aws_sdk_ecs::operation::describe_clusters::DescribeClustersOutput;
+    use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
+    use aws_sdk_ecs::operation::list_services::ListServicesOutput;
+    use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
+    use aws_sdk_ecs::operation::update_cluster_settings::UpdateClusterSettingsOutput;
+    use aws_sdk_ecs::types::Tag;
+    use aws_smithy_mocks::{MockResponse, Rule, mock};
+    use pb_engine::{Alone, Class, Event, Events, Graph};
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Default)]
+    struct Ecs {
+        cluster: Option<Cluster>,
+        /// Somebody makes a cluster of that name between plan and create.
+        taken: bool,
+        /// How often a delete is refused.
+        tasks: usize,
+    }
+
+    fn cluster(status: &str, insights_value: &str, tags: Vec<Tag>) -> Cluster {
+        Cluster::builder()
+            .cluster_name("staging-main")
+            .cluster_arn("arn:aws:ecs:us-east-2:1:cluster/staging-main")
+            .status(status)
+            .settings(insights(insights_value))
+            .set_tags(Some(tags))
+            .build()
+    }
+
+    fn reads(world: &World<Ecs>) -> Vec<Rule> {
+        let (list, describe) = (world.clone(), world.clone());
+        vec![
+            mock!(Client::list_clusters).then_compute_output(move |_| {
+                let arns = list.get().cluster.iter().filter_map(|cluster| cluster.cluster_arn.clone()).collect();
+                ListClustersOutput::builder().set_cluster_arns(Some(arns)).build()
+            }),
+            mock!(Client::describe_clusters)
+                .match_requests(|input| input.include().len() == 2)
+                .then_compute_output(move |_| {
+                    let clusters = describe.get().cluster.clone().into_iter().collect();
+                    DescribeClustersOutput::builder().set_clusters(Some(clusters)).build()
+                }),
+            mock!(Client::list_services).then_output(|| ListServicesOutput::builder().build()),
+            mock!(Client::list_tasks)
+                .then_output(|| ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0a1b").build()),
+        ]
+    }
+
+    fn writes(world: &World<Ecs>) -> Vec<Rule> {
+        let [create, update, delete] = [(); 3].map(|()| world.clone());
+        vec![
+            mock!(Client::create_cluster).then_compute_output(move |input| {
+                let tags = if create.get().taken { Vec::new() } else { input.tags().to_vec() };
+                let made = cluster("ACTIVE", input.settings()[0].value().unwrap(), tags);
+                create.get().cluster = Some(made.clone());
+                CreateClusterOutput::builder().cluster(made).build()
+            }),
+            mock!(Client::update_cluster_settings).then_compute_output(move |input| {
+                let value = input.settings()[0].value().unwrap();
+                update.get().cluster = Some(cluster("ACTIVE", value, owned_ecs("fargate/cluster")));
+                UpdateClusterSettingsOutput::builder().build()
+            }),
+            mock!(Client::delete_cluster).then_compute_response(move |_| {
+                let mut ecs = delete.get();
+                if ecs.tasks > 0 {
+                    ecs.tasks -= 1;
+                    let message = "The Cluster cannot be deleted while Tasks are active.";
+                    return MockResponse::Http(refused("ClusterContainsTasksException", message));
+                }
+                ecs.cluster = Some(cluster("INACTIVE", "disabled", owned_ecs("fargate/cluster")));
+                MockResponse::Output(DeleteClusterOutput::builder().build())
+            }),
+        ]
+    }
+
+    fn wanted(world: &World<Ecs>, insights: &'static str) -> Alone {
+        let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+        let mut graph = Graph::new();
+        let kind = graph.kind(Clusters::new(pb_aws::mock_client!(aws_sdk_ecs, &rules)));
+        let spec = move |()| ClusterSpec {
+            name: "staging-main".to_owned(),
+            container_insights: insights.to_owned(),
+            tags: named(),
+        };
+        graph.add("fargate/cluster", &kind, (), spec).unwrap();
+        alone(graph)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn made_with_tags_in_the_call_and_then_left_alone() {
+        let world = World::<Ecs>::new();
+        wanted(&world, "enabled").deploy().await.unwrap();
+        let tags = world.get().cluster.clone().unwrap().tags.unwrap();
+        assert_eq!(tags, owned_ecs("fargate/cluster"));
+        assert!(wanted(&world, "enabled").plan().await.unwrap().is_empty());
+        wanted(&world, "disabled").deploy().await.unwrap();
+        assert!(wanted(&world, "disabled").plan().await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_create_gives_back_and_that_is_not_ours_is_refused() {
+        let world = World::<Ecs>::new();
+        world.get().taken = true;
+        let failure = wanted(&world, "disabled").deploy().await.unwrap_err();
+        assert_eq!(failure.class, Class::NotOurs);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_inactive_cluster_is_not_there() {
+        let world = World::<Ecs>::new();
+        world.get().cluster = Some(cluster("INACTIVE", "disabled", owned_ecs("fargate/cluster")));
+        wanted(&world, "disabled").deploy().await.unwrap();
+        assert_eq!(world.get().cluster.clone().unwrap().status(), Some("ACTIVE"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delete_waits_for_the_tasks_in_it_and_names_them() {
+        let world = World::<Ecs>::new();
+        world.get().cluster = Some(cluster("ACTIVE", "disabled", owned_ecs("fargate/cluster")));
+        world.get().tasks = 2;
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&said);
+        let events = Events::new(move |event| {
+            if let Event::Waiting { what, .. } = event {
+                sink.lock().unwrap().push(what);
+            }
+        });
+        wanted(&world, "disabled").events(events).destroy().await.unwrap();
+        assert!(said.lock().unwrap()[0].contains("0 services and 1 tasks are in it: 0a1b"), "{said:?}");
+        assert!(wanted(&world, "disabled").read().await.unwrap().ours.is_empty());
+    }
+}

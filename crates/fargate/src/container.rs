@@ -1,0 +1,179 @@
+//! The containers of a task definition: between what is wanted and what ECS takes and gives.
+
+use crate::checks;
+use aws_sdk_ecs::types::{
+    ContainerDefinition, KeyValuePair, LinuxParameters, LogConfiguration, LogDriver, PortMapping, TransportProtocol,
+    VersionConsistency,
+};
+use pb_aws::tag_map;
+use pb_engine::{Class, Failure};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+const GROUP: &str = "awslogs-group";
+const REGION: &str = "awslogs-region";
+const STREAM_PREFIX: &str = "awslogs-stream-prefix";
+
+/// A container of a task. Its name is the key under which it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// The image: `registry/name:tag` or `registry/name@digest`.
+    pub image: String,
+    /// The command; empty: the image's own.
+    pub command: Vec<String>,
+    /// Variables. They are shown to everyone who may read the task definition: no secrets here.
+    pub environment: BTreeMap<String, String>,
+    /// TCP ports that it listens on.
+    pub ports: BTreeSet<u16>,
+    /// Where its output goes; absent: nowhere.
+    pub log: Option<LogSpec>,
+    /// Time from SIGTERM to SIGKILL, in seconds; absent: what Fargate does by itself.
+    pub stop_timeout: Option<i32>,
+    /// Whether a small init process hands signals on and takes care of orphaned processes.
+    pub init_process: bool,
+    /// Whether the task stops with it.
+    pub essential: bool,
+}
+
+/// Where the output of a container goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSpec {
+    /// The log group.
+    pub group: String,
+    /// The region of the log group.
+    pub region: String,
+    /// What the names of the streams begin with: `PREFIX/CONTAINER/TASK`.
+    pub stream_prefix: String,
+}
+
+pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String> {
+    let of = |field: &str| format!("{field} of container {name}");
+    checks::text(&of("name"), name, pb_rules::names::container)?;
+    checks::text(&of("image"), &container.image, pb_rules::fargate::image)?;
+    for variable in container.environment.keys() {
+        checks::text(&of("environment"), variable, pb_rules::fargate::variable_name)?;
+    }
+    for port in &container.ports {
+        checks::verdict(&of("port"), pb_rules::network::port(i64::from(*port)))?;
+    }
+    if let Some(seconds) = container.stop_timeout {
+        checks::verdict(&of("stop_timeout"), pb_rules::fargate::stop_timeout(seconds.into()))?;
+    }
+    if let Some(log) = &container.log
+        && [&log.group, &log.region, &log.stream_prefix].iter().any(|part| part.is_empty())
+    {
+        return Err(format!("invalid {}: group, region and stream_prefix are needed on Fargate", of("log")));
+    }
+    Ok(())
+}
+
+/// As RegisterTaskDefinition takes it.
+pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerDefinition, Failure> {
+    let pair = |(key, value): (&String, &String)| KeyValuePair::builder().name(key).value(value).build();
+    // In awsvpc mode the host's port is the container's, and need not be given. (ECS API: PortMapping)
+    let port =
+        |port: &u16| PortMapping::builder().container_port((*port).into()).protocol(TransportProtocol::Tcp).build();
+    let mut builder = ContainerDefinition::builder()
+        .name(name)
+        .image(&container.image)
+        .set_environment(Some(container.environment.iter().map(pair).collect()))
+        .set_port_mappings(Some(container.ports.iter().map(port).collect()))
+        .set_stop_timeout(container.stop_timeout)
+        .essential(container.essential);
+    if !container.command.is_empty() {
+        builder = builder.set_command(Some(container.command.clone()));
+    }
+    if container.init_process {
+        builder = builder.linux_parameters(LinuxParameters::builder().init_process_enabled(true).build());
+    }
+    if let Some(log) = &container.log {
+        let options = [(GROUP, &log.group), (REGION, &log.region), (STREAM_PREFIX, &log.stream_prefix)];
+        let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect();
+        let log = LogConfiguration::builder().log_driver(LogDriver::Awslogs).set_options(Some(options)).build();
+        builder =
+            builder.log_configuration(log.map_err(|e| Failure::new(Class::Bug, "make a container", e.to_string()))?);
+    }
+    Ok(builder.build())
+}
+
+/// As it was wanted, from what DescribeTaskDefinition gives: without the defaults that ECS fills in.
+pub(crate) fn of_ecs(container: &ContainerDefinition) -> ContainerSpec {
+    let ports = container.port_mappings().iter().filter_map(PortMapping::container_port);
+    let linux = container.linux_parameters();
+    ContainerSpec {
+        image: container.image().unwrap_or_default().to_owned(),
+        command: container.command().to_vec(),
+        environment: tag_map(container.environment().iter().map(|pair| (pair.name(), pair.value()))),
+        ports: ports.filter_map(|port| u16::try_from(port).ok()).collect(),
+        log: container.log_configuration().and_then(log_of_ecs),
+        stop_timeout: container.stop_timeout(),
+        init_process: linux.and_then(LinuxParameters::init_process_enabled).unwrap_or_default(),
+        essential: container.essential().unwrap_or(true),
+    }
+}
+
+pub(crate) fn log_of_ecs(log: &LogConfiguration) -> Option<LogSpec> {
+    let option = |key: &str| log.options().and_then(|options| options.get(key)).cloned().unwrap_or_default();
+    let log_spec = LogSpec { group: option(GROUP), region: option(REGION), stream_prefix: option(STREAM_PREFIX) };
+    (*log.log_driver() == LogDriver::Awslogs).then_some(log_spec)
+}
+
+/// The fields of a container that are set and that no spec speaks of: somebody else has set them.
+pub(crate) fn others(container: &ContainerDefinition) -> impl Iterator<Item = &'static str> + use<> {
+    let on = |field: Option<bool>| field.unwrap_or_default();
+    let linux = container.linux_parameters();
+    let log = container.log_configuration();
+    let fields = [
+        ("repository_credentials", container.repository_credentials().is_some()),
+        ("cpu", container.cpu() != 0),
+        ("memory", container.memory().is_some()),
+        ("memory_reservation", container.memory_reservation().is_some()),
+        ("links", !container.links().is_empty()),
+        ("port_mappings", container.port_mappings().iter().any(is_special)),
+        ("restart_policy", container.restart_policy().is_some()),
+        ("entry_point", !container.entry_point().is_empty()),
+        ("environment_files", !container.environment_files().is_empty()),
+        ("mount_points", !container.mount_points().is_empty()),
+        ("volumes_from", !container.volumes_from().is_empty()),
+        ("linux_parameters", linux.is_some_and(has_more)),
+        ("secrets", !container.secrets().is_empty()),
+        ("depends_on", !container.depends_on().is_empty()),
+        ("start_timeout", container.start_timeout().is_some()),
+        ("version_consistency", container.version_consistency() == Some(&VersionConsistency::Disabled)),
+        ("user", container.user().is_some()),
+        ("working_directory", container.working_directory().is_some()),
+        ("privileged", on(container.privileged())),
+        ("readonly_root_filesystem", on(container.readonly_root_filesystem())),
+        ("interactive", on(container.interactive())),
+        ("pseudo_terminal", on(container.pseudo_terminal())),
+        ("docker_labels", container.docker_labels().is_some_and(|labels| !labels.is_empty())),
+        ("ulimits", !container.ulimits().is_empty()),
+        ("log_configuration", log.is_some_and(is_unusual)),
+        ("health_check", container.health_check().is_some()),
+        ("system_controls", !container.system_controls().is_empty()),
+        ("resource_requirements", !container.resource_requirements().is_empty()),
+        ("firelens_configuration", container.firelens_configuration().is_some()),
+    ];
+    fields.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field)
+}
+
+fn is_special(port: &PortMapping) -> bool {
+    port.container_port().is_none()
+        || port.protocol().is_some_and(|protocol| *protocol != TransportProtocol::Tcp)
+        || port.name().is_some()
+        || port.app_protocol().is_some()
+}
+
+fn has_more(linux: &LinuxParameters) -> bool {
+    let adds = |names: &[String]| !names.is_empty();
+    linux.capabilities().is_some_and(|change| adds(change.add()) || adds(change.drop()))
+        || !linux.devices().is_empty()
+        || !linux.tmpfs().is_empty()
+        || linux.shared_memory_size().is_some_and(|size| size != 0)
+}
+
+fn is_unusual(log: &LogConfiguration) -> bool {
+    let known = |key: &String| [GROUP, REGION, STREAM_PREFIX].contains(&key.as_str());
+    let more = |options: &HashMap<String, String>| options.keys().any(|key| !known(key));
+    *log.log_driver() != LogDriver::Awslogs || log.options().is_some_and(more) || !log.secret_options().is_empty()
+}

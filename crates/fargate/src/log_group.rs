@@ -1,0 +1,377 @@
+//! Log groups of CloudWatch Logs.
+
+use crate::checks;
+use crate::tags::{TagChanges, Tags};
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::types::LogGroup;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How many groups are asked for their tags at a time; CloudWatch Logs takes few requests a second.
+const AT_A_TIME: usize = 5;
+
+/// A log group, as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogGroupSpec {
+    /// Its name.
+    pub name: String,
+    /// How long events are kept, in days; absent: for ever.
+    pub retention_days: Option<i32>,
+    /// Tags beside those that say whose it is.
+    pub tags: Tags,
+}
+
+/// A log group, as AWS names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogGroupAttrs {
+    /// Its name.
+    pub name: String,
+    /// Its ARN, without the `:*` at the end; absent until it was seen.
+    pub arn: Option<String>,
+    /// Whether AWS refuses to delete it.
+    pub protected: bool,
+}
+
+/// Log groups of CloudWatch Logs (`logs.log_group`).
+#[derive(Debug, Clone)]
+pub struct LogGroups {
+    client: Client,
+}
+
+impl LogGroups {
+    /// Log groups behind `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<LogGroup>, Failure> {
+        let pages = self.client.describe_log_groups().log_group_name_prefix(prefix).into_paginator();
+        let groups: Result<Vec<LogGroup>, _> = pages.items().send().collect().await;
+        groups.answer("logs:DescribeLogGroups")
+    }
+
+    /// The groups with the workspace's prefix, and those of other names that are wanted or remembered.
+    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<LogGroup>, Failure> {
+        let prefix = crate::prefix(scope.owner());
+        let mut groups = self.list(&prefix).await?;
+        let wanted = scope.wanted.iter().map(|(_, spec)| &spec.name);
+        let names: BTreeSet<&String> = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).collect();
+        for name in names.into_iter().filter(|name| !name.starts_with(&prefix)) {
+            let found = self.list(name).await?;
+            groups.extend(found.into_iter().filter(|group| group.log_group_name() == Some(name)));
+        }
+        Ok(groups)
+    }
+
+    /// The tags of a group; none when it is gone meanwhile.
+    async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
+        let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
+        match answer.answer("logs:ListTagsForResource") {
+            Ok(found) => Ok(Some(found.tags.unwrap_or_default().into_iter().collect())),
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn found(&self, scope: &Scope<Self>, group: LogGroup) -> Result<Option<Found<Self>>, Failure> {
+        let attrs = attrs(&group);
+        let Some(tags) = self.tags(attrs.arn.as_deref().unwrap_or_default()).await? else {
+            return Ok(None);
+        };
+        if let Some(address) = scope.owned(&tags) {
+            let spec = LogGroupSpec {
+                name: attrs.name.clone(),
+                retention_days: group.retention_in_days,
+                tags: Ownership::plain(&tags),
+            };
+            return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
+        }
+        let foreign = scope.wants(|spec| spec.name == attrs.name);
+        Ok(foreign.map(|address| Found::Foreign { address: address.clone(), what: format!("log group {}", attrs.name) }))
+    }
+
+    async fn retain(&self, name: &str, days: Option<i32>) -> Result<(), Failure> {
+        match days {
+            Some(days) => {
+                let call = self.client.put_retention_policy().log_group_name(name).retention_in_days(days);
+                call.send().await.answer("logs:PutRetentionPolicy")?;
+            }
+            None => {
+                let call = self.client.delete_retention_policy().log_group_name(name);
+                call.send().await.answer("logs:DeleteRetentionPolicy")?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn retag(&self, arn: &str, tags: &Tags, changes: &[Change]) -> Result<(), Failure> {
+        let TagChanges { set, removed } = TagChanges::of(tags, changes);
+        if !set.is_empty() {
+            let call = self.client.tag_resource().resource_arn(arn).set_tags(Some(set.into_iter().collect()));
+            call.send().await.answer("logs:TagResource")?;
+        }
+        if !removed.is_empty() {
+            let call = self.client.untag_resource().resource_arn(arn).set_tag_keys(Some(removed));
+            call.send().await.answer("logs:UntagResource")?;
+        }
+        Ok(())
+    }
+}
+
+fn attrs(group: &LogGroup) -> LogGroupAttrs {
+    // `arn` ends in `:*`, which the calls about tags refuse. (CloudWatch Logs API: LogGroup)
+    let arn = group.log_group_arn().or(group.arn()).map(|arn| arn.trim_end_matches(":*").to_owned());
+    LogGroupAttrs {
+        name: group.log_group_name().unwrap_or_default().to_owned(),
+        arn,
+        protected: group.deletion_protection_enabled().unwrap_or_default(),
+    }
+}
+
+impl Resource for LogGroups {
+    const KIND: &'static str = "logs.log_group";
+    type Spec = LogGroupSpec;
+    type Attrs = LogGroupAttrs;
+
+    fn check(spec: &LogGroupSpec) -> Result<(), String> {
+        checks::text("name", &spec.name, pb_rules::logs::log_group)?;
+        if let Some(days) = spec.retention_days {
+            checks::verdict("retention", pb_rules::logs::retention_days(days.into()))?;
+        }
+        checks::tags(&spec.tags)
+    }
+
+    fn pending(spec: &LogGroupSpec) -> LogGroupAttrs {
+        LogGroupAttrs { name: spec.name.clone(), arn: None, protected: false }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "name"
+    }
+
+    fn beside(old: &LogGroupSpec, new: &LogGroupSpec) -> bool {
+        old.name != new.name
+    }
+
+    fn guard(_spec: &LogGroupSpec, attrs: &LogGroupAttrs) -> Option<String> {
+        let name = &attrs.name;
+        attrs.protected.then(|| {
+            format!(
+                "its deletion protection is on; turn it off with `aws logs put-log-group-deletion-protection \
+                 --log-group-identifier {name} --no-deletion-protection-enabled`"
+            )
+        })
+    }
+
+    fn id(attrs: &LogGroupAttrs) -> Option<String> {
+        Some(attrs.name.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let candidates = self.candidates(scope).await?;
+        let found = stream::iter(candidates).map(|group| self.found(scope, group)).buffer_unordered(AT_A_TIME);
+        let found: Vec<Option<Found<Self>>> = found.try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &LogGroupSpec) -> Result<LogGroupAttrs, Failure> {
+        let tags = cx.tags(&spec.tags).into_iter().collect();
+        let call = self.client.create_log_group().log_group_name(&spec.name).set_tags(Some(tags));
+        call.send().await.answer("logs:CreateLogGroup")?;
+        Ok(Self::pending(spec))
+    }
+
+    async fn complete(&self, _cx: &Context, attrs: &LogGroupAttrs, spec: &LogGroupSpec) -> Result<(), Failure> {
+        match spec.retention_days {
+            Some(days) => self.retain(&attrs.name, Some(days)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &LogGroupAttrs,
+        spec: &LogGroupSpec,
+        changes: &[Change],
+    ) -> Result<LogGroupAttrs, Failure> {
+        if changes.iter().any(|change| change.field() == "retention_days") {
+            self.retain(&attrs.name, spec.retention_days).await?;
+        }
+        self.retag(attrs.arn.as_deref().unwrap_or_default(), &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    /// Waits until it is seen; only then is its ARN known.
+    async fn settle(&self, cx: &Context, attrs: LogGroupAttrs) -> Result<LogGroupAttrs, Failure> {
+        if attrs.arn.is_some() {
+            return Ok(attrs);
+        }
+        let name = &attrs.name;
+        cx.wait("logs:DescribeLogGroups", Limits::seconds(Duration::from_secs(60)), || async move {
+            let group = self.list(name).await?.into_iter().find(|group| group.log_group_name() == Some(name));
+            Ok(match group {
+                Some(group) => Progress::Ready(self::attrs(&group)),
+                None => Progress::Pending("log group not visible yet".to_owned()),
+            })
+        })
+        .await
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &LogGroupAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_log_group().log_group_name(&attrs.name);
+        call.send().await.answer("logs:DeleteLogGroup")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, LogGroupSpec, LogGroups, Tags};
+    use crate::testing::{World, alone, named, owned, refused};
+    use aws_sdk_cloudwatchlogs::operation::create_log_group::CreateLogGroupOutput;
+    use aws_sdk_cloudwatchlogs::operation::delete_log_group::DeleteLogGroupOutput;
+    use aws_sdk_cloudwatchlogs::operation::describe_log_groups::DescribeLogGroupsOutput;
+    use aws_sdk_cloudwatchlogs::operation::list_tags_for_resource::ListTagsForResourceOutput;
+    use aws_sdk_cloudwatchlogs::operation::put_retention_policy::PutRetentionPolicyOutput;
+    use aws_sdk_cloudwatchlogs::operation::tag_resource::TagResourceOutput;
+    use aws_sdk_cloudwatchlogs::operation::untag_resource::UntagResourceOutput;
+    use aws_sdk_cloudwatchlogs::types::LogGroup;
+    use aws_smithy_mocks::{MockResponse, Rule, mock};
+    use pb_engine::{Alone, Class, Graph, Resource};
+
+    const ARN: &str = "arn:aws:logs:us-east-2:1:log-group:staging-app";
+
+    /// One log group, and the calls that write.
+    #[derive(Default)]
+    struct Logs {
+        group: Option<(Option<i32>, Tags)>,
+        protected: bool,
+        writes: Vec<String>,
+    }
+
+    fn reads(world: &World<Logs>) -> [Rule; 2] {
+        let (groups, tags) = (world.clone(), world.clone());
+        [
+            mock!(Client::describe_log_groups).then_compute_output(move |input| {
+                let logs = groups.get();
+                let group = logs.group.as_ref().filter(|_| "staging-app".starts_with(input.log_group_name_prefix().unwrap()));
+                let group = group.map(|(days, _)| {
+                    let group = LogGroup::builder().log_group_name("staging-app").arn(format!("{ARN}:*"));
+                    group.set_retention_in_days(*days).deletion_protection_enabled(logs.protected).build()
+                });
+                DescribeLogGroupsOutput::builder().set_log_groups(Some(group.into_iter().collect())).build()
+            }),
+            mock!(Client::list_tags_for_resource).match_requests(|input| input.resource_arn() == Some(ARN)).then_compute_output(
+                move |_| {
+                    let group = tags.get().group.clone().unwrap();
+                    ListTagsForResourceOutput::builder().set_tags(Some(group.1.into_iter().collect())).build()
+                },
+            ),
+        ]
+    }
+
+    fn writes(world: &World<Logs>) -> [Rule; 5] {
+        let [create, retain, tag, untag, delete] = [(); 5].map(|()| world.clone());
+        [
+            mock!(Client::create_log_group).then_compute_response(move |input| {
+                let mut logs = create.get();
+                if logs.group.is_some() {
+                    return MockResponse::Http(refused("ResourceAlreadyExistsException", "it exists"));
+                }
+                logs.writes.push("create".to_owned());
+                logs.group = Some((None, input.tags().unwrap().clone().into_iter().collect()));
+                MockResponse::Output(CreateLogGroupOutput::builder().build())
+            }),
+            mock!(Client::put_retention_policy).then_compute_output(move |input| {
+                let mut logs = retain.get();
+                logs.writes.push(format!("retain {:?}", input.retention_in_days().unwrap()));
+                logs.group.as_mut().unwrap().0 = input.retention_in_days();
+                PutRetentionPolicyOutput::builder().build()
+            }),
+            mock!(Client::tag_resource).match_requests(|input| input.resource_arn() == Some(ARN)).then_compute_output(move |input| {
+                let mut logs = tag.get();
+                logs.writes.push(format!("tag {:?}", input.tags().unwrap()));
+                logs.group.as_mut().unwrap().1.extend(input.tags().unwrap().clone());
+                TagResourceOutput::builder().build()
+            }),
+            mock!(Client::untag_resource).then_compute_output(move |input| {
+                let mut logs = untag.get();
+                logs.writes.push(format!("untag {:?}", input.tag_keys()));
+                logs.group.as_mut().unwrap().1.retain(|key, _| !input.tag_keys().contains(key));
+                UntagResourceOutput::builder().build()
+            }),
+            mock!(Client::delete_log_group).then_compute_output(move |_| {
+                delete.get().group = None;
+                DeleteLogGroupOutput::builder().build()
+            }),
+        ]
+    }
+
+    fn wanted(world: &World<Logs>, days: Option<i32>, tags: Tags) -> Alone {
+        let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+        let mut graph = Graph::new();
+        let kind = graph.kind(LogGroups::new(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, &rules)));
+        let spec = move |()| LogGroupSpec { name: "staging-app".to_owned(), retention_days: days, tags: tags.clone() };
+        graph.add("fargate/logs", &kind, (), spec).unwrap();
+        alone(graph)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn made_with_tags_in_the_call_and_then_left_alone() {
+        let world = World::<Logs>::new();
+        let made = wanted(&world, Some(30), named()).deploy().await.unwrap();
+        assert_eq!(world.get().group, Some((Some(30), owned("fargate/logs"))));
+        assert_eq!(crate::testing::attrs_of(&made, "fargate/logs")["arn"], ARN);
+        assert!(wanted(&world, Some(30), named()).plan().await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_differs_is_written() {
+        let world = World::<Logs>::new();
+        let mut there = owned("fargate/logs");
+        there.insert("old".to_owned(), "1".to_owned());
+        world.get().group = Some((Some(30), there));
+        let tags: Tags = [("Name", "n"), ("team", "a")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        wanted(&world, Some(30), tags.clone()).deploy().await.unwrap();
+        assert_eq!(world.get().writes, [r#"tag {"team": "a"}"#, r#"untag ["old"]"#]);
+        wanted(&world, Some(7), tags).deploy().await.unwrap();
+        assert_eq!(world.get().writes[2..], ["retain 7"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_ours_is_left_alone() {
+        let world = World::<Logs>::new();
+        world.get().group = Some((None, named()));
+        let failure = wanted(&world, Some(30), named()).deploy().await.unwrap_err();
+        assert_eq!(failure.class, Class::Refused);
+        assert!(failure.message.contains("log group staging-app exists"), "{failure}");
+        assert!(world.get().writes.is_empty());
+        wanted(&world, None, named()).destroy().await.unwrap();
+        assert!(world.get().group.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn protection_is_known_before_a_destroy() {
+        let world = World::<Logs>::new();
+        world.get().group = Some((None, owned("fargate/logs")));
+        world.get().protected = true;
+        let failure = wanted(&world, None, named()).destroy().await.unwrap_err();
+        assert!(failure.message.contains("deletion protection is on"), "{failure}");
+        world.get().protected = false;
+        wanted(&world, None, named()).destroy().await.unwrap();
+        assert!(world.get().group.is_none());
+    }
+
+    #[test]
+    fn a_retention_that_aws_does_not_know_is_refused() {
+        let spec = |days| LogGroupSpec { name: "a".to_owned(), retention_days: Some(days), tags: Tags::new() };
+        assert_eq!(LogGroups::check(&spec(30)), Ok(()));
+        assert!(LogGroups::check(&spec(31)).unwrap_err().contains("the nearest is 30"));
+    }
+}

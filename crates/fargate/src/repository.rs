@@ -1,0 +1,419 @@
+//! Image repositories of ECR.
+
+use crate::checks;
+use crate::tags::{TagChanges, Tags};
+use aws_sdk_ecr::Client;
+use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
+use pb_aws::{Answer, tag_map};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, UNKNOWN, unknown};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Repositories a page. (ECR API: DescribeRepositories)
+const A_PAGE: i32 = 1000;
+
+/// An image repository, as it is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RepositorySpec {
+    /// Its name.
+    pub name: String,
+    /// Whether each pushed image is scanned for known vulnerabilities.
+    pub scan_on_push: bool,
+    /// Whether a tag can be moved to another image: `MUTABLE` or `IMMUTABLE`.
+    pub tag_mutability: String,
+    /// Which images expire, in the JSON of ECR; such as [`keep_untagged`] makes.
+    pub lifecycle: Option<Value>,
+    /// Tags beside those that say whose it is.
+    pub tags: Tags,
+}
+
+/// An image repository, as AWS names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryAttrs {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// What images in it are called by, in front of `:tag`.
+    pub uri: String,
+    /// Whether images are in it that a delete may not take along.
+    pub keeps_images: bool,
+}
+
+/// Image repositories of ECR (`ecr.repository`).
+#[derive(Debug, Clone)]
+pub struct Repositories {
+    client: Client,
+    delete_images: bool,
+}
+
+/// Of the images without a tag, the last `count` are kept. (ECR user guide: Lifecycle policy properties)
+#[must_use]
+pub fn keep_untagged(count: u32) -> Value {
+    json!({"rules": [{
+        "rulePriority": 1,
+        "description": format!("keep the last {count} images without a tag"),
+        "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": count},
+        "action": {"type": "expire"},
+    }]})
+}
+
+impl Repositories {
+    /// Repositories behind `client`. A repository with images in it is only deleted when `delete_images` says so.
+    #[must_use]
+    pub fn new(client: Client, delete_images: bool) -> Self {
+        Self { client, delete_images }
+    }
+
+    /// The policy of a repository. JSON that cannot be read is given as a text, which no wanted policy equals.
+    async fn lifecycle(&self, name: &str) -> Result<Option<Value>, Failure> {
+        let answer = self.client.get_lifecycle_policy().repository_name(name).send().await;
+        match answer.answer("ecr:GetLifecyclePolicy") {
+            Ok(found) => {
+                let text = found.lifecycle_policy_text.unwrap_or_default();
+                Ok(Some(serde_json::from_str(&text).unwrap_or(Value::String(text))))
+            }
+            Err(failure) if failure.is("LifecyclePolicyNotFoundException") => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn set_lifecycle(&self, name: &str, policy: Option<&Value>) -> Result<(), Failure> {
+        match policy {
+            Some(policy) => {
+                let call = self.client.put_lifecycle_policy().repository_name(name);
+                call.lifecycle_policy_text(policy.to_string()).send().await.answer("ecr:PutLifecyclePolicy")?;
+            }
+            None => {
+                let call = self.client.delete_lifecycle_policy().repository_name(name).send().await;
+                if let Err(failure) = call.answer("ecr:DeleteLifecyclePolicy")
+                    && !failure.is("LifecyclePolicyNotFoundException")
+                {
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_images(&self, name: &str) -> Result<bool, Failure> {
+        let call = self.client.list_images().repository_name(name).max_results(1);
+        Ok(!call.send().await.answer("ecr:ListImages")?.image_ids().is_empty())
+    }
+
+    async fn ours(&self, repository: &Repository, tags: &Tags) -> Result<(RepositorySpec, RepositoryAttrs), Failure> {
+        let mut attrs = attrs(repository);
+        attrs.keeps_images = !self.delete_images && self.has_images(&attrs.name).await?;
+        let scanning = repository.image_scanning_configuration();
+        let spec = RepositorySpec {
+            name: attrs.name.clone(),
+            scan_on_push: scanning.is_some_and(ImageScanningConfiguration::scan_on_push),
+            tag_mutability: repository.image_tag_mutability().map_or("MUTABLE", ImageTagMutability::as_str).to_owned(),
+            lifecycle: self.lifecycle(&attrs.name).await?,
+            tags: Ownership::plain(tags),
+        };
+        Ok((spec, attrs))
+    }
+
+    async fn found(&self, scope: &Scope<Self>, repository: &Repository) -> Result<Option<Found<Self>>, Failure> {
+        let arn = repository.repository_arn().unwrap_or_default();
+        let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
+        let tags = answer.answer("ecr:ListTagsForResource")?;
+        let tags = tag_map(tags.tags().iter().map(|tag| (Some(tag.key()), Some(tag.value()))));
+        if let Some(address) = scope.owned(&tags) {
+            let (spec, attrs) = self.ours(repository, &tags).await?;
+            return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
+        }
+        let name = repository.repository_name().unwrap_or_default();
+        let foreign = scope.wants(|spec| spec.name == name);
+        Ok(foreign.map(|address| Found::Foreign { address: address.clone(), what: format!("ECR repository {name}") }))
+    }
+
+    async fn retag(&self, arn: &str, tags: &Tags, changes: &[Change]) -> Result<(), Failure> {
+        let TagChanges { set, removed } = TagChanges::of(tags, changes);
+        if !set.is_empty() {
+            let call = self.client.tag_resource().resource_arn(arn).set_tags(Some(to_ecr(set)?));
+            call.send().await.answer("ecr:TagResource")?;
+        }
+        if !removed.is_empty() {
+            let call = self.client.untag_resource().resource_arn(arn).set_tag_keys(Some(removed));
+            call.send().await.answer("ecr:UntagResource")?;
+        }
+        Ok(())
+    }
+}
+
+fn attrs(repository: &Repository) -> RepositoryAttrs {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    RepositoryAttrs {
+        name: text(repository.repository_name()),
+        arn: text(repository.repository_arn()),
+        uri: text(repository.repository_uri()),
+        keeps_images: false,
+    }
+}
+
+fn to_ecr(tags: Tags) -> Result<Vec<Tag>, Failure> {
+    let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    tags.collect::<Result<_, _>>().map_err(|e| Failure::new(Class::Bug, "make tags", e.to_string()))
+}
+
+fn scanning(on_push: bool) -> ImageScanningConfiguration {
+    ImageScanningConfiguration::builder().scan_on_push(on_push).build()
+}
+
+impl Resource for Repositories {
+    const KIND: &'static str = "ecr.repository";
+    type Spec = RepositorySpec;
+    type Attrs = RepositoryAttrs;
+
+    fn check(spec: &RepositorySpec) -> Result<(), String> {
+        checks::text("name", &spec.name, pb_rules::names::repository)?;
+        if !["MUTABLE", "IMMUTABLE"].contains(&spec.tag_mutability.as_str()) {
+            return Err(format!("invalid tag_mutability: `{}` is neither MUTABLE nor IMMUTABLE", spec.tag_mutability));
+        }
+        checks::tags(&spec.tags)
+    }
+
+    fn pending(spec: &RepositorySpec) -> RepositoryAttrs {
+        let uri = format!("{UNKNOWN}/{}", spec.name);
+        RepositoryAttrs { name: spec.name.clone(), arn: unknown(), uri, keeps_images: false }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "name"
+    }
+
+    fn beside(old: &RepositorySpec, new: &RepositorySpec) -> bool {
+        old.name != new.name
+    }
+
+    fn guard(_spec: &RepositorySpec, attrs: &RepositoryAttrs) -> Option<String> {
+        let name = &attrs.name;
+        attrs.keeps_images.then(|| {
+            format!(
+                "images are in it; delete them with `aws ecr batch-delete-image --repository-name {name} --image-ids \
+                 \"$(aws ecr list-images --repository-name {name} --query imageIds --output json)\"`, or let them be \
+                 deleted with it by setting `delete_images`"
+            )
+        })
+    }
+
+    fn id(attrs: &RepositoryAttrs) -> Option<String> {
+        Some(attrs.name.clone())
+    }
+
+    /// DescribeRepositories fails as a whole when one of its names is not there, so all are listed, up to 1000 a call.
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let prefix = crate::prefix(scope.owner());
+        let pages = self.client.describe_repositories().into_paginator().page_size(A_PAGE);
+        let all: Result<Vec<Repository>, _> = pages.items().send().collect().await;
+        let mut found = Vec::new();
+        for repository in all.answer("ecr:DescribeRepositories")? {
+            let name = repository.repository_name().unwrap_or_default();
+            if name.starts_with(&prefix)
+                || scope.wants(|spec| spec.name == name).is_some()
+                || scope.remembers(|attrs| attrs.name == name).is_some()
+            {
+                match self.found(scope, &repository).await {
+                    Ok(one) => found.extend(one),
+                    // Gone meanwhile.
+                    Err(failure) if failure.class == Class::NotFound => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(&self, cx: &Context, spec: &RepositorySpec) -> Result<RepositoryAttrs, Failure> {
+        let call = self.client.create_repository().repository_name(&spec.name);
+        let call = call.image_scanning_configuration(scanning(spec.scan_on_push));
+        let call = call.image_tag_mutability(ImageTagMutability::from(spec.tag_mutability.as_str()));
+        let answer = call.set_tags(Some(to_ecr(cx.tags(&spec.tags))?)).send().await.answer("ecr:CreateRepository")?;
+        Ok(answer.repository().map_or_else(|| Self::pending(spec), attrs))
+    }
+
+    async fn complete(&self, _cx: &Context, attrs: &RepositoryAttrs, spec: &RepositorySpec) -> Result<(), Failure> {
+        match &spec.lifecycle {
+            Some(policy) => self.set_lifecycle(&attrs.name, Some(policy)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &RepositoryAttrs,
+        spec: &RepositorySpec,
+        changes: &[Change],
+    ) -> Result<RepositoryAttrs, Failure> {
+        let differs = |field: &str| changes.iter().any(|change| change.field() == field);
+        let name = &attrs.name;
+        if differs("scan_on_push") {
+            let call = self.client.put_image_scanning_configuration().repository_name(name);
+            let call = call.image_scanning_configuration(scanning(spec.scan_on_push));
+            call.send().await.answer("ecr:PutImageScanningConfiguration")?;
+        }
+        if differs("tag_mutability") {
+            let call = self.client.put_image_tag_mutability().repository_name(name);
+            let call = call.image_tag_mutability(ImageTagMutability::from(spec.tag_mutability.as_str()));
+            call.send().await.answer("ecr:PutImageTagMutability")?;
+        }
+        if differs("lifecycle") {
+            self.set_lifecycle(name, spec.lifecycle.as_ref()).await?;
+        }
+        self.retag(&attrs.arn, &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &RepositoryAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_repository().repository_name(&attrs.name).force(self.delete_images);
+        call.send().await.answer("ecr:DeleteRepository")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, Repositories, Repository, RepositorySpec, Tag, keep_untagged, scanning};
+    use crate::testing::{World, alone, named, owned, refused};
+    use aws_sdk_ecr::operation::create_repository::CreateRepositoryOutput;
+    use aws_sdk_ecr::operation::delete_repository::DeleteRepositoryOutput;
+    use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
+    use aws_sdk_ecr::operation::get_lifecycle_policy::GetLifecyclePolicyOutput;
+    use aws_sdk_ecr::operation::list_images::ListImagesOutput;
+    use aws_sdk_ecr::operation::list_tags_for_resource::ListTagsForResourceOutput;
+    use aws_sdk_ecr::operation::put_image_scanning_configuration::PutImageScanningConfigurationOutput;
+    use aws_sdk_ecr::operation::put_lifecycle_policy::PutLifecyclePolicyOutput;
+    use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+    use aws_smithy_mocks::{MockResponse, Rule, mock};
+    use pb_engine::{Alone, Graph};
+    use serde_json::Value;
+
+    #[derive(Default)]
+    struct Ecr {
+        repository: Option<Repository>,
+        tags: Vec<Tag>,
+        policy: Option<String>,
+        images: bool,
+        scan: bool,
+        forced: Option<bool>,
+    }
+
+    fn repository(scan: bool) -> Repository {
+        Repository::builder()
+            .repository_name("staging-app")
+            .repository_arn("arn:aws:ecr:us-east-2:1:repository/staging-app")
+            .repository_uri("1.dkr.ecr.us-east-2.amazonaws.com/staging-app")
+            .image_tag_mutability(ImageTagMutability::Mutable)
+            .image_scanning_configuration(scanning(scan))
+            .build()
+    }
+
+    fn reads(world: &World<Ecr>) -> Vec<Rule> {
+        let [all, tags, policy, images] = [(); 4].map(|()| world.clone());
+        vec![
+            mock!(Client::describe_repositories).then_compute_output(move |_| {
+                let ecr = all.get();
+                let found = ecr.repository.iter().map(|_| repository(ecr.scan)).collect();
+                DescribeRepositoriesOutput::builder().set_repositories(Some(found)).build()
+            }),
+            mock!(Client::list_tags_for_resource).then_compute_output(move |_| {
+                ListTagsForResourceOutput::builder().set_tags(Some(tags.get().tags.clone())).build()
+            }),
+            mock!(Client::get_lifecycle_policy).then_compute_response(move |_| match policy.get().policy.clone() {
+                Some(text) => MockResponse::Output(GetLifecyclePolicyOutput::builder().lifecycle_policy_text(text).build()),
+                None => MockResponse::Http(refused("LifecyclePolicyNotFoundException", "none")),
+            }),
+            mock!(Client::list_images).then_compute_output(move |_| {
+                let image = images.get().images.then(|| vec![ImageIdentifier::builder().image_tag("flask").build()]);
+                ListImagesOutput::builder().set_image_ids(image).build()
+            }),
+        ]
+    }
+
+    fn writes(world: &World<Ecr>) -> Vec<Rule> {
+        let [create, policy, scan, delete] = [(); 4].map(|()| world.clone());
+        vec![
+            mock!(Client::create_repository).then_compute_output(move |input| {
+                let mut ecr = create.get();
+                ecr.scan = input.image_scanning_configuration().unwrap().scan_on_push();
+                ecr.repository = Some(repository(ecr.scan));
+                ecr.tags = input.tags().to_vec();
+                CreateRepositoryOutput::builder().set_repository(ecr.repository.clone()).build()
+            }),
+            mock!(Client::put_lifecycle_policy).then_compute_output(move |input| {
+                // ECR keeps the text as it is; another order of fields is the same policy.
+                let value: Value = serde_json::from_str(input.lifecycle_policy_text().unwrap()).unwrap();
+                policy.get().policy = Some(serde_json::to_string_pretty(&value).unwrap());
+                PutLifecyclePolicyOutput::builder().build()
+            }),
+            mock!(Client::put_image_scanning_configuration).then_compute_output(move |input| {
+                scan.get().scan = input.image_scanning_configuration().unwrap().scan_on_push();
+                PutImageScanningConfigurationOutput::builder().build()
+            }),
+            mock!(Client::delete_repository).then_compute_output(move |input| {
+                let mut ecr = delete.get();
+                ecr.forced = input.force;
+                ecr.repository = None;
+                DeleteRepositoryOutput::builder().build()
+            }),
+        ]
+    }
+
+    fn wanted(world: &World<Ecr>, scan: bool, delete_images: bool) -> Alone {
+        let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+        let mut graph = Graph::new();
+        let client = pb_aws::mock_client!(aws_sdk_ecr, &rules);
+        let kind = graph.kind(Repositories::new(client, delete_images));
+        let spec = move |()| RepositorySpec {
+            name: "staging-app".to_owned(),
+            scan_on_push: scan,
+            tag_mutability: "MUTABLE".to_owned(),
+            lifecycle: Some(keep_untagged(5)),
+            tags: named(),
+        };
+        graph.add("fargate/repository", &kind, (), spec).unwrap();
+        alone(graph)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn made_with_tags_in_the_call_and_then_left_alone() {
+        let world = World::<Ecr>::new();
+        wanted(&world, true, false).deploy().await.unwrap();
+        assert_eq!(world.get().tags, super::to_ecr(owned("fargate/repository")).unwrap());
+        assert!(wanted(&world, true, false).plan().await.unwrap().is_empty());
+        wanted(&world, false, false).deploy().await.unwrap();
+        assert!(wanted(&world, false, false).plan().await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_policy_that_somebody_changed_is_put_back() {
+        let world = World::<Ecr>::new();
+        wanted(&world, true, false).deploy().await.unwrap();
+        world.get().policy = None;
+        wanted(&world, true, false).deploy().await.unwrap();
+        assert!(world.get().policy.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn images_are_not_deleted_unless_that_is_said() {
+        let world = World::<Ecr>::new();
+        wanted(&world, true, false).deploy().await.unwrap();
+        world.get().images = true;
+        let failure = wanted(&world, true, false).destroy().await.unwrap_err();
+        assert!(failure.message.contains("images are in it; delete them with"), "{failure}");
+        assert!(world.get().repository.is_some());
+        wanted(&world, true, true).destroy().await.unwrap();
+        assert_eq!(world.get().forced, Some(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_repository_is_deleted_without_force() {
+        let world = World::<Ecr>::new();
+        wanted(&world, true, false).deploy().await.unwrap();
+        wanted(&world, true, false).destroy().await.unwrap();
+        assert_eq!(world.get().forced, Some(false));
+    }
+}

@@ -1,0 +1,241 @@
+//! What is wanted of a service: between the spec and what ECS takes and gives.
+
+use crate::checks;
+use crate::tags::{self, Tags};
+use aws_sdk_ecs::types::{
+    AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, DeploymentCircuitBreaker,
+    DeploymentConfiguration, DeploymentRolloutState, LoadBalancer, NetworkConfiguration, Service,
+    ThresholdConfiguration, ThresholdType,
+};
+use pb_engine::{Class, Failure, Ownership};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The status of a service that can be used.
+pub(crate) const ACTIVE: &str = "ACTIVE";
+
+/// The threshold that a circuit breaker has by itself: half of the tasks. (ECS API: ThresholdConfiguration)
+const USUAL: (ThresholdType, i32) = (ThresholdType::BoundedPercent, 50);
+
+/// A service on Fargate, as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Its name.
+    pub name: String,
+    /// Name of the cluster that it runs in.
+    pub cluster: String,
+    /// ARN of the revision that its tasks are made from.
+    pub task_definition: String,
+    /// How many tasks run.
+    pub desired_count: i32,
+    /// `FARGATE`.
+    pub launch_type: String,
+    /// Subnets that its tasks are placed in, by id.
+    pub subnets: BTreeSet<String>,
+    /// Security groups that its tasks have, by id.
+    pub security_groups: BTreeSet<String>,
+    /// Whether its tasks have public addresses; without one, and without a NAT gateway, they cannot pull images.
+    pub assign_public_ip: bool,
+    /// Target groups that its tasks are registered in.
+    pub load_balancers: BTreeSet<TargetSpec>,
+    /// Time in which failing health checks of a new task are not counted, in seconds; 0 without a load balancer.
+    pub health_check_grace_seconds: i32,
+    /// Part of the tasks that keep running during a rollout, in percent.
+    pub min_healthy_percent: i32,
+    /// Tasks that may run during a rollout, old and new together, in percent.
+    pub max_percent: i32,
+    /// What happens when a rollout fails.
+    pub circuit_breaker: BreakerSpec,
+    /// Whose tags its tasks get: `SERVICE`, `TASK_DEFINITION` or `NONE`.
+    pub propagate_tags: String,
+    /// Whether tasks are tagged with the names of cluster and service.
+    pub managed_tags: bool,
+    /// Whether people may open a shell in its tasks.
+    pub execute_command: bool,
+    /// `ACTIVE`. One that is being deleted is `DRAINING`, and another cannot be made before it is gone.
+    pub status: String,
+    /// Whether its last rollout failed and nothing was rolled back to: ECS starts no tasks then. `false` is wanted.
+    pub failed: bool,
+    /// Tags beside those that say whose it is; its tasks get them too.
+    pub tags: Tags,
+}
+
+/// A target group, and the container that it sends requests to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TargetSpec {
+    /// ARN of the target group.
+    pub target_group_arn: String,
+    /// Name of the container.
+    pub container: String,
+    /// Port of the container.
+    pub port: u16,
+}
+
+/// What happens when the tasks of a rollout fail again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerSpec {
+    /// Whether the rollout is given up.
+    pub enable: bool,
+    /// Whether the last deployment that completed comes back.
+    pub rollback: bool,
+    /// How many failures are too many; absent: what ECS does by itself, half of the desired count, from 3 to 200.
+    pub threshold: Option<ThresholdSpec>,
+}
+
+/// How many failed tasks are too many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThresholdSpec {
+    /// `COUNT`, `BOUNDED_PERCENT` or `UNBOUNDED_PERCENT`.
+    pub kind: String,
+    /// Tasks, or percent of the desired count.
+    pub value: i32,
+}
+
+impl ThresholdSpec {
+    /// So many tasks.
+    #[must_use]
+    pub fn count(tasks: i32) -> Self {
+        Self { kind: ThresholdType::Count.as_str().to_owned(), value: tasks }
+    }
+}
+
+pub(crate) fn check(spec: &ServiceSpec) -> Result<(), String> {
+    use pb_rules::fargate as rules;
+    checks::text("name", &spec.name, pb_rules::names::service)?;
+    checks::text("cluster", &spec.cluster, pb_rules::names::cluster)?;
+    let (count, min, max) = (spec.desired_count.into(), spec.min_healthy_percent.into(), spec.max_percent.into());
+    checks::verdict("desired_count", rules::desired_count(count))?;
+    checks::verdict("min_healthy_percent", rules::min_healthy_percent(min))?;
+    checks::verdict("max_percent", rules::max_percent(max))?;
+    checks::verdict("max_percent", rules::rollout_moves(count, min, max))?;
+    checks::verdict("health_check_grace_seconds", rules::health_check_grace(spec.health_check_grace_seconds.into()))?;
+    if spec.health_check_grace_seconds != 0 && spec.load_balancers.is_empty() {
+        return Err("invalid health_check_grace_seconds: only a service with a load balancer has one".to_owned());
+    }
+    if let Some(threshold) = spec.circuit_breaker.threshold.as_ref().filter(|threshold| threshold.kind == "COUNT") {
+        checks::verdict("circuit_breaker", rules::breaker_threshold(threshold.value.into()))?;
+    }
+    if spec.circuit_breaker.rollback && !spec.circuit_breaker.enable {
+        return Err("invalid circuit_breaker: a rollback needs it to be enabled".to_owned());
+    }
+    let one_of = |what: &str, value: &str, right: &[&str]| match right.contains(&value) {
+        true => Ok(()),
+        false => Err(format!("invalid {what}: `{value}` is not {}", right.join(" or "))),
+    };
+    one_of("launch_type", &spec.launch_type, &["FARGATE"])?;
+    one_of("propagate_tags", &spec.propagate_tags, &["SERVICE", "TASK_DEFINITION", "NONE"])?;
+    one_of("status", &spec.status, &[ACTIVE])?;
+    // ECS API: AwsVpcConfiguration.
+    if spec.subnets.is_empty() || spec.subnets.len() > 16 {
+        return Err(format!("invalid subnets: {} are given, between 1 and 16 fit", spec.subnets.len()));
+    }
+    if spec.security_groups.len() > 5 {
+        return Err(format!("invalid security_groups: {} are given, at most 5 fit", spec.security_groups.len()));
+    }
+    checks::tags(&spec.tags)
+}
+
+pub(crate) fn network(spec: &ServiceSpec) -> Result<NetworkConfiguration, Failure> {
+    let public = if spec.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
+    let vpc = AwsVpcConfiguration::builder()
+        .set_subnets(Some(spec.subnets.iter().cloned().collect()))
+        .set_security_groups(Some(spec.security_groups.iter().cloned().collect()))
+        .assign_public_ip(public)
+        .build()
+        .map_err(|e| Failure::new(Class::Bug, "make a network configuration", e.to_string()))?;
+    Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+}
+
+pub(crate) fn load_balancers(spec: &ServiceSpec) -> Vec<LoadBalancer> {
+    let balancer = |target: &TargetSpec| {
+        LoadBalancer::builder()
+            .target_group_arn(&target.target_group_arn)
+            .container_name(&target.container)
+            .container_port(target.port.into())
+            .build()
+    };
+    spec.load_balancers.iter().map(balancer).collect()
+}
+
+/// The deployment configuration. `explicit`: the usual threshold is written out too, for an update that goes back to it.
+pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<DeploymentConfiguration, Failure> {
+    let bug = |e: aws_sdk_ecs::error::BuildError| Failure::new(Class::Bug, "make a circuit breaker", e.to_string());
+    let threshold = match &spec.circuit_breaker.threshold {
+        Some(threshold) => Some((ThresholdType::from(threshold.kind.as_str()), threshold.value)),
+        None => explicit.then_some(USUAL),
+    };
+    let threshold = threshold.map(|(kind, value)| ThresholdConfiguration::builder().r#type(kind).value(value).build());
+    let breaker = DeploymentCircuitBreaker::builder()
+        .enable(spec.circuit_breaker.enable)
+        .rollback(spec.circuit_breaker.rollback)
+        .set_threshold_configuration(threshold.transpose().map_err(bug)?)
+        .build();
+    Ok(DeploymentConfiguration::builder()
+        .minimum_healthy_percent(spec.min_healthy_percent)
+        .maximum_percent(spec.max_percent)
+        .deployment_circuit_breaker(breaker)
+        .build())
+}
+
+/// Zone rebalancing starts a task before it stops one, so it is refused where there is no room for that; otherwise it is
+/// left to ECS. (ECS developer guide: Balancing a service across Availability Zones)
+pub(crate) fn rebalancing(spec: &ServiceSpec) -> Option<AvailabilityZoneRebalancing> {
+    (spec.max_percent <= 100).then_some(AvailabilityZoneRebalancing::Disabled)
+}
+
+/// What a service is like now, without the defaults that ECS fills in.
+pub(crate) fn of_ecs(service: &Service) -> ServiceSpec {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let vpc = service.network_configuration().and_then(NetworkConfiguration::awsvpc_configuration);
+    let ids = |ids: Option<&[String]>| ids.unwrap_or_default().iter().cloned().collect();
+    let deployment = service.deployment_configuration();
+    let load_balancers: BTreeSet<TargetSpec> = service.load_balancers().iter().map(target).collect();
+    let grace = service.health_check_grace_period_seconds().unwrap_or_default();
+    ServiceSpec {
+        name: text(service.service_name()),
+        cluster: crate::last_part(service.cluster_arn().unwrap_or_default()).to_owned(),
+        task_definition: text(service.task_definition()),
+        desired_count: service.desired_count(),
+        launch_type: service.launch_type().map_or("capacity providers", |kind| kind.as_str()).to_owned(),
+        subnets: ids(vpc.map(AwsVpcConfiguration::subnets)),
+        security_groups: ids(vpc.map(AwsVpcConfiguration::security_groups)),
+        assign_public_ip: vpc.and_then(AwsVpcConfiguration::assign_public_ip) == Some(&AssignPublicIp::Enabled),
+        health_check_grace_seconds: if load_balancers.is_empty() { 0 } else { grace },
+        load_balancers,
+        min_healthy_percent: deployment.and_then(DeploymentConfiguration::minimum_healthy_percent).unwrap_or(100),
+        max_percent: deployment.and_then(DeploymentConfiguration::maximum_percent).unwrap_or(200),
+        circuit_breaker: breaker(deployment.and_then(DeploymentConfiguration::deployment_circuit_breaker)),
+        propagate_tags: service.propagate_tags().map_or("NONE", |tags| tags.as_str()).to_owned(),
+        managed_tags: service.enable_ecs_managed_tags(),
+        execute_command: service.enable_execute_command(),
+        status: service.status().unwrap_or(ACTIVE).to_owned(),
+        failed: primary(service).is_some_and(|primary| primary.rollout_state() == Some(&DeploymentRolloutState::Failed)),
+        tags: Ownership::plain(&tags::of_ecs(service.tags())),
+    }
+}
+
+/// The deployment that ECS works towards.
+pub(crate) fn primary(service: &Service) -> Option<&aws_sdk_ecs::types::Deployment> {
+    service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"))
+}
+
+fn target(balancer: &LoadBalancer) -> TargetSpec {
+    TargetSpec {
+        target_group_arn: balancer.target_group_arn().unwrap_or_default().to_owned(),
+        container: balancer.container_name().unwrap_or_default().to_owned(),
+        port: balancer.container_port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
+    }
+}
+
+fn breaker(breaker: Option<&DeploymentCircuitBreaker>) -> BreakerSpec {
+    let threshold = breaker.and_then(DeploymentCircuitBreaker::threshold_configuration);
+    let unusual = threshold.filter(|threshold| (threshold.r#type().clone(), threshold.value()) != USUAL);
+    BreakerSpec {
+        enable: breaker.is_some_and(DeploymentCircuitBreaker::enable),
+        rollback: breaker.is_some_and(DeploymentCircuitBreaker::rollback),
+        threshold: unusual.map(|threshold| ThresholdSpec {
+            kind: threshold.r#type().as_str().to_owned(),
+            value: threshold.value(),
+        }),
+    }
+}

@@ -1,0 +1,93 @@
+//! Tags, in the forms that the services have.
+
+use pb_aws::{Answer, tag_map};
+use pb_engine::{Change, Context, Failure, STACK_TAG, WORKSPACE_TAG};
+use std::collections::BTreeMap;
+
+/// Tags of any service.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// Tags as ECS takes them.
+pub(crate) fn to_ecs(tags: Tags) -> Vec<aws_sdk_ecs::types::Tag> {
+    tags.into_iter().map(|(key, value)| aws_sdk_ecs::types::Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// Tags as ECS gives them.
+pub(crate) fn of_ecs(tags: &[aws_sdk_ecs::types::Tag]) -> Tags {
+    tag_map(tags.iter().map(|tag| (tag.key(), tag.value())))
+}
+
+/// Whether `tags` say that something is of the same stack and workspace as the resource of `cx`.
+pub(crate) fn same_owner(cx: &Context, tags: &Tags) -> bool {
+    let ours = cx.tags(&Tags::new());
+    [STACK_TAG, WORKSPACE_TAG].iter().all(|key| tags.get(*key).is_some_and(|value| ours.get(*key) == Some(value)))
+}
+
+/// What the field `tags` of a spec asks for.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct TagChanges {
+    /// Tags that are new or have another value.
+    pub set: Tags,
+    /// Keys that go.
+    pub removed: Vec<String>,
+}
+
+impl TagChanges {
+    /// Of the changed fields, those that are tags; `tags` are the wanted ones.
+    pub(crate) fn of(tags: &Tags, changes: &[Change]) -> Self {
+        let mut found = Self::default();
+        for key in changes.iter().filter_map(|change| key(&change.path)) {
+            match tags.get(&key) {
+                Some(value) => drop(found.set.insert(key, value.clone())),
+                None => found.removed.push(key),
+            }
+        }
+        found
+    }
+}
+
+/// The key in a path such as `tags.team` or `tags["cost:center"]`.
+fn key(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("tags")?;
+    match rest.strip_prefix('.') {
+        Some(key) => Some(key.to_owned()),
+        None => Some(rest.strip_prefix("[\"")?.strip_suffix("\"]")?.to_owned()),
+    }
+}
+
+/// Makes the tags of something in ECS what `tags` says, with the calls that `changes` need.
+pub(crate) async fn retag(
+    client: &aws_sdk_ecs::Client,
+    arn: &str,
+    tags: &Tags,
+    changes: &[Change],
+) -> Result<(), Failure> {
+    let TagChanges { set, removed } = TagChanges::of(tags, changes);
+    if !set.is_empty() {
+        let call = client.tag_resource().resource_arn(arn).set_tags(Some(to_ecs(set)));
+        call.send().await.answer("ecs:TagResource")?;
+    }
+    if !removed.is_empty() {
+        let call = client.untag_resource().resource_arn(arn).set_tag_keys(Some(removed));
+        call.send().await.answer("ecs:UntagResource")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TagChanges, Tags};
+    use pb_engine::diff;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_differs_is_set_and_removed() {
+        let before = json!({"tags": {"same": "1", "cost:center": "a", "gone": "x", "gone:too": "y"}, "name": "a"});
+        let after = json!({"tags": {"same": "1", "cost:center": "b", "new": "n"}, "name": "b"});
+        let wanted: Tags = serde_json::from_value(after["tags"].clone()).unwrap();
+        let found = TagChanges::of(&wanted, &diff(&before, &after));
+        let set = [("cost:center", "b"), ("new", "n")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(found.set, Tags::from(set));
+        assert_eq!(found.removed, ["gone", "gone:too"]);
+    }
+}

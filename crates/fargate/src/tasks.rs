@@ -1,0 +1,461 @@
+//! The concern as a whole: everything that runs, in one graph.
+
+use crate::cluster::{ClusterAttrs, ClusterSpec, Clusters};
+use crate::container::{ContainerSpec, LogSpec};
+use crate::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
+use crate::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
+use crate::service::{ServiceAttrs, Services};
+use crate::service_spec::{BreakerSpec, ServiceSpec, TargetSpec, ThresholdSpec};
+use crate::tags::Tags;
+use crate::task_definition::{TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
+use aws_types::SdkConfig;
+use pb_engine::{Failure, Graph, Handle, Input, Kind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Variables with the address of the queue, which every container gets.
+const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
+
+/// What all workloads share.
+#[derive(Debug, Clone)]
+pub struct FargateSpec {
+    /// Region of the log group.
+    pub region: String,
+    /// Name of the log group.
+    pub log_group: String,
+    /// How long log events are kept, in days; absent: for ever.
+    pub log_retention_days: Option<i32>,
+    /// Name of the image repository.
+    pub repository: String,
+    /// Whether each pushed image is scanned for known vulnerabilities.
+    pub scan_on_push: bool,
+    /// How many images without a tag are kept; absent: all.
+    pub untagged_images: Option<u32>,
+    /// Whether the repository is deleted together with the images in it. Otherwise a delete is refused while there are any.
+    pub delete_images: bool,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Container Insights: `disabled`, `enabled` or `enhanced`.
+    pub container_insights: String,
+    /// ARN of the role with which ECS starts tasks: pulls images, writes logs.
+    pub execution_role_arn: String,
+    /// ARN of the role that the application itself has.
+    pub task_role_arn: Option<String>,
+    /// Port of the queue.
+    pub redis_port: u16,
+    /// Tags that everything gets, beside `Name` and those that say whose it is.
+    pub tags: Tags,
+    /// How long a rollout is waited for.
+    pub rollout_within: Duration,
+}
+
+/// What is needed of other concerns, and what runs.
+#[derive(Clone)]
+pub struct FargateInputs {
+    /// Id of the subnet that all tasks are placed in.
+    pub subnet_id: Input<String>,
+    /// There when tasks reach the internet: without a default route they cannot pull images.
+    pub routes: Input<()>,
+    /// Host name of the queue.
+    pub redis_address: Input<String>,
+    /// What runs.
+    pub workloads: Vec<Workload>,
+}
+
+/// One thing that runs, and what it needs of other concerns.
+#[derive(Clone)]
+pub struct Workload {
+    /// What runs.
+    pub spec: WorkloadSpec,
+    /// Id of the security group of its tasks.
+    pub group_id: Input<String>,
+    /// Where its requests come from, when it serves any.
+    pub target: Option<Target>,
+}
+
+/// Where the requests of a workload come from.
+#[derive(Clone)]
+pub struct Target {
+    /// ARN of the target group.
+    pub group_arn: Input<String>,
+    /// There when a listener sends requests to the target group: ECS refuses a service before that.
+    pub listener: Input<()>,
+    /// Port of the container.
+    pub port: u16,
+    /// Time in which failing health checks of a new task are not counted, in seconds.
+    pub health_check_grace_seconds: i32,
+}
+
+/// One thing that runs: so many tasks of one image.
+#[derive(Debug, Clone)]
+pub struct WorkloadSpec {
+    /// What it is called in addresses, and the name of its container: `flask` is at `fargate/flask` and
+    /// `fargate/flask_task`.
+    pub key: String,
+    /// Name of the service, and family of the task definition.
+    pub name: String,
+    /// Where its image comes from.
+    pub image: Image,
+    /// The command; empty: the image's own.
+    pub command: Vec<String>,
+    /// Variables beside those with the address of the queue.
+    pub environment: BTreeMap<String, String>,
+    /// How many tasks run.
+    pub count: i32,
+    /// CPU units of a task; 1024 are one virtual CPU.
+    pub cpu: i32,
+    /// Memory of a task in MiB.
+    pub memory: i32,
+    /// Time from SIGTERM to SIGKILL, in seconds.
+    pub stop_timeout: i32,
+    /// Whether a small init process hands signals on.
+    pub init_process: bool,
+    /// Part of the tasks that keep running during a rollout, in percent.
+    pub min_healthy_percent: i32,
+    /// Tasks that may run during a rollout, old and new together, in percent.
+    pub max_percent: i32,
+    /// Failed tasks after which a rollout is given up; absent: what ECS does by itself.
+    pub breaker_threshold: Option<i32>,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// The own repository, at this tag.
+    Tag(String),
+    /// A full reference.
+    Reference(String),
+}
+
+impl WorkloadSpec {
+    /// A workload with the sizes that this stack has by default: one task with one CPU and 4 GiB, 30 s to stop.
+    #[must_use]
+    pub fn new(key: &str, name: &str, image: Image) -> Self {
+        Self {
+            key: key.to_owned(),
+            name: name.to_owned(),
+            image,
+            command: Vec::new(),
+            environment: BTreeMap::new(),
+            count: 1,
+            cpu: 1024,
+            memory: 4096,
+            stop_timeout: 30,
+            init_process: false,
+            min_healthy_percent: 100,
+            max_percent: 200,
+            breaker_threshold: None,
+        }
+    }
+
+    /// Celery workers: four tasks, which get as long as Fargate gives to finish what they do, and an init process that
+    /// hands SIGTERM on.
+    #[must_use]
+    pub fn workers(key: &str, name: &str, image: Image) -> Self {
+        Self { count: 4, stop_timeout: 120, init_process: true, ..Self::new(key, name, image) }
+    }
+}
+
+/// The resources of the concern.
+pub struct Fargate {
+    /// The log group.
+    pub log_group: Handle<LogGroupAttrs>,
+    /// The image repository.
+    pub repository: Handle<RepositoryAttrs>,
+    /// The cluster.
+    pub cluster: Handle<ClusterAttrs>,
+    /// The workloads by key.
+    pub workloads: BTreeMap<String, Running>,
+}
+
+/// The resources of a workload.
+#[derive(Clone, Copy)]
+pub struct Running {
+    /// The task definition.
+    pub task: Handle<TaskDefinitionAttrs>,
+    /// The service.
+    pub service: Handle<ServiceAttrs>,
+}
+
+/// The kinds of this crate, known to a graph.
+pub struct Kinds {
+    /// `logs.log_group`
+    pub log_groups: Kind<LogGroups>,
+    /// `ecr.repository`
+    pub repositories: Kind<Repositories>,
+    /// `ecs.cluster`
+    pub clusters: Kind<Clusters>,
+    /// `ecs.task_definition`
+    pub task_definitions: Kind<TaskDefinitions>,
+    /// `ecs.service`
+    pub services: Kind<Services>,
+}
+
+/// Makes all kinds of this crate known to a graph, so that what is ours is found even where nothing is wanted any more.
+pub fn kinds(graph: &mut Graph, config: &SdkConfig, delete_images: bool, rollout_within: Duration) -> Kinds {
+    let ecs = aws_sdk_ecs::Client::new(config);
+    Kinds {
+        log_groups: graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(config))),
+        repositories: graph.kind(Repositories::new(aws_sdk_ecr::Client::new(config), delete_images)),
+        clusters: graph.kind(Clusters::new(ecs.clone())),
+        task_definitions: graph.kind(TaskDefinitions::new(ecs.clone())),
+        services: graph.kind(Services::new(ecs).rollout_within(rollout_within)),
+    }
+}
+
+/// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, and `fargate/KEY_task`
+/// and `fargate/KEY` for each workload.
+///
+/// # Errors
+/// `Bug` when two workloads have the same key, or a key is no part of an address.
+pub fn tasks(
+    graph: &mut Graph,
+    config: &SdkConfig,
+    spec: &FargateSpec,
+    inputs: FargateInputs,
+) -> Result<Fargate, Failure> {
+    let kinds = kinds(graph, config, spec.delete_images, spec.rollout_within);
+    add(graph, &kinds, spec, inputs)
+}
+
+fn add(graph: &mut Graph, kinds: &Kinds, spec: &FargateSpec, inputs: FargateInputs) -> Result<Fargate, Failure> {
+    let logs = LogGroupSpec {
+        name: spec.log_group.clone(),
+        retention_days: spec.log_retention_days,
+        tags: named(spec, &spec.log_group),
+    };
+    let repository = RepositorySpec {
+        name: spec.repository.clone(),
+        scan_on_push: spec.scan_on_push,
+        tag_mutability: "MUTABLE".to_owned(),
+        lifecycle: spec.untagged_images.map(keep_untagged),
+        tags: named(spec, &spec.repository),
+    };
+    let cluster = ClusterSpec {
+        name: spec.cluster.clone(),
+        container_insights: spec.container_insights.clone(),
+        tags: named(spec, &spec.cluster),
+    };
+    let mut fargate = Fargate {
+        log_group: graph.add("fargate/logs", &kinds.log_groups, (), move |()| logs.clone())?,
+        repository: graph.add("fargate/repository", &kinds.repositories, (), move |()| repository.clone())?,
+        cluster: graph.add("fargate/cluster", &kinds.clusters, (), move |()| cluster.clone())?,
+        workloads: BTreeMap::new(),
+    };
+    for workload in &inputs.workloads {
+        let task = add_task(graph, kinds, spec, &inputs, workload, &fargate)?;
+        let service = add_service(graph, kinds, spec, &inputs, workload, fargate.cluster, task)?;
+        fargate.workloads.insert(workload.spec.key.clone(), Running { task, service });
+    }
+    Ok(fargate)
+}
+
+fn named(spec: &FargateSpec, name: &str) -> Tags {
+    let mut tags = spec.tags.clone();
+    tags.insert("Name".to_owned(), name.to_owned());
+    tags
+}
+
+fn add_task(
+    graph: &mut Graph,
+    kinds: &Kinds,
+    spec: &FargateSpec,
+    inputs: &FargateInputs,
+    workload: &Workload,
+    fargate: &Fargate,
+) -> Result<Handle<TaskDefinitionAttrs>, Failure> {
+    let needs = (fargate.log_group.made(), fargate.repository.made(), inputs.redis_address.clone());
+    let (spec, of) = (spec.clone(), workload.spec.clone());
+    let ports: BTreeSet<u16> = workload.target.iter().map(|target| target.port).collect();
+    let address = format!("fargate/{}_task", of.key);
+    graph.add(&address, &kinds.task_definitions, needs, move |(logs, repository, redis)| {
+        let mut environment = of.environment.clone();
+        let queue = format!("redis://{redis}:{}/0", spec.redis_port);
+        environment.extend(QUEUE_VARIABLES.map(|name| (name.to_owned(), queue.clone())));
+        let container = ContainerSpec {
+            image: match &of.image {
+                Image::Tag(tag) => format!("{}:{tag}", repository.uri),
+                Image::Reference(reference) => reference.clone(),
+            },
+            command: of.command.clone(),
+            environment,
+            ports: ports.clone(),
+            log: Some(LogSpec { group: logs.name, region: spec.region.clone(), stream_prefix: of.name.clone() }),
+            stop_timeout: Some(of.stop_timeout),
+            init_process: of.init_process,
+            essential: true,
+        };
+        TaskDefinitionSpec {
+            family: of.name.clone(),
+            cpu: of.cpu,
+            memory: of.memory,
+            execution_role_arn: spec.execution_role_arn.clone(),
+            task_role_arn: spec.task_role_arn.clone(),
+            containers: BTreeMap::from([(of.key.clone(), container)]),
+            other: BTreeSet::new(),
+            tags: named(&spec, &of.name),
+        }
+    })
+}
+
+fn add_service(
+    graph: &mut Graph,
+    kinds: &Kinds,
+    spec: &FargateSpec,
+    inputs: &FargateInputs,
+    workload: &Workload,
+    cluster: Handle<ClusterAttrs>,
+    task: Handle<TaskDefinitionAttrs>,
+) -> Result<Handle<ServiceAttrs>, Failure> {
+    let target = workload.target.clone();
+    let balanced = target.as_ref().map(|target| (target.group_arn.clone(), target.listener.clone()));
+    let (subnet, routes, group) = (inputs.subnet_id.clone(), inputs.routes.clone(), workload.group_id.clone());
+    let port = target.as_ref().map_or(0, |target| target.port);
+    let grace = target.as_ref().map_or(0, |target| target.health_check_grace_seconds);
+    let (tags, of) = (named(spec, &workload.spec.name), workload.spec.clone());
+    let needs = (cluster, task, subnet, routes, group, balanced);
+    graph.add(
+        &format!("fargate/{}", workload.spec.key),
+        &kinds.services,
+        needs,
+        move |(cluster, task, subnet, (), group, balanced)| ServiceSpec {
+            name: of.name.clone(),
+            cluster: cluster.name,
+            task_definition: task.arn,
+            desired_count: of.count,
+            launch_type: "FARGATE".to_owned(),
+            subnets: BTreeSet::from([subnet]),
+            security_groups: BTreeSet::from([group]),
+            assign_public_ip: true,
+            load_balancers: balanced
+                .into_iter()
+                .map(|(arn, ())| TargetSpec { target_group_arn: arn, container: of.key.clone(), port })
+                .collect(),
+            health_check_grace_seconds: grace,
+            min_healthy_percent: of.min_healthy_percent,
+            max_percent: of.max_percent,
+            circuit_breaker: BreakerSpec {
+                enable: true,
+                rollback: true,
+                threshold: of.breaker_threshold.map(ThresholdSpec::count),
+            },
+            propagate_tags: "SERVICE".to_owned(),
+            managed_tags: true,
+            execute_command: false,
+            status: "ACTIVE".to_owned(),
+            failed: false,
+            tags: tags.clone(),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FargateInputs, FargateSpec, Image, Target, Workload, WorkloadSpec, tasks};
+    use aws_types::SdkConfig;
+    use aws_types::region::Region;
+    use pb_engine::{Graph, Input, is_unknown};
+    use serde_json::{Value, json};
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    fn spec() -> FargateSpec {
+        FargateSpec {
+            region: "us-east-2".to_owned(),
+            log_group: "staging-pb_workers".to_owned(),
+            log_retention_days: Some(30),
+            repository: "staging-celeryflask".to_owned(),
+            scan_on_push: true,
+            untagged_images: None,
+            delete_images: false,
+            cluster: "staging-ecs-cluster".to_owned(),
+            container_insights: "disabled".to_owned(),
+            execution_role_arn: "arn:aws:iam::1:role/ecsTaskExecutionRole".to_owned(),
+            task_role_arn: None,
+            redis_port: 6400,
+            tags: [("team".to_owned(), "a".to_owned())].into(),
+            rollout_within: Duration::from_secs(1800),
+        }
+    }
+
+    fn inputs() -> FargateInputs {
+        let known = |text: &str| Input::known(text.to_owned());
+        let target = Target {
+            group_arn: known("arn:tg"),
+            listener: Input::known(()),
+            port: 5050,
+            health_check_grace_seconds: 60,
+        };
+        let tag = |tag: &str| Image::Tag(tag.to_owned());
+        let mut celery = WorkloadSpec::workers("celery", "staging-celery", tag("celery"));
+        celery.environment.insert("LEVEL".to_owned(), "info".to_owned());
+        let flask = WorkloadSpec::new("flask", "staging-flask", tag("flask"));
+        FargateInputs {
+            subnet_id: known("subnet-1"),
+            routes: Input::known(()),
+            redis_address: known("queue.example"),
+            workloads: vec![
+                Workload { spec: flask, group_id: known("sg-flask"), target: Some(target) },
+                Workload { spec: celery, group_id: known("sg-celery"), target: None },
+            ],
+        }
+    }
+
+    fn graph() -> Graph {
+        let config = SdkConfig::builder().region(Region::new("us-east-2")).build();
+        let mut graph = Graph::new();
+        tasks(&mut graph, &config, &spec(), inputs()).unwrap();
+        graph
+    }
+
+    fn specs() -> BTreeMap<String, Value> {
+        graph().specs().unwrap().into_iter().map(|(address, spec)| (address.as_str().to_owned(), spec)).collect()
+    }
+
+    #[test]
+    fn the_addresses_and_the_kinds() {
+        let graph = graph();
+        let addresses: Vec<&str> = graph.addresses().map(|address| address.as_str()).collect();
+        assert_eq!(
+            addresses,
+            [
+                "fargate/logs",
+                "fargate/repository",
+                "fargate/cluster",
+                "fargate/flask_task",
+                "fargate/flask",
+                "fargate/celery_task",
+                "fargate/celery"
+            ]
+        );
+        assert_eq!(graph.kinds().count(), 5);
+        assert!(graph.check().unwrap().is_empty(), "{:?}", graph.check());
+    }
+
+    #[test]
+    fn a_container_gets_its_image_its_log_and_the_queue() {
+        let specs = specs();
+        let container = &specs["fargate/celery_task"]["containers"]["celery"];
+        let queue = "redis://queue.example:6400/0";
+        let environment = json!({"CELERY_BROKER_URL": queue, "CELERY_RESULT_BACKEND": queue, "LEVEL": "info"});
+        assert_eq!(container["environment"], environment);
+        let image = container["image"].as_str().unwrap();
+        assert!(is_unknown(image) && image.ends_with("/staging-celeryflask:celery"), "{image}");
+        let log = json!({"group": "staging-pb_workers", "region": "us-east-2", "stream_prefix": "staging-celery"});
+        assert_eq!(container["log"], log);
+        assert_eq!((&container["stop_timeout"], &container["init_process"]), (&json!(120), &json!(true)));
+        assert_eq!(specs["fargate/flask_task"]["containers"]["flask"]["ports"], json!([5050]));
+    }
+
+    #[test]
+    fn only_what_serves_requests_is_in_the_target_group() {
+        let specs = specs();
+        let (flask, celery) = (&specs["fargate/flask"], &specs["fargate/celery"]);
+        let target = json!([{"target_group_arn": "arn:tg", "container": "flask", "port": 5050}]);
+        assert_eq!((&flask["load_balancers"], &flask["health_check_grace_seconds"]), (&target, &json!(60)));
+        assert_eq!((&celery["load_balancers"], &celery["health_check_grace_seconds"]), (&json!([]), &json!(0)));
+        assert_eq!((&flask["desired_count"], &celery["desired_count"]), (&json!(1), &json!(4)));
+        assert_eq!(celery["security_groups"], json!(["sg-celery"]));
+        assert_eq!(celery["tags"], json!({"Name": "staging-celery", "team": "a"}));
+    }
+}

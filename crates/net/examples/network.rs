@@ -1,0 +1,134 @@
+//! A whole network: made, found unchanged, repaired, changed and deleted. Exits with 1 when anything is off.
+//!
+//! ```text
+//! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
+//!     cargo run --release -p pb-net --example network
+//! ```
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{IpPermission, IpRange, UserIdGroupPair};
+use pb_aws::Access;
+use pb_engine::{Action, Address, Alone, Graph, Ownership, Plan, Snapshot};
+use pb_net::{Ec2, Egress, NetworkNames, NetworkSpec, network};
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+
+type Done = Result<(), Box<dyn Error>>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Done {
+    let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let client = Client::new(&config);
+    let ec2 = Ec2::from(&config);
+    let zones = ec2.zones().await?;
+    let [first, second, ..] = zones.as_slice() else { return Err("the region has fewer than two zones".into()) };
+    let mut spec = spec([first.clone(), second.clone()]);
+
+    let stack = alone(&ec2, &spec)?;
+    let made = stack.deploy().await?;
+    println!("made {} resources", made.resources.len());
+    expect(&stack.plan().await?, &[])?;
+    // Another process remembers nothing, and finds everything by its tags.
+    expect(&alone(&ec2, &spec)?.plan().await?, &[])?;
+
+    change_by_hand(&client, &made).await?;
+    expect(&stack.plan().await?, &["net/default_group", "net/flask_group", "net/igw", "net/routes"])?;
+    stack.deploy().await?;
+    expect(&stack.plan().await?, &[])?;
+    println!("repaired what was changed by hand");
+
+    spec.flask_port = 8000;
+    spec.egress.push(Egress {
+        protocol: "tcp".to_owned(),
+        port: 587,
+        cidr: "198.51.100.0/24".parse()?,
+        description: "mail".to_owned(),
+    });
+    spec.tags = BTreeMap::new();
+    spec.ingress_cidrs = BTreeSet::from(["192.0.2.0/24".parse()?]);
+    let changed = alone(&ec2, &spec)?;
+    changed.deploy().await?;
+    expect(&changed.plan().await?, &[])?;
+    println!("changed ports, rules and tags");
+
+    // Another block is another VPC, and everything in it is made anew beside the old one.
+    spec.cidr = "10.8.0.0/16".parse()?;
+    (spec.tasks_cidr, spec.balancer_cidr) = ("10.8.1.0/24".parse()?, "10.8.2.0/24".parse()?);
+    let changed = alone(&ec2, &spec)?;
+    let moved = changed.deploy().await?;
+    expect(&changed.plan().await?, &[])?;
+    println!("replaced the VPC");
+
+    // Groups that name each other by hand do not keep each other from being deleted.
+    let id = |address: &str| id(&moved, address);
+    for (group, other) in [("net/flask_group", "net/celery_group"), ("net/celery_group", "net/flask_group")] {
+        let from = UserIdGroupPair::builder().group_id(id(other)?).build();
+        let ping = IpPermission::builder().ip_protocol("tcp").from_port(9).to_port(9).user_id_group_pairs(from).build();
+        let call = client.authorize_security_group_ingress().group_id(id(group)?).ip_permissions(ping);
+        call.send().await?;
+    }
+    changed.destroy().await?;
+    let left = changed.read().await?.ours;
+    if !left.is_empty() {
+        return Err(format!("left over: {:?}", left.keys()).into());
+    }
+    println!("deleted everything");
+    Ok(())
+}
+
+/// Opens SSH to the world in two groups, and takes the network off the internet.
+async fn change_by_hand(client: &Client, made: &Snapshot) -> Done {
+    let anyone = IpRange::builder().cidr_ip("0.0.0.0/0").build();
+    let ssh = IpPermission::builder().ip_protocol("tcp").from_port(22).to_port(22).ip_ranges(anyone).build();
+    for group in ["net/flask_group", "net/default_group"] {
+        let call = client.authorize_security_group_ingress().group_id(id(made, group)?).ip_permissions(ssh.clone());
+        call.send().await?;
+    }
+    let call = client.delete_route().route_table_id(id(made, "net/routes")?).destination_cidr_block("0.0.0.0/0");
+    call.send().await?;
+    let call = client.detach_internet_gateway().internet_gateway_id(id(made, "net/igw")?).vpc_id(id(made, "net/vpc")?);
+    call.send().await?;
+    Ok(())
+}
+
+/// The id of a resource that was made.
+fn id(made: &Snapshot, address: &str) -> Result<String, Box<dyn Error>> {
+    let record = made.resources.get(&Address::new(address)?).ok_or("it is not remembered")?;
+    Ok(record.attrs.get("id").and_then(|id| id.as_str()).ok_or("it has no id")?.to_owned())
+}
+
+fn alone(ec2: &Ec2, spec: &NetworkSpec) -> Result<Alone, Box<dyn Error>> {
+    let mut graph = Graph::new();
+    network(&mut graph, ec2.clone(), spec)?;
+    let owner = Ownership { stack: "example-network".to_owned(), workspace: "example".to_owned() };
+    Ok(Alone::new(owner, graph))
+}
+
+fn spec(zones: [String; 2]) -> NetworkSpec {
+    let block = |a, b, c, d, length| ipnet::Ipv4Net::new_assert([a, b, c, d].into(), length);
+    NetworkSpec {
+        names: NetworkNames::of("example"),
+        cidr: block(10, 0, 0, 0, 16),
+        tasks_cidr: block(10, 0, 1, 0, 24),
+        balancer_cidr: block(10, 0, 2, 0, 24),
+        zones,
+        lb_port: 80,
+        ingress_cidrs: BTreeSet::from([block(0, 0, 0, 0, 0)]),
+        flask_port: 5050,
+        redis_port: 6400,
+        egress: vec![Egress::https()],
+        tags: BTreeMap::from([("Environment".to_owned(), "example".to_owned())]),
+    }
+}
+
+/// Fails unless the plan does something to these addresses and to no others.
+fn expect(plan: &Plan, addresses: &[&str]) -> Done {
+    let mut planned: Vec<&str> = plan.changes().map(|step| step.address.as_str()).collect();
+    planned.sort_unstable();
+    for step in plan.changes().filter(|step| step.action != Action::Create) {
+        for change in &step.changes {
+            println!("  {} {}: {:?} -> {:?}", step.address, change.path, change.before, change.after);
+        }
+    }
+    if planned == addresses { Ok(()) } else { Err(format!("planned {planned:?}, not {addresses:?}").into()) }
+}

@@ -1,0 +1,53 @@
+//! One VPC and nothing else: made, read, changed and deleted. Exits with 1 when anything is off.
+//!
+//! ```text
+//! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
+//!     cargo run --release -p pb-net --example vpc
+//! ```
+
+use pb_aws::Access;
+use pb_engine::{Alone, Graph, Ownership};
+use pb_net::{Ec2, Vpc, VpcSpec};
+use std::collections::BTreeMap;
+use std::error::Error;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let ec2 = Ec2::from(&config);
+
+    let snapshot = vpc(&ec2, false)?.deploy().await?;
+    println!("made {:?}", snapshot.resources.keys());
+
+    // The same VPC, seen by a program that remembers nothing.
+    let named = vpc(&ec2, true)?;
+    let changes: Vec<String> =
+        named.plan().await?.changes().flat_map(|step| step.changes.iter().map(|change| change.path.clone())).collect();
+    if changes != ["dns_hostnames"] {
+        return Err(format!("planned {changes:?}, not dns_hostnames").into());
+    }
+    named.deploy().await?;
+    if !named.plan().await?.is_empty() {
+        return Err("a second deploy finds something to do".into());
+    }
+
+    named.destroy().await?;
+    if !named.read().await?.ours.is_empty() {
+        return Err("the VPC is still there".into());
+    }
+    println!("deleted it");
+    Ok(())
+}
+
+fn vpc(ec2: &Ec2, dns_hostnames: bool) -> Result<Alone, Box<dyn Error>> {
+    let mut graph = Graph::new();
+    let kind = graph.kind(Vpc::new(ec2.clone()));
+    graph.add("example/vpc", &kind, (), move |()| VpcSpec {
+        cidr: "10.1.0.0/16".to_owned(),
+        dns_support: true,
+        dns_hostnames,
+        tags: BTreeMap::from([("Name".to_owned(), "example".to_owned())]),
+    })?;
+    let owner = Ownership { stack: "example-vpc".to_owned(), workspace: "example".to_owned() };
+    Ok(Alone::new(owner, graph))
+}

@@ -1,0 +1,232 @@
+//! The security group that comes with a VPC: kept empty, so that what is put into it by mistake reaches nothing.
+
+use aws_sdk_ec2::types::SecurityGroup as Live;
+use futures_util::future::try_join;
+use pb_engine::{
+    ADDRESS_TAG, Change, Class, Context, Failure, Found, Ownership, Resource, STACK_TAG, Scope, WORKSPACE_TAG, unknown,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::ec2::{Ec2, address, by, check_tags, filter, tag_map, unseen};
+use crate::groups::{DEFAULT, Groups};
+
+/// The security group that comes with a VPC. It is there before it is made ours, and stays when it is let go: it goes
+/// with its VPC.
+pub struct DefaultSecurityGroup {
+    ec2: Ec2,
+}
+
+/// What is wanted of the default group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefaultSecurityGroupSpec {
+    /// Its VPC.
+    pub vpc_id: String,
+    /// The rules in it, by id; none is wanted.
+    pub rules: BTreeMap<String, String>,
+    /// Its plain tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What AWS assigned to the default group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefaultSecurityGroupAttrs {
+    /// `sg-...`
+    pub id: String,
+}
+
+impl DefaultSecurityGroup {
+    /// Default groups of `ec2`.
+    pub fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+}
+
+fn found(scope: &Scope<DefaultSecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<DefaultSecurityGroup>> {
+    if live.group_name() != Some(DEFAULT) {
+        return None;
+    }
+    let (tags, id) = (tag_map(live.tags()), live.group_id()?);
+    let address = address(scope, &tags, |attrs| attrs.id == id)?;
+    let spec = DefaultSecurityGroupSpec {
+        vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
+        rules: groups.unmanaged(scope.owner(), id),
+        tags: Ownership::plain(&tags),
+    };
+    Some(Found::Ours { address, spec, attrs: DefaultSecurityGroupAttrs { id: id.to_owned() }, settled: true })
+}
+
+impl Resource for DefaultSecurityGroup {
+    const KIND: &'static str = "ec2.default_security_group";
+    type Spec = DefaultSecurityGroupSpec;
+    type Attrs = DefaultSecurityGroupAttrs;
+
+    fn check(spec: &DefaultSecurityGroupSpec) -> Result<(), String> {
+        check_tags(&spec.tags)
+    }
+
+    fn pending(_: &DefaultSecurityGroupSpec) -> DefaultSecurityGroupAttrs {
+        DefaultSecurityGroupAttrs { id: unknown() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "vpc_id"
+    }
+
+    /// Each VPC has one.
+    fn beside(old: &DefaultSecurityGroupSpec, new: &DefaultSecurityGroupSpec) -> bool {
+        old.vpc_id != new.vpc_id
+    }
+
+    fn id(attrs: &DefaultSecurityGroupAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let tagged = scope.shared(Groups::ours(&self.ec2, scope.owner())).await?;
+        let seen: Vec<&str> = tagged.groups.iter().filter_map(Live::group_id).collect();
+        let besides = unseen(scope, |attrs| &attrs.id, &seen);
+        let besides = by("group-id", &besides, |filters| self.ec2.groups(filters)).await?;
+        let besides = self.ec2.with_rules(besides).await?;
+        let within = |groups: &Groups| -> Vec<Found<Self>> {
+            groups.groups.iter().filter_map(|live| found(scope, groups, live)).collect()
+        };
+        let mut all = within(&tagged);
+        all.extend(within(&besides));
+        Ok(all)
+    }
+
+    /// Puts our tags on the group that came with the VPC.
+    async fn create(
+        &self,
+        cx: &Context,
+        spec: &DefaultSecurityGroupSpec,
+    ) -> Result<DefaultSecurityGroupAttrs, Failure> {
+        let filters = vec![filter("vpc-id", [&spec.vpc_id]), filter("group-name", [DEFAULT])];
+        let groups = self.ec2.groups(filters).await?;
+        let id = groups.first().and_then(Live::group_id).ok_or_else(|| {
+            let message = format!("the default group of {} is not visible yet", spec.vpc_id);
+            Failure::new(Class::NotFound, "ec2:DescribeSecurityGroups", message)
+        })?;
+        self.ec2.set_tags(id, &cx.tags(&spec.tags)).await?;
+        Ok(DefaultSecurityGroupAttrs { id: id.to_owned() })
+    }
+
+    async fn complete(
+        &self,
+        _: &Context,
+        attrs: &DefaultSecurityGroupAttrs,
+        _: &DefaultSecurityGroupSpec,
+    ) -> Result<(), Failure> {
+        // The two that every VPC begins with are named by what they say: a describe can miss them in a VPC this new.
+        try_join(self.ec2.revoke_allow_members(&attrs.id), self.ec2.revoke_allow_all_egress(&attrs.id)).await?;
+        self.ec2.strip(&attrs.id).await
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &DefaultSecurityGroupAttrs,
+        spec: &DefaultSecurityGroupSpec,
+        changes: &[Change],
+    ) -> Result<DefaultSecurityGroupAttrs, Failure> {
+        self.ec2.revoke_unmanaged(cx, &attrs.id, "rules", changes).await?;
+        self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    /// Empties it, so that it names no group that is to be deleted, and takes our tags off. The group itself cannot be
+    /// deleted, and its rules are not put back.
+    async fn delete(&self, _: &Context, attrs: &DefaultSecurityGroupAttrs) -> Result<(), Failure> {
+        self.ec2.strip(&attrs.id).await?;
+        self.ec2.remove_tags(&attrs.id, [STACK_TAG, WORKSPACE_TAG, ADDRESS_TAG].map(str::to_owned).to_vec()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alone, by_tags, has, our_tags, paths, plain};
+    use aws_sdk_ec2::Client;
+    use aws_sdk_ec2::operation::create_tags::CreateTagsOutput;
+    use aws_sdk_ec2::operation::delete_tags::DeleteTagsOutput;
+    use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesOutput;
+    use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroupsOutput;
+    use aws_sdk_ec2::operation::revoke_security_group_egress::RevokeSecurityGroupEgressOutput;
+    use aws_sdk_ec2::operation::revoke_security_group_ingress::RevokeSecurityGroupIngressOutput;
+    use aws_sdk_ec2::types::SecurityGroupRule;
+    use aws_smithy_mocks::mock;
+    use pb_aws::mock_client;
+
+    fn spec() -> DefaultSecurityGroupSpec {
+        DefaultSecurityGroupSpec { vpc_id: "vpc-1".to_owned(), rules: BTreeMap::new(), tags: plain() }
+    }
+
+    fn groups(ours: bool) -> DescribeSecurityGroupsOutput {
+        let group = Live::builder().group_id("sg-1").vpc_id("vpc-1").group_name("default");
+        DescribeSecurityGroupsOutput::builder().security_groups(group.set_tags(ours.then(our_tags)).build()).build()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_group_that_came_with_the_vpc_is_tagged_and_emptied() {
+        let none = mock!(Client::describe_security_groups).match_requests(|r| by_tags(r.filters()));
+        let none = none.then_output(|| DescribeSecurityGroupsOutput::builder().build());
+        // In a VPC this new it is not visible at once.
+        let there = mock!(Client::describe_security_groups)
+            .match_requests(|r| has(r.filters(), "vpc-id", "vpc-1") && has(r.filters(), "group-name", "default"));
+        let there = there.sequence().output(|| DescribeSecurityGroupsOutput::builder().build());
+        let there = there.output(|| groups(false)).build();
+        let tag = mock!(Client::create_tags)
+            .match_requests(|r| r.resources() == ["sg-1"] && our_tags().iter().all(|tag| r.tags().contains(tag)))
+            .then_output(|| CreateTagsOutput::builder().build());
+        let ingress = mock!(Client::revoke_security_group_ingress)
+            .match_requests(|r| {
+                r.ip_permissions().iter().any(|all| {
+                    let members = |pair: &aws_sdk_ec2::types::UserIdGroupPair| pair.group_id() == Some("sg-1");
+                    all.ip_protocol() == Some("-1") && all.user_id_group_pairs().iter().all(members)
+                })
+            })
+            .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
+        let egress = mock!(Client::revoke_security_group_egress)
+            .match_requests(|r| r.ip_permissions().iter().any(|all| all.ip_protocol() == Some("-1")))
+            .then_output(|| RevokeSecurityGroupEgressOutput::builder().build());
+        let added = mock!(Client::describe_security_group_rules).then_output(|| {
+            let rule = SecurityGroupRule::builder().security_group_rule_id("sgr-5").group_id("sg-1").build();
+            DescribeSecurityGroupRulesOutput::builder().security_group_rules(rule).build()
+        });
+        let by_id = mock!(Client::revoke_security_group_ingress)
+            .match_requests(|r| r.security_group_rule_ids() == ["sgr-5"])
+            .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&none, &there, &tag, &ingress, &egress, &added, &by_id]);
+        alone(DefaultSecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
+        for rule in [tag, ingress, egress, by_id] {
+            assert_eq!(rule.num_calls(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rule_in_it_is_shown_and_what_is_ours_is_let_go() {
+        let there = mock!(Client::describe_security_groups).then_output(|| groups(true));
+        let rules = mock!(Client::describe_security_group_rules).then_output(|| {
+            let all = SecurityGroupRule::builder().security_group_rule_id("sgr-1").group_id("sg-1").is_egress(true);
+            let all = all.ip_protocol("-1").from_port(-1).to_port(-1).cidr_ipv4("0.0.0.0/0").build();
+            DescribeSecurityGroupRulesOutput::builder().security_group_rules(all).build()
+        });
+        let revoke = mock!(Client::revoke_security_group_egress)
+            .match_requests(|r| r.security_group_rule_ids() == ["sgr-1"])
+            .then_output(|| RevokeSecurityGroupEgressOutput::builder().build());
+        let untag = mock!(Client::delete_tags)
+            .match_requests(|r| r.resources() == ["sg-1"] && r.tags().len() == 3)
+            .then_output(|| DeleteTagsOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &rules, &revoke, &untag]);
+        let stack = alone(DefaultSecurityGroup::new(client.into()), spec());
+        let plan = stack.plan().await.unwrap();
+        assert_eq!(paths(&plan), ["rules.sgr-1"]);
+        let shown = plan.changes().next().unwrap().changes[0].before.clone().unwrap();
+        assert_eq!(shown, "egress all to 0.0.0.0/0");
+        stack.deploy().await.unwrap();
+        assert_eq!(revoke.num_calls(), 1);
+        stack.destroy().await.unwrap();
+        assert_eq!((revoke.num_calls(), untag.num_calls()), (2, 1));
+    }
+}

@@ -1,0 +1,284 @@
+//! The client that all kinds of this crate share, and the few calls that they have in common.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::Builder;
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification, Vpc};
+use aws_types::SdkConfig;
+use pb_aws::{Answer, no_retry};
+use pb_engine::{
+    Address, Change, Class, Context, Failure, Limits, Ownership, Progress, Resource, STACK_TAG, Scope, WORKSPACE_TAG,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::interfaces::Interfaces;
+
+/// Values that one filter of a describe call takes at most. (EC2 user guide: filtering resources)
+const FILTER_VALUES_MAX: usize = 200;
+
+/// What was made is visible within seconds; after this long something is wrong.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(120);
+
+/// The EC2 of one account and region, with what its kinds share. Cheap to clone.
+#[derive(Clone)]
+pub struct Ec2 {
+    pub(crate) client: Client,
+    pub(crate) interfaces: Interfaces,
+}
+
+impl From<Client> for Ec2 {
+    fn from(client: Client) -> Self {
+        Self { interfaces: Interfaces::new(client.clone()), client }
+    }
+}
+
+impl From<&SdkConfig> for Ec2 {
+    fn from(config: &SdkConfig) -> Self {
+        Self::from(Client::new(config))
+    }
+}
+
+impl Ec2 {
+    /// The names of the region's Availability Zones in which everyone may make subnets, sorted.
+    ///
+    /// # Errors
+    /// What `DescribeAvailabilityZones` fails with.
+    pub async fn zones(&self) -> Result<Vec<String>, Failure> {
+        let filters =
+            [filter("state", ["available"]), filter("opt-in-status", ["opt-in-not-required"])].into_iter().collect();
+        let call = self.client.describe_availability_zones().set_filters(Some(filters));
+        let answer = call.send().await.answer("ec2:DescribeAvailabilityZones")?;
+        let names = answer.availability_zones().iter().filter_map(|zone| zone.zone_name());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub(crate) async fn vpcs(&self, filters: Vec<Filter>) -> Result<Vec<Vpc>, Failure> {
+        let pages = self.client.describe_vpcs().set_filters(Some(filters)).into_paginator().items().send();
+        pages.try_collect().await.answer("ec2:DescribeVpcs")
+    }
+
+    /// Gives the resource `id` the plain tags `tags`, if they are among what changed. Ownership tags are set with them, so
+    /// that those who were lost are there again.
+    pub(crate) async fn tag(
+        &self,
+        cx: &Context,
+        id: &str,
+        tags: &BTreeMap<String, String>,
+        changes: &[Change],
+    ) -> Result<(), Failure> {
+        let changed: Vec<&Change> = changes.iter().filter(|change| change.field() == "tags").collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let wanted = cx.tags(tags);
+        self.set_tags(id, &wanted).await?;
+        if changed.iter().all(|change| change.after.is_some()) {
+            return Ok(());
+        }
+        let describe = self.client.describe_tags().filters(filter("resource-id", [id]));
+        let live = describe.into_paginator().items().send().try_collect().await.answer("ec2:DescribeTags")?;
+        let keys = live.iter().filter_map(|tag| tag.key());
+        let gone = keys.filter(|key| !wanted.contains_key(*key) && !key.starts_with("aws:"));
+        self.remove_tags(id, gone.map(str::to_owned).collect()).await
+    }
+
+    pub(crate) async fn set_tags(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let call = self.client.create_tags().resources(id).set_tags(Some(tag_list(tags)));
+        call.send().await.answer("ec2:CreateTags").map(drop)
+    }
+
+    pub(crate) async fn remove_tags(&self, id: &str, keys: Vec<String>) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys = keys.into_iter().map(|key| Tag::builder().key(key).build()).collect();
+        let call = self.client.delete_tags().resources(id).set_tags(Some(keys));
+        call.send().await.answer("ec2:DeleteTags").map(drop)
+    }
+}
+
+/// The VPCs with our tags; the kinds that need them share one call in a sweep.
+pub(crate) struct OurVpcs(pub Vec<Vpc>);
+
+impl OurVpcs {
+    pub(crate) async fn ask(ec2: &Ec2, owner: &Ownership) -> Result<Self, Failure> {
+        ec2.vpcs(ours(owner)).await.map(Self)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.0.iter().filter_map(|vpc| vpc.vpc_id().map(str::to_owned)).collect()
+    }
+}
+
+/// For a create that AWS would do a second time. What was made after all is found by its tags.
+pub(crate) fn once() -> Builder {
+    Builder::new().retry_config(no_retry())
+}
+
+pub(crate) fn filter<V: Into<String>>(name: &str, values: impl IntoIterator<Item = V>) -> Filter {
+    Filter::builder().name(name).set_values(Some(values.into_iter().map(Into::into).collect())).build()
+}
+
+/// What carries the tags of this stack and workspace.
+pub(crate) fn ours(owner: &Ownership) -> Vec<Filter> {
+    vec![
+        filter(&format!("tag:{STACK_TAG}"), [owner.stack.as_str()]),
+        filter(&format!("tag:{WORKSPACE_TAG}"), [owner.workspace.as_str()]),
+    ]
+}
+
+/// Asks for what one filter names, in as many calls as its values need. A filter misses what is not there, where an id
+/// parameter fails the whole call.
+pub(crate) async fn by<T, F>(
+    name: &str,
+    values: &[String],
+    ask: impl Fn(Vec<Filter>) -> F + Send,
+) -> Result<Vec<T>, Failure>
+where
+    T: Send,
+    F: Future<Output = Result<Vec<T>, Failure>> + Send,
+{
+    let mut found = Vec::new();
+    for chunk in values.chunks(FILTER_VALUES_MAX) {
+        found.extend(ask(vec![filter(name, chunk.iter().cloned())]).await?);
+    }
+    Ok(found)
+}
+
+/// The ids that are remembered and not among those found.
+pub(crate) fn unseen<R: Resource>(scope: &Scope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
+    let ids = scope.remembered.iter().map(|(_, attrs)| id(attrs));
+    ids.filter(|id| !found.contains(id)).map(str::to_owned).collect()
+}
+
+/// The address of what carries `tags`: by the tags themselves, or, where they are not visible yet or were removed, by what
+/// is remembered. What carries the tags of another stack or workspace has no address here.
+pub(crate) fn address<R: Resource>(
+    scope: &Scope<R>,
+    tags: &BTreeMap<String, String>,
+    remembered: impl Fn(&R::Attrs) -> bool,
+) -> Option<Address> {
+    let other = |key: &str, value: &str| tags.get(key).is_some_and(|found| found != value);
+    let owner = scope.owner();
+    if other(STACK_TAG, &owner.stack) || other(WORKSPACE_TAG, &owner.workspace) {
+        return None;
+    }
+    scope.owned(tags).or_else(|| scope.remembers(remembered).cloned())
+}
+
+/// Whether `tags` are those of the stack and workspace of `cx`.
+pub(crate) fn is_ours(cx: &Context, tags: &BTreeMap<String, String>) -> bool {
+    let owner = cx.tags(&BTreeMap::new());
+    [STACK_TAG, WORKSPACE_TAG].iter().all(|key| tags.get(*key).is_some() && tags.get(*key) == owner.get(*key))
+}
+
+pub(crate) fn tag_map(tags: &[Tag]) -> BTreeMap<String, String> {
+    pb_aws::tag_map(tags.iter().map(|tag| (tag.key(), tag.value())))
+}
+
+fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// The tags of a create call: the plain ones together with the ownership tags.
+pub(crate) fn tagged(cx: &Context, kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
+    TagSpecification::builder().resource_type(kind).set_tags(Some(tag_list(&cx.tags(tags)))).build()
+}
+
+/// Waits until a describe call shows what was just made: for some seconds it can miss it, and what is missed would be made
+/// again by the next deploy.
+pub(crate) async fn visible<T, F>(
+    cx: &Context,
+    id: &str,
+    ask: impl Fn(Vec<Filter>) -> F,
+    by: &str,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<Vec<T>, Failure>>,
+{
+    cx.wait("wait until it is visible", Limits::seconds(VISIBLE_WITHIN), || async {
+        let found = ask(vec![filter(by, [id])]).await?;
+        Ok(if found.is_empty() { Progress::Pending(format!("{id} to be visible")) } else { Progress::Ready(()) })
+    })
+    .await
+}
+
+/// What AWS promises to answer and did not.
+pub(crate) fn absent(operation: &str, what: &str) -> Failure {
+    Failure::new(Class::Ambiguous, operation, format!("the answer has no {what}"))
+}
+
+/// `result`, with a call for what is gone already taken for done.
+pub(crate) fn gone_is_fine(result: Result<(), Failure>) -> Result<(), Failure> {
+    match result {
+        Err(failure) if failure.class == Class::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Refuses tags that AWS would refuse.
+pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), String> {
+    for (key, value) in tags {
+        pb_rules::tags::key(key).map_err(|e| format!("invalid tag key: {e}"))?;
+        pb_rules::tags::value(value).map_err(|e| format!("invalid value of tag `{key}`: {e}"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alone, our_tags, plain};
+    use crate::{RouteTable, RouteTableSpec};
+    use aws_sdk_ec2::operation::create_tags::CreateTagsOutput;
+    use aws_sdk_ec2::operation::delete_tags::DeleteTagsOutput;
+    use aws_sdk_ec2::operation::describe_route_tables::DescribeRouteTablesOutput;
+    use aws_sdk_ec2::operation::describe_tags::DescribeTagsOutput;
+    use aws_sdk_ec2::types::{RouteTable as Live, TagDescription};
+    use aws_smithy_mocks::mock;
+    use pb_aws::mock_client;
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn surplus_tags_go_and_ownership_tags_stay() {
+        let there = mock!(Client::describe_route_tables).then_output(|| {
+            let surplus = Tag::builder().key("a.b").value("x").build();
+            let table =
+                Live::builder().route_table_id("rtb-1").vpc_id("vpc-1").set_tags(Some(our_tags())).tags(surplus);
+            DescribeRouteTablesOutput::builder().route_tables(table.build()).build()
+        });
+        let set = mock!(Client::create_tags)
+            .match_requests(|r| r.resources() == ["rtb-1"] && our_tags().iter().all(|tag| r.tags().contains(tag)))
+            .then_output(|| CreateTagsOutput::builder().build());
+        let live = mock!(Client::describe_tags).then_output(|| {
+            let keys = ["Name", "a.b", "aws:x", STACK_TAG];
+            let tags = keys.map(|key| TagDescription::builder().key(key).build());
+            DescribeTagsOutput::builder().set_tags(Some(tags.to_vec())).build()
+        });
+        let remove = mock!(Client::delete_tags)
+            .match_requests(|r| r.tags().iter().map(Tag::key).collect::<Vec<_>>() == [Some("a.b")])
+            .then_output(|| DeleteTagsOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &set, &live, &remove]);
+        let (routes, subnets) = (BTreeMap::new(), BTreeSet::new());
+        let spec = RouteTableSpec { vpc_id: "vpc-1".to_owned(), routes, subnets, tags: plain() };
+        alone(RouteTable::new(client.into()), spec).deploy().await.unwrap();
+        assert_eq!((set.num_calls(), remove.num_calls()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_filter_has_no_more_values_than_aws_takes() {
+        let ids: Vec<String> = (0..450).map(|number| format!("sg-{number}")).collect();
+        let calls = AtomicUsize::new(0);
+        let found = by("group-id", &ids, |filters| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            let values: Vec<String> = filters.iter().flat_map(|filter| filter.values().to_vec()).collect();
+            assert!(values.len() <= 200);
+            async move { Ok(values) }
+        });
+        assert_eq!(found.await.unwrap(), ids);
+        assert_eq!(calls.load(Ordering::Relaxed), 3);
+    }
+}

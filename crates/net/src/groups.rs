@@ -1,0 +1,151 @@
+//! What security groups, the default group and their rules have in common.
+
+use aws_sdk_ec2::types::{
+    Filter, IpPermission, IpRange, SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, UserIdGroupPair,
+};
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{Change, Context, Failure, Ownership};
+use std::collections::BTreeMap;
+
+use crate::ec2::{Ec2, by, filter, gone_is_fine, is_ours, ours, tag_map};
+
+/// The name of the group that comes with a VPC. Nobody else may give it to a group.
+pub(crate) const DEFAULT: &str = "default";
+
+/// The groups with our tags and all rules in them; the kinds that need them share them in a sweep.
+pub(crate) struct Groups {
+    pub groups: Vec<LiveGroup>,
+    pub rules: Vec<LiveRule>,
+}
+
+impl Groups {
+    pub(crate) async fn ours(ec2: &Ec2, owner: &Ownership) -> Result<Self, Failure> {
+        ec2.with_rules(ec2.groups(ours(owner)).await?).await
+    }
+
+    /// The rules in a group that no rule of ours accounts for, by their ids: those that AWS made with the group, and those
+    /// that somebody added.
+    pub(crate) fn unmanaged(&self, owner: &Ownership, group: &str) -> BTreeMap<String, String> {
+        let within = self.rules.iter().filter(|rule| rule.group_id() == Some(group));
+        let unmanaged = within.filter(|rule| owner.owned(&tag_map(rule.tags())).is_none());
+        unmanaged.filter_map(|rule| Some((rule.security_group_rule_id()?.to_owned(), text(rule)))).collect()
+    }
+}
+
+impl Ec2 {
+    pub(crate) async fn groups(&self, filters: Vec<Filter>) -> Result<Vec<LiveGroup>, Failure> {
+        let pages = self.client.describe_security_groups().set_filters(Some(filters)).into_paginator().items().send();
+        pages.try_collect().await.answer("ec2:DescribeSecurityGroups")
+    }
+
+    pub(crate) async fn rules(&self, filters: Vec<Filter>) -> Result<Vec<LiveRule>, Failure> {
+        let call = self.client.describe_security_group_rules().set_filters(Some(filters));
+        call.into_paginator().items().send().try_collect().await.answer("ec2:DescribeSecurityGroupRules")
+    }
+
+    pub(crate) async fn with_rules(&self, groups: Vec<LiveGroup>) -> Result<Groups, Failure> {
+        let ids: Vec<String> = groups.iter().filter_map(|group| group.group_id().map(str::to_owned)).collect();
+        let rules = by("group-id", &ids, |filters| self.rules(filters)).await?;
+        Ok(Groups { groups, rules })
+    }
+
+    /// Revokes one rule; one that is gone already is fine.
+    pub(crate) async fn revoke(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
+        gone_is_fine(self.revoke_there(group, rule, egress).await)
+    }
+
+    /// Revokes one rule.
+    pub(crate) async fn revoke_there(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
+        if egress {
+            let call = self.client.revoke_security_group_egress().group_id(group).security_group_rule_ids(rule);
+            call.send().await.answer("ec2:RevokeSecurityGroupEgress").map(drop)
+        } else {
+            let call = self.client.revoke_security_group_ingress().group_id(group).security_group_rule_ids(rule);
+            call.send().await.answer("ec2:RevokeSecurityGroupIngress").map(drop)
+        }
+    }
+
+    /// Revokes the rule by which a new group lets everything out. It is named by what it says: right after the group was
+    /// made a describe can miss it.
+    pub(crate) async fn revoke_allow_all_egress(&self, group: &str) -> Result<(), Failure> {
+        let anywhere = IpRange::builder().cidr_ip("0.0.0.0/0").build();
+        let all = IpPermission::builder().ip_protocol("-1").ip_ranges(anywhere).build();
+        let call = self.client.revoke_security_group_egress().group_id(group).ip_permissions(all);
+        no_such_permission_is_fine(call.send().await.answer("ec2:RevokeSecurityGroupEgress").map(drop))
+    }
+
+    /// Revokes the rule by which a VPC's default group lets its own members in.
+    pub(crate) async fn revoke_allow_members(&self, group: &str) -> Result<(), Failure> {
+        let members = UserIdGroupPair::builder().group_id(group).build();
+        let all = IpPermission::builder().ip_protocol("-1").user_id_group_pairs(members).build();
+        let call = self.client.revoke_security_group_ingress().group_id(group).ip_permissions(all);
+        no_such_permission_is_fine(call.send().await.answer("ec2:RevokeSecurityGroupIngress").map(drop))
+    }
+
+    /// Revokes all rules in a group, whosever they are.
+    pub(crate) async fn strip(&self, group: &str) -> Result<(), Failure> {
+        let rules = self.rules(vec![filter("group-id", [group])]).await?;
+        self.revoke_all(group, rules.iter().collect()).await
+    }
+
+    /// Revokes those unmanaged rules that the changes of `field` name, unless they turn out to be ours: their tags may not
+    /// have been visible yet.
+    pub(crate) async fn revoke_unmanaged(
+        &self,
+        cx: &Context,
+        group: &str,
+        field: &str,
+        changes: &[Change],
+    ) -> Result<(), Failure> {
+        if !changes.iter().any(|change| change.field() == field) {
+            return Ok(());
+        }
+        let planned = |rule: &&LiveRule| {
+            let path = format!("{field}.{}", rule.security_group_rule_id().unwrap_or_default());
+            changes.iter().any(|change| change.path == path)
+        };
+        let rules = self.rules(vec![filter("group-id", [group])]).await?;
+        let unmanaged = rules.iter().filter(|rule| !is_ours(cx, &tag_map(rule.tags())));
+        let unmanaged = unmanaged.filter(planned).collect();
+        self.revoke_all(group, unmanaged).await
+    }
+
+    async fn revoke_all(&self, group: &str, rules: Vec<&LiveRule>) -> Result<(), Failure> {
+        let known = rules.into_iter().filter_map(|rule| Some((rule.security_group_rule_id()?, egress(rule))));
+        try_join_all(known.map(|(rule, egress)| self.revoke(group, rule, egress))).await.map(drop)
+    }
+}
+
+fn no_such_permission_is_fine(result: Result<(), Failure>) -> Result<(), Failure> {
+    match result {
+        Err(failure) if failure.is("InvalidPermission.NotFound") => Ok(()),
+        other => other,
+    }
+}
+
+pub(crate) fn egress(rule: &LiveRule) -> bool {
+    rule.is_egress().unwrap_or_default()
+}
+
+/// Where traffic comes from or goes to: a block, a group or a prefix list.
+pub(crate) fn peer(rule: &LiveRule) -> &str {
+    let group = rule.referenced_group_info().and_then(|group| group.group_id());
+    let peers = [rule.cidr_ipv4(), rule.cidr_ipv6(), group, rule.prefix_list_id()];
+    peers.into_iter().flatten().next().unwrap_or_default()
+}
+
+/// A rule in words: `egress all to 0.0.0.0/0`, `ingress tcp 22 from 198.51.100.7/32`.
+fn text(rule: &LiveRule) -> String {
+    let protocol = match rule.ip_protocol() {
+        Some("-1") | None => "all",
+        Some(protocol) => protocol,
+    };
+    let ports = match (rule.from_port(), rule.to_port()) {
+        (Some(-1) | None, _) => String::new(),
+        (Some(from), Some(to)) if from != to => format!(" {from}-{to}"),
+        (Some(from), _) => format!(" {from}"),
+    };
+    let (direction, preposition) = if egress(rule) { ("egress", "to") } else { ("ingress", "from") };
+    format!("{direction} {protocol}{ports} {preposition} {}", peer(rule))
+}

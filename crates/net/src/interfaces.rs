@@ -1,0 +1,127 @@
+//! Network interfaces: what keeps subnets, groups and gateways from being deleted.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::NetworkInterface;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::ec2::filter;
+
+/// How long an answer is used again. Everything in a VPC waits for the same interfaces: they are asked for once, and not
+/// once for each subnet, group and gateway.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How many interfaces a message names.
+const NAMED_MAX: usize = 3;
+
+/// The network interfaces of VPCs, asked for at most once a second for each VPC.
+#[derive(Clone)]
+pub(crate) struct Interfaces {
+    client: Client,
+    known: Arc<Mutex<HashMap<String, Answered>>>,
+}
+
+/// When it was answered, and what.
+type Answered = (Instant, Arc<Vec<NetworkInterface>>);
+
+impl Interfaces {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, known: Arc::default() }
+    }
+
+    async fn of(&self, vpc_id: &str) -> Result<Arc<Vec<NetworkInterface>>, Failure> {
+        // Held while asking, so that all who come meanwhile get this answer.
+        let mut known = self.known.lock().await;
+        if let Some((since, interfaces)) = known.get(vpc_id)
+            && since.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(interfaces));
+        }
+        let call = self.client.describe_network_interfaces().filters(filter("vpc-id", [vpc_id]));
+        let interfaces =
+            call.into_paginator().items().send().try_collect().await.answer("ec2:DescribeNetworkInterfaces")?;
+        let interfaces = Arc::new(interfaces);
+        known.insert(vpc_id.to_owned(), (Instant::now(), Arc::clone(&interfaces)));
+        Ok(interfaces)
+    }
+
+    /// The interfaces of the VPC for which `uses` holds, each with its owner; `None` when there is none.
+    pub(crate) async fn users(&self, vpc_id: &str, uses: impl Fn(&NetworkInterface) -> bool + Send) -> Option<String> {
+        // This only explains a refusal; without an answer the refusal stands as AWS put it.
+        let interfaces = self.of(vpc_id).await.ok()?;
+        let mut names: Vec<String> = interfaces.iter().filter(|interface| uses(interface)).map(name).collect();
+        names.sort_unstable();
+        let more = names.len().saturating_sub(NAMED_MAX);
+        names.truncate(NAMED_MAX);
+        let names = names.join(", ");
+        match (names.is_empty(), more) {
+            (true, _) => None,
+            (false, 0) => Some(names),
+            (false, more) => Some(format!("{names} and {more} more")),
+        }
+    }
+
+    /// A refused delete, with the interfaces that are the reason in its message.
+    pub(crate) async fn explain(
+        &self,
+        refused: Failure,
+        vpc_id: &str,
+        uses: impl Fn(&NetworkInterface) -> bool + Send,
+    ) -> Failure {
+        if refused.class != Class::InUse {
+            return refused;
+        }
+        match self.users(vpc_id, uses).await {
+            Some(users) => used_by(refused, &users),
+            None => refused,
+        }
+    }
+}
+
+/// The failure, with who uses it in its message.
+pub(crate) fn used_by(mut refused: Failure, users: &str) -> Failure {
+    refused.message = format!("{}; still used by {users}", refused.message.trim_end_matches('.'));
+    refused
+}
+
+/// An interface and whose it is: `eni-1 (ELB app/staging-public/50dc6c495c0c9188)`.
+fn name(interface: &NetworkInterface) -> String {
+    let id = interface.network_interface_id().unwrap_or("an interface");
+    let described = [interface.description(), interface.requester_id(), interface.owner_id()];
+    match described.into_iter().flatten().find(|text| !text.is_empty()) {
+        Some(owner) => format!("{id} ({owner})"),
+        None => id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfacesOutput;
+    use aws_smithy_mocks::mock;
+    use futures_util::future::join_all;
+    use pb_aws::mock_client;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_wait_ask_once_a_second() {
+        let ask = mock!(Client::describe_network_interfaces).then_output(|| {
+            let interface =
+                |number: i32| NetworkInterface::builder().network_interface_id(format!("eni-{number}")).build();
+            DescribeNetworkInterfacesOutput::builder()
+                .set_network_interfaces(Some((1..=5).map(interface).collect()))
+                .build()
+        });
+        let interfaces = Interfaces::new(mock_client!(aws_sdk_ec2, [&ask]));
+        let answers = join_all((0..8).map(|_| interfaces.users("vpc-1", |_| true))).await;
+        assert!(answers.iter().all(|users| users.as_deref() == Some("eni-1, eni-2, eni-3 and 2 more")), "{answers:?}");
+        assert_eq!(ask.num_calls(), 1);
+        tokio::time::advance(FRESH).await;
+        assert_eq!(interfaces.users("vpc-1", |_| false).await, None);
+        assert_eq!(ask.num_calls(), 2);
+    }
+}

@@ -1,0 +1,316 @@
+//! The internet gateway, with its attachment to the VPC.
+
+use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as Live, ResourceType};
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, tag_map, tagged, unseen, visible};
+use crate::vpc::quota;
+
+/// The internet gateway, with its attachment to the VPC.
+pub struct InternetGateway {
+    ec2: Ec2,
+}
+
+/// What is wanted of an internet gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InternetGatewaySpec {
+    /// The VPC that it serves.
+    pub vpc_id: String,
+    /// Whether it is attached to that VPC. One that was detached is attached again, not replaced.
+    pub attached: bool,
+    /// Its plain tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What AWS assigned to an internet gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InternetGatewayAttrs {
+    /// `igw-...`
+    pub id: String,
+    /// The VPC that it is, or is to be, attached to; empty where that is not known.
+    pub vpc_id: String,
+}
+
+impl InternetGateway {
+    /// Internet gateways of `ec2`.
+    pub fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+
+    async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<Live>, Failure> {
+        let pages =
+            self.ec2.client.describe_internet_gateways().set_filters(Some(filters)).into_paginator().items().send();
+        pages.try_collect().await.answer("ec2:DescribeInternetGateways")
+    }
+
+    /// The VPC that a detached gateway of ours is meant for: the one that is remembered, or the only one of ours.
+    async fn meant_for(&self, scope: &Scope<Self>, id: &str) -> Result<String, Failure> {
+        let mut remembered = scope.remembered.iter().filter(|(_, attrs)| attrs.id == id);
+        if let Some((_, attrs)) = remembered.next() {
+            return Ok(attrs.vpc_id.clone());
+        }
+        let vpcs = scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?.ids();
+        Ok(if let [only] = vpcs.as_slice() { only.clone() } else { String::new() })
+    }
+
+    async fn found(&self, scope: &Scope<Self>, live: &Live) -> Result<Option<Found<Self>>, Failure> {
+        let (tags, id) = (tag_map(live.tags()), live.internet_gateway_id().unwrap_or_default());
+        let Some(address) = address(scope, &tags, |attrs| attrs.id == id) else { return Ok(None) };
+        let (vpc_id, attached) = match attached_to(live) {
+            Some(vpc_id) => (vpc_id.to_owned(), true),
+            None => (self.meant_for(scope, id).await?, false),
+        };
+        let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: Ownership::plain(&tags) };
+        let attrs = InternetGatewayAttrs { id: id.to_owned(), vpc_id };
+        Ok(Some(Found::Ours { address, spec, attrs, settled: true }))
+    }
+
+    async fn attach(&self, id: &str, vpc_id: &str) -> Result<(), Failure> {
+        let call = self.ec2.client.attach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id);
+        let refused = match call.send().await.answer("ec2:AttachInternetGateway") {
+            Err(refused) if refused.is("Resource.AlreadyAssociated") => refused,
+            answer => return answer.map(drop),
+        };
+        let live = self.describe(vec![filter("internet-gateway-id", [id])]).await?;
+        if live.first().and_then(attached_to) == Some(vpc_id) { Ok(()) } else { Err(refused) }
+    }
+
+    /// AWS refuses with "has some mapped public address(es)" while an interface in the VPC has one.
+    async fn detach(&self, id: &str, vpc_id: &str) -> Result<(), Failure> {
+        let call = self.ec2.client.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id);
+        match call.send().await.answer("ec2:DetachInternetGateway") {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.is("Gateway.NotAttached") || failure.class == Class::NotFound => Ok(()),
+            Err(failure) => {
+                let public = |interface: &aws_sdk_ec2::types::NetworkInterface| {
+                    interface.association().is_some_and(|association| association.public_ip().is_some())
+                };
+                Err(self.ec2.interfaces.explain(failure, vpc_id, public).await)
+            }
+        }
+    }
+}
+
+fn attached_to(live: &Live) -> Option<&str> {
+    let gone = |state: &AttachmentStatus| matches!(state, AttachmentStatus::Detached | AttachmentStatus::Detaching);
+    live.attachments().iter().find(|attachment| !attachment.state().is_some_and(gone))?.vpc_id()
+}
+
+impl Resource for InternetGateway {
+    const KIND: &'static str = "ec2.internet_gateway";
+    const HOLDS: &'static [&'static str] = &["ec2.vpc"];
+    const UNIQUE: bool = false;
+    type Spec = InternetGatewaySpec;
+    type Attrs = InternetGatewayAttrs;
+
+    fn check(spec: &InternetGatewaySpec) -> Result<(), String> {
+        check_tags(&spec.tags)
+    }
+
+    fn pending(spec: &InternetGatewaySpec) -> InternetGatewayAttrs {
+        InternetGatewayAttrs { id: unknown(), vpc_id: spec.vpc_id.clone() }
+    }
+
+    /// A gateway can be attached to another VPC, but only after everything with a public address has left the old one.
+    fn replaces(field: &str) -> bool {
+        field == "vpc_id"
+    }
+
+    /// A VPC has one internet gateway.
+    fn beside(old: &InternetGatewaySpec, new: &InternetGatewaySpec) -> bool {
+        old.vpc_id != new.vpc_id
+    }
+
+    fn id(attrs: &InternetGatewayAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let tagged = self.describe(ours(scope.owner())).await?;
+        let seen: Vec<&str> = tagged.iter().filter_map(Live::internet_gateway_id).collect();
+        let besides = unseen(scope, |attrs| &attrs.id, &seen);
+        let besides = by("internet-gateway-id", &besides, |filters| self.describe(filters)).await?;
+        let mut all = Vec::new();
+        for live in tagged.iter().chain(&besides) {
+            all.extend(self.found(scope, live).await?);
+        }
+        Ok(all)
+    }
+
+    async fn create(&self, cx: &Context, spec: &InternetGatewaySpec) -> Result<InternetGatewayAttrs, Failure> {
+        const CALL: &str = "ec2:CreateInternetGateway";
+        let call = self.ec2.client.create_internet_gateway();
+        let call = call.tag_specifications(tagged(cx, ResourceType::InternetGateway, &spec.tags));
+        let answer = call.customize().config_override(once()).send().await.answer(CALL).map_err(quota)?;
+        let id = answer.internet_gateway().and_then(Live::internet_gateway_id);
+        let id = id.ok_or_else(|| absent(CALL, "gateway id"))?;
+        Ok(InternetGatewayAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
+    }
+
+    async fn complete(
+        &self,
+        _: &Context,
+        attrs: &InternetGatewayAttrs,
+        spec: &InternetGatewaySpec,
+    ) -> Result<(), Failure> {
+        if spec.attached { self.attach(&attrs.id, &spec.vpc_id).await } else { Ok(()) }
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &InternetGatewayAttrs,
+        spec: &InternetGatewaySpec,
+        changes: &[Change],
+    ) -> Result<InternetGatewayAttrs, Failure> {
+        if changes.iter().any(|change| change.field() == "attached") {
+            if spec.attached {
+                self.attach(&attrs.id, &spec.vpc_id).await?;
+            } else {
+                self.detach(&attrs.id, &attrs.vpc_id).await?;
+            }
+        }
+        self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
+        Ok(InternetGatewayAttrs { id: attrs.id.clone(), vpc_id: spec.vpc_id.clone() })
+    }
+
+    async fn settle(&self, cx: &Context, attrs: InternetGatewayAttrs) -> Result<InternetGatewayAttrs, Failure> {
+        visible(cx, &attrs.id, |filters| self.describe(filters), "internet-gateway-id").await?;
+        Ok(attrs)
+    }
+
+    async fn delete(&self, _: &Context, attrs: &InternetGatewayAttrs) -> Result<(), Failure> {
+        if !attrs.vpc_id.is_empty() {
+            self.detach(&attrs.id, &attrs.vpc_id).await?;
+        }
+        let call = self.ec2.client.delete_internet_gateway().internet_gateway_id(&attrs.id);
+        call.send().await.answer("ec2:DeleteInternetGateway").map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alone, by_tags, carries_our_tags, has, listen, our_tags, paths, plain, refusal};
+    use aws_sdk_ec2::Client;
+    use aws_sdk_ec2::operation::attach_internet_gateway::AttachInternetGatewayOutput;
+    use aws_sdk_ec2::operation::create_internet_gateway::CreateInternetGatewayOutput;
+    use aws_sdk_ec2::operation::delete_internet_gateway::DeleteInternetGatewayOutput;
+    use aws_sdk_ec2::operation::describe_internet_gateways::DescribeInternetGatewaysOutput;
+    use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfacesOutput;
+    use aws_sdk_ec2::operation::describe_vpcs::DescribeVpcsOutput;
+    use aws_sdk_ec2::operation::detach_internet_gateway::DetachInternetGatewayOutput;
+    use aws_sdk_ec2::types::{InternetGatewayAttachment, NetworkInterface, NetworkInterfaceAssociation, Vpc};
+    use aws_smithy_mocks::mock;
+    use pb_aws::mock_client;
+
+    fn spec() -> InternetGatewaySpec {
+        InternetGatewaySpec { vpc_id: "vpc-1".to_owned(), attached: true, tags: plain() }
+    }
+
+    fn gateways(attached: Option<&str>) -> DescribeInternetGatewaysOutput {
+        let gateway = Live::builder().internet_gateway_id("igw-1").set_tags(Some(our_tags()));
+        let attachment = attached.map(|vpc| vec![InternetGatewayAttachment::builder().vpc_id(vpc).build()]);
+        let gateway = gateway.set_attachments(attachment).build();
+        DescribeInternetGatewaysOutput::builder().internet_gateways(gateway).build()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_is_made_with_tags_and_attached_once() {
+        let none = mock!(Client::describe_internet_gateways).match_requests(|r| by_tags(r.filters()));
+        let none = none.then_output(|| DescribeInternetGatewaysOutput::builder().build());
+        let create = mock!(Client::create_internet_gateway)
+            .match_requests(|r| carries_our_tags(r.tag_specifications(), &ResourceType::InternetGateway))
+            .then_output(|| {
+                let gateway = Live::builder().internet_gateway_id("igw-1").build();
+                CreateInternetGatewayOutput::builder().internet_gateway(gateway).build()
+            });
+        // The first attach was done, but its answer was lost.
+        let already = refusal("Resource.AlreadyAssociated", "resource igw-1 is already attached to network vpc-1");
+        let attach = mock!(Client::attach_internet_gateway)
+            .match_requests(|r| r.internet_gateway_id() == Some("igw-1") && r.vpc_id() == Some("vpc-1"));
+        let attach = attach.sequence().http_status(500, None).http_status(400, already).build();
+        let there = mock!(Client::describe_internet_gateways)
+            .match_requests(|r| has(r.filters(), "internet-gateway-id", "igw-1"))
+            .then_output(|| gateways(Some("vpc-1")));
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &there]);
+        alone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap();
+        assert_eq!((create.num_calls(), attach.num_calls()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_attached_to_another_vpc_is_not_taken_for_attached() {
+        let none = mock!(Client::describe_internet_gateways).match_requests(|r| by_tags(r.filters()));
+        let none = none.then_output(|| DescribeInternetGatewaysOutput::builder().build());
+        let create = mock!(Client::create_internet_gateway).then_output(|| {
+            let gateway = Live::builder().internet_gateway_id("igw-1").build();
+            CreateInternetGatewayOutput::builder().internet_gateway(gateway).build()
+        });
+        let already = refusal("Resource.AlreadyAssociated", "resource igw-1 is already attached to network vpc-2");
+        let attach = mock!(Client::attach_internet_gateway).sequence().http_status(400, already).build();
+        let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-2")));
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &there]);
+        let failure = alone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap_err();
+        assert!(failure.is("Resource.AlreadyAssociated"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_detached_gateway_is_attached_again_and_not_replaced() {
+        let detached = mock!(Client::describe_internet_gateways).then_output(|| gateways(None));
+        let vpcs = mock!(Client::describe_vpcs)
+            .then_output(|| DescribeVpcsOutput::builder().vpcs(Vpc::builder().vpc_id("vpc-1").build()).build());
+        let attach = mock!(Client::attach_internet_gateway)
+            .match_requests(|r| r.vpc_id() == Some("vpc-1"))
+            .then_output(|| AttachInternetGatewayOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&detached, &vpcs, &attach]);
+        let stack = alone(InternetGateway::new(client.into()), spec());
+        assert_eq!(paths(&stack.plan().await.unwrap()), ["attached"]);
+        stack.deploy().await.unwrap();
+        assert_eq!(attach.num_calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delete_waits_for_public_addresses_and_says_whose_they_are() {
+        let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
+        let message = "Network vpc-1 has some mapped public address(es).";
+        let detach = mock!(Client::detach_internet_gateway).sequence();
+        let detach = detach.http_status(400, refusal("DependencyViolation", message)).times(2);
+        let detach = detach.output(|| DetachInternetGatewayOutput::builder().build()).build();
+        let interfaces = mock!(Client::describe_network_interfaces)
+            .match_requests(|r| has(r.filters(), "vpc-id", "vpc-1"))
+            .then_output(|| {
+                let address = NetworkInterfaceAssociation::builder().public_ip("203.0.113.7").build();
+                let public = NetworkInterface::builder().network_interface_id("eni-1").description("ELB app/w-public");
+                let private = NetworkInterface::builder().network_interface_id("eni-2").build();
+                let public = public.association(address).build();
+                DescribeNetworkInterfacesOutput::builder()
+                    .network_interfaces(public)
+                    .network_interfaces(private)
+                    .build()
+            });
+        let delete =
+            mock!(Client::delete_internet_gateway).then_output(|| DeleteInternetGatewayOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &detach, &interfaces, &delete]);
+        let (stack, said) = listen(alone(InternetGateway::new(client.into()), spec()));
+        stack.destroy().await.unwrap();
+        assert_eq!((detach.num_calls(), delete.num_calls()), (3, 1));
+        let said = said.lock().unwrap().join("\n");
+        assert!(said.contains("mapped public address(es); still used by eni-1 (ELB app/w-public)"), "{said}");
+        assert!(!said.contains("eni-2"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_detached_gateway_can_be_deleted() {
+        let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
+        let detach = mock!(Client::detach_internet_gateway).sequence();
+        let detach = detach.http_status(400, refusal("Gateway.NotAttached", "not attached")).build();
+        let delete =
+            mock!(Client::delete_internet_gateway).then_output(|| DeleteInternetGatewayOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &detach, &delete]);
+        alone(InternetGateway::new(client.into()), spec()).destroy().await.unwrap();
+        assert_eq!(delete.num_calls(), 1);
+    }
+}

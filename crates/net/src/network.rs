@@ -1,0 +1,283 @@
+//! The network as a part of a graph.
+
+use ipnet::Ipv4Net;
+use pb_engine::{Class, Failure, Graph, Handle, Input, Kind};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::default_group::{DefaultSecurityGroup, DefaultSecurityGroupAttrs, DefaultSecurityGroupSpec};
+use crate::ec2::Ec2;
+use crate::internet_gateway::{InternetGateway, InternetGatewayAttrs, InternetGatewaySpec};
+use crate::roles::{Group, groups};
+use crate::route_table::{RouteTable, RouteTableAttrs, RouteTableSpec};
+use crate::spec::NetworkSpec;
+use crate::subnet::{Subnet, SubnetAttrs, SubnetSpec};
+use crate::vpc::{Vpc, VpcAttrs, VpcSpec};
+
+/// The parts of the network that others build on.
+pub struct Network {
+    /// The VPC.
+    pub vpc: Handle<VpcAttrs>,
+    /// The internet gateway, attached.
+    pub igw: Handle<InternetGatewayAttrs>,
+    /// The subnet of everything that runs.
+    pub tasks_subnet: Handle<SubnetAttrs>,
+    /// The second subnet, which only the load balancer uses.
+    pub balancer_subnet: Handle<SubnetAttrs>,
+    /// The routes of both subnets. What is to reach the internet needs them.
+    pub routes: Handle<RouteTableAttrs>,
+    /// The VPC's default group, emptied.
+    pub default_group: Handle<DefaultSecurityGroupAttrs>,
+    /// The load balancer's group.
+    pub lb_group: Group,
+    /// The web tasks' group.
+    pub flask_group: Group,
+    /// The workers' group.
+    pub celery_group: Group,
+    /// The queue's group.
+    pub redis_group: Group,
+}
+
+impl Network {
+    /// The id of the tasks' subnet, once it has its routes.
+    #[must_use]
+    pub fn routed_tasks_subnet(&self) -> Input<String> {
+        Input::of((self.tasks_subnet, self.routes), |(subnet, _)| subnet.id)
+    }
+
+    /// The ids of both subnets, once they have their routes: the tasks' one first.
+    #[must_use]
+    pub fn routed_subnets(&self) -> Vec<Input<String>> {
+        vec![self.routed_tasks_subnet(), Input::of((self.balancer_subnet, self.routes), |(subnet, _)| subnet.id)]
+    }
+}
+
+/// Adds a network to the graph:
+///
+/// ```text
+/// net/vpc ── net/igw ─────────────── net/routes        any  ─lb_port→    lb_group
+///    ├─ net/tasks_subnet ───────────────┤              lb_group ─flask_port→ flask_group
+///    ├─ net/balancer_subnet ────────────┘              flask_group, celery_group ─redis_port→ redis_group
+///    ├─ net/default_group  (emptied)                   flask_group, celery_group ─egress→ as configured
+///    └─ net/{lb,flask,celery,redis}_group ── net/*_in_*, net/*_out_*
+/// ```
+///
+/// Groups are made for roles, not for services: a second web service or another pool of workers carries the same group.
+///
+/// # Errors
+/// `Refused` when AWS would refuse the spec; `Bug` when an address is taken.
+pub fn network(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Result<Network, Failure> {
+    spec.check().map_err(|why| Failure::new(Class::Refused, "make the network", why))?;
+    let ec2 = ec2.into();
+    let vpc = vpc(graph, &ec2, spec)?;
+    let igw = internet_gateway(graph, &ec2, spec, vpc)?;
+    let subnets = graph.kind(Subnet::new(ec2.clone()));
+    let names = &spec.names;
+    let mut subnet =
+        |address, cidr, zone, name| subnet(graph, &subnets, spec, vpc, Place { address, cidr, zone, name });
+    let tasks_subnet = subnet("net/tasks_subnet", spec.tasks_cidr, &spec.zones[0], &names.tasks_subnet)?;
+    let balancer_subnet = subnet("net/balancer_subnet", spec.balancer_cidr, &spec.zones[1], &names.balancer_subnet)?;
+    let routes = routes(graph, &ec2, spec, (vpc, igw, tasks_subnet, balancer_subnet))?;
+    let default_group = default_group(graph, &ec2, spec, vpc)?;
+    let [lb_group, flask_group, celery_group, redis_group] = groups(graph, &ec2, spec, vpc)?;
+    Ok(Network {
+        vpc,
+        igw,
+        tasks_subnet,
+        balancer_subnet,
+        routes,
+        default_group,
+        lb_group,
+        flask_group,
+        celery_group,
+        redis_group,
+    })
+}
+
+fn vpc(graph: &mut Graph, ec2: &Ec2, spec: &NetworkSpec) -> Result<Handle<VpcAttrs>, Failure> {
+    let kind = graph.kind(Vpc::new(ec2.clone()));
+    let (cidr, tags) = (spec.cidr.to_string(), spec.tagged(&spec.names.vpc));
+    graph.add("net/vpc", &kind, (), move |()| VpcSpec {
+        cidr: cidr.clone(),
+        dns_support: true,
+        dns_hostnames: true,
+        tags: tags.clone(),
+    })
+}
+
+fn internet_gateway(
+    graph: &mut Graph,
+    ec2: &Ec2,
+    spec: &NetworkSpec,
+    vpc: Handle<VpcAttrs>,
+) -> Result<Handle<InternetGatewayAttrs>, Failure> {
+    let kind = graph.kind(InternetGateway::new(ec2.clone()));
+    let tags = spec.tagged(&spec.names.internet_gateway);
+    graph.add("net/igw", &kind, vpc, move |vpc| InternetGatewaySpec {
+        vpc_id: vpc.id,
+        attached: true,
+        tags: tags.clone(),
+    })
+}
+
+/// Where a subnet is.
+struct Place<'a> {
+    address: &'a str,
+    cidr: Ipv4Net,
+    zone: &'a str,
+    name: &'a str,
+}
+
+fn subnet(
+    graph: &mut Graph,
+    kind: &Kind<Subnet>,
+    spec: &NetworkSpec,
+    vpc: Handle<VpcAttrs>,
+    place: Place<'_>,
+) -> Result<Handle<SubnetAttrs>, Failure> {
+    let (cidr, zone, tags) = (place.cidr.to_string(), place.zone.to_owned(), spec.tagged(place.name));
+    graph.add(place.address, kind, vpc, move |vpc| SubnetSpec {
+        vpc_id: vpc.id,
+        cidr: cidr.clone(),
+        zone: zone.clone(),
+        public_addresses: true,
+        tags: tags.clone(),
+    })
+}
+
+type RoutesInputs = (Handle<VpcAttrs>, Handle<InternetGatewayAttrs>, Handle<SubnetAttrs>, Handle<SubnetAttrs>);
+
+fn routes(
+    graph: &mut Graph,
+    ec2: &Ec2,
+    spec: &NetworkSpec,
+    inputs: RoutesInputs,
+) -> Result<Handle<RouteTableAttrs>, Failure> {
+    let kind = graph.kind(RouteTable::new(ec2.clone()));
+    let tags = spec.tagged(&spec.names.route_table);
+    graph.add("net/routes", &kind, inputs, move |(vpc, igw, tasks, balancer)| RouteTableSpec {
+        vpc_id: vpc.id,
+        routes: BTreeMap::from([("0.0.0.0/0".to_owned(), igw.id)]),
+        subnets: BTreeSet::from([tasks.id, balancer.id]),
+        tags: tags.clone(),
+    })
+}
+
+fn default_group(
+    graph: &mut Graph,
+    ec2: &Ec2,
+    spec: &NetworkSpec,
+    vpc: Handle<VpcAttrs>,
+) -> Result<Handle<DefaultSecurityGroupAttrs>, Failure> {
+    let kind = graph.kind(DefaultSecurityGroup::new(ec2.clone()));
+    let tags = spec.tagged(&spec.names.default_group);
+    graph.add("net/default_group", &kind, vpc, move |vpc| DefaultSecurityGroupSpec {
+        vpc_id: vpc.id,
+        rules: BTreeMap::new(),
+        tags: tags.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Egress, NetworkNames};
+    use aws_smithy_mocks::Rule;
+    use pb_aws::mock_client;
+
+    fn spec() -> NetworkSpec {
+        let net = |text: &str| text.parse().unwrap();
+        NetworkSpec {
+            names: NetworkNames::of("staging"),
+            cidr: net("10.0.0.0/16"),
+            tasks_cidr: net("10.0.1.0/24"),
+            balancer_cidr: net("10.0.2.0/24"),
+            zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
+            lb_port: 80,
+            ingress_cidrs: BTreeSet::from([net("0.0.0.0/0")]),
+            flask_port: 5050,
+            redis_port: 6400,
+            egress: vec![Egress::https()],
+            tags: BTreeMap::from([("Environment".to_owned(), "staging".to_owned())]),
+        }
+    }
+
+    fn graph(spec: &NetworkSpec) -> Result<Graph, Failure> {
+        let mut graph = Graph::new();
+        let client = mock_client!(aws_sdk_ec2, [] as [&Rule; 0]);
+        network(&mut graph, client, spec)?;
+        Ok(graph)
+    }
+
+    #[test]
+    fn the_network_is_what_was_asked_for_and_aws_takes_it() {
+        let graph = graph(&spec()).unwrap();
+        assert_eq!(graph.check().unwrap(), []);
+        let line = |(address, spec): &(pb_engine::Address, serde_json::Value)| {
+            let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
+            let rule = spec.get("direction").map(|_| {
+                let ports = format!("{}-{}", spec["from_port"], spec["to_port"]);
+                format!("{} {} {ports} {}", text("direction"), text("protocol"), text("peer"))
+            });
+            let fields = ["cidr", "zone", "name"].map(text).join(" ");
+            format!("{address}: {} {}", spec["tags"]["Name"].as_str().unwrap(), rule.unwrap_or(fields))
+                .trim()
+                .to_owned()
+        };
+        let lines: Vec<String> = graph.specs().unwrap().iter().map(line).collect();
+        let later = "(known after apply)";
+        assert_eq!(
+            lines,
+            [
+                "net/vpc: staging-vpc 10.0.0.0/16".to_owned(),
+                "net/igw: staging-igw".to_owned(),
+                "net/tasks_subnet: staging-tasks 10.0.1.0/24 us-east-2a".to_owned(),
+                "net/balancer_subnet: staging-balancer 10.0.2.0/24 us-east-2b".to_owned(),
+                "net/routes: staging-public".to_owned(),
+                "net/default_group: staging-default".to_owned(),
+                "net/lb_group: staging-lb-public   staging-lb-public".to_owned(),
+                "net/flask_group: staging-ecs-flask-sg   staging-ecs-flask-sg".to_owned(),
+                "net/celery_group: staging-ecs-celery-sg   staging-ecs-celery-sg".to_owned(),
+                "net/redis_group: staging-elasticache-jobqr-sg   staging-elasticache-jobqr-sg".to_owned(),
+                "net/lb_in_80_any: lb_in_80_any ingress tcp 80-80 0.0.0.0/0".to_owned(),
+                format!("net/lb_out_flask: lb_out_flask egress tcp 5050-5050 {later}"),
+                format!("net/flask_in_lb: flask_in_lb ingress tcp 5050-5050 {later}"),
+                format!("net/flask_out_redis: flask_out_redis egress tcp 6400-6400 {later}"),
+                format!("net/celery_out_redis: celery_out_redis egress tcp 6400-6400 {later}"),
+                format!("net/redis_in_flask: redis_in_flask ingress tcp 6400-6400 {later}"),
+                format!("net/redis_in_celery: redis_in_celery ingress tcp 6400-6400 {later}"),
+                "net/flask_out_tcp_443_any: flask_out_tcp_443_any egress tcp 443-443 0.0.0.0/0".to_owned(),
+                "net/celery_out_tcp_443_any: celery_out_tcp_443_any egress tcp 443-443 0.0.0.0/0".to_owned(),
+            ]
+        );
+        assert!(graph.specs().unwrap().iter().all(|(_, spec)| spec["tags"]["Environment"] == "staging"));
+    }
+
+    #[test]
+    fn taking_a_block_away_leaves_the_other_rules_where_they_are() {
+        let blocks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let addresses = |blocks: BTreeSet<Ipv4Net>| -> BTreeSet<String> {
+            let graph = graph(&NetworkSpec { ingress_cidrs: blocks, ..spec() }).unwrap();
+            graph.addresses().map(|address| address.as_str().to_owned()).collect()
+        };
+        let (two, one) =
+            (addresses(blocks(&["192.0.2.0/24", "198.51.100.0/24"])), addresses(blocks(&["198.51.100.0/24"])));
+        let gone: Vec<&String> = two.difference(&one).collect();
+        assert_eq!(gone, ["net/lb_in_80_192-0-2-0_24"]);
+        assert_eq!(one.difference(&two).count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let net = |text: &str| text.parse().unwrap();
+        for (bad, why) in [
+            (NetworkSpec { tasks_cidr: net("10.1.0.0/24"), ..spec() }, "does not lie in the VPC"),
+            (NetworkSpec { balancer_cidr: net("10.0.1.128/25"), ..spec() }, "overlaps"),
+            (NetworkSpec { balancer_cidr: net("10.0.2.0/28"), ..spec() }, "too small"),
+            (NetworkSpec { zones: ["a".to_owned(), "a".to_owned()], ..spec() }, "twice"),
+            (NetworkSpec { egress: vec![Egress::https(), Egress::https()], ..spec() }, "twice"),
+        ] {
+            let failure = graph(&bad).err().unwrap();
+            assert!(failure.class == Class::Refused && failure.message.contains(why), "{failure}");
+        }
+    }
+}

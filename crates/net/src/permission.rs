@@ -1,0 +1,56 @@
+//! What a rule says, in the two forms in which the API takes it.
+
+use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroupRuleRequest, UserIdGroupPair};
+
+use crate::rule::SecurityGroupRuleSpec;
+
+/// The protocol of a rule for all protocols.
+pub(crate) const ALL: &str = "-1";
+
+/// The description as the API takes it: none rather than an empty one.
+fn description(spec: &SecurityGroupRuleSpec) -> Option<String> {
+    Some(spec.description.clone()).filter(|text| !text.is_empty())
+}
+
+/// Ports as the API takes them: none for all protocols.
+fn ports(spec: &SecurityGroupRuleSpec) -> (Option<i32>, Option<i32>) {
+    if spec.protocol == ALL { (None, None) } else { (Some(spec.from_port), Some(spec.to_port)) }
+}
+
+/// The one permission that a rule is made of.
+pub(crate) fn permission(spec: &SecurityGroupRuleSpec) -> IpPermission {
+    let (from, to) = ports(spec);
+    let permission = IpPermission::builder().ip_protocol(&spec.protocol).set_from_port(from).set_to_port(to);
+    let (peer, description) = (spec.peer.as_str(), description(spec));
+    match peer {
+        _ if peer.starts_with("sg-") => {
+            let group = UserIdGroupPair::builder().group_id(peer).set_description(description).build();
+            permission.user_id_group_pairs(group)
+        }
+        _ if peer.starts_with("pl-") => {
+            let list = PrefixListId::builder().prefix_list_id(peer).set_description(description).build();
+            permission.prefix_list_ids(list)
+        }
+        _ if peer.contains(':') => {
+            let range = Ipv6Range::builder().cidr_ipv6(peer).set_description(description).build();
+            permission.ipv6_ranges(range)
+        }
+        _ => permission.ip_ranges(IpRange::builder().cidr_ip(peer).set_description(description).build()),
+    }
+    .build()
+}
+
+/// All that a rule says, as `ModifySecurityGroupRules` takes it: what is left out there is taken away.
+pub(crate) fn request(spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleRequest {
+    let (from, to) = ports(spec);
+    let request = SecurityGroupRuleRequest::builder().ip_protocol(&spec.protocol);
+    let request = request.set_from_port(from).set_to_port(to).set_description(description(spec));
+    let peer = spec.peer.as_str();
+    match peer {
+        _ if peer.starts_with("sg-") => request.referenced_group_id(peer),
+        _ if peer.starts_with("pl-") => request.prefix_list_id(peer),
+        _ if peer.contains(':') => request.cidr_ipv6(peer),
+        _ => request.cidr_ipv4(peer),
+    }
+    .build()
+}

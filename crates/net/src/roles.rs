@@ -1,0 +1,147 @@
+//! The security groups of a network: one for each role, with the rules between them.
+
+use ipnet::Ipv4Net;
+use pb_engine::{Failure, Graph, Handle, Input, Kind};
+use std::collections::BTreeMap;
+
+use crate::ec2::Ec2;
+use crate::rule::{Direction, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec};
+use crate::security_group::{SecurityGroup, SecurityGroupAttrs, SecurityGroupSpec};
+use crate::spec::{Egress, NetworkSpec};
+use crate::vpc::VpcAttrs;
+
+/// A security group with its rules.
+#[derive(Clone)]
+pub struct Group {
+    /// The group itself.
+    pub handle: Handle<SecurityGroupAttrs>,
+    /// The rules in it.
+    pub rules: Vec<Handle<SecurityGroupRuleAttrs>>,
+}
+
+impl Group {
+    /// Its id, as soon as the group is there.
+    #[must_use]
+    pub fn id(&self) -> Input<String> {
+        self.handle.map(|group| group.id)
+    }
+
+    /// Its id, once all of its rules are there. What carries the group and uses the network at once needs this.
+    #[must_use]
+    pub fn ready(&self) -> Input<String> {
+        Input::of((self.handle, self.rules.clone()), |(group, _)| group.id)
+    }
+}
+
+/// Adds groups and rules.
+struct Groups<'a> {
+    graph: &'a mut Graph,
+    groups: Kind<SecurityGroup>,
+    rules: Kind<SecurityGroupRule>,
+    spec: &'a NetworkSpec,
+    vpc: Handle<VpcAttrs>,
+}
+
+/// What a rule allows.
+struct Allow<'a> {
+    direction: Direction,
+    protocol: &'a str,
+    port: u16,
+    peer: Input<String>,
+    why: &'a str,
+}
+
+fn tcp(direction: Direction, port: u16, peer: &Group, why: &'static str) -> Allow<'static> {
+    Allow { direction, protocol: "tcp", port, peer: peer.id(), why }
+}
+
+/// Adds the groups of the load balancer, the web tasks, the workers and the queue, with all of their rules.
+pub(crate) fn groups(
+    graph: &mut Graph,
+    ec2: &Ec2,
+    spec: &NetworkSpec,
+    vpc: Handle<VpcAttrs>,
+) -> Result<[Group; 4], Failure> {
+    let groups = graph.kind(SecurityGroup::new(ec2.clone()));
+    let rules = graph.kind(SecurityGroupRule::new(ec2.clone()));
+    Groups { graph, groups, rules, spec, vpc }.all()
+}
+
+impl Groups<'_> {
+    fn all(&mut self) -> Result<[Group; 4], Failure> {
+        use Direction::{Egress, Ingress};
+        let names = &self.spec.names;
+        let (flask_port, redis_port) = (self.spec.flask_port, self.spec.redis_port);
+        let mut lb =
+            self.group("net/lb_group", &names.lb_group, "load balancer: in from the internet, out to Flask")?;
+        let mut flask = self.group("net/flask_group", &names.flask_group, "Flask tasks: in from the load balancer")?;
+        let mut celery = self.group("net/celery_group", &names.celery_group, "Celery tasks: nothing in")?;
+        let mut redis = self.group("net/redis_group", &names.redis_group, "queue: in from the tasks, nothing out")?;
+        for from in &self.spec.ingress_cidrs {
+            let port = self.spec.lb_port;
+            let address = format!("net/lb_in_{port}_{}", block(*from));
+            let peer = Input::known(from.to_string());
+            let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, why: "HTTP" };
+            self.rule(&address, &mut lb, allow)?;
+        }
+        self.rule("net/lb_out_flask", &mut lb, tcp(Egress, flask_port, &flask, "to Flask"))?;
+        self.rule("net/flask_in_lb", &mut flask, tcp(Ingress, flask_port, &lb, "from the load balancer"))?;
+        self.rule("net/flask_out_redis", &mut flask, tcp(Egress, redis_port, &redis, "to the queue"))?;
+        self.rule("net/celery_out_redis", &mut celery, tcp(Egress, redis_port, &redis, "to the queue"))?;
+        self.rule("net/redis_in_flask", &mut redis, tcp(Ingress, redis_port, &flask, "from Flask"))?;
+        self.rule("net/redis_in_celery", &mut redis, tcp(Ingress, redis_port, &celery, "from Celery"))?;
+        for egress in &self.spec.egress {
+            self.egress("flask", &mut flask, egress)?;
+            self.egress("celery", &mut celery, egress)?;
+        }
+        Ok([lb, flask, celery, redis])
+    }
+
+    fn group(&mut self, address: &str, name: &str, description: &str) -> Result<Group, Failure> {
+        let (tags, name, description) = (self.spec.tagged(name), name.to_owned(), description.to_owned());
+        let handle = self.graph.add(address, &self.groups, self.vpc, move |vpc| SecurityGroupSpec {
+            vpc_id: vpc.id,
+            name: name.clone(),
+            description: description.clone(),
+            unmanaged_rules: BTreeMap::new(),
+            tags: tags.clone(),
+        })?;
+        Ok(Group { handle, rules: Vec::new() })
+    }
+
+    fn egress(&mut self, role: &str, group: &mut Group, egress: &Egress) -> Result<(), Failure> {
+        let Egress { protocol, port, cidr, description } = egress;
+        let address = format!("net/{role}_out_{protocol}_{port}_{}", block(*cidr));
+        let peer = Input::known(cidr.to_string());
+        let allow = Allow { direction: Direction::Egress, protocol, port: *port, peer, why: description };
+        self.rule(&address, group, allow)
+    }
+
+    fn rule(&mut self, address: &str, group: &mut Group, allow: Allow<'_>) -> Result<(), Failure> {
+        let Allow { direction, protocol, port, peer, why } = allow;
+        let name = address.trim_start_matches("net/");
+        let (tags, protocol, why) = (self.spec.tagged(name), protocol.to_owned(), why.to_owned());
+        let rule =
+            self.graph.add(address, &self.rules, (group.handle, peer), move |(group, peer)| SecurityGroupRuleSpec {
+                group_id: group.id,
+                direction,
+                protocol: protocol.clone(),
+                from_port: port.into(),
+                to_port: port.into(),
+                peer,
+                description: why.clone(),
+                tags: tags.clone(),
+            })?;
+        group.rules.push(rule);
+        Ok(())
+    }
+}
+
+/// A block as a part of an address: `any` for all addresses, `10-0-0-0_16` otherwise. A rule is named by what it allows, so
+/// that taking one out of a list does not change the others.
+fn block(cidr: Ipv4Net) -> String {
+    match cidr.prefix_len() {
+        0 => "any".to_owned(),
+        length => format!("{}_{length}", cidr.network().to_string().replace('.', "-")),
+    }
+}

@@ -1,0 +1,400 @@
+//! Route tables, with their routes and the subnets that use them.
+
+use aws_sdk_ec2::types::{
+    Filter, ResourceType, Route, RouteOrigin, RouteTable as Live, RouteTableAssociation, RouteTableAssociationStateCode,
+};
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ec2::{Ec2, absent, address, by, check_tags, filter, gone_is_fine, ours, tag_map, tagged, unseen, visible};
+
+/// A route table, with its routes and the subnets that use it.
+pub struct RouteTable {
+    ec2: Ec2,
+}
+
+/// What is wanted of a route table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTableSpec {
+    /// Its VPC.
+    pub vpc_id: String,
+    /// From block to target, such as `0.0.0.0/0` to `igw-...`; without the routes that AWS adds itself.
+    pub routes: BTreeMap<String, String>,
+    /// The ids of the subnets that use it.
+    pub subnets: BTreeSet<String>,
+    /// Its plain tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What AWS assigned to a route table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTableAttrs {
+    /// `rtb-...`
+    pub id: String,
+}
+
+impl RouteTable {
+    /// Route tables of `ec2`.
+    pub fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+
+    async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<Live>, Failure> {
+        let pages = self.ec2.client.describe_route_tables().set_filters(Some(filters)).into_paginator().items().send();
+        pages.try_collect().await.answer("ec2:DescribeRouteTables")
+    }
+
+    async fn create_route(&self, id: &str, block: &str, target: &str) -> Result<(), Failure> {
+        let call = self.ec2.client.create_route().route_table_id(id).destination_cidr_block(block).gateway_id(target);
+        match call.send().await.answer("ec2:CreateRoute") {
+            Err(failure) if failure.is("RouteAlreadyExists") => self.replace_route(id, block, target).await,
+            answer => answer.map(drop),
+        }
+    }
+
+    async fn replace_route(&self, id: &str, block: &str, target: &str) -> Result<(), Failure> {
+        let call = self.ec2.client.replace_route().route_table_id(id).destination_cidr_block(block).gateway_id(target);
+        call.send().await.answer("ec2:ReplaceRoute").map(drop)
+    }
+
+    async fn delete_route(&self, id: &str, block: &str) -> Result<(), Failure> {
+        let call = self.ec2.client.delete_route().route_table_id(id);
+        let call = match block.contains(':') {
+            true => call.destination_ipv6_cidr_block(block),
+            false => call.destination_cidr_block(block),
+        };
+        gone_is_fine(call.send().await.answer("ec2:DeleteRoute").map(drop))
+    }
+
+    /// Has the subnet use this table, also when it uses another one now.
+    async fn associate(&self, id: &str, subnet: &str) -> Result<(), Failure> {
+        let call = self.ec2.client.associate_route_table().route_table_id(id).subnet_id(subnet);
+        let refused = match call.send().await.answer("ec2:AssociateRouteTable") {
+            Err(refused) if refused.is("Resource.AlreadyAssociated") => refused,
+            answer => return answer.map(drop),
+        };
+        let tables = self.describe(vec![filter("association.subnet-id", [subnet])]).await?;
+        let mut all = tables.iter().flat_map(associations);
+        let Some((association, _)) = all.find(|(_, used_by)| *used_by == subnet) else { return Err(refused) };
+        if tables.iter().any(|table| table.route_table_id() == Some(id)) {
+            return Ok(());
+        }
+        let call = self.ec2.client.replace_route_table_association().route_table_id(id).association_id(association);
+        call.send().await.answer("ec2:ReplaceRouteTableAssociation").map(drop)
+    }
+
+    async fn disassociate(&self, association: &str) -> Result<(), Failure> {
+        let call = self.ec2.client.disassociate_route_table().association_id(association);
+        gone_is_fine(call.send().await.answer("ec2:DisassociateRouteTable").map(drop))
+    }
+
+    async fn sync_routes(&self, live: &Live, id: &str, wanted: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let there = routes(live);
+        let surplus = there.keys().filter(|block| !wanted.contains_key(*block));
+        try_join_all(surplus.map(|block| self.delete_route(id, block))).await?;
+        let differs = wanted.iter().filter(|(block, target)| there.get(*block) != Some(target));
+        try_join_all(differs.map(|(block, target)| async {
+            match there.contains_key(block) {
+                true => self.replace_route(id, block, target).await,
+                false => self.create_route(id, block, target).await,
+            }
+        }))
+        .await
+        .map(drop)
+    }
+
+    async fn sync_subnets(&self, live: &Live, id: &str, wanted: &BTreeSet<String>) -> Result<(), Failure> {
+        let there: Vec<(&str, &str)> = associations(live).collect();
+        let surplus = there.iter().filter(|(_, subnet)| !wanted.contains(*subnet));
+        try_join_all(surplus.map(|(association, _)| self.disassociate(association))).await?;
+        let missing = wanted.iter().filter(|subnet| !there.iter().any(|(_, there)| there == subnet));
+        try_join_all(missing.map(|subnet| self.associate(id, subnet))).await.map(drop)
+    }
+}
+
+/// The routes that somebody made, from block to target. AWS adds the local ones and those that a VPN gateway propagates;
+/// those to a prefix list belong to a gateway endpoint.
+fn routes(live: &Live) -> BTreeMap<String, String> {
+    let made = live.routes().iter().filter(|route| route.origin() == Some(&RouteOrigin::CreateRoute));
+    made.filter_map(|route| {
+        let block = route.destination_cidr_block().or(route.destination_ipv6_cidr_block())?;
+        Some((block.to_owned(), target(route).unwrap_or("nothing").to_owned()))
+    })
+    .collect()
+}
+
+fn target(route: &Route) -> Option<&str> {
+    // A route to an instance names its interface as well.
+    let targets = [
+        route.gateway_id(),
+        route.nat_gateway_id(),
+        route.network_interface_id(),
+        route.instance_id(),
+        route.transit_gateway_id(),
+        route.vpc_peering_connection_id(),
+        route.egress_only_internet_gateway_id(),
+        route.local_gateway_id(),
+        route.carrier_gateway_id(),
+        route.core_network_arn(),
+    ];
+    targets.into_iter().flatten().next()
+}
+
+/// The associations of a table with subnets: id and subnet.
+fn associations(live: &Live) -> impl Iterator<Item = (&str, &str)> {
+    use RouteTableAssociationStateCode as State;
+    let stands = |association: &&RouteTableAssociation| {
+        let state = association.association_state().and_then(|state| state.state());
+        !matches!(state, Some(State::Disassociating | State::Disassociated | State::Failed))
+    };
+    let standing = live.associations().iter().filter(stands);
+    standing.filter_map(|association| Some((association.route_table_association_id()?, association.subnet_id()?)))
+}
+
+fn found(scope: &Scope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
+    let (tags, id) = (tag_map(live.tags()), live.route_table_id()?);
+    let address = address(scope, &tags, |attrs| attrs.id == id)?;
+    let spec = RouteTableSpec {
+        vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
+        routes: routes(live),
+        subnets: associations(live).map(|(_, subnet)| subnet.to_owned()).collect(),
+        tags: Ownership::plain(&tags),
+    };
+    Some(Found::Ours { address, spec, attrs: RouteTableAttrs { id: id.to_owned() }, settled: true })
+}
+
+impl Resource for RouteTable {
+    const KIND: &'static str = "ec2.route_table";
+    const HOLDS: &'static [&'static str] = &["ec2.vpc"];
+    /// A client token is of one run; another run would make a second table.
+    const UNIQUE: bool = false;
+    type Spec = RouteTableSpec;
+    type Attrs = RouteTableAttrs;
+
+    fn check(spec: &RouteTableSpec) -> Result<(), String> {
+        for (block, target) in &spec.routes {
+            pb_rules::network::cidr(block).map_err(|e| format!("invalid destination of a route: {e}"))?;
+            let gateway = target.starts_with("igw-") || target.starts_with("vgw-") || is_unknown(target);
+            if !gateway {
+                return Err(format!("invalid target of a route: `{target}` is not an internet or VPN gateway"));
+            }
+        }
+        check_tags(&spec.tags)
+    }
+
+    fn pending(_: &RouteTableSpec) -> RouteTableAttrs {
+        RouteTableAttrs { id: unknown() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "vpc_id"
+    }
+
+    fn beside(_: &RouteTableSpec, _: &RouteTableSpec) -> bool {
+        true
+    }
+
+    fn id(attrs: &RouteTableAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let mut live = self.describe(ours(scope.owner())).await?;
+        let seen: Vec<&str> = live.iter().filter_map(Live::route_table_id).collect();
+        let besides = unseen(scope, |attrs| &attrs.id, &seen);
+        live.extend(by("route-table-id", &besides, |filters| self.describe(filters)).await?);
+        Ok(live.iter().filter_map(|live| found(scope, live)).collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &RouteTableSpec) -> Result<RouteTableAttrs, Failure> {
+        const CALL: &str = "ec2:CreateRouteTable";
+        let call = self.ec2.client.create_route_table().vpc_id(&spec.vpc_id).client_token(cx.token());
+        let call = call.tag_specifications(tagged(cx, ResourceType::RouteTable, &spec.tags));
+        let answer = call.send().await.answer(CALL)?;
+        let id = answer.route_table().and_then(Live::route_table_id);
+        Ok(RouteTableAttrs { id: id.ok_or_else(|| absent(CALL, "route table id"))?.to_owned() })
+    }
+
+    async fn complete(&self, _: &Context, attrs: &RouteTableAttrs, spec: &RouteTableSpec) -> Result<(), Failure> {
+        let routes = spec.routes.iter().map(|(block, target)| self.create_route(&attrs.id, block, target));
+        try_join_all(routes).await?;
+        try_join_all(spec.subnets.iter().map(|subnet| self.associate(&attrs.id, subnet))).await.map(drop)
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &RouteTableAttrs,
+        spec: &RouteTableSpec,
+        changes: &[Change],
+    ) -> Result<RouteTableAttrs, Failure> {
+        let changed = |field| changes.iter().any(|change| change.field() == field);
+        if changed("routes") || changed("subnets") {
+            let live = self.describe(vec![filter("route-table-id", [&attrs.id])]).await?;
+            let live = live.first().ok_or_else(|| {
+                Failure::new(Class::NotFound, "ec2:DescribeRouteTables", format!("{} is not there", attrs.id))
+            })?;
+            if changed("routes") {
+                self.sync_routes(live, &attrs.id, &spec.routes).await?;
+            }
+            if changed("subnets") {
+                self.sync_subnets(live, &attrs.id, &spec.subnets).await?;
+            }
+        }
+        self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    async fn settle(&self, cx: &Context, attrs: RouteTableAttrs) -> Result<RouteTableAttrs, Failure> {
+        visible(cx, &attrs.id, |filters| self.describe(filters), "route-table-id").await?;
+        Ok(attrs)
+    }
+
+    async fn delete(&self, _: &Context, attrs: &RouteTableAttrs) -> Result<(), Failure> {
+        let live = self.describe(vec![filter("route-table-id", [&attrs.id])]).await?;
+        let all = live.iter().flat_map(associations);
+        try_join_all(all.map(|(association, _)| self.disassociate(association))).await?;
+        let call = self.ec2.client.delete_route_table().route_table_id(&attrs.id);
+        call.send().await.answer("ec2:DeleteRouteTable").map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alone, by_tags, carries_our_tags, has, our_tags, paths, plain, refusal};
+    use aws_sdk_ec2::Client;
+    use aws_sdk_ec2::operation::associate_route_table::AssociateRouteTableOutput;
+    use aws_sdk_ec2::operation::create_route::CreateRouteOutput;
+    use aws_sdk_ec2::operation::create_route_table::CreateRouteTableOutput;
+    use aws_sdk_ec2::operation::delete_route::DeleteRouteOutput;
+    use aws_sdk_ec2::operation::delete_route_table::DeleteRouteTableOutput;
+    use aws_sdk_ec2::operation::describe_route_tables::DescribeRouteTablesOutput;
+    use aws_sdk_ec2::operation::disassociate_route_table::DisassociateRouteTableOutput;
+    use aws_sdk_ec2::operation::replace_route::ReplaceRouteOutput;
+    use aws_sdk_ec2::operation::replace_route_table_association::ReplaceRouteTableAssociationOutput;
+    use aws_smithy_mocks::mock;
+    use pb_aws::mock_client;
+
+    fn spec() -> RouteTableSpec {
+        RouteTableSpec {
+            vpc_id: "vpc-1".to_owned(),
+            routes: BTreeMap::from([("0.0.0.0/0".to_owned(), "igw-1".to_owned())]),
+            subnets: BTreeSet::from(["subnet-1".to_owned()]),
+            tags: plain(),
+        }
+    }
+
+    fn route(block: &str, gateway: &str, origin: RouteOrigin) -> Route {
+        Route::builder().destination_cidr_block(block).gateway_id(gateway).origin(origin).build()
+    }
+
+    fn association(id: &str, subnet: &str) -> RouteTableAssociation {
+        RouteTableAssociation::builder().route_table_association_id(id).subnet_id(subnet).build()
+    }
+
+    fn tables(id: &str, routes: Vec<Route>, associations: Vec<RouteTableAssociation>) -> DescribeRouteTablesOutput {
+        let local = route("10.0.0.0/16", "local", RouteOrigin::CreateRouteTable);
+        let table = Live::builder().route_table_id(id).vpc_id("vpc-1").set_tags(Some(our_tags())).routes(local);
+        let table = routes.into_iter().fold(table, aws_sdk_ec2::types::builders::RouteTableBuilder::routes);
+        let table = table.set_associations(Some(associations)).build();
+        DescribeRouteTablesOutput::builder().route_tables(table).build()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_is_made_with_a_token_and_takes_over_routes_and_subnets() {
+        let none = mock!(Client::describe_route_tables).match_requests(|r| by_tags(r.filters()));
+        let none = none.then_output(|| DescribeRouteTablesOutput::builder().build());
+        let create = mock!(Client::create_route_table)
+            .match_requests(|r| {
+                r.client_token().is_some_and(|token| token.len() == 32)
+                    && r.vpc_id() == Some("vpc-1")
+                    && carries_our_tags(r.tag_specifications(), &ResourceType::RouteTable)
+            })
+            .then_output(|| {
+                let table = Live::builder().route_table_id("rtb-1").build();
+                CreateRouteTableOutput::builder().route_table(table).build()
+            });
+        let exists = refusal("RouteAlreadyExists", "The route identified by 0.0.0.0/0 already exists.");
+        let route = mock!(Client::create_route).sequence().http_status(400, exists).build();
+        let replace = mock!(Client::replace_route)
+            .match_requests(|r| r.gateway_id() == Some("igw-1") && r.destination_cidr_block() == Some("0.0.0.0/0"))
+            .then_output(|| ReplaceRouteOutput::builder().build());
+        let elsewhere = refusal("Resource.AlreadyAssociated", "conflicts with an existing association");
+        let associate = mock!(Client::associate_route_table).sequence().http_status(400, elsewhere).build();
+        let other = mock!(Client::describe_route_tables)
+            .match_requests(|r| has(r.filters(), "association.subnet-id", "subnet-1"))
+            .then_output(|| tables("rtb-9", vec![], vec![association("rtbassoc-9", "subnet-1")]));
+        let take = mock!(Client::replace_route_table_association)
+            .match_requests(|r| r.association_id() == Some("rtbassoc-9") && r.route_table_id() == Some("rtb-1"))
+            .then_output(|| ReplaceRouteTableAssociationOutput::builder().build());
+        // A describe misses for a moment what was just made.
+        let visible = mock!(Client::describe_route_tables)
+            .match_requests(|r| has(r.filters(), "route-table-id", "rtb-1"))
+            .sequence()
+            .output(|| DescribeRouteTablesOutput::builder().build())
+            .output(|| tables("rtb-1", vec![], vec![]))
+            .build();
+        let rules = [&none, &create, &route, &replace, &associate, &other, &take, &visible];
+        let client = mock_client!(aws_sdk_ec2, rules);
+        alone(RouteTable::new(client.into()), spec()).deploy().await.unwrap();
+        assert_eq!((replace.num_calls(), take.num_calls(), visible.num_calls()), (1, 1, 2));
+    }
+
+    #[tokio::test]
+    async fn routes_that_aws_adds_are_no_difference() {
+        let there = mock!(Client::describe_route_tables).then_output(|| {
+            let endpoint = Route::builder().destination_prefix_list_id("pl-1").gateway_id("vpce-1");
+            let routes = vec![
+                route("0.0.0.0/0", "igw-1", RouteOrigin::CreateRoute),
+                route("172.16.0.0/12", "vgw-1", RouteOrigin::EnableVgwRoutePropagation),
+                endpoint.origin(RouteOrigin::CreateRoute).build(),
+            ];
+            tables("rtb-1", routes, vec![association("rtbassoc-1", "subnet-1")])
+        });
+        let client = mock_client!(aws_sdk_ec2, [&there]);
+        assert!(alone(RouteTable::new(client.into()), spec()).plan().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_update_makes_only_the_calls_that_the_difference_needs() {
+        let there = mock!(Client::describe_route_tables).then_output(|| {
+            let surplus = route("192.0.2.0/24", "igw-1", RouteOrigin::CreateRoute);
+            tables("rtb-1", vec![surplus], vec![association("rtbassoc-2", "subnet-2")])
+        });
+        let create = mock!(Client::create_route).then_output(|| CreateRouteOutput::builder().build());
+        let delete = mock!(Client::delete_route)
+            .match_requests(|r| r.destination_cidr_block() == Some("192.0.2.0/24"))
+            .then_output(|| DeleteRouteOutput::builder().build());
+        let associate = mock!(Client::associate_route_table)
+            .match_requests(|r| r.subnet_id() == Some("subnet-1"))
+            .then_output(|| AssociateRouteTableOutput::builder().build());
+        let disassociate = mock!(Client::disassociate_route_table)
+            .match_requests(|r| r.association_id() == Some("rtbassoc-2"))
+            .then_output(|| DisassociateRouteTableOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &create, &delete, &associate, &disassociate]);
+        let stack = alone(RouteTable::new(client.into()), spec());
+        let plan = stack.plan().await.unwrap();
+        assert_eq!(paths(&plan), [r#"routes["0.0.0.0/0"]"#, r#"routes["192.0.2.0/24"]"#, "subnets"]);
+        stack.deploy().await.unwrap();
+        for rule in [create, delete, associate, disassociate] {
+            assert_eq!(rule.num_calls(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_table_is_left_by_its_subnets_before_it_is_deleted() {
+        let there = mock!(Client::describe_route_tables)
+            .then_output(|| tables("rtb-1", vec![], vec![association("rtbassoc-1", "subnet-1")]));
+        // The subnet was deleted meanwhile, and the association with it.
+        let gone = refusal("InvalidAssociationID.NotFound", "The association ID 'rtbassoc-1' does not exist");
+        let disassociate = mock!(Client::disassociate_route_table).sequence().http_status(400, gone).build();
+        let delete = mock!(Client::delete_route_table).then_output(|| DeleteRouteTableOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &disassociate, &delete]);
+        alone(RouteTable::new(client.into()), spec()).destroy().await.unwrap();
+        assert_eq!((disassociate.num_calls(), delete.num_calls()), (1, 1));
+    }
+}

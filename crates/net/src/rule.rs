@@ -1,0 +1,410 @@
+//! Rules of security groups, each a resource with tags of its own.
+
+use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupRule as Live, SecurityGroupRuleUpdate};
+use pb_aws::Answer;
+use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::ec2::{Ec2, absent, address, by, check_tags, ours, tag_map, tagged, unseen, visible};
+use crate::groups::{Groups, egress, peer};
+use crate::permission::{ALL, permission, request};
+
+/// A rule of a security group.
+pub struct SecurityGroupRule {
+    ec2: Ec2,
+}
+
+/// Which way traffic goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Into what carries the group.
+    Ingress,
+    /// Out of what carries the group.
+    Egress,
+}
+
+/// What is wanted of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityGroupRuleSpec {
+    /// The group that it is in.
+    pub group_id: String,
+    /// Which way traffic goes.
+    pub direction: Direction,
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or `-1` for all.
+    pub protocol: String,
+    /// The first port, or the type of ICMP; -1 for all.
+    pub from_port: i32,
+    /// The last port, or the code of ICMP; -1 for all.
+    pub to_port: i32,
+    /// Where traffic comes from or goes to: `0.0.0.0/0`, `sg-...`, `pl-...`.
+    pub peer: String,
+    /// What it is for; may be empty.
+    pub description: String,
+    /// Its plain tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What AWS assigned to a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityGroupRuleAttrs {
+    /// `sgr-...`
+    pub id: String,
+    /// The group that it is in.
+    pub group_id: String,
+    /// Which way traffic goes.
+    pub direction: Direction,
+}
+
+impl SecurityGroupRule {
+    /// Rules of the groups of `ec2`.
+    pub fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+
+    /// Rules that say what a wanted one says, in groups that are not ours. In a group of ours the group itself accounts
+    /// for them, and has them revoked first.
+    async fn foreign(&self, scope: &Scope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+        let there = |wanted: &pb_engine::Address| {
+            ours.iter().any(|found| matches!(found, Found::Ours { address, .. } if address == wanted))
+        };
+        let wanted = scope.wanted.iter().filter(|(address, spec)| !is_unknown(&spec.group_id) && !there(address));
+        let wanted: Vec<_> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let groups = scope.shared(Groups::ours(&self.ec2, scope.owner())).await?;
+        let not_ours = |id: &str| !groups.groups.iter().any(|group| group.group_id() == Some(id));
+        let ids = wanted.iter().map(|(_, spec)| spec.group_id.clone()).filter(|id| not_ours(id));
+        let live = by("group-id", &ids.collect::<Vec<_>>(), |filters| self.ec2.rules(filters)).await?;
+        let same = |spec: &SecurityGroupRuleSpec, live: &&Live| {
+            let says = read(live);
+            let fields = |spec: &SecurityGroupRuleSpec| (spec.direction, spec.from_port, spec.to_port);
+            says.group_id == spec.group_id
+                && fields(&says) == fields(spec)
+                && says.protocol == spec.protocol
+                && says.peer == spec.peer
+                && scope.owned(&tag_map(live.tags())).is_none()
+        };
+        let foreign = wanted.into_iter().filter_map(|(address, spec)| {
+            let live = live.iter().find(|live| same(spec, live))?;
+            let what = format!("the same rule ({})", live.security_group_rule_id().unwrap_or_default());
+            Some(Found::Foreign { address: address.clone(), what })
+        });
+        Ok(foreign.collect())
+    }
+}
+
+/// What a rule says, in the form of a spec.
+fn read(live: &Live) -> SecurityGroupRuleSpec {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    SecurityGroupRuleSpec {
+        group_id: text(live.group_id()),
+        direction: if egress(live) { Direction::Egress } else { Direction::Ingress },
+        protocol: text(live.ip_protocol()),
+        from_port: live.from_port().unwrap_or(-1),
+        to_port: live.to_port().unwrap_or(-1),
+        peer: peer(live).to_owned(),
+        description: text(live.description()),
+        tags: Ownership::plain(&tag_map(live.tags())),
+    }
+}
+
+fn found(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
+    let id = live.security_group_rule_id()?;
+    let address = address(scope, &tag_map(live.tags()), |attrs| attrs.id == id)?;
+    let spec = read(live);
+    let (group_id, direction) = (spec.group_id.clone(), spec.direction);
+    let attrs = SecurityGroupRuleAttrs { id: id.to_owned(), group_id, direction };
+    Some(Found::Ours { address, spec, attrs, settled: true })
+}
+
+impl Resource for SecurityGroupRule {
+    const KIND: &'static str = "ec2.security_group_rule";
+    const HOLDS: &'static [&'static str] = &["ec2.security_group"];
+    type Spec = SecurityGroupRuleSpec;
+    type Attrs = SecurityGroupRuleAttrs;
+
+    fn check(spec: &SecurityGroupRuleSpec) -> Result<(), String> {
+        match spec.protocol.as_str() {
+            "tcp" | "udp" => {
+                for port in [spec.from_port, spec.to_port] {
+                    pb_rules::network::port(port.into()).map_err(|e| format!("invalid port of a rule: {e}"))?;
+                }
+                if spec.from_port > spec.to_port {
+                    return Err(format!("the ports {}-{} are in the wrong order", spec.from_port, spec.to_port));
+                }
+            }
+            "icmp" | "icmpv6" => {}
+            ALL if (spec.from_port, spec.to_port) == (-1, -1) => {}
+            ALL => return Err("a rule for all protocols is for all ports: write -1".to_owned()),
+            other => return Err(format!("`{other}` is none of the protocols tcp, udp, icmp, icmpv6 and -1")),
+        }
+        let named = spec.peer.starts_with("sg-") || spec.peer.starts_with("pl-") || spec.peer.contains(':');
+        if !named && !is_unknown(&spec.peer) {
+            pb_rules::network::cidr(&spec.peer).map_err(|e| format!("invalid peer of a rule: {e}"))?;
+        }
+        pb_rules::names::security_group_description(&spec.description)
+            .map_err(|e| format!("invalid description of a rule: {e}"))?;
+        check_tags(&spec.tags)
+    }
+
+    fn pending(spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
+        SecurityGroupRuleAttrs { id: unknown(), group_id: spec.group_id.clone(), direction: spec.direction }
+    }
+
+    /// A rule cannot go over to another sort of peer (block, group, prefix list), so another peer is another rule.
+    fn replaces(field: &str) -> bool {
+        matches!(field, "group_id" | "direction" | "peer")
+    }
+
+    fn beside(old: &SecurityGroupRuleSpec, new: &SecurityGroupRuleSpec) -> bool {
+        let says = |spec: &SecurityGroupRuleSpec| {
+            (spec.group_id.clone(), spec.peer.clone(), spec.protocol.clone(), spec.from_port, spec.to_port)
+        };
+        old.direction != new.direction || says(old) != says(new)
+    }
+
+    fn id(attrs: &SecurityGroupRuleAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let ask = |filters: Vec<Filter>| self.ec2.rules(filters);
+        let mut live = ask(ours(scope.owner())).await?;
+        let seen: Vec<&str> = live.iter().filter_map(Live::security_group_rule_id).collect();
+        let besides = unseen(scope, |attrs| &attrs.id, &seen);
+        live.extend(by("security-group-rule-id", &besides, ask).await?);
+        let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| found(scope, live)).collect();
+        all.extend(self.foreign(scope, &all).await?);
+        Ok(all)
+    }
+
+    async fn create(&self, cx: &Context, spec: &SecurityGroupRuleSpec) -> Result<SecurityGroupRuleAttrs, Failure> {
+        let client = &self.ec2.client;
+        let tags = tagged(cx, ResourceType::SecurityGroupRule, &spec.tags);
+        let (call, rules) = match spec.direction {
+            Direction::Ingress => {
+                const CALL: &str = "ec2:AuthorizeSecurityGroupIngress";
+                let call = client.authorize_security_group_ingress().group_id(&spec.group_id);
+                let answer =
+                    call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL)?;
+                (CALL, answer.security_group_rules.unwrap_or_default())
+            }
+            Direction::Egress => {
+                const CALL: &str = "ec2:AuthorizeSecurityGroupEgress";
+                let call = client.authorize_security_group_egress().group_id(&spec.group_id);
+                let answer =
+                    call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL)?;
+                (CALL, answer.security_group_rules.unwrap_or_default())
+            }
+        };
+        let id = rules.first().and_then(Live::security_group_rule_id).ok_or_else(|| absent(call, "rule id"))?;
+        Ok(SecurityGroupRuleAttrs { id: id.to_owned(), ..Self::pending(spec) })
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &SecurityGroupRuleAttrs,
+        spec: &SecurityGroupRuleSpec,
+        changes: &[Change],
+    ) -> Result<SecurityGroupRuleAttrs, Failure> {
+        if changes.iter().any(|change| change.field() != "tags") {
+            let update = SecurityGroupRuleUpdate::builder().security_group_rule_id(&attrs.id);
+            let call = self.ec2.client.modify_security_group_rules().group_id(&attrs.group_id);
+            let call = call.security_group_rules(update.security_group_rule(request(spec)).build());
+            call.send().await.answer("ec2:ModifySecurityGroupRules")?;
+        }
+        self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    async fn settle(&self, cx: &Context, attrs: SecurityGroupRuleAttrs) -> Result<SecurityGroupRuleAttrs, Failure> {
+        visible(cx, &attrs.id, |filters| self.ec2.rules(filters), "security-group-rule-id").await?;
+        Ok(attrs)
+    }
+
+    async fn delete(&self, _: &Context, attrs: &SecurityGroupRuleAttrs) -> Result<(), Failure> {
+        self.ec2.revoke_there(&attrs.group_id, &attrs.id, attrs.direction == Direction::Egress).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alone, by_tags, carries_our_tags, has, our_tags, paths, plain, refusal};
+    use aws_sdk_ec2::Client;
+    use aws_sdk_ec2::operation::authorize_security_group_egress::AuthorizeSecurityGroupEgressOutput;
+    use aws_sdk_ec2::operation::authorize_security_group_ingress::AuthorizeSecurityGroupIngressOutput;
+    use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesOutput;
+    use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroupsOutput;
+    use aws_sdk_ec2::operation::modify_security_group_rules::ModifySecurityGroupRulesOutput;
+    use aws_sdk_ec2::operation::revoke_security_group_ingress::RevokeSecurityGroupIngressOutput;
+    use aws_sdk_ec2::types::{ReferencedSecurityGroup, SecurityGroup};
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_aws::mock_client;
+
+    fn spec() -> SecurityGroupRuleSpec {
+        SecurityGroupRuleSpec {
+            group_id: "sg-1".to_owned(),
+            direction: Direction::Ingress,
+            protocol: "tcp".to_owned(),
+            from_port: 5050,
+            to_port: 5050,
+            peer: "sg-2".to_owned(),
+            description: "from the load balancer".to_owned(),
+            tags: plain(),
+        }
+    }
+
+    fn live(port: i32, tags: Option<Vec<aws_sdk_ec2::types::Tag>>) -> DescribeSecurityGroupRulesOutput {
+        let rule = Live::builder().security_group_rule_id("sgr-1").group_id("sg-1").is_egress(false);
+        let rule = rule.ip_protocol("tcp").from_port(port).to_port(port).description("from the load balancer");
+        let peer = ReferencedSecurityGroup::builder().group_id("sg-2").build();
+        let rule = rule.referenced_group_info(peer).set_tags(tags).build();
+        DescribeSecurityGroupRulesOutput::builder().security_group_rules(rule).build()
+    }
+
+    fn ours(port: i32) -> Rule {
+        let rule = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+        rule.then_output(move || live(port, Some(our_tags())))
+    }
+
+    fn none() -> Rule {
+        let rule = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+        rule.then_output(|| DescribeSecurityGroupRulesOutput::builder().build())
+    }
+
+    fn visible() -> Rule {
+        let by_id = |filters: &[Filter]| has(filters, "security-group-rule-id", "sgr-1");
+        let rule = mock!(Client::describe_security_group_rules).match_requests(move |r| by_id(r.filters()));
+        rule.then_output(|| live(5050, Some(our_tags())))
+    }
+
+    /// The group of the rule is one of ours.
+    fn group() -> Rule {
+        mock!(Client::describe_security_groups).then_output(|| {
+            let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(our_tags())).build();
+            DescribeSecurityGroupsOutput::builder().security_groups(group).build()
+        })
+    }
+
+    fn made() -> Vec<Live> {
+        vec![Live::builder().security_group_rule_id("sgr-1").build()]
+    }
+
+    #[tokio::test]
+    async fn a_rule_is_one_permission_with_tags_of_its_own() {
+        let (none, visible, group) = (none(), visible(), group());
+        let same = mock!(Client::describe_security_group_rules).then_output(|| live(5050, None));
+        let create = mock!(Client::authorize_security_group_ingress)
+            .match_requests(|r| {
+                let [one] = r.ip_permissions() else { return false };
+                let [from] = one.user_id_group_pairs() else { return false };
+                r.group_id() == Some("sg-1")
+                    && (one.ip_protocol(), one.from_port(), one.to_port()) == (Some("tcp"), Some(5050), Some(5050))
+                    && (from.group_id(), from.description()) == (Some("sg-2"), Some("from the load balancer"))
+                    && one.ip_ranges().is_empty()
+                    && carries_our_tags(r.tag_specifications(), &ResourceType::SecurityGroupRule)
+            })
+            .then_output(|| {
+                AuthorizeSecurityGroupIngressOutput::builder().set_security_group_rules(Some(made())).build()
+            });
+        let client = mock_client!(aws_sdk_ec2, [&none, &visible, &group, &same, &create]);
+        // The same rule without our tags stands in a group of ours: the group has it revoked, it is in nobody's way.
+        let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
+        assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
+    }
+
+    #[tokio::test]
+    async fn a_rule_for_all_protocols_names_no_ports() {
+        let (none, visible, group) = (none(), visible(), group());
+        let nothing = mock!(Client::describe_security_group_rules)
+            .then_output(|| DescribeSecurityGroupRulesOutput::builder().build());
+        let create = mock!(Client::authorize_security_group_egress)
+            .match_requests(|r| {
+                let [all] = r.ip_permissions() else { return false };
+                (all.ip_protocol(), all.from_port(), all.to_port()) == (Some("-1"), None, None)
+                    && all.ip_ranges().iter().all(|to| to.cidr_ip() == Some("0.0.0.0/0") && to.description().is_none())
+            })
+            .then_output(|| {
+                AuthorizeSecurityGroupEgressOutput::builder().set_security_group_rules(Some(made())).build()
+            });
+        let client = mock_client!(aws_sdk_ec2, [&none, &visible, &group, &nothing, &create]);
+        let all = SecurityGroupRuleSpec {
+            direction: Direction::Egress,
+            protocol: ALL.to_owned(),
+            from_port: -1,
+            to_port: -1,
+            peer: "0.0.0.0/0".to_owned(),
+            description: String::new(),
+            ..spec()
+        };
+        alone(SecurityGroupRule::new(client.into()), all).deploy().await.unwrap();
+        assert_eq!(create.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn ports_change_in_place_and_nothing_else_is_lost() {
+        let (there, visible) = (ours(5051), visible());
+        let modify = mock!(Client::modify_security_group_rules)
+            .match_requests(|r| {
+                let [update] = r.security_group_rules() else { return false };
+                let Some(rule) = update.security_group_rule() else { return false };
+                update.security_group_rule_id() == Some("sgr-1")
+                    && (rule.from_port(), rule.to_port(), rule.ip_protocol()) == (Some(5050), Some(5050), Some("tcp"))
+                    && rule.referenced_group_id() == Some("sg-2")
+                    && rule.description() == Some("from the load balancer")
+            })
+            .then_output(|| ModifySecurityGroupRulesOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &visible, &modify]);
+        let stack = alone(SecurityGroupRule::new(client.into()), spec());
+        assert_eq!(paths(&stack.plan().await.unwrap()), ["from_port", "to_port"]);
+        stack.deploy().await.unwrap();
+        assert_eq!(modify.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_same_rule_in_a_group_that_is_not_ours_is_left_alone() {
+        let none = none();
+        let no_groups =
+            mock!(Client::describe_security_groups).then_output(|| DescribeSecurityGroupsOutput::builder().build());
+        let same = mock!(Client::describe_security_group_rules)
+            .match_requests(|r| has(r.filters(), "group-id", "sg-1"))
+            .then_output(|| live(5050, None));
+        let client = mock_client!(aws_sdk_ec2, [&none, &no_groups, &same]);
+        let failure = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap_err();
+        assert!(failure.message.contains("the same rule (sgr-1) exists"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_is_gone_is_deleted() {
+        let there = ours(5050);
+        let gone = refusal("InvalidSecurityGroupRuleId.NotFound", "does not exist");
+        let revoke = mock!(Client::revoke_security_group_ingress)
+            .match_requests(|r| r.group_id() == Some("sg-1") && r.security_group_rule_ids() == ["sgr-1"]);
+        let revoke = revoke.sequence().http_status(400, gone).build();
+        let unused = mock!(Client::revoke_security_group_ingress)
+            .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &revoke, &unused]);
+        alone(SecurityGroupRule::new(client.into()), spec()).destroy().await.unwrap();
+        assert_eq!((revoke.num_calls(), unused.num_calls()), (1, 0));
+    }
+
+    #[test]
+    fn what_aws_refuses_is_refused() {
+        assert_eq!(SecurityGroupRule::check(&spec()), Ok(()));
+        for bad in [
+            SecurityGroupRuleSpec { protocol: "TCP".to_owned(), ..spec() },
+            SecurityGroupRuleSpec { from_port: 0, ..spec() },
+            SecurityGroupRuleSpec { from_port: 6000, ..spec() },
+            SecurityGroupRuleSpec { protocol: ALL.to_owned(), ..spec() },
+            SecurityGroupRuleSpec { peer: "10.0.0.1/8".to_owned(), ..spec() },
+            SecurityGroupRuleSpec { description: "a > b".to_owned(), ..spec() },
+        ] {
+            assert!(SecurityGroupRule::check(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Subnets.
+
+use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, Subnet as Live, SubnetState};
+use ipnet::Ipv4Net;
+use pb_aws::Answer;
+use pb_engine::{
+    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, is_unknown, unknown,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, tag_map, tagged, unseen};
+
+/// A subnet is `available` within seconds; after this long something is wrong.
+const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
+
+/// A subnet.
+pub struct Subnet {
+    ec2: Ec2,
+}
+
+/// What is wanted of a subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetSpec {
+    /// Its VPC.
+    pub vpc_id: String,
+    /// Its block, /16 to /28, inside the VPC's.
+    pub cidr: String,
+    /// Its Availability Zone: `us-east-2a`.
+    pub zone: String,
+    /// Whether what is launched in it gets a public address.
+    pub public_addresses: bool,
+    /// Its plain tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What AWS assigned to a subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetAttrs {
+    /// `subnet-...`
+    pub id: String,
+    /// Its VPC.
+    pub vpc_id: String,
+}
+
+impl Subnet {
+    /// Subnets of `ec2`.
+    pub fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+
+    async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<Live>, Failure> {
+        let pages = self.ec2.client.describe_subnets().set_filters(Some(filters)).into_paginator().items().send();
+        pages.try_collect().await.answer("ec2:DescribeSubnets")
+    }
+
+    async fn set_public_addresses(&self, id: &str, on: bool) -> Result<(), Failure> {
+        let on = AttributeBooleanValue::builder().value(on).build();
+        let call = self.ec2.client.modify_subnet_attribute().subnet_id(id).map_public_ip_on_launch(on);
+        call.send().await.answer("ec2:ModifySubnetAttribute").map(drop)
+    }
+
+    /// Subnets that stand in a block that is wanted and not there yet. They are asked for only when one is missing.
+    async fn foreign(&self, scope: &Scope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+        let there = |wanted: &pb_engine::Address| {
+            ours.iter().any(|found| matches!(found, Found::Ours { address, .. } if address == wanted))
+        };
+        let missing: Vec<_> = scope.wanted.iter().filter(|(address, _)| !there(address)).collect();
+        let mut vpcs: Vec<String> = missing.iter().map(|(_, spec)| spec.vpc_id.clone()).collect();
+        if vpcs.iter().any(|vpc| is_unknown(vpc)) {
+            vpcs.extend(scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?.ids());
+        }
+        vpcs.retain(|vpc| !is_unknown(vpc));
+        vpcs.sort_unstable();
+        vpcs.dedup();
+        let live = by("vpc-id", &vpcs, |filters| self.describe(filters)).await?;
+        let mut foreign = Vec::new();
+        for (wanted, spec) in missing {
+            let stands = |live: &&Live| {
+                overlap(&spec.cidr, live.cidr_block().unwrap_or_default())
+                    && (is_unknown(&spec.vpc_id) || live.vpc_id() == Some(spec.vpc_id.as_str()))
+                    && scope.owned(&tag_map(live.tags())).is_none()
+                    && scope.remembers(|attrs| live.subnet_id() == Some(attrs.id.as_str())).is_none()
+            };
+            if let Some(live) = live.iter().find(stands) {
+                let (id, cidr) = (live.subnet_id().unwrap_or_default(), live.cidr_block().unwrap_or_default());
+                let what = format!("subnet {id} with {cidr} in {}", live.vpc_id().unwrap_or_default());
+                foreign.push(Found::Foreign { address: wanted.clone(), what });
+            }
+        }
+        Ok(foreign)
+    }
+}
+
+fn found(scope: &Scope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
+    let (tags, id) = (tag_map(live.tags()), live.subnet_id()?);
+    let address = address(scope, &tags, |attrs| attrs.id == id)?;
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let spec = SubnetSpec {
+        vpc_id: text(live.vpc_id()),
+        cidr: text(live.cidr_block()),
+        zone: text(live.availability_zone()),
+        public_addresses: live.map_public_ip_on_launch().unwrap_or_default(),
+        tags: Ownership::plain(&tags),
+    };
+    let attrs = SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
+    Some(Found::Ours { address, spec, attrs, settled: live.state() == Some(&SubnetState::Available) })
+}
+
+/// Whether two blocks have an address in common. A block that cannot be read overlaps with nothing.
+fn overlap(one: &str, other: &str) -> bool {
+    match (one.parse::<Ipv4Net>(), other.parse::<Ipv4Net>()) {
+        (Ok(one), Ok(other)) => one.contains(&other.network()) || other.contains(&one.network()),
+        _ => false,
+    }
+}
+
+impl Resource for Subnet {
+    const KIND: &'static str = "ec2.subnet";
+    const HOLDS: &'static [&'static str] = &["ec2.vpc"];
+    type Spec = SubnetSpec;
+    type Attrs = SubnetAttrs;
+
+    fn check(spec: &SubnetSpec) -> Result<(), String> {
+        let cidr = pb_rules::network::cidr(&spec.cidr);
+        // Whether it lies in the VPC is known where both blocks are.
+        cidr.and_then(|cidr| pb_rules::network::subnet_cidr(cidr, cidr))
+            .map_err(|e| format!("invalid block of a subnet: {e}"))?;
+        check_tags(&spec.tags)
+    }
+
+    fn pending(spec: &SubnetSpec) -> SubnetAttrs {
+        SubnetAttrs { id: unknown(), vpc_id: spec.vpc_id.clone() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "vpc_id" | "cidr" | "zone")
+    }
+
+    /// Two subnets of a VPC have no address in common.
+    fn beside(old: &SubnetSpec, new: &SubnetSpec) -> bool {
+        old.vpc_id != new.vpc_id || !overlap(&old.cidr, &new.cidr)
+    }
+
+    fn id(attrs: &SubnetAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let mut live = self.describe(ours(scope.owner())).await?;
+        let seen: Vec<&str> = live.iter().filter_map(Live::subnet_id).collect();
+        let besides = unseen(scope, |attrs| &attrs.id, &seen);
+        live.extend(by("subnet-id", &besides, |filters| self.describe(filters)).await?);
+        let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| found(scope, live)).collect();
+        all.extend(self.foreign(scope, &all).await?);
+        Ok(all)
+    }
+
+    async fn create(&self, cx: &Context, spec: &SubnetSpec) -> Result<SubnetAttrs, Failure> {
+        const CALL: &str = "ec2:CreateSubnet";
+        let call = self.ec2.client.create_subnet().vpc_id(&spec.vpc_id).cidr_block(&spec.cidr);
+        let call = call.availability_zone(&spec.zone).tag_specifications(tagged(cx, ResourceType::Subnet, &spec.tags));
+        let answer = call.customize().config_override(once()).send().await.answer(CALL);
+        let answer = answer.map_err(|failure| failure.when(&["InvalidSubnet.Conflict"], Class::Exists))?;
+        let id = answer.subnet().and_then(Live::subnet_id).ok_or_else(|| absent(CALL, "subnet id"))?;
+        Ok(SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
+    }
+
+    async fn complete(&self, _: &Context, attrs: &SubnetAttrs, spec: &SubnetSpec) -> Result<(), Failure> {
+        self.set_public_addresses(&attrs.id, spec.public_addresses).await
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &SubnetAttrs,
+        spec: &SubnetSpec,
+        changes: &[Change],
+    ) -> Result<SubnetAttrs, Failure> {
+        if changes.iter().any(|change| change.field() == "public_addresses") {
+            self.set_public_addresses(&attrs.id, spec.public_addresses).await?;
+        }
+        self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    async fn settle(&self, cx: &Context, attrs: SubnetAttrs) -> Result<SubnetAttrs, Failure> {
+        let id = attrs.id.as_str();
+        cx.wait("wait for the subnet", Limits::seconds(AVAILABLE_WITHIN), || async move {
+            let found = self.describe(vec![filter("subnet-id", [id])]).await?;
+            Ok(match found.first().and_then(Live::state) {
+                Some(SubnetState::Available) => Progress::Ready(()),
+                Some(state) => Progress::Pending(format!("{id} to be available, it is {}", state.as_str())),
+                None => Progress::Pending(format!("{id} to be visible")),
+            })
+        })
+        .await?;
+        Ok(attrs)
+    }
+
+    async fn delete(&self, _: &Context, attrs: &SubnetAttrs) -> Result<(), Failure> {
+        let call = self.ec2.client.delete_subnet().subnet_id(&attrs.id);
+        let Err(refused) = call.send().await.answer("ec2:DeleteSubnet") else { return Ok(()) };
+        let inside =
+            |interface: &aws_sdk_ec2::types::NetworkInterface| interface.subnet_id() == Some(attrs.id.as_str());
+        Err(self.ec2.interfaces.explain(refused, &attrs.vpc_id, inside).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alone, by_tags, carries_our_tags, has, listen, our_tags, paths, plain, refusal};
+    use aws_sdk_ec2::Client;
+    use aws_sdk_ec2::operation::create_subnet::CreateSubnetOutput;
+    use aws_sdk_ec2::operation::delete_subnet::DeleteSubnetOutput;
+    use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfacesOutput;
+    use aws_sdk_ec2::operation::describe_subnets::DescribeSubnetsOutput;
+    use aws_sdk_ec2::operation::modify_subnet_attribute::ModifySubnetAttributeOutput;
+    use aws_sdk_ec2::types::NetworkInterface;
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_aws::mock_client;
+
+    fn spec() -> SubnetSpec {
+        SubnetSpec {
+            vpc_id: "vpc-1".to_owned(),
+            cidr: "10.0.1.0/24".to_owned(),
+            zone: "us-east-2a".to_owned(),
+            public_addresses: true,
+            tags: plain(),
+        }
+    }
+
+    fn live(id: &str) -> aws_sdk_ec2::types::builders::SubnetBuilder {
+        Live::builder()
+            .subnet_id(id)
+            .vpc_id("vpc-1")
+            .cidr_block("10.0.1.0/24")
+            .availability_zone("us-east-2a")
+            .state(SubnetState::Available)
+    }
+
+    fn subnets(subnets: &[Live]) -> DescribeSubnetsOutput {
+        DescribeSubnetsOutput::builder().set_subnets(Some(subnets.to_vec())).build()
+    }
+
+    fn ours(public: bool) -> Rule {
+        mock!(Client::describe_subnets).then_output(move || {
+            subnets(&[live("subnet-1").map_public_ip_on_launch(public).set_tags(Some(our_tags())).build()])
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subnet_is_made_as_stated_and_gives_public_addresses() {
+        let none = mock!(Client::describe_subnets)
+            .match_requests(|r| by_tags(r.filters()) || has(r.filters(), "vpc-id", "vpc-1"))
+            .then_output(|| subnets(&[]));
+        let create = mock!(Client::create_subnet)
+            .match_requests(|r| {
+                (r.vpc_id(), r.cidr_block()) == (Some("vpc-1"), Some("10.0.1.0/24"))
+                    && r.availability_zone() == Some("us-east-2a")
+                    && carries_our_tags(r.tag_specifications(), &ResourceType::Subnet)
+            })
+            .then_output(|| CreateSubnetOutput::builder().subnet(live("subnet-1").build()).build());
+        // A subnet this new may not be visible to the next call.
+        let modify = mock!(Client::modify_subnet_attribute).match_requests(|r| {
+            r.subnet_id() == Some("subnet-1")
+                && r.map_public_ip_on_launch().and_then(AttributeBooleanValue::value) == Some(true)
+        });
+        let modify = modify.sequence().http_status(400, refusal("InvalidSubnetID.NotFound", "does not exist"));
+        let modify = modify.output(|| ModifySubnetAttributeOutput::builder().build()).build();
+        let there = mock!(Client::describe_subnets)
+            .match_requests(|r| has(r.filters(), "subnet-id", "subnet-1"))
+            .then_output(|| subnets(&[live("subnet-1").build()]));
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &modify, &there]);
+        alone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
+        assert_eq!((create.num_calls(), modify.num_calls()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn only_what_differs_is_changed() {
+        let client = mock_client!(aws_sdk_ec2, [&ours(true)]);
+        assert!(alone(Subnet::new(client.into()), spec()).plan().await.unwrap().is_empty());
+        let there = ours(false);
+        let modify =
+            mock!(Client::modify_subnet_attribute).then_output(|| ModifySubnetAttributeOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&there, &modify]);
+        let stack = alone(Subnet::new(client.into()), spec());
+        assert_eq!(paths(&stack.plan().await.unwrap()), ["public_addresses"]);
+        stack.deploy().await.unwrap();
+        assert_eq!(modify.num_calls(), 1, "and no tag is written");
+    }
+
+    #[tokio::test]
+    async fn a_block_that_another_subnet_has_is_left_alone() {
+        let none = mock!(Client::describe_subnets).match_requests(|r| by_tags(r.filters()));
+        let none = none.then_output(|| subnets(&[]));
+        let other = mock!(Client::describe_subnets)
+            .then_output(|| subnets(&[live("subnet-9").cidr_block("10.0.0.0/20").build()]));
+        let client = mock_client!(aws_sdk_ec2, [&none, &other]);
+        let failure = alone(Subnet::new(client.into()), spec()).deploy().await.unwrap_err();
+        assert!(failure.message.contains("subnet subnet-9 with 10.0.0.0/20 in vpc-1 exists"), "{failure}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conflict_means_look_again() {
+        let none = mock!(Client::describe_subnets).sequence().output(|| subnets(&[])).times(2).build();
+        let conflict = refusal("InvalidSubnet.Conflict", "The CIDR '10.0.1.0/24' conflicts with another subnet");
+        let create = mock!(Client::create_subnet).sequence().http_status(400, conflict).build();
+        let there = ours(true);
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &there]);
+        let made = alone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
+        assert_eq!(made.resources.values().next().unwrap().attrs["id"], "subnet-1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_delete_names_the_interfaces_inside() {
+        let there = ours(true);
+        let delete = mock!(Client::delete_subnet).sequence();
+        let delete = delete.http_status(400, refusal("DependencyViolation", "has dependencies and cannot be deleted."));
+        let delete = delete.output(|| DeleteSubnetOutput::builder().build()).build();
+        let interfaces = mock!(Client::describe_network_interfaces).then_output(|| {
+            let of = |id: &str, subnet| NetworkInterface::builder().network_interface_id(id).subnet_id(subnet);
+            let inside = of("eni-1", "subnet-1").description("ElastiCache w-jobqr").build();
+            let outside = of("eni-2", "subnet-2").build();
+            DescribeNetworkInterfacesOutput::builder().network_interfaces(inside).network_interfaces(outside).build()
+        });
+        let client = mock_client!(aws_sdk_ec2, [&there, &delete, &interfaces]);
+        let (stack, said) = listen(alone(Subnet::new(client.into()), spec()));
+        stack.destroy().await.unwrap();
+        let said = said.lock().unwrap().join("\n");
+        assert!(said.contains("still used by eni-1 (ElastiCache w-jobqr)"), "{said}");
+        assert!(!said.contains("eni-2"), "{said}");
+    }
+
+    #[test]
+    fn subnets_stand_beside_each_other_unless_they_overlap() {
+        let at = |vpc: &str, cidr: &str| SubnetSpec { vpc_id: vpc.to_owned(), cidr: cidr.to_owned(), ..spec() };
+        assert!(Subnet::beside(&spec(), &at("vpc-1", "10.0.2.0/24")));
+        assert!(Subnet::beside(&spec(), &at("vpc-2", "10.0.1.0/24")));
+        assert!(!Subnet::beside(&spec(), &at("vpc-1", "10.0.0.0/23")));
+    }
+}

@@ -1,0 +1,77 @@
+//! What the tests of the kinds have in common.
+
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
+use pb_engine::{Alone, Event, Events, Graph, Ownership, Plan, Resource};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// A refusal of EC2 as it comes over the wire.
+pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
+    Some(format!(
+        "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
+         <RequestID>r-1</RequestID></Response>"
+    ))
+}
+
+/// The plain tags of the resource that a test is about.
+pub(crate) fn plain() -> BTreeMap<String, String> {
+    BTreeMap::from([("Name".to_owned(), "it".to_owned())])
+}
+
+/// The same with the ownership tags.
+pub(crate) fn our_tags() -> Vec<Tag> {
+    let tags = [
+        ("Name", "it"),
+        ("pb-deploy:stack", "stack"),
+        ("pb-deploy:workspace", "workspace"),
+        ("pb-deploy:address", "test/it"),
+    ];
+    tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// Whether a create call carries all of [`our_tags`].
+pub(crate) fn carries_our_tags(specs: &[TagSpecification], kind: &ResourceType) -> bool {
+    let [spec] = specs else { return false };
+    spec.resource_type() == Some(kind) && our_tags().iter().all(|tag| spec.tags().contains(tag))
+}
+
+/// Whether a describe call asks for what carries the tags of the workspace.
+pub(crate) fn by_tags(filters: &[Filter]) -> bool {
+    let is = |filter: &Filter, name: &str, value: &str| filter.name() == Some(name) && filter.values() == [value];
+    matches!(filters, [stack, workspace] if is(stack, "tag:pb-deploy:stack", "stack")
+        && is(workspace, "tag:pb-deploy:workspace", "workspace"))
+}
+
+/// Whether a describe call has this filter.
+pub(crate) fn has(filters: &[Filter], name: &str, value: &str) -> bool {
+    filters.iter().any(|filter| filter.name() == Some(name) && filter.values().iter().any(|found| found == value))
+}
+
+/// A program that wants one resource.
+pub(crate) fn alone<R: Resource>(resource: R, spec: R::Spec) -> Alone {
+    let mut graph = Graph::new();
+    let kind = graph.kind(resource);
+    graph.add("test/it", &kind, (), move |()| spec.clone()).unwrap();
+    Alone::new(owner(), graph)
+}
+
+fn owner() -> Ownership {
+    Ownership { stack: "stack".to_owned(), workspace: "workspace".to_owned() }
+}
+
+/// The same program, and what it waits for in words.
+pub(crate) fn listen(alone: Alone) -> (Alone, Arc<Mutex<Vec<String>>>) {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&said);
+    let events = Events::new(move |event| {
+        if let Event::Waiting { what, .. } = event {
+            sink.lock().unwrap().push(what);
+        }
+    });
+    (alone.events(events), said)
+}
+
+/// The paths of all fields that a plan changes.
+pub(crate) fn paths(plan: &Plan) -> Vec<String> {
+    plan.changes().flat_map(|step| step.changes.iter().map(|change| change.path.clone())).collect()
+}

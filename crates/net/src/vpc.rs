@@ -1,0 +1,330 @@
+//! The VPC.
+
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
+use futures_util::future::{try_join, try_join_all};
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, tag_map, tagged, unseen};
+use crate::interfaces::used_by;
+
+/// A VPC is `available` within seconds; after this long something is wrong.
+const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
+
+/// The VPC. With it come a default security group, a main route table and a default network ACL, which go with it too.
+pub struct Vpc {
+    ec2: Ec2,
+}
+
+/// What is wanted of a VPC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcSpec {
+    /// Its block, /16 to /28: `10.0.0.0/16`.
+    pub cidr: String,
+    /// Whether the resolver of Amazon answers in it.
+    pub dns_support: bool,
+    /// Whether interfaces with a public address have a public name. Needs `dns_support`.
+    pub dns_hostnames: bool,
+    /// Its plain tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What AWS assigned to a VPC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcAttrs {
+    /// `vpc-...`
+    pub id: String,
+}
+
+impl Vpc {
+    /// VPCs of `ec2`.
+    pub fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+
+    async fn attribute(&self, id: &str, name: VpcAttributeName) -> Result<bool, Failure> {
+        let call = self.ec2.client.describe_vpc_attribute().vpc_id(id).attribute(name);
+        let answer = call.send().await.answer("ec2:DescribeVpcAttribute")?;
+        let value = answer.enable_dns_support().or(answer.enable_dns_hostnames());
+        Ok(value.and_then(AttributeBooleanValue::value).unwrap_or_default())
+    }
+
+    async fn found(&self, scope: &Scope<Self>, vpc: &Live) -> Result<Option<Found<Self>>, Failure> {
+        let (tags, id) = (tag_map(vpc.tags()), vpc.vpc_id().unwrap_or_default());
+        let Some(address) = address(scope, &tags, |attrs| attrs.id == id) else { return Ok(None) };
+        let support = self.attribute(id, VpcAttributeName::EnableDnsSupport);
+        let hostnames = self.attribute(id, VpcAttributeName::EnableDnsHostnames);
+        let (dns_support, dns_hostnames) = match try_join(support, hostnames).await {
+            // Deleted between the two calls.
+            Err(failure) if failure.class == Class::NotFound => return Ok(None),
+            answer => answer?,
+        };
+        let spec = VpcSpec {
+            cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
+            dns_support,
+            dns_hostnames,
+            tags: Ownership::plain(&tags),
+        };
+        let settled = vpc.state() == Some(&VpcState::Available);
+        Ok(Some(Found::Ours { address, spec, attrs: VpcAttrs { id: id.to_owned() }, settled }))
+    }
+
+    /// Sets both DNS attributes: a call sets one, and names need support, so that goes on first and off last.
+    async fn set_dns(&self, id: &str, spec: &VpcSpec) -> Result<(), Failure> {
+        let on = |on| Some(AttributeBooleanValue::builder().value(on).build());
+        let modify = || self.ec2.client.modify_vpc_attribute().vpc_id(id);
+        let support = modify().set_enable_dns_support(on(spec.dns_support));
+        let hostnames = modify().set_enable_dns_hostnames(on(spec.dns_hostnames));
+        let calls = if spec.dns_support { [support, hostnames] } else { [hostnames, support] };
+        for call in calls {
+            call.send().await.answer("ec2:ModifyVpcAttribute")?;
+        }
+        Ok(())
+    }
+
+    /// What is still in the VPC, in words.
+    async fn contents(&self, id: &str) -> Result<Vec<String>, Failure> {
+        let client = &self.ec2.client;
+        let of = || filter("vpc-id", [id]);
+        let subnets = client.describe_subnets().filters(of()).send().await.answer("ec2:DescribeSubnets")?;
+        let groups =
+            client.describe_security_groups().filters(of()).send().await.answer("ec2:DescribeSecurityGroups")?;
+        let gateways = client.describe_internet_gateways().filters(filter("attachment.vpc-id", [id]));
+        let gateways = gateways.send().await.answer("ec2:DescribeInternetGateways")?;
+        let groups = groups.security_groups().iter().filter(|group| group.group_name() != Some("default"));
+        let ids = (subnets.subnets().iter().filter_map(|subnet| subnet.subnet_id()))
+            .chain(groups.filter_map(|group| group.group_id()))
+            .chain(gateways.internet_gateways().iter().filter_map(|gateway| gateway.internet_gateway_id()));
+        let mut users: Vec<String> = ids.map(str::to_owned).collect();
+        users.extend(self.ec2.interfaces.users(id, |_| true).await);
+        Ok(users)
+    }
+}
+
+impl Resource for Vpc {
+    const KIND: &'static str = "ec2.vpc";
+    const UNIQUE: bool = false;
+    type Spec = VpcSpec;
+    type Attrs = VpcAttrs;
+
+    fn check(spec: &VpcSpec) -> Result<(), String> {
+        let cidr = pb_rules::network::cidr(&spec.cidr).and_then(pb_rules::network::vpc_cidr);
+        cidr.map_err(|e| format!("invalid block of a VPC: {e}"))?;
+        if spec.dns_hostnames && !spec.dns_support {
+            return Err("`dns_hostnames` needs `dns_support`".to_owned());
+        }
+        check_tags(&spec.tags)
+    }
+
+    fn pending(_: &VpcSpec) -> VpcAttrs {
+        VpcAttrs { id: unknown() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "cidr"
+    }
+
+    fn beside(_: &VpcSpec, _: &VpcSpec) -> bool {
+        true
+    }
+
+    fn id(attrs: &VpcAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let tagged = scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?;
+        let seen: Vec<&str> = tagged.0.iter().filter_map(Live::vpc_id).collect();
+        let besides = unseen(scope, |attrs| &attrs.id, &seen);
+        let besides = by("vpc-id", &besides, |filters| self.ec2.vpcs(filters)).await?;
+        let all = tagged.0.iter().chain(&besides).map(|vpc| self.found(scope, vpc));
+        Ok(try_join_all(all).await?.into_iter().flatten().collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &VpcSpec) -> Result<VpcAttrs, Failure> {
+        const CALL: &str = "ec2:CreateVpc";
+        let call = self.ec2.client.create_vpc().cidr_block(&spec.cidr);
+        let call = call.tag_specifications(tagged(cx, ResourceType::Vpc, &spec.tags));
+        let answer = call.customize().config_override(once()).send().await.answer(CALL).map_err(quota)?;
+        let id = answer.vpc().and_then(Live::vpc_id).ok_or_else(|| absent(CALL, "VPC id"))?;
+        Ok(VpcAttrs { id: id.to_owned() })
+    }
+
+    async fn complete(&self, _: &Context, attrs: &VpcAttrs, spec: &VpcSpec) -> Result<(), Failure> {
+        self.set_dns(&attrs.id, spec).await
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &VpcAttrs,
+        spec: &VpcSpec,
+        changes: &[Change],
+    ) -> Result<VpcAttrs, Failure> {
+        if changes.iter().any(|change| matches!(change.field(), "dns_support" | "dns_hostnames")) {
+            self.set_dns(&attrs.id, spec).await?;
+        }
+        self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
+        Ok(attrs.clone())
+    }
+
+    async fn settle(&self, cx: &Context, attrs: VpcAttrs) -> Result<VpcAttrs, Failure> {
+        let (ec2, id) = (&self.ec2, attrs.id.as_str());
+        cx.wait("wait for the VPC", Limits::seconds(AVAILABLE_WITHIN), || async move {
+            let found = ec2.vpcs(vec![filter("vpc-id", [id])]).await?;
+            Ok(match found.first().and_then(Live::state) {
+                Some(VpcState::Available) => Progress::Ready(()),
+                Some(state) => Progress::Pending(format!("{id} to be available, it is {}", state.as_str())),
+                None => Progress::Pending(format!("{id} to be visible")),
+            })
+        })
+        .await?;
+        Ok(attrs)
+    }
+
+    async fn delete(&self, _: &Context, attrs: &VpcAttrs) -> Result<(), Failure> {
+        let refused = match self.ec2.client.delete_vpc().vpc_id(&attrs.id).send().await.answer("ec2:DeleteVpc") {
+            Err(refused) if refused.class == Class::InUse => refused,
+            answer => return answer.map(drop),
+        };
+        let users = self.contents(&attrs.id).await.unwrap_or_default();
+        Err(if users.is_empty() { refused } else { used_by(refused, &users.join(", ")) })
+    }
+}
+
+/// What to do where a quota is used up: five VPCs and five internet gateways a region by default.
+pub(crate) fn quota(failure: Failure) -> Failure {
+    if failure.code.as_deref().is_some_and(|code| code.ends_with("LimitExceeded")) && failure.class == Class::Refused {
+        return failure
+            .hint("delete what is not used any more, or ask for a higher quota in the Service Quotas console");
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alone, by_tags, carries_our_tags, listen, our_tags, paths, plain, refusal};
+    use aws_sdk_ec2::Client;
+    use aws_sdk_ec2::operation::create_vpc::CreateVpcOutput;
+    use aws_sdk_ec2::operation::delete_vpc::DeleteVpcOutput;
+    use aws_sdk_ec2::operation::describe_internet_gateways::DescribeInternetGatewaysOutput;
+    use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfacesOutput;
+    use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroupsOutput;
+    use aws_sdk_ec2::operation::describe_subnets::DescribeSubnetsOutput;
+    use aws_sdk_ec2::operation::describe_vpc_attribute::DescribeVpcAttributeOutput;
+    use aws_sdk_ec2::operation::describe_vpcs::DescribeVpcsOutput;
+    use aws_sdk_ec2::operation::modify_vpc_attribute::ModifyVpcAttributeOutput;
+    use aws_sdk_ec2::types::{SecurityGroup, Subnet};
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_aws::mock_client;
+    use std::sync::{Arc, Mutex};
+
+    fn spec() -> VpcSpec {
+        VpcSpec { cidr: "10.0.0.0/16".to_owned(), dns_support: true, dns_hostnames: true, tags: plain() }
+    }
+
+    fn live(state: VpcState) -> Live {
+        Live::builder().vpc_id("vpc-1").cidr_block("10.0.0.0/16").state(state).set_tags(Some(our_tags())).build()
+    }
+
+    fn vpcs(vpcs: &[Live]) -> DescribeVpcsOutput {
+        DescribeVpcsOutput::builder().set_vpcs(Some(vpcs.to_vec())).build()
+    }
+
+    fn attributes(support: bool, hostnames: bool) -> Rule {
+        mock!(Client::describe_vpc_attribute).then_compute_output(move |request| {
+            let value = |value| AttributeBooleanValue::builder().value(value).build();
+            let answer = DescribeVpcAttributeOutput::builder().vpc_id("vpc-1");
+            match request.attribute() {
+                Some(VpcAttributeName::EnableDnsSupport) => answer.enable_dns_support(value(support)),
+                _ => answer.enable_dns_hostnames(value(hostnames)),
+            }
+            .build()
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_carries_tags_is_sent_once_and_is_looked_for_when_its_answer_was_lost() {
+        let none = mock!(Client::describe_vpcs).match_requests(|r| by_tags(r.filters()));
+        let none = none.sequence().output(|| vpcs(&[])).build();
+        let there = mock!(Client::describe_vpcs).sequence().output(|| vpcs(&[live(VpcState::Pending)])).times(2);
+        let there = there.output(|| vpcs(&[live(VpcState::Available)])).repeatedly().build();
+        let create = mock!(Client::create_vpc).match_requests(|r| {
+            r.cidr_block() == Some("10.0.0.0/16") && carries_our_tags(r.tag_specifications(), &ResourceType::Vpc)
+        });
+        let create = create.sequence().http_status(500, None).output(|| CreateVpcOutput::builder().build()).build();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&calls);
+        let modify = mock!(Client::modify_vpc_attribute).then_compute_output(move |request| {
+            let is = |value: Option<&AttributeBooleanValue>| value.and_then(AttributeBooleanValue::value);
+            seen.lock().unwrap().push((is(request.enable_dns_support()), is(request.enable_dns_hostnames())));
+            ModifyVpcAttributeOutput::builder().build()
+        });
+        let read = attributes(true, false);
+        let client = mock_client!(aws_sdk_ec2, [&none, &there, &create, &modify, &read]);
+        let retrying = aws_sdk_ec2::config::retry::RetryConfig::standard().with_max_attempts(3);
+        let client = Client::from_conf(client.config().to_builder().retry_config(retrying).build());
+        let (stack, said) = listen(alone(Vpc::new(client.into()), spec()));
+        let made = stack.deploy().await.unwrap();
+        assert_eq!(create.num_calls(), 1, "a second create would make a second VPC");
+        assert_eq!(made.resources.values().next().unwrap().attrs["id"], "vpc-1");
+        let calls = calls.lock().unwrap();
+        assert_eq!(*calls, [(Some(true), None), (None, Some(true))], "one attribute a call, support before names");
+        assert!(said.lock().unwrap().iter().any(|what| what == "vpc-1 to be available, it is pending"));
+    }
+
+    #[tokio::test]
+    async fn what_is_as_it_should_be_is_left_alone_and_what_differs_is_named() {
+        for (hostnames, changed) in [(true, vec![]), (false, vec!["dns_hostnames"])] {
+            let there = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
+            let read = attributes(true, hostnames);
+            let client = mock_client!(aws_sdk_ec2, [&there, &read]);
+            let plan = alone(Vpc::new(client.into()), spec()).plan().await.unwrap();
+            assert_eq!(paths(&plan), changed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_delete_names_what_is_still_in_the_vpc() {
+        let there = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
+        let read = attributes(true, true);
+        let refused = refusal("DependencyViolation", "The vpc 'vpc-1' has dependencies and cannot be deleted.");
+        let delete = mock!(Client::delete_vpc).sequence().http_status(400, refused);
+        let delete = delete.output(|| DeleteVpcOutput::builder().build()).build();
+        let subnets = mock!(Client::describe_subnets).then_output(|| {
+            DescribeSubnetsOutput::builder().subnets(Subnet::builder().subnet_id("subnet-9").build()).build()
+        });
+        let groups = mock!(Client::describe_security_groups).then_output(|| {
+            let default = SecurityGroup::builder().group_id("sg-default").group_name("default").build();
+            DescribeSecurityGroupsOutput::builder().security_groups(default).build()
+        });
+        let gateways =
+            mock!(Client::describe_internet_gateways).then_output(|| DescribeInternetGatewaysOutput::builder().build());
+        let interfaces = mock!(Client::describe_network_interfaces)
+            .then_output(|| DescribeNetworkInterfacesOutput::builder().build());
+        let rules = [&there, &read, &delete, &subnets, &groups, &gateways, &interfaces];
+        let client = mock_client!(aws_sdk_ec2, rules);
+        let (stack, said) = listen(alone(Vpc::new(client.into()), spec()));
+        stack.destroy().await.unwrap();
+        let said = said.lock().unwrap().join("\n");
+        assert!(said.contains("cannot be deleted; still used by subnet-9"), "{said}");
+        assert!(!said.contains("sg-default"), "the default group goes with the VPC: {said}");
+        assert_eq!(delete.num_calls(), 2);
+    }
+
+    #[test]
+    fn what_aws_refuses_is_refused() {
+        assert_eq!(Vpc::check(&spec()), Ok(()));
+        for bad in [
+            VpcSpec { cidr: "10.0.0.0/8".to_owned(), ..spec() },
+            VpcSpec { dns_support: false, ..spec() },
+            VpcSpec { tags: BTreeMap::from([("aws:x".to_owned(), String::new())]), ..spec() },
+        ] {
+            assert!(Vpc::check(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

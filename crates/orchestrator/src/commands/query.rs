@@ -1,0 +1,118 @@
+//! Questions that are answered from the configuration or the snapshot.
+
+use crate::cli::Global;
+use crate::exit::{Error, Exit};
+use crate::render::{self, DIM, GOOD, paint};
+use crate::site::{configured, connect, place};
+use pb_config::Config;
+use pb_engine::Snapshot;
+use pb_state::{LeaseTable, Session, Store, Timing};
+use serde_json::json;
+
+/// `validate`: the configuration, without any call.
+///
+/// # Errors
+/// A configuration with mistakes.
+pub fn validate(global: &Global) -> Result<Exit, Error> {
+    let config = Config::load(&global.config)?;
+    let names: Vec<&str> = config.workspaces().collect();
+    if global.json {
+        render::document(&json!({ "file": config.file(), "valid": true, "workspaces": names }))?;
+    } else {
+        anstream::println!("{}: {} ({})", config.file(), paint(GOOD, "valid"), names.join(", "));
+    }
+    Ok(Exit::Done)
+}
+
+/// `workspace list`.
+///
+/// # Errors
+/// A configuration with mistakes.
+pub fn workspaces(global: &Global) -> Result<Exit, Error> {
+    let config = Config::load(&global.config)?;
+    let mut rows = Vec::new();
+    for name in config.workspaces() {
+        let workspace = config.workspace(name)?;
+        rows.push(json!({ "name": name, "hostname": workspace.names.hostname, "region": workspace.region }));
+    }
+    if global.json {
+        render::document(&rows)?;
+    } else {
+        for row in rows {
+            let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            anstream::println!(
+                "{:<16} {}",
+                text("name"),
+                paint(DIM, format!("{} {}", text("region"), text("hostname")))
+            );
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// `output`: what the last run gave.
+///
+/// # Errors
+/// A snapshot that cannot be read, or has no such output.
+pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Result<Exit, Error> {
+    let outputs = snapshot(global, workspace).await?.outputs;
+    if outputs.is_empty() {
+        let hint = format!("deploy it: pb-deploy deploy {workspace}");
+        return Err(Error::other(format!("{workspace} has no outputs: it is not deployed"), hint));
+    }
+    let bare = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match name {
+        Some(name) => {
+            let known: Vec<&str> = outputs.keys().map(String::as_str).collect();
+            let value = outputs.get(name).ok_or_else(|| {
+                Error::usage(format!("there is no output {name:?}"), format!("there are: {}", known.join(", ")))
+            })?;
+            if global.json { render::document(value)? } else { anstream::println!("{}", bare(value)) }
+        }
+        None if global.json => render::document(&outputs)?,
+        None => outputs.iter().for_each(|(name, value)| anstream::println!("{name} = {}", bare(value))),
+    }
+    Ok(Exit::Done)
+}
+
+/// `state show`: what is remembered.
+///
+/// # Errors
+/// A snapshot that cannot be read.
+pub async fn state(global: &Global, workspace: &str) -> Result<Exit, Error> {
+    let snapshot = snapshot(global, workspace).await?;
+    if global.json {
+        render::document(&snapshot)?;
+        return Ok(Exit::Done);
+    }
+    anstream::println!("lineage {}  serial {}  fence {}", snapshot.lineage, snapshot.serial, snapshot.fence);
+    for (address, record) in &snapshot.resources {
+        let id = record.attrs.get("id").or_else(|| record.attrs.get("arn")).or_else(|| record.attrs.get("name"));
+        let id = id.and_then(|id| id.as_str()).unwrap_or_default();
+        let note = if record.settled { "" } else { "  (not ready yet)" };
+        anstream::println!("{:<28} {:<30} {}{note}", address.as_str(), record.kind, paint(DIM, id));
+    }
+    if let Some(intents) = &snapshot.intents {
+        let steps = render::count(intents.steps.len(), "step");
+        anstream::println!("a run to {} did not end ({steps} meant); run it again to finish", intents.operation);
+    }
+    Ok(Exit::Done)
+}
+
+/// `unlock`: takes the lease from a holder that will never come back.
+///
+/// # Errors
+/// When another than the named one holds it.
+pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, Error> {
+    let workspace = configured(global, workspace)?;
+    let aws = connect(global, &workspace).await;
+    LeaseTable::new(&aws, &place(&workspace), Timing::default()).unlock(id).await?;
+    anstream::eprintln!("{} is unlocked", workspace.name);
+    Ok(Exit::Done)
+}
+
+async fn snapshot(global: &Global, workspace: &str) -> Result<Snapshot, Error> {
+    let workspace = configured(global, workspace)?;
+    let aws = connect(global, &workspace).await;
+    Ok(Session::read_only(&Store::new(&aws, &place(&workspace))).await?)
+}

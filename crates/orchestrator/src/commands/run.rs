@@ -1,0 +1,212 @@
+//! `deploy` and `destroy`: plan, show, ask, act.
+
+use crate::cli::{Consent, Global};
+use crate::commands::plan::operation;
+use crate::exit::{Error, Exit};
+use crate::render::run::Show;
+use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
+use crate::site::{Looked, Site, is_recorded};
+use crate::{consent, signals};
+use pb_engine::{Action, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
+use pb_state::{Claim, Holder, LeaseTable, Session, Store, Timing};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Plans, shows, asks and acts.
+///
+/// # Errors
+/// What keeps the run from beginning. What fails in it is said here, and gives an exit code.
+pub async fn run(global: &Global, workspace: &str, goal: Goal, consent: &Consent) -> Result<Exit, Error> {
+    let show = Show::new(global.json, global.verbose);
+    let site = Site::open(global, workspace).await?;
+    let looked = site.look(&site.snapshot, goal, &pb_engine::Cancel::never()).await?;
+    show_plan(&show, &site, goal, &looked.plan, global.verbose);
+    if looked.plan.is_empty() && is_recorded(&site.snapshot, &looked.plan) {
+        finish(&show, global, &site.snapshot.outputs, true);
+        return Ok(Exit::Done);
+    }
+    if !looked.plan.is_empty() {
+        consent::ask(workspace, goal, consent.yes)?;
+    }
+    let id = uuid::Uuid::new_v4().to_string();
+    let agreed = if consent.yes { Agreed::Whatever } else { Agreed::Exactly(&looked.plan) };
+    locked(&show, global, &site, goal, &id, Duration::from_secs(consent.lock_timeout), agreed).await
+}
+
+/// What was agreed to.
+pub enum Agreed<'a> {
+    /// Whatever brings the goal about; a plan that has changed since is shown again.
+    Whatever,
+    /// This plan and no other.
+    Exactly(&'a Plan),
+    /// A saved plan, which is applied at most once.
+    Saved(&'a crate::saved::Saved),
+}
+
+/// Acts under the lease, on a plan that is made anew under it.
+///
+/// # Errors
+/// What keeps the run from beginning: a lease that another holds, a world that is not what was agreed to.
+pub async fn locked(
+    show: &Show,
+    global: &Global,
+    site: &Site,
+    goal: Goal,
+    id: &str,
+    lock_timeout: Duration,
+    agreed: Agreed<'_>,
+) -> Result<Exit, Error> {
+    let cancel = signals::listen();
+    let store = Store::new(&site.aws, &site.place);
+    let leases = LeaseTable::new(&site.aws, &site.place, Timing::default());
+    let claim = Claim {
+        lock_timeout,
+        cancel: cancel.clone(),
+        waiting: waiting(show),
+        ..Claim::new(crate::identity::who(), operation(goal))
+    };
+    let session = Session::open(store, &leases, &claim, show.events()).await?;
+    let run = Run {
+        id: id.to_owned(),
+        operation: operation(goal).to_owned(),
+        owner: site.owner.clone(),
+        events: show.events(),
+        cancel,
+    };
+    let since = Instant::now();
+    let acted = under_lease(show, global, site, goal, &session, &run, agreed).await;
+    let lost = session.lost();
+    let closed = session.close().await;
+    let outcome = acted?;
+    report(show, &outcome, goal, &site.workspace.name, since);
+    if let Some(lost) = lost {
+        return Err(lost.into());
+    }
+    closed?;
+    let exit = exit(&outcome, &run);
+    finish(show, global, &outcome.outputs, exit == Exit::Done);
+    Ok(exit)
+}
+
+/// Says who holds the lease while it is waited for.
+fn waiting(show: &Show) -> Arc<dyn Fn(&Holder) + Send + Sync> {
+    let show = show.clone();
+    Arc::new(move |holder| {
+        let Holder { who, operation, since, .. } = holder;
+        show.say(&format!("locked by {who} ({operation}, since {since}): waiting to see whether that still runs"));
+    })
+}
+
+async fn under_lease(
+    show: &Show,
+    global: &Global,
+    site: &Site,
+    goal: Goal,
+    session: &Session,
+    run: &Run,
+    agreed: Agreed<'_>,
+) -> Result<Outcome, Error> {
+    let snapshot = session.snapshot();
+    let looked = site.look(&snapshot, goal, &run.cancel).await?;
+    match agreed {
+        Agreed::Whatever => {}
+        Agreed::Exactly(plan) if same(plan, &looked.plan) => {}
+        Agreed::Exactly(_) => {
+            let message = "the plan has changed since it was shown: nothing was changed";
+            return Err(Error::other(message, "run the same command again and look at the new plan"));
+        }
+        Agreed::Saved(saved) => {
+            check_saved(saved, &looked, &snapshot.applied)?;
+            session.record(Entry::Applied(saved.id.clone()));
+        }
+    }
+    if global.verbose {
+        show_plan(show, site, goal, &looked.plan, false);
+    }
+    let outcome = tokio::select! {
+        outcome = act(&site.graph, &looked.plan, session, run) => outcome?,
+        () = show.still_waiting() => Outcome::default(),
+    };
+    Ok(outcome)
+}
+
+/// Refuses a saved plan whose world is gone.
+fn check_saved(saved: &crate::saved::Saved, looked: &Looked, applied: &[String]) -> Result<(), Error> {
+    let mut reasons = saved.bound.differs(&looked.bound);
+    if applied.contains(&saved.id) {
+        reasons = vec!["it was applied already".to_owned()];
+    } else if reasons.is_empty() && !same(&saved.plan, &looked.plan) {
+        reasons.push("this version of pb-deploy would do something else".to_owned());
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the saved plan is refused, nothing was changed: {}", reasons.join("; "));
+    Err(Error::other(message, "make a new plan and look at it"))
+}
+
+/// Whether two plans do the same. What merely waits may be ready by now.
+fn same(one: &Plan, other: &Plan) -> bool {
+    let essence = |plan: &Plan| -> Vec<_> {
+        plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()
+    };
+    essence(one) == essence(other)
+}
+
+fn show_plan(show: &Show, site: &Site, goal: Goal, plan: &Plan, verbose: bool) {
+    show.json("plan", plan);
+    let title = if plan.is_empty() { String::new() } else { format!("To {} {}:\n\n", operation(goal), site.title()) };
+    if goal == Goal::Destroy && plan.is_empty() {
+        show.say(&format!("Nothing to destroy in {}.", site.title()));
+    } else {
+        show.say(&format!("{title}{}", render::plan::text(plan, verbose)));
+    }
+}
+
+fn exit(outcome: &Outcome, run: &Run) -> Exit {
+    let interrupted = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
+    match outcome.is_complete() {
+        true => Exit::Done,
+        false if run.cancel.is_stopped() && interrupted => Exit::Interrupted,
+        false => Exit::Failed,
+    }
+}
+
+/// What was done, what was not and why, and what to do next.
+fn report(show: &Show, outcome: &Outcome, goal: Goal, workspace: &str, since: Instant) {
+    let count = |is: fn(&Action) -> bool| outcome.done.iter().filter(|(_, action)| is(action)).count();
+    let took = render::duration(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let did = format!(
+        "{} made, {} changed, {} deleted in {took}",
+        count(|action| *action == Action::Create),
+        count(|action| *action == Action::Update),
+        count(|action| *action == Action::Delete),
+    );
+    if outcome.is_complete() {
+        let word = if goal == Goal::Destroy { "Destroyed" } else { "Deployed" };
+        return show.say(&format!("\n{} {}: {did}.", paint(GOOD, word), paint(BOLD, workspace)));
+    }
+    show.say(&format!("\n{} {workspace}: {did}.", paint(BAD, "Not complete:")));
+    for unfinished in &outcome.failed {
+        let failure = &unfinished.failure;
+        show.say(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
+        if let Some(hint) = &failure.hint {
+            show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
+        }
+    }
+    if !outcome.skipped.is_empty() {
+        let steps = render::count(outcome.skipped.len(), "step");
+        show.say(&format!("  {steps} not begun, because of what is above."));
+    }
+    show.say(&format!("What was done is recorded. Run `pb-deploy {} {workspace}` again to finish.", operation(goal)));
+}
+
+/// The address on stdout, or the last of the JSON lines.
+fn finish(show: &Show, global: &Global, outputs: &BTreeMap<String, serde_json::Value>, complete: bool) {
+    if global.json {
+        show.json("finished", &serde_json::json!({ "complete": complete, "outputs": outputs }));
+    } else if complete && let Some(url) = outputs.get("url").and_then(serde_json::Value::as_str) {
+        anstream::println!("{url}");
+    }
+}

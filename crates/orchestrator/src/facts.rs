@@ -1,0 +1,129 @@
+//! What must be there before a deploy: an account that is allowed, the roles, the zone, two Availability Zones. All of it is
+//! looked up, none of it is made.
+
+use crate::exit::Error;
+use aws_config::SdkConfig;
+use pb_aws::Answer;
+use pb_config::Workspace;
+use pb_edge::Zone;
+use pb_engine::{Class, Failure, Snapshot};
+
+/// What was looked up.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The account of the credentials.
+    pub account: String,
+    /// What ECS uses to start tasks.
+    pub execution_role_arn: String,
+    /// What the application itself may do.
+    pub task_role_arn: Option<String>,
+    /// The public hosted zone.
+    pub zone: Zone,
+    /// The Availability Zones of the two subnets.
+    pub zones: [String; 2],
+}
+
+/// Looks everything up at once, and tells everything that is missing at once.
+///
+/// # Errors
+/// Missing or refused credentials alone; otherwise all that is missing.
+pub async fn look_up(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Result<Facts, Error> {
+    let task_role = async {
+        match &workspace.roles.task {
+            Some(name) => role(aws, name, "roles.task").await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (account, execution, task, zone, zones) = tokio::join!(
+        account(aws, workspace),
+        role(aws, &workspace.roles.execution, "roles.execution"),
+        task_role,
+        pb_edge::find_zone(aws, &workspace.zone, None),
+        zones(aws, workspace, snapshot),
+    );
+    match (account, execution, task, zone, zones) {
+        (Ok(account), Ok(execution_role_arn), Ok(task_role_arn), Ok(zone), Ok(zones)) => {
+            Ok(Facts { account, execution_role_arn, task_role_arn, zone, zones })
+        }
+        (account, execution, task, zone, zones) => {
+            let failures = [account.err(), execution.err(), task.err(), zone.err(), zones.err()];
+            Err(gathered(failures.into_iter().flatten().collect()))
+        }
+    }
+}
+
+/// One failure alone, and what explains all others alone.
+fn gathered(mut failures: Vec<Failure>) -> Error {
+    let explains =
+        |failure: &Failure| matches!(failure.class, Class::Credentials | Class::Unreachable | Class::Refused);
+    let alone = failures.iter().position(explains).or((failures.len() == 1).then_some(0));
+    match alone {
+        Some(index) => Error::Failure(failures.swap_remove(index)),
+        None => Error::Several(failures),
+    }
+}
+
+async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, Failure> {
+    let operation = "sts:GetCallerIdentity";
+    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.answer(operation)?;
+    let account = identity.account().unwrap_or_default().to_owned();
+    match &workspace.allowed_account_ids {
+        Some(allowed) if !allowed.contains(&account) => {
+            let message =
+                format!("these are credentials of account {account}, and {} may be deployed to", allowed.join(", "));
+            let hint = "choose other credentials (AWS_PROFILE), or add the account to `allowed_account_ids`";
+            Err(Failure::new(Class::Refused, "check the account", message).hint(hint))
+        }
+        _ => Ok(account),
+    }
+}
+
+async fn role(aws: &SdkConfig, name: &str, key: &str) -> Result<String, Failure> {
+    let answer = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.answer("iam:GetRole");
+    let output = answer.map_err(|failure| match failure.class {
+        Class::NotFound => Failure::new(Class::NotFound, "iam:GetRole", format!("there is no role {name:?}"))
+            .hint(format!("make the role, or name another with `{key}` in the configuration")),
+        _ => failure,
+    })?;
+    let role = output.role().map(|role| role.arn().to_owned());
+    role.ok_or_else(|| Failure::new(Class::NotFound, "iam:GetRole", format!("the role {name:?} was not described")))
+}
+
+/// The configured zones; else those that the subnets are in; else the region's first two.
+async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Result<[String; 2], Failure> {
+    if let Some(zones) = &workspace.network.zones {
+        return Ok(zones.clone());
+    }
+    if let Some(zones) = remembered(snapshot) {
+        return Ok(zones);
+    }
+    let operation = "ec2:DescribeAvailabilityZones";
+    let output = aws_sdk_ec2::Client::new(aws).describe_availability_zones().send().await.answer(operation)?;
+    let zones = output.availability_zones().iter();
+    let usable = zones.filter(|zone| {
+        // Local and wavelength zones are listed too when the account has opted in to them.
+        zone.zone_type().is_none_or(|kind| kind == "availability-zone")
+            && zone.state().is_none_or(|state| *state == aws_sdk_ec2::types::AvailabilityZoneState::Available)
+    });
+    let mut names: Vec<String> = usable.filter_map(|zone| zone.zone_name().map(str::to_owned)).collect();
+    names.sort_unstable();
+    let mut names = names.into_iter();
+    match (names.next(), names.next()) {
+        (Some(first), Some(second)) => Ok([first, second]),
+        _ => Err(Failure::new(
+            Class::Refused,
+            operation,
+            "the region has fewer than two Availability Zones, and a load balancer needs two",
+        )
+        .hint("choose another `region`")),
+    }
+}
+
+/// Zones that a region gains or loses must not move subnets that are there.
+fn remembered(snapshot: &Snapshot) -> Option<[String; 2]> {
+    let zone = |name: &str| {
+        let (_, record) = snapshot.resources.iter().find(|(address, _)| address.as_str() == name)?;
+        record.spec.get("zone")?.as_str().map(str::to_owned)
+    };
+    Some([zone("net/tasks_subnet")?, zone("net/balancer_subnet")?])
+}

@@ -1,0 +1,83 @@
+//! Plans, runs and answers as text. stdout is for data, stderr for the rest; both are readable without colour.
+
+pub mod plan;
+pub mod run;
+
+use crate::exit::Error;
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+pub const GOOD: Style = AnsiColor::Green.on_default();
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const WARN: Style = AnsiColor::Yellow.on_default();
+pub const BOLD: Style = Style::new().bold();
+pub const DIM: Style = Style::new().dimmed();
+
+/// `text` in `style`.
+pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// One JSON document on stdout.
+///
+/// # Errors
+/// When `value` cannot be written as JSON.
+pub fn document<T: Serialize>(value: &T) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::other(format!("cannot write the answer: {e}"), "this is an error in pb-deploy"))?;
+    anstream::println!("{text}");
+    Ok(())
+}
+
+/// Says why a command failed, and what to do.
+pub fn error(error: &Error, json: bool) {
+    if json {
+        anstream::eprintln!(
+            "{}",
+            serde_json::json!({"error": error.to_string(), "hint": error.hint(), "exit": error.code()})
+        );
+        return;
+    }
+    anstream::eprintln!("{} {error}", paint(BAD, "error:"));
+    if let Error::Refused(refused) = error {
+        for refused in refused {
+            anstream::eprintln!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why);
+        }
+    }
+    if let Error::Several(failures) = error {
+        for failure in failures {
+            anstream::eprintln!("  {failure}");
+            if let Some(hint) = &failure.hint {
+                anstream::eprintln!("    {} {hint}", paint(WARN, "hint:"));
+            }
+        }
+    }
+    if let Some(hint) = error.hint() {
+        anstream::eprintln!("{} {hint}", paint(WARN, "hint:"));
+    }
+}
+
+/// `1 service`, `3 services`.
+pub fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// `0.4 s`, `12 s`, `2 min 5 s`.
+pub fn duration(millis: u64) -> String {
+    match millis {
+        0..10_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        10_000..60_000 => format!("{} s", millis / 1000),
+        _ => format!("{} min {} s", millis / 60_000, millis / 1000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_short() {
+        let texts: Vec<String> = [0, 449, 9_999, 10_000, 59_999, 60_000, 125_000].into_iter().map(duration).collect();
+        assert_eq!(texts, ["0.0 s", "0.4 s", "9.9 s", "10 s", "59 s", "1 min 0 s", "2 min 5 s"]);
+    }
+}

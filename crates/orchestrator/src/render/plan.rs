@@ -1,0 +1,174 @@
+//! A plan as text, in Terraform's signs.
+
+use super::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use anstyle::Style;
+use pb_engine::{Action, Change, Order, Origin, Plan, Step, UNKNOWN};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// The steps that do something, each with the fields that change, and the counts. `verbose` shows unchanged ones too.
+pub fn text(plan: &Plan, verbose: bool) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        if verbose || step.action != Action::NoOp {
+            step_text(&mut text, step);
+        }
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&summary(plan));
+    text.push('\n');
+    text
+}
+
+/// `Plan: 1 to add, 2 to change, 0 to replace, 0 to destroy.`
+pub fn summary(plan: &Plan) -> String {
+    if plan.is_empty() {
+        return format!("No changes: all {} are as configured.", super::count(plan.steps.len(), "resource"));
+    }
+    let count = |is: fn(&Action) -> bool| plan.steps.iter().filter(|step| is(&step.action)).count();
+    let awaited = count(|action| *action == Action::Await);
+    let mut text = format!(
+        "Plan: {} to add, {} to change, {} to replace, {} to destroy",
+        count(|action| *action == Action::Create),
+        count(|action| *action == Action::Update),
+        count(|action| matches!(action, Action::Replace { .. })),
+        count(|action| *action == Action::Delete),
+    );
+    if awaited > 0 {
+        text.push_str(&format!(", {awaited} to wait for"));
+    }
+    text.push('.');
+    text
+}
+
+/// The sign of an action and its style.
+pub fn sign(action: Action) -> (&'static str, Style) {
+    match action {
+        Action::NoOp => ("  =", DIM),
+        Action::Create => ("  +", GOOD),
+        Action::Update => ("  ~", WARN),
+        Action::Replace { order: Order::DeleteFirst } => ("-/+", BAD),
+        Action::Replace { order: Order::CreateFirst } => ("+/-", BAD),
+        Action::Delete => ("  -", BAD),
+        Action::Await => ("  .", DIM),
+    }
+}
+
+fn step_text(text: &mut String, step: &Step) {
+    let (sign, style) = sign(step.action);
+    let id = step.id.as_deref().map(|id| format!("  {}", paint(DIM, id))).unwrap_or_default();
+    let note = note(step).map(|note| format!("  {}", paint(DIM, format!("# {note}")))).unwrap_or_default();
+    line(text, format_args!("{} {}  {}{id}{note}", paint(style, sign), paint(BOLD, &step.address), step.kind));
+    for change in &step.changes {
+        line(text, format_args!("      {}", field(step, change)));
+    }
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{content}");
+}
+
+fn note(step: &Step) -> Option<String> {
+    let origin = match step.origin {
+        Some(Origin::Drift) if step.action != Action::Create => Some("changed outside of pb-deploy"),
+        Some(Origin::Both) => Some("changed in the configuration and outside of pb-deploy"),
+        _ => None,
+    };
+    let action = match step.action {
+        Action::Replace { order: Order::DeleteFirst } => Some("deleted, then made anew"),
+        Action::Replace { order: Order::CreateFirst } => Some("made anew, then the old one deleted"),
+        Action::Await => Some("as configured, but not ready yet: waited for"),
+        _ => None,
+    };
+    let parts: Vec<&str> = [action, step.reason.as_deref(), origin].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn field(step: &Step, change: &Change) -> String {
+    let forces = if step.forces.contains(&change.path) { paint(BAD, "  # forces replacement") } else { String::new() };
+    let path = &change.path;
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) => {
+            format!("{} {path}: {} -> {}{forces}", paint(WARN, "~"), value(before), value(after))
+        }
+        (None, Some(after)) => format!("{} {path}: {}{forces}", paint(GOOD, "+"), value(after)),
+        (Some(before), None) => format!("{} {path}: {}{forces}", paint(BAD, "-"), value(before)),
+        (None, None) => format!("  {path}{forces}"),
+    }
+}
+
+fn value(value: &Value) -> String {
+    match value {
+        Value::String(text) if text == UNKNOWN => UNKNOWN.to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{note, text};
+    use pb_engine::{Action, Address, Change, Order, Origin, Plan, Step};
+    use serde_json::json;
+
+    fn step(address: &str, action: Action) -> Step {
+        Step {
+            address: Address::new(address).unwrap(),
+            kind: "sim.thing".to_owned(),
+            action,
+            origin: None,
+            reason: None,
+            changes: Vec::new(),
+            forces: Vec::new(),
+            id: None,
+            before: None,
+            after: None,
+            attrs: None,
+        }
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_plan_shows_signs_fields_and_counts() {
+        let change = |path: &str, before: Option<&str>, after: Option<&str>| Change {
+            path: path.to_owned(),
+            before: before.map(|text| json!(text)),
+            after: after.map(|text| json!(text)),
+        };
+        let update = Step {
+            origin: Some(Origin::Drift),
+            id: Some("sg-1".to_owned()),
+            changes: vec![change("name", Some("a"), Some("b")), change("port", None, Some("(known after apply)"))],
+            ..step("net/group", Action::Update)
+        };
+        let replace = Step {
+            changes: vec![change("port", Some("1"), None)],
+            forces: vec!["port".to_owned()],
+            ..step("edge/targets", Action::Replace { order: Order::CreateFirst })
+        };
+        let plan =
+            Plan { steps: vec![step("net/vpc", Action::NoOp), update, replace, step("net/old", Action::Delete)] };
+        insta::assert_snapshot!(plain(&text(&plan, false)), @r#"
+          ~ net/group  sim.thing  sg-1  # changed outside of pb-deploy
+              ~ name: "a" -> "b"
+              + port: (known after apply)
+        +/- edge/targets  sim.thing  # made anew, then the old one deleted
+              - port: "1"  # forces replacement
+          - net/old  sim.thing
+
+        Plan: 0 to add, 1 to change, 1 to replace, 1 to destroy.
+        "#);
+    }
+
+    #[test]
+    fn nothing_to_do_is_said_as_such() {
+        let plan = Plan { steps: vec![step("net/vpc", Action::NoOp)] };
+        assert_eq!(plain(&text(&plan, false)), "No changes: all 1 resource are as configured.\n");
+        assert!(note(&step("net/vpc", Action::Await)).unwrap().contains("not ready"));
+    }
+}

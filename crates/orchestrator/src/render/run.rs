@@ -1,0 +1,190 @@
+//! A run as it goes: what is done, what is waited for, and since when. In a terminal with one line for each running step,
+//! elsewhere as plain lines, or as JSON lines.
+
+use super::{BAD, BOLD, DIM, GOOD, WARN, duration, paint};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use pb_engine::{Action, Address, Event, Events};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a run that only waits says so, where there is no terminal to show it.
+const STILL: Duration = Duration::from_secs(30);
+
+/// Shows a run.
+#[derive(Clone)]
+pub struct Show(Arc<Inner>);
+
+struct Inner {
+    style: Style,
+    verbose: bool,
+    running: Mutex<BTreeMap<Address, Running>>,
+    bars: MultiProgress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Terminal,
+    Plain,
+    Json,
+}
+
+struct Running {
+    action: Action,
+    since: Instant,
+    what: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Show {
+    /// For this process's stderr, or JSON lines on stdout.
+    pub fn new(json: bool, verbose: bool) -> Self {
+        let style = match (json, std::io::stderr().is_terminal()) {
+            (true, _) => Style::Json,
+            (false, true) => Style::Terminal,
+            (false, false) => Style::Plain,
+        };
+        Self(Arc::new(Inner { style, verbose, running: Mutex::default(), bars: MultiProgress::new() }))
+    }
+
+    /// Where the engine sends its events.
+    pub fn events(&self) -> Events {
+        let show = self.clone();
+        Events::new(move |event| show.event(&event))
+    }
+
+    /// Says one thing besides the events.
+    pub fn say(&self, text: &str) {
+        match self.0.style {
+            Style::Json => {
+                self.json("message", &serde_json::json!({ "text": anstream::adapter::strip_str(text).to_string() }))
+            }
+            Style::Plain => anstream::eprintln!("{text}"),
+            Style::Terminal => self.0.bars.suspend(|| anstream::eprintln!("{text}")),
+        }
+    }
+
+    /// One JSON line, where JSON lines were asked for.
+    pub fn json<T: Serialize>(&self, event: &str, value: &T) {
+        if self.0.style == Style::Json
+            && let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(value)
+        {
+            fields.insert("event".to_owned(), event.into());
+            anstream::println!("{}", serde_json::Value::Object(fields));
+        }
+    }
+
+    /// Says every 30 seconds what is waited for, where there is no terminal to show it. Ends with the run: drop it.
+    pub async fn still_waiting(&self) {
+        loop {
+            tokio::time::sleep(STILL).await;
+            if self.0.style == Style::Plain {
+                for line in self.waits() {
+                    anstream::eprintln!("{line}");
+                }
+            }
+        }
+    }
+
+    fn waits(&self) -> Vec<String> {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let long = running.iter().filter(|(_, step)| step.since.elapsed() >= STILL);
+        long.map(|(address, step)| {
+            let since = duration(u64::try_from(step.since.elapsed().as_millis()).unwrap_or(u64::MAX));
+            format!("  {address}: still {}, since {since}{}", doing(step.action), after_colon(&step.what))
+        })
+        .collect()
+    }
+
+    fn event(&self, event: &Event) {
+        if self.0.style == Style::Json {
+            if let Ok(line) = serde_json::to_string(event) {
+                anstream::println!("{line}");
+            }
+            return;
+        }
+        match event {
+            Event::Started { address, action, .. } => self.started(address, *action),
+            Event::Waiting { address, what } => self.waiting(address, what),
+            Event::Retrying { address, failure } => self.waiting(address, &format!("trying again after: {failure}")),
+            Event::Made { .. } | Event::Recorded { .. } => {}
+            Event::Done { address, action, id, millis } => {
+                self.ended(address);
+                let id = id.as_deref().map(|id| paint(DIM, format!(" {id}"))).unwrap_or_default();
+                let took = paint(DIM, format!("({})", duration(*millis)));
+                self.say(&format!("  {}: {}{id} {took}", paint(BOLD, address), paint(GOOD, done(*action))));
+            }
+            Event::Failed { address, failure, .. } => {
+                self.ended(address);
+                self.say(&format!("  {}: {} {failure}", paint(BOLD, address), paint(BAD, "failed:")));
+            }
+            Event::Skipped { address, because, .. } => {
+                self.say(&format!("  {}: {} {because}", paint(BOLD, address), paint(WARN, "not done:")));
+            }
+            Event::Stopping => self.say(&paint(
+                WARN,
+                "stopping: nothing new is started, running calls finish; press Ctrl-C again to stop at once",
+            )),
+        }
+    }
+
+    fn started(&self, address: &Address, action: Action) {
+        let bar = (self.0.style == Style::Terminal).then(|| {
+            let bar = self.0.bars.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.set_message(format!("{address}: {}", doing(action)));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if self.0.style == Style::Plain && self.0.verbose {
+            anstream::eprintln!("  {address}: {}", doing(action));
+        }
+        let step = Running { action, since: Instant::now(), what: String::new(), bar };
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone(), step);
+    }
+
+    fn waiting(&self, address: &Address, what: &str) {
+        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(step) = running.get_mut(address) else { return };
+        what.clone_into(&mut step.what);
+        match &step.bar {
+            Some(bar) => bar.set_message(format!("{address}: {}{}", doing(step.action), after_colon(what))),
+            None => anstream::eprintln!("  {address}: {}{}", doing(step.action), after_colon(what)),
+        }
+    }
+
+    fn ended(&self, address: &Address) {
+        let step = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+        if let Some(bar) = step.and_then(|step| step.bar) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn after_colon(what: &str) -> String {
+    if what.is_empty() { String::new() } else { format!(": {what}") }
+}
+
+fn doing(action: Action) -> &'static str {
+    match action {
+        Action::NoOp => "looking",
+        Action::Create | Action::Replace { .. } => "creating",
+        Action::Update => "updating",
+        Action::Delete => "deleting",
+        Action::Await => "waiting",
+    }
+}
+
+fn done(action: Action) -> &'static str {
+    match action {
+        Action::NoOp => "unchanged",
+        Action::Create | Action::Replace { .. } => "created",
+        Action::Update => "updated",
+        Action::Delete => "deleted",
+        Action::Await => "ready",
+    }
+}

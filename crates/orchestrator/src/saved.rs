@@ -1,0 +1,173 @@
+//! Saved plans: bound to what they were made for, readable, applied at most once.
+
+use crate::exit::Error;
+use pb_engine::{Observed, Plan};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// The format that this version writes, and the only one it reads.
+const FORMAT: u32 = 1;
+
+/// A plan with everything that it is bound to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    /// The format of this file.
+    pub format: u32,
+    /// The id of the plan; a plan is applied at most once.
+    pub id: String,
+    /// `deploy` or `destroy`.
+    pub operation: String,
+    /// What it is bound to.
+    pub bound: Bound,
+    /// What will be done.
+    pub plan: Plan,
+}
+
+/// What a plan is bound to: when any of it differs, the plan is refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// The stack.
+    pub stack: String,
+    /// The workspace.
+    pub workspace: String,
+    /// The lineage of the snapshot; empty when there was none.
+    pub lineage: String,
+    /// The serial of the snapshot.
+    pub serial: u64,
+    /// A hash of the resolved configuration.
+    pub configuration: String,
+    /// A hash of what was observed.
+    pub observed: String,
+}
+
+impl Bound {
+    /// What differs from `now`, in words.
+    pub fn differs(&self, now: &Self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let pairs = [
+            ("account", &self.account, &now.account),
+            ("region", &self.region, &now.region),
+            ("stack", &self.stack, &now.stack),
+            ("workspace", &self.workspace, &now.workspace),
+        ];
+        for (what, planned, current) in pairs {
+            if planned != current {
+                reasons.push(format!("it was made for {what} {planned}, and this is {current}"));
+            }
+        }
+        if self.lineage != now.lineage {
+            reasons.push("the state is another one (its lineage differs)".to_owned());
+        } else if self.serial != now.serial {
+            reasons.push(format!("something was deployed since (serial {} then, {} now)", self.serial, now.serial));
+        }
+        if self.configuration != now.configuration {
+            reasons.push("the configuration was changed since".to_owned());
+        }
+        if self.observed != now.observed {
+            reasons.push("what is in AWS was changed since".to_owned());
+        }
+        reasons
+    }
+}
+
+impl Saved {
+    pub fn new(id: String, operation: &str, bound: Bound, plan: Plan) -> Self {
+        Self { format: FORMAT, id, operation: operation.to_owned(), bound, plan }
+    }
+
+    /// Writes the file; an older one is replaced only when the new one is complete.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let cannot =
+            |why: String| Error::other(format!("cannot write {}: {why}", path.display()), "choose another --out");
+        let text = serde_json::to_string_pretty(self).map_err(|e| cannot(e.to_string()))?;
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| cannot(e.to_string()))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no plan, or was written in another format.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let name = path.display();
+        let hint = "make it anew: `pb-deploy plan WORKSPACE --out FILE`";
+        let text = std::fs::read_to_string(path).map_err(|e| Error::other(format!("cannot read {name}: {e}"), hint))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| Error::other(format!("{name} is not a saved plan: {e}"), hint))?;
+        match value.get("format").and_then(serde_json::Value::as_u64) {
+            Some(format) if format == u64::from(FORMAT) => {
+                Self::deserialize(value).map_err(|e| Error::other(format!("{name} is not a saved plan: {e}"), hint))
+            }
+            Some(format) => {
+                let message = format!("{name} was written in format {format}, and this version reads {FORMAT}");
+                Err(Error::other(message, "apply it with the version of pb-deploy that made it"))
+            }
+            None => Err(Error::other(format!("{name} is not a saved plan"), hint)),
+        }
+    }
+}
+
+/// A hash of anything that can be written as JSON: 64 hexadecimal digits.
+pub fn fingerprint<T: Serialize>(value: &T) -> String {
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A hash of what was observed, without what changes by itself: whether something is ready yet.
+pub fn world(observed: &Observed) -> String {
+    let ours: Vec<_> = observed
+        .ours
+        .iter()
+        .flat_map(|(address, found)| found.iter().map(move |live| (address, &live.kind, &live.spec)))
+        .collect();
+    fingerprint(&(ours, &observed.foreign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bound;
+
+    fn bound() -> Bound {
+        Bound {
+            account: "1".into(),
+            region: "r".into(),
+            stack: "s".into(),
+            workspace: "w".into(),
+            lineage: "l".into(),
+            serial: 1,
+            configuration: "c".into(),
+            observed: "o".into(),
+        }
+    }
+
+    #[test]
+    fn each_thing_that_a_plan_is_bound_to_refuses_it() {
+        assert!(bound().differs(&bound()).is_empty());
+        let cases: [(&str, fn(&mut Bound)); 8] = [
+            ("account", |b| b.account = "2".into()),
+            ("region", |b| b.region = "x".into()),
+            ("stack", |b| b.stack = "x".into()),
+            ("workspace", |b| b.workspace = "x".into()),
+            ("lineage", |b| b.lineage = "x".into()),
+            ("deployed since", |b| b.serial = 2),
+            ("configuration", |b| b.configuration = "x".into()),
+            ("in AWS", |b| b.observed = "x".into()),
+        ];
+        for (word, change) in cases {
+            let mut now = bound();
+            change(&mut now);
+            let reasons = bound().differs(&now);
+            assert!(reasons.len() == 1 && reasons[0].contains(word), "{word}: {reasons:?}");
+        }
+    }
+}

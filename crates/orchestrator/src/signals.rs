@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM. The first asks the run to stop: nothing new is started, calls finish, all is recorded. The second
+//! ends the process at once; the intents in the snapshot already say what may exist.
+
+use crate::exit::Exit;
+use pb_engine::{Cancel, Stop};
+
+/// Listens from now on.
+pub fn listen() -> Cancel {
+    let (stop, cancel) = Cancel::new();
+    tokio::spawn(async move {
+        for asked in 0.. {
+            signal().await;
+            if asked > 0 {
+                std::process::exit(Exit::Interrupted.code().into());
+            }
+            // Nobody listens any more when the run has just ended.
+            let _ = stop.send(Stop::Gently);
+        }
+    });
+    cancel
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        },
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

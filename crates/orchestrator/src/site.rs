@@ -1,0 +1,114 @@
+//! One workspace, ready to be planned: its configuration, its way into AWS, what was looked up, its graph.
+
+use crate::cli::Global;
+use crate::exit::Error;
+use crate::facts::{self, Facts};
+use crate::saved::{Bound, fingerprint, world};
+use crate::stack;
+use aws_config::SdkConfig;
+use pb_config::{Config, Workspace};
+use pb_engine::{Action, Cancel, Goal, Graph, Ownership, Plan, Snapshot, decide, observe};
+use pb_state::{Place, Session, Store};
+use std::sync::Arc;
+
+/// One workspace, ready to be planned.
+pub struct Site {
+    pub workspace: Workspace,
+    pub aws: SdkConfig,
+    pub facts: Facts,
+    pub owner: Arc<Ownership>,
+    pub place: Place,
+    pub graph: Graph,
+    /// The snapshot as it was when the site was opened.
+    pub snapshot: Snapshot,
+}
+
+/// What was seen, and what is to be done about it.
+pub struct Looked {
+    pub plan: Plan,
+    pub bound: Bound,
+}
+
+/// The configuration of one workspace.
+///
+/// # Errors
+/// A configuration with mistakes, or without this workspace.
+pub fn configured(global: &Global, name: &str) -> Result<Workspace, Error> {
+    let mut workspace = Config::load(&global.config)?.workspace(name)?;
+    if let Some(region) = &global.region {
+        pb_rules::account::region(region)
+            .map_err(|why| Error::usage(format!("invalid region: {why}"), "name a region such as us-east-2"))?;
+        workspace.region.clone_from(region);
+    }
+    Ok(workspace)
+}
+
+/// The way into AWS for one workspace.
+pub async fn connect(global: &Global, workspace: &Workspace) -> SdkConfig {
+    let access = pb_aws::Access {
+        profile: global.profile.clone(),
+        region: workspace.region.clone(),
+        endpoint_url: global.endpoint_url.clone(),
+    };
+    pb_aws::connect(&access).await
+}
+
+/// Where the state of a workspace is kept.
+pub fn place(workspace: &Workspace) -> Place {
+    Place {
+        bucket: workspace.state.bucket.clone(),
+        key: workspace.names.state_key.clone(),
+        table: workspace.state.lock_table.clone(),
+        owner: Ownership { stack: workspace.stack.clone(), workspace: workspace.name.clone() },
+    }
+}
+
+impl Site {
+    /// Reads the configuration, looks up what must be there, and loads the snapshot. Changes nothing.
+    ///
+    /// # Errors
+    /// A configuration with mistakes; what must be there and is not; a snapshot that cannot be read.
+    pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
+        let workspace = configured(global, name)?;
+        let aws = connect(global, &workspace).await;
+        let place = place(&workspace);
+        let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
+        let facts = facts::look_up(&aws, &workspace, &snapshot).await?;
+        let graph = stack::build(&aws, &workspace, &facts)?;
+        let owner = Arc::new(place.owner.clone());
+        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot })
+    }
+
+    /// Observes and decides. Changes nothing.
+    ///
+    /// # Errors
+    /// A read that fails; everything that stands in the way of a plan.
+    pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
+        let observed = observe(&self.graph, snapshot, &self.owner, cancel).await?;
+        let plan = decide(&self.graph, &observed, snapshot, goal)?.map_err(Error::Refused)?;
+        let bound = Bound {
+            account: self.facts.account.clone(),
+            region: self.workspace.region.clone(),
+            stack: self.owner.stack.clone(),
+            workspace: self.owner.workspace.clone(),
+            lineage: snapshot.lineage.clone(),
+            serial: snapshot.serial,
+            configuration: fingerprint(&self.workspace),
+            observed: world(&observed),
+        };
+        Ok(Looked { plan, bound })
+    }
+
+    /// `staging (account 123456789012, us-east-2)`
+    pub fn title(&self) -> String {
+        format!("{} (account {}, {})", self.workspace.name, self.facts.account, self.workspace.region)
+    }
+}
+
+/// Whether the snapshot already says all that an empty plan would record.
+pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
+    let kept = plan.steps.iter().filter(|step| step.action != Action::Delete);
+    let mut kept: Vec<_> = kept.map(|step| &step.address).collect();
+    kept.sort_unstable();
+    snapshot.intents.is_none() && snapshot.resources.keys().eq(kept)
+}

@@ -1,0 +1,38 @@
+//! Creates, reads, changes and deletes one parameter group, by itself.
+//!
+//! `cargo run --release -p pb-redis --example parameter_group`. Credentials, region and endpoint come from the environment.
+
+use pb_engine::{Alone, Graph, Ownership};
+use pb_redis::{Client, ParameterGroup, ParameterGroupSpec};
+use std::error::Error;
+
+#[path = "support/place.rs"]
+mod place;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = place::config().await;
+    let alone = |timeout: &str| -> Result<Alone, Box<dyn Error>> {
+        let spec = ParameterGroupSpec {
+            name: "example-parameters".to_owned(),
+            family: "redis7".to_owned(),
+            parameters: [("timeout".to_owned(), timeout.to_owned())].into(),
+            tags: [("team".to_owned(), "queue".to_owned())].into(),
+        };
+        let mut graph = Graph::new();
+        let kind = graph.kind(ParameterGroup::new(Client::new(&config)));
+        graph.add("example/parameters", &kind, (), move |()| spec.clone())?;
+        let owner = Ownership { stack: "pb-redis".to_owned(), workspace: "example-single".to_owned() };
+        Ok(Alone::new(owner, graph))
+    };
+
+    alone("60")?.deploy().await?;
+    place::expect(alone("60")?.plan().await?.is_empty(), "nothing is left to do")?;
+    place::expect(alone("90")?.plan().await?.changes().count() == 1, "one change is planned")?;
+    alone("90")?.deploy().await?;
+    place::expect(alone("90")?.plan().await?.is_empty(), "the change was made")?;
+    alone("90")?.destroy().await?;
+    place::expect(alone("90")?.read().await?.ours.is_empty(), "nothing is left")?;
+    println!("created, changed and deleted");
+    Ok(())
+}

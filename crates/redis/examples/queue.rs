@@ -1,0 +1,50 @@
+//! Creates, reads, changes and deletes a whole queue.
+//!
+//! `cargo run --release -p pb-redis --example queue -- [SUBNET GROUP]`: ids of a subnet and a security group; without them,
+//! those of the default VPC. Credentials, region and endpoint come from the environment. Ends with an error as soon as
+//! something is not as it should be.
+
+use pb_engine::{Alone, Event, Events, Graph, Input, Ownership};
+use pb_redis::{QueueInputs, QueueSpec, queue};
+use std::error::Error;
+
+#[path = "support/place.rs"]
+mod place;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = place::config().await;
+    let (subnet, group) = place::find(&config).await?;
+    let alone = |node_type: &str| -> Result<Alone, Box<dyn Error>> {
+        let spec = QueueSpec { node_type: node_type.to_owned(), ..QueueSpec::named("example-queue") };
+        let inputs = QueueInputs {
+            subnet_ids: vec![Input::known(subnet.clone())],
+            security_group_ids: vec![Input::known(group.clone())],
+        };
+        let mut graph = Graph::new();
+        queue(&mut graph, &config, &spec, inputs)?;
+        let owner = Ownership { stack: "pb-redis".to_owned(), workspace: "example".to_owned() };
+        Ok(Alone::new(owner, graph).events(Events::new(|event| {
+            if let Event::Waiting { address, what } = event {
+                eprintln!("{address}: {what}");
+            }
+        })))
+    };
+
+    let small = alone("cache.t3.micro")?;
+    let snapshot = small.deploy().await?;
+    for (address, record) in &snapshot.resources {
+        println!("{address}: {}", record.attrs);
+    }
+    place::expect(alone("cache.t3.micro")?.plan().await?.is_empty(), "nothing is left to do")?;
+
+    let larger = alone("cache.t3.small")?;
+    place::expect(larger.plan().await?.changes().count() == 1, "one change is planned")?;
+    larger.deploy().await?;
+    place::expect(larger.plan().await?.is_empty(), "the change was made")?;
+
+    larger.destroy().await?;
+    place::expect(alone("cache.t3.small")?.read().await?.ours.is_empty(), "nothing is left")?;
+    println!("created, changed and deleted");
+    Ok(())
+}

@@ -1,0 +1,363 @@
+//! `elasticache.parameter_group`: settings of an engine family.
+
+use crate::{Client, ownership, tags};
+use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter, ParameterNameValue};
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Parameters that one call may set. (ElastiCache API: ModifyCacheParameterGroup)
+const PARAMETERS_A_CALL: usize = 20;
+
+/// The description that AWS requires. It is no field of the spec: it cannot be changed later, and a queue must not be
+/// replaced for the sake of a text.
+const DESCRIPTION: &str = "Parameters of the queue";
+
+/// The kind of cache parameter groups.
+pub struct ParameterGroup {
+    client: Client,
+}
+
+impl ParameterGroup {
+    /// The kind, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// What is wanted of a cache parameter group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParameterGroupSpec {
+    /// The name, in lower case. With the family in it, another family is another group beside this one.
+    pub name: String,
+    /// The family, such as `redis7`.
+    pub family: String,
+    /// The parameters that differ from the family's. What else somebody sets is a difference.
+    pub parameters: BTreeMap<String, String>,
+    /// Tags, without those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What names a cache parameter group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParameterGroupAttrs {
+    /// The name.
+    pub name: String,
+    /// The ARN.
+    pub arn: String,
+}
+
+impl Resource for ParameterGroup {
+    const KIND: &'static str = "elasticache.parameter_group";
+    type Spec = ParameterGroupSpec;
+    type Attrs = ParameterGroupAttrs;
+
+    fn check(spec: &ParameterGroupSpec) -> Result<(), String> {
+        if is_unknown(&spec.name) {
+            return Ok(());
+        }
+        pb_rules::names::cache_parameter_group(&spec.name).map_err(|violation| violation.to_string())
+    }
+
+    fn pending(spec: &ParameterGroupSpec) -> ParameterGroupAttrs {
+        ParameterGroupAttrs { name: spec.name.clone(), arn: unknown() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "name" | "family")
+    }
+
+    fn beside(old: &ParameterGroupSpec, new: &ParameterGroupSpec) -> bool {
+        old.name != new.name
+    }
+
+    fn id(attrs: &ParameterGroupAttrs) -> Option<String> {
+        Some(attrs.name.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let all = self.client.describe_cache_parameter_groups().into_paginator().items().send();
+        let all: Vec<CacheParameterGroup> =
+            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheParameterGroups")?;
+        let groups = all.into_iter().filter(|group| {
+            let name = group.cache_parameter_group_name().unwrap_or_default();
+            ownership::may_be_ours(scope, name, |spec| &spec.name, |attrs: &ParameterGroupAttrs| &attrs.name)
+        });
+        let found = try_join_all(groups.map(|group| self.look_at(scope, group)));
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &ParameterGroupSpec) -> Result<ParameterGroupAttrs, Failure> {
+        let call = self
+            .client
+            .create_cache_parameter_group()
+            .cache_parameter_group_name(&spec.name)
+            .cache_parameter_group_family(&spec.family)
+            .description(DESCRIPTION)
+            .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
+        let output = call.send().await.answer("elasticache:CreateCacheParameterGroup")?;
+        Ok(output.cache_parameter_group().map_or_else(|| Self::pending(spec), attrs_of))
+    }
+
+    async fn complete(
+        &self,
+        _cx: &Context,
+        attrs: &ParameterGroupAttrs,
+        spec: &ParameterGroupSpec,
+    ) -> Result<(), Failure> {
+        let all: Vec<(&String, &String)> = spec.parameters.iter().collect();
+        for part in all.chunks(PARAMETERS_A_CALL) {
+            let pairs = part.iter().map(|(name, value)| parameter(name, Some(value.as_str()))).collect();
+            let call = self.client.modify_cache_parameter_group().cache_parameter_group_name(&attrs.name);
+            let call = call.set_parameter_name_values(Some(pairs)).send();
+            call.await.answer("elasticache:ModifyCacheParameterGroup").map_err(busy)?;
+        }
+        Ok(())
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &ParameterGroupAttrs,
+        spec: &ParameterGroupSpec,
+        changes: &[Change],
+    ) -> Result<ParameterGroupAttrs, Failure> {
+        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        let changes: Vec<&Change> = changes.iter().filter(|change| change.field() == "parameters").collect();
+        if changes.iter().any(|change| change.after.is_some()) {
+            self.complete(cx, attrs, spec).await?;
+        }
+        let gone: Vec<ParameterNameValue> = changes
+            .iter()
+            .filter(|change| change.after.is_none())
+            .filter_map(|change| change.path.strip_prefix("parameters."))
+            .map(|name| parameter(name, None))
+            .collect();
+        for part in gone.chunks(PARAMETERS_A_CALL) {
+            let call = self.client.reset_cache_parameter_group().cache_parameter_group_name(&attrs.name);
+            let call = call.set_parameter_name_values(Some(part.to_vec())).send();
+            call.await.answer("elasticache:ResetCacheParameterGroup").map_err(busy)?;
+        }
+        Ok(attrs.clone())
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &ParameterGroupAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_cache_parameter_group().cache_parameter_group_name(&attrs.name).send();
+        // The same code stands for "clusters are still members of it" here, and for "it is being applied" elsewhere.
+        let in_use = |failure: Failure| failure.when(&["InvalidCacheParameterGroupState"], Class::InUse);
+        call.await.answer("elasticache:DeleteCacheParameterGroup").map_err(in_use).map(drop)
+    }
+}
+
+impl ParameterGroup {
+    async fn look_at(&self, scope: &Scope<Self>, group: CacheParameterGroup) -> Result<Option<Found<Self>>, Failure> {
+        let attrs = attrs_of(&group);
+        let Some(tags) = tags::read(&self.client, &attrs.arn).await? else {
+            return Ok(None);
+        };
+        let mut parameters = BTreeMap::new();
+        if scope.owned(&tags).is_some() {
+            let wanted = scope.wanted.iter().find(|(_, spec)| spec.name == attrs.name).map(|(_, spec)| spec);
+            parameters = self.parameters(&attrs.name, wanted).await?;
+        }
+        let what = format!("cache parameter group {}", attrs.name);
+        let name = attrs.name.clone();
+        Ok(ownership::whose(
+            scope,
+            &tags,
+            |spec| spec.name == name,
+            what,
+            |address| Found::Ours {
+                address,
+                spec: ParameterGroupSpec {
+                    name: attrs.name.clone(),
+                    family: group.cache_parameter_group_family().unwrap_or_default().to_owned(),
+                    parameters,
+                    tags: Ownership::plain(&tags),
+                },
+                attrs,
+                settled: true,
+            },
+        ))
+    }
+
+    /// The parameters that somebody set, and those that are wanted whoever set them: AWS need not call a value that is
+    /// the family's own one that was set.
+    async fn parameters(
+        &self,
+        name: &str,
+        wanted: Option<&ParameterGroupSpec>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let all = self.client.describe_cache_parameters().cache_parameter_group_name(name);
+        let all: Vec<Parameter> = all
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<_, _>>()
+            .await
+            .answer("elasticache:DescribeCacheParameters")?;
+        let is_wanted = |name: &str| wanted.is_some_and(|spec| spec.parameters.contains_key(name));
+        let ours = all.iter().filter_map(|parameter| {
+            let name = parameter.parameter_name()?;
+            let set = parameter.source() == Some("user") || is_wanted(name);
+            set.then(|| (name.to_owned(), parameter.parameter_value().unwrap_or_default().to_owned()))
+        });
+        Ok(ours.collect())
+    }
+}
+
+fn attrs_of(group: &CacheParameterGroup) -> ParameterGroupAttrs {
+    ParameterGroupAttrs {
+        name: group.cache_parameter_group_name().unwrap_or_default().to_owned(),
+        arn: group.arn().unwrap_or_default().to_owned(),
+    }
+}
+
+fn parameter(name: &str, value: Option<&str>) -> ParameterNameValue {
+    ParameterNameValue::builder().parameter_name(name).set_parameter_value(value.map(str::to_owned)).build()
+}
+
+/// A group cannot be changed while an earlier change is being applied.
+fn busy(failure: Failure) -> Failure {
+    failure.when(&["InvalidCacheParameterGroupState"], Class::NotReady)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ParameterGroup, ParameterGroupSpec};
+    use crate::Client;
+    use crate::testing::{alone, meta, name_tag, owned};
+    use aws_sdk_elasticache::operation::create_cache_parameter_group::CreateCacheParameterGroupOutput;
+    use aws_sdk_elasticache::operation::delete_cache_parameter_group::{
+        DeleteCacheParameterGroupError, DeleteCacheParameterGroupOutput,
+    };
+    use aws_sdk_elasticache::operation::describe_cache_parameter_groups::DescribeCacheParameterGroupsOutput;
+    use aws_sdk_elasticache::operation::describe_cache_parameters::DescribeCacheParametersOutput;
+    use aws_sdk_elasticache::operation::list_tags_for_resource::ListTagsForResourceOutput;
+    use aws_sdk_elasticache::operation::modify_cache_parameter_group::ModifyCacheParameterGroupOutput;
+    use aws_sdk_elasticache::operation::reset_cache_parameter_group::ResetCacheParameterGroupOutput;
+    use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter};
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::{Action, Alone, Graph, Order};
+
+    fn spec() -> ParameterGroupSpec {
+        ParameterGroupSpec {
+            name: "staging-jobqr-redis7".to_owned(),
+            family: "redis7".to_owned(),
+            parameters: [("maxmemory-policy".to_owned(), "noeviction".to_owned())].into(),
+            tags: name_tag("staging-jobqr-redis7"),
+        }
+    }
+
+    fn with(spec: ParameterGroupSpec, rules: &[&Rule]) -> Alone {
+        let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
+        let mut graph = Graph::new();
+        let kind = graph.kind(ParameterGroup::new(client));
+        graph.add("redis/parameters", &kind, (), move |()| spec.clone()).unwrap();
+        alone(graph)
+    }
+
+    fn group(name: &str) -> CacheParameterGroup {
+        CacheParameterGroup::builder()
+            .cache_parameter_group_name(name)
+            .cache_parameter_group_family("redis7")
+            .arn(format!("arn:{name}"))
+            .build()
+    }
+
+    fn listed(name: &'static str) -> Rule {
+        mock!(Client::describe_cache_parameter_groups).then_output(move || {
+            let answer = DescribeCacheParameterGroupsOutput::builder().cache_parameter_groups(group("default.redis7"));
+            answer.cache_parameter_groups(group(name)).build()
+        })
+    }
+
+    fn tags() -> Rule {
+        mock!(Client::list_tags_for_resource).then_output(|| {
+            let tags = owned("redis/parameters", "staging-jobqr-redis7");
+            ListTagsForResourceOutput::builder().set_tag_list(Some(tags)).build()
+        })
+    }
+
+    fn parameters(listed: &'static [(&'static str, &'static str, &'static str)]) -> Rule {
+        mock!(Client::describe_cache_parameters).then_output(move || {
+            let parameters = listed.iter().map(|(name, value, source)| {
+                Parameter::builder().parameter_name(*name).parameter_value(*value).source(*source).build()
+            });
+            DescribeCacheParametersOutput::builder().set_parameters(Some(parameters.collect())).build()
+        })
+    }
+
+    fn modify() -> Rule {
+        mock!(Client::modify_cache_parameter_group)
+            .match_requests(|call| {
+                let [pair] = call.parameter_name_values() else { return false };
+                (pair.parameter_name(), pair.parameter_value()) == (Some("maxmemory-policy"), Some("noeviction"))
+            })
+            .then_output(|| ModifyCacheParameterGroupOutput::builder().build())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_carries_its_tags_and_the_parameters_are_set_after_it() {
+        let create = mock!(Client::create_cache_parameter_group)
+            .match_requests(|call| {
+                call.cache_parameter_group_family() == Some("redis7")
+                    && owned("redis/parameters", "staging-jobqr-redis7").iter().all(|tag| call.tags().contains(tag))
+            })
+            .then_output(|| {
+                let group = group("staging-jobqr-redis7");
+                CreateCacheParameterGroupOutput::builder().cache_parameter_group(group).build()
+            });
+        let modify = modify();
+        with(spec(), &[&listed("other"), &create, &modify]).deploy().await.unwrap();
+        assert_eq!((create.num_calls(), modify.num_calls()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_family_gives_is_no_difference_and_what_somebody_set_is_undone() {
+        let parameters = parameters(&[("maxmemory-policy", "noeviction", "user"), ("timeout", "0", "system")]);
+        let plan = with(spec(), &[&listed("staging-jobqr-redis7"), &tags(), &parameters]).plan().await.unwrap();
+        assert!(plan.is_empty(), "{plan:?}");
+
+        let parameters = self::parameters(&[("maxmemory-policy", "volatile-lru", "system"), ("timeout", "9", "user")]);
+        let reset = mock!(Client::reset_cache_parameter_group)
+            .match_requests(|call| {
+                let [pair] = call.parameter_name_values() else { return false };
+                (pair.parameter_name(), pair.parameter_value()) == (Some("timeout"), None)
+            })
+            .then_output(|| ResetCacheParameterGroupOutput::builder().build());
+        let modify = modify();
+        let rules = [&listed("staging-jobqr-redis7"), &tags(), &parameters, &reset, &modify];
+        with(spec(), &rules).deploy().await.unwrap();
+        assert_eq!((modify.num_calls(), reset.num_calls()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_family_is_another_group_beside_this_one() {
+        let wanted = ParameterGroupSpec {
+            name: "staging-jobqr-valkey8".to_owned(),
+            family: "valkey8".to_owned(),
+            tags: name_tag("staging-jobqr-redis7"),
+            ..spec()
+        };
+        let parameters = parameters(&[("maxmemory-policy", "noeviction", "user")]);
+        let plan = with(wanted, &[&listed("staging-jobqr-redis7"), &tags(), &parameters]).plan().await.unwrap();
+        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delete_waits_for_the_members() {
+        let delete = mock!(Client::delete_cache_parameter_group)
+            .sequence()
+            .error(|| DeleteCacheParameterGroupError::generic(meta("InvalidCacheParameterGroupState")))
+            .output(|| DeleteCacheParameterGroupOutput::builder().build())
+            .build();
+        let parameters = parameters(&[]);
+        let rules = [&listed("staging-jobqr-redis7"), &tags(), &parameters, &delete];
+        with(spec(), &rules).destroy().await.unwrap();
+        assert_eq!(delete.num_calls(), 2);
+    }
+}

@@ -1,0 +1,271 @@
+//! `elasticache.replication_group`: the queue itself, one node of Redis or Valkey.
+
+mod calls;
+mod engine_version;
+mod observed;
+#[cfg(test)]
+mod tests;
+
+use self::calls::not_modified;
+use self::observed::{attrs_of, member_of, state};
+use crate::{Client, ownership, tags};
+use futures_util::future::{try_join, try_join_all};
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+const DESCRIBE: &str = "elasticache:DescribeReplicationGroups";
+
+/// Creating takes 5 to 8 minutes, deleting 3 to 8, a change of the node type up to 20.
+const SLOW: Limits = Limits::minutes(Duration::from_secs(30 * 60));
+
+/// How long a change that was accepted may stay invisible: the group is `available` for some seconds more.
+const TAKEN_UP: Limits = Limits::seconds(Duration::from_secs(30));
+
+/// Looks for which a new group may not be found.
+const UNSEEN_LOOKS: u32 = 10;
+
+/// The kind of replication groups.
+///
+/// A change of the engine replaces the group: AWS can turn Redis into Valkey in place, but not back, and the plan says which
+/// of the two it is. Jobs that wait in the queue are lost with it, as with each replacement.
+pub struct ReplicationGroup {
+    client: Client,
+}
+
+impl ReplicationGroup {
+    /// The kind, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// What is wanted of a replication group. Cluster mode is disabled: a broker must not run in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicationGroupSpec {
+    /// The id, in lower case.
+    pub id: String,
+    /// The description; can be changed, may not be empty.
+    pub description: String,
+    /// `redis` or `valkey`.
+    pub engine: String,
+    /// Such as `7.1`; before 6 with the patch version.
+    pub engine_version: String,
+    /// Such as `cache.t3.small`.
+    pub node_type: String,
+    /// The port of all endpoints.
+    pub port: i32,
+    /// How many nodes, the primary included.
+    pub nodes: i32,
+    /// Name of the subnet group.
+    pub subnet_group: String,
+    /// Name of the parameter group, which is of the family of engine and version.
+    pub parameter_group: String,
+    /// Ids of the security groups, five at most.
+    pub security_group_ids: BTreeSet<String>,
+    /// Whether a replica takes over by itself; needs one.
+    pub automatic_failover: bool,
+    /// Whether nodes stand in several zones; needs automatic failover.
+    pub multi_az: bool,
+    /// Whether clients must speak TLS.
+    pub transit_encryption: bool,
+    /// Whether what is on disk is encrypted.
+    pub at_rest_encryption: bool,
+    /// Whether AWS may go to a later minor version by itself, away from what is wanted here.
+    pub auto_minor_version_upgrade: bool,
+    /// Tags, without those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What names a replication group, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicationGroupAttrs {
+    /// The id.
+    pub id: String,
+    /// The ARN.
+    pub arn: String,
+    /// The host name of the node that takes writes; unknown until the group has been available.
+    pub primary_endpoint_address: String,
+    /// The port.
+    pub port: i32,
+}
+
+impl Resource for ReplicationGroup {
+    const KIND: &'static str = "elasticache.replication_group";
+    const HOLDS: &'static [&'static str] =
+        &["elasticache.subnet_group", "elasticache.parameter_group", "ec2.security_group"];
+    type Spec = ReplicationGroupSpec;
+    type Attrs = ReplicationGroupAttrs;
+
+    fn check(spec: &ReplicationGroupSpec) -> Result<(), String> {
+        let rules = || {
+            if !is_unknown(&spec.id) {
+                pb_rules::names::replication_group(&spec.id)?;
+            }
+            pb_rules::cache::family(&spec.engine, &spec.engine_version)?;
+            pb_rules::cache::node_type(&spec.node_type)?;
+            pb_rules::network::port(spec.port.into())
+        };
+        rules().map_err(|violation| violation.to_string())?;
+        match spec.nodes {
+            1 if spec.automatic_failover => Err("automatic failover needs a second node".to_owned()),
+            1..=6 if spec.multi_az && !spec.automatic_failover => {
+                Err("several zones need automatic failover".to_owned())
+            }
+            1..=6 => Ok(()),
+            nodes => Err(format!("{nodes} nodes are not between 1 and 6")),
+        }
+    }
+
+    fn pending(spec: &ReplicationGroupSpec) -> ReplicationGroupAttrs {
+        ReplicationGroupAttrs {
+            id: spec.id.clone(),
+            arn: unknown(),
+            primary_endpoint_address: unknown(),
+            port: spec.port,
+        }
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption")
+    }
+
+    fn beside(old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
+        old.id != new.id
+    }
+
+    fn id(attrs: &ReplicationGroupAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    /// A group that is being deleted is left out: nothing can be done with it, a create waits until its id is free, and
+    /// what it holds cannot go before it is gone.
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let (groups, clusters) = try_join(self.groups(), self.clusters(None)).await?;
+        let ours = groups.iter().filter(|group| {
+            let id = group.replication_group_id().unwrap_or_default();
+            state(group) != "deleting"
+                && ownership::may_be_ours(scope, id, |spec| &spec.id, |attrs: &ReplicationGroupAttrs| &attrs.id)
+        });
+        let found = try_join_all(ours.map(|group| self.look_at(scope, group, member_of(group, &clusters))));
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<ReplicationGroupAttrs, Failure> {
+        let call = self
+            .client
+            .create_replication_group()
+            .replication_group_id(&spec.id)
+            .replication_group_description(&spec.description)
+            .engine(&spec.engine)
+            .engine_version(&spec.engine_version)
+            .cache_node_type(&spec.node_type)
+            .port(spec.port)
+            .num_cache_clusters(spec.nodes)
+            .cache_subnet_group_name(&spec.subnet_group)
+            .cache_parameter_group_name(&spec.parameter_group)
+            .set_security_group_ids(Some(spec.security_group_ids.iter().cloned().collect()))
+            .automatic_failover_enabled(spec.automatic_failover)
+            .multi_az_enabled(spec.multi_az)
+            .transit_encryption_enabled(spec.transit_encryption)
+            .at_rest_encryption_enabled(spec.at_rest_encryption)
+            .auto_minor_version_upgrade(spec.auto_minor_version_upgrade)
+            .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
+        match call.send().await.answer("elasticache:CreateReplicationGroup") {
+            Ok(output) => Ok(output
+                .replication_group()
+                .map_or_else(|| Self::pending(spec), |group| attrs_of(group, None, Some(spec.port)))),
+            Err(failure) if failure.class == Class::Exists => Err(self.taken(&spec.id, failure).await?),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &ReplicationGroupAttrs,
+        spec: &ReplicationGroupSpec,
+        changes: &[Change],
+    ) -> Result<ReplicationGroupAttrs, Failure> {
+        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        let changed = |field: &str| changes.iter().any(|change| change.field() == field);
+        if changes.iter().any(|change| !matches!(change.field(), "tags" | "nodes")) {
+            let call = self
+                .client
+                .modify_replication_group()
+                .replication_group_id(&attrs.id)
+                .apply_immediately(true)
+                .set_replication_group_description(changed("description").then(|| spec.description.clone()))
+                .set_engine_version(changed("engine_version").then(|| spec.engine_version.clone()))
+                .set_cache_node_type(changed("node_type").then(|| spec.node_type.clone()))
+                .set_cache_parameter_group_name(changed("parameter_group").then(|| spec.parameter_group.clone()))
+                .set_security_group_ids(
+                    changed("security_group_ids").then(|| spec.security_group_ids.iter().cloned().collect()),
+                )
+                .set_automatic_failover_enabled(changed("automatic_failover").then_some(spec.automatic_failover))
+                .set_multi_az_enabled(changed("multi_az").then_some(spec.multi_az))
+                .set_auto_minor_version_upgrade(
+                    changed("auto_minor_version_upgrade").then_some(spec.auto_minor_version_upgrade),
+                );
+            call.send().await.answer("elasticache:ModifyReplicationGroup").map_err(not_modified)?;
+            self.taken_up(cx, spec).await?;
+        }
+        if changed("nodes") {
+            self.set_nodes(cx, attrs, spec.nodes, changes).await?;
+            self.taken_up(cx, spec).await?;
+        }
+        Ok(attrs.clone())
+    }
+
+    async fn settle(&self, cx: &Context, attrs: ReplicationGroupAttrs) -> Result<ReplicationGroupAttrs, Failure> {
+        let looks = AtomicU32::new(0);
+        cx.wait(DESCRIBE, SLOW, || async {
+            let id = &attrs.id;
+            let Some(group) = self.find(id).await? else {
+                if looks.fetch_add(1, Ordering::Relaxed) < UNSEEN_LOOKS {
+                    return Ok(Progress::Pending(format!("replication group {id} is not visible yet")));
+                }
+                return Err(Failure::new(Class::NotFound, DESCRIBE, format!("replication group {id} is not there")));
+            };
+            let settled = attrs_of(&group, None, Some(attrs.port));
+            let failed = |what: String| Err(Failure::new(Class::Failed, DESCRIBE, what));
+            match state(&group) {
+                "available" if !is_unknown(&settled.primary_endpoint_address) => Ok(Progress::Ready(settled)),
+                "create-failed" => failed(format!("replication group {id} could not be created")).map_err(|failure| {
+                    failure.hint("ElastiCache's events tell why; delete the replication group and deploy again")
+                }),
+                "deleting" => failed(format!("replication group {id} is being deleted"))
+                    .map_err(|failure| failure.hint("run the same command again")),
+                state => Ok(Progress::Pending(format!("replication group {id} is {state}, until it is available"))),
+            }
+        })
+        .await
+    }
+
+    async fn delete(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
+        let id = &attrs.id;
+        let call = self.client.delete_replication_group().replication_group_id(id).retain_primary_cluster(false);
+        if let Err(failure) = call.send().await.answer("elasticache:DeleteReplicationGroup") {
+            let deleting =
+                tags::not_available(&failure) && self.find(id).await?.is_none_or(|group| state(&group) == "deleting");
+            if !deleting {
+                return Err(
+                    failure.when(&["InvalidReplicationGroupState", "InvalidCacheClusterState"], Class::NotReady)
+                );
+            }
+        }
+        cx.wait(DESCRIBE, SLOW, || async {
+            Ok(match self.find(id).await? {
+                None => Progress::Ready(()),
+                Some(group) => {
+                    Progress::Pending(format!("replication group {id} is {}, until it is gone", state(&group)))
+                }
+            })
+        })
+        .await
+    }
+}

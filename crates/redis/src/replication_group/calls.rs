@@ -1,0 +1,149 @@
+//! The calls that several verbs make.
+
+use super::observed::{attrs_of, spec_of, state};
+use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, TAKEN_UP};
+use crate::tags;
+use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group};
+use pb_aws::Answer;
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, Resource, Scope};
+use std::collections::BTreeMap;
+
+impl ReplicationGroup {
+    pub(super) async fn groups(&self) -> Result<Vec<Group>, Failure> {
+        let all = self.client.describe_replication_groups().into_paginator().items().send();
+        all.collect::<Result<_, _>>().await.answer(DESCRIBE)
+    }
+
+    /// Members with their nodes: those of one member's id, or all.
+    pub(super) async fn clusters(&self, id: Option<&str>) -> Result<Vec<CacheCluster>, Failure> {
+        let call = self.client.describe_cache_clusters().show_cache_node_info(true);
+        let all = call.set_cache_cluster_id(id.map(str::to_owned)).into_paginator().items().send();
+        all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheClusters")
+    }
+
+    pub(super) async fn find(&self, id: &str) -> Result<Option<Group>, Failure> {
+        match self.client.describe_replication_groups().replication_group_id(id).send().await.answer(DESCRIBE) {
+            Ok(output) => Ok(output.replication_groups.unwrap_or_default().into_iter().next()),
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    pub(super) async fn look_at(
+        &self,
+        scope: &Scope<Self>,
+        group: &Group,
+        member: Option<&CacheCluster>,
+    ) -> Result<Option<Found<Self>>, Failure> {
+        let id = group.replication_group_id().unwrap_or_default();
+        let wanted = scope.wanted.iter().find(|(_, spec)| spec.id == id);
+        let mut what = format!("replication group {id}");
+        let tags = tags::read(&self.client, group.arn().unwrap_or_default()).await?;
+        let address = match &tags {
+            Some(tags) => scope.owned(tags),
+            None => {
+                what = format!("{what}, whose tags cannot be read while it is {},", state(group));
+                self.untagged(scope, id, wanted.map(|(address, _)| address), member).await?
+            }
+        };
+        let Some(address) = address else {
+            return Ok(wanted.map(|(address, _)| Found::Foreign { address: address.clone(), what }));
+        };
+        let tags = match (tags, wanted) {
+            (Some(tags), _) => tags,
+            (None, Some((_, wanted))) => wanted.tags.clone(),
+            (None, None) => BTreeMap::new(),
+        };
+        let wanted = wanted.map(|(_, spec)| spec);
+        Ok(Some(Found::Ours {
+            address,
+            spec: spec_of(group, member, wanted, &tags),
+            attrs: attrs_of(group, member, wanted.map(|wanted| wanted.port)),
+            settled: state(group) == "available",
+        }))
+    }
+
+    /// Whose a group is whose tags cannot be read now: ours when it is remembered, or when it stands in a subnet group that
+    /// carries our tags.
+    async fn untagged(
+        &self,
+        scope: &Scope<Self>,
+        id: &str,
+        wanted: Option<&Address>,
+        member: Option<&CacheCluster>,
+    ) -> Result<Option<Address>, Failure> {
+        if let Some(address) = scope.remembers(|attrs| attrs.id == id) {
+            return Ok(Some(address.clone()));
+        }
+        let (Some(wanted), Some(name)) = (wanted, member.and_then(CacheCluster::cache_subnet_group_name)) else {
+            return Ok(None);
+        };
+        let call = self.client.describe_cache_subnet_groups().cache_subnet_group_name(name).send();
+        let output = call.await.answer("elasticache:DescribeCacheSubnetGroups")?;
+        let arn = output.cache_subnet_groups().first().and_then(|group| group.arn()).unwrap_or_default();
+        let ours = tags::read(&self.client, arn).await?.is_some_and(|tags| scope.owned(&tags).is_some());
+        Ok(ours.then(|| wanted.clone()))
+    }
+
+    /// What "already exists" means: an id stays taken while its group is being deleted.
+    pub(super) async fn taken(&self, id: &str, failure: Failure) -> Result<Failure, Failure> {
+        let deleting = self.find(id).await?.is_none_or(|group| state(&group) == "deleting");
+        Ok(if deleting { failure.class(Class::NotReady) } else { failure })
+    }
+
+    /// Waits until a change that was accepted can be seen, so that `available` means that it was made. When nothing is seen
+    /// in time, nothing is wrong: the next plan shows what differs.
+    pub(super) async fn taken_up(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<(), Failure> {
+        let seen = cx.wait(DESCRIBE, TAKEN_UP, || async {
+            let Some(group) = self.find(&spec.id).await? else { return Ok(Progress::Ready(())) };
+            let member = group.member_clusters().first();
+            if state(&group) != "available" || member.is_none() {
+                return Ok(Progress::Ready(()));
+            }
+            let clusters = self.clusters(member.map(String::as_str)).await?;
+            let seen = spec_of(&group, clusters.first(), Some(spec), &spec.tags) == *spec;
+            let waiting =
+                || Progress::Pending(format!("the change of replication group {} is not visible yet", spec.id));
+            Ok(if seen { Progress::Ready(()) } else { waiting() })
+        });
+        match seen.await {
+            Err(failure) if failure.class == Class::TimedOut => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Adds or removes replicas, once the group is available.
+    pub(super) async fn set_nodes(
+        &self,
+        cx: &Context,
+        attrs: &ReplicationGroupAttrs,
+        nodes: i32,
+        changes: &[Change],
+    ) -> Result<(), Failure> {
+        let attrs = self.settle(cx, attrs.clone()).await?;
+        let before = changes.iter().find(|change| change.field() == "nodes").and_then(|change| change.before.as_ref());
+        let fewer = before.is_some_and(|before| before.as_i64() > Some(nodes.into()));
+        let (id, replicas) = (attrs.id, nodes - 1);
+        if fewer {
+            let call = self.client.decrease_replica_count().replication_group_id(id).apply_immediately(true);
+            let answer = call.new_replica_count(replicas).send().await.answer("elasticache:DecreaseReplicaCount");
+            answer.map(drop).map_err(not_modified)
+        } else {
+            let call = self.client.increase_replica_count().replication_group_id(id).apply_immediately(true);
+            let answer = call.new_replica_count(replicas).send().await.answer("elasticache:IncreaseReplicaCount");
+            answer.map(drop).map_err(not_modified)
+        }
+    }
+}
+
+/// A group that is being created or changed can be changed later. What the engine refuses, such as an earlier version, it
+/// refuses for good.
+pub(super) fn not_modified(failure: Failure) -> Failure {
+    if tags::not_available(&failure) {
+        failure.class(Class::NotReady)
+    } else if failure.is("InvalidParameterValue") || failure.is("InvalidParameterCombination") {
+        failure.hint("a queue cannot go back to an earlier version in place: destroy it, or keep the version")
+    } else {
+        failure
+    }
+}

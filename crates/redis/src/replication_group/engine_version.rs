@@ -1,0 +1,42 @@
+//! Versions as they are written and as AWS reports them.
+
+/// What a spec says of a version that AWS reports: `wanted` where it means the same (`7.1` and `6.x` are reported as `7.1.0`
+/// and `6.2.6`), else major and minor number from 6 on, where the patch is AWS's choice, and all of it before.
+/// (ElastiCache user guide: Engine versions and upgrading)
+pub(super) fn as_wanted(reported: &str, wanted: Option<&str>) -> String {
+    if let Some(wanted) = wanted
+        && means(wanted, reported)
+    {
+        return wanted.to_owned();
+    }
+    let major: u32 = reported.split('.').next().and_then(|part| part.parse().ok()).unwrap_or_default();
+    let parts = if major >= 6 { 2 } else { 3 };
+    reported.split('.').take(parts).collect::<Vec<_>>().join(".")
+}
+
+fn means(wanted: &str, reported: &str) -> bool {
+    let mut parts = reported.split('.');
+    wanted.split('.').all(|part| parts.next().is_some_and(|reported| part == "x" || part == reported))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_wanted;
+
+    #[test]
+    fn a_version_is_compared_as_precisely_as_it_is_written() {
+        for (reported, wanted, spec) in [
+            ("7.1.0", Some("7.1"), "7.1"),
+            ("7.1.0", Some("7.0"), "7.1"),
+            ("7.1.0", None, "7.1"),
+            ("6.2.6", Some("6.x"), "6.x"),
+            ("6.2.6", Some("6.2"), "6.2"),
+            ("5.0.6", Some("5.0.6"), "5.0.6"),
+            ("5.0.6", Some("5.0.5"), "5.0.6"),
+            ("8.0.1", Some("8.0"), "8.0"),
+            ("10.1.0", Some("1"), "10.1"),
+        ] {
+            assert_eq!(as_wanted(reported, wanted), spec, "{reported} {wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a replication group is like, from what AWS tells of it and of its first member.
+
+use super::engine_version::as_wanted;
+use crate::{ReplicationGroupAttrs, ReplicationGroupSpec};
+use aws_sdk_elasticache::types::{AutomaticFailoverStatus, CacheCluster, Endpoint, MultiAzStatus, ReplicationGroup};
+use pb_engine::{Ownership, unknown};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The state of a replication group: `creating`, `available`, `modifying`, `snapshotting`, `deleting`, `create-failed`.
+pub(super) fn state(group: &ReplicationGroup) -> &str {
+    group.status().unwrap_or("in an unknown state")
+}
+
+/// The spec of what is there. What AWS does not tell (of a group that is being created it tells neither port nor, at
+/// first, members) is taken from `wanted`, so that it makes no difference; what it is being changed to counts as what it
+/// is.
+pub(super) fn spec_of(
+    group: &ReplicationGroup,
+    member: Option<&CacheCluster>,
+    wanted: Option<&ReplicationGroupSpec>,
+    tags: &BTreeMap<String, String>,
+) -> ReplicationGroupSpec {
+    let changing =
+        if state(group) == "modifying" { member.and_then(CacheCluster::pending_modified_values) } else { None };
+    let text = |told: Option<&str>, wanted: Option<&String>| match told {
+        Some(told) => told.to_owned(),
+        None => wanted.cloned().unwrap_or_default(),
+    };
+    let told_version = changing
+        .and_then(|changing| changing.engine_version())
+        .or_else(|| member.and_then(CacheCluster::engine_version))
+        .map(|version| as_wanted(version, wanted.map(|wanted| wanted.engine_version.as_str())));
+    let node_type = changing
+        .and_then(|changing| changing.cache_node_type())
+        .or_else(|| group.cache_node_type())
+        .or_else(|| member.and_then(CacheCluster::cache_node_type));
+    let parameter_group =
+        member.and_then(CacheCluster::cache_parameter_group).and_then(|group| group.cache_parameter_group_name());
+    let failover = group
+        .automatic_failover()
+        .map(|status| matches!(status, AutomaticFailoverStatus::Enabled | AutomaticFailoverStatus::Enabling));
+    ReplicationGroupSpec {
+        id: group.replication_group_id().unwrap_or_default().to_owned(),
+        description: text(group.description(), wanted.map(|wanted| &wanted.description)),
+        engine: text(group.engine().or_else(|| member?.engine()), wanted.map(|wanted| &wanted.engine)),
+        engine_version: told_version
+            .unwrap_or_else(|| wanted.map(|wanted| wanted.engine_version.clone()).unwrap_or_default()),
+        node_type: text(node_type, wanted.map(|wanted| &wanted.node_type)),
+        port: port(group, member).or(wanted.map(|wanted| wanted.port)).unwrap_or_default(),
+        nodes: nodes(group).or(wanted.map(|wanted| wanted.nodes)).unwrap_or_default(),
+        subnet_group: text(member.and_then(|member| member.cache_subnet_group_name()), wanted.map(|w| &w.subnet_group)),
+        parameter_group: text(parameter_group, wanted.map(|wanted| &wanted.parameter_group)),
+        security_group_ids: member
+            .map(security_groups)
+            .or_else(|| Some(wanted?.security_group_ids.clone()))
+            .unwrap_or_default(),
+        automatic_failover: failover.or(wanted.map(|wanted| wanted.automatic_failover)).unwrap_or_default(),
+        multi_az: group.multi_az().map(|status| *status == MultiAzStatus::Enabled).unwrap_or_default(),
+        transit_encryption: group.transit_encryption_enabled().unwrap_or_default(),
+        at_rest_encryption: group.at_rest_encryption_enabled().unwrap_or_default(),
+        auto_minor_version_upgrade: group
+            .auto_minor_version_upgrade()
+            .or_else(|| member?.auto_minor_version_upgrade())
+            .or(wanted.map(|wanted| wanted.auto_minor_version_upgrade))
+            .unwrap_or_default(),
+        tags: Ownership::plain(tags),
+    }
+}
+
+/// The attributes of what is there. The endpoint is unknown until the group is available for the first time.
+pub(super) fn attrs_of(
+    group: &ReplicationGroup,
+    member: Option<&CacheCluster>,
+    wanted_port: Option<i32>,
+) -> ReplicationGroupAttrs {
+    let address = endpoint(group).and_then(|endpoint| endpoint.address()).filter(|address| !address.is_empty());
+    ReplicationGroupAttrs {
+        id: group.replication_group_id().unwrap_or_default().to_owned(),
+        arn: group.arn().unwrap_or_default().to_owned(),
+        primary_endpoint_address: address.map_or_else(unknown, str::to_owned),
+        port: port(group, member).or(wanted_port).unwrap_or_default(),
+    }
+}
+
+/// The member that tells for all.
+pub(super) fn member_of<'a>(group: &ReplicationGroup, clusters: &'a [CacheCluster]) -> Option<&'a CacheCluster> {
+    clusters.iter().find(|cluster| cluster.replication_group_id() == group.replication_group_id())
+}
+
+fn endpoint(group: &ReplicationGroup) -> Option<&Endpoint> {
+    group.node_groups().first().and_then(|nodes| nodes.primary_endpoint())
+}
+
+/// The port, once some endpoint is there. An endpoint without a port, or with port 0, is not there yet.
+fn port(group: &ReplicationGroup, member: Option<&CacheCluster>) -> Option<i32> {
+    let node = || member.and_then(|member| member.cache_nodes().first()).and_then(|node| node.endpoint());
+    let told = endpoint(group).and_then(Endpoint::port).or_else(|| node().and_then(Endpoint::port));
+    told.filter(|port| *port != 0)
+}
+
+fn nodes(group: &ReplicationGroup) -> Option<i32> {
+    let members = group.member_clusters();
+    i32::try_from(members.len()).ok().filter(|count| *count > 0)
+}
+
+fn security_groups(member: &CacheCluster) -> BTreeSet<String> {
+    member.security_groups().iter().filter_map(|group| group.security_group_id().map(str::to_owned)).collect()
+}

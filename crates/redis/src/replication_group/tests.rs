@@ -1,0 +1,289 @@
+use super::{ReplicationGroup, ReplicationGroupSpec};
+use crate::Client;
+use crate::testing::{alone, meta, name_tag, owned};
+use aws_sdk_elasticache::operation::create_replication_group::{
+    CreateReplicationGroupError, CreateReplicationGroupInput, CreateReplicationGroupOutput,
+};
+use aws_sdk_elasticache::operation::delete_replication_group::{
+    DeleteReplicationGroupError, DeleteReplicationGroupOutput,
+};
+use aws_sdk_elasticache::operation::describe_cache_clusters::DescribeCacheClustersOutput;
+use aws_sdk_elasticache::operation::describe_cache_subnet_groups::DescribeCacheSubnetGroupsOutput;
+use aws_sdk_elasticache::operation::describe_replication_groups::{
+    DescribeReplicationGroupsError, DescribeReplicationGroupsOutput,
+};
+use aws_sdk_elasticache::operation::list_tags_for_resource::{ListTagsForResourceError, ListTagsForResourceOutput};
+use aws_sdk_elasticache::operation::modify_replication_group::ModifyReplicationGroupOutput;
+use aws_sdk_elasticache::types::{
+    AutomaticFailoverStatus, CacheCluster, CacheParameterGroupStatus, CacheSubnetGroup, Endpoint, MultiAzStatus,
+    NodeGroup, PendingModifiedValues, ReplicationGroup as Group, SecurityGroupMembership, Tag,
+};
+use aws_smithy_mocks::{MockResponse, Rule, mock};
+use pb_engine::{Action, Alone, Class, Graph, Origin};
+use std::sync::Mutex;
+
+const ARN: &str = "arn:aws:elasticache:us-east-2:1:replicationgroup:staging-jobqr";
+
+fn spec() -> ReplicationGroupSpec {
+    ReplicationGroupSpec {
+        id: "staging-jobqr".to_owned(),
+        description: "Job queue".to_owned(),
+        engine: "redis".to_owned(),
+        engine_version: "7.1".to_owned(),
+        node_type: "cache.t3.small".to_owned(),
+        port: 6400,
+        nodes: 1,
+        subnet_group: "staging-jobqr".to_owned(),
+        parameter_group: "staging-jobqr-redis7".to_owned(),
+        security_group_ids: ["sg-1".to_owned()].into(),
+        automatic_failover: false,
+        multi_az: false,
+        transit_encryption: false,
+        at_rest_encryption: false,
+        auto_minor_version_upgrade: false,
+        tags: name_tag("staging-jobqr"),
+    }
+}
+
+fn with(spec: ReplicationGroupSpec, rules: &[&Rule]) -> Alone {
+    let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
+    let mut graph = Graph::new();
+    let kind = graph.kind(ReplicationGroup::new(client));
+    graph.add("redis/jobqr", &kind, (), move |()| spec.clone()).unwrap();
+    alone(graph)
+}
+
+/// As AWS tells of it in this state: of one that is being created, no endpoint.
+fn group(state: &str) -> Group {
+    let group = Group::builder()
+        .replication_group_id("staging-jobqr")
+        .arn(ARN)
+        .description("Job queue")
+        .status(state)
+        .engine("redis")
+        .cache_node_type("cache.t3.small")
+        .member_clusters("staging-jobqr-001")
+        .automatic_failover(AutomaticFailoverStatus::Disabled)
+        .multi_az(MultiAzStatus::Disabled)
+        .transit_encryption_enabled(false)
+        .at_rest_encryption_enabled(false)
+        .auto_minor_version_upgrade(false);
+    let endpoint = Endpoint::builder().address("jobqr.example").port(6400).build();
+    match state {
+        "creating" | "create-failed" => group.build(),
+        _ => group.node_groups(NodeGroup::builder().primary_endpoint(endpoint).build()).build(),
+    }
+}
+
+fn member() -> aws_sdk_elasticache::types::builders::CacheClusterBuilder {
+    CacheCluster::builder()
+        .cache_cluster_id("staging-jobqr-001")
+        .replication_group_id("staging-jobqr")
+        .engine("redis")
+        .engine_version("7.1.0")
+        .cache_node_type("cache.t3.small")
+        .cache_subnet_group_name("staging-jobqr")
+        .cache_parameter_group(
+            CacheParameterGroupStatus::builder().cache_parameter_group_name("staging-jobqr-redis7").build(),
+        )
+        .security_groups(SecurityGroupMembership::builder().security_group_id("sg-1").status("active").build())
+}
+
+fn clusters(member: CacheCluster) -> Rule {
+    mock!(Client::describe_cache_clusters)
+        .then_output(move || DescribeCacheClustersOutput::builder().cache_clusters(member.clone()).build())
+}
+
+/// Answers one state after the other, the last again and again; an empty one stands for "not there".
+fn states(states: &'static [&'static str]) -> Rule {
+    let next = Mutex::new(0);
+    mock!(Client::describe_replication_groups).then_compute_response(move |call| {
+        let mut next = next.lock().unwrap();
+        let state = states[(*next).min(states.len() - 1)];
+        *next += 1;
+        match state {
+            "" if call.replication_group_id().is_some() => {
+                MockResponse::Error(DescribeReplicationGroupsError::generic(meta("ReplicationGroupNotFoundFault")))
+            }
+            "" => MockResponse::Output(DescribeReplicationGroupsOutput::builder().build()),
+            state => MockResponse::Output(
+                DescribeReplicationGroupsOutput::builder().replication_groups(group(state)).build(),
+            ),
+        }
+    })
+}
+
+fn tags(tags: Vec<Tag>) -> Rule {
+    mock!(Client::list_tags_for_resource)
+        .then_output(move || ListTagsForResourceOutput::builder().set_tag_list(Some(tags.clone())).build())
+}
+
+fn ours() -> Rule {
+    tags(owned("redis/jobqr", "staging-jobqr"))
+}
+
+fn is_as_wanted(call: &CreateReplicationGroupInput) -> bool {
+    let mut tags: Vec<Tag> = call.tags().to_vec();
+    let mut expected = owned("redis/jobqr", "staging-jobqr");
+    tags.sort_by_key(|tag| tag.key().map(str::to_owned));
+    expected.sort_by_key(|tag| tag.key().map(str::to_owned));
+    tags == expected
+        && call.replication_group_id() == Some("staging-jobqr")
+        && call.engine_version() == Some("7.1")
+        && call.num_cache_clusters() == Some(1)
+        && call.port() == Some(6400)
+        && call.cache_parameter_group_name() == Some("staging-jobqr-redis7")
+        && call.cache_subnet_group_name() == Some("staging-jobqr")
+        && call.security_group_ids() == ["sg-1"]
+        // Both have other defaults for other engines.
+        && call.at_rest_encryption_enabled() == Some(false)
+        && call.auto_minor_version_upgrade() == Some(false)
+        && call.automatic_failover_enabled() == Some(false)
+}
+
+fn create() -> Rule {
+    mock!(Client::create_replication_group)
+        .match_requests(is_as_wanted)
+        .then_output(|| CreateReplicationGroupOutput::builder().replication_group(group("creating")).build())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_carries_everything_and_is_waited_for() {
+    // The sweep, not visible yet, two looks while it is created.
+    let (states, create, clusters) =
+        (states(&["", "", "creating", "creating", "available"]), create(), clusters(member().build()));
+    let snapshot = with(spec(), &[&states, &create, &clusters]).deploy().await.unwrap();
+    let record = snapshot.resources.values().next().unwrap();
+    assert!(record.settled);
+    assert_eq!(record.attrs["primary_endpoint_address"], "jobqr.example");
+    assert_eq!(record.attrs["port"], 6400);
+    assert_eq!((create.num_calls(), states.num_calls()), (1, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deployed_needs_no_change() {
+    let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), ours());
+    let plan = with(spec(), &[&states, &clusters, &tags]).plan().await.unwrap();
+    assert!(plan.is_empty(), "{plan:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_created_nothing_differs_and_it_is_waited_for() {
+    // No endpoint, no members yet, and tags that cannot be read: it stands in a subnet group of ours.
+    let states = states(&["creating"]);
+    let clusters = clusters(member().set_engine_version(None).set_cache_parameter_group(None).build());
+    let tags = mock!(Client::list_tags_for_resource).then_compute_response(|call| match call.resource_name() {
+        Some(ARN) => MockResponse::Error(ListTagsForResourceError::generic(meta("InvalidReplicationGroupState"))),
+        _ => MockResponse::Output(
+            ListTagsForResourceOutput::builder().set_tag_list(Some(owned("redis/subnets", "x"))).build(),
+        ),
+    });
+    let subnets = mock!(Client::describe_cache_subnet_groups).then_output(|| {
+        let group = CacheSubnetGroup::builder().cache_subnet_group_name("staging-jobqr").arn("subnets").build();
+        DescribeCacheSubnetGroupsOutput::builder().cache_subnet_groups(group).build()
+    });
+    let plan = with(spec(), &[&states, &clusters, &tags, &subnets]).plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Await, "{plan:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_is_being_changed_to_counts() {
+    let pending = PendingModifiedValues::builder().cache_node_type("cache.m7g.large").engine_version("7.1.0").build();
+    let member = member().engine_version("7.0.7").pending_modified_values(pending).build();
+    let wanted = ReplicationGroupSpec { node_type: "cache.m7g.large".to_owned(), ..spec() };
+    let (states, clusters, tags) = (states(&["modifying"]), clusters(member), ours());
+    let plan = with(wanted, &[&states, &clusters, &tags]).plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Await, "{plan:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_differs_is_modified_at_once_and_waited_for() {
+    let modify = mock!(Client::modify_replication_group)
+        .match_requests(|call| {
+            call.apply_immediately() == Some(true)
+                && call.cache_node_type() == Some("cache.m7g.large")
+                && call.engine_version().is_none()
+                && call.cache_parameter_group_name().is_none()
+                && call.security_group_ids().is_empty()
+        })
+        .then_output(|| ModifyReplicationGroupOutput::builder().build());
+    let wanted = ReplicationGroupSpec { node_type: "cache.m7g.large".to_owned(), ..spec() };
+    // The sweep; then still `available` for a look, as the change is not visible at once.
+    let states = states(&["available", "available", "modifying", "modifying", "available"]);
+    let (clusters, tags) = (clusters(member().build()), ours());
+    with(wanted, &[&states, &clusters, &tags, &modify]).deploy().await.unwrap();
+    assert_eq!((modify.num_calls(), states.num_calls()), (1, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_change_in_place_is_replaced() {
+    for wanted in [
+        ReplicationGroupSpec { engine: "valkey".to_owned(), engine_version: "8.0".to_owned(), ..spec() },
+        ReplicationGroupSpec { port: 6401, ..spec() },
+        ReplicationGroupSpec { subnet_group: "staging-other".to_owned(), ..spec() },
+        ReplicationGroupSpec { at_rest_encryption: true, ..spec() },
+    ] {
+        let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), ours());
+        let plan = with(wanted, &[&states, &clusters, &tags]).plan().await.unwrap();
+        assert!(matches!(plan.steps[0].action, Action::Replace { .. }), "{plan:?}");
+        assert_ne!(plan.steps[0].origin, Some(Origin::Drift));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_being_deleted_is_waited_for() {
+    let taken = mock!(Client::create_replication_group)
+        .sequence()
+        .error(|| CreateReplicationGroupError::generic(meta("ReplicationGroupAlreadyExists")))
+        .output(|| CreateReplicationGroupOutput::builder().replication_group(group("creating")).build())
+        .build();
+    // The sweep does not tell of it; the refused create looks why; then it is there.
+    let (states, clusters) = (states(&["deleting", "deleting", "available"]), clusters(member().build()));
+    with(spec(), &[&states, &clusters, &taken]).deploy().await.unwrap();
+    assert_eq!(taken.num_calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_not_ours_is_left_alone() {
+    let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), tags(Vec::new()));
+    let failure = with(spec(), &[&states, &clusters, &tags]).plan().await.unwrap_err();
+    assert!(failure.message.contains("replication group staging-jobqr exists"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_create_is_a_failure() {
+    let (states, clusters, create) = (states(&["", "create-failed"]), clusters(member().build()), create());
+    let failure = with(spec(), &[&states, &clusters, &create]).deploy().await.unwrap_err();
+    assert_eq!(failure.class, Class::Failed);
+    assert!(failure.message.contains("could not be created"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_waits_until_it_may_and_until_it_is_gone() {
+    let delete = mock!(Client::delete_replication_group)
+        .match_requests(|call| call.final_snapshot_identifier().is_none())
+        .sequence()
+        .error(|| DeleteReplicationGroupError::generic(meta("InvalidReplicationGroupState")))
+        .output(|| DeleteReplicationGroupOutput::builder().build())
+        .build();
+    let states = states(&["available", "modifying", "deleting", "deleting", ""]);
+    let (clusters, tags) = (clusters(member().build()), ours());
+    with(spec(), &[&states, &clusters, &tags, &delete]).destroy().await.unwrap();
+    assert_eq!((delete.num_calls(), states.num_calls()), (2, 5));
+}
+
+#[test]
+fn what_aws_would_refuse_is_refused() {
+    use pb_engine::Resource;
+    for (wrong, why) in [
+        (ReplicationGroupSpec { id: "staging--jobqr".to_owned(), ..spec() }, "--"),
+        (ReplicationGroupSpec { engine_version: "7.1.0".to_owned(), ..spec() }, "chosen by AWS"),
+        (ReplicationGroupSpec { node_type: "small".to_owned(), ..spec() }, "node type"),
+        (ReplicationGroupSpec { automatic_failover: true, ..spec() }, "second node"),
+        (ReplicationGroupSpec { nodes: 7, ..spec() }, "between 1 and 6"),
+    ] {
+        let refused = ReplicationGroup::check(&wrong).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!(ReplicationGroup::check(&spec()), Ok(()));
+}

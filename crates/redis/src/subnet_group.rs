@@ -1,0 +1,265 @@
+//! `elasticache.subnet_group`: the subnets in which nodes may stand.
+
+use crate::{Client, ownership, tags};
+use aws_sdk_elasticache::types::CacheSubnetGroup;
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kind of cache subnet groups.
+pub struct SubnetGroup {
+    client: Client,
+}
+
+impl SubnetGroup {
+    /// The kind, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// What is wanted of a cache subnet group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubnetGroupSpec {
+    /// The name, in lower case.
+    pub name: String,
+    /// The description; can be changed.
+    pub description: String,
+    /// Ids of subnets, all in one VPC.
+    pub subnet_ids: BTreeSet<String>,
+    /// Tags, without those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What names a cache subnet group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubnetGroupAttrs {
+    /// The name.
+    pub name: String,
+    /// The ARN.
+    pub arn: String,
+}
+
+impl Resource for SubnetGroup {
+    const KIND: &'static str = "elasticache.subnet_group";
+    const HOLDS: &'static [&'static str] = &["ec2.subnet"];
+    type Spec = SubnetGroupSpec;
+    type Attrs = SubnetGroupAttrs;
+
+    fn check(spec: &SubnetGroupSpec) -> Result<(), String> {
+        if !is_unknown(&spec.name) {
+            pb_rules::names::cache_subnet_group(&spec.name).map_err(|violation| violation.to_string())?;
+        }
+        if spec.subnet_ids.is_empty() { Err("a cache subnet group needs a subnet".to_owned()) } else { Ok(()) }
+    }
+
+    fn pending(spec: &SubnetGroupSpec) -> SubnetGroupAttrs {
+        SubnetGroupAttrs { name: spec.name.clone(), arn: unknown() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "name"
+    }
+
+    fn beside(old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
+        old.name != new.name
+    }
+
+    fn id(attrs: &SubnetGroupAttrs) -> Option<String> {
+        Some(attrs.name.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let all = self.client.describe_cache_subnet_groups().into_paginator().items().send();
+        let all: Vec<CacheSubnetGroup> =
+            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheSubnetGroups")?;
+        let name = |group: &CacheSubnetGroup| group.cache_subnet_group_name().unwrap_or_default().to_owned();
+        let groups = all.into_iter().filter(|group| {
+            ownership::may_be_ours(scope, &name(group), |spec| &spec.name, |attrs: &SubnetGroupAttrs| &attrs.name)
+        });
+        let tagged = try_join_all(groups.map(|group| async move {
+            let tags = tags::read(&self.client, group.arn().unwrap_or_default()).await?;
+            Ok::<_, Failure>((group, tags))
+        }));
+        let found = tagged.await?.into_iter().filter_map(|(group, tags)| {
+            let (name, tags) = (name(&group), tags?);
+            let what = format!("cache subnet group {name}");
+            let is = |spec: &SubnetGroupSpec| spec.name == name;
+            ownership::whose(scope, &tags, is, what, |address| Found::Ours {
+                address,
+                spec: spec_of(&group, &tags),
+                attrs: attrs_of(&group),
+                settled: true,
+            })
+        });
+        Ok(found.collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &SubnetGroupSpec) -> Result<SubnetGroupAttrs, Failure> {
+        let call = self
+            .client
+            .create_cache_subnet_group()
+            .cache_subnet_group_name(&spec.name)
+            .cache_subnet_group_description(&spec.description)
+            .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()))
+            .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
+        let output = call.send().await.answer("elasticache:CreateCacheSubnetGroup")?;
+        Ok(output.cache_subnet_group().map_or_else(|| Self::pending(spec), attrs_of))
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &SubnetGroupAttrs,
+        spec: &SubnetGroupSpec,
+        changes: &[Change],
+    ) -> Result<SubnetGroupAttrs, Failure> {
+        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        if changes.iter().any(|change| matches!(change.field(), "description" | "subnet_ids")) {
+            let call = self
+                .client
+                .modify_cache_subnet_group()
+                .cache_subnet_group_name(&attrs.name)
+                .cache_subnet_group_description(&spec.description)
+                .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()));
+            call.send().await.answer("elasticache:ModifyCacheSubnetGroup")?;
+        }
+        Ok(attrs.clone())
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &SubnetGroupAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_cache_subnet_group().cache_subnet_group_name(&attrs.name);
+        call.send().await.answer("elasticache:DeleteCacheSubnetGroup").map(drop)
+    }
+}
+
+fn spec_of(group: &CacheSubnetGroup, tags: &BTreeMap<String, String>) -> SubnetGroupSpec {
+    let subnets = group.subnets().iter().filter_map(|subnet| subnet.subnet_identifier());
+    SubnetGroupSpec {
+        name: group.cache_subnet_group_name().unwrap_or_default().to_owned(),
+        description: group.cache_subnet_group_description().unwrap_or_default().to_owned(),
+        subnet_ids: subnets.map(str::to_owned).collect(),
+        tags: Ownership::plain(tags),
+    }
+}
+
+fn attrs_of(group: &CacheSubnetGroup) -> SubnetGroupAttrs {
+    SubnetGroupAttrs {
+        name: group.cache_subnet_group_name().unwrap_or_default().to_owned(),
+        arn: group.arn().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SubnetGroup, SubnetGroupSpec};
+    use crate::Client;
+    use crate::testing::{alone, meta, name_tag, owned};
+    use aws_sdk_elasticache::operation::create_cache_subnet_group::CreateCacheSubnetGroupOutput;
+    use aws_sdk_elasticache::operation::delete_cache_subnet_group::{
+        DeleteCacheSubnetGroupError, DeleteCacheSubnetGroupOutput,
+    };
+    use aws_sdk_elasticache::operation::describe_cache_subnet_groups::DescribeCacheSubnetGroupsOutput;
+    use aws_sdk_elasticache::operation::list_tags_for_resource::ListTagsForResourceOutput;
+    use aws_sdk_elasticache::operation::modify_cache_subnet_group::ModifyCacheSubnetGroupOutput;
+    use aws_sdk_elasticache::types::{CacheSubnetGroup, Subnet, Tag};
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::{Alone, Graph};
+
+    fn spec() -> SubnetGroupSpec {
+        SubnetGroupSpec {
+            name: "staging-jobqr".to_owned(),
+            description: "Subnets".to_owned(),
+            subnet_ids: ["subnet-1".to_owned(), "subnet-2".to_owned()].into(),
+            tags: name_tag("staging-jobqr"),
+        }
+    }
+
+    fn with(spec: SubnetGroupSpec, rules: &[&Rule]) -> Alone {
+        let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
+        let mut graph = Graph::new();
+        let kind = graph.kind(SubnetGroup::new(client));
+        graph.add("redis/subnets", &kind, (), move |()| spec.clone()).unwrap();
+        alone(graph)
+    }
+
+    fn group(name: &str) -> CacheSubnetGroup {
+        let subnet = |id: &str| Subnet::builder().subnet_identifier(id).build();
+        CacheSubnetGroup::builder()
+            .cache_subnet_group_name(name)
+            .cache_subnet_group_description("Subnets")
+            .arn(format!("arn:{name}"))
+            .subnets(subnet("subnet-2"))
+            .subnets(subnet("subnet-1"))
+            .build()
+    }
+
+    /// Two pages: ours is on the second.
+    fn listed(second: &'static str) -> Rule {
+        mock!(Client::describe_cache_subnet_groups).then_compute_output(move |call| {
+            let answer = DescribeCacheSubnetGroupsOutput::builder();
+            match call.marker() {
+                None => answer.cache_subnet_groups(group("default")).marker("more").build(),
+                Some(_) => answer.cache_subnet_groups(group(second)).build(),
+            }
+        })
+    }
+
+    fn tags(tags: Vec<Tag>) -> Rule {
+        mock!(Client::list_tags_for_resource)
+            .match_requests(|call| call.resource_name() == Some("arn:staging-jobqr"))
+            .then_output(move || ListTagsForResourceOutput::builder().set_tag_list(Some(tags.clone())).build())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_carries_its_tags() {
+        let create = mock!(Client::create_cache_subnet_group)
+            .match_requests(|call| {
+                call.subnet_ids() == ["subnet-1", "subnet-2"]
+                    && owned("redis/subnets", "staging-jobqr").iter().all(|tag| call.tags().contains(tag))
+            })
+            .then_output(|| CreateCacheSubnetGroupOutput::builder().cache_subnet_group(group("staging-jobqr")).build());
+        let snapshot = with(spec(), &[&listed("other"), &create]).deploy().await.unwrap();
+        assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:staging-jobqr");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_is_found_on_any_page_and_changed_in_place() {
+        let ours = tags(owned("redis/subnets", "staging-jobqr"));
+        let plan = with(spec(), &[&listed("staging-jobqr"), &ours]).plan().await.unwrap();
+        assert!(plan.is_empty(), "{plan:?}");
+
+        let wanted = SubnetGroupSpec { subnet_ids: ["subnet-3".to_owned()].into(), ..spec() };
+        let modify = mock!(Client::modify_cache_subnet_group)
+            .match_requests(|call| call.subnet_ids() == ["subnet-3"])
+            .then_output(|| ModifyCacheSubnetGroupOutput::builder().build());
+        with(wanted, &[&listed("staging-jobqr"), &ours, &modify]).deploy().await.unwrap();
+        assert_eq!(modify.num_calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_in_our_name_without_our_tags_is_left_alone() {
+        let failure = with(spec(), &[&listed("staging-jobqr"), &tags(Vec::new())]).plan().await.unwrap_err();
+        assert!(failure.message.contains("cache subnet group staging-jobqr exists"), "{failure}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delete_waits_while_it_is_in_use_and_an_orphan_is_found() {
+        let delete = mock!(Client::delete_cache_subnet_group)
+            .sequence()
+            .error(|| DeleteCacheSubnetGroupError::generic(meta("CacheSubnetGroupInUse")))
+            .output(|| DeleteCacheSubnetGroupOutput::builder().build())
+            .build();
+        let client = pb_aws::mock_client!(
+            aws_sdk_elasticache,
+            [&listed("staging-jobqr"), &tags(owned("redis/old", "x")), &delete]
+        );
+        let mut graph = Graph::new();
+        graph.kind(SubnetGroup::new(client));
+        alone(graph).deploy().await.unwrap();
+        assert_eq!(delete.num_calls(), 2);
+    }
+}

@@ -1,0 +1,117 @@
+//! Tags of ElastiCache resources: given in the create call, read and changed by ARN.
+
+use aws_sdk_elasticache::Client;
+use aws_sdk_elasticache::types::Tag;
+use pb_aws::{Answer, tag_map};
+use pb_engine::{Change, Class, Failure};
+use std::collections::BTreeMap;
+
+/// As the SDK takes them.
+pub(crate) fn to_sdk(tags: &BTreeMap<String, String>) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// The tags of the resource with this ARN. `None` when AWS does not tell: the resource is gone, or it is a replication group
+/// that is not `available` ("If the cluster is not in the available state, `ListTagsForResource` returns an error",
+/// ElastiCache API).
+pub(crate) async fn read(client: &Client, arn: &str) -> Result<Option<BTreeMap<String, String>>, Failure> {
+    let answer = client.list_tags_for_resource().resource_name(arn).send().await;
+    match answer.answer("elasticache:ListTagsForResource") {
+        Ok(output) => Ok(Some(tag_map(output.tag_list().iter().map(|tag| (tag.key(), tag.value()))))),
+        Err(failure) if failure.class == Class::NotFound || not_available(&failure) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether a call was refused because a replication group, or a member of one, is not `available`. It will be.
+pub(crate) fn not_available(failure: &Failure) -> bool {
+    failure.is("InvalidReplicationGroupState") || failure.is("InvalidCacheClusterState")
+}
+
+/// Makes the tags what `wanted` says, where `changes` say that they differ.
+pub(crate) async fn change(
+    client: &Client,
+    arn: &str,
+    wanted: &BTreeMap<String, String>,
+    changes: &[Change],
+) -> Result<(), Failure> {
+    let keys = |present: bool| {
+        let changes = changes.iter().filter(move |change| change.after.is_some() == present);
+        changes.filter_map(|change| key(&change.path))
+    };
+    let set: BTreeMap<String, String> =
+        keys(true).filter_map(|key| Some((key.to_owned(), wanted.get(key)?.clone()))).collect();
+    let gone: Vec<String> = keys(false).map(str::to_owned).collect();
+    if !set.is_empty() {
+        let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(to_sdk(&set))).send();
+        call.await.answer("elasticache:AddTagsToResource").map_err(wait_for_available)?;
+    }
+    if !gone.is_empty() {
+        let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone)).send();
+        match call.await.answer("elasticache:RemoveTagsFromResource") {
+            Err(failure) if failure.is("TagNotFound") => {}
+            answer => drop(answer.map_err(wait_for_available)?),
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_available(failure: Failure) -> Failure {
+    failure.when(&["InvalidReplicationGroupState", "InvalidCacheClusterState"], Class::NotReady)
+}
+
+/// The key of the tag that a change is about: `Name` of `tags.Name`, `a b` of `tags["a b"]`. Keys have no quotes in them.
+fn key(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("tags")?;
+    rest.strip_prefix('.').or_else(|| rest.strip_prefix("[\"")?.strip_suffix("\"]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{change, key, read};
+    use crate::Client;
+    use crate::testing::refusal;
+    use aws_sdk_elasticache::operation::add_tags_to_resource::AddTagsToResourceOutput;
+    use aws_smithy_mocks::mock;
+    use pb_engine::Change;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn the_key_of_a_tag_is_found_in_the_path() {
+        assert_eq!(key("tags.Name"), Some("Name"));
+        assert_eq!(key("tags[\"cost:center x\"]"), Some("cost:center x"));
+        assert_eq!(key("tagset.Name"), None);
+        assert_eq!(key("name"), None);
+    }
+
+    #[tokio::test]
+    async fn only_what_differs_is_written() {
+        let add = mock!(Client::add_tags_to_resource)
+            .match_requests(|call| call.tags().len() == 1 && call.tags()[0].key() == Some("team"))
+            .then_output(|| AddTagsToResourceOutput::builder().build());
+        let remove = mock!(Client::remove_tags_from_resource)
+            .match_requests(|call| call.tag_keys() == ["old"])
+            .sequence()
+            .http_status(400, refusal("TagNotFound"))
+            .build();
+        let client = pb_aws::mock_client!(aws_sdk_elasticache, [&add, &remove]);
+        let text = |text: &str| Some(text.to_owned().into());
+        let changes = [
+            Change { path: "tags.team".to_owned(), before: None, after: text("queue") },
+            Change { path: "tags.old".to_owned(), before: text("x"), after: None },
+            Change { path: "port".to_owned(), before: None, after: text("1") },
+        ];
+        let wanted = BTreeMap::from([("team".to_owned(), "queue".to_owned()), ("Name".to_owned(), "n".to_owned())]);
+        change(&client, "arn", &wanted, &changes).await.unwrap();
+        assert_eq!((add.num_calls(), remove.num_calls()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn tags_that_cannot_be_read_yet_are_no_error() {
+        for code in ["InvalidReplicationGroupState", "ReplicationGroupNotFoundFault", "CacheClusterNotFound"] {
+            let list = mock!(Client::list_tags_for_resource).sequence().http_status(400, refusal(code)).build();
+            let client = pb_aws::mock_client!(aws_sdk_elasticache, [&list]);
+            assert_eq!(read(&client, "arn").await.unwrap(), None, "{code}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the tests of all kinds use.
+
+use pb_engine::{Alone, Graph, Ownership};
+
+/// The body of a refusal, in ElastiCache's protocol.
+pub(crate) fn refusal(code: &str) -> Option<String> {
+    Some(format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error>\
+         <RequestId>r</RequestId></ErrorResponse>"
+    ))
+}
+
+/// `graph`, run for the workspace `staging`.
+pub(crate) fn alone(graph: Graph) -> Alone {
+    Alone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
+}
+
+/// The ownership tags of the resource at `address`, with `Name`.
+pub(crate) fn owned(address: &str, name: &str) -> Vec<aws_sdk_elasticache::types::Tag> {
+    let tags = [
+        ("Name", name),
+        (pb_engine::STACK_TAG, "s"),
+        (pb_engine::WORKSPACE_TAG, "staging"),
+        (pb_engine::ADDRESS_TAG, address),
+    ];
+    tags.map(|(key, value)| aws_sdk_elasticache::types::Tag::builder().key(key).value(value).build()).to_vec()
+}
+
+/// The tags of a spec.
+pub(crate) fn name_tag(name: &str) -> std::collections::BTreeMap<String, String> {
+    [("Name".to_owned(), name.to_owned())].into()
+}
+
+/// What a refusal with this code says.
+pub(crate) fn meta(code: &str) -> aws_sdk_elasticache::error::ErrorMetadata {
+    aws_sdk_elasticache::error::ErrorMetadata::builder().code(code).message("no").build()
+}

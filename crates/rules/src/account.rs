@@ -1,0 +1,145 @@
+//! Accounts, regions, and what has to be there before a deploy: role, bucket, table.
+
+use crate::text::{length, no_part, no_prefix, no_suffix, only};
+use crate::{Verdict, Violation};
+
+/// Syntax of a region's name, such as `us-east-2`; whether it exists is AWS's to say. (AWS General Reference: Regions)
+pub fn region(name: &str) -> Verdict {
+    let parts: Vec<&str> = name.split('-').collect();
+    let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
+    if let [area, middle @ .., number] = parts.as_slice()
+        && (2..=4).contains(&area.len())
+        && word(area)
+        && !middle.is_empty()
+        && middle.iter().all(|part| word(part))
+        && matches!(number.as_bytes(), [b'1'..=b'9'])
+    {
+        return Ok(());
+    }
+    Err(Violation::new(format!("`{name}` is not the name of a region, such as `us-east-2`")))
+}
+
+/// Id of an account: twelve digits. (AWS Account Management: AWS account identifiers)
+pub fn account_id(id: &str) -> Verdict {
+    if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(Violation::new(format!("`{id}` is not an account id, which is twelve digits")))
+}
+
+/// Name of a role, without path or ARN. (IAM API: CreateRole)
+pub fn role_name(name: &str) -> Verdict {
+    let what = "a role name";
+    if let Some((_, tail)) = name.rsplit_once('/') {
+        return Err(Violation::new(format!("`{name}` is a path or an ARN, {what} is wanted")).suggest(tail));
+    }
+    length(what, name, 1, 64)?;
+    only(what, name, |c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c), "letters, digits and +=,.@_-")
+}
+
+/// Name of a bucket. (S3 user guide: General purpose bucket naming rules)
+pub fn bucket(name: &str) -> Verdict {
+    let what = "a bucket name";
+    length(what, name, 3, 63)?;
+    only(
+        what,
+        name,
+        |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.',
+        "lower-case letters, digits, hyphens and dots",
+    )?;
+    for end in ["-", "."] {
+        no_prefix(what, name, end)?;
+        no_suffix(what, name, end)?;
+    }
+    no_part(what, name, "..")?;
+    for prefix in ["xn--", "sthree-", "amzn-s3-demo-"] {
+        no_prefix(what, name, prefix)?;
+    }
+    for suffix in ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"] {
+        no_suffix(what, name, suffix)?;
+    }
+    if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Err(Violation::new(format!("`{name}` looks like an address, which {what} may not")));
+    }
+    Ok(())
+}
+
+/// Part of an object's key in front of our own; empty, or folders without a slash at either end.
+/// (S3 user guide: Naming Amazon S3 objects, safe characters)
+pub fn key_prefix(prefix: &str) -> Verdict {
+    let what = "a key prefix";
+    length(what, prefix, 0, 512)?;
+    only(what, prefix, |c| c.is_ascii_alphanumeric() || "!-_.*'()/:".contains(c), "letters, digits and !-_.*'()/:")?;
+    no_part(what, prefix, "//")?;
+    no_prefix(what, prefix, "/")?;
+    no_suffix(what, prefix, "/")
+}
+
+/// Name of a DynamoDB table. (DynamoDB API: CreateTable)
+pub fn table(name: &str) -> Verdict {
+    let what = "a table name";
+    length(what, name, 3, 255)?;
+    only(what, name, |c| c.is_ascii_alphanumeric() || "_.-".contains(c), "letters, digits and _.-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions() {
+        for good in ["us-east-2", "us-gov-west-1", "ap-southeast-7", "eusc-de-east-1"] {
+            assert_eq!(region(good), Ok(()), "{good}");
+        }
+        for bad in ["", "useast2", "us-east", "us-east-2a", "US-EAST-2", "us-2", "us--east-2"] {
+            assert!(region(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn account_ids() {
+        assert_eq!(account_id("012345678901"), Ok(()));
+        for bad in ["", "12345678901", "0123456789012", "01234567890a"] {
+            assert!(account_id(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles() {
+        assert_eq!(role_name("ecsTaskExecutionRole"), Ok(()));
+        assert!(role_name("").is_err());
+        assert!(role_name("a b").is_err());
+        assert!(role_name(&"x".repeat(65)).is_err());
+        let arn = role_name("arn:aws:iam::123456789012:role/team/worker").unwrap_err();
+        assert_eq!(arn.suggestion(), Some("worker"));
+    }
+
+    #[test]
+    fn buckets() {
+        for good in ["ospc-terraform-state-storage-s3", "a.b", "123"] {
+            assert_eq!(bucket(good), Ok(()), "{good}");
+        }
+        for bad in ["ab", "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "xn--abc", "abc-s3alias"] {
+            assert!(bucket(bad).is_err(), "{bad}");
+        }
+        assert!(bucket(&"x".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn key_prefixes() {
+        for good in ["", "teams/web", "a"] {
+            assert_eq!(key_prefix(good), Ok(()), "{good}");
+        }
+        for bad in ["/a", "a/", "a//b", "a b"] {
+            assert!(key_prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tables() {
+        assert_eq!(table("ospc-terraform-state-lock-table"), Ok(()));
+        for bad in ["ab", "a/b", "a b c", &"x".repeat(256)] {
+            assert!(table(bad).is_err(), "{bad}");
+        }
+    }
+}

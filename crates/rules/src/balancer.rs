@@ -1,0 +1,115 @@
+//! Health checks and target groups of a load balancer.
+
+use crate::text::{between, length, only};
+use crate::{Verdict, Violation};
+
+/// Path of a health check. (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckPath`)
+pub fn health_path(path: &str) -> Verdict {
+    let what = "a health check path";
+    length(what, path, 1, 1024)?;
+    if !path.starts_with('/') {
+        return Err(
+            Violation::new(format!("`{path}` does not begin with `/`, as {what} must")).suggest(format!("/{path}"))
+        );
+    }
+    only(what, path, |c| c.is_ascii_graphic(), "visible ASCII characters")
+}
+
+/// Status codes that count as healthy: `200`, `200,202` or `200-299`, within 200 to 499.
+/// (Elastic Load Balancing API: Matcher)
+pub fn health_matcher(matcher: &str) -> Verdict {
+    let code = |text: &str| {
+        let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let value: Option<u16> = text.parse().ok().filter(|_| digits);
+        value.filter(|value| (200..=499).contains(value))
+    };
+    let item = |text: &str| match text.split_once('-') {
+        Some((from, to)) => code(from).zip(code(to)).is_some_and(|(from, to)| from < to),
+        None => code(text).is_some(),
+    };
+    if matcher.split(',').all(item) {
+        return Ok(());
+    }
+    Err(Violation::new(format!(
+        "`{matcher}` is not a code (`200`), a list (`200,202`) or a range (`200-299`) of codes from 200 to 499"
+    )))
+}
+
+/// Seconds between two health checks. (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckIntervalSeconds`)
+pub fn health_interval(seconds: i64) -> Verdict {
+    between(seconds, 5, 300, " seconds")
+}
+
+/// Seconds until a health check without an answer has failed.
+/// (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckTimeoutSeconds`)
+pub fn health_timeout(seconds: i64) -> Verdict {
+    between(seconds, 2, 120, " seconds")
+}
+
+/// A health check's timeout is shorter than its interval. (Elastic Load Balancing API: CreateTargetGroup)
+pub fn health_times(timeout: i64, interval: i64) -> Verdict {
+    if timeout < interval {
+        return Ok(());
+    }
+    Err(Violation::new(format!(
+        "a timeout of {timeout} seconds is not shorter than the interval of {interval} seconds"
+    )))
+}
+
+/// Checks in a row that make a target healthy or unhealthy.
+/// (Elastic Load Balancing API: CreateTargetGroup, `HealthyThresholdCount`, `UnhealthyThresholdCount`)
+pub fn health_threshold(count: i64) -> Verdict {
+    between(count, 2, 10, " checks")
+}
+
+/// Seconds that a target is given to finish its requests.
+/// (Elastic Load Balancing API: TargetGroupAttribute, `deregistration_delay.timeout_seconds`)
+pub fn deregistration_delay(seconds: i64) -> Verdict {
+    between(seconds, 0, 3600, " seconds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        for good in ["/", "/hello", "/hello?deep=1"] {
+            assert_eq!(health_path(good), Ok(()), "{good}");
+        }
+        for bad in ["", "/a b", "/\u{e9}", &format!("/{}", "x".repeat(1024))] {
+            assert!(health_path(bad).is_err(), "{bad}");
+        }
+        let relative = health_path("hello").unwrap_err();
+        assert_eq!(relative.suggestion(), Some("/hello"));
+    }
+
+    #[test]
+    fn matchers() {
+        for good in ["200", "200,202", "200-299", "200,301-302", "499"] {
+            assert_eq!(health_matcher(good), Ok(()), "{good}");
+        }
+        for bad in ["", "199", "500", "200-", "299-200", "2xx", "200, 202", "0200", "200-600", "+20"] {
+            assert!(health_matcher(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bounds() {
+        type Rule = fn(i64) -> Verdict;
+        let table: [(Rule, i64, i64); 4] = [
+            (health_interval, 5, 300),
+            (health_timeout, 2, 120),
+            (health_threshold, 2, 10),
+            (deregistration_delay, 0, 3600),
+        ];
+        for (rule, min, max) in table {
+            assert_eq!(rule(min), Ok(()));
+            assert_eq!(rule(max), Ok(()));
+            assert!(rule(min - 1).is_err());
+            assert!(rule(max + 1).is_err());
+        }
+        assert_eq!(health_times(5, 10), Ok(()));
+        assert!(health_times(10, 10).is_err());
+    }
+}

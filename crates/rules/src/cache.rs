@@ -1,0 +1,148 @@
+//! Engines, versions and node types of ElastiCache.
+
+use crate::{Verdict, Violation};
+
+/// The engine is one that can be the queue. (ElastiCache API: CreateReplicationGroup, `Engine`)
+pub fn engine(engine: &str) -> Verdict {
+    match engine {
+        "redis" | "valkey" => Ok(()),
+        _ => {
+            Err(Violation::new(format!("`{engine}` is not an engine of a replication group: `redis` and `valkey` are")))
+        }
+    }
+}
+
+/// The family that parameter groups of an engine version belong to: `redis7` for Redis 7.1, `redis6.x` for 6.x and 6.2,
+/// `redis5.0` for 5.0.6, `valkey8` for Valkey 8.0.
+///
+/// Versions are refused where AWS would refuse them, and where it would give another text back than was written: from
+/// Redis 6 and Valkey 7 on the patch version is AWS's choice. (ElastiCache user guide: Engine versions and upgrading;
+/// ElastiCache API: CreateCacheParameterGroup, `CacheParameterGroupFamily`)
+pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
+    engine(engine_name)?;
+    let refuse = |right: &str| Violation::new(format!("`{version}` is not a version of {engine_name}: {right}"));
+    let parts: Vec<&str> = version.split('.').collect();
+    let Some(major) = parts.first().and_then(|part| number(part)) else {
+        return Err(refuse(if engine_name == "redis" {
+            "one such as `7.1` is wanted"
+        } else {
+            "one such as `8.0` is wanted"
+        }));
+    };
+    match (engine_name, major, parts.as_slice()) {
+        ("valkey", ..7, _) | ("valkey", 7, [_, "0" | "1"]) => Err(refuse("it begins at 7.2")),
+        ("redis", 6, [_, minor]) if *minor == "x" || number(minor).is_some() => Ok("redis6.x".to_owned()),
+        ("redis", 7, [_, minor]) | ("valkey", 7.., [_, minor]) if number(minor).is_some() => {
+            Ok(format!("{engine_name}{major}"))
+        }
+        ("redis", 2..=5, [_, minor, patch]) if number(minor).and(number(patch)).is_some() => {
+            Ok(format!("redis{major}.{minor}"))
+        }
+        ("redis", 2..=5, _) => Err(refuse("before 6, three numbers such as `5.0.6` are wanted")),
+        ("redis", 8.., _) => Err(refuse("ElastiCache ends at 7.1, newer ones are of the engine `valkey`")),
+        (_, 6.., [_, minor, _]) if number(minor).is_some() => {
+            Err(refuse("the third number is chosen by AWS").suggest(format!("{major}.{minor}")))
+        }
+        _ => Err(refuse("major and minor number, such as `7.1`, are wanted")),
+    }
+}
+
+fn number(text: &str) -> Option<u32> {
+    let plain = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let padded = text.len() > 1 && text.starts_with('0');
+    text.parse().ok().filter(|_| plain && !padded)
+}
+
+/// Syntax of a node type, such as `cache.t3.small`. (ElastiCache user guide: Supported node types)
+pub fn node_type(node_type: &str) -> Verdict {
+    let size = |size: &str| {
+        matches!(size, "micro" | "small" | "medium" | "large" | "xlarge")
+            || size.strip_suffix("xlarge").and_then(number).is_some()
+    };
+    let family = |family: &str| {
+        let mut letters = family.chars();
+        letters.next().is_some_and(|c| c.is_ascii_lowercase())
+            && letters.next().is_some_and(|c| c.is_ascii_digit())
+            && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    if let ["cache", kind, extent] = node_type.split('.').collect::<Vec<_>>().as_slice()
+        && family(kind)
+        && size(extent)
+    {
+        return Ok(());
+    }
+    let violation = Violation::new(format!("`{node_type}` is not a node type, such as `cache.t3.small`"));
+    let prefixed = format!("cache.{node_type}");
+    if !node_type.starts_with("cache") && self::node_type(&prefixed).is_ok() {
+        return Err(violation.suggest(prefixed));
+    }
+    Err(violation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn families() {
+        for (engine, version, expected) in [
+            ("redis", "7.1", "redis7"),
+            ("redis", "7.0", "redis7"),
+            ("redis", "6.x", "redis6.x"),
+            ("redis", "6.2", "redis6.x"),
+            ("redis", "5.0.6", "redis5.0"),
+            ("redis", "4.0.10", "redis4.0"),
+            ("redis", "3.2.6", "redis3.2"),
+            ("valkey", "7.2", "valkey7"),
+            ("valkey", "8.0", "valkey8"),
+            ("valkey", "9.0", "valkey9"),
+        ] {
+            assert_eq!(family(engine, version), Ok(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn versions_that_do_not_exist() {
+        for (engine, version, why) in [
+            ("memcached", "1.6", "not an engine"),
+            ("redis", "", "`7.1` is wanted"),
+            ("redis", "7", "major and minor"),
+            ("redis", "7.x", "major and minor"),
+            ("redis", "latest", "`7.1` is wanted"),
+            ("redis", "5.0", "three numbers"),
+            ("redis", "8.0", "ends at 7.1"),
+            ("redis", "1.0", "major and minor"),
+            ("redis", "7.1.0", "chosen by AWS"),
+            ("valkey", "6.2", "begins at 7.2"),
+            ("valkey", "7.1", "begins at 7.2"),
+            ("valkey", "8.0.1", "chosen by AWS"),
+            ("valkey", "08.0", "`8.0` is wanted"),
+        ] {
+            let violation = family(engine, version).unwrap_err().to_string();
+            assert!(violation.contains(why), "{engine} {version}: {violation}");
+        }
+        let patch = family("redis", "7.1.0").unwrap_err();
+        assert_eq!(patch.suggestion(), Some("7.1"));
+    }
+
+    #[test]
+    fn node_types() {
+        for good in ["cache.t3.small", "cache.r7g.16xlarge", "cache.c7gn.xlarge", "cache.m6g.large"] {
+            assert_eq!(node_type(good), Ok(()), "{good}");
+        }
+        for bad in ["", "cache.small", "cache.t3.tiny", "cache.T3.small", "cache.t3.xxlarge", "db.t3.small"] {
+            assert!(node_type(bad).is_err(), "{bad}");
+        }
+        let short = node_type("t3.small").unwrap_err();
+        assert_eq!(short.suggestion(), Some("cache.t3.small"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(engine in "redis|valkey|.*", version in ".{0,8}") {
+            let _ = family(&engine, &version);
+            let _ = node_type(&version);
+        }
+    }
+}

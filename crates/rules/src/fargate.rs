@@ -1,0 +1,241 @@
+//! Tasks on Fargate, and services of ECS.
+
+use crate::text::{begins, between, length, only};
+use crate::{Verdict, Violation};
+
+/// A CPU size and the memory that goes with it: from, to, in steps of; all in CPU units and MiB.
+struct Size {
+    cpu: i64,
+    from: i64,
+    to: i64,
+    step: i64,
+}
+
+const fn size_of(cpu: i64, from: i64, to: i64, step: i64) -> Size {
+    Size { cpu, from, to, step }
+}
+
+/// ECS developer guide: Task CPU and memory. The smallest size takes 512, 1024 and 2048: see `memories`.
+const SIZES: [Size; 7] = [
+    size_of(256, 512, 2048, 512),
+    size_of(512, 1024, 4096, 1024),
+    size_of(1024, 2048, 8192, 1024),
+    size_of(2048, 4096, 16384, 1024),
+    size_of(4096, 8192, 30720, 1024),
+    size_of(8192, 16384, 61440, 4096),
+    size_of(16384, 32768, 122_880, 8192),
+];
+
+fn memories(size: &Size) -> impl Iterator<Item = i64> {
+    let steps = (size.to - size.from) / size.step;
+    let (cpu, from, step) = (size.cpu, size.from, size.step);
+    (0..=steps).map(move |index| from + index * step).filter(move |memory| cpu != 256 || *memory != 1536)
+}
+
+/// CPU units of a task. (ECS developer guide: Task CPU and memory)
+pub fn cpu(units: i64) -> Verdict {
+    if SIZES.iter().any(|size| size.cpu == units) {
+        return Ok(());
+    }
+    let known = SIZES.map(|size| size.cpu.to_string()).join(", ");
+    let nearest = SIZES.iter().map(|size| size.cpu).min_by_key(|cpu| cpu.abs_diff(units));
+    let violation = Violation::new(format!("Fargate has no tasks with {units} CPU units, but with {known}"));
+    Err(violation.suggest(nearest.unwrap_or_default()))
+}
+
+/// Memory in MiB of a task with so many CPU units. (ECS developer guide: Task CPU and memory)
+pub fn size(cpu_units: i64, memory: i64) -> Verdict {
+    cpu(cpu_units)?;
+    let Some(size) = SIZES.iter().find(|size| size.cpu == cpu_units) else {
+        return Ok(());
+    };
+    if memories(size).any(|known| known == memory) {
+        return Ok(());
+    }
+    let range = match size.cpu {
+        256 => "512, 1024 or 2048".to_owned(),
+        _ => format!("{} to {} in steps of {}", size.from, size.to, size.step),
+    };
+    let enough = memories(size).find(|known| *known >= memory).unwrap_or(size.to);
+    Err(Violation::new(format!("{memory} MiB do not go with {cpu_units} CPU units on Fargate: {range} MiB do"))
+        .suggest(enough))
+}
+
+/// Seconds from SIGTERM to SIGKILL. (ECS developer guide: Task definition parameters for Fargate, `stopTimeout`)
+pub fn stop_timeout(seconds: i64) -> Verdict {
+    between(seconds, 2, 120, " seconds")
+}
+
+/// How many tasks a service runs. (ECS developer guide: service quotas, tasks per service)
+pub fn desired_count(count: i64) -> Verdict {
+    between(count, 0, 5000, " tasks")
+}
+
+/// Part of the tasks that keep running during a rollout. (ECS API: DeploymentConfiguration)
+pub fn min_healthy_percent(percent: i64) -> Verdict {
+    between(percent, 0, 100, " percent")
+}
+
+/// Tasks that may run during a rollout, old and new together. (ECS API: DeploymentConfiguration)
+pub fn max_percent(percent: i64) -> Verdict {
+    between(percent, 100, 200, " percent")
+}
+
+/// A rollout can begin: with the percentages, ECS may either start one more task or stop one.
+/// ECS rounds the minimum up and the maximum down. (ECS API: DeploymentConfiguration)
+pub fn rollout_moves(count: i64, min: i64, max: i64) -> Verdict {
+    let most = count.saturating_mul(max) / 100;
+    let least = count.saturating_mul(min).saturating_add(99) / 100;
+    if count == 0 || most > count || least < count {
+        return Ok(());
+    }
+    Err(Violation::new(format!(
+        "of {count} tasks at least {least} must and at most {most} may run, so a rollout can neither start nor stop one"
+    )))
+}
+
+/// Failed tasks after which the circuit breaker gives a rollout up. (ECS API: ThresholdConfiguration, `COUNT`)
+pub fn breaker_threshold(count: i64) -> Verdict {
+    between(count, 1, 1000, " failed tasks")
+}
+
+/// Seconds in which failing health checks of a new task are not counted.
+/// (ECS API: CreateService, `healthCheckGracePeriodSeconds`)
+pub fn health_check_grace(seconds: i64) -> Verdict {
+    between(seconds, 0, i64::from(i32::MAX), " seconds")
+}
+
+/// Reference of an image: `registry/name:tag` or `registry/name@digest`. (ECS API: ContainerDefinition, `image`)
+pub fn image(reference: &str) -> Verdict {
+    let what = "an image reference";
+    length(what, reference, 1, 255)?;
+    only(what, reference, |c| c.is_ascii_alphanumeric() || "-_:./#@".contains(c), "letters, digits and -_:./#@")?;
+    begins(what, reference, |c| c.is_ascii_alphanumeric(), "a letter or digit")
+}
+
+/// Tag of an image in ECR. (ECR API: ImageIdentifier, `imageTag`)
+pub fn image_tag(tag: &str) -> Verdict {
+    let what = "an image tag";
+    length(what, tag, 1, 128)?;
+    only(what, tag, |c| c.is_ascii_alphanumeric() || "_.-".contains(c), "letters, digits and _.-")?;
+    begins(what, tag, |c| c.is_ascii_alphanumeric() || c == '_', "a letter, a digit or `_`")
+}
+
+/// Name of an environment variable. (POSIX: Environment Variables)
+pub fn variable_name(name: &str) -> Verdict {
+    let what = "the name of a variable";
+    length(what, name, 1, 255)?;
+    only(what, name, |c| c.is_ascii_alphanumeric() || "_.-".contains(c), "letters, digits and _.-")?;
+    begins(what, name, |c| !c.is_ascii_digit(), "something other than a digit")
+}
+
+/// A variable that is not one of those which the deployment sets itself.
+pub fn free_variable(name: &str, taken: &[&str]) -> Verdict {
+    if taken.contains(&name) {
+        return Err(Violation::new(format!("`{name}` is set to the address of the queue already")));
+    }
+    Ok(())
+}
+
+/// Longest wait of a deploy for one thing to be ready, in seconds.
+pub fn wait_timeout(seconds: i64) -> Verdict {
+    between(seconds, 60, 86400, " seconds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_table() {
+        for (cpu, memory) in [
+            (256, &[512, 1024, 2048][..]),
+            (512, &[1024, 2048, 3072, 4096]),
+            (1024, &[2048, 4096, 8192]),
+            (2048, &[4096, 5120, 16384]),
+            (4096, &[8192, 9216, 30720]),
+            (8192, &[16384, 20480, 61440]),
+            (16384, &[32768, 40960, 122_880]),
+        ] {
+            for memory in memory {
+                assert_eq!(size(cpu, *memory), Ok(()), "{cpu} {memory}");
+            }
+        }
+        for (cpu, memory, nearest) in [
+            (256, 1536, "2048"),
+            (256, 4096, "2048"),
+            (512, 512, "1024"),
+            (1024, 5000, "5120"),
+            (1024, 1024, "2048"),
+            (8192, 17408, "20480"),
+            (16384, 999_999, "122880"),
+            (1000, 2048, "1024"),
+        ] {
+            let violation = size(cpu, memory).unwrap_err();
+            assert_eq!(violation.suggestion(), Some(nearest), "{cpu} {memory}");
+        }
+    }
+
+    #[test]
+    fn bounds() {
+        type Rule = fn(i64) -> Verdict;
+        let table: [(Rule, i64, i64); 6] = [
+            (stop_timeout, 2, 120),
+            (desired_count, 0, 5000),
+            (min_healthy_percent, 0, 100),
+            (max_percent, 100, 200),
+            (breaker_threshold, 1, 1000),
+            (health_check_grace, 0, 2_147_483_647),
+        ];
+        for (rule, min, max) in table {
+            assert_eq!(rule(min), Ok(()));
+            assert_eq!(rule(max), Ok(()));
+            assert!(rule(min - 1).is_err());
+            assert!(rule(max + 1).is_err());
+        }
+    }
+
+    #[test]
+    fn rollouts_that_can_never_begin() {
+        for (count, min, max) in [(1, 100, 200), (1, 0, 100), (4, 75, 100), (4, 100, 125), (0, 100, 100)] {
+            assert_eq!(rollout_moves(count, min, max), Ok(()), "{count} {min} {max}");
+        }
+        for (count, min, max) in [(1, 100, 100), (1, 100, 150), (1, 50, 150), (4, 80, 120)] {
+            assert!(rollout_moves(count, min, max).is_err(), "{count} {min} {max}");
+        }
+    }
+
+    #[test]
+    fn images_and_variables() {
+        assert_eq!(image("ghcr.io/org/app:1.2"), Ok(()));
+        assert_eq!(image("app@sha256:0123"), Ok(()));
+        for bad in ["", "a b", "/app", &"x".repeat(256)] {
+            assert!(image(bad).is_err(), "{bad}");
+        }
+        for good in ["flask", "v1.2.3", "_x", "2024-01-01"] {
+            assert_eq!(image_tag(good), Ok(()), "{good}");
+        }
+        for bad in ["", "-x", ".x", "a:b", "a/b", &"x".repeat(129)] {
+            assert!(image_tag(bad).is_err(), "{bad}");
+        }
+        assert_eq!(variable_name("CELERY_CONCURRENCY"), Ok(()));
+        for bad in ["", "1A", "A=B", "A B"] {
+            assert!(variable_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_suggested_size_exists(cpu in -10i64..40000, memory in -10i64..200_000) {
+            let fixed_cpu = match super::cpu(cpu) {
+                Ok(()) => cpu,
+                Err(violation) => violation.suggestion().unwrap().parse().unwrap(),
+            };
+            if let Err(violation) = size(fixed_cpu, memory) {
+                let fixed: i64 = violation.suggestion().unwrap().parse().unwrap();
+                prop_assert_eq!(size(fixed_cpu, fixed), Ok(()));
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Names that are given to resources.
+
+use crate::text::{alphanumeric_or_hyphen, begins, length, no_part, no_prefix, no_suffix, only};
+use crate::{Verdict, Violation};
+
+const LETTERS_DIGITS_HYPHENS: &str = "letters, digits and hyphens";
+
+/// Name of a workspace. Every name in AWS is made from it, so it keeps the strictest rule of them all; how long it may be
+/// depends on what is added to it.
+pub fn workspace(name: &str) -> Verdict {
+    cache_identifier("a workspace name", name, 40)
+}
+
+/// Name of a stack: a part of object keys and tag values.
+pub fn stack(name: &str) -> Verdict {
+    cache_identifier("a stack name", name, 40)
+}
+
+/// Name of an application load balancer. (Elastic Load Balancing API: CreateLoadBalancer)
+pub fn load_balancer(name: &str) -> Verdict {
+    balancing("a load balancer name", name)?;
+    no_prefix("a load balancer name", name, "internal-")
+}
+
+/// Name of a target group. (Elastic Load Balancing API: CreateTargetGroup)
+pub fn target_group(name: &str) -> Verdict {
+    balancing("a target group name", name)
+}
+
+fn balancing(what: &str, name: &str) -> Verdict {
+    length(what, name, 1, 32)?;
+    only(what, name, alphanumeric_or_hyphen, LETTERS_DIGITS_HYPHENS)?;
+    no_prefix(what, name, "-")?;
+    no_suffix(what, name, "-")
+}
+
+/// Name of an ECS cluster. (ECS API: CreateCluster)
+pub fn cluster(name: &str) -> Verdict {
+    ecs("a cluster name", name)
+}
+
+/// Name of an ECS service. (ECS API: CreateService)
+pub fn service(name: &str) -> Verdict {
+    ecs("a service name", name)
+}
+
+/// Family of task definitions. (ECS API: RegisterTaskDefinition)
+pub fn family(name: &str) -> Verdict {
+    ecs("a task definition family", name)
+}
+
+/// Name of a container in a task definition. (ECS API: ContainerDefinition)
+pub fn container(name: &str) -> Verdict {
+    ecs("a container name", name)
+}
+
+fn ecs(what: &str, name: &str) -> Verdict {
+    length(what, name, 1, 255)?;
+    only(what, name, |c| alphanumeric_or_hyphen(c) || c == '_', "letters, digits, hyphens and underscores")
+}
+
+/// Name of a security group; neither it nor the description can be changed later. (EC2 API: CreateSecurityGroup)
+pub fn security_group(name: &str) -> Verdict {
+    let what = "a security group name";
+    length(what, name, 1, 255)?;
+    only(what, name, security_group_character, "letters, digits, spaces and ._-:/()#,@[]+=&;{}!$*")?;
+    no_prefix(what, name, "sg-")
+}
+
+/// Description of a security group or of one of its rules. (EC2 API: CreateSecurityGroup, IpRange)
+pub fn security_group_description(text: &str) -> Verdict {
+    let what = "a description";
+    length(what, text, 0, 255)?;
+    only(what, text, security_group_character, "letters, digits, spaces and ._-:/()#,@[]+=&;{}!$*")
+}
+
+fn security_group_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c)
+}
+
+/// Name of an ECR repository. (ECR API: CreateRepository)
+pub fn repository(name: &str) -> Verdict {
+    let what = "a repository name";
+    length(what, name, 2, 256)?;
+    only(
+        what,
+        name,
+        |c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c),
+        "lower-case letters, digits and ._-/",
+    )?;
+    let separator = |c: char| "._-/".contains(c);
+    if name.starts_with(separator) || name.ends_with(separator) {
+        return Err(Violation::new(format!("`{name}` begins or ends with a separator, which {what} may not")));
+    }
+    let mut pairs = name.chars().zip(name.chars().skip(1));
+    if pairs.any(|(a, b)| separator(a) && separator(b)) {
+        return Err(Violation::new(format!("`{name}` has two separators in a row, which {what} may not")));
+    }
+    Ok(())
+}
+
+/// Id of a replication group. ElastiCache keeps it in lower case, so only lower case is taken: what is read back is
+/// then what was written. (ElastiCache API: CreateReplicationGroup)
+pub fn replication_group(id: &str) -> Verdict {
+    cache_identifier("a replication group id", id, 40)
+}
+
+/// Name of a cache subnet group. (ElastiCache API: CreateCacheSubnetGroup)
+pub fn cache_subnet_group(name: &str) -> Verdict {
+    cache_identifier("a cache subnet group name", name, 255)
+}
+
+/// Name of a cache parameter group. (ElastiCache API: CreateCacheParameterGroup)
+pub fn cache_parameter_group(name: &str) -> Verdict {
+    cache_identifier("a cache parameter group name", name, 255)
+}
+
+fn cache_identifier(what: &str, name: &str, max: usize) -> Verdict {
+    length(what, name, 1, max)?;
+    only(
+        what,
+        name,
+        |c| alphanumeric_or_hyphen(c) && !c.is_ascii_uppercase(),
+        "lower-case letters, digits and hyphens",
+    )?;
+    begins(what, name, |c| c.is_ascii_lowercase(), "a letter")?;
+    no_part(what, name, "--")?;
+    no_suffix(what, name, "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn load_balancer_names() {
+        for good in ["a", "production-public", &"x".repeat(32), "Internal", "1-2"] {
+            assert_eq!(load_balancer(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("", "may not be empty"),
+            (&"x".repeat(33), "33 characters"),
+            ("-a", "begins with `-`"),
+            ("a-", "ends with `-`"),
+            ("a_b", "'_'"),
+            ("internal-a", "begins with `internal-`"),
+        ] {
+            let violation = load_balancer(bad).unwrap_err().to_string();
+            assert!(violation.contains(why), "{bad}: {violation}");
+        }
+        assert_eq!(target_group("internal-a"), Ok(()));
+        assert!(target_group("a b").is_err());
+    }
+
+    #[test]
+    fn ecs_names() {
+        for rule in [cluster, service, family, container] {
+            assert_eq!(rule("production-ecs_cluster"), Ok(()));
+            assert_eq!(rule(&"x".repeat(255)), Ok(()));
+            assert!(rule(&"x".repeat(256)).is_err());
+            assert!(rule("a.b").is_err());
+            assert!(rule("").is_err());
+        }
+    }
+
+    #[test]
+    fn security_groups() {
+        assert_eq!(security_group("default-lb-public"), Ok(()));
+        assert!(security_group("sg-lb-public").is_err());
+        assert!(security_group(&"x".repeat(256)).is_err());
+        assert_eq!(security_group_description(""), Ok(()));
+        assert_eq!(security_group_description("HTTPS (any)"), Ok(()));
+        assert!(security_group_description("naïve").is_err());
+        assert!(security_group_description("a > b").is_err());
+    }
+
+    #[test]
+    fn repositories() {
+        for good in ["production-celeryflask", "team/app_1.2"] {
+            assert_eq!(repository(good), Ok(()), "{good}");
+        }
+        for bad in ["a", "App", "a..b", "/a", "a-", "a//b", "a b"] {
+            assert!(repository(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cache_names() {
+        for rule in [replication_group, cache_subnet_group, cache_parameter_group] {
+            assert_eq!(rule("staging-jobqr"), Ok(()));
+            for bad in ["", "1a", "-a", "a-", "a--b", "A", "a_b", "a.b"] {
+                assert!(rule(bad).is_err(), "{bad}");
+            }
+        }
+        assert_eq!(replication_group(&"x".repeat(40)), Ok(()));
+        assert!(replication_group(&"x".repeat(41)).is_err());
+        assert_eq!(cache_subnet_group(&"x".repeat(255)), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_aws_takes_is_taken(name in "[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?") {
+            prop_assume!(!name.starts_with("internal-"));
+            prop_assert_eq!(load_balancer(&name), Ok(()));
+        }
+
+        #[test]
+        fn no_rule_panics_and_none_takes_control_characters(name in any::<String>()) {
+            let foreign = name.chars().any(|c| c.is_control() || !c.is_ascii());
+            for rule in [load_balancer, cluster, security_group, repository, replication_group] {
+                prop_assert!(rule(&name).is_err() || !foreign);
+            }
+        }
+    }
+}

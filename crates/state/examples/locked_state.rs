@@ -1,0 +1,124 @@
+//! The state of one workspace: taken, written, read, refused to a second process, and released. Exits with 1 when anything is
+//! off. The bucket, with versioning, and the table have to be there.
+//!
+//! ```text
+//! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
+//!     cargo run --release -p pb-state --example locked_state -- BUCKET TABLE
+//! ```
+
+use pb_aws::Access;
+use pb_engine::{Action, Address, Class, Entry, Event, Events, Intent, Intents, Ledger, Ownership, Record};
+use pb_state::{Claim, LeaseTable, Place, Session, Store, Timing, restore};
+use serde_json::json;
+use std::error::Error;
+use std::time::Duration;
+
+type Done = Result<(), Box<dyn Error>>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Done {
+    let mut arguments = std::env::args().skip(1);
+    let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
+    let place = Place {
+        bucket: arguments.next().unwrap_or_else(|| "ospc-terraform-state-storage-s3".to_owned()),
+        key: "pb-deploy-example/staging/state.json".to_owned(),
+        table: arguments.next().unwrap_or_else(|| "ospc-terraform-state-lock-table".to_owned()),
+        owner: Ownership { stack: "pb-deploy-example".to_owned(), workspace: "staging".to_owned() },
+    };
+    let timing = Timing { lease: Duration::from_secs(4), heartbeat: Duration::from_secs(1) };
+    let leases = LeaseTable::new(&config, &place, timing);
+    let store = Store::new(&config, &place);
+    let claim = Claim::new(format!("the example, pid {}", std::process::id()), "deploy");
+
+    let session = Session::open(store.clone(), &leases, &claim, Events::new(tell)).await?;
+    let before = session.snapshot();
+    run(&session).await?;
+    let stored = Session::read_only(&store).await?;
+    expect(stored.serial > before.serial && stored.fence == session.lease().fence(), "a later snapshot of this lease")?;
+    expect(stored.resources.len() == 1 && stored.intents.is_none(), "what was recorded, and no intents")?;
+    println!("wrote and read serial {} of {}", stored.serial, place.url());
+
+    let second = LeaseTable::new(&config, &place, timing).acquire(&Claim::new("another", "destroy")).await;
+    let refused = second.err().ok_or("a second process got the lease")?;
+    expect(refused.class == Class::Locked && refused.message.contains(&claim.who), "who holds the lease")?;
+    println!("told a second one: {refused}");
+    session.close().await?;
+    expect(leases.peek().await?.is_none(), "a free lease")?;
+
+    follow_the_dead(&leases, &claim).await?;
+    stop_the_living(&leases, &claim).await?;
+    overwrite(&store, &leases, &claim).await?;
+    go_back(&store, &leases, &claim).await
+}
+
+/// What the engine does with a ledger.
+async fn run(session: &Session) -> Done {
+    let address = Address::new("net/vpc")?;
+    let step = Intent { address: address.clone(), kind: "ec2.vpc".to_owned(), action: Action::Create, was: None };
+    session.begin(Intents { plan: "p1".to_owned(), operation: "deploy".to_owned(), steps: vec![step] }).await?;
+    let attrs = json!({"id": format!("vpc-{}", session.snapshot().serial)});
+    session.record(Entry::Put(address, Record { kind: "ec2.vpc".to_owned(), spec: json!({}), attrs, settled: true }));
+    session.end(true).await?;
+    match session.lost() {
+        None => Ok(()),
+        Some(failure) => Err(failure.into()),
+    }
+}
+
+/// A holder that dies is followed after one lease time.
+async fn follow_the_dead(leases: &LeaseTable, claim: &Claim) -> Done {
+    let dead = leases.acquire(claim).await?;
+    let fence = dead.fence();
+    drop(dead);
+    let start = std::time::Instant::now();
+    let next = leases.acquire(claim).await?;
+    expect(next.fence() == fence + 1, "the next fence")?;
+    expect(start.elapsed() >= leases.timing().lease, "a whole lease time of patience")?;
+    println!("followed a dead holder after {:.1} s", start.elapsed().as_secs_f32());
+    next.release().await?;
+    Ok(())
+}
+
+/// A holder that is unlocked by hand notices.
+async fn stop_the_living(leases: &LeaseTable, claim: &Claim) -> Done {
+    let lease = leases.acquire(claim).await?;
+    leases.unlock(lease.id()).await?;
+    println!("unlocked: {}", lease.until_lost().await);
+    Ok(())
+}
+
+/// What another wrote in between is not overwritten.
+async fn overwrite(store: &Store, leases: &LeaseTable, claim: &Claim) -> Done {
+    let session = Session::open(store.clone(), leases, claim, Events::none()).await?;
+    let loaded = store.load().await?;
+    let mut other = loaded.snapshot.clone();
+    other.serial += 1;
+    store.save(&other, loaded.etag.as_deref(), &|| Ok(())).await?;
+    let refused = run(&session).await.err().ok_or("another's snapshot was overwritten")?;
+    println!("left another's snapshot alone: {refused}");
+    expect(session.lost().is_some(), "a lost session")?;
+    expect(session.close().await.is_err(), "a session that could not store all")?;
+    expect(store.load().await?.snapshot == other, "the other's snapshot")
+}
+
+/// An older version becomes the newest.
+async fn go_back(store: &Store, leases: &LeaseTable, claim: &Claim) -> Done {
+    let versions = store.versions().await?;
+    let (newest, oldest) = versions.first().zip(versions.last()).ok_or("no versions")?;
+    expect(newest.latest && versions.len() > 1, "several versions, the latest first")?;
+    let serial = store.version(&newest.id).await?.serial;
+    let restored = restore(store, leases, claim, &oldest.id).await?;
+    expect(restored.serial == serial + 1 && Session::read_only(store).await? == restored, "the restored snapshot")?;
+    println!("restored version {} as serial {}", oldest.id, restored.serial);
+    Ok(())
+}
+
+fn tell(event: Event) {
+    if let Event::Recorded { serial } = event {
+        println!("stored serial {serial}");
+    }
+}
+
+fn expect(so: bool, what: &str) -> Done {
+    if so { Ok(()) } else { Err(format!("expected {what}").into()) }
+}

@@ -1,0 +1,304 @@
+//! The bytes of a snapshot.
+//!
+//! ```json
+//! {
+//!   "format": 1,
+//!   "checksum": "64 hexadecimal digits",
+//!   "stack": "api",
+//!   "workspace": "production",
+//!   "snapshot": { "lineage": "…", "serial": 7, "fence": 3, "resources": {} }
+//! }
+//! ```
+//!
+//! The checksum is the SHA-256 of exactly these bytes, with zeros in the place of the checksum. So any change of a byte is
+//! seen, one of white space too, and no later version of this program has to write a snapshot as an earlier one did in order
+//! to check it.
+
+use pb_engine::{Class, Failure, Ownership, Snapshot};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// The format that is written.
+const FORMAT: u64 = 1;
+/// What stands before the checksum.
+const HEAD: &str = "{\n  \"format\": 1,\n  \"checksum\": \"";
+/// What stands for the checksum while it is made.
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// What was tried, in each failure.
+const READ: &str = "read the snapshot";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<S> {
+    format: u64,
+    checksum: String,
+    stack: String,
+    workspace: String,
+    snapshot: S,
+}
+
+/// The bytes of `snapshot`, which is `owner`'s.
+///
+/// # Errors
+/// `Bug` when there is something in it that JSON cannot say.
+pub fn encode(snapshot: &Snapshot, owner: &Ownership) -> Result<Vec<u8>, Failure> {
+    let envelope = Envelope {
+        format: FORMAT,
+        checksum: ZEROS.to_owned(),
+        stack: owner.stack.clone(),
+        workspace: owner.workspace.clone(),
+        snapshot,
+    };
+    let bug = |what: String| Failure::new(Class::Bug, "write the snapshot", what);
+    let mut text = serde_json::to_string_pretty(&envelope).map_err(|error| bug(error.to_string()))?;
+    text.push('\n');
+    let checksum = checksum(text.as_bytes());
+    match text.strip_prefix(HEAD).and_then(|rest| rest.strip_prefix(ZEROS)) {
+        Some(rest) => Ok(format!("{HEAD}{checksum}{rest}").into_bytes()),
+        None => Err(bug("its head is not as it should be".to_owned())),
+    }
+}
+
+/// The snapshot in `bytes`, which has to be `owner`'s.
+///
+/// # Errors
+/// `Refused`, with what to do: not JSON, cut short, changed by another hand, of a newer format, of another stack or
+/// workspace, or a state file of Terraform.
+pub fn decode(bytes: &[u8], owner: &Ownership) -> Result<Snapshot, Failure> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| no_json(bytes, &error))?;
+    check_format(&value)?;
+    check_sum(bytes)?;
+    let envelope: Envelope<Value> = serde_json::from_value(value).map_err(|error| not_understood(&error))?;
+    if envelope.stack != owner.stack || envelope.workspace != owner.workspace {
+        return Err(foreign(&envelope, owner));
+    }
+    serde_json::from_value(envelope.snapshot).map_err(|error| not_understood(&error))
+}
+
+/// The SHA-256 of `bytes`, in hexadecimal digits.
+fn checksum(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(ZEROS.len());
+    for byte in Sha256::digest(bytes) {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn check_sum(bytes: &[u8]) -> Result<(), Failure> {
+    let parts = bytes.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.split_at_checked(ZEROS.len()));
+    let Some((written, rest)) = parts else {
+        return Err(corrupt("it was written anew by another program"));
+    };
+    let checked = checksum(&[HEAD.as_bytes(), ZEROS.as_bytes(), rest].concat());
+    if written == checked.as_bytes() { Ok(()) } else { Err(corrupt("its checksum is wrong")) }
+}
+
+fn check_format(value: &Value) -> Result<(), Failure> {
+    if value.get("terraform_version").is_some() {
+        let hint = "pb-deploy keeps its own state beside Terraform's: give it another key (`state.key_prefix`)";
+        return Err(refused("this is a state file of Terraform").hint(hint));
+    }
+    match value.get("format").and_then(Value::as_u64) {
+        Some(FORMAT) => Ok(()),
+        Some(newer) if newer > FORMAT => {
+            let message = format!("it has format {newer}, written by a newer pb-deploy; this one knows {FORMAT}");
+            Err(refused(&message).hint("update pb-deploy"))
+        }
+        _ => Err(refused("this is no snapshot of pb-deploy").hint(
+            "something else lies at the key of the state: move it away, or choose another key (`state.key_prefix`)",
+        )),
+    }
+}
+
+fn no_json(bytes: &[u8], error: &serde_json::Error) -> Failure {
+    match error.classify() {
+        _ if bytes.is_empty() => corrupt("it is empty"),
+        serde_json::error::Category::Eof => corrupt("it is cut short"),
+        _ => corrupt(&format!("it is not JSON: {error}")),
+    }
+}
+
+fn foreign(envelope: &Envelope<Value>, owner: &Ownership) -> Failure {
+    let message = format!(
+        "it is of stack {:?}, workspace {:?}; expected is stack {:?}, workspace {:?}",
+        envelope.stack, envelope.workspace, owner.stack, owner.workspace
+    );
+    refused(&message)
+        .hint("each stack and workspace has its own snapshot: correct the name of the stack, or the key of the state")
+}
+
+fn not_understood(error: &serde_json::Error) -> Failure {
+    refused(&format!("it is whole, but not understood: {error}"))
+        .hint("it was written by another version of pb-deploy: use that or a later one")
+}
+
+fn corrupt(what: &str) -> Failure {
+    refused(&format!("it is corrupt: {what}")).hint(
+        "restore an older version with `pb-deploy state restore`; where there is none, move the object away: all that \
+         carries the ownership tags is found again",
+    )
+}
+
+fn refused(message: &str) -> Failure {
+    Failure::new(Class::Refused, READ, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{checksum, decode, encode};
+    use pb_engine::{Action, Address, Class, Intent, Intents, Order, Ownership, Record, Snapshot};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn owner() -> Ownership {
+        Ownership { stack: "api".into(), workspace: "staging".into() }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<i32>().prop_map(|quarters| Value::from(f64::from(quarters) / 4.0)),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(|map| json!(map)),
+            ]
+        })
+    }
+
+    fn actions() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            Just(Action::NoOp),
+            Just(Action::Create),
+            Just(Action::Update),
+            Just(Action::Delete),
+            Just(Action::Await),
+            Just(Action::Replace { order: Order::CreateFirst }),
+            Just(Action::Replace { order: Order::DeleteFirst }),
+        ]
+    }
+
+    prop_compose! {
+        fn records()(kind in any::<String>(), spec in values(), attrs in values(), settled: bool) -> Record {
+            Record { kind, spec, attrs, settled }
+        }
+    }
+
+    fn addresses() -> impl Strategy<Value = Address> {
+        "[a-z0-9_-]{1,6}/[a-z0-9_-]{1,6}".prop_map(|text| Address::new(text).unwrap())
+    }
+
+    prop_compose! {
+        fn intents()(
+            plan in any::<String>(),
+            operation in any::<String>(),
+            steps in prop::collection::vec((addresses(), any::<String>(), actions(), prop::option::of(values())), 0..4),
+        ) -> Intents {
+            let steps = steps.into_iter().map(|(address, kind, action, was)| {
+                // In JSON there is no difference between none and null.
+                Intent { address, kind, action, was: was.filter(|was| !was.is_null()) }
+            });
+            Intents { plan, operation, steps: steps.collect() }
+        }
+    }
+
+    prop_compose! {
+        fn snapshots()(
+            lineage in any::<String>(),
+            serial: u64,
+            fence: u64,
+            resources in prop::collection::btree_map(addresses(), records(), 0..4),
+            intents in prop::option::of(intents()),
+            outputs in prop::collection::btree_map(any::<String>(), values(), 0..3),
+            applied in prop::collection::vec(any::<String>(), 0..3),
+        ) -> Snapshot {
+            Snapshot { lineage, serial, fence, resources, intents, outputs, applied }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(snapshot in snapshots()) {
+            let bytes = encode(&snapshot, &owner()).unwrap();
+            prop_assert_eq!(decode(&bytes, &owner()).unwrap(), snapshot);
+        }
+
+        #[test]
+        fn a_changed_byte_is_refused(snapshot in snapshots(), at: prop::sample::Index, flip in 1_u8..) {
+            let mut bytes = encode(&snapshot, &owner()).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            prop_assert_eq!(decode(&bytes, &owner()).unwrap_err().class, Class::Refused);
+        }
+
+        #[test]
+        fn a_part_is_refused(snapshot in snapshots(), len: prop::sample::Index) {
+            let bytes = encode(&snapshot, &owner()).unwrap();
+            let failure = decode(&bytes[..len.index(bytes.len())], &owner()).unwrap_err();
+            prop_assert!(failure.message.contains("corrupt"), "{}", failure);
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_snapshot_counts() {
+        let bytes = include_bytes!("../tests/fixtures/format-1.json");
+        for at in 0..bytes.len() {
+            for flip in [1, 2, 0x20, 0x80] {
+                let mut changed = bytes.to_vec();
+                changed[at] ^= flip;
+                assert!(decode(&changed, &owner()).is_err(), "byte {at} was changed unseen");
+            }
+            assert!(decode(&bytes[..at], &owner()).is_err(), "{at} bytes were taken for all");
+        }
+    }
+
+    #[test]
+    fn format_1_still_loads() {
+        let snapshot = decode(include_bytes!("../tests/fixtures/format-1.json"), &owner()).unwrap();
+        assert_eq!((snapshot.serial, snapshot.fence, snapshot.resources.len()), (7, 3, 2));
+        let vpc = &snapshot.resources[&Address::new("net/vpc").unwrap()];
+        assert_eq!((vpc.kind.as_str(), vpc.settled), ("ec2.vpc", true));
+        assert_eq!(vpc.attrs["id"], "vpc-0123456789abcdef0");
+        let steps = snapshot.intents.unwrap().steps;
+        assert_eq!((steps.len(), &steps[2].was), (6, &Some(json!({"arn": "arn:aws:tg/1"}))));
+        assert_eq!(snapshot.outputs["url"], "http://staging.example.org");
+        assert_eq!(snapshot.applied, ["0b0e2a52-2f39-4b0e-9b0f-3f1d7b1a9c11"]);
+    }
+
+    #[test]
+    fn each_wrong_content_has_its_message() {
+        let sealed = |text: &str| {
+            let zeros = "0".repeat(64);
+            let zeroed = text.replace("SUM", &zeros);
+            text.replace("SUM", &checksum(zeroed.as_bytes())).into_bytes()
+        };
+        let head = "{\n  \"format\": 1,\n  \"checksum\": \"SUM\",\n";
+        let other = encode(&Snapshot::default(), &Ownership { workspace: "production".into(), ..owner() }).unwrap();
+        let compact = format!(r#"{{"format":1,"checksum":"{}","stack":"api"}}"#, "0".repeat(64));
+        for (bytes, said) in [
+            (Vec::new(), "it is corrupt: it is empty"),
+            (b"hello".to_vec(), "it is corrupt: it is not JSON"),
+            (br#"{"format": 1, "#.to_vec(), "it is corrupt: it is cut short"),
+            (br#"{"format": 2}"#.to_vec(), "it has format 2, written by a newer pb-deploy"),
+            (br#"{"version": 4, "terraform_version": "1.9.0"}"#.to_vec(), "this is a state file of Terraform"),
+            (b"[]".to_vec(), "this is no snapshot of pb-deploy"),
+            (br#"{"format": "1"}"#.to_vec(), "this is no snapshot of pb-deploy"),
+            (compact.into_bytes(), "it is corrupt: it was written anew by another program"),
+            (other, r#"it is of stack "api", workspace "production""#),
+            (sealed(&format!("{head}  \"stack\": \"api\"\n}}\n")), "it is whole, but not understood"),
+        ] {
+            let failure = decode(&bytes, &owner()).unwrap_err();
+            assert!(failure.message.starts_with(said), "{failure}");
+            assert_eq!(failure.class, Class::Refused);
+            assert!(failure.hint.is_some(), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The lease: who may change a workspace now.
+
+mod acquire;
+mod hold;
+pub mod protocol;
+mod table;
+
+pub use acquire::Claim;
+pub use hold::Lease;
+pub use table::{Holder, LeaseTable};
+
+#[cfg(test)]
+mod tests;

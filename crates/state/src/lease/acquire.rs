@@ -1,0 +1,130 @@
+//! Getting the lease.
+
+use super::hold::Lease;
+use super::protocol::{Mark, Next, Waiter};
+use super::table::{Changed, Holder, LeaseTable};
+use crate::clock::Clock;
+use pb_engine::{Cancel, Class, Failure};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often a request whose answer was lost is looked into.
+const UNCLEAR: u32 = 3;
+
+/// Who wants a lease, what for, and how long it can wait.
+#[derive(Clone)]
+pub struct Claim {
+    /// The person, the machine and the process, for others to read: `ana@build-7, pid 4711`.
+    pub who: String,
+    /// What is to be done: `deploy`.
+    pub operation: String,
+    /// How long to wait for a holder that lives. Whether it lives takes up to one lease time to know, also when this is zero.
+    pub lock_timeout: Duration,
+    /// Stops the waiting.
+    pub cancel: Cancel,
+    /// Is told who holds the lease when it has to be waited for, once for each holder. Must not block.
+    pub waiting: Arc<dyn Fn(&Holder) + Send + Sync>,
+}
+
+impl Claim {
+    /// A claim that does not wait for a holder that lives.
+    pub fn new(who: impl Into<String>, operation: impl Into<String>) -> Self {
+        Self {
+            who: who.into(),
+            operation: operation.into(),
+            lock_timeout: Duration::ZERO,
+            cancel: Cancel::never(),
+            waiting: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Claim");
+        text.field("who", &self.who).field("operation", &self.operation).field("lock_timeout", &self.lock_timeout);
+        text.finish_non_exhaustive()
+    }
+}
+
+impl LeaseTable {
+    /// Takes the lease, at once when it is free. A holder that beats is told within about one heartbeat; one that does not
+    /// beat for a whole lease time is followed.
+    ///
+    /// # Errors
+    /// `Locked` when another holds the lease, `Interrupted` when the claim was cancelled, and whatever the table answers.
+    pub async fn acquire(&self, claim: &Claim) -> Result<Lease, Failure> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let clock = Clock::new();
+        let mut waiter = Waiter::new(self.timing(), claim.lock_timeout, clock.now());
+        let mut told = None;
+        let mut over = None;
+        loop {
+            let asked = clock.now();
+            let tried = over.take();
+            let holder = match self.take_surely(&id, claim, tried.as_ref()).await? {
+                Changed::Done(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, asked)),
+                Changed::Refused(Some(holder)) if holder.id == id => {
+                    // An earlier request was done. Others watch since then, so that only a beat begins the time anew.
+                    let asked = clock.now();
+                    match self.beat(&id).await? {
+                        Changed::Done(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, asked)),
+                        Changed::Refused(holder) => holder,
+                    }
+                }
+                Changed::Refused(holder) => holder,
+            };
+            // Nobody: it was released between a look and the takeover.
+            if let Some(holder) = holder {
+                match waiter.sees(holder.mark(), clock.now()) {
+                    Next::Look => {}
+                    Next::TakeOver(mark) => over = Some(mark),
+                    Next::GiveUp => return Err(locked(&holder)),
+                }
+                if told.as_ref() != Some(&holder.id) {
+                    (claim.waiting)(&holder);
+                    told = Some(holder.id);
+                }
+            }
+            if over.is_none() || tried.is_some() {
+                pause(self.timing().look(), &claim.cancel).await?;
+            }
+        }
+    }
+
+    /// Asks for the lease; when the answer is lost, looks whether it was granted before it asks again.
+    async fn take_surely(&self, id: &str, claim: &Claim, over: Option<&Mark>) -> Result<Changed, Failure> {
+        for _ in 1..UNCLEAR {
+            match self.take(id, &claim.who, &claim.operation, over).await {
+                Err(failure) if failure.class == Class::Ambiguous => {
+                    if let Some(holder) = self.peek().await? {
+                        return Ok(Changed::Refused(Some(holder)));
+                    }
+                }
+                answer => return answer,
+            }
+        }
+        self.take(id, &claim.who, &claim.operation, over).await
+    }
+}
+
+async fn pause(pause: Duration, cancel: &Cancel) -> Result<(), Failure> {
+    tokio::select! {
+        () = sleep(pause) => Ok(()),
+        () = cancel.stopped() => {
+            Err(Failure::new(Class::Interrupted, "take the lease", "stopped while waiting for another holder"))
+        }
+    }
+}
+
+fn locked(holder: &Holder) -> Failure {
+    let message = format!("held by {holder}, which is at work; nothing was changed");
+    let hint = format!(
+        "wait until that run has ended, or let this one wait with --lock-timeout; a holder that died is followed by itself, \
+         `pb-deploy unlock` with id {} stops one that lives",
+        holder.id
+    );
+    Failure::new(Class::Locked, "take the lease", message).hint(hint)
+}

@@ -1,0 +1,211 @@
+//! What a waiter and a holder decide about a lease. Pure: no clock is read and nothing is called here.
+//!
+//! # Flow
+//!
+//! The lease is one item in a table. It is never deleted, and each change of it has a condition that the table checks:
+//!
+//! | change | condition | sets |
+//! |---|---|---|
+//! | take | nobody holds it | holder; fence + 1; beat 0 |
+//! | take over | holder, beat and fence are those of the [`Mark`] | holder; fence + 1; beat 0 |
+//! | beat | we hold it | beat + 1 |
+//! | release | we hold it | no holder |
+//!
+//! Who learns that it holds the lease in another way than by the answer to its own request, which was lost, beats before it
+//! believes so: those who wait have watched since the request was done.
+//!
+//! # Guarantees
+//!
+//! - The fence only rises, so that no two holdings have the same.
+//! - Who waits takes over no earlier than one whole lease time after it received a mark, and only if the item still has that
+//!   mark. The holder sent that beat before, and counts from when it sent it: it gave up one margin earlier.
+//! - So there is one holder at a time that believes in itself, as long as no two clocks' *rates* differ by more than the
+//!   margin in one lease time. What the clocks *say* is never compared.
+//!
+//! # Assumptions
+//!
+//! Times are durations since any moment that the process chose, by a clock that never goes back.
+
+use std::time::Duration;
+
+/// How a lease is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// For how long a beat holds the lease.
+    pub lease: Duration,
+    /// How often the holder beats.
+    pub heartbeat: Duration,
+}
+
+impl Default for Timing {
+    /// A lease of 20 s and a beat every 5 s.
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(20), heartbeat: Duration::from_secs(5) }
+    }
+}
+
+impl Timing {
+    /// How much earlier than a waiter the holder stops to believe in its lease: a quarter of it.
+    #[must_use]
+    pub fn margin(self) -> Duration {
+        self.lease / 4
+    }
+
+    /// How often a waiter looks: four times in a heartbeat.
+    #[must_use]
+    pub fn look(self) -> Duration {
+        self.heartbeat / 4
+    }
+}
+
+/// What has to stay as it is for a holder to be taken for dead.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mark {
+    /// Who holds the lease: another id each time that it is taken.
+    pub holder: String,
+    /// The fencing token.
+    pub fence: u64,
+    /// How often the holder has beaten.
+    pub beat: u64,
+}
+
+/// What a waiter does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Look again, a little later.
+    Look,
+    /// Take the lease over, if it still has this mark.
+    TakeOver(Mark),
+    /// Give up: the holder lives.
+    GiveUp,
+}
+
+/// One that waits for a lease which another holds.
+#[derive(Debug, Clone)]
+pub struct Waiter {
+    lease: Duration,
+    until: Duration,
+    seen: Option<(Mark, Duration)>,
+}
+
+impl Waiter {
+    /// One that begins to wait `now`, and waits for a living holder for `patience`.
+    #[must_use]
+    pub fn new(timing: Timing, patience: Duration, now: Duration) -> Self {
+        Self { lease: timing.lease, until: now.saturating_add(patience), seen: None }
+    }
+
+    /// What to do after `mark` was seen. `now` is when the answer had been received.
+    ///
+    /// As long as the same mark is seen, it is watched for a whole lease time even when the patience has ended: only then it is
+    /// known whether the holder lives. So a waiter ends within its patience and two lease times.
+    pub fn sees(&mut self, mark: Mark, now: Duration) -> Next {
+        match &self.seen {
+            Some((seen, since)) if *seen == mark => {
+                if now.saturating_sub(*since) >= self.lease {
+                    Next::TakeOver(mark)
+                } else {
+                    Next::Look
+                }
+            }
+            Some(_) if now >= self.until => Next::GiveUp,
+            _ => {
+                self.seen = Some((mark, now));
+                Next::Look
+            }
+        }
+    }
+}
+
+/// One that holds a lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Tenure {
+    ends: Duration,
+    term: Duration,
+}
+
+impl Tenure {
+    /// One whose request to take the lease was sent at `asked`, and was granted.
+    #[must_use]
+    pub fn new(timing: Timing, asked: Duration) -> Self {
+        let term = timing.lease.saturating_sub(timing.margin());
+        Self { ends: asked.saturating_add(term), term }
+    }
+
+    /// A beat that was sent at `asked` has been confirmed.
+    pub fn beaten(&mut self, asked: Duration) {
+        self.ends = self.ends.max(asked.saturating_add(self.term));
+    }
+
+    /// When the lease ends unless a beat is confirmed.
+    #[must_use]
+    pub fn ends(&self) -> Duration {
+        self.ends
+    }
+
+    /// Whether nobody else can hold the lease `now`.
+    #[must_use]
+    pub fn is_certain(&self, now: Duration) -> bool {
+        now < self.ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mark, Next, Tenure, Timing, Waiter};
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn mark(beat: u64) -> Mark {
+        Mark { holder: "a".into(), fence: 1, beat }
+    }
+
+    #[test]
+    fn a_living_holder_is_known_by_its_next_beat() {
+        let mut waiter = Waiter::new(Timing::default(), Duration::ZERO, Duration::ZERO);
+        assert_eq!(waiter.sees(mark(3), SECOND), Next::Look);
+        assert_eq!(waiter.sees(mark(3), 4 * SECOND), Next::Look);
+        assert_eq!(waiter.sees(mark(4), 5 * SECOND), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_dead_holder_is_followed_after_one_lease_time_since_its_mark_was_first_seen() {
+        let mut waiter = Waiter::new(Timing::default(), Duration::ZERO, Duration::ZERO);
+        assert_eq!(waiter.sees(mark(3), 2 * SECOND), Next::Look);
+        assert_eq!(waiter.sees(mark(3), 21 * SECOND), Next::Look);
+        assert_eq!(waiter.sees(mark(3), 22 * SECOND), Next::TakeOver(mark(3)));
+    }
+
+    #[test]
+    fn patience_waits_for_the_living() {
+        let mut waiter = Waiter::new(Timing::default(), 60 * SECOND, Duration::ZERO);
+        for beat in 0..12 {
+            assert_eq!(waiter.sees(mark(beat), u32::try_from(beat).unwrap() * 5 * SECOND), Next::Look);
+        }
+        assert_eq!(waiter.sees(mark(12), 60 * SECOND), Next::GiveUp);
+    }
+
+    #[test]
+    fn each_change_begins_the_lease_time_anew() {
+        let mut waiter = Waiter::new(Timing::default(), 60 * SECOND, Duration::ZERO);
+        assert_eq!(waiter.sees(mark(1), SECOND), Next::Look);
+        assert_eq!(waiter.sees(mark(2), 20 * SECOND), Next::Look);
+        assert_eq!(waiter.sees(mark(2), 39 * SECOND), Next::Look);
+        let other = Mark { fence: 2, ..mark(2) };
+        assert_eq!(waiter.sees(other.clone(), 40 * SECOND), Next::Look);
+        assert_eq!(waiter.sees(other, 59 * SECOND), Next::Look);
+    }
+
+    #[test]
+    fn a_holder_gives_up_one_margin_before_a_waiter_may_take_over() {
+        let timing = Timing::default();
+        let mut tenure = Tenure::new(timing, 10 * SECOND);
+        assert!(tenure.is_certain(24 * SECOND));
+        assert!(!tenure.is_certain(25 * SECOND));
+        tenure.beaten(15 * SECOND);
+        assert_eq!(tenure.ends(), 30 * SECOND);
+        tenure.beaten(12 * SECOND);
+        assert_eq!(tenure.ends(), 30 * SECOND, "a late answer takes nothing back");
+    }
+}

@@ -1,0 +1,266 @@
+//! The item in DynamoDB, and the conditional changes of it.
+
+use super::protocol::{Mark, Timing};
+use crate::place::Place;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use std::collections::HashMap;
+use std::fmt;
+use std::time::SystemTime;
+
+/// The attributes of the item besides its key. All but `fence` are there only while somebody holds the lease.
+const ATTRIBUTES: [&str; 6] = ["fence", "holder", "who", "operation", "since", "beat"];
+/// What ends a holding. The fence stays.
+const REMOVE: &str = "REMOVE #holder, #who, #operation, #since, #beat";
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The lease of one workspace, in the table where it is kept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LeaseTable {
+    client: Client,
+    table: String,
+    lock_id: String,
+    timing: Timing,
+}
+
+/// Who holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Holder {
+    /// The id of this holding; `unlock` asks for it.
+    pub id: String,
+    /// The person and the machine.
+    pub who: String,
+    /// What is done under it: `deploy`.
+    pub operation: String,
+    /// When it was taken, by the holder's clock, in RFC 3339. For people only.
+    pub since: String,
+    /// The fencing token.
+    pub fence: u64,
+    /// How often the holder has beaten.
+    pub beat: u64,
+}
+
+impl Holder {
+    pub(super) fn mark(&self) -> Mark {
+        Mark { holder: self.id.clone(), fence: self.fence, beat: self.beat }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} since {}, id {}, fence {})", self.who, self.operation, self.since, self.id, self.fence)
+    }
+}
+
+/// What a conditional change came to.
+pub(super) enum Changed {
+    /// It was done; the fence is this.
+    Done(u64),
+    /// The condition was not met; this is who holds the lease.
+    Refused(Option<Holder>),
+}
+
+impl LeaseTable {
+    /// The lease of the workspace at `place`. No call is made.
+    #[must_use]
+    pub fn new(config: &SdkConfig, place: &Place, timing: Timing) -> Self {
+        // A beat that takes longer than the time until the next one is of no use; better to send another.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(timing.heartbeat)
+            .operation_attempt_timeout(timing.heartbeat)
+            .operation_timeout(timing.lease / 2)
+            .build();
+        let config = aws_sdk_dynamodb::config::Builder::from(config).timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), table: place.table.clone(), lock_id: place.lock_id(), timing }
+    }
+
+    /// How the lease is kept.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Who holds the lease now, if anybody does. A holder that died is still told until somebody takes over.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or is no table of leases.
+    pub async fn peek(&self) -> Result<Option<Holder>, Failure> {
+        let answer = self.client.get_item().table_name(&self.table).key("LockID", text(&self.lock_id));
+        let answer = answer.consistent_read(true).send().await.answer("dynamodb:GetItem");
+        let item = answer.map_err(|failure| self.explain(failure))?.item;
+        item.as_ref().map_or(Ok(None), holder)
+    }
+
+    /// Takes the lease from holder `id`, for people who know that it is dead or has to stop. The holder notices at its next
+    /// heartbeat and writes nothing more.
+    ///
+    /// # Errors
+    /// `NotFound` when nobody holds the lease, `Refused` when another does, and whatever the table answers.
+    pub async fn unlock(&self, id: &str) -> Result<(), Failure> {
+        match self.release(id).await? {
+            Changed::Done(_) => Ok(()),
+            Changed::Refused(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lease")),
+            Changed::Refused(Some(holder)) => {
+                let message = format!("{id} does not hold the lease; it is held by {holder}");
+                Err(Failure::new(Class::Refused, "unlock", message).hint("give the id that is shown"))
+            }
+        }
+    }
+
+    /// Takes the lease as holder `id`: when it is free, or over from one that still has the mark `over`. It is refused with our
+    /// own id when an earlier request was done whose answer was lost: the SDK repeats such a request.
+    pub(super) async fn take(
+        &self,
+        id: &str,
+        who: &str,
+        operation: &str,
+        over: Option<&Mark>,
+    ) -> Result<Changed, Failure> {
+        let mut values = vec![
+            (":zero", number(0)),
+            (":one", number(1)),
+            (":me", text(id)),
+            (":who", text(who)),
+            (":operation", text(operation)),
+            (":since", text(&now())),
+        ];
+        let mut condition = "attribute_not_exists(#holder)";
+        if let Some(mark) = over {
+            condition = "#holder = :dead AND #fence = :fence AND #beat = :beat";
+            values.extend([
+                (":dead", text(&mark.holder)),
+                (":fence", number(mark.fence)),
+                (":beat", number(mark.beat)),
+            ]);
+        }
+        let change = "SET #fence = if_not_exists(#fence, :zero) + :one, #holder = :me, #who = :who, \
+                      #operation = :operation, #since = :since, #beat = :zero";
+        self.update(change, condition, values).await
+    }
+
+    /// Says that holder `id` lives.
+    pub(super) async fn beat(&self, id: &str) -> Result<Changed, Failure> {
+        self.update("SET #beat = #beat + :one", "#holder = :me", vec![(":me", text(id)), (":one", number(1))]).await
+    }
+
+    /// Ends the holding `id`; the fence stays.
+    pub(super) async fn release(&self, id: &str) -> Result<Changed, Failure> {
+        self.update(REMOVE, "#holder = :me", vec![(":me", text(id))]).await
+    }
+
+    /// Raises the fence of holder `id` to `fence`, when it is lower.
+    pub(super) async fn raise(&self, id: &str, fence: u64) -> Result<Changed, Failure> {
+        let values = vec![(":me", text(id)), (":fence", number(fence))];
+        self.update("SET #fence = :fence", "#holder = :me AND #fence < :fence", values).await
+    }
+
+    async fn update(
+        &self,
+        change: &str,
+        condition: &str,
+        values: Vec<(&str, AttributeValue)>,
+    ) -> Result<Changed, Failure> {
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("LockID", text(&self.lock_id))
+            .update_expression(change)
+            .condition_expression(condition)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        // DynamoDB has hundreds of reserved words, and refuses a name that is given and not used.
+        for attribute in ATTRIBUTES {
+            let name = format!("#{attribute}");
+            if change.contains(&name) || condition.contains(&name) {
+                request = request.expression_attribute_names(name, attribute);
+            }
+        }
+        for (name, value) in values {
+            request = request.expression_attribute_values(name, value);
+        }
+        let answer = request.send().await;
+        if let Err(error) = &answer
+            && let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = error.as_service_error()
+        {
+            return Ok(Changed::Refused(match refused.item() {
+                Some(item) => holder(item)?,
+                // Some that speak DynamoDB's protocol do not give the item back.
+                None => self.peek().await?,
+            }));
+        }
+        let answer = answer.answer("dynamodb:UpdateItem").map_err(|failure| self.explain(failure))?;
+        answer.attributes.as_ref().map_or(Ok(0), |item| integer(item, "fence")).map(Changed::Done)
+    }
+
+    /// The failure in words of the lock table, with what to do.
+    fn explain(&self, failure: Failure) -> Failure {
+        let table = &self.table;
+        let how = format!(
+            "`aws dynamodb create-table --table-name {table} --billing-mode PAY_PER_REQUEST --attribute-definitions \
+             AttributeName=LockID,AttributeType=S --key-schema AttributeName=LockID,KeyType=HASH`"
+        );
+        match failure.code.as_deref() {
+            Some("ResourceNotFoundException") => {
+                let message = format!("there is no lock table {table} in this region");
+                Failure { message, ..failure }.hint(format!("correct `state.lock_table`, or make it: {how}"))
+            }
+            Some("ValidationException") if failure.message.contains("key") => {
+                let message = format!("{table} has not the hash key LockID, a string, alone: {}", failure.message);
+                let hint = format!("correct `state.lock_table`, or make another table: {how}");
+                Failure { message, ..failure }.hint(hint)
+            }
+            Some("AccessDeniedException") => failure
+                .hint(format!("the credentials in use need dynamodb:GetItem and dynamodb:UpdateItem on table {table}")),
+            _ => failure,
+        }
+    }
+}
+
+/// Who holds the lease, by its item.
+fn holder(item: &Item) -> Result<Option<Holder>, Failure> {
+    let Some(id) = words(item, "holder") else { return Ok(None) };
+    let unknown = || "unknown".to_owned();
+    Ok(Some(Holder {
+        id,
+        who: words(item, "who").unwrap_or_else(unknown),
+        operation: words(item, "operation").unwrap_or_else(unknown),
+        since: words(item, "since").unwrap_or_else(unknown),
+        fence: integer(item, "fence")?,
+        beat: integer(item, "beat")?,
+    }))
+}
+
+fn words(item: &Item, name: &str) -> Option<String> {
+    item.get(name)?.as_s().ok().cloned()
+}
+
+fn integer(item: &Item, name: &str) -> Result<u64, Failure> {
+    let found = item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
+    found.ok_or_else(|| {
+        let message = format!("the item has no number `{name}`: it was changed by another hand");
+        Failure::new(Class::Refused, "read the lease", message).hint("delete the item from the lock table")
+    })
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// Now, to the second, in RFC 3339.
+fn now() -> String {
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = DateTime::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    now.fmt(DateTimeFormat::DateTime).unwrap_or_default()
+}

@@ -1,0 +1,36 @@
+//! What is remembered of a workspace between runs, and who may change it: a snapshot in S3 under a lease in DynamoDB.
+//!
+//! # Flow
+//!
+//! 1. [`Session::open`] takes the lease, then reads the snapshot.
+//! 2. The session is the engine's [`Ledger`](pb_engine::Ledger): the intents are stored before the first write to AWS, and
+//!    each outcome soon after it happened, by one writer that has one write in flight at most.
+//! 3. [`Session::close`] stores what is left and releases the lease.
+//!
+//! # Guarantees
+//!
+//! - Each write has a condition: that the snapshot is the one which was read, or written last. Nothing is overwritten.
+//! - Whoever lost the lease, or cannot be sure to have it, writes nothing more, and [`Ledger::lost`](pb_engine::Ledger::lost)
+//!   says so at once.
+//! - The lease of a process that died is taken over after one lease time by the clock of the one that waits. No clocks of two
+//!   machines are compared.
+//! - A snapshot that was changed by another hand, cut short, or is another workspace's is refused.
+
+mod clock;
+mod format;
+mod lease;
+mod place;
+mod restore;
+mod session;
+#[cfg(test)]
+mod simulated;
+mod store;
+
+pub use format::{decode, encode};
+pub use lease::protocol;
+pub use lease::{Claim, Holder, Lease, LeaseTable};
+pub use place::Place;
+pub use protocol::Timing;
+pub use restore::restore;
+pub use session::Session;
+pub use store::{Loaded, Store, Version};

@@ -1,0 +1,283 @@
+//! One run's hold on the state of a workspace: the lease, the snapshot, and the one that writes it.
+
+use crate::lease::{Claim, Lease, LeaseTable};
+use crate::store::{Loaded, Store};
+use futures_util::future::{BoxFuture, FutureExt};
+use pb_engine::{Class, Entry, Event, Events, Failure, Intents, Ledger, Snapshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+/// One run's hold on the state of a workspace. It is the engine's ledger.
+///
+/// # Flow
+///
+/// Changes are made in memory. One task writes: whenever there is something new and no write is in flight, all of it at once.
+///
+/// # Caveats
+///
+/// A session that is dropped stores nothing more, and its lease ends after one lease time. [`close`](Self::close) it.
+#[derive(Debug)]
+pub struct Session {
+    shared: Arc<Shared>,
+    lease: Arc<Lease>,
+    /// The one task that writes; it ends with the session.
+    writer: JoinSet<()>,
+}
+
+struct Shared {
+    store: Store,
+    events: Events,
+    state: Mutex<State>,
+    /// Something was changed.
+    work: Notify,
+    tried: watch::Sender<Tried>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+struct State {
+    /// What is to be stored; serial and fence are those of `stored`.
+    wanted: Snapshot,
+    /// What is stored, and by what it is known.
+    stored: Loaded,
+    /// How many changes there were.
+    changes: u64,
+    /// How many of them are stored.
+    done: u64,
+    /// Why the first write that failed did so. It stays, also when a later write goes well: the run has to end.
+    broken: Option<Failure>,
+}
+
+/// How far the writer came.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tried {
+    /// So many changes were stored, or could not be.
+    changes: u64,
+    /// Nothing more is tried.
+    ended: bool,
+}
+
+impl Session {
+    /// Takes the lease, then reads the snapshot.
+    ///
+    /// # Errors
+    /// `Locked` when another holds the lease; `Refused` when the snapshot is not to be used, or was written under a later
+    /// lease than ours; and whatever AWS answers. The lease is released then.
+    pub async fn open(store: Store, leases: &LeaseTable, claim: &Claim, events: Events) -> Result<Self, Failure> {
+        let lease = leases.acquire(claim).await?;
+        let loaded = match store.load().await.and_then(|loaded| earlier(loaded, lease.fence())) {
+            Ok(loaded) => loaded,
+            Err(failure) => {
+                // The failure is what people have to know; a lease that cannot be released ends by itself.
+                let _ = lease.release().await;
+                return Err(failure);
+            }
+        };
+        let state = State { wanted: loaded.snapshot.clone(), stored: loaded, changes: 0, done: 0, broken: None };
+        let shared = Arc::new(Shared {
+            store,
+            events,
+            state: Mutex::new(state),
+            work: Notify::new(),
+            tried: watch::Sender::new(Tried::default()),
+        });
+        let lease = Arc::new(lease);
+        let mut writer = JoinSet::new();
+        writer.spawn(write(Arc::clone(&shared), Arc::clone(&lease)));
+        Ok(Self { shared, lease, writer })
+    }
+
+    /// What was stored last, without a lease: for those who only read.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn read_only(store: &Store) -> Result<Snapshot, Failure> {
+        store.load().await.map(|loaded| loaded.snapshot)
+    }
+
+    /// What is remembered now; all of it is stored soon.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.state().wanted.clone()
+    }
+
+    /// The lease.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Stores what is left, and releases the lease. A lost lease is left alone.
+    ///
+    /// # Errors
+    /// What could not be stored, else why the lease could not be released: it then ends after one lease time.
+    pub async fn close(mut self) -> Result<(), Failure> {
+        let stored = self.flush().await;
+        // The writer shares the lease until it has ended.
+        self.writer.shutdown().await;
+        match Arc::into_inner(self.lease) {
+            Some(lease) => stored.and(lease.release().await),
+            None => stored,
+        }
+    }
+
+    /// Changes what is remembered.
+    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut state = self.shared.state();
+        change(&mut state.wanted);
+        state.changes += 1;
+        drop(state);
+        self.shared.work.notify_one();
+    }
+
+    /// Ends when all changes so far are stored, or cannot be. What could not be stored before is tried once more.
+    async fn flush(&self) -> Result<(), Failure> {
+        let goal = {
+            let mut state = self.shared.state();
+            if state.done < state.changes {
+                state.changes += 1;
+            }
+            state.changes
+        };
+        self.shared.work.notify_one();
+        let mut tried = self.shared.tried.subscribe();
+        // The sender is ours: it cannot be gone.
+        let _ = tried.wait_for(|tried| tried.ended || tried.changes >= goal).await;
+        let state = self.shared.state();
+        match &state.broken {
+            _ if state.done >= goal => Ok(()),
+            Some(failure) => Err(failure.clone()),
+            None => Err(Failure::new(Class::Bug, "store the snapshot", "the writer has ended")),
+        }
+    }
+}
+
+impl Ledger for Session {
+    fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
+        async move {
+            if let Some(lost) = self.lost() {
+                return Err(lost);
+            }
+            let before = self.shared.state().wanted.intents.clone();
+            self.change(|snapshot| snapshot.intents = Some(intents));
+            let stored = self.flush().await;
+            if stored.is_err() {
+                // Nothing will be done, so nothing is meant.
+                self.shared.state().wanted.intents = before;
+            }
+            stored
+        }
+        .boxed()
+    }
+
+    fn record(&self, entry: Entry) {
+        self.change(|snapshot| entry.apply(snapshot));
+    }
+
+    fn lost(&self) -> Option<Failure> {
+        let broken = self.shared.state().broken.clone();
+        broken.or_else(|| self.lease.lost())
+    }
+
+    fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        async move {
+            if complete {
+                self.change(|snapshot| snapshot.intents = None);
+            }
+            self.flush().await
+        }
+        .boxed()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be written next, if anything, and how many changes are in it.
+    fn next(&self, fence: u64) -> (u64, Option<Snapshot>) {
+        let mut state = self.state();
+        let changes = state.changes;
+        if state.wanted == state.stored.snapshot {
+            state.done = changes;
+            return (changes, None);
+        }
+        let mut next = state.wanted.clone();
+        if next.lineage.is_empty() {
+            next.lineage = uuid::Uuid::new_v4().to_string();
+        }
+        next.serial += 1;
+        next.fence = fence;
+        (changes, Some(next))
+    }
+
+    /// Notes that `snapshot`, with `changes`, is stored.
+    fn stored(&self, changes: u64, snapshot: Snapshot, etag: String) {
+        let serial = snapshot.serial;
+        let mut state = self.state();
+        state.wanted.lineage.clone_from(&snapshot.lineage);
+        (state.wanted.serial, state.wanted.fence) = (snapshot.serial, snapshot.fence);
+        state.stored = Loaded { snapshot, etag: Some(etag) };
+        state.done = changes;
+        drop(state);
+        self.events.send(Event::Recorded { serial });
+    }
+
+    fn broken(&self, failure: Failure) {
+        self.state().broken.get_or_insert(failure);
+    }
+}
+
+/// The one that writes, until the lease is lost or the snapshot was changed by another.
+async fn write(shared: Arc<Shared>, lease: Arc<Lease>) {
+    loop {
+        shared.work.notified().await;
+        let (changes, next) = shared.next(lease.fence());
+        let mut ended = false;
+        if let Some(snapshot) = next {
+            match save(&shared, &lease, &snapshot).await {
+                Ok(etag) => shared.stored(changes, snapshot, etag),
+                Err(failure) => {
+                    ended = failure.class == Class::Locked;
+                    shared.broken(failure);
+                }
+            }
+        }
+        shared.tried.send_replace(Tried { changes, ended });
+        if ended {
+            return;
+        }
+    }
+}
+
+async fn save(shared: &Shared, lease: &Lease, snapshot: &Snapshot) -> Result<String, Failure> {
+    let allowed = || lease.lost().map_or(Ok(()), Err);
+    let expected = shared.state().stored.etag.clone();
+    tokio::select! {
+        biased;
+        lost = lease.until_lost() => Err(lost),
+        saved = shared.store.save(snapshot, expected.as_deref(), &allowed) => saved,
+    }
+}
+
+/// The snapshot, unless it was written under this lease or a later one: then the fence was set back.
+fn earlier(loaded: Loaded, fence: u64) -> Result<Loaded, Failure> {
+    let written = loaded.snapshot.fence;
+    if written < fence {
+        return Ok(loaded);
+    }
+    let message = format!("the snapshot was written under fence {written}, and this lease has fence {fence}");
+    Err(Failure::new(Class::Refused, "open the state", message).hint(
+        "the lock table was made anew, its item was deleted, or another table is configured than the one used before: \
+         correct `state.lock_table`; if it is right, write the snapshot anew with `pb-deploy state restore`",
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! S3 and DynamoDB on the wire, as far as a snapshot and a lease need them, on tokio's clock: the clients under test are the
+//! real ones, and what is checked are the requests that they send.
+
+mod expressions;
+
+use crate::place::Place;
+use crate::protocol::Timing;
+use crate::{LeaseTable, Store};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use expressions::Expressions;
+use pb_engine::{Ownership, Snapshot};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// One bucket and one table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The versions of the object, the oldest first; without a body where it was deleted.
+    versions: Vec<Option<Vec<u8>>>,
+    item: Option<Map<String, Value>>,
+    calls: Vec<Call>,
+    faults: Vec<Fault>,
+    delays: BTreeMap<&'static str, Duration>,
+    writing: usize,
+    most_writing: usize,
+    without_old_item: bool,
+}
+
+/// A request that came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: &'static str,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) uri: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Call {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// What goes wrong with one request.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// It is answered with this status and code, and nothing is done.
+    Refused(u16, &'static str),
+    /// It is done, and the connection breaks before the answer.
+    AnswerLost,
+    /// The connection breaks before it is done.
+    Broken,
+    /// It is done so much later.
+    Late(Duration),
+    /// Before it is done, another writes this.
+    After(Vec<u8>),
+}
+
+#[derive(Clone, Debug)]
+struct Fault {
+    operation: &'static str,
+    /// Only requests with this text.
+    with: &'static str,
+    what: What,
+}
+
+impl World {
+    pub(crate) fn place() -> Place {
+        Place {
+            bucket: "states".into(),
+            key: "api/staging/state.json".into(),
+            table: "locks".into(),
+            owner: Ownership { stack: "api".into(), workspace: "staging".into() },
+        }
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::new(&self.config(), &Self::place())
+    }
+
+    pub(crate) fn leases(&self) -> LeaseTable {
+        LeaseTable::new(&self.config(), &Self::place(), Timing::default())
+    }
+
+    /// The configuration of clients that reach this world. The SDK repeats requests once.
+    pub(crate) fn config(&self) -> SdkConfig {
+        let connector = SharedHttpConnector::new(self.clone());
+        SdkConfig::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(Region::new("us-east-2"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .retry_config(RetryConfig::standard().with_max_attempts(2))
+            .build()
+    }
+
+    /// The next request of `operation` goes wrong; after several calls, the next ones do in that order.
+    pub(crate) fn fault(&self, operation: &'static str, what: What) {
+        self.fault_with(operation, "", what);
+    }
+
+    /// The next request of `operation` that contains the text goes wrong.
+    pub(crate) fn fault_with(&self, operation: &'static str, with: &'static str, what: What) {
+        self.inner().faults.push(Fault { operation, with, what });
+    }
+
+    /// Each request of `operation` takes so long.
+    pub(crate) fn delay(&self, operation: &'static str, delay: Duration) {
+        self.inner().delays.insert(operation, delay);
+    }
+
+    /// A refused condition does not tell the item.
+    pub(crate) fn without_old_item(&self) {
+        self.inner().without_old_item = true;
+    }
+
+    pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
+        self.inner().calls.iter().filter(|call| call.operation == operation).cloned().collect()
+    }
+
+    /// How many writes of the object were in flight at once.
+    pub(crate) fn most_writing(&self) -> usize {
+        self.inner().most_writing
+    }
+
+    pub(crate) fn item(&self) -> Option<Map<String, Value>> {
+        self.inner().item.clone()
+    }
+
+    pub(crate) fn set_item(&self, item: Value) {
+        self.inner().item = item.as_object().cloned();
+    }
+
+    /// The bytes that lie in the bucket.
+    pub(crate) fn object(&self) -> Option<Vec<u8>> {
+        self.inner().versions.last().cloned().flatten()
+    }
+
+    /// Another writes the object, or deletes it.
+    pub(crate) fn put(&self, bytes: Option<Vec<u8>>) {
+        self.inner().versions.push(bytes);
+    }
+
+    pub(crate) fn put_snapshot(&self, snapshot: &Snapshot) {
+        self.put(Some(crate::encode(snapshot, &Self::place().owner).unwrap()));
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.object().map(|bytes| crate::decode(&bytes, &Self::place().owner).unwrap())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    async fn answer(self, call: Call) -> Result<HttpResponse, ConnectorError> {
+        let operation = call.operation;
+        let (what, delay) = {
+            let mut inner = self.inner();
+            inner.calls.push(call.clone());
+            if operation == "PutObject" {
+                inner.writing += 1;
+                inner.most_writing = inner.most_writing.max(inner.writing);
+            }
+            (inner.fault(&call), inner.delays.get(operation).copied())
+        };
+        let _leaving = Leaving(&self, operation);
+        if let Some(delay) = delay {
+            sleep(delay).await;
+        }
+        match what {
+            Some(What::Refused(status, code)) => return Ok(call.refused(status, code)),
+            Some(What::Broken) => return Err(broken()),
+            Some(What::Late(late)) => sleep(late).await,
+            Some(What::After(ref bytes)) => self.put(Some(bytes.clone())),
+            _ => {}
+        }
+        let answer = self.inner().serve(&call);
+        if matches!(what, Some(What::AnswerLost)) { Err(broken()) } else { Ok(answer) }
+    }
+}
+
+/// Counts a request out, also when its client went away.
+struct Leaving<'a>(&'a World, &'static str);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if self.1 == "PutObject" {
+            self.0.inner().writing -= 1;
+        }
+    }
+}
+
+fn broken() -> ConnectorError {
+    ConnectorError::io("connection reset by peer".into())
+}
+
+impl HttpConnector for World {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let headers: BTreeMap<String, String> =
+            request.headers().iter().map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+        let target = headers.get("x-amz-target").map(String::as_str).unwrap_or_default();
+        let operation = match (request.method(), target) {
+            (_, "DynamoDB_20120810.UpdateItem") => "UpdateItem",
+            (_, "DynamoDB_20120810.GetItem") => "GetItem",
+            ("PUT", _) => "PutObject",
+            ("GET", _) if request.uri().contains("versions") => "ListObjectVersions",
+            ("GET", _) => "GetObject",
+            other => panic!("nobody asked for {other:?}"),
+        };
+        let body = request.body().bytes().unwrap_or_default().to_vec();
+        let call = Call { operation, headers, uri: request.uri().to_owned(), body };
+        HttpConnectorFuture::new(self.clone().answer(call))
+    }
+}
+
+impl Call {
+    fn refused(&self, status: u16, code: &str) -> HttpResponse {
+        if self.headers.contains_key("x-amz-target") {
+            let body = json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "refused: key"});
+            return response(status, body.to_string(), None);
+        }
+        let mut answer =
+            response(status, format!("<Error><Code>{code}</Code><Message>refused</Message></Error>"), None);
+        if matches!(code, "PermanentRedirect" | "AuthorizationHeaderMalformed") {
+            answer.headers_mut().insert("x-amz-bucket-region", "eu-west-1");
+        }
+        answer
+    }
+}
+
+fn response(status: u16, body: impl Into<SdkBody>, etag: Option<String>) -> HttpResponse {
+    let mut response = HttpResponse::new(status.try_into().unwrap(), body.into());
+    if let Some(etag) = etag {
+        response.headers_mut().insert("etag", etag);
+    }
+    response
+}
+
+impl Inner {
+    fn fault(&mut self, call: &Call) -> Option<What> {
+        let text = String::from_utf8_lossy(&call.body);
+        let hit =
+            self.faults.iter().position(|fault| fault.operation == call.operation && text.contains(fault.with))?;
+        Some(self.faults.remove(hit).what)
+    }
+
+    fn serve(&mut self, call: &Call) -> HttpResponse {
+        match call.operation {
+            "PutObject" => self.put_object(call),
+            "GetObject" => self.get_object(call),
+            "ListObjectVersions" => self.list(call),
+            "GetItem" => {
+                assert_eq!(call.json()["ConsistentRead"], true, "a lease is read consistently");
+                let answer = self.item.clone().map_or(json!({}), |item| json!({"Item": item}));
+                response(200, answer.to_string(), None)
+            }
+            _ => self.update_item(call),
+        }
+    }
+
+    /// The entity tag of the latest version, when it has a body.
+    fn etag(&self) -> Option<String> {
+        self.versions.last()?.as_ref().map(|_| format!("\"etag-{}\"", self.versions.len()))
+    }
+
+    fn put_object(&mut self, call: &Call) -> HttpResponse {
+        let matches = call.headers.get("if-match");
+        match (matches, call.headers.get("if-none-match").map(String::as_str), self.etag()) {
+            (None, Some("*"), None) => {}
+            (Some(wanted), None, Some(etag)) if *wanted == etag => {}
+            (Some(_), None, None) => return call.refused(404, "NoSuchKey"),
+            (Some(_), None, _) | (None, Some("*"), _) => return call.refused(412, "PreconditionFailed"),
+            _ => panic!("a write without a condition: {call:?}"),
+        }
+        self.versions.push(Some(call.body.clone()));
+        response(200, "", self.etag())
+    }
+
+    fn get_object(&self, call: &Call) -> HttpResponse {
+        let version = call.uri.split("versionId=").nth(1).map(|rest| rest.split('&').next().unwrap());
+        let Some(version) = version else {
+            return match self.versions.last().cloned().flatten() {
+                Some(bytes) => response(200, bytes, self.etag()),
+                None => call.refused(404, "NoSuchKey"),
+            };
+        };
+        let number = version.strip_prefix('v').and_then(|digits| digits.parse::<usize>().ok());
+        match number.and_then(|number| self.versions.get(number).cloned().flatten()) {
+            Some(bytes) => response(200, bytes, Some("\"old\"".into())),
+            None if number.is_some() => call.refused(404, "NoSuchVersion"),
+            None => call.refused(400, "InvalidArgument"),
+        }
+    }
+
+    /// Two versions a page, among them another object's whose key begins with ours.
+    fn list(&self, call: &Call) -> HttpResponse {
+        let key = World::place().key;
+        let mut entries = vec![(format!("{key}.bak"), "x".to_owned(), true)];
+        for (number, body) in self.versions.iter().enumerate().rev() {
+            if body.is_some() {
+                entries.push((key.clone(), format!("v{number}"), number + 1 == self.versions.len()));
+            }
+        }
+        let marker = call.uri.split("version-id-marker=").nth(1).map(|rest| rest.split('&').next().unwrap());
+        let from = marker.map_or(0, |marker| 1 + entries.iter().position(|(_, id, _)| id == marker).unwrap());
+        let page = &entries[from..entries.len().min(from + 2)];
+        let versions: String = page
+            .iter()
+            .map(|(key, id, latest)| {
+                format!(
+                    "<Version><Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{latest}</IsLatest>\
+                     <LastModified>2026-01-02T03:04:05.000Z</LastModified><Size>9</Size></Version>"
+                )
+            })
+            .collect();
+        let next = match page.last() {
+            Some((key, id, _)) if from + 2 < entries.len() => format!(
+                "<IsTruncated>true</IsTruncated><NextKeyMarker>{key}</NextKeyMarker>\
+                 <NextVersionIdMarker>{id}</NextVersionIdMarker>"
+            ),
+            _ => "<IsTruncated>false</IsTruncated>".to_owned(),
+        };
+        response(200, format!("<ListVersionsResult>{next}{versions}</ListVersionsResult>"), None)
+    }
+
+    fn update_item(&mut self, call: &Call) -> HttpResponse {
+        let request = call.json();
+        assert_eq!(request["TableName"], "locks");
+        assert_eq!(request["Key"], json!({"LockID": {"S": "pb-deploy:states/api/staging/state.json"}}));
+        let expressions = Expressions::new(&request);
+        let old = self.item.clone();
+        if !expressions.is_met(old.as_ref().unwrap_or(&Map::new())) {
+            let mut body = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"});
+            assert_eq!(request["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
+            if let Some(old) = old.filter(|_| !self.without_old_item) {
+                body["Item"] = Value::Object(old);
+            }
+            return response(400, body.to_string(), None);
+        }
+        let mut item = old.unwrap_or_else(|| request["Key"].as_object().unwrap().clone());
+        expressions.change(&mut item);
+        self.item = Some(item.clone());
+        response(200, json!({"Attributes": item}).to_string(), None)
+    }
+}

@@ -1,0 +1,291 @@
+//! The object in S3, and the conditional writes of it.
+
+use crate::format::{decode, encode};
+use crate::place::Place;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::{ByteStream, DateTimeFormat};
+use aws_sdk_s3::types::ServerSideEncryption;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::Response;
+use aws_types::SdkConfig;
+use pb_aws::{Answer, no_retry};
+use pb_engine::{Class, Failure, Snapshot};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often a write is tried.
+const TRIES: u32 = 6;
+/// The pause after the first try that failed; each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How many pages of versions are read, a thousand each.
+const PAGES: usize = 20;
+
+/// The snapshot of one workspace, where it is kept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: Client,
+    place: Place,
+}
+
+/// A snapshot and by what it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The snapshot; an empty one when there is none yet.
+    pub snapshot: Snapshot,
+    /// The entity tag of the object. Two snapshots never have the same one: serial and fence differ.
+    pub etag: Option<String>,
+}
+
+/// One version of the snapshot in a versioned bucket.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Version {
+    /// The id that S3 gave it; `null` in a bucket that keeps no versions.
+    pub id: String,
+    /// When it was written, in RFC 3339.
+    pub written: String,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// Whether it is the one that is read. None is when the object was deleted.
+    pub latest: bool,
+}
+
+/// The bytes of an object and its entity tag.
+pub(crate) struct Object {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) etag: String,
+}
+
+impl Store {
+    /// The snapshot at `place`. No call is made. An endpoint other than AWS is spoken to with the bucket in the path.
+    #[must_use]
+    pub fn new(config: &SdkConfig, place: &Place) -> Self {
+        let custom = config.endpoint_url().is_some();
+        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build();
+        Self { client: Client::from_conf(config), place: place.clone() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Reads the snapshot; an empty one without an entity tag when there is none yet.
+    ///
+    /// # Errors
+    /// `Refused` when what lies there is no whole snapshot of this workspace, and whatever S3 answers.
+    pub async fn load(&self) -> Result<Loaded, Failure> {
+        match self.get(None).await? {
+            None => Ok(Loaded { snapshot: Snapshot::default(), etag: None }),
+            Some(object) => Ok(Loaded { snapshot: self.read(&object.bytes)?, etag: Some(object.etag) }),
+        }
+    }
+
+    /// Writes `snapshot` if what lies there still has the entity tag `expected`, or if nothing is there and none is expected.
+    /// Gives the new entity tag. `allowed` is asked before each request that writes.
+    ///
+    /// # Errors
+    /// `Locked` when another changed it, what `allowed` answers, and whatever S3 answers. After any but `Locked` and that of
+    /// `allowed` it may be that it was written.
+    pub async fn save(
+        &self,
+        snapshot: &Snapshot,
+        expected: Option<&str>,
+        allowed: &(dyn Fn() -> Result<(), Failure> + Sync),
+    ) -> Result<String, Failure> {
+        let bytes = encode(snapshot, &self.place.owner)?;
+        let mut pause = PAUSE;
+        let mut left = TRIES;
+        loop {
+            allowed()?;
+            let failure = match self.put(&bytes, expected).await {
+                Ok(etag) => return Ok(etag),
+                Err(failure) => failure,
+            };
+            left -= 1;
+            let after = self.after(failure, &bytes, expected).await?;
+            match after {
+                After::Written(etag) => return Ok(etag),
+                After::Again(failure) if left == 0 => return Err(failure),
+                After::Again(_) => sleep(pause).await,
+            }
+            pause *= 2;
+        }
+    }
+
+    /// The versions of the snapshot, the latest first.
+    ///
+    /// # Errors
+    /// Whatever S3 answers.
+    pub async fn versions(&self) -> Result<Vec<Version>, Failure> {
+        let mut versions = Vec::new();
+        let mut markers = (None, None);
+        for _ in 0..PAGES {
+            let request = self.client.list_object_versions().bucket(&self.place.bucket).prefix(&self.place.key);
+            let request = request.set_key_marker(markers.0).set_version_id_marker(markers.1);
+            let page = self.answer(request.send().await, "s3:ListBucketVersions")?;
+            let ours = page.versions().iter().filter(|version| version.key() == Some(&self.place.key));
+            versions.extend(
+                ours.map(|version| Version {
+                    id: version.version_id().unwrap_or("null").to_owned(),
+                    written: version
+                        .last_modified()
+                        .and_then(|time| time.fmt(DateTimeFormat::DateTime).ok())
+                        .unwrap_or_default(),
+                    bytes: version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+                    latest: version.is_latest().unwrap_or_default(),
+                }),
+            );
+            if !page.is_truncated().unwrap_or_default() {
+                break;
+            }
+            markers = (page.next_key_marker, page.next_version_id_marker);
+        }
+        Ok(versions)
+    }
+
+    /// Reads one version.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such version, `Refused` when it is no whole snapshot of this workspace, and whatever S3
+    /// answers.
+    pub async fn version(&self, id: &str) -> Result<Snapshot, Failure> {
+        let found = self.get(Some(id)).await.map_err(|failure| failure.when(&["InvalidArgument"], Class::NotFound));
+        match found {
+            Ok(Some(object)) => self.read(&object.bytes),
+            Ok(None) => Err(self.no_version(id)),
+            Err(failure) if failure.class == Class::NotFound && !failure.is("NoSuchBucket") => Err(self.no_version(id)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The object, or one version of it, when there is one.
+    pub(crate) async fn get(&self, version: Option<&str>) -> Result<Option<Object>, Failure> {
+        let request = self.client.get_object().bucket(&self.place.bucket).key(&self.place.key);
+        let answer = request.set_version_id(version.map(str::to_owned)).send().await;
+        let output = match self.answer(answer, "s3:GetObject") {
+            Err(failure) if failure.is("NoSuchKey") => return Ok(None),
+            answer => answer?,
+        };
+        let broken = |what: String| Failure::new(Class::Ambiguous, "s3:GetObject", what);
+        let etag = output.e_tag.ok_or_else(|| broken("the answer has no entity tag".to_owned()))?;
+        let body = output.body.collect().await.map_err(|error| broken(format!("the answer was cut: {error}")))?;
+        Ok(Some(Object { bytes: body.to_vec(), etag }))
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<Snapshot, Failure> {
+        decode(bytes, &self.place.owner)
+            .map_err(|failure| Failure { operation: format!("read {}", self.place.url()), ..failure })
+    }
+
+    /// One request to write, never repeated by the SDK: who repeats it has to ask first whether it still may.
+    async fn put(&self, bytes: &[u8], expected: Option<&str>) -> Result<String, Failure> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.place.bucket)
+            .key(&self.place.key)
+            .content_type("application/json")
+            .server_side_encryption(ServerSideEncryption::Aes256)
+            .body(ByteStream::from(bytes.to_vec()));
+        let request = match expected {
+            Some(etag) => request.if_match(etag),
+            None => request.if_none_match("*"),
+        };
+        let once = aws_sdk_s3::config::Builder::new().retry_config(no_retry());
+        let answer = request.customize().config_override(once).send().await;
+        let output = self.answer(answer, "s3:PutObject")?;
+        let missing = || Failure::new(Class::Ambiguous, "s3:PutObject", "the answer has no entity tag");
+        output.e_tag.ok_or_else(missing)
+    }
+
+    /// What a write that failed came to.
+    ///
+    /// # Errors
+    /// Why there is no use in another try.
+    async fn after(&self, failure: Failure, bytes: &[u8], expected: Option<&str>) -> Result<After, Failure> {
+        if matches!(failure.class, Class::Throttled | Class::Unreachable) {
+            return Ok(After::Again(failure));
+        }
+        // S3 answers 412 when the condition is not met, 404 when the object to match is gone, and 409 when two writes raced.
+        let met = !failure.is("PreconditionFailed") && !failure.is("NoSuchKey");
+        let unclear = matches!(failure.class, Class::Ambiguous | Class::NotReady);
+        if met && !unclear && !failure.is("ConditionalRequestConflict") {
+            return Err(failure);
+        }
+        match self.get(None).await? {
+            // An earlier try whose answer was lost. Nobody else writes these bytes: the fence in them is ours alone.
+            Some(object) if object.bytes == bytes => Ok(After::Written(object.etag)),
+            found if met && found.as_ref().map(|object| object.etag.as_str()) == expected => Ok(After::Again(failure)),
+            _ => Err(self.changed(failure)),
+        }
+    }
+
+    fn changed(&self, failure: Failure) -> Failure {
+        let message = format!("{} was changed by another since it was read; nothing was overwritten", self.place.url());
+        Failure { message, ..failure }
+            .class(Class::Locked)
+            .hint("run the same command again: it begins with what is there now")
+    }
+
+    fn no_version(&self, id: &str) -> Failure {
+        let message = format!("{} has no version {id}", self.place.url());
+        Failure::new(Class::NotFound, "s3:GetObject", message)
+            .hint("`pb-deploy state versions` lists them; a bucket without versioning keeps none")
+    }
+
+    /// The answer, or a failure in words of the bucket, with what to do.
+    fn answer<T, E>(&self, answer: Result<T, SdkError<E, Response>>, operation: &str) -> Result<T, Failure>
+    where
+        Result<T, SdkError<E, Response>>: Answer<T>,
+    {
+        let raw = answer.as_ref().err().and_then(SdkError::raw_response);
+        let status = raw.map(|raw| raw.status().as_u16());
+        let region = raw.and_then(|raw| raw.headers().get("x-amz-bucket-region")).map(str::to_owned);
+        answer.answer(operation).map_err(|failure| self.explain(failure, status, region.as_deref()))
+    }
+
+    fn explain(&self, failure: Failure, status: Option<u16>, region: Option<&str>) -> Failure {
+        let bucket = &self.place.bucket;
+        let code = failure.code.clone().unwrap_or_default();
+        match code.as_str() {
+            "NoSuchBucket" => {
+                let hint = format!(
+                    "correct `state.bucket`, or make it with `aws s3 mb s3://{bucket}` and turn on its versioning"
+                );
+                Failure { message: format!("there is no bucket {bucket}"), ..failure }.hint(hint)
+            }
+            "AccessDenied" | "AllAccessDisabled" => failure.hint(format!(
+                "the credentials in use need s3:GetObject and s3:PutObject on {}, and s3:ListBucket on {bucket}, without \
+                 which S3 also refuses to say that there is no snapshot yet",
+                self.place.url()
+            )),
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+                self.elsewhere(failure, region)
+            }
+            _ if status == Some(301) => self.elsewhere(failure, region),
+            _ => failure,
+        }
+    }
+
+    fn elsewhere(&self, failure: Failure, region: Option<&str>) -> Failure {
+        let bucket = &self.place.bucket;
+        let hint = "the state is kept in the region of the deployment: correct `region` or `state.bucket`";
+        let message = match region {
+            Some(region) => format!("bucket {bucket} is in region {region}, not in the configured one"),
+            None => format!("bucket {bucket} is in another region: {}", failure.message),
+        };
+        Failure { message, ..failure }.hint(hint)
+    }
+}
+
+/// What a write that failed came to.
+enum After {
+    /// It was done all the same.
+    Written(String),
+    /// It was not done, or not yet; another try is as good as the first.
+    Again(Failure),
+}
+
+#[cfg(test)]
+mod tests;

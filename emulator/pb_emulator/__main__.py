@@ -1,0 +1,66 @@
+"""Command line: `python -m pb_emulator serve`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="pb_emulator", description="A local AWS endpoint for deployments.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve until interrupted")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    serve.add_argument("--latency-ms", type=float, default=0.0, help="delay of every API call")
+    serve.add_argument("--pace", default="1", help="aws, aws:FACTOR, a factor on the default times, or a JSON file")
+    serve.add_argument("--vpc-quota", type=int, default=5, help="VPCs and internet gateways a region; 0 for no limit")
+    serve.add_argument("--ready-file", type=Path, help="the URL is written here when requests are accepted")
+    serve.add_argument("--record", type=Path, help="append every exchange to this file as JSON lines")
+    return parser.parse_args(argv)
+
+
+def publish(url: str, ready_file: Path | None) -> None:
+    """Tell that requests are accepted: a line on stdout, and a file that appears complete."""
+    print(url, flush=True)
+    if ready_file:
+        partial = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
+        partial.write_text(url + "\n", encoding="utf-8")
+        partial.replace(ready_file)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run the server until SIGTERM or SIGINT."""
+    os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+    os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+    os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "1")
+    for name in ("MOTO_ACCOUNT_ID", "AWS_ENDPOINT_URL", "HTTP_PROXY", "HTTPS_PROXY"):
+        os.environ.pop(name, None)
+    from . import pace, settings
+    from .journal import Recorder
+    from .server import Application, make_server
+
+    pace.configure(pace.parse(options.pace))
+    settings.vpc_quota = options.vpc_quota
+    recorder = Recorder(options.record) if options.record else None
+    server = make_server(options.host, options.port, Application(options.latency_ms / 1000, recorder))
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        threading.Thread(target=server.stop, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    host, port = server.bind_addr[0], server.bind_addr[1]
+    publish(f"http://{host}:{port}", options.ready_file)
+    server.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(serve(arguments()))

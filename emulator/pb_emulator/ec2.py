@@ -1,0 +1,321 @@
+"""EC2: dependencies, duplicates, quotas and eventual consistency of the network resources."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.models.internet_gateways import InternetGatewayBackend
+from moto.ec2.models.route_tables import RouteBackend
+from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupRule
+from moto.ec2.models.subnets import SubnetBackend
+from moto.ec2.models.tags import TagBackend
+from moto.ec2.models.vpcs import VPCBackend
+from moto.ec2.responses import EC2Response
+
+from . import interfaces, pace, settings
+from .faults import dependency, ec2_error
+from .patching import attached, wrap
+
+GROUP_NAME = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+
+#: describe operation: result key, name of the id parameter, code when an id is unknown
+VISIBLE_LATER = {
+    "describe_vpcs": ("Vpcs", "VpcIds", "InvalidVpcID.NotFound"),
+    "describe_subnets": ("Subnets", "SubnetIds", "InvalidSubnetID.NotFound"),
+    "describe_internet_gateways": ("InternetGateways", "InternetGatewayIds", "InvalidInternetGatewayID.NotFound"),
+    "describe_route_tables": ("RouteTables", "RouteTableIds", "InvalidRouteTableID.NotFound"),
+    "describe_security_groups": ("SecurityGroups", "GroupIds", "InvalidGroup.NotFound"),
+}
+
+
+def install_rules() -> None:
+    """Put the rules into moto's EC2."""
+    vpc_rules()
+    subnet_rules()
+    security_group_rules()
+    security_group_rule_answers()
+    security_group_rule_descriptions()
+    route_rules()
+    route_table_rules()
+    gateway_rules()
+    tag_rules()
+    consistency_rules()
+
+
+def stamp(resource: Any, pending: bool = False) -> Any:
+    """Note when a resource was made; VPCs and subnets are `pending` at first."""
+    resource._pb_created = pace.now()
+    if pending and pace.seconds("network_pending"):
+        resource.state = "pending"
+    return resource
+
+
+def deleting_vpc(ec2: Any) -> bool:
+    """Whether the calls now made are parts of DeleteVpc."""
+    return bool(ec2.__dict__.get("_pb_deleting_vpc"))
+
+
+def vpc_rules() -> None:
+    """DeleteVpc refuses while anything but what came with the VPC is in it; five VPCs a region by default."""
+
+    @wrap(VPCBackend)
+    def create_vpc(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        if settings.vpc_quota and len(self.vpcs) >= settings.vpc_quota and not kwargs.get("is_default"):
+            raise ec2_error("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+        return stamp(original(self, *args, **kwargs), pending=True)
+
+    @wrap(VPCBackend)
+    def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
+        self.get_vpc(vpc_id)
+        groups = [group for group in self.groups.get(vpc_id, {}).values() if group.name != "default"]
+        gateways = [igw for igw in self.internet_gateways.values() if igw.vpc and igw.vpc.id == vpc_id]
+        if groups or gateways or interfaces.in_vpc(self, vpc_id):
+            raise dependency(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
+        self.__dict__["_pb_deleting_vpc"] = True
+        try:
+            return original(self, vpc_id)
+        finally:
+            self.__dict__["_pb_deleting_vpc"] = False
+
+
+def subnet_rules() -> None:
+    """A subnet lies in a zone of its own region, and cannot be deleted while an interface is in it."""
+
+    @wrap(SubnetBackend)
+    def create_subnet(
+        original: Any, self: Any, vpc_id: str, cidr_block: str, ipv6_cidr_block: Any = None,
+        availability_zone: str | None = None, availability_zone_id: str | None = None, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        zone = availability_zone
+        if zone is None and not availability_zone_id:
+            zone = f"{self.region_name}a"
+        elif zone and zone not in [known.name for known in self.describe_availability_zones()]:
+            raise ec2_error("InvalidParameterValue", f"Value ({zone}) for parameter availabilityZone is invalid.")
+        made = original(self, vpc_id, cidr_block, ipv6_cidr_block, zone, availability_zone_id, **kwargs)
+        return stamp(made, pending=True)
+
+    @wrap(SubnetBackend)
+    def delete_subnet(original: Any, self: Any, subnet_id: str) -> Any:
+        self.get_subnet(subnet_id)
+        if interfaces.in_subnet(self, subnet_id):
+            raise dependency(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
+        for table in self.route_tables.values():
+            for association, subnet in list(table._associations.items()):
+                if subnet == subnet_id:
+                    del table._associations[association]
+        return original(self, subnet_id)
+
+
+def security_group_rules() -> None:
+    """A group that an interface carries, or that a rule of another group names, cannot be deleted."""
+
+    @wrap(SecurityGroupBackend)
+    def create_security_group(original: Any, self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.lower().startswith("sg-") or not GROUP_NAME.fullmatch(name):
+            raise ec2_error("InvalidParameterValue", f"Value ({name}) for parameter GroupName is invalid.")
+        vpc_id = kwargs.get("vpc_id")
+        if vpc_id:
+            self.get_vpc(vpc_id)
+            if any(group.name == name for group in self.groups.get(vpc_id, {}).values()):
+                raise ec2_error(
+                    "InvalidGroup.Duplicate", f"The security group '{name}' already exists for VPC '{vpc_id}'"
+                )
+            kwargs["force"] = True
+        return stamp(original(self, name, *args, **kwargs))
+
+    @wrap(SecurityGroupBackend)
+    def delete_security_group(original: Any, self: Any, name: Any = None, group_id: Any = None) -> Any:
+        group = self.get_security_group_from_id(group_id) if group_id else None
+        if group and group.name == "default" and not deleting_vpc(self):
+            raise ec2_error(
+                "CannotDelete",
+                f'the specified group: "{group_id}" name: "default" cannot be deleted by a user',
+            )
+        return original(self, name=name, group_id=group_id)
+
+    @wrap(SecurityGroupBackend)
+    def _delete_security_group(original: Any, self: Any, vpc_id: Any, group_id: str) -> Any:
+        if interfaces.in_group(self, group_id) or named_by_other_groups(self, group_id):
+            raise dependency(f"resource {group_id} has a dependent object")
+        return original(self, vpc_id, group_id)
+
+
+def named_by_other_groups(ec2: Any, group_id: str) -> list[str]:
+    """Ids of the groups whose rules name a group."""
+    found = []
+    for groups in ec2.groups.values():
+        for group in groups.values():
+            rules = list(group.ingress_rules) + list(group.egress_rules)
+            if group.id != group_id and any(rule.source_group.get("GroupId") == group_id for rule in rules):
+                found.append(group.id)
+    return found
+
+
+def security_group_rule_answers() -> None:
+    """Authorize answers with the rules of all permissions of the request, and not of the last alone."""
+
+    def authorize(self: Any, method: str) -> ActionResult:
+        made = []
+        for fields in self._process_rules_from_querystring():
+            rules, _ = getattr(self.ec2_backend, method)(**fields)
+            made.extend(rules)
+        return ActionResult({"Return": True, "SecurityGroupRules": made})
+
+    def authorize_security_group_ingress(self: Any) -> ActionResult:
+        return authorize(self, "authorize_security_group_ingress")
+
+    def authorize_security_group_egress(self: Any) -> ActionResult:
+        return authorize(self, "authorize_security_group_egress")
+
+    EC2Response.authorize_security_group_ingress = authorize_security_group_ingress
+    EC2Response.authorize_security_group_egress = authorize_security_group_egress
+
+
+def security_group_rule_descriptions() -> None:
+    """A rule shows its description whatever its peer is; two rules that differ in nothing else are the same."""
+
+    def description(self: Any) -> str | None:
+        return self.ip_range.get("Description") or self.source_group.get("Description")
+
+    def without(rule: Any) -> Any:
+        bare = copy.copy(rule)
+        bare.source_group = {key: value for key, value in rule.source_group.items() if key != "Description"}
+        return bare
+
+    SecurityGroupRule.description = property(description)
+
+    @wrap(SecurityGroupRule)
+    def __eq__(original: Any, self: Any, other: Any) -> bool:
+        return original(without(self), without(other))
+
+
+def route_rules() -> None:
+    """The identical route again succeeds; the same destination with another target is RouteAlreadyExists."""
+
+    @wrap(RouteBackend)
+    def create_route(
+        original: Any, self: Any, route_table_id: str, destination_cidr_block: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        gateway = kwargs.get("gateway_id")
+        if gateway and gateway.startswith("igw-"):
+            if gateway not in self.internet_gateways:
+                raise ec2_error("InvalidGatewayID.NotFound", f"The gateway ID '{gateway}' does not exist")
+            for route in self.get_route_table(route_table_id)._routes.values():
+                same = route.gateway is not None and route.gateway.id == gateway
+                if same and route.destination_cidr_block == destination_cidr_block:
+                    return route
+        return original(self, route_table_id, destination_cidr_block, *args, **kwargs)
+
+
+def route_table_rules() -> None:
+    """CreateRouteTable is idempotent by client token; a subnet has one table; the main table stays."""
+
+    @wrap(EC2Response)
+    def create_route_table(original: Any, self: Any) -> ActionResult:
+        token, vpc_id = self._get_param("ClientToken"), self._get_param("VpcId")
+        made: dict[str, Any] = attached(self.ec2_backend, "route_table_tokens", dict)
+        if token in made:
+            known = self.ec2_backend.route_tables.get(made[token])
+            if known and known.vpc_id != vpc_id:
+                raise ec2_error("IdempotentParameterMismatch", f"The client token {token} was used for another VPC.")
+            if known:
+                return ActionResult({"RouteTable": known})
+        answer = original(self)
+        stamp(answer.result["RouteTable"])
+        if token:
+            made[token] = answer.result["RouteTable"].id
+        return answer
+
+    @wrap(RouteBackend)
+    def associate_route_table(
+        original: Any, self: Any, route_table_id: str, gateway_id: Any = None, subnet_id: Any = None
+    ) -> Any:
+        for table in self.route_tables.values():
+            if subnet_id and table.id != route_table_id and subnet_id in table._associations.values():
+                raise ec2_error(
+                    "Resource.AlreadyAssociated",
+                    f"the specified association for route table {route_table_id} conflicts with an existing"
+                    " association",
+                )
+        return original(self, route_table_id, gateway_id, subnet_id)
+
+    @wrap(RouteBackend)
+    def delete_route_table(original: Any, self: Any, route_table_id: str) -> Any:
+        table = self.get_route_table(route_table_id)
+        if table.main_association_id and not deleting_vpc(self):
+            raise dependency(f"The routeTable '{route_table_id}' has dependencies and cannot be deleted.")
+        return original(self, route_table_id)
+
+
+def gateway_rules() -> None:
+    """A VPC has one internet gateway, which stays attached while an interface has a public address."""
+
+    @wrap(InternetGatewayBackend)
+    def create_internet_gateway(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        if settings.vpc_quota and len(self.internet_gateways) >= settings.vpc_quota:
+            raise ec2_error("InternetGatewayLimitExceeded", "The maximum number of internet gateways has been reached.")
+        return stamp(original(self, *args, **kwargs))
+
+    @wrap(InternetGatewayBackend)
+    def attach_internet_gateway(original: Any, self: Any, internet_gateway_id: str, vpc_id: str) -> Any:
+        gateway = self.get_internet_gateway(internet_gateway_id)
+        taken = [igw for igw in self.internet_gateways.values() if igw.vpc and igw.vpc.id == vpc_id]
+        if taken and not gateway.vpc:
+            raise ec2_error("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
+        return original(self, internet_gateway_id, vpc_id)
+
+    @wrap(InternetGatewayBackend)
+    def detach_internet_gateway(original: Any, self: Any, internet_gateway_id: str, vpc_id: str) -> Any:
+        if any(eni.public_ip for eni in interfaces.in_vpc(self, vpc_id)):
+            raise dependency(
+                f"Network {vpc_id} has some mapped public address(es). "
+                "Please unmap those public address(es) before detaching the gateway."
+            )
+        return original(self, internet_gateway_id, vpc_id)
+
+
+def tag_rules() -> None:
+    """50 tags a resource, 128 characters a key, 256 a value, no `aws:` prefix."""
+
+    @wrap(TagBackend)
+    def create_tags(original: Any, self: Any, resource_ids: list[str], tags: dict[str, str]) -> Any:
+        for key, value in tags.items():
+            if key.lower().startswith("aws:"):
+                raise ec2_error(
+                    "InvalidParameterValue",
+                    f"Tag keys starting with 'aws:' are reserved for internal use: {key}",
+                )
+            if len(key) > 128 or len(value or "") > 256:
+                raise ec2_error("InvalidParameterValue", f"The tag '{key[:140]}' exceeds the maximum length.")
+        for resource_id in resource_ids:
+            present = {tag["key"] for tag in self.describe_tags(filters={"resource-id": [resource_id]})}
+            if len(present | set(tags)) > 50:
+                raise ec2_error("TagLimitExceeded", f"The tag limit of 50 for {resource_id} is exceeded.")
+        return original(self, resource_ids, tags)
+
+
+def consistency_rules() -> None:
+    """A describe may miss what was made a moment ago: by id `...NotFound`, by filter nothing at all."""
+
+    def later(operation: str, key: str, ids_parameter: str, code: str) -> None:
+        @wrap(EC2Response, operation)
+        def describe(original: Any, self: Any) -> ActionResult:
+            answer = original(self)
+            delay, moment = pace.seconds("ec2_visible"), pace.now()
+            shown = []
+            for resource in answer.result[key]:
+                age = moment - getattr(resource, "_pb_created", 0.0)
+                if getattr(resource, "state", None) == "pending" and age >= pace.seconds("network_pending"):
+                    resource.state = "available"
+                if age >= delay:
+                    shown.append(resource)
+                elif resource.id in self._get_param(ids_parameter, []):
+                    raise ec2_error(code, f"The ID '{resource.id}' does not exist")
+            answer.result[key] = shown
+            return answer
+
+    for operation, (key, ids_parameter, code) in VISIBLE_LATER.items():
+        later(operation, key, ids_parameter, code)

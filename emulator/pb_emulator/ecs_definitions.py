@@ -1,0 +1,230 @@
+"""ECS task definitions, and what Fargate demands of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .ecs_model import ACTIVE, INACTIVE, Definition, World, checked_tags, utc, world
+from .faults import AwsError
+from .patching import Place
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+#: cpu units: memory sizes in MiB
+FARGATE_SIZES: dict[int, list[int]] = {
+    256: [512, 1024, 2048],
+    512: list(range(1024, 4097, 1024)),
+    1024: list(range(2048, 8193, 1024)),
+    2048: list(range(4096, 16385, 1024)),
+    4096: list(range(8192, 30721, 1024)),
+    8192: list(range(16384, 61441, 4096)),
+    16384: list(range(32768, 122881, 8192)),
+}
+CONTAINER_DEFAULTS: dict[str, Any] = {
+    "cpu": 0,
+    "portMappings": [],
+    "essential": True,
+    "environment": [],
+    "mountPoints": [],
+    "volumesFrom": [],
+    "systemControls": [],
+}
+
+
+def client_error(message: str) -> AwsError:
+    """The error for a task definition that is not accepted."""
+    return AwsError("ClientException", message)
+
+
+def size(value: Any, unit: str) -> int:
+    """A size in units or MiB; `1 vCPU` and `2 GB` are understood too."""
+    text = str(value).strip().lower()
+    try:
+        if text.endswith(unit):
+            return int(float(text[: -len(unit)]) * 1024)
+        return int(text)
+    except ValueError:
+        raise client_error(
+            f"Invalid setting for container. At least one of 'memory' or 'cpu' is invalid: {value}"
+        ) from None
+
+
+def check_fargate(request: dict[str, Any]) -> None:
+    """Fargate: awsvpc, a size of the table, and an execution role for awslogs."""
+    if request.get("networkMode") != "awsvpc":
+        raise client_error("Fargate only supports network mode 'awsvpc'.")
+    if not request.get("cpu") or not request.get("memory"):
+        raise client_error("Fargate requires that 'cpu' and 'memory' be defined at the task level.")
+    cpu, memory = size(request["cpu"], "vcpu"), size(request["memory"], "gb")
+    if memory not in FARGATE_SIZES.get(cpu, []):
+        raise client_error("No Fargate configuration exists for given values: cpu and memory.")
+    for container in request["containerDefinitions"]:
+        logging = container.get("logConfiguration") or {}
+        if logging.get("logDriver") == "awslogs":
+            check_awslogs(container["name"], logging.get("options") or {})
+            if not request.get("executionRoleArn"):
+                raise client_error(
+                    "Fargate requires task definition to have execution role ARN to support log driver awslogs."
+                )
+        if (container.get("stopTimeout") or 0) > 120:
+            raise client_error(
+                "Invalid 'stopTimeout' setting for container. The maximum value on Fargate is 120 seconds."
+            )
+    if sum(container.get("memory") or 0 for container in request["containerDefinitions"]) > memory:
+        raise client_error("Total container memory exceeds the task's memory.")
+
+
+def check_awslogs(container: str, options: dict[str, str]) -> None:
+    """The awslogs driver on Fargate needs group, region and stream prefix."""
+    for option in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
+        if not options.get(option):
+            raise client_error(f"Log driver awslogs requires options: {option} (container {container})")
+
+
+def check_containers(request: dict[str, Any]) -> None:
+    """Unique names, an essential container, and in awsvpc a host port that equals the container port."""
+    containers = request.get("containerDefinitions") or []
+    if not containers:
+        raise client_error("Container list cannot be empty.")
+    names = [container.get("name") for container in containers]
+    for container in containers:
+        if not NAME.fullmatch(container.get("name") or ""):
+            raise client_error("Container.name should not be null or empty.")
+        if not container.get("image"):
+            raise client_error("Container.image should not be null or empty.")
+        for mapping in container.get("portMappings") or []:
+            host = mapping.get("hostPort")
+            if request.get("networkMode") == "awsvpc" and host and host != mapping.get("containerPort"):
+                raise client_error(
+                    "When networkMode=awsvpc, the host ports and container ports in port mappings must match."
+                )
+    if len(set(names)) < len(names):
+        raise client_error("Duplicate container name in the task definition.")
+    if not any(container.get("essential", True) for container in containers):
+        raise client_error("Task definition must have at least one essential container.")
+
+
+def completed(container: dict[str, Any], network_mode: str | None) -> dict[str, Any]:
+    """A container definition with the fields that AWS fills in."""
+    full = {
+        **{key: list(value) if isinstance(value, list) else value for key, value in CONTAINER_DEFAULTS.items()},
+        **container,
+    }
+    mappings = []
+    for mapping in full["portMappings"]:
+        mapping = {"protocol": "tcp", **mapping}
+        if network_mode == "awsvpc":
+            mapping["hostPort"] = mapping.get("containerPort")
+        mappings.append(mapping)
+    full["portMappings"] = mappings
+    return full
+
+
+def register(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """RegisterTaskDefinition: every call makes another revision."""
+    everything = world(place)
+    family = request.get("family") or ""
+    if not NAME.fullmatch(family):
+        raise client_error("Family contains invalid characters.")
+    check_containers(request)
+    if "FARGATE" in (request.get("requiresCompatibilities") or []):
+        check_fargate(request)
+    given = checked_tags(request.get("tags"))
+    revisions = everything.definitions.setdefault(family, [])
+    revision = 1 + max((known.revision for known in revisions), default=0)
+    arn = place.arn("ecs", f"task-definition/{family}:{revision}")
+    fields = {key: value for key, value in request.items() if key not in ("family", "tags")}
+    fields["containerDefinitions"] = [
+        completed(container, request.get("networkMode")) for container in request["containerDefinitions"]
+    ]
+    for name in ("volumes", "placementConstraints"):
+        fields.setdefault(name, [])
+    fields["compatibilities"] = ["EC2"] + (["FARGATE"] if request.get("networkMode") == "awsvpc" else [])
+    for name, unit in (("cpu", "vcpu"), ("memory", "gb")):
+        if fields.get(name):
+            fields[name] = str(size(fields[name], unit))
+    made = Definition(arn, family, revision, fields)
+    revisions.append(made)
+    if given:
+        everything.tags[arn] = given
+    return {"taskDefinition": made.shown(), "tags": everything.tag_list(arn)}
+
+
+def wanted(everything: World, name: str) -> Definition:
+    """A task definition that must be there."""
+    found = everything.definition(name)
+    if found is None:
+        raise client_error("Unable to describe task definition.")
+    return found
+
+
+def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeTaskDefinition."""
+    everything = world(place)
+    found = wanted(everything, request["taskDefinition"])
+    answer: dict[str, Any] = {"taskDefinition": found.shown()}
+    if "TAGS" in (request.get("include") or []):
+        answer["tags"] = everything.tag_list(found.arn)
+    return answer
+
+
+def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ListTaskDefinitions."""
+    status, prefix = request.get("status") or ACTIVE, request.get("familyPrefix")
+    found = [
+        known
+        for family in world(place).definitions.values()
+        for known in family
+        if known.status == status and prefix in (None, known.family)
+    ]
+    found.sort(key=lambda known: (known.family, known.revision), reverse=request.get("sort") == "DESC")
+    start, limit = int(request.get("nextToken") or 0), int(request.get("maxResults") or 100)
+    answer: dict[str, Any] = {"taskDefinitionArns": [known.arn for known in found[start : start + limit]]}
+    if len(found) > start + limit:
+        answer["nextToken"] = str(start + limit)
+    return answer
+
+
+def families(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ListTaskDefinitionFamilies."""
+    status, prefix = request.get("status") or ACTIVE, request.get("familyPrefix") or ""
+    found = [
+        family
+        for family, known in world(place).definitions.items()
+        if family.startswith(prefix)
+        and (status == "ALL" or any(d.status == ACTIVE for d in known) == (status == ACTIVE))
+    ]
+    return {"families": sorted(found)}
+
+
+def deregister(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DeregisterTaskDefinition: INACTIVE, still described, and of no use for a new deployment or a rollback."""
+    if ":" not in request["taskDefinition"].rsplit("/", 1)[-1]:
+        raise client_error("The specified task definition does not have a revision.")
+    found = wanted(world(place), request["taskDefinition"])
+    found.status, found.deregistered = INACTIVE, utc()
+    return {"taskDefinition": found.shown()}
+
+
+def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteTaskDefinitions: only INACTIVE ones."""
+    everything = world(place)
+    deleted, failures = [], []
+    for name in request["taskDefinitions"]:
+        found = everything.definition(name)
+        if found is None:
+            failures.append({"arn": name, "reason": "The specified task definition does not exist."})
+        elif found.status == ACTIVE:
+            failures.append(
+                {
+                    "arn": name,
+                    "reason": (
+                        "The specified task definition is still in ACTIVE status. Please deregister the target and try"
+                        " again."
+                    ),
+                }
+            )
+        else:
+            deleted.append({**found.shown(), "status": "DELETE_IN_PROGRESS"})
+            everything.definitions[found.family].remove(found)
+    return {"taskDefinitions": deleted, "failures": failures}

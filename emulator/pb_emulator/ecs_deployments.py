@@ -1,0 +1,146 @@
+"""ECS service deployments and revisions: the history that tells a success from a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .ecs_model import Deployment, Service, World, counts, utc, world
+from .ecs_rollout import breaker, threshold
+from .faults import AwsError
+from .patching import Place
+
+
+def every(everything: World) -> Iterator[tuple[Service, Deployment]]:
+    """All deployments that are remembered, of services that are gone too."""
+    for service in [*everything.services.values(), *everything.past_services]:
+        for deployment in service.deployments:
+            yield service, deployment
+
+
+def brief(service: Service, deployment: Deployment) -> dict[str, Any]:
+    """As in ListServiceDeployments."""
+    answer = {
+        "serviceDeploymentArn": deployment.arn,
+        "serviceArn": service.arn,
+        "clusterArn": service.cluster.arn,
+        "createdAt": deployment.created,
+        "startedAt": deployment.created,
+        "targetServiceRevisionArn": deployment.revision_arn,
+        "status": deployment.state,
+        "statusReason": deployment.state_reason,
+    }
+    if deployment.finished:
+        answer["finishedAt"] = deployment.finished
+    return answer
+
+
+def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ListServiceDeployments, newest first."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    service = everything.service(cluster, request["service"])
+    if service is None:
+        raise AwsError("ServiceNotFoundException", "Service not found.")
+    statuses = request.get("status") or []
+    found = [brief(service, d) for d in reversed(service.deployments) if not statuses or d.state in statuses]
+    start, limit = int(request.get("nextToken") or 0), int(request.get("maxResults") or 20)
+    answer: dict[str, Any] = {"serviceDeployments": found[start : start + limit]}
+    if len(found) > start + limit:
+        answer["nextToken"] = str(start + limit)
+    return answer
+
+
+def revision_summary(everything: World, service: Service, deployment: Deployment) -> dict[str, Any]:
+    """Task counts of a service revision."""
+    running, pending = counts(everything, service, deployment)
+    requested = deployment.desired if deployment.status == "PRIMARY" else running + pending
+    return {
+        "arn": deployment.revision_arn,
+        "requestedTaskCount": requested,
+        "runningTaskCount": running,
+        "pendingTaskCount": pending,
+    }
+
+
+def shown(everything: World, service: Service, deployment: Deployment) -> dict[str, Any]:
+    """As in DescribeServiceDeployments."""
+    source = service.find(deployment.source)
+    settings = breaker(service)
+    monitor = "TRIGGERED" if deployment.triggered else "MONITORING" if deployment.open else "MONITORING_COMPLETE"
+    answer = {
+        **brief(service, deployment),
+        "updatedAt": deployment.updated,
+        "sourceServiceRevisions": [revision_summary(everything, service, source)] if source else [],
+        "targetServiceRevision": revision_summary(everything, service, deployment),
+        "deploymentConfiguration": service.fields["deploymentConfiguration"],
+        "deploymentCircuitBreaker": {
+            "status": monitor if settings.get("enable") else "DISABLED",
+            "failureCount": deployment.failed,
+            "threshold": threshold(service),
+        },
+        "alarms": {"status": "DISABLED"},
+    }
+    answer.pop("targetServiceRevisionArn")
+    if deployment.rollback:
+        answer["rollback"] = deployment.rollback
+    if deployment.state == "STOPPED":
+        answer["stoppedAt"] = deployment.finished
+    return answer
+
+
+def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeServiceDeployments."""
+    everything = world(place)
+    known = {deployment.arn: (service, deployment) for service, deployment in every(everything)}
+    found, failures = [], []
+    for arn in request["serviceDeploymentArns"]:
+        if arn in known:
+            found.append(shown(everything, *known[arn]))
+        else:
+            failures.append({"arn": arn, "reason": "MISSING"})
+    return {"serviceDeployments": found, "failures": failures}
+
+
+def revisions(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeServiceRevisions: which task definition a deployment is about."""
+    known = {deployment.revision_arn: (service, deployment) for service, deployment in every(world(place))}
+    found, failures = [], []
+    for arn in request["serviceRevisionArns"]:
+        if arn not in known:
+            failures.append({"arn": arn, "reason": "MISSING"})
+            continue
+        service, deployment = known[arn]
+        found.append(
+            {
+                "serviceRevisionArn": arn,
+                "serviceArn": service.arn,
+                "clusterArn": service.cluster.arn,
+                "taskDefinition": deployment.task_definition,
+                "launchType": deployment.snapshot.get("launchType") or "FARGATE",
+                "platformVersion": "1.4.0",
+                "platformFamily": "Linux",
+                "networkConfiguration": deployment.snapshot.get("networkConfiguration"),
+                "loadBalancers": deployment.snapshot.get("loadBalancers") or [],
+                "containerImages": [
+                    {"containerName": container["name"], "image": container["image"]}
+                    for container in deployment.definition.containers
+                ],
+                "createdAt": deployment.created,
+            }
+        )
+    return {"serviceRevisions": found, "failures": failures}
+
+
+def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """StopServiceDeployment: ROLLBACK unless ABORT is asked for; only while it is under way."""
+    known = {deployment.arn: deployment for _, deployment in every(world(place))}
+    deployment = known.get(request["serviceDeploymentArn"])
+    if deployment is None:
+        raise AwsError("ServiceDeploymentNotFoundException", "The specified service deployment was not found.")
+    if deployment.state not in ("PENDING", "IN_PROGRESS"):
+        raise AwsError("ConflictException", f"The service deployment is {deployment.state} and cannot be stopped.")
+    kind = request.get("stopType") or "ROLLBACK"
+    deployment.state = "STOP_REQUESTED" if kind == "ABORT" else "ROLLBACK_REQUESTED"
+    deployment.updated = utc()
+    return {"serviceDeploymentArn": deployment.arn}

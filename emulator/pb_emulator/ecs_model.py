@@ -1,0 +1,305 @@
+"""The resources of ECS, and how they look in answers."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.ecs.models import ecs_backends
+
+from . import tags
+from .faults import AwsError
+from .interfaces import ManagedInterface
+from .patching import Place, attached
+
+ACTIVE, DRAINING, INACTIVE = "ACTIVE", "DRAINING", "INACTIVE"
+FINAL_STATES = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
+MAX_EVENTS = 100
+
+
+def utc() -> datetime:
+    """The present, as answers show it."""
+    return datetime.now(UTC)
+
+
+def hex_id() -> str:
+    """An id as ECS gives to tasks."""
+    return uuid.uuid4().hex
+
+
+@dataclass
+class Cluster:
+    """A cluster."""
+
+    arn: str
+    name: str
+    settings: list[dict[str, str]]
+    fields: dict[str, Any]
+    status: str = ACTIVE
+
+
+@dataclass
+class Definition:
+    """A revision of a task definition."""
+
+    arn: str
+    family: str
+    revision: int
+    fields: dict[str, Any]
+    status: str = ACTIVE
+    registered: datetime = field(default_factory=utc)
+    deregistered: datetime | None = None
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        """Its container definitions."""
+        return self.fields["containerDefinitions"]
+
+    def shown(self) -> dict[str, Any]:
+        """As in answers."""
+        return {
+            **self.fields,
+            "taskDefinitionArn": self.arn,
+            "family": self.family,
+            "revision": self.revision,
+            "status": self.status,
+            "registeredAt": self.registered,
+            **({"deregisteredAt": self.deregistered} if self.deregistered else {}),
+        }
+
+
+@dataclass
+class Task:
+    """A task: pending, running, or stopped with the reason."""
+
+    arn: str
+    cluster_arn: str
+    definition: Definition
+    group: str
+    started_by: str
+    network: dict[str, Any]
+    subnet_zone: str
+    eni: ManagedInterface
+    deployment_id: str = ""
+    desired: str = "RUNNING"
+    last: str = "PROVISIONING"
+    created: datetime = field(default_factory=utc)
+    started: datetime | None = None
+    stopped: datetime | None = None
+    stop_due: float | None = None
+    run_due: float = 0.0
+    healthy_due: float = 0.0
+    code: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    container_reason: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The last part of the ARN."""
+        return self.arn.rsplit("/", 1)[-1]
+
+    @property
+    def live(self) -> bool:
+        """Whether it is pending or running, and not on its way out."""
+        return self.desired == "RUNNING"
+
+
+@dataclass
+class Deployment:
+    """One rollout of a service: the deployment of DescribeServices and the service deployment in one."""
+
+    id: str
+    arn: str
+    revision_arn: str
+    task_definition: str
+    created: datetime
+    started_at: float
+    desired: int
+    snapshot: dict[str, Any]
+    definition: Definition
+    source: str | None = None
+    status: str = "PRIMARY"
+    rollout: str = "IN_PROGRESS"
+    rollout_reason: str = ""
+    failed: int = 0
+    state: str = "PENDING"
+    state_reason: str = ""
+    finished: datetime | None = None
+    updated: datetime = field(default_factory=utc)
+    rollback: dict[str, Any] | None = None
+    triggered: bool = False
+    next_failure: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the service deployment has not come to its end."""
+        return self.state not in FINAL_STATES
+
+
+@dataclass
+class Service:
+    """A service."""
+
+    arn: str
+    name: str
+    cluster: Cluster
+    fields: dict[str, Any]
+    desired: int
+    task_definition: str
+    token: str | None = None
+    request: dict[str, Any] = field(default_factory=dict)
+    status: str = ACTIVE
+    created: datetime = field(default_factory=utc)
+    deployments: list[Deployment] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    gone_due: float = 0.0
+    steady: bool = False
+
+    @property
+    def primary(self) -> Deployment:
+        """The deployment that ECS is working towards."""
+        return next(d for d in reversed(self.deployments) if d.status == "PRIMARY")
+
+    def find(self, deployment_id: str | None) -> Deployment | None:
+        """A deployment by id."""
+        return next((d for d in self.deployments if d.id == deployment_id), None)
+
+    def event(self, message: str) -> None:
+        """Add to the events, newest first, 100 at most."""
+        self.events.insert(
+            0, {"id": str(uuid.uuid4()), "createdAt": utc(), "message": f"(service {self.name}) {message}"}
+        )
+        del self.events[MAX_EVENTS:]
+
+
+@dataclass
+class World:
+    """All of ECS in one account and region."""
+
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    definitions: dict[str, list[Definition]] = field(default_factory=dict)
+    services: dict[tuple[str, str], Service] = field(default_factory=dict)
+    past_services: list[Service] = field(default_factory=list)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def cluster(self, name: str | None, active: bool = True) -> Cluster:
+        """A cluster by name or ARN; an INACTIVE one counts as absent."""
+        found = self.clusters.get((name or "default").rsplit("/", 1)[-1])
+        if found is None or (active and found.status != ACTIVE):
+            raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        return found
+
+    def service(self, cluster: Cluster, name: str) -> Service | None:
+        """A service by name or ARN."""
+        return self.services.get((cluster.name, name.rsplit("/", 1)[-1]))
+
+    def definition(self, name: str) -> Definition | None:
+        """A task definition by ARN, `family:revision`, or family for its latest ACTIVE revision."""
+        family, _, revision = name.rsplit("/", 1)[-1].partition(":")
+        known = self.definitions.get(family, [])
+        if revision:
+            return next((d for d in known if str(d.revision) == revision), None)
+        return next((d for d in reversed(known) if d.status == ACTIVE), None)
+
+    def tasks_of(self, service: Service, deployment: Deployment | None = None) -> list[Task]:
+        """The tasks of a service, of one of its deployments if it is given."""
+        return [
+            task
+            for task in self.tasks.values()
+            if task.cluster_arn == service.cluster.arn
+            and task.group == f"service:{service.name}"
+            and (deployment is None or task.deployment_id == deployment.id)
+        ]
+
+    def tag_list(self, arn: str) -> list[dict[str, str]]:
+        """The tags of a resource as ECS writes them."""
+        return tags.lower_pairs(self.tags.get(arn, {}))
+
+
+def world(place: Place) -> World:
+    """The ECS of an account and region; kept on moto's backend, so that a reset empties it."""
+    return attached(ecs_backends[place.account][place.region], "ecs", World)
+
+
+def checked_tags(pairs: list[dict[str, str]] | None) -> dict[str, str]:
+    """Tags from a request, within the rules."""
+    found = tags.from_pairs(pairs)
+    tags.check(found, "InvalidParameterException")
+    return found
+
+
+def deployment_id() -> str:
+    """A deployment id as in DescribeServices."""
+    return f"ecs-svc/{random.randrange(10**18, 10**19)}"
+
+
+def counts(everything: World, service: Service, deployment: Deployment | None = None) -> tuple[int, int]:
+    """Running and pending tasks."""
+    live = [task for task in everything.tasks_of(service, deployment) if task.live]
+    running = sum(1 for task in live if task.last == "RUNNING")
+    return running, len(live) - running
+
+
+def shown_deployment(everything: World, service: Service, deployment: Deployment) -> dict[str, Any]:
+    """A deployment as in DescribeServices."""
+    running, pending = counts(everything, service, deployment)
+    return {
+        "id": deployment.id,
+        "status": deployment.status,
+        "taskDefinition": deployment.task_definition,
+        "desiredCount": deployment.desired if deployment.status == "PRIMARY" else running + pending,
+        "pendingCount": pending,
+        "runningCount": running,
+        "failedTasks": deployment.failed,
+        "createdAt": deployment.created,
+        "updatedAt": deployment.updated,
+        "launchType": deployment.snapshot.get("launchType", "FARGATE"),
+        "platformVersion": deployment.snapshot.get("platformVersion") or "1.4.0",
+        "platformFamily": "Linux",
+        "networkConfiguration": deployment.snapshot.get("networkConfiguration"),
+        "rolloutState": deployment.rollout,
+        "rolloutStateReason": deployment.rollout_reason,
+    }
+
+
+def shown_service(everything: World, service: Service, with_tags: bool) -> dict[str, Any]:
+    """A service as in answers; an INACTIVE one has no deployments."""
+    running, pending = counts(everything, service)
+    visible = [d for d in reversed(service.deployments) if d.status in ("PRIMARY", "ACTIVE")]
+    visible.sort(key=lambda d: d.status != "PRIMARY")
+    shown = {
+        **service.fields,
+        "serviceArn": service.arn,
+        "serviceName": service.name,
+        "clusterArn": service.cluster.arn,
+        "status": service.status,
+        "desiredCount": service.desired,
+        "runningCount": running,
+        "pendingCount": pending,
+        "taskDefinition": service.task_definition,
+        "deployments": (
+            [] if service.status == INACTIVE else [shown_deployment(everything, service, d) for d in visible]
+        ),
+        "events": list(service.events),
+        "createdAt": service.created,
+    }
+    if service.status == ACTIVE:
+        current = service.primary
+        shown["currentServiceDeployment"] = current.arn
+        shown["currentServiceRevisions"] = [
+            {
+                "arn": current.revision_arn,
+                "requestedTaskCount": service.desired,
+                "runningTaskCount": running,
+                "pendingTaskCount": pending,
+            }
+        ]
+    if with_tags:
+        shown["tags"] = everything.tag_list(service.arn)
+    return shown

@@ -1,0 +1,316 @@
+"""ECS rollouts: how a service's deployments move with time.
+
+AWS rule: a rollout succeeded when the deployment that was started reached SUCCESSFUL.  The circuit breaker counts
+tasks that failed to start; when its threshold is reached the deployment is FAILED, and with rollback the last
+completed deployment becomes PRIMARY again, which looks like a steady service on the old task definition.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from moto.ecs.models import ecs_backends
+
+from . import ecs_tasks, pace
+from .ecs_model import ACTIVE, DRAINING, INACTIVE, Deployment, Service, Task, World, deployment_id, hex_id, utc, world
+from .patching import Place
+
+RUNNING_AFTER, HEALTHY_AFTER = 0.4, 0.8
+BREAKER_MINIMUM, BREAKER_MAXIMUM = 3, 200
+
+
+def advance(place: Place) -> None:
+    """Let the services and tasks of an account and region come to the present."""
+    backends = ecs_backends[place.account]
+    if not dict.__contains__(backends, place.region):
+        return
+    everything = world(place)
+    for service in list(everything.services.values()):
+        for task in everything.tasks_of(service):
+            advance_task(place, service, task)
+        if service.status == ACTIVE:
+            advance_rollout(place, everything, service)
+        elif service.status == DRAINING:
+            advance_draining(everything, service)
+    for task in list(everything.tasks.values()):
+        if not task.group.startswith("service:"):
+            advance_task(place, None, task)
+
+
+def advance_task(place: Place, service: Service | None, task: Task) -> None:
+    """PROVISIONING to RUNNING to healthy; DEPROVISIONING to STOPPED."""
+    moment = pace.now()
+    if task.last == "STOPPED":
+        return
+    if not task.live:
+        if task.stop_due is not None and moment >= task.stop_due:
+            ecs_tasks.finish_stop(place, service, task)
+        return
+    fate = ecs_tasks.fate(place, task.definition)
+    if service is None and fate and moment >= task.run_due:
+        fail_task(place, task, fate)
+        return
+    if not fate and task.last != "RUNNING" and moment >= task.run_due:
+        task.last, task.started = "RUNNING", utc()
+        if service and ecs_tasks.target_groups(place, service):
+            ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_INITIAL)
+            for lb in service.fields.get("loadBalancers") or []:
+                service.event(f"registered 1 targets in (target-group {lb['targetGroupArn']})")
+    if service and task.last == "RUNNING" and moment >= task.healthy_due:
+        bad = ecs_tasks.unhealthy(task.definition)
+        ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_UNHEALTHY if bad else ecs_tasks.ELB_HEALTHY)
+
+
+def fail_task(place: Place, task: Task, fate: tuple[str, str, int | None, str | None]) -> None:
+    """A task that exits leaves a line in its log."""
+    if fate[2] is not None:
+        ecs_tasks.write_log(place, task, "fatal: the container's command exited with status 1")
+    ecs_tasks.begin_stop(task, *fate)
+
+
+def advance_draining(everything: World, service: Service) -> None:
+    """DRAINING to INACTIVE, once the time is over and all tasks are stopped."""
+    if pace.now() < service.gone_due or any(task.last != "STOPPED" for task in everything.tasks_of(service)):
+        return
+    service.status = INACTIVE
+
+
+def start(place: Place, service: Service, reason: str) -> Deployment:
+    """Begin a new deployment; the one before becomes ACTIVE, and ends with its tasks."""
+    everything, source = world(place), None
+    for known in service.deployments:
+        if known.status == "PRIMARY":
+            source = known.id if known.rollout == "COMPLETED" else known.source
+            known.status = "ACTIVE"
+            if known.open:
+                end(known, "STOPPED", "Service deployment stopped because a new deployment was started.")
+    for known in service.deployments:
+        # A rollback that was under way is given up with the deployment that it belonged to.
+        if known.state in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
+            end(known, "ROLLBACK_FAILED", "A new deployment was started.")
+    definition = everything.definition(service.task_definition)
+    assert definition
+    identity, number = deployment_id(), hex_id()[:21]
+    base = f"{service.cluster.name}/{service.name}"
+    made = Deployment(
+        id=identity,
+        arn=place.arn("ecs", f"service-deployment/{base}/{number}"),
+        revision_arn=place.arn("ecs", f"service-revision/{base}/{int(identity[8:])}"),
+        task_definition=definition.arn,
+        created=utc(),
+        started_at=pace.now(),
+        desired=service.desired,
+        snapshot={
+            key: service.fields.get(key)
+            for key in ("networkConfiguration", "loadBalancers", "launchType", "platformVersion")
+        },
+        definition=definition,
+        source=source,
+        rollout_reason=reason.format(id=identity),
+    )
+    service.deployments.append(made)
+    service.steady = False
+    return made
+
+
+def breaker(service: Service) -> dict[str, Any]:
+    """The circuit breaker's settings."""
+    return (service.fields.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
+
+
+def threshold(service: Service) -> int:
+    """Failed tasks at which the breaker trips: half of the desired count from 3 to 200, unless configured."""
+    given = breaker(service).get("thresholdConfiguration") or {}
+    kind, value = given.get("type", "BOUNDED_PERCENT"), int(given.get("value", 50))
+    if kind == "COUNT":
+        return max(1, value)
+    share = math.ceil(service.desired * value / 100)
+    return share if kind == "UNBOUNDED_PERCENT" else min(BREAKER_MAXIMUM, max(BREAKER_MINIMUM, share))
+
+
+def ready_tasks(service: Service, tasks: list[Task]) -> int:
+    """Running tasks that pass their health checks."""
+    checked = bool(service.fields.get("loadBalancers"))
+    moment = pace.now()
+    good = [t for t in tasks if t.live and t.last == "RUNNING"]
+    if not checked:
+        return len(good)
+    return sum(1 for t in good if moment >= t.healthy_due and not ecs_tasks.unhealthy(t.definition))
+
+
+def advance_rollout(place: Place, everything: World, service: Service) -> None:
+    """One step of the current deployment."""
+    current = service.primary
+    if current.state == "ROLLBACK_REQUESTED":
+        roll_back(place, service, current, "Service deployment rolled back on request.")
+        current = service.primary
+    elif current.state == "STOP_REQUESTED":
+        current.rollout, current.rollout_reason = "FAILED", "ECS deployment stopped on request."
+        end(current, "STOPPED", "Service deployment stopped on request.")
+    elif current.state == "PENDING" and pace.now() >= current.started_at + 0.1 * pace.seconds("service_steady"):
+        current.state, current.updated = "IN_PROGRESS", utc()
+    if current.rollout != "FAILED":
+        balance(place, everything, service, current)
+    if current.rollout == "IN_PROGRESS":
+        count_failures(place, everything, service, current)
+    if service.primary.rollout == "IN_PROGRESS":
+        complete_when_ready(everything, service, service.primary)
+    elif current.rollout == "COMPLETED" and not service.steady:
+        if ready_tasks(service, everything.tasks_of(service, current)) == current.desired:
+            service.steady = True
+            service.event("has reached a steady state.")
+
+
+def balance(place: Place, everything: World, service: Service, current: Deployment) -> None:
+    """Start and stop tasks within maximumPercent and minimumHealthyPercent."""
+    settings = service.fields.get("deploymentConfiguration") or {}
+    most = math.floor(current.desired * int(settings.get("maximumPercent", 200)) / 100)
+    least = math.ceil(current.desired * int(settings.get("minimumHealthyPercent", 100)) / 100)
+    mine = [t for t in everything.tasks_of(service, current) if t.live]
+    others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
+    for task in mine[current.desired :]:
+        stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
+    ready = ready_tasks(service, mine[: current.desired])
+    room = max(most, current.desired) - current.desired
+    keep = max(0, least - ready) if len(others) > room or ready >= current.desired else len(others)
+    if ready >= current.desired:
+        keep = 0
+    for task in others[keep:]:
+        stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
+    missing = min(current.desired - len(mine), max(most, 1) - len(mine) - min(keep, len(others)))
+    if missing > 0:
+        start_tasks(place, everything, service, current, missing, len(mine))
+
+
+def start_tasks(
+    place: Place, everything: World, service: Service, current: Deployment, number: int, offset: int
+) -> None:
+    """Launch tasks of a deployment."""
+    steady = pace.seconds("service_steady")
+    fields = {**service.fields, **{key: value for key, value in current.snapshot.items() if value is not None}}
+    ids = []
+    for index in range(number):
+        task = ecs_tasks.launch(
+            place, service.cluster, current.definition, fields, group=f"service:{service.name}",
+            started_by=current.id, deployment=current, number=offset + index,
+            run_after=steady * RUNNING_AFTER, healthy_after=steady * HEALTHY_AFTER,
+        )  # fmt: skip
+        propagated = service.fields.get("propagateTags")
+        origin = {"SERVICE": service.arn, "TASK_DEFINITION": current.task_definition}.get(propagated or "")
+        if origin and everything.tags.get(origin):
+            everything.tags[task.arn] = dict(everything.tags[origin])
+        ids.append(f"(task {task.id})")
+    service.event(f"has started {number} tasks: {' '.join(ids)}.")
+
+
+def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:
+    """Stop a task of a service; its target drains."""
+    if task.last == "RUNNING":
+        ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_DRAINING)
+    service.event(f"has stopped 1 running tasks: (task {task.id}).")
+    ecs_tasks.begin_stop(task, "ServiceSchedulerInitiated", reason, 0)
+
+
+def count_failures(place: Place, everything: World, service: Service, current: Deployment) -> None:
+    """Tasks that cannot run fail again and again, until the breaker trips; without one, for ever."""
+    fate = ecs_tasks.fate(place, current.definition)
+    unhealthy = ecs_tasks.unhealthy(current.definition) and bool(service.fields.get("loadBalancers"))
+    if not fate and not unhealthy:
+        return
+    interval, moment = pace.seconds("task_failing"), pace.now()
+    wait = interval if fate else interval + HEALTHY_AFTER * pace.seconds("service_steady")
+    if current.next_failure is None:
+        current.next_failure = current.started_at + wait
+    if moment < current.next_failure:
+        return
+    current.next_failure = moment + wait
+    tried = [task for task in everything.tasks_of(service, current) if task.live]
+    for task in tried:
+        if fate:
+            fail_task(place, task, fate)
+        else:
+            groups = " ".join(f"(target-group {lb['targetGroupArn']})" for lb in service.fields["loadBalancers"])
+            service.event(
+                f"(task {task.id}) is unhealthy in {groups} due to (reason Health checks failed with these codes:"
+                " [500])."
+            )
+            stop_task(place, service, task, f"Task failed ELB health checks in {groups}")
+    current.failed += len(tried)
+    current.updated = utc()
+    if breaker(service).get("enable") and current.failed >= threshold(service):
+        trip(place, service, current, "tasks failed to start" if fate else "tasks failed ELB health checks")
+    elif current.failed % 10 < len(tried):
+        service.event(
+            "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section"
+            " of the Amazon ECS Developer Guide."
+        )
+
+
+def trip(place: Place, service: Service, current: Deployment, why: str) -> None:
+    """The circuit breaker: the deployment is FAILED, and is rolled back if that is wanted and possible."""
+    current.triggered = True
+    current.rollout, current.updated = "FAILED", utc()
+    current.rollout_reason = f"ECS deployment circuit breaker: {why}."
+    service.event(f"(deployment {current.id}) deployment failed: {why}.")
+    if breaker(service).get("rollback"):
+        roll_back(place, service, current, f"ECS deployment circuit breaker: {why}.")
+    else:
+        end(current, "STOPPED", current.rollout_reason)
+        stop_failed(place, service, current)
+
+
+def stop_failed(place: Place, service: Service, current: Deployment) -> None:
+    """A failed deployment starts no more tasks, and those that it has are stopped."""
+    for task in world(place).tasks_of(service, current):
+        if task.live:
+            stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
+
+
+def roll_back(place: Place, service: Service, failed: Deployment, reason: str) -> None:
+    """Back to the last completed deployment, if there is one and its task definition is still ACTIVE."""
+    source = service.find(failed.source)
+    failed.rollout = "FAILED"
+    stop_failed(place, service, failed)
+    if source is None or source.definition.status != ACTIVE:
+        why = "there is no completed deployment" if source is None else "its task definition is INACTIVE"
+        service.event(f"(deployment {failed.id}) cannot be rolled back: {why}.")
+        end(failed, "ROLLBACK_FAILED", f"{reason} Rollback failed: {why}.")
+        return
+    failed.status, failed.state, failed.updated = "ACTIVE", "ROLLBACK_IN_PROGRESS", utc()
+    failed.state_reason = reason
+    failed.rollback = {"reason": reason, "startedAt": utc(), "serviceRevisionArn": source.revision_arn}
+    source.status, source.rollout, source.started_at = "PRIMARY", "IN_PROGRESS", pace.now()
+    source.rollout_reason = f"ECS deployment circuit breaker: rolling back to deploymentId {source.id}."
+    source.desired, source.updated = service.desired, utc()
+    service.task_definition = source.task_definition
+    service.fields.update({key: value for key, value in source.snapshot.items() if value is not None})
+    service.steady = False
+    service.event(f"rolling back to (deployment {source.id}).")
+
+
+def complete_when_ready(everything: World, service: Service, current: Deployment) -> None:
+    """COMPLETED: the time is over, all tasks are there and healthy, and no older ones are left."""
+    if pace.now() < current.started_at + pace.seconds("service_steady"):
+        return
+    others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
+    if others or ready_tasks(service, everything.tasks_of(service, current)) < current.desired:
+        return
+    current.rollout, current.updated = "COMPLETED", utc()
+    if current.open:
+        current.rollout_reason = f"ECS deployment {current.id} completed."
+        end(current, "SUCCESSFUL", "")
+    for known in service.deployments:
+        if known is not current:
+            known.status = "INACTIVE"
+            if known.state == "ROLLBACK_IN_PROGRESS":
+                end(known, "ROLLBACK_SUCCESSFUL", known.state_reason)
+    service.steady = True
+    service.event(f"(deployment {current.id}) deployment completed.")
+    service.event("has reached a steady state.")
+
+
+def end(deployment: Deployment, state: str, reason: str) -> None:
+    """The service deployment comes to its end."""
+    deployment.state, deployment.state_reason = state, reason
+    deployment.finished = deployment.updated = utc()

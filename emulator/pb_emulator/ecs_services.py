@@ -1,0 +1,271 @@
+"""ECS services: create, update, delete, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from moto.elbv2.models import elbv2_backends
+
+from . import ecs_rollout, ecs_tasks, pace
+from .ecs_model import ACTIVE, DRAINING, INACTIVE, Definition, Service, World, checked_tags, shown_service, world
+from .ecs_tasks import invalid
+from .faults import AwsError
+from .patching import Place
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+#: UpdateService parameters that start a new deployment when they change
+REDEPLOYING = (
+    "networkConfiguration",
+    "loadBalancers",
+    "platformVersion",
+    "capacityProviderStrategy",
+    "serviceRegistries",
+)
+#: and those that are only noted
+NOTED = (
+    "deploymentConfiguration",
+    "healthCheckGracePeriodSeconds",
+    "enableExecuteCommand",
+    "enableECSManagedTags",
+    "propagateTags",
+    "availabilityZoneRebalancing",
+    "placementConstraints",
+    "placementStrategy",
+)
+DEPLOYMENT_DEFAULTS = {
+    "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+    "maximumPercent": 200,
+    "minimumHealthyPercent": 100,
+    "strategy": "ROLLING",
+    "bakeTimeInMinutes": 0,
+}
+
+
+def usable_definition(everything: World, name: str) -> Definition:
+    """A task definition for a new deployment: there, and ACTIVE."""
+    found = everything.definition(name)
+    if found is None:
+        raise AwsError("ClientException", "TaskDefinition not found.")
+    if found.status != ACTIVE:
+        raise AwsError("ClientException", "TaskDefinition is inactive")
+    return found
+
+
+def check_load_balancers(place: Place, definition: Definition, balancers: list[dict[str, Any]]) -> None:
+    """The container and port exist, and the target group is of type ip and has a load balancer."""
+    known = elbv2_backends[place.account][place.region].target_groups
+    for balancer in balancers:
+        name, port, arn = balancer.get("containerName"), balancer.get("containerPort"), balancer.get("targetGroupArn")
+        container = next((c for c in definition.containers if c["name"] == name), None)
+        if container is None:
+            raise invalid(f"The container {name} does not exist in the task definition.")
+        if port not in [mapping.get("containerPort") for mapping in container["portMappings"]]:
+            raise invalid(f"The container {name} did not have a container port {port} defined.")
+        group = known.get(arn)
+        if group is None:
+            raise invalid(f"The specified target group does not exist. (target group {arn})")
+        if group.target_type != "ip" and definition.fields.get("networkMode") == "awsvpc":
+            raise invalid(
+                f"The provided target group {arn} has target type {group.target_type}, which is incompatible with "
+                "the awsvpc network mode specified in the task definition."
+            )
+        if not group.load_balancer_arns:
+            raise invalid(f"The target group with targetGroupArn {arn} does not have an associated load balancer.")
+
+
+def check_deployment_configuration(configuration: dict[str, Any] | None) -> dict[str, Any]:
+    """The configuration with AWS's defaults; 100 percent at both ends would block every deployment."""
+    full = {**DEPLOYMENT_DEFAULTS, **(configuration or {})}
+    if int(full["maximumPercent"]) <= 100 and int(full["minimumHealthyPercent"]) >= 100:
+        raise invalid("Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
+    return full
+
+
+def check_service(place: Place, definition: Definition, fields: dict[str, Any]) -> None:
+    """What AWS checks of a service as a whole."""
+    balancers = fields.get("loadBalancers") or []
+    if fields.get("launchType") == "FARGATE" and "FARGATE" not in definition.fields["compatibilities"]:
+        raise invalid("Task definition does not support launch_type FARGATE.")
+    ecs_tasks.check_network(place, definition, fields.get("networkConfiguration"))
+    check_load_balancers(place, definition, balancers)
+    if fields.get("healthCheckGracePeriodSeconds") is not None and not balancers:
+        raise invalid("Health check grace period is only valid for services configured to use load balancers")
+
+
+def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateService: safe to repeat with the same client token, refused for a name that is taken or draining."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    name, token = request.get("serviceName") or "", request.get("clientToken")
+    if not NAME.fullmatch(name):
+        raise invalid("Invalid service name: letters, digits, hyphens and underscores, 255 at most.")
+    if token and (len(token) > 36 or not all(33 <= ord(letter) <= 126 for letter in token)):
+        raise invalid("The client token has 36 ASCII characters at most.")
+    known = everything.service(cluster, name)
+    if known and known.status == ACTIVE:
+        if token and token == known.token and request == known.request:
+            return {"service": shown_service(everything, known, True)}
+        raise invalid("Creation of service was not idempotent.")
+    if known and known.status == DRAINING:
+        raise invalid("Unable to Start a service that is still Draining.")
+    definition = usable_definition(everything, request.get("taskDefinition") or "")
+    fields = initial_fields(request)
+    check_service(place, definition, fields)
+    given = checked_tags(request.get("tags"))
+    service = Service(
+        arn=place.arn("ecs", f"service/{cluster.name}/{name}"),
+        name=name,
+        cluster=cluster,
+        fields=fields,
+        desired=int(request.get("desiredCount") or 0),
+        task_definition=definition.arn,
+        token=token,
+        request=request,
+    )
+    everything.services[(cluster.name, name)] = service
+    if known:
+        everything.past_services.append(known)
+    everything.tags.pop(service.arn, None)
+    if given:
+        everything.tags[service.arn] = given
+    ecs_rollout.start(place, service, "ECS deployment {id} in progress.")
+    return {"service": shown_service(everything, service, True)}
+
+
+def initial_fields(request: dict[str, Any]) -> dict[str, Any]:
+    """A new service's settings, with AWS's defaults."""
+    fields: dict[str, Any] = {
+        "loadBalancers": request.get("loadBalancers") or [],
+        "serviceRegistries": request.get("serviceRegistries") or [],
+        "placementConstraints": [],
+        "placementStrategy": [],
+        "platformVersion": request.get("platformVersion") or "LATEST",
+        "platformFamily": "Linux",
+        "schedulingStrategy": request.get("schedulingStrategy") or "REPLICA",
+        "deploymentController": request.get("deploymentController") or {"type": "ECS"},
+        "deploymentConfiguration": check_deployment_configuration(request.get("deploymentConfiguration")),
+        "enableECSManagedTags": bool(request.get("enableECSManagedTags")),
+        "enableExecuteCommand": bool(request.get("enableExecuteCommand")),
+        "propagateTags": request.get("propagateTags") or "NONE",
+        "availabilityZoneRebalancing": request.get("availabilityZoneRebalancing") or "ENABLED",
+    }
+    if request.get("capacityProviderStrategy"):
+        fields["capacityProviderStrategy"] = request["capacityProviderStrategy"]
+    else:
+        fields["launchType"] = request.get("launchType") or "EC2"
+    if request.get("networkConfiguration"):
+        fields["networkConfiguration"] = network_defaults(request["networkConfiguration"])
+    if request.get("healthCheckGracePeriodSeconds") is not None:
+        fields["healthCheckGracePeriodSeconds"] = request["healthCheckGracePeriodSeconds"]
+    elif fields["loadBalancers"]:
+        fields["healthCheckGracePeriodSeconds"] = 0
+    return fields
+
+
+def network_defaults(network: dict[str, Any]) -> dict[str, Any]:
+    """A network configuration with AWS's defaults."""
+    vpc = {"securityGroups": [], "assignPublicIp": "DISABLED", **(network.get("awsvpcConfiguration") or {})}
+    return {"awsvpcConfiguration": vpc}
+
+
+def wanted(everything: World, request: dict[str, Any]) -> Service:
+    """A service that must be there."""
+    cluster = everything.cluster(request.get("cluster"))
+    found = everything.service(cluster, request["service"])
+    if found is None:
+        raise AwsError("ServiceNotFoundException", "Service not found.")
+    return found
+
+
+def update(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """UpdateService: a new deployment if the task definition or the placement of tasks changed, or on demand."""
+    everything = world(place)
+    service = wanted(everything, request)
+    if service.status != ACTIVE:
+        raise AwsError("ServiceNotActiveException", "Service was not ACTIVE.")
+    definition = service.primary.definition
+    if request.get("taskDefinition"):
+        definition = usable_definition(everything, request["taskDefinition"])
+    fields = dict(service.fields)
+    for name in REDEPLOYING + NOTED:
+        if request.get(name) is not None:
+            fields[name] = request[name]
+    if request.get("networkConfiguration"):
+        fields["networkConfiguration"] = network_defaults(request["networkConfiguration"])
+    if request.get("deploymentConfiguration"):
+        fields["deploymentConfiguration"] = check_deployment_configuration(
+            {**service.fields["deploymentConfiguration"], **request["deploymentConfiguration"]}
+        )
+    if request.get("healthCheckGracePeriodSeconds") is None and not fields.get("loadBalancers"):
+        fields.pop("healthCheckGracePeriodSeconds", None)
+    check_service(place, definition, fields)
+    changed = any(fields.get(name) != service.fields.get(name) for name in REDEPLOYING)
+    changed = changed or definition.arn != service.task_definition or bool(request.get("forceNewDeployment"))
+    service.fields, service.task_definition = fields, definition.arn
+    if request.get("desiredCount") is not None and int(request["desiredCount"]) != service.desired:
+        service.desired = int(request["desiredCount"])
+        service.primary.desired, service.steady = service.desired, False
+    if changed:
+        ecs_rollout.start(place, service, "ECS deployment {id} in progress.")
+    return {"service": shown_service(everything, service, True)}
+
+
+def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteService: DRAINING first, INACTIVE later."""
+    everything = world(place)
+    service = wanted(everything, request)
+    if service.status == INACTIVE:
+        raise AwsError("ServiceNotFoundException", "Service not found.")
+    if service.status == ACTIVE:
+        if service.desired > 0 and not request.get("force"):
+            raise invalid("The service cannot be stopped while it is scaled above 0.")
+        service.status, service.desired = DRAINING, 0
+        service.gone_due = pace.now() + pace.seconds("service_draining")
+        for task in everything.tasks_of(service):
+            if task.live:
+                ecs_rollout.stop_task(
+                    place, service, task, f"Scaling activity initiated by (deployment {service.primary.id})"
+                )
+        for deployment in service.deployments:
+            deployment.desired = 0
+            if deployment.open:
+                ecs_rollout.end(deployment, "STOPPED", "The service was deleted.")
+    return {"service": shown_service(everything, service, True)}
+
+
+def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeServices: 10 names at most; what is missing is in `failures`; an INACTIVE one is still there."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    if len(request["services"]) > 10:
+        raise invalid("Services cannot have more than 10 items.")
+    if not request["services"]:
+        raise invalid("Services cannot be empty.")
+    found, failures = [], []
+    for name in request["services"]:
+        service = everything.service(cluster, name)
+        if service:
+            found.append(shown_service(everything, service, "TAGS" in (request.get("include") or [])))
+        else:
+            arn = place.arn("ecs", f"service/{cluster.name}/{name.rsplit('/', 1)[-1]}")
+            failures.append({"arn": arn, "reason": "MISSING"})
+    return {"services": found, "failures": failures}
+
+
+def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ListServices: only ACTIVE ones, ten a page unless more are asked for."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    arns = [
+        service.arn
+        for service in everything.services.values()
+        if service.cluster.arn == cluster.arn
+        and service.status == ACTIVE
+        and request.get("launchType") in (None, service.fields.get("launchType"))
+    ]
+    start, limit = int(request.get("nextToken") or 0), int(request.get("maxResults") or 10)
+    answer: dict[str, Any] = {"serviceArns": arns[start : start + limit]}
+    if len(arns) > start + limit:
+        answer["nextToken"] = str(start + limit)
+    return answer

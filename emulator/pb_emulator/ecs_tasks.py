@@ -1,0 +1,352 @@
+"""ECS tasks: their interfaces, targets, ends and log lines."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from moto.elbv2.models import elbv2_backends
+from moto.logs.models import logs_backends
+
+from . import interfaces, pace
+from .ecs_model import INACTIVE, Cluster, Definition, Deployment, Service, Task, World, hex_id, utc, world
+from .faults import AwsError
+from .patching import Place, attached
+
+#: stopped tasks of a group that are remembered
+KEPT_STOPPED = 30
+ELB_INITIAL = ("initial", "Elb.RegistrationInProgress", "Target registration is in progress")
+ELB_HEALTHY = ("healthy", None, None)
+ELB_UNHEALTHY = ("unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [500]")
+ELB_DRAINING = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+
+
+def invalid(message: str) -> AwsError:
+    """ECS's usual refusal."""
+    return AwsError("InvalidParameterException", message)
+
+
+def check_network(place: Place, definition: Definition, network: dict[str, Any] | None) -> None:
+    """awsvpc needs subnets (16 at most) and groups (5 at most) of one VPC, all there."""
+    if definition.fields.get("networkMode") != "awsvpc":
+        return
+    vpc = (network or {}).get("awsvpcConfiguration")
+    if not vpc or not vpc.get("subnets"):
+        raise invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+    if len(vpc["subnets"]) > 16 or len(vpc.get("securityGroups") or []) > interfaces.MAX_GROUPS:
+        raise invalid("A network configuration has 16 subnets and 5 security groups at most.")
+    ec2 = interfaces.backend(place)
+    known = {subnet.id: subnet for zone in ec2.subnets.values() for subnet in zone.values()}
+    for subnet in vpc["subnets"]:
+        if subnet not in known:
+            raise invalid(
+                f"Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' does not exist"
+                " (ErrorCode: InvalidSubnetID.NotFound)"
+            )
+    vpcs = {known[subnet].vpc_id for subnet in vpc["subnets"]}
+    for group_id in vpc.get("securityGroups") or []:
+        group = ec2.get_security_group_from_id(group_id)
+        if group is None:
+            raise invalid(
+                f"Error retrieving security group information for [{group_id}]: The security group '{group_id}' does"
+                " not exist (ErrorCode: InvalidGroup.NotFound)"
+            )
+        vpcs.add(group.vpc_id)
+    if len(vpcs) > 1:
+        raise invalid("Subnets and security groups must belong to the same VPC.")
+
+
+def images(definition: Definition) -> list[str]:
+    """The images of a task definition."""
+    return [str(container.get("image") or "") for container in definition.containers]
+
+
+def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, str | None] | None:
+    """Why tasks of this definition cannot run: stop code, reason, exit code, container reason.
+
+    Image tags that fail: `:fail` exits at once, `:missing` cannot be pulled.  A log group that is not there
+    fails as on AWS.
+    """
+    for image in images(definition):
+        if image.endswith(":fail"):
+            return "EssentialContainerExited", "Essential container in task exited", 1, None
+        if image.endswith(":missing"):
+            reason = (
+                "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
+                f"{image}: not found"
+            )
+            return "TaskFailedToStart", reason, None, reason
+    for container in definition.containers:
+        options = (container.get("logConfiguration") or {}).get("options") or {}
+        group = options.get("awslogs-group")
+        region = options.get("awslogs-region") or place.region
+        if (
+            group
+            and options.get("awslogs-create-group") != "true"
+            and group not in logs_backends[place.account][region].groups
+        ):
+            return (
+                "TaskFailedToStart",
+                (
+                    "ResourceInitializationError: failed to validate logger args: create stream has been retried 1"
+                    " times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log"
+                    f" group does not exist. ({group})"
+                ),
+                None,
+                None,
+            )
+    return None
+
+
+def unhealthy(definition: Definition) -> bool:
+    """Whether the load balancer's checks of these tasks fail: an image tag `:unhealthy`."""
+    return any(image.endswith(":unhealthy") for image in images(definition))
+
+
+def launch(
+    place: Place, cluster: Cluster, definition: Definition, fields: dict[str, Any], *, group: str, started_by: str,
+    deployment: Deployment | None = None, number: int = 0, run_after: float = 0.0, healthy_after: float = 0.0,
+) -> Task:  # fmt: skip
+    """Start one task: PROVISIONING, with its network interface."""
+    everything, vpc = world(place), fields["networkConfiguration"]["awsvpcConfiguration"]
+    subnet_id = vpc["subnets"][number % len(vpc["subnets"])]
+    task_id = hex_id()
+    eni = interfaces.attach(
+        place,
+        subnet_id,
+        vpc.get("securityGroups") or [],
+        place.arn("ecs", f"attachment/{hex_id()[:8]}-{hex_id()[:4]}-4{hex_id()[:3]}-{hex_id()[:4]}-{hex_id()[:12]}"),
+        owner=place.account,
+        kind="interface",
+        public=vpc.get("assignPublicIp") == "ENABLED",
+    )
+    moment = pace.now()
+    task = Task(
+        arn=place.arn("ecs", f"task/{cluster.name}/{task_id}"),
+        cluster_arn=cluster.arn,
+        definition=definition,
+        group=group,
+        started_by=started_by,
+        network=fields["networkConfiguration"],
+        subnet_zone=eni.subnet.availability_zone,
+        eni=eni,
+        deployment_id=deployment.id if deployment else "",
+        run_due=moment + run_after,
+        healthy_due=moment + healthy_after,
+        fields={key: fields[key] for key in ("launchType", "platformVersion", "enableExecuteCommand") if key in fields},
+    )
+    everything.tasks[task.arn] = task
+    return task
+
+
+def target_groups(place: Place, service: Service) -> list[tuple[Any, int]]:
+    """The target groups that a service's tasks register with, and the port."""
+    known = elbv2_backends[place.account][place.region].target_groups
+    pairs = [
+        (known.get(lb.get("targetGroupArn")), lb["containerPort"]) for lb in service.fields.get("loadBalancers") or []
+    ]
+    return [(group, port) for group, port in pairs if group is not None]
+
+
+def set_health(place: Place, service: Service, task: Task, state: tuple[str, str | None, str | None]) -> None:
+    """Register the task as a target, and set its health."""
+    address = task.eni.private_ip_address
+    for group, port in target_groups(place, service):
+        group.targets[address] = {"Id": address, "Port": port}
+        attached(group, "health", dict)[address] = state
+
+
+def forget_target(place: Place, service: Service, task: Task) -> None:
+    """Take the task out of its target groups."""
+    address = task.eni.private_ip_address
+    for group, _ in target_groups(place, service):
+        group.targets.pop(address, None)
+        attached(group, "health", dict).pop(address, None)
+
+
+def begin_stop(task: Task, code: str, reason: str, exit_code: int | None, container_reason: str | None = None) -> None:
+    """The task is to stop; it is STOPPED some time later."""
+    if task.desired == "STOPPED":
+        return
+    task.desired, task.last = "STOPPED", "DEPROVISIONING"
+    task.code, task.reason, task.exit_code, task.container_reason = code, reason, exit_code, container_reason
+    task.stop_due = pace.now() + pace.seconds("task_stopping")
+
+
+def finish_stop(place: Place, service: Service | None, task: Task) -> None:
+    """The task is STOPPED, and its interface begins to linger."""
+    task.last, task.stopped = "STOPPED", utc()
+    interfaces.release(task.eni, task.stop_due)
+    if service:
+        forget_target(place, service, task)
+    everything = world(place)
+    stopped = [
+        t
+        for t in everything.tasks.values()
+        if t.last == "STOPPED" and t.group == task.group and t.cluster_arn == task.cluster_arn
+    ]
+    for old in stopped[:-KEPT_STOPPED]:
+        del everything.tasks[old.arn]
+
+
+def write_log(place: Place, task: Task, text: str) -> None:
+    """What the containers of a task that exits leave in their log group."""
+    for container in task.definition.containers:
+        options = (container.get("logConfiguration") or {}).get("options") or {}
+        logs = logs_backends[place.account][options.get("awslogs-region") or place.region]
+        group = options.get("awslogs-group")
+        if not group or group not in logs.groups:
+            continue
+        stream = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container['name']}/{task.id}"
+        if stream not in logs.groups[group].streams:
+            logs.create_log_stream(group, stream)
+        logs.put_log_events(group, stream, [{"timestamp": int(time.time() * 1000), "message": text}])
+
+
+def shown(everything: World, task: Task, with_tags: bool) -> dict[str, Any]:
+    """A task as in answers."""
+    eni = task.eni
+    details = {
+        "subnetId": eni.subnet.id,
+        "networkInterfaceId": eni.id,
+        "macAddress": eni.mac_address,
+        "privateDnsName": f"ip-{str(eni.private_ip_address).replace('.', '-')}.ec2.internal",
+        "privateIPv4Address": eni.private_ip_address,
+    }
+    answer: dict[str, Any] = {
+        "taskArn": task.arn,
+        "clusterArn": task.cluster_arn,
+        "taskDefinitionArn": task.definition.arn,
+        "group": task.group,
+        "startedBy": task.started_by,
+        "desiredStatus": task.desired,
+        "lastStatus": task.last,
+        "launchType": task.fields.get("launchType", "FARGATE"),
+        "platformVersion": "1.4.0",
+        "platformFamily": "Linux",
+        "connectivity": "CONNECTED",
+        "cpu": task.definition.fields.get("cpu"),
+        "memory": task.definition.fields.get("memory"),
+        "availabilityZone": task.subnet_zone,
+        "createdAt": task.created,
+        "version": 1,
+        "healthStatus": "UNKNOWN",
+        "overrides": {"containerOverrides": []},
+        "attachments": [
+            {
+                "id": eni.description.rsplit("/", 1)[-1],
+                "type": "ElasticNetworkInterface",
+                "status": (
+                    "ATTACHED" if task.last == "RUNNING" else "DELETED" if task.last == "STOPPED" else "ATTACHING"
+                ),
+                "details": [{"name": name, "value": value} for name, value in details.items()],
+            }
+        ],
+        "containers": [shown_container(task, container) for container in task.definition.containers],
+        "tags": everything.tag_list(task.arn) if with_tags else [],
+    }
+    optional = {
+        "startedAt": task.started,
+        "stoppedAt": task.stopped,
+        "stopCode": task.code,
+        "stoppedReason": task.reason,
+    }
+    answer.update({name: value for name, value in optional.items() if value is not None})
+    return answer
+
+
+def shown_container(task: Task, container: dict[str, Any]) -> dict[str, Any]:
+    """A container as in DescribeTasks; the exit code is there once it has exited."""
+    answer: dict[str, Any] = {
+        "containerArn": f"{task.arn.replace(':task/', ':container/')}/{container['name']}",
+        "taskArn": task.arn,
+        "name": container["name"],
+        "image": container.get("image"),
+        "lastStatus": (
+            {"RUNNING": "RUNNING", "STOPPED": "STOPPED", "DEPROVISIONING": "STOPPED"}.get(task.last, "PENDING")
+        ),
+        "healthStatus": "UNKNOWN",
+        "networkInterfaces": [
+            {"attachmentId": task.eni.description.rsplit("/", 1)[-1], "privateIpv4Address": task.eni.private_ip_address}
+        ],
+    }
+    if task.exit_code is not None and task.desired == "STOPPED":
+        answer["exitCode"] = task.exit_code
+    if task.container_reason:
+        answer["reason"] = task.container_reason
+    return answer
+
+
+def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeTasks: 100 names at most; what is missing is in `failures`."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    if len(request["tasks"]) > 100:
+        raise invalid("Tasks cannot have more than 100 items.")
+    found, failures = [], []
+    for name in request["tasks"]:
+        arn = place.arn("ecs", f"task/{cluster.name}/{name.rsplit('/', 1)[-1]}")
+        task = everything.tasks.get(arn)
+        if task:
+            found.append(shown(everything, task, "TAGS" in (request.get("include") or [])))
+        else:
+            failures.append({"arn": arn, "reason": "MISSING"})
+    return {"tasks": found, "failures": failures}
+
+
+def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ListTasks: those with desired status RUNNING unless STOPPED is asked for."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    name = request.get("serviceName")
+    if name and (everything.service(cluster, name) is None or everything.service(cluster, name).status == INACTIVE):
+        raise AwsError("ServiceNotFoundException", "Service not found.")
+    found = [
+        task
+        for task in everything.tasks.values()
+        if task.cluster_arn == cluster.arn
+        and task.desired == (request.get("desiredStatus") or "RUNNING")
+        and (not name or task.group == f"service:{name.rsplit('/', 1)[-1]}")
+        and request.get("family") in (None, task.definition.family)
+        and request.get("startedBy") in (None, task.started_by)
+    ]
+    start, limit = int(request.get("nextToken") or 0), int(request.get("maxResults") or 100)
+    answer: dict[str, Any] = {"taskArns": [task.arn for task in found[start : start + limit]]}
+    if len(found) > start + limit:
+        answer["nextToken"] = str(start + limit)
+    return answer
+
+
+def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """RunTask: 10 at most."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    definition = everything.definition(request["taskDefinition"])
+    if definition is None:
+        raise AwsError("ClientException", "TaskDefinition not found.")
+    if definition.status == INACTIVE:
+        raise AwsError("ClientException", "TaskDefinition is inactive")
+    check_network(place, definition, request.get("networkConfiguration"))
+    if int(request.get("count") or 1) > 10:
+        raise invalid("count cannot be greater than 10.")
+    made = []
+    for number in range(int(request.get("count") or 1)):
+        task = launch(
+            place, cluster, definition, request, group=request.get("group") or f"family:{definition.family}",
+            started_by=request.get("startedBy") or "", number=number, run_after=pace.seconds("service_steady") * 0.4,
+        )  # fmt: skip
+        if request.get("tags"):
+            everything.tags[task.arn] = {pair["key"]: pair.get("value", "") for pair in request["tags"]}
+        made.append(shown(everything, task, True))
+    return {"tasks": made, "failures": []}
+
+
+def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """StopTask."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    task = everything.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))
+    if task is None:
+        raise invalid("The referenced task was not found.")
+    begin_stop(task, "UserInitiated", request.get("reason") or "Task stopped by user", 143)
+    return {"task": shown(everything, task, False)}

@@ -1,0 +1,348 @@
+"""ElastiCache: replication groups, cache clusters, and the table of operations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from moto.core.resource_tagging import TaggedResource
+from moto.elasticache.models import ElastiCacheBackend
+from moto.elasticache.responses import ElastiCacheResponse
+
+from . import elasticache_parameters, elasticache_tags, interfaces, pace, tags
+from .elasticache_model import (
+    DEFAULT_VERSION,
+    NODE_TYPE,
+    VERSIONS,
+    Group,
+    Node,
+    advance,
+    random_hash,
+    shown_group,
+    shown_node,
+    world,
+)
+from .elasticache_subnets import (
+    create_subnet_group,
+    delete_subnet_group,
+    describe_subnet_groups,
+    invalid,
+    modify_subnet_group,
+    subnet_group,
+)
+from .faults import AwsError
+from .patching import Operation, Place, install, withdraw
+
+__all__ = ["advance", "install_rules"]
+ID = re.compile(r"[a-z](?!.*--)[a-z0-9-]{0,39}(?<!-)")
+
+
+def version_of(engine: str, wanted: str | None) -> tuple[str, str]:
+    """The full version and the parameter family of an engine version."""
+    known = VERSIONS.get(engine)
+    if known is None:
+        raise invalid(f"Invalid cache engine: {engine}. Valid values: {', '.join(VERSIONS)}")
+    wanted = wanted or DEFAULT_VERSION[engine]
+    for short, (full, family) in known.items():
+        if wanted in (short, full):
+            return full, family
+    raise invalid(f"Cannot find version {wanted} for {engine}")
+
+
+def check_groups(place: Place, ids: list[str]) -> None:
+    """Security groups that are there, five at most."""
+    if len(ids) > interfaces.MAX_GROUPS:
+        raise invalid("A cache cluster has five security groups at most.")
+    for group_id in ids:
+        if interfaces.backend(place).get_security_group_from_id(group_id) is None:
+            raise invalid(f"Invalid security group ID: {group_id}")
+
+
+def check_parameters(place: Place, name: str | None, family: str) -> str:
+    """A parameter group that is there and of the engine's family."""
+    group = elasticache_parameters.find(place, name or f"default.{family}")
+    if group.family != family:
+        raise AwsError(
+            "InvalidParameterCombination",
+            f"Expected a parameter group of family {family} but found one of family {group.family}",
+        )
+    return group.name
+
+
+def make(place: Place, identity: str, request: dict[str, Any], count: int, alone: bool) -> Group:
+    """A replication group or a cache cluster, creating, with an interface for each node."""
+    everything = world(place)
+    engine = request.get("Engine") or "redis"
+    version, family = version_of(engine, request.get("EngineVersion"))
+    if not NODE_TYPE.fullmatch(request.get("CacheNodeType") or ""):
+        raise invalid(f"Invalid Cache Node Type: {request.get('CacheNodeType')}.")
+    subnets = subnet_group(place, request.get("CacheSubnetGroupName") or "default")
+    check_groups(place, request.get("SecurityGroupIds") or [])
+    parameters = check_parameters(place, request.get("CacheParameterGroupName"), family)
+    given = tags.from_pairs(request.get("Tags"))
+    tags.check(given, "InvalidParameterValue")
+    names = [identity] if alone else [f"{identity}-{number:03d}" for number in range(1, count + 1)]
+    taken = {node.id for group in everything.groups.values() for node in group.nodes}
+    if taken & set(names):
+        raise AwsError("CacheClusterAlreadyExists", f"Cache cluster {min(taken & set(names))} already exists.")
+    nodes = []
+    for number, name in enumerate(names):
+        eni = interfaces.attach(
+            place, subnets.subnets[number % len(subnets.subnets)], request.get("SecurityGroupIds") or [],
+            f"ElastiCache {name}", owner="amazon-elasticache", kind="interface",
+        )  # fmt: skip
+        nodes.append(Node(name, eni.subnet.availability_zone, "primary" if number == 0 else "replica", eni))
+    kind = "cluster" if alone else "replicationgroup"
+    made = Group(
+        id=identity,
+        arn=place.arn("elasticache", f"{kind}:{identity}"),
+        description=request.get("ReplicationGroupDescription") or "",
+        engine=engine,
+        version=version,
+        node_type=request["CacheNodeType"],
+        port=int(request.get("Port") or 6379),
+        subnet_group=subnets.name,
+        security_groups=list(request.get("SecurityGroupIds") or []),
+        parameter_group=parameters,
+        settings=settings_of(request),
+        nodes=nodes,
+        hash=random_hash(),
+        alone=alone,
+        due=pace.now() + pace.seconds("cache_creating"),
+    )
+    everything.groups[identity] = made
+    for arn in {made.arn, *(place.arn("elasticache", f"cluster:{node.id}") for node in nodes)}:
+        everything.tags[arn] = dict(given)
+    return made
+
+
+def settings_of(request: dict[str, Any]) -> dict[str, Any]:
+    """Settings that answers repeat."""
+    settings: dict[str, Any] = {
+        "AutomaticFailover": "enabled" if request.get("AutomaticFailoverEnabled") else "disabled",
+        "MultiAZ": "enabled" if request.get("MultiAZEnabled") else "disabled",
+        "SnapshotRetentionLimit": int(request.get("SnapshotRetentionLimit") or 0),
+        "SnapshotWindow": request.get("SnapshotWindow") or "03:00-04:00",
+        "TransitEncryptionEnabled": bool(request.get("TransitEncryptionEnabled")),
+        "AtRestEncryptionEnabled": bool(request.get("AtRestEncryptionEnabled")),
+        "AuthTokenEnabled": bool(request.get("AuthToken")),
+        "AutoMinorVersionUpgrade": request.get("AutoMinorVersionUpgrade") is not False,
+    }
+    if settings["TransitEncryptionEnabled"]:
+        settings["TransitEncryptionMode"] = request.get("TransitEncryptionMode") or "required"
+    return settings
+
+
+def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateReplicationGroup: the id is kept in lower case."""
+    everything, identity = world(place), request["ReplicationGroupId"].lower()
+    if not ID.fullmatch(identity):
+        raise invalid(
+            "The parameter ReplicationGroupIdentifier is not a valid identifier: 1 to 40 letters, digits and hyphens,"
+            " beginning with a letter, without two hyphens in a row or one at the end."
+        )
+    if not request.get("ReplicationGroupDescription"):
+        raise invalid("The parameter ReplicationGroupDescription must be provided and must not be blank.")
+    if identity in everything.groups:
+        raise AwsError("ReplicationGroupAlreadyExists", f"Replication group {identity} already exists.")
+    count = int(request.get("NumCacheClusters") or (1 + int(request.get("ReplicasPerNodeGroup") or 0)))
+    if not 1 <= count <= 6:
+        raise invalid("The number of cache clusters must be within 1 and 6.")
+    if request.get("AutomaticFailoverEnabled") and count < 2:
+        raise AwsError(
+            "InvalidParameterCombination", "Automatic failover is not supported for replication groups with one node."
+        )
+    if request.get("MultiAZEnabled") and not request.get("AutomaticFailoverEnabled"):
+        raise AwsError(
+            "InvalidParameterCombination", "Must specify AutomaticFailoverEnabled when MultiAZEnabled is set."
+        )
+    if request.get("AuthToken") and not request.get("TransitEncryptionEnabled"):
+        raise AwsError("InvalidParameterCombination", "AuthToken can only be used with transit encryption.")
+    return {"ReplicationGroup": shown_group(place, make(place, identity, request, count, alone=False))}
+
+
+def describe_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeReplicationGroups."""
+    everything, name = world(place), request.get("ReplicationGroupId")
+    found = [everything.replication_group(name)] if name else [g for g in everything.groups.values() if not g.alone]
+    return {"ReplicationGroups": [shown_group(place, group) for group in found]}
+
+
+def must_be_available(group: Group) -> None:
+    """Only an available replication group can be modified or deleted."""
+    if group.status != "available":
+        raise AwsError(
+            "InvalidReplicationGroupState",
+            f"Replication group {group.id} is not in the available state: it is {group.status}.",
+        )
+
+
+def modify_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ModifyReplicationGroup: node type and version wait for the maintenance window unless ApplyImmediately."""
+    group = world(place).replication_group(request["ReplicationGroupId"])
+    must_be_available(group)
+    change(place, group, request)
+    group.description = request.get("ReplicationGroupDescription") or group.description
+    return {"ReplicationGroup": shown_group(place, group)}
+
+
+def change(place: Place, group: Group, request: dict[str, Any]) -> None:
+    """Note what is to change; it is in force when the group is available again."""
+    now: dict[str, Any] = {}
+    later: dict[str, Any] = {}
+    engine = request.get("Engine") or group.engine
+    if engine != group.engine and (group.engine, engine) != ("redis", "valkey"):
+        raise AwsError("InvalidParameterCombination", f"The engine cannot be changed from {group.engine} to {engine}.")
+    version, family = version_of(
+        engine, request.get("EngineVersion") or (None if engine != group.engine else group.version)
+    )
+    if request.get("EngineVersion") or engine != group.engine:
+        if engine == group.engine and [int(n) for n in version.split(".")] < [int(n) for n in group.version.split(".")]:
+            raise invalid("Downgrading the engine version is not possible.")
+        later.update(version=version, engine=engine)
+        if not request.get("CacheParameterGroupName") and group.parameter_group.startswith("default."):
+            later["parameter_group"] = f"default.{family}"
+    if request.get("CacheParameterGroupName"):
+        now["parameter_group"] = check_parameters(place, request["CacheParameterGroupName"], family)
+    elif "parameter_group" not in later:
+        check_parameters(place, group.parameter_group, family)
+    if request.get("CacheNodeType") and request["CacheNodeType"] != group.node_type:
+        if not NODE_TYPE.fullmatch(request["CacheNodeType"]):
+            raise invalid(f"Invalid Cache Node Type: {request['CacheNodeType']}.")
+        later["node_type"] = request["CacheNodeType"]
+    if request.get("SecurityGroupIds"):
+        check_groups(place, request["SecurityGroupIds"])
+        now["security_groups"] = list(request["SecurityGroupIds"])
+        for node in group.nodes:
+            interfaces.set_groups(place, node.eni, request["SecurityGroupIds"])
+    for name in ("SnapshotRetentionLimit", "SnapshotWindow", "PreferredMaintenanceWindow", "AutoMinorVersionUpgrade"):
+        if request.get(name) is not None:
+            group.settings[name] = request[name]
+    for name, key in (("AutomaticFailoverEnabled", "AutomaticFailover"), ("MultiAZEnabled", "MultiAZ")):
+        if request.get(name) is not None:
+            if request[name] and len(group.nodes) < 2:
+                raise AwsError("InvalidParameterCombination", f"{name} needs a replica.")
+            group.settings[key] = "enabled" if request[name] else "disabled"
+    if request.get("ApplyImmediately"):
+        now, later = {**group.deferred, **now, **later}, {}
+        group.deferred = {}
+    group.deferred.update(later)
+    group.pending.update(now)
+    if now:
+        group.status, group.due = "modifying", pace.now() + pace.seconds("cache_modifying")
+
+
+def begin_delete(group: Group) -> None:
+    """deleting, and some time later gone."""
+    group.status, group.due = "deleting", pace.now() + pace.seconds("cache_deleting")
+
+
+def delete_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteReplicationGroup."""
+    group = world(place).replication_group(request["ReplicationGroupId"])
+    must_be_available(group)
+    begin_delete(group)
+    return {"ReplicationGroup": shown_group(place, group)}
+
+
+def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateCacheCluster: one Redis node; Valkey is made only by CreateReplicationGroup."""
+    everything, identity = world(place), request["CacheClusterId"].lower()
+    if not re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{0,49}(?<!-)", identity):
+        raise invalid("The parameter CacheClusterIdentifier is not a valid identifier.")
+    if any(node.id == identity for group in everything.groups.values() for node in group.nodes):
+        raise AwsError("CacheClusterAlreadyExists", f"Cache cluster {identity} already exists.")
+    if request.get("Engine") == "valkey":
+        raise invalid(
+            "This API doesn't support Valkey engine. Please use CreateReplicationGroup API for Valkey cluster creation."
+        )
+    if (request.get("Engine") or "redis") == "redis" and int(request.get("NumCacheNodes") or 1) > 1:
+        raise invalid("Cannot create a Redis cluster with a NumCacheNodes parameter greater than 1.")
+    made = make(place, identity, request, 1, alone=True)
+    return {"CacheCluster": shown_node(place, made, made.nodes[0], False)}
+
+
+def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeCacheClusters: those alone and the members of replication groups."""
+    everything, name = world(place), request.get("CacheClusterId")
+    pairs = [everything.node(name)] if name else [(g, node) for g in everything.groups.values() for node in g.nodes]
+    if request.get("ShowCacheClustersNotInReplicationGroups"):
+        pairs = [(group, node) for group, node in pairs if group.alone]
+    with_nodes = bool(request.get("ShowCacheNodeInfo"))
+    return {"CacheClusters": [shown_node(place, group, node, with_nodes) for group, node in pairs]}
+
+
+def alone_and_available(place: Place, name: str) -> tuple[Group, Node]:
+    """A cache cluster that can be changed by itself."""
+    group, node = world(place).node(name)
+    if not group.alone:
+        raise AwsError("InvalidCacheClusterState", f"Cache cluster {name} is serving in a replication group.")
+    if group.status != "available":
+        raise AwsError(
+            "InvalidCacheClusterState", f"Cache cluster {name} is not in a valid state: it is {group.status}."
+        )
+    return group, node
+
+
+def modify_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ModifyCacheCluster."""
+    group, node = alone_and_available(place, request["CacheClusterId"])
+    change(place, group, request)
+    return {"CacheCluster": shown_node(place, group, node, False)}
+
+
+def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteCacheCluster."""
+    group, node = alone_and_available(place, request["CacheClusterId"])
+    begin_delete(group)
+    return {"CacheCluster": shown_node(place, group, node, False)}
+
+
+def engine_versions(_: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeCacheEngineVersions."""
+    listed = []
+    for engine, known in VERSIONS.items():
+        for full, family in dict.fromkeys(known.values()):
+            if request.get("Engine") in (None, engine) and request.get("CacheParameterGroupFamily") in (None, family):
+                listed.append({"Engine": engine, "EngineVersion": full, "CacheParameterGroupFamily": family})
+    return {"CacheEngineVersions": listed}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateCacheSubnetGroup": create_subnet_group,
+    "DescribeCacheSubnetGroups": describe_subnet_groups,
+    "ModifyCacheSubnetGroup": modify_subnet_group,
+    "DeleteCacheSubnetGroup": delete_subnet_group,
+    "CreateCacheParameterGroup": elasticache_parameters.create,
+    "DescribeCacheParameterGroups": elasticache_parameters.describe,
+    "DescribeCacheParameters": elasticache_parameters.parameters,
+    "ModifyCacheParameterGroup": elasticache_parameters.modify,
+    "ResetCacheParameterGroup": elasticache_parameters.reset,
+    "DeleteCacheParameterGroup": elasticache_parameters.delete,
+    "CreateReplicationGroup": create_group,
+    "DescribeReplicationGroups": describe_groups,
+    "ModifyReplicationGroup": modify_group,
+    "DeleteReplicationGroup": delete_group,
+    "CreateCacheCluster": create_cluster,
+    "DescribeCacheClusters": describe_clusters,
+    "ModifyCacheCluster": modify_cluster,
+    "DeleteCacheCluster": delete_cluster,
+    "DescribeCacheEngineVersions": engine_versions,
+    "ListTagsForResource": elasticache_tags.list_tags,
+    "AddTagsToResource": elasticache_tags.add_tags,
+    "RemoveTagsFromResource": elasticache_tags.remove_tags,
+}
+
+
+def install_rules() -> None:
+    """Serve ElastiCache from this package."""
+    withdraw(ElastiCacheResponse, ("CreateSnapshot", "DescribeSnapshots", "DeleteSnapshot"))
+    for action, operation in OPERATIONS.items():
+        install(ElastiCacheResponse, action, operation)
+
+    def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
+        for arn, found in world(Place(self.account_id, self.region_name)).tags.items():
+            yield TaggedResource(arn=arn, tags=dict(found), resource_type=f"elasticache:{arn.split(':')[5]}")
+
+    ElastiCacheBackend.iter_tagged_resources = iter_tagged_resources

@@ -1,0 +1,271 @@
+"""The resources of ElastiCache, their states, and how they look in answers."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.elasticache.models import elasticache_backends
+
+from . import interfaces, pace
+from .faults import AwsError
+from .patching import Place, attached
+
+#: versions that can be asked for: the full version, and the family of parameter groups
+VERSIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "redis": {
+        "5.0.6": ("5.0.6", "redis5.0"),
+        "6.0": ("6.0.5", "redis6.x"),
+        "6.2": ("6.2.6", "redis6.x"),
+        "6.x": ("6.2.6", "redis6.x"),
+        "7.0": ("7.0.7", "redis7"),
+        "7.1": ("7.1.0", "redis7"),
+    },
+    "valkey": {
+        "7.2": ("7.2.6", "valkey7"),
+        "8.0": ("8.0.1", "valkey8"),
+        "8.1": ("8.1.0", "valkey8"),
+        "8.2": ("8.2.0", "valkey8"),
+    },
+    "memcached": {"1.6.22": ("1.6.22", "memcached1.6")},
+}
+DEFAULT_VERSION = {"redis": "7.1", "valkey": "8.0", "memcached": "1.6.22"}
+FAMILIES = sorted({family for known in VERSIONS.values() for _, family in known.values()})
+NODE_TYPE = re.compile(r"cache\.[a-z][a-z0-9]*\.(micro|small|medium|large|\d{0,2}xlarge)")
+
+
+def short_region(region: str) -> str:
+    """The region as in endpoint names: us-east-2 is use2."""
+    first, second, number = (region.split("-") + ["", ""])[:3]
+    abbreviations = {"northeast": "ne", "southeast": "se", "northwest": "nw", "southwest": "sw"}
+    return f"{first}{abbreviations.get(second, second[:1])}{number}"
+
+
+@dataclass
+class Node:
+    """A cache cluster of one node: a member of a replication group, or alone."""
+
+    id: str
+    zone: str
+    role: str
+    eni: interfaces.ManagedInterface
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass
+class Group:
+    """A replication group; a cache cluster that stands alone is kept as one of its own kind."""
+
+    id: str
+    arn: str
+    description: str
+    engine: str
+    version: str
+    node_type: str
+    port: int
+    subnet_group: str
+    security_groups: list[str]
+    parameter_group: str
+    settings: dict[str, Any]
+    nodes: list[Node]
+    hash: str
+    alone: bool = False
+    status: str = "creating"
+    due: float = 0.0
+    pending: dict[str, Any] = field(default_factory=dict)
+    deferred: dict[str, Any] = field(default_factory=dict)
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass
+class SubnetGroup:
+    """A cache subnet group."""
+
+    name: str
+    arn: str
+    description: str
+    subnets: list[str]
+    vpc: str
+
+
+@dataclass
+class ParameterGroup:
+    """A cache parameter group, with the values that differ from the family's."""
+
+    name: str
+    arn: str
+    family: str
+    description: str
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """All of ElastiCache in one account and region."""
+
+    groups: dict[str, Group] = field(default_factory=dict)
+    subnet_groups: dict[str, SubnetGroup] = field(default_factory=dict)
+    parameter_groups: dict[str, ParameterGroup] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def replication_group(self, name: str) -> Group:
+        """A replication group that must be there."""
+        found = self.groups.get(name.lower())
+        if found is None or found.alone:
+            raise AwsError("ReplicationGroupNotFoundFault", f"ReplicationGroup {name} not found.")
+        return found
+
+    def node(self, name: str) -> tuple[Group, Node]:
+        """A cache cluster that must be there."""
+        for group in self.groups.values():
+            for node in group.nodes:
+                if node.id == name.lower():
+                    return group, node
+        raise AwsError("CacheClusterNotFound", f"CacheCluster not found: {name}")
+
+
+def world(place: Place) -> World:
+    """The ElastiCache of an account and region; kept on moto's backend, so that a reset empties it."""
+    return attached(elasticache_backends[place.account][place.region], "elasticache", World)
+
+
+def random_hash() -> str:
+    """The part of endpoint names that is an account's own."""
+    return "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
+
+
+def advance(place: Place) -> None:
+    """creating and modifying become available; deleting becomes gone, and the interfaces begin to linger."""
+    if not dict.__contains__(elasticache_backends[place.account], place.region):
+        return
+    everything = world(place)
+    for group in list(everything.groups.values()):
+        if group.status == "available" or pace.now() < group.due:
+            continue
+        if group.status == "deleting":
+            for node in group.nodes:
+                interfaces.release(node.eni, group.due)
+                everything.tags.pop(place.arn("elasticache", f"cluster:{node.id}"), None)
+            del everything.groups[group.id]
+            everything.tags.pop(group.arn, None)
+            continue
+        if group.status == "modifying":
+            for name, value in group.pending.items():
+                setattr(group, name, value)
+            group.pending = {}
+        group.status = "available"
+
+
+def host(place: Place, group: Group, kind: str) -> str:
+    """The name of an endpoint: `primary`, `reader`, or a node's id."""
+    tail = f"{group.hash}.{{0}}{short_region(place.region)}.cache.amazonaws.com"
+    encrypted = group.settings.get("TransitEncryptionEnabled")
+    if group.alone:
+        return f"{kind}.{tail.format('0001.')}"
+    if kind == "primary":
+        return f"master.{group.id}.{tail.format('')}" if encrypted else f"{group.id}.{tail.format('ng.0001.')}"
+    if kind == "reader":
+        return f"replica.{group.id}.{tail.format('')}" if encrypted else f"{group.id}-ro.{tail.format('ng.0001.')}"
+    return f"{kind}.{group.id}.{tail.format('')}" if encrypted else f"{kind}.{tail.format('0001.')}"
+
+
+def endpoint(place: Place, group: Group, kind: str) -> dict[str, Any]:
+    """An endpoint."""
+    return {"Address": host(place, group, kind), "Port": group.port}
+
+
+def shown_group(place: Place, group: Group) -> dict[str, Any]:
+    """A replication group as in answers; endpoints are there once it has been available."""
+    known = group.status != "creating"
+    node_group: dict[str, Any] = {"NodeGroupId": "0001", "Status": group.status}
+    if known:
+        node_group["PrimaryEndpoint"] = endpoint(place, group, "primary")
+        node_group["ReaderEndpoint"] = endpoint(place, group, "reader")
+        node_group["NodeGroupMembers"] = [
+            {
+                "CacheClusterId": node.id,
+                "CacheNodeId": "0001",
+                "ReadEndpoint": endpoint(place, group, node.id),
+                "PreferredAvailabilityZone": node.zone,
+                "CurrentRole": node.role,
+            }
+            for node in group.nodes
+        ]
+    return {
+        **group.settings,
+        "ReplicationGroupId": group.id,
+        "Description": group.description,
+        "Status": group.status,
+        "PendingModifiedValues": {},
+        "MemberClusters": [node.id for node in group.nodes],
+        "NodeGroups": [node_group] if known else [],
+        "SnapshottingClusterId": None,
+        "ClusterEnabled": False,
+        "ClusterMode": "disabled",
+        "CacheNodeType": group.node_type,
+        "AuthTokenEnabled": bool(group.settings.get("AuthTokenEnabled")),
+        "ARN": group.arn,
+        "ReplicationGroupCreateTime": group.created,
+        "DataTiering": "disabled",
+        "NetworkType": "ipv4",
+        "IpDiscovery": "ipv4",
+        "LogDeliveryConfigurations": [],
+        "UserGroupIds": [],
+        "MemberClustersOutpostArns": [],
+        "Engine": group.engine,
+    }
+
+
+def shown_node(place: Place, group: Group, node: Node, with_nodes: bool) -> dict[str, Any]:
+    """A cache cluster as in answers: what carries version, parameter group, security groups and subnet group."""
+    pending = {"CacheNodeType": group.deferred.get("node_type"), "EngineVersion": group.deferred.get("version")}
+    answer: dict[str, Any] = {
+        "CacheClusterId": node.id,
+        "ARN": place.arn("elasticache", f"cluster:{node.id}"),
+        "ClientDownloadLandingPage": "https://console.aws.amazon.com/elasticache/home#client-download:",
+        "CacheNodeType": group.node_type,
+        "Engine": group.engine,
+        "EngineVersion": group.version,
+        "CacheClusterStatus": group.status,
+        "NumCacheNodes": 1,
+        "PreferredAvailabilityZone": node.zone,
+        "CacheClusterCreateTime": node.created,
+        "PreferredMaintenanceWindow": group.settings.get("PreferredMaintenanceWindow", "sun:05:00-sun:06:00"),
+        "PendingModifiedValues": {key: value for key, value in pending.items() if value},
+        "CacheSecurityGroups": [],
+        "CacheParameterGroup": {
+            "CacheParameterGroupName": group.parameter_group,
+            "ParameterApplyStatus": "in-sync",
+            "CacheNodeIdsToReboot": [],
+        },
+        "CacheSubnetGroupName": group.subnet_group,
+        "AutoMinorVersionUpgrade": group.settings.get("AutoMinorVersionUpgrade", True),
+        "SecurityGroups": [{"SecurityGroupId": name, "Status": "active"} for name in group.security_groups],
+        "SnapshotRetentionLimit": group.settings.get("SnapshotRetentionLimit", 0),
+        "SnapshotWindow": group.settings.get("SnapshotWindow", "03:00-04:00"),
+        "AuthTokenEnabled": bool(group.settings.get("AuthTokenEnabled")),
+        "TransitEncryptionEnabled": bool(group.settings.get("TransitEncryptionEnabled")),
+        "AtRestEncryptionEnabled": bool(group.settings.get("AtRestEncryptionEnabled")),
+        "ReplicationGroupLogDeliveryEnabled": False,
+        "LogDeliveryConfigurations": [],
+        "NetworkType": "ipv4",
+        "IpDiscovery": "ipv4",
+    }
+    if not group.alone:
+        answer["ReplicationGroupId"] = group.id
+    if with_nodes:
+        cache_node: dict[str, Any] = {
+            "CacheNodeId": "0001",
+            "CacheNodeStatus": group.status,
+            "CacheNodeCreateTime": node.created,
+            "ParameterGroupStatus": "in-sync",
+            "CustomerAvailabilityZone": node.zone,
+        }
+        if group.status != "creating":
+            cache_node["Endpoint"] = endpoint(place, group, node.id)
+        answer["CacheNodes"] = [cache_node]
+    return answer

@@ -1,0 +1,115 @@
+"""ElastiCache subnet groups."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from . import interfaces, tags
+from .elasticache_model import SubnetGroup, world
+from .faults import AwsError
+from .patching import Place
+
+SUBNET_GROUP_NAME = re.compile(r"[a-z0-9-]{1,255}")
+
+
+def invalid(message: str) -> AwsError:
+    """ElastiCache's usual refusal."""
+    return AwsError("InvalidParameterValue", message)
+
+
+def subnets_of(place: Place, ids: list[str]) -> str:
+    """The VPC of subnets, which must be there and in one."""
+    ec2 = interfaces.backend(place)
+    known = {subnet.id: subnet for zone in ec2.subnets.values() for subnet in zone.values()}
+    for subnet in ids:
+        if subnet not in known:
+            raise AwsError("InvalidSubnet", f"Some input subnets in :[{', '.join(ids)}] are invalid.")
+    vpcs = {known[subnet].vpc_id for subnet in ids}
+    if len(vpcs) != 1:
+        raise AwsError("InvalidSubnet", "The subnets must be in one VPC.")
+    return vpcs.pop()
+
+
+def shown_subnet_group(place: Place, group: SubnetGroup) -> dict[str, Any]:
+    """A subnet group as in answers."""
+    ec2 = interfaces.backend(place)
+    zones = {subnet.id: subnet.availability_zone for zone in ec2.subnets.values() for subnet in zone.values()}
+    return {
+        "CacheSubnetGroupName": group.name,
+        "CacheSubnetGroupDescription": group.description,
+        "VpcId": group.vpc,
+        "Subnets": [
+            {
+                "SubnetIdentifier": subnet,
+                "SubnetAvailabilityZone": {"Name": zones.get(subnet, "")},
+                "SupportedNetworkTypes": ["ipv4"],
+            }
+            for subnet in group.subnets
+        ],
+        "ARN": group.arn,
+        "SupportedNetworkTypes": ["ipv4"],
+    }
+
+
+def subnet_group(place: Place, name: str) -> SubnetGroup:
+    """A subnet group that must be there."""
+    found = world(place).subnet_groups.get((name or "").lower())
+    if found is None:
+        raise AwsError("CacheSubnetGroupNotFoundFault", f"Cache Subnet Group {name} does not exist.")
+    return found
+
+
+def create_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """CreateCacheSubnetGroup: the name is kept in lower case."""
+    everything, name = world(place), request["CacheSubnetGroupName"].lower()
+    if not SUBNET_GROUP_NAME.fullmatch(name) or name == "default":
+        raise invalid("The parameter CacheSubnetGroupName must have 1 to 255 alphanumeric characters or hyphens.")
+    if name in everything.subnet_groups:
+        raise AwsError("CacheSubnetGroupAlreadyExists", f"Cache subnet group {name} already exists.")
+    given = tags.from_pairs(request.get("Tags"))
+    tags.check(given, "InvalidParameterValue")
+    vpc = subnets_of(place, request.get("SubnetIds") or [])
+    made = SubnetGroup(
+        name,
+        place.arn("elasticache", f"subnetgroup:{name}"),
+        request["CacheSubnetGroupDescription"],
+        request["SubnetIds"],
+        vpc,
+    )
+    everything.subnet_groups[name] = made
+    everything.tags[made.arn] = given
+    return {"CacheSubnetGroup": shown_subnet_group(place, made)}
+
+
+def describe_subnet_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DescribeCacheSubnetGroups."""
+    name = request.get("CacheSubnetGroupName")
+    found = [subnet_group(place, name)] if name else list(world(place).subnet_groups.values())
+    return {"CacheSubnetGroups": [shown_subnet_group(place, group) for group in found]}
+
+
+def modify_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ModifyCacheSubnetGroup: a subnet in use cannot be taken out."""
+    group = subnet_group(place, request["CacheSubnetGroupName"])
+    if request.get("SubnetIds"):
+        subnets_of(place, request["SubnetIds"])
+        used = {n.eni.subnet.id for g in world(place).groups.values() if g.subnet_group == group.name for n in g.nodes}
+        if used - set(request["SubnetIds"]):
+            raise AwsError("SubnetInUse", "The subnet ID is in use by a cache cluster.")
+        group.subnets = request["SubnetIds"]
+    group.description = request.get("CacheSubnetGroupDescription") or group.description
+    return {"CacheSubnetGroup": shown_subnet_group(place, group)}
+
+
+def delete_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """DeleteCacheSubnetGroup: not while a cluster is in it."""
+    everything = world(place)
+    group = subnet_group(place, request["CacheSubnetGroupName"])
+    if any(known.subnet_group == group.name for known in everything.groups.values()):
+        raise AwsError(
+            "CacheSubnetGroupInUse", f"Cache subnet group {group.name} is currently in use by a cache cluster."
+        )
+    del everything.subnet_groups[group.name]
+    everything.tags.pop(group.arn, None)
+    return {}

@@ -1,0 +1,148 @@
+"""Network interfaces of load balancers, Fargate tasks and cache nodes.
+
+AWS rule: they appear with their owner, carry its security groups, occupy its subnet, stay for minutes after the
+owner is gone, and until then groups, subnets and the internet gateway cannot be removed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
+from moto.ec2.utils import generate_dns_from_ip, random_public_ip
+
+from . import pace
+from .faults import ec2_error
+from .patching import Place, wrap
+
+MAX_GROUPS = 5
+
+
+class ManagedInterface(NetworkInterface):
+    """An interface that an AWS service made and holds."""
+
+    released_at: float | None = None
+    attached_to: str = ""
+
+    @property
+    def attachment(self) -> dict[str, Any]:  # type: ignore[override]
+        """The attachment, which names the service and no instance."""
+        return {
+            "AttachmentId": f"ela-attach-{self.id[4:]}",
+            "DeleteOnTermination": False,
+            "DeviceIndex": 1,
+            "InstanceOwnerId": self.attached_to,
+            "Status": "attached",
+        }
+
+    @property
+    def association(self) -> dict[str, Any]:  # type: ignore[override]
+        """The public address, if it has one."""
+        if not self.public_ip:
+            return {}
+        return {
+            "PublicIp": self.public_ip,
+            "PublicDnsName": generate_dns_from_ip(self.public_ip),
+            "IpOwnerId": self.attached_to,
+        }
+
+    def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
+        """Filters that matter for finding an owner."""
+        simple = {
+            "status": self.status,
+            "requester-id": self.requester_id,
+            "requester-managed": str(self.requester_managed).lower(),
+            "interface-type": self.interface_type,
+            "attachment.instance-owner-id": self.attached_to,
+            "association.public-ip": self.public_ip,
+        }
+        if filter_name in simple:
+            return simple[filter_name]
+        return super().get_filter_value(filter_name, method_name)
+
+
+def backend(place: Place) -> EC2Backend:
+    """The EC2 of an account and region."""
+    return ec2_backends[place.account][place.region]
+
+
+def free_address(ec2: EC2Backend, subnet: Any) -> str:
+    """The lowest free address of a subnet; AWS keeps the first four and the last."""
+    taken = {eni.private_ip_address for eni in ec2.enis.values() if eni.subnet.id == subnet.id}
+    network = ipaddress.IPv4Network(subnet.cidr_block)
+    for number in range(4, network.num_addresses - 1):
+        address = str(network[number])
+        if address not in taken:
+            return address
+    raise ec2_error("InsufficientFreeAddressesInSubnet", f"The subnet {subnet.id} has no free address.")
+
+
+def attach(
+    place: Place, subnet_id: str, groups: list[str], description: str, *, owner: str, kind: str, public: bool = False
+) -> ManagedInterface:
+    """Make the interface of a service's resource; `owner` is the service's name as EC2 shows it."""
+    ec2 = backend(place)
+    subnet = ec2.get_subnet(subnet_id)
+    eni = ManagedInterface(
+        ec2, subnet, free_address(ec2, subnet), group_ids=list(groups) or None, description=description
+    )
+    eni.attached_to = owner
+    eni.requester_managed = True
+    eni.requester_id = owner if owner.startswith("amazon-") else place.account
+    eni.status = "in-use"
+    eni.interface_type = kind
+    if public:
+        eni.public_ip = random_public_ip()
+    ec2.enis[eni.id] = eni
+    return eni
+
+
+def set_groups(place: Place, eni: ManagedInterface, groups: list[str]) -> None:
+    """Change the security groups of an interface with its owner's."""
+    found = [backend(place).get_security_group_from_id(group) for group in groups]
+    eni._group_set = [group for group in found if group]
+
+
+def release(eni: ManagedInterface, at: float | None = None) -> None:
+    """The owner is gone: the interface lingers, and then goes too."""
+    if eni.released_at is None:
+        eni.released_at = pace.now() if at is None else at
+
+
+def sweep(place: Place) -> None:
+    """Remove the interfaces that have lingered long enough."""
+    if not dict.__contains__(ec2_backends[place.account], place.region):
+        return
+    linger, moment = pace.seconds("interfaces_linger"), pace.now()
+    enis = backend(place).enis
+    for eni in list(enis.values()):
+        if isinstance(eni, ManagedInterface) and eni.released_at is not None and moment >= eni.released_at + linger:
+            del enis[eni.id]
+
+
+def in_group(ec2: EC2Backend, group_id: str) -> list[NetworkInterface]:
+    """Interfaces that carry a security group."""
+    return [eni for eni in ec2.enis.values() if group_id in [group.id for group in eni.group_set]]
+
+
+def in_subnet(ec2: EC2Backend, subnet_id: str) -> list[NetworkInterface]:
+    """Interfaces in a subnet."""
+    return [eni for eni in ec2.enis.values() if eni.subnet.id == subnet_id]
+
+
+def in_vpc(ec2: EC2Backend, vpc_id: str) -> list[NetworkInterface]:
+    """Interfaces in a VPC."""
+    return [eni for eni in ec2.enis.values() if eni.subnet.vpc_id == vpc_id]
+
+
+def install_rules() -> None:
+    """An interface that a service holds cannot be deleted by its account."""
+
+    @wrap(NetworkInterfaceBackend)
+    def delete_network_interface(original: Any, self: Any, eni_id: str) -> None:
+        eni = self.enis.get(eni_id)
+        if isinstance(eni, ManagedInterface):
+            raise ec2_error("InvalidParameterValue", f"Network interface '{eni_id}' is currently in use.")
+        original(self, eni_id)

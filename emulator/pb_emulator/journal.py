@@ -1,0 +1,88 @@
+"""What was asked of the endpoint: a journal in memory, and a recording of the bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+READ_ONLY = re.compile(r"^(Describe|List|Get|Head|BatchGet)")
+MAX_ENTRIES = 200_000
+
+
+def mutating(action: str) -> bool:
+    """Whether a call changes something, told by its verb."""
+    return not READ_ONLY.match(action)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One API call."""
+
+    seq: int
+    at_ms: float
+    service: str
+    action: str
+    mutating: bool
+    account: str
+    region: str
+    status: int
+    error: str | None
+    user_agent: str
+
+
+class Journal:
+    """All API calls since the start or the last clearing, in the order in which they were answered."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._next = 1
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+
+    def add(self, **fields: Any) -> Entry:
+        """Note one call."""
+        with self._lock:
+            at_ms = round((time.monotonic() - self._started) * 1000, 3)
+            entry = Entry(seq=self._next, at_ms=at_ms, mutating=mutating(fields["action"]), **fields)
+            self._next += 1
+            self._entries.append(entry)
+            if len(self._entries) > MAX_ENTRIES:
+                del self._entries[: MAX_ENTRIES // 10]
+            return entry
+
+    def entries(self, since: int = 0, account: str | None = None) -> list[dict[str, Any]]:
+        """The calls after number `since`, of one account if it is given."""
+        with self._lock:
+            chosen = [e for e in self._entries if e.seq > since and account in (None, e.account)]
+        return [asdict(entry) for entry in chosen]
+
+    def clear(self) -> None:
+        """Forget all calls; numbering goes on."""
+        with self._lock:
+            self._entries.clear()
+
+
+class Recorder:
+    """Appends every exchange to a file, one JSON object a line, for checks of wire fidelity."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+        self._lock = threading.Lock()
+
+    def write(self, request: dict[str, Any], body: bytes, answer: dict[str, Any], answer_body: bytes) -> None:
+        """Append one exchange; bodies are base64."""
+        line = {
+            **request,
+            "body": base64.b64encode(body).decode("ascii"),
+            **answer,
+            "response_body": base64.b64encode(answer_body).decode("ascii"),
+        }
+        with self._lock:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()

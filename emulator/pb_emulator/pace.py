@@ -1,0 +1,79 @@
+"""How long things take: one table of seconds, replaced as a whole when the server starts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+#: Short times, so that a complete deploy takes seconds but every waiting state is still seen.
+DEFAULT: dict[str, float] = {
+    "network_pending": 0.0,
+    "ec2_visible": 0.0,
+    "alb_provisioning": 0.4,
+    "cache_creating": 0.5,
+    "cache_modifying": 0.4,
+    "cache_deleting": 0.4,
+    "service_steady": 0.4,
+    "service_draining": 0.3,
+    "task_failing": 0.1,
+    "task_stopping": 0.1,
+    "record_insync": 0.3,
+    "interfaces_linger": 0.3,
+}
+
+#: The middle of the times that AWS publishes or that users report.
+AWS: dict[str, float] = {
+    "network_pending": 2.0,
+    "ec2_visible": 0.0,
+    "alb_provisioning": 150.0,
+    "cache_creating": 390.0,
+    "cache_modifying": 300.0,
+    "cache_deleting": 330.0,
+    "service_steady": 90.0,
+    "service_draining": 60.0,
+    "task_failing": 30.0,
+    "task_stopping": 30.0,
+    "record_insync": 35.0,
+    "interfaces_linger": 180.0,
+}
+
+_seconds: dict[str, float] = dict(DEFAULT)
+
+
+def now() -> float:
+    """Seconds on the clock that all states go by."""
+    return time.monotonic()
+
+
+def seconds(name: str) -> float:
+    """How long the thing called `name` takes."""
+    return _seconds[name]
+
+
+def table() -> dict[str, float]:
+    """The table in use."""
+    return dict(_seconds)
+
+
+def configure(values: Mapping[str, float]) -> None:
+    """Use `values` over the default table; a name that is not in the table is a mistake."""
+    unknown = sorted(set(values) - set(DEFAULT))
+    if unknown:
+        raise ValueError(f"unknown durations: {', '.join(unknown)}; known: {', '.join(DEFAULT)}")
+    _seconds.clear()
+    _seconds.update(DEFAULT)
+    _seconds.update({name: float(value) for name, value in values.items()})
+
+
+def parse(text: str) -> dict[str, float]:
+    """Read a --pace value: `aws`, `aws:FACTOR`, a factor on the default table, or a JSON file of seconds."""
+    if text == "aws" or text.startswith("aws:"):
+        factor = float(text.partition(":")[2] or "1")
+        return {name: value * factor for name, value in AWS.items()}
+    try:
+        factor = float(text)
+    except ValueError:
+        return json.loads(Path(text).read_text(encoding="utf-8"))
+    return {name: value * factor for name, value in DEFAULT.items()}

@@ -1,0 +1,90 @@
+"""How this package changes moto: wrapped backend methods, and operations written anew."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from moto.core.responses import ActionResult, BaseResponse
+from moto.core.utils import camelcase_to_underscores
+
+T = TypeVar("T")
+
+
+def wrap(cls: type, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Replace `cls.name` by a function that gets the original as its first argument."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        method = name or function.__name__
+        original = getattr(cls, method)
+
+        @functools.wraps(original)
+        def replacement(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return function(original, self, *args, **kwargs)
+
+        setattr(cls, method, replacement)
+        return function
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Place:
+    """The account and region that a call is for."""
+
+    account: str
+    region: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and region."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+
+Operation = Callable[[Place, dict[str, Any]], dict[str, Any] | None]
+
+
+def install(response_class: type[BaseResponse], action: str, operation: Operation) -> None:
+    """Serve `action` by `operation`, which gets parameters and gives a result under their wire names.
+
+    Parsing and serialising follow the service model, so an operation is plain dictionaries in and out.
+    """
+
+    def method(self: BaseResponse) -> ActionResult:
+        self.parse_parameters(self.normalized_request)
+        place = Place(self.current_account, self.region)
+        return ActionResult(operation(place, plain(self.params)) or {})
+
+    method.__name__ = camelcase_to_underscores(action)
+    setattr(response_class, method.__name__, method)
+
+
+def withdraw(response_class: type[BaseResponse], actions: tuple[str, ...]) -> None:
+    """Answer 501 to actions that moto serves from a state of its own, which is not the one of this package."""
+
+    def refuse(action: str) -> None:
+        def method(self: BaseResponse) -> ActionResult:
+            raise NotImplementedError(f"{action} is not emulated")
+
+        setattr(response_class, camelcase_to_underscores(action), method)
+
+    for action in actions:
+        refuse(action)
+
+
+def plain(value: Any) -> Any:
+    """A copy made of ordinary dictionaries and lists."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def attached(owner: Any, key: str, factory: Callable[[], T]) -> T:
+    """State of ours kept on a moto backend or resource, so that a reset takes it away too."""
+    store = owner.__dict__.setdefault("_pb", {})
+    if key not in store:
+        store[key] = factory()
+    return store[key]

@@ -1,0 +1,296 @@
+"""Route 53: records are kept as they are written, and changes are refused as AWS refuses them."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.route53.models import FakeZone, Route53Backend, route53_backends
+from moto.route53.responses import Route53
+
+from . import pace
+from .elbv2 import HOSTED_ZONES
+from .faults import route53_error
+from .patching import Place, attached, install, wrap
+
+Key = tuple[str, str, str]
+PLAIN = re.compile(r"[a-z0-9_.-]")
+
+
+def zones_of(place: Place) -> dict[str, FakeZone]:
+    """The zones of an account."""
+    return route53_backends[place.account]["aws"].zones
+
+
+def stored_name(name: str) -> str:
+    """A name as Route 53 gives it back: lower case, a dot at the end, octal escapes as in `\\052`."""
+    decoded = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), name)
+    lowered = decoded.lower().rstrip(".") + "."
+    return "".join(letter if PLAIN.match(letter) else f"\\{ord(letter):03o}" for letter in lowered)
+
+
+def zone_id(zone: FakeZone) -> str:
+    """The id of a zone, without the path before it."""
+    return str(zone.id).rsplit("/", 1)[-1]
+
+
+def sort_key(name: str) -> list[str]:
+    """Route 53 sorts by labels from the right."""
+    return list(reversed(name.rstrip(".").split(".")))
+
+
+def records(zone: FakeZone) -> dict[Key, dict[str, Any]]:
+    """The records of a zone; the first are those that came with it."""
+
+    def initial() -> dict[Key, dict[str, Any]]:
+        found: dict[Key, dict[str, Any]] = {}
+        for known in zone.rrsets:
+            name = stored_name(known.name)
+            values = [{"Value": value["Value"] if isinstance(value, dict) else value} for value in known.records]
+            found[(name, known.type, "")] = {
+                "Name": name,
+                "Type": known.type,
+                "TTL": int(known.ttl),
+                "ResourceRecords": values,
+            }
+        return found
+
+    return attached(zone, "records", initial)
+
+
+def find_zone(place: Place, identity: str) -> FakeZone:
+    """A zone that must be there."""
+    short = identity.rsplit("/", 1)[-1]
+    found = zones_of(place).get(short)
+    if found is None:
+        raise route53_error("NoSuchHostedZone", f"No hosted zone found with ID: {short}")
+    return found
+
+
+def new_change(place: Place) -> dict[str, Any]:
+    """A change, PENDING at first."""
+    identity = "C" + "".join(random.choices(string.ascii_uppercase + string.digits, k=20))
+    changes: dict[str, dict[str, Any]] = attached(route53_backends[place.account]["aws"], "changes", dict)
+    changes[identity] = {"at": pace.now(), "submitted": datetime.now(UTC)}
+    return shown_change(place, identity)
+
+
+def shown_change(place: Place, identity: str) -> dict[str, Any]:
+    """A change: INSYNC some time after it was made."""
+    changes: dict[str, dict[str, Any]] = attached(route53_backends[place.account]["aws"], "changes", dict)
+    if identity not in changes:
+        raise route53_error("NoSuchChange", f"Could not find resource with ID: {identity}")
+    known = changes[identity]
+    done = pace.now() >= known["at"] + pace.seconds("record_insync")
+    return {"Id": f"/change/{identity}", "Status": "INSYNC" if done else "PENDING", "SubmittedAt": known["submitted"]}
+
+
+def get_change(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """GetChange."""
+    return {"ChangeInfo": shown_change(place, request["Id"].rsplit("/", 1)[-1])}
+
+
+def stored(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as it is kept."""
+    kept = {key: value for key, value in record.items() if value not in (None, [], {})}
+    kept["Name"] = stored_name(record["Name"])
+    if kept.get("AliasTarget"):
+        alias = dict(kept["AliasTarget"])
+        alias["DNSName"] = alias["DNSName"].lower().rstrip(".") + "."
+        kept["AliasTarget"] = alias
+    return kept
+
+
+def content(record: dict[str, Any]) -> dict[str, Any]:
+    """What a DELETE must repeat."""
+    same = {key: value for key, value in record.items() if key != "ResourceRecords"}
+    same["values"] = sorted(value["Value"] for value in record.get("ResourceRecords", []))
+    return same
+
+
+def refuse(message: str) -> Exception:
+    """The refusal of a whole batch."""
+    return route53_error("InvalidChangeBatch", f"[{message}]")
+
+
+def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
+    """The hosted zone of an alias is a service's own, or this account's."""
+    alias = record["AliasTarget"]
+    known = alias["HostedZoneId"] in HOSTED_ZONES.values() or alias["HostedZoneId"] in zones_of(place)
+    if not known:
+        raise refuse(
+            f"Tried to create an alias that targets {alias['DNSName']}, type {record['Type']} in zone"
+            f" {alias['HostedZoneId']}, but the alias target name does not lie within the target zone"
+        )
+    if record.get("TTL") is not None or record.get("ResourceRecords"):
+        raise route53_error(
+            "InvalidInput",
+            "Invalid request: Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or"
+            " TrafficPolicyInstanceId], but found more than one",
+        )
+
+
+def apply(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]], change: dict[str, Any]) -> None:
+    """One change of a batch."""
+    record = stored(change["ResourceRecordSet"])
+    name, kind = record["Name"], record["Type"]
+    key = (name, kind, record.get("SetIdentifier") or "")
+    zone_name = stored_name(zone.name)
+    if name != zone_name and not name.endswith(f".{zone_name}"):
+        raise refuse(f"RRSet with DNS name {name} is not permitted in zone {zone_name}")
+    label = f"name='{name}', type='{kind}'"
+    if change["Action"] == "DELETE":
+        if key not in known:
+            raise refuse(f"Tried to delete resource record set [{label}] but it was not found")
+        if content(known[key]) != content(record):
+            raise refuse(
+                f"Tried to delete resource record set [{label}] but the values provided do not match the current values"
+            )
+        if name == zone_name and kind in ("NS", "SOA"):
+            raise refuse(f"A HostedZone must contain exactly one {kind} record for the zone itself")
+        del known[key]
+        return
+    if change["Action"] == "CREATE" and key in known:
+        raise refuse(f"Tried to create resource record set [{label}] but it already exists")
+    if record.get("AliasTarget"):
+        check_alias(place, zone, record)
+    elif record.get("TTL") is None or not record.get("ResourceRecords"):
+        raise route53_error(
+            "InvalidInput",
+            "Invalid request: Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or"
+            " TrafficPolicyInstanceId], but found none",
+        )
+    for other_name, other_kind, _ in known:
+        if other_name == name and other_kind != kind and "CNAME" in (kind, other_kind):
+            raise refuse(
+                f"RRSet of type {kind} with DNS name {name} is not permitted because a conflicting RRSet of type"
+                f" {other_kind} with the same DNS name already exists"
+            )
+    if kind == "CNAME" and name == zone_name:
+        raise refuse(f"RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {zone_name}")
+    known[key] = record
+
+
+def change_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ChangeResourceRecordSets: all changes of the batch, or none."""
+    zone = find_zone(place, request["HostedZoneId"])
+    current = records(zone)
+    trial = dict(current)
+    for change in request["ChangeBatch"]["Changes"]:
+        apply(place, zone, trial, change)
+    current.clear()
+    current.update(trial)
+    return {"ChangeInfo": new_change(place)}
+
+
+def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ListResourceRecordSets: from a name and type on, in Route 53's order."""
+    zone = find_zone(place, request["HostedZoneId"])
+    start_name, start_type = request.get("StartRecordName"), request.get("StartRecordType") or ""
+    if start_type and not start_name:
+        raise route53_error("InvalidInput", "StartRecordName must be given with StartRecordType")
+    found = sorted(records(zone).values(), key=lambda r: (sort_key(r["Name"]), r["Type"], r.get("SetIdentifier", "")))
+    if start_name:
+        first = (sort_key(stored_name(start_name)), start_type)
+        found = [record for record in found if (sort_key(record["Name"]), record["Type"]) >= first]
+    limit = int(request.get("MaxItems") or 300)
+    answer: dict[str, Any] = {
+        "ResourceRecordSets": found[:limit],
+        "IsTruncated": len(found) > limit,
+        "MaxItems": str(limit),
+    }
+    if len(found) > limit:
+        answer["NextRecordName"], answer["NextRecordType"] = found[limit]["Name"], found[limit]["Type"]
+    return answer
+
+
+def shown_zone(zone: FakeZone) -> dict[str, Any]:
+    """A hosted zone as in lists."""
+    config: dict[str, Any] = {"PrivateZone": bool(zone.private_zone)}
+    if zone.comment:
+        config["Comment"] = zone.comment
+    return {
+        "Id": f"/hostedzone/{zone_id(zone)}",
+        "Name": stored_name(zone.name),
+        "CallerReference": zone.caller_reference,
+        "Config": config,
+        "ResourceRecordSetCount": len(records(zone)),
+    }
+
+
+def list_by_name(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ListHostedZonesByName: begins at the name, and does not filter by it."""
+    found = sorted(zones_of(place).values(), key=lambda zone: (sort_key(stored_name(zone.name)), zone_id(zone)))
+    start, limit = request.get("DNSName"), int(request.get("MaxItems") or 100)
+    if start:
+        first = (sort_key(stored_name(start)), (request.get("HostedZoneId") or "").rsplit("/", 1)[-1])
+        found = [zone for zone in found if (sort_key(stored_name(zone.name)), zone_id(zone)) >= first]
+    answer: dict[str, Any] = {
+        "HostedZones": [shown_zone(zone) for zone in found[:limit]],
+        "IsTruncated": len(found) > limit,
+        "MaxItems": str(limit),
+    }
+    if start:
+        answer["DNSName"] = stored_name(start)
+    if len(found) > limit:
+        answer["NextDNSName"], answer["NextHostedZoneId"] = stored_name(found[limit].name), zone_id(found[limit])
+    return answer
+
+
+def with_change(operation: str) -> None:
+    """Zone changes are PENDING at first too."""
+
+    @wrap(Route53, operation)
+    def changed(original: Callable[[Any], Any], self: Any) -> Any:
+        answer = original(self)
+        answer.result["ChangeInfo"] = new_change(Place(self.current_account, self.region))
+        zone = answer.result.get("HostedZone")
+        if zone is not None:
+            answer.result["HostedZone"] = shown_zone(zone)
+        return answer
+
+
+def install_rules() -> None:
+    """Put the rules into moto's Route 53."""
+    install(Route53, "ChangeResourceRecordSets", change_records)
+    install(Route53, "ListResourceRecordSets", list_records)
+    install(Route53, "ListHostedZonesByName", list_by_name)
+    install(Route53, "GetChange", get_change)
+    with_change("create_hosted_zone")
+    with_change("delete_hosted_zone")
+
+    @wrap(Route53)
+    def get_hosted_zone(original: Callable[[Any], Any], self: Any) -> Any:
+        answer = original(self)
+        answer.result["HostedZone"] = shown_zone(answer.result["HostedZone"])
+        return answer
+
+    @wrap(Route53)
+    def list_hosted_zones(original: Callable[[Any], Any], self: Any) -> Any:
+        answer = original(self)
+        answer.result["HostedZones"] = [shown_zone(zone) for zone in answer.result["HostedZones"]]
+        return answer
+
+    @wrap(Route53Backend)
+    def create_hosted_zone(original: Any, self: Any, name: str, *args: Any, **wanted: Any) -> FakeZone:
+        reference = wanted.get("caller_reference")
+        if any(zone.caller_reference == reference for zone in self.zones.values()):
+            raise route53_error(
+                "HostedZoneAlreadyExists",
+                f"A hosted zone has already been created with the specified caller reference: {reference}",
+            )
+        return original(self, name, *args, **wanted)
+
+    @wrap(Route53Backend)
+    def delete_hosted_zone(original: Any, self: Any, id_: str) -> Any:
+        zone = self.get_hosted_zone(id_)
+        if any(kind not in ("NS", "SOA") for _, kind, _ in records(zone)):
+            raise route53_error(
+                "HostedZoneNotEmpty",
+                "The specified hosted zone contains non-required resource record sets and so cannot be deleted.",
+            )
+        return original(self, id_)

@@ -1,0 +1,203 @@
+"""The HTTP server: routes API calls to moto under one lock, keeps the journal, serves the control endpoints."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from cheroot.wsgi import Server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from . import pace, preconditions, strict
+from .journal import Journal, Recorder
+from .wire import Call, error_answer, error_code, identify
+
+StartResponse = Callable[..., Any]
+STATUS_TEXT = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 412: "Precondition Failed"}
+RECORDED_HEADERS = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+
+class Answer:
+    """A complete response, caught from moto's WSGI application."""
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class Application:
+    """The WSGI application."""
+
+    def __init__(self, latency: float = 0.0, recorder: Recorder | None = None) -> None:
+        strict.install()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.Lock()
+        self._latency = latency
+        self._recorder = recorder
+        self.journal = Journal()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        body = read_body(environ)
+        if environ.get("PATH_INFO", "").startswith("/_pb/"):
+            answer = self._control(environ, body)
+        else:
+            answer = self._serve(environ, body)
+        reason = STATUS_TEXT.get(answer.status, "Status")
+        start_response(f"{answer.status} {reason}", answer.headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+
+    def _serve(self, environ: dict[str, Any], body: bytes) -> Answer:
+        """Answer one API call."""
+        call = identify(environ, body)
+        if self._latency:
+            time.sleep(self._latency)
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = call.account
+        environ["wsgi.input"] = io.BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ["RAW_URI"] = environ.get("REQUEST_URI", "")
+        with self._lock:
+            answer = self._dispatch(call, environ)
+        self.journal.add(
+            service=call.service,
+            action=call.action,
+            account=call.account,
+            region=call.region,
+            status=answer.status,
+            error=error_code(answer.status, answer.headers, answer.body),
+            user_agent=environ.get("HTTP_USER_AGENT", ""),
+        )
+        if self._recorder:
+            self._record(call, environ, body, answer)
+        return answer
+
+    def _dispatch(self, call: Call, environ: dict[str, Any]) -> Answer:
+        """Bring the account's world up to the present, then let moto answer."""
+        try:
+            strict.advance(call.account, call.region)
+            if call.service == "ec2" and call.parameters.get("DryRun") == "true":
+                return failure(
+                    call, environ, 412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
+                )
+            answer = run_wsgi(self._moto, environ)
+        except NotImplementedError as error:
+            return failure(call, environ, 501, "NotImplemented", f"{call.service} {call.action}: {error}")
+        except Exception as error:  # noqa: BLE001 - a fault of the emulator must not look like one of AWS
+            traceback.print_exc(file=sys.stderr)
+            return failure(call, environ, 501, "EmulatorFault", f"{call.service} {call.action}: {error!r}")
+        kind = dict(answer.headers).get("Content-Type", "")
+        if (
+            answer.status >= 400
+            and kind.startswith("text/html")
+            and answer.body.lstrip().lower().startswith(b"<!doctype")
+        ):
+            return failure(call, environ, 501, "NotImplemented", f"{call.service} {call.action} is not emulated")
+        return answer
+
+    def _record(self, call: Call, environ: dict[str, Any], body: bytes, answer: Answer) -> None:
+        """Append the exchange to the recording."""
+        assert self._recorder
+        headers = {k[5:].lower().replace("_", "-"): v for k, v in environ.items() if k.startswith("HTTP_")}
+        headers.pop("x-moto-account-id", None)
+        headers.update({k.lower().replace("_", "-"): environ[k] for k in RECORDED_HEADERS if environ.get(k)})
+        request = {
+            "method": environ["REQUEST_METHOD"],
+            "path": environ.get("PATH_INFO", ""),
+            "query": environ.get("QUERY_STRING", ""),
+            "headers": headers,
+            "service": call.service,
+            "action": call.action,
+            "account": call.account,
+            "region": call.region,
+        }
+        self._recorder.write(
+            request, body, {"status": answer.status, "response_headers": dict(answer.headers)}, answer.body
+        )
+
+    def _control(self, environ: dict[str, Any], body: bytes) -> Answer:
+        """Serve the endpoints that are not AWS's."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"][len("/_pb/") :]
+        query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        try:
+            return self._control_route(method, path, query, body)
+        except (ValueError, KeyError, TypeError) as error:
+            return as_json({"error": f"{type(error).__name__}: {error}"}, 400)
+
+    def _control_route(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
+        if (method, path) == ("GET", "health"):
+            return as_json({"status": "ok", "pace": pace.table()})
+        if (method, path) == ("GET", "requests"):
+            entries = self.journal.entries(int(query.get("since", "0")), query.get("account"))
+            return as_json({"requests": entries})
+        if (method, path) == ("DELETE", "requests"):
+            self.journal.clear()
+            return as_json({})
+        if (method, path) == ("POST", "reset"):
+            with self._lock:
+                strict.reset()
+            return as_json({})
+        if (method, path) == ("POST", "preconditions"):
+            with self._lock:
+                made = preconditions.ensure(json.loads(body or b"{}"))
+            return as_json(made)
+        return as_json({"error": f"no control endpoint {method} /_pb/{path}"}, 404)
+
+
+def read_body(environ: dict[str, Any]) -> bytes:
+    """The whole request body, whether it came with a length or in chunks."""
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        return stream.read()
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    return stream.read(length) if length else b""
+
+
+def run_wsgi(app: Any, environ: dict[str, Any]) -> Answer:
+    """Call a WSGI application and catch what it answers."""
+    caught: dict[str, Any] = {}
+
+    def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Callable[[bytes], None]:
+        caught["status"], caught["headers"] = int(status.split(" ", 1)[0]), headers
+        return lambda _data: None
+
+    result = app(environ, start_response)
+    try:
+        body = b"".join(result)
+    finally:
+        if hasattr(result, "close"):
+            result.close()
+    headers = caught["headers"]
+    if environ["REQUEST_METHOD"] != "HEAD":
+        headers = [(k, v) for k, v in headers if k.lower() not in ("content-length", "connection")]
+        headers.append(("Content-Length", str(len(body))))
+    return Answer(caught["status"], headers, body)
+
+
+def failure(call: Call, environ: dict[str, Any], status: int, code: str, message: str) -> Answer:
+    """An error of our own, in the protocol of the request."""
+    kind, body = error_answer(call, environ, code, message)
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", code)]
+    return Answer(status, headers, body)
+
+
+def as_json(value: Any, status: int = 200) -> Answer:
+    """A control endpoint's answer."""
+    body = json.dumps(value).encode("utf-8")
+    return Answer(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
+
+
+def make_server(host: str, port: int, app: Application) -> Server:
+    """A threaded HTTP/1.1 server with keep-alive, bound and ready to accept."""
+    server = Server((host, port), app, numthreads=32, request_queue_size=128)
+    server.timeout = 300
+    server.keep_alive_conn_limit = 256
+    server.prepare()
+    return server

@@ -1,0 +1,4 @@
+"""Limits that the command line can change."""
+
+#: VPCs and internet gateways an account has in a region, the default VPC counted; 0 for no limit.
+vpc_quota: int = 5

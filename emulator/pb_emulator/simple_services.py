@@ -1,0 +1,35 @@
+"""Rules of the services that need only few: CloudWatch Logs and ECR."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from moto.logs.models import LogsBackend
+
+from .faults import AwsError
+from .patching import wrap
+
+RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+LOG_GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
+
+
+def install_rules() -> None:
+    """Retention is one of the listed numbers of days; a log group's name has 512 characters at most."""
+
+    @wrap(LogsBackend)
+    def put_retention_policy(original: Any, self: Any, log_group_name: str, retention_in_days: Any) -> Any:
+        if int(retention_in_days) not in RETENTION_DAYS:
+            raise AwsError(
+                "InvalidParameterException",
+                f"Invalid retention value: {retention_in_days}. Valid values are: {list(RETENTION_DAYS)}",
+            )
+        return original(self, log_group_name, retention_in_days)
+
+    @wrap(LogsBackend)
+    def create_log_group(original: Any, self: Any, log_group_name: str, *args: Any, **kwargs: Any) -> Any:
+        if not LOG_GROUP_NAME.fullmatch(log_group_name or ""):
+            raise AwsError("InvalidParameterException", f"The log group name '{log_group_name}' is invalid.")
+        return original(self, log_group_name, *args, **kwargs)

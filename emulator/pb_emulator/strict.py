@@ -1,0 +1,35 @@
+"""Installs all rules into moto, and moves an account's world forward in time."""
+
+from __future__ import annotations
+
+from moto.core.base_backend import BackendDict
+from moto.moto_api._internal.models import reset_model_data
+
+from . import ec2, ecs, ecs_rollout, elasticache, elbv2, interfaces, route53, simple_services
+from .patching import Place
+
+_installed = False
+
+
+def install() -> None:
+    """Put every rule in place, once."""
+    global _installed
+    if _installed:
+        return
+    for module in (interfaces, ec2, elbv2, ecs, elasticache, route53, simple_services):
+        module.install_rules()
+    _installed = True
+
+
+def advance(account: str, region: str) -> None:
+    """Let everything happen that is due by now in one account and region."""
+    place = Place(account, region)
+    ecs_rollout.advance(place)
+    elasticache.advance(place)
+    interfaces.sweep(place)
+
+
+def reset() -> None:
+    """Forget all resources of all accounts."""
+    BackendDict.reset()
+    reset_model_data()

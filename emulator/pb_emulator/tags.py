@@ -1,0 +1,41 @@
+"""The rules for tags, and conversions between a list of pairs and a dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .faults import AwsError
+
+MAX_TAGS = 50
+
+
+def check(tags: Mapping[str, str], code: str) -> None:
+    """AWS allows 50 tags a resource, 128 characters a key, 256 a value, and keeps the `aws:` prefix."""
+    if len(tags) > MAX_TAGS:
+        raise AwsError(code, f"The tag limit of {MAX_TAGS} for a resource is exceeded.")
+    for key, value in tags.items():
+        if not 1 <= len(key) <= 128:
+            raise AwsError(code, f"The tag key '{key[:140]}' must have 1 to 128 characters.")
+        if len(value or "") > 256:
+            raise AwsError(code, f"The value of the tag '{key}' is longer than 256 characters.")
+        if key.lower().startswith("aws:"):
+            raise AwsError(code, "Tag keys beginning with 'aws:' are reserved for system use.")
+
+
+def from_pairs(pairs: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
+    """A dictionary from `Key`/`Value` or `key`/`value` pairs."""
+    found: dict[str, str] = {}
+    for pair in pairs or []:
+        key = pair.get("Key", pair.get("key", ""))
+        found[key or ""] = pair.get("Value", pair.get("value")) or ""
+    return found
+
+
+def upper_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Pairs as ElastiCache and EC2 write them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def lower_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Pairs as ECS writes them."""
+    return [{"key": key, "value": value} for key, value in tags.items()]

@@ -1,0 +1,230 @@
+"""ECS's rules."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from conftest import App, Aws, until
+
+
+def test_create_cluster_gives_the_same_one_back(aws: Aws) -> None:
+    tags = [{"key": "a", "value": "b"}]
+    one = aws.ecs.create_cluster(clusterName="c", tags=tags)["cluster"]
+    assert aws.ecs.create_cluster(clusterName="c")["cluster"]["clusterArn"] == one["clusterArn"]
+    answer = aws.ecs.describe_clusters(clusters=["c", "nope"], include=["TAGS"])
+    assert answer["clusters"][0]["tags"] == tags
+    assert answer["failures"][0]["reason"] == "MISSING"
+    assert aws.ecs.delete_cluster(cluster="c")["cluster"]["status"] == "INACTIVE"
+    assert aws.ecs.describe_clusters(clusters=["c"])["clusters"][0]["status"] == "INACTIVE"
+    assert aws.code(aws.ecs.delete_cluster, cluster="c") == "ClusterNotFoundException"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cpu": "256", "memory": "4096"},
+        {"cpu": "300", "memory": "512"},
+        {"networkMode": "bridge"},
+        {"container": {"portMappings": [{"containerPort": 80, "hostPort": 81}]}},
+        {"container": {"stopTimeout": 121}},
+        {"container": {"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g"}}}},
+        {"family": "no good"},
+    ],
+)
+def test_what_fargate_refuses(app: App, settings: dict[str, Any]) -> None:
+    assert app.aws.code(app.definition, **settings) == "ClientException"
+
+
+def test_awslogs_needs_an_execution_role(app: App) -> None:
+    assert app.aws.code(app.definition, executionRoleArn="") == "ClientException"
+
+
+def test_revisions(app: App) -> None:
+    first = app.definition(tags=[{"key": "a", "value": "b"}])
+    second = app.definition()
+    assert (first[-2:], second[-2:]) == (":1", ":2")
+    assert app.ecs.describe_task_definition(taskDefinition=first, include=["TAGS"])["tags"] == [
+        {"key": "a", "value": "b"}
+    ]
+    assert app.ecs.describe_task_definition(taskDefinition="web")["taskDefinition"]["revision"] == 2
+    app.ecs.deregister_task_definition(taskDefinition=second)
+    assert app.ecs.describe_task_definition(taskDefinition=second)["taskDefinition"]["status"] == "INACTIVE"
+    assert app.ecs.list_task_definitions(familyPrefix="web")["taskDefinitionArns"] == [first]
+    assert app.aws.code(app.create, definition=second) == "ClientException"
+    assert app.aws.code(app.ecs.describe_task_definition, taskDefinition="nope") == "ClientException"
+
+
+def test_a_service_becomes_steady(app: App) -> None:
+    made = app.create(
+        app.definition(), tags=[{"key": "a", "value": "b"}], propagateTags="SERVICE", enableECSManagedTags=True,
+        enableExecuteCommand=True,
+    )  # fmt: skip
+    assert (made["status"], made["runningCount"], made["deployments"][0]["rolloutState"]) == (
+        "ACTIVE",
+        0,
+        "IN_PROGRESS",
+    )
+    assert app.show()["pendingCount"] == 2
+    done = app.steady()
+    assert (done["runningCount"], done["pendingCount"], len(done["deployments"])) == (2, 0, 1)
+    assert done["deploymentConfiguration"]["deploymentCircuitBreaker"]["thresholdConfiguration"] == {
+        "type": "COUNT",
+        "value": 2,
+    }
+    assert (done["propagateTags"], done["enableECSManagedTags"], done["enableExecuteCommand"]) == (
+        "SERVICE",
+        True,
+        True,
+    )
+    assert done["tags"] == [{"key": "a", "value": "b"}]
+    assert "has reached a steady state" in done["events"][0]["message"]
+    assert app.rollout()["status"] == "SUCCESSFUL"
+
+
+def test_tasks_and_their_interfaces(app: App) -> None:
+    app.create(app.definition(), tags=[{"key": "a", "value": "b"}], propagateTags="SERVICE")
+    app.steady()
+    arns = app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]
+    tasks = app.ecs.describe_tasks(cluster="c", tasks=arns + ["missing"], include=["TAGS"])
+    assert tasks["failures"][0]["reason"] == "MISSING"
+    assert [(t["lastStatus"], t["group"]) for t in tasks["tasks"]] == [("RUNNING", "service:web")] * 2
+    assert tasks["tasks"][0]["tags"] == [{"key": "a", "value": "b"}]
+    details = {d["name"]: d["value"] for d in tasks["tasks"][0]["attachments"][0]["details"]}
+    found = app.aws.interfaces(network_interface_id=details["networkInterfaceId"])[0]
+    assert found["Description"].startswith(f"arn:aws:ecs:{app.aws.region}:{app.aws.account}:attachment/")
+    assert found["InterfaceType"] == "interface" and found["RequesterManaged"]
+    assert found["PrivateIpAddress"] == details["privateIPv4Address"] and found["Association"]["PublicIp"]
+    assert app.aws.code(app.aws.ec2.delete_security_group, GroupId=app.net.group) == "DependencyViolation"
+    assert app.aws.code(app.ecs.describe_tasks, cluster="c", tasks=["x"] * 101) == "InvalidParameterException"
+
+
+def test_targets_follow_the_tasks(app: App) -> None:
+    _, group = app.web()
+    pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
+    app.create(app.definition(), loadBalancers=pair, healthCheckGracePeriodSeconds=30)
+
+    def states() -> list[str]:
+        found = app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        return sorted(t["TargetHealth"]["State"] for t in found)
+
+    assert until(states) in (["initial", "initial"], ["healthy", "healthy"])
+    app.steady()
+    assert states() == ["healthy", "healthy"]
+    assert app.show()["healthCheckGracePeriodSeconds"] == 30
+    app.ecs.delete_service(cluster="c", service="web", force=True)
+    assert states() == ["draining", "draining"]
+    until(lambda: states() == [])
+
+
+def test_unhealthy_targets_trip_the_breaker(app: App) -> None:
+    _, group = app.web()
+    pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
+    app.create(app.definition("app:unhealthy"), loadBalancers=pair, desiredCount=1)
+    until(lambda: "unhealthy" in [
+        t["TargetHealth"]["State"]
+        for t in app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+    ])  # fmt: skip
+    assert app.rollout()["status"] == "ROLLBACK_FAILED"
+    assert "ELB health checks" in app.show()["deployments"][0]["rolloutStateReason"]
+
+
+def test_what_a_service_needs(app: App) -> None:
+    definition, code = app.definition(), "InvalidParameterException"
+    lone = app.net.target_group("lone")
+
+    def pair(**changed: Any) -> list[dict[str, Any]]:
+        return [{"targetGroupArn": lone, "containerName": "app", "containerPort": 8080, **changed}]
+
+    assert "does not have an associated load balancer" in app.aws.message(
+        app.create, definition=definition, loadBalancers=pair()
+    )
+    assert app.aws.code(app.create, definition=definition, loadBalancers=pair(containerName="x")) == code
+    assert app.aws.code(app.create, definition=definition, loadBalancers=pair(containerPort=1)) == code
+    assert app.aws.code(app.create, definition=definition, loadBalancers=pair(targetGroupArn=lone[:-1] + "x")) == code
+    assert "grace period" in app.aws.message(app.create, definition=definition, healthCheckGracePeriodSeconds=1)
+    bad = {"awsvpcConfiguration": {"subnets": ["subnet-0123456789abcdef0"], "securityGroups": [app.net.group]}}
+    assert app.aws.code(app.create, definition=definition, networkConfiguration=bad) == code
+    bad = {"awsvpcConfiguration": {"subnets": app.net.subnets, "securityGroups": ["sg-0123456789abcdef0"]}}
+    assert app.aws.code(app.create, definition=definition, networkConfiguration=bad) == code
+    assert app.aws.code(app.create, definition=definition, cluster="nope") == "ClusterNotFoundException"
+    assert app.aws.code(app.create, definition="nope:1") == "ClientException"
+    assert app.aws.code(app.create, definition=definition, clientToken="x" * 37) == code
+    both = {"maximumPercent": 100, "minimumHealthyPercent": 100}
+    assert app.aws.code(app.create, definition=definition, deploymentConfiguration=both) == code
+    instance = app.net.target_group("instances", TargetType="instance")
+    app.net.listener(app.net.balancer()["LoadBalancerArn"], instance)
+    assert "target type instance" in app.aws.message(
+        app.create, definition=definition, loadBalancers=pair(targetGroupArn=instance)
+    )
+
+
+def test_a_name_is_taken_until_the_service_is_inactive(app: App) -> None:
+    definition, token = app.definition(), str(uuid.uuid4())
+    one = app.create(definition, clientToken=token)
+    assert app.create(definition, clientToken=token)["serviceArn"] == one["serviceArn"]
+    assert "not idempotent" in app.aws.message(app.create, definition=definition, desiredCount=1)
+    assert app.aws.code(app.ecs.delete_cluster, cluster="c") == "ClusterContainsServicesException"
+    assert "scaled above 0" in app.aws.message(app.ecs.delete_service, cluster="c", service="web")
+    assert app.ecs.delete_service(cluster="c", service="web", force=True)["service"]["status"] == "DRAINING"
+    assert "still Draining" in app.aws.message(app.create, definition=definition)
+    assert app.ecs.list_services(cluster="c")["serviceArns"] == []
+    assert app.aws.code(app.ecs.delete_cluster, cluster="c") == "ClusterContainsServicesException"
+    until(lambda: app.show()["status"] == "INACTIVE")
+    assert (
+        app.aws.code(app.ecs.update_service, cluster="c", service="web", desiredCount=1) == "ServiceNotActiveException"
+    )
+    assert app.aws.code(app.ecs.delete_service, cluster="c", service="web") == "ServiceNotFoundException"
+    until(lambda: not app.aws.interfaces(vpc_id=app.net.vpc))
+    app.create(definition)
+    assert app.show()["status"] == "ACTIVE"
+
+
+def test_interfaces_of_tasks_linger(app: App) -> None:
+    app.create(app.definition())
+    app.steady()
+    app.ecs.delete_service(cluster="c", service="web", force=True)
+    until(lambda: app.show()["status"] == "INACTIVE")
+    assert app.aws.interfaces(group_id=app.net.group), "they outlive the service"
+    assert app.aws.code(app.aws.ec2.delete_subnet, SubnetId=app.net.subnets[0]) == "DependencyViolation"
+    until(lambda: not app.aws.interfaces(group_id=app.net.group))
+    app.aws.ec2.delete_subnet(SubnetId=app.net.subnets[0])
+
+
+def test_tasks_keep_a_cluster(app: App) -> None:
+    app.ecs.run_task(
+        cluster="c", taskDefinition=app.definition(), launchType="FARGATE", networkConfiguration=app.net.awsvpc()
+    )
+    assert app.aws.code(app.ecs.delete_cluster, cluster="c") == "ClusterContainsTasksException"
+    arn = app.ecs.list_tasks(cluster="c")["taskArns"][0]
+    app.ecs.stop_task(cluster="c", task=arn, reason="enough")
+    until(lambda: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED")
+    app.ecs.delete_cluster(cluster="c")
+
+
+def test_describe_services(app: App) -> None:
+    answer = app.ecs.describe_services(cluster="c", services=["nope"])
+    assert answer["services"] == [] and answer["failures"][0]["reason"] == "MISSING"
+    assert app.aws.code(app.ecs.describe_services, cluster="c", services=["x"] * 11) == "InvalidParameterException"
+    assert app.aws.code(app.ecs.update_service, cluster="c", service="nope") == "ServiceNotFoundException"
+
+
+def test_tags(app: App) -> None:
+    arn = app.create(app.definition())["serviceArn"]
+    app.ecs.tag_resource(resourceArn=arn, tags=[{"key": "k", "value": "v"}])
+    assert app.ecs.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "k", "value": "v"}]
+    app.ecs.untag_resource(resourceArn=arn, tagKeys=["k"])
+    assert app.show()["tags"] == []
+    many = [{"key": f"k{n}", "value": "v"} for n in range(51)]
+    for tags in (many, [{"key": "aws:x", "value": "v"}], [{"key": "k", "value": "v" * 257}]):
+        assert app.aws.code(app.ecs.tag_resource, resourceArn=arn, tags=tags) == "InvalidParameterException"
+
+
+def test_five_groups_an_interface(app: App) -> None:
+    groups = [app.net.add_group(f"g{n}") for n in range(6)]
+    network = {"awsvpcConfiguration": {"subnets": app.net.subnets, "securityGroups": groups}}
+    assert (
+        app.aws.code(app.create, definition=app.definition(), networkConfiguration=network)
+        == "InvalidParameterException"
+    )

@@ -1,0 +1,146 @@
+"""ECS rollouts: success, circuit breaker, rollback, and what a failure leaves to be read."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import App, until
+
+
+def test_an_update_is_a_rollout(app: App) -> None:
+    first, second = app.definition(), app.definition("app:2")
+    app.create(first)
+    before = app.steady()["deployments"][0]["id"]
+    updated = app.ecs.update_service(cluster="c", service="web", taskDefinition=second)["service"]
+    assert [(d["status"], d["taskDefinition"]) for d in updated["deployments"]] == [
+        ("PRIMARY", second),
+        ("ACTIVE", first),
+    ]
+    assert updated["deployments"][0]["id"] != before
+    assert app.show()["runningCount"] == 2, "the old tasks run on"
+    done = app.steady()
+    assert (len(done["deployments"]), done["taskDefinition"]) == (1, second)
+    rollout = app.rollout()
+    assert rollout["status"] == "SUCCESSFUL"
+    revision = app.ecs.describe_service_revisions(serviceRevisionArns=[rollout["targetServiceRevision"]["arn"]])
+    assert revision["serviceRevisions"][0]["taskDefinition"] == second
+
+
+def test_what_starts_a_rollout_and_what_does_not(app: App) -> None:
+    definition = app.definition()
+    app.create(definition)
+    before = app.steady()["deployments"][0]["id"]
+    update = app.ecs.update_service
+    update(cluster="c", service="web", desiredCount=3, taskDefinition=definition, enableExecuteCommand=True)
+    assert until(lambda: (s := app.show())["runningCount"] == 3 and s)["deployments"][0]["id"] == before
+    update(cluster="c", service="web", desiredCount=1)
+    until(lambda: app.show()["runningCount"] == 1)
+    forced = update(cluster="c", service="web", forceNewDeployment=True)["service"]["deployments"][0]["id"]
+    assert forced != before
+    app.steady()
+    network = app.net.awsvpc()
+    network["awsvpcConfiguration"]["assignPublicIp"] = "DISABLED"
+    changed = update(cluster="c", service="web", networkConfiguration=network)["service"]
+    assert changed["deployments"][0]["id"] != forced
+    assert changed["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"] == "DISABLED"
+
+
+def test_the_breaker_rolls_back(app: App) -> None:
+    first, bad = app.definition(), app.definition("app:fail")
+    app.create(first)
+    before = app.steady()["deployments"][0]["id"]
+    ours = app.ecs.update_service(cluster="c", service="web", taskDefinition=bad)["service"]["deployments"][0]["id"]
+    rollout = app.rollout()
+    assert rollout["status"] == "ROLLBACK_SUCCESSFUL"
+    assert rollout["deploymentCircuitBreaker"] == {"status": "TRIGGERED", "failureCount": 2, "threshold": 2}
+    after = app.show()
+    assert [(d["id"], d["rolloutState"]) for d in after["deployments"]] == [(before, "COMPLETED")] and ours != before
+    assert (after["taskDefinition"], after["runningCount"], after["desiredCount"]) == (first, 2, 2)
+    messages = " ".join(event["message"] for event in after["events"])
+    assert f"(deployment {ours}) deployment failed: tasks failed to start." in messages
+    stopped = app.ecs.list_tasks(cluster="c", serviceName="web", desiredStatus="STOPPED")["taskArns"]
+    tasks = [t for t in app.ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"] if t["taskDefinitionArn"] == bad]
+    assert tasks and tasks[0]["stoppedReason"] == "Essential container in task exited"
+    assert (tasks[0]["stopCode"], tasks[0]["containers"][0]["exitCode"]) == ("EssentialContainerExited", 1)
+    stream = f"p/app/{tasks[0]['taskArn'].rsplit('/', 1)[-1]}"
+    lines = app.aws.logs.get_log_events(logGroupName="app", logStreamName=stream)["events"]
+    assert "exited with status 1" in lines[0]["message"]
+
+
+def test_a_first_deployment_has_nothing_to_roll_back_to(app: App) -> None:
+    app.create(app.definition("app:fail"))
+    assert app.rollout()["status"] == "ROLLBACK_FAILED"
+    assert app.show()["deployments"][0]["rolloutState"] == "FAILED"
+    good = app.definition()
+    app.ecs.update_service(cluster="c", service="web", taskDefinition=good)
+    assert app.steady()["taskDefinition"] == good
+
+
+def test_a_deregistered_revision_cannot_be_rolled_back_to(app: App) -> None:
+    first = app.definition()
+    app.create(first)
+    app.steady()
+    app.ecs.deregister_task_definition(taskDefinition=first)
+    app.ecs.update_service(cluster="c", service="web", taskDefinition=app.definition("app:fail"))
+    assert app.rollout()["status"] == "ROLLBACK_FAILED"
+
+
+def test_without_a_breaker_it_never_ends(app: App) -> None:
+    app.create(app.definition("app:fail"), deploymentConfiguration={})
+    until(lambda: app.show()["deployments"][0]["failedTasks"] >= 6)
+    assert app.show()["deployments"][0]["rolloutState"] == "IN_PROGRESS"
+
+
+def test_without_rollback_it_stops(app: App) -> None:
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
+    app.create(app.definition("app:fail"), deploymentConfiguration=breaker)
+    assert app.rollout()["status"] == "STOPPED"
+    assert app.show()["deployments"][0]["failedTasks"] >= 3, "the default threshold"
+
+
+@pytest.mark.parametrize(
+    "image,reason", [("app:missing", "CannotPullContainerError"), ("app:1", "ResourceInitializationError")]
+)
+def test_tasks_that_cannot_start(app: App, image: str, reason: str) -> None:
+    if reason == "ResourceInitializationError":
+        app.aws.logs.delete_log_group(logGroupName="app")
+    app.create(app.definition(image))
+    app.rollout()
+    stopped = app.ecs.list_tasks(cluster="c", serviceName="web", desiredStatus="STOPPED")["taskArns"]
+    task = app.ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"][0]
+    assert task["stopCode"] == "TaskFailedToStart" and task["stoppedReason"].startswith(reason)
+    assert "exitCode" not in task["containers"][0]
+
+
+def test_a_single_beat_never_runs_twice(app: App) -> None:
+    one = {"maximumPercent": 100, "minimumHealthyPercent": 0}
+    app.create(app.definition(), desiredCount=1, deploymentConfiguration=one)
+    app.steady()
+    app.ecs.update_service(cluster="c", service="web", taskDefinition=app.definition("app:2"))
+    seen = []
+
+    def finished() -> bool:
+        shown = app.show()
+        seen.append(shown["runningCount"])
+        return shown["deployments"][0]["rolloutState"] == "COMPLETED"
+
+    until(finished)
+    assert max(seen) == 1 and 0 in seen
+
+
+@pytest.mark.parametrize("kind,status", [("ROLLBACK", "ROLLBACK_SUCCESSFUL"), ("ABORT", "STOPPED")])
+def test_stopping_a_deployment(app: App, kind: str, status: str) -> None:
+    first = app.definition()
+    app.create(first)
+    app.steady()
+    app.ecs.update_service(cluster="c", service="web", taskDefinition=app.definition("app:2"))
+    arn = app.show()["currentServiceDeployment"]
+    app.ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType=kind)
+    assert app.rollout()["status"] == status
+    assert app.aws.code(app.ecs.stop_service_deployment, serviceDeploymentArn=arn) == "ConflictException"
+    missing = arn[:-4] + "0000"
+    assert (
+        app.aws.code(app.ecs.stop_service_deployment, serviceDeploymentArn=missing)
+        == "ServiceDeploymentNotFoundException"
+    )
+    if kind == "ROLLBACK":
+        assert app.steady()["taskDefinition"] == first

@@ -1,0 +1,232 @@
+"""Route 53, CloudWatch Logs, ECR, IAM, S3 and DynamoDB."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import Aws, until
+
+
+class Zone:
+    """A public hosted zone."""
+
+    def __init__(self, aws: Aws, name: str = "example.org") -> None:
+        self.aws, self.r53 = aws, aws.route53
+        made = self.r53.create_hosted_zone(Name=name, CallerReference=f"{name}-{aws.account}")
+        self.id, self.change_info = made["HostedZone"]["Id"], made["ChangeInfo"]
+
+    def change(
+        self, action: str, name: str = "api.example.org", values: tuple[str, ...] = ("10.0.0.1",), **extra: Any
+    ) -> Any:
+        """One change."""
+        record = {"Name": name, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": v} for v in values], **extra}
+        record = {key: value for key, value in record.items() if value is not None}
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
+        return self.r53.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=batch)["ChangeInfo"]
+
+    def records(self, **start: str) -> list[dict[str, Any]]:
+        """The records."""
+        return self.r53.list_resource_record_sets(HostedZoneId=self.id, **start)["ResourceRecordSets"]
+
+
+def test_create_upsert_delete(aws: Aws) -> None:
+    zone = Zone(aws)
+    zone.change("CREATE")
+    assert aws.code(zone.change, action="CREATE") == "InvalidChangeBatch"
+    zone.change("UPSERT", values=("10.0.0.2",))
+    assert "do not match" in aws.message(zone.change, action="DELETE")
+    assert "not found" in aws.message(zone.change, action="DELETE", name="other.example.org")
+    assert aws.code(zone.r53.delete_hosted_zone, Id=zone.id) == "HostedZoneNotEmpty"
+    zone.change("DELETE", values=("10.0.0.2",))
+    assert [r["Type"] for r in zone.records()] == ["NS", "SOA"]
+    assert aws.code(zone.change, action="CREATE", name="api.example.com") == "InvalidChangeBatch"
+    zone.r53.delete_hosted_zone(Id=zone.id)
+    assert aws.code(zone.r53.get_hosted_zone, Id=zone.id) == "NoSuchHostedZone"
+
+
+def test_a_batch_is_all_or_nothing(aws: Aws) -> None:
+    zone = Zone(aws)
+    changes = [
+        {
+            "Action": action,
+            "ResourceRecordSet": {
+                "Name": f"{name}.example.org",
+                "Type": "A",
+                "TTL": 60,
+                "ResourceRecords": [{"Value": "10.0.0.1"}],
+            },
+        }
+        for action, name in (("CREATE", "one"), ("DELETE", "missing"))
+    ]
+    batch = {"HostedZoneId": zone.id, "ChangeBatch": {"Changes": changes}}
+    assert aws.code(zone.r53.change_resource_record_sets, **batch) == "InvalidChangeBatch"
+    assert len(zone.records()) == 2
+
+
+def test_names_as_they_come_back(aws: Aws) -> None:
+    zone = Zone(aws, "Example.Org")
+    zone.change("UPSERT", name="*.API.example.org")
+    assert zone.records()[-1]["Name"] == "\\052.api.example.org."
+    zone.change("DELETE", name="\\052.api.example.org.")
+    assert zone.r53.get_hosted_zone(Id=zone.id)["HostedZone"]["Name"] == "example.org."
+
+
+def test_aliases(aws: Aws) -> None:
+    zone, net = Zone(aws), aws.network()
+    balancer = net.balancer()
+    target = {
+        "HostedZoneId": balancer["CanonicalHostedZoneId"],
+        "DNSName": balancer["DNSName"],
+        "EvaluateTargetHealth": True,
+    }
+    alias: dict[str, Any] = {"TTL": None, "ResourceRecords": None, "AliasTarget": target}
+    zone.change("UPSERT", **alias)
+    (shown,) = zone.records(StartRecordName="api.example.org", StartRecordType="A")[:1]
+    assert shown["AliasTarget"]["DNSName"] == balancer["DNSName"] + "." and "TTL" not in shown
+    assert aws.code(zone.change, action="DELETE") == "InvalidChangeBatch"
+    bad = {**alias, "AliasTarget": {**target, "HostedZoneId": "ZZZZZZZZZZZZZ"}}
+    assert aws.code(zone.change, action="UPSERT", **bad) == "InvalidChangeBatch"
+    cname = {"Type": "CNAME", "ResourceRecords": [{"Value": "x.example.org"}]}
+    assert aws.code(zone.change, action="CREATE", **cname) == "InvalidChangeBatch"
+    zone.change("DELETE", **alias)
+
+
+def test_changes_are_pending_then_insync(aws: Aws) -> None:
+    zone = Zone(aws)
+    change = zone.change("UPSERT")
+    assert (zone.change_info["Status"], change["Status"]) == ("PENDING", "PENDING")
+    assert zone.r53.get_change(Id=change["Id"])["ChangeInfo"]["Status"] == "PENDING"
+    until(lambda: zone.r53.get_change(Id=change["Id"])["ChangeInfo"]["Status"] == "INSYNC")
+    assert aws.code(zone.r53.get_change, Id="C0000000000000") == "NoSuchChange"
+
+
+def test_zones_by_name_begin_at_the_name(aws: Aws) -> None:
+    first, after = Zone(aws, "example.org"), Zone(aws, "other.org")
+    Zone(aws, "a.com")
+    private = aws.route53.create_hosted_zone(
+        Name="example.org", CallerReference="p", VPC={"VPCRegion": aws.region, "VPCId": aws.network().vpc},
+        HostedZoneConfig={"PrivateZone": True},
+    )["HostedZone"]  # fmt: skip
+    listed = aws.route53.list_hosted_zones_by_name(DNSName="example.org")["HostedZones"]
+    assert [z["Name"] for z in listed] == ["example.org.", "example.org.", "other.org."]
+    assert {z["Id"]: z["Config"]["PrivateZone"] for z in listed} == {
+        first.id: False,
+        private["Id"]: True,
+        after.id: False,
+    }
+    page = aws.route53.list_hosted_zones_by_name(DNSName="example.org", MaxItems="1")
+    assert page["IsTruncated"] and page["NextDNSName"] == "example.org."
+    again = {"Name": "x.org", "CallerReference": "p"}
+    assert aws.code(aws.route53.create_hosted_zone, **again) == "HostedZoneAlreadyExists"
+
+
+def test_log_groups(aws: Aws) -> None:
+    logs = aws.logs
+    logs.create_log_group(logGroupName="/app/web", tags={"a": "b"})
+    assert aws.code(logs.create_log_group, logGroupName="/app/web") == "ResourceAlreadyExistsException"
+    assert aws.code(logs.create_log_group, logGroupName="no good") == "InvalidParameterException"
+    assert (
+        aws.code(logs.put_retention_policy, logGroupName="/app/web", retentionInDays=17) == "InvalidParameterException"
+    )
+    logs.put_retention_policy(logGroupName="/app/web", retentionInDays=14)
+    group = logs.describe_log_groups(logGroupNamePrefix="/app/web")["logGroups"][0]
+    assert group["retentionInDays"] == 14
+    arn = group["arn"].removesuffix(":*")
+    assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "b"}
+    logs.tag_resource(resourceArn=arn, tags={"c": "d"})
+    assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "b", "c": "d"}
+    assert aws.code(logs.delete_log_group, logGroupName="nope") == "ResourceNotFoundException"
+
+
+MANIFEST = json.dumps({
+    "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 2, "digest": "sha256:" + "0" * 64},
+    "layers": [],
+})  # fmt: skip
+
+
+def test_ecr(aws: Aws) -> None:
+    ecr = aws.ecr
+    made = ecr.create_repository(
+        repositoryName="app", tags=[{"Key": "a", "Value": "b"}], imageTagMutability="IMMUTABLE",
+        imageScanningConfiguration={"scanOnPush": True},
+    )["repository"]  # fmt: skip
+    assert made["repositoryUri"] == f"{aws.account}.dkr.ecr.{aws.region}.amazonaws.com/app"
+    assert (made["imageTagMutability"], made["imageScanningConfiguration"]["scanOnPush"]) == ("IMMUTABLE", True)
+    assert aws.code(ecr.create_repository, repositoryName="app") == "RepositoryAlreadyExistsException"
+    policy = {
+        "rules": [
+            {
+                "rulePriority": 1,
+                "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 3},
+                "action": {"type": "expire"},
+            }
+        ]
+    }
+    ecr.put_lifecycle_policy(repositoryName="app", lifecyclePolicyText=json.dumps(policy))
+    assert json.loads(ecr.get_lifecycle_policy(repositoryName="app")["lifecyclePolicyText"]) == policy
+    ecr.put_image(repositoryName="app", imageManifest=MANIFEST, imageTag="v1")
+    assert ecr.describe_images(repositoryName="app", imageIds=[{"imageTag": "v1"}])["imageDetails"][0]["imageTags"] == [
+        "v1"
+    ]
+    assert (
+        aws.code(ecr.describe_images, repositoryName="app", imageIds=[{"imageTag": "v2"}]) == "ImageNotFoundException"
+    )
+    assert ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"] == [{"Key": "a", "Value": "b"}]
+    assert aws.code(ecr.delete_repository, repositoryName="app") == "RepositoryNotEmptyException"
+    ecr.delete_repository(repositoryName="app", force=True)
+    assert aws.code(ecr.describe_repositories, repositoryNames=["app"]) == "RepositoryNotFoundException"
+
+
+def test_iam_role_that_is_not_there(aws: Aws) -> None:
+    assert aws.code(aws.iam.get_role, RoleName="nope") == "NoSuchEntity"
+
+
+def test_s3_conditional_writes_and_versions(aws: Aws) -> None:
+    bucket, s3 = f"cond-{aws.account}", aws.s3
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"1", IfNoneMatch="*")["ETag"]
+    assert aws.code(s3.put_object, Bucket=bucket, Key="k", Body=b"2", IfNoneMatch="*") == "PreconditionFailed"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"3", IfMatch=etag)
+    assert aws.code(s3.put_object, Bucket=bucket, Key="k", Body=b"4", IfMatch=etag) == "PreconditionFailed"
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2
+
+    def race(number: int) -> bool:
+        try:
+            s3.put_object(Bucket=bucket, Key="race", Body=str(number).encode(), IfNoneMatch="*")
+        except ClientError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(race, range(24))) == 1
+
+
+def test_a_bucket_elsewhere_needs_its_region(aws: Aws) -> None:
+    assert aws.code(aws.s3.create_bucket, Bucket=f"loc-{aws.account}") == "IllegalLocationConstraintException"
+
+
+def test_dynamodb_conditional_writes(aws: Aws) -> None:
+    ddb = aws.dynamodb
+    ddb.create_table(
+        TableName="lock", KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}], BillingMode="PAY_PER_REQUEST",
+    )  # fmt: skip
+    item = {"LockID": {"S": "a"}, "Info": {"S": "me"}}
+    put = {"TableName": "lock", "Item": item, "ConditionExpression": "attribute_not_exists(LockID)"}
+    ddb.put_item(**put)
+    with pytest.raises(ClientError) as refused:
+        ddb.put_item(**put, ReturnValuesOnConditionCheckFailure="ALL_OLD")
+    assert refused.value.response["Error"]["Code"] == "ConditionalCheckFailedException"
+    assert refused.value.response["Item"] == item
+
+
+def test_the_tagging_api_sees_services_of_this_package(aws: Aws) -> None:
+    aws.ecs.create_cluster(clusterName="c", tags=[{"key": "stack", "value": "s"}])
+    found = aws.resourcegroupstaggingapi.get_resources(TagFilters=[{"Key": "stack", "Values": ["s"]}])
+    assert [r["ResourceARN"].rsplit(":", 1)[-1] for r in found["ResourceTagMappingList"]] == ["cluster/c"]

@@ -1,0 +1,194 @@
+"""Something between the tool and the endpoint that holds calls, loses their answers or refuses them."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
+HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
+#: The calls of the services whose operations are told by method and path.
+REST = [
+    ("s3", "PUT", re.compile(r"^/[^/]+/.+"), "PutObject"),
+    ("s3", "GET", re.compile(r"^/[^/]+/.+"), "GetObject"),
+    ("route53", "POST", re.compile(r"/rrset/?$"), "ChangeResourceRecordSets"),
+    ("route53", "GET", re.compile(r"/rrset$"), "ListResourceRecordSets"),
+]
+
+
+@dataclass
+class Stop:
+    """A call that something is done to, once."""
+
+    call: str
+    #: `before`: the endpoint does not see it yet; `after`: it was done, and the answer is withheld; `lose`: it was done,
+    #: and the connection is closed; `refuse`: it is answered with `answer`, and not done.
+    how: str
+    answer: tuple[int, bytes] = (503, b"")
+    times: int = 1
+    reached: threading.Event = field(default_factory=threading.Event)
+    open: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float = 30.0) -> None:
+        """Wait until the call is made."""
+        assert self.reached.wait(seconds), f"{self.call} was not called within {seconds} s"
+
+    def let_go(self) -> None:
+        """Let the call go on."""
+        self.open.set()
+
+
+class Gate:
+    """A server that hands on every call, but for those that it is told to treat otherwise."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = urlparse(upstream).netloc
+        self._stops: list[Stop] = []
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Gate:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.open_all()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def hold_before(self, call: str) -> Stop:
+        """The next `service:Action` is held before the endpoint sees it."""
+        return self._add(Stop(call, "before"))
+
+    def hold_after(self, call: str) -> Stop:
+        """The next `service:Action` is done, and its answer is held."""
+        return self._add(Stop(call, "after"))
+
+    def lose(self, call: str) -> Stop:
+        """The next `service:Action` is done, and its answer is lost."""
+        return self._add(Stop(call, "lose"))
+
+    def refuse(self, call: str, status: int, body: bytes, times: int = 1) -> Stop:
+        """The next calls of `service:Action` are answered here, and not done."""
+        return self._add(Stop(call, "refuse", (status, body), times))
+
+    def open_all(self) -> None:
+        """Let everything go on, and stop nothing more."""
+        with self._lock:
+            stops, self._stops = self._stops, []
+        for stop in stops:
+            stop.let_go()
+
+    def _add(self, stop: Stop) -> Stop:
+        with self._lock:
+            self._stops.append(stop)
+        return stop
+
+    def take(self, call: str) -> Stop | None:
+        """What is to be done to this call."""
+        with self._lock:
+            for stop in self._stops:
+                if stop.call == call and stop.times > 0:
+                    stop.times -= 1
+                    return stop
+        return None
+
+
+def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
+    """The handler of a gate's requests."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 120
+
+        def handle_any(self) -> None:
+            body = read_body(self)
+            stop = gate.take(call_of(self.command, self.path, dict(self.headers), body))
+            if stop and stop.how == "refuse":
+                stop.reached.set()
+                return self.answer(stop.answer[0], [("Content-Type", "text/xml")], stop.answer[1])
+            if stop and stop.how == "before":
+                stop.reached.set()
+                stop.open.wait(120)
+            status, headers, content = forward(gate.upstream, self, body)
+            if stop and stop.how == "after":
+                stop.reached.set()
+                stop.open.wait(120)
+            if stop and stop.how == "lose":
+                stop.reached.set()
+                self.close_connection = True
+                return None
+            return self.answer(status, headers, content)
+
+        def answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+            try:
+                self.send_response_only(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                if not any(name.lower() == "content-length" for name, _ in headers):
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content)
+            except OSError:
+                # The tool was killed meanwhile.
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    for method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
+        setattr(Handler, f"do_{method}", Handler.handle_any)
+    return Handler
+
+
+def read_body(request: BaseHTTPRequestHandler) -> bytes:
+    """The whole body, whether it came with a length or in chunks."""
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        parts: list[bytes] = []
+        while size := int(request.rfile.readline().split(b";")[0], 16):
+            parts.append(request.rfile.read(size))
+            request.rfile.readline()
+        while request.rfile.readline().strip():
+            pass
+        return b"".join(parts)
+    return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+
+
+def forward(upstream: str, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    """The endpoint's answer to a request."""
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+    headers["Content-Length"] = str(len(body))
+    connection = http.client.HTTPConnection(upstream, timeout=120)
+    try:
+        connection.request(request.command, request.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        keep = HOP - {"content-length"} if request.command == "HEAD" else HOP
+        return answer.status, [pair for pair in answer.getheaders() if pair[0].lower() not in keep], content
+    finally:
+        connection.close()
+
+
+def call_of(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
+    """`service:Action` of a request."""
+    lower: Callable[[str], str] = {name.lower(): value for name, value in headers.items()}.get  # type: ignore[assignment]
+    match = SERVICE.search(lower("authorization") or "")
+    service = match.group(1) if match else "unknown"
+    if target := lower("x-amz-target"):
+        return f"{service}:{target.rsplit('.', 1)[-1]}"
+    if (lower("content-type") or "").startswith("application/x-www-form-urlencoded"):
+        return f"{service}:{parse_qs(body.decode('utf-8', 'replace')).get('Action', ['unknown'])[0]}"
+    plain = path.split("?", 1)[0]
+    for known, verb, pattern, action in REST:
+        if (known, verb) == (service, method) and pattern.search(plain):
+            return f"{service}:{action}"
+    return f"{service}:{method} {plain}"

@@ -1,0 +1,285 @@
+"""An account, a folder with a configuration, and the tool in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configuration import Table, merged, real, toml
+from endpoint import ROOT, Aws, control
+from inventory import World
+
+BINARY = Path(os.environ.get("PB_TEST_BINARY", ROOT / "target" / "release" / "pb-deploy"))
+#: Longer than anything that goes well; the tool's own limit for one wait is 60 s in these tests.
+TIMEOUT_SECONDS = 120
+#: What the tool writes for itself.
+STATE_WRITES = {"s3:PutObject", "dynamodb:UpdateItem"}
+
+
+@dataclass
+class Result:
+    """How the tool ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+    def ended(self, code: int = 0) -> Result:
+        """The same, if it ended so."""
+        assert self.code == code, f"exit {code} was expected, not:\n{self}"
+        return self
+
+    @property
+    def text(self) -> str:
+        """All that it said."""
+        return self.out + self.err
+
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.out)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The JSON lines on stdout."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Running:
+    """The tool while it runs; what it says goes to files, so that it never waits for a reader."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str], number: int) -> None:
+        self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+
+    def result(self, timeout: float = TIMEOUT_SECONDS) -> Result:
+        """Wait for the end."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it did not end within {timeout} s:\n{self.so_far()}") from None
+        return Result(code, *self._texts())
+
+    def so_far(self) -> Result:
+        """What it has said until now."""
+        return Result(-1, *self._texts())
+
+    def _texts(self) -> tuple[str, str]:
+        return self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8")
+
+    def kill(self) -> None:
+        """SIGKILL, as when a machine is gone."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Ctrl-C, or another signal."""
+        self.process.send_signal(number)
+
+
+class Site:
+    """One account with one configuration."""
+
+    def __init__(self, url: str, account: str, folder: Path) -> None:
+        self.url, self.account, self.folder = url, account, folder
+        self.aws = Aws(url, account)
+        self.world = World(self.aws)
+        self.config = real(account)
+        self.config_file = folder / "pb_deploy.toml"
+        #: Whether a test found at its end that nothing is to be done.
+        self.settled = False
+        self._running: list[Running] = []
+        self.configure({})
+
+    def make_preconditions(self) -> None:
+        """What a deploy looks up and never makes."""
+        aws, state = self.aws, self.config["state"]
+        aws.s3.create_bucket(
+            Bucket=state["bucket"], CreateBucketConfiguration={"LocationConstraint": self.config["region"]}
+        )
+        aws.s3.put_bucket_versioning(Bucket=state["bucket"], VersioningConfiguration={"Status": "Enabled"})
+        aws.dynamodb.create_table(
+            TableName=state["lock_table"],
+            KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        aws.route53.create_hosted_zone(Name=self.config["hostname"], CallerReference="precondition")
+        trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        aws.iam.create_role(RoleName=self.config["roles"]["execution"], AssumeRolePolicyDocument=document)
+
+    def configure(self, changes: Table) -> None:
+        """Change the configuration and write it; None takes a key out."""
+        self.config = merged(self.config, changes)
+        self.config_file.write_text(toml(self.config), encoding="utf-8")
+
+    def environment(self, changes: dict[str, str | None] | None = None) -> dict[str, str]:
+        """Nothing of the one who runs the tests; None takes a variable out."""
+        variables: dict[str, str | None] = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "USER": "tester",
+            "HOSTNAME": "test-host",
+            "AWS_ACCESS_KEY_ID": self.account,
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **(changes or {}),
+        }
+        return {name: value for name, value in variables.items() if value is not None}
+
+    def start(self, *arguments: str, url: str | None = None, env: dict[str, str | None] | None = None) -> Running:
+        """Start the tool."""
+        environment = self.environment({**({"AWS_ENDPOINT_URL": url} if url else {}), **(env or {})})
+        running = Running([str(BINARY), *arguments], self.folder, environment, len(self._running))
+        self._running.append(running)
+        return running
+
+    def run(
+        self,
+        *arguments: str,
+        url: str | None = None,
+        env: dict[str, str | None] | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> Result:
+        """Run the tool to its end."""
+        return self.start(*arguments, url=url, env=env).result(timeout)
+
+    def deploy(self, workspace: str = "staging", code: int = 0) -> Result:
+        """Deploy without asking."""
+        return self.run("deploy", workspace, "--yes").ended(code)
+
+    def destroy(self, workspace: str = "staging", code: int = 0) -> Result:
+        """Destroy without asking."""
+        return self.run("destroy", workspace, "--yes").ended(code)
+
+    def plan(self, workspace: str = "staging", *arguments: str) -> Plan:
+        """The plan."""
+        return Plan(self.run("plan", workspace, "--json", *arguments).ended().json())
+
+    def finds_nothing(self, workspace: str = "staging") -> None:
+        """Deploying again finds nothing to do, and makes no call that changes anything."""
+        since = self.mark()
+        result = self.deploy(workspace)
+        assert "No changes" in result.err, result
+        assert self.mutations(since) == []
+        self.settled = True
+
+    def end(self) -> None:
+        """End what still runs."""
+        for running in self._running:
+            if running.process.poll() is None:
+                running.kill()
+
+    def mark(self) -> int:
+        """A moment in the journal."""
+        entries = control(self.url, f"requests?account={self.account}")["requests"]
+        return int(entries[-1]["seq"]) if entries else 0
+
+    def calls(self, since: int = 0) -> list[str]:
+        """`service:Action` of what the tool called since then, in order."""
+        return [f"{entry['service']}:{entry['action']}" for entry in self._entries(since)]
+
+    def mutations(self, since: int = 0) -> list[str]:
+        """What of it changes something."""
+        return [f"{entry['service']}:{entry['action']}" for entry in self._entries(since) if entry["mutating"]]
+
+    def writes(self, since: int = 0) -> list[str]:
+        """What of that changes more than state and lease, sorted."""
+        return sorted(call for call in self.mutations(since) if call not in STATE_WRITES)
+
+    def _entries(self, since: int) -> Iterable[dict[str, Any]]:
+        entries = control(self.url, f"requests?account={self.account}&since={since}")["requests"]
+        return [entry for entry in entries if "aws-sdk-rust" in entry["user_agent"]]
+
+    def state_key(self, workspace: str = "staging") -> str:
+        """Where the snapshot lies."""
+        return f"{self.config.get('stack', 'pb-deploy')}/{workspace}/state.json"
+
+    def state_object(self, workspace: str = "staging") -> dict[str, Any]:
+        """The snapshot, as it is stored."""
+        answer = self.aws.s3.get_object(Bucket=self.config["state"]["bucket"], Key=self.state_key(workspace))
+        return json.loads(answer["Body"].read())
+
+    def put_state(self, body: bytes, workspace: str = "staging") -> None:
+        """Store something where the snapshot lies."""
+        self.aws.s3.put_object(Bucket=self.config["state"]["bucket"], Key=self.state_key(workspace), Body=body)
+
+    def lock_id(self, workspace: str = "staging") -> str:
+        """The id that `unlock` asks for."""
+        return str(self.run("status", workspace, "--json").json()["lock"]["id"])
+
+    def in_terminal(self, *arguments: str, answer: str, prompt: str = ": ") -> Result:
+        """Run the tool in a terminal, and type an answer at its prompt."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [str(BINARY), *arguments],
+            cwd=self.folder,
+            env=self.environment({"TERM": "xterm"}),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        text, answered, end = "", False, time.monotonic() + TIMEOUT_SECONDS
+        try:
+            while time.monotonic() < end:
+                if select.select([master], [], [], 0.1)[0]:
+                    try:
+                        text += os.read(master, 65536).decode("utf-8", "replace")
+                    except OSError:
+                        break
+                elif process.poll() is not None:
+                    break
+                elif not answered and text.endswith(prompt):
+                    os.write(master, f"{answer}\n".encode())
+                    answered = True
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return Result(process.wait(5), text, "")
+            raise AssertionError(f"it did not end:\n{text}")
+        finally:
+            process.kill()
+            process.wait()
+            os.close(master)
+
+
+class Plan:
+    """A plan as JSON."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.steps = {step["address"]: step for step in document["plan"]["steps"]}
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What is done to which address: `create`, `update`, `delete`, `delete_first`, `create_first`, `await`."""
+        actions = {
+            address: step["action"].get("order") or step["action"]["do"] for address, step in self.steps.items()
+        }
+        return {address: action for address, action in actions.items() if action != "no_op"}
+
+    def fields(self, address: str) -> dict[str, tuple[Any, Any]]:
+        """The fields that change at an address, each with before and after."""
+        changes = self.steps[address].get("changes", [])
+        return {change["path"]: (change.get("before"), change.get("after")) for change in changes}
+
+    def origin(self, address: str) -> str | None:
+        """Where a change comes from: `configuration`, `drift`, `both`."""
+        return self.steps[address].get("origin")

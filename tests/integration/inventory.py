@@ -1,0 +1,258 @@
+"""Everything that is in an account, asked for through boto3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+from endpoint import Aws
+
+Things = dict[str, dict[str, Any]]
+
+#: What changes by itself, or is told by other fields.
+VOLATILE = {
+    "events", "deployments", "runningCount", "pendingCount", "activeServicesCount", "runningTasksCount",
+    "pendingTasksCount", "ResponseMetadata", "storedBytes", "creationTime", "createdAt",
+}  # fmt: skip
+
+
+class World:
+    """The things in an account, each kind as a dictionary by name or id. The default VPC is not told, nor is what is in it."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws = aws
+
+    # The network.
+
+    def vpcs(self) -> Things:
+        """VPCs by id, with the attributes that have calls of their own."""
+        found = {v["VpcId"]: v for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if not v["IsDefault"]}
+        for identity, vpc in found.items():
+            for attribute, key in (("enableDnsSupport", "EnableDnsSupport"), ("enableDnsHostnames", "EnableDnsHostnames")):
+                answer = self.aws.ec2.describe_vpc_attribute(VpcId=identity, Attribute=attribute)
+                vpc[key] = answer[key]["Value"]
+        return found
+
+    def gateways(self) -> Things:
+        """Internet gateways by id, those without a VPC too."""
+        found = self.aws.all("ec2", "describe_internet_gateways", "InternetGateways")
+        default = self._default_vpcs()
+        kept = [g for g in found if not {a["VpcId"] for a in g["Attachments"]} & default]
+        return {g["InternetGatewayId"]: g for g in kept}
+
+    def subnets(self) -> Things:
+        """Subnets by id."""
+        return self._in_vpcs("describe_subnets", "Subnets", "SubnetId")
+
+    def route_tables(self) -> Things:
+        """Route tables by id."""
+        return self._in_vpcs("describe_route_tables", "RouteTables", "RouteTableId")
+
+    def groups(self) -> Things:
+        """Security groups by id."""
+        return self._in_vpcs("describe_security_groups", "SecurityGroups", "GroupId")
+
+    def rules(self) -> Things:
+        """Rules of the security groups, by id."""
+        groups = self.groups()
+        found = self.aws.all("ec2", "describe_security_group_rules", "SecurityGroupRules")
+        return {r["SecurityGroupRuleId"]: r for r in found if r["GroupId"] in groups}
+
+    def interfaces(self) -> Things:
+        """Network interfaces by id."""
+        return self._in_vpcs("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId")
+
+    def _default_vpcs(self) -> set[str]:
+        return {v["VpcId"] for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if v["IsDefault"]}
+
+    def _in_vpcs(self, operation: str, key: str, identity: str) -> Things:
+        default = self._default_vpcs()
+        return {t[identity]: t for t in self.aws.all("ec2", operation, key) if t["VpcId"] not in default}
+
+    # The queue.
+
+    def replication_groups(self) -> Things:
+        """Replication groups by id, each with its cache clusters and tags."""
+        found = self.aws.all("elasticache", "describe_replication_groups", "ReplicationGroups")
+        clusters = self.aws.all("elasticache", "describe_cache_clusters", "CacheClusters", ShowCacheNodeInfo=True)
+        for group in found:
+            identity = group["ReplicationGroupId"]
+            group["Clusters"] = [c for c in clusters if c.get("ReplicationGroupId") == identity]
+            group["Tags"] = self._cache_tags(group["ARN"])
+        return {g["ReplicationGroupId"]: g for g in found}
+
+    def cache_subnet_groups(self) -> Things:
+        """Subnet groups by name."""
+        found = self.aws.all("elasticache", "describe_cache_subnet_groups", "CacheSubnetGroups")
+        named = {g["CacheSubnetGroupName"]: g for g in found if g["CacheSubnetGroupName"] != "default"}
+        return {name: {**group, "Tags": self._cache_tags(group["ARN"])} for name, group in named.items()}
+
+    def cache_parameter_groups(self) -> Things:
+        """Parameter groups by name, with what was changed in them."""
+        found = self.aws.all("elasticache", "describe_cache_parameter_groups", "CacheParameterGroups")
+        named = {g["CacheParameterGroupName"]: g for g in found}
+        return {
+            name: {**group, "Changed": self._parameters(name), "Tags": self._cache_tags(group["ARN"])}
+            for name, group in named.items()
+            if not name.startswith("default.")
+        }
+
+    def _parameters(self, group: str) -> dict[str, str]:
+        found = self.aws.all(
+            "elasticache", "describe_cache_parameters", "Parameters", CacheParameterGroupName=group, Source="user"
+        )
+        return {p["ParameterName"]: p["ParameterValue"] for p in found}
+
+    def _cache_tags(self, arn: str) -> list[dict[str, str]]:
+        return self.aws.elasticache.list_tags_for_resource(ResourceName=arn)["TagList"]
+
+    # What runs.
+
+    def log_groups(self) -> Things:
+        """Log groups by name, with their tags."""
+        found = self.aws.all("logs", "describe_log_groups", "logGroups")
+        for group in found:
+            arn = group["arn"].removesuffix(":*")
+            group["tags"] = self.aws.logs.list_tags_for_resource(resourceArn=arn)["tags"]
+        return {g["logGroupName"]: g for g in found}
+
+    def repositories(self) -> Things:
+        """Image repositories by name, with their tags."""
+        found = self.aws.all("ecr", "describe_repositories", "repositories")
+        for repository in found:
+            arn = repository["repositoryArn"]
+            repository["tags"] = self.aws.ecr.list_tags_for_resource(resourceArn=arn)["tags"]
+        return {r["repositoryName"]: r for r in found}
+
+    def clusters(self) -> Things:
+        """Clusters by name; what is INACTIVE is gone."""
+        arns = self.aws.all("ecs", "list_clusters", "clusterArns")
+        found = self.aws.ecs.describe_clusters(clusters=arns, include=["TAGS", "SETTINGS"])["clusters"] if arns else []
+        return {c["clusterName"]: c for c in found if c["status"] != "INACTIVE"}
+
+    def services(self) -> Things:
+        """Services by name; what is INACTIVE is gone."""
+        found = []
+        for cluster in self.clusters():
+            arns = self.aws.all("ecs", "list_services", "serviceArns", cluster=cluster)
+            if arns:
+                found += self.aws.ecs.describe_services(cluster=cluster, services=arns, include=["TAGS"])["services"]
+        return {s["serviceName"]: s for s in found if s["status"] != "INACTIVE"}
+
+    def task_definitions(self) -> Things:
+        """ACTIVE task definitions by family and revision, with their tags."""
+        arns = self.aws.all("ecs", "list_task_definitions", "taskDefinitionArns", status="ACTIVE")
+        found = {}
+        for arn in arns:
+            answer = self.aws.ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
+            found[arn.rsplit("/", 1)[-1]] = {**answer["taskDefinition"], "tags": answer.get("tags", [])}
+        return found
+
+    # What people reach.
+
+    def balancers(self) -> Things:
+        """Load balancers by name, with attributes and tags."""
+        found = self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers")
+        for balancer in found:
+            arn = balancer["LoadBalancerArn"]
+            answer = self.aws.elbv2.describe_load_balancer_attributes(LoadBalancerArn=arn)
+            balancer["Attributes"] = {a["Key"]: a["Value"] for a in answer["Attributes"]}
+            balancer["Tags"] = self._edge_tags(arn)
+        return {b["LoadBalancerName"]: b for b in found}
+
+    def target_groups(self) -> Things:
+        """Target groups by name, with attributes and tags."""
+        found = self.aws.all("elbv2", "describe_target_groups", "TargetGroups")
+        for group in found:
+            arn = group["TargetGroupArn"]
+            answer = self.aws.elbv2.describe_target_group_attributes(TargetGroupArn=arn)
+            group["Attributes"] = {a["Key"]: a["Value"] for a in answer["Attributes"]}
+            group["Tags"] = self._edge_tags(arn)
+        return {g["TargetGroupName"]: g for g in found}
+
+    def listeners(self) -> Things:
+        """Listeners by ARN, with tags."""
+        found = []
+        for balancer in self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers"):
+            arn = balancer["LoadBalancerArn"]
+            found += self.aws.all("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn)
+        return {li["ListenerArn"]: {**li, "Tags": self._edge_tags(li["ListenerArn"])} for li in found}
+
+    def _edge_tags(self, arn: str) -> list[dict[str, str]]:
+        return self.aws.elbv2.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
+
+    def records(self) -> Things:
+        """Records by name and type, but for those that a zone has by itself."""
+        found = {}
+        for zone in self.aws.all("route53", "list_hosted_zones", "HostedZones"):
+            for record in self.aws.all("route53", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]):
+                if record["Type"] not in ("NS", "SOA"):
+                    found[f"{record['Name']} {record['Type']}"] = record
+        return found
+
+    # All of it.
+
+    KINDS = (
+        "vpcs", "gateways", "subnets", "route_tables", "groups", "rules", "interfaces", "replication_groups",
+        "cache_subnet_groups", "cache_parameter_groups", "log_groups", "repositories", "clusters", "services",
+        "task_definitions", "balancers", "target_groups", "listeners", "records",
+    )  # fmt: skip
+
+    def everything(self) -> dict[str, Things]:
+        """All kinds, without what changes by itself."""
+        return {kind: steady(getattr(self, kind)()) for kind in self.KINDS}
+
+    def remains(self) -> dict[str, list[str]]:
+        """The names and ids of all that is there: empty when nothing is."""
+        found = {kind: sorted(getattr(self, kind)()) for kind in self.KINDS}
+        return {kind: names for kind, names in found.items() if names}
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each kind, but for interfaces, which come and go."""
+        return {kind: len(getattr(self, kind)()) for kind in self.KINDS if kind != "interfaces"}
+
+    def owned(self) -> list[tuple[str, str]]:
+        """Address and id of each thing that carries ownership tags."""
+        found = []
+        for kind in self.KINDS:
+            for identity, thing in getattr(self, kind)().items():
+                address = tags_of(thing).get("pb-deploy:address")
+                if address:
+                    found.append((address, identity))
+        return sorted(found)
+
+    def one(self, kind: str, name: str) -> Any:
+        """The one thing of a kind that has this Name tag."""
+        found = [thing for thing in getattr(self, kind)().values() if tags_of(thing).get("Name") == name]
+        assert len(found) == 1, f"{len(found)} of {kind} are called {name}"
+        return found[0]
+
+    def interfaces_of_services(self) -> list[dict[str, Any]]:
+        """The interfaces that AWS services hold."""
+        return [i for i in self.interfaces().values() if i.get("RequesterManaged")]
+
+
+def tags_of(thing: dict[str, Any]) -> dict[str, str]:
+    """The tags of anything, in whichever way its service writes them."""
+    tags = thing.get("Tags") or thing.get("tags") or thing.get("TagSet") or []
+    if isinstance(tags, dict):
+        return tags
+    return {tag.get("Key") or tag["key"]: tag["Value"] if "Value" in tag else tag["value"] for tag in tags}
+
+
+def steady(value: Any) -> Any:
+    """A value without what changes by itself."""
+    if isinstance(value, dict):
+        return {key: steady(item) for key, item in value.items() if key not in VOLATILE}
+    if isinstance(value, list):
+        return [steady(item) for item in value]
+    return value
+
+
+def refused(call: Any, **parameters: Any) -> str:
+    """The error code that a call is refused with."""
+    try:
+        call(**parameters)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    raise AssertionError("it was not refused")

@@ -1,0 +1,179 @@
+"""One change in the configuration: the plan shows just that, and the deploy does just that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from configuration import Table
+from harness import Site
+from inventory import tags_of
+
+REGISTER = ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+HTTPS = {"protocol": "tcp", "port": 443, "cidr": "0.0.0.0/0", "description": "HTTPS"}
+POSTGRES = {"protocol": "tcp", "port": 5432, "cidr": "192.0.2.0/24", "description": "database"}
+NTP = {"protocol": "udp", "port": 123, "cidr": "0.0.0.0/0", "description": "clock"}
+
+
+def flask(**changes: Any) -> Table:
+    """A change of the web service."""
+    return {"services": {"flask": changes}}
+
+
+def celery(**changes: Any) -> Table:
+    """A change of the workers."""
+    return {"services": {"celery": changes}}
+
+
+def balancer(**changes: Any) -> Table:
+    """A change of the load balancer."""
+    return {"load_balancer": changes}
+
+
+#: The change, what the plan says, and what is called besides state and lease.
+IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
+    "a count": (celery(count=2), {"fargate/celery": "update"}, ["ecs:UpdateService"]),
+    "two counts at once": (
+        {"services": {"flask": {"count": 2}, "celery": {"count": 3}}},
+        {"fargate/celery": "update", "fargate/flask": "update"},
+        ["ecs:UpdateService", "ecs:UpdateService"],
+    ),
+    "an image tag": (flask(tag="two"), {"fargate/flask_task": "update", "fargate/flask": "update"}, REGISTER),
+    "a full image": (
+        flask(image="ghcr.io/team/app:9", tag=None),
+        {"fargate/flask_task": "update", "fargate/flask": "update"},
+        REGISTER,
+    ),
+    "a size": (
+        celery(cpu=2048, memory=8192),
+        {"fargate/celery_task": "update", "fargate/celery": "update"},
+        REGISTER,
+    ),
+    "a variable": (
+        celery(environment={"LEVEL": "debug"}),
+        {"fargate/celery_task": "update", "fargate/celery": "update"},
+        REGISTER,
+    ),
+    "a command": (
+        celery(command=["celery", "-A", "app", "worker"]),
+        {"fargate/celery_task": "update", "fargate/celery": "update"},
+        REGISTER,
+    ),
+    "a breaker": (flask(breaker_threshold=3), {"fargate/flask": "update"}, ["ecs:UpdateService"]),
+    "a grace period": (flask(health_check_grace_seconds=90), {"fargate/flask": "update"}, ["ecs:UpdateService"]),
+    "a health path": (
+        balancer(health_path="/health"),
+        {"edge/target_group": "update"},
+        ["elasticloadbalancing:ModifyTargetGroup"],
+    ),
+    "a deregistration delay": (
+        balancer(deregistration_delay=20),
+        {"edge/target_group": "update"},
+        ["elasticloadbalancing:ModifyTargetGroupAttributes"],
+    ),
+    "deletion protection": (
+        balancer(deletion_protection=True),
+        {"edge/load_balancer": "update"},
+        ["elasticloadbalancing:ModifyLoadBalancerAttributes"],
+    ),
+    "a rule more": (
+        {"network": {"egress": [HTTPS, POSTGRES]}},
+        {"net/celery_out_tcp_5432_192-0-2-0_24": "create", "net/flask_out_tcp_5432_192-0-2-0_24": "create"},
+        ["ec2:AuthorizeSecurityGroupEgress"] * 2,
+    ),
+    "another rule instead": (
+        {"network": {"egress": [HTTPS, NTP]}},
+        {
+            "net/celery_out_tcp_5432_192-0-2-0_24": "delete",
+            "net/flask_out_tcp_5432_192-0-2-0_24": "delete",
+            "net/celery_out_udp_123_any": "create",
+            "net/flask_out_udp_123_any": "create",
+        },
+        ["ec2:AuthorizeSecurityGroupEgress"] * 2 + ["ec2:RevokeSecurityGroupEgress"] * 2,
+    ),
+    "a rule's description": (
+        {"network": {"egress": [{**HTTPS, "description": "the web"}, NTP]}},
+        {"net/celery_out_tcp_443_any": "update", "net/flask_out_tcp_443_any": "update"},
+        ["ec2:ModifySecurityGroupRules"] * 2,
+    ),
+    "who may come in": (
+        balancer(ingress_cidrs=["198.51.100.0/24"]),
+        {"net/lb_in_80_198-51-100-0_24": "create", "net/lb_in_80_any": "delete"},
+        ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"],
+    ),
+    "days of logs": ({"logs": {"retention_days": 7}}, {"fargate/logs": "update"}, ["logs:PutRetentionPolicy"]),
+    "a size of the node": (
+        {"redis": {"node_type": "cache.t3.medium"}},
+        {"redis/jobqr": "update"},
+        ["elasticache:ModifyReplicationGroup"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_only_what_was_changed_is_planned_and_done(staging: Site, name: str) -> None:
+    change, planned, called = IN_PLACE[name]
+    staging.configure(change)
+    plan = staging.plan()
+    assert plan.changes == planned
+    assert {plan.origin(a) for a, action in planned.items() if action == "update"} <= {"configuration"}
+    since = staging.mark()
+    staging.deploy()
+    assert staging.writes(since) == sorted(called)
+    staging.finds_nothing()
+
+
+def test_the_plan_shows_before_and_after(staging: Site) -> None:
+    before = staging.config.get("services", {}).get("celery", {}).get("count", 4)
+    staging.configure(celery(count=6))
+    assert staging.plan().fields("fargate/celery") == {"desired_count": (before, 6)}
+    text = staging.run("plan", "staging", "--detailed-exitcode").ended(2).out
+    assert "  ~ fargate/celery  ecs.service" in text
+    assert f"~ desired_count: {before} -> 6" in text
+    assert "Plan: 0 to add, 1 to change, 0 to replace, 0 to destroy." in text
+    staging.deploy()
+    assert staging.world.services()["staging-celery"]["desiredCount"] == 6
+    staging.finds_nothing()
+
+
+def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: Site) -> None:
+    old = staging.world.services()["staging-flask"]["taskDefinition"]
+    staging.configure(flask(image=None, tag="three"))
+    staging.deploy()
+    service = staging.world.services()["staging-flask"]
+    assert service["taskDefinition"] != old
+    ecs = staging.aws.ecs
+    new = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    assert new["containerDefinitions"][0]["image"].endswith("/staging-celeryflask:three")
+    assert ecs.describe_task_definition(taskDefinition=old)["taskDefinition"]["status"] == "ACTIVE"
+    (deployment,) = service["deployments"]
+    assert (deployment["rolloutState"], deployment["taskDefinition"]) == ("COMPLETED", service["taskDefinition"])
+    staging.finds_nothing()
+
+
+def test_a_tag_goes_to_everything_and_away_again(site: Site) -> None:
+    site.deploy()
+    everything = {
+        kind: getattr(site.world, kind)() for kind in site.world.KINDS if kind not in ("records", "interfaces")
+    }
+    ours = sum(1 for things in everything.values() for thing in things.values() if tags_of(thing))
+    for tags, present in (({"team": "api"}, True), ({"team": None}, False)):
+        site.configure({"tags": tags})
+        plan = site.plan()
+        assert set(plan.changes.values()) == {"update"} and len(plan.changes) == ours
+        assert all(set(plan.fields(address)) == {"tags.team"} for address in plan.changes)
+        since = site.mark()
+        site.deploy()
+        calls = {call.split(":")[1] for call in site.writes(since)}
+        assert calls <= {
+            "CreateTags", "DeleteTags", "AddTags", "RemoveTags", "AddTagsToResource", "RemoveTagsFromResource",
+            "TagResource", "UntagResource",
+        }, calls  # fmt: skip
+        with_tag = [
+            thing
+            for kind in everything
+            for thing in getattr(site.world, kind)().values()
+            if tags_of(thing).get("team") == "api"
+        ]
+        assert len(with_tag) == (ours if present else 0)
+        site.finds_nothing()

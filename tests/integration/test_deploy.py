@@ -1,0 +1,276 @@
+"""`deploy production` in an empty account makes everything as it is stated, field by field; staging differs where it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from harness import Result, Site
+from inventory import Things, tags_of
+
+HOST = "ospcapi.org"
+ANYWHERE = "0.0.0.0/0"
+
+
+@dataclass
+class Deployed:
+    """A deployed workspace, and all that is in its account."""
+
+    site: Site
+    workspace: str
+    result: Result
+    things: dict[str, Things]
+
+    def one(self, kind: str, suffix: str = "") -> Any:
+        """The only one of a kind, which is called `WORKSPACE-suffix` or has that Name tag."""
+        wanted = f"{self.workspace}-{suffix}"
+        found = {k: v for k, v in self.things[kind].items() if wanted in (k, tags_of(v).get("Name"))}
+        assert len(found) == 1, f"{list(found)} of {kind} are called {wanted}"
+        return next(iter(found.values()))
+
+    def group_ids(self) -> dict[str, str]:
+        """Ids of the security groups by name."""
+        return {group["GroupName"]: identity for identity, group in self.things["groups"].items()}
+
+
+def deployed(site: Site, workspace: str) -> Deployed:
+    """Deploy, and look at everything."""
+    result = site.deploy(workspace)
+    return Deployed(site, workspace, result, {kind: getattr(site.world, kind)() for kind in site.world.KINDS})
+
+
+@pytest.fixture(scope="module")
+def production(new_site: Callable[[], Site]) -> Deployed:
+    """Production, deployed once for this file."""
+    return deployed(new_site(), "production")
+
+
+@pytest.fixture(scope="module")
+def staging(new_site: Callable[[], Site]) -> Deployed:
+    """Staging, in another account."""
+    return deployed(new_site(), "staging")
+
+
+def test_stdout_is_the_url_and_stderr_says_what_was_made(production: Deployed) -> None:
+    assert production.result.out == f"http://{HOST}\n"
+    for address, _ in production.site.world.owned():
+        assert f"  {address}: created" in production.result.err, address
+    assert "Deployed production:" in production.result.err
+
+
+def test_nothing_else_is_made(production: Deployed) -> None:
+    assert {kind: len(things) for kind, things in production.things.items()} == {
+        "vpcs": 1, "gateways": 1, "subnets": 2, "route_tables": 2, "groups": 5, "rules": 9, "interfaces": 8,
+        "replication_groups": 1, "cache_subnet_groups": 1, "cache_parameter_groups": 1, "log_groups": 1,
+        "repositories": 1, "clusters": 1, "services": 2, "task_definitions": 2, "balancers": 1, "target_groups": 1,
+        "listeners": 1, "records": 1,
+    }  # fmt: skip
+
+
+def test_the_vpc_has_names_for_its_addresses(production: Deployed) -> None:
+    vpc = production.one("vpcs", "vpc")
+    assert vpc["CidrBlock"] == "10.0.0.0/16"
+    assert (vpc["EnableDnsSupport"], vpc["EnableDnsHostnames"]) == (True, True)
+    gateway = production.one("gateways", "igw")
+    assert [(a["VpcId"], a["State"]) for a in gateway["Attachments"]] == [(vpc["VpcId"], "available")]
+
+
+def test_two_public_subnets_in_two_zones(production: Deployed) -> None:
+    subnets = sorted(production.things["subnets"].values(), key=lambda subnet: subnet["CidrBlock"])
+    assert [subnet["CidrBlock"] for subnet in subnets] == ["10.0.1.0/24", "10.0.2.0/24"]
+    assert {subnet["VpcId"] for subnet in subnets} == set(production.things["vpcs"])
+    assert len({subnet["AvailabilityZone"] for subnet in subnets}) == 2
+    assert all(subnet["MapPublicIpOnLaunch"] for subnet in subnets)
+
+
+def test_both_subnets_have_the_default_route(production: Deployed) -> None:
+    (gateway,) = production.things["gateways"]
+    tables = production.things["route_tables"].values()
+    (main,) = [t for t in tables if any(a["Main"] for a in t["Associations"])]
+    assert [r["DestinationCidrBlock"] for r in main["Routes"]] == ["10.0.0.0/16"]
+    (ours,) = [t for t in tables if t is not main]
+    routes = {r["DestinationCidrBlock"]: r["GatewayId"] for r in ours["Routes"]}
+    assert routes == {"10.0.0.0/16": "local", ANYWHERE: gateway}
+    assert {a["SubnetId"] for a in ours["Associations"]} == set(production.things["subnets"])
+
+
+def test_groups_allow_exactly_what_is_needed(production: Deployed) -> None:
+    ids = production.group_ids()
+    names = {identity: name.removeprefix("production-") for name, identity in ids.items()}
+    assert set(names.values()) == {"default", "lb-public", "ecs-flask-sg", "ecs-celery-sg", "elasticache-jobqr-sg"}
+    rules = set()
+    for rule in production.things["rules"].values():
+        peer = names.get(rule.get("ReferencedGroupInfo", {}).get("GroupId"), rule.get("CidrIpv4"))
+        direction = "out" if rule["IsEgress"] else "in"
+        ports = (rule["IpProtocol"], rule["FromPort"], rule["ToPort"])
+        rules.add((names[rule["GroupId"]], direction, *ports, peer))
+    assert rules == {
+        ("lb-public", "in", "tcp", 80, 80, ANYWHERE),
+        ("lb-public", "out", "tcp", 5050, 5050, "ecs-flask-sg"),
+        ("ecs-flask-sg", "in", "tcp", 5050, 5050, "lb-public"),
+        ("ecs-flask-sg", "out", "tcp", 443, 443, ANYWHERE),
+        ("ecs-flask-sg", "out", "tcp", 6400, 6400, "elasticache-jobqr-sg"),
+        ("ecs-celery-sg", "out", "tcp", 443, 443, ANYWHERE),
+        ("ecs-celery-sg", "out", "tcp", 6400, 6400, "elasticache-jobqr-sg"),
+        ("elasticache-jobqr-sg", "in", "tcp", 6400, 6400, "ecs-flask-sg"),
+        ("elasticache-jobqr-sg", "in", "tcp", 6400, 6400, "ecs-celery-sg"),
+    } and len(production.things["rules"]) == len(rules)
+
+
+def test_the_queue_is_one_node_that_never_evicts(production: Deployed) -> None:
+    group = production.one("replication_groups", "jobqr")
+    (cluster,) = group["Clusters"]
+    assert (group["Status"], group["CacheNodeType"], group["ClusterEnabled"]) == ("available", "cache.t3.small", False)
+    assert (cluster["Engine"], cluster["EngineVersion"][:3], cluster["NumCacheNodes"]) == ("redis", "7.1", 1)
+    assert group["NodeGroups"][0]["PrimaryEndpoint"]["Port"] == 6400
+    parameters = production.things["cache_parameter_groups"][cluster["CacheParameterGroup"]["CacheParameterGroupName"]]
+    assert parameters["Changed"] == {"maxmemory-policy": "noeviction"}
+    assert parameters["CacheParameterGroupFamily"] == "redis7"
+    subnets = production.things["cache_subnet_groups"][cluster["CacheSubnetGroupName"]]
+    (tasks,) = [s["SubnetId"] for s in production.things["subnets"].values() if s["CidrBlock"] == "10.0.1.0/24"]
+    assert [s["SubnetIdentifier"] for s in subnets["Subnets"]] == [tasks]
+    assert [g["SecurityGroupId"] for g in cluster["SecurityGroups"]] == [
+        production.group_ids()["production-elasticache-jobqr-sg"]
+    ]
+
+
+def test_logs_images_and_cluster(production: Deployed) -> None:
+    assert production.one("log_groups", "pb_workers")["retentionInDays"] == 30
+    assert production.one("repositories", "celeryflask")["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert production.one("clusters", "ecs-cluster")["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(("key", "ports", "stop", "init"), [("flask", [5050], 30, False), ("celery", [], 120, True)])
+def test_a_task_definition(production: Deployed, key: str, ports: list[int], stop: int, init: bool) -> None:
+    account, region = production.site.account, production.site.aws.region
+    found = production.things["task_definitions"][f"production-{key}:1"]
+    role = production.site.aws.iam.get_role(RoleName="ecsTaskExecutionRole")["Role"]["Arn"]
+    assert (found["cpu"], found["memory"], found["networkMode"]) == ("1024", "4096", "awsvpc")
+    assert (found["requiresCompatibilities"], found["executionRoleArn"]) == (["FARGATE"], role)
+    assert not found.get("taskRoleArn")
+    (container,) = found["containerDefinitions"]
+    assert container["image"] == f"{account}.dkr.ecr.{region}.amazonaws.com/production-celeryflask:{key}"
+    assert [p["containerPort"] for p in container.get("portMappings", [])] == ports
+    endpoint = production.one("replication_groups", "jobqr")["NodeGroups"][0]["PrimaryEndpoint"]
+    queue = f"redis://{endpoint['Address']}:6400/0"
+    environment = {pair["name"]: pair["value"] for pair in container["environment"]}
+    assert environment == {"CELERY_BROKER_URL": queue, "CELERY_RESULT_BACKEND": queue}
+    log = container["logConfiguration"]
+    assert (log["logDriver"], log["options"]["awslogs-group"]) == ("awslogs", "production-pb_workers")
+    assert log["options"]["awslogs-region"] == region and log["options"]["awslogs-stream-prefix"]
+    assert container["stopTimeout"] == stop
+    assert container.get("linuxParameters", {}).get("initProcessEnabled", False) is init
+
+
+@pytest.mark.parametrize(("key", "count"), [("flask", 1), ("celery", 4)])
+def test_a_service(production: Deployed, key: str, count: int) -> None:
+    service = production.things["services"][f"production-{key}"]
+    assert (service["status"], service["launchType"]) == ("ACTIVE", "FARGATE")
+    assert (service["desiredCount"], service["runningCount"]) == (count, count)
+    (deployment,) = service["deployments"]
+    assert (deployment["rolloutState"], deployment["taskDefinition"]) == ("COMPLETED", service["taskDefinition"])
+    assert service["taskDefinition"].endswith(f"task-definition/production-{key}:1")
+    network = service["networkConfiguration"]["awsvpcConfiguration"]
+    (tasks,) = [s["SubnetId"] for s in production.things["subnets"].values() if s["CidrBlock"] == "10.0.1.0/24"]
+    assert (network["subnets"], network["assignPublicIp"]) == ([tasks], "ENABLED")
+    assert network["securityGroups"] == [production.group_ids()[f"production-ecs-{key}-sg"]]
+    configuration = service["deploymentConfiguration"]
+    breaker = configuration["deploymentCircuitBreaker"]
+    assert (breaker["enable"], breaker["rollback"]) == (True, True)
+    assert (configuration["minimumHealthyPercent"], configuration["maximumPercent"]) == (100, 200)
+    assert (service["propagateTags"], service["enableECSManagedTags"]) == ("SERVICE", True)
+
+
+def test_only_flask_is_behind_the_load_balancer(production: Deployed) -> None:
+    (group,) = production.things["target_groups"].values()
+    wanted = [{"targetGroupArn": group["TargetGroupArn"], "containerName": "flask", "containerPort": 5050}]
+    flask, celery = (production.things["services"][f"production-{key}"] for key in ("flask", "celery"))
+    assert (flask["loadBalancers"], flask["healthCheckGracePeriodSeconds"]) == (wanted, 60)
+    assert celery["loadBalancers"] == []
+    health = production.site.aws.elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
+    assert [t["TargetHealth"]["State"] for t in health["TargetHealthDescriptions"]] == ["healthy"]
+
+
+def test_the_load_balancer(production: Deployed) -> None:
+    balancer = production.one("balancers", "public")
+    assert (balancer["Type"], balancer["Scheme"], balancer["State"]["Code"]) == (
+        "application",
+        "internet-facing",
+        "active",
+    )
+    assert {zone["SubnetId"] for zone in balancer["AvailabilityZones"]} == set(production.things["subnets"])
+    assert balancer["SecurityGroups"] == [production.group_ids()["production-lb-public"]]
+    assert balancer["Attributes"]["deletion_protection.enabled"] == "true"
+
+
+def test_the_target_group_and_its_listener(production: Deployed) -> None:
+    (group,) = production.things["target_groups"].values()
+    assert group["TargetGroupName"].startswith("production-")
+    assert (group["Protocol"], group["Port"], group["TargetType"]) == ("HTTP", 5050, "ip")
+    assert (group["HealthCheckPath"], group["Matcher"], group["HealthCheckPort"]) == (
+        "/hello",
+        {"HttpCode": "200"},
+        "traffic-port",
+    )
+    checks = ("HealthCheckIntervalSeconds", "HealthCheckTimeoutSeconds", "HealthyThresholdCount", "UnhealthyThresholdCount")
+    assert [group[check] for check in checks] == [10, 5, 2, 3]
+    assert group["Attributes"]["deregistration_delay.timeout_seconds"] == "15"
+    (listener,) = production.things["listeners"].values()
+    assert (listener["Protocol"], listener["Port"]) == ("HTTP", 80)
+    (action,) = listener["DefaultActions"]
+    assert (action["Type"], action["TargetGroupArn"]) == ("forward", group["TargetGroupArn"])
+
+
+def test_the_record_has_the_bare_hostname(production: Deployed) -> None:
+    (record,) = production.things["records"].values()
+    balancer = production.one("balancers", "public")
+    assert (record["Name"], record["Type"]) == (f"{HOST}.", "A")
+    assert record["AliasTarget"]["HostedZoneId"] == balancer["CanonicalHostedZoneId"]
+    assert balancer["DNSName"] in record["AliasTarget"]["DNSName"]
+
+
+def test_everything_says_whose_it_is(production: Deployed) -> None:
+    addresses: list[str] = []
+    main = {i for i, t in production.things["route_tables"].items() if any(a["Main"] for a in t["Associations"])}
+    for kind, things in production.things.items():
+        for identity, thing in things.items():
+            if kind in ("records", "interfaces") or identity in main:
+                continue
+            tags = tags_of(thing)
+            assert tags.get("pb-deploy:stack") == "pb-deploy", f"{kind} {identity}: {tags}"
+            assert tags.get("pb-deploy:workspace") == "production", f"{kind} {identity}: {tags}"
+            assert tags.get("Name"), f"{kind} {identity}: {tags}"
+            addresses.append(tags["pb-deploy:address"])
+    assert len(addresses) == len(set(addresses)) == 32
+
+
+def test_tasks_say_whose_they_are(production: Deployed) -> None:
+    ecs, cluster = production.site.aws.ecs, "production-ecs-cluster"
+    arns = ecs.list_tasks(cluster=cluster)["taskArns"]
+    tasks = ecs.describe_tasks(cluster=cluster, tasks=arns, include=["TAGS"])["tasks"]
+    assert len(tasks) == 5 and all(tags_of(task)["pb-deploy:workspace"] == "production" for task in tasks)
+
+
+def test_nothing_is_made_before_it_is_meant(production: Deployed) -> None:
+    mutations = production.site.mutations()
+    assert mutations[:2] == ["dynamodb:UpdateItem", "s3:PutObject"], "the lease, then the intents"
+    assert mutations[-1] == "dynamodb:UpdateItem", "the lease is given back last"
+    assert "intents" not in production.site.state_object("production")["snapshot"]
+
+
+def test_staging_has_its_own_hostname_and_no_protection(staging: Deployed) -> None:
+    assert staging.result.out == f"http://staging.{HOST}\n"
+    assert list(staging.things["records"]) == [f"staging.{HOST}. A"]
+    balancer = staging.one("balancers", "public")
+    assert balancer["Attributes"]["deletion_protection.enabled"] == "false"
+    for kind, suffix in (
+        ("vpcs", "vpc"), ("gateways", "igw"), ("replication_groups", "jobqr"), ("log_groups", "pb_workers"),
+        ("repositories", "celeryflask"), ("clusters", "ecs-cluster"), ("services", "flask"), ("services", "celery"),
+    ):  # fmt: skip
+        assert staging.one(kind, suffix)
+    groups = {g["GroupName"] for g in staging.things["groups"].values()} - {"default"}
+    assert groups == {
+        "staging-lb-public", "staging-ecs-flask-sg", "staging-ecs-celery-sg", "staging-elasticache-jobqr-sg",
+    }  # fmt: skip

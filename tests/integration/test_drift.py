@@ -1,0 +1,243 @@
+"""What somebody changed behind our back is shown as drift, and repaired."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from harness import Site
+from inventory import tags_of
+
+
+@dataclass
+class Meddling:
+    """What somebody did, and what the plan must say about it."""
+
+    do: Callable[[Site], Any]
+    planned: dict[str, str]
+
+
+def permission(port: int, cidr: str = "203.0.113.0/24") -> list[dict[str, Any]]:
+    """A permission as EC2 takes it."""
+    return [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": cidr}]}]
+
+
+def group(site: Site, name: str) -> str:
+    """The id of a security group."""
+    return next(i for i, g in site.world.groups().items() if g["GroupName"] == name)
+
+
+def rule_added(site: Site) -> None:
+    site.aws.ec2.authorize_security_group_ingress(GroupId=group(site, "staging-ecs-celery-sg"), IpPermissions=permission(22))
+
+
+def default_group_filled(site: Site) -> None:
+    site.aws.ec2.authorize_security_group_egress(GroupId=group(site, "default"), IpPermissions=permission(80))
+
+
+def rule_deleted(site: Site) -> None:
+    celery = group(site, "staging-ecs-celery-sg")
+    (rule,) = [r for r in site.world.rules().values() if r["GroupId"] == celery and r["FromPort"] == 443]
+    site.aws.ec2.revoke_security_group_egress(GroupId=celery, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
+
+
+def count_changed(site: Site) -> None:
+    site.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=1)
+
+
+def other_revision(site: Site) -> None:
+    ecs = site.aws.ecs
+    old = ecs.describe_task_definition(taskDefinition="staging-flask")["taskDefinition"]
+    keep = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
+    (container,) = old["containerDefinitions"]
+    made = ecs.register_task_definition(
+        **{key: old[key] for key in keep}, containerDefinitions=[{**container, "image": "example.org/other:1"}]
+    )
+    arn = made["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(cluster="staging-ecs-cluster", service="staging-flask", taskDefinition=arn)
+
+
+def service_deleted(site: Site) -> None:
+    site.aws.ecs.delete_service(cluster="staging-ecs-cluster", service="staging-celery", force=True)
+
+
+def cluster_deleted(site: Site) -> None:
+    ecs = site.aws.ecs
+    for service in ("staging-flask", "staging-celery"):
+        ecs.delete_service(cluster="staging-ecs-cluster", service=service, force=True)
+    until(lambda: not site.world.services())
+    ecs.delete_cluster(cluster="staging-ecs-cluster")
+
+
+def group_deleted(site: Site) -> None:
+    service_deleted(site)
+    celery, queue = group(site, "staging-ecs-celery-sg"), group(site, "staging-elasticache-jobqr-sg")
+    for rule in site.world.rules().values():
+        if rule["GroupId"] == queue and rule.get("ReferencedGroupInfo", {}).get("GroupId") == celery:
+            site.aws.ec2.revoke_security_group_ingress(GroupId=queue, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
+    until(lambda: celery not in {g["GroupId"] for i in site.world.interfaces().values() for g in i["Groups"]})
+    site.aws.ec2.delete_security_group(GroupId=celery)
+
+
+def record(site: Site, action: str, **changes: Any) -> None:
+    (zone,) = site.aws.route53.list_hosted_zones()["HostedZones"]
+    (found,) = site.world.records().values()
+    batch = {"Changes": [{"Action": action, "ResourceRecordSet": changes or found}]}
+    site.aws.route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=batch)
+
+
+def record_elsewhere(site: Site) -> None:
+    record(site, "UPSERT", Name="staging.ospcapi.org", Type="A", TTL=60, ResourceRecords=[{"Value": "192.0.2.1"}])
+
+
+def record_deleted(site: Site) -> None:
+    record(site, "DELETE")
+
+
+def log_group_deleted(site: Site) -> None:
+    site.aws.logs.delete_log_group(logGroupName="staging-pb_workers")
+
+
+def retention_changed(site: Site) -> None:
+    site.aws.logs.put_retention_policy(logGroupName="staging-pb_workers", retentionInDays=1)
+
+
+def parameter_changed(site: Site) -> None:
+    change = {"ParameterName": "maxmemory-policy", "ParameterValue": "allkeys-lru"}
+    site.aws.elasticache.modify_cache_parameter_group(
+        CacheParameterGroupName="staging-jobqr-redis7", ParameterNameValues=[change]
+    )
+
+
+def health_check_changed(site: Site) -> None:
+    (found,) = site.world.target_groups().values()
+    site.aws.elbv2.modify_target_group(TargetGroupArn=found["TargetGroupArn"], HealthCheckPath="/other")
+
+
+def listener_deleted(site: Site) -> None:
+    (found,) = site.world.listeners()
+    site.aws.elbv2.delete_listener(ListenerArn=found)
+
+
+def protection_turned_on(site: Site) -> None:
+    (found,) = site.world.balancers().values()
+    site.aws.elbv2.modify_load_balancer_attributes(
+        LoadBalancerArn=found["LoadBalancerArn"], Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}]
+    )
+
+
+def balancer_in_another_group(site: Site) -> None:
+    (found,) = site.world.balancers().values()
+    site.aws.elbv2.set_security_groups(
+        LoadBalancerArn=found["LoadBalancerArn"], SecurityGroups=[group(site, "staging-ecs-celery-sg")]
+    )
+
+
+def dns_names_turned_off(site: Site) -> None:
+    (vpc,) = site.world.vpcs()
+    site.aws.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
+
+
+def our_table(site: Site) -> dict[str, Any]:
+    return next(t for t in site.world.route_tables().values() if not any(a["Main"] for a in t["Associations"]))
+
+
+def default_route_deleted(site: Site) -> None:
+    site.aws.ec2.delete_route(RouteTableId=our_table(site)["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+
+
+def association_deleted(site: Site) -> None:
+    site.aws.ec2.disassociate_route_table(
+        AssociationId=our_table(site)["Associations"][0]["RouteTableAssociationId"]
+    )
+
+
+def tag_changed(site: Site) -> None:
+    (vpc,) = site.world.vpcs()
+    site.aws.ec2.create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "mine"}, {"Key": "note", "Value": "x"}])
+
+
+def scanning_turned_off(site: Site) -> None:
+    site.aws.ecr.put_image_scanning_configuration(
+        repositoryName="staging-celeryflask", imageScanningConfiguration={"scanOnPush": False}
+    )
+
+
+MEDDLING = {
+    "a rule was added": Meddling(rule_added, {"net/celery_group": "update"}),
+    "the default group was filled": Meddling(default_group_filled, {"net/default_group": "update"}),
+    "a rule was deleted": Meddling(rule_deleted, {"net/celery_out_tcp_443_any": "create"}),
+    "a count was changed": Meddling(count_changed, {"fargate/celery": "update"}),
+    "another revision was put in": Meddling(other_revision, {"fargate/flask": "update"}),
+    "a service was deleted": Meddling(service_deleted, {"fargate/celery": "any"}),
+    "the cluster was deleted": Meddling(
+        cluster_deleted, {"fargate/cluster": "create", "fargate/celery": "create", "fargate/flask": "create"}
+    ),
+    "a group was deleted": Meddling(
+        group_deleted,
+        {
+            "net/celery_group": "create",
+            "net/celery_out_tcp_443_any": "create",
+            "net/celery_out_redis": "create",
+            "net/redis_in_celery": "create",
+            "fargate/celery": "any",
+        },
+    ),
+    "the record was pointed elsewhere": Meddling(record_elsewhere, {"edge/record": "update"}),
+    "the record was deleted": Meddling(record_deleted, {"edge/record": "create"}),
+    "the log group was deleted": Meddling(log_group_deleted, {"fargate/logs": "create"}),
+    "the retention was changed": Meddling(retention_changed, {"fargate/logs": "update"}),
+    "a cache parameter was changed": Meddling(parameter_changed, {"redis/parameters": "update"}),
+    "the health check was changed": Meddling(health_check_changed, {"edge/target_group": "update"}),
+    "the listener was deleted": Meddling(listener_deleted, {"edge/listener": "create"}),
+    "deletion protection was turned on": Meddling(protection_turned_on, {"edge/load_balancer": "update"}),
+    "the load balancer got another group": Meddling(balancer_in_another_group, {"edge/load_balancer": "update"}),
+    "DNS names were turned off": Meddling(dns_names_turned_off, {"net/vpc": "update"}),
+    "the default route was deleted": Meddling(default_route_deleted, {"net/routes": "update"}),
+    "a subnet lost its routes": Meddling(association_deleted, {"net/routes": "update"}),
+    "tags were changed": Meddling(tag_changed, {"net/vpc": "update"}),
+    "scanning was turned off": Meddling(scanning_turned_off, {"fargate/repository": "update"}),
+}
+
+
+def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", MEDDLING)
+def test_drift_is_shown_and_repaired(staging: Site, name: str) -> None:
+    meddling, before = MEDDLING[name], comparable(staging)
+    meddling.do(staging)
+    assert comparable(staging) != before, "nothing was changed"
+    plan = staging.plan()
+    assert set(plan.changes) == set(meddling.planned), plan.changes
+    for address, action in meddling.planned.items():
+        assert action in (plan.changes[address], "any"), f"{address}: {plan.changes[address]}"
+        assert plan.origin(address) == "drift", f"{address}: {plan.steps[address]}"
+    assert "outside of pb-deploy" in staging.run("plan", "staging").ended().out
+    staging.deploy()
+    assert comparable(staging) == before
+    staging.finds_nothing()
+
+
+def comparable(site: Site) -> dict[str, list[str]]:
+    """All that is ours, with addresses for the ids that a repair has to give anew."""
+    names = {identity: address for address, identity in site.world.owned()}
+    result = {}
+    for kind, things in site.world.everything().items():
+        if kind == "interfaces":
+            continue
+        ours = [t for t in things.values() if kind != "task_definitions" or "pb-deploy:address" in tags_of(t)]
+        texts = [json.dumps(thing, default=str, sort_keys=True) for thing in ours]
+        for identity, address in names.items():
+            texts = [text.replace(identity, f"<{address}>") for text in texts]
+        result[kind] = sorted(texts)
+    return result

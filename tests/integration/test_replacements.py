@@ -1,0 +1,116 @@
+"""What cannot change in place is shown as a replacement, and works, with all that depends on it."""
+
+from __future__ import annotations
+
+import pytest
+from configuration import Table
+from harness import Plan, Site
+
+COUNTS_STAY = ("vpcs", "gateways", "subnets", "groups", "rules", "replication_groups", "balancers", "target_groups",
+               "listeners", "services", "records", "cache_parameter_groups", "cache_subnet_groups")  # fmt: skip
+
+
+def replace(site: Site, change: Table) -> Plan:
+    """Deploy a change after looking at its plan; nothing is doubled, and then there is nothing to do."""
+    before = site.world.counts()
+    site.configure(change)
+    plan = site.plan()
+    site.deploy()
+    after = site.world.counts()
+    assert {kind: after[kind] for kind in COUNTS_STAY} == {kind: before[kind] for kind in COUNTS_STAY}
+    site.finds_nothing()
+    return plan
+
+
+def replaced(plan: Plan) -> set[str]:
+    """The addresses of what is replaced."""
+    return {address for address, action in plan.changes.items() if action in ("create_first", "delete_first")}
+
+
+def test_another_port_of_flask(staging: Site) -> None:
+    (old,) = staging.world.target_groups().values()
+    port = old["Port"] + 1
+    plan = replace(staging, {"services": {"flask": {"port": port}}})
+    assert plan.changes["edge/target_group"] == "create_first"
+    assert plan.changes["fargate/flask"] == "update"
+    assert plan.changes["edge/listener"] == "update"
+    assert "port" in plan.steps["edge/target_group"]["forces"]
+    (new,) = staging.world.target_groups().values()
+    assert (new["Port"], new["TargetGroupArn"] != old["TargetGroupArn"]) == (port, True)
+    (listener,) = staging.world.listeners().values()
+    assert listener["DefaultActions"][0]["TargetGroupArn"] == new["TargetGroupArn"]
+    (target,) = staging.world.services()["staging-flask"]["loadBalancers"]
+    assert (target["targetGroupArn"], target["containerPort"]) == (new["TargetGroupArn"], port)
+    opened = [r for r in staging.world.rules().values() if r["FromPort"] == port]
+    assert len(opened) == 2
+
+
+def test_another_port_of_the_queue(staging: Site) -> None:
+    plan = replace(staging, {"redis": {"port": 6500}})
+    assert plan.changes["redis/jobqr"] == "delete_first"
+    assert plan.fields("redis/jobqr")["port"] == (6400, 6500)
+    (group,) = staging.world.replication_groups().values()
+    endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
+    assert endpoint["Port"] == 6500
+    for service in staging.world.services().values():
+        found = staging.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+        environment = {e["name"]: e["value"] for e in found["containerDefinitions"][0]["environment"]}
+        assert environment["CELERY_BROKER_URL"] == f"redis://{endpoint['Address']}:6500/0"
+    assert not [r for r in staging.world.rules().values() if r["FromPort"] == 6400]
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "family"), [("redis", "6.2", "redis6.x"), ("valkey", "8.0", "valkey8"), ("redis", "7.1", "redis7")]
+)
+def test_another_engine_or_version_of_the_queue(staging: Site, engine: str, version: str, family: str) -> None:
+    replace(staging, {"redis": {"engine": engine, "version": version}})
+    (group,) = staging.world.replication_groups().values()
+    (cluster,) = group["Clusters"]
+    assert (group["Status"], cluster["Engine"]) == ("available", engine)
+    assert cluster["EngineVersion"].startswith(version)
+    (parameters,) = staging.world.cache_parameter_groups().values()
+    assert parameters["CacheParameterGroupFamily"] == family
+    assert parameters["Changed"] == {"maxmemory-policy": "noeviction"}
+    used = cluster["CacheParameterGroup"]["CacheParameterGroupName"]
+    assert used == parameters["CacheParameterGroupName"]
+
+
+def test_another_subnet_for_the_tasks(staging: Site) -> None:
+    plan = replace(staging, {"network": {"tasks_subnet": "10.0.3.0/24"}})
+    assert "net/tasks_subnet" in replaced(plan) and "net/vpc" not in plan.changes
+    subnets = {s["CidrBlock"]: i for i, s in staging.world.subnets().items()}
+    assert set(subnets) == {"10.0.2.0/24", "10.0.3.0/24"}
+    for service in staging.world.services().values():
+        network = service["networkConfiguration"]["awsvpcConfiguration"]
+        assert network["subnets"] == [subnets["10.0.3.0/24"]]
+    (balancer,) = staging.world.balancers().values()
+    assert {zone["SubnetId"] for zone in balancer["AvailabilityZones"]} == set(subnets.values())
+
+
+def test_another_block_of_the_vpc_replaces_everything_in_it(site: Site) -> None:
+    site.deploy()
+    (old,) = site.world.vpcs()
+    change = {"cidr": "10.1.0.0/16", "tasks_subnet": "10.1.1.0/24", "balancer_subnet": "10.1.2.0/24"}
+    plan = replace(site, {"network": change})
+    assert {"net/vpc", "net/tasks_subnet", "net/balancer_subnet", "net/lb_group", "net/flask_group"} <= replaced(plan)
+    assert {"redis/jobqr", "edge/load_balancer", "edge/target_group"} <= replaced(plan)
+    ((new, vpc),) = site.world.vpcs().items()
+    assert (vpc["CidrBlock"], new != old) == ("10.1.0.0/16", True)
+    assert {s["CidrBlock"] for s in site.world.subnets().values()} == {"10.1.1.0/24", "10.1.2.0/24"}
+    ((_, record),) = site.world.records().items()
+    (balancer,) = site.world.balancers().values()
+    assert balancer["DNSName"] in record["AliasTarget"]["DNSName"] and balancer["VpcId"] == new
+    (flask,) = [s for s in site.world.services().values() if s["serviceName"] == "staging-flask"]
+    assert flask["runningCount"] == 1
+
+
+def test_the_text_says_what_forces_a_replacement(staging: Site) -> None:
+    port = staging.config["services"].get("flask", {}).get("port", 5050) + 10
+    before = staging.config
+    staging.configure({"services": {"flask": {"port": port}}})
+    text = staging.run("plan", "staging").ended().out
+    assert "+/- edge/target_group" in text and "# forces replacement" in text
+    assert "made anew, then the old one deleted" in text
+    staging.config = before
+    staging.configure({})
+    staging.finds_nothing()

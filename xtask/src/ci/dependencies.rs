@@ -1,0 +1,166 @@
+//! Which crate may depend on which: the architecture, as a table.
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::project::Project;
+
+/// What a crate may depend on, for its tests too.
+struct Rule {
+    package: &'static str,
+    /// Crates of this workspace.
+    may: &'static [&'static str],
+    /// Whether it may use crates of the AWS SDK.
+    sdk: bool,
+}
+
+const ENGINE: &str = "pb-engine";
+const AWS: &str = "pb-aws";
+const RULES: &str = "pb-rules";
+const CONCERN: &[&str] = &[ENGINE, AWS, RULES];
+
+/// A crate that is not in this table is a problem: whoever adds one decides where it stands.
+const TABLE: &[Rule] = &[
+    // What everything stands on: no AWS, no terminal, no environment.
+    Rule { package: ENGINE, may: &[], sdk: false },
+    Rule { package: RULES, may: &[], sdk: false },
+    Rule { package: "pb-config", may: &[RULES], sdk: false },
+    Rule { package: AWS, may: &[ENGINE], sdk: true },
+    // The concerns never see each other.
+    Rule { package: "pb-net", may: CONCERN, sdk: true },
+    Rule { package: "pb-redis", may: CONCERN, sdk: true },
+    Rule { package: "pb-fargate", may: CONCERN, sdk: true },
+    Rule { package: "pb-edge", may: CONCERN, sdk: true },
+    Rule { package: "pb-state", may: &[ENGINE, AWS], sdk: true },
+    // The one that sees all.
+    Rule {
+        package: "pb-orchestrator",
+        may: &[ENGINE, AWS, RULES, "pb-config", "pb-net", "pb-redis", "pb-fargate", "pb-edge", "pb-state"],
+        sdk: true,
+    },
+    // These know the tool from outside only.
+    Rule { package: "pb-integration", may: &[], sdk: true },
+    Rule { package: "xtask", may: &[], sdk: false },
+];
+
+/// Every dependency that the table does not allow.
+///
+/// # Errors
+///
+/// Cargo does not say what the crates depend on.
+pub fn check(project: &Project) -> Result<Vec<String>, Failure> {
+    let mut command = project.cargo("metadata");
+    command.args(["--no-deps", "--format-version", "1"]);
+    let output = command.output().map_err(|error| Failure::io("run cargo metadata", &error))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr))));
+    }
+    let metadata: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| Failure::new(format!("cargo metadata is not JSON: {error}")))?;
+    Ok(problems(&metadata))
+}
+
+/// Problems in the answer of `cargo metadata --no-deps`.
+fn problems(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let members: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let mut problems = Vec::new();
+    if members.is_empty() {
+        problems.push("cargo metadata names no package".to_owned());
+    }
+    for package in packages {
+        let name = package["name"].as_str().unwrap_or_default();
+        let Some(rule) = TABLE.iter().find(|rule| rule.package == name) else {
+            problems.push(format!("{name} is not in the table of xtask/src/ci/dependencies.rs"));
+            continue;
+        };
+        let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let names = dependencies.iter().filter_map(|dependency| dependency["name"].as_str());
+        problems.extend(names.filter_map(|dependency| rule.refuses(dependency, &members)));
+    }
+    problems
+}
+
+impl Rule {
+    /// Why the dependency is not allowed.
+    fn refuses(&self, dependency: &str, members: &[&str]) -> Option<String> {
+        let name = self.package;
+        if members.contains(&dependency) || TABLE.iter().any(|rule| rule.package == dependency) {
+            let allowed = match self.may {
+                [] => "no crate of this workspace".to_owned(),
+                may => format!("{} only", may.join(", ")),
+            };
+            let refused = !self.may.contains(&dependency);
+            return refused.then(|| format!("{name} depends on {dependency}; it may depend on {allowed}"));
+        }
+        let refused = dependency.starts_with("aws-") && !self.sdk;
+        refused.then(|| format!("{name} depends on {dependency}; it has to do without the AWS SDK"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A workspace of all crates of the table, where one has a dependency.
+    fn with(package: &str, dependency: &str, kind: &str) -> Vec<String> {
+        let packages = TABLE.iter().map(|rule| {
+            let all = if rule.package == package { vec![json!({"name": dependency, "kind": kind})] } else { vec![] };
+            json!({"name": rule.package, "dependencies": all})
+        });
+        problems(&json!({"packages": packages.collect::<Vec<_>>()}))
+    }
+
+    #[test]
+    fn allowed_edges() {
+        let allowed =
+            [("pb-net", ENGINE), ("pb-redis", RULES), ("pb-state", AWS), ("pb-orchestrator", "pb-edge"), (AWS, ENGINE)];
+        for (package, dependency) in allowed {
+            assert_eq!(with(package, dependency, "normal"), Vec::<String>::new(), "{package} -> {dependency}");
+        }
+        assert_eq!(with(ENGINE, "tokio", "normal"), Vec::<String>::new());
+        assert_eq!(with("pb-net", "aws-sdk-ec2", "normal"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn forbidden_edges() {
+        let forbidden = [
+            (ENGINE, RULES),
+            (RULES, ENGINE),
+            (AWS, RULES),
+            ("pb-config", ENGINE),
+            ("pb-net", "pb-redis"),
+            ("pb-redis", "pb-net"),
+            ("pb-fargate", "pb-edge"),
+            ("pb-edge", "pb-state"),
+            ("pb-state", RULES),
+            ("pb-net", "pb-orchestrator"),
+            ("xtask", ENGINE),
+            ("pb-integration", "pb-state"),
+        ];
+        for (package, dependency) in forbidden {
+            for kind in ["normal", "dev", "build"] {
+                let found = with(package, dependency, kind);
+                assert_eq!(found.len(), 1, "{package} -> {dependency}: {found:?}");
+                assert!(found[0].starts_with(&format!("{package} depends on {dependency};")), "{found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn crates_that_do_without_the_sdk() {
+        for package in [ENGINE, RULES, "pb-config", "xtask"] {
+            let found = with(package, "aws-sdk-s3", "normal");
+            assert!(found.len() == 1 && found[0].contains("without the AWS SDK"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_crate_that_nobody_placed_is_a_problem_and_so_is_no_crate() {
+        let found = problems(&json!({"packages": [{"name": "pb-new", "dependencies": []}]}));
+        assert_eq!(found, ["pb-new is not in the table of xtask/src/ci/dependencies.rs"]);
+        assert_eq!(problems(&json!({})).len(), 1);
+    }
+}

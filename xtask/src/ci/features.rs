@@ -1,0 +1,135 @@
+//! Whether the tool is built from the same crates as its tests.
+//!
+//! Cargo gives a crate the features that all its users in one build ask for. If the tests of the workspace ask for more of
+//! a crate below the AWS SDK than the tool does, every SDK crate is compiled twice: minutes, after each change of the lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::failure::Failure;
+use crate::project::Project;
+
+/// The features of each package of a build, and who depends on whom.
+#[derive(Debug, Default)]
+struct Tree {
+    features: BTreeMap<String, BTreeSet<String>>,
+    edges: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Every package below the SDK whose features differ.
+///
+/// # Errors
+///
+/// Cargo does not say.
+pub fn check(project: &Project) -> Result<Vec<String>, Failure> {
+    let tool = tree(project, &["--package", "pb-orchestrator", "--edges", "normal,build"])?;
+    let tests = tree(project, &["--workspace", "--edges", "normal,build,dev"])?;
+    Ok(problems(&tool, &tests))
+}
+
+fn tree(project: &Project, arguments: &[&str]) -> Result<Tree, Failure> {
+    let mut command = project.cargo("tree");
+    command.args(["--prefix", "depth", "--format", "|{p}|{f}"]).args(arguments);
+    let output = command.output().map_err(|error| Failure::io("run cargo tree", &error))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr))));
+    }
+    Ok(Tree::parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn problems(tool: &Tree, tests: &Tree) -> Vec<String> {
+    let below = tool.below_the_sdk();
+    if below.is_empty() {
+        return vec!["cargo tree shows no AWS SDK in the tool".to_owned()];
+    }
+    let differs = |package: &&str| tool.features.get(*package) != tests.features.get(*package);
+    let problem = |package: &str| {
+        let words = |tree: &Tree| {
+            let sets = tree.features.get(package).into_iter().flatten();
+            sets.map(|set| format!("`{set}`")).collect::<Vec<_>>().join(" and ")
+        };
+        format!("{package} has the features {} in the tool, {} with the tests", words(tool), words(tests))
+    };
+    let mut problems: Vec<String> = below.into_iter().filter(differs).map(problem).collect();
+    if !problems.is_empty() {
+        problems.push("hint: name the features in the root Cargo.toml, beside those of aws-runtime".to_owned());
+    }
+    problems
+}
+
+impl Tree {
+    /// Reads lines such as `2|tokio v1.54.1|fs,net`, indented by depth; a package is shown with what it depends on once.
+    fn parse(text: &str) -> Self {
+        let mut tree = Self::default();
+        let mut above: Vec<String> = Vec::new();
+        for line in text.lines() {
+            let mut parts = line.splitn(3, '|');
+            let (Some(depth), Some(package), Some(features)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
+            let Ok(depth) = depth.parse::<usize>() else {
+                continue;
+            };
+            let package = package.split(" (").next().unwrap_or(package).to_owned();
+            let features = features.trim_end_matches(" (*)").to_owned();
+            tree.features.entry(package.clone()).or_default().insert(features);
+            above.truncate(depth);
+            if let Some(parent) = above.last() {
+                tree.edges.entry(parent.clone()).or_default().insert(package.clone());
+            }
+            above.push(package);
+        }
+        tree
+    }
+
+    /// The SDK crates and everything that they are compiled with.
+    fn below_the_sdk(&self) -> BTreeSet<&str> {
+        let mut todo: Vec<&str> = self.features.keys().map(String::as_str).collect();
+        todo.retain(|package| package.starts_with("aws-sdk-"));
+        let mut seen = BTreeSet::new();
+        while let Some(package) = todo.pop() {
+            if seen.insert(package) {
+                todo.extend(self.edges.get(package).into_iter().flatten().map(String::as_str));
+            }
+        }
+        seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOOL: &str = "\
+0|pb-orchestrator v0.1.0 (/p)|
+1|aws-sdk-ec2 v1.0.0|rt-tokio
+2|tokio v1.0.0|fs
+3|tokio-macros v2.0.0 (proc-macro)|
+1|clap v4.0.0|std
+2|tokio v1.0.0|fs (*)";
+
+    fn compared(tests: &str) -> Vec<String> {
+        problems(&Tree::parse(TOOL), &Tree::parse(tests))
+    }
+
+    #[test]
+    fn the_same_features_are_no_problem() {
+        assert_eq!(compared(TOOL), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_feature_that_only_the_tests_turn_on_is_a_problem() {
+        let found = compared(&TOOL.replace("|fs", "|fs,test-util"));
+        assert!(found[0].contains("tokio v1.0.0") && found[0].contains("`fs,test-util` with the tests"), "{found:?}");
+        assert_eq!(found.len(), 2, "the problem and the hint: {found:?}");
+    }
+
+    #[test]
+    fn what_no_sdk_crate_is_compiled_with_may_differ() {
+        assert_eq!(compared(&TOOL.replace("|std", "|std,help")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_tree_without_sdk_is_not_believed() {
+        assert_eq!(problems(&Tree::default(), &Tree::default()).len(), 1);
+    }
+}

@@ -1,0 +1,142 @@
+//! `cargo xtask ci`: every check, then every test.
+
+mod deny;
+mod dependencies;
+mod features;
+mod sizes;
+
+use std::process::{Command, ExitCode};
+
+use crate::cli::TestOptions;
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::summary::{Outcome, Summary};
+use crate::test;
+use crate::test::target::Target;
+
+type Check = fn(&Project) -> Result<Outcome, Failure>;
+
+/// The checks, the quick ones first.
+const CHECKS: [(&str, Check); 7] = [
+    ("format", |project| succeeds(format(project))),
+    ("sizes", |project| problems(&sizes::check(&project.root)?)),
+    ("dependencies", |project| problems(&dependencies::check(project)?)),
+    ("features", |project| problems(&features::check(project)?)),
+    ("deny", deny::check),
+    ("clippy", |project| succeeds(clippy(project))),
+    // After clippy: what both need of the SDK crates is made once.
+    ("docs", |project| succeeds(docs(project))),
+];
+/// The word for what `cargo xtask test` does.
+const TESTS: &str = "tests";
+
+/// Whether there is a check of this name.
+///
+/// # Errors
+///
+/// There is none; with the list.
+pub fn known(name: &str) -> Result<(), Failure> {
+    let names: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).chain([TESTS]).collect();
+    match names.contains(&name) {
+        true => Ok(()),
+        false => Err(Failure::usage(format!("there is no check `{name}`: there are {}", names.join(", ")))),
+    }
+}
+
+/// Runs the checks of these names, or all if there are none, and prints the table.
+///
+/// # Errors
+///
+/// None so far: what fails is in the table.
+pub fn run(project: &Project, names: &[String]) -> Result<ExitCode, Failure> {
+    let wanted = |check: &str| names.is_empty() || names.iter().any(|name| name == check);
+    let mut summary = Summary::default();
+    for (name, check) in CHECKS.iter().filter(|(name, _)| wanted(name)) {
+        summary.step(name, || check(project));
+    }
+    if wanted(TESTS) {
+        test::steps(project, &TestOptions { target: Target::Emulator, filters: Vec::new() }, &mut summary);
+    }
+    Ok(summary.finish())
+}
+
+fn format(project: &Project) -> Command {
+    let mut command = project.cargo("fmt");
+    command.args(["--all", "--check"]);
+    command
+}
+
+fn clippy(project: &Project) -> Command {
+    let mut command = project.cargo("clippy");
+    command.args(["--release", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
+    command
+}
+
+fn docs(project: &Project) -> Command {
+    let mut command = project.cargo("doc");
+    command.args(["--release", "--workspace", "--no-deps", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "--deny warnings");
+    command
+}
+
+/// Passes if the command does.
+fn succeeds(mut command: Command) -> Result<Outcome, Failure> {
+    let status = command.status().map_err(|error| Failure::io("run cargo", &error))?;
+    match status.success() {
+        true => Ok(Outcome::Passed(String::new())),
+        false => Ok(Outcome::Failed(status.to_string())),
+    }
+}
+
+/// Passes if there are none; else shows each.
+fn problems(problems: &[String]) -> Result<Outcome, Failure> {
+    if problems.is_empty() {
+        return Ok(Outcome::Passed(String::new()));
+    }
+    problems.iter().for_each(|problem| eprintln!("  {problem}"));
+    Ok(Outcome::Failed(format!("{} problem{}", problems.len(), if problems.len() == 1 { "" } else { "s" })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn a_check_fails_with_its_command() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            succeeds(command).unwrap()
+        };
+        assert_eq!(shell("true"), Outcome::Passed(String::new()));
+        assert_eq!(shell("exit 3"), Outcome::Failed("exit status: 3".into()));
+    }
+
+    #[test]
+    fn a_check_fails_with_its_problems() {
+        assert_eq!(problems(&[]).unwrap(), Outcome::Passed(String::new()));
+        assert_eq!(problems(&["a".into(), "b".into()]).unwrap(), Outcome::Failed("2 problems".into()));
+    }
+
+    #[test]
+    fn a_file_that_is_not_formatted_fails() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(root.path().join(name), text).unwrap();
+        write(
+            "Cargo.toml",
+            "[package]\nname = \"p\"\nedition = \"2024\"\n[[bin]]\nname = \"p\"\npath = \"p.rs\"\n[workspace]",
+        );
+        let project = Project { root: root.path().into(), target: root.path().join("target") };
+        let checked = || {
+            let mut command = format(&project);
+            command.stdout(Stdio::null());
+            succeeds(command).unwrap()
+        };
+        write("p.rs", "fn main() {}\n");
+        assert_eq!(checked(), Outcome::Passed(String::new()));
+        write("p.rs", "fn  main( ){}\n");
+        assert!(matches!(checked(), Outcome::Failed(_)));
+    }
+}

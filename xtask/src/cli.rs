@@ -1,0 +1,228 @@
+//! The command line.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::failure::Failure;
+use crate::help::Topic;
+use crate::test::target::Target;
+
+/// Options that `pb-deploy` takes before its command.
+const TOOL_OPTIONS: [&str; 9] =
+    ["--config", "--profile", "--region", "--endpoint-url", "--json", "--no-color", "-v", "--verbose", LOCAL];
+/// The one option of the tool's commands that is xtask's own.
+const LOCAL: &str = "--local";
+
+/// What is asked for.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// A help text.
+    Help(Topic),
+    /// A command of `pb-deploy`.
+    Tool {
+        /// Its arguments, without `--local`.
+        arguments: Vec<OsString>,
+        /// Use the local endpoint.
+        local: bool,
+    },
+    /// The local endpoint.
+    Emulator(EmulatorCommand),
+    /// Every test.
+    Test(TestOptions),
+    /// The checks of these names; all of them, and every test, if there are none.
+    Ci(Vec<String>),
+}
+
+/// What is asked of the local endpoint.
+#[derive(Debug, PartialEq, Eq)]
+pub enum EmulatorCommand {
+    /// Run it, if it is not running.
+    Start(EmulatorOptions),
+    /// Stop it, if it is running, and start it.
+    Restart(EmulatorOptions),
+    /// Stop it, if it is running.
+    Stop,
+    /// Say whether it is running.
+    Status,
+}
+
+/// How the local endpoint is to run.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct EmulatorOptions {
+    /// The port; `None` is any free one.
+    pub port: Option<u16>,
+    /// More arguments of the emulator itself.
+    pub extra: Vec<String>,
+}
+
+/// How the tests are to run.
+#[derive(Debug, PartialEq)]
+pub struct TestOptions {
+    /// What the wire tests run against.
+    pub target: Target,
+    /// Tests whose names hold one of these; all if empty.
+    pub filters: Vec<String>,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// It is not understood.
+pub fn parse(arguments: &[OsString]) -> Result<Command, Failure> {
+    let Some((first, rest)) = arguments.split_first() else {
+        return Err(Failure::usage(format!("no command\n\n{}", crate::help::text(Topic::All))));
+    };
+    let first = text(first)?;
+    let asks_help = rest.iter().any(|argument| argument == "--help" || argument == "-h");
+    match first {
+        "help" => help(rest),
+        "-h" | "--help" => Ok(Command::Help(Topic::All)),
+        "emulator" if asks_help => Ok(Command::Help(Topic::Emulator)),
+        "emulator" => emulator(rest).map(Command::Emulator),
+        "test" if asks_help => Ok(Command::Help(Topic::Test)),
+        "test" => test(rest).map(Command::Test),
+        "ci" if asks_help => Ok(Command::Help(Topic::Ci)),
+        "ci" => ci(rest).map(Command::Ci),
+        flag if flag.starts_with('-') && !is_tool_option(flag) => {
+            Err(Failure::usage(format!("unknown option `{flag}`\n  hint: `cargo xtask help` lists the commands")))
+        }
+        _ => tool(arguments),
+    }
+}
+
+fn is_tool_option(flag: &str) -> bool {
+    let name = flag.split_once('=').map_or(flag, |(name, _)| name);
+    TOOL_OPTIONS.contains(&name)
+}
+
+/// A command of the tool: its own business, but for `--local`.
+fn tool(arguments: &[OsString]) -> Result<Command, Failure> {
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    let (ours, theirs) = arguments.split_at(end);
+    let local = ours.iter().any(|argument| argument == LOCAL);
+    for option in ["--endpoint-url", "--profile"] {
+        if local && value_of(ours, option).is_some() {
+            let text =
+                format!("{LOCAL} and {option} exclude each other: the local endpoint has its own address and keys");
+            return Err(Failure::usage(text));
+        }
+    }
+    let ours = ours.iter().filter(|argument| *argument != LOCAL);
+    Ok(Command::Tool { arguments: ours.chain(theirs).cloned().collect(), local })
+}
+
+/// The value of an option, written as `--name value` or `--name=value`.
+pub fn value_of<'a>(arguments: &'a [OsString], option: &str) -> Option<&'a OsStr> {
+    arguments.iter().enumerate().find_map(|(index, argument)| {
+        if argument == option {
+            return arguments.get(index + 1).map(OsString::as_os_str);
+        }
+        let value = argument.to_str()?.strip_prefix(option)?.strip_prefix('=')?;
+        Some(OsStr::new(value))
+    })
+}
+
+fn help(rest: &[OsString]) -> Result<Command, Failure> {
+    let Some(word) = rest.first() else {
+        return Ok(Command::Help(Topic::All));
+    };
+    none_left(&rest[1..], "help")?;
+    let topic = match text(word)? {
+        "help" => Topic::All,
+        "emulator" => Topic::Emulator,
+        "test" => Topic::Test,
+        "ci" => Topic::Ci,
+        word => {
+            let hint = format!("`cargo xtask {word} --help` asks pb-deploy");
+            return Err(Failure::usage(format!("`{word}` is no command of xtask itself\n  hint: {hint}")));
+        }
+    };
+    Ok(Command::Help(topic))
+}
+
+fn emulator(rest: &[OsString]) -> Result<EmulatorCommand, Failure> {
+    let commands = "`start`, `stop`, `restart` and `status`";
+    let Some((word, rest)) = rest.split_first() else {
+        return Err(Failure::usage(format!("emulator needs a command: there are {commands}")));
+    };
+    match text(word)? {
+        "start" => emulator_options(rest, "emulator start").map(EmulatorCommand::Start),
+        "restart" => emulator_options(rest, "emulator restart").map(EmulatorCommand::Restart),
+        "stop" => none_left(rest, "emulator stop").map(|()| EmulatorCommand::Stop),
+        "status" => none_left(rest, "emulator status").map(|()| EmulatorCommand::Status),
+        other => Err(Failure::usage(format!("emulator has no command `{other}`: there are {commands}"))),
+    }
+}
+
+fn emulator_options(rest: &[OsString], command: &str) -> Result<EmulatorOptions, Failure> {
+    let mut options = EmulatorOptions::default();
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        let word = text(word)?;
+        if word == "--" {
+            options.extra = words.map(|word| text(word).map(str::to_owned)).collect::<Result<_, _>>()?;
+            break;
+        }
+        let port = option("--port", word, &mut words)?.ok_or_else(|| unknown(word, command))?;
+        let parsed = port.parse().ok().filter(|port| *port > 0);
+        options.port = Some(parsed.ok_or_else(|| Failure::usage(format!("`{port}` is no port: 1 to 65535")))?);
+    }
+    Ok(options)
+}
+
+fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
+    let mut options = TestOptions { target: Target::Emulator, filters: Vec::new() };
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        let word = text(word)?;
+        match option("--target", word, &mut words)? {
+            Some(target) => options.target = target.parse()?,
+            None if word.starts_with('-') => return Err(unknown(word, "test")),
+            None => options.filters.push(word.to_owned()),
+        }
+    }
+    Ok(options)
+}
+
+fn ci(rest: &[OsString]) -> Result<Vec<String>, Failure> {
+    let names = rest.iter().map(|word| {
+        let word = text(word)?;
+        if word.starts_with('-') {
+            return Err(unknown(word, "ci"));
+        }
+        crate::ci::known(word).map(|()| word.to_owned())
+    });
+    names.collect()
+}
+
+/// The value, if `word` is the option.
+fn option<'a>(
+    name: &str,
+    word: &'a str,
+    words: &mut impl Iterator<Item = &'a OsString>,
+) -> Result<Option<&'a str>, Failure> {
+    if let Some(value) = word.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) {
+        return Ok(Some(value));
+    }
+    if word != name {
+        return Ok(None);
+    }
+    let value = words.next().ok_or_else(|| Failure::usage(format!("{name} needs a value")))?;
+    text(value).map(Some)
+}
+
+fn none_left(rest: &[OsString], command: &str) -> Result<(), Failure> {
+    rest.first().map_or(Ok(()), |argument| Err(unknown(&argument.to_string_lossy(), command)))
+}
+
+fn unknown(word: &str, command: &str) -> Failure {
+    let topic = command.split(' ').next().unwrap_or(command);
+    Failure::usage(format!("{command} does not take `{word}`\n  hint: `cargo xtask help {topic}` says what it takes"))
+}
+
+fn text(argument: &OsStr) -> Result<&str, Failure> {
+    argument.to_str().ok_or_else(|| Failure::usage(format!("an argument is not UTF-8: {}", argument.to_string_lossy())))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+
+fn parsed(line: &str) -> Result<Command, Failure> {
+    parse(&words(line))
+}
+
+fn words(line: &str) -> Vec<OsString> {
+    line.split_whitespace().map(OsString::from).collect()
+}
+
+fn refused(line: &str) -> String {
+    let failure = parsed(line).unwrap_err();
+    assert_eq!(format!("{:?}", failure.exit_code()), format!("{:?}", std::process::ExitCode::from(64)), "{line}");
+    failure.to_string()
+}
+
+#[test]
+fn any_other_word_is_the_tools() {
+    for line in
+        ["deploy staging --yes", "workspace list", "whatever -x --y=z", "--json plan staging", "--config=a plan w"]
+    {
+        assert_eq!(parsed(line).unwrap(), Command::Tool { arguments: words(line), local: false }, "{line}");
+    }
+}
+
+#[test]
+fn local_may_stand_anywhere_and_is_not_passed_on() {
+    for line in ["deploy staging --yes --local", "--local deploy staging --yes", "deploy --local staging --yes"] {
+        let expected = Command::Tool { arguments: words("deploy staging --yes"), local: true };
+        assert_eq!(parsed(line).unwrap(), expected, "{line}");
+    }
+}
+
+#[test]
+fn what_follows_two_hyphens_is_not_looked_at() {
+    let expected = Command::Tool { arguments: words("show -- --local"), local: false };
+    assert_eq!(parsed("show -- --local").unwrap(), expected);
+}
+
+#[test]
+fn local_excludes_another_endpoint_or_profile() {
+    assert!(refused("deploy w --local --endpoint-url http://x").contains("--endpoint-url"));
+    assert!(refused("deploy w --local --profile=x").contains("--profile"));
+}
+
+#[test]
+fn emulator_commands() {
+    let options = |port, extra: &[&str]| EmulatorOptions { port, extra: extra.iter().map(|&e| e.into()).collect() };
+    let start = |o| Command::Emulator(EmulatorCommand::Start(o));
+    assert_eq!(parsed("emulator start").unwrap(), start(options(None, &[])));
+    assert_eq!(parsed("emulator start --port 4566").unwrap(), start(options(Some(4566), &[])));
+    assert_eq!(parsed("emulator start --port=1 -- --pace aws").unwrap(), start(options(Some(1), &["--pace", "aws"])));
+    assert_eq!(parsed("emulator stop").unwrap(), Command::Emulator(EmulatorCommand::Stop));
+    assert_eq!(parsed("emulator status").unwrap(), Command::Emulator(EmulatorCommand::Status));
+    let restart = Command::Emulator(EmulatorCommand::Restart(options(Some(2), &[])));
+    assert_eq!(parsed("emulator restart --port 2").unwrap(), restart);
+}
+
+#[test]
+fn test_options() {
+    let expected = TestOptions { target: Target::Emulator, filters: vec!["net".into(), "lock".into()] };
+    assert_eq!(parsed("test net lock").unwrap(), Command::Test(expected));
+    let url = "http://127.0.0.1:4566";
+    let expected = TestOptions { target: Target::Url(url.into()), filters: Vec::new() };
+    assert_eq!(parsed(&format!("test --target {url}")).unwrap(), Command::Test(expected));
+}
+
+#[test]
+fn checks_by_name() {
+    assert_eq!(parsed("ci").unwrap(), Command::Ci(Vec::new()));
+    assert_eq!(parsed("ci sizes deny").unwrap(), Command::Ci(vec!["sizes".into(), "deny".into()]));
+}
+
+#[test]
+fn what_is_not_understood_exits_64() {
+    assert!(refused("ci size").contains("no check `size`: there are format, sizes,"));
+    assert!(refused("").contains("no command"));
+    assert!(refused("--bogus").contains("`--bogus`"));
+    assert!(refused("ci --fast").contains("ci does not take `--fast`"));
+    assert!(refused("test --fast").contains("test does not take `--fast`"));
+    assert!(refused("test --target").contains("--target needs a value"));
+    assert!(refused("emulator").contains("needs a command"));
+    assert!(refused("emulator begin").contains("no command `begin`"));
+    assert!(refused("emulator stop now").contains("does not take `now`"));
+    assert!(refused("emulator start --port 70000").contains("70000"));
+    assert!(refused("emulator start --port 0").contains("`0` is no port"));
+    assert!(refused("emulator start --pace aws").contains("does not take `--pace`"));
+    assert!(refused("help deploy").contains("cargo xtask deploy --help"));
+}
+
+#[test]
+fn a_target_that_is_not_known_is_refused_with_the_list() {
+    let text = refused("test --target moon");
+    assert!(text.contains("`moon`") && text.contains("emulator") && text.contains("URL"), "{text}");
+}
+
+#[test]
+fn help_is_there_for_every_command() {
+    assert_eq!(parsed("help").unwrap(), Command::Help(Topic::All));
+    assert_eq!(parsed("--help").unwrap(), Command::Help(Topic::All));
+    for (word, topic) in [("emulator", Topic::Emulator), ("test", Topic::Test), ("ci", Topic::Ci)] {
+        assert_eq!(parsed(&format!("help {word}")).unwrap(), Command::Help(topic));
+        assert_eq!(parsed(&format!("{word} --help")).unwrap(), Command::Help(topic));
+    }
+    // The tool's commands bring their own.
+    let expected = Command::Tool { arguments: words("deploy --help"), local: false };
+    assert_eq!(parsed("deploy --help").unwrap(), expected);
+}
+
+#[test]
+fn values_of_options() {
+    let line = words("plan w --config a.toml --region=r");
+    assert_eq!(value_of(&line, "--config"), Some(OsStr::new("a.toml")));
+    assert_eq!(value_of(&line, "--region"), Some(OsStr::new("r")));
+    assert_eq!(value_of(&line, "--con"), None);
+    assert_eq!(value_of(&words("plan --config"), "--config"), None);
+}

@@ -1,0 +1,162 @@
+//! Installs what the emulator runs on, once, into the target folder.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::emulator::process::python_environment;
+use crate::failure::{self, Failure};
+use crate::project::{self, Project};
+
+/// Interpreters that are tried; requirements.txt was locked with the first.
+const INTERPRETERS: [&str; 6] = ["python3.11", "python3", "python3.12", "python3.13", "python3.10", "python"];
+/// The oldest Python that moto runs on.
+const PYTHON_MIN: (u32, u32) = (3, 10);
+/// In an installation that is complete; what is without it was interrupted.
+const COMPLETE: &str = "complete";
+
+/// The Python of the emulator's installation, which is made if need be. The caller holds the lock on the folder.
+///
+/// # Errors
+///
+/// There is no Python, or pip failed.
+pub fn python(project: &Project) -> Result<PathBuf, Failure> {
+    let requirements = project.emulator().join("requirements.txt");
+    let folder = project.emulator_home().join(folder_name(&failure::read(&requirements)?));
+    let python = folder.join("bin").join("python");
+    if !is_complete(&folder) {
+        eprintln!("installing the local endpoint (once, about 80 MB)...");
+        remove_installations(&project.emulator_home());
+        make(&folder, &python, &requirements)?;
+    }
+    Ok(python)
+}
+
+/// Another lock, another folder: an emulator that is running keeps what it was started from.
+fn folder_name(requirements: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    requirements.hash(&mut hasher);
+    format!("venv-{:016x}", hasher.finish())
+}
+
+/// Whether the installation is complete, and its interpreter still there: upgrading Python may have taken it away.
+fn is_complete(folder: &Path) -> bool {
+    folder.join(COMPLETE).exists() && folder.join("bin").join("python").exists()
+}
+
+fn make(folder: &Path, python: &Path, requirements: &Path) -> Result<(), Failure> {
+    let base = interpreter()?;
+    let mut venv = Command::new(&base);
+    venv.args(["-m", "venv", "--clear"]).arg(folder);
+    let hint = "on Debian and Ubuntu, `apt install python3-venv` has what this needs";
+    run(venv, &format!("{base} -m venv"), hint)?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]);
+    pip.arg("--requirement").arg(requirements);
+    run(pip, "pip install", "the index that pip is configured with has to be reachable")?;
+    failure::write(&folder.join(COMPLETE), "")
+}
+
+fn run(mut command: Command, name: &str, hint: &str) -> Result<(), Failure> {
+    project::scrub(&mut command);
+    python_environment(&mut command);
+    // pip compiles the packages: once, instead of at every start.
+    command.env_remove("PYTHONDONTWRITEBYTECODE").stdin(Stdio::null());
+    let output = command.output().map_err(|error| Failure::io(format_args!("run {name}"), &error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("{name} failed: {}\n{}\n  hint: {hint}", output.status, said.trim_end())))
+}
+
+/// A Python that is recent enough.
+fn interpreter() -> Result<String, Failure> {
+    let (major, minor) = PYTHON_MIN;
+    if let Ok(named) = std::env::var("PYTHON") {
+        let found = version(&named);
+        return match found {
+            Some(found) if found >= PYTHON_MIN => Ok(named),
+            _ => Err(Failure::new(format!("PYTHON is `{named}`, which is no Python {major}.{minor} or later"))),
+        };
+    }
+    let fits = |name: &&str| version(name).is_some_and(|found| found >= PYTHON_MIN);
+    INTERPRETERS.into_iter().find(fits).map(str::to_owned).ok_or_else(|| {
+        let hint = "install one, or name it in PYTHON";
+        Failure::new(format!("the local endpoint needs Python {major}.{minor} or later\n  hint: {hint}"))
+    })
+}
+
+fn version(interpreter: &str) -> Option<(u32, u32)> {
+    let code = "import sys; print(*sys.version_info[:2])";
+    let output = Command::new(interpreter).args(["-c", code]).stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    let (major, minor) = text.trim().split_once(' ')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Removes older installations, and what was interrupted; one that a process may be running from is left.
+fn remove_installations(home: &Path) {
+    if home.join("pid").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("venv-") {
+            // What cannot be removed costs space and nothing else.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_lock_is_another_installation() {
+        assert_eq!(folder_name("moto==1"), folder_name("moto==1"));
+        assert_ne!(folder_name("moto==1"), folder_name("moto==2"));
+    }
+
+    #[test]
+    fn an_interrupted_installation_is_not_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        std::fs::write(folder.path().join("bin/python"), "").unwrap();
+        assert!(!is_complete(folder.path()));
+        std::fs::write(folder.path().join(COMPLETE), "").unwrap();
+        assert!(is_complete(folder.path()));
+        std::fs::remove_file(folder.path().join("bin/python")).unwrap();
+        assert!(!is_complete(folder.path()));
+    }
+
+    #[test]
+    fn old_installations_go_unless_one_is_in_use() {
+        let home = tempfile::tempdir().unwrap();
+        let old = home.path().join("venv-old");
+        std::fs::create_dir(&old).unwrap();
+        std::fs::write(home.path().join("pid"), "1").unwrap();
+        remove_installations(home.path());
+        assert!(old.exists());
+        std::fs::remove_file(home.path().join("pid")).unwrap();
+        remove_installations(home.path());
+        assert!(!old.exists() && home.path().exists());
+    }
+
+    #[test]
+    fn what_is_no_python_has_no_version() {
+        assert_eq!(version("false"), None);
+        assert_eq!(version("no-such-program"), None);
+    }
+
+    #[test]
+    fn what_pip_says_is_passed_on() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such hash; exit 3"]);
+        let text = run(command, "pip install", "look").unwrap_err().to_string();
+        assert!(
+            text.contains("pip install failed") && text.contains("no such hash") && text.contains("look"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,27 @@
+"""Runs the emulator for xtask.
+
+`launch.py detached ARGUMENTS` leaves the terminal's session, so that Ctrl-C there and its closing do not reach it.
+`launch.py watched ARGUMENTS` ends as soon as its standard input does: with whoever started it, however that ended.
+"""
+
+import os
+import runpy
+import sys
+import threading
+
+
+def watch() -> None:
+    """Wait for the end of the standard input, which nobody writes to."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    mode = sys.argv.pop(1)
+    sys.path[0] = os.environ["PB_EMULATOR_SOURCES"]
+    if mode == "detached":
+        os.setsid()
+    else:
+        threading.Thread(target=watch, daemon=True).start()
+    sys.argv[0] = "pb_emulator"
+    runpy.run_module("pb_emulator", run_name="__main__", alter_sys=True)

@@ -1,0 +1,189 @@
+//! The local AWS endpoint: installing it, and running it.
+
+pub mod command;
+pub mod install;
+pub mod process;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::cli::EmulatorOptions;
+use crate::failure::{self, Failure};
+use crate::project::Project;
+use process::Process;
+
+/// Longest wait for an answer of a server on this machine.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// The endpoint that is left running between commands, and the files that say where it is.
+#[derive(Debug)]
+pub struct Kept {
+    home: PathBuf,
+    /// Held while the endpoint is looked for, installed, started or stopped; given back when this is dropped.
+    _lock: File,
+}
+
+/// Whether the endpoint was there already.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It was running.
+    Running,
+    /// It was started.
+    Started,
+}
+
+impl Kept {
+    /// Waits for other xtasks that start or stop the endpoint, and keeps others waiting.
+    ///
+    /// # Errors
+    ///
+    /// The target folder cannot be written.
+    pub fn hold(home: PathBuf) -> Result<Self, Failure> {
+        failure::make_folder(&home)?;
+        let path = home.join("lock");
+        let file = File::create(&path).map_err(|error| Failure::io(format_args!("open {}", path.display()), &error))?;
+        if file.try_lock().is_err() {
+            eprintln!("waiting for another xtask that starts or stops the local endpoint...");
+            file.lock().map_err(|error| Failure::io(format_args!("lock {}", path.display()), &error))?;
+        }
+        Ok(Self { home, _lock: file })
+    }
+
+    /// The endpoint, if it is running and answers.
+    ///
+    /// # Errors
+    ///
+    /// It is running and does not answer.
+    pub fn find(&self) -> Result<Option<Process>, Failure> {
+        let answers = |process: &Process| process.is_alive() && !process.url.is_empty();
+        let Some(process) = self.recorded().filter(answers) else {
+            return Ok(None);
+        };
+        match healthy(&process.url) {
+            Ok(()) => Ok(Some(process)),
+            Err(why) => Err(Failure::new(format!(
+                "the local endpoint (process {}) is running and does not answer: {why}\n  \
+                 hint: `cargo xtask emulator restart`; its log is {}",
+                process.pid,
+                self.log().display()
+            ))),
+        }
+    }
+
+    /// Finds the endpoint, or installs and starts it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be installed or started, or runs otherwise than it is wanted.
+    pub fn start(&self, project: &Project, options: &EmulatorOptions) -> Result<(Process, Start), Failure> {
+        let arguments = arguments(options);
+        if let Some(process) = self.find()? {
+            self.check_arguments(&process, options, &arguments)?;
+            return Ok((process, Start::Running));
+        }
+        // An xtask that was interrupted while it started one has left one without a URL, or its files.
+        self.stop()?;
+        let python = install::python(project)?;
+        let mut command = process::command(project, &python, "detached");
+        command.args(&arguments).stdin(Stdio::null());
+        let mark = self.ready_file();
+        let mut child = process::spawn(command, &mark, &self.log())?;
+        let pid = child.id();
+        failure::write(&self.home.join("pid"), &format!("{pid}\n"))?;
+        failure::write(&self.home.join("arguments"), &arguments.join("\n"))?;
+        let url = process::wait_until_ready(&mut child, &mark, &self.log())?;
+        Ok((Process { pid, url, mark }, Start::Started))
+    }
+
+    /// Stops the endpoint; `None` if it was not running.
+    ///
+    /// # Errors
+    ///
+    /// It does not end.
+    pub fn stop(&self) -> Result<Option<Process>, Failure> {
+        let process = self.recorded().filter(Process::is_alive);
+        if let Some(process) = &process {
+            process.stop()?;
+        }
+        self.forget();
+        Ok(process)
+    }
+
+    /// Where it writes what it has to say.
+    pub fn log(&self) -> PathBuf {
+        self.home.join("log")
+    }
+
+    /// It holds the URL once requests are accepted; the process is known by this path in its arguments.
+    fn ready_file(&self) -> PathBuf {
+        self.home.join("url")
+    }
+
+    /// What was started last; without a URL if it was not waited for.
+    fn recorded(&self) -> Option<Process> {
+        let text = |name: &str| std::fs::read_to_string(self.home.join(name)).ok();
+        let pid = text("pid")?.trim().parse().ok()?;
+        let url = text("url").unwrap_or_default().trim().to_owned();
+        Some(Process { pid, url, mark: self.ready_file() })
+    }
+
+    fn forget(&self) {
+        for name in ["pid", "url", "arguments"] {
+            // What is not there need not be removed, and what cannot be removed is written over.
+            let _ = std::fs::remove_file(self.home.join(name));
+        }
+    }
+
+    /// Refuses to call an endpoint started that runs otherwise than it is wanted. No wish is content with any.
+    fn check_arguments(&self, running: &Process, options: &EmulatorOptions, wanted: &[String]) -> Result<(), Failure> {
+        let known = std::fs::read_to_string(self.home.join("arguments")).unwrap_or_default();
+        if *options == EmulatorOptions::default() || known == wanted.join("\n") {
+            return Ok(());
+        }
+        let url = &running.url;
+        let hint = "`cargo xtask emulator restart` with the same arguments; it forgets what the endpoint holds";
+        Err(Failure::new(format!("the local endpoint is running at {url} with other arguments\n  hint: {hint}")))
+    }
+}
+
+fn arguments(options: &EmulatorOptions) -> Vec<String> {
+    let port = ["--port".to_owned(), options.port.unwrap_or(0).to_string()];
+    port.into_iter().chain(options.extra.iter().cloned()).collect()
+}
+
+/// Whether an emulator answers at this URL.
+fn healthy(url: &str) -> Result<(), String> {
+    let answer = crate::http::get(url, "/_pb/health", ANSWER_WAIT)?;
+    match answer.status {
+        200 => Ok(()),
+        status => Err(format!("{url} answers {status}")),
+    }
+}
+
+/// Has the emulator make what a deploy needs and never makes itself.
+///
+/// # Errors
+///
+/// It does not answer, or refuses.
+pub fn ensure_preconditions(url: &str, json: &serde_json::Value) -> Result<(), Failure> {
+    let failed = |why: String| Failure::new(format!("failed to make the preconditions at {url}: {why}"));
+    let answer = crate::http::post(url, "/_pb/preconditions", &json.to_string(), ANSWER_WAIT).map_err(failed)?;
+    match answer.status {
+        200 => Ok(()),
+        status => Err(failed(format!("status {status}: {}", answer.body))),
+    }
+}
+
+/// The end of a log, for people.
+pub fn log_tail(log: &Path) -> String {
+    const LINES: usize = 12;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines.iter().skip(lines.len().saturating_sub(LINES));
+    tail.map(|line| format!("  | {line}\n")).collect::<String>() + &format!("  log: {}", log.display())
+}
+
+#[cfg(test)]
+mod tests;

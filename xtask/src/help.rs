@@ -1,0 +1,104 @@
+//! Help texts.
+
+/// What help is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Everything, in short.
+    All,
+    /// `cargo xtask emulator`.
+    Emulator,
+    /// `cargo xtask test`.
+    Test,
+    /// `cargo xtask ci`.
+    Ci,
+}
+
+/// The text on a topic.
+pub fn text(topic: Topic) -> &'static str {
+    match topic {
+        Topic::All => ALL,
+        Topic::Emulator => EMULATOR,
+        Topic::Test => TEST,
+        Topic::Ci => CI,
+    }
+}
+
+const ALL: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands of the tool; each is built in release mode and run with all its arguments, and its exit code is kept:
+  plan | deploy | apply | destroy | status | output | workspace | state | unlock | validate ...
+      `cargo xtask deploy --help` asks the tool itself
+  --local, anywhere among these arguments, uses the local AWS endpoint: it is installed and started if need be,
+      gets what a deploy needs (bucket, lock table, hosted zone, role), and is left running
+
+Chores:
+  emulator start | stop | restart | status   the local AWS endpoint
+  test [FILTER...]                           every test, from unit to wire
+  ci [CHECK...]                              every check, then every test
+  help [COMMAND]                             this, or more on a chore
+
+Exit codes of the chores: 0 done, 1 failed, 64 usage. Those of the tool's commands are the tool's.";
+
+const EMULATOR: &str = "\
+Usage: cargo xtask emulator start   [--port N] [-- ARGUMENT...]
+       cargo xtask emulator restart [--port N] [-- ARGUMENT...]
+       cargo xtask emulator stop
+       cargo xtask emulator status
+
+The local AWS endpoint that `--local` uses. All it holds is in its memory: stop and restart forget it.
+
+  start     runs it and prints its URL on stdout; if it is running already, prints the URL
+  restart   stops it and starts it
+  stop      stops it; nothing to do is no error
+  status    prints its URL and exits 0 if it is running and answers, else exits 1
+
+  --port N  listen on this port of 127.0.0.1; without it on any free one
+  --        what follows goes to the emulator: emulator/README.md has its options
+
+It is installed once into the target folder from emulator/requirements.txt, each package checked by its hash.
+Python 3.10 or later is needed; PYTHON names the interpreter if it is to be another than python3.11 or python3.
+
+The log is target/emulator/log.";
+
+const TEST: &str = "\
+Usage: cargo xtask test [--target emulator|URL] [FILTER...]
+
+Every test: those of the emulator, those of every crate, and the wire tests, which run the tool against an AWS endpoint.
+All of it runs even when something fails; a table at the end says what did.
+
+  --target emulator   a fresh local endpoint, stopped at the end (default)
+  --target URL        an endpoint that is running, such as http://127.0.0.1:4566
+  FILTER              run only tests whose names hold one of these
+
+The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed.";
+
+const CI: &str = "\
+Usage: cargo xtask ci [CHECK...]
+
+Every check, then every test; with names only these. All of it runs even when something fails; a table at the end says what did.
+
+  format         rustfmt finds nothing to change
+  sizes          no source file over 400 lines, no Python function over 70 (clippy does it for Rust)
+  dependencies   crates depend on each other only as the table in xtask/src/ci/dependencies.rs allows
+  features       the tool and its tests are built with the same features, so that no SDK crate is compiled twice
+  deny           licences, banned crates and sources, by deny.toml (named as skipped if cargo-deny is not installed)
+  clippy         no warnings, in any target of any crate
+  docs           rustdoc finds nothing to warn of
+  tests          what `cargo xtask test` does
+
+The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_fits_a_terminal_and_says_how_it_is_used() {
+        for topic in [Topic::All, Topic::Emulator, Topic::Test, Topic::Ci] {
+            let text = text(topic);
+            assert!(text.starts_with("Usage: cargo xtask"), "{topic:?}");
+            assert!(text.lines().all(|line| line.len() <= 120), "{topic:?}");
+        }
+    }
+}

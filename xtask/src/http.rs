@@ -1,0 +1,172 @@
+//! As much HTTP as talking to an endpoint on this machine needs.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Bytes of an answer that are read at most.
+const ANSWER_MAX: u64 = 1024 * 1024;
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body, as text.
+    pub body: String,
+}
+
+/// Gets a path of a server; `url` is `http://host:port`.
+///
+/// # Errors
+///
+/// Nobody answers within the time, or not in HTTP.
+pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Answer, String> {
+    exchange(url, "GET", path, "", timeout)
+}
+
+/// Posts JSON to a path of a server.
+///
+/// # Errors
+///
+/// Nobody answers within the time, or not in HTTP.
+pub fn post(url: &str, path: &str, json: &str, timeout: Duration) -> Result<Answer, String> {
+    exchange(url, "POST", path, json, timeout)
+}
+
+/// Whether something listens at the URL, which may be `https` too.
+///
+/// # Errors
+///
+/// Nothing does.
+pub fn listens(url: &str, timeout: Duration) -> Result<(), String> {
+    connect(authority(url)?, timeout).map(drop)
+}
+
+/// `host:port` of a URL.
+///
+/// # Errors
+///
+/// It is no URL of a server.
+pub fn authority(url: &str) -> Result<String, String> {
+    let (rest, port) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+        (Some(rest), _) => (rest, 80),
+        (_, Some(rest)) => (rest, 443),
+        _ => return Err(format!("`{url}` does not start with http:// or https://")),
+    };
+    let host = rest.split('/').next().unwrap_or(rest);
+    let named = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    match (host.is_empty() || host.starts_with(':'), named) {
+        (true, _) => Err(format!("`{url}` names no host")),
+        (false, Some(_)) => Ok(host.to_owned()),
+        (false, None) => Ok(format!("{host}:{port}")),
+    }
+}
+
+fn connect(authority: String, timeout: Duration) -> Result<TcpStream, String> {
+    let addresses = authority.to_socket_addrs().map_err(|error| format!("{authority}: {error}"))?;
+    let mut last = format!("{authority}: no such host");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = format!("{address}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+fn exchange(url: &str, method: &str, path: &str, json: &str, timeout: Duration) -> Result<Answer, String> {
+    let authority = authority(url)?;
+    let mut stream = connect(authority.clone(), timeout)?;
+    let said = |error: std::io::Error| format!("{authority}: {error}");
+    stream.set_read_timeout(Some(timeout)).map_err(said)?;
+    stream.set_write_timeout(Some(timeout)).map_err(said)?;
+    let length = json.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
+    let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}");
+    stream.write_all(request.as_bytes()).map_err(said)?;
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut bytes).map_err(said)?;
+    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{authority}: the answer is not HTTP"))
+}
+
+/// Reads an answer whose end is the end of the connection.
+fn parse(text: &str) -> Option<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut words = head.lines().next()?.split(' ');
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    Some(Answer { status: words.next()?.parse().ok()?, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufRead;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A server that answers once; gives back what it was asked.
+    fn server(answer: &'static str) -> (String, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let handle = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+            let head = reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+            let mut asked: Vec<String> = head.collect();
+            let length = asked.iter().find_map(|line| line.strip_prefix("Content-Length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            reader.read_exact(&mut body).unwrap();
+            asked.push(String::from_utf8(body).unwrap());
+            stream.write_all(answer.as_bytes()).unwrap();
+            asked
+        });
+        (url, handle)
+    }
+
+    #[test]
+    fn a_get_and_its_answer() {
+        let (url, handle) = server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        assert_eq!(get(&url, "/health", SECOND).unwrap(), Answer { status: 200, body: "ok".into() });
+        assert_eq!(handle.join().unwrap()[0], "GET /health HTTP/1.1");
+    }
+
+    #[test]
+    fn a_post_sends_its_body() {
+        let (url, handle) = server("HTTP/1.1 400 Bad Request\r\n\r\n{\"error\": \"x\"}");
+        let answer = post(&url, "/p", "{\"a\": 1}", SECOND).unwrap();
+        assert_eq!(answer, Answer { status: 400, body: "{\"error\": \"x\"}".into() });
+        assert_eq!(handle.join().unwrap().last().unwrap(), "{\"a\": 1}");
+    }
+
+    #[test]
+    fn a_closed_port_and_a_stranger_are_errors() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(get(&format!("http://{closed}"), "/", SECOND).unwrap_err().contains("refused"));
+        assert!(listens(&format!("http://{closed}"), SECOND).is_err());
+        let (url, handle) = server("220 mail ready\r\n\r\n");
+        assert!(get(&url, "/", SECOND).unwrap_err().contains("not HTTP"));
+        handle.join().unwrap();
+    }
+
+    #[test]
+    fn one_that_never_answers_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        listens(&url, SECOND).unwrap();
+        get(&url, "/", Duration::from_millis(50)).unwrap_err();
+    }
+
+    #[test]
+    fn authorities() {
+        assert_eq!(authority("http://localhost:4566/x").unwrap(), "localhost:4566");
+        assert_eq!(authority("http://localhost").unwrap(), "localhost:80");
+        assert_eq!(authority("https://aws.test/").unwrap(), "aws.test:443");
+        for wrong in ["localhost:4566", "http://", "http://:80", "ftp://x"] {
+            authority(wrong).unwrap_err();
+        }
+    }
+}

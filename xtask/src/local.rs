@@ -1,0 +1,187 @@
+//! `--local`: the local endpoint, with what a deploy needs in it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::cli::{self, EmulatorOptions};
+use crate::emulator::{Kept, ensure_preconditions};
+use crate::failure::Failure;
+use crate::project::{self, Project};
+
+/// The configuration, where neither `--config` nor the variable says otherwise; as in pb-deploy.
+const CONFIG: &str = "pb_deploy.toml";
+const CONFIG_VARIABLE: &str = "PB_DEPLOY_CONFIG";
+
+/// What a deploy looks up and never makes. `None` is what the configuration does not say.
+#[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Preconditions {
+    region: Option<String>,
+    bucket: Option<String>,
+    table: Option<String>,
+    zone: Option<String>,
+    role: Option<String>,
+}
+
+/// Makes the local endpoint ready for a command of pb-deploy with these arguments, and points the command to it.
+///
+/// # Errors
+///
+/// The endpoint cannot be installed, started, or told what to make.
+pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command) -> Result<(), Failure> {
+    let (process, _) = Kept::hold(project.emulator_home())?.start(project, &EmulatorOptions::default())?;
+    eprintln!("local endpoint at {}", process.url);
+    let option = cli::value_of(arguments, "--config").map(OsString::from);
+    let config = option.or_else(|| std::env::var_os(CONFIG_VARIABLE)).unwrap_or_else(|| CONFIG.into());
+    let mut wanted = match std::fs::read_to_string(config) {
+        Ok(text) => preconditions(&text),
+        // pb-deploy says why there is no configuration, better than this could.
+        Err(_) => BTreeSet::new(),
+    };
+    if let Some(region) = cli::value_of(arguments, "--region").and_then(|region| region.to_str()) {
+        wanted = wanted.into_iter().map(|one| Preconditions { region: Some(region.into()), ..one }).collect();
+    }
+    for one in &wanted {
+        ensure_preconditions(&process.url, &one.json())?;
+    }
+    let region = wanted.first().and_then(|one| one.region.clone());
+    point(command, &process.url, region.as_deref());
+    Ok(())
+}
+
+/// Points a command to an endpoint: address and keys, and nothing from the person's own account.
+pub fn point(command: &mut Command, url: &str, region: Option<&str>) {
+    let own = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"];
+    own.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    project::remove_variables(command, |name| name.starts_with("AWS_ENDPOINT_URL_"));
+    command.env("AWS_ENDPOINT_URL", url).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    if let (None, Some(region)) = (std::env::var_os("AWS_REGION"), region) {
+        command.env("AWS_REGION", region);
+    }
+}
+
+/// What the workspaces of a configuration need, each once. A text that is no configuration needs nothing: pb-deploy
+/// refuses it, with every mistake at its place.
+fn preconditions(text: &str) -> BTreeSet<Preconditions> {
+    let Ok(base) = text.parse::<toml::Table>() else {
+        return BTreeSet::new();
+    };
+    let workspaces = base.get("workspace").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::values);
+    workspaces.filter_map(toml::Value::as_table).flat_map(|own| of_workspace(&base, own)).collect()
+}
+
+/// One of each for a workspace, and one more for a task role.
+fn of_workspace(base: &toml::Table, own: &toml::Table) -> Vec<Preconditions> {
+    let value = |path: &[&str]| lookup(own, path).or_else(|| lookup(base, path));
+    let region = value(&["region"]);
+    let main = Preconditions {
+        region: region.clone(),
+        bucket: value(&["state", "bucket"]),
+        table: value(&["state", "lock_table"]),
+        zone: value(&["zone"]).or_else(|| value(&["hostname"])),
+        role: value(&["roles", "execution"]),
+    };
+    let task = value(&["roles", "task"]).map(|role| Preconditions { region, role: Some(role), ..Default::default() });
+    [main].into_iter().chain(task).collect()
+}
+
+fn lookup(table: &toml::Table, path: &[&str]) -> Option<String> {
+    let (last, tables) = path.split_last()?;
+    let table = tables.iter().try_fold(table, |table, name| table.get(*name)?.as_table())?;
+    table.get(*last)?.as_str().map(str::to_owned)
+}
+
+impl Preconditions {
+    /// As the emulator takes them.
+    fn json(&self) -> serde_json::Value {
+        let Self { region, bucket, table, zone, role } = self;
+        json!({ "region": region, "bucket": bucket, "table": table, "zone": zone, "role": role })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
+    use super::*;
+
+    const CONFIGURATION: &str = r#"
+        region = "us-east-2"
+        hostname = "example.org"
+        [state]
+        bucket = "b"
+        lock_table = "t"
+        [roles]
+        execution = "e"
+        [workspace.production]
+        [workspace.staging]
+    "#;
+
+    fn one() -> Preconditions {
+        let text = |text: &str| Some(text.to_owned());
+        let (region, bucket, table) = (text("us-east-2"), text("b"), text("t"));
+        Preconditions { region, bucket, table, zone: text("example.org"), role: text("e") }
+    }
+
+    #[test]
+    fn workspaces_that_need_the_same_need_it_once() {
+        assert_eq!(preconditions(CONFIGURATION), BTreeSet::from([one()]));
+    }
+
+    #[test]
+    fn a_workspace_of_its_own_region_bucket_and_zone() {
+        let own = "\n zone = \"other.org\"\n region = \"eu-west-1\"\n state.bucket = \"c\"\n roles.task = \"r\"";
+        let text = format!("{CONFIGURATION}{own}");
+        let text_of = |text: &str| Some(text.to_owned());
+        let region = text_of("eu-west-1");
+        let staging =
+            Preconditions { region: region.clone(), zone: text_of("other.org"), bucket: text_of("c"), ..one() };
+        let task = Preconditions { region, role: text_of("r"), ..Preconditions::default() };
+        assert_eq!(preconditions(&text), BTreeSet::from([one(), staging, task]));
+    }
+
+    #[test]
+    fn the_projects_own_configuration_says_everything() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pb_deploy.toml");
+        let found = preconditions(&std::fs::read_to_string(path).unwrap());
+        assert!(!found.is_empty());
+        for one in found {
+            let Preconditions { region, bucket, table, zone, role } = &one;
+            assert!([region, bucket, table, zone, role].iter().all(|value| value.is_some()), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_configuration_needs_nothing() {
+        assert_eq!(preconditions("region = "), BTreeSet::new());
+        assert_eq!(preconditions("workspace = 1"), BTreeSet::new());
+    }
+
+    #[test]
+    fn the_endpoint_is_told_in_its_own_words() {
+        let expected = json!({"region": "us-east-2", "bucket": "b", "table": "t", "zone": "example.org", "role": "e"});
+        assert_eq!(one().json(), expected);
+        assert_eq!(Preconditions::default().json()["zone"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn a_command_is_pointed_to_the_endpoint_and_away_from_the_persons_account() {
+        let mut command = Command::new("true");
+        point(&mut command, "http://127.0.0.1:9", None);
+        let value = |name: &str| {
+            let found = command.get_envs().find(|(known, _)| *known == OsStr::new(name));
+            found.map(|(_, value)| value.and_then(OsStr::to_str).map(str::to_owned))
+        };
+        assert_eq!(value("AWS_ENDPOINT_URL"), Some(Some("http://127.0.0.1:9".into())));
+        assert_eq!(value("AWS_ACCESS_KEY_ID"), Some(Some("test".into())));
+        assert_eq!(value("AWS_EC2_METADATA_DISABLED"), Some(Some("true".into())));
+        assert_eq!(value("AWS_PROFILE"), Some(None), "taken away");
+        assert_eq!(value("AWS_SESSION_TOKEN"), Some(None), "taken away");
+    }
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask`: builds and runs the tool, runs the local AWS endpoint, and runs every check of the project.
+//!
+//! Stands on the standard library, so that it is compiled in seconds. It never talks to AWS itself.
+
+mod ci;
+mod cli;
+mod emulator;
+mod failure;
+mod help;
+mod http;
+mod local;
+mod project;
+mod summary;
+mod test;
+mod tool;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::cli::Command;
+use crate::failure::Failure;
+use crate::project::Project;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
+    let command = cli::parse(arguments)?;
+    if let Command::Help(topic) = command {
+        println!("{}", help::text(topic));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let project = Project::find()?;
+    match command {
+        Command::Help(_) => Ok(ExitCode::SUCCESS),
+        Command::Tool { arguments, local } => tool::run(&project, &arguments, local),
+        Command::Emulator(command) => emulator::command::run(&project, &command),
+        Command::Test(options) => test::run(&project, &options),
+        Command::Ci(names) => ci::run(&project, &names),
+    }
+}

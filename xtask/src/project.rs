@@ -1,0 +1,97 @@
+//! Where things are.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::failure::Failure;
+
+/// The checkout and its target folder.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The folder with the workspace's Cargo.toml.
+    pub root: PathBuf,
+    /// The target folder, as cargo was told.
+    pub target: PathBuf,
+}
+
+impl Project {
+    /// The project that this xtask was built from.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot say where this program is.
+    pub fn find() -> Result<Self, Failure> {
+        let told = std::env::var_os("CARGO_MANIFEST_DIR");
+        let package = told.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package.parent().map(Path::to_path_buf).unwrap_or(package);
+        let program = std::env::current_exe().map_err(|error| Failure::io("find this program's own file", &error))?;
+        // target/debug/xtask: two levels up, whatever the target folder is called and wherever it is.
+        let target = program.ancestors().nth(2).map_or_else(|| root.join("target"), Path::to_path_buf);
+        Ok(Self { root, target })
+    }
+
+    /// The tool, once it is built.
+    pub fn tool(&self) -> PathBuf {
+        self.target.join("release").join("pb-deploy")
+    }
+
+    /// The emulator's sources.
+    pub fn emulator(&self) -> PathBuf {
+        self.root.join("emulator")
+    }
+
+    /// Where the emulator is installed, and where it keeps what it writes.
+    pub fn emulator_home(&self) -> PathBuf {
+        self.target.join("emulator")
+    }
+
+    /// `cargo SUBCOMMAND`, on this project.
+    pub fn cargo(&self, subcommand: &str) -> Command {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        scrub(&mut command);
+        command.arg(subcommand).arg("--manifest-path").arg(self.root.join("Cargo.toml")).stdin(Stdio::null());
+        command
+    }
+}
+
+/// Takes away what `cargo run` told xtask about xtask. Build scripts that look at these variables (that of `ring`) would
+/// run again, and everything above them would be compiled again, each time that cargo is called the other way.
+pub fn scrub(command: &mut Command) {
+    remove_variables(command, about_a_package);
+}
+
+/// Takes away the variables whose names fit.
+pub fn remove_variables(command: &mut Command, fits: impl Fn(&str) -> bool) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(&fits) {
+            command.env_remove(name);
+        }
+    }
+}
+
+fn about_a_package(name: &str) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) || name == "OUT_DIR"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_where_the_workspace_is() {
+        let project = Project::find().unwrap();
+        assert!(std::fs::read_to_string(project.root.join("Cargo.toml")).unwrap().contains("[workspace]"));
+    }
+
+    #[test]
+    fn what_cargo_says_of_xtask_is_taken_away_and_the_rest_is_kept() {
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS", "CARGO_BIN_NAME"] {
+            assert!(about_a_package(name), "{name}");
+        }
+        for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "RUSTUP_TOOLCHAIN", "PATH"] {
+            assert!(!about_a_package(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Runs a program that runs tests, shows what it says, and counts.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use crate::failure::Failure;
+use crate::summary::{Outcome, Tally};
+
+/// Runs the command; its stdout goes to `out` as it comes, and `count` looks at each line.
+///
+/// # Errors
+///
+/// The program cannot be run.
+pub fn counted(
+    mut command: Command,
+    count: fn(&str) -> Option<Tally>,
+    out: &mut dyn Write,
+) -> Result<Outcome, Failure> {
+    let failed = |error: std::io::Error| Failure::io("run the tests", &error);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut tally = Tally::default();
+    let mut reader = BufReader::new(child.stdout.take().ok_or_else(|| Failure::new("the tests have no output"))?);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        // A reader of our output that has gone away is no reason to stop the tests.
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+        if let Some(more) = count(&String::from_utf8_lossy(&line)) {
+            tally.add(more);
+        }
+        line.clear();
+    }
+    let status = child.wait().map_err(failed)?;
+    let end = if status.success() { Ok(()) } else { Err(status.to_string()) };
+    Ok(Outcome::Tests(tally, end))
+}
+
+/// Counts in a line of `cargo test`: `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.
+pub fn cargo_test(line: &str) -> Option<Tally> {
+    line.strip_prefix("test result: ").map(numbers)
+}
+
+/// Counts in a line of pytest: `1 failed, 5 passed, 2 skipped in 3.21s`, maybe between equals signs.
+pub fn pytest(line: &str) -> Option<Tally> {
+    let line = line.trim().trim_matches('=').trim();
+    let ends = line.contains(" in ") && line.contains('s');
+    let starts = line.split(' ').next().is_some_and(|word| word.parse::<u64>().is_ok());
+    let tally = numbers(line);
+    (ends && starts && tally != Tally::default()).then_some(tally)
+}
+
+/// Every number that stands before a word which says how tests ended.
+fn numbers(line: &str) -> Tally {
+    let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let mut tally = Tally::default();
+    for pair in words.windows(2) {
+        let Ok(number) = pair[0].parse::<u64>() else {
+            continue;
+        };
+        match pair[1] {
+            "passed" | "xfailed" => tally.passed += number,
+            "failed" | "error" | "errors" | "xpassed" => tally.failed += number,
+            "ignored" | "skipped" => tally.skipped += number,
+            _ => {}
+        }
+    }
+    tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(passed: u64, failed: u64, skipped: u64) -> Option<Tally> {
+        Some(Tally { passed, failed, skipped })
+    }
+
+    #[test]
+    fn lines_of_cargo() {
+        let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s";
+        assert_eq!(cargo_test(line), tally(5, 2, 1));
+        assert_eq!(cargo_test("test 5 passed ... ok"), None);
+        assert_eq!(cargo_test("running 5 tests"), None);
+    }
+
+    #[test]
+    fn lines_of_pytest() {
+        assert_eq!(pytest("1 failed, 5 passed, 2 skipped in 3.21s\n"), tally(5, 1, 2));
+        assert_eq!(pytest("==== 5 passed in 63.21s (0:01:03) ===="), tally(5, 0, 0));
+        assert_eq!(pytest("2 passed, 1 error in 0.10s"), tally(2, 1, 0));
+        assert_eq!(pytest("no tests ran in 0.01s"), None);
+        assert_eq!(pytest("....... [100%]"), None);
+        assert_eq!(pytest("FAILED tests/test_x.py::test_y - 1 failed in these"), None);
+    }
+
+    fn shell(script: &str, count: fn(&str) -> Option<Tally>) -> Outcome {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        // Not stdout: who counts the lines of this test would count these too.
+        counted(command, count, &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn what_several_programs_say_is_added_up_and_the_exit_status_counts() {
+        let script = "echo 'test result: ok. 1 passed; 0 failed'; echo 'test result: ok. 2 passed; 0 failed'";
+        let expected = Tally { passed: 3, ..Tally::default() };
+        assert_eq!(shell(script, cargo_test), Outcome::Tests(expected, Ok(())));
+        let Outcome::Tests(_, Err(why)) = shell("echo 1 passed in 0s; exit 101", pytest) else {
+            panic!("a run that exits 101 has failed");
+        };
+        assert!(why.contains("101"), "{why}");
+    }
+}

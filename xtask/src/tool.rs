@@ -1,0 +1,69 @@
+//! Builds pb-deploy and becomes it.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::local;
+use crate::project::{Project, scrub};
+
+/// A build that takes longer says so.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Runs pb-deploy in place of this process, so that signals and the exit code are its own.
+///
+/// # Errors
+///
+/// It cannot be built or run, or the local endpoint cannot be made ready.
+pub fn run(project: &Project, arguments: &[OsString], use_local: bool) -> Result<ExitCode, Failure> {
+    build(project)?;
+    let mut command = Command::new(project.tool());
+    command.args(arguments);
+    scrub(&mut command);
+    if use_local {
+        local::prepare(project, arguments, &mut command)?;
+    }
+    become_it(command).map(|never| match never {})
+}
+
+/// Builds the tool. Says nothing if there is little to do; shows cargo's own progress if there is no tool yet.
+///
+/// # Errors
+///
+/// It does not compile.
+pub fn build(project: &Project) -> Result<(), Failure> {
+    let mut cargo = project.cargo("build");
+    cargo.args(["--release", "--package", "pb-orchestrator", "--bin", "pb-deploy"]);
+    // stdout is for the tool's data.
+    cargo.stdout(std::io::stderr());
+    let first = !project.tool().exists();
+    if first {
+        eprintln!("building pb-deploy (the first time this takes minutes)...");
+    } else {
+        cargo.arg("--quiet");
+    }
+    let mut child = cargo.spawn().map_err(|error| Failure::io("run cargo", &error))?;
+    let start = Instant::now();
+    let mut said = first;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(Failure::new(format!("building pb-deploy failed: {status}"))),
+            Ok(None) => thread::sleep(Duration::from_millis(20)),
+            Err(error) => return Err(Failure::io("wait for cargo", &error)),
+        }
+        if !said && start.elapsed() > QUIET {
+            eprintln!("building pb-deploy...");
+            said = true;
+        }
+    }
+}
+
+fn become_it(mut command: Command) -> Result<Infallible, Failure> {
+    let error = command.exec();
+    Err(Failure::io(format_args!("run {}", command.get_program().to_string_lossy()), &error))
+}
