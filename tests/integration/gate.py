@@ -28,7 +28,7 @@ class Stop:
 
     call: str
     #: `before`: the endpoint does not see it yet; `after`: it was done, and the answer is withheld; `lose`: it was done,
-    #: and the connection is closed; `refuse`: it is answered with `answer`, and not done.
+    #: and the connection is closed; `refuse`: it is answered with `answer`, and not done; `drop`: neither.
     how: str
     answer: tuple[int, bytes] = (503, b"")
     times: int = 1
@@ -80,6 +80,11 @@ class Gate:
         """The next calls of `service:Action` are answered here, and not done."""
         return self._add(Stop(call, "refuse", (status, body), times))
 
+    def drop(self, stop: Stop) -> None:
+        """A call that is held before the endpoint saw it never gets there."""
+        stop.how = "drop"
+        stop.let_go()
+
     def open_all(self) -> None:
         """Let everything go on, and stop nothing more."""
         with self._lock:
@@ -118,6 +123,9 @@ def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
             if stop and stop.how == "before":
                 stop.reached.set()
                 stop.open.wait(120)
+            if stop and stop.how == "drop":
+                self.close_connection = True
+                return None
             status, headers, content = forward(gate.upstream, self, body)
             if stop and stop.how == "after":
                 stop.reached.set()

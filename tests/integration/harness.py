@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,15 @@ BINARY = Path(os.environ.get("PB_TEST_BINARY", ROOT / "target" / "release" / "pb
 TIMEOUT_SECONDS = 120
 #: What the tool writes for itself.
 STATE_WRITES = {"s3:PutObject", "dynamodb:UpdateItem"}
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Wait for a condition, and give what it gave."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.05)
+    return found
 
 
 @dataclass

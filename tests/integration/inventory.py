@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from botocore.exceptions import ClientError
 from endpoint import Aws
 
 Things = dict[str, dict[str, Any]]
@@ -13,7 +13,11 @@ Things = dict[str, dict[str, Any]]
 VOLATILE = {
     "events", "deployments", "runningCount", "pendingCount", "activeServicesCount", "runningTasksCount",
     "pendingTasksCount", "ResponseMetadata", "storedBytes", "creationTime", "createdAt",
+    "currentServiceRevisions", "currentServiceDeployment", "AvailableIpAddressCount",
 }  # fmt: skip
+
+#: An id that AWS makes up.
+ID = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b|(?<=/)[0-9a-f]{16}\b")
 
 
 class World:
@@ -21,6 +25,7 @@ class World:
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
+        self._default: set[str] | None = None
 
     # The network.
 
@@ -63,7 +68,9 @@ class World:
         return self._in_vpcs("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId")
 
     def _default_vpcs(self) -> set[str]:
-        return {v["VpcId"] for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if v["IsDefault"]}
+        if self._default is None:
+            self._default = {v["VpcId"] for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if v["IsDefault"]}
+        return self._default
 
     def _in_vpcs(self, operation: str, key: str, identity: str) -> Things:
         default = self._default_vpcs()
@@ -199,8 +206,8 @@ class World:
     )  # fmt: skip
 
     def everything(self) -> dict[str, Things]:
-        """All kinds, without what changes by itself."""
-        return {kind: steady(getattr(self, kind)()) for kind in self.KINDS}
+        """All kinds."""
+        return {kind: getattr(self, kind)() for kind in self.KINDS}
 
     def remains(self) -> dict[str, list[str]]:
         """The names and ids of all that is there: empty when nothing is."""
@@ -227,9 +234,9 @@ class World:
         assert len(found) == 1, f"{len(found)} of {kind} are called {name}"
         return found[0]
 
-    def interfaces_of_services(self) -> list[dict[str, Any]]:
-        """The interfaces that AWS services hold."""
-        return [i for i in self.interfaces().values() if i.get("RequesterManaged")]
+    def interfaces_of(self, service: str) -> list[dict[str, Any]]:
+        """The interfaces that an AWS service holds, told by what they are described with."""
+        return [i for i in self.interfaces().values() if f":{service}:" in i.get("Description", "")]
 
 
 def tags_of(thing: dict[str, Any]) -> dict[str, str]:
@@ -240,19 +247,15 @@ def tags_of(thing: dict[str, Any]) -> dict[str, str]:
     return {tag.get("Key") or tag["key"]: tag["Value"] if "Value" in tag else tag["value"] for tag in tags}
 
 
-def steady(value: Any) -> Any:
-    """A value without what changes by itself."""
+def steady(value: Any, names: dict[str, str] | None = None) -> Any:
+    """A value without what changes by itself, its lists in a fixed order, and with `names` for ids; then other
+    ids that AWS makes up are all alike."""
     if isinstance(value, dict):
-        return {key: steady(item) for key, item in value.items() if key not in VOLATILE}
+        return {key: steady(item, names) for key, item in value.items() if key not in VOLATILE}
     if isinstance(value, list):
-        return [steady(item) for item in value]
+        return sorted((steady(item, names) for item in value), key=repr)
+    if isinstance(value, str):
+        for identity, name in (names or {}).items():
+            value = value.replace(identity, name)
+        return ID.sub("<id>", value) if names else value
     return value
-
-
-def refused(call: Any, **parameters: Any) -> str:
-    """The error code that a call is refused with."""
-    try:
-        call(**parameters)
-    except ClientError as error:
-        return str(error.response["Error"]["Code"])
-    raise AssertionError("it was not refused")

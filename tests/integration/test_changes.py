@@ -63,17 +63,17 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
     "a grace period": (flask(health_check_grace_seconds=90), {"fargate/flask": "update"}, ["ecs:UpdateService"]),
     "a health path": (
         balancer(health_path="/health"),
-        {"edge/target_group": "update"},
+        {"edge/targets": "update"},
         ["elasticloadbalancing:ModifyTargetGroup"],
     ),
     "a deregistration delay": (
         balancer(deregistration_delay=20),
-        {"edge/target_group": "update"},
+        {"edge/targets": "update"},
         ["elasticloadbalancing:ModifyTargetGroupAttributes"],
     ),
     "deletion protection": (
         balancer(deletion_protection=True),
-        {"edge/load_balancer": "update"},
+        {"edge/balancer": "update"},
         ["elasticloadbalancing:ModifyLoadBalancerAttributes"],
     ),
     "a rule more": (

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from harness import Site
-from inventory import tags_of
-
+from harness import Site, until
+from inventory import ID, steady, tags_of
 
 @dataclass
 class Meddling:
@@ -69,7 +68,7 @@ def cluster_deleted(site: Site) -> None:
     ecs = site.aws.ecs
     for service in ("staging-flask", "staging-celery"):
         ecs.delete_service(cluster="staging-ecs-cluster", service=service, force=True)
-    until(lambda: not site.world.services())
+    until(lambda: not site.world.interfaces_of("ecs"))
     ecs.delete_cluster(cluster="staging-ecs-cluster")
 
 
@@ -192,10 +191,10 @@ MEDDLING = {
     "the log group was deleted": Meddling(log_group_deleted, {"fargate/logs": "create"}),
     "the retention was changed": Meddling(retention_changed, {"fargate/logs": "update"}),
     "a cache parameter was changed": Meddling(parameter_changed, {"redis/parameters": "update"}),
-    "the health check was changed": Meddling(health_check_changed, {"edge/target_group": "update"}),
+    "the health check was changed": Meddling(health_check_changed, {"edge/targets": "update"}),
     "the listener was deleted": Meddling(listener_deleted, {"edge/listener": "create"}),
-    "deletion protection was turned on": Meddling(protection_turned_on, {"edge/load_balancer": "update"}),
-    "the load balancer got another group": Meddling(balancer_in_another_group, {"edge/load_balancer": "update"}),
+    "deletion protection was turned on": Meddling(protection_turned_on, {"edge/balancer": "update"}),
+    "the load balancer got another group": Meddling(balancer_in_another_group, {"edge/balancer": "update"}),
     "DNS names were turned off": Meddling(dns_names_turned_off, {"net/vpc": "update"}),
     "the default route was deleted": Meddling(default_route_deleted, {"net/routes": "update"}),
     "a subnet lost its routes": Meddling(association_deleted, {"net/routes": "update"}),
@@ -204,40 +203,47 @@ MEDDLING = {
 }
 
 
-def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("name", MEDDLING)
 def test_drift_is_shown_and_repaired(staging: Site, name: str) -> None:
     meddling, before = MEDDLING[name], comparable(staging)
     meddling.do(staging)
-    assert comparable(staging) != before, "nothing was changed"
     plan = staging.plan()
     assert set(plan.changes) == set(meddling.planned), plan.changes
     for address, action in meddling.planned.items():
         assert action in (plan.changes[address], "any"), f"{address}: {plan.changes[address]}"
         assert plan.origin(address) == "drift", f"{address}: {plan.steps[address]}"
-    assert "outside of pb-deploy" in staging.run("plan", "staging").ended().out
     staging.deploy()
-    assert comparable(staging) == before
+    same(before, comparable(staging))
     staging.finds_nothing()
 
 
-def comparable(site: Site) -> dict[str, list[str]]:
-    """All that is ours, with addresses for the ids that a repair has to give anew."""
-    names = {identity: address for address, identity in site.world.owned()}
-    result = {}
-    for kind, things in site.world.everything().items():
-        if kind == "interfaces":
-            continue
+def test_the_text_says_that_it_was_somebody_else(staging: Site) -> None:
+    count_changed(staging)
+    text = staging.run("plan", "staging").ended().out
+    assert "~ fargate/celery  ecs.service" in text and "# changed outside of pb-deploy" in text
+    assert "~ desired_count: 1 -> 4" in text
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def comparable(site: Site) -> list[str]:
+    """All that is ours as lines of text, with addresses for the ids that a repair has to give anew."""
+    everything = site.world.everything()
+    del everything["interfaces"]
+    names = {
+        identity: f"<{tags_of(thing)['pb-deploy:address']}>"
+        for things in everything.values()
+        for identity, thing in things.items()
+        if ID.search(identity) and "pb-deploy:address" in tags_of(thing)
+    }
+    lines: list[str] = []
+    for kind, things in everything.items():
         ours = [t for t in things.values() if kind != "task_definitions" or "pb-deploy:address" in tags_of(t)]
-        texts = [json.dumps(thing, default=str, sort_keys=True) for thing in ours]
-        for identity, address in names.items():
-            texts = [text.replace(identity, f"<{address}>") for text in texts]
-        result[kind] = sorted(texts)
-    return result
+        lines += [kind, *json.dumps(steady(ours, names), default=str, sort_keys=True, indent=1).splitlines()]
+    return lines
+
+
+def same(before: list[str], after: list[str]) -> None:
+    """Fails with what differs."""
+    if before != after:
+        pytest.fail("\n".join(difflib.unified_diff(before, after, "before", "after", lineterm="", n=4)))

@@ -31,10 +31,10 @@ def test_another_port_of_flask(staging: Site) -> None:
     (old,) = staging.world.target_groups().values()
     port = old["Port"] + 1
     plan = replace(staging, {"services": {"flask": {"port": port}}})
-    assert plan.changes["edge/target_group"] == "create_first"
+    assert plan.changes["edge/targets"] == "create_first"
     assert plan.changes["fargate/flask"] == "update"
     assert plan.changes["edge/listener"] == "update"
-    assert "port" in plan.steps["edge/target_group"]["forces"]
+    assert "port" in plan.steps["edge/targets"]["forces"]
     (new,) = staging.world.target_groups().values()
     assert (new["Port"], new["TargetGroupArn"] != old["TargetGroupArn"]) == (port, True)
     (listener,) = staging.world.listeners().values()
@@ -93,7 +93,7 @@ def test_another_block_of_the_vpc_replaces_everything_in_it(site: Site) -> None:
     change = {"cidr": "10.1.0.0/16", "tasks_subnet": "10.1.1.0/24", "balancer_subnet": "10.1.2.0/24"}
     plan = replace(site, {"network": change})
     assert {"net/vpc", "net/tasks_subnet", "net/balancer_subnet", "net/lb_group", "net/flask_group"} <= replaced(plan)
-    assert {"redis/jobqr", "edge/load_balancer", "edge/target_group"} <= replaced(plan)
+    assert {"redis/jobqr", "edge/balancer", "edge/targets"} <= replaced(plan)
     ((new, vpc),) = site.world.vpcs().items()
     assert (vpc["CidrBlock"], new != old) == ("10.1.0.0/16", True)
     assert {s["CidrBlock"] for s in site.world.subnets().values()} == {"10.1.1.0/24", "10.1.2.0/24"}
@@ -109,7 +109,7 @@ def test_the_text_says_what_forces_a_replacement(staging: Site) -> None:
     before = staging.config
     staging.configure({"services": {"flask": {"port": port}}})
     text = staging.run("plan", "staging").ended().out
-    assert "+/- edge/target_group" in text and "# forces replacement" in text
+    assert "+/- edge/targets" in text and "# forces replacement" in text
     assert "made anew, then the old one deleted" in text
     staging.config = before
     staging.configure({})

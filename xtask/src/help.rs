@@ -64,19 +64,24 @@ The log is target/emulator/log.";
 const TEST: &str = "\
 Usage: cargo xtask test [--target emulator|URL] [FILTER...]
 
-Every test: those of the emulator, those of every crate, and the wire tests, which run the tool against an AWS endpoint.
-All of it runs even when something fails; a table at the end says what did.
+Every test: those of the emulator, those of every crate, the crates' examples, and the wire tests, which run the tool.
+Examples and wire tests use an AWS endpoint. All of it runs even when something fails; a table at the end says what
+did.
 
   --target emulator   a fresh local endpoint, stopped at the end (default)
   --target URL        an endpoint that is running, such as http://127.0.0.1:4566
   FILTER              run only tests whose names hold one of these
+
+The wire tests find the endpoint in PB_TEST_ENDPOINT and the tool in PB_TEST_BINARY; those of the crates find the tool
+in PB_DEPLOY_BIN. Nothing of the person's own AWS account is passed on to any test.
 
 The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed.";
 
 const CI: &str = "\
 Usage: cargo xtask ci [CHECK...]
 
-Every check, then every test; with names only these. All of it runs even when something fails; a table at the end says what did.
+Every check, then every test; with names, only these. All of it runs even when something fails; a table at the end says
+what did.
 
   format         rustfmt finds nothing to change
   sizes          no source file over 400 lines, no Python function over 70 (clippy does it for Rust)

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::cli::{self, EmulatorOptions};
-use crate::emulator::{Kept, ensure_preconditions};
+use crate::emulator::{Kept, Start, ensure_preconditions};
 use crate::failure::Failure;
 use crate::project::{self, Project};
 
@@ -31,8 +31,11 @@ struct Preconditions {
 ///
 /// The endpoint cannot be installed, started, or told what to make.
 pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command) -> Result<(), Failure> {
-    let (process, _) = Kept::hold(project.emulator_home())?.start(project, &EmulatorOptions::default())?;
-    eprintln!("local endpoint at {}", process.url);
+    let (process, start) = Kept::hold(project.emulator_home())?.start(project, &EmulatorOptions::default())?;
+    match start {
+        Start::Running => eprintln!("local endpoint at {}", process.url),
+        Start::Started => eprintln!("local endpoint at {}, started just now and empty", process.url),
+    }
     let option = cli::value_of(arguments, "--config").map(OsString::from);
     let config = option.or_else(|| std::env::var_os(CONFIG_VARIABLE)).unwrap_or_else(|| CONFIG.into());
     let mut wanted = match std::fs::read_to_string(config) {

@@ -40,15 +40,19 @@ pub fn build(project: &Project) -> Result<(), Failure> {
     cargo.args(["--release", "--package", "pb-orchestrator", "--bin", "pb-deploy"]);
     // stdout is for the tool's data.
     cargo.stdout(std::io::stderr());
-    let first = !project.tool().exists();
-    if first {
+    let is_first = !project.tool().exists();
+    if is_first {
         eprintln!("building pb-deploy (the first time this takes minutes)...");
     } else {
         cargo.arg("--quiet");
     }
+    finish(cargo, is_first)
+}
+
+/// Runs the build to its end.
+fn finish(mut cargo: Command, mut said: bool) -> Result<(), Failure> {
     let mut child = cargo.spawn().map_err(|error| Failure::io("run cargo", &error))?;
     let start = Instant::now();
-    let mut said = first;
     loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(()),
@@ -66,4 +70,22 @@ pub fn build(project: &Project) -> Result<(), Failure> {
 fn become_it(mut command: Command) -> Result<Infallible, Failure> {
     let error = command.exec();
     Err(Failure::io(format_args!("run {}", command.get_program().to_string_lossy()), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_is_not_there_is_named() {
+        let text = become_it(Command::new("/no/such/pb-deploy")).unwrap_err().to_string();
+        assert!(text.starts_with("failed to run /no/such/pb-deploy: "), "{text}");
+    }
+
+    #[test]
+    fn a_tool_that_does_not_compile_is_an_error() {
+        let text = finish(Command::new("false"), true).unwrap_err().to_string();
+        assert_eq!(text, "building pb-deploy failed: exit status: 1");
+        finish(Command::new("true"), true).unwrap();
+    }
 }

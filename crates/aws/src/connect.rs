@@ -42,14 +42,8 @@ pub async fn connect(access: &Access) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .region(region)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(5))
-                .operation_attempt_timeout(Duration::from_secs(30))
-                .operation_timeout(Duration::from_secs(120))
-                .build(),
-        );
+        .retry_config(retries())
+        .timeout_config(timeouts());
     if let Some(profile) = &access.profile {
         credentials = credentials.profile_name(profile);
         loader = loader.profile_name(profile);
@@ -58,6 +52,22 @@ pub async fn connect(access: &Access) -> SdkConfig {
         loader = loader.endpoint_url(endpoint);
     }
     loader.credentials_provider(credentials.build().await).load().await
+}
+
+/// How often a call is tried that may be repeated.
+#[must_use]
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+}
+
+/// How long an answer is waited for.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(30))
+        .operation_timeout(Duration::from_secs(120))
+        .build()
 }
 
 /// For a create that AWS would do a second time: the SDK must not repeat it when its answer was lost. The engine looks for

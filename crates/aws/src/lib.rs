@@ -10,7 +10,7 @@ mod connect;
 pub mod mock;
 
 pub use answer::{Answer, classify};
-pub use connect::{Access, connect, no_retry};
+pub use connect::{Access, connect, no_retry, retries, timeouts};
 
 use std::collections::BTreeMap;
 

@@ -30,6 +30,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         "set `zone` to the hosted zone of the hostname",
         || dns::in_zone(&hostname.value, &zone.value),
     );
+    let zone_id = root.optional_text("zone_id", dns::zone_id).value;
     let stack = root.text("stack", "pb-deploy", names::stack);
     let accounts = root.texts("allowed_account_ids", None, |id| account::account_id(id).map(|()| id.to_owned()));
 
@@ -62,6 +63,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         allowed_account_ids: accounts.value,
         hostname: hostname.value,
         zone: zone.value,
+        zone_id,
         names,
         tags,
         state,

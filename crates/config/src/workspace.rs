@@ -24,6 +24,8 @@ pub struct Workspace {
     pub hostname: String,
     /// Name of the public hosted zone that the record goes to.
     pub zone: String,
+    /// Id of that zone, which chooses among several of one name.
+    pub zone_id: Option<String>,
     /// Every name in AWS.
     pub names: Names,
     /// Tags added to every resource, beside the ownership tags.

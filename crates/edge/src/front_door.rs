@@ -114,11 +114,12 @@ pub fn front_door_with(
     let records = graph.kind(Record::new(dns.clone(), balancers.clone()));
 
     let wanted = spec.clone();
-    let needs = (inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
+    let needs = (inputs.vpc_id.clone(), inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
     let balancer =
-        graph.add("edge/balancer", &load_balancers, needs, move |(subnets, groups, ())| LoadBalancerSpec {
+        graph.add("edge/balancer", &load_balancers, needs, move |(vpc_id, subnets, groups, ())| LoadBalancerSpec {
             name: wanted.load_balancer.clone(),
             scheme: "internet-facing".to_owned(),
+            vpc_id,
             subnet_ids: subnets.into_iter().collect(),
             security_group_ids: groups.into_iter().collect(),
             deletion_protection: wanted.deletion_protection,

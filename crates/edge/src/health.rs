@@ -1,6 +1,6 @@
 //! How targets are, for people.
 
-use aws_sdk_elasticloadbalancingv2::types::TargetHealthDescription;
+use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use aws_types::SdkConfig;
 use pb_aws::Answer;
 use pb_engine::{Class, Failure};
@@ -34,7 +34,7 @@ pub async fn target_health(config: &SdkConfig, target_group_arn: &str) -> Result
 fn health(description: &TargetHealthDescription) -> TargetHealth {
     let target = description.target();
     let id = target.and_then(|target| target.id()).unwrap_or_default();
-    let port = target.and_then(|target| target.port()).map(|port| format!(":{port}")).unwrap_or_default();
+    let port = target.and_then(TargetDescription::port).map(|port| format!(":{port}")).unwrap_or_default();
     let health = description.target_health();
     TargetHealth {
         address: format!("{id}{port}"),

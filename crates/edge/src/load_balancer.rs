@@ -48,6 +48,8 @@ pub struct LoadBalancerSpec {
     pub name: String,
     /// `internet-facing` or `internal`.
     pub scheme: String,
+    /// Id of the VPC that the subnets are in; it cannot be left.
+    pub vpc_id: String,
     /// Ids of subnets, at least two, in as many zones.
     pub subnet_ids: BTreeSet<String>,
     /// Ids of the security groups, five at most.
@@ -104,7 +106,7 @@ impl Resource for LoadBalancer {
     }
 
     fn replaces(field: &str) -> bool {
-        matches!(field, "name" | "scheme")
+        matches!(field, "name" | "scheme" | "vpc_id")
     }
 
     fn beside(old: &LoadBalancerSpec, new: &LoadBalancerSpec) -> bool {
@@ -249,6 +251,7 @@ fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerS
     LoadBalancerSpec {
         name: lb.load_balancer_name().unwrap_or_default().to_owned(),
         scheme: lb.scheme().map_or_else(String::new, |scheme| scheme.as_str().to_owned()),
+        vpc_id: lb.vpc_id().unwrap_or_default().to_owned(),
         subnet_ids: subnets.map(str::to_owned).collect(),
         security_group_ids: lb.security_groups().iter().cloned().collect(),
         deletion_protection: attributes.deletion_protection,

@@ -10,7 +10,8 @@ use crate::balancers::Balancers;
 use crate::{BalancerClient, DnsClient};
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
-    AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecordSet, RrType,
+    AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet,
+    RrType,
 };
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
@@ -229,7 +230,7 @@ fn is_simple(set: &ResourceRecordSet, record_type: &str) -> bool {
 
 /// What stands there. Of a record that is no alias, the values stand in place of the target.
 fn spec_of(zone_id: &str, set: &ResourceRecordSet) -> RecordSpec {
-    let values: Vec<&str> = set.resource_records().iter().map(|record| record.value()).collect();
+    let values: Vec<&str> = set.resource_records().iter().map(ResourceRecord::value).collect();
     let target = set.alias_target.as_ref();
     RecordSpec {
         zone_id: zone_id.to_owned(),

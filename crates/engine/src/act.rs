@@ -11,9 +11,10 @@ use crate::ownership::Ownership;
 use crate::plan::{Action, Plan, Step};
 use crate::schedule::{Schedule, Task, drops};
 use crate::snapshot::{Intent, Intents, Record};
-use crate::unknown::{has_unknown, is_unknown};
-use crate::verbs::{Made, Verbs};
+use crate::unknown::{has_unknown, within_unknown};
+use crate::verbs::Made;
 use crate::wait::Cancel;
+use crate::work::{News, Work, guarded};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
@@ -131,17 +132,6 @@ struct Message {
     task: Task,
     since: Instant,
     news: Result<News, Failure>,
-}
-
-enum News {
-    /// Created, and to be recorded before anything else is done with it.
-    Created { spec: Value, attrs: Value },
-    /// It has its name, and dependents that need no more may go on.
-    Named { spec: Value, attrs: Value },
-    /// It can be used.
-    Settled { spec: Value, attrs: Value },
-    /// It is gone.
-    Gone,
 }
 
 impl<'a> Acting<'a> {
@@ -264,7 +254,8 @@ impl<'a> Acting<'a> {
             run: Arc::from(self.run.id.as_str()),
         };
         let part = part(Arc::new(Work { kind: Arc::clone(kind), cx, calls: Arc::clone(&self.calls) }));
-        self.running.push(async move { Message { task, since, news: part.await } }.boxed());
+        let news = guarded(self.ledger, part);
+        self.running.push(async move { Message { task, since, news: news.await } }.boxed());
     }
 
     fn hear(&mut self, message: Message) {
@@ -332,9 +323,19 @@ impl<'a> Acting<'a> {
     }
 
     fn failed(&mut self, task: Task, step: &Step, failure: Failure) {
+        if matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::NotOurs) {
+            self.undone(task, step);
+        }
         let (address, action) = (step.address.clone(), half(task, step));
         self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone() });
         self.outcome.failed.push(Unfinished { address, action, failure });
+    }
+
+    /// Nothing came of a create, so the next run need not look for it.
+    fn undone(&self, task: Task, step: &Step) {
+        if matches!(task, Task::Make(_)) {
+            self.ledger.record(Entry::Undone(step.address.clone()));
+        }
     }
 
     /// What was never started, the outputs, and the outcome.
@@ -348,6 +349,7 @@ impl<'a> Acting<'a> {
             }
             let (address, action) = (step.address.clone(), half(*task, step));
             let because = self.because(*task);
+            self.undone(*task, step);
             self.run.events.send(Event::Skipped { address: address.clone(), action, because: because.clone() });
             self.outcome.skipped.push((address, action, because));
         }
@@ -355,6 +357,11 @@ impl<'a> Acting<'a> {
         self.outcome.outputs =
             outputs.filter_map(|output| Some((output.name.clone(), (output.make)(&self.values).ok()?))).collect();
         self.ledger.record(Entry::Outputs(self.outcome.outputs.clone()));
+        if self.outcome.is_complete() {
+            // A run that died may have deleted what it could not record; what was observed since has told that it is gone.
+            let kept = self.plan.steps.iter().filter(|step| step.action != Action::Delete);
+            self.ledger.record(Entry::Only(kept.map(|step| step.address.clone()).collect()));
+        }
         self.outcome
     }
 
@@ -371,52 +378,11 @@ impl<'a> Acting<'a> {
     }
 }
 
-/// What one part of a task works with.
-struct Work {
-    kind: Arc<dyn crate::kind::AnyKind>,
-    cx: Context,
-    calls: Arc<tokio::sync::Semaphore>,
-}
-
-impl Work {
-    fn verbs(&self) -> Verbs<'_> {
-        Verbs { kind: &self.kind, cx: &self.cx }
-    }
-
-    /// Awaits `calls` as one of those that may make calls now.
-    async fn limited<T>(&self, calls: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let _permit = self.calls.acquire().await;
-        calls.await
-    }
-
-    async fn settle(&self, spec: Value, attrs: Value) -> Result<News, Failure> {
-        let attrs = self.kind.settle(&self.cx, attrs).await?;
-        Ok(News::Settled { spec, attrs })
-    }
-}
-
 /// What a task does, of a step that may have two halves.
 fn half(task: Task, step: &Step) -> Action {
     match task {
         Task::Drop(_) => Action::Delete,
         Task::Make(_) if drops(step) => Action::Create,
         Task::Make(_) => step.action,
-    }
-}
-
-/// Whether a field of the final spec differs from the planned one only where that was not known.
-fn within_unknown(planned: &Value, change: &crate::diff::Change) -> bool {
-    match &change.before {
-        Some(before) => has_unknown(before),
-        // A key that was made of something unknown gives two differences: the unknown key, and the real one.
-        None => is_unknown_key(planned),
-    }
-}
-
-fn is_unknown_key(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => fields.iter().any(|(key, value)| is_unknown(key) || is_unknown_key(value)),
-        Value::Array(items) => items.iter().any(is_unknown_key),
-        _ => false,
     }
 }

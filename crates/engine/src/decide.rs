@@ -91,7 +91,8 @@ impl<'a> Deciding<'a> {
         let (address, found) = self.observed.ours.get_key_value(&node.address)?;
         let remembered = self.snapshot.resources.get(address).map(|record| &record.attrs);
         let fit = |live: &Live| {
-            let replaced = diff(&live.spec, spec).iter().any(|change| node.kind.replaces(change.field()));
+            let changes = diff(&live.spec, spec);
+            let replaced = changes.iter().any(|change| node.kind.replaces(change.field(), &live.spec, spec));
             (replaced, remembered != Some(&live.attrs))
         };
         let best = found.iter().enumerate().filter(|(_, live)| live.kind == node.kind.name());
@@ -119,7 +120,7 @@ impl<'a> Deciding<'a> {
         let changes = diff(&live.spec, &spec);
         let forces: Vec<String> = changes
             .iter()
-            .filter(|change| node.kind.replaces(change.field()))
+            .filter(|change| node.kind.replaces(change.field(), &live.spec, &spec))
             .map(|change| change.path.clone())
             .collect();
         let forced_by = self.forcing_parent(node).cloned();

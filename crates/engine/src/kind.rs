@@ -21,7 +21,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn check(&self, spec: &Value) -> Result<(), String>;
     fn pending(&self, spec: &Value) -> Result<Value, Failure>;
     fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
-    fn replaces(&self, field: &str) -> bool;
+    fn replaces(&self, field: &str, old: &Value, new: &Value) -> bool;
     fn beside(&self, old: &Value, new: &Value) -> bool;
     fn guard(&self, spec: &Value, attrs: &Value) -> Option<String>;
     fn id(&self, attrs: &Value) -> Option<String>;
@@ -83,8 +83,11 @@ impl<R: Resource> AnyKind for Erased<R> {
         to_json(R::KIND, &R::updated(&from_json(R::KIND, attrs)?, &from_json(R::KIND, spec)?))
     }
 
-    fn replaces(&self, field: &str) -> bool {
-        R::replaces(field)
+    fn replaces(&self, field: &str, old: &Value, new: &Value) -> bool {
+        match (from_json(R::KIND, old), from_json(R::KIND, new)) {
+            (Ok(old), Ok(new)) => R::replaces_from(field, &old, &new),
+            _ => R::replaces(field),
+        }
     }
 
     fn beside(&self, old: &Value, new: &Value) -> bool {

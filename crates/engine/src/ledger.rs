@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::snapshot::{Intents, Record, Snapshot};
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One thing that happened, to be remembered.
@@ -15,6 +15,10 @@ pub enum Entry {
     Put(Address, Record),
     /// A resource is gone.
     Remove(Address),
+    /// Nothing but these is there: what else is remembered has gone without that being recorded.
+    Only(BTreeSet<Address>),
+    /// The create that was meant at this address was not begun, or was refused: nothing came of it.
+    Undone(Address),
     /// What people ask the stack for.
     Outputs(BTreeMap<String, Value>),
     /// A saved plan was applied; it is not applied again.
@@ -29,6 +33,12 @@ impl Entry {
         match self {
             Self::Put(address, record) => drop(snapshot.resources.insert(address, record)),
             Self::Remove(address) => drop(snapshot.resources.remove(&address)),
+            Self::Undone(address) => {
+                if let Some(intents) = &mut snapshot.intents {
+                    intents.steps.retain(|step| step.address != address || !step.creates());
+                }
+            }
+            Self::Only(kept) => snapshot.resources.retain(|address, _| kept.contains(address)),
             Self::Outputs(outputs) => snapshot.outputs = outputs,
             Self::Applied(plan) => {
                 snapshot.applied.push(plan);

@@ -35,6 +35,7 @@ mod snapshot;
 mod unknown;
 mod verbs;
 mod wait;
+mod work;
 
 pub use act::{Outcome, Run, Unfinished, act};
 pub use address::{Address, InvalidAddress};

@@ -143,7 +143,7 @@ pub(crate) async fn look_for(
         };
         let is_it = |found: &AnyFound| match found {
             AnyFound::Ours { address: at, spec: live, .. } => {
-                at == address && !diff(live, spec).iter().any(|change| kind.replaces(change.field()))
+                at == address && !diff(live, spec).iter().any(|change| kind.replaces(change.field(), live, spec))
             }
             AnyFound::Foreign { address: at, .. } => at == address,
         };

@@ -56,6 +56,12 @@ pub trait Resource: Send + Sync + Sized + 'static {
         false
     }
 
+    /// Whether a change of `field` from `old` to `new` needs another resource, where that depends on the values. Texts of
+    /// `new` may be unknown yet.
+    fn replaces_from(field: &str, _old: &Self::Spec, _new: &Self::Spec) -> bool {
+        Self::replaces(field)
+    }
+
     /// Whether `new` can be made while `old` is still there: another name, or no name at all.
     fn beside(_old: &Self::Spec, _new: &Self::Spec) -> bool {
         false

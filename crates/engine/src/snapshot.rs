@@ -52,7 +52,7 @@ pub struct Intents {
     pub plan: String,
     /// `deploy` or `destroy`.
     pub operation: String,
-    /// Each write that is meant.
+    /// Each write that is meant, but for the creates of which it is known that nothing came of them.
     pub steps: Vec<Intent>,
 }
 
@@ -71,12 +71,18 @@ pub struct Intent {
     pub was: Option<Value>,
 }
 
+impl Intent {
+    /// Whether something new is meant to be there afterwards.
+    pub(crate) fn creates(&self) -> bool {
+        matches!(self.action, Action::Create | Action::Replace { .. })
+    }
+}
+
 impl Snapshot {
     /// The creates of `kind` that were meant and are not recorded: there may be one at each address.
     pub(crate) fn suspects<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
         let steps = self.intents.iter().flat_map(|intents| &intents.steps);
-        let creates = steps.filter(move |step| step.kind == kind);
-        let creates = creates.filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }));
+        let creates = steps.filter(move |step| step.kind == kind && step.creates());
         creates.filter(|step| self.resources.get(&step.address).map(|record| &record.attrs) == step.was.as_ref())
     }
 }

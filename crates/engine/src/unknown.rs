@@ -4,6 +4,7 @@
 //! gives its dependents attributes in which each such text is [`UNKNOWN`], alone or inside a longer text
 //! (`redis://(known after apply):6400/0`). The engine never hands a spec with an unknown in it to a verb that writes.
 
+use crate::diff::Change;
 use serde_json::Value;
 
 /// What stands for a text that is known only after the parent was made.
@@ -28,6 +29,23 @@ pub fn has_unknown(value: &Value) -> bool {
         Value::String(text) => is_unknown(text),
         Value::Array(items) => items.iter().any(has_unknown),
         Value::Object(fields) => fields.iter().any(|(key, value)| is_unknown(key) || has_unknown(value)),
+        _ => false,
+    }
+}
+
+/// Whether a field of the final spec differs from the planned one only where that was not known.
+pub(crate) fn within_unknown(planned: &Value, change: &Change) -> bool {
+    match &change.before {
+        Some(before) => has_unknown(before),
+        // A key that was made of something unknown gives two differences: the unknown key, and the real one.
+        None => is_unknown_key(planned),
+    }
+}
+
+fn is_unknown_key(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| is_unknown(key) || is_unknown_key(value)),
+        Value::Array(items) => items.iter().any(is_unknown_key),
         _ => false,
     }
 }

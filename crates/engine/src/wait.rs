@@ -116,7 +116,5 @@ impl Pauses {
 
 /// `pause`, up to a fifth shorter, so that many waiters do not all look at once.
 fn jitter(pause: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(()) % 1000;
-    pause - pause.mul_f64(0.2 * random as f64 / 1000.0)
+    pause - pause.mul_f64(0.2 * fastrand::f64())
 }

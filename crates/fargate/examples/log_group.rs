@@ -39,5 +39,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
-    if holds { Ok(println!("ok: {what}")) } else { Err(format!("not so: {what}").into()) }
+    if !holds {
+        return Err(format!("not so: {what}").into());
+    }
+    println!("ok: {what}");
+    Ok(())
 }

@@ -97,5 +97,9 @@ fn print(event: Event) {
 }
 
 fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
-    if holds { Ok(println!("ok: {what}")) } else { Err(format!("not so: {what}").into()) }
+    if !holds {
+        return Err(format!("not so: {what}").into());
+    }
+    println!("ok: {what}");
+    Ok(())
 }

@@ -259,15 +259,16 @@ mod tests {
                 let arns = list.get().cluster.iter().filter_map(|cluster| cluster.cluster_arn.clone()).collect();
                 ListClustersOutput::builder().set_cluster_arns(Some(arns)).build()
             }),
-            mock!(Client::describe_clusters)
-                .match_requests(|input| input.include().len() == 2)
-                .then_compute_output(move |_| {
+            mock!(Client::describe_clusters).match_requests(|input| input.include().len() == 2).then_compute_output(
+                move |_| {
                     let clusters = describe.get().cluster.clone().into_iter().collect();
                     DescribeClustersOutput::builder().set_clusters(Some(clusters)).build()
-                }),
+                },
+            ),
             mock!(Client::list_services).then_output(|| ListServicesOutput::builder().build()),
-            mock!(Client::list_tasks)
-                .then_output(|| ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0a1b").build()),
+            mock!(Client::list_tasks).then_output(|| {
+                ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0a1b").build()
+            }),
         ]
     }
 

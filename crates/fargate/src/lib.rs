@@ -1,21 +1,4 @@
-//! What runs on Fargate: a log group, an image repository, a cluster, and for each workload a task definition and a service.
-//!
-//! # Flow
-//!
-//! [`tasks`] adds all of it to a [`Graph`](pb_engine::Graph) and gives typed handles back. A program that wants a single
-//! resource makes its kind known ([`LogGroups`], [`Repositories`], [`Clusters`], [`TaskDefinitions`], [`Services`]) and
-//! adds it by itself.
-//!
-//! # Guarantees
-//!
-//! A service is settled when the deployment that we started has completed with our revision, and never because the counts
-//! fit: that is also what a rollback looks like. RegisterTaskDefinition is not repeated blindly. What does not carry the
-//! ownership tags is never changed.
-//!
-//! # Assumptions
-//!
-//! Names begin with the name of the workspace and a hyphen; what is ours under another name is found as long as it is
-//! wanted or remembered.
+#![doc = include_str!("../README.md")]
 
 mod checks;
 mod cluster;

@@ -92,7 +92,8 @@ impl LogGroups {
             return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
         }
         let foreign = scope.wants(|spec| spec.name == attrs.name);
-        Ok(foreign.map(|address| Found::Foreign { address: address.clone(), what: format!("log group {}", attrs.name) }))
+        Ok(foreign
+            .map(|address| Found::Foreign { address: address.clone(), what: format!("log group {}", attrs.name) }))
     }
 
     async fn retain(&self, name: &str, days: Option<i32>) -> Result<(), Failure> {
@@ -260,19 +261,20 @@ mod tests {
         [
             mock!(Client::describe_log_groups).then_compute_output(move |input| {
                 let logs = groups.get();
-                let group = logs.group.as_ref().filter(|_| "staging-app".starts_with(input.log_group_name_prefix().unwrap()));
+                let group =
+                    logs.group.as_ref().filter(|_| "staging-app".starts_with(input.log_group_name_prefix().unwrap()));
                 let group = group.map(|(days, _)| {
                     let group = LogGroup::builder().log_group_name("staging-app").arn(format!("{ARN}:*"));
                     group.set_retention_in_days(*days).deletion_protection_enabled(logs.protected).build()
                 });
                 DescribeLogGroupsOutput::builder().set_log_groups(Some(group.into_iter().collect())).build()
             }),
-            mock!(Client::list_tags_for_resource).match_requests(|input| input.resource_arn() == Some(ARN)).then_compute_output(
-                move |_| {
+            mock!(Client::list_tags_for_resource)
+                .match_requests(|input| input.resource_arn() == Some(ARN))
+                .then_compute_output(move |_| {
                     let group = tags.get().group.clone().unwrap();
                     ListTagsForResourceOutput::builder().set_tags(Some(group.1.into_iter().collect())).build()
-                },
-            ),
+                }),
         ]
     }
 
@@ -294,12 +296,14 @@ mod tests {
                 logs.group.as_mut().unwrap().0 = input.retention_in_days();
                 PutRetentionPolicyOutput::builder().build()
             }),
-            mock!(Client::tag_resource).match_requests(|input| input.resource_arn() == Some(ARN)).then_compute_output(move |input| {
-                let mut logs = tag.get();
-                logs.writes.push(format!("tag {:?}", input.tags().unwrap()));
-                logs.group.as_mut().unwrap().1.extend(input.tags().unwrap().clone());
-                TagResourceOutput::builder().build()
-            }),
+            mock!(Client::tag_resource).match_requests(|input| input.resource_arn() == Some(ARN)).then_compute_output(
+                move |input| {
+                    let mut logs = tag.get();
+                    logs.writes.push(format!("tag {:?}", input.tags().unwrap()));
+                    logs.group.as_mut().unwrap().1.extend(input.tags().unwrap().clone());
+                    TagResourceOutput::builder().build()
+                },
+            ),
             mock!(Client::untag_resource).then_compute_output(move |input| {
                 let mut logs = untag.get();
                 logs.writes.push(format!("untag {:?}", input.tag_keys()));

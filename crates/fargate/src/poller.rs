@@ -194,7 +194,8 @@ mod tests {
         assert_eq!(describe(&client, "c", &names, true).await.unwrap().len(), 21);
         let sizes: Vec<usize> = asked.get().iter().map(Vec::len).collect();
         assert_eq!(sizes, [10, 10, 1]);
-        let missing = mock!(Client::describe_services).then_http_response(|| refused("ClusterNotFoundException", "none"));
+        let missing =
+            mock!(Client::describe_services).then_http_response(|| refused("ClusterNotFoundException", "none"));
         let client = pb_aws::mock_client!(aws_sdk_ecs, [&missing]);
         assert!(describe(&client, "c", &names, true).await.unwrap().is_empty());
     }

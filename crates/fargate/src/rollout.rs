@@ -8,6 +8,7 @@ use crate::container::log_of_ecs;
 use crate::revisions;
 use crate::service_spec::{ACTIVE, primary};
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{Container, Deployment, DeploymentRolloutState, DesiredStatus, Service, ServiceEvent, Task};
 use aws_sdk_ecs::types::{ContainerDefinition, TaskDefinition};
 use pb_engine::{Class, Failure};
@@ -137,7 +138,8 @@ pub(crate) async fn failed(
         let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(wanted.deployment));
         ours.or_else(|| primary(service))
     });
-    let events: Vec<String> = service.into_iter().flat_map(|service| events(service, deployment)).take(EVENTS).collect();
+    let events: Vec<String> =
+        service.into_iter().flat_map(|service| events(service, deployment)).take(EVENTS).collect();
     if !events.is_empty() {
         parts.push(format!("last events: {}", events.join("; ")));
     }
@@ -161,7 +163,7 @@ async fn stopped(client: &Client, wanted: &Wanted<'_>) -> Vec<Task> {
     let (ours, others): (Vec<Task>, Vec<Task>) =
         tasks.into_iter().partition(|task| task.started_by() == Some(wanted.deployment));
     let mut tasks = if ours.is_empty() { others } else { ours };
-    tasks.sort_by_key(|task| std::cmp::Reverse(task.stopped_at().map(|at| at.secs())));
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.stopped_at().map(DateTime::secs)));
     tasks
 }
 
@@ -176,7 +178,11 @@ fn ends(tasks: &[Task]) -> Vec<String> {
         }
         *counts.entry(end).or_default() += 1;
     }
-    order.into_iter().take(ENDS).map(|end| format!("{} x {end}", counts.get(&end).copied().unwrap_or_default())).collect()
+    order
+        .into_iter()
+        .take(ENDS)
+        .map(|end| format!("{} x {end}", counts.get(&end).copied().unwrap_or_default()))
+        .collect()
 }
 
 /// How one task ended: its reason, and the exit code or reason of each container.
@@ -297,7 +303,10 @@ mod tests {
         ours.created_at = Some(DateTime::from_secs(100));
         let mut service = service("ACTIVE", 4, vec![ours]);
         let event = |secs, text: &str| {
-            ServiceEvent::builder().created_at(DateTime::from_secs(secs)).message(format!("(service web) {text}.")).build()
+            ServiceEvent::builder()
+                .created_at(DateTime::from_secs(secs))
+                .message(format!("(service web) {text}."))
+                .build()
         };
         service.events = Some(vec![event(90, "has reached a steady state")]);
         let words = "1 of 4 running, deployment IN_PROGRESS".to_owned();
@@ -348,7 +357,8 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_had_is_left_out_of_a_failure() {
         let listed = mock!(Client::list_tasks).then_http_response(|| refused("AccessDeniedException", "no"));
-        let revision = mock!(Client::describe_task_definition).then_http_response(|| refused("AccessDeniedException", "no"));
+        let revision =
+            mock!(Client::describe_task_definition).then_http_response(|| refused("AccessDeniedException", "no"));
         let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revision]);
         let failure = failed(&client, &WANTED, None, Class::TimedOut, "why").await;
         assert_eq!((failure.to_string().as_str(), failure.class), ("roll out staging-web: why", Class::TimedOut));

@@ -209,7 +209,8 @@ pub(crate) fn of_ecs(service: &Service) -> ServiceSpec {
         managed_tags: service.enable_ecs_managed_tags(),
         execute_command: service.enable_execute_command(),
         status: service.status().unwrap_or(ACTIVE).to_owned(),
-        failed: primary(service).is_some_and(|primary| primary.rollout_state() == Some(&DeploymentRolloutState::Failed)),
+        failed: primary(service)
+            .is_some_and(|primary| primary.rollout_state() == Some(&DeploymentRolloutState::Failed)),
         tags: Ownership::plain(&tags::of_ecs(service.tags())),
     }
 }
@@ -233,9 +234,7 @@ fn breaker(breaker: Option<&DeploymentCircuitBreaker>) -> BreakerSpec {
     BreakerSpec {
         enable: breaker.is_some_and(DeploymentCircuitBreaker::enable),
         rollback: breaker.is_some_and(DeploymentCircuitBreaker::rollback),
-        threshold: unusual.map(|threshold| ThresholdSpec {
-            kind: threshold.r#type().as_str().to_owned(),
-            value: threshold.value(),
-        }),
+        threshold: unusual
+            .map(|threshold| ThresholdSpec { kind: threshold.r#type().as_str().to_owned(), value: threshold.value() }),
     }
 }

@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_rule_in_it_is_shown_and_what_is_ours_is_let_go() {
         let there = mock!(Client::describe_security_groups).then_output(|| groups(true));
         let rules = mock!(Client::describe_security_group_rules).then_output(|| {

@@ -242,7 +242,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn surplus_tags_go_and_ownership_tags_stay() {
         let there = mock!(Client::describe_route_tables).then_output(|| {
             let surplus = Tag::builder().key("a.b").value("x").build();
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!((set.num_calls(), remove.num_calls()), (1, 1));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_filter_has_no_more_values_than_aws_takes() {
         let ids: Vec<String> = (0..450).map(|number| format!("sg-{number}")).collect();
         let calls = AtomicUsize::new(0);

@@ -241,7 +241,7 @@ mod tests {
         assert_eq!((create.num_calls(), attach.num_calls()), (1, 2));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_that_is_attached_to_another_vpc_is_not_taken_for_attached() {
         let none = mock!(Client::describe_internet_gateways).match_requests(|r| by_tags(r.filters()));
         let none = none.then_output(|| DescribeInternetGatewaysOutput::builder().build());
@@ -257,7 +257,7 @@ mod tests {
         assert!(failure.is("Resource.AlreadyAssociated"), "{failure}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_detached_gateway_is_attached_again_and_not_replaced() {
         let detached = mock!(Client::describe_internet_gateways).then_output(|| gateways(None));
         let vpcs = mock!(Client::describe_vpcs)
@@ -302,7 +302,7 @@ mod tests {
         assert!(!said.contains("eni-2"), "{said}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_detached_gateway_can_be_deleted() {
         let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
         let detach = mock!(Client::detach_internet_gateway).sequence();

@@ -344,7 +344,7 @@ mod tests {
         assert_eq!((replace.num_calls(), take.num_calls(), visible.num_calls()), (1, 1, 2));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn routes_that_aws_adds_are_no_difference() {
         let there = mock!(Client::describe_route_tables).then_output(|| {
             let endpoint = Route::builder().destination_prefix_list_id("pl-1").gateway_id("vpce-1");
@@ -359,7 +359,7 @@ mod tests {
         assert!(alone(RouteTable::new(client.into()), spec()).plan().await.unwrap().is_empty());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_update_makes_only_the_calls_that_the_difference_needs() {
         let there = mock!(Client::describe_route_tables).then_output(|| {
             let surplus = route("192.0.2.0/24", "igw-1", RouteOrigin::CreateRoute);
@@ -385,7 +385,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_table_is_left_by_its_subnets_before_it_is_deleted() {
         let there = mock!(Client::describe_route_tables)
             .then_output(|| tables("rtb-1", vec![], vec![association("rtbassoc-1", "subnet-1")]));

@@ -295,7 +295,7 @@ mod tests {
         vec![Live::builder().security_group_rule_id("sgr-1").build()]
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_rule_is_one_permission_with_tags_of_its_own() {
         let (none, visible, group) = (none(), visible(), group());
         let same = mock!(Client::describe_security_group_rules).then_output(|| live(5050, None));
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_rule_for_all_protocols_names_no_ports() {
         let (none, visible, group) = (none(), visible(), group());
         let nothing = mock!(Client::describe_security_group_rules)
@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(create.num_calls(), 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn ports_change_in_place_and_nothing_else_is_lost() {
         let (there, visible) = (ours(5051), visible());
         let modify = mock!(Client::modify_security_group_rules)
@@ -366,7 +366,7 @@ mod tests {
         assert_eq!(modify.num_calls(), 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_same_rule_in_a_group_that_is_not_ours_is_left_alone() {
         let none = none();
         let no_groups =
@@ -379,7 +379,7 @@ mod tests {
         assert!(failure.message.contains("the same rule (sgr-1) exists"), "{failure}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_rule_that_is_gone_is_deleted() {
         let there = ours(5050);
         let gone = refusal("InvalidSecurityGroupRuleId.NotFound", "does not exist");

@@ -309,7 +309,7 @@ mod tests {
         assert_eq!((create.num_calls(), revoke.num_calls()), (1, 2));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_rule_that_somebody_added_is_shown_and_revoked_and_no_other() {
         let (there, visible, rules) = (ours(), visible(), rules());
         let revoke = mock!(Client::revoke_security_group_ingress)
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(revoke.num_calls(), 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_rule_whose_tags_are_only_now_visible_is_not_revoked() {
         let (there, visible) = (ours(), visible());
         let early = mock!(Client::describe_security_group_rules).sequence().output(|| {
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(late.num_calls(), 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_group_of_our_name_in_our_vpc_is_left_alone() {
         let none = none();
         let taken = mock!(Client::describe_security_groups).then_output(|| groups("sg-9", "vpc-1", false));

@@ -278,7 +278,7 @@ mod tests {
         assert_eq!((create.num_calls(), modify.num_calls()), (1, 2));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn only_what_differs_is_changed() {
         let client = mock_client!(aws_sdk_ec2, [&ours(true)]);
         assert!(alone(Subnet::new(client.into()), spec()).plan().await.unwrap().is_empty());
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(modify.num_calls(), 1, "and no tag is written");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_block_that_another_subnet_has_is_left_alone() {
         let none = mock!(Client::describe_subnets).match_requests(|r| by_tags(r.filters()));
         let none = none.then_output(|| subnets(&[]));

@@ -277,7 +277,7 @@ mod tests {
         assert!(said.lock().unwrap().iter().any(|what| what == "vpc-1 to be available, it is pending"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_as_it_should_be_is_left_alone_and_what_differs_is_named() {
         for (hostnames, changed) in [(true, vec![]), (false, vec!["dns_hostnames"])] {
             let there = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));

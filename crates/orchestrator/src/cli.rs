@@ -1,7 +1,9 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use pb_state::Timing;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Deploys Flask, Celery and Redis to AWS ECS Fargate, one stack for each workspace.
 #[derive(Debug, Parser)]
@@ -45,6 +47,22 @@ pub struct Global {
     /// Show unchanged resources and every event
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// For how many seconds a lease holds without a heartbeat: for tests. All who share a workspace need the same, else one
+    /// takes the lease from a holder that lives.
+    #[arg(long, global = true, hide = true, env = "PB_DEPLOY_LEASE_SECONDS", default_value_t = LEASE_SECONDS,
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub lease_seconds: u64,
+}
+
+/// As [`Timing::default`].
+const LEASE_SECONDS: u64 = 20;
+
+impl Global {
+    /// How the lease is kept.
+    pub fn timing(&self) -> Timing {
+        let lease = Duration::from_secs(self.lease_seconds);
+        Timing { lease, heartbeat: lease / 4 }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,4 +144,14 @@ pub enum WorkspaceCommand {
 pub enum StateCommand {
     /// Show what is remembered
     Show { workspace: String },
+    /// List the versions that the bucket keeps, the latest first
+    Versions { workspace: String },
+    /// Write an older version as the newest one, under the lock
+    Restore {
+        workspace: String,
+        /// The id that `state versions` shows
+        version: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
 }

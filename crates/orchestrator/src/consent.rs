@@ -6,11 +6,19 @@ use pb_config::PRODUCTION;
 use pb_engine::Goal;
 use std::io::{BufRead, IsTerminal};
 
+/// Asks whether to bring `goal` about.
+///
+/// # Errors
+/// As [`confirm`].
+pub fn ask(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error> {
+    confirm(workspace, if goal == Goal::Destroy { "destroy" } else { "deploy" }, yes)
+}
+
 /// Asks whether to go on: production's name has to be typed, elsewhere `yes` will do.
 ///
 /// # Errors
 /// `Usage` without a terminal to ask on; `Other` when the answer is no.
-pub fn ask(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error> {
+pub fn confirm(workspace: &str, verb: &str, yes: bool) -> Result<(), Error> {
     if yes {
         return Ok(());
     }
@@ -20,7 +28,6 @@ pub fn ask(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error> {
             "look at the plan, then add --yes",
         ));
     }
-    let verb = if goal == Goal::Destroy { "destroy" } else { "deploy" };
     let wanted = if workspace == PRODUCTION { PRODUCTION } else { "yes" };
     anstream::eprint!("{} Type {} to {verb} {workspace}: ", paint(WARN, "?"), paint(BOLD, wanted));
     let mut answer = String::new();

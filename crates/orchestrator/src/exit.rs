@@ -89,6 +89,11 @@ impl From<Failure> for Error {
 
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
-        Self::Config(error)
+        match &error {
+            ConfigError::Unreadable { source, .. } => {
+                Self::other(format!("{error}: {source}"), "go to the folder that it is in, or name it with --config")
+            }
+            _ => Self::Config(error),
+        }
     }
 }

@@ -38,7 +38,7 @@ pub async fn look_up(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot
         account(aws, workspace),
         role(aws, &workspace.roles.execution, "roles.execution"),
         task_role,
-        pb_edge::find_zone(aws, &workspace.zone, None),
+        pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()),
         zones(aws, workspace, snapshot),
     );
     match (account, execution, task, zone, zones) {

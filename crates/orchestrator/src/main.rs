@@ -1,47 +1,7 @@
-//! `pb-deploy`: the configuration, the stack, the commands and what people see. Only this crate reads the environment,
-//! prints, handles signals and exits.
+//! The binary.
 
-mod cli;
-mod commands;
-mod consent;
-mod exit;
-mod facts;
-mod identity;
-mod render;
-mod saved;
-mod signals;
-mod site;
-mod stack;
-
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(message) => {
-            let code = if message.use_stderr() { exit::USAGE } else { 0 };
-            // Nothing is left to tell when the terminal is gone.
-            let _ = message.print();
-            return code.into();
-        }
-    };
-    if cli.global.no_color {
-        anstream::ColorChoice::Never.write_global();
-    }
-    let json = cli.global.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            anstream::eprintln!("error: cannot start: {e}");
-            return exit::Exit::Failed.code().into();
-        }
-    };
-    match runtime.block_on(commands::dispatch(cli)) {
-        Ok(exit) => exit.code().into(),
-        Err(error) => {
-            render::error(&error, json);
-            error.code().into()
-        }
-    }
+    pb_orchestrator::run()
 }

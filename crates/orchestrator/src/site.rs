@@ -79,6 +79,16 @@ impl Site {
         Ok(Self { workspace, aws, facts, owner, place, graph, snapshot })
     }
 
+    /// [`look`](Self::look) before there is a lease: what a run that did not end may have made is not waited for, which may
+    /// still be at work. Under the lease it is.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub async fn glance(&self, goal: Goal) -> Result<Looked, Error> {
+        let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
+        self.look(&snapshot, goal, &Cancel::never()).await
+    }
+
     /// Observes and decides. Changes nothing.
     ///
     /// # Errors

@@ -134,6 +134,12 @@ impl Resource for ReplicationGroup {
         matches!(field, "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption")
     }
 
+    /// AWS goes to a later version in place, and never back. (ElastiCache user guide: Version management)
+    fn replaces_from(field: &str, old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
+        let back = || engine_version::is_earlier(&new.engine_version, &old.engine_version);
+        Self::replaces(field) || (field == "engine_version" && back())
+    }
+
     fn beside(old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
         old.id != new.id
     }

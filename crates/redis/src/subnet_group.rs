@@ -64,6 +64,12 @@ impl Resource for SubnetGroup {
         field == "name"
     }
 
+    /// AWS lets no subnet go in which a node stands, and takes no subnets of another VPC: what shares no subnet with what is
+    /// wanted is made anew. (ElastiCache API: ModifyCacheSubnetGroup, SubnetInUse)
+    fn replaces_from(field: &str, old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
+        Self::replaces(field) || (field == "subnet_ids" && old.subnet_ids.is_disjoint(&new.subnet_ids))
+    }
+
     fn beside(old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
         old.name != new.name
     }
@@ -167,7 +173,7 @@ mod tests {
     use aws_sdk_elasticache::operation::modify_cache_subnet_group::ModifyCacheSubnetGroupOutput;
     use aws_sdk_elasticache::types::{CacheSubnetGroup, Subnet, Tag};
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Alone, Graph};
+    use pb_engine::{Action, Alone, Graph, Order};
 
     fn spec() -> SubnetGroupSpec {
         SubnetGroupSpec {
@@ -232,12 +238,22 @@ mod tests {
         let plan = with(spec(), &[&listed("staging-jobqr"), &ours]).plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
 
-        let wanted = SubnetGroupSpec { subnet_ids: ["subnet-3".to_owned()].into(), ..spec() };
+        let wanted = SubnetGroupSpec { subnet_ids: ["subnet-2".to_owned(), "subnet-3".to_owned()].into(), ..spec() };
         let modify = mock!(Client::modify_cache_subnet_group)
-            .match_requests(|call| call.subnet_ids() == ["subnet-3"])
+            .match_requests(|call| call.subnet_ids() == ["subnet-2", "subnet-3"])
             .then_output(|| ModifyCacheSubnetGroupOutput::builder().build());
         with(wanted, &[&listed("staging-jobqr"), &ours, &modify]).deploy().await.unwrap();
         assert_eq!(modify.num_calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_common_subnet_it_is_made_anew() {
+        let ours = tags(owned("redis/subnets", "staging-jobqr"));
+        for wanted in ["subnet-3".to_owned(), pb_engine::unknown()] {
+            let wanted = SubnetGroupSpec { subnet_ids: [wanted].into(), ..spec() };
+            let plan = with(wanted, &[&listed("staging-jobqr"), &ours]).plan().await.unwrap();
+            assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -52,6 +52,13 @@ pub fn in_zone(hostname: &str, zone: &str) -> Verdict {
     Err(Violation::new(format!("`{hostname}` does not lie in the zone `{zone}`")))
 }
 
+/// The id of a hosted zone, without `/hostedzone/`. (Route 53 API: ResourceId)
+pub fn zone_id(id: &str) -> Verdict {
+    let what = "the id of a hosted zone";
+    length(what, id, 1, 32)?;
+    only(what, id, |c| c.is_ascii_uppercase() || c.is_ascii_digit(), "upper-case letters and digits")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +102,14 @@ mod tests {
         assert_eq!(in_zone("staging.ospcapi.org", "ospcapi.org"), Ok(()));
         assert!(in_zone("myospcapi.org", "ospcapi.org").is_err());
         assert!(in_zone("org", "ospcapi.org").is_err());
+    }
+
+    #[test]
+    fn zone_ids() {
+        assert_eq!(zone_id("Z3AADJGX6KTTL2"), Ok(()));
+        for bad in ["", "/hostedzone/Z3AADJGX6KTTL2", "z3aadjgx6kttl2", "Z 1", &"Z".repeat(33)] {
+            assert!(zone_id(bad).is_err(), "{bad}");
+        }
     }
 
     proptest! {

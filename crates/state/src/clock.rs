@@ -11,17 +11,19 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     tokio: Instant,
-    system: Duration,
+    /// Absent where time is simulated.
+    system: Option<Duration>,
 }
 
 impl Clock {
-    pub(crate) fn new() -> Self {
-        Self { tokio: Instant::now(), system: system() }
+    pub(crate) fn new(simulated: bool) -> Self {
+        Self { tokio: Instant::now(), system: (!simulated).then(system) }
     }
 
     /// How long the clock has gone.
     pub(crate) fn now(&self) -> Duration {
-        self.tokio.elapsed().max(system().saturating_sub(self.system))
+        let tokio = self.tokio.elapsed();
+        self.system.map_or(tokio, |began| tokio.max(system().saturating_sub(began)))
     }
 }
 
@@ -49,14 +51,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_follows_the_clock_of_the_tests() {
-        let clock = Clock::new();
+        let clock = Clock::new(false);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(clock.now() >= Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_where_tokio_stands_still() {
-        let clock = Clock::new();
+        let clock = Clock::new(false);
         std::thread::sleep(Duration::from_millis(30));
         assert!(clock.now() >= Duration::from_millis(30));
     }

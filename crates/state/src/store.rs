@@ -208,15 +208,15 @@ impl Store {
             return Ok(After::Again(failure));
         }
         // S3 answers 412 when the condition is not met, 404 when the object to match is gone, and 409 when two writes raced.
-        let met = !failure.is("PreconditionFailed") && !failure.is("NoSuchKey");
-        let unclear = matches!(failure.class, Class::Ambiguous | Class::NotReady);
-        if met && !unclear && !failure.is("ConditionalRequestConflict") {
+        let lost =
+            ["PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"].iter().any(|code| failure.is(code));
+        if !lost && !matches!(failure.class, Class::Ambiguous | Class::NotReady) {
             return Err(failure);
         }
         match self.get(None).await? {
             // An earlier try whose answer was lost. Nobody else writes these bytes: the fence in them is ours alone.
             Some(object) if object.bytes == bytes => Ok(After::Written(object.etag)),
-            found if met && found.as_ref().map(|object| object.etag.as_str()) == expected => Ok(After::Again(failure)),
+            found if found.as_ref().map(|object| object.etag.as_str()) == expected => Ok(After::Again(failure)),
             _ => Err(self.changed(failure)),
         }
     }

@@ -1,6 +1,6 @@
 //! Licences, banned crates and sources, by deny.toml.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
 use crate::project::Project;
@@ -8,16 +8,22 @@ use crate::summary::Outcome;
 
 /// Runs cargo-deny, which a machine may not have.
 pub fn check(project: &Project) -> Result<Outcome, Failure> {
-    if !installed(project) {
+    if !installed(project, "deny") {
         return Ok(Outcome::Skipped("cargo-deny is not there: `cargo install --locked cargo-deny`".to_owned()));
     }
-    let mut command = project.cargo("deny");
-    command.args(["check", "bans", "licenses", "sources"]);
-    super::succeeds(command)
+    super::succeeds(command(project))
 }
 
-fn installed(project: &Project) -> bool {
+/// The command itself.
+pub fn command(project: &Project) -> Command {
     let mut command = project.cargo("deny");
+    command.args(["check", "bans", "licenses", "sources"]);
+    command
+}
+
+/// Whether cargo has this subcommand.
+pub fn installed(project: &Project, subcommand: &str) -> bool {
+    let mut command = project.cargo(subcommand);
     command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

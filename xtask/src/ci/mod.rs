@@ -120,23 +120,66 @@ mod tests {
         assert_eq!(problems(&["a".into(), "b".into()]).unwrap(), Outcome::Failed("2 problems".into()));
     }
 
-    #[test]
-    fn a_file_that_is_not_formatted_fails() {
+    /// A package of one file, with nothing around it.
+    fn package(text: &str, licence: &str) -> (tempfile::TempDir, Project) {
         let root = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(root.path().join(name), text).unwrap();
-        write(
-            "Cargo.toml",
-            "[package]\nname = \"p\"\nedition = \"2024\"\n[[bin]]\nname = \"p\"\npath = \"p.rs\"\n[workspace]",
-        );
+        let head = format!("[package]\nname = \"p\"\nedition = \"2024\"\nlicense = \"{licence}\"\n");
+        write("Cargo.toml", &format!("{head}[lib]\npath = \"p.rs\"\n[workspace]\n"));
+        write("p.rs", text);
+        write("deny.toml", "[licenses]\nallow = [\"MIT\"]\n");
         let project = Project { root: root.path().into(), target: root.path().join("target") };
-        let checked = || {
-            let mut command = format(&project);
-            command.stdout(Stdio::null());
-            succeeds(command).unwrap()
-        };
-        write("p.rs", "fn main() {}\n");
-        assert_eq!(checked(), Outcome::Passed(String::new()));
-        write("p.rs", "fn  main( ){}\n");
-        assert!(matches!(checked(), Outcome::Failed(_)));
+        (root, project)
+    }
+
+    /// How a command ends on a package of one file.
+    fn checked(command: fn(&Project) -> Command, text: &str, licence: &str) -> Outcome {
+        let (_root, project) = package(text, licence);
+        let mut command = command(&project);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).env_remove("CARGO_TARGET_DIR");
+        succeeds(command).unwrap()
+    }
+
+    /// A machine that only runs the tests need not have every part of the toolchain; `ci` itself fails without them.
+    fn is_missing(subcommand: &str) -> bool {
+        let (_root, project) = package("", "MIT");
+        let missing = !deny::installed(&project, subcommand);
+        if missing {
+            eprintln!("not tested: there is no cargo-{subcommand} here");
+        }
+        missing
+    }
+
+    #[test]
+    fn a_file_that_is_not_formatted_fails() {
+        if is_missing("fmt") {
+            return;
+        }
+        assert_eq!(checked(format, "fn a() {}\n", "MIT"), Outcome::Passed(String::new()));
+        assert!(matches!(checked(format, "fn  a( ){}\n", "MIT"), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn a_warning_of_clippy_fails() {
+        if is_missing("clippy") {
+            return;
+        }
+        assert_eq!(checked(clippy, "pub fn a() {}\n", "MIT"), Outcome::Passed(String::new()));
+        assert!(matches!(checked(clippy, "pub fn a() { return; }\n", "MIT"), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn a_link_to_nothing_in_a_text_fails() {
+        assert_eq!(checked(docs, "//! Of [`a`].\npub fn a() {}\n", "MIT"), Outcome::Passed(String::new()));
+        assert!(matches!(checked(docs, "//! Of [`b`].\npub fn a() {}\n", "MIT"), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn a_licence_that_is_not_allowed_fails() {
+        if is_missing("deny") {
+            return;
+        }
+        assert_eq!(checked(deny::command, "", "MIT"), Outcome::Passed(String::new()));
+        assert!(matches!(checked(deny::command, "", "GPL-3.0-only"), Outcome::Failed(_)));
     }
 }

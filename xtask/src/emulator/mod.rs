@@ -1,7 +1,7 @@
 //! The local AWS endpoint: installing it, and running it.
 
 pub mod command;
-pub mod install;
+mod install;
 pub mod process;
 
 use std::fs::File;
@@ -151,6 +151,16 @@ impl Kept {
 fn arguments(options: &EmulatorOptions) -> Vec<String> {
     let port = ["--port".to_owned(), options.port.unwrap_or(0).to_string()];
     port.into_iter().chain(options.extra.iter().cloned()).collect()
+}
+
+/// The Python of the emulator's installation, which is made if need be.
+///
+/// # Errors
+///
+/// It cannot be made.
+pub fn python(project: &Project) -> Result<PathBuf, Failure> {
+    let _lock = Kept::hold(project.emulator_home())?;
+    install::python(project)
 }
 
 /// Whether an emulator answers at this URL.

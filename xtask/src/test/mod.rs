@@ -1,21 +1,26 @@
 //! `cargo xtask test`: every test, from unit to wire.
 
+mod examples;
 mod run;
 pub mod target;
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::cli::TestOptions;
-use crate::emulator::{install, process};
+use crate::emulator::{self, process};
 use crate::failure::Failure;
 use crate::local;
-use crate::project::Project;
+use crate::project::{self, Project};
 use crate::summary::{Outcome, Summary, Tally};
 use crate::tool;
 use target::{Endpoint, Target};
 
-/// Region of the wire tests; no endpoint of theirs cares which it is.
+/// A region for the crates' tests; none of them cares which it is.
 const REGION: &str = "us-east-2";
+/// A port where nothing listens.
+const NOWHERE: &str = "http://127.0.0.1:9";
 /// Exit code of pytest when no test fits.
 const PYTEST_NONE: &str = "exit status: 5";
 
@@ -30,9 +35,11 @@ pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure
     Ok(summary.finish())
 }
 
-/// The steps of the tests; all run even when one fails.
+/// The steps of the tests; all run even when one fails, but for one that needs what failed.
 pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
+    let filters = &*options.filters;
     let mut endpoint = None;
+    let mut built = false;
     summary.step("endpoint", || {
         let started = options.target.start(project)?;
         let text = started.url.clone();
@@ -40,25 +47,75 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
         Ok(Outcome::Passed(text))
     });
     if options.target == Target::Emulator {
-        summary.step("emulator's tests", || emulator_tests(project, &options.filters));
+        summary.step("emulator's tests", || pytest(project, &project.emulator(), filters, &[]));
     }
-    summary.step("pb-deploy", || tool::build(project).map(|()| Outcome::Passed(String::new())));
-    summary.step("cargo test", || cargo_tests(project, endpoint.as_ref(), &options.filters));
-    if !options.filters.is_empty() && summary.tests() == 0 {
-        let filters = options.filters.join(", ");
-        summary.step("filter", || Err(Failure::new(format!("no test was run: {filters}"))));
+    summary.step("pb-deploy", || {
+        tool::build(project)?;
+        built = true;
+        Ok(Outcome::Passed(String::new()))
+    });
+    summary.step("cargo test", || cargo_tests(project, &options.target, filters));
+    summary.step("examples", || match &endpoint {
+        Some(endpoint) => examples::run(project, endpoint, filters),
+        None => Err(Failure::new("not run: there is no endpoint")),
+    });
+    summary.step("wire tests", || match &endpoint {
+        Some(endpoint) if built => wire_tests(project, endpoint, filters),
+        Some(_) => Err(Failure::new("not run: pb-deploy was not built")),
+        None => Err(Failure::new("not run: there is no endpoint")),
+    });
+    if !filters.is_empty() && summary.tests() == 0 {
+        summary.step("filter", || Err(Failure::new(format!("no test was run: {}", filters.join(", ")))));
     }
     if let Some(endpoint) = endpoint {
         endpoint.finish(summary.failed());
     }
 }
 
-/// The emulator's own tests, which start servers of their own.
-fn emulator_tests(project: &Project, filters: &[String]) -> Result<Outcome, Failure> {
-    let mut command = Command::new(install::python(project)?);
+/// The tests of every crate. Those that need an endpoint use the one that was asked for; else each starts an emulator of
+/// its own, at the pace that suits it.
+fn cargo_tests(project: &Project, target: &Target, filters: &[String]) -> Result<Outcome, Failure> {
+    let mut command = project.cargo("test");
+    command.args(["--release", "--workspace", "--no-fail-fast"]).env("PB_DEPLOY_BIN", project.tool());
+    without_account(&mut command);
+    match target {
+        Target::Emulator => command.env_remove("PB_TEST_ENDPOINT"),
+        Target::Url(url) => command.env("PB_TEST_ENDPOINT", url),
+    };
+    if !filters.is_empty() {
+        command.arg("--").args(filters);
+    }
+    let outcome = run::counted(command, run::cargo_test, &mut std::io::stdout())?;
+    Ok(refuse_none(outcome, filters))
+}
+
+/// Nothing of the person's own AWS account: tests that look for AWS find nobody, and never AWS itself.
+fn without_account(command: &mut Command) {
+    project::remove_variables(command, |name| name.starts_with("AWS_"));
+    local::point(command, NOWHERE, None);
+    command.env("AWS_REGION", REGION);
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+}
+
+/// The tests that run the tool against the endpoint.
+fn wire_tests(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result<Outcome, Failure> {
+    let tool = project.tool();
+    let variables = [("PB_TEST_ENDPOINT", OsStr::new(&endpoint.url)), ("PB_TEST_BINARY", tool.as_os_str())];
+    pytest(project, &project.root.join("tests/integration"), filters, &variables)
+}
+
+/// The tests of a folder, by the Python of the emulator.
+fn pytest(
+    project: &Project,
+    folder: &Path,
+    filters: &[String],
+    variables: &[(&str, &OsStr)],
+) -> Result<Outcome, Failure> {
+    let mut command = Command::new(emulator::python(project)?);
+    project::scrub(&mut command);
     process::python_environment(&mut command);
-    command.args(["-s", "-m", "pytest", "-rs", "-p", "no:cacheprovider", "tests"]);
-    command.current_dir(project.emulator());
+    command.args(["-s", "-m", "pytest", "-rs", "-p", "no:cacheprovider"]);
+    command.envs(variables.iter().copied()).current_dir(folder);
     if !filters.is_empty() {
         command.args(["-k", &filters.join(" or ")]);
     }
@@ -69,21 +126,6 @@ fn emulator_tests(project: &Project, filters: &[String]) -> Result<Outcome, Fail
         }
         _ => Ok(refuse_none(outcome, filters)),
     }
-}
-
-/// The tests of every crate, and among them the wire tests if there is an endpoint.
-fn cargo_tests(project: &Project, endpoint: Option<&Endpoint>, filters: &[String]) -> Result<Outcome, Failure> {
-    let mut command = project.cargo("test");
-    command.args(["--release", "--workspace", "--no-fail-fast"]).env("PB_DEPLOY_BIN", project.tool());
-    if let Some(endpoint) = endpoint {
-        command.env("PB_TEST_ENDPOINT", &endpoint.url);
-        local::point(&mut command, &endpoint.url, Some(REGION));
-    }
-    if !filters.is_empty() {
-        command.arg("--").args(filters);
-    }
-    let outcome = run::counted(command, run::cargo_test, &mut std::io::stdout())?;
-    Ok(refuse_none(outcome, filters))
 }
 
 /// Nothing was tested: that is no success.
@@ -102,6 +144,20 @@ fn refuse_none(outcome: Outcome, filters: &[String]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_never_reach_aws() {
+        let mut command = Command::new("true");
+        without_account(&mut command);
+        let value = |name: &str| {
+            let found = command.get_envs().find(|(known, _)| *known == OsStr::new(name));
+            found.and_then(|(_, value)| value?.to_str())
+        };
+        assert_eq!(value("AWS_ENDPOINT_URL"), Some(NOWHERE));
+        assert_eq!(value("AWS_ACCESS_KEY_ID"), Some("test"));
+        assert_eq!(value("AWS_PROFILE"), None);
+        assert_eq!(value("AWS_CONFIG_FILE"), Some("/dev/null"));
+    }
 
     #[test]
     fn a_run_without_tests_is_no_success() {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::emulator;
 use crate::emulator::process::{self, Watched};
-use crate::emulator::{Kept, install};
+
 use crate::failure::{self, Failure};
 use crate::http;
 use crate::project::Project;
@@ -73,10 +74,7 @@ impl Target {
 /// An emulator of its own: another one than `--local` uses, and one for each run of the tests.
 fn start_emulator(project: &Project) -> Result<Endpoint, Failure> {
     let home = project.emulator_home();
-    let python = {
-        let _lock = Kept::hold(home.clone())?;
-        install::python(project)?
-    };
+    let python = emulator::python(project)?;
     let folder = home.join(format!("test-{}", std::process::id()));
     failure::make_folder(&folder)?;
     let mut command = process::command(project, &python, "watched");

@@ -22,6 +22,7 @@ fn spec() -> LoadBalancerSpec {
     LoadBalancerSpec {
         name: "staging-public".to_owned(),
         scheme: "internet-facing".to_owned(),
+        vpc_id: "vpc-1".to_owned(),
         subnet_ids: ["subnet-1".to_owned(), "subnet-2".to_owned()].into(),
         security_group_ids: ["sg-1".to_owned()].into(),
         deletion_protection: false,
@@ -47,6 +48,7 @@ fn balancer(state: &str) -> Balancer {
         .dns_name("Staging-Public-1.us-east-2.elb.amazonaws.com")
         .canonical_hosted_zone_id("Z3AADJGX6KTTL2")
         .scheme(LoadBalancerSchemeEnum::InternetFacing)
+        .vpc_id("vpc-1")
         .availability_zones(zone("subnet-2"))
         .availability_zones(zone("subnet-1"))
         .security_groups("sg-1")
@@ -159,9 +161,13 @@ async fn another_name_is_another_load_balancer_beside_this_one() {
     let wanted = LoadBalancerSpec { name: "staging-front".to_owned(), ..spec() };
     let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
-    let wanted = LoadBalancerSpec { scheme: "internal".to_owned(), ..spec() };
-    let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+    for wanted in [
+        LoadBalancerSpec { scheme: "internal".to_owned(), ..spec() },
+        LoadBalancerSpec { vpc_id: "vpc-2".to_owned(), ..spec() },
+    ] {
+        let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,11 +6,17 @@ use crate::world::{Fault, Shared};
 use crate::{deployed, nothing_left};
 use pb_engine::Goal;
 
-const FAULTS: [Fault; 5] =
-    [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::DiesBefore, Fault::DiesAfter];
+const FAULTS: [Fault; 5] = [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::DiesBefore, Fault::DiesAfter];
 
 /// Runs `config` until it is there, with one fault at writing call `at`. Returns how many writes that took.
-async fn with_fault(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal, at: usize, fault: Fault) -> usize {
+async fn with_fault(
+    world: &Shared,
+    ledger: &LateLedger,
+    config: &Config,
+    goal: Goal,
+    at: usize,
+    fault: Fault,
+) -> usize {
     let first = world.lock().unwrap().writes;
     world.lock().unwrap().faults = [(first + at, fault)].into();
     for _ in 0..3 {
@@ -25,6 +31,8 @@ async fn with_fault(world: &Shared, ledger: &LateLedger, config: &Config, goal: 
         assert!(ledger.snapshot().intents.is_none());
     }
     run(world, ledger, config, Goal::Destroy).await.unwrap();
+    let remembered = ledger.snapshot().resources;
+    assert!(remembered.is_empty(), "remembered after destroy, fault {fault:?} at {at}: {remembered:?}");
     let world = world.lock().unwrap();
     assert!(world.things.is_empty(), "left after destroy: {:?}", world.addresses());
     writes

@@ -1,6 +1,7 @@
 //! The engine over a simulated cloud, on a paused clock.
 
 mod faults;
+mod lost;
 mod stack;
 mod world;
 
@@ -121,7 +122,10 @@ async fn drift_is_told_from_a_change_of_the_configuration() {
     let drifted = plan(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap();
     assert_eq!(drifted.changes().next().unwrap().origin, Some(pb_engine::Origin::Drift));
     let lines = change(&world, &ledger, &FIRST).await;
-    assert!(lines.starts_with(&["create net/queue_in_front".to_owned(), "update fargate/task".to_owned()]), "{lines:?}");
+    assert!(
+        lines.starts_with(&["create net/queue_in_front".to_owned(), "update fargate/task".to_owned()]),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

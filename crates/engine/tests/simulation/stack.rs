@@ -4,8 +4,8 @@ use crate::world::{
     Attrs, BALANCER, CACHE, Client, GROUP, LISTENER, NET, RECORD, RULE, SERVICE, Shared, Spec, TARGET, TASK, owner,
 };
 use pb_engine::{
-    Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Plan, Refused, Run, Snapshot,
-    act, decide, observe,
+    Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Plan, Refused, Run,
+    Snapshot, act, decide, observe,
 };
 use std::sync::{Arc, Mutex};
 
@@ -73,12 +73,10 @@ fn build(world: &Shared, config: &Config) -> Result<Graph, Failure> {
     let balancer = graph.add("edge/balancer", &balancers, (front, net), |(front, net): (Attrs, Attrs)| {
         spec("public", &[("group", &front.id), ("net", &net.id)])
     })?;
-    let listener = graph.add(
-        "edge/listener",
-        &listeners,
-        (balancer.made(), target),
-        |(balancer, target): (Attrs, Attrs)| spec("http", &[("balancer", &balancer.id), ("target", &target.id)]),
-    )?;
+    let listener =
+        graph.add("edge/listener", &listeners, (balancer.made(), target), |(balancer, target): (Attrs, Attrs)| {
+            spec("http", &[("balancer", &balancer.id), ("target", &target.id)])
+        })?;
     graph.add("edge/record", &records, balancer.made(), |balancer: Attrs| spec("host", &[("alias", &balancer.id)]))?;
     let size = config.size;
     let task = graph.add("fargate/task", &tasks, cache, move |cache: Attrs| Spec {

@@ -1,6 +1,8 @@
 //! A small cloud: things with names, tags and references, and the rules by which real ones behave. Every call can fail.
 
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown};
+use pb_engine::{
+    Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -117,11 +119,7 @@ async fn dead<T>() -> T {
 
 impl<const K: usize> Client<K> {
     /// One writing call: latency, faults, and `change` on the world.
-    async fn write<T>(
-        &self,
-        name: &str,
-        change: impl FnOnce(&mut World) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    async fn write<T>(&self, name: &str, change: impl FnOnce(&mut World) -> Result<T, Failure>) -> Result<T, Failure> {
         sleep(Duration::from_millis(40)).await;
         let (fault, answer) = {
             let mut world = self.0.lock().unwrap();
@@ -322,7 +320,11 @@ impl<const K: usize> Resource for Client<K> {
             let world = self.0.lock().unwrap();
             let id = target_of(&attrs.id);
             let thing = world.things.get(id).ok_or_else(|| gone(&attrs))?;
-            if settled(thing) { Ok(Progress::Ready(Self::attrs(id, thing))) } else { Ok(Progress::Pending("made".into())) }
+            if settled(thing) {
+                Ok(Progress::Ready(Self::attrs(id, thing)))
+            } else {
+                Ok(Progress::Pending("made".into()))
+            }
         })
         .await
     }

@@ -4,6 +4,7 @@ mod apply;
 mod plan;
 mod query;
 mod run;
+mod state;
 mod status;
 
 use crate::cli::{Cli, Command, StateCommand, WorkspaceCommand};
@@ -28,7 +29,13 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Status { workspace } => status::status(global, &workspace).await,
         Command::Output { workspace, name } => query::output(global, &workspace, name.as_deref()).await,
         Command::Workspace { command: WorkspaceCommand::List } => query::workspaces(global),
-        Command::State { command: StateCommand::Show { workspace } } => query::state(global, &workspace).await,
+        Command::State { command } => match command {
+            StateCommand::Show { workspace } => query::state(global, &workspace).await,
+            StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
+            StateCommand::Restore { workspace, version, consent } => {
+                state::restore(global, &workspace, &version, &consent).await
+            }
+        },
         Command::Unlock { workspace, id } => query::unlock(global, &workspace, &id).await,
         Command::Validate => query::validate(global),
     }

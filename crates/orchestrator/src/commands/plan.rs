@@ -5,7 +5,7 @@ use crate::exit::{Error, Exit};
 use crate::render;
 use crate::saved::Saved;
 use crate::site::Site;
-use pb_engine::{Cancel, Goal};
+use pb_engine::Goal;
 use std::path::Path;
 
 /// Shows what a run would do, and saves it when asked to. Changes nothing.
@@ -20,7 +20,7 @@ pub async fn plan(
     detailed_exitcode: bool,
 ) -> Result<Exit, Error> {
     let site = Site::open(global, workspace).await?;
-    let looked = site.look(&site.snapshot, goal, &Cancel::never()).await?;
+    let looked = site.glance(goal).await?;
     let operation = operation(goal);
     let saved = Saved::new(uuid::Uuid::new_v4().to_string(), operation, looked.bound, looked.plan);
     if global.json {

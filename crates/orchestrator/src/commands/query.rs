@@ -6,7 +6,7 @@ use crate::render::{self, DIM, GOOD, paint};
 use crate::site::{configured, connect, place};
 use pb_config::Config;
 use pb_engine::Snapshot;
-use pb_state::{LeaseTable, Session, Store, Timing};
+use pb_state::{LeaseTable, Session, Store};
 use serde_json::json;
 
 /// `validate`: the configuration, without any call.
@@ -106,7 +106,7 @@ pub async fn state(global: &Global, workspace: &str) -> Result<Exit, Error> {
 pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, Error> {
     let workspace = configured(global, workspace)?;
     let aws = connect(global, &workspace).await;
-    LeaseTable::new(&aws, &place(&workspace), Timing::default()).unlock(id).await?;
+    LeaseTable::new(&aws, &place(&workspace), global.timing()).unlock(id).await?;
     anstream::eprintln!("{} is unlocked", workspace.name);
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
 use crate::site::{Looked, Site, is_recorded};
 use crate::{consent, signals};
 use pb_engine::{Action, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
-use pb_state::{Claim, Holder, LeaseTable, Session, Store, Timing};
+use pb_state::{Claim, Holder, LeaseTable, Session, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub async fn run(global: &Global, workspace: &str, goal: Goal, consent: &Consent) -> Result<Exit, Error> {
     let show = Show::new(global.json, global.verbose);
     let site = Site::open(global, workspace).await?;
-    let looked = site.look(&site.snapshot, goal, &pb_engine::Cancel::never()).await?;
+    let looked = site.glance(goal).await?;
     show_plan(&show, &site, goal, &looked.plan, global.verbose);
     if looked.plan.is_empty() && is_recorded(&site.snapshot, &looked.plan) {
         finish(&show, global, &site.snapshot.outputs, true);
@@ -59,7 +59,7 @@ pub async fn locked(
 ) -> Result<Exit, Error> {
     let cancel = signals::listen();
     let store = Store::new(&site.aws, &site.place);
-    let leases = LeaseTable::new(&site.aws, &site.place, Timing::default());
+    let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
     let claim = Claim {
         lock_timeout,
         cancel: cancel.clone(),

@@ -7,7 +7,7 @@ use crate::site::{configured, connect, place};
 use pb_edge::TargetHealth;
 use pb_engine::Snapshot;
 use pb_fargate::ServiceStatus;
-use pb_state::{Holder, LeaseTable, Session, Store, Timing};
+use pb_state::{Holder, LeaseTable, Session, Store};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ pub async fn status(global: &Global, name: &str) -> Result<Exit, Error> {
     let aws = connect(global, &workspace).await;
     let place = place(&workspace);
     let store = Store::new(&aws, &place);
-    let leases = LeaseTable::new(&aws, &place, Timing::default());
+    let leases = LeaseTable::new(&aws, &place, global.timing());
     let names = [workspace.names.flask.clone(), workspace.names.celery.clone()];
     let (snapshot, holder, services) = tokio::join!(
         Session::read_only(&store),

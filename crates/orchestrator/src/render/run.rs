@@ -59,7 +59,7 @@ impl Show {
     pub fn say(&self, text: &str) {
         match self.0.style {
             Style::Json => {
-                self.json("message", &serde_json::json!({ "text": anstream::adapter::strip_str(text).to_string() }))
+                self.json("message", &serde_json::json!({ "text": anstream::adapter::strip_str(text).to_string() }));
             }
             Style::Plain => anstream::eprintln!("{text}"),
             Style::Terminal => self.0.bars.suspend(|| anstream::eprintln!("{text}")),

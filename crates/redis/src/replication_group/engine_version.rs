@@ -19,9 +19,33 @@ fn means(wanted: &str, reported: &str) -> bool {
     wanted.split('.').all(|part| parts.next().is_some_and(|reported| part == "x" || part == reported))
 }
 
+/// Whether one version is earlier than another, as far as both say; any (`x`) is not.
+pub(super) fn is_earlier(version: &str, other: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u32> { text.split('.').map_while(|part| part.parse().ok()).collect() };
+    let (version, other) = (numbers(version), numbers(other));
+    let both = version.len().min(other.len());
+    version.iter().take(both).lt(other.iter().take(both))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::as_wanted;
+    use super::{as_wanted, is_earlier};
+
+    #[test]
+    fn versions_are_ordered_by_number() {
+        for (version, other, earlier) in [
+            ("7.0", "7.1", true),
+            ("7.1", "7.0", false),
+            ("7.1", "7.1", false),
+            ("6.x", "7.1", true),
+            ("6.x", "6.2", false),
+            ("6.2", "6.x", false),
+            ("9.0", "10.0", true),
+            ("5.0.5", "5.0.6", true),
+        ] {
+            assert_eq!(is_earlier(version, other), earlier, "{version} {other}");
+        }
+    }
 
     #[test]
     fn a_version_is_compared_as_precisely_as_it_is_written() {

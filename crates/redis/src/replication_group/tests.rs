@@ -219,6 +219,7 @@ async fn only_what_differs_is_modified_at_once_and_waited_for() {
 async fn what_cannot_change_in_place_is_replaced() {
     for wanted in [
         ReplicationGroupSpec { engine: "valkey".to_owned(), engine_version: "8.0".to_owned(), ..spec() },
+        ReplicationGroupSpec { engine_version: "7.0".to_owned(), ..spec() },
         ReplicationGroupSpec { port: 6401, ..spec() },
         ReplicationGroupSpec { subnet_group: "staging-other".to_owned(), ..spec() },
         ReplicationGroupSpec { at_rest_encryption: true, ..spec() },

@@ -57,7 +57,7 @@ impl LeaseTable {
     /// `Locked` when another holds the lease, `Interrupted` when the claim was cancelled, and whatever the table answers.
     pub async fn acquire(&self, claim: &Claim) -> Result<Lease, Failure> {
         let id = uuid::Uuid::new_v4().to_string();
-        let clock = Clock::new();
+        let clock = Clock::new(self.is_simulated());
         let mut waiter = Waiter::new(self.timing(), claim.lock_timeout, clock.now());
         let mut told = None;
         let mut over = None;

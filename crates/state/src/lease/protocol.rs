@@ -81,7 +81,7 @@ pub enum Next {
 }
 
 /// One that waits for a lease which another holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Waiter {
     lease: Duration,
     until: Duration,
@@ -118,7 +118,7 @@ impl Waiter {
 }
 
 /// One that holds a lease.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tenure {
     ends: Duration,
     term: Duration,

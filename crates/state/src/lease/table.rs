@@ -28,6 +28,7 @@ pub struct LeaseTable {
     table: String,
     lock_id: String,
     timing: Timing,
+    simulated: bool,
 }
 
 /// Who holds a lease.
@@ -78,7 +79,25 @@ impl LeaseTable {
             .operation_timeout(timing.lease / 2)
             .build();
         let config = aws_sdk_dynamodb::config::Builder::from(config).timeout_config(timeouts).build();
-        Self { client: Client::from_conf(config), table: place.table.clone(), lock_id: place.lock_id(), timing }
+        Self {
+            client: Client::from_conf(config),
+            table: place.table.clone(),
+            lock_id: place.lock_id(),
+            timing,
+            simulated: false,
+        }
+    }
+
+    /// The same on tokio's clock alone, which a simulation can stop. In the system's time a simulated minute takes
+    /// milliseconds, or, on a machine with much to do, more than a lease.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn simulated(self) -> Self {
+        Self { simulated: true, ..self }
+    }
+
+    pub(super) fn is_simulated(&self) -> bool {
+        self.simulated
     }
 
     /// How the lease is kept.

@@ -40,10 +40,10 @@ async fn each_later_write_names_what_it_follows() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_of_ones_own_has_the_bucket_in_the_path() {
     let world = World::default();
-    let config = world.config().into_builder().endpoint_url("http://127.0.0.1:5000").build();
+    let config = world.config().into_builder().endpoint_url("http://endpoint.test:5000").build();
     super::Store::new(&config, &World::place()).save(&snapshot(1), None, &always).await.unwrap();
     let uri = &world.calls("PutObject")[0].uri;
-    assert!(uri.starts_with("http://127.0.0.1:5000/states/api/staging/state.json"), "{uri}");
+    assert!(uri.starts_with("http://endpoint.test:5000/states/api/staging/state.json"), "{uri}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,173 @@
+use super::{DEREGISTRATION_DELAY, Health, TargetGroup, TargetGroupSpec};
+use crate::BalancerClient as Client;
+use crate::testing::{alone, meta, name_tag, owned, tags};
+use aws_sdk_elasticloadbalancingv2::operation::create_target_group::CreateTargetGroupOutput;
+use aws_sdk_elasticloadbalancingv2::operation::delete_target_group::{DeleteTargetGroupError, DeleteTargetGroupOutput};
+use aws_sdk_elasticloadbalancingv2::operation::describe_target_group_attributes::DescribeTargetGroupAttributesOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_target_groups::DescribeTargetGroupsOutput;
+use aws_sdk_elasticloadbalancingv2::operation::modify_target_group::ModifyTargetGroupOutput;
+use aws_sdk_elasticloadbalancingv2::operation::modify_target_group_attributes::ModifyTargetGroupAttributesOutput;
+use aws_sdk_elasticloadbalancingv2::types::{
+    Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
+};
+use aws_smithy_mocks::{Rule, mock};
+use pb_engine::{Action, Alone, Graph, Order, Resource};
+
+fn spec() -> TargetGroupSpec {
+    TargetGroupSpec {
+        name: "staging-flask-5050".to_owned(),
+        vpc_id: "vpc-1".to_owned(),
+        port: 5050,
+        protocol: "HTTP".to_owned(),
+        target_type: "ip".to_owned(),
+        health: Health {
+            path: "/hello".to_owned(),
+            matcher: "200".to_owned(),
+            interval: 10,
+            timeout: 5,
+            healthy: 2,
+            unhealthy: 3,
+        },
+        deregistration_delay: 15,
+        tags: name_tag("staging-flask-5050"),
+    }
+}
+
+fn with(spec: TargetGroupSpec, rules: &[&Rule]) -> Alone {
+    let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
+    let mut graph = Graph::new();
+    let kind = graph.kind(TargetGroup::new(client));
+    graph.add("edge/targets", &kind, (), move |()| spec.clone()).unwrap();
+    alone(graph)
+}
+
+fn group(name: &str) -> Group {
+    Group::builder()
+        .target_group_arn(format!("arn:{name}"))
+        .target_group_name(name)
+        .vpc_id("vpc-1")
+        .port(5050)
+        .protocol(ProtocolEnum::Http)
+        .target_type(TargetTypeEnum::Ip)
+        .health_check_path("/hello")
+        .matcher(Matcher::builder().http_code("200").build())
+        .health_check_interval_seconds(10)
+        .health_check_timeout_seconds(5)
+        .healthy_threshold_count(2)
+        .unhealthy_threshold_count(3)
+        .build()
+}
+
+/// Two pages: the one that is named is on the second.
+fn listed(name: &'static str) -> Rule {
+    mock!(Client::describe_target_groups).then_compute_output(move |call| {
+        let answer = DescribeTargetGroupsOutput::builder();
+        match call.marker() {
+            None => answer.target_groups(group("somebody-elses")).next_marker("more").build(),
+            Some(_) => answer.target_groups(group(name)).build(),
+        }
+    })
+}
+
+fn attributes() -> Rule {
+    mock!(Client::describe_target_group_attributes).then_output(|| {
+        let attribute = TargetGroupAttribute::builder().key(DEREGISTRATION_DELAY).value("15").build();
+        DescribeTargetGroupAttributesOutput::builder().attributes(attribute).build()
+    })
+}
+
+fn set_delay() -> Rule {
+    mock!(Client::modify_target_group_attributes)
+        .match_requests(|call| {
+            let [attribute] = call.attributes() else { return false };
+            (attribute.key(), attribute.value()) == (Some(DEREGISTRATION_DELAY), Some("15"))
+        })
+        .then_output(|| ModifyTargetGroupAttributesOutput::builder().build())
+}
+
+fn ours() -> Rule {
+    tags(owned("edge/targets", "staging-flask-5050"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_carries_its_tags_and_is_completed() {
+    let create = mock!(Client::create_target_group)
+        .match_requests(|call| {
+            owned("edge/targets", "staging-flask-5050").iter().all(|tag| call.tags().contains(tag))
+                && call.target_type() == Some(&TargetTypeEnum::Ip)
+                && call.health_check_path() == Some("/hello")
+                && call.health_check_timeout_seconds() == Some(5)
+                && call.matcher().and_then(Matcher::http_code) == Some("200")
+        })
+        .then_output(|| CreateTargetGroupOutput::builder().target_groups(group("staging-flask-5050")).build());
+    let set_delay = set_delay();
+    with(spec(), &[&listed("other"), &create, &set_delay]).deploy().await.unwrap();
+    assert_eq!((create.num_calls(), set_delay.num_calls()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deployed_needs_no_change_and_a_health_check_changes_in_place() {
+    let plan = with(spec(), &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+    assert!(plan.is_empty(), "{plan:?}");
+
+    let wanted = TargetGroupSpec { health: Health { path: "/ready".to_owned(), ..spec().health }, ..spec() };
+    let modify = mock!(Client::modify_target_group)
+        .match_requests(|call| call.health_check_path() == Some("/ready"))
+        .then_output(|| ModifyTargetGroupOutput::builder().build());
+    let alone = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes(), &modify]);
+    let paths: Vec<String> =
+        alone.plan().await.unwrap().steps[0].changes.iter().map(|change| change.path.clone()).collect();
+    assert_eq!(paths, ["health.path"]);
+    alone.deploy().await.unwrap();
+    assert_eq!(modify.num_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_port_is_another_group_beside_this_one() {
+    let wanted = TargetGroupSpec {
+        name: "staging-flask-5051".to_owned(),
+        port: 5051,
+        tags: name_tag("staging-flask-5050"),
+        ..spec()
+    };
+    let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+    let wanted = TargetGroupSpec { vpc_id: "vpc-2".to_owned(), ..spec() };
+    let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_waits_while_a_listener_uses_it() {
+    let delete = mock!(Client::delete_target_group)
+        .sequence()
+        .error(|| DeleteTargetGroupError::generic(meta("ResourceInUse")))
+        .output(|| DeleteTargetGroupOutput::builder().build())
+        .build();
+    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &delete];
+    with(spec(), &rules).destroy().await.unwrap();
+    assert_eq!(delete.num_calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_in_our_name_without_our_tags_is_left_alone() {
+    let failure = with(spec(), &[&listed("staging-flask-5050"), &tags(Vec::new())]).plan().await.unwrap_err();
+    assert!(failure.message.contains("target group staging-flask-5050 exists"), "{failure}");
+}
+
+#[test]
+fn what_aws_would_refuse_is_refused() {
+    let health = |health: Health| TargetGroupSpec { health, ..spec() };
+    for (wrong, why) in [
+        (TargetGroupSpec { name: "x".repeat(33), ..spec() }, "33 characters"),
+        (TargetGroupSpec { deregistration_delay: 3601, ..spec() }, "3600"),
+        (health(Health { timeout: 10, ..spec().health }), "not shorter"),
+        (health(Health { path: "hello".to_owned(), ..spec().health }), "begin"),
+        (health(Health { healthy: 1, ..spec().health }), "between 2 and 10"),
+        (health(Health { matcher: "2xx".to_owned(), ..spec().health }), "codes from 200"),
+    ] {
+        let refused = TargetGroup::check(&wrong).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!(TargetGroup::check(&spec()), Ok(()));
+}

@@ -1,0 +1,58 @@
+//! A run that loses the lease, as one does that was suspended for too long: it makes no further call, and the next run finishes.
+
+use crate::stack::{self, FIRST, LateLedger, plan};
+use crate::world::{self, Shared};
+use crate::{change, deployed};
+use futures_util::future::BoxFuture;
+use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, act};
+use std::sync::Arc;
+
+/// A ledger that is lost once so many writes were made to the world. What is recorded after the intents is never stored.
+struct Losing {
+    stored: LateLedger,
+    world: Shared,
+    at: usize,
+}
+
+impl Ledger for Losing {
+    fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
+        self.stored.begin(intents)
+    }
+
+    fn record(&self, _: Entry) {}
+
+    fn lost(&self) -> Option<Failure> {
+        let lost = self.world.lock().unwrap().writes >= self.at;
+        lost.then(|| Failure::new(Class::Locked, "keep the lease", "taken over"))
+    }
+
+    fn end(&self, _: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+async fn losing(world: &Shared, ledger: &LateLedger, goal: Goal, at: usize) -> Outcome {
+    let (graph, plan) = (stack::graph(world, &FIRST), plan(world, ledger, &FIRST, goal).await.unwrap());
+    let owner = Arc::new(world::owner());
+    let run = Run { id: "run".into(), operation: "run".into(), owner, events: Events::none(), cancel: Cancel::never() };
+    act(&graph, &plan, &Losing { stored: ledger.clone(), world: world.clone(), at }, &run).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_lost_the_lease_makes_no_further_call() {
+    for goal in [Goal::Deploy, Goal::Destroy] {
+        for at in 0.. {
+            let (world, ledger) = if goal == Goal::Deploy { Default::default() } else { deployed().await };
+            let before = world.lock().unwrap().writes;
+            let outcome = losing(&world, &ledger, goal, before + at).await;
+            let writes = world.lock().unwrap().writes - before;
+            assert!(writes <= at, "{goal:?}: {writes} writes, and the lease was lost after {at}");
+            if outcome.is_complete() {
+                assert!(at > 10, "{at}");
+                break;
+            }
+            assert!(outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Locked), "{outcome:?}");
+            change(&world, &ledger, &FIRST).await;
+        }
+    }
+}

@@ -1,0 +1,140 @@
+use super::{Client, Repositories, Repository, RepositorySpec, Tag, keep_untagged, scanning};
+use crate::testing::{World, alone, named, owned, refused};
+use aws_sdk_ecr::operation::create_repository::CreateRepositoryOutput;
+use aws_sdk_ecr::operation::delete_repository::DeleteRepositoryOutput;
+use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
+use aws_sdk_ecr::operation::get_lifecycle_policy::GetLifecyclePolicyOutput;
+use aws_sdk_ecr::operation::list_images::ListImagesOutput;
+use aws_sdk_ecr::operation::list_tags_for_resource::ListTagsForResourceOutput;
+use aws_sdk_ecr::operation::put_image_scanning_configuration::PutImageScanningConfigurationOutput;
+use aws_sdk_ecr::operation::put_lifecycle_policy::PutLifecyclePolicyOutput;
+use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+use aws_smithy_mocks::{MockResponse, Rule, mock};
+use pb_engine::{Alone, Graph};
+use serde_json::Value;
+
+#[derive(Default)]
+struct Ecr {
+    repository: Option<Repository>,
+    tags: Vec<Tag>,
+    policy: Option<String>,
+    images: bool,
+    scan: bool,
+    forced: Option<bool>,
+}
+
+fn repository(scan: bool) -> Repository {
+    Repository::builder()
+        .repository_name("staging-app")
+        .repository_arn("arn:aws:ecr:us-east-2:1:repository/staging-app")
+        .repository_uri("1.dkr.ecr.us-east-2.amazonaws.com/staging-app")
+        .image_tag_mutability(ImageTagMutability::Mutable)
+        .image_scanning_configuration(scanning(scan))
+        .build()
+}
+
+fn reads(world: &World<Ecr>) -> Vec<Rule> {
+    let [all, tags, policy, images] = [(); 4].map(|()| world.clone());
+    vec![
+        mock!(Client::describe_repositories).then_compute_output(move |_| {
+            let ecr = all.get();
+            let found = ecr.repository.iter().map(|_| repository(ecr.scan)).collect();
+            DescribeRepositoriesOutput::builder().set_repositories(Some(found)).build()
+        }),
+        mock!(Client::list_tags_for_resource).then_compute_output(move |_| {
+            ListTagsForResourceOutput::builder().set_tags(Some(tags.get().tags.clone())).build()
+        }),
+        mock!(Client::get_lifecycle_policy).then_compute_response(move |_| match policy.get().policy.clone() {
+            Some(text) => MockResponse::Output(GetLifecyclePolicyOutput::builder().lifecycle_policy_text(text).build()),
+            None => MockResponse::Http(refused("LifecyclePolicyNotFoundException", "none")),
+        }),
+        mock!(Client::list_images).then_compute_output(move |_| {
+            let image = images.get().images.then(|| vec![ImageIdentifier::builder().image_tag("flask").build()]);
+            ListImagesOutput::builder().set_image_ids(image).build()
+        }),
+    ]
+}
+
+fn writes(world: &World<Ecr>) -> Vec<Rule> {
+    let [create, policy, scan, delete] = [(); 4].map(|()| world.clone());
+    vec![
+        mock!(Client::create_repository).then_compute_output(move |input| {
+            let mut ecr = create.get();
+            ecr.scan = input.image_scanning_configuration().unwrap().scan_on_push();
+            ecr.repository = Some(repository(ecr.scan));
+            ecr.tags = input.tags().to_vec();
+            CreateRepositoryOutput::builder().set_repository(ecr.repository.clone()).build()
+        }),
+        mock!(Client::put_lifecycle_policy).then_compute_output(move |input| {
+            // ECR keeps the text as it is; another order of fields is the same policy.
+            let value: Value = serde_json::from_str(input.lifecycle_policy_text().unwrap()).unwrap();
+            policy.get().policy = Some(serde_json::to_string_pretty(&value).unwrap());
+            PutLifecyclePolicyOutput::builder().build()
+        }),
+        mock!(Client::put_image_scanning_configuration).then_compute_output(move |input| {
+            scan.get().scan = input.image_scanning_configuration().unwrap().scan_on_push();
+            PutImageScanningConfigurationOutput::builder().build()
+        }),
+        mock!(Client::delete_repository).then_compute_output(move |input| {
+            let mut ecr = delete.get();
+            ecr.forced = input.force;
+            ecr.repository = None;
+            DeleteRepositoryOutput::builder().build()
+        }),
+    ]
+}
+
+fn wanted(world: &World<Ecr>, scan: bool, delete_images: bool) -> Alone {
+    let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+    let mut graph = Graph::new();
+    let client = pb_aws::mock_client!(aws_sdk_ecr, &rules);
+    let kind = graph.kind(Repositories::new(client, delete_images));
+    let spec = move |()| RepositorySpec {
+        name: "staging-app".to_owned(),
+        scan_on_push: scan,
+        tag_mutability: "MUTABLE".to_owned(),
+        lifecycle: Some(keep_untagged(5)),
+        tags: named(),
+    };
+    graph.add("fargate/repository", &kind, (), spec).unwrap();
+    alone(graph)
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_with_tags_in_the_call_and_then_left_alone() {
+    let world = World::<Ecr>::new();
+    wanted(&world, true, false).deploy().await.unwrap();
+    assert_eq!(world.get().tags, super::to_ecr(owned("fargate/repository")).unwrap());
+    assert!(wanted(&world, true, false).plan().await.unwrap().is_empty());
+    wanted(&world, false, false).deploy().await.unwrap();
+    assert!(wanted(&world, false, false).plan().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_somebody_changed_is_put_back() {
+    let world = World::<Ecr>::new();
+    wanted(&world, true, false).deploy().await.unwrap();
+    world.get().policy = None;
+    wanted(&world, true, false).deploy().await.unwrap();
+    assert!(world.get().policy.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_are_not_deleted_unless_that_is_said() {
+    let world = World::<Ecr>::new();
+    wanted(&world, true, false).deploy().await.unwrap();
+    world.get().images = true;
+    let failure = wanted(&world, true, false).destroy().await.unwrap_err();
+    assert!(failure.message.contains("images are in it; delete them with"), "{failure}");
+    assert!(world.get().repository.is_some());
+    wanted(&world, true, true).destroy().await.unwrap();
+    assert_eq!(world.get().forced, Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_repository_is_deleted_without_force() {
+    let world = World::<Ecr>::new();
+    wanted(&world, true, false).deploy().await.unwrap();
+    wanted(&world, true, false).destroy().await.unwrap();
+    assert_eq!(world.get().forced, Some(false));
+}

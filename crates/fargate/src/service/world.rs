@@ -1,0 +1,139 @@
+//! An ECS that has one service.
+
+use crate::testing::{World, deployment, owned_ecs, refused, service_of};
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::operation::create_service::{CreateServiceInput, CreateServiceOutput};
+use aws_sdk_ecs::operation::delete_service::DeleteServiceOutput;
+use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinitionOutput;
+use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
+use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
+use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
+use aws_sdk_ecs::operation::list_services::ListServicesOutput;
+use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
+use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
+use aws_sdk_ecs::operation::tag_resource::TagResourceOutput;
+use aws_sdk_ecs::operation::update_service::{UpdateServiceInput, UpdateServiceOutput};
+use aws_sdk_ecs::types::{DeploymentRolloutState as State, Service, TaskDefinition};
+use aws_smithy_mocks::{MockResponse, Rule, mock};
+use std::collections::VecDeque;
+
+#[derive(Default)]
+pub(super) struct Ecs {
+    pub service: Option<Service>,
+    /// Refusals of the next creates.
+    pub refusals: VecDeque<(&'static str, &'static str)>,
+    pub created: Vec<CreateServiceInput>,
+    pub updated: Vec<UpdateServiceInput>,
+    /// What a rollout comes to, once it was looked at.
+    pub ends: Option<State>,
+    pub deleted: usize,
+    /// How many revisions the family has, and those that were deregistered.
+    pub revisions: u32,
+    pub deregistered: Vec<String>,
+    /// Looks until a service that drains is gone.
+    pub draining: usize,
+}
+
+impl Ecs {
+    /// One look at the service; time passes by it.
+    fn look(&mut self) -> Option<Service> {
+        let seen = self.service.clone();
+        let Some(service) = &mut self.service else { return None };
+        if service.status() == Some("DRAINING") {
+            self.draining = self.draining.saturating_sub(1);
+            if self.draining == 0 {
+                service.status = Some("INACTIVE".to_owned());
+            }
+            return seen;
+        }
+        let desired = service.desired_count();
+        if let Some(primary) = service.deployments.get_or_insert_default().first_mut()
+            && let Some(end) = &self.ends
+        {
+            primary.rollout_state = Some(end.clone());
+            primary.running_count = if *end == State::Completed { desired } else { 0 };
+        }
+        seen
+    }
+
+    fn update(&mut self, input: &UpdateServiceInput) -> Service {
+        self.updated.push(input.clone());
+        let service = self.service.as_mut().unwrap();
+        service.desired_count = input.desired_count().unwrap_or(service.desired_count);
+        let revision = input.task_definition().or(service.task_definition()).unwrap().to_owned();
+        if input.task_definition().is_some() || input.force_new_deployment() == Some(true) {
+            let id = format!("ecs-svc/{}", self.updated.len() + 1);
+            service.deployments = Some(vec![deployment(&id, &revision, 0, State::InProgress)]);
+        }
+        service.task_definition = Some(revision);
+        if let Some(given) = input.deployment_configuration() {
+            service.deployment_configuration = Some(given.clone());
+        }
+        if let Some(given) = input.network_configuration() {
+            service.network_configuration = Some(given.clone());
+        }
+        service.clone()
+    }
+}
+
+pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
+    let [list, describe, revisions] = [(); 3].map(|()| world.clone());
+    vec![
+        mock!(Client::list_clusters).then_output(|| ListClustersOutput::builder().build()),
+        mock!(Client::list_services).then_compute_output(move |_| {
+            let ecs = list.get();
+            let arns = ecs.service.iter().filter(|service| service.status() == Some("ACTIVE"));
+            let arns = arns.filter_map(|service| service.service_arn.clone()).collect();
+            ListServicesOutput::builder().set_service_arns(Some(arns)).build()
+        }),
+        mock!(Client::describe_services).then_compute_output(move |_| {
+            let services = describe.get().look().into_iter().collect();
+            DescribeServicesOutput::builder().set_services(Some(services)).build()
+        }),
+        mock!(Client::list_task_definitions).then_compute_output(move |_| {
+            let arn = |number: u32| format!("arn:aws:ecs:us-east-2:1:task-definition/staging-web:{number}");
+            let arns = (1..=revisions.get().revisions).rev().map(arn).collect();
+            ListTaskDefinitionsOutput::builder().set_task_definition_arns(Some(arns)).build()
+        }),
+        mock!(Client::list_tasks).then_output(|| ListTasksOutput::builder().build()),
+        mock!(Client::describe_task_definition).then_compute_output(|input| {
+            // Revision 2 is of somebody else.
+            let is_theirs = input.task_definition().unwrap().ends_with(":2");
+            let tags = if is_theirs { Vec::new() } else { owned_ecs("fargate/web_task") };
+            let definition = TaskDefinition::builder().build();
+            DescribeTaskDefinitionOutput::builder().task_definition(definition).set_tags(Some(tags)).build()
+        }),
+    ]
+}
+
+pub(super) fn writes(world: &World<Ecs>) -> Vec<Rule> {
+    let [create, update, delete, deregister] = [(); 4].map(|()| world.clone());
+    vec![
+        mock!(Client::create_service).then_compute_response(move |input| {
+            let mut ecs = create.get();
+            ecs.created.push(input.clone());
+            if let Some((code, message)) = ecs.refusals.pop_front() {
+                return MockResponse::Http(refused(code, message));
+            }
+            ecs.service = Some(service_of(input));
+            MockResponse::Output(CreateServiceOutput::builder().set_service(ecs.service.clone()).build())
+        }),
+        mock!(Client::update_service).then_compute_output(move |input| {
+            UpdateServiceOutput::builder().service(update.get().update(input)).build()
+        }),
+        mock!(Client::delete_service).match_requests(|input| input.force() == Some(true)).then_compute_output(
+            move |_| {
+                let mut ecs = delete.get();
+                ecs.deleted += 1;
+                ecs.service.as_mut().unwrap().status = Some("DRAINING".to_owned());
+                DeleteServiceOutput::builder().build()
+            },
+        ),
+        mock!(Client::deregister_task_definition).then_compute_output(move |input| {
+            let revision = crate::last_part(input.task_definition().unwrap()).to_owned();
+            deregister.get().deregistered.push(revision);
+            DeregisterTaskDefinitionOutput::builder().build()
+        }),
+        mock!(Client::tag_resource).then_output(|| TagResourceOutput::builder().build()),
+    ]
+}

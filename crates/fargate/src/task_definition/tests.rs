@@ -1,0 +1,249 @@
+use super::{CONTENT_TAG, Client, TaskDefinition, TaskDefinitionSpec, TaskDefinitions};
+use crate::container::{ContainerSpec, LogSpec};
+use crate::testing::{World, alone, answered, attrs_of, named, owned, refused};
+use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinitionOutput;
+use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
+use aws_sdk_ecs::operation::list_task_definition_families::ListTaskDefinitionFamiliesOutput;
+use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
+use aws_sdk_ecs::operation::register_task_definition::{RegisterTaskDefinitionInput, RegisterTaskDefinitionOutput};
+use aws_sdk_ecs::operation::tag_resource::TagResourceOutput;
+use aws_sdk_ecs::types::{ContainerDefinition, NetworkMode, Tag, Volume};
+use aws_smithy_mocks::{MockResponse, Rule, mock};
+use pb_engine::{Action, Alone, Class, Graph, Resource};
+use std::collections::{BTreeMap, BTreeSet};
+
+const ARN: &str = "arn:aws:ecs:us-east-2:1:task-definition/staging-web";
+
+#[derive(Default)]
+struct Ecs {
+    /// Each with its tags, and whether it is ACTIVE; the first is revision 1.
+    revisions: Vec<(TaskDefinition, Vec<Tag>, bool)>,
+    registered: usize,
+    /// The answers of so many registrations are lost.
+    lost: usize,
+    tagged: Vec<String>,
+}
+
+impl Ecs {
+    fn named(&self, name: &str) -> Option<&(TaskDefinition, Vec<Tag>, bool)> {
+        match name.rsplit_once(':') {
+            Some((_, number)) if name.contains('/') => self.revisions.get(number.parse::<usize>().unwrap() - 1),
+            _ => self.revisions.iter().rev().find(|(_, _, is_active)| *is_active),
+        }
+    }
+
+    /// As ECS does it: with the defaults that it fills in.
+    fn register(&mut self, input: &RegisterTaskDefinitionInput) -> TaskDefinition {
+        self.registered += 1;
+        let number = self.revisions.len() + 1;
+        let containers = input.container_definitions().iter().map(filled).collect();
+        let made = TaskDefinition::builder()
+            .task_definition_arn(format!("{ARN}:{number}"))
+            .revision(i32::try_from(number).unwrap())
+            .family(input.family().unwrap())
+            .set_network_mode(input.network_mode().cloned())
+            .set_cpu(input.cpu.clone())
+            .set_memory(input.memory.clone())
+            .set_execution_role_arn(input.execution_role_arn.clone())
+            .set_task_role_arn(input.task_role_arn.clone())
+            .set_container_definitions(Some(containers))
+            .set_volumes(Some(Vec::new()))
+            .set_placement_constraints(Some(Vec::new()))
+            .enable_fault_injection(false)
+            .build();
+        self.revisions.push((made.clone(), input.tags().to_vec(), true));
+        made
+    }
+}
+
+fn filled(container: &ContainerDefinition) -> ContainerDefinition {
+    let mut container = container.clone();
+    container.mount_points = Some(Vec::new());
+    container.volumes_from = Some(Vec::new());
+    container.system_controls = Some(Vec::new());
+    for port in container.port_mappings.get_or_insert_default() {
+        port.host_port = port.container_port;
+    }
+    container.environment.get_or_insert_default().reverse();
+    container
+}
+
+fn rules(world: &World<Ecs>) -> Vec<Rule> {
+    let [families, describe, list, register, deregister, tag] = [(); 6].map(|()| world.clone());
+    vec![
+        mock!(Client::list_task_definition_families).then_compute_output(move |_| {
+            let is_there = families.get().named("staging-web").is_some();
+            let found = is_there.then(|| vec!["staging-web".to_owned()]);
+            ListTaskDefinitionFamiliesOutput::builder().set_families(found).build()
+        }),
+        mock!(Client::describe_task_definition)
+            .match_requests(|input| input.include().len() == 1)
+            .then_compute_response(move |input| match describe.get().named(input.task_definition().unwrap()) {
+                Some((found, tags, _)) => {
+                    let answer = DescribeTaskDefinitionOutput::builder().task_definition(found.clone());
+                    MockResponse::Output(answer.set_tags(Some(tags.clone())).build())
+                }
+                None => MockResponse::Http(refused("ClientException", "Unable to describe task definition.")),
+            }),
+        mock!(Client::list_task_definitions).then_compute_output(move |_| {
+            let ecs = list.get();
+            let active = ecs.revisions.iter().rev().filter(|(_, _, is_active)| *is_active);
+            let arns = active.filter_map(|(found, _, _)| found.task_definition_arn.clone()).collect();
+            ListTaskDefinitionsOutput::builder().set_task_definition_arns(Some(arns)).build()
+        }),
+        mock!(Client::register_task_definition).then_compute_response(move |input| {
+            let mut ecs = register.get();
+            let made = ecs.register(input);
+            if ecs.lost > 0 {
+                ecs.lost -= 1;
+                return MockResponse::Http(answered(500, "{}"));
+            }
+            MockResponse::Output(RegisterTaskDefinitionOutput::builder().task_definition(made).build())
+        }),
+        mock!(Client::deregister_task_definition).then_compute_output(move |input| {
+            let number = input.task_definition().unwrap().rsplit(':').next().unwrap().parse::<usize>().unwrap();
+            deregister.get().revisions[number - 1].2 = false;
+            DeregisterTaskDefinitionOutput::builder().build()
+        }),
+        mock!(Client::tag_resource).then_compute_output(move |input| {
+            let mut ecs = tag.get();
+            ecs.tagged.push(input.resource_arn().unwrap().to_owned());
+            ecs.revisions.last_mut().unwrap().1.extend(input.tags().to_vec());
+            TagResourceOutput::builder().build()
+        }),
+    ]
+}
+
+fn spec(tag: &str) -> TaskDefinitionSpec {
+    let text = |text: &str| text.to_owned();
+    let container = ContainerSpec {
+        image: format!("registry/app:{tag}"),
+        command: vec![text("serve")],
+        environment: [("B", "2"), ("A", "1")].map(|(key, value)| (text(key), text(value))).into(),
+        ports: BTreeSet::from([5050]),
+        log: Some(LogSpec { group: text("g"), region: text("us-east-2"), stream_prefix: text("web") }),
+        stop_timeout: Some(120),
+        init_process: true,
+        essential: true,
+    };
+    TaskDefinitionSpec {
+        family: text("staging-web"),
+        cpu: 1024,
+        memory: 4096,
+        execution_role_arn: text("arn:aws:iam::1:role/execution"),
+        task_role_arn: None,
+        containers: BTreeMap::from([(text("web"), container)]),
+        other: BTreeSet::new(),
+        tags: named(),
+    }
+}
+
+/// The SDK would repeat calls here, as it does outside of tests.
+fn wanted(world: &World<Ecs>, spec: TaskDefinitionSpec) -> Alone {
+    let plain = pb_aws::mock_client!(aws_sdk_ecs, &rules(world));
+    let retrying = plain.config().to_builder().retry_config(aws_sdk_ecs::config::retry::RetryConfig::standard());
+    let mut graph = Graph::new();
+    let kind = graph.kind(TaskDefinitions::new(Client::from_conf(retrying.build())));
+    graph.add("fargate/web_task", &kind, (), move |()| spec.clone()).unwrap();
+    alone(graph)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ecs_fills_in_is_no_difference() {
+    let world = World::<Ecs>::new();
+    let made = wanted(&world, spec("1")).deploy().await.unwrap();
+    assert_eq!(attrs_of(&made, "fargate/web_task")["arn"], format!("{ARN}:1"));
+    assert!(wanted(&world, spec("1")).plan().await.unwrap().is_empty());
+    let mut tags = crate::tags::of_ecs(&world.get().revisions[0].1);
+    assert_eq!(tags.remove(CONTENT_TAG).unwrap().len(), 64);
+    assert_eq!(tags, owned("fargate/web_task"));
+    assert_eq!(world.get().revisions[0].0.network_mode(), Some(&NetworkMode::Awsvpc));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_makes_no_second_revision() {
+    let world = World::<Ecs>::new();
+    world.get().lost = 1;
+    let made = wanted(&world, spec("1")).deploy().await.unwrap();
+    assert_eq!((world.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (1, 1.into()));
+    world.get().lost = 1;
+    let made = wanted(&world, spec("2")).deploy().await.unwrap();
+    assert_eq!((world.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (2, 2.into()));
+    // The content of an earlier revision is no reason to take that one.
+    wanted(&world, spec("1")).deploy().await.unwrap();
+    assert_eq!(world.get().registered, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_tags_leave_the_revision() {
+    let world = World::<Ecs>::new();
+    wanted(&world, spec("1")).deploy().await.unwrap();
+    let mut other = spec("1");
+    other.tags.insert("team".to_owned(), "a".to_owned());
+    let made = wanted(&world, other.clone()).deploy().await.unwrap();
+    assert_eq!(world.get().tagged, [format!("{ARN}:1")]);
+    assert_eq!((world.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (1, 1.into()));
+    assert!(wanted(&world, other).plan().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn fields_that_no_spec_speaks_of_are_drift() {
+    let world = World::<Ecs>::new();
+    wanted(&world, spec("1")).deploy().await.unwrap();
+    world.get().revisions[0].0.volumes = Some(vec![Volume::builder().name("v").build()]);
+    world.get().revisions[0].0.container_definitions.as_mut().unwrap()[0].privileged = Some(true);
+    let plan = wanted(&world, spec("1")).plan().await.unwrap();
+    let step = plan.changes().next().unwrap();
+    assert_eq!((step.action, step.changes[0].path.as_str()), (Action::Update, "other"));
+    let seen = serde_json::json!(["containers.web.privileged", "volumes"]);
+    assert_eq!(step.changes[0].before.as_ref().unwrap(), &seen);
+    // It carries the hash of the wanted content, and is not taken for the revision that is yet to be made.
+    wanted(&world, spec("1")).deploy().await.unwrap();
+    assert_eq!(world.get().registered, 2);
+    assert!(wanted(&world, spec("1")).plan().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_registered_on_top_is_passed_over_and_left() {
+    let world = World::<Ecs>::new();
+    wanted(&world, spec("1")).deploy().await.unwrap();
+    let mut other = world.get().revisions[0].clone();
+    other.0.task_definition_arn = Some(format!("{ARN}:2"));
+    other.0.revision = 2;
+    other.1 = Vec::new();
+    world.get().revisions.push(other);
+    assert!(wanted(&world, spec("1")).plan().await.unwrap().is_empty());
+    wanted(&world, spec("1")).destroy().await.unwrap();
+    let active: Vec<bool> = world.get().revisions.iter().map(|(_, _, is_active)| *is_active).collect();
+    assert_eq!(active, [false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_family_that_is_not_ours_is_refused() {
+    let world = World::<Ecs>::new();
+    let theirs = TaskDefinition::builder().family("staging-web").task_definition_arn(format!("{ARN}:1")).build();
+    world.get().revisions.push((theirs, Vec::new(), true));
+    let failure = wanted(&world, spec("1")).deploy().await.unwrap_err();
+    assert_eq!(failure.class, Class::Refused);
+    assert!(failure.message.contains("task definition family staging-web"), "{failure}");
+}
+
+#[test]
+fn what_fargate_does_not_take_is_refused() {
+    type Change = fn(&mut TaskDefinitionSpec);
+    let table: [(Change, &str); 6] = [
+        (|spec| spec.memory = 1024, "size"),
+        (|spec| spec.execution_role_arn = "role".to_owned(), "ARN of a role"),
+        (|spec| spec.containers.get_mut("web").unwrap().stop_timeout = Some(121), "stop_timeout"),
+        (|spec| spec.containers.get_mut("web").unwrap().essential = false, "essential"),
+        (|spec| spec.containers.get_mut("web").unwrap().image = "a b".to_owned(), "image"),
+        (|spec| drop(spec.tags.insert("aws:x".to_owned(), String::new())), "tag"),
+    ];
+    assert_eq!(TaskDefinitions::check(&spec("1")), Ok(()));
+    for (change, word) in table {
+        let mut spec = spec("1");
+        change(&mut spec);
+        let why = TaskDefinitions::check(&spec).unwrap_err();
+        assert!(why.contains(word), "{why}");
+    }
+}

@@ -1,0 +1,43 @@
+"""Messages as they are recorded: compared exactly, but for what differs from run to run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+import pytest
+from harness import Result, Site
+
+SNAPSHOTS = Path(__file__).resolve().parent / "snapshots"
+#: With this variable set, what is said is recorded instead of compared.
+RECORD = bool(os.environ.get("PB_TEST_RECORD"))
+UNSTABLE = [
+    (re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]"), ""),
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UUID"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
+    (re.compile(r"\b([a-z]+)-[0-9a-f]{17}\b"), r"\1-ID"),
+    (re.compile(r"pid \d+"), "pid PID"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "ENDPOINT"),
+]
+
+
+def recorded(name: str, site: Site, result: Result, also: dict[str, str] | None = None) -> None:
+    """The exit code and all that was said are as recorded under this name."""
+    text = f"exit {result.code}\n"
+    text += f"--- stdout\n{result.out}" if result.out else ""
+    text += f"--- stderr\n{result.err}" if result.err else ""
+    for value, word in {str(site.folder): "FOLDER", site.account: "ACCOUNT", **(also or {})}.items():
+        text = text.replace(value, word)
+    for pattern, word in UNSTABLE:
+        text = pattern.sub(word, text)
+    text = text.replace("\r\n", "\n").rstrip() + "\n"
+    file = SNAPSHOTS / f"{name.replace(' ', '_')}.txt"
+    if RECORD:
+        file.write_text(text, encoding="utf-8")
+        return
+    known = file.read_text(encoding="utf-8") if file.exists() else ""
+    if text != known:
+        lines = difflib.unified_diff(known.splitlines(), text.splitlines(), "recorded", "said", lineterm="")
+        pytest.fail(f"another message than {file.name} (PB_TEST_RECORD=1 records it):\n" + "\n".join(lines))

@@ -1,0 +1,281 @@
+"""Bad input, each with its message as recorded in `snapshots/`, its exit code, and no call that changes anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+from gate import Gate
+from harness import Site
+from messages import recorded
+
+#: Longer than any of these commands may take: none of them waits for something that is not there.
+SOON = 20.0
+
+BASE = """\
+region = "us-east-2"
+hostname = "ospcapi.org"
+
+[state]
+bucket = "state-ACCOUNT"
+lock_table = "ospc-terraform-state-lock-table"
+
+[roles]
+execution = "ecsTaskExecutionRole"
+"""
+WORKSPACES = """
+[workspace.production]
+
+[workspace.staging]
+"""
+
+#: What stands in the file between what is needed and the workspaces.
+CONFIGURATIONS = {
+    "unknown key": "[redis]\nprot = 6400\n",
+    "unknown key in a workspace": "[workspace.staging.services.celery]\ncuont = 2\n",
+    "wrong type": '[services.celery]\ncount = "four"\n',
+    "bad cidr": '[network]\ncidr = "10.0.0.0/33"\n',
+    "cidr with host bits": '[network]\ncidr = "10.0.0.1/16"\n',
+    "subnet outside of the vpc": '[network]\ntasks_subnet = "10.9.1.0/24"\n',
+    "subnet too small for a load balancer": '[network]\nbalancer_subnet = "10.0.2.0/28"\n',
+    "bad fargate size": "[services.flask]\ncpu = 1024\nmemory = 1024\n",
+    "bad retention": "[logs]\nretention_days = 31\n",
+    "name too long": "[workspace.a-workspace-with-a-long-name]\n",
+    "stop timeout too long": "[services.celery]\nstop_timeout = 121\n",
+    "several mistakes": '[redis]\nengine = "memcached"\nport = 0\n\n[load_balancer]\nhealth_path = "hello"\n',
+    "not toml": "[redis\n",
+    "reserved tag": '[tags]\n"pb-deploy:stack" = "mine"\n',
+}
+
+
+def configure(site: Site, more: str = "") -> None:
+    """A small configuration, so that the lines that messages show stay where they are."""
+    text = BASE.replace("ACCOUNT", site.account) + ("\n" + more if more else "") + WORKSPACES
+    text = text.replace("[workspace.staging]\n", "") if "[workspace.staging." in more else text
+    site.config_file.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def plain(site: Site) -> Site:
+    """A site with the small configuration."""
+    configure(site)
+    return site
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_mistake_in_the_configuration(site: Site, name: str) -> None:
+    configure(site, CONFIGURATIONS[name])
+    result = site.run("validate", timeout=SOON).ended(1)
+    recorded(name, site, result)
+    again = site.run("plan", "staging", timeout=SOON).ended(1)
+    assert again.err == result.err, "every command says the same"
+    assert site.calls() == [], "no call is made before the configuration is right"
+
+
+def test_a_configuration_that_is_not_there(plain: Site) -> None:
+    plain.config_file.unlink()
+    recorded("no configuration", plain, plain.run("plan", "staging", timeout=SOON).ended(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("typo in a workspace", ["plan", "stagin"]),
+        ("workspace like none", ["deploy", "mars", "--yes"]),
+        ("no workspace", ["plan"]),
+        ("unknown command", ["delpoy", "staging"]),
+        ("unknown option", ["plan", "staging", "--now"]),
+        ("bad region", ["plan", "staging", "--region", "nowhere"]),
+    ],
+)
+def test_a_command_line_that_makes_no_sense(plain: Site, name: str, arguments: list[str]) -> None:
+    recorded(name, plain, plain.run(*arguments, timeout=SOON).ended(64))
+    assert plain.calls() == []
+
+
+def no_zone(site: Site) -> None:
+    (zone,) = site.aws.route53.list_hosted_zones()["HostedZones"]
+    site.aws.route53.delete_hosted_zone(Id=zone["Id"])
+
+
+def a_private_zone(site: Site) -> None:
+    no_zone(site)
+    vpc = site.aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    site.aws.route53.create_hosted_zone(
+        Name="ospcapi.org", CallerReference="private", VPC={"VPCRegion": site.aws.region, "VPCId": vpc},
+        HostedZoneConfig={"PrivateZone": True},
+    )  # fmt: skip
+
+
+def two_zones(site: Site) -> None:
+    site.aws.route53.create_hosted_zone(Name="ospcapi.org", CallerReference="second")
+
+
+def no_bucket(site: Site) -> None:
+    site.aws.s3.delete_bucket(Bucket=f"state-{site.account}")
+
+
+def no_table(site: Site) -> None:
+    site.aws.dynamodb.delete_table(TableName="ospc-terraform-state-lock-table")
+
+
+def another_key(site: Site) -> None:
+    no_table(site)
+    site.aws.dynamodb.create_table(
+        TableName="ospc-terraform-state-lock-table", BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
+    )  # fmt: skip
+
+
+def no_role(site: Site) -> None:
+    site.aws.iam.delete_role(RoleName="ecsTaskExecutionRole")
+
+
+def several(site: Site) -> None:
+    no_zone(site)
+    no_role(site)
+
+
+MISSING: dict[str, Callable[[Site], None]] = {
+    "missing zone": no_zone,
+    "private zone": a_private_zone,
+    "two zones of one name": two_zones,
+    "missing bucket": no_bucket,
+    "missing table": no_table,
+    "table with another key": another_key,
+    "missing role": no_role,
+    "several things missing": several,
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_a_deploy_needs_and_does_not_find(plain: Site, name: str) -> None:
+    MISSING[name](plain)
+    zones = [zone["Id"].rsplit("/", 1)[-1] for zone in plain.aws.route53.list_hosted_zones()["HostedZones"]]
+    result = plain.run("deploy", "staging", "--yes", timeout=SOON).ended(1)
+    text = {zone: f"ZONE{number}" for number, zone in enumerate(sorted(zones))}
+    result.err = result.err[result.err.index("error:") :]
+    recorded(name, plain, result, text)
+    assert plain.writes() == [] and plain.world.remains() == {}
+
+
+def test_the_zone_of_two_can_be_chosen(site: Site) -> None:
+    two_zones(site)
+    zone = sorted(zone["Id"].rsplit("/", 1)[-1] for zone in site.aws.route53.list_hosted_zones()["HostedZones"])[1]
+    site.configure({"zone_id": zone})
+    assert site.plan().steps["edge/record"]["after"]["zone_id"] == zone
+
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+
+
+def test_no_credentials(plain: Site) -> None:
+    recorded("no credentials", plain, plain.run("plan", "staging", env={**CREDENTIALS}, timeout=SOON).ended(1))
+
+
+def test_no_credentials_where_the_instance_metadata_service_is_looked_for(plain: Site) -> None:
+    env = {**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": None}
+    assert "no AWS credentials" in plain.run("plan", "staging", env=env, timeout=SOON).ended(1).err
+
+
+def test_a_profile_that_is_not_there(plain: Site) -> None:
+    result = plain.run("plan", "staging", "--profile", "nobody", env={**CREDENTIALS}, timeout=SOON).ended(1)
+    recorded("no such profile", plain, result)
+
+
+def test_another_account_than_allowed(plain: Site) -> None:
+    plain.config_file.write_text(
+        'allowed_account_ids = ["000000000000"]\n' + plain.config_file.read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    recorded("another account", plain, plain.run("plan", "staging", timeout=SOON).ended(1))
+
+
+def test_an_expired_token(plain: Site, gate: Gate) -> None:
+    body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+    gate.refuse("s3:GetObject", 400, body, times=100)
+    recorded("expired token", plain, plain.run("plan", "staging", url=gate.url, timeout=SOON).ended(1))
+
+
+def test_throttled_calls_are_tried_again(plain: Site, gate: Gate) -> None:
+    error = b"<Error><Code>RequestLimitExceeded</Code><Message>slow</Message></Error>"
+    stop = gate.refuse("ec2:DescribeVpcs", 503, b"<Response><Errors>" + error + b"</Errors></Response>", times=2)
+    assert "Plan: 33 to add" in plain.run("plan", "staging", url=gate.url).ended().out
+    assert stop.times == 0
+
+
+def test_a_closed_port(plain: Site) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        recorded("closed port", plain, plain.run("plan", "staging", url=url, timeout=SOON).ended(1))
+
+
+def envelope(site: Site, **changes: object) -> bytes:
+    """A snapshot with a right checksum; the checksum is taken with zeros in its place."""
+    fields = {
+        "format": 1, "checksum": "0" * 64, "stack": "pb-deploy", "workspace": "staging",
+        "snapshot": {"lineage": "l", "serial": 1, "fence": 1, "resources": {}}, **changes,
+    }  # fmt: skip
+    text = json.dumps(fields, indent=2) + "\n"
+    return text.replace("0" * 64, hashlib.sha256(text.encode()).hexdigest(), 1).encode()
+
+
+STATES: dict[str, Callable[[bytes, Site], bytes]] = {
+    "truncated state": lambda whole, _: whole[: len(whole) // 2],
+    "empty state": lambda whole, _: b"",
+    "changed state": lambda whole, _: whole.replace(b'"serial": 1', b'"serial": 9'),
+    "state that is no json": lambda whole, _: b"hello",
+    "state of a newer version": lambda whole, site: envelope(site, format=2),
+    "state of another workspace": lambda whole, site: envelope(site, workspace="production"),
+    "state of another stack": lambda whole, site: envelope(site, stack="other"),
+    "state of terraform": lambda whole, _: b'{"version": 4, "terraform_version": "1.11.0", "serial": 1}',
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("command", ["plan", "deploy"])
+def test_a_state_that_is_not_to_be_used(plain: Site, name: str, command: str) -> None:
+    plain.put_state(STATES[name](envelope(plain), plain))
+    arguments = [command, "staging"] + (["--yes"] if command == "deploy" else [])
+    result = plain.run(*arguments, timeout=SOON).ended(1)
+    recorded(name, plain, result)
+    assert plain.mutations() == []
+
+
+def test_a_whole_state_is_taken(plain: Site) -> None:
+    plain.put_state(envelope(plain))
+    assert "Plan: 33 to add" in plain.run("plan", "staging").ended().out
+
+
+def test_without_a_terminal_nobody_is_asked(plain: Site) -> None:
+    for command in ("deploy", "destroy"):
+        plain_config = plain.run(command, "staging", timeout=SOON)
+        if command == "destroy":
+            assert "Nothing to destroy" in plain_config.ended(0).err
+            continue
+        plain_config.ended(64)
+        plain_config.err = plain_config.err[plain_config.err.index("error:") :]
+        recorded("no terminal", plain, plain_config)
+    assert plain.mutations() == []
+
+
+@pytest.mark.parametrize(
+    ("workspace", "answer", "code"),
+    [("production", "yes", 1), ("production", "production", 0), ("staging", "no", 1), ("staging", "yes", 0)],
+)
+def test_in_a_terminal_it_asks_and_production_wants_its_name(
+    site: Site, workspace: str, answer: str, code: int
+) -> None:
+    wanted = workspace if workspace == "production" else "yes"
+    result = site.in_terminal("deploy", workspace, answer=answer)
+    assert result.code == code, result
+    assert "to deploy" in result.out and wanted in result.out
+    if code:
+        assert "not confirmed: nothing was changed" in result.out
+        assert site.mutations() == [] and site.world.remains() == {}
+    else:
+        site.finds_nothing(workspace)

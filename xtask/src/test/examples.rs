@@ -1,0 +1,142 @@
+//! Runs the examples of every crate against the endpoint: each ends with an error when something is not as it should be.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::target::Endpoint;
+use crate::emulator::{ensure_preconditions, log_tail};
+use crate::failure::Failure;
+use crate::local;
+use crate::project::Project;
+use crate::summary::{Outcome, Tally};
+
+/// An account of their own; the examples run one after the other in it.
+const ACCOUNT: &str = "100000000001";
+const REGION: &str = "us-east-2";
+const BUCKET: &str = "pb-examples-state";
+const TABLE: &str = "pb-examples-lock";
+const ROLE: &str = "ecsTaskExecutionRole";
+/// Arguments of the examples that need some.
+const ARGUMENTS: [(&str, &[&str]); 1] = [("locked_state", &[BUCKET, TABLE])];
+/// Longest time of one example.
+const TIME_MAX: Duration = Duration::from_secs(180);
+
+/// Builds and runs the examples whose names fit.
+///
+/// # Errors
+///
+/// They do not compile, or the endpoint does not make what they need.
+pub fn run(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result<Outcome, Failure> {
+    let mut examples = find(&project.root.join("crates"))?;
+    examples.retain(|name| filters.is_empty() || filters.iter().any(|filter| name.contains(filter)));
+    if examples.is_empty() {
+        return Ok(Outcome::Skipped("none fits the filter".to_owned()));
+    }
+    build(project)?;
+    let wanted = json!({"account": ACCOUNT, "region": REGION, "bucket": BUCKET, "table": TABLE, "role": ROLE});
+    ensure_preconditions(&endpoint.url, &wanted)?;
+    let mut tally = Tally::default();
+    for name in &examples {
+        let program = project.target.join("release").join("examples").join(name);
+        let log = project.target.join("release").join("examples").join(format!("{name}.log"));
+        match succeeds(command(&program, name, endpoint), &log, TIME_MAX) {
+            Ok(()) => tally.passed += 1,
+            Err(why) => {
+                tally.failed += 1;
+                eprintln!("error: example {name}: {why}\n{}", log_tail(&log));
+            }
+        }
+    }
+    Ok(Outcome::Tests(tally, Ok(())))
+}
+
+/// The names of all examples, each once.
+fn find(crates: &Path) -> Result<Vec<String>, Failure> {
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let files = list(crates).into_iter().flat_map(|folder| list(&folder.join("examples")));
+    let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let mut names: Vec<String> =
+        sources.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Failure::new(format!("two crates have an example `{}`", pair[0]))),
+        None => Ok(names),
+    }
+}
+
+fn build(project: &Project) -> Result<(), Failure> {
+    let mut command = project.cargo("build");
+    command.args(["--release", "--workspace", "--examples"]);
+    let status = command.status().map_err(|error| Failure::io("run cargo", &error))?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format!("building the examples failed: {status}"))) }
+}
+
+fn command(program: &Path, name: &str, endpoint: &Endpoint) -> Command {
+    let mut command = Command::new(program);
+    super::without_account(&mut command);
+    local::point(&mut command, &endpoint.url, None);
+    command.env("AWS_ACCESS_KEY_ID", ACCOUNT).env("AWS_REGION", REGION);
+    command.env("EXECUTION_ROLE_ARN", format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}"));
+    let arguments = ARGUMENTS.iter().find(|(known, _)| *known == name);
+    command.args(arguments.into_iter().flat_map(|(_, arguments)| *arguments));
+    command
+}
+
+/// Runs a program to its end, its output in a log.
+fn succeeds(mut command: Command, log: &Path, time_max: Duration) -> Result<(), String> {
+    let said = |error: std::io::Error| error.to_string();
+    let out = File::create(log).map_err(said)?;
+    command.stdin(Stdio::null()).stderr(out.try_clone().map_err(said)?).stdout(out);
+    let mut child = command.spawn().map_err(said)?;
+    let end = Instant::now() + time_max;
+    while Instant::now() < end {
+        match child.try_wait().map_err(said)?.map(|status: ExitStatus| (status.success(), status)) {
+            Some((true, _)) => return Ok(()),
+            Some((false, status)) => return Err(status.to_string()),
+            None => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+    child.kill().and_then(|()| child.wait()).map_err(said)?;
+    Err(format!("not done within {} s", time_max.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_found_and_what_helps_them_is_not_one() {
+        let crates = tempfile::tempdir().unwrap();
+        for file in ["net/examples/vpc.rs", "edge/examples/record.rs", "edge/examples/support/place.rs"] {
+            let path = crates.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        assert_eq!(find(crates.path()).unwrap(), ["record", "vpc"]);
+        std::fs::write(crates.path().join("edge/examples/vpc.rs"), "").unwrap();
+        assert!(find(crates.path()).unwrap_err().to_string().contains("`vpc`"));
+    }
+
+    #[test]
+    fn an_example_fails_by_its_exit_code_or_by_taking_too_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let shell = |script: &str, seconds: f64| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            succeeds(command, &log, Duration::from_secs_f64(seconds))
+        };
+        shell("echo fine", 10.0).unwrap();
+        assert!(shell("echo not true: a; exit 1", 10.0).unwrap_err().contains("exit status: 1"));
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "not true: a\n");
+        assert!(shell("exec sleep 20", 0.05).unwrap_err().contains("not done"));
+    }
+}
