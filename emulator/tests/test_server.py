@@ -71,11 +71,6 @@ def test_reset_latency_and_clearing(tmp_path: Path) -> None:
         started = time.monotonic()
         assert len(aws.ecs.list_clusters()["clusterArns"]) == 1
         assert time.monotonic() - started >= 0.12
-        threads = [threading.Thread(target=aws.ecs.list_clusters) for _ in range(8)]
-        started = time.monotonic()
-        [t.start() for t in threads]
-        [t.join() for t in threads]
-        assert time.monotonic() - started < 8 * 0.12, "the latency of calls must not add up"
         control(url, "POST", "reset")
         assert aws.ecs.list_clusters()["clusterArns"] == []
         control(url, "DELETE", "requests")

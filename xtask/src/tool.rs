@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -26,8 +27,18 @@ pub fn run(project: &Project, arguments: &[OsString], use_local: bool) -> Result
     scrub(&mut command);
     if use_local {
         local::prepare(project, arguments, &mut command)?;
+        if !std::io::stdin().is_terminal() && asks(arguments) {
+            eprintln!("there is no terminal to ask on, and nothing is at stake on the local endpoint: --yes");
+            command.arg("--yes");
+        }
     }
     become_it(command).map(|never| match never {})
+}
+
+/// Whether the tool would ask before it acts.
+fn asks(arguments: &[OsString]) -> bool {
+    let has = |words: &[&str]| arguments.iter().any(|argument| words.iter().any(|word| argument == word));
+    has(&["deploy", "destroy"]) && !has(&["--yes", "-y", "--auto-approve", "--help", "-h"])
 }
 
 /// Builds the tool. Says nothing if there is little to do; shows cargo's own progress if there is no tool yet.
@@ -75,6 +86,17 @@ fn become_it(mut command: Command) -> Result<Infallible, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_changes_something_asks() {
+        let asks = |line: &str| asks(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in ["deploy staging", "--config x.toml destroy staging", "deploy staging --json"] {
+            assert!(asks(line), "{line}");
+        }
+        for line in ["plan staging", "status staging", "deploy staging --yes", "destroy -y staging", "deploy --help"] {
+            assert!(!asks(line), "{line}");
+        }
+    }
 
     #[test]
     fn a_tool_that_is_not_there_is_named() {

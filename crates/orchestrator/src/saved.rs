@@ -137,6 +137,8 @@ pub fn world(observed: &Observed) -> String {
 mod tests {
     use super::Bound;
 
+    type Mutation = fn(&mut Bound);
+
     fn bound() -> Bound {
         Bound {
             account: "1".into(),
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn each_thing_that_a_plan_is_bound_to_refuses_it() {
         assert!(bound().differs(&bound()).is_empty());
-        let cases: [(&str, fn(&mut Bound)); 8] = [
+        let cases: [(&str, Mutation); 8] = [
             ("account", |b| b.account = "2".into()),
             ("region", |b| b.region = "x".into()),
             ("stack", |b| b.stack = "x".into()),

@@ -62,9 +62,9 @@ pub async fn status(global: &Global, name: &str) -> Result<Exit, Error> {
         lock: holder.as_ref().map(lock),
     };
     if global.json {
-        render::document(&status)?
+        render::document(&status)?;
     } else {
-        show(&status, &snapshot)
+        show(&status, &snapshot);
     }
     Ok(Exit::Done)
 }
