@@ -1,0 +1,172 @@
+//! The requests of each verb, and the rules of AWS that they rely on.
+
+use super::*;
+use crate::testing::{alone, by_tags, carries_our_tags, has, our_tags, paths, plain, refusal};
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::operation::authorize_security_group_egress::AuthorizeSecurityGroupEgressOutput;
+use aws_sdk_ec2::operation::authorize_security_group_ingress::AuthorizeSecurityGroupIngressOutput;
+use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesOutput;
+use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroupsOutput;
+use aws_sdk_ec2::operation::modify_security_group_rules::ModifySecurityGroupRulesOutput;
+use aws_sdk_ec2::operation::revoke_security_group_ingress::RevokeSecurityGroupIngressOutput;
+use aws_sdk_ec2::types::{ReferencedSecurityGroup, SecurityGroup};
+use aws_smithy_mocks::{Rule, mock};
+use pb_aws::mock_client;
+
+fn spec() -> SecurityGroupRuleSpec {
+    SecurityGroupRuleSpec {
+        group_id: "sg-1".to_owned(),
+        direction: Direction::Ingress,
+        protocol: "tcp".to_owned(),
+        from_port: 5050,
+        to_port: 5050,
+        peer: "sg-2".to_owned(),
+        description: "from the load balancer".to_owned(),
+        tags: plain(),
+    }
+}
+
+fn live(port: i32, tags: Option<Vec<aws_sdk_ec2::types::Tag>>) -> DescribeSecurityGroupRulesOutput {
+    let rule = Live::builder().security_group_rule_id("sgr-1").group_id("sg-1").is_egress(false);
+    let rule = rule.ip_protocol("tcp").from_port(port).to_port(port).description("from the load balancer");
+    let peer = ReferencedSecurityGroup::builder().group_id("sg-2").build();
+    let rule = rule.referenced_group_info(peer).set_tags(tags).build();
+    DescribeSecurityGroupRulesOutput::builder().security_group_rules(rule).build()
+}
+
+fn ours(port: i32) -> Rule {
+    let rule = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+    rule.then_output(move || live(port, Some(our_tags())))
+}
+
+fn none() -> Rule {
+    let rule = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+    rule.then_output(|| DescribeSecurityGroupRulesOutput::builder().build())
+}
+
+fn visible() -> Rule {
+    let by_id = |filters: &[Filter]| has(filters, "security-group-rule-id", "sgr-1");
+    let rule = mock!(Client::describe_security_group_rules).match_requests(move |r| by_id(r.filters()));
+    rule.then_output(|| live(5050, Some(our_tags())))
+}
+
+/// The group of the rule is one of ours.
+fn group() -> Rule {
+    mock!(Client::describe_security_groups).then_output(|| {
+        let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(our_tags())).build();
+        DescribeSecurityGroupsOutput::builder().security_groups(group).build()
+    })
+}
+
+fn made() -> Vec<Live> {
+    vec![Live::builder().security_group_rule_id("sgr-1").build()]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_is_one_permission_with_tags_of_its_own() {
+    let (none, visible, group) = (none(), visible(), group());
+    let same = mock!(Client::describe_security_group_rules).then_output(|| live(5050, None));
+    let create = mock!(Client::authorize_security_group_ingress)
+        .match_requests(|r| {
+            let [one] = r.ip_permissions() else { return false };
+            let [from] = one.user_id_group_pairs() else { return false };
+            r.group_id() == Some("sg-1")
+                && (one.ip_protocol(), one.from_port(), one.to_port()) == (Some("tcp"), Some(5050), Some(5050))
+                && (from.group_id(), from.description()) == (Some("sg-2"), Some("from the load balancer"))
+                && one.ip_ranges().is_empty()
+                && carries_our_tags(r.tag_specifications(), &ResourceType::SecurityGroupRule)
+        })
+        .then_output(|| AuthorizeSecurityGroupIngressOutput::builder().set_security_group_rules(Some(made())).build());
+    let client = mock_client!(aws_sdk_ec2, [&none, &visible, &group, &same, &create]);
+    // The same rule without our tags stands in a group of ours: the group has it revoked, it is in nobody's way.
+    let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
+    assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_for_all_protocols_names_no_ports() {
+    let (none, visible, group) = (none(), visible(), group());
+    let nothing = mock!(Client::describe_security_group_rules)
+        .then_output(|| DescribeSecurityGroupRulesOutput::builder().build());
+    let create = mock!(Client::authorize_security_group_egress)
+        .match_requests(|r| {
+            let [all] = r.ip_permissions() else { return false };
+            (all.ip_protocol(), all.from_port(), all.to_port()) == (Some("-1"), None, None)
+                && all.ip_ranges().iter().all(|to| to.cidr_ip() == Some("0.0.0.0/0") && to.description().is_none())
+        })
+        .then_output(|| AuthorizeSecurityGroupEgressOutput::builder().set_security_group_rules(Some(made())).build());
+    let client = mock_client!(aws_sdk_ec2, [&none, &visible, &group, &nothing, &create]);
+    let all = SecurityGroupRuleSpec {
+        direction: Direction::Egress,
+        protocol: ALL.to_owned(),
+        from_port: -1,
+        to_port: -1,
+        peer: "0.0.0.0/0".to_owned(),
+        description: String::new(),
+        ..spec()
+    };
+    alone(SecurityGroupRule::new(client.into()), all).deploy().await.unwrap();
+    assert_eq!(create.num_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_change_in_place_and_nothing_else_is_lost() {
+    let (there, visible) = (ours(5051), visible());
+    let modify = mock!(Client::modify_security_group_rules)
+        .match_requests(|r| {
+            let [update] = r.security_group_rules() else { return false };
+            let Some(rule) = update.security_group_rule() else { return false };
+            update.security_group_rule_id() == Some("sgr-1")
+                && (rule.from_port(), rule.to_port(), rule.ip_protocol()) == (Some(5050), Some(5050), Some("tcp"))
+                && rule.referenced_group_id() == Some("sg-2")
+                && rule.description() == Some("from the load balancer")
+        })
+        .then_output(|| ModifySecurityGroupRulesOutput::builder().build());
+    let client = mock_client!(aws_sdk_ec2, [&there, &visible, &modify]);
+    let stack = alone(SecurityGroupRule::new(client.into()), spec());
+    assert_eq!(paths(&stack.plan().await.unwrap()), ["from_port", "to_port"]);
+    stack.deploy().await.unwrap();
+    assert_eq!(modify.num_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_rule_in_a_group_that_is_not_ours_is_left_alone() {
+    let none = none();
+    let no_groups =
+        mock!(Client::describe_security_groups).then_output(|| DescribeSecurityGroupsOutput::builder().build());
+    let same = mock!(Client::describe_security_group_rules)
+        .match_requests(|r| has(r.filters(), "group-id", "sg-1"))
+        .then_output(|| live(5050, None));
+    let client = mock_client!(aws_sdk_ec2, [&none, &no_groups, &same]);
+    let failure = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap_err();
+    assert!(failure.message.contains("the same rule (sgr-1) exists"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_is_gone_is_deleted() {
+    let there = ours(5050);
+    let gone = refusal("InvalidSecurityGroupRuleId.NotFound", "does not exist");
+    let revoke = mock!(Client::revoke_security_group_ingress)
+        .match_requests(|r| r.group_id() == Some("sg-1") && r.security_group_rule_ids() == ["sgr-1"]);
+    let revoke = revoke.sequence().http_status(400, gone).build();
+    let unused = mock!(Client::revoke_security_group_ingress)
+        .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
+    let client = mock_client!(aws_sdk_ec2, [&there, &revoke, &unused]);
+    alone(SecurityGroupRule::new(client.into()), spec()).destroy().await.unwrap();
+    assert_eq!((revoke.num_calls(), unused.num_calls()), (1, 0));
+}
+
+#[test]
+fn what_aws_refuses_is_refused() {
+    assert_eq!(SecurityGroupRule::check(&spec()), Ok(()));
+    for bad in [
+        SecurityGroupRuleSpec { protocol: "TCP".to_owned(), ..spec() },
+        SecurityGroupRuleSpec { from_port: 0, ..spec() },
+        SecurityGroupRuleSpec { from_port: 6000, ..spec() },
+        SecurityGroupRuleSpec { protocol: ALL.to_owned(), ..spec() },
+        SecurityGroupRuleSpec { peer: "10.0.0.1/8".to_owned(), ..spec() },
+        SecurityGroupRuleSpec { description: "a > b".to_owned(), ..spec() },
+    ] {
+        assert!(SecurityGroupRule::check(&bad).is_err(), "{bad:?}");
+    }
+}
