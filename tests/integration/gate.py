@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
+ALL = 1_000_000
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 #: The calls of the services whose operations are told by method and path.
 REST = [
@@ -24,7 +25,7 @@ REST = [
 
 @dataclass
 class Stop:
-    """A call that something is done to, once."""
+    """A call that something is done to, so many times."""
 
     call: str
     #: `before`: the endpoint does not see it yet; `after`: it was done, and the answer is withheld; `lose`: it was done,
@@ -65,12 +66,12 @@ class Gate:
         self._server.server_close()
 
     def hold_before(self, call: str) -> Stop:
-        """The next `service:Action` is held before the endpoint sees it."""
-        return self._add(Stop(call, "before"))
+        """Calls of `service:Action` are held before the endpoint sees them, and when they are repeated as well."""
+        return self._add(Stop(call, "before", times=ALL))
 
     def hold_after(self, call: str) -> Stop:
-        """The next `service:Action` is done, and its answer is held."""
-        return self._add(Stop(call, "after"))
+        """Calls of `service:Action` are done, and their answers are held."""
+        return self._add(Stop(call, "after", times=ALL))
 
     def lose(self, call: str) -> Stop:
         """The next `service:Action` is done, and its answer is lost."""

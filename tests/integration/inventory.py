@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from endpoint import Aws
 
 Things = dict[str, dict[str, Any]]
+T = TypeVar("T")
 
 #: What changes by itself, or is told by other fields.
 VOLATILE = {
@@ -26,13 +28,15 @@ class World:
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
         self._default: set[str] | None = None
+        #: Without tags and attributes that need a call for each thing, when only what is there is asked for.
+        self._bare = False
 
     # The network.
 
     def vpcs(self) -> Things:
         """VPCs by id, with the attributes that have calls of their own."""
         found = {v["VpcId"]: v for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if not v["IsDefault"]}
-        for identity, vpc in found.items():
+        for identity, vpc in self._in_detail(found.items()):
             for attribute, key in (("enableDnsSupport", "EnableDnsSupport"), ("enableDnsHostnames", "EnableDnsHostnames")):
                 answer = self.aws.ec2.describe_vpc_attribute(VpcId=identity, Attribute=attribute)
                 vpc[key] = answer[key]["Value"]
@@ -81,8 +85,10 @@ class World:
     def replication_groups(self) -> Things:
         """Replication groups by id, each with its cache clusters and tags."""
         found = self.aws.all("elasticache", "describe_replication_groups", "ReplicationGroups")
-        clusters = self.aws.all("elasticache", "describe_cache_clusters", "CacheClusters", ShowCacheNodeInfo=True)
-        for group in found:
+        clusters = self._in_detail(
+            self.aws.all("elasticache", "describe_cache_clusters", "CacheClusters", ShowCacheNodeInfo=True)
+        )
+        for group in self._in_detail(found):
             identity = group["ReplicationGroupId"]
             group["Clusters"] = [c for c in clusters if c.get("ReplicationGroupId") == identity]
             group["Tags"] = self._cache_tags(group["ARN"])
@@ -92,17 +98,17 @@ class World:
         """Subnet groups by name."""
         found = self.aws.all("elasticache", "describe_cache_subnet_groups", "CacheSubnetGroups")
         named = {g["CacheSubnetGroupName"]: g for g in found if g["CacheSubnetGroupName"] != "default"}
-        return {name: {**group, "Tags": self._cache_tags(group["ARN"])} for name, group in named.items()}
+        for group in self._in_detail(named.values()):
+            group["Tags"] = self._cache_tags(group["ARN"])
+        return named
 
     def cache_parameter_groups(self) -> Things:
         """Parameter groups by name, with what was changed in them."""
         found = self.aws.all("elasticache", "describe_cache_parameter_groups", "CacheParameterGroups")
-        named = {g["CacheParameterGroupName"]: g for g in found}
-        return {
-            name: {**group, "Changed": self._parameters(name), "Tags": self._cache_tags(group["ARN"])}
-            for name, group in named.items()
-            if not name.startswith("default.")
-        }
+        named = {g["CacheParameterGroupName"]: g for g in found if not g["CacheParameterGroupName"].startswith("default.")}
+        for name, group in self._in_detail(named.items()):
+            group["Changed"], group["Tags"] = self._parameters(name), self._cache_tags(group["ARN"])
+        return named
 
     def _parameters(self, group: str) -> dict[str, str]:
         found = self.aws.all(
@@ -118,7 +124,7 @@ class World:
     def log_groups(self) -> Things:
         """Log groups by name, with their tags."""
         found = self.aws.all("logs", "describe_log_groups", "logGroups")
-        for group in found:
+        for group in self._in_detail(found):
             arn = group["arn"].removesuffix(":*")
             group["tags"] = self.aws.logs.list_tags_for_resource(resourceArn=arn)["tags"]
         return {g["logGroupName"]: g for g in found}
@@ -126,7 +132,7 @@ class World:
     def repositories(self) -> Things:
         """Image repositories by name, with their tags."""
         found = self.aws.all("ecr", "describe_repositories", "repositories")
-        for repository in found:
+        for repository in self._in_detail(found):
             arn = repository["repositoryArn"]
             repository["tags"] = self.aws.ecr.list_tags_for_resource(resourceArn=arn)["tags"]
         return {r["repositoryName"]: r for r in found}
@@ -149,10 +155,10 @@ class World:
     def task_definitions(self) -> Things:
         """ACTIVE task definitions by family and revision, with their tags."""
         arns = self.aws.all("ecs", "list_task_definitions", "taskDefinitionArns", status="ACTIVE")
-        found = {}
-        for arn in arns:
-            answer = self.aws.ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
-            found[arn.rsplit("/", 1)[-1]] = {**answer["taskDefinition"], "tags": answer.get("tags", [])}
+        found: Things = {arn.rsplit("/", 1)[-1]: {} for arn in arns}
+        for name in self._in_detail(found):
+            answer = self.aws.ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
+            found[name] = {**answer["taskDefinition"], "tags": answer.get("tags", [])}
         return found
 
     # What people reach.
@@ -160,7 +166,7 @@ class World:
     def balancers(self) -> Things:
         """Load balancers by name, with attributes and tags."""
         found = self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers")
-        for balancer in found:
+        for balancer in self._in_detail(found):
             arn = balancer["LoadBalancerArn"]
             answer = self.aws.elbv2.describe_load_balancer_attributes(LoadBalancerArn=arn)
             balancer["Attributes"] = {a["Key"]: a["Value"] for a in answer["Attributes"]}
@@ -170,7 +176,7 @@ class World:
     def target_groups(self) -> Things:
         """Target groups by name, with attributes and tags."""
         found = self.aws.all("elbv2", "describe_target_groups", "TargetGroups")
-        for group in found:
+        for group in self._in_detail(found):
             arn = group["TargetGroupArn"]
             answer = self.aws.elbv2.describe_target_group_attributes(TargetGroupArn=arn)
             group["Attributes"] = {a["Key"]: a["Value"] for a in answer["Attributes"]}
@@ -183,7 +189,9 @@ class World:
         for balancer in self.aws.all("elbv2", "describe_load_balancers", "LoadBalancers"):
             arn = balancer["LoadBalancerArn"]
             found += self.aws.all("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn)
-        return {li["ListenerArn"]: {**li, "Tags": self._edge_tags(li["ListenerArn"])} for li in found}
+        for listener in self._in_detail(found):
+            listener["Tags"] = self._edge_tags(listener["ListenerArn"])
+        return {li["ListenerArn"]: li for li in found}
 
     def _edge_tags(self, arn: str) -> list[dict[str, str]]:
         return self.aws.elbv2.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
@@ -209,14 +217,25 @@ class World:
         """All kinds."""
         return {kind: getattr(self, kind)() for kind in self.KINDS}
 
+    def names(self) -> dict[str, list[str]]:
+        """The names and ids of all that is there."""
+        self._bare = True
+        try:
+            return {kind: sorted(getattr(self, kind)()) for kind in self.KINDS}
+        finally:
+            self._bare = False
+
     def remains(self) -> dict[str, list[str]]:
         """The names and ids of all that is there: empty when nothing is."""
-        found = {kind: sorted(getattr(self, kind)()) for kind in self.KINDS}
-        return {kind: names for kind, names in found.items() if names}
+        return {kind: names for kind, names in self.names().items() if names}
 
     def counts(self) -> dict[str, int]:
         """How many there are of each kind, but for interfaces, which come and go."""
-        return {kind: len(getattr(self, kind)()) for kind in self.KINDS if kind != "interfaces"}
+        return {kind: len(names) for kind, names in self.names().items() if kind != "interfaces"}
+
+    def _in_detail(self, things: Iterable[T]) -> list[T]:
+        """The things that a call has to be made for each of."""
+        return [] if self._bare else list(things)
 
     def owned(self) -> list[tuple[str, str]]:
         """Address and id of each thing that carries ownership tags."""

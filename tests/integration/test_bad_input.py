@@ -65,14 +65,20 @@ def plain(site: Site) -> Site:
     return site
 
 
+@pytest.fixture(scope="module")
+def untouched(new_site: Callable[[], Site]) -> Site:
+    """A site that all tests share in which nothing is called or changed."""
+    return new_site()
+
+
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_mistake_in_the_configuration(site: Site, name: str) -> None:
-    configure(site, CONFIGURATIONS[name])
-    result = site.run("validate", timeout=SOON).ended(1)
-    recorded(name, site, result)
-    again = site.run("plan", "staging", timeout=SOON).ended(1)
+def test_a_mistake_in_the_configuration(untouched: Site, name: str) -> None:
+    configure(untouched, CONFIGURATIONS[name])
+    result = untouched.run("validate", timeout=SOON).ended(1)
+    recorded(name, untouched, result)
+    again = untouched.run("plan", "staging", timeout=SOON).ended(1)
     assert again.err == result.err, "every command says the same"
-    assert site.calls() == [], "no call is made before the configuration is right"
+    assert untouched.calls() == [], "no call is made before the configuration is right"
 
 
 def test_a_configuration_that_is_not_there(plain: Site) -> None:
@@ -91,9 +97,10 @@ def test_a_configuration_that_is_not_there(plain: Site) -> None:
         ("bad region", ["plan", "staging", "--region", "nowhere"]),
     ],
 )
-def test_a_command_line_that_makes_no_sense(plain: Site, name: str, arguments: list[str]) -> None:
-    recorded(name, plain, plain.run(*arguments, timeout=SOON).ended(64))
-    assert plain.calls() == []
+def test_a_command_line_that_makes_no_sense(untouched: Site, name: str, arguments: list[str]) -> None:
+    configure(untouched)
+    recorded(name, untouched, untouched.run(*arguments, timeout=SOON).ended(64))
+    assert untouched.calls() == []
 
 
 def no_zone(site: Site) -> None:

@@ -39,9 +39,8 @@ def kill(site: Site, gate: Gate, call: str, when: str) -> None:
 
 #: Moments of a deploy at which it is killed; every call is tried by `tests/torture`.
 MOMENTS = [
-    "s3:PutObject", "ec2:CreateVpc", "ec2:CreateSubnet", "ec2:CreateSecurityGroup",
-    "elasticache:CreateReplicationGroup", "elasticloadbalancing:CreateLoadBalancer", "ecs:CreateCluster",
-    "ecs:RegisterTaskDefinition", "ecs:CreateService", "route53:ChangeResourceRecordSets",
+    "s3:PutObject", "ec2:CreateVpc", "ec2:CreateSubnet", "elasticache:CreateReplicationGroup",
+    "elasticloadbalancing:CreateLoadBalancer", "ecs:RegisterTaskDefinition", "ecs:CreateService",
 ]  # fmt: skip
 
 

@@ -28,6 +28,8 @@ pub enum Command {
     Emulator(EmulatorCommand),
     /// Every test.
     Test(TestOptions),
+    /// Every fault on the wire, with these arguments of its program.
+    Torture(Vec<OsString>),
     /// The checks of these names; all of them, and every test, if there are none.
     Ci(Vec<String>),
 }
@@ -81,6 +83,8 @@ pub fn parse(arguments: &[OsString]) -> Result<Command, Failure> {
         "emulator" => emulator(rest).map(Command::Emulator),
         "test" if asks_help => Ok(Command::Help(Topic::Test)),
         "test" => test(rest).map(Command::Test),
+        "torture" if asks_help => Ok(Command::Help(Topic::Torture)),
+        "torture" => Ok(Command::Torture(rest.to_vec())),
         "ci" if asks_help => Ok(Command::Help(Topic::Ci)),
         "ci" => ci(rest).map(Command::Ci),
         flag if flag.starts_with('-') && !is_tool_option(flag) => {
@@ -131,6 +135,7 @@ fn help(rest: &[OsString]) -> Result<Command, Failure> {
         "help" => Topic::All,
         "emulator" => Topic::Emulator,
         "test" => Topic::Test,
+        "torture" => Topic::Torture,
         "ci" => Topic::Ci,
         word => {
             let hint = format!("`cargo xtask {word} --help` asks pb-deploy");

@@ -9,6 +9,8 @@ pub enum Topic {
     Emulator,
     /// `cargo xtask test`.
     Test,
+    /// `cargo xtask torture`.
+    Torture,
     /// `cargo xtask ci`.
     Ci,
 }
@@ -19,6 +21,7 @@ pub fn text(topic: Topic) -> &'static str {
         Topic::All => ALL,
         Topic::Emulator => EMULATOR,
         Topic::Test => TEST,
+        Topic::Torture => TORTURE,
         Topic::Ci => CI,
     }
 }
@@ -30,11 +33,13 @@ Commands of the tool; each is built in release mode and run with all its argumen
   plan | deploy | apply | destroy | status | output | workspace | state | unlock | validate ...
       `cargo xtask deploy --help` asks the tool itself
   --local, anywhere among these arguments, uses the local AWS endpoint: it is installed and started if need be,
-      gets what a deploy needs (bucket, lock table, hosted zone, role), and is left running
+      gets what a deploy needs (bucket, lock table, hosted zone, role), and is left running; without a terminal,
+      nobody is asked there
 
 Chores:
   emulator start | stop | restart | status   the local AWS endpoint
   test [FILTER...]                           every test, from unit to wire
+  torture [OPTION...]                        every fault at every call, with a report
   ci [CHECK...]                              every check, then every test
   help [COMMAND]                             this, or more on a chore
 
@@ -77,6 +82,21 @@ in PB_DEPLOY_BIN. Nothing of the person's own AWS account is passed on to any te
 
 The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed.";
 
+const TORTURE: &str = "\
+Usage: cargo xtask torture [--jobs N] [--only WORD]... [--sample N [--seed S]] [--case CASE]... [--report FILE]
+
+Every fault at every call that changes something, of a deploy from nothing, an update that replaces something, and a
+destroy: refused, throttled, done but the answer lost or an error, the process killed before and after. Then the same
+command again has to finish, and nothing may be there twice, or there and not in the state. It takes most of an hour.
+
+  --jobs N       endpoints, and runs at a time (2)
+  --only WORD    only cases whose text has all these words, such as `destroy`, `ec2:CreateVpc` or `killed-after`
+  --sample N     only so many cases, chosen by the seed
+  --case CASE    only this one, as the report names it: \"deploy ec2:CreateVpc 1 killed-after\"
+  --report FILE  where the report goes (target/torture/report.md)
+
+The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed.";
+
 const CI: &str = "\
 Usage: cargo xtask ci [CHECK...]
 
@@ -100,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_text_fits_a_terminal_and_says_how_it_is_used() {
-        for topic in [Topic::All, Topic::Emulator, Topic::Test, Topic::Ci] {
+        for topic in [Topic::All, Topic::Emulator, Topic::Test, Topic::Torture, Topic::Ci] {
             let text = text(topic);
             assert!(text.starts_with("Usage: cargo xtask"), "{topic:?}");
             assert!(text.lines().all(|line| line.len() <= 120), "{topic:?}");

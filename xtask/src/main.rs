@@ -13,6 +13,7 @@ mod project;
 mod summary;
 mod test;
 mod tool;
+mod torture;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Tool { arguments, local } => tool::run(&project, &arguments, local),
         Command::Emulator(command) => emulator::command::run(&project, &command),
         Command::Test(options) => test::run(&project, &options),
+        Command::Torture(arguments) => torture::run(&project, &arguments),
         Command::Ci(names) => ci::run(&project, &names),
     }
 }

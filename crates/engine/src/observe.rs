@@ -59,7 +59,7 @@ impl Observed {
 
 /// Asks what of this workspace is there: all kinds that the graph knows, in parallel.
 ///
-/// What a run that did not end meant to create, and which is neither remembered nor seen, is looked for again for up to 20
+/// What a run that did not end meant to create or had just created, and which is not seen, is looked for again for up to 20
 /// seconds where AWS would make a second one.
 ///
 /// # Errors
@@ -115,8 +115,18 @@ fn remembered(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot) -> Vec<(Address, Val
     records.map(|(address, record)| (address.clone(), record.attrs.clone())).collect()
 }
 
-/// Whether a suspect of this kind was not found. What was to be replaced is not it.
+/// Whether a suspect of this kind was not found, or one that was recorded and was not ready yet: it may be too new to be
+/// seen, even by its id. What was to be replaced is not it.
 fn missing(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFound]) -> bool {
+    let seen = |at: &Address, known: &Value| {
+        found
+            .iter()
+            .any(|found| matches!(found, AnyFound::Ours { address, attrs, .. } if address == at && attrs == known))
+    };
+    let mut made = snapshot.resources.iter().filter(|(_, record)| record.kind == kind.name() && !record.settled);
+    if made.any(|(address, record)| !seen(address, &record.attrs)) {
+        return true;
+    }
     let is_it = |suspect: &Intent, found: &AnyFound| match found {
         AnyFound::Ours { address, attrs, .. } => *address == suspect.address && Some(attrs) != suspect.was.as_ref(),
         AnyFound::Foreign { .. } => false,

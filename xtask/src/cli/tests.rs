@@ -115,3 +115,11 @@ fn values_of_options() {
     assert_eq!(value_of(&line, "--con"), None);
     assert_eq!(value_of(&words("plan --config"), "--config"), None);
 }
+
+#[test]
+fn torture_keeps_its_arguments() {
+    let arguments = words("--jobs 4 --only destroy");
+    assert_eq!(parsed("torture --jobs 4 --only destroy").unwrap(), Command::Torture(arguments));
+    assert_eq!(parsed("torture --help").unwrap(), Command::Help(Topic::Torture));
+    assert_eq!(parsed("help torture").unwrap(), Command::Help(Topic::Torture));
+}

@@ -28,6 +28,10 @@ const fn rules(kind: &'static str, holds: &'static [&'static str]) -> Rules {
     Rules { kind, holds, unique: true, settles_secs: 0, lingers_secs: 0, revisions: false }
 }
 
+/// When a read finds what was just made and has no unique name.
+const SEEN_BY_ID: Duration = Duration::from_secs(2);
+const SEEN_BY_TAG: Duration = Duration::from_secs(5);
+
 pub const NET: usize = 0;
 pub const GROUP: usize = 1;
 pub const RULE: usize = 2;
@@ -170,7 +174,9 @@ fn of_kind(kind: &str) -> &'static Rules {
 }
 
 fn settled(thing: &Thing) -> bool {
-    thing.made.elapsed() >= Duration::from_secs(of_kind(thing.kind).settles_secs)
+    let rules = of_kind(thing.kind);
+    let seen = rules.unique || thing.made.elapsed() >= SEEN_BY_ID;
+    seen && thing.made.elapsed() >= Duration::from_secs(rules.settles_secs)
 }
 
 /// The id in a reference: an id, a revision of it, or its endpoint.
@@ -241,11 +247,12 @@ impl<const K: usize> Resource for Client<K> {
         let world = self.0.lock().unwrap();
         let things = world.things.iter().filter(|(_, thing)| thing.kind == Self::KIND);
         let found = things.filter_map(|(id, thing)| match scope.owned(&thing.tags) {
-            // What has no unique name is seen some seconds late by its tags, at once by its id.
+            // What has no unique name is seen some seconds late, by its tags still later than by its id.
             Some(_)
                 if !KINDS[K].unique
-                    && thing.made.elapsed() < Duration::from_secs(5)
-                    && scope.remembers(|attrs| attrs.id == *id).is_none() =>
+                    && (thing.made.elapsed() < SEEN_BY_ID
+                        || thing.made.elapsed() < SEEN_BY_TAG
+                            && scope.remembers(|attrs| attrs.id == *id).is_none()) =>
             {
                 None
             }

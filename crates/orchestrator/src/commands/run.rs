@@ -84,6 +84,10 @@ pub async fn locked(
         return Err(lost.into());
     }
     closed?;
+    if !outcome.is_complete() {
+        let again = format!("pb-deploy {} {}", operation(goal), site.workspace.name);
+        show.say(&format!("What was done is recorded. Run `{again}` again to finish."));
+    }
     let exit = exit(&outcome, &run);
     finish(show, global, &outcome.outputs, exit == Exit::Done);
     Ok(exit)
@@ -173,7 +177,7 @@ fn exit(outcome: &Outcome, run: &Run) -> Exit {
     }
 }
 
-/// What was done, what was not and why, and what to do next.
+/// What was done, and what was not and why.
 fn report(show: &Show, outcome: &Outcome, goal: Goal, workspace: &str, since: Instant) {
     let count = |is: fn(&Action) -> bool| outcome.done.iter().filter(|(_, action)| is(action)).count();
     let took = render::duration(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
@@ -199,7 +203,6 @@ fn report(show: &Show, outcome: &Outcome, goal: Goal, workspace: &str, since: In
         let steps = render::count(outcome.skipped.len(), "step");
         show.say(&format!("  {steps} not begun, because of what is above."));
     }
-    show.say(&format!("What was done is recorded. Run `pb-deploy {} {workspace}` again to finish.", operation(goal)));
 }
 
 /// The address on stdout, or the last of the JSON lines.

@@ -1,0 +1,234 @@
+//! One process of the tool: the real clients, the real graph, the real state, over the simulated AWS. It can die at any
+//! call, as a process does that is killed.
+
+use crate::fault::{self, Arrival, Fault};
+use crate::wire::{self, Call};
+use crate::world::{REGION, Refusal, Shared};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use pb_config::Workspace;
+use pb_engine::{
+    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Plan, Run, Snapshot, act, decide, observe,
+};
+use pb_orchestrator::facts::Facts;
+use pb_orchestrator::stack;
+use pb_state::{Claim, LeaseTable, Place, Session, Store, Timing};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+pub fn owner() -> Ownership {
+    Ownership { stack: "pb-deploy".to_owned(), workspace: "staging".to_owned() }
+}
+
+fn place() -> Place {
+    Place {
+        bucket: "states".to_owned(),
+        key: "pb-deploy/staging/state.json".to_owned(),
+        table: "locks".to_owned(),
+        owner: owner(),
+    }
+}
+
+/// What is looked up before a deploy, and never made.
+fn facts() -> Facts {
+    Facts {
+        account: crate::world::ACCOUNT.to_owned(),
+        execution_role_arn: format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", crate::world::ACCOUNT),
+        task_role_arn: None,
+        zone: pb_edge::Zone { id: "Z0SIM".to_owned(), name: "example.org".to_owned() },
+        zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
+    }
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub enum End {
+    /// It came to its end.
+    Ran(Outcome),
+    /// It said why it could not.
+    Stopped(Failure),
+    /// It was killed.
+    Died,
+}
+
+impl End {
+    pub fn is_complete(&self) -> bool {
+        matches!(self, Self::Ran(outcome) if outcome.is_complete())
+    }
+}
+
+/// The wire of one process.
+#[derive(Clone)]
+struct Wire {
+    world: Shared,
+    alive: Arc<AtomicBool>,
+    death: Arc<Notify>,
+}
+
+/// A process that is dead hears no answer.
+async fn silence<T>() -> T {
+    std::future::pending().await
+}
+
+impl Wire {
+    async fn serve(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let call = Call::read(&request);
+        let way = self.world.lock().unwrap_or_else(PoisonError::into_inner).times.way;
+        sleep(way).await;
+        if !self.alive.load(Ordering::Relaxed) {
+            return silence().await;
+        }
+        let (fault, answer) = self.arrive(&call);
+        if matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter)) {
+            self.alive.store(false, Ordering::Relaxed);
+            self.death.notify_one();
+        }
+        if matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter | Fault::Hangs | Fault::HangsDone)) {
+            return silence().await;
+        }
+        sleep(way).await;
+        if !self.alive.load(Ordering::Relaxed) {
+            return silence().await;
+        }
+        if fault == Some(Fault::AnswerLost) {
+            let reset = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by peer");
+            return Err(ConnectorError::io(reset.into()));
+        }
+        Ok(match answer {
+            Ok(output) => wire::answer(&call, &output),
+            Err(refusal) => wire::refusal(&call, &refusal),
+        })
+    }
+
+    /// What happens when the call arrives.
+    fn arrive(&self, call: &Call) -> (Option<Fault>, Result<serde_json::Value, Refusal>) {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = world.faults.get(&world.log.len()).copied();
+        let answer = match fault {
+            Some(Fault::Refused | Fault::Throttled | Fault::Hangs | Fault::DiesBefore) => {
+                Err(fault::refusal(call, fault.unwrap_or(Fault::Refused)))
+            }
+            Some(Fault::Internal) => world.answer(call).and(Err(fault::refusal(call, Fault::Internal))),
+            _ => world.answer(call),
+        };
+        let when = world.now();
+        world.log.push(Arrival {
+            when,
+            name: call.name(),
+            writes: call.writes(),
+            is_state: call.is_state(),
+            input: call.input.to_string(),
+            code: answer.as_ref().err().map(|refusal| refusal.code.clone()).unwrap_or_default(),
+        });
+        (fault, answer)
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.clone().serve(request))
+    }
+}
+
+/// The time of the paused clock, as the SDK asks for it.
+#[derive(Debug)]
+struct Clock(Instant);
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000) + self.0.elapsed()
+    }
+}
+
+/// A process of the tool that works on one workspace.
+pub struct Process {
+    aws: SdkConfig,
+    death: Arc<Notify>,
+    graph: Graph,
+}
+
+impl Process {
+    /// A new process, with clients of its own that have the settings of `pb_aws::connect`.
+    pub fn new(world: &Shared, workspace: &Workspace) -> Self {
+        let death = Arc::new(Notify::new());
+        let wire = Wire { world: Arc::clone(world), alive: Arc::new(AtomicBool::new(true)), death: Arc::clone(&death) };
+        let connector = SharedHttpConnector::new(wire);
+        let aws = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SharedTimeSource::new(Clock(Instant::now())))
+            .retry_config(pb_aws::retries())
+            .timeout_config(pb_aws::timeouts())
+            .build();
+        let graph = stack::build(&aws, workspace, &facts()).unwrap();
+        Self { aws, death, graph }
+    }
+
+    /// Does what `deploy` or `destroy` does, until it has ended or the process has died.
+    pub async fn run(&self, goal: Goal) -> End {
+        tokio::select! {
+            biased;
+            () = self.death.notified() => End::Died,
+            end = self.work(goal) => match end {
+                Ok(outcome) => End::Ran(outcome),
+                Err(failure) => End::Stopped(failure),
+            },
+        }
+    }
+
+    async fn work(&self, goal: Goal) -> Result<Outcome, Failure> {
+        let store = Store::new(&self.aws, &place());
+        let leases = LeaseTable::new(&self.aws, &place(), Timing::default()).simulated();
+        let session = Session::open(store, &leases, &Claim::new("sim", "deploy"), Events::none()).await?;
+        let acted = self.under_lease(goal, &session).await;
+        let closed = session.close().await;
+        let outcome = acted?;
+        closed.map(|()| outcome)
+    }
+
+    async fn under_lease(&self, goal: Goal, session: &Session) -> Result<Outcome, Failure> {
+        let plan = self.plan(goal, &session.snapshot()).await?;
+        let run = Run {
+            id: uuid::Uuid::new_v4().to_string(),
+            operation: format!("{goal:?}").to_lowercase(),
+            owner: Arc::new(owner()),
+            events: Events::none(),
+            cancel: Cancel::never(),
+        };
+        act(&self.graph, &plan, session, &run).await
+    }
+
+    /// What is to be done. Nothing is written.
+    pub async fn plan(&self, goal: Goal, snapshot: &Snapshot) -> Result<Plan, Failure> {
+        let observed = observe(&self.graph, snapshot, &Arc::new(owner()), &Cancel::never()).await?;
+        decide(&self.graph, &observed, snapshot, goal)?
+            .map_err(|refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}")))
+    }
+
+    pub fn resources(&self) -> usize {
+        self.graph.addresses().count()
+    }
+}
+
+/// A world that many processes share.
+pub fn shared(world: crate::world::World) -> Shared {
+    Arc::new(Mutex::new(world))
+}

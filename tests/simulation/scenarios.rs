@@ -1,0 +1,57 @@
+//! What is done to the stack.
+
+use crate::case::Scenario;
+use crate::world::{Times, World};
+use pb_config::{Config, Workspace};
+use pb_engine::Goal;
+
+/// A workspace with these lines in its configuration.
+fn workspace(more: &str) -> Workspace {
+    let text = format!(
+        "region = \"us-east-2\"\nhostname = \"api.example.org\"\nzone = \"example.org\"\n\
+         [state]\nbucket = \"states\"\nlock_table = \"locks\"\n[roles]\nexecution = \"ecsTaskExecutionRole\"\n{more}\n\
+         [workspace.staging]\n"
+    );
+    Config::parse(&text, "pb_deploy.toml").unwrap().workspace("staging").unwrap()
+}
+
+fn empty() -> World {
+    World::new(Times::SHORT)
+}
+
+fn change(name: &'static str, more: &str) -> Scenario {
+    Scenario::new(name, empty(), Some(&workspace("")), workspace(more), Goal::Deploy)
+}
+
+/// From nothing.
+pub fn deploy() -> Scenario {
+    Scenario::new("deploy", empty(), None, workspace(""), Goal::Deploy)
+}
+
+/// To nothing.
+pub fn destroy() -> Scenario {
+    Scenario::new("destroy", empty(), Some(&workspace("")), workspace(""), Goal::Destroy)
+}
+
+/// Another port of Flask: another target group, made beside the old one, and rules.
+pub fn port() -> Scenario {
+    change("port", "[services.flask]\nport = 6060")
+}
+
+/// Another engine of the queue: another parameter group beside the old one, and the queue itself anew under its old name.
+pub fn engine() -> Scenario {
+    change("engine", "[redis]\nengine = \"valkey\"")
+}
+
+/// Another block of the VPC: everything anew.
+pub fn network() -> Scenario {
+    change(
+        "network",
+        "[network]\ncidr = \"10.1.0.0/16\"\ntasks_subnet = \"10.1.1.0/24\"\nbalancer_subnet = \"10.1.2.0/24\"",
+    )
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    vec![deploy(), destroy(), port(), engine(), network()]
+}

@@ -1,0 +1,318 @@
+//! ElastiCache: subnet groups, parameter groups, replication groups.
+
+use super::ec2::{GROUP, SUBNET};
+use super::{ACCOUNT, Answer, REGION, Refusal, World, refused, tag_list, tags_of};
+use crate::wire::Call;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub const SUBNETS: &str = "elasticache.subnet_group";
+pub const PARAMETERS: &str = "elasticache.parameter_group";
+pub const CACHE: &str = "elasticache.replication_group";
+
+const NO_CACHE: &str = "ReplicationGroupNotFoundFault";
+const NO_SUBNETS: &str = "CacheSubnetGroupNotFoundFault";
+const NO_PARAMETERS: &str = "CacheParameterGroupNotFound";
+
+/// The ARN of something of this sort and name, which it is known by.
+fn arn(sort: &str, name: &str) -> String {
+    format!("arn:aws:elasticache:{REGION}:{ACCOUNT}:{sort}:{name}")
+}
+
+/// Fields of a change of a replication group, as they come and as they are kept.
+const CHANGES: [(&str, &str); 5] = [
+    ("ReplicationGroupDescription", "ReplicationGroupDescription"),
+    ("EngineVersion", "EngineVersion"),
+    ("CacheNodeType", "CacheNodeType"),
+    ("CacheParameterGroupName", "CacheParameterGroupName"),
+    ("SecurityGroupIds", "SecurityGroupIds"),
+];
+
+impl World {
+    pub fn cache(&mut self, call: &Call) -> Answer {
+        match call.operation.as_str() {
+            "CreateCacheSubnetGroup" => self.create_subnet_group(call),
+            "ModifyCacheSubnetGroup" => self.modify_subnet_group(call),
+            "DescribeCacheSubnetGroups" => self.describe_subnet_groups(call.text("CacheSubnetGroupName")),
+            "DeleteCacheSubnetGroup" => {
+                let (name, code) = (call.text("CacheSubnetGroupName"), "CacheSubnetGroupInUse");
+                self.drop_group(SUBNETS, &arn("subnetgroup", name), "CacheSubnetGroupName", name, (NO_SUBNETS, code))
+            }
+            "CreateCacheParameterGroup" => self.create_parameters(call),
+            "ModifyCacheParameterGroup" | "ResetCacheParameterGroup" => self.set_parameters(call),
+            "DescribeCacheParameterGroups" => Ok(self.describe_parameter_groups()),
+            "DescribeCacheParameters" => self.describe_parameters(call.text("CacheParameterGroupName")),
+            "DeleteCacheParameterGroup" => {
+                let (name, code) = (call.text("CacheParameterGroupName"), "InvalidCacheParameterGroupState");
+                let codes = (NO_PARAMETERS, code);
+                self.drop_group(PARAMETERS, &arn("parametergroup", name), "CacheParameterGroupName", name, codes)
+            }
+            "CreateReplicationGroup" => self.create_cache(call),
+            "ModifyReplicationGroup" => self.modify_cache(call),
+            "DescribeReplicationGroups" => self.describe_caches(call.text("ReplicationGroupId")),
+            "DescribeCacheClusters" => Ok(self.describe_clusters(call.text("CacheClusterId"))),
+            "DeleteReplicationGroup" => self.delete_cache(call.text("ReplicationGroupId")),
+            "ListTagsForResource" | "AddTagsToResource" | "RemoveTagsFromResource" => self.cache_tags(call),
+            other => panic!("no such call of ElastiCache: {other}"),
+        }
+    }
+
+    fn create_subnet_group(&mut self, call: &Call) -> Answer {
+        let (name, subnets) = (call.text("CacheSubnetGroupName"), call.texts("SubnetIds"));
+        let id = arn("subnetgroup", name);
+        if self.things.contains_key(&id) {
+            return refused("CacheSubnetGroupAlreadyExists", format!("Cache subnet group {name} already exists."));
+        }
+        if subnets.iter().any(|id| self.things.get(id).is_none_or(|thing| thing.kind != SUBNET)) {
+            return refused("InvalidSubnet", format!("some of {subnets:?} do not exist"));
+        }
+        let body = json!({
+            "CacheSubnetGroupName": name,
+            "CacheSubnetGroupDescription": call.text("CacheSubnetGroupDescription"),
+            "subnets": subnets,
+        });
+        self.put(SUBNETS, &id, body, tags_of(&call.input["Tags"], "Key", "Value"));
+        self.subnet_group(&id).map(|group| json!({"CacheSubnetGroup": group}))
+    }
+
+    fn subnet_group(&mut self, id: &str) -> Answer {
+        let mut body = self.get(SUBNETS, id, NO_SUBNETS)?.body.clone();
+        let subnets = body["subnets"].as_array().cloned().unwrap_or_default();
+        let subnets: Vec<Value> = subnets.iter().map(|id| json!({"SubnetIdentifier": id})).collect();
+        body["Subnets"] = json!({"Subnet": subnets});
+        body["ARN"] = json!(id);
+        body.as_object_mut().unwrap().remove("subnets");
+        Ok(body)
+    }
+
+    fn modify_subnet_group(&mut self, call: &Call) -> Answer {
+        let id = arn("subnetgroup", call.text("CacheSubnetGroupName"));
+        let (subnets, description) = (call.texts("SubnetIds"), call.input["CacheSubnetGroupDescription"].clone());
+        let group = self.get(SUBNETS, &id, NO_SUBNETS)?;
+        let before = group.body["subnets"].as_array().cloned().unwrap_or_default();
+        let used: Vec<String> = self.interfaces.iter().map(|interface| interface.subnet.clone()).collect();
+        let leaves =
+            |subnet: &Value| !subnets.iter().any(|kept| subnet == kept) && used.iter().any(|used| subnet == used);
+        if before.iter().any(leaves) {
+            return refused("SubnetInUse", "a subnet that is to be removed is in use");
+        }
+        let group = self.get(SUBNETS, &id, NO_SUBNETS)?;
+        group.body["subnets"] = json!(subnets);
+        group.body["CacheSubnetGroupDescription"] = description;
+        self.subnet_group(&id).map(|group| json!({"CacheSubnetGroup": group}))
+    }
+
+    fn describe_subnet_groups(&mut self, name: &str) -> Answer {
+        let mut ids: Vec<String> = self.of(SUBNETS).map(|(id, _)| id.clone()).collect();
+        if !name.is_empty() {
+            ids = vec![arn("subnetgroup", name)];
+        }
+        let groups: Result<Vec<Value>, Refusal> = ids.iter().map(|id| self.subnet_group(id)).collect();
+        Ok(json!({"CacheSubnetGroups": {"CacheSubnetGroup": groups?}}))
+    }
+
+    /// Deletes a group that no replication group uses.
+    fn drop_group(&mut self, kind: &str, id: &str, field: &str, name: &str, codes: (&str, &str)) -> Answer {
+        self.get(kind, id, codes.0)?;
+        if let Some((cache, _)) = self.of(CACHE).find(|(_, cache)| cache.body[field] == name) {
+            return refused(codes.1, format!("{name} is used by {cache}"));
+        }
+        self.things.remove(id);
+        Ok(json!({}))
+    }
+
+    fn create_parameters(&mut self, call: &Call) -> Answer {
+        let name = call.text("CacheParameterGroupName");
+        let id = arn("parametergroup", name);
+        if self.things.contains_key(&id) {
+            return refused("CacheParameterGroupAlreadyExists", format!("Parameter group {name} already exists."));
+        }
+        let mut body = json!({
+            "CacheParameterGroupName": name,
+            "CacheParameterGroupFamily": call.text("CacheParameterGroupFamily"),
+            "Description": call.text("Description"),
+            "ARN": id,
+        });
+        let made = json!({"CacheParameterGroup": body});
+        body["parameters"] = json!({});
+        self.put(PARAMETERS, &id, body, tags_of(&call.input["Tags"], "Key", "Value"));
+        Ok(made)
+    }
+
+    fn set_parameters(&mut self, call: &Call) -> Answer {
+        let name = call.text("CacheParameterGroupName");
+        let group = self.get(PARAMETERS, &arn("parametergroup", name), NO_PARAMETERS)?;
+        for (key, value) in tags_of(&call.input["ParameterNameValues"], "ParameterName", "ParameterValue") {
+            match call.operation.as_str() {
+                "ModifyCacheParameterGroup" => group.body["parameters"][key] = json!(value),
+                _ => drop(group.body["parameters"].as_object_mut().unwrap().remove(&key)),
+            }
+        }
+        Ok(json!({"CacheParameterGroupName": name}))
+    }
+
+    fn describe_parameter_groups(&self) -> Value {
+        let groups = self.of(PARAMETERS).map(|(_, group)| {
+            let mut body = group.body.clone();
+            body.as_object_mut().unwrap().remove("parameters");
+            body
+        });
+        json!({"CacheParameterGroups": {"CacheParameterGroup": groups.collect::<Vec<_>>()}})
+    }
+
+    fn describe_parameters(&mut self, name: &str) -> Answer {
+        let group = self.get(PARAMETERS, &arn("parametergroup", name), NO_PARAMETERS)?;
+        let set = group.body["parameters"].as_object().cloned().unwrap_or_default();
+        let mut all: Vec<Value> = set
+            .iter()
+            .map(|(name, value)| json!({"ParameterName": name, "ParameterValue": value, "Source": "user"}))
+            .collect();
+        all.push(json!({"ParameterName": "timeout", "ParameterValue": "0", "Source": "system"}));
+        if !set.contains_key("maxmemory-policy") {
+            let usual =
+                json!({"ParameterName": "maxmemory-policy", "ParameterValue": "volatile-lru", "Source": "system"});
+            all.push(usual);
+        }
+        Ok(json!({"Parameters": {"Parameter": all}}))
+    }
+
+    fn create_cache(&mut self, call: &Call) -> Answer {
+        let name = call.text("ReplicationGroupId");
+        let id = arn("replicationgroup", name);
+        if self.things.contains_key(&id) {
+            return refused("ReplicationGroupAlreadyExists", format!("Replication group {name} already exists"));
+        }
+        let subnets = arn("subnetgroup", call.text("CacheSubnetGroupName"));
+        let subnet = self.get(SUBNETS, &subnets, NO_SUBNETS)?.body["subnets"][0].as_str().unwrap().to_owned();
+        let parameters = arn("parametergroup", call.text("CacheParameterGroupName"));
+        self.get(PARAMETERS, &parameters, NO_PARAMETERS)?;
+        let groups = call.texts("SecurityGroupIds");
+        if groups.iter().any(|id| self.things.get(id).is_none_or(|thing| thing.kind != GROUP)) {
+            return refused("InvalidParameterValue", format!("some of {groups:?} do not exist"));
+        }
+        let mut body = call.input.clone();
+        body.as_object_mut().unwrap().remove("Tags");
+        let serial = self.serial();
+        body["address"] = json!(format!("{name}.{serial}.cache.amazonaws.com"));
+        self.put(CACHE, &id, body, tags_of(&call.input["Tags"], "Key", "Value"));
+        self.plug(&id, &subnet, &groups, false);
+        self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
+    }
+
+    /// `creating`, `available`, `modifying` or `deleting`.
+    fn status(&mut self, id: &str) -> Result<&'static str, Refusal> {
+        let (now, time) = (self.now(), self.times.cache);
+        let cache = self.get(CACHE, id, NO_CACHE)?;
+        Ok(match () {
+            () if cache.ends.is_some() => "deleting",
+            () if now < cache.made + time => "creating",
+            () if cache.changed > cache.made && now < cache.changed + time / 4 => "modifying",
+            () => "available",
+        })
+    }
+
+    fn cache_group(&mut self, id: &str) -> Answer {
+        let status = self.status(id)?;
+        let body = self.get(CACHE, id, NO_CACHE)?.body.clone();
+        let endpoint = json!({"Address": body["address"], "Port": body["Port"]});
+        let nodes = json!({"NodeGroup": [{"NodeGroupId": "0001", "Status": status, "PrimaryEndpoint": endpoint}]});
+        let on = |field: &str| if body[field] == "true" { "enabled" } else { "disabled" };
+        Ok(json!({
+            "ReplicationGroupId": body["ReplicationGroupId"],
+            "Description": body["ReplicationGroupDescription"],
+            "Status": status,
+            "MemberClusters": {"ClusterId": [format!("{}-001", body["ReplicationGroupId"].as_str().unwrap())]},
+            "NodeGroups": if status == "creating" { Value::Null } else { nodes },
+            "AutomaticFailover": on("AutomaticFailoverEnabled"),
+            "MultiAZ": on("MultiAZEnabled"),
+            "ClusterEnabled": "false",
+            "CacheNodeType": body["CacheNodeType"],
+            "TransitEncryptionEnabled": body["TransitEncryptionEnabled"],
+            "AtRestEncryptionEnabled": body["AtRestEncryptionEnabled"],
+            "AutoMinorVersionUpgrade": body["AutoMinorVersionUpgrade"],
+            "Engine": body["Engine"],
+            "ARN": id,
+        }))
+    }
+
+    fn describe_caches(&mut self, name: &str) -> Answer {
+        let mut ids: Vec<String> = self.of(CACHE).map(|(id, _)| id.clone()).collect();
+        if !name.is_empty() {
+            ids = vec![arn("replicationgroup", name)];
+        }
+        let groups: Result<Vec<Value>, Refusal> = ids.iter().map(|id| self.cache_group(id)).collect();
+        Ok(json!({"ReplicationGroups": {"ReplicationGroup": groups?}}))
+    }
+
+    fn describe_clusters(&mut self, member: &str) -> Value {
+        let ids: Vec<String> = self.of(CACHE).map(|(id, _)| id.clone()).collect();
+        let clusters = ids.iter().filter_map(|id| {
+            let (status, body) = (self.status(id).ok()?, self.things[id].body.clone());
+            let name = body["ReplicationGroupId"].as_str()?;
+            let groups = body["SecurityGroupIds"].as_array().cloned().unwrap_or_default();
+            let groups: Vec<Value> =
+                groups.iter().map(|id| json!({"SecurityGroupId": id, "Status": "active"})).collect();
+            let is_it = member.is_empty() || member == format!("{name}-001");
+            is_it.then(|| {
+                json!({
+                    "CacheClusterId": format!("{name}-001"),
+                    "ReplicationGroupId": name,
+                    "CacheClusterStatus": status,
+                    "CacheNodeType": body["CacheNodeType"],
+                    "Engine": body["Engine"],
+                    "EngineVersion": format!("{}.0", body["EngineVersion"].as_str().unwrap()),
+                    "CacheSubnetGroupName": body["CacheSubnetGroupName"],
+                    "CacheParameterGroup": {"CacheParameterGroupName": body["CacheParameterGroupName"]},
+                    "SecurityGroups": {"member": groups},
+                    "AutoMinorVersionUpgrade": body["AutoMinorVersionUpgrade"],
+                })
+            })
+        });
+        let clusters: Vec<Value> = clusters.collect();
+        json!({"CacheClusters": {"CacheCluster": clusters}})
+    }
+
+    fn modify_cache(&mut self, call: &Call) -> Answer {
+        let id = arn("replicationgroup", call.text("ReplicationGroupId"));
+        if self.status(&id)? != "available" {
+            return refused("InvalidReplicationGroupState", format!("{id} is not in the available state"));
+        }
+        let now = self.now();
+        let cache = self.get(CACHE, &id, NO_CACHE)?;
+        cache.changed = now;
+        for (from, to) in CHANGES.iter().filter(|(from, _)| !call.input[*from].is_null()) {
+            cache.body[*to] = call.input[*from].clone();
+        }
+        let groups = call.texts("SecurityGroupIds");
+        if !groups.is_empty() {
+            let its = self.interfaces.iter_mut().filter(|one| one.owner == id);
+            its.for_each(|one| one.groups.clone_from(&groups));
+        }
+        self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
+    }
+
+    fn delete_cache(&mut self, name: &str) -> Answer {
+        let id = arn("replicationgroup", name);
+        if self.status(&id)? != "available" {
+            return refused("InvalidReplicationGroupState", format!("{name} is not in the available state"));
+        }
+        let ends = self.now() + self.times.cache_deleting;
+        self.get(CACHE, &id, NO_CACHE)?.ends = Some(ends);
+        let stay: Duration = self.times.cache_deleting;
+        self.unplug(&id, stay);
+        self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
+    }
+
+    fn cache_tags(&mut self, call: &Call) -> Answer {
+        let id = call.text("ResourceName");
+        if id.contains(":replicationgroup:") && self.status(id)? != "available" {
+            return refused("InvalidReplicationGroupState", format!("{id} is not in the available state"));
+        }
+        let code = if id.contains("subnet") { NO_SUBNETS } else { NO_PARAMETERS };
+        let Some(thing) = self.things.get_mut(id) else { return refused(code, format!("{id} does not exist")) };
+        thing.tags.extend(tags_of(&call.input["Tags"], "Key", "Value"));
+        let gone = call.texts("TagKeys");
+        thing.tags.retain(|key, _| !gone.contains(key));
+        Ok(json!({"TagList": {"Tag": tag_list(&thing.tags, "Key", "Value")}}))
+    }
+}

@@ -1,0 +1,84 @@
+//! Route 53: one public zone, which is there already, and alias records in it.
+
+use super::{Answer, Tags, World, refused};
+use crate::wire::Call;
+use serde_json::{Value, json};
+
+pub const RECORD: &str = "route53.record";
+pub const ZONE: &str = "Z0SIM";
+
+impl World {
+    pub fn dns(&mut self, call: &Call) -> Answer {
+        match call.operation.as_str() {
+            "ListHostedZonesByName" => {
+                let zone = json!({
+                    "Id": format!("/hostedzone/{ZONE}"),
+                    "Name": format!("{}.", call.text("name")),
+                    "CallerReference": "c",
+                    "Config": {"PrivateZone": "false"},
+                });
+                Ok(json!({"HostedZones": {"HostedZone": [zone]}, "IsTruncated": "false", "MaxItems": "100"}))
+            }
+            "ListResourceRecordSets" => {
+                // The list starts at the name, and goes on with others.
+                let from = format!("{}.", call.text("name"));
+                let sets = self.of(RECORD).map(|(_, record)| record.body.clone());
+                let sets: Vec<Value> = sets.filter(|set| set["Name"].as_str() >= Some(from.as_str())).collect();
+                let sets = json!({"ResourceRecordSet": sets});
+                Ok(json!({"ResourceRecordSets": sets, "IsTruncated": "false", "MaxItems": "10"}))
+            }
+            "ChangeResourceRecordSets" => self.change_record(call),
+            "GetChange" => {
+                let (id, now) = (call.text("id"), self.now());
+                match self.changes.get(id) {
+                    None => refused("NoSuchChange", format!("Could not find resource with ID: {id}")),
+                    Some(made) => Ok(json!({"ChangeInfo": info(id, now >= *made + self.times.record)})),
+                }
+            }
+            other => panic!("no such call of Route 53: {other}"),
+        }
+    }
+
+    fn change_record(&mut self, call: &Call) -> Answer {
+        let name = format!("{}.", call.text("name").trim_end_matches('.'));
+        let id = format!("{} {}", name.trim_end_matches('.'), call.text("type"));
+        let body = json!({
+            "Name": name,
+            "Type": call.text("type"),
+            "AliasTarget": {
+                "HostedZoneId": call.text("alias_zone"),
+                "DNSName": format!("{}.", call.text("alias").trim_end_matches('.').to_lowercase()),
+                "EvaluateTargetHealth": call.text("health"),
+            },
+        });
+        let there = self.things.get(&id).map(|thing| thing.body.clone());
+        match (call.text("action"), there) {
+            ("CREATE", Some(_)) => {
+                let message =
+                    format!("[Tried to create resource record set [name='{name}', type='A'] but it already exists]");
+                return refused("InvalidChangeBatch", message);
+            }
+            ("DELETE", None) => {
+                let message =
+                    format!("[Tried to delete resource record set [name='{name}', type='A'] but it was not found]");
+                return refused("InvalidChangeBatch", message);
+            }
+            ("DELETE", Some(there)) if there != body => {
+                let message =
+                    "[Tried to delete resource record set but the values provided do not match the current values]";
+                return refused("InvalidChangeBatch", message);
+            }
+            ("DELETE", Some(_)) => drop(self.things.remove(&id)),
+            _ => self.put(RECORD, &id, body, Tags::new()),
+        }
+        let change = format!("C{}", self.serial());
+        let now = self.now();
+        self.changes.insert(change.clone(), now);
+        Ok(json!({"ChangeInfo": info(&change, false)}))
+    }
+}
+
+fn info(id: &str, insync: bool) -> Value {
+    let status = if insync { "INSYNC" } else { "PENDING" };
+    json!({"Id": format!("/change/{id}"), "Status": status, "SubmittedAt": "2024-01-01T00:00:00Z"})
+}

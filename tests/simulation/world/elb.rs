@@ -1,0 +1,279 @@
+//! Elastic Load Balancing: load balancers, target groups, listeners.
+
+use super::ec2::{GATEWAY, GROUP, SUBNET, VPC};
+use super::{ACCOUNT, Answer, REGION, Thing, World, refused, tag_list, tags_of};
+use crate::wire::Call;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub const BALANCER: &str = "elbv2.load_balancer";
+pub const TARGETS: &str = "elbv2.target_group";
+pub const LISTENER: &str = "elbv2.listener";
+
+const NO_BALANCER: &str = "LoadBalancerNotFound";
+const NO_TARGETS: &str = "TargetGroupNotFound";
+const NO_LISTENER: &str = "ListenerNotFound";
+
+fn arn(rest: &str) -> String {
+    format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:{rest}")
+}
+
+fn members(items: impl IntoIterator<Item = Value>) -> Value {
+    json!({"member": items.into_iter().collect::<Vec<_>>()})
+}
+
+impl World {
+    pub fn elb(&mut self, call: &Call) -> Answer {
+        match call.operation.as_str() {
+            "CreateLoadBalancer" => self.create_balancer(call),
+            "DescribeLoadBalancers" => self.describe_balancers(call),
+            "DeleteLoadBalancer" => self.delete_balancer(call.text("LoadBalancerArn")),
+            "SetSecurityGroups" | "SetSubnets" => self.move_balancer(call),
+            "DescribeLoadBalancerAttributes" => self.attributes(BALANCER, call.text("LoadBalancerArn"), NO_BALANCER),
+            "ModifyLoadBalancerAttributes" => self.set_attributes(BALANCER, call.text("LoadBalancerArn"), call),
+            "CreateTargetGroup" => self.create_targets(call),
+            "ModifyTargetGroup" => self.modify_targets(call),
+            "DescribeTargetGroups" => Ok(json!({"TargetGroups": members(self.bodies(TARGETS, "TargetGroupArn"))})),
+            "DeleteTargetGroup" => self.delete_targets(call.text("TargetGroupArn")),
+            "DescribeTargetGroupAttributes" => self.attributes(TARGETS, call.text("TargetGroupArn"), NO_TARGETS),
+            "ModifyTargetGroupAttributes" => self.set_attributes(TARGETS, call.text("TargetGroupArn"), call),
+            "CreateListener" => self.create_listener(call),
+            "ModifyListener" => self.modify_listener(call),
+            "DescribeListeners" => {
+                let balancer = call.text("LoadBalancerArn");
+                self.get(BALANCER, balancer, NO_BALANCER)?;
+                let all = self.bodies(LISTENER, "ListenerArn");
+                Ok(json!({"Listeners": members(all.into_iter().filter(|one| one["LoadBalancerArn"] == balancer))}))
+            }
+            "DeleteListener" => {
+                self.get(LISTENER, call.text("ListenerArn"), NO_LISTENER)?;
+                self.things.remove(call.text("ListenerArn"));
+                Ok(json!({}))
+            }
+            "DescribeTags" => self.elb_tags(call),
+            "AddTags" | "RemoveTags" => self.elb_retag(call),
+            other => panic!("no such call of Elastic Load Balancing: {other}"),
+        }
+    }
+
+    fn bodies(&self, kind: &str, id_field: &str) -> Vec<Value> {
+        let body = |(id, thing): (&String, &Thing)| {
+            let mut body = thing.body.clone();
+            body[id_field] = json!(id);
+            body
+        };
+        self.of(kind).map(body).collect()
+    }
+
+    fn create_balancer(&mut self, call: &Call) -> Answer {
+        let name = call.text("Name");
+        let zones = |subnets: &[String]| members(subnets.iter().map(|id| json!({"SubnetId": id, "ZoneName": "z"})));
+        let (mut subnets, groups) = (call.texts("Subnets"), call.texts("SecurityGroups"));
+        subnets.sort();
+        let wanted = json!({
+            "LoadBalancerName": name,
+            "Scheme": call.text("Scheme"),
+            "Type": "application",
+            "IpAddressType": "ipv4",
+            "AvailabilityZones": zones(&subnets),
+            "SecurityGroups": {"member": groups},
+            "DNSName": format!("{name}-1.{REGION}.elb.amazonaws.com"),
+            "CanonicalHostedZoneId": "Z3AADJGX6KTTL2",
+        });
+        let there = self.of(BALANCER).find(|(_, there)| there.body["LoadBalancerName"] == name);
+        if let Some((id, mut body)) = there.map(|(id, there)| (id.clone(), there.body.clone())) {
+            body.as_object_mut().unwrap().retain(|field, _| !["attributes", "VpcId"].contains(&field.as_str()));
+            body["DNSName"] = wanted["DNSName"].clone();
+            if body != wanted {
+                return refused("DuplicateLoadBalancerName", format!("A load balancer with the name '{name}' exists"));
+            }
+            return self.balancer(&id).map(|one| json!({"LoadBalancers": members([one])}));
+        }
+        for (kind, ids, code) in [(SUBNET, &subnets, "SubnetNotFound"), (GROUP, &groups, "InvalidSecurityGroup")] {
+            if let Some(gone) = ids.iter().find(|id| self.things.get(*id).is_none_or(|thing| thing.kind != kind)) {
+                return refused(code, format!("{gone} does not exist"));
+            }
+        }
+        if subnets.len() < 2 {
+            return refused("ValidationError", "At least two subnets in two different Availability Zones");
+        }
+        let vpc = self.things[&subnets[0]].body["vpcId"].clone();
+        if !self.of(GATEWAY).any(|(_, gateway)| gateway.body["attachmentSet"]["item"][0]["vpcId"] == vpc) {
+            return refused("InvalidSubnet", format!("VPC {vpc} has no internet gateway"));
+        }
+        let serial = self.serial();
+        let id = arn(&format!("loadbalancer/app/{name}/{serial:016x}"));
+        let mut body = wanted;
+        body["DNSName"] = json!(format!("{name}-{serial}.{REGION}.elb.amazonaws.com"));
+        body["VpcId"] = vpc;
+        self.put(BALANCER, &id, body, tags_of(&call.input["Tags"], "Key", "Value"));
+        for subnet in &subnets {
+            self.plug(&id, subnet, &groups, true);
+        }
+        self.balancer(&id).map(|one| json!({"LoadBalancers": members([one])}))
+    }
+
+    fn balancer(&mut self, id: &str) -> Answer {
+        let (now, time) = (self.now(), self.times.balancer);
+        let balancer = self.get(BALANCER, id, NO_BALANCER)?;
+        let mut body = balancer.body.clone();
+        body["LoadBalancerArn"] = json!(id);
+        body["State"] = json!({"Code": if now < balancer.made + time { "provisioning" } else { "active" }});
+        body.as_object_mut().unwrap().remove("attributes");
+        Ok(body)
+    }
+
+    fn describe_balancers(&mut self, call: &Call) -> Answer {
+        let mut ids = call.texts("LoadBalancerArns");
+        if ids.is_empty() {
+            ids = self.of(BALANCER).map(|(id, _)| id.clone()).collect();
+        }
+        let all: Result<Vec<Value>, _> = ids.iter().map(|id| self.balancer(id)).collect();
+        Ok(json!({"LoadBalancers": members(all?)}))
+    }
+
+    fn delete_balancer(&mut self, id: &str) -> Answer {
+        let Ok(balancer) = self.get(BALANCER, id, NO_BALANCER) else { return Ok(json!({})) };
+        if balancer.body["attributes"]["deletion_protection.enabled"] == "true" {
+            return refused("OperationNotPermitted", "deletion protection is enabled");
+        }
+        self.things.retain(|key, thing| key != id && thing.body["LoadBalancerArn"] != id);
+        self.unplug(id, Duration::ZERO);
+        Ok(json!({}))
+    }
+
+    fn move_balancer(&mut self, call: &Call) -> Answer {
+        let id = call.text("LoadBalancerArn");
+        let (groups, subnets) = (call.texts("SecurityGroups"), call.texts("Subnets"));
+        let balancer = self.get(BALANCER, id, NO_BALANCER)?;
+        if call.operation == "SetSecurityGroups" {
+            balancer.body["SecurityGroups"] = json!({"member": groups});
+            let its = self.interfaces.iter_mut().filter(|one| one.owner == id && one.until.is_none());
+            its.for_each(|one| one.groups.clone_from(&groups));
+        } else {
+            balancer.body["AvailabilityZones"] =
+                members(subnets.iter().map(|id| json!({"SubnetId": id, "ZoneName": "z"})));
+        }
+        Ok(json!({}))
+    }
+
+    fn attributes(&mut self, kind: &str, id: &str, code: &str) -> Answer {
+        let attributes = self.get(kind, id, code)?.body["attributes"].clone();
+        let pairs = attributes.as_object().cloned().unwrap_or_default();
+        Ok(json!({"Attributes": members(pairs.iter().map(|(key, value)| json!({"Key": key, "Value": value})))}))
+    }
+
+    fn set_attributes(&mut self, kind: &str, id: &str, call: &Call) -> Answer {
+        let thing = self.get(kind, id, if kind == BALANCER { NO_BALANCER } else { NO_TARGETS })?;
+        for (key, value) in tags_of(&call.input["Attributes"], "Key", "Value") {
+            thing.body["attributes"][key] = json!(value);
+        }
+        self.attributes(kind, id, "")
+    }
+
+    fn create_targets(&mut self, call: &Call) -> Answer {
+        let name = call.text("Name");
+        let mut wanted = call.input.clone();
+        wanted.as_object_mut().unwrap().retain(|field, _| !["Name", "Tags"].contains(&field.as_str()));
+        wanted["TargetGroupName"] = json!(name);
+        if let Some((id, there)) = self.of(TARGETS).find(|(_, there)| there.body["TargetGroupName"] == name) {
+            let mut body = there.body.clone();
+            body.as_object_mut().unwrap().remove("attributes");
+            if body != wanted {
+                return refused("DuplicateTargetGroupName", format!("A target group with the name '{name}' exists"));
+            }
+            body["TargetGroupArn"] = json!(id);
+            return Ok(json!({"TargetGroups": members([body])}));
+        }
+        if self.things.get(call.text("VpcId")).is_none_or(|thing| thing.kind != VPC) {
+            return refused("ValidationError", format!("The VPC ID '{}' is not found", call.text("VpcId")));
+        }
+        let id = arn(&format!("targetgroup/{name}/{:016x}", self.serial()));
+        self.put(TARGETS, &id, wanted.clone(), tags_of(&call.input["Tags"], "Key", "Value"));
+        wanted["TargetGroupArn"] = json!(id);
+        Ok(json!({"TargetGroups": members([wanted])}))
+    }
+
+    fn modify_targets(&mut self, call: &Call) -> Answer {
+        let group = self.get(TARGETS, call.text("TargetGroupArn"), NO_TARGETS)?;
+        for (field, value) in
+            call.input.as_object().into_iter().flatten().filter(|(field, _)| *field != "TargetGroupArn")
+        {
+            group.body[field] = value.clone();
+        }
+        Ok(json!({}))
+    }
+
+    fn delete_targets(&mut self, id: &str) -> Answer {
+        self.get(TARGETS, id, NO_TARGETS)?;
+        if self.serves(id).is_some() {
+            return refused("ResourceInUse", format!("Target group '{id}' is currently in use by a listener"));
+        }
+        self.things.remove(id);
+        Ok(json!({}))
+    }
+
+    /// The load balancer with a listener that sends requests to this target group.
+    pub fn serves(&self, targets: &str) -> Option<&Value> {
+        let to = |listener: &Thing| listener.body["DefaultActions"]["member"][0]["TargetGroupArn"] == targets;
+        self.of(LISTENER).find(|(_, listener)| to(listener)).map(|(_, listener)| &listener.body["LoadBalancerArn"])
+    }
+
+    fn create_listener(&mut self, call: &Call) -> Answer {
+        let (balancer, port) = (call.text("LoadBalancerArn"), call.text("Port"));
+        self.get(BALANCER, balancer, NO_BALANCER)?;
+        let same = |one: &Value| one["LoadBalancerArn"] == balancer && one["Port"] == port;
+        if self.of(LISTENER).any(|(_, one)| same(&one.body)) {
+            return refused("DuplicateListener", format!("A listener already exists on port {port}"));
+        }
+        let targets = call.input["DefaultActions"][0]["TargetGroupArn"].as_str().unwrap();
+        self.get(TARGETS, targets, NO_TARGETS)?;
+        if self.serves(targets).is_some_and(|other| other != balancer) {
+            return refused(
+                "TargetGroupAssociationLimit",
+                format!("{targets} cannot be associated with more load balancers"),
+            );
+        }
+        let id = arn(&format!("listener/app/x/{:016x}", self.serial()));
+        let mut body = json!({
+            "LoadBalancerArn": balancer, "Port": port, "Protocol": call.text("Protocol"),
+            "DefaultActions": {"member": call.input["DefaultActions"]},
+        });
+        self.put(LISTENER, &id, body.clone(), tags_of(&call.input["Tags"], "Key", "Value"));
+        body["ListenerArn"] = json!(id);
+        Ok(json!({"Listeners": members([body])}))
+    }
+
+    fn modify_listener(&mut self, call: &Call) -> Answer {
+        if let Some(targets) = call.input["DefaultActions"][0]["TargetGroupArn"].as_str() {
+            self.get(TARGETS, targets, NO_TARGETS)?;
+        }
+        let listener = self.get(LISTENER, call.text("ListenerArn"), NO_LISTENER)?;
+        if !call.input["DefaultActions"].is_null() {
+            listener.body["DefaultActions"] = json!({"member": call.input["DefaultActions"]});
+        }
+        Ok(json!({}))
+    }
+
+    fn elb_tags(&mut self, call: &Call) -> Answer {
+        let mut described = Vec::new();
+        for id in call.texts("ResourceArns") {
+            let Some(thing) = self.things.get(&id) else {
+                let code = if id.contains("targetgroup") { NO_TARGETS } else { NO_BALANCER };
+                return refused(code, format!("{id} does not exist"));
+            };
+            described.push(json!({"ResourceArn": id, "Tags": members(tag_list(&thing.tags, "Key", "Value"))}));
+        }
+        Ok(json!({"TagDescriptions": members(described)}))
+    }
+
+    fn elb_retag(&mut self, call: &Call) -> Answer {
+        for id in call.texts("ResourceArns") {
+            let Some(thing) = self.things.get_mut(&id) else { return refused(NO_BALANCER, id) };
+            thing.tags.extend(tags_of(&call.input["Tags"], "Key", "Value"));
+            let gone = call.texts("TagKeys");
+            thing.tags.retain(|key, _| !gone.contains(key));
+        }
+        Ok(json!({}))
+    }
+}

@@ -1,0 +1,56 @@
+//! Network interfaces, which keep subnets, groups and gateways.
+
+use super::World;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// An interface of a load balancer, a task or a cache node.
+#[derive(Debug, Clone)]
+pub struct Interface {
+    pub id: String,
+    /// The id of the thing that it belongs to.
+    pub owner: String,
+    pub vpc: String,
+    pub subnet: String,
+    pub groups: Vec<String>,
+    pub public: bool,
+    /// When it will be gone, once its owner has gone.
+    pub until: Option<Duration>,
+}
+
+impl World {
+    /// Gives `owner` an interface in `subnet`.
+    pub fn plug(&mut self, owner: &str, subnet: &str, groups: &[String], public: bool) {
+        let vpc =
+            self.things.get(subnet).map_or(String::new(), |thing| thing.body["vpcId"].as_str().unwrap().to_owned());
+        let id = format!("eni-{:08x}", self.serial());
+        let (owner, subnet, groups) = (owner.to_owned(), subnet.to_owned(), groups.to_vec());
+        self.interfaces.push(Interface { id, owner, vpc, subnet, groups, public, until: None });
+    }
+
+    /// Lets the interfaces of `owner` go after `stay` and the time for which they linger.
+    pub fn unplug(&mut self, owner: &str, stay: Duration) {
+        let until = self.now() + stay + self.times.lingering;
+        let its = self.interfaces.iter_mut().filter(|interface| interface.owner == owner && interface.until.is_none());
+        its.for_each(|interface| interface.until = Some(until));
+    }
+
+    pub fn describe_interfaces(&self, vpc: &[String]) -> Value {
+        let all = self.interfaces.iter().filter(|interface| vpc.contains(&interface.vpc));
+        let items: Vec<Value> = all
+            .map(|interface| {
+                let groups: Vec<Value> = interface.groups.iter().map(|group| json!({"groupId": group})).collect();
+                let association = if interface.public { json!({"publicIp": "198.51.100.1"}) } else { Value::Null };
+                json!({
+                    "networkInterfaceId": interface.id,
+                    "subnetId": interface.subnet,
+                    "vpcId": interface.vpc,
+                    "description": interface.owner,
+                    "groupSet": {"item": groups},
+                    "association": association,
+                })
+            })
+            .collect();
+        json!({"networkInterfaceSet": {"item": items}})
+    }
+}

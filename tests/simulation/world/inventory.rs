@@ -1,0 +1,73 @@
+//! What is in the account, compared with what is remembered.
+
+use super::World;
+use super::dns::RECORD;
+use super::ec2::{DEFAULT, RULE};
+use super::ecs::TASK;
+use crate::process::owner;
+use pb_engine::{Address, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl World {
+    /// Everything that somebody made: what comes with a VPC or a group, and what is only described still, is left out.
+    pub fn made(&self) -> BTreeMap<&str, &super::Thing> {
+        let comes_along =
+            |thing: &super::Thing| matches!(thing.kind, DEFAULT | RULE) && owner().owned(&thing.tags).is_none();
+        let made = self.things.iter().filter(|(_, thing)| !thing.inactive && !comes_along(thing));
+        made.map(|(id, thing)| (id.as_str(), thing)).collect()
+    }
+
+    /// What is wrong with a world in which everything was deployed: what is there twice, what nobody remembers, what is
+    /// remembered and not there.
+    pub fn compare(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut seen: BTreeMap<Address, &str> = BTreeMap::new();
+        let mut contents: BTreeSet<&str> = BTreeSet::new();
+        let mut families: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
+        for (id, thing) in self.made() {
+            let address = match thing.kind {
+                RECORD => Some(Address::new("edge/record").unwrap()),
+                _ => owner().owned(&thing.tags),
+            };
+            let Some(address) = address else {
+                wrong.push(format!("{id} is nobody's"));
+                continue;
+            };
+            if thing.kind == TASK {
+                if !contents.insert(&thing.tags["pb-deploy:content"]) {
+                    wrong.push(format!("{id} was registered twice"));
+                }
+                families.entry(address).or_default().insert(id);
+                continue;
+            }
+            if let Some(other) = seen.insert(address.clone(), id) {
+                wrong.push(format!("{address} is there twice: {other} and {id}"));
+            }
+            let known = |attrs: &serde_json::Value| match thing.kind {
+                RECORD => id.starts_with(attrs["name"].as_str().unwrap_or("?")),
+                _ => ["id", "arn"].iter().any(|field| {
+                    let known = attrs[*field].as_str().unwrap_or_default();
+                    !known.is_empty() && id.ends_with(known)
+                }),
+            };
+            match snapshot.resources.get(&address) {
+                Some(record) if record.kind == thing.kind && known(&record.attrs) => {}
+                Some(record) => wrong.push(format!("{address} is {id}, and {} is remembered", record.attrs)),
+                None => wrong.push(format!("{id} of {address} is not remembered")),
+            }
+        }
+        for (address, record) in &snapshot.resources {
+            let there = match families.get(address) {
+                Some(revisions) => revisions.iter().any(|id| record.attrs["arn"] == **id),
+                None => seen.contains_key(address),
+            };
+            if !there {
+                wrong.push(format!("{address} is remembered as {}, and is not there", record.attrs));
+            }
+            if !record.settled {
+                wrong.push(format!("{address} is remembered as one that is not ready"));
+            }
+        }
+        wrong
+    }
+}

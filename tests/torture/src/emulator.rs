@@ -1,0 +1,125 @@
+//! The local endpoint: its process, and the programs beside it.
+
+use crate::Problem;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest wait for the first answer: importing moto takes seconds, and more on a busy machine.
+const START: Duration = Duration::from_secs(120);
+/// Factor on the emulator's times: enough for every state to be seen, as quick as can be.
+const PACE: &str = "0.1";
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// An endpoint. One that was started here ends with this value, and with this process.
+#[derive(Debug)]
+pub struct Emulator {
+    /// Where it answers.
+    pub url: String,
+    child: Option<Mutex<Child>>,
+}
+
+/// The folder with the workspace's Cargo.toml.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The target folder that this program was built into.
+pub(crate) fn target() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let release = program.ancestors().find(|folder| folder.ends_with("release") || folder.ends_with("debug"));
+    release.and_then(Path::parent).map_or_else(|| root().join("target"), Path::to_path_buf)
+}
+
+/// The tool: `PB_DEPLOY_BIN`, else the one that was built into the same target folder.
+pub(crate) fn tool() -> Result<PathBuf, Problem> {
+    let told = std::env::var_os("PB_DEPLOY_BIN").map(PathBuf::from);
+    let path = told.unwrap_or_else(|| target().join("release").join("pb-deploy"));
+    let hint = "`cargo xtask test` builds it; PB_DEPLOY_BIN names another";
+    if path.exists() { Ok(path) } else { Err(format!("there is no {}: {hint}", path.display())) }
+}
+
+/// A folder of its own.
+pub(crate) fn folder(name: &str) -> Result<PathBuf, Problem> {
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("pb-torture-{}-{name}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("failed to make {}: {error}", folder.display()))?;
+    Ok(folder)
+}
+
+/// The Python of the emulator's installation, with nothing of the person's own account.
+pub(crate) fn python() -> Result<Command, Problem> {
+    let home = target().join("emulator");
+    let found = std::fs::read_dir(&home).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = found.filter(|path| path.join("complete").exists()).collect();
+    found.sort();
+    let hint = "`cargo xtask test` and `cargo xtask emulator start` install it";
+    let venv = found.pop().ok_or_else(|| format!("there is no local endpoint in {}: {hint}", home.display()))?;
+    let mut command = Command::new(venv.join("bin").join("python"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AWS_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null").arg("-s");
+    Ok(command)
+}
+
+impl Emulator {
+    /// The endpoint that `PB_TEST_ENDPOINT` names, else one of its own.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub fn get() -> Result<Self, Problem> {
+        match std::env::var("PB_TEST_ENDPOINT") {
+            Ok(url) => Ok(Self { url: url.trim_end_matches('/').to_owned(), child: None }),
+            Err(_) => Self::start(),
+        }
+    }
+
+    /// One of its own.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub fn start() -> Result<Self, Problem> {
+        let folder = folder("endpoint")?;
+        let (ready, log) = (folder.join("url"), folder.join("log"));
+        let mut command = python()?;
+        let root = root();
+        command.arg(root.join("xtask/src/emulator/launch.py")).args(["watched", "serve", "--port", "0"]);
+        command.args(["--pace", PACE, "--ready-file"]).arg(&ready).env("PB_EMULATOR_SOURCES", root.join("emulator"));
+        let failed = |error: std::io::Error| format!("failed to start the local endpoint: {error}");
+        let out = std::fs::File::create(&log).map_err(failed)?;
+        command.stdout(Stdio::null()).stderr(out).stdin(Stdio::piped());
+        let mut child = command.spawn().map_err(failed)?;
+        let end = Instant::now() + START;
+        loop {
+            if let Some(url) = std::fs::read_to_string(&ready).ok().filter(|url| url.ends_with('\n')) {
+                // It has been read, and the log is only for an endpoint that does not start.
+                let _ = std::fs::remove_dir_all(&folder);
+                return Ok(Self { url: url.trim().to_owned(), child: Some(Mutex::new(child)) });
+            }
+            if Instant::now() > end || !matches!(child.try_wait(), Ok(None)) {
+                let mut text = String::new();
+                let _ = std::fs::File::open(&log).and_then(|mut file| file.read_to_string(&mut text));
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(format!("the local endpoint did not start:\n{text}"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            let mut child = child.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // It holds nothing that has to be kept.
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+    }
+}

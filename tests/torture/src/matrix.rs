@@ -1,0 +1,145 @@
+//! Every fault at every call that changes something, then the same command again.
+//!
+//! # Flow
+//!
+//! A clean deploy, update and destroy tell which calls there are. A *round* is one account with up to one case for each phase:
+//! what the deploy came to in the end is what the update begins with, so that nothing is deployed only to be updated.
+
+mod case;
+mod round;
+
+pub use case::{Case, Fault, Phase};
+pub use round::{Bench, Outcome, Place, Verdict};
+
+use crate::{Problem, Random};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// A case and how it ended.
+pub type Judged = (Case, Verdict);
+
+/// The cases of a round, at most one for each phase, in their order.
+type Round = Vec<Case>;
+
+/// Everything that can be tried: each fault at each call of each phase.
+#[must_use]
+pub fn all_cases(points: &[(Phase, String, usize)]) -> Vec<Case> {
+    let cases = points.iter().flat_map(|(phase, call, nth)| {
+        Fault::ALL.into_iter().map(move |fault| Case { phase: *phase, call: call.clone(), nth: *nth, fault })
+    });
+    cases.collect()
+}
+
+/// So many of the cases, by a seed; each phase and each fault has its share.
+#[must_use]
+pub fn sample(cases: &[Case], count: usize, seed: u64) -> Vec<Case> {
+    let mut random = Random::new(seed);
+    let mut groups: Vec<Vec<Case>> = Vec::new();
+    for phase in Phase::ALL {
+        for fault in Fault::ALL {
+            let mut group: Vec<Case> =
+                cases.iter().filter(|case| case.phase == phase && case.fault == fault).cloned().collect();
+            random.shuffle(&mut group);
+            groups.push(group);
+        }
+    }
+    random.shuffle(&mut groups);
+    let longest = groups.iter().map(Vec::len).max().unwrap_or_default();
+    let turns = (0..longest).flat_map(|turn| groups.iter().filter_map(move |group| group.get(turn)));
+    turns.take(count).cloned().collect()
+}
+
+/// Packs cases into rounds.
+fn rounds(cases: &[Case]) -> VecDeque<Round> {
+    let mut of_phase = Phase::ALL.map(|phase| cases.iter().filter(move |case| case.phase == phase).cloned());
+    let mut rounds = VecDeque::new();
+    loop {
+        let round: Round = of_phase.iter_mut().filter_map(Iterator::next).collect();
+        if round.is_empty() {
+            return rounds;
+        }
+        rounds.push_back(round);
+    }
+}
+
+/// Runs the cases, one round at a time on each of the bench's endpoints, and tells each as it ends.
+///
+/// # Errors
+/// When the tests themselves do not work. A case that fails is told, and is no error.
+pub fn run(bench: &Bench, cases: &[Case], tell: &(dyn Fn(&Judged) + Sync)) -> Result<Vec<Judged>, Problem> {
+    let queue = Mutex::new(rounds(cases));
+    let judged = Mutex::new(Vec::new());
+    let work = |place: &Place| -> Result<(), Problem> {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(round) = next else { return Ok(()) };
+            let (done, left) = bench.round(place, &round)?;
+            done.iter().for_each(tell);
+            judged.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
+            if !left.is_empty() {
+                queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(left);
+            }
+        }
+    };
+    let work = &work;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = bench.places().iter().map(|place| scope.spawn(move || work(place))).collect();
+        let ended =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a worker panicked".to_owned())));
+        ended.collect::<Vec<_>>().into_iter().collect::<Result<(), Problem>>()
+    })?;
+    Ok(judged.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Case, Fault, Phase, all_cases, rounds, sample};
+
+    fn cases() -> Vec<Case> {
+        let point = |phase, nth| (phase, "ec2:CreateSubnet".to_owned(), nth);
+        all_cases(&[
+            point(Phase::Deploy, 1),
+            point(Phase::Deploy, 2),
+            point(Phase::Update, 1),
+            point(Phase::Destroy, 1),
+        ])
+    }
+
+    #[test]
+    fn every_case_is_in_exactly_one_round_and_phases_are_in_order() {
+        let cases = cases();
+        assert_eq!(cases.len(), 4 * Fault::ALL.len());
+        let rounds = rounds(&cases);
+        assert_eq!(rounds.len(), 2 * Fault::ALL.len());
+        let mut packed: Vec<Case> = rounds.iter().flatten().cloned().collect();
+        assert!(rounds.iter().all(|round| round.is_sorted_by_key(|case| case.phase)));
+        packed.sort();
+        let mut sorted = cases;
+        sorted.sort();
+        assert_eq!(packed, sorted);
+    }
+
+    #[test]
+    fn a_sample_is_the_same_for_a_seed_and_has_every_fault_and_phase() {
+        let cases = cases();
+        let chosen = sample(&cases, 3 * Fault::ALL.len(), 7);
+        assert_eq!(chosen, sample(&cases, 3 * Fault::ALL.len(), 7));
+        assert_ne!(chosen, sample(&cases, 3 * Fault::ALL.len(), 8));
+        for fault in Fault::ALL {
+            assert!(chosen.iter().any(|case| case.fault == fault), "{fault:?}");
+        }
+        for phase in Phase::ALL {
+            assert!(chosen.iter().any(|case| case.phase == phase), "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_case_is_read_as_it_is_written() {
+        for case in cases() {
+            assert_eq!(case.to_string().parse::<Case>(), Ok(case));
+        }
+        assert!("deploy ec2:CreateVpc 1".parse::<Case>().is_err());
+        assert!("deploy ec2:CreateVpc one killed-after".parse::<Case>().is_err());
+        assert!("deploy ec2:CreateVpc 1 nothing".parse::<Case>().is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! One case, and how it is written.
+
+use crate::fault::How;
+use crate::{At, Problem, Rule, Shape};
+use std::fmt;
+use std::str::FromStr;
+
+/// What is done when the fault comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// A deploy from nothing.
+    Deploy,
+    /// A deploy of a change that replaces something.
+    Update,
+    /// A destroy.
+    Destroy,
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The call is refused.
+    Refused,
+    /// The call is answered with 503, once.
+    Throttled,
+    /// The call is done, and its answer is lost.
+    AnswerLost,
+    /// The call is done, and answered with 500.
+    FailedAfter,
+    /// The process is killed before the call is done.
+    KilledBefore,
+    /// The process is killed after the call was done, before it has the answer.
+    KilledAfter,
+}
+
+/// A fault at one call of one phase.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Case {
+    /// What is done when the fault comes.
+    pub phase: Phase,
+    /// `service:Action`
+    pub call: String,
+    /// The n-th call of this action, from 1.
+    pub nth: usize,
+    /// What happens.
+    pub fault: Fault,
+}
+
+impl Phase {
+    /// All of them, in the order in which a round has them.
+    pub const ALL: [Self; 3] = [Self::Deploy, Self::Update, Self::Destroy];
+
+    /// The command of the tool.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        if self == Self::Destroy { "destroy" } else { "deploy" }
+    }
+
+    /// What is configured then.
+    #[must_use]
+    pub fn shape(self) -> Shape {
+        if self == Self::Deploy { Shape::first() } else { Shape::second() }
+    }
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Refused, Self::Throttled, Self::AnswerLost, Self::FailedAfter, Self::KilledBefore, Self::KilledAfter];
+
+    /// Whether the process is killed.
+    #[must_use]
+    pub fn kills(self) -> bool {
+        matches!(self, Self::KilledBefore | Self::KilledAfter)
+    }
+
+    fn how(self) -> How {
+        match self {
+            Self::Refused => How::Refuse,
+            Self::Throttled => How::Throttle,
+            Self::AnswerLost => How::LoseAnswer,
+            Self::FailedAfter => How::FailAfter,
+            Self::KilledBefore => How::HoldBefore,
+            Self::KilledAfter => How::HoldAfter,
+        }
+    }
+}
+
+impl Case {
+    /// What the proxy has to do.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        Rule { at: At::nth(&self.call, self.nth), how: self.fault.how() }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deploy => "deploy",
+            Self::Update => "update",
+            Self::Destroy => "destroy",
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "refused",
+            Self::Throttled => "throttled",
+            Self::AnswerLost => "answer-lost",
+            Self::FailedAfter => "failed-after",
+            Self::KilledBefore => "killed-before",
+            Self::KilledAfter => "killed-after",
+        })
+    }
+}
+
+/// `update elasticloadbalancing:CreateTargetGroup 1 killed-after`
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { phase, call, nth, fault } = self;
+        write!(f, "{phase} {call} {nth} {fault}")
+    }
+}
+
+impl FromStr for Case {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [phase, call, nth, fault] = words.as_slice() else {
+            return Err(format!("`{text}` is no case: PHASE SERVICE:ACTION N FAULT"));
+        };
+        let phases: Vec<Phase> = Phase::ALL.into_iter().filter(|known| known.to_string() == *phase).collect();
+        let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|known| known.to_string() == *fault).collect();
+        match (phases.as_slice(), nth.parse(), faults.as_slice()) {
+            ([phase], Ok(nth), [fault]) => Ok(Self { phase: *phase, call: (*call).to_owned(), nth, fault: *fault }),
+            _ => Err(format!(
+                "`{text}` is no case: deploy|update|destroy SERVICE:ACTION N FAULT, a fault of {:?}",
+                Fault::ALL.map(|fault| fault.to_string())
+            )),
+        }
+    }
+}

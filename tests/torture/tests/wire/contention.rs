@@ -1,0 +1,168 @@
+//! Many processes that want one workspace, some of which are killed.
+
+use crate::{endpoint, ensure, held};
+use pb_torture::{At, Ended, How, Problem, Proxy, Random, Rule, Shape, Site, World};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Longer than elsewhere: twenty that wait keep the endpoint busy, and a holder must get through with its heartbeats.
+const LEASE: u32 = 6;
+/// What each process wants: days that CloudWatch keeps logs. All of them are allowed, and one call changes it.
+const WANTED: [u32; 20] =
+    [1, 3, 5, 7, 14, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
+/// How many of them are killed once, and start again.
+const KILLED: usize = 7;
+
+/// When a process is killed.
+#[derive(Debug, Clone)]
+enum Kill {
+    /// At a call.
+    At(Rule),
+    /// After so many milliseconds, wherever it is then.
+    Later(u64),
+}
+
+/// What one process wrote: the entity tag of each write that S3 took.
+type Writes = Vec<String>;
+
+/// Which processes are killed, and when.
+fn kills(seed: u64) -> BTreeMap<usize, Kill> {
+    let mut random = Random::new(seed);
+    let at = |call: &str, nth, how| Kill::At(Rule { at: At::nth(call, nth), how });
+    let kinds = [
+        at("logs:PutRetentionPolicy", 1, How::HoldBefore),
+        at("logs:PutRetentionPolicy", 1, How::HoldAfter),
+        at("s3:PutObject", 1, How::HoldBefore),
+        at("s3:PutObject", 1, How::HoldAfter),
+        at("s3:PutObject", 2, How::HoldAfter),
+        Kill::Later(200 + random.next_number() % 3000),
+        Kill::Later(200 + random.next_number() % 9000),
+    ];
+    let mut processes: Vec<usize> = (0..WANTED.len()).collect();
+    random.shuffle(&mut processes);
+    processes.into_iter().take(KILLED).zip(kinds).collect()
+}
+
+fn wants(retention: u32) -> Shape {
+    Shape { retention, ..Shape::first() }
+}
+
+/// One process: killed once, if so, and then until it is done. Gives what each of its lives wrote.
+fn process(site: &Site, retention: u32, kill: Option<&Kill>) -> Result<Vec<Writes>, Problem> {
+    let (shape, mut lives) = (wants(retention), Vec::new());
+    let arguments = ["deploy", "staging", "--yes", "--lock-timeout", "600"];
+    let wrote = |proxy: &Proxy| {
+        proxy.settle();
+        let puts = proxy.seen().into_iter().filter(|seen| seen.call == "s3:PutObject" && seen.status == 200);
+        puts.filter_map(|seen| seen.etag).collect()
+    };
+    if let Some(kill) = kill {
+        let rules = if let Kill::At(rule) = kill { vec![rule.clone()] } else { Vec::new() };
+        let proxy = Proxy::start(&site.endpoint, rules)?;
+        let mut running = site.start(&proxy.url, &shape, &arguments)?;
+        let held = match kill {
+            Kill::At(_) => Some(held(&proxy, &mut running)?),
+            Kill::Later(millis) => {
+                std::thread::sleep(Duration::from_millis(*millis));
+                None
+            }
+        };
+        running.kill()?;
+        drop(held);
+        lives.push(wrote(&proxy));
+    }
+    for _ in 0..4 {
+        let proxy = Proxy::plain(&site.endpoint)?;
+        let ended: Ended = site.start(&proxy.url, &shape, &arguments)?.ended()?;
+        lives.push(wrote(&proxy));
+        if !ended.was_too_slow() {
+            return ended.with(0).map(|_| lives);
+        }
+    }
+    Err(format!("the machine is too slow for a lease of {LEASE} s"))
+}
+
+/// What a version of the state remembers of the logs, when its run had ended.
+fn retention(version: &Value) -> Option<u64> {
+    let snapshot = &version["snapshot"];
+    let mut records = snapshot["resources"].as_object()?.values();
+    let logs = records.find(|record| record["kind"] == "logs.log_group")?;
+    logs["spec"]["retention_days"].as_u64().filter(|_| snapshot["intents"].is_null())
+}
+
+fn contend(seed: u64) -> Result<(), Problem> {
+    let site = Site::new(endpoint()?, LEASE)?;
+    let world = World::start()?;
+    site.finish(&Shape::first(), "deploy")?;
+    let before = world.versions(&site)?.len();
+    let kills = kills(seed);
+    let lives: Vec<Writes> = std::thread::scope(|scope| {
+        let site = &site;
+        let start = |(index, wanted)| {
+            let kill = kills.get(&index);
+            scope.spawn(move || process(site, wanted, kill).map_err(|why| format!("process {index}, {kill:?}: {why}")))
+        };
+        let processes: Vec<_> = WANTED.into_iter().enumerate().map(start).collect();
+        let ended = processes.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("a thread panicked".to_owned())));
+        ended.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, Problem>>()
+    })?
+    .concat();
+    let versions = world.versions(&site)?;
+    let fences = ordered(&versions)?;
+    one_writer_a_fence(&versions[before..], &lives)?;
+    let complete: BTreeSet<u64> = versions.iter().filter_map(|(_, version)| retention(version)).collect();
+    let lost: Vec<u32> = WANTED.into_iter().filter(|wanted| !complete.contains(&u64::from(*wanted))).collect();
+    ensure(lost.is_empty(), || format!("updates of processes that exited 0 are in no version: {lost:?}"))?;
+
+    site.finish(&Shape::first(), "deploy")?;
+    site.run(&Shape::first(), &["plan", "staging", "--detailed-exitcode"])?.with(0)?;
+    println!(
+        "{} processes, {} killed, {} lives: {} versions with rising serials, {fences} fences, no update lost",
+        WANTED.len(),
+        kills.len(),
+        lives.len(),
+        versions.len()
+    );
+    Ok(())
+}
+
+/// Whether serials rise by one and fences never fall; gives how many fences there are.
+fn ordered(versions: &[(String, Value)]) -> Result<usize, Problem> {
+    let number = |version: &Value, name: &str| version["snapshot"][name].as_u64().unwrap_or_default();
+    for pair in versions.windows(2) {
+        let (one, next) = (&pair[0].1, &pair[1].1);
+        ensure(number(next, "serial") == number(one, "serial") + 1, || format!("serials do not rise: {pair:?}"))?;
+        ensure(number(next, "fence") >= number(one, "fence"), || format!("fences fall: {pair:?}"))?;
+        ensure(next["snapshot"]["lineage"] == one["snapshot"]["lineage"], || "the lineage changed".to_owned())?;
+    }
+    Ok(versions.iter().map(|(_, version)| number(version, "fence")).collect::<BTreeSet<_>>().len())
+}
+
+/// Whether every write that a process was told of is a version, and each fence is of one life of one process.
+fn one_writer_a_fence(versions: &[(String, Value)], lives: &[Writes]) -> Result<(), Problem> {
+    let mut writers: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
+    let mut found = 0;
+    for (etag, version) in versions {
+        let bare = |etag: &str| etag.trim_matches('"').to_owned();
+        let writer = lives.iter().position(|writes| writes.iter().any(|wrote| bare(wrote) == bare(etag)));
+        let writer = writer.ok_or_else(|| format!("nobody wrote the version {etag}"))?;
+        writers.entry(version["snapshot"]["fence"].as_u64().unwrap_or_default()).or_default().insert(writer);
+        found += 1;
+    }
+    let told: usize = lives.iter().map(Vec::len).sum();
+    ensure(found == told, || format!("{told} writes were taken, and there are {found} versions"))?;
+    let shared: Vec<_> = writers.iter().filter(|(_, lives)| lives.len() != 1).collect();
+    ensure(shared.is_empty(), || format!("fences of more than one process: {shared:?}"))?;
+    let distinct: BTreeSet<usize> = writers.values().flatten().copied().collect();
+    ensure(distinct.len() == writers.len(), || "a process wrote under two fences".to_owned())
+}
+
+/// `PB_TORTURE_SEED` kills others at other moments.
+#[test]
+fn twenty_processes_and_one_workspace() {
+    let seed = std::env::var("PB_TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    if let Err(problem) = contend(seed) {
+        panic!("with PB_TORTURE_SEED={seed}: {problem}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The proxy itself: each fault is what it says.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use pb_torture::{At, How, Problem, Proxy, Rule, Seen, exchange};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A server that counts and answers `done`.
+fn upstream() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut length, mut line) = (0, String::new());
+            while reader.read_line(&mut line).unwrap_or_default() > 2 {
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut stream = stream;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: 4\r\n\r\ndone")
+                .unwrap();
+        }
+    });
+    (url, count)
+}
+
+/// Calls `ec2:CreateVpc` through the proxy; gives status and body, or nothing when the connection was closed.
+fn call(url: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    let head = "POST / HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 Credential=1/20250101/us-east-2/ec2/aws4_request\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 16\r\n\r\nAction=CreateVpc";
+    stream.write_all(head.as_bytes()).unwrap();
+    let (mut text, mut bytes) = (String::new(), [0; 1024]);
+    while !text.contains("done") && !text.contains("</Response>") {
+        match stream.read(&mut bytes).unwrap_or_default() {
+            0 => break,
+            count => text += &String::from_utf8_lossy(&bytes[..count]),
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn with(how: How) -> (Proxy, Arc<AtomicUsize>) {
+    let (url, count) = upstream();
+    (Proxy::start(&url, vec![Rule { at: At::nth("ec2:CreateVpc", 2), how }]).unwrap(), count)
+}
+
+/// What the second of three calls gets, and how many calls the endpoint has seen.
+fn second(how: How) -> (Option<String>, usize) {
+    let (proxy, count) = with(how);
+    assert!(call(&proxy.url).unwrap().contains("done"));
+    let answer = call(&proxy.url);
+    assert!(call(&proxy.url).unwrap().contains("done"), "a rule is for one call");
+    assert!(proxy.is_spent());
+    (answer, count.load(Ordering::SeqCst))
+}
+
+#[test]
+fn a_refused_call_is_not_done() {
+    let (answer, count) = second(How::Refuse);
+    let answer = answer.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("<Code>UnauthorizedOperation</Code>"), "{answer}");
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn a_throttled_call_is_not_done() {
+    let (answer, count) = second(How::Throttle);
+    let answer = answer.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("<Code>RequestLimitExceeded</Code>"), "{answer}");
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn a_call_whose_answer_is_lost_is_done() {
+    assert_eq!(second(How::LoseAnswer), (None, 3));
+}
+
+#[test]
+fn a_call_that_fails_after_it_was_done_is_done() {
+    let (answer, count) = second(How::FailAfter);
+    assert!(answer.unwrap().starts_with("HTTP/1.1 500"));
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn a_delayed_call_is_answered() {
+    let (answer, count) = second(How::Delay(Duration::from_millis(20)));
+    assert!(answer.unwrap().contains("done"));
+    assert_eq!(count, 3);
+}
+
+/// Holds the first call; gives how many calls the endpoint has seen while it was held, and after it was let go or dropped.
+fn holding(how: How, go: bool) -> (usize, usize, Option<String>) {
+    let (url, count) = upstream();
+    let proxy = Proxy::start(&url, vec![Rule { at: At::Change(1), how }]).unwrap();
+    std::thread::scope(|scope| {
+        let url = proxy.url.as_str();
+        let asking = scope.spawn(move || call(url));
+        let held = proxy.held_within(Duration::from_secs(30)).unwrap();
+        assert_eq!(held.call, "ec2:CreateVpc");
+        let before = count.load(Ordering::SeqCst);
+        if go {
+            held.let_go();
+        } else {
+            drop(held);
+        }
+        let answer = asking.join().unwrap();
+        (before, count.load(Ordering::SeqCst), answer)
+    })
+}
+
+#[test]
+fn held_calls_wait_for_the_test() {
+    let (before, after, answer) = holding(How::HoldBefore, true);
+    assert!((before, after) == (0, 1) && answer.unwrap().contains("done"));
+    assert_eq!(holding(How::HoldBefore, false), (0, 0, None));
+    let (before, after, answer) = holding(How::HoldAfter, true);
+    assert!((before, after) == (1, 1) && answer.unwrap().contains("done"));
+    assert_eq!(holding(How::HoldAfter, false), (1, 1, None));
+}
+
+#[test]
+fn what_was_seen_is_told_with_its_answer() {
+    let (url, _) = upstream();
+    let proxy = Proxy::plain(&url).unwrap();
+    call(&proxy.url).unwrap();
+    let seen = Seen { call: "ec2:CreateVpc".into(), status: 200, etag: Some("\"1\"".into()) };
+    assert_eq!(proxy.changes(), [seen]);
+    let body: Result<String, Problem> = exchange(&proxy.url, "GET", "/x", "");
+    assert_eq!(body, Ok("done".into()));
+    assert_eq!((proxy.seen().len(), proxy.changes().len()), (2, 2), "a verb that is not known may change something");
+}

@@ -1,0 +1,67 @@
+"""Answers questions about accounts in the endpoint: a JSON object a line in, one out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
+
+from endpoint import Aws  # noqa: E402
+from inventory import World, tags_of  # noqa: E402
+
+#: They come and go with tasks and nodes.
+PASSING = {"interfaces"}
+
+
+def look(aws: Aws, _: str) -> dict[str, Any]:
+    """Everything in the account: the ids by kind, and what carries an ownership address."""
+    everything = World(aws).everything()
+    owned = [
+        (tags_of(thing)["pb-deploy:address"], identity)
+        for kind, things in everything.items()
+        for identity, thing in (latest(things) if kind == "task_definitions" else things).items()
+        if "pb-deploy:address" in tags_of(thing)
+    ]
+    return {
+        "owned": sorted(owned),
+        "all": {kind: sorted(things) for kind, things in everything.items() if kind not in PASSING},
+    }
+
+
+def latest(revisions: dict[str, Any]) -> dict[str, Any]:
+    """The latest revision of each family: earlier ones stay, for rollbacks, and share its address."""
+    numbered = sorted(revisions.items(), key=lambda item: int(item[0].rsplit(":", 1)[1]))
+    return {name: thing for name, thing in {n.rsplit(":", 1)[0]: (n, t) for n, t in numbered}.values()}
+
+
+def versions(aws: Aws, bucket: str) -> list[dict[str, Any]]:
+    """All versions of the one object in the bucket, the oldest first."""
+    found = aws.all("s3", "list_object_versions", "Versions", Bucket=bucket)
+    result = []
+    for version in reversed(found):
+        answer = aws.s3.get_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+        result.append({"etag": version["ETag"], "document": json.loads(answer["Body"].read())})
+    return result
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    clients: dict[tuple[str, str], Aws] = {}
+    for line in sys.stdin:
+        question = json.loads(line)
+        key = (question["url"], question["account"])
+        if key not in clients:
+            clients.clear()
+            clients[key] = Aws(*key)
+        try:
+            answer = {"look": look, "versions": versions}[question["what"]](clients[key], question["bucket"])
+            print(json.dumps({"answer": answer}), flush=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test has to say it
+            print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
