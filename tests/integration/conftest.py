@@ -80,7 +80,7 @@ def _shared() -> list[Site]:
 
 @pytest.fixture
 def staging(new_site: Callable[[], Site], _shared: list[Site]) -> Iterator[Site]:
-    """A deployed staging in which nothing is to be done. Tests of one file hand it on, unless one fails or spoils it."""
+    """A deployed staging in which nothing is to be done. Tests of a file hand it on, unless one fails or spoils it."""
     site = _shared.pop() if _shared else new_site()
     if not site.settled:
         site.deploy()

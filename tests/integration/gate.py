@@ -28,8 +28,8 @@ class Stop:
     """A call that something is done to, so many times."""
 
     call: str
-    #: `before`: the endpoint does not see it yet; `after`: it was done, and the answer is withheld; `lose`: it was done,
-    #: and the connection is closed; `refuse`: it is answered with `answer`, and not done; `drop`: neither.
+    #: `before`: the endpoint does not see it yet; `after`: it was done, and the answer is withheld; `lose`: it was
+    #: done, and the connection is closed; `refuse`: it is answered with `answer`, and not done; `drop`: neither.
     how: str
     answer: tuple[int, bytes] = (503, b"")
     times: int = 1

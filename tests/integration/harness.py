@@ -279,9 +279,7 @@ class Plan:
     @property
     def changes(self) -> dict[str, str]:
         """What is done to which address: `create`, `update`, `delete`, `delete_first`, `create_first`, `await`."""
-        actions = {
-            address: step["action"].get("order") or step["action"]["do"] for address, step in self.steps.items()
-        }
+        actions = {address: step["action"].get("order") or step["action"]["do"] for address, step in self.steps.items()}
         return {address: action for address, action in actions.items() if action != "no_op"}
 
     def fields(self, address: str) -> dict[str, tuple[Any, Any]]:

@@ -23,7 +23,7 @@ ID = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b|(?<=/)[0-9a-f]{16}\b")
 
 
 class World:
-    """The things in an account, each kind as a dictionary by name or id. The default VPC is not told, nor is what is in it."""
+    """The things in an account, each kind as a dictionary by name or id. The default VPC with all in it is left out."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -37,7 +37,10 @@ class World:
         """VPCs by id, with the attributes that have calls of their own."""
         found = {v["VpcId"]: v for v in self.aws.all("ec2", "describe_vpcs", "Vpcs") if not v["IsDefault"]}
         for identity, vpc in self._in_detail(found.items()):
-            for attribute, key in (("enableDnsSupport", "EnableDnsSupport"), ("enableDnsHostnames", "EnableDnsHostnames")):
+            for attribute, key in (
+                ("enableDnsSupport", "EnableDnsSupport"),
+                ("enableDnsHostnames", "EnableDnsHostnames"),
+            ):
                 answer = self.aws.ec2.describe_vpc_attribute(VpcId=identity, Attribute=attribute)
                 vpc[key] = answer[key]["Value"]
         return found
@@ -105,7 +108,9 @@ class World:
     def cache_parameter_groups(self) -> Things:
         """Parameter groups by name, with what was changed in them."""
         found = self.aws.all("elasticache", "describe_cache_parameter_groups", "CacheParameterGroups")
-        named = {g["CacheParameterGroupName"]: g for g in found if not g["CacheParameterGroupName"].startswith("default.")}
+        named = {
+            g["CacheParameterGroupName"]: g for g in found if not g["CacheParameterGroupName"].startswith("default.")
+        }
         for name, group in self._in_detail(named.items()):
             group["Changed"], group["Tags"] = self._parameters(name), self._cache_tags(group["ARN"])
         return named
@@ -200,7 +205,9 @@ class World:
         """Records by name and type, but for those that a zone has by itself."""
         found = {}
         for zone in self.aws.all("route53", "list_hosted_zones", "HostedZones"):
-            for record in self.aws.all("route53", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]):
+            for record in self.aws.all(
+                "route53", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]
+            ):
                 if record["Type"] not in ("NS", "SOA"):
                     found[f"{record['Name']} {record['Type']}"] = record
         return found

@@ -63,7 +63,7 @@ def test_output(done: Site) -> None:
     assert dict(line.split(" = ") for line in text.splitlines()) == outputs
     assert done.run("output", "staging", "url").ended().out == "http://staging.ospcapi.org\n"
     assert done.run("output", "staging", "url", "--json").ended().json() == "http://staging.ospcapi.org"
-    assert "there is no output \"ulr\"" in done.run("output", "staging", "ulr").ended(64).err
+    assert 'there is no output "ulr"' in done.run("output", "staging", "ulr").ended(64).err
 
 
 def test_output_of_what_is_not_deployed(done: Site) -> None:

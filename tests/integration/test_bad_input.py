@@ -260,13 +260,12 @@ def test_a_whole_state_is_taken(plain: Site) -> None:
 
 def test_without_a_terminal_nobody_is_asked(plain: Site) -> None:
     for command in ("deploy", "destroy"):
-        plain_config = plain.run(command, "staging", timeout=SOON)
+        result = plain.run(command, "staging", timeout=SOON)
         if command == "destroy":
-            assert "Nothing to destroy" in plain_config.ended(0).err
+            assert "Nothing to destroy" in result.ended(0).err
             continue
-        plain_config.ended(64)
-        plain_config.err = plain_config.err[plain_config.err.index("error:") :]
-        recorded("no terminal", plain, plain_config)
+        result.ended(64).err = result.err[result.err.index("error:") :]
+        recorded("no terminal", plain, result)
     assert plain.mutations() == []
 
 

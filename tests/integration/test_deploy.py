@@ -1,4 +1,4 @@
-"""`deploy production` in an empty account makes everything as it is stated, field by field; staging differs where it should."""
+"""`deploy production` in an empty account makes everything as stated, field by field; staging where it differs."""
 
 from __future__ import annotations
 
@@ -214,7 +214,12 @@ def test_the_target_group_and_its_listener(production: Deployed) -> None:
         {"HttpCode": "200"},
         "traffic-port",
     )
-    checks = ("HealthCheckIntervalSeconds", "HealthCheckTimeoutSeconds", "HealthyThresholdCount", "UnhealthyThresholdCount")
+    checks = (
+        "HealthCheckIntervalSeconds",
+        "HealthCheckTimeoutSeconds",
+        "HealthyThresholdCount",
+        "UnhealthyThresholdCount",
+    )
     assert [group[check] for check in checks] == [10, 5, 2, 3]
     assert group["Attributes"]["deregistration_delay.timeout_seconds"] == "15"
     (listener,) = production.things["listeners"].values()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from gate import Gate
-from harness import Site
+from harness import Site, until
 
 
 def preconditions(site: Site) -> list[object]:
@@ -96,9 +96,15 @@ def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(stag
     old = staging.world.services()["staging-flask"]["taskDefinition"]
     staging.configure({"services": {"flask": {"tag": "fail", "breaker_threshold": 3}}})
     result = staging.run("deploy", "staging", "--yes").ended(1)
-    assert "rolled back" in result.err or "rollback" in result.err.lower(), result
-    service = staging.world.services()["staging-flask"]
-    assert (service["taskDefinition"], service["runningCount"]) == (old, 1)
+    assert "fargate/flask: failed: roll out staging-flask:" in result.err, result
+    assert "Essential container in task exited" in result.err, result
+    assert result.out == "", "there is no URL where the new image does not run"
+
+    def is_back() -> bool:
+        service = staging.world.services()["staging-flask"]
+        return (service["taskDefinition"], service["runningCount"]) == (old, 1)
+
+    until(is_back)
     staging.configure({"services": {"flask": {"tag": "good"}}})
     staging.deploy()
     staging.finds_nothing()
@@ -108,7 +114,8 @@ def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(stag
 def test_destroy_after_a_deploy_that_was_refused_something(site: Site, gate: Gate, call: str) -> None:
     body = b'{"__type": "AccessDeniedException", "message": "not allowed"}'
     if not call.startswith("ecs"):
-        body = b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>"
+        error = b"<Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error>"
+        body = b"<Response><Errors>" + error + b"</Errors></Response>"
     if call.startswith("elasticache"):
         body = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
     gate.refuse(call, 403, body, times=100)

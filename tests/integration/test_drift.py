@@ -12,6 +12,7 @@ import pytest
 from harness import Site, until
 from inventory import ID, steady, tags_of
 
+
 @dataclass
 class Meddling:
     """What somebody did, and what the plan must say about it."""
@@ -31,7 +32,9 @@ def group(site: Site, name: str) -> str:
 
 
 def rule_added(site: Site) -> None:
-    site.aws.ec2.authorize_security_group_ingress(GroupId=group(site, "staging-ecs-celery-sg"), IpPermissions=permission(22))
+    site.aws.ec2.authorize_security_group_ingress(
+        GroupId=group(site, "staging-ecs-celery-sg"), IpPermissions=permission(22)
+    )
 
 
 def default_group_filled(site: Site) -> None:
@@ -77,7 +80,9 @@ def group_deleted(site: Site) -> None:
     celery, queue = group(site, "staging-ecs-celery-sg"), group(site, "staging-elasticache-jobqr-sg")
     for rule in site.world.rules().values():
         if rule["GroupId"] == queue and rule.get("ReferencedGroupInfo", {}).get("GroupId") == celery:
-            site.aws.ec2.revoke_security_group_ingress(GroupId=queue, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
+            site.aws.ec2.revoke_security_group_ingress(
+                GroupId=queue, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
+            )
     until(lambda: celery not in {g["GroupId"] for i in site.world.interfaces().values() for g in i["Groups"]})
     site.aws.ec2.delete_security_group(GroupId=celery)
 
@@ -150,9 +155,7 @@ def default_route_deleted(site: Site) -> None:
 
 
 def association_deleted(site: Site) -> None:
-    site.aws.ec2.disassociate_route_table(
-        AssociationId=our_table(site)["Associations"][0]["RouteTableAssociationId"]
-    )
+    site.aws.ec2.disassociate_route_table(AssociationId=our_table(site)["Associations"][0]["RouteTableAssociationId"])
 
 
 def tag_changed(site: Site) -> None:

@@ -15,12 +15,11 @@ COMPLETE = {
     "services": 2, "task_definitions": 2, "balancers": 1, "target_groups": 1, "listeners": 1, "records": 1,
 }  # fmt: skip
 
+#: Creates whose answers are lost: those that AWS does a second time, and one of each service.
 CREATES = [
-    "ec2:CreateVpc", "ec2:CreateInternetGateway", "ec2:CreateSubnet", "ec2:CreateRouteTable", "ec2:CreateSecurityGroup",
-    "ec2:AuthorizeSecurityGroupIngress", "elasticache:CreateReplicationGroup",
-    "elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup",
-    "elasticloadbalancing:CreateListener", "ecs:CreateCluster", "ecs:RegisterTaskDefinition", "ecs:CreateService",
-    "route53:ChangeResourceRecordSets",
+    "ec2:CreateVpc", "ec2:CreateInternetGateway", "ec2:CreateSubnet", "ec2:CreateSecurityGroup",
+    "elasticache:CreateReplicationGroup", "elasticloadbalancing:CreateLoadBalancer", "ecs:RegisterTaskDefinition",
+    "ecs:CreateService", "route53:ChangeResourceRecordSets",
 ]  # fmt: skip
 
 
@@ -71,11 +70,7 @@ def test_a_destroy_after_a_kill_leaves_nothing(new_site: Callable[[], Site], url
         assert site.world.remains() == {}, f"killed {when} {call}"
 
 
-@pytest.mark.parametrize(
-    "call",
-    ["ec2:DeleteVpc", "ec2:DeleteSecurityGroup", "elasticache:DeleteReplicationGroup", "ecs:DeleteService",
-     "elasticloadbalancing:DeleteLoadBalancer", "route53:ChangeResourceRecordSets"],
-)  # fmt: skip
+@pytest.mark.parametrize("call", ["ec2:DeleteSecurityGroup", "elasticache:DeleteReplicationGroup", "ecs:DeleteService"])
 def test_a_destroy_after_a_killed_destroy_leaves_nothing(site: Site, gate: Gate, call: str) -> None:
     site.deploy()
     stop = gate.hold_after(call)

@@ -22,7 +22,9 @@ def subnets(site: Site, network: str) -> list[str]:
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network)
     return [
-        ec2.create_subnet(VpcId=network, CidrBlock=f"172.16.{n}.0/24", AvailabilityZone=f"{region}{z}")["Subnet"]["SubnetId"]
+        ec2.create_subnet(VpcId=network, CidrBlock=f"172.16.{n}.0/24", AvailabilityZone=f"{region}{z}")["Subnet"][
+            "SubnetId"
+        ]
         for n, z in enumerate("ab")
     ]
 

@@ -60,7 +60,8 @@ def test_another_port_of_the_queue(staging: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "version", "family"), [("redis", "6.2", "redis6.x"), ("valkey", "8.0", "valkey8"), ("redis", "7.1", "redis7")]
+    ("engine", "version", "family"),
+    [("redis", "6.2", "redis6.x"), ("valkey", "8.0", "valkey8"), ("redis", "7.1", "redis7")],
 )
 def test_another_engine_or_version_of_the_queue(staging: Site, engine: str, version: str, family: str) -> None:
     replace(staging, {"redis": {"engine": engine, "version": version}})

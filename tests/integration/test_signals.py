@@ -22,8 +22,9 @@ def interrupted(site: Site, gate: Gate, command: str, call: str, number: signal.
     return running
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("call", "number"), [*((call, signal.SIGINT) for call in CALLS), ("ecs:CreateService", signal.SIGTERM)]
+)
 def test_an_interrupted_deploy_records_all_and_can_be_finished(
     site: Site, gate: Gate, call: str, number: signal.Signals
 ) -> None:

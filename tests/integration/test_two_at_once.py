@@ -59,7 +59,6 @@ def test_a_second_run_can_wait(site: Site, gate: Gate) -> None:
     site.finds_nothing()
 
 
-@pytest.mark.xfail(strict=False, reason="failed once on a busy machine, cause not found yet")
 def test_unlock_takes_the_lock_from_its_holder_who_then_writes_nothing_more(site: Site, gate: Gate) -> None:
     stop = gate.hold_before("elasticache:CreateReplicationGroup")
     first = site.start("deploy", "staging", "--yes", url=gate.url)
@@ -75,7 +74,9 @@ def test_unlock_takes_the_lock_from_its_holder_who_then_writes_nothing_more(site
     stop.let_go()
     lost = first.result().ended(3)
     assert "taken away with `unlock`" in lost.err, lost
-    assert site.mutations(since) == ["elasticache:CreateReplicationGroup"], "the call that was on its way, and no more"
+    # The process may have ended before its call, which is still on its way, is done; no other call may follow.
+    assert set(site.mutations(since)) <= {"elasticache:CreateReplicationGroup"}
+    until(lambda: "staging-jobqr" in site.world.replication_groups())
     site.deploy()
     assert site.world.counts()["replication_groups"] == 1
     site.finds_nothing()

@@ -323,7 +323,9 @@ impl<'a> Acting<'a> {
     }
 
     fn failed(&mut self, task: Task, step: &Step, failure: Failure) {
-        if matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::NotOurs) {
+        // Once the ledger is lost, a task ends with why it is, whatever comes of the call that it has made.
+        let refused = matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::NotOurs);
+        if refused && self.ledger.lost().is_none() {
             self.undone(task, step);
         }
         let (address, action) = (step.address.clone(), half(task, step));

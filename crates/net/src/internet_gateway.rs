@@ -119,6 +119,12 @@ impl Resource for InternetGateway {
         field == "vpc_id"
     }
 
+    /// One that is not attached, or not yet, can be attached to any VPC. While a VPC is replaced there are two of ours, and
+    /// such a one does not say which it is meant for.
+    fn replaces_from(field: &str, old: &InternetGatewaySpec, _new: &InternetGatewaySpec) -> bool {
+        Self::replaces(field) && old.attached
+    }
+
     /// A VPC has one internet gateway.
     fn beside(old: &InternetGatewaySpec, new: &InternetGatewaySpec) -> bool {
         old.vpc_id != new.vpc_id
@@ -268,6 +274,23 @@ mod tests {
         let client = mock_client!(aws_sdk_ec2, [&detached, &vpcs, &attach]);
         let stack = alone(InternetGateway::new(client.into()), spec());
         assert_eq!(paths(&stack.plan().await.unwrap()), ["attached"]);
+        stack.deploy().await.unwrap();
+        assert_eq!(attach.num_calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_made_and_not_yet_attached_is_taken_while_two_vpcs_are_there() {
+        let detached = mock!(Client::describe_internet_gateways).then_output(|| gateways(None));
+        let vpcs = mock!(Client::describe_vpcs).then_output(|| {
+            let vpc = |id: &str| Vpc::builder().vpc_id(id).build();
+            DescribeVpcsOutput::builder().vpcs(vpc("vpc-0")).vpcs(vpc("vpc-1")).build()
+        });
+        let attach = mock!(Client::attach_internet_gateway)
+            .match_requests(|r| r.internet_gateway_id() == Some("igw-1") && r.vpc_id() == Some("vpc-1"))
+            .then_output(|| AttachInternetGatewayOutput::builder().build());
+        let client = mock_client!(aws_sdk_ec2, [&detached, &vpcs, &attach]);
+        let stack = alone(InternetGateway::new(client.into()), spec());
+        assert_eq!(paths(&stack.plan().await.unwrap()), ["attached", "vpc_id"]);
         stack.deploy().await.unwrap();
         assert_eq!(attach.num_calls(), 1);
     }

@@ -7,11 +7,13 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, act};
 use std::sync::Arc;
 
-/// A ledger that is lost once so many writes were made to the world. What is recorded after the intents is never stored.
+/// A ledger that is lost once so many writes were made to the world.
 struct Losing {
     stored: LateLedger,
     world: Shared,
     at: usize,
+    /// Why it is lost. What is recorded after the intents is stored only when it is refused, and not when the lease is lost.
+    why: Class,
 }
 
 impl Ledger for Losing {
@@ -19,23 +21,30 @@ impl Ledger for Losing {
         self.stored.begin(intents)
     }
 
-    fn record(&self, _: Entry) {}
+    fn record(&self, entry: Entry) {
+        if self.why == Class::Refused {
+            self.stored.record(entry);
+        }
+    }
 
     fn lost(&self) -> Option<Failure> {
         let lost = self.world.lock().unwrap().writes >= self.at;
-        lost.then(|| Failure::new(Class::Locked, "keep the lease", "taken over"))
+        lost.then(|| Failure::new(self.why, "keep the ledger", "it is lost"))
     }
 
-    fn end(&self, _: bool) -> BoxFuture<'_, Result<(), Failure>> {
-        Box::pin(async { Ok(()) })
+    fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        match self.why {
+            Class::Refused => self.stored.end(complete),
+            _ => Box::pin(async { Ok(()) }),
+        }
     }
 }
 
-async fn losing(world: &Shared, ledger: &LateLedger, goal: Goal, at: usize) -> Outcome {
+async fn losing(world: &Shared, ledger: &LateLedger, goal: Goal, at: usize, why: Class) -> Outcome {
     let (graph, plan) = (stack::graph(world, &FIRST), plan(world, ledger, &FIRST, goal).await.unwrap());
     let owner = Arc::new(world::owner());
     let run = Run { id: "run".into(), operation: "run".into(), owner, events: Events::none(), cancel: Cancel::never() };
-    act(&graph, &plan, &Losing { stored: ledger.clone(), world: world.clone(), at }, &run).await.unwrap()
+    act(&graph, &plan, &Losing { stored: ledger.clone(), world: world.clone(), at, why }, &run).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -44,7 +53,7 @@ async fn whoever_lost_the_lease_makes_no_further_call() {
         for at in 0.. {
             let (world, ledger) = if goal == Goal::Deploy { Default::default() } else { deployed().await };
             let before = world.lock().unwrap().writes;
-            let outcome = losing(&world, &ledger, goal, before + at).await;
+            let outcome = losing(&world, &ledger, goal, before + at, Class::Locked).await;
             let writes = world.lock().unwrap().writes - before;
             assert!(writes <= at, "{goal:?}: {writes} writes, and the lease was lost after {at}");
             if outcome.is_complete() {
@@ -54,5 +63,19 @@ async fn whoever_lost_the_lease_makes_no_further_call() {
             assert!(outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Locked), "{outcome:?}");
             change(&world, &ledger, &FIRST).await;
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_is_refused_says_nothing_about_the_creates_in_flight() {
+    for at in 0.. {
+        let (world, ledger) = (Shared::default(), LateLedger::default());
+        let outcome = losing(&world, &ledger, Goal::Deploy, at, Class::Refused).await;
+        if outcome.is_complete() {
+            assert!(at > 10, "{at}");
+            break;
+        }
+        // It looks for what was made, and makes nothing twice.
+        change(&world, &ledger, &FIRST).await;
     }
 }

@@ -124,7 +124,7 @@ async fn dead<T>() -> T {
 impl<const K: usize> Client<K> {
     /// One writing call: latency, faults, and `change` on the world.
     async fn write<T>(&self, name: &str, change: impl FnOnce(&mut World) -> Result<T, Failure>) -> Result<T, Failure> {
-        sleep(Duration::from_millis(40)).await;
+        sleep(Duration::from_millis(20)).await;
         let (fault, answer) = {
             let mut world = self.0.lock().unwrap();
             if world.dead {
@@ -150,6 +150,7 @@ impl<const K: usize> Client<K> {
                 }
             }
         };
+        sleep(Duration::from_millis(20)).await;
         match (fault, answer) {
             (Some(Fault::AnswerLost), _) => Err(Failure::new(Class::Ambiguous, name, "no answer")),
             (None, Some(answer)) => answer,
