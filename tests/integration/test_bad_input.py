@@ -194,6 +194,22 @@ def test_a_profile_that_is_not_there(plain: Site) -> None:
     recorded("no such profile", plain, result)
 
 
+def test_a_profile_of_the_environment_that_is_not_there(plain: Site) -> None:
+    result = plain.run("plan", "staging", env={**CREDENTIALS, "AWS_PROFILE": "nobody"}, timeout=SOON).ended(1)
+    recorded("no such profile in the environment", plain, result)
+
+
+def test_a_named_profile_comes_before_the_keys_of_the_environment(plain: Site) -> None:
+    profiles = plain.folder / "profiles"
+    profiles.write_text(
+        f"[site]\naws_access_key_id = {plain.account}\naws_secret_access_key = x\n", encoding="utf-8"
+    )
+    env: dict[str, str | None] = {"AWS_SHARED_CREDENTIALS_FILE": str(profiles), "AWS_ACCESS_KEY_ID": "000000000001"}
+    result = plain.run("plan", "staging", "--profile", "site", env=env, timeout=SOON).ended()
+    assert f"account {plain.account}" in result.out + result.err
+    recorded("another profile", plain, plain.run("plan", "staging", "--profile", "sit", env=env, timeout=SOON).ended(1))
+
+
 def test_another_account_than_allowed(plain: Site) -> None:
     plain.config_file.write_text(
         'allowed_account_ids = ["000000000000"]\n' + plain.config_file.read_text(encoding="utf-8"), encoding="utf-8"

@@ -1,6 +1,7 @@
 //! The configuration that all clients share.
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -25,7 +26,7 @@ const ATTEMPTS: u32 = 6;
 /// Makes the configuration that all clients share: one HTTP client with one connection pool, one credentials cache.
 ///
 /// Credentials are looked for in the SDK's order: environment, profile (SSO and `credential_process` too), web identity,
-/// container, instance. Nothing is asked for before the first call. The instance metadata service, which outside EC2 does
+/// container, instance; a profile that is named here comes before all of these. Nothing is asked for before the first call. The instance metadata service, which outside EC2 does
 /// not answer, is tried once and for half a second.
 pub async fn connect(access: &Access) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -37,21 +38,21 @@ pub async fn connect(access: &Access) -> SdkConfig {
         .connect_timeout(Duration::from_millis(500))
         .read_timeout(Duration::from_millis(500))
         .build();
-    let mut credentials =
-        DefaultCredentialsChain::builder().configure(provider).region(region.clone()).imds_client(instance_metadata);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
-        .region(region)
+        .region(region.clone())
         .retry_config(retries())
         .timeout_config(timeouts());
-    if let Some(profile) = &access.profile {
-        credentials = credentials.profile_name(profile);
-        loader = loader.profile_name(profile);
-    }
     if let Some(endpoint) = &access.endpoint_url {
         loader = loader.endpoint_url(endpoint);
     }
-    loader.credentials_provider(credentials.build().await).load().await
+    let Some(profile) = &access.profile else {
+        let chain =
+            DefaultCredentialsChain::builder().configure(provider).region(region).imds_client(instance_metadata);
+        return loader.credentials_provider(chain.build().await).load().await;
+    };
+    let only = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+    loader.profile_name(profile).credentials_provider(only).load().await
 }
 
 /// How often a call is tried that may be repeated.

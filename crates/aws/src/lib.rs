@@ -5,11 +5,13 @@
 //! the right class. Nothing here names a service.
 
 mod answer;
+mod check;
 mod connect;
 #[doc(hidden)]
 pub mod mock;
 
 pub use answer::{Answer, classify};
+pub use check::check;
 pub use connect::{Access, connect, no_retry, retries, timeouts};
 
 use std::collections::BTreeMap;

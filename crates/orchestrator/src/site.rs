@@ -44,13 +44,18 @@ pub fn configured(global: &Global, name: &str) -> Result<Workspace, Error> {
 }
 
 /// The way into AWS for one workspace.
-pub async fn connect(global: &Global, workspace: &Workspace) -> SdkConfig {
+///
+/// # Errors
+/// A profile that is not there; an endpoint at which nothing listens.
+pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig, Error> {
     let access = pb_aws::Access {
         profile: global.profile.clone(),
         region: workspace.region.clone(),
         endpoint_url: global.endpoint_url.clone(),
     };
-    pb_aws::connect(&access).await
+    let config = pb_aws::connect(&access).await;
+    pb_aws::check(&access, &config).await?;
+    Ok(config)
 }
 
 /// Where the state of a workspace is kept.
@@ -70,7 +75,7 @@ impl Site {
     /// A configuration with mistakes; what must be there and is not; a snapshot that cannot be read.
     pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
         let workspace = configured(global, name)?;
-        let aws = connect(global, &workspace).await;
+        let aws = connect(global, &workspace).await?;
         let place = place(&workspace);
         let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
         let facts = facts::look_up(&aws, &workspace, &snapshot).await?;

@@ -105,7 +105,7 @@ pub async fn state(global: &Global, workspace: &str) -> Result<Exit, Error> {
 /// When another than the named one holds it.
 pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, Error> {
     let workspace = configured(global, workspace)?;
-    let aws = connect(global, &workspace).await;
+    let aws = connect(global, &workspace).await?;
     LeaseTable::new(&aws, &place(&workspace), global.timing()).unlock(id).await?;
     anstream::eprintln!("{} is unlocked", workspace.name);
     Ok(Exit::Done)
@@ -113,6 +113,6 @@ pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, 
 
 async fn snapshot(global: &Global, workspace: &str) -> Result<Snapshot, Error> {
     let workspace = configured(global, workspace)?;
-    let aws = connect(global, &workspace).await;
+    let aws = connect(global, &workspace).await?;
     Ok(Session::read_only(&Store::new(&aws, &place(&workspace))).await?)
 }

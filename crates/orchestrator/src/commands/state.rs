@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A bucket that cannot be read.
 pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
     let workspace = configured(global, workspace)?;
-    let aws = connect(global, &workspace).await;
+    let aws = connect(global, &workspace).await?;
     let versions = Store::new(&aws, &place(&workspace)).versions().await?;
     if global.json {
         render::document(&versions)?;
@@ -34,7 +34,7 @@ pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
 pub async fn restore(global: &Global, name: &str, version: &str, consent: &Consent) -> Result<Exit, Error> {
     let workspace = configured(global, name)?;
     consent::confirm(name, "restore the state of", consent.yes)?;
-    let aws = connect(global, &workspace).await;
+    let aws = connect(global, &workspace).await?;
     let place = place(&workspace);
     let store = Store::new(&aws, &place);
     let leases = LeaseTable::new(&aws, &place, global.timing());

@@ -37,7 +37,7 @@ struct Lock<'a> {
 /// What a read fails with.
 pub async fn status(global: &Global, name: &str) -> Result<Exit, Error> {
     let workspace = configured(global, name)?;
-    let aws = connect(global, &workspace).await;
+    let aws = connect(global, &workspace).await?;
     let place = place(&workspace);
     let store = Store::new(&aws, &place);
     let leases = LeaseTable::new(&aws, &place, global.timing());
