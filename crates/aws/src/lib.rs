@@ -1,6 +1,6 @@
 //! What every crate that talks to AWS needs: one way in, and one way to say what went wrong.
 //!
-//! [`connect`] makes the configuration that all clients share: one connection pool, one set of credentials, the SDK's own
+//! [`connect()`] makes the configuration that all clients share: one connection pool, one set of credentials, the SDK's own
 //! conventions for profiles, regions and endpoints. [`Answer`] turns an SDK error into a [`Failure`](pb_engine::Failure) of
 //! the right class. Nothing here names a service.
 

@@ -4,7 +4,7 @@
 //!
 //! 1. A stack adds resources to a [`Graph`]; each names its inputs by typed [`Handle`]s, so a cycle cannot be written.
 //! 2. [`observe`](observe()) asks what of this workspace is there, one batched sweep over the kinds.
-//! 3. [`decide`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
+//! 3. [`decide()`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
 //! 4. [`act`](act()) runs the plan: each step as soon as what it needs is there, with every outcome put into a [`Ledger`].
 //!
 //! # Guarantees

@@ -1,6 +1,6 @@
 //! The network of a stack: VPC, internet gateway, subnets, routes, security groups and their rules.
 //!
-//! [`network`] adds all of it to a graph and returns typed handles. Each kind can also be used alone; see the examples.
+//! [`network()`] adds all of it to a graph and returns typed handles. Each kind can also be used alone; see the examples.
 
 mod default_group;
 mod ec2;

@@ -1,6 +1,6 @@
 //! The engine over a simulated cloud, on a paused clock.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "in tests this is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
 
 mod faults;
 mod lost;
