@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -9,31 +10,67 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import capabilities
 import endpoint
 import pytest
 from gate import Gate
 from harness import BINARY, Site
+from observer import Observer
+from report import Report
 
-_started: list[tuple[object, str]] = []
+_report = Report()
+#: What was started for the tests, and is ended after them.
+_started = contextlib.ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start an emulator, in the one process that all workers come from, unless there is an endpoint already."""
-    if hasattr(config, "workerinput") or os.environ.get("PB_TEST_ENDPOINT") or config.option.collectonly:
+    """Make the endpoint ready and measure it, in the one process that all workers come from."""
+    config.addinivalue_line("markers", "needs(*capabilities): what the endpoint must do; else the test is skipped")
+    if hasattr(config, "workerinput") or config.option.collectonly:
         return
+    config.pluginmanager.register(_report)
+    variables = {name: os.environ.get(name) for name in ("PB_TEST_ENDPOINT", "PB_TEST_CAPABILITIES")}
+    _started.callback(restore, variables)
+    if not variables["PB_TEST_ENDPOINT"]:
+        os.environ["PB_TEST_ENDPOINT"] = start_emulator()
+    url = os.environ["PB_TEST_ENDPOINT"].rstrip("/")
+    measured = capabilities.measure(url)
+    os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(measured)
+    if any(measured.values()):
+        print(f"what {url} does:\n{capabilities.table(measured)}", flush=True)
+    if not endpoint.has_journal(url):
+        os.environ["PB_TEST_ENDPOINT"] = _started.enter_context(Observer(url)).url
+
+
+def start_emulator() -> str:
+    """Start an emulator, which is ended after the tests; gives its URL."""
     folder = tempfile.mkdtemp(prefix="pb-wire-")
+    _started.callback(shutil.rmtree, folder, ignore_errors=True)
     process, url = endpoint.start(Path(folder))
-    _started.append((process, folder))
-    os.environ["PB_TEST_ENDPOINT"] = url
+    _started.callback(endpoint.stop, process)
+    return url
+
+
+def restore(variables: dict[str, str | None]) -> None:
+    """Set variables as they were."""
+    for name, value in variables.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def pytest_unconfigure() -> None:
-    """End the emulator that was started here."""
-    while _started:
-        process, folder = _started.pop()
-        endpoint.stop(process)  # type: ignore[arg-type]
-        os.environ.pop("PB_TEST_ENDPOINT", None)
-        shutil.rmtree(folder, ignore_errors=True)
+    """Write the report, and end what was started here."""
+    if file := os.environ.get("PB_TEST_REPORT"):
+        _report.write(Path(file))
+    _started.close()
+
+
+@pytest.fixture(autouse=True)
+def _needs(request: pytest.FixtureRequest) -> None:
+    """Skips a test whose marks ask for what the endpoint does not do."""
+    for mark in request.node.iter_markers("needs"):
+        capabilities.require(*mark.args)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +83,7 @@ def url() -> str:
 @pytest.fixture(scope="module")
 def new_site(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Site]]:
     """Makes accounts with the preconditions of a deploy, and ends what still runs in them."""
+    capabilities.require("accounts")
     sites: list[Site] = []
 
     def make() -> Site:

@@ -54,6 +54,14 @@ def control(url: str, path: str, body: Any = None) -> Any:
         return json.loads(answer.read())
 
 
+def has_journal(url: str) -> bool:
+    """Whether the endpoint tells what was called."""
+    try:
+        return "requests" in control(url, "requests?account=none")
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 class Aws:
     """Clients of one account, by service: `aws.ec2.describe_vpcs()`."""
 

@@ -93,6 +93,13 @@ class Gate:
         for stop in stops:
             stop.let_go()
 
+    def control(self, target: str) -> bytes | None:
+        """An answer of the gate's own, in JSON; None if the call is the endpoint's."""
+        return None
+
+    def answered(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
+        """The endpoint has answered a call."""
+
     def _add(self, stop: Stop) -> Stop:
         with self._lock:
             self._stops.append(stop)
@@ -117,6 +124,8 @@ def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
 
         def handle_any(self) -> None:
             body = read_body(self)
+            if (own := gate.control(self.path)) is not None:
+                return self.answer(200, [("Content-Type", "application/json")], own)
             stop = gate.take(call_of(self.command, self.path, dict(self.headers), body))
             if stop and stop.how == "refuse":
                 stop.reached.set()
@@ -128,6 +137,7 @@ def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return None
             status, headers, content = forward(gate.upstream, self, body)
+            gate.answered(self.command, self.path, dict(self.headers), body, status)
             if stop and stop.how == "after":
                 stop.reached.set()
                 stop.open.wait(120)

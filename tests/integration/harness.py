@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import capabilities
 from configuration import Table, merged, real, toml
 from endpoint import ROOT, Aws, control
 from inventory import World
@@ -33,6 +34,12 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.05)
     return found
+
+
+def need_deploys(arguments: tuple[str, ...]) -> None:
+    """Skips a test in which the tool deploys where no deploy can come to its end."""
+    if arguments and arguments[0] in ("deploy", "apply"):
+        capabilities.require(*capabilities.DEPLOYS)
 
 
 @dataclass
@@ -155,6 +162,7 @@ class Site:
 
     def start(self, *arguments: str, url: str | None = None, env: dict[str, str | None] | None = None) -> Running:
         """Start the tool."""
+        need_deploys(arguments)
         environment = self.environment({**({"AWS_ENDPOINT_URL": url} if url else {}), **(env or {})})
         running = Running([str(BINARY), *arguments], self.folder, environment, len(self._running))
         self._running.append(running)
@@ -236,6 +244,7 @@ class Site:
 
     def in_terminal(self, *arguments: str, answer: str, prompt: str = ": ") -> Result:
         """Run the tool in a terminal, and type an answer at its prompt."""
+        need_deploys(arguments)
         master, slave = pty.openpty()
         process = subprocess.Popen(
             [str(BINARY), *arguments],

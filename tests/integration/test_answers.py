@@ -19,6 +19,7 @@ def done(new_site: Callable[[], Site]) -> Site:
     return site
 
 
+@pytest.mark.needs("target-health")
 def test_status_shows_services_health_address_and_lock(done: Site) -> None:
     text = done.run("status", "staging").ended().out
     assert text.startswith("staging  33 resources  http://staging.ospcapi.org\n")
@@ -27,6 +28,7 @@ def test_status_shows_services_health_address_and_lock(done: Site) -> None:
     assert "healthy" in text and "not locked" in text
 
 
+@pytest.mark.needs("target-health")
 def test_status_as_json(done: Site) -> None:
     status = done.run("status", "staging", "--json").ended().json()
     assert (status["workspace"], status["url"], status["deployed"]) == ("staging", "http://staging.ospcapi.org", True)
@@ -130,6 +132,7 @@ def test_a_deploy_in_json_lines(site: Site) -> None:
     assert again[-1]["complete"] is True and "started" not in [line["event"] for line in again]
 
 
+@pytest.mark.needs("ecs-breaker")
 def test_a_failed_deploy_in_json_lines(site: Site) -> None:
     site.configure({"services": {"flask": {"tag": "fail", "breaker_threshold": 3}}})
     lines = site.run("deploy", "staging", "--yes", "--json").ended(1).lines()

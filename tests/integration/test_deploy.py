@@ -60,6 +60,7 @@ def test_stdout_is_the_url_and_stderr_says_what_was_made(production: Deployed) -
     assert "Deployed production:" in production.result.err
 
 
+@pytest.mark.needs("interfaces")
 def test_nothing_else_is_made(production: Deployed) -> None:
     assert {kind: len(things) for kind, things in production.things.items()} == {
         "vpcs": 1, "gateways": 1, "subnets": 2, "route_tables": 2, "groups": 5, "rules": 9, "interfaces": 8,
@@ -183,6 +184,7 @@ def test_a_service(production: Deployed, key: str, count: int) -> None:
     assert (service["propagateTags"], service["enableECSManagedTags"]) == ("SERVICE", True)
 
 
+@pytest.mark.needs("target-health")
 def test_only_flask_is_behind_the_load_balancer(production: Deployed) -> None:
     (group,) = production.things["target_groups"].values()
     wanted = [{"targetGroupArn": group["TargetGroupArn"], "containerName": "flask", "containerPort": 5050}]

@@ -51,6 +51,7 @@ def test_what_was_destroyed_can_be_deployed_again(site: Site) -> None:
     site.finds_nothing()
 
 
+@pytest.mark.needs("elb-rules")
 def test_production_is_refused_at_plan_while_it_is_protected(new_site: Callable[[], Site]) -> None:
     site = new_site()
     site.deploy("production")
@@ -82,6 +83,7 @@ def test_a_repository_with_images_is_refused_at_plan(staging: Site) -> None:
     staging.finds_nothing()
 
 
+@pytest.mark.needs("ecs-breaker")
 def test_destroy_after_a_deploy_whose_image_does_not_start(site: Site) -> None:
     site.configure({"services": {"flask": {"tag": "fail", "breaker_threshold": 3}}})
     result = site.run("deploy", "staging", "--yes").ended(1)
@@ -92,6 +94,7 @@ def test_destroy_after_a_deploy_whose_image_does_not_start(site: Site) -> None:
     assert site.world.remains() == {}
 
 
+@pytest.mark.needs("ecs-breaker")
 def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(staging: Site) -> None:
     old = staging.world.services()["staging-flask"]["taskDefinition"]
     staging.configure({"services": {"flask": {"tag": "fail", "breaker_threshold": 3}}})

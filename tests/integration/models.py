@@ -1,0 +1,240 @@
+"""Requests as the services' published models see them: which operation one is, and what it says."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import xml.etree.ElementTree as Xml
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+
+import botocore.session
+from botocore.model import OperationModel, ServiceModel, Shape
+
+CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+#: Models by the name that a request is signed for, where it is another name.
+MODELS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+NAMESPACE = re.compile(r"\{[^}]*\}")
+
+
+@dataclass
+class Request:
+    """A request as it went over the wire."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    def __post_init__(self) -> None:
+        self.headers = {name.lower(): value for name, value in self.headers.items()}
+        self.path, self.query_text = urlsplit(self.target).path, urlsplit(self.target).query
+        self.query = parse_qs(self.query_text, keep_blank_values=True)
+        match = CREDENTIAL.search(self.headers.get("authorization", ""))
+        #: Access key, region and service that it is signed for.
+        self.key, self.region, self.service = match.groups() if match else ("", "", "unknown")
+
+    @functools.cached_property
+    def form(self) -> dict[str, str]:
+        """The parameters of a form, as EC2 and the query protocol send them."""
+        if not self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            return {}
+        return dict(parse_qsl(self.body.decode("utf-8"), keep_blank_values=True))
+
+    @functools.cached_property
+    def operation(self) -> OperationModel | None:
+        """Its operation; None if the model has none that fits."""
+        model = service_model(self.service)
+        if model is None:
+            return None
+        target = self.headers.get("x-amz-target", "")
+        name = target.rsplit(".", 1)[-1] if target else self.form.get("Action", "")
+        if name:
+            return model.operation_model(name) if name in model.operation_names else None
+        return by_path(model, self)
+
+    @property
+    def action(self) -> str:
+        """The operation's name, or method and path of what no model has."""
+        return self.operation.name if self.operation else f"{self.method} {self.path}"
+
+
+@functools.cache
+def service_model(service: str) -> ServiceModel | None:
+    """The model of a service, by the name that requests are signed for."""
+    session = botocore.session.get_session()
+    name = MODELS.get(service, service)
+    return session.get_service_model(name) if name in session.get_available_services() else None
+
+
+def by_path(model: ServiceModel, request: Request) -> OperationModel | None:
+    """The operation of a REST service: by method and path, and of several by what they need beside."""
+    fitting = []
+    for operation, pattern, needed in templates(model, request.method):
+        if pattern.fullmatch(request.path) and all(fits(request, where, name, value) for where, name, value in needed):
+            fitting.append((len(needed), operation))
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def fits(request: Request, where: str, name: str, value: str) -> bool:
+    """Whether a query parameter or header is there, with this value if one is given."""
+    if where == "header":
+        return name.lower() in request.headers
+    return name in request.query and (not value or value in request.query[name])
+
+
+@functools.cache
+def templates(model: ServiceModel, method: str) -> list[tuple[OperationModel, re.Pattern[str], list[Any]]]:
+    """Operations of a method with the pattern of their path, and the query parameters and headers that they need."""
+    found = []
+    for name in model.operation_names:
+        operation = model.operation_model(name)
+        if operation.http["method"] != method:
+            continue
+        path, _, query = operation.http["requestUri"].partition("?")
+        needed: list[Any] = [("query", key, value) for key, value in parse_qsl(query, keep_blank_values=True)]
+        shape = operation.input_shape
+        for member in shape.required_members if shape else []:
+            serialization = shape.members[member].serialization
+            if serialization.get("location") in ("querystring", "header"):
+                where = "header" if serialization["location"] == "header" else "query"
+                needed.append((where, serialization["name"], ""))
+        found.append((operation, path_pattern(path), needed))
+    return found
+
+
+def path_pattern(path: str) -> re.Pattern[str]:
+    """A path's template as a pattern with the labels as groups; a label that ends in `+` may hold slashes."""
+    parts = re.split(r"\{([^}]+)\}", path)
+    text = re.escape(parts[0])
+    for label, rest in zip(parts[1::2], parts[2::2], strict=True):
+        text += f"(?P<{label.rstrip('+')}>{'.+' if label.endswith('+') else '[^/]+'}){re.escape(rest)}"
+    return re.compile(text.rstrip("/") + "/?" if text != "/" else "/")
+
+
+class Unknown(Exception):
+    """A request holds something that its operation's model does not have."""
+
+
+def content(request: Request) -> dict[str, Any]:
+    """What a request says, as its operation's input."""
+    operation = request.operation
+    if operation is None:
+        raise Unknown(f"{request.service} has no operation for {request.method} {request.target}")
+    shape, protocol = operation.input_shape, operation.service_model.metadata["protocol"]
+    if shape is None:
+        return {}
+    if protocol in ("query", "ec2"):
+        return of_form(shape, request.form, protocol)
+    if protocol == "json":
+        return json.loads(request.body or b"{}")
+    return of_rest(operation, shape, request)
+
+
+def of_form(shape: Shape, form: dict[str, str], protocol: str) -> dict[str, Any]:
+    """The input in a form."""
+    left = {name: value for name, value in form.items() if name not in ("Action", "Version")}
+    found = form_value(shape, "", left, protocol)
+    if left:
+        raise Unknown(f"the model has no {', '.join(sorted(left))}")
+    return found or {}
+
+
+def form_value(shape: Shape, prefix: str, left: dict[str, str], protocol: str) -> Any:
+    """The value at a prefix of a form, which is taken out of it; None if there is none."""
+    if shape.type_name == "structure":
+        found = {}
+        for name, member in shape.members.items():
+            dotted = f"{prefix}.{form_name(name, member, protocol)}".lstrip(".")
+            value = form_value(member, dotted, left, protocol)
+            if value is not None:
+                found[name] = value
+        return found if found or left.pop(prefix, None) is not None else None
+    if shape.type_name == "list":
+        return form_list(shape, prefix, left, protocol)
+    if shape.type_name == "map":
+        return form_map(shape, prefix, left, protocol)
+    return left.pop(prefix, None)
+
+
+def form_name(name: str, member: Shape, protocol: str) -> str:
+    """A member's name in a form. The one of a flat list's members is that of the list."""
+    serialization = member.serialization
+    if protocol == "ec2":
+        own = serialization.get("name", name)
+        return str(serialization.get("queryName", own[0].upper() + own[1:]))
+    return str(serialization.get("name", name))
+
+
+def form_list(shape: Shape, prefix: str, left: dict[str, str], protocol: str) -> list[Any] | None:
+    """A list in a form: `Name.1`, or `Name.member.1` in the query protocol."""
+    if prefix in left and left[prefix] == "":
+        del left[prefix]
+        return []
+    if protocol == "query" and not shape.serialization.get("flattened"):
+        prefix = f"{prefix}.{shape.member.serialization.get('name', 'member')}"
+    found: list[Any] = []
+    while (value := form_value(shape.member, f"{prefix}.{len(found) + 1}", left, protocol)) is not None:
+        found.append(value)
+    return found or None
+
+
+def form_map(shape: Shape, prefix: str, left: dict[str, str], protocol: str) -> dict[str, Any] | None:
+    """A map in a form: `Name.entry.1.key` and `Name.entry.1.value`."""
+    found: dict[str, Any] = {}
+    while (key := left.pop(f"{prefix}.entry.{len(found) + 1}.key", None)) is not None:
+        found[key] = form_value(shape.value, f"{prefix}.entry.{len(found) + 1}.value", left, protocol)
+    return found or None
+
+
+def of_rest(operation: OperationModel, shape: Shape, request: Request) -> dict[str, Any]:
+    """The input of a REST request: from path, query, headers and body."""
+    pattern = path_pattern(operation.http["requestUri"].partition("?")[0])
+    match = pattern.fullmatch(request.path)
+    labels = {name: unquote(value) for name, value in match.groupdict().items()} if match else {}
+    payload = shape.serialization.get("payload")
+    found: dict[str, Any] = {}
+    for name, member in shape.members.items():
+        wire, where = member.serialization.get("name", name), member.serialization.get("location")
+        if where == "uri" and wire in labels:
+            found[name] = labels[wire]
+        elif where == "querystring" and wire in request.query:
+            values = request.query[wire]
+            found[name] = values if member.type_name == "list" else values[0]
+        elif where == "header" and wire.lower() in request.headers:
+            found[name] = request.headers[wire.lower()]
+        elif name == payload and member.type_name in ("blob", "string"):
+            found[name] = request.body
+        elif name == payload and request.body:
+            found[name] = xml_value(member, Xml.fromstring(request.body))
+    if payload is None and request.body:
+        bodily = {n: m for n, m in shape.members.items() if not m.serialization.get("location")}
+        found.update(xml_members(bodily, Xml.fromstring(request.body)))
+    return found
+
+
+def xml_value(shape: Shape, element: Xml.Element) -> Any:
+    """A value in XML."""
+    if shape.type_name == "structure":
+        return xml_members(shape.members, element)
+    if shape.type_name == "list":
+        return [xml_value(shape.member, child) for child in element]
+    return element.text or ""
+
+
+def xml_members(members: dict[str, Shape], element: Xml.Element) -> dict[str, Any]:
+    """The members of a structure in XML."""
+    names = {m.serialization.get("name", n): n for n, m in members.items()}
+    found: dict[str, Any] = {}
+    for child in element:
+        tag = NAMESPACE.sub("", child.tag)
+        if tag not in names:
+            raise Unknown(f"the model has no {tag} in {NAMESPACE.sub('', element.tag)}")
+        member = members[names[tag]]
+        if member.type_name == "list" and member.serialization.get("flattened"):
+            found.setdefault(names[tag], []).append(xml_value(member.member, child))
+        else:
+            found[names[tag]] = xml_value(member, child)
+    return found

@@ -1,0 +1,48 @@
+"""What became of the scenarios: one file for the table that `cargo xtask test` prints."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+
+class Report:
+    """Counts how the tests of each file ended; a file is a scenario."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[str, str] = {}
+        self._skips: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A phase of a test has ended; one that fails in any phase has failed."""
+        name, known = report.nodeid, self._outcomes.get(report.nodeid)
+        if report.failed:
+            self._outcomes[name] = "failed"
+        elif report.skipped and known is None:
+            self._outcomes[name] = "skipped"
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self._skips[reason.removeprefix("Skipped: ")] += 1
+        elif report.when == "call" and known is None:
+            self._outcomes[name] = "passed"
+
+    def document(self) -> dict[str, object]:
+        """Scenarios with their counts, and the reasons of what was skipped with theirs."""
+        scenarios: dict[str, Counter[str]] = {}
+        for name, outcome in self._outcomes.items():
+            file = Path(name.split("::", 1)[0]).stem.removeprefix("test_")
+            scenarios.setdefault(file, Counter())[outcome] += 1
+        measured = json.loads(os.environ.get("PB_TEST_CAPABILITIES", "{}"))
+        return {
+            "scenarios": {file: dict(counts) for file, counts in sorted(scenarios.items())},
+            "skips": dict(self._skips.most_common()),
+            "lacks": {name: why for name, why in measured.items() if why},
+        }
+
+    def write(self, file: Path) -> None:
+        """Write it, if there was any test."""
+        if self._outcomes:
+            file.write_text(json.dumps(self.document(), indent=1) + "\n", encoding="utf-8")
