@@ -58,7 +58,7 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
             for lb in service.fields.get("loadBalancers") or []:
                 service.event(f"registered 1 targets in (target-group {lb['targetGroupArn']})")
     if service and task.last == "RUNNING" and moment >= task.healthy_due:
-        bad = ecs_tasks.unhealthy(task.definition)
+        bad = ecs_tasks.unhealthy(place, task.definition)
         ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_UNHEALTHY if bad else ecs_tasks.ELB_HEALTHY)
 
 
@@ -129,14 +129,14 @@ def threshold(service: Service) -> int:
     return share if kind == "UNBOUNDED_PERCENT" else min(BREAKER_MAXIMUM, max(BREAKER_MINIMUM, share))
 
 
-def ready_tasks(service: Service, tasks: list[Task]) -> int:
+def ready_tasks(place: Place, service: Service, tasks: list[Task]) -> int:
     """Running tasks that pass their health checks."""
     checked = bool(service.fields.get("loadBalancers"))
     moment = pace.now()
     good = [t for t in tasks if t.live and t.last == "RUNNING"]
     if not checked:
         return len(good)
-    return sum(1 for t in good if moment >= t.healthy_due and not ecs_tasks.unhealthy(t.definition))
+    return sum(1 for t in good if moment >= t.healthy_due and not ecs_tasks.unhealthy(place, t.definition))
 
 
 def advance_rollout(place: Place, everything: World, service: Service) -> None:
@@ -155,9 +155,9 @@ def advance_rollout(place: Place, everything: World, service: Service) -> None:
     if current.rollout == "IN_PROGRESS":
         count_failures(place, everything, service, current)
     if service.primary.rollout == "IN_PROGRESS":
-        complete_when_ready(everything, service, service.primary)
+        complete_when_ready(place, everything, service, service.primary)
     elif current.rollout == "COMPLETED" and not service.steady:
-        if ready_tasks(service, everything.tasks_of(service, current)) == current.desired:
+        if ready_tasks(place, service, everything.tasks_of(service, current)) == current.desired:
             service.steady = True
             service.event("has reached a steady state.")
 
@@ -171,7 +171,7 @@ def balance(place: Place, everything: World, service: Service, current: Deployme
     others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
     for task in mine[current.desired :]:
         stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
-    ready = ready_tasks(service, mine[: current.desired])
+    ready = ready_tasks(place, service, mine[: current.desired])
     room = max(most, current.desired) - current.desired
     keep = max(0, least - ready) if len(others) > room or ready >= current.desired else len(others)
     if ready >= current.desired:
@@ -179,7 +179,7 @@ def balance(place: Place, everything: World, service: Service, current: Deployme
     for task in others[keep:]:
         stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
     missing = min(current.desired - len(mine), max(most, 1) - len(mine) - min(keep, len(others)))
-    if missing > 0:
+    if missing > 0 and not ecs_tasks.launch_error(place, current.definition):
         start_tasks(place, everything, service, current, missing, len(mine))
 
 
@@ -215,17 +215,21 @@ def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:
 def count_failures(place: Place, everything: World, service: Service, current: Deployment) -> None:
     """Tasks that cannot run fail again and again, until the breaker trips; without one, for ever."""
     fate = ecs_tasks.fate(place, current.definition)
-    unhealthy = ecs_tasks.unhealthy(current.definition) and bool(service.fields.get("loadBalancers"))
-    if not fate and not unhealthy:
+    unhealthy = ecs_tasks.unhealthy(place, current.definition) and bool(service.fields.get("loadBalancers"))
+    error = ecs_tasks.launch_error(place, current.definition)
+    if not fate and not unhealthy and not error:
         return
     interval, moment = pace.seconds("task_failing"), pace.now()
-    wait = interval if fate else interval + HEALTHY_AFTER * pace.seconds("service_steady")
+    wait = interval if fate or error else interval + HEALTHY_AFTER * pace.seconds("service_steady")
     if current.next_failure is None:
         current.next_failure = current.started_at + wait
     if moment < current.next_failure:
         return
     current.next_failure = moment + wait
     tried = [task for task in everything.tasks_of(service, current) if task.live]
+    if error:
+        # Nothing was placed, so there is no task to tell how it ended: the event is all there is.
+        service.event(error)
     for task in tried:
         if fate:
             fail_task(place, task, fate)
@@ -236,11 +240,12 @@ def count_failures(place: Place, everything: World, service: Service, current: D
                 " [500])."
             )
             stop_task(place, service, task, f"Task failed ELB health checks in {groups}")
-    current.failed += len(tried)
+    failed = current.desired if error else len(tried)
+    current.failed += failed
     current.updated = utc()
     if breaker(service).get("enable") and current.failed >= threshold(service):
-        trip(place, service, current, "tasks failed to start" if fate else "tasks failed ELB health checks")
-    elif current.failed % 10 < len(tried):
+        trip(place, service, current, "tasks failed ELB health checks" if unhealthy else "tasks failed to start")
+    elif current.failed % 10 < failed:
         service.event(
             "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section"
             " of the Amazon ECS Developer Guide."
@@ -289,12 +294,12 @@ def roll_back(place: Place, service: Service, failed: Deployment, reason: str) -
     service.event(f"rolling back to (deployment {source.id}).")
 
 
-def complete_when_ready(everything: World, service: Service, current: Deployment) -> None:
+def complete_when_ready(place: Place, everything: World, service: Service, current: Deployment) -> None:
     """COMPLETED: the time is over, all tasks are there and healthy, and no older ones are left."""
     if pace.now() < current.started_at + pace.seconds("service_steady"):
         return
     others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
-    if others or ready_tasks(service, everything.tasks_of(service, current)) < current.desired:
+    if others or ready_tasks(place, service, everything.tasks_of(service, current)) < current.desired:
         return
     current.rollout, current.updated = "COMPLETED", utc()
     if current.open:

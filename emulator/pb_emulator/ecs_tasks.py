@@ -6,15 +6,17 @@ import time
 from typing import Any
 
 from moto.elbv2.models import elbv2_backends
+from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 
-from . import interfaces, pace
+from . import ecr_images, interfaces, pace
 from .ecs_model import INACTIVE, Cluster, Definition, Deployment, Service, Task, World, hex_id, utc, world
 from .faults import AwsError
 from .patching import Place, attached
 
 #: stopped tasks of a group that are remembered
 KEPT_STOPPED = 30
+NO_CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 ELB_INITIAL = ("initial", "Elb.RegistrationInProgress", "Target registration is in progress")
 ELB_HEALTHY = ("healthy", None, None)
 ELB_UNHEALTHY = ("unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [500]")
@@ -64,13 +66,17 @@ def images(definition: Definition) -> list[str]:
 def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, str | None] | None:
     """Why tasks of this definition cannot run: stop code, reason, exit code, container reason.
 
-    Image tags that fail: `:fail` exits at once, `:missing` cannot be pulled.  A log group that is not there
-    fails as on AWS.
+    Image tags that fail: `:fail` exits at once, `:oom` is killed for want of memory, `:missing` cannot be pulled, and
+    neither can what is not in this account's registry.  A log group that is not there fails as on AWS.
     """
     for image in images(definition):
-        if image.endswith(":fail"):
+        known = ecr_images.tag_of(place, image)
+        if known and known.endswith(":fail"):
             return "EssentialContainerExited", "Essential container in task exited", 1, None
-        if image.endswith(":missing"):
+        if known and known.endswith(":oom"):
+            why = "OutOfMemoryError: Container killed due to memory usage"
+            return "EssentialContainerExited", "Essential container in task exited", 137, why
+        if known is None or known.endswith(":missing"):
             reason = (
                 "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
                 f"{image}: not found"
@@ -98,9 +104,31 @@ def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, st
     return None
 
 
-def unhealthy(definition: Definition) -> bool:
+def unhealthy(place: Place, definition: Definition) -> bool:
     """Whether the load balancer's checks of these tasks fail: an image tag `:unhealthy`."""
-    return any(image.endswith(":unhealthy") for image in images(definition))
+    return any((ecr_images.tag_of(place, image) or "").endswith(":unhealthy") for image in images(definition))
+
+
+def launch_error(place: Place, definition: Definition) -> str | None:
+    """Why no task of this definition can even be placed: a role that ECS cannot assume, or `:no-capacity`."""
+    for field in ("executionRoleArn", "taskRoleArn"):
+        role = definition.fields.get(field)
+        if role and not assumable(place, role):
+            return (
+                f"failed to launch a task with (error ECS was unable to assume the role '{role}' that was provided for "
+                "this task. Please verify that the role being passed has the proper trust relationship and permissions "
+                "and that your IAM user has permissions to pass this role.)."
+            )
+    if any((ecr_images.tag_of(place, image) or "").endswith(":no-capacity") for image in images(definition)):
+        return f"was unable to place a task. Reason: {NO_CAPACITY}."
+    return None
+
+
+def assumable(place: Place, arn: str) -> bool:
+    """Whether a role is there and trusts ECS's tasks."""
+    role = iam_backends[place.account]["aws"].roles
+    found = next((known for known in role.values() if known.arn == arn), None)
+    return found is not None and "ecs-tasks.amazonaws.com" in str(found.assume_role_policy_document)
 
 
 def launch(
@@ -330,6 +358,10 @@ def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     if int(request.get("count") or 1) > 10:
         raise invalid("count cannot be greater than 10.")
     made = []
+    if (error := launch_error(place, definition)) and NO_CAPACITY in error:
+        return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": NO_CAPACITY}]}
+    if error:
+        raise AwsError("ClientException", "ECS was unable to assume the role that was provided for this task.")
     for number in range(int(request.get("count") or 1)):
         task = launch(
             place, cluster, definition, request, group=request.get("group") or f"family:{definition.family}",

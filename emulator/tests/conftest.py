@@ -157,6 +157,13 @@ class App:
         self.aws, self.ecs, self.net = aws, aws.ecs, aws.network()
         self.ecs.create_cluster(clusterName="c")
         aws.logs.create_log_group(logGroupName="app")
+        self.role = self.make_role("x", "ecs-tasks.amazonaws.com")
+
+    def make_role(self, name: str, service: str) -> str:
+        """A role that a service can assume."""
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        return self.aws.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
 
     def definition(self, image: str = "app:1", family: str = "web", **settings: Any) -> str:
         """Another revision."""
@@ -167,7 +174,7 @@ class App:
         }  # fmt: skip
         wanted = {
             "family": family, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256",
-            "memory": "512", "executionRoleArn": "arn:aws:iam::1:role/x", "containerDefinitions": [container], **settings,
+            "memory": "512", "executionRoleArn": self.role, "containerDefinitions": [container], **settings,
         }  # fmt: skip
         return self.ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"]
 

@@ -18,7 +18,15 @@ def real(account: str) -> Table:
     config["state"]["bucket"] = f"state-{account}"
     # A test that waits for what never comes should end before the harness ends it.
     config["deploy"] = {"wait_timeout": 60}
+    # Of a registry that the endpoint does not have: nothing has to be pushed before a deploy.
+    for name in ("flask", "celery"):
+        config.setdefault("services", {}).setdefault(name, {})["image"] = image(name)
     return config
+
+
+def image(tag: str) -> str:
+    """An image that is there; the endpoint's tasks do what the tag says (`fail`, `unhealthy`, `oom`, ...)."""
+    return f"registry.example/app:{tag}"
 
 
 def merged(config: Table, changes: Table) -> Table:

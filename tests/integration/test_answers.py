@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from configuration import image
 from harness import Site
 
 ESCAPE = "\x1b["
@@ -134,7 +135,7 @@ def test_a_deploy_in_json_lines(site: Site) -> None:
 
 @pytest.mark.needs("ecs-breaker")
 def test_a_failed_deploy_in_json_lines(site: Site) -> None:
-    site.configure({"services": {"flask": {"tag": "fail", "breaker_threshold": 3}}})
+    site.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
     lines = site.run("deploy", "staging", "--yes", "--json").ended(1).lines()
     (failed,) = [line for line in lines if line["event"] == "failed"]
     assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from configuration import Table
+from configuration import Table, image
 from harness import Site
 from inventory import tags_of
 
@@ -38,9 +38,9 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
         {"fargate/celery": "update", "fargate/flask": "update"},
         ["ecs:UpdateService", "ecs:UpdateService"],
     ),
-    "an image tag": (flask(tag="two"), {"fargate/flask_task": "update", "fargate/flask": "update"}, REGISTER),
+    "another tag of an image": (flask(image=image("two")), {"fargate/flask_task": "update", "fargate/flask": "update"}, REGISTER),
     "a full image": (
-        flask(image="ghcr.io/team/app:9", tag=None),
+        flask(image="ghcr.io/team/app:9"),
         {"fargate/flask_task": "update", "fargate/flask": "update"},
         REGISTER,
     ),
@@ -138,13 +138,13 @@ def test_the_plan_shows_before_and_after(staging: Site) -> None:
 
 def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: Site) -> None:
     old = staging.world.services()["staging-flask"]["taskDefinition"]
-    staging.configure(flask(image=None, tag="three"))
+    staging.configure(flask(image=image("three")))
     staging.deploy()
     service = staging.world.services()["staging-flask"]
     assert service["taskDefinition"] != old
     ecs = staging.aws.ecs
     new = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-    assert new["containerDefinitions"][0]["image"].endswith("/staging-celeryflask:three")
+    assert new["containerDefinitions"][0]["image"] == image("three")
     assert ecs.describe_task_definition(taskDefinition=old)["taskDefinition"]["status"] == "ACTIVE"
     (deployment,) = service["deployments"]
     assert (deployment["rolloutState"], deployment["taskDefinition"]) == ("COMPLETED", service["taskDefinition"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from configuration import image
 from harness import Result, Site
 from inventory import Things, tags_of
 
@@ -145,14 +146,14 @@ def test_logs_images_and_cluster(production: Deployed) -> None:
 
 @pytest.mark.parametrize(("key", "ports", "stop", "init"), [("flask", [5050], 30, False), ("celery", [], 120, True)])
 def test_a_task_definition(production: Deployed, key: str, ports: list[int], stop: int, init: bool) -> None:
-    account, region = production.site.account, production.site.aws.region
+    region = production.site.aws.region
     found = production.things["task_definitions"][f"production-{key}:1"]
     role = production.site.aws.iam.get_role(RoleName="ecsTaskExecutionRole")["Role"]["Arn"]
     assert (found["cpu"], found["memory"], found["networkMode"]) == ("1024", "4096", "awsvpc")
     assert (found["requiresCompatibilities"], found["executionRoleArn"]) == (["FARGATE"], role)
     assert not found.get("taskRoleArn")
     (container,) = found["containerDefinitions"]
-    assert container["image"] == f"{account}.dkr.ecr.{region}.amazonaws.com/production-celeryflask:{key}"
+    assert container["image"] == image(key)
     assert [p["containerPort"] for p in container.get("portMappings", [])] == ports
     endpoint = production.one("replication_groups", "jobqr")["NodeGroups"][0]["PrimaryEndpoint"]
     queue = f"redis://{endpoint['Address']}:6400/0"

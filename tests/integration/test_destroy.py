@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from configuration import image
 from gate import Gate
 from harness import Site, until
 
@@ -85,7 +86,7 @@ def test_a_repository_with_images_is_refused_at_plan(staging: Site) -> None:
 
 @pytest.mark.needs("ecs-breaker")
 def test_destroy_after_a_deploy_whose_image_does_not_start(site: Site) -> None:
-    site.configure({"services": {"flask": {"tag": "fail", "breaker_threshold": 3}}})
+    site.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
     result = site.run("deploy", "staging", "--yes").ended(1)
     assert "fargate/flask: failed:" in result.err, result
     assert "Essential container in task exited" in result.err, "the reason of the stopped tasks"
@@ -97,7 +98,7 @@ def test_destroy_after_a_deploy_whose_image_does_not_start(site: Site) -> None:
 @pytest.mark.needs("ecs-breaker")
 def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(staging: Site) -> None:
     old = staging.world.services()["staging-flask"]["taskDefinition"]
-    staging.configure({"services": {"flask": {"tag": "fail", "breaker_threshold": 3}}})
+    staging.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
     result = staging.run("deploy", "staging", "--yes").ended(1)
     assert "fargate/flask: failed: roll out staging-flask:" in result.err, result
     assert "Essential container in task exited" in result.err, result
@@ -108,7 +109,7 @@ def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(stag
         return (service["taskDefinition"], service["runningCount"]) == (old, 1)
 
     until(is_back)
-    staging.configure({"services": {"flask": {"tag": "good"}}})
+    staging.configure({"services": {"flask": {"image": image("good")}}})
     staging.deploy()
     staging.finds_nothing()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from configuration import image
 from harness import Site
 
 
@@ -141,7 +142,7 @@ def test_destroy_after_a_lost_snapshot_leaves_nothing(site: Site) -> None:
 def test_an_old_snapshot_is_as_good_as_none(staging: Site) -> None:
     bucket, s3 = staging.config["state"]["bucket"], staging.aws.s3
     old = s3.get_object(Bucket=bucket, Key=staging.state_key())["Body"].read()
-    staging.configure({"services": {"flask": {"tag": "next"}}})
+    staging.configure({"services": {"flask": {"image": image("next")}}})
     staging.deploy()
     staging.put_state(old)
     assert staging.plan().changes == {}

@@ -17,6 +17,7 @@ use pb_engine::{
     Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Plan, Run, Snapshot, act, decide, observe,
 };
 use pb_orchestrator::facts::Facts;
+use pb_orchestrator::images::Images;
 use pb_orchestrator::stack;
 use pb_state::{Claim, LeaseTable, Place, Session, Store, Timing};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,7 @@ fn facts() -> Facts {
         task_role_arn: None,
         zone: pb_edge::Zone { id: "Z0SIM".to_owned(), name: "example.org".to_owned() },
         zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
+        images: Images::default(),
     }
 }
 

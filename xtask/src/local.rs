@@ -103,7 +103,10 @@ impl Preconditions {
     /// As the emulator takes them.
     fn json(&self) -> serde_json::Value {
         let Self { region, bucket, table, zone, role } = self;
-        json!({ "region": region, "bucket": bucket, "table": table, "zone": zone, "role": role })
+        // Nobody pushes images to an endpoint that runs none.
+        json!({
+            "region": region, "bucket": bucket, "table": table, "zone": zone, "role": role, "stand_in_images": true,
+        })
     }
 }
 
@@ -168,7 +171,10 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_told_in_its_own_words() {
-        let expected = json!({"region": "us-east-2", "bucket": "b", "table": "t", "zone": "example.org", "role": "e"});
+        let expected = json!({
+            "region": "us-east-2", "bucket": "b", "table": "t", "zone": "example.org", "role": "e",
+            "stand_in_images": true,
+        });
         assert_eq!(one().json(), expected);
         assert_eq!(Preconditions::default().json()["zone"], serde_json::Value::Null);
     }

@@ -108,6 +108,15 @@ impl Names {
         }
     }
 
+    /// Name of a service, which is the family of its task definition too: `W-KEY`.
+    pub fn service(&self, key: &str) -> Option<&str> {
+        match key {
+            "flask" => Some(&self.flask),
+            "celery" => Some(&self.celery),
+            _ => None,
+        }
+    }
+
     /// Asks the rule of each name; the name with the tightest limit first.
     ///
     /// # Errors

@@ -167,6 +167,22 @@ pub struct Services {
     pub celery: Service,
 }
 
+impl Services {
+    /// All services by name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Service)> {
+        [("flask", &self.flask.service), ("celery", &self.celery)].into_iter()
+    }
+
+    /// The service of this name, to be changed for one run.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Service> {
+        match key {
+            "flask" => Some(&mut self.flask.service),
+            "celery" => Some(&mut self.celery),
+            _ => None,
+        }
+    }
+}
+
 /// A service behind the load balancer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WebService {
@@ -239,6 +255,6 @@ pub struct LoadBalancer {
 /// How a deploy behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deploy {
-    /// Longest wait for one thing to be ready.
+    /// Longest wait for one thing to be ready; 0, which is never configured: rollouts are not waited for.
     pub wait_timeout: u32,
 }

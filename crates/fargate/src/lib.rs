@@ -3,6 +3,7 @@
 mod checks;
 mod cluster;
 mod container;
+mod images;
 mod log_group;
 mod poller;
 mod repository;
@@ -19,6 +20,7 @@ mod testing;
 
 pub use cluster::{ClusterAttrs, ClusterSpec, Clusters};
 pub use container::{ContainerSpec, LogSpec};
+pub use images::{EcrImage, Pushed, pinned};
 pub use log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
 pub use repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
 pub use service::{ServiceAttrs, Services};

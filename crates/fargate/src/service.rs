@@ -45,19 +45,19 @@ pub struct ServiceAttrs {
 pub struct Services {
     client: Client,
     poller: Poller,
-    rollout: Duration,
+    rollout: Option<Duration>,
 }
 
 impl Services {
     /// Services behind `client`; a rollout is waited for 30 minutes.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { poller: Poller::new(client.clone()), client, rollout: ROLLOUT }
+        Self { poller: Poller::new(client.clone()), client, rollout: Some(ROLLOUT) }
     }
 
-    /// The same, with another time that a rollout is waited for.
+    /// The same, with another time that a rollout is waited for; without one, it is started and its outcome not known.
     #[must_use]
-    pub fn rollout_within(self, rollout: Duration) -> Self {
+    pub fn rollout_within(self, rollout: Option<Duration>) -> Self {
         Self { rollout, ..self }
     }
 
@@ -91,11 +91,10 @@ impl Services {
     }
 
     /// Waits until our deployment serves our revision.
-    async fn rolled_out(&self, cx: &Context, attrs: &ServiceAttrs) -> Result<ServiceAttrs, Failure> {
+    async fn rolled_out(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Result<ServiceAttrs, Failure> {
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
         let last: Mutex<(Option<Service>, ServiceAttrs)> = Mutex::new((None, attrs.clone()));
-        let limits =
-            Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within: self.rollout };
+        let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within };
         let waited = cx
             .wait("ecs:DescribeServices", limits, || async {
                 let look = watch.look_patiently().await?;
@@ -309,9 +308,10 @@ impl Resource for Services {
         Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
     }
 
-    /// Waits until the rollout has succeeded; then revisions that are too old are no longer needed.
+    /// Waits until the rollout has succeeded, where it is waited for; then revisions that are too old are no longer needed.
     async fn settle(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
-        let attrs = self.rolled_out(cx, &attrs).await?;
+        let Some(within) = self.rollout else { return Ok(attrs) };
+        let attrs = self.rolled_out(cx, &attrs, within).await?;
         // What is left over costs nothing, and the next rollout tries again.
         revisions::prune(&self.client, cx, &attrs.task_definition).await.ok();
         Ok(attrs)

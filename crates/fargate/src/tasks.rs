@@ -45,8 +45,8 @@ pub struct FargateSpec {
     pub redis_port: u16,
     /// Tags that everything gets, beside `Name` and those that say whose it is.
     pub tags: Tags,
-    /// How long a rollout is waited for.
-    pub rollout_within: Duration,
+    /// How long a rollout is waited for; absent: not at all.
+    pub rollout_within: Option<Duration>,
 }
 
 /// What is needed of other concerns, and what runs.
@@ -123,6 +123,8 @@ pub struct WorkloadSpec {
 pub enum Image {
     /// The own repository, at this tag.
     Tag(String),
+    /// The own repository, with this digest: `sha256:` and 64 hexadecimal digits.
+    Digest(String),
     /// A full reference.
     Reference(String),
 }
@@ -192,7 +194,7 @@ pub struct Kinds {
 }
 
 /// Makes all kinds of this crate known to a graph, so that what is ours is found even where nothing is wanted any more.
-pub fn kinds(graph: &mut Graph, config: &SdkConfig, delete_images: bool, rollout_within: Duration) -> Kinds {
+pub fn kinds(graph: &mut Graph, config: &SdkConfig, delete_images: bool, rollout_within: Option<Duration>) -> Kinds {
     let ecs = aws_sdk_ecs::Client::new(config);
     Kinds {
         log_groups: graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(config))),
@@ -275,6 +277,7 @@ fn add_task(
         let container = ContainerSpec {
             image: match &of.image {
                 Image::Tag(tag) => format!("{}:{tag}", repository.uri),
+                Image::Digest(digest) => format!("{}@{digest}", repository.uri),
                 Image::Reference(reference) => reference.clone(),
             },
             command: of.command.clone(),

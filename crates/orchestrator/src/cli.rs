@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::images::Given;
 use clap::{Args, Parser, Subcommand};
 use pb_state::Timing;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ Exit codes:
   1    failed
   2    the plan has changes (with --detailed-exitcode)
   3    locked by another
+  4    all is made but the services whose images are yet to be pushed
   64   usage
   130  interrupted";
 
@@ -79,12 +81,18 @@ pub enum Command {
         /// Plan to destroy instead
         #[arg(long)]
         destroy: bool,
+        #[command(flatten)]
+        images: ImageOptions,
     },
     /// Make what is configured: plan, show, ask, act
     Deploy {
         workspace: String,
         #[command(flatten)]
         consent: Consent,
+        #[command(flatten)]
+        images: ImageOptions,
+        #[command(flatten)]
+        wait: WaitOptions,
     },
     /// Do what a saved plan says, if the world is still as the plan saw it
     Apply { file: PathBuf },
@@ -132,6 +140,39 @@ pub struct Consent {
     /// Wait so long for a lock that another holds, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub lock_timeout: u64,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct ImageOptions {
+    /// Run this image in a service, in this run: a tag of the workspace's own repository, a digest (sha256:...) or a full
+    /// reference. For good, write it into the configuration
+    #[arg(long = "image", value_name = "SERVICE=TAG", value_parser = pair)]
+    images: Vec<(String, String)>,
+}
+
+impl ImageOptions {
+    /// The images by service; the last one given for a service counts.
+    pub fn given(&self) -> Given {
+        self.images.iter().cloned().collect()
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((service, tag)) if !service.is_empty() && !tag.is_empty() => Ok((service.to_owned(), tag.to_owned())),
+        _ => Err("SERVICE=TAG is wanted, such as flask=v2".to_owned()),
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct WaitOptions {
+    /// Wait so long for a rollout, in seconds, instead of the configured time
+    #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub wait_timeout: Option<u32>,
+    /// Do not wait for rollouts: whether they succeed is then not known
+    #[arg(long)]
+    pub no_wait: bool,
 }
 
 #[derive(Debug, Subcommand)]

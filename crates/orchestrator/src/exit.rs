@@ -14,6 +14,8 @@ pub enum Exit {
     Changes,
     /// Locked by another; everything about it was said.
     Locked,
+    /// All is done but what waits for images that are yet to be pushed.
+    ImagesMissing,
     /// Somebody asked to stop.
     Interrupted,
 }
@@ -25,6 +27,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Changes => 2,
             Self::Locked => 3,
+            Self::ImagesMissing => 4,
             Self::Interrupted => 130,
         }
     }

@@ -1,12 +1,13 @@
-//! What must be there before a deploy: an account that is allowed, the roles, the zone, two Availability Zones. All of it is
-//! looked up, none of it is made.
+//! What must be there before a deploy: an account that is allowed, the roles, the zone, two Availability Zones, images. All of
+//! it is looked up, none of it is made.
 
 use crate::exit::Error;
+use crate::images::Images;
 use aws_config::SdkConfig;
 use pb_aws::Answer;
 use pb_config::Workspace;
 use pb_edge::Zone;
-use pb_engine::{Class, Failure, Snapshot};
+use pb_engine::{Class, Failure, Goal, Snapshot};
 
 /// What was looked up.
 #[derive(Debug, Clone)]
@@ -21,33 +22,42 @@ pub struct Facts {
     pub zone: Zone,
     /// The Availability Zones of the two subnets.
     pub zones: [String; 2],
+    /// What the services run.
+    pub images: Images,
 }
 
 /// Looks everything up at once, and tells everything that is missing at once.
 ///
 /// # Errors
 /// Missing or refused credentials alone; otherwise all that is missing.
-pub async fn look_up(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Result<Facts, Error> {
+pub async fn look_up(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot, goal: Goal) -> Result<Facts, Error> {
     let task_role = async {
         match &workspace.roles.task {
             Some(name) => role(aws, name, "roles.task").await.map(Some),
             None => Ok(None),
         }
     };
-    let (account, execution, task, zone, zones) = tokio::join!(
+    let (account, execution, task, zone, zones, images) = tokio::join!(
         account(aws, workspace),
         role(aws, &workspace.roles.execution, "roles.execution"),
         task_role,
         pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()),
         zones(aws, workspace, snapshot),
+        async {
+            match goal {
+                Goal::Deploy => Images::look_up(aws, workspace).await,
+                Goal::Destroy => Ok(Images::default()),
+            }
+        },
     );
-    match (account, execution, task, zone, zones) {
-        (Ok(account), Ok(execution_role_arn), Ok(task_role_arn), Ok(zone), Ok(zones)) => {
-            Ok(Facts { account, execution_role_arn, task_role_arn, zone, zones })
+    match (account, execution, task, zone, zones, images) {
+        (Ok(account), Ok(execution_role_arn), Ok(task_role_arn), Ok(zone), Ok(zones), Ok(images)) => {
+            Ok(Facts { account, execution_role_arn, task_role_arn, zone, zones, images })
         }
-        (account, execution, task, zone, zones) => {
+        (account, execution, task, zone, zones, images) => {
             let failures = [account.err(), execution.err(), task.err(), zone.err(), zones.err()];
-            Err(gathered(failures.into_iter().flatten().collect()))
+            let failures = failures.into_iter().flatten().chain(images.err().into_iter().flatten());
+            Err(gathered(failures.collect()))
         }
     }
 }

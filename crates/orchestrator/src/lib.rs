@@ -9,6 +9,7 @@ mod consent;
 mod exit;
 pub mod facts;
 mod identity;
+pub mod images;
 mod render;
 mod saved;
 mod signals;

@@ -1,9 +1,11 @@
 //! Saved plans: bound to what they were made for, readable, applied at most once.
 
 use crate::exit::Error;
+use crate::images::Given;
 use pb_engine::{Observed, Plan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The format that this version writes, and the only one it reads.
@@ -19,6 +21,9 @@ pub struct Saved {
     pub id: String,
     /// `deploy` or `destroy`.
     pub operation: String,
+    /// The images that were given on the command line, by service.
+    #[serde(default, skip_serializing_if = "Given::is_empty")]
+    pub images: Given,
     /// What it is bound to.
     pub bound: Bound,
     /// What will be done.
@@ -43,6 +48,9 @@ pub struct Bound {
     pub serial: u64,
     /// A hash of the resolved configuration.
     pub configuration: String,
+    /// What each service is to run: a digest or a full reference; empty while it waits to be pushed.
+    #[serde(default)]
+    pub images: BTreeMap<String, String>,
     /// A hash of what was observed.
     pub observed: String,
 }
@@ -70,6 +78,11 @@ impl Bound {
         if self.configuration != now.configuration {
             reasons.push("the configuration was changed since".to_owned());
         }
+        let moved = self.images.iter().filter(|(service, image)| now.images.get(*service) != Some(image));
+        let moved: Vec<&str> = moved.map(|(service, _)| service.as_str()).collect();
+        if !moved.is_empty() {
+            reasons.push(format!("the tag of an image means another one since ({})", moved.join(", ")));
+        }
         if self.observed != now.observed {
             reasons.push("what is in AWS was changed since".to_owned());
         }
@@ -78,8 +91,8 @@ impl Bound {
 }
 
 impl Saved {
-    pub fn new(id: String, operation: &str, bound: Bound, plan: Plan) -> Self {
-        Self { format: FORMAT, id, operation: operation.to_owned(), bound, plan }
+    pub fn new(id: String, operation: &str, images: Given, bound: Bound, plan: Plan) -> Self {
+        Self { format: FORMAT, id, operation: operation.to_owned(), images, bound, plan }
     }
 
     /// Writes the file; an older one is replaced only when the new one is complete.
@@ -148,6 +161,7 @@ mod tests {
             lineage: "l".into(),
             serial: 1,
             configuration: "c".into(),
+            images: [("flask".into(), "sha256:1".into())].into(),
             observed: "o".into(),
         }
     }
@@ -155,7 +169,7 @@ mod tests {
     #[test]
     fn each_thing_that_a_plan_is_bound_to_refuses_it() {
         assert!(bound().differs(&bound()).is_empty());
-        let cases: [(&str, Mutation); 8] = [
+        let cases: [(&str, Mutation); 9] = [
             ("account", |b| b.account = "2".into()),
             ("region", |b| b.region = "x".into()),
             ("stack", |b| b.stack = "x".into()),
@@ -163,6 +177,7 @@ mod tests {
             ("lineage", |b| b.lineage = "x".into()),
             ("deployed since", |b| b.serial = 2),
             ("configuration", |b| b.configuration = "x".into()),
+            ("tag of an image", |b| drop(b.images.insert("flask".into(), "sha256:2".into()))),
             ("in AWS", |b| b.observed = "x".into()),
         ];
         for (word, change) in cases {

@@ -1,8 +1,9 @@
 //! One workspace, ready to be planned: its configuration, its way into AWS, what was looked up, its graph.
 
-use crate::cli::Global;
+use crate::cli::{Global, WaitOptions};
 use crate::exit::Error;
 use crate::facts::{self, Facts};
+use crate::images::{Given, Images, give};
 use crate::saved::{Bound, fingerprint, world};
 use crate::stack;
 use aws_config::SdkConfig;
@@ -21,6 +22,15 @@ pub struct Site {
     pub graph: Graph,
     /// The snapshot as it was when the site was opened.
     pub snapshot: Snapshot,
+}
+
+/// What the command line asks for, besides what is configured.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Images by service.
+    pub images: Given,
+    /// How rollouts are waited for.
+    pub wait: WaitOptions,
 }
 
 /// What was seen, and what is to be done about it.
@@ -73,15 +83,43 @@ impl Site {
     ///
     /// # Errors
     /// A configuration with mistakes; what must be there and is not; a snapshot that cannot be read.
-    pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
-        let workspace = configured(global, name)?;
+    pub async fn open(global: &Global, name: &str, goal: Goal, asked: &Asked) -> Result<Self, Error> {
+        let mut workspace = configured(global, name)?;
+        give(&mut workspace, &asked.images)?;
+        if let Some(seconds) = asked.wait.wait_timeout {
+            workspace.deploy.wait_timeout = seconds;
+        }
+        if asked.wait.no_wait {
+            workspace.deploy.wait_timeout = 0;
+        }
         let aws = connect(global, &workspace).await?;
         let place = place(&workspace);
         let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
-        let facts = facts::look_up(&aws, &workspace, &snapshot).await?;
+        let facts = facts::look_up(&aws, &workspace, &snapshot, goal).await?;
         let graph = stack::build(&aws, &workspace, &facts)?;
         let owner = Arc::new(place.owner.clone());
         Ok(Self { workspace, aws, facts, owner, place, graph, snapshot })
+    }
+
+    /// The same site, once images that it waits for were pushed meanwhile; none while they were not.
+    ///
+    /// # Errors
+    /// What a graph fails with.
+    pub async fn pushed_meanwhile(&self) -> Result<Option<Self>, Error> {
+        let Ok(images) = Images::look_up(&self.aws, &self.workspace).await else { return Ok(None) };
+        if images.missing().count() >= self.facts.images.missing().count() {
+            return Ok(None);
+        }
+        let facts = Facts { images, ..self.facts.clone() };
+        Ok(Some(Self {
+            graph: stack::build(&self.aws, &self.workspace, &facts)?,
+            workspace: self.workspace.clone(),
+            aws: self.aws.clone(),
+            facts,
+            owner: Arc::clone(&self.owner),
+            place: self.place.clone(),
+            snapshot: self.snapshot.clone(),
+        }))
     }
 
     /// [`look`](Self::look) before there is a lease: what a run that did not end may have made is not waited for, which may
@@ -101,6 +139,9 @@ impl Site {
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
         let observed = observe(&self.graph, snapshot, &self.owner, cancel).await?;
         let plan = decide(&self.graph, &observed, snapshot, goal)?.map_err(Error::Refused)?;
+        if goal == Goal::Deploy {
+            self.facts.images.guard(&plan)?;
+        }
         let bound = Bound {
             account: self.facts.account.clone(),
             region: self.workspace.region.clone(),
@@ -109,6 +150,7 @@ impl Site {
             lineage: snapshot.lineage.clone(),
             serial: snapshot.serial,
             configuration: fingerprint(&self.workspace),
+            images: self.facts.images.identities(),
             observed: world(&observed),
         };
         Ok(Looked { plan, bound })

@@ -46,6 +46,26 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
     )?;
     let (flask, celery) = (&workspace.services.flask, &workspace.services.celery);
     let names = &workspace.names;
+    let image = |key: &str, service: &Service| facts.images.of(key).cloned().unwrap_or_else(|| unresolved(service));
+    let mut workloads = vec![
+        Workload {
+            spec: workload(WorkloadSpec::new("flask", &names.flask, image("flask", &flask.service)), &flask.service),
+            group_id: network.flask_group.ready(),
+            target: Some(Target {
+                group_arn: edge.targets.map(|group| group.arn),
+                listener: edge.listener.map(|_| ()),
+                port: flask.port,
+                health_check_grace_seconds: flask.health_check_grace_seconds,
+            }),
+        },
+        Workload {
+            spec: workload(WorkloadSpec::workers("celery", &names.celery, image("celery", celery)), celery),
+            group_id: network.celery_group.ready(),
+            target: None,
+        },
+    ];
+    // What has no image yet is made once it has one; everything else does not wait for it.
+    workloads.retain(|workload| !facts.images.is_missing(&workload.spec.key));
     let fargate = pb_fargate::tasks(
         &mut graph,
         aws,
@@ -54,23 +74,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
             subnet_id: network.tasks_subnet.map(|subnet| subnet.id),
             routes: network.routes.map(|_| ()),
             redis_address: queue.replication_group.map(|group| group.primary_endpoint_address),
-            workloads: vec![
-                Workload {
-                    spec: workload(WorkloadSpec::new("flask", &names.flask, image(&flask.service)), &flask.service),
-                    group_id: network.flask_group.ready(),
-                    target: Some(Target {
-                        group_arn: edge.targets.map(|group| group.arn),
-                        listener: edge.listener.map(|_| ()),
-                        port: flask.port,
-                        health_check_grace_seconds: flask.health_check_grace_seconds,
-                    }),
-                },
-                Workload {
-                    spec: workload(WorkloadSpec::workers("celery", &names.celery, image(celery)), celery),
-                    group_id: network.celery_group.ready(),
-                    target: None,
-                },
-            ],
+            workloads,
         },
     )?;
 
@@ -175,11 +179,12 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
         task_role_arn: facts.task_role_arn.clone(),
         redis_port: workspace.redis.port,
         tags: workspace.tags.clone(),
-        rollout_within: Duration::from_secs(workspace.deploy.wait_timeout.into()),
+        rollout_within: (workspace.deploy.wait_timeout > 0)
+            .then(|| Duration::from_secs(workspace.deploy.wait_timeout.into())),
     }
 }
 
-fn image(service: &Service) -> pb_fargate::Image {
+fn unresolved(service: &Service) -> pb_fargate::Image {
     match &service.image {
         Image::Tag(tag) => pb_fargate::Image::Tag(tag.clone()),
         Image::Reference(reference) => pb_fargate::Image::Reference(reference.clone()),

@@ -58,8 +58,10 @@ egress = [
 [logs]
 retention_days = {retention}
 [services.flask]
+image = "registry.example/app:1"
 port = {port}
 [services.celery]
+image = "registry.example/app:1"
 count = {workers}
 [deploy]
 wait_timeout = 60

@@ -42,7 +42,7 @@ fn wanted(world: &World<Ecs>, spec: ServiceSpec) -> Alone {
     let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
     let client = pb_aws::mock_client!(aws_sdk_ecs, &rules);
     let mut graph = Graph::new();
-    let kind = graph.kind(Services::new(client).rollout_within(Duration::from_secs(60)));
+    let kind = graph.kind(Services::new(client).rollout_within(Some(Duration::from_secs(60))));
     graph.add("fargate/web", &kind, (), move |()| spec.clone()).unwrap();
     alone(graph)
 }

@@ -21,7 +21,7 @@ fn spec() -> FargateSpec {
         task_role_arn: None,
         redis_port: 6400,
         tags: [("team".to_owned(), "a".to_owned())].into(),
-        rollout_within: Duration::from_secs(1800),
+        rollout_within: Some(Duration::from_secs(1800)),
     }
 }
 

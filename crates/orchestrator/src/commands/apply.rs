@@ -5,7 +5,7 @@ use crate::commands::run::{Agreed, locked};
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::saved::Saved;
-use crate::site::Site;
+use crate::site::{Asked, Site};
 use pb_engine::Goal;
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,8 @@ pub async fn apply(global: &Global, file: &Path) -> Result<Exit, Error> {
         }
     };
     let show = Show::new(global.json, global.verbose);
-    let site = Site::open(global, &saved.bound.workspace).await?;
+    let asked = Asked { images: saved.images.clone(), ..Asked::default() };
+    let site = Site::open(global, &saved.bound.workspace, goal, &asked).await?;
     show.say(&crate::render::plan::text(&saved.plan, global.verbose));
     locked(&show, global, &site, goal, &saved.id, Duration::ZERO, Agreed::Saved(&saved)).await
 }

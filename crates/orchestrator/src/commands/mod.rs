@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod apply;
+mod missing;
 mod plan;
 mod query;
 mod run;
@@ -9,6 +10,7 @@ mod status;
 
 use crate::cli::{Cli, Command, StateCommand, WorkspaceCommand};
 use crate::exit::{Error, Exit};
+use crate::site::Asked;
 use pb_engine::Goal;
 
 /// Does what the command line says.
@@ -18,12 +20,17 @@ use pb_engine::Goal;
 pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let global = &cli.global;
     match cli.command {
-        Command::Plan { workspace, out, detailed_exitcode, destroy } => {
+        Command::Plan { workspace, out, detailed_exitcode, destroy, images } => {
             let goal = if destroy { Goal::Destroy } else { Goal::Deploy };
-            plan::plan(global, &workspace, goal, out.as_deref(), detailed_exitcode).await
+            plan::plan(global, &workspace, goal, out.as_deref(), detailed_exitcode, images.given()).await
         }
-        Command::Deploy { workspace, consent } => run::run(global, &workspace, Goal::Deploy, &consent).await,
-        Command::Destroy { workspace, consent } => run::run(global, &workspace, Goal::Destroy, &consent).await,
+        Command::Deploy { workspace, consent, images, wait } => {
+            let asked = Asked { images: images.given(), wait };
+            run::run(global, &workspace, Goal::Deploy, &consent, &asked).await
+        }
+        Command::Destroy { workspace, consent } => {
+            run::run(global, &workspace, Goal::Destroy, &consent, &Asked::default()).await
+        }
         Command::Apply { file } => apply::apply(global, &file).await,
         Command::Show { file } => plan::show(global, &file),
         Command::Status { workspace } => status::status(global, &workspace).await,

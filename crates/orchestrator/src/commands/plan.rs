@@ -2,9 +2,10 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
+use crate::images::Given;
 use crate::render;
 use crate::saved::Saved;
-use crate::site::Site;
+use crate::site::{Asked, Site};
 use pb_engine::Goal;
 use std::path::Path;
 
@@ -18,16 +19,23 @@ pub async fn plan(
     goal: Goal,
     out: Option<&Path>,
     detailed_exitcode: bool,
+    images: Given,
 ) -> Result<Exit, Error> {
-    let site = Site::open(global, workspace).await?;
+    let asked = Asked { images, ..Asked::default() };
+    let site = Site::open(global, workspace, goal, &asked).await?;
     let looked = site.glance(goal).await?;
     let operation = operation(goal);
-    let saved = Saved::new(uuid::Uuid::new_v4().to_string(), operation, looked.bound, looked.plan);
+    let saved = Saved::new(uuid::Uuid::new_v4().to_string(), operation, asked.images, looked.bound, looked.plan);
     if global.json {
         render::document(&saved)?;
     } else {
         let title = if saved.plan.is_empty() { String::new() } else { format!("To {operation} {}:\n\n", site.title()) };
         anstream::print!("{title}{}", render::plan::text(&saved.plan, global.verbose));
+        if goal == Goal::Deploy
+            && let Some(text) = crate::commands::missing::announced(&site.facts.images)
+        {
+            anstream::print!("{text}");
+        }
     }
     if let Some(out) = out {
         saved.write(out)?;

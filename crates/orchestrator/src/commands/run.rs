@@ -1,13 +1,14 @@
 //! `deploy` and `destroy`: plan, show, ask, act.
 
 use crate::cli::{Consent, Global};
+use crate::commands::missing;
 use crate::commands::plan::operation;
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
-use crate::site::{Looked, Site, is_recorded};
+use crate::site::{Asked, Looked, Site, is_recorded};
 use crate::{consent, signals};
-use pb_engine::{Action, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
+use pb_engine::{Action, Cancel, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
 use pb_state::{Claim, Holder, LeaseTable, Session, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +18,19 @@ use std::time::{Duration, Instant};
 ///
 /// # Errors
 /// What keeps the run from beginning. What fails in it is said here, and gives an exit code.
-pub async fn run(global: &Global, workspace: &str, goal: Goal, consent: &Consent) -> Result<Exit, Error> {
+pub async fn run(
+    global: &Global,
+    workspace: &str,
+    goal: Goal,
+    consent: &Consent,
+    asked: &Asked,
+) -> Result<Exit, Error> {
     let show = Show::new(global.json, global.verbose);
-    let site = Site::open(global, workspace).await?;
+    let site = Site::open(global, workspace, goal, asked).await?;
     let looked = site.glance(goal).await?;
     show_plan(&show, &site, goal, &looked.plan, global.verbose);
     if looked.plan.is_empty() && is_recorded(&site.snapshot, &looked.plan) {
-        finish(&show, global, &site.snapshot.outputs, true);
-        return Ok(Exit::Done);
+        return Ok(end(&show, global, &site, goal, &site.snapshot.outputs, Exit::Done));
     }
     if !looked.plan.is_empty() {
         consent::ask(workspace, goal, consent.yes)?;
@@ -75,10 +81,18 @@ pub async fn locked(
         cancel,
     };
     let since = Instant::now();
+    let exactly = matches!(agreed, Agreed::Saved(_));
     let acted = under_lease(show, global, site, goal, &session, &run, agreed).await;
+    let (outcome, later) = match acted {
+        Ok(outcome) if goal == Goal::Deploy && !exactly && outcome.is_complete() => {
+            with_late_images(show, global, site, &session, run.cancel.clone(), outcome).await
+        }
+        acted => (acted, None),
+    };
+    let site = later.as_ref().unwrap_or(site);
     let lost = session.lost();
     let closed = session.close().await;
-    let outcome = acted?;
+    let outcome = outcome?;
     report(show, &outcome, goal, &site.workspace.name, since);
     if let Some(lost) = lost {
         return Err(lost.into());
@@ -88,9 +102,40 @@ pub async fn locked(
         let again = format!("pb-deploy {} {}", operation(goal), site.workspace.name);
         show.say(&format!("What was done is recorded. Run `{again}` again to finish."));
     }
-    let exit = exit(&outcome, &run);
-    finish(show, global, &outcome.outputs, exit == Exit::Done);
-    Ok(exit)
+    Ok(end(show, global, site, goal, &outcome.outputs, exit(&outcome, &run)))
+}
+
+/// What waited for images that were pushed meanwhile is made too. Gives the site with them.
+async fn with_late_images(
+    show: &Show,
+    global: &Global,
+    site: &Site,
+    session: &Session,
+    cancel: Cancel,
+    outcome: Outcome,
+) -> (Result<Outcome, Error>, Option<Site>) {
+    if site.facts.images.missing().next().is_none() || cancel.is_stopped() {
+        return (Ok(outcome), None);
+    }
+    let later = match site.pushed_meanwhile().await {
+        Ok(Some(later)) => later,
+        Ok(None) => return (Ok(outcome), None),
+        Err(error) => return (Err(error), None),
+    };
+    show.say("The images are in the repository now: going on with what waited for them.");
+    let run = Run {
+        id: uuid::Uuid::new_v4().to_string(),
+        operation: operation(Goal::Deploy).to_owned(),
+        owner: site.owner.clone(),
+        events: show.events(),
+        cancel,
+    };
+    let more = under_lease(show, global, &later, Goal::Deploy, session, &run, Agreed::Whatever).await;
+    let joined = more.map(|mut more| {
+        more.done.splice(0..0, outcome.done);
+        more
+    });
+    (joined, Some(later))
 }
 
 /// Says who holds the lease while it is waited for.
@@ -164,7 +209,11 @@ fn show_plan(show: &Show, site: &Site, goal: Goal, plan: &Plan, verbose: bool) {
     if goal == Goal::Destroy && plan.is_empty() {
         show.say(&format!("Nothing to destroy in {}.", site.title()));
     } else {
-        show.say(&format!("{title}{}", render::plan::text(plan, verbose)));
+        let waits = match goal {
+            Goal::Deploy => missing::announced(&site.facts.images).unwrap_or_default(),
+            Goal::Destroy => String::new(),
+        };
+        show.say(&format!("{title}{}{waits}", render::plan::text(plan, verbose)));
     }
 }
 
@@ -203,6 +252,34 @@ fn report(show: &Show, outcome: &Outcome, goal: Goal, workspace: &str, since: In
         let steps = render::count(outcome.skipped.len(), "step");
         show.say(&format!("  {steps} not begun, because of what is above."));
     }
+}
+
+/// Ends a run: says what it gave, or what it waits for.
+fn end(
+    show: &Show,
+    global: &Global,
+    site: &Site,
+    goal: Goal,
+    outputs: &BTreeMap<String, serde_json::Value>,
+    exit: Exit,
+) -> Exit {
+    let images = &site.facts.images;
+    let exit = match goal {
+        Goal::Deploy if exit == Exit::Done && images.missing().next().is_some() => Exit::ImagesMissing,
+        _ => exit,
+    };
+    if exit == Exit::ImagesMissing {
+        missing::say(show, images, outputs, &site.workspace.region, &site.workspace.name);
+    }
+    if exit == Exit::Done && site.workspace.deploy.wait_timeout == 0 {
+        let follow = format!("pb-deploy wait {}", site.workspace.name);
+        show.say(&format!(
+            "{} whether what was started succeeds is not known; follow it with `{follow}`",
+            paint(WARN, "Not waited for rollouts:")
+        ));
+    }
+    finish(show, global, outputs, exit == Exit::Done);
+    exit
 }
 
 /// The address on stdout, or the last of the JSON lines.

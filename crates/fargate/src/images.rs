@@ -1,0 +1,183 @@
+//! Which image a tag in ECR means now. A task definition names the image by its digest, so that a tag that is moved is a
+//! change, and an old revision brings back what it ran.
+
+use aws_sdk_ecr::Client;
+use aws_sdk_ecr::types::ImageIdentifier;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use serde::Serialize;
+
+/// What a digest begins with.
+const DIGEST: &str = "sha256:";
+
+/// The tag of a reference that names none.
+const LATEST: &str = "latest";
+
+/// What a tag in ECR means now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pushed {
+    /// The image with this digest.
+    Digest(String),
+    /// Nothing: the repository has other images.
+    NoSuchTag,
+    /// Nothing: the repository has no image at all.
+    Empty,
+    /// Nothing: there is no such repository.
+    NoRepository,
+}
+
+/// A repository of ECR, and a tag or digest in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EcrImage {
+    /// Account and region of the registry; absent: those of the credentials.
+    pub registry: Option<(String, String)>,
+    /// Name of the repository.
+    pub repository: String,
+    /// The tag, or a digest that begins with `sha256:`.
+    pub tag: String,
+}
+
+impl EcrImage {
+    /// The image of a full reference, where that is one of ECR: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`.
+    #[must_use]
+    pub fn of_reference(reference: &str) -> Option<Self> {
+        let (host, rest) = reference.split_once('/')?;
+        let (account, rest_of_host) = host.split_once(".dkr.ecr.")?;
+        let region = rest_of_host.strip_suffix(".amazonaws.com").or(rest_of_host.strip_suffix(".amazonaws.com.cn"))?;
+        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let (repository, tag) = match rest.split_once('@') {
+            Some((name, digest)) => (name.split_once(':').map_or(name, |(name, _)| name), digest),
+            None => rest.split_once(':').unwrap_or((rest, LATEST)),
+        };
+        let registry = Some((account.to_owned(), region.to_owned()));
+        Some(Self { registry, repository: repository.to_owned(), tag: tag.to_owned() })
+    }
+
+    /// What the tag means now.
+    ///
+    /// # Errors
+    /// What ECR answers; `Denied` for a registry whose images may be pulled and not described.
+    pub async fn look_up(&self, config: &SdkConfig) -> Result<Pushed, Failure> {
+        let mut builder = aws_sdk_ecr::config::Builder::from(config);
+        if let Some((_, region)) = &self.registry {
+            builder = builder.region(Region::new(region.clone()));
+        }
+        self.ask(&Client::from_conf(builder.build())).await
+    }
+
+    async fn ask(&self, client: &Client) -> Result<Pushed, Failure> {
+        let registry = self.registry.as_ref().map(|(account, _)| account.clone());
+        let id = ImageIdentifier::builder();
+        let id = if self.tag.starts_with(DIGEST) { id.image_digest(&self.tag) } else { id.image_tag(&self.tag) };
+        let call = client.describe_images().repository_name(&self.repository).image_ids(id.build());
+        let answer = call.set_registry_id(registry.clone()).send().await.answer("ecr:DescribeImages");
+        let failure = match answer {
+            Ok(found) => {
+                let digest = found.image_details().first().and_then(|image| image.image_digest());
+                return Ok(digest.map_or(Pushed::NoSuchTag, |digest| Pushed::Digest(digest.to_owned())));
+            }
+            Err(failure) => failure,
+        };
+        if failure.is("RepositoryNotFoundException") {
+            return Ok(Pushed::NoRepository);
+        }
+        if !failure.is("ImageNotFoundException") {
+            return Err(failure);
+        }
+        let call = client.list_images().repository_name(&self.repository).set_registry_id(registry).max_results(1);
+        match call.send().await.answer("ecr:ListImages") {
+            Ok(listed) if listed.image_ids().is_empty() => Ok(Pushed::Empty),
+            Ok(_) => Ok(Pushed::NoSuchTag),
+            Err(failure) if failure.class == Class::NotFound => Ok(Pushed::NoRepository),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// `reference` with its tag replaced by a digest.
+#[must_use]
+pub fn pinned(reference: &str, digest: &str) -> String {
+    let name = reference.split_once('@').map_or(reference, |(name, _)| name);
+    let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));
+    let last = last.split_once(':').map_or(last, |(last, _)| last);
+    if path.is_empty() { format!("{last}@{digest}") } else { format!("{path}/{last}@{digest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, EcrImage, Pushed, pinned};
+    use crate::testing::refused;
+    use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
+    use aws_sdk_ecr::operation::list_images::ListImagesOutput;
+    use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::Class;
+
+    fn own(tag: &str) -> EcrImage {
+        EcrImage { registry: None, repository: "r".to_owned(), tag: tag.to_owned() }
+    }
+
+    #[test]
+    fn only_references_of_ecr_are_looked_up() {
+        let image = EcrImage::of_reference("123456789012.dkr.ecr.us-east-2.amazonaws.com/team/app:1.2").unwrap();
+        assert_eq!(image.registry, Some(("123456789012".to_owned(), "us-east-2".to_owned())));
+        assert_eq!((image.repository.as_str(), image.tag.as_str()), ("team/app", "1.2"));
+        let bare = EcrImage::of_reference("123456789012.dkr.ecr.us-east-2.amazonaws.com/app").unwrap();
+        assert_eq!(bare.tag, "latest");
+        let digest = EcrImage::of_reference("123456789012.dkr.ecr.us-east-2.amazonaws.com/app:1@sha256:ab").unwrap();
+        assert_eq!((digest.repository.as_str(), digest.tag.as_str()), ("app", "sha256:ab"));
+        for other in ["ghcr.io/team/app:1", "app:1", "public.ecr.aws/x/y:1", "1.dkr.ecr.us-east-2.amazonaws.com/a"] {
+            assert_eq!(EcrImage::of_reference(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_digest_takes_the_place_of_the_tag() {
+        assert_eq!(pinned("h.example:5000/team/app:1", "sha256:ab"), "h.example:5000/team/app@sha256:ab");
+        assert_eq!(pinned("app", "sha256:ab"), "app@sha256:ab");
+        assert_eq!(pinned("h/app:1@sha256:cd", "sha256:ab"), "h/app@sha256:ab");
+    }
+
+    async fn asked(rules: &[&Rule], tag: &str) -> Result<Pushed, pb_engine::Failure> {
+        let client = pb_aws::mock_client!(aws_sdk_ecr, rules);
+        own(tag).ask(&client).await
+    }
+
+    #[tokio::test]
+    async fn a_tag_and_a_digest_are_asked_for_as_such() {
+        let found = |tag: Option<&'static str>, digest: Option<&'static str>| {
+            mock!(Client::describe_images)
+                .match_requests(move |input| {
+                    let id = &input.image_ids()[0];
+                    (id.image_tag(), id.image_digest()) == (tag, digest)
+                })
+                .then_output(|| {
+                    let image = ImageDetail::builder().image_digest("sha256:ab").build();
+                    DescribeImagesOutput::builder().image_details(image).build()
+                })
+        };
+        let digest = Pushed::Digest("sha256:ab".to_owned());
+        assert_eq!(asked(&[&found(Some("one"), None)], "one").await.unwrap(), digest);
+        assert_eq!(asked(&[&found(None, Some("sha256:ab"))], "sha256:ab").await.unwrap(), digest);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_says_what_is_missing() {
+        let missing = || mock!(Client::describe_images).then_http_response(|| refused("ImageNotFoundException", "no"));
+        let nothing = mock!(Client::list_images).then_output(|| ListImagesOutput::builder().build());
+        assert_eq!(asked(&[&missing(), &nothing], "one").await.unwrap(), Pushed::Empty);
+        let others = mock!(Client::list_images).then_output(|| {
+            ListImagesOutput::builder().image_ids(ImageIdentifier::builder().image_tag("x").build()).build()
+        });
+        assert_eq!(asked(&[&missing(), &others], "one").await.unwrap(), Pushed::NoSuchTag);
+        let gone = mock!(Client::describe_images).then_http_response(|| refused("RepositoryNotFoundException", "no"));
+        assert_eq!(asked(&[&gone], "one").await.unwrap(), Pushed::NoRepository);
+        let denied = mock!(Client::describe_images).then_http_response(|| refused("AccessDeniedException", "no"));
+        assert_eq!(asked(&[&denied], "one").await.unwrap_err().class, Class::Denied);
+    }
+}

@@ -1,0 +1,40 @@
+//! What is said about images that are yet to be pushed.
+
+use crate::images::Images;
+use crate::render::run::Show;
+use crate::render::{BOLD, WARN, count, paint};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A line below a plan, when services wait for their images.
+pub fn announced(images: &Images) -> Option<String> {
+    let missing: Vec<String> = images.missing().map(|(key, tag)| format!("{key} ({tag})")).collect();
+    let services = count(missing.len(), "service");
+    let verb = if missing.len() == 1 { "waits" } else { "wait" };
+    (!missing.is_empty()).then(|| {
+        let what = missing.join(", ");
+        format!(
+            "{} {what}: made when the image is in the repository.\n",
+            paint(WARN, format!("{services} {verb} to be pushed:"))
+        )
+    })
+}
+
+/// Says which images to push, and the very commands.
+pub fn say(show: &Show, images: &Images, outputs: &BTreeMap<String, Value>, region: &str, workspace: &str) {
+    let uri = outputs.get("repository").and_then(Value::as_str).unwrap_or("REPOSITORY");
+    let commands = images.commands(uri, region);
+    let services: BTreeMap<&str, &str> = images.missing().collect();
+    show.json("images_missing", &json!({ "repository": uri, "services": services, "commands": commands }));
+    let names: Vec<&str> = services.keys().copied().collect();
+    let mut text = format!(
+        "\n{} {} not made yet: the images are not in the repository. Push them:\n",
+        paint(WARN, names.join(" and ")),
+        if names.len() == 1 { "is" } else { "are" },
+    );
+    for command in commands {
+        text.push_str(&format!("  {command}\n"));
+    }
+    text.push_str(&format!("Then go on with {}", paint(BOLD, format!("pb-deploy deploy {workspace}"))));
+    show.say(&text);
+}

@@ -1,0 +1,239 @@
+//! The images of the services: what their tags mean now, and which are yet to be pushed.
+
+use crate::exit::Error;
+use aws_config::SdkConfig;
+use pb_config::{Image, Workspace};
+use pb_engine::{Action, Class, Failure, Plan, Refused};
+use pb_fargate::{EcrImage, Pushed, pinned};
+use pb_rules::fargate as rules;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a digest begins with.
+const DIGEST: &str = "sha256:";
+
+/// Images that were given on the command line, by service; they take the place of the configured ones for one run.
+pub type Given = BTreeMap<String, String>;
+
+/// The images of all services, by service.
+#[derive(Debug, Clone, Default)]
+pub struct Images(BTreeMap<String, ServiceImage>);
+
+/// The image of one service.
+#[derive(Debug, Clone)]
+struct ServiceImage {
+    /// What is asked for: a tag of the own repository, or a full reference.
+    asked: String,
+    /// What it is; absent: not pushed yet.
+    image: Option<pb_fargate::Image>,
+}
+
+/// Puts the given images into a workspace's configuration.
+///
+/// # Errors
+/// `Usage` for a service that is not configured, and for what is no tag, digest or reference.
+pub fn give(workspace: &mut Workspace, given: &Given) -> Result<(), Error> {
+    for (key, text) in given {
+        let known: Vec<String> = workspace.services.all().map(|(key, _)| key.to_owned()).collect();
+        let Some(service) = workspace.services.get_mut(key) else {
+            let hint = format!("there are: {}", known.join(", "));
+            return Err(Error::usage(format!("there is no service {key:?} to give an image to"), hint));
+        };
+        let (image, verdict) = match text {
+            text if text.contains('/') => (Image::Reference(text.clone()), rules::image(text)),
+            digest if digest.starts_with(DIGEST) => (Image::Tag(digest.clone()), Ok(())),
+            tag => (Image::Tag(tag.clone()), rules::image_tag(tag)),
+        };
+        verdict.map_err(|why| {
+            let hint = "give a tag of the workspace's own repository, a digest (sha256:...) or a full reference";
+            Error::usage(format!("invalid image of {key}: {why}"), hint)
+        })?;
+        service.image = image;
+    }
+    Ok(())
+}
+
+impl Images {
+    /// Looks up what the tags mean now: each tag of ECR once, all at a time.
+    ///
+    /// # Errors
+    /// Every tag that does not exist in a repository which has images.
+    pub async fn look_up(aws: &SdkConfig, workspace: &Workspace) -> Result<Self, Vec<Failure>> {
+        let services = workspace.services.all();
+        let asked: Vec<(String, Image)> =
+            services.map(|(key, service)| (key.to_owned(), service.image.clone())).collect();
+        let distinct: BTreeSet<String> = asked.iter().map(|(_, image)| text(image).to_owned()).collect();
+        let of = |text: &str| asked.iter().find(|(_, image)| self::text(image) == text).map(|(_, image)| image.clone());
+        let looks = distinct.into_iter().filter_map(|text| Some((of(&text)?, text)));
+        let looks = looks.map(|(image, text)| async move { (text, found(aws, workspace, &image).await) });
+        let (mut known, mut failures) = (BTreeMap::new(), Vec::new());
+        for (text, answer) in futures_util::future::join_all(looks).await {
+            match answer {
+                Ok(image) => drop(known.insert(text, image)),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if !failures.is_empty() {
+            return Err(failures);
+        }
+        let image = |(key, image): (String, Image)| {
+            let asked = text(&image).to_owned();
+            let image = known.get(&asked).cloned().flatten();
+            (key, ServiceImage { asked, image })
+        };
+        Ok(Self(asked.into_iter().map(image).collect()))
+    }
+
+    /// The image of a service; none while it waits to be pushed.
+    #[must_use]
+    pub fn of(&self, key: &str) -> Option<&pb_fargate::Image> {
+        self.0.get(key)?.image.as_ref()
+    }
+
+    /// Whether the image of a service is yet to be pushed.
+    #[must_use]
+    pub fn is_missing(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(|service| service.image.is_none())
+    }
+
+    /// The services whose images are yet to be pushed, each with the tag that it waits for.
+    pub fn missing(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .filter(|(_, service)| service.image.is_none())
+            .map(|(key, service)| (key.as_str(), service.asked.as_str()))
+    }
+
+    /// What each service is to run, for people and for comparing: `sha256:...` or a full reference; empty when it waits.
+    #[must_use]
+    pub fn identities(&self) -> BTreeMap<String, String> {
+        let identity = |service: &ServiceImage| match &service.image {
+            Some(
+                pb_fargate::Image::Tag(text) | pb_fargate::Image::Digest(text) | pb_fargate::Image::Reference(text),
+            ) => text.clone(),
+            None => String::new(),
+        };
+        self.0.iter().map(|(key, service)| (key.clone(), identity(service))).collect()
+    }
+
+    /// What was asked for, as a person wrote it.
+    #[must_use]
+    pub fn asked(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|service| service.asked.as_str())
+    }
+
+    /// A service that runs must not be taken away because its image is not in the repository any more.
+    ///
+    /// # Errors
+    /// The services that the plan would delete for want of an image.
+    pub fn guard(&self, plan: &Plan) -> Result<(), Error> {
+        let waits: BTreeMap<String, &str> = self
+            .missing()
+            .flat_map(|(key, tag)| [(format!("fargate/{key}"), tag), (format!("fargate/{key}_task"), tag)])
+            .collect();
+        let lost = plan.steps.iter().filter(|step| step.action == Action::Delete);
+        let refused: Vec<Refused> = lost
+            .filter_map(|step| {
+                let tag = waits.get(step.address.as_str())?;
+                let why = format!("its image `{tag}` is not in the repository any more; push it, or name another one");
+                Some(Refused { address: step.address.clone(), why })
+            })
+            .collect();
+        if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }
+    }
+
+    /// The commands that push what is missing to the repository at `uri`, for a shell.
+    #[must_use]
+    pub fn commands(&self, uri: &str, region: &str) -> Vec<String> {
+        let tags: BTreeSet<&str> = self.missing().map(|(_, tag)| tag).collect();
+        let registry = uri.split('/').next().unwrap_or(uri);
+        let login = format!(
+            "aws ecr get-login-password --region {region} | docker login --username AWS --password-stdin {registry}"
+        );
+        let push = |tag: &str| {
+            [
+                format!("docker build --platform linux/amd64 -t {uri}:{tag} FOLDER_OF_{}", folder(tag)),
+                format!("docker push {uri}:{tag}"),
+            ]
+        };
+        std::iter::once(login).chain(tags.into_iter().flat_map(push)).collect()
+    }
+}
+
+/// A word for the folder that an image is built from, which stands out in a command: it has to be filled in.
+fn folder(tag: &str) -> String {
+    tag.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+fn text(image: &Image) -> &str {
+    match image {
+        Image::Tag(text) | Image::Reference(text) => text,
+    }
+}
+
+/// What one image is now; none when it is yet to be pushed to the workspace's own repository.
+async fn found(aws: &SdkConfig, workspace: &Workspace, image: &Image) -> Result<Option<pb_fargate::Image>, Failure> {
+    match image {
+        Image::Tag(tag) => {
+            let repository = workspace.names.repository.clone();
+            let own = EcrImage { registry: None, repository, tag: tag.clone() };
+            match own.look_up(aws).await? {
+                Pushed::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
+                Pushed::Empty | Pushed::NoRepository => Ok(None),
+                Pushed::NoSuchTag => Err(no_image(&own.repository, tag)),
+            }
+        }
+        Image::Reference(reference) => {
+            let as_written = Some(pb_fargate::Image::Reference(reference.clone()));
+            let Some(elsewhere) = EcrImage::of_reference(reference) else { return Ok(as_written) };
+            match elsewhere.look_up(aws).await {
+                Ok(Pushed::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
+                Ok(Pushed::NoRepository) => {
+                    let message =
+                        format!("there is no repository {:?} for the image {reference}", elsewhere.repository);
+                    Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message))
+                }
+                Ok(Pushed::Empty | Pushed::NoSuchTag) => Err(no_image(&elsewhere.repository, &elsewhere.tag)),
+                // Another account may let its images be pulled and not be described: ECS resolves the tag then.
+                Err(failure) if failure.class == Class::Denied => Ok(as_written),
+                Err(failure) => Err(failure),
+            }
+        }
+    }
+}
+
+fn no_image(repository: &str, tag: &str) -> Failure {
+    let message = format!("the repository {repository} has no image {tag:?}");
+    Failure::new(Class::NotFound, "ecr:DescribeImages", message)
+        .hint("push it, or name another one in the configuration or with --image SERVICE=TAG")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Images, ServiceImage};
+    use std::collections::BTreeMap;
+
+    fn waiting(services: &[(&str, &str)]) -> Images {
+        let image =
+            |(key, tag): &(&str, &str)| ((*key).to_owned(), ServiceImage { asked: (*tag).to_owned(), image: None });
+        Images(services.iter().map(image).collect::<BTreeMap<_, _>>())
+    }
+
+    #[test]
+    fn the_commands_name_registry_repository_and_each_tag_once() {
+        let images = waiting(&[("celery", "app"), ("flask", "web"), ("other", "app")]);
+        let commands = images.commands("1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask", "us-east-2");
+        assert_eq!(
+            commands,
+            [
+                "aws ecr get-login-password --region us-east-2 | docker login --username AWS --password-stdin \
+                 1.dkr.ecr.us-east-2.amazonaws.com",
+                "docker build --platform linux/amd64 -t 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:app \
+                 FOLDER_OF_APP",
+                "docker push 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:app",
+                "docker build --platform linux/amd64 -t 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:web \
+                 FOLDER_OF_WEB",
+                "docker push 1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask:web",
+            ]
+        );
+    }
+}

@@ -1,0 +1,90 @@
+"""ECR images: digests as registries make them, what a task's image is, and stand-ins for images that nobody has pushed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from moto.ecr.exceptions import ImageNotFoundException
+from moto.ecr.models import ECRBackend, Image, ecr_backends
+
+from .patching import Place, attached, wrap
+
+REFERENCE = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)"
+    r"(:(?P<tag>[^@]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+def install_rules() -> None:
+    """A digest is the hash of the manifest; with stand-ins, every tag of a repository that is there means an image."""
+
+    @wrap(Image)
+    def _create_digest(_original: Any, self: Any) -> None:
+        self._image_digest = digest_of(self.image_manifest)
+
+    @wrap(ECRBackend)
+    def describe_images(
+        original: Any, self: Any, repository_name: str, registry_id: str | None = None, image_ids: Any = None
+    ) -> Any:
+        try:
+            return original(self, repository_name, registry_id, image_ids)
+        except ImageNotFoundException:
+            if not stand_ins(self)["on"] or not image_ids or len(image_ids) != 1:
+                raise
+            wanted = image_ids[0]
+            found = stand_in(self, repository_name, wanted.get("imageTag"), wanted.get("imageDigest"))
+            if found is None:
+                raise
+            return [found]
+
+
+def digest_of(text: str) -> str:
+    """As a registry makes it."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def stand_ins(backend: Any) -> dict[str, Any]:
+    """Whether an account has stand-ins, and the tags that their digests were made for."""
+    return attached(backend, "stand_ins", lambda: {"on": False, "tags": {}})
+
+
+def use_stand_ins(account: str, region: str) -> None:
+    """From now on a tag that was not pushed means a stand-in, in repositories of this account and region."""
+    stand_ins(ecr_backends[account][region])["on"] = True
+
+
+def stand_in(backend: Any, repository: str, tag: str | None, digest: str | None) -> Image | None:
+    """The stand-in of a tag, or the one with a digest that was given out before. It is in no list and keeps nothing."""
+    tags = stand_ins(backend)["tags"]
+    if tag is None:
+        tag = tags.get((repository, digest))
+    if tag is None:
+        return None
+    made = digest_of(f"{repository}:{tag}")
+    tags[(repository, made)] = tag
+    return Image(backend.account_id, tag, "{}", repository, digest=made)
+
+
+def tag_of(place: Place, reference: str) -> str | None:
+    """The tag by which an image is known, where the reference is one of this account's registry and the image is there.
+
+    Any other reference is given back as it is: its registry is not emulated.
+    """
+    match = REFERENCE.fullmatch(reference)
+    if match is None or match["account"] != place.account:
+        return reference
+    backend = ecr_backends[place.account][match["region"]]
+    repository = backend.repositories.get(match["name"])
+    if repository is None:
+        return None
+    for image in repository.images:
+        if match["digest"] and image.get_image_digest() == match["digest"]:
+            return f"{match['name']}:{image.image_tag}"
+        if not match["digest"] and (match["tag"] or "latest") in image.image_tags:
+            return f"{match['name']}:{match['tag'] or 'latest'}"
+    if not stand_ins(backend)["on"]:
+        return None
+    found = stand_in(backend, match["name"], None if match["digest"] else match["tag"] or "latest", match["digest"])
+    return f"{match['name']}:{found.image_tag}" if found else None

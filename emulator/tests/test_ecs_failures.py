@@ -1,0 +1,67 @@
+"""What makes tasks fail: memory, roles, capacity, and images that are in the registry or are not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import App, control
+
+
+def stopped(app: App) -> list[dict[str, Any]]:
+    """The stopped tasks of the service."""
+    arns = app.ecs.list_tasks(cluster="c", serviceName="web", desiredStatus="STOPPED")["taskArns"]
+    return app.ecs.describe_tasks(cluster="c", tasks=arns)["tasks"] if arns else []
+
+
+def test_a_container_without_memory(app: App) -> None:
+    app.create(app.definition("app:oom"))
+    app.rollout()
+    container = stopped(app)[0]["containers"][0]
+    assert container["exitCode"] == 137 and container["reason"].startswith("OutOfMemoryError")
+
+
+@pytest.mark.parametrize("cause,words", [("role", "unable to assume the role"), ("capacity", "Capacity is unavailable")])
+def test_what_cannot_be_placed_has_no_task_and_an_event(app: App, cause: str, words: str) -> None:
+    role = app.make_role("wrong", "ec2.amazonaws.com")
+    app.create(app.definition(executionRoleArn=role) if cause == "role" else app.definition("app:no-capacity"))
+    assert app.rollout()["status"] == "ROLLBACK_FAILED"
+    assert stopped(app) == [] and app.show()["deployments"][0]["failedTasks"] >= 2
+    assert any(words in event["message"] for event in app.show()["events"])
+
+
+def put_image(app: App, tag: str, content: str) -> str:
+    """An image in the repository `team/r`; gives its digest."""
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "x": content})
+    return app.aws.ecr.put_image(repositoryName="team/r", imageManifest=manifest, imageTag=tag)["image"]["imageId"]["imageDigest"]
+
+
+def test_images_of_the_own_registry_are_pulled_by_what_is_in_it(app: App) -> None:
+    uri = app.aws.ecr.create_repository(repositoryName="team/r")["repository"]["repositoryUri"]
+    good, bad = put_image(app, "one", "1"), put_image(app, "fail", "2")
+    assert good != bad == app.aws.ecr.describe_images(repositoryName="team/r", imageIds=[{"imageTag": "fail"}])[
+        "imageDetails"
+    ][0]["imageDigest"]
+    app.create(app.definition(f"{uri}@{good}"))
+    first = app.steady()["taskDefinition"]
+    for image, code in ((f"{uri}@{bad}", "EssentialContainerExited"), (f"{uri}:none", "TaskFailedToStart")):
+        app.ecs.update_service(cluster="c", service="web", taskDefinition=app.definition(image))
+        assert app.rollout()["status"] == "ROLLBACK_SUCCESSFUL"
+        assert code in {task["stopCode"] for task in stopped(app)}
+        assert app.steady()["taskDefinition"] == first
+
+
+def test_stand_ins_mean_every_tag_and_are_in_no_list(app: App) -> None:
+    ecr = app.aws.ecr
+    uri = ecr.create_repository(repositoryName="team/r")["repository"]["repositoryUri"]
+    wanted = {"repositoryName": "team/r", "imageIds": [{"imageTag": "one"}]}
+    assert app.aws.code(ecr.describe_images, **wanted) == "ImageNotFoundException"
+    place = {"account": app.aws.account, "region": app.aws.region}
+    assert control(app.aws.url, "POST", "preconditions", {"stand_in_images": True, **place})["stand_in_images"] is True
+    digest = ecr.describe_images(**wanted)["imageDetails"][0]["imageDigest"]
+    assert app.aws.code(ecr.describe_images, repositoryName="team/q", imageIds=[{"imageTag": "one"}]) == "RepositoryNotFoundException"
+    assert ecr.list_images(repositoryName="team/r")["imageIds"] == []
+    app.create(app.definition(f"{uri}@{digest}"))
+    assert app.steady()["runningCount"] == 2
+    ecr.delete_repository(repositoryName="team/r")

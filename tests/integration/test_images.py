@@ -1,0 +1,179 @@
+"""Images: what a tag means is decided at plan, and what is yet to be pushed keeps nothing else from being made."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from endpoint import control
+from harness import Site, until
+
+OWN = {"services": {"flask": {"image": None}, "celery": {"image": None}}}
+REPOSITORY = "staging-celeryflask"
+
+
+def push(site: Site, tag: str, content: str = "") -> str:
+    """Put an image into the workspace's repository; gives its digest."""
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "annotations": {"content": content or tag}})
+    made = site.aws.ecr.put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageTag=tag)
+    return str(made["image"]["imageId"]["imageDigest"])
+
+
+def running(site: Site, key: str) -> str:
+    """The image that a service runs."""
+    service = site.world.services()[f"staging-{key}"]
+    found = site.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    return str(found["containerDefinitions"][0]["image"])
+
+
+@pytest.fixture
+def own(site: Site) -> Site:
+    """A configuration whose images are in the workspace's own repository."""
+    site.configure(OWN)
+    return site
+
+
+def test_a_first_deploy_makes_all_else_and_the_next_one_goes_on(own: Site) -> None:
+    text = own.run("plan", "staging").ended().out
+    assert "2 services wait to be pushed: celery (celery), flask (flask)" in text, text
+    result = own.run("deploy", "staging", "--yes").ended(4)
+    uri = f"{own.account}.dkr.ecr.{own.aws.region}.amazonaws.com/{REPOSITORY}"
+    for command in (
+        f"aws ecr get-login-password --region {own.aws.region} | docker login --username AWS",
+        f"docker push {uri}:flask",
+        f"docker push {uri}:celery",
+        "pb-deploy deploy staging",
+    ):
+        assert command in result.err, result
+    assert result.out == "" and own.world.services() == {} and own.world.task_definitions() == {}
+    assert len(own.world.replication_groups()) == len(own.world.listeners()) == 1
+    since = own.mark()
+    again = own.run("deploy", "staging", "--yes", "--json").ended(4)
+    (line,) = [line for line in again.lines() if line["event"] == "images_missing"]
+    assert line["services"] == {"celery": "celery", "flask": "flask"} and f"docker push {uri}:flask" in line["commands"]
+    assert own.writes(since) == [], "there is nothing else to do"
+    digests = {key: push(own, key) for key in ("flask", "celery")}
+    own.deploy()
+    assert {key: running(own, key) for key in digests} == {key: f"{uri}@{digest}" for key, digest in digests.items()}
+    own.finds_nothing()
+
+
+def test_images_that_are_pushed_while_it_runs_are_deployed_in_the_same_run(own: Site) -> None:
+    run = own.start("deploy", "staging", "--yes")
+    until(lambda: REPOSITORY in own.world.repositories())
+    push(own, "flask"), push(own, "celery")
+    result = run.result().ended()
+    assert "The images are in the repository now" in result.err and result.out == "http://staging.ospcapi.org\n"
+    own.finds_nothing()
+
+
+def test_stand_ins_are_deployed_in_one_run(own: Site) -> None:
+    control(own.url, "preconditions", {"stand_in_images": True, "account": own.account, "region": own.aws.region})
+    own.deploy()
+    assert "@sha256:" in running(own, "flask")
+    own.finds_nothing()
+    own.destroy()
+    assert own.world.remains() == {}
+
+
+@pytest.fixture(scope="module")
+def shared(new_site) -> Site:  # type: ignore[no-untyped-def]
+    """A staging that runs images of its own repository; each test leaves it with nothing to be done."""
+    site = new_site()
+    site.configure(OWN)
+    site.run("deploy", "staging", "--yes").ended(4)
+    push(site, "flask"), push(site, "celery")
+    site.deploy()
+    return site
+
+
+def test_a_tag_that_is_moved_is_a_change_with_both_digests(shared: Site) -> None:
+    old = running(shared, "flask")
+    new = push(shared, "flask", "another")
+    plan = shared.plan()
+    assert plan.changes == {"fargate/flask_task": "update", "fargate/flask": "update"}
+    before, after = plan.fields("fargate/flask_task")["containers.flask.image"]
+    assert (before, after) == (old, f"{old.split('@')[0]}@{new}")
+    since = shared.mark()
+    shared.deploy()
+    assert running(shared, "flask").endswith(new)
+    assert shared.writes(since) == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+    shared.finds_nothing()
+
+
+def test_another_tag_of_the_same_image_registers_nothing(shared: Site) -> None:
+    manifest = shared.aws.ecr.batch_get_image(repositoryName=REPOSITORY, imageIds=[{"imageTag": "celery"}])
+    shared.aws.ecr.put_image(
+        repositoryName=REPOSITORY, imageManifest=manifest["images"][0]["imageManifest"], imageTag="same"
+    )
+    assert shared.plan("staging", "--image", "celery=same").changes == {}
+
+
+@pytest.mark.parametrize("where", ["the command line", "the configuration"])
+def test_a_tag_that_does_not_exist_is_an_error_at_plan(shared: Site, where: str) -> None:
+    arguments = ["--image", "flask=none"] if where == "the command line" else []
+    if not arguments:
+        shared.configure({"services": {"flask": {"tag": "none"}}})
+    since = shared.mark()
+    for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
+        result = shared.run(*command, *arguments).ended(1)
+        assert f'the repository {REPOSITORY} has no image "none"' in result.err and "push it" in result.err, result
+    assert shared.mutations(since) == []
+    shared.configure({"services": {"flask": {"tag": None}}})
+    shared.finds_nothing()
+
+
+def test_an_image_of_the_command_line_runs_for_one_deploy(shared: Site) -> None:
+    digest = push(shared, "v2")
+    shared.run("deploy", "staging", "--yes", "--image", "flask=v2").ended()
+    assert running(shared, "flask").endswith(digest)
+    shared.run("deploy", "staging", "--yes", "--image", f"celery={digest}", "--image", "flask=v2").ended()
+    assert running(shared, "celery").endswith(digest)
+    assert set(shared.plan().changes) == {
+        "fargate/flask_task", "fargate/flask", "fargate/celery_task", "fargate/celery",
+    }, "the configuration says otherwise"  # fmt: skip
+    shared.deploy()
+    shared.finds_nothing()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("flsk=v2", 'there is no service "flsk"'),
+        ("flask", "SERVICE=TAG is wanted"),
+        ("flask=a b", "invalid image of flask"),
+    ],
+)
+def test_what_is_no_image_is_a_mistake_of_the_command_line(shared: Site, given: str, words: str) -> None:
+    result = shared.run("plan", "staging", "--image", given).ended(64)
+    assert words in result.err, result
+
+
+def test_a_saved_plan_keeps_its_images_and_refuses_a_tag_that_was_moved(shared: Site) -> None:
+    push(shared, "v3")
+    shared.run("plan", "staging", "--image", "flask=v3", "--out", "p").ended()
+    push(shared, "v3", "moved")
+    since = shared.mark()
+    result = shared.run("apply", "p").ended(1)
+    assert "the tag of an image means another one since (flask)" in result.err, result
+    assert shared.writes(since) == []
+    shared.run("plan", "staging", "--image", "flask=v3", "--out", "p").ended()
+    shared.run("apply", "p").ended()
+    shared.run("deploy", "staging", "--yes").ended()
+    shared.finds_nothing()
+
+
+def test_a_service_that_runs_stays_when_its_images_are_gone(shared: Site) -> None:
+    listed = shared.aws.ecr.list_images(repositoryName=REPOSITORY)["imageIds"]
+    kept = shared.aws.ecr.batch_get_image(repositoryName=REPOSITORY, imageIds=listed)["images"]
+    shared.aws.ecr.batch_delete_image(repositoryName=REPOSITORY, imageIds=listed)
+    since = shared.mark()
+    result = shared.run("deploy", "staging", "--yes").ended(1)
+    assert "fargate/flask:" in result.err and "not in the repository any more" in result.err, result
+    assert shared.mutations(since) == [] and set(shared.world.services()) == {"staging-flask", "staging-celery"}
+    for image in kept:
+        shared.aws.ecr.put_image(
+            repositoryName=REPOSITORY, imageManifest=image["imageManifest"], imageTag=image["imageId"]["imageTag"]
+        )
+    shared.finds_nothing()
