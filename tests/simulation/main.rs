@@ -37,6 +37,11 @@ fn another_network_survives_every_fault() {
 }
 
 #[test]
+fn more_services_survive_every_fault() {
+    check_all(&scenarios::services());
+}
+
+#[test]
 fn times_and_calls() {
     for scenario in scenarios::all() {
         let calls = scenario.calls(7);

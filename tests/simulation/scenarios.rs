@@ -51,7 +51,20 @@ pub fn network() -> Scenario {
     )
 }
 
+/// More services: a rule that stands moves to make place, another goes, and a pool and a scheduler come.
+pub fn services() -> Scenario {
+    let web = |name: &str, path: &str| format!("[services.{name}]\nkind = \"web\"\npaths = [\"{path}\"]\n");
+    let before = format!("{}{}", web("admin", "/admin/*"), web("old", "/old/old/*"));
+    let after = format!(
+        "{}{}[services.jobs]\nkind = \"worker\"\ncount = 1\n\
+         [services.beat]\nkind = \"scheduler\"\ncommand = [\"celery\", \"beat\"]\n",
+        web("admin", "/admin/*"),
+        web("api", "/much/longer/*"),
+    );
+    Scenario::new("services", empty(), Some(&workspace(&before)), workspace(&after), Goal::Deploy)
+}
+
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    vec![deploy(), destroy(), port(), engine(), network()]
+    vec![deploy(), destroy(), port(), engine(), network(), services()]
 }

@@ -16,6 +16,7 @@ mod error;
 mod keys;
 mod names;
 mod nearest;
+mod others;
 mod reader;
 mod resolve;
 mod section;
@@ -30,10 +31,10 @@ use toml::de::{DeTable, DeValue};
 
 pub use crate::error::{ConfigError, Problem};
 pub use crate::names::{NameParts, Names, PRODUCTION};
-pub use crate::services::QUEUE_VARIABLES;
+pub use crate::services::{QUEUE_VARIABLES, WORKER_QUEUES};
 pub use crate::workspace::{
-    Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, Protocol, Redis, Roles, Service, Services, State,
-    WebService, Workspace,
+    Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, Roles, Route, Service,
+    Services, State, WebService, Workspace,
 };
 
 use crate::reader::{Place, Reader};

@@ -2,6 +2,7 @@
 
 use pb_rules::{Verdict, dns, logs, names};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The workspace that has the bare hostname and is protected against deletion.
 pub const PRODUCTION: &str = "production";
@@ -21,6 +22,8 @@ pub struct NameParts<'a> {
     pub family: &'a str,
     /// Port of the web service.
     pub flask_port: u16,
+    /// The services beside Flask and Celery, with their port where they have one.
+    pub others: &'a [(&'a str, Option<u16>)],
 }
 
 /// Every name that a workspace has in AWS.
@@ -63,6 +66,10 @@ pub struct Names {
     pub flask: String,
     /// `W-celery`: service and task definition family.
     pub celery: String,
+    /// `W-KEY`: service and task definition family of each other service, by its key.
+    pub others: BTreeMap<String, String>,
+    /// `W-KEY-PORT`: the target group of each other web service, by its key.
+    pub other_target_groups: BTreeMap<String, String>,
     /// `W-public`
     pub load_balancer: String,
     /// `W-flask-PORT`: another port is another target group.
@@ -71,6 +78,14 @@ pub struct Names {
     pub hostname: String,
     /// Key of the state in its bucket.
     pub state_key: String,
+}
+
+/// The hostname of a workspace: the deployment's own for production, `W.hostname` for the others.
+pub(crate) fn hostname(workspace: &str, hostname: &str) -> String {
+    match workspace {
+        PRODUCTION => hostname.to_owned(),
+        workspace => format!("{workspace}.{hostname}"),
+    }
 }
 
 impl Names {
@@ -95,12 +110,15 @@ impl Names {
             cluster: of("ecs-cluster"),
             flask: of("flask"),
             celery: of("celery"),
+            others: parts.others.iter().map(|(key, _)| ((*key).to_owned(), of(key))).collect(),
+            other_target_groups: parts
+                .others
+                .iter()
+                .filter_map(|(key, port)| Some(((*key).to_owned(), of(&format!("{key}-{}", (*port)?)))))
+                .collect(),
             load_balancer: of("public"),
             target_group: of(&format!("flask-{}", parts.flask_port)),
-            hostname: match parts.workspace {
-                PRODUCTION => parts.hostname.to_owned(),
-                workspace => format!("{workspace}.{}", parts.hostname),
-            },
+            hostname: hostname(parts.workspace, parts.hostname),
             state_key: match parts.key_prefix {
                 "" => format!("{}/{}/state.json", parts.stack, parts.workspace),
                 prefix => format!("{prefix}/{}/{}/state.json", parts.stack, parts.workspace),
@@ -113,11 +131,16 @@ impl Names {
         match key {
             "flask" => Some(&self.flask),
             "celery" => Some(&self.celery),
-            _ => None,
+            key => self.others.get(key).map(String::as_str),
         }
     }
 
-    /// Asks the rule of each name; the name with the tightest limit first.
+    /// Names of all services, in the order of [`Services::all`](crate::Services::all).
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        [&self.flask, &self.celery].into_iter().chain(self.others.values()).map(String::as_str)
+    }
+
+    /// Asks the rule of each name, except those of the services beside Flask and Celery; the name with the tightest limit first.
     ///
     /// # Errors
     ///
@@ -154,6 +177,7 @@ mod tests {
             key_prefix,
             family,
             flask_port: 5050,
+            others: &[],
         })
     }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use pb_rules::{account, balancer, cache, dns, fargate, logs, names, network, tags};
+use pb_rules::{account, balancer, cache, dns, fargate, logs, names as rules, network, tags};
 
-use crate::names::{NameParts, Names, PRODUCTION};
+use crate::names::{self, NameParts, Names, PRODUCTION};
+use crate::others::{self, Domain};
 use crate::reader::{Located, Origin};
 use crate::section::Section;
-use crate::services::services;
 use crate::workspace::{Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, Roles, State, Workspace};
 
 const ANYWHERE: Ipv4Net = block([0, 0, 0, 0], 0);
@@ -31,7 +31,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         || dns::in_zone(&hostname.value, &zone.value),
     );
     let zone_id = root.optional_text("zone_id", dns::zone_id).value;
-    let stack = root.text("stack", "pb-deploy", names::stack);
+    let stack = root.text("stack", "pb-deploy", rules::stack);
     let accounts = root.texts("allowed_account_ids", None, |id| account::account_id(id).map(|()| id.to_owned()));
 
     let state = root.section("state", state);
@@ -42,8 +42,10 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let logs = root.section("logs", |section| Logs {
         retention_days: section.number("retention_days", 30, logs::retention_days).value,
     });
-    let services = root.section("services", services);
     let load_balancer = root.section("load_balancer", |section| load_balancer(section, name));
+    let own = names::hostname(name, &hostname.value);
+    let domain = Domain { hostname: &own, zone: &zone.value, balancer: &load_balancer };
+    let (services, places) = root.section("services", |section| others::services(section, &domain));
     let deploy = root.section("deploy", |section| Deploy {
         wait_timeout: section.number("wait_timeout", 1800, fargate::wait_timeout).value,
     });
@@ -54,8 +56,10 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         key_prefix: &state.key_prefix,
         family: &redis.family,
         flask_port: services.flask.port,
+        others: &services.others.iter().map(|(key, other)| (key.as_str(), other.port())).collect::<Vec<_>>(),
     });
     check_names(root, name, &names, &[&hostname.origin, &stack.origin]);
+    others::check_names(root.reader, &names, &places);
     Workspace {
         name: name.to_owned(),
         stack: stack.value,
@@ -83,7 +87,7 @@ fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_
         return;
     };
     let unsound = made_from.iter().any(|origin| matches!(origin, Origin::Refused));
-    let verdict = names::workspace(workspace).and_then(|()| match unsound {
+    let verdict = rules::workspace(workspace).and_then(|()| match unsound {
         true => Ok(()),
         false => names.check(),
     });
@@ -184,7 +188,7 @@ fn egress_rule(section: &mut Section<'_, '_>) -> Egress {
         protocol: section.choice("protocol", &protocols, Protocol::Tcp, "tcp").value,
         port: section.required_number("port", 443, network::port).value,
         cidr: section.cidr("cidr", ANYWHERE).value,
-        description: section.text("description", "", names::security_group_description).value,
+        description: section.text("description", "", rules::security_group_description).value,
     }
 }
 

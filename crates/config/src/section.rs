@@ -150,6 +150,31 @@ impl<'r, 't> Section<'r, 't> {
         })
     }
 
+    /// The keys that are written in any layer and that nobody asked for yet, with the place of the first of each.
+    pub(crate) fn rest(&self) -> Vec<(String, Place)> {
+        let mut rest: Vec<(String, Place)> = Vec::new();
+        for layer in &self.layers {
+            for key in layer.table.keys() {
+                let name: &str = key.get_ref();
+                if !self.asked.iter().any(|asked| asked == name) && !rest.iter().any(|(known, _)| known == name) {
+                    let place = Place { path: join(&layer.path, name), span: key.span(), layer: layer.rank };
+                    rest.push((name.to_owned(), place));
+                }
+            }
+        }
+        rest
+    }
+
+    /// Takes every key for known: what the table is for could not be told.
+    pub(crate) fn ask_for_all(&mut self) {
+        self.asked.extend(self.layers.iter().flat_map(|layer| layer.table.keys()).map(|key| key.get_ref().to_string()));
+    }
+
+    /// Whether the key is written in any layer.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.layers.iter().any(|layer| layer.table.contains_key(key))
+    }
+
     /// Reads one key. Every layer's value is checked, the workspace's own wins. `shown` is the default as TOML.
     pub(crate) fn value<T: Clone>(
         &mut self,

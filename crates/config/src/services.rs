@@ -2,51 +2,69 @@
 
 use pb_rules::{Verdict, fargate, network};
 
+use crate::reader::Located;
 use crate::section::Section;
-use crate::workspace::{Image, Service, Services, WebService};
+use crate::workspace::{Image, Service, WebService};
 
 /// Variables that every container gets; they name the queue.
 pub const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
 
+/// The variable by which `celery worker` knows its queues: its command line takes every option from a variable of this form.
+pub const WORKER_QUEUES: &str = "CELERY_WORKER_QUEUES";
+
 /// What differs between the services where nothing is written.
-struct Defaults {
+pub(crate) struct Defaults {
     tag: &'static str,
     count: i32,
     stop_timeout: i32,
+    scheduler: bool,
 }
 
-pub(crate) fn services(section: &mut Section<'_, '_>) -> Services {
-    let flask = Defaults { tag: "flask", count: 1, stop_timeout: 30 };
-    let celery = Defaults { tag: "celery", count: 4, stop_timeout: 120 };
-    Services {
-        flask: section.section("flask", |section| WebService {
-            service: service(section, &flask),
-            port: section.number("port", 5050, network::port).value,
-            health_check_grace_seconds: section
-                .number("health_check_grace_seconds", 60, fargate::health_check_grace)
-                .value,
-        }),
-        celery: section.section("celery", |section| service(section, &celery)),
+const WEB: Defaults = Defaults { tag: "flask", count: 1, stop_timeout: 30, scheduler: false };
+const WORKERS: Defaults = Defaults { tag: "celery", count: 4, stop_timeout: 120, scheduler: false };
+pub(crate) const SCHEDULER: Defaults = Defaults { tag: "celery", count: 1, stop_timeout: 30, scheduler: true };
+
+pub(crate) fn web(section: &mut Section<'_, '_>) -> WebService {
+    WebService {
+        service: service(section, &WEB),
+        port: section.number("port", 5050, network::port).value,
+        health_check_grace_seconds: section.number("health_check_grace_seconds", 60, fargate::health_check_grace).value,
     }
 }
 
-fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
+/// A pool of workers: its queues go into the environment.
+pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
+    let mut service = service(section, &WORKERS);
+    let queues = section.texts("queues", Some("[]"), |name| fargate::queue(name).map(|()| name.to_owned()));
+    let names = queues.value.unwrap_or_default();
+    let own = |word: &String| word == "-Q" || word.starts_with("--queues");
+    let twice = service.environment.contains_key(WORKER_QUEUES) || service.command.iter().any(own);
+    section.reader.check(&[&queues.origin], "queues", "name the queues in one place", || {
+        match twice && !names.is_empty() {
+            true => Err(pb_rules::Violation::new(format!("the command or {WORKER_QUEUES} names queues already"))),
+            false => Ok(()),
+        }
+    });
+    if !names.is_empty() {
+        service.environment.insert(WORKER_QUEUES.to_owned(), names.join(","));
+    }
+    service
+}
+
+pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
     let image = image(section, defaults.tag);
     let command = section.texts("command", Some("[]"), |word| Ok(word.to_owned()));
     let environment = section.map("environment", variable, |_| Ok(()));
-    let count = section.number("count", defaults.count, fargate::desired_count);
     let cpu = section.number("cpu", 1024, fargate::cpu);
     let memory = section.number("memory", 4096, |_| Ok(()));
     section.reader.check(&[&memory.origin, &cpu.origin], "memory", "", || {
         fargate::size(i64::from(cpu.value), i64::from(memory.value))
     });
     let stop_timeout = section.number("stop_timeout", defaults.stop_timeout, fargate::stop_timeout);
-    let min = section.number("min_healthy_percent", 100, fargate::min_healthy_percent);
-    let help = "raise `max_percent`, or lower `min_healthy_percent`";
-    let max = section.number("max_percent", 200, fargate::max_percent);
-    section.reader.check(&[&max.origin, &min.origin, &count.origin], "max_percent", help, || {
-        fargate::rollout_moves(count.value.into(), min.value.into(), max.value.into())
-    });
+    let [count, min, max] = match defaults.scheduler {
+        true => one_at_a_time(section),
+        false => rolling(section, defaults.count),
+    };
     Service {
         image,
         command: command.value.unwrap_or_default(),
@@ -59,6 +77,26 @@ fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
         max_percent: max.value,
         breaker_threshold: section.optional_number("breaker_threshold", fargate::breaker_threshold).value,
     }
+}
+
+fn rolling(section: &mut Section<'_, '_>, count: i32) -> [Located<i32>; 3] {
+    let count = section.number("count", count, fargate::desired_count);
+    let min = section.number("min_healthy_percent", 100, fargate::min_healthy_percent);
+    let help = "raise `max_percent`, or lower `min_healthy_percent`";
+    let max = section.number("max_percent", 200, fargate::max_percent);
+    section.reader.check(&[&max.origin, &min.origin, &count.origin], "max_percent", help, || {
+        fargate::rollout_moves(count.value.into(), min.value.into(), max.value.into())
+    });
+    [count, min, max]
+}
+
+/// A scheduler: the old task is gone before the new one comes.
+fn one_at_a_time(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
+    [
+        section.number("count", 1, fargate::scheduler_count),
+        section.number("min_healthy_percent", 0, fargate::scheduler_min_healthy_percent),
+        section.number("max_percent", 100, fargate::scheduler_max_percent),
+    ]
 }
 
 /// A full reference, or a tag in our own repository. A tag beside a reference would be ignored, so it is refused, unless

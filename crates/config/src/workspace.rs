@@ -161,16 +161,24 @@ pub struct Logs {
 /// What runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Services {
-    /// The web service.
+    /// The web service that gets every request which no rule takes.
     pub flask: WebService,
     /// The worker pool.
     pub celery: Service,
+    /// The others, by name.
+    pub others: BTreeMap<String, OtherService>,
 }
 
 impl Services {
-    /// All services by name.
+    /// All services by name: `flask`, `celery`, then the others.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Service)> {
-        [("flask", &self.flask.service), ("celery", &self.celery)].into_iter()
+        let two = [("flask", &self.flask.service), ("celery", &self.celery)];
+        two.into_iter().chain(self.others.iter().map(|(key, other)| (key.as_str(), other.service())))
+    }
+
+    /// The service of this name.
+    pub fn get(&self, key: &str) -> Option<&Service> {
+        self.all().find(|(known, _)| *known == key).map(|(_, service)| service)
     }
 
     /// The service of this name, to be changed for one run.
@@ -178,9 +186,71 @@ impl Services {
         match key {
             "flask" => Some(&mut self.flask.service),
             "celery" => Some(&mut self.celery),
-            _ => None,
+            key => self.others.get_mut(key).map(OtherService::service_mut),
         }
     }
+
+    /// The web services beside Flask, with their rules, by name.
+    pub fn routed(&self) -> impl Iterator<Item = (&str, &WebService, &Route)> {
+        self.others.iter().filter_map(|(key, other)| match other {
+            OtherService::Web(web, route) => Some((key.as_str(), web, route)),
+            OtherService::Workers(_) | OtherService::Scheduler(_) => None,
+        })
+    }
+}
+
+/// A service beside Flask and Celery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherService {
+    /// Behind the load balancer, for the requests of a rule.
+    Web(WebService, Route),
+    /// Another pool of workers.
+    Workers(Service),
+    /// The scheduler: never two tasks at once.
+    Scheduler(Service),
+}
+
+impl OtherService {
+    /// What it has in common with every service.
+    pub fn service(&self) -> &Service {
+        match self {
+            Self::Web(web, _) => &web.service,
+            Self::Workers(service) | Self::Scheduler(service) => service,
+        }
+    }
+
+    fn service_mut(&mut self) -> &mut Service {
+        match self {
+            Self::Web(web, _) => &mut web.service,
+            Self::Workers(service) | Self::Scheduler(service) => service,
+        }
+    }
+
+    /// Port that its container listens on.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Web(web, _) => Some(web.port),
+            Self::Workers(_) | Self::Scheduler(_) => None,
+        }
+    }
+}
+
+/// Which requests a web service beside Flask gets, and how it is found out whether it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Route {
+    /// Patterns of hosts, in full; empty is every host.
+    pub hosts: Vec<String>,
+    /// Those of the hosts that get a record in the zone.
+    pub records: Vec<String>,
+    /// Patterns of paths; empty is every path.
+    pub paths: Vec<String>,
+    /// Rules with a lower number are asked first.
+    pub priority: i32,
+    /// Path of the health check.
+    pub health_path: String,
+    /// Status codes that count as healthy.
+    pub health_matcher: String,
 }
 
 /// A service behind the load balancer.

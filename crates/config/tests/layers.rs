@@ -78,3 +78,77 @@ fn egress_rules_have_defaults_of_their_own() {
     let [rule] = &config.workspace("a").unwrap().network.egress[..] else { panic!("one rule") };
     assert_eq!((rule.protocol.as_str(), rule.port, rule.cidr.to_string().as_str()), ("tcp", 5432, "0.0.0.0/0"));
 }
+
+const MORE: &str = r#"
+[services.api]
+kind = "web"
+hosts = ["api"]
+port = 8000
+[services.admin]
+kind = "web"
+paths = ["/admin/*"]
+[services.admin-reports]
+kind = "web"
+paths = ["/admin/reports/*"]
+[services.old]
+kind = "web"
+paths = ["/old/*"]
+priority = 7
+[services.reports]
+kind = "worker"
+queues = ["reports", "mail"]
+count = 2
+[services.beat]
+kind = "scheduler"
+command = ["celery", "-A", "app", "beat"]
+[workspace.production]
+[workspace.staging.services.reports]
+count = 1
+[workspace.staging.services.extra]
+kind = "worker"
+"#;
+
+#[test]
+fn services_beside_the_two() {
+    let config = parse(MORE);
+    let production = config.workspace("production").unwrap();
+    let keys: Vec<&str> = production.services.all().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["flask", "celery", "admin", "admin-reports", "api", "beat", "old", "reports"]);
+    let names: Vec<&str> = production.names.services().collect();
+    assert_eq!(names[..3], ["production-flask", "production-celery", "production-admin"]);
+    assert_eq!(production.names.other_target_groups["api"], "production-api-8000");
+    let reports = production.services.get("reports").unwrap();
+    assert_eq!((reports.count, reports.image.clone()), (2, Image::Tag("celery".to_owned())));
+    assert_eq!(reports.environment[pb_config::WORKER_QUEUES], "reports,mail");
+    let beat = production.services.get("beat").unwrap();
+    assert_eq!((beat.count, beat.min_healthy_percent, beat.max_percent), (1, 0, 100));
+
+    let staging = config.workspace("staging").unwrap();
+    assert_eq!(staging.services.get("reports").map(|reports| reports.count), Some(1));
+    assert_eq!((staging.services.get("extra").is_some(), production.services.get("extra")), (true, None));
+}
+
+#[test]
+fn rules_are_asked_in_a_sensible_order() {
+    let production = parse(MORE).workspace("production").unwrap();
+    let mut order: Vec<(i32, &str)> =
+        production.services.routed().map(|(key, _, route)| (route.priority, key)).collect();
+    order.sort_unstable();
+    assert_eq!(order, [(7, "old"), (1001, "api"), (1002, "admin-reports"), (1003, "admin")]);
+}
+
+#[test]
+fn a_host_without_a_dot_stands_before_the_workspaces_own() {
+    let config =
+        parse(&format!("{MORE}[workspace.qa.services.api]\nhosts = [\"*.qa.example.org\", \"api.example.com\"]"));
+    let route = |name| {
+        let workspace = config.workspace(name).unwrap();
+        let (_, _, route) = workspace.services.routed().find(|(key, ..)| *key == "api").unwrap();
+        (route.hosts.clone(), route.records.clone())
+    };
+    let api = vec!["api.staging.example.org".to_owned()];
+    assert_eq!(route("staging"), (api.clone(), api));
+    assert_eq!(route("production").0, ["api.example.org"]);
+    let (hosts, records) = route("qa");
+    assert_eq!((hosts.len(), records.len()), (2, 0));
+}

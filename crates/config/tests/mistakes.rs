@@ -95,6 +95,49 @@ fn services() {
 }
 
 #[test]
+fn more_services() {
+    let web = "[services.api]\nkind = \"web\"\n";
+    let worker = "[services.jobs]\nkind = \"worker\"\n";
+    let beat = "[services.beat]\nkind = \"scheduler\"\ncommand = [\"celery\", \"beat\"]\n";
+    let texts = table(&[
+        ("no kind", added("[services.jobs]\ncount = 2")),
+        ("bad kind", added("[services.jobs]\nkind = \"cron\"\ncount = 2")),
+        ("bad name", added("[services.my_jobs]\nkind = \"worker\"")),
+        ("taken name", added("[services.cluster]\nkind = \"worker\"")),
+        ("name too long", added("[services.an-api-with-a-long-name]\nkind = \"web\"\npaths = [\"/a\"]")),
+        ("key of another kind", added(&format!("{worker}port = 8000"))),
+        ("no rule", added(web)),
+        ("bad path", added(&format!("{web}paths = [\"v1/*\"]"))),
+        ("bad host", added(&format!("{web}hosts = [\"API\"]"))),
+        ("too many conditions", added(&format!("{web}paths = [\"/a\", \"/b\", \"/c\", \"/d\", \"/e\", \"/f\"]"))),
+        ("bad priority", added(&format!("{web}paths = [\"/a\"]\npriority = 0"))),
+        (
+            "one priority for two",
+            added(&format!(
+                "{web}paths = [\"/a\"]\npriority = 5\n[services.b]\nkind = \"web\"\npaths = [\"/b\"]\npriority = 5"
+            )),
+        ),
+        ("one rule for two", added(&format!("{web}paths = [\"/a\"]\n[services.b]\nkind = \"web\"\npaths = [\"/a\"]"))),
+        (
+            "queues in two places",
+            added(&format!("{worker}queues = [\"a\"]\ncommand = [\"celery\", \"worker\", \"-Q\", \"b\"]")),
+        ),
+        ("bad queue", added(&format!("{worker}queues = [\"a,b\"]"))),
+        ("two schedulers in one service", added(&format!("{beat}count = 2"))),
+        ("schedulers that overlap in a rollout", added(&format!("{beat}max_percent = 200\nmin_healthy_percent = 100"))),
+        ("a second scheduler", added(&format!("{beat}[services.clock]\nkind = \"scheduler\"\ncommand = [\"x\"]"))),
+        ("a scheduler that would be a worker", added("[services.beat]\nkind = \"scheduler\"")),
+        ("many web services", added(&many_web_services())),
+    ]);
+    insta::assert_snapshot!(texts);
+}
+
+fn many_web_services() -> String {
+    let one = |n: u32| format!("[services.w{n:03}]\nkind = \"web\"\npaths = [\"/{n}/*\"]\n");
+    (1..=100).map(one).collect()
+}
+
+#[test]
 fn redis() {
     let texts = table(&[
         ("bad port", added("[redis]\nport = 70000")),

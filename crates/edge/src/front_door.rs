@@ -1,6 +1,7 @@
 //! The front door as a whole.
 
-use crate::{BalancerClient, DnsClient, Zone};
+use crate::routes::{self, Common, Kinds};
+use crate::{BalancerClient, DnsClient, ListenerRule, Route, RouteSpec, Zone};
 use crate::{Health, Listener, ListenerAttrs, ListenerSpec, LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
 use crate::{Record, RecordAttrs, RecordSpec, TargetGroup, TargetGroupAttrs, TargetGroupSpec};
 use aws_types::SdkConfig;
@@ -28,6 +29,8 @@ pub struct EdgeSpec {
     pub deletion_protection: bool,
     /// Seconds after which a connection without traffic is closed.
     pub idle_timeout: i32,
+    /// More web services, each with the requests of a rule; those that no rule takes go to `target_group`.
+    pub routes: Vec<RouteSpec>,
     /// Tags of all that can have tags, besides `Name` and those of ownership.
     pub tags: BTreeMap<String, String>,
 }
@@ -55,6 +58,7 @@ impl EdgeSpec {
             deregistration_delay: 15,
             deletion_protection: false,
             idle_timeout: 60,
+            routes: Vec::new(),
             tags: BTreeMap::new(),
         }
     }
@@ -75,7 +79,7 @@ pub struct EdgeInputs {
 }
 
 /// The front door in a graph.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Edge {
     /// `edge/balancer`
     pub balancer: Handle<LoadBalancerAttrs>,
@@ -85,6 +89,8 @@ pub struct Edge {
     pub listener: Handle<ListenerAttrs>,
     /// `edge/record`
     pub record: Handle<RecordAttrs>,
+    /// The further web services, by key.
+    pub routes: BTreeMap<String, Route>,
 }
 
 /// Adds the front door to `graph`.
@@ -112,6 +118,7 @@ pub fn front_door_with(
     let target_groups = graph.kind(TargetGroup::new(balancers.clone()));
     let listeners = graph.kind(Listener::new(balancers.clone()));
     let records = graph.kind(Record::new(dns.clone(), balancers.clone()));
+    let rules = graph.kind(ListenerRule::new(balancers.clone()));
 
     let wanted = spec.clone();
     let needs = (inputs.vpc_id.clone(), inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
@@ -129,7 +136,7 @@ pub fn front_door_with(
         })?;
 
     let wanted = spec.clone();
-    let targets = graph.add("edge/targets", &target_groups, inputs.vpc_id, move |vpc_id| TargetGroupSpec {
+    let targets = graph.add("edge/targets", &target_groups, inputs.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
         name: wanted.target_group.clone(),
         vpc_id,
         port: wanted.target_port,
@@ -150,19 +157,19 @@ pub fn front_door_with(
         tags: named(&wanted.tags, &format!("{}-{}", wanted.load_balancer, wanted.port)),
     })?;
 
-    let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id);
-    let record = graph.add("edge/record", &records, balancer.made(), move |balancer| RecordSpec {
-        zone_id: zone_id.clone(),
-        name: name.clone(),
-        record_type: "A".to_owned(),
-        alias: balancer.dns_name,
-        alias_zone_id: balancer.hosted_zone_id,
-        evaluate_target_health: true,
-    })?;
-    Ok(Edge { balancer, targets, listener, record })
+    let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id.clone());
+    let record = graph
+        .add("edge/record", &records, balancer.made(), move |balancer| RecordSpec::alias(&zone_id, &name, balancer))?;
+    let kinds = Kinds { rules, target_groups, records };
+    let common = Common { vpc_id: inputs.vpc_id, zone_id: inputs.zone.id, balancer, listener };
+    let mut routes = BTreeMap::new();
+    for route in &spec.routes {
+        routes.insert(route.key.clone(), routes::add(graph, &kinds, spec, &common, route)?);
+    }
+    Ok(Edge { balancer, targets, listener, record, routes })
 }
 
-fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
+pub(crate) fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
     let mut tags = tags.clone();
     tags.insert("Name".to_owned(), name.to_owned());
     tags
@@ -171,7 +178,7 @@ fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String
 #[cfg(test)]
 mod tests {
     use super::{EdgeInputs, EdgeSpec, front_door_with};
-    use crate::{BalancerClient, DnsClient, Zone};
+    use crate::{BalancerClient, DnsClient, RouteSpec, Zone};
     use pb_engine::{Failure, Graph, Input};
 
     fn add(graph: &mut Graph, hostname: &str) -> Result<(), Failure> {
@@ -193,12 +200,22 @@ mod tests {
                 .behavior_version(aws_sdk_route53::config::BehaviorVersion::latest())
                 .build(),
         );
-        let spec = EdgeSpec::named("staging-public", hostname, 5050);
+        let mut spec = EdgeSpec::named("staging-public", hostname, 5050);
+        spec.routes.push(RouteSpec {
+            key: "api".to_owned(),
+            target_group: "staging-api-8000".to_owned(),
+            target_port: 8000,
+            health: spec.health.clone(),
+            priority: 1001,
+            hosts: ["api.staging.example.org".to_owned()].into(),
+            paths: ["/v1/*".to_owned()].into(),
+            records: ["api.staging.example.org".to_owned()].into(),
+        });
         front_door_with(graph, &balancers, &dns, &spec, inputs).map(drop)
     }
 
     #[test]
-    fn all_four_are_wanted_and_fit_together() {
+    fn all_is_wanted_and_fits_together() {
         let mut graph = Graph::new();
         add(&mut graph, "staging.example.org").unwrap();
         assert!(graph.check().unwrap().is_empty());
@@ -206,6 +223,9 @@ mod tests {
         assert!(specs[1].contains(r#""name":"staging-public-5050""#), "{}", specs[1]);
         assert!(specs[2].contains(r#""target_group_arn":"(known after apply)""#), "{}", specs[2]);
         assert!(specs[3].contains(r#""type":"A""#), "{}", specs[3]);
+        let addresses: Vec<&str> = specs[4..].iter().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(addresses, ["edge/api_targets", "edge/api_rule", "edge/record_api_staging_example_org"]);
+        assert!(specs[5].contains(r#""paths":["/v1/*"]"#) && specs[5].contains(r#""priority":1001"#), "{}", specs[5]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `elbv2.listener`: a port of the load balancer, and the target group behind it.
 
-use crate::balancers::Balancers;
+use crate::balancers::{Ports, listeners};
 use crate::tags::{self, Tags};
 use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
@@ -76,13 +76,14 @@ impl Resource for Listener {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let balancers = Balancers::of(scope, &self.client).await?;
-        let ours = balancers.ours(scope).filter_map(|lb| lb.load_balancer_arn());
+        let ports = Ports::of(scope, &self.client).await?;
+        let seen: BTreeSet<&str> = ports.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
         let wanted = scope.wanted.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
         let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
-        let arns: BTreeSet<&str> = ours.chain(wanted).chain(remembered).filter(|arn| !is_unknown(arn)).collect();
-        let listeners: Vec<Port> =
-            try_join_all(arns.into_iter().map(|arn| self.listeners(arn))).await?.into_iter().flatten().collect();
+        let others: BTreeSet<&str> =
+            wanted.chain(remembered).filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
+        let others = try_join_all(others.into_iter().map(|arn| listeners(&self.client, arn))).await?;
+        let listeners: Vec<Port> = ports.0.iter().cloned().chain(others.into_iter().flatten()).collect();
         let arns: Vec<String> = listeners.iter().map(|listener| attrs_of(listener).arn).collect();
         let tags = tags::read(&self.client, &arns).await?;
         let found = listeners.iter().filter_map(|listener| whose(scope, listener, tags.get(listener.listener_arn()?)?));
@@ -130,19 +131,6 @@ impl Resource for Listener {
     }
 }
 
-impl Listener {
-    /// The listeners of a load balancer; none when it has gone.
-    async fn listeners(&self, load_balancer_arn: &str) -> Result<Vec<Port>, Failure> {
-        let all = self.client.describe_listeners().load_balancer_arn(load_balancer_arn).into_paginator().items().send();
-        let all: Result<Vec<Port>, Failure> =
-            all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeListeners");
-        match all {
-            Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
-            answer => answer,
-        }
-    }
-}
-
 /// Ours by its tags. Another one on a port that is wanted stands in our place.
 fn whose(scope: &Scope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<Listener>> {
     let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
@@ -180,7 +168,7 @@ fn spec_of(listener: &Port, tags: &Tags) -> ListenerSpec {
 
 /// Where all requests go: the ARN of a target group, several with a comma between them, or the name of what is done
 /// instead (`fixed-response`).
-fn target_of(actions: &[Action]) -> String {
+pub(crate) fn target_of(actions: &[Action]) -> String {
     let arns = actions.iter().map(|action| match (action.target_group_arn(), action.forward_config()) {
         (Some(arn), _) => arn.to_owned(),
         (None, Some(forward)) => {

@@ -7,7 +7,7 @@ mod tests;
 pub(crate) use self::names::{plain_name, target_name};
 
 use crate::balancers::Balancers;
-use crate::{BalancerClient, DnsClient};
+use crate::{BalancerClient, DnsClient, LoadBalancerAttrs};
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
     AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet,
@@ -73,6 +73,21 @@ pub struct RecordAttrs {
     pub record_type: String,
     /// Id of the last change that was made here; empty when it is long done.
     pub change_id: String,
+}
+
+impl RecordSpec {
+    /// A name that leads to a load balancer.
+    #[must_use]
+    pub fn alias(zone_id: &str, name: &str, balancer: LoadBalancerAttrs) -> Self {
+        Self {
+            zone_id: zone_id.to_owned(),
+            name: name.to_owned(),
+            record_type: "A".to_owned(),
+            alias: balancer.dns_name,
+            alias_zone_id: balancer.hosted_zone_id,
+            evaluate_target_health: true,
+        }
+    }
 }
 
 impl Resource for Record {

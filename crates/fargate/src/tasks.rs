@@ -156,6 +156,12 @@ impl WorkloadSpec {
     pub fn workers(key: &str, name: &str, image: Image) -> Self {
         Self { count: 4, stop_timeout: 120, init_process: true, ..Self::new(key, name, image) }
     }
+
+    /// A scheduler of periodic tasks: one task, which is gone before the next one comes.
+    #[must_use]
+    pub fn scheduler(key: &str, name: &str, image: Image) -> Self {
+        Self { min_healthy_percent: 0, max_percent: 100, init_process: true, ..Self::new(key, name, image) }
+    }
 }
 
 /// The resources of the concern.

@@ -115,6 +115,7 @@ fn spec(zones: [String; 2]) -> NetworkSpec {
         lb_port: 80,
         ingress_cidrs: BTreeSet::from([block(0, 0, 0, 0, 0)]),
         flask_port: 5050,
+        more_web_ports: BTreeSet::new(),
         redis_port: 6400,
         egress: vec![Egress::https()],
         tags: BTreeMap::from([("Environment".to_owned(), "example".to_owned())]),

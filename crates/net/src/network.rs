@@ -195,6 +195,7 @@ mod tests {
             lb_port: 80,
             ingress_cidrs: BTreeSet::from([net("0.0.0.0/0")]),
             flask_port: 5050,
+            more_web_ports: BTreeSet::new(),
             redis_port: 6400,
             egress: vec![Egress::https()],
             tags: BTreeMap::from([("Environment".to_owned(), "staging".to_owned())]),
@@ -250,6 +251,21 @@ mod tests {
             ]
         );
         assert!(graph.specs().unwrap().iter().all(|(_, spec)| spec["tags"]["Environment"] == "staging"));
+    }
+
+    #[test]
+    fn each_further_port_of_web_services_gets_its_rules() {
+        let plain = graph(&spec()).unwrap();
+        let more = graph(&NetworkSpec { more_web_ports: BTreeSet::from([5050, 8000]), ..spec() }).unwrap();
+        assert_eq!(more.check().unwrap(), []);
+        let addresses = |graph: &Graph| -> BTreeSet<String> {
+            graph.addresses().map(|address| address.as_str().to_owned()).collect()
+        };
+        let (plain, more) = (addresses(&plain), addresses(&more));
+        assert_eq!(plain.difference(&more).count(), 0);
+        assert!(more.difference(&plain).eq(["net/flask_in_lb_8000", "net/lb_out_web_8000"]));
+        let many = NetworkSpec { more_web_ports: (8000..8060).collect(), ..spec() };
+        assert!(graph(&many).err().unwrap().message.contains("61 rules"));
     }
 
     #[test]

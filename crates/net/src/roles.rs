@@ -86,6 +86,11 @@ impl Groups<'_> {
         }
         self.rule("net/lb_out_flask", &mut lb, tcp(Egress, flask_port, &flask, "to Flask"))?;
         self.rule("net/flask_in_lb", &mut flask, tcp(Ingress, flask_port, &lb, "from the load balancer"))?;
+        for port in self.spec.more_web_ports() {
+            let (out, into) = (format!("net/lb_out_web_{port}"), format!("net/flask_in_lb_{port}"));
+            self.rule(&out, &mut lb, tcp(Egress, port, &flask, "to a web service"))?;
+            self.rule(&into, &mut flask, tcp(Ingress, port, &lb, "from the load balancer"))?;
+        }
         self.rule("net/flask_out_redis", &mut flask, tcp(Egress, redis_port, &redis, "to the queue"))?;
         self.rule("net/celery_out_redis", &mut celery, tcp(Egress, redis_port, &redis, "to the queue"))?;
         self.rule("net/redis_in_flask", &mut redis, tcp(Ingress, redis_port, &flask, "from Flask"))?;

@@ -22,6 +22,8 @@ pub struct NetworkSpec {
     pub ingress_cidrs: BTreeSet<Ipv4Net>,
     /// Port on which web tasks listen.
     pub flask_port: u16,
+    /// Ports on which more web services listen; that of Flask need not be among them.
+    pub more_web_ports: BTreeSet<u16>,
     /// Port on which the queue listens.
     pub redis_port: u16,
     /// What tasks may reach besides the queue. Without [`Egress::https`] they can pull no image from ECR and write no logs.
@@ -114,9 +116,15 @@ impl NetworkSpec {
             rules::zones(&self.zones)?;
             rules::rule_count(self.ingress_cidrs.len())?;
             rules::rule_count(self.egress.len() + 1)?;
+            rules::rule_count(self.more_web_ports().count() + 1)?;
             rules::distinct_rules(self.egress.iter().map(|rule| (rule.protocol.as_str(), rule.port, rule.cidr)))
         };
         all().map_err(|violation| format!("invalid network: {violation}"))
+    }
+
+    /// The ports of web services beside Flask's.
+    pub(crate) fn more_web_ports(&self) -> impl Iterator<Item = u16> {
+        self.more_web_ports.iter().copied().filter(|port| *port != self.flask_port)
     }
 
     /// The plain tags of a resource called `name`.

@@ -1,11 +1,13 @@
 //! The stack of one workspace, top to bottom as it is drawn.
 
+mod workloads;
+
 use crate::facts::Facts;
 use aws_config::SdkConfig;
-use pb_config::{Image, Service, Workspace};
-use pb_edge::{EdgeInputs, EdgeSpec, Health, front_door};
+use pb_config::{LoadBalancer, Route, WebService, Workspace};
+use pb_edge::{EdgeInputs, EdgeSpec, Health, RouteSpec, front_door};
 use pb_engine::{Failure, Graph};
-use pb_fargate::{FargateInputs, FargateSpec, Target, Workload, WorkloadSpec};
+use pb_fargate::{FargateInputs, FargateSpec};
 use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
 use std::time::Duration;
@@ -44,28 +46,6 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
             zone: facts.zone.clone(),
         },
     )?;
-    let (flask, celery) = (&workspace.services.flask, &workspace.services.celery);
-    let names = &workspace.names;
-    let image = |key: &str, service: &Service| facts.images.of(key).cloned().unwrap_or_else(|| unresolved(service));
-    let mut workloads = vec![
-        Workload {
-            spec: workload(WorkloadSpec::new("flask", &names.flask, image("flask", &flask.service)), &flask.service),
-            group_id: network.flask_group.ready(),
-            target: Some(Target {
-                group_arn: edge.targets.map(|group| group.arn),
-                listener: edge.listener.map(|_| ()),
-                port: flask.port,
-                health_check_grace_seconds: flask.health_check_grace_seconds,
-            }),
-        },
-        Workload {
-            spec: workload(WorkloadSpec::workers("celery", &names.celery, image("celery", celery)), celery),
-            group_id: network.celery_group.ready(),
-            target: None,
-        },
-    ];
-    // What has no image yet is made once it has one; everything else does not wait for it.
-    workloads.retain(|workload| !facts.images.is_missing(&workload.spec.key));
     let fargate = pb_fargate::tasks(
         &mut graph,
         aws,
@@ -74,10 +54,11 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
             subnet_id: network.tasks_subnet.map(|subnet| subnet.id),
             routes: network.routes.map(|_| ()),
             redis_address: queue.replication_group.map(|group| group.primary_endpoint_address),
-            workloads,
+            workloads: workloads::all(workspace, facts, &network, &edge),
         },
     )?;
 
+    let names = &workspace.names;
     let url = format!("http://{}", names.hostname);
     graph.output("url", edge.record, move |_| url.clone());
     graph.output("load_balancer", edge.balancer.made(), |balancer| balancer.dns_name);
@@ -111,6 +92,7 @@ fn network_spec(workspace: &Workspace, facts: &Facts) -> NetworkSpec {
         lb_port: HTTP,
         ingress_cidrs: workspace.load_balancer.ingress_cidrs.iter().copied().collect(),
         flask_port: workspace.services.flask.port,
+        more_web_ports: workspace.services.routed().map(|(_, web, _)| web.port).collect(),
         redis_port: workspace.redis.port,
         egress: network
             .egress
@@ -148,18 +130,36 @@ fn edge_spec(workspace: &Workspace) -> EdgeSpec {
         hostname: names.hostname.clone(),
         port: HTTP.into(),
         target_port: workspace.services.flask.port.into(),
-        health: Health {
-            path: balancer.health_path.clone(),
-            matcher: balancer.health_matcher.clone(),
-            interval: balancer.health_interval,
-            timeout: balancer.health_timeout,
-            healthy: balancer.healthy_threshold,
-            unhealthy: balancer.unhealthy_threshold,
-        },
+        health: health(balancer, &balancer.health_path, &balancer.health_matcher),
         deregistration_delay: balancer.deregistration_delay,
         deletion_protection: balancer.deletion_protection,
         idle_timeout: IDLE_TIMEOUT_SECS,
+        routes: workspace.services.routed().map(|(key, web, route)| route_spec(workspace, key, web, route)).collect(),
         tags: workspace.tags.clone(),
+    }
+}
+
+fn route_spec(workspace: &Workspace, key: &str, web: &WebService, route: &Route) -> RouteSpec {
+    RouteSpec {
+        key: key.to_owned(),
+        target_group: workspace.names.other_target_groups.get(key).cloned().unwrap_or_default(),
+        target_port: web.port.into(),
+        health: health(&workspace.load_balancer, &route.health_path, &route.health_matcher),
+        priority: route.priority,
+        hosts: route.hosts.iter().cloned().collect(),
+        paths: route.paths.iter().cloned().collect(),
+        records: route.records.iter().cloned().collect(),
+    }
+}
+
+fn health(balancer: &LoadBalancer, path: &str, matcher: &str) -> Health {
+    Health {
+        path: path.to_owned(),
+        matcher: matcher.to_owned(),
+        interval: balancer.health_interval,
+        timeout: balancer.health_timeout,
+        healthy: balancer.healthy_threshold,
+        unhealthy: balancer.unhealthy_threshold,
     }
 }
 
@@ -181,27 +181,5 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
         tags: workspace.tags.clone(),
         rollout_within: (workspace.deploy.wait_timeout > 0)
             .then(|| Duration::from_secs(workspace.deploy.wait_timeout.into())),
-    }
-}
-
-fn unresolved(service: &Service) -> pb_fargate::Image {
-    match &service.image {
-        Image::Tag(tag) => pb_fargate::Image::Tag(tag.clone()),
-        Image::Reference(reference) => pb_fargate::Image::Reference(reference.clone()),
-    }
-}
-
-fn workload(kind: WorkloadSpec, service: &Service) -> WorkloadSpec {
-    WorkloadSpec {
-        command: service.command.clone(),
-        environment: service.environment.clone(),
-        count: service.count,
-        cpu: service.cpu,
-        memory: service.memory,
-        stop_timeout: service.stop_timeout,
-        min_healthy_percent: service.min_healthy_percent,
-        max_percent: service.max_percent,
-        breaker_threshold: service.breaker_threshold,
-        ..kind
     }
 }

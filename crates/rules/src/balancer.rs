@@ -68,9 +68,91 @@ pub fn deregistration_delay(seconds: i64) -> Verdict {
     between(seconds, 0, 3600, " seconds")
 }
 
+/// Rules of a load balancer besides the default ones, and as many target groups at most.
+/// (Elastic Load Balancing: Quotas for your Application Load Balancers)
+pub const RULES_MAX: usize = 100;
+
+/// Place among the rules of a listener that a person chooses: rules without one come after it. AWS takes 1 to 50,000.
+/// (Elastic Load Balancing API: CreateRule, `Priority`)
+pub fn chosen_priority(priority: i64) -> Verdict {
+    between(priority, 1, 1000, "")
+}
+
+/// Place among the rules of a listener. (Elastic Load Balancing API: CreateRule, `Priority`)
+pub fn priority(priority: i64) -> Verdict {
+    between(priority, 1, 50_000, "")
+}
+
+/// Path of a rule, with `*` and `?` as wildcards. (Elastic Load Balancing: Path conditions)
+pub fn path_pattern(pattern: &str) -> Verdict {
+    let what = "a path of a rule";
+    length(what, pattern, 1, 128)?;
+    if !pattern.starts_with(['/', '*']) {
+        return Err(Violation::new(format!("`{pattern}` begins neither with `/` nor with `*`, so no request has it"))
+            .suggest(format!("/{pattern}")));
+    }
+    let known = |c: char| c.is_ascii_alphanumeric() || "_-.$/~\"'@:+&*?".contains(c);
+    only(what, pattern, known, "letters, digits, _-.$/~\"'@:+& and the wildcards * and ?")
+}
+
+/// Host of a rule, with `*` and `?` as wildcards. It has a dot, and only letters after the last one.
+/// (Elastic Load Balancing: Host conditions)
+pub fn host_pattern(pattern: &str) -> Verdict {
+    let what = "a host of a rule";
+    length(what, pattern, 1, 128)?;
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.*?".contains(c);
+    only(what, pattern, known, "lower-case letters, digits, hyphens, dots and the wildcards * and ?")?;
+    match pattern.rsplit_once('.') {
+        Some((name, end)) if !name.is_empty() && !end.is_empty() && end.bytes().all(|b| b.is_ascii_lowercase()) => {
+            Ok(())
+        }
+        _ => Err(Violation::new(format!("`{pattern}` has no dot with only letters after it, as {what} must"))),
+    }
+}
+
+/// Hosts and paths of a rule together: five at most, with five wildcards in them.
+/// (Elastic Load Balancing: Quotas for your Application Load Balancers)
+pub fn conditions<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Verdict {
+    let patterns: Vec<&str> = patterns.into_iter().collect();
+    if patterns.is_empty() {
+        return Err(Violation::new("a rule without hosts and paths would take every request"));
+    }
+    let wildcards = patterns.iter().flat_map(|pattern| pattern.chars()).filter(|c| "*?".contains(*c)).count();
+    let at_most = |what: &str, count: usize| match count {
+        0..=5 => Ok(()),
+        _ => Err(Violation::new(format!("a rule has {count} {what}, and AWS takes 5 at most"))),
+    };
+    at_most("hosts and paths", patterns.len())?;
+    at_most("wildcards", wildcards)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules() {
+        for good in ["/api/*", "/", "*.png", "/a?c"] {
+            assert_eq!(path_pattern(good), Ok(()), "{good}");
+        }
+        assert_eq!(path_pattern("api/*").unwrap_err().suggestion(), Some("/api/*"));
+        for bad in ["", "/a b", "/{x}", &format!("/{}", "x".repeat(128))] {
+            assert!(path_pattern(bad).is_err(), "{bad}");
+        }
+        for good in ["api.example.org", "*.example.org", "?.a.io"] {
+            assert_eq!(host_pattern(good), Ok(()), "{good}");
+        }
+        for bad in ["api", "", ".org", "a.example.", "a.example.c0m", "API.example.org", "a_b.example.org", "10.0.0.1"]
+        {
+            assert!(host_pattern(bad).is_err(), "{bad}");
+        }
+        assert_eq!(conditions(["/a/*", "/b/*", "/c/*", "/d/*", "/e/*"]), Ok(()));
+        assert!(conditions(["/a", "/b", "/c", "/d", "/e", "/f"]).is_err());
+        assert!(conditions(["/*/*/*", "/*/*/*"]).is_err());
+        assert!(conditions([]).is_err());
+        assert!(chosen_priority(0).is_err() && chosen_priority(1001).is_err() && priority(50_001).is_err());
+        assert_eq!((chosen_priority(1), chosen_priority(1000), priority(50_000)), (Ok(()), Ok(()), Ok(())));
+    }
 
     #[test]
     fn paths() {

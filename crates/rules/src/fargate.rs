@@ -71,6 +71,37 @@ pub fn desired_count(count: i64) -> Verdict {
     between(count, 0, 5000, " tasks")
 }
 
+/// How many tasks a scheduler runs: none or one. Two would each send every periodic task.
+/// (Celery user guide: Periodic Tasks, "only a single scheduler is running")
+pub fn scheduler_count(count: i64) -> Verdict {
+    at_most_one(count, 0, 1, " tasks")
+}
+
+/// Part of a scheduler that keeps running during a rollout: the old one goes before the new one comes.
+pub fn scheduler_min_healthy_percent(percent: i64) -> Verdict {
+    at_most_one(percent, 0, 0, " percent")
+}
+
+/// What of a scheduler may run during a rollout.
+pub fn scheduler_max_percent(percent: i64) -> Verdict {
+    at_most_one(percent, 100, 100, " percent")
+}
+
+fn at_most_one(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let text = format!("{value}{unit} could run two schedulers at once, and each would send every periodic task");
+    Err(Violation::new(text).suggest(max))
+}
+
+/// Name of a queue of Celery, as it stands in a list of them.
+pub fn queue(name: &str) -> Verdict {
+    let what = "the name of a queue";
+    length(what, name, 1, 255)?;
+    only(what, name, |c| c.is_ascii_graphic() && c != ',', "visible characters without a comma")
+}
+
 /// Part of the tasks that keep running during a rollout. (ECS API: DeploymentConfiguration)
 pub fn min_healthy_percent(percent: i64) -> Verdict {
     between(percent, 0, 100, " percent")

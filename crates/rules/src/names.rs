@@ -11,6 +11,24 @@ pub fn workspace(name: &str) -> Verdict {
     cache_identifier("a workspace name", name, 40)
 }
 
+/// Name of a service in the configuration: a part of names and addresses. Those in `taken` are parts of other addresses.
+pub fn service_key(name: &str, taken: &[&str]) -> Verdict {
+    let what = "a service's name";
+    length(what, name, 1, 32)?;
+    only(
+        what,
+        name,
+        |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-',
+        "lower-case letters, digits and hyphens",
+    )?;
+    begins(what, name, |c| c.is_ascii_lowercase(), "a letter")?;
+    no_suffix(what, name, "-")?;
+    if taken.contains(&name) {
+        return Err(Violation::new(format!("`{name}` is taken by something else in the stack")));
+    }
+    Ok(())
+}
+
 /// Name of a stack: a part of object keys and tag values.
 pub fn stack(name: &str) -> Verdict {
     cache_identifier("a stack name", name, 40)

@@ -9,13 +9,35 @@ use std::time::Duration;
 pub const BALANCER: &str = "elbv2.load_balancer";
 pub const TARGETS: &str = "elbv2.target_group";
 pub const LISTENER: &str = "elbv2.listener";
+pub const RULE: &str = "elbv2.listener_rule";
 
 const NO_BALANCER: &str = "LoadBalancerNotFound";
 const NO_TARGETS: &str = "TargetGroupNotFound";
 const NO_LISTENER: &str = "ListenerNotFound";
+const NO_RULE: &str = "RuleNotFound";
 
 fn arn(rest: &str) -> String {
     format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:{rest}")
+}
+
+/// Conditions and actions, as DescribeRules gives them back.
+fn rule_body(body: &mut Value, call: &Call) {
+    // A list in an object of its own is read as the list.
+    let config = |condition: &Value| {
+        let mut condition = condition.clone();
+        for field in ["HostHeaderConfig", "PathPatternConfig"] {
+            if let Some(values) = condition[field].as_array().cloned() {
+                condition[field] = json!({"Values": {"member": values}});
+            }
+        }
+        condition
+    };
+    if let Some(conditions) = call.input["Conditions"].as_array() {
+        body["Conditions"] = members(conditions.iter().map(config));
+    }
+    if !call.input["Actions"].is_null() {
+        body["Actions"] = json!({"member": call.input["Actions"]});
+    }
 }
 
 fn members(items: impl IntoIterator<Item = Value>) -> Value {
@@ -45,9 +67,24 @@ impl World {
                 let all = self.bodies(LISTENER, "ListenerArn");
                 Ok(json!({"Listeners": members(all.into_iter().filter(|one| one["LoadBalancerArn"] == balancer))}))
             }
+            "CreateRule" => self.create_rule(call),
+            "ModifyRule" => self.modify_rule(call),
+            "SetRulePriorities" => self.set_priorities(call),
+            "DescribeRules" => {
+                let listener = call.text("ListenerArn");
+                self.get(LISTENER, listener, NO_LISTENER)?;
+                let all = self.bodies(RULE, "RuleArn");
+                Ok(json!({"Rules": members(all.into_iter().filter(|one| one["ListenerArn"] == listener))}))
+            }
+            "DeleteRule" => {
+                self.get(RULE, call.text("RuleArn"), NO_RULE)?;
+                self.things.remove(call.text("RuleArn"));
+                Ok(json!({}))
+            }
             "DeleteListener" => {
                 self.get(LISTENER, call.text("ListenerArn"), NO_LISTENER)?;
-                self.things.remove(call.text("ListenerArn"));
+                let id = call.text("ListenerArn");
+                self.things.retain(|key, thing| key != id && thing.body["ListenerArn"] != id);
                 Ok(json!({}))
             }
             "DescribeTags" => self.elb_tags(call),
@@ -213,10 +250,54 @@ impl World {
         Ok(json!({}))
     }
 
-    /// The load balancer with a listener that sends requests to this target group.
+    /// The load balancer with a listener or a rule that sends requests to this target group.
     pub fn serves(&self, targets: &str) -> Option<&Value> {
-        let to = |listener: &Thing| listener.body["DefaultActions"]["member"][0]["TargetGroupArn"] == targets;
-        self.of(LISTENER).find(|(_, listener)| to(listener)).map(|(_, listener)| &listener.body["LoadBalancerArn"])
+        let listens = |listener: &Thing| listener.body["DefaultActions"]["member"][0]["TargetGroupArn"] == targets;
+        if let Some((_, listener)) = self.of(LISTENER).find(|(_, listener)| listens(listener)) {
+            return Some(&listener.body["LoadBalancerArn"]);
+        }
+        let (_, rule) =
+            self.of(RULE).find(|(_, rule)| rule.body["Actions"]["member"][0]["TargetGroupArn"] == targets)?;
+        let listener = self.things.get(rule.body["ListenerArn"].as_str()?)?;
+        Some(&listener.body["LoadBalancerArn"])
+    }
+
+    fn create_rule(&mut self, call: &Call) -> Answer {
+        let (listener, priority) = (call.text("ListenerArn"), call.text("Priority"));
+        self.get(LISTENER, listener, NO_LISTENER)?;
+        self.get(TARGETS, call.input["Actions"][0]["TargetGroupArn"].as_str().unwrap(), NO_TARGETS)?;
+        let same = |one: &Value| one["ListenerArn"] == listener && one["Priority"] == priority;
+        if self.of(RULE).any(|(_, one)| same(&one.body)) {
+            return refused("PriorityInUse", format!("Priority '{priority}' is currently in use"));
+        }
+        let id = arn(&format!("listener-rule/app/x/{:016x}", self.serial()));
+        let mut body = json!({"ListenerArn": listener, "Priority": priority, "IsDefault": false});
+        rule_body(&mut body, call);
+        self.put(RULE, &id, body.clone(), tags_of(&call.input["Tags"], "Key", "Value"));
+        body["RuleArn"] = json!(id);
+        Ok(json!({"Rules": members([body])}))
+    }
+
+    fn modify_rule(&mut self, call: &Call) -> Answer {
+        let rule = self.get(RULE, call.text("RuleArn"), NO_RULE)?;
+        rule_body(&mut rule.body, call);
+        Ok(json!({}))
+    }
+
+    /// All places at once: two rules can change theirs in one call.
+    fn set_priorities(&mut self, call: &Call) -> Answer {
+        let pairs = call.input["RulePriorities"].as_array().cloned().unwrap_or_default();
+        let moved = |id: &str| pairs.iter().any(|pair| pair["RuleArn"] == id);
+        for pair in &pairs {
+            let taken = |(id, rule): (&String, &Thing)| !moved(id) && rule.body["Priority"] == pair["Priority"];
+            if self.of(RULE).any(taken) {
+                return refused("PriorityInUse", format!("Priority {} is in use", pair["Priority"]));
+            }
+        }
+        for pair in &pairs {
+            self.get(RULE, pair["RuleArn"].as_str().unwrap(), NO_RULE)?.body["Priority"] = pair["Priority"].clone();
+        }
+        Ok(json!({}))
     }
 
     fn create_listener(&mut self, call: &Call) -> Answer {

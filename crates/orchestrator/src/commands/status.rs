@@ -41,7 +41,7 @@ pub async fn status(global: &Global, name: &str) -> Result<Exit, Error> {
     let place = place(&workspace);
     let store = Store::new(&aws, &place);
     let leases = LeaseTable::new(&aws, &place, global.timing());
-    let names = [workspace.names.flask.clone(), workspace.names.celery.clone()];
+    let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
     let (snapshot, holder, services) = tokio::join!(
         Session::read_only(&store),
         leases.peek(),

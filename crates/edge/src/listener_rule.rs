@@ -1,0 +1,290 @@
+//! `elbv2.listener_rule`: which requests go to another target group than the listener's own.
+
+#[cfg(test)]
+mod tests;
+
+use crate::balancers::Ports;
+use crate::tags::{self, Tags};
+use crate::{BalancerClient as Client, ownership};
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, HostHeaderConditionConfig, PathPatternConditionConfig, Rule, RuleCondition,
+    RulePriorityPair,
+};
+use futures_util::future::try_join_all;
+use pb_aws::Answer;
+use pb_engine::{
+    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, is_unknown, unknown,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const HOST: &str = "host-header";
+const PATH: &str = "path-pattern";
+
+/// How long rules that change places may be in each other's way.
+const MOVES: Limits =
+    Limits { first: Duration::from_millis(200), longest: Duration::from_secs(2), within: Duration::from_secs(60) };
+
+/// The kind of listener rules.
+pub struct ListenerRule {
+    client: Client,
+}
+
+impl ListenerRule {
+    /// The kind, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// What is wanted of a rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListenerRuleSpec {
+    /// ARN of the listener.
+    pub listener_arn: String,
+    /// Its place: rules with a lower number are asked first, and no two of a listener have the same.
+    pub priority: i32,
+    /// Patterns of hosts; empty is every host.
+    pub hosts: BTreeSet<String>,
+    /// Patterns of paths; empty is every path.
+    pub paths: BTreeSet<String>,
+    /// Other conditions, by their field. Those that somebody added are seen here; none is wanted.
+    pub other_conditions: BTreeSet<String>,
+    /// ARN of the target group.
+    pub target_group_arn: String,
+    /// Tags, without those of ownership.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What names a rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListenerRuleAttrs {
+    /// The ARN.
+    pub arn: String,
+    /// ARN of the listener.
+    pub listener_arn: String,
+}
+
+/// A rule goes with its listener, whichever is deleted first.
+impl Resource for ListenerRule {
+    const KIND: &'static str = "elbv2.listener_rule";
+    const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
+    type Spec = ListenerRuleSpec;
+    type Attrs = ListenerRuleAttrs;
+
+    fn check(spec: &ListenerRuleSpec) -> Result<(), String> {
+        use pb_rules::balancer as rules;
+        let all = || {
+            rules::priority(spec.priority.into())?;
+            spec.hosts.iter().try_for_each(|host| rules::host_pattern(host))?;
+            spec.paths.iter().try_for_each(|path| rules::path_pattern(path))?;
+            rules::conditions(spec.hosts.iter().chain(&spec.paths).map(String::as_str))
+        };
+        all().map_err(|violation| violation.to_string())
+    }
+
+    fn pending(spec: &ListenerRuleSpec) -> ListenerRuleAttrs {
+        ListenerRuleAttrs { arn: unknown(), listener_arn: spec.listener_arn.clone() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "listener_arn"
+    }
+
+    /// A target group serves one load balancer only: the old rule has to let go of it.
+    fn beside(old: &ListenerRuleSpec, new: &ListenerRuleSpec) -> bool {
+        old.listener_arn != new.listener_arn && old.target_group_arn != new.target_group_arn
+    }
+
+    fn id(attrs: &ListenerRuleAttrs) -> Option<String> {
+        (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
+    }
+
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let ports = Ports::of(scope, &self.client).await?;
+        let ours = ports.0.iter().filter_map(|listener| listener.listener_arn());
+        let wanted = scope.wanted.iter().map(|(_, spec)| spec.listener_arn.as_str());
+        let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.listener_arn.as_str());
+        let listeners: BTreeSet<&str> = ours.chain(wanted).chain(remembered).filter(|arn| !is_unknown(arn)).collect();
+        let rules = try_join_all(listeners.into_iter().map(|arn| async move {
+            let rules = self.rules(arn).await?;
+            Ok::<_, Failure>(rules.into_iter().map(|rule| (arn.to_owned(), rule)).collect::<Vec<_>>())
+        }));
+        let rules: Vec<(String, Rule)> = rules.await?.into_iter().flatten().collect();
+        let arns: Vec<String> = rules.iter().map(|(_, rule)| arn(rule)).collect();
+        let tags = tags::read(&self.client, &arns).await?;
+        Ok(rules
+            .iter()
+            .filter_map(|(listener, rule)| whose(scope, listener, rule, tags.get(rule.rule_arn()?)?))
+            .collect())
+    }
+
+    async fn create(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<ListenerRuleAttrs, Failure> {
+        let call = self
+            .client
+            .create_rule()
+            .listener_arn(&spec.listener_arn)
+            .priority(spec.priority)
+            .set_conditions(Some(conditions(spec)))
+            .actions(forward(&spec.target_group_arn))
+            .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
+        let made = match call.send().await.answer("elasticloadbalancing:CreateRule") {
+            Ok(output) => output.rules().first().map(arn),
+            Err(failure) if failure.is("PriorityInUse") => match self.made_before(cx, spec).await? {
+                None => return Err(still_taken(failure)),
+                made => made,
+            },
+            Err(failure) => return Err(still_taken(failure)),
+        };
+        Ok(ListenerRuleAttrs { arn: made.unwrap_or_else(unknown), listener_arn: spec.listener_arn.clone() })
+    }
+
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &ListenerRuleAttrs,
+        spec: &ListenerRuleSpec,
+        changes: &[Change],
+    ) -> Result<ListenerRuleAttrs, Failure> {
+        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        let changed = |fields: &[&str]| changes.iter().any(|change| fields.contains(&change.field()));
+        if changed(&["hosts", "paths", "other_conditions", "target_group_arn"]) {
+            let call = self
+                .client
+                .modify_rule()
+                .rule_arn(&attrs.arn)
+                .set_conditions(Some(conditions(spec)))
+                .actions(forward(&spec.target_group_arn));
+            call.send().await.answer("elasticloadbalancing:ModifyRule").map_err(still_taken)?;
+        }
+        if changed(&["priority"]) {
+            cx.wait("elasticloadbalancing:SetRulePriorities", MOVES, || self.take_place(attrs, spec.priority)).await?;
+        }
+        Ok(attrs.clone())
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &ListenerRuleAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_rule().rule_arn(&attrs.arn).send();
+        call.await.answer("elasticloadbalancing:DeleteRule").map(drop)
+    }
+}
+
+impl ListenerRule {
+    /// The rules of a listener besides its default one; none when it has gone.
+    async fn rules(&self, listener_arn: &str) -> Result<Vec<Rule>, Failure> {
+        let all = self.client.describe_rules().listener_arn(listener_arn).into_paginator().items().send();
+        match all.collect::<Result<Vec<Rule>, _>>().await.answer("elasticloadbalancing:DescribeRules") {
+            Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
+            answer => Ok(answer?.into_iter().filter(|rule| rule.is_default() != Some(true)).collect()),
+        }
+    }
+
+    /// The rule in the place that is wanted, when an earlier try, whose answer was lost, has made it.
+    async fn made_before(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<Option<String>, Failure> {
+        let rules = self.rules(&spec.listener_arn).await?;
+        let Some(there) = rules.iter().find(|rule| place(rule) == spec.priority).map(arn) else {
+            return Ok(None);
+        };
+        let tags = tags::read(&self.client, std::slice::from_ref(&there)).await?;
+        let ours = tags
+            .get(&there)
+            .is_some_and(|tags| cx.tags(&Tags::new()).iter().all(|(key, value)| tags.get(key) == Some(value)));
+        Ok(ours.then_some(there))
+    }
+
+    /// Moves a rule to its place. One that stands there changes places with it in the same call, and goes on to its own
+    /// place by its own step: at no moment is a rule missing.
+    async fn take_place(&self, attrs: &ListenerRuleAttrs, wanted: i32) -> Result<Progress<()>, Failure> {
+        let rules = self.rules(&attrs.listener_arn).await?;
+        let own = rules.iter().find(|rule| rule.rule_arn() == Some(&attrs.arn));
+        let there = rules.iter().find(|rule| place(rule) == wanted);
+        let pair = |arn: &str, place: i32| RulePriorityPair::builder().rule_arn(arn).priority(place).build();
+        let mut pairs = vec![pair(&attrs.arn, wanted)];
+        match (own, there) {
+            (Some(own), _) if place(own) == wanted => return Ok(Progress::Ready(())),
+            (Some(own), Some(other)) => pairs.push(pair(&arn(other), place(own))),
+            _ => {}
+        }
+        let call = self.client.set_rule_priorities().set_rule_priorities(Some(pairs)).send();
+        match call.await.answer("elasticloadbalancing:SetRulePriorities") {
+            Err(failure) if failure.is("PriorityInUse") => Ok(Progress::Pending("another rule moves".to_owned())),
+            answer => answer.map(|_| Progress::Ready(())),
+        }
+    }
+}
+
+/// Ours by its tags. Another one in a place that is wanted stands in our way.
+fn whose(scope: &Scope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
+    let spec = spec_of(listener, rule, tags);
+    let attrs = ListenerRuleAttrs { arn: arn(rule), listener_arn: listener.to_owned() };
+    if let Some(address) = ownership::owner(scope, tags, |known| known.arn == attrs.arn) {
+        return Some(Found::Ours { address, spec, attrs, settled: true });
+    }
+    let same_place = |wanted: &ListenerRuleSpec| {
+        let same = is_unknown(&wanted.listener_arn) || wanted.listener_arn == listener;
+        wanted.priority == spec.priority && same
+    };
+    let what = format!("a rule of the listener with the priority {}", spec.priority);
+    scope.wants(same_place).map(|address| Found::Foreign { address: address.clone(), what })
+}
+
+fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {
+    let values = |patterns: &BTreeSet<String>| Some(patterns.iter().cloned().collect::<Vec<_>>());
+    let mut conditions = Vec::new();
+    if !spec.hosts.is_empty() {
+        let config = HostHeaderConditionConfig::builder().set_values(values(&spec.hosts)).build();
+        conditions.push(RuleCondition::builder().field(HOST).host_header_config(config).build());
+    }
+    if !spec.paths.is_empty() {
+        let config = PathPatternConditionConfig::builder().set_values(values(&spec.paths)).build();
+        conditions.push(RuleCondition::builder().field(PATH).path_pattern_config(config).build());
+    }
+    conditions
+}
+
+fn forward(target_group_arn: &str) -> Action {
+    Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group_arn).build()
+}
+
+/// The place of a rule that goes is free only when that is done; a target group that leaves another load balancer, too.
+fn still_taken(failure: Failure) -> Failure {
+    failure.when(&["PriorityInUse", "TargetGroupAssociationLimit"], Class::NotReady)
+}
+
+fn arn(rule: &Rule) -> String {
+    rule.rule_arn().unwrap_or_default().to_owned()
+}
+
+/// The place of a rule; 0 for the default one.
+fn place(rule: &Rule) -> i32 {
+    rule.priority().and_then(|priority| priority.parse().ok()).unwrap_or_default()
+}
+
+fn spec_of(listener: &str, rule: &Rule, tags: &Tags) -> ListenerRuleSpec {
+    let mut spec = ListenerRuleSpec {
+        listener_arn: listener.to_owned(),
+        priority: place(rule),
+        hosts: BTreeSet::new(),
+        paths: BTreeSet::new(),
+        other_conditions: BTreeSet::new(),
+        target_group_arn: crate::listener::target_of(rule.actions()),
+        tags: Ownership::plain(tags),
+    };
+    for condition in rule.conditions() {
+        let values = condition.values().iter().cloned();
+        match condition.field().unwrap_or_default() {
+            HOST => spec.hosts.extend(match condition.host_header_config() {
+                Some(config) => config.values().to_vec(),
+                None => values.collect(),
+            }),
+            PATH => spec.paths.extend(match condition.path_pattern_config() {
+                Some(config) => config.values().to_vec(),
+                None => values.collect(),
+            }),
+            other => drop(spec.other_conditions.insert(other.to_owned())),
+        }
+    }
+    spec
+}

@@ -1,0 +1,202 @@
+use super::{ListenerRule, ListenerRuleSpec};
+use crate::BalancerClient as Client;
+use crate::testing::{alone, meta, name_tag, owned};
+use aws_sdk_elasticloadbalancingv2::operation::create_rule::{CreateRuleError, CreateRuleOutput};
+use aws_sdk_elasticloadbalancingv2::operation::delete_rule::DeleteRuleError;
+use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_rules::DescribeRulesOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
+use aws_sdk_elasticloadbalancingv2::operation::modify_rule::ModifyRuleOutput;
+use aws_sdk_elasticloadbalancingv2::operation::set_rule_priorities::{SetRulePrioritiesError, SetRulePrioritiesOutput};
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, HostHeaderConditionConfig, Listener, LoadBalancer, PathPatternConditionConfig,
+    Rule as Live, RuleCondition, TagDescription,
+};
+use aws_smithy_mocks::{Rule, mock};
+use pb_engine::{Alone, Graph, Resource};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn set(patterns: &[&str]) -> BTreeSet<String> {
+    patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
+}
+
+fn spec() -> ListenerRuleSpec {
+    ListenerRuleSpec {
+        listener_arn: "arn:listener".to_owned(),
+        priority: 1001,
+        hosts: set(&["api.example.org"]),
+        paths: set(&["/v1/*", "/v2/*"]),
+        other_conditions: BTreeSet::new(),
+        target_group_arn: "arn:tg".to_owned(),
+        tags: name_tag("staging-api-8000"),
+    }
+}
+
+fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Alone {
+    let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
+    let mut graph = Graph::new();
+    let kind = graph.kind(ListenerRule::new(client));
+    for (address, spec) in specs.iter().cloned() {
+        graph.add(address, &kind, (), move |()| spec.clone()).unwrap();
+    }
+    alone(graph)
+}
+
+/// As AWS gives back a rule: with what it adds, patterns in the order in which they came.
+fn live(arn: &str, priority: &str) -> Live {
+    let values = |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
+    let hosts = HostHeaderConditionConfig::builder().set_values(values(&["api.example.org"])).build();
+    let paths = PathPatternConditionConfig::builder().set_values(values(&["/v2/*", "/v1/*"])).build();
+    Live::builder()
+        .rule_arn(arn)
+        .priority(priority)
+        .conditions(RuleCondition::builder().field("path-pattern").path_pattern_config(paths).build())
+        .conditions(RuleCondition::builder().field("host-header").host_header_config(hosts).build())
+        .actions(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn("arn:tg").build())
+        .is_default(false)
+        .build()
+}
+
+/// A listener of ours with a default rule and these; the rules have the tags of these addresses, or none.
+fn world(rules: Vec<Live>, addresses: &[(&str, &str)]) -> [Rule; 4] {
+    let balancers = mock!(Client::describe_load_balancers).then_output(|| {
+        let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
+        DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
+    });
+    let listeners = mock!(Client::describe_listeners).then_output(|| {
+        let listener = Listener::builder().listener_arn("arn:listener").load_balancer_arn("arn:lb").build();
+        DescribeListenersOutput::builder().listeners(listener).build()
+    });
+    let default = Live::builder().rule_arn("arn:default").priority("default").is_default(true).build();
+    let rules =
+        mock!(Client::describe_rules).match_requests(|call| call.listener_arn() == Some("arn:listener")).then_output(
+            move || DescribeRulesOutput::builder().rules(default.clone()).set_rules(Some(rules.clone())).build(),
+        );
+    let addresses: BTreeMap<String, String> =
+        addresses.iter().map(|(arn, address)| ((*arn).to_owned(), (*address).to_owned())).collect();
+    let tags = mock!(Client::describe_tags).then_compute_output(move |call| {
+        let described = call.resource_arns().iter().map(|arn| {
+            let tags = match (arn.as_str(), addresses.get(arn)) {
+                ("arn:lb", _) => owned("edge/balancer", "staging-public"),
+                (_, Some(address)) => owned(address, "staging-api-8000"),
+                _ => Vec::new(),
+            };
+            TagDescription::builder().resource_arn(arn).set_tags(Some(tags)).build()
+        });
+        DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build()
+    });
+    [balancers, listeners, rules, tags]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_carries_its_tags_and_waits_for_a_place_that_another_rule_leaves() {
+    let create = mock!(Client::create_rule)
+        .match_requests(|call| {
+            owned("edge/api_rule", "staging-api-8000").iter().all(|tag| call.tags().contains(tag))
+                && call.priority() == Some(1001)
+                && call.conditions()[0].host_header_config().unwrap().values() == ["api.example.org"]
+                && call.conditions()[1].path_pattern_config().unwrap().values() == ["/v1/*", "/v2/*"]
+                && call.actions()[0].target_group_arn() == Some("arn:tg")
+        })
+        .sequence()
+        .error(|| CreateRuleError::generic(meta("PriorityInUse")))
+        .output(|| CreateRuleOutput::builder().rules(live("arn:rule", "1001")).build())
+        .build();
+    let [balancers, listeners, rules, tags] = world(Vec::new(), &[]);
+    let alone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &create]);
+    let snapshot = alone.deploy().await.unwrap();
+    assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:rule");
+    assert_eq!(create.num_calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_answer_was_lost_is_found_in_its_place() {
+    let create = mock!(Client::create_rule).then_error(|| CreateRuleError::generic(meta("PriorityInUse")));
+    let [balancers, listeners, _, tags] = world(Vec::new(), &[("arn:rule", "edge/api_rule")]);
+    // The sweep does not see the rule yet, as AWS may have it right after a create.
+    let rules = mock!(Client::describe_rules)
+        .sequence()
+        .output(|| DescribeRulesOutput::builder().build())
+        .output(|| DescribeRulesOutput::builder().rules(live("arn:rule", "1001")).build())
+        .repeatedly()
+        .build();
+    let all = [&balancers, &listeners, &rules, &tags, &create];
+    let snapshot = with(&[("edge/api_rule", spec())], &all).deploy().await.unwrap();
+    assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:rule");
+    assert_eq!(create.num_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deployed_needs_no_change_and_conditions_change_in_place() {
+    let [balancers, listeners, rules, tags] = world(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
+    let modify = mock!(Client::modify_rule)
+        .match_requests(|call| {
+            call.rule_arn() == Some("arn:rule")
+                && call.conditions().len() == 1
+                && call.conditions()[0].path_pattern_config().unwrap().values() == ["/v3/*"]
+        })
+        .then_output(|| ModifyRuleOutput::builder().build());
+    let all = [&balancers, &listeners, &rules, &tags, &modify];
+    let plan = with(&[("edge/api_rule", spec())], &all).plan().await.unwrap();
+    assert!(plan.is_empty(), "{plan:?}");
+    let wanted = ListenerRuleSpec { hosts: BTreeSet::new(), paths: set(&["/v3/*"]), ..spec() };
+    with(&[("edge/api_rule", wanted)], &all).deploy().await.unwrap();
+    assert_eq!(modify.num_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_changes_places_with_the_one_that_stands_there_in_one_call() {
+    let [balancers, listeners, rules, tags] = world(
+        vec![live("arn:a", "1001"), live("arn:b", "1002")],
+        &[("arn:a", "edge/a_rule"), ("arn:b", "edge/b_rule")],
+    );
+    let moved = mock!(Client::set_rule_priorities)
+        .match_requests(|call| {
+            let pairs: BTreeMap<_, _> = call
+                .rule_priorities()
+                .iter()
+                .map(|pair| (pair.rule_arn().unwrap(), pair.priority().unwrap()))
+                .collect();
+            pairs == BTreeMap::from([("arn:a", 1002), ("arn:b", 1001)])
+        })
+        .sequence()
+        .error(|| SetRulePrioritiesError::generic(meta("PriorityInUse")))
+        .output(|| SetRulePrioritiesOutput::builder().build())
+        .repeatedly()
+        .build();
+    let a = ListenerRuleSpec { priority: 1002, ..spec() };
+    let b = ListenerRuleSpec { priority: 1001, paths: set(&["/v1/*", "/v2/*"]), ..spec() };
+    let all = [&balancers, &listeners, &rules, &tags, &moved];
+    with(&[("edge/a_rule", a), ("edge/b_rule", b)], &all).deploy().await.unwrap();
+    assert_eq!(moved.num_calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_of_somebody_else_in_our_place_is_left_alone() {
+    let [balancers, listeners, rules, tags] = world(vec![live("arn:theirs", "1001")], &[]);
+    let alone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags]);
+    let failure = alone.plan().await.unwrap_err();
+    assert!(failure.message.contains("a rule of the listener with the priority 1001"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_went_with_its_listener_is_gone() {
+    let [balancers, listeners, rules, tags] = world(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
+    let delete = mock!(Client::delete_rule).then_error(|| DeleteRuleError::generic(meta("RuleNotFound")));
+    with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &delete]).destroy().await.unwrap();
+    assert_eq!(delete.num_calls(), 1);
+}
+
+#[test]
+fn what_aws_refuses_is_refused() {
+    for bad in [
+        ListenerRuleSpec { priority: 0, ..spec() },
+        ListenerRuleSpec { hosts: set(&["api"]), ..spec() },
+        ListenerRuleSpec { hosts: BTreeSet::new(), paths: BTreeSet::new(), ..spec() },
+        ListenerRuleSpec { paths: set(&["/a", "/b", "/c", "/d", "/e"]), ..spec() },
+    ] {
+        assert!(ListenerRule::check(&bad).is_err(), "{bad:?}");
+    }
+    assert_eq!(ListenerRule::check(&spec()), Ok(()));
+}

@@ -1,0 +1,97 @@
+//! Web services beside the one that gets all requests: each with a rule, a target group, and records of its hosts.
+
+use crate::front_door::{EdgeSpec, named};
+use crate::{
+    Health, ListenerAttrs, ListenerRule, ListenerRuleAttrs, ListenerRuleSpec, LoadBalancerAttrs, Record, RecordSpec,
+    TargetGroup, TargetGroupAttrs, TargetGroupSpec,
+};
+use pb_engine::{Failure, Graph, Handle, Input, Kind};
+use std::collections::BTreeSet;
+
+/// What is wanted of one more web service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteSpec {
+    /// What it is called in addresses: `api` is at `edge/api_targets` and `edge/api_rule`.
+    pub key: String,
+    /// Name of the target group. With the port in it, another port is another group beside this one.
+    pub target_group: String,
+    /// The port at which the targets answer.
+    pub target_port: i32,
+    /// How it is found out whether a target answers.
+    pub health: Health,
+    /// Rules with a lower number are asked first.
+    pub priority: i32,
+    /// Patterns of hosts; empty is every host.
+    pub hosts: BTreeSet<String>,
+    /// Patterns of paths; empty is every path.
+    pub paths: BTreeSet<String>,
+    /// Those of the hosts that get a record in the zone.
+    pub records: BTreeSet<String>,
+}
+
+/// One more web service in a graph.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// `edge/KEY_targets`
+    pub targets: Handle<TargetGroupAttrs>,
+    /// `edge/KEY_rule`: what registers targets needs it, for a target group without one serves no load balancer.
+    pub rule: Handle<ListenerRuleAttrs>,
+}
+
+/// The kinds that routes are made of.
+pub(crate) struct Kinds {
+    pub rules: Kind<ListenerRule>,
+    pub target_groups: Kind<TargetGroup>,
+    pub records: Kind<Record>,
+}
+
+/// What all routes share.
+pub(crate) struct Common {
+    pub vpc_id: Input<String>,
+    pub zone_id: String,
+    pub balancer: Handle<LoadBalancerAttrs>,
+    pub listener: Handle<ListenerAttrs>,
+}
+
+pub(crate) fn add(
+    graph: &mut Graph,
+    kinds: &Kinds,
+    spec: &EdgeSpec,
+    common: &Common,
+    route: &RouteSpec,
+) -> Result<Route, Failure> {
+    let (wanted, plain, delay) = (route.clone(), spec.tags.clone(), spec.deregistration_delay);
+    let address = format!("edge/{}_targets", route.key);
+    let targets = graph.add(&address, &kinds.target_groups, common.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
+        name: wanted.target_group.clone(),
+        vpc_id,
+        port: wanted.target_port,
+        protocol: "HTTP".to_owned(),
+        target_type: "ip".to_owned(),
+        health: wanted.health.clone(),
+        deregistration_delay: delay,
+        tags: named(&plain, &wanted.target_group),
+    })?;
+
+    let (wanted, tags) = (route.clone(), named(&spec.tags, &route.target_group));
+    let address = format!("edge/{}_rule", route.key);
+    let needs = (common.listener, targets);
+    let rule = graph.add(&address, &kinds.rules, needs, move |(listener, targets)| ListenerRuleSpec {
+        listener_arn: listener.arn,
+        priority: wanted.priority,
+        hosts: wanted.hosts.clone(),
+        paths: wanted.paths.clone(),
+        other_conditions: BTreeSet::new(),
+        target_group_arn: targets.arn,
+        tags: tags.clone(),
+    })?;
+
+    for host in &route.records {
+        let (name, zone_id) = (host.clone(), common.zone_id.clone());
+        let address = format!("edge/record_{}", host.replace('.', "_"));
+        graph.add(&address, &kinds.records, common.balancer.made(), move |balancer| {
+            RecordSpec::alias(&zone_id, &name, balancer)
+        })?;
+    }
+    Ok(Route { targets, rule })
+}

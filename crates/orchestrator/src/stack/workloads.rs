@@ -1,0 +1,75 @@
+//! What runs in a workspace: Flask, Celery, and the services beside them.
+
+use crate::facts::Facts;
+use pb_config::{Image, OtherService, Service, WebService, Workspace};
+use pb_edge::Edge;
+use pb_engine::Input;
+use pb_fargate::{Target, Workload, WorkloadSpec};
+use pb_net::Network;
+
+/// All services that have an image; what has none yet is made once it has one, and everything else does not wait for it.
+/// Web services carry Flask's security group, the others that of Celery.
+pub(super) fn all(workspace: &Workspace, facts: &Facts, network: &Network, edge: &Edge) -> Vec<Workload> {
+    let services = &workspace.services;
+    let (web_group, worker_group) = (network.flask_group.ready(), network.celery_group.ready());
+    let front = target(&services.flask, edge.targets.map(|group| group.arn), edge.listener.map(|_| ()));
+    let routed = |key: &str, web: &WebService| {
+        let route = edge.routes.get(key)?;
+        Some(target(web, route.targets.map(|group| group.arn), route.rule.map(|_| ())))
+    };
+    specs(workspace, |key, service| facts.images.of(key).cloned().unwrap_or_else(|| unresolved(service)))
+        .into_iter()
+        .filter(|spec| !facts.images.is_missing(&spec.key))
+        .map(|spec| {
+            let (target, is_web) = match (spec.key.as_str(), services.others.get(&spec.key)) {
+                ("flask", _) => (Some(front.clone()), true),
+                (key, Some(OtherService::Web(web, _))) => (routed(key, web), true),
+                _ => (None, false),
+            };
+            let group_id = if is_web { web_group.clone() } else { worker_group.clone() };
+            Workload { spec, group_id, target }
+        })
+        .collect()
+}
+
+/// What is wanted of each service.
+fn specs(workspace: &Workspace, image: impl Fn(&str, &Service) -> pb_fargate::Image) -> Vec<WorkloadSpec> {
+    let services = &workspace.services;
+    let all = services.all().map(|(key, service)| {
+        let name = workspace.names.service(key).unwrap_or_default();
+        let kind = match (key, services.others.get(key)) {
+            ("flask", _) | (_, Some(OtherService::Web(..))) => WorkloadSpec::new(key, name, image(key, service)),
+            (_, Some(OtherService::Scheduler(_))) => WorkloadSpec::scheduler(key, name, image(key, service)),
+            _ => WorkloadSpec::workers(key, name, image(key, service)),
+        };
+        workload(kind, service)
+    });
+    all.collect()
+}
+
+fn target(web: &WebService, group_arn: Input<String>, listener: Input<()>) -> Target {
+    Target { group_arn, listener, port: web.port, health_check_grace_seconds: web.health_check_grace_seconds }
+}
+
+/// The image as it is configured.
+fn unresolved(service: &Service) -> pb_fargate::Image {
+    match &service.image {
+        Image::Tag(tag) => pb_fargate::Image::Tag(tag.clone()),
+        Image::Reference(reference) => pb_fargate::Image::Reference(reference.clone()),
+    }
+}
+
+fn workload(kind: WorkloadSpec, service: &Service) -> WorkloadSpec {
+    WorkloadSpec {
+        command: service.command.clone(),
+        environment: service.environment.clone(),
+        count: service.count,
+        cpu: service.cpu,
+        memory: service.memory,
+        stop_timeout: service.stop_timeout,
+        min_healthy_percent: service.min_healthy_percent,
+        max_percent: service.max_percent,
+        breaker_threshold: service.breaker_threshold,
+        ..kind
+    }
+}
