@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::event::{Event, Events};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::ownership::Ownership;
 use crate::wait::{Cancel, Limits, Progress};
 use std::collections::BTreeMap;
@@ -48,10 +48,11 @@ impl Context {
         self.events.send(Event::Waiting { address: self.address.clone(), what: what.into() });
     }
 
-    /// Looks until `look` finds it ready, says what it waits for whenever that changes.
+    /// Looks until `look` finds it ready, says what it waits for whenever that changes. A look that is throttled or not
+    /// answered is only one look less: what is waited for goes on by itself.
     ///
     /// # Errors
-    /// What `look` answers; `TimedOut` at the end of `limits`; `Interrupted` when the run is asked to stop.
+    /// What else `look` answers; `TimedOut` at the end of `limits`; `Interrupted` when the run is asked to stop.
     pub async fn wait<T, F, L>(&self, operation: &str, limits: Limits, mut look: L) -> Result<T, Failure>
     where
         L: FnMut() -> F,
@@ -60,16 +61,70 @@ impl Context {
         let mut pauses = limits.pauses();
         let mut said = String::new();
         loop {
-            match look().await? {
-                Progress::Ready(value) => return Ok(value),
-                Progress::Pending(what) => {
-                    if what != said {
-                        self.waiting(what.clone());
-                        said = what;
-                    }
+            let what = match look().await {
+                Ok(Progress::Ready(value)) => return Ok(value),
+                Ok(Progress::Pending(what)) => what,
+                Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {
+                    failure.to_string()
                 }
+                Err(failure) => return Err(failure),
+            };
+            if what != said {
+                self.waiting(what.clone());
+                said = what;
             }
             pauses.pause(&self.cancel, operation, &said).await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    fn context(said: &Arc<Mutex<Vec<String>>>) -> Context {
+        let said = Arc::clone(said);
+        let events = Events::new(move |event| {
+            if let Event::Waiting { what, .. } = event {
+                said.lock().unwrap().push(what);
+            }
+        });
+        Context {
+            address: Address::new("redis/jobqr").unwrap(),
+            owner: Arc::new(Ownership { stack: "s".to_owned(), workspace: "w".to_owned() }),
+            events,
+            cancel: Cancel::never(),
+            run: Arc::from("run"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_is_not_answered_does_not_end_a_wait_of_minutes() {
+        let said = Arc::default();
+        let cx = context(&said);
+        let fails = |class| Err(Failure::new(class, "look", "no answer"));
+        let looks = Mutex::new(vec![
+            Ok(Progress::Ready("there")),
+            fails(Class::Unreachable),
+            fails(Class::Ambiguous),
+            fails(Class::Throttled),
+            Ok(Progress::Pending("it is creating".to_owned())),
+        ]);
+        let next = || std::future::ready(looks.lock().unwrap().pop().unwrap());
+        let found = cx.wait("wait", Limits::minutes(Duration::from_secs(600)), next).await;
+        assert_eq!(found.unwrap(), "there");
+        assert_eq!(*said.lock().unwrap(), ["it is creating", "look: no answer"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_with_what_does_not_pass_and_with_its_time() {
+        for (class, end) in [(Class::Denied, Class::Denied), (Class::Throttled, Class::TimedOut)] {
+            let look = || std::future::ready(Err::<Progress<()>, _>(Failure::new(class, "look", "no")));
+            let limits = Limits::seconds(Duration::from_secs(60));
+            let failure = context(&Arc::default()).wait("wait", limits, look).await.unwrap_err();
+            assert_eq!(failure.class, end);
         }
     }
 }
