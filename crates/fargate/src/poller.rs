@@ -3,7 +3,7 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Service, ServiceField};
 use pb_aws::Answer;
-use pb_engine::{Class, Failure};
+use pb_engine::Failure;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,17 +86,6 @@ impl Watch<'_> {
             seen.insert((cluster.clone(), name), (at, service));
         }
         Ok(seen.get(&self.key).and_then(|(_, service)| service.clone()))
-    }
-
-    /// Like [`look`](Self::look). What passes by itself while one waits for minutes is given as words.
-    pub(crate) async fn look_patiently(&self) -> Result<Result<Option<Service>, String>, Failure> {
-        match self.look().await {
-            Ok(service) => Ok(Ok(service)),
-            Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {
-                Ok(Err(failure.to_string()))
-            }
-            Err(failure) => Err(failure),
-        }
     }
 }
 

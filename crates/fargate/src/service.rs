@@ -15,12 +15,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a rollout is waited for unless something else is said.
 const ROLLOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How long a service may drain: tasks get up to 120 s to stop, and targets their deregistration delay.
 const DRAIN: Duration = Duration::from_secs(20 * 60);
+
+/// How long ECS may go on telling what a service was like before a call that was answered. (ECS API: RunTask, on eventual
+/// consistency)
+const STALE: Duration = Duration::from_secs(15);
 
 /// Clusters that are asked for their services at a time.
 const AT_A_TIME: usize = 4;
@@ -94,21 +99,27 @@ impl Services {
     async fn rolled_out(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Result<ServiceAttrs, Failure> {
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
         let last: Mutex<(Option<Service>, ServiceAttrs)> = Mutex::new((None, attrs.clone()));
+        let asked = Instant::now();
         let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within };
         let waited = cx
             .wait("ecs:DescribeServices", limits, || async {
-                let look = watch.look_patiently().await?;
+                let look = watch.look().await?;
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 let service = match look {
-                    Ok(Some(service)) => service,
-                    Ok(None) if last.0.is_some() => return Ok(Progress::Ready(Some("the service is gone".to_owned()))),
-                    Ok(None) => return Ok(Progress::Pending("service not visible yet".to_owned())),
-                    Err(words) => return Ok(Progress::Pending(words)),
+                    Some(service) => service,
+                    None if last.0.is_some() => return Ok(Progress::Ready(Some("the service is gone".to_owned()))),
+                    None => return Ok(Progress::Pending("service not visible yet".to_owned())),
                 };
                 if last.1.deployment.is_none() {
                     last.1.deployment = primary(&service).and_then(Deployment::id).map(str::to_owned);
                 }
-                let progress = match rollout::judge(&service, &wanted(&last.1)) {
+                let wanted = wanted(&last.1);
+                let is_ours = |deployment: &Deployment| deployment.id() == Some(wanted.deployment);
+                let unseen = last.0.is_none() && !service.deployments().iter().any(is_ours);
+                if unseen && asked.elapsed() < STALE {
+                    return Ok(Progress::Pending("deployment not visible yet".to_owned()));
+                }
+                let progress = match rollout::judge(&service, &wanted) {
                     Rollout::Done => Progress::Ready(None),
                     Rollout::Going(words) => Progress::Pending(words),
                     Rollout::Failed(reason) => Progress::Ready(Some(reason)),
@@ -163,8 +174,11 @@ fn refine(failure: Failure) -> Failure {
         Class::Exists
     } else if says("still Draining") || says("does not have an associated load balancer") {
         Class::NotReady
-    } else if says("InvalidGroup.NotFound") || says("InvalidSubnetID.NotFound") {
-        // Made a moment ago, and not visible to ECS yet.
+    } else if says("InvalidGroup.NotFound")
+        || says("InvalidSubnetID.NotFound")
+        || says("verify that the ECS service role being passed")
+    {
+        // Made a moment ago, and not visible to ECS yet: a group, a subnet, a target group or the service-linked role.
         Class::NotFound
     } else {
         failure.class
@@ -175,7 +189,9 @@ fn refine(failure: Failure) -> Failure {
 impl Resource for Services {
     const KIND: &'static str = "ecs.service";
     /// Its tasks have interfaces with groups and public addresses in a subnet. A target group or a listener can go first.
-    const HOLDS: &'static [&'static str] = &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    /// AWS would let the routes go as well; but a task that stops has work to end and its last logs to send.
+    const HOLDS: &'static [&'static str] =
+        &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.route_table", "ec2.internet_gateway"];
     type Spec = ServiceSpec;
     type Attrs = ServiceAttrs;
 
@@ -327,14 +343,13 @@ impl Resource for Services {
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
         let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within: DRAIN };
         cx.wait("ecs:DeleteService", limits, || async {
-            Ok(match watch.look_patiently().await? {
-                Ok(None) => Progress::Ready(()),
-                Ok(Some(service)) => {
+            Ok(match watch.look().await? {
+                None => Progress::Ready(()),
+                Some(service) => {
                     let status = service.status().unwrap_or("there still");
                     let left = service.running_count() + service.pending_count();
                     Progress::Pending(format!("service {status}, {left} tasks left"))
                 }
-                Err(words) => Progress::Pending(words),
             })
         })
         .await

@@ -115,6 +115,9 @@ fn refusals_in_words_have_their_class() {
         class("Error retrieving security group information: (ErrorCode: InvalidGroup.NotFound)"),
         Class::NotFound
     );
+    let role = "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role \
+                being passed has the proper permissions.";
+    assert_eq!(class(role), Class::NotFound);
     assert_eq!(class("Tasks may not be negative"), Class::Refused);
 }
 
@@ -193,6 +196,16 @@ async fn a_rollback_is_a_failure_though_all_tasks_run() {
     let failure = outcome.unwrap_err();
     assert_eq!(failure.class, Class::Failed);
     assert!(failure.message.contains("staging-web:1 instead"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_before_the_update_is_no_rollback() {
+    let world = steady().await;
+    world.get().stale = 3;
+    let next = ServiceSpec { task_definition: WEB_2.to_owned(), ..spec() };
+    let made = wanted(&world, next).deploy().await.unwrap();
+    assert_eq!(attrs_of(&made, "fargate/web")["deployment"], "ecs-svc/2");
+    assert_eq!(world.get().stale, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,11 +32,18 @@ pub(super) struct Ecs {
     pub deregistered: Vec<String>,
     /// Looks until a service that drains is gone.
     pub draining: usize,
+    /// Looks that are answered with what was before the last update.
+    pub stale: usize,
+    before: Option<Service>,
 }
 
 impl Ecs {
     /// One look at the service; time passes by it.
     fn look(&mut self) -> Option<Service> {
+        if self.stale > 0 && self.before.is_some() {
+            self.stale -= 1;
+            return self.before.clone();
+        }
         let seen = self.service.clone();
         let Some(service) = &mut self.service else { return None };
         if service.status() == Some("DRAINING") {
@@ -58,6 +65,7 @@ impl Ecs {
 
     fn update(&mut self, input: &UpdateServiceInput) -> Service {
         self.updated.push(input.clone());
+        self.before = self.service.clone();
         let service = self.service.as_mut().unwrap();
         service.desired_count = input.desired_count().unwrap_or(service.desired_count);
         let revision = input.task_definition().or(service.task_definition()).unwrap().to_owned();
