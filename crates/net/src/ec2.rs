@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Builder;
-use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification, Vpc};
+use aws_sdk_ec2::types::{AvailabilityZone, Filter, ResourceType, Tag, TagSpecification, Vpc};
 use aws_types::SdkConfig;
 use pb_aws::{Answer, no_retry};
 use pb_engine::{
@@ -39,7 +39,7 @@ impl From<&SdkConfig> for Ec2 {
 }
 
 impl Ec2 {
-    /// The names of the region's Availability Zones in which everyone may make subnets, sorted.
+    /// The names of the region's Availability Zones in which everyone may make subnets and tasks can run, sorted.
     ///
     /// # Errors
     /// What `DescribeAvailabilityZones` fails with.
@@ -48,7 +48,8 @@ impl Ec2 {
             [filter("state", ["available"]), filter("opt-in-status", ["opt-in-not-required"])].into_iter().collect();
         let call = self.client.describe_availability_zones().set_filters(Some(filters));
         let answer = call.send().await.answer("ec2:DescribeAvailabilityZones")?;
-        let names = answer.availability_zones().iter().filter_map(|zone| zone.zone_name());
+        let usable = |zone: &&AvailabilityZone| zone.zone_id().is_none_or(|id| pb_rules::fargate::zone(id).is_ok());
+        let names = answer.availability_zones().iter().filter(usable).filter_map(AvailabilityZone::zone_name);
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort_unstable();
         Ok(names)
@@ -230,10 +231,11 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{alone, our_tags, plain};
+    use crate::testing::{alone, has, our_tags, plain};
     use crate::{RouteTable, RouteTableSpec};
     use aws_sdk_ec2::operation::create_tags::CreateTagsOutput;
     use aws_sdk_ec2::operation::delete_tags::DeleteTagsOutput;
+    use aws_sdk_ec2::operation::describe_availability_zones::DescribeAvailabilityZonesOutput;
     use aws_sdk_ec2::operation::describe_route_tables::DescribeRouteTablesOutput;
     use aws_sdk_ec2::operation::describe_tags::DescribeTagsOutput;
     use aws_sdk_ec2::types::{RouteTable as Live, TagDescription};
@@ -266,6 +268,24 @@ mod tests {
         let spec = RouteTableSpec { vpc_id: "vpc-1".to_owned(), routes, subnets, tags: plain() };
         alone(RouteTable::new(client.into()), spec).deploy().await.unwrap();
         assert_eq!((set.num_calls(), remove.num_calls()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn zones_without_fargate_are_left_out() {
+        let asked = mock!(Client::describe_availability_zones)
+            .match_requests(|r| {
+                has(r.filters(), "state", "available") && has(r.filters(), "opt-in-status", "opt-in-not-required")
+            })
+            .then_output(|| {
+                let zone = |(name, id)| AvailabilityZone::builder().zone_name(name).zone_id(id).build();
+                // Which zone a name stands for differs from account to account.
+                let zones = [("us-west-1c", "usw1-az1"), ("us-west-1a", "usw1-az2"), ("us-west-1b", "usw1-az3")];
+                DescribeAvailabilityZonesOutput::builder()
+                    .set_availability_zones(Some(zones.map(zone).to_vec()))
+                    .build()
+            });
+        let client = mock_client!(aws_sdk_ec2, [&asked]);
+        assert_eq!(Ec2::from(client).zones().await.unwrap(), ["us-west-1b", "us-west-1c"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -107,23 +107,13 @@ async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> R
     if let Some(zones) = remembered(snapshot) {
         return Ok(zones);
     }
-    let operation = "ec2:DescribeAvailabilityZones";
-    let output = aws_sdk_ec2::Client::new(aws).describe_availability_zones().send().await.answer(operation)?;
-    let zones = output.availability_zones().iter();
-    let usable = zones.filter(|zone| {
-        // Local and wavelength zones are listed too when the account has opted in to them.
-        zone.zone_type().is_none_or(|kind| kind == "availability-zone")
-            && zone.state().is_none_or(|state| *state == aws_sdk_ec2::types::AvailabilityZoneState::Available)
-    });
-    let mut names: Vec<String> = usable.filter_map(|zone| zone.zone_name().map(str::to_owned)).collect();
-    names.sort_unstable();
-    let mut names = names.into_iter();
+    let mut names = pb_net::Ec2::from(aws).zones().await?.into_iter();
     match (names.next(), names.next()) {
         (Some(first), Some(second)) => Ok([first, second]),
         _ => Err(Failure::new(
             Class::Refused,
-            operation,
-            "the region has fewer than two Availability Zones, and a load balancer needs two",
+            "ec2:DescribeAvailabilityZones",
+            "the region has fewer than two Availability Zones with Fargate, and a load balancer needs two",
         )
         .hint("choose another `region`")),
     }

@@ -26,6 +26,19 @@ const SIZES: [Size; 7] = [
     size_of(16384, 32768, 122_880, 8192),
 ];
 
+/// Zones, by their ids, that are no place for a network of tasks: Fargate is not in the first two, and new node types and
+/// sizes come late or never to the last. An id names the same zone in every account, a name (`us-east-1e`) does not.
+/// (ECS developer guide: Supported Regions for Amazon ECS on AWS Fargate)
+const WITHOUT: [&str; 3] = ["usw1-az2", "apne1-az3", "use1-az3"];
+
+/// A zone, by its id such as `use2-az1`, in which tasks can run.
+pub fn zone(id: &str) -> Verdict {
+    if WITHOUT.contains(&id) {
+        return Err(Violation::new(format!("Fargate is not offered in the zone {id}")));
+    }
+    Ok(())
+}
+
 fn memories(size: &Size) -> impl Iterator<Item = i64> {
     let steps = (size.to - size.from) / size.step;
     let (cpu, from, step) = (size.cpu, size.from, size.step);
