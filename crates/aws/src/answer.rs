@@ -75,6 +75,8 @@ fn no_credentials(operation: &str, error: &(dyn Error + 'static)) -> Failure {
 
 fn with_hint(failure: Failure) -> Failure {
     match failure.class {
+        Class::Credentials if is_late(&failure) => failure
+            .hint("the clock of this machine differs from AWS's by minutes: set it, then run the same command again"),
         Class::Credentials => {
             failure.hint("the credentials are wrong or have expired: sign in again, or check AWS_PROFILE")
         }
@@ -82,6 +84,14 @@ fn with_hint(failure: Failure) -> Failure {
         Class::Throttled => failure.hint("AWS limits the rate of calls; run the same command again in a minute"),
         _ => failure,
     }
+}
+
+/// Whether a request was refused for its time: it was signed with another time than AWS's.
+fn is_late(failure: &Failure) -> bool {
+    let says = |words: &str| failure.message.contains(words);
+    ["RequestTimeTooSkewed", "RequestExpired"].iter().any(|code| failure.is(code))
+        || says("Signature expired")
+        || says("Signature not yet current")
 }
 
 /// The class of a service's error code, by the conventions that AWS services share. Where one code means something else in
@@ -116,9 +126,11 @@ pub fn classify(code: &str, message: &str, status: u16) -> Class {
             "BandwidthLimitExceeded",
         ])
         || message.contains("Rate exceeded")
+        // ECS tells it as a ClientException of RegisterTaskDefinition.
+        || message.contains("Too many concurrent attempts")
     {
         Class::Throttled
-    } else if any(&["IncorrectState", "PriorRequestNotComplete", "OperationAborted"])
+    } else if any(&["IncorrectState", "PriorRequestNotComplete", "OperationAborted", "OperationAbortedException"])
         || code.ends_with("StateFault")
         || message.contains("Unable to assume the service linked role")
     {
@@ -162,8 +174,8 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::classify;
-    use pb_engine::Class;
+    use super::{classify, with_hint};
+    use pb_engine::{Class, Failure};
 
     #[test]
     fn codes_of_many_services_have_their_class() {
@@ -180,6 +192,7 @@ mod tests {
             ("RequestLimitExceeded", 503, Class::Throttled),
             ("ThrottlingException", 400, Class::Throttled),
             ("SlowDown", 503, Class::Throttled),
+            ("OperationAbortedException", 400, Class::NotReady),
             ("InternalError", 500, Class::Ambiguous),
             ("NotImplemented", 501, Class::Refused),
             ("ExpiredTokenException", 400, Class::Credentials),
@@ -190,5 +203,24 @@ mod tests {
         }
         let first_call = "Unable to assume the service linked role. Please verify that it exists";
         assert_eq!(classify("InvalidParameterException", first_call, 400), Class::NotReady);
+        let at_once = "Too many concurrent attempts to create a new revision of the specified family.";
+        assert_eq!(classify("ClientException", at_once, 400), Class::Throttled);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_from_credentials_that_are() {
+        let hint = |code: &str, message: &str| {
+            let failure = Failure::new(classify(code, message, 403), "sts:GetCallerIdentity", message);
+            with_hint(Failure { code: Some(code.to_owned()), ..failure }).hint.unwrap()
+        };
+        for (code, message) in [
+            ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+            ("RequestExpired", "Request has expired."),
+            ("SignatureDoesNotMatch", "Signature expired: 20260310T155102Z is now earlier than 20260310T155303Z"),
+            ("InvalidSignatureException", "Signature not yet current: 20260310T155102Z is still later than now"),
+        ] {
+            assert!(hint(code, message).contains("clock"), "{code}");
+        }
+        assert!(hint("SignatureDoesNotMatch", "The signature does not match.").contains("sign in again"));
     }
 }

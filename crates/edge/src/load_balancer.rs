@@ -155,7 +155,7 @@ impl Resource for LoadBalancer {
             .set_subnets(Some(spec.subnet_ids.iter().cloned().collect()))
             .set_security_groups(Some(spec.security_group_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.answer("elasticloadbalancing:CreateLoadBalancer")?;
+        let output = call.send().await.answer("elasticloadbalancing:CreateLoadBalancer").map_err(unseen)?;
         Ok(output.load_balancers().first().map_or_else(|| Self::pending(spec), attrs_of))
     }
 
@@ -238,6 +238,11 @@ impl LoadBalancer {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// The gateway is attached before a load balancer is made, but Elastic Load Balancing may see it only some moments later.
+fn unseen(failure: Failure) -> Failure {
+    if failure.message.contains("has no internet gateway") { failure.class(Class::NotFound) } else { failure }
 }
 
 /// `active_impaired` serves as well, but cannot grow.

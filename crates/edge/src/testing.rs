@@ -25,6 +25,14 @@ pub(crate) fn meta(code: &str) -> aws_sdk_elasticloadbalancingv2::error::ErrorMe
     aws_sdk_elasticloadbalancingv2::error::ErrorMetadata::builder().code(code).message("no").build()
 }
 
+/// A refusal as it comes over the wire.
+pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
+    Some(format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
+         <RequestId>r</RequestId></ErrorResponse>"
+    ))
+}
+
 /// Answers each call for tags: of every ARN that is asked for, these.
 pub(crate) fn tags(tags: Vec<Tag>) -> aws_smithy_mocks::Rule {
     use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;

@@ -51,6 +51,10 @@ impl RouteTable {
         let call = self.ec2.client.create_route().route_table_id(id).destination_cidr_block(block).gateway_id(target);
         match call.send().await.answer("ec2:CreateRoute") {
             Err(failure) if failure.is("RouteAlreadyExists") => self.replace_route(id, block, target).await,
+            // Its gateway was attached a moment ago, and EC2 does not see that everywhere yet.
+            Err(failure) if failure.message.contains("belong to different networks") => {
+                Err(failure.class(Class::NotFound))
+            }
             answer => answer.map(drop),
         }
     }
@@ -319,7 +323,10 @@ mod tests {
                 CreateRouteTableOutput::builder().route_table(table).build()
             });
         let exists = refusal("RouteAlreadyExists", "The route identified by 0.0.0.0/0 already exists.");
-        let route = mock!(Client::create_route).sequence().http_status(400, exists).build();
+        let unattached = "route table rtb-1 and network gateway igw-1 belong to different networks";
+        let unattached = refusal("InvalidParameterValue", unattached);
+        let route = mock!(Client::create_route).sequence().http_status(400, unattached);
+        let route = route.http_status(400, exists).build();
         let replace = mock!(Client::replace_route)
             .match_requests(|r| r.gateway_id() == Some("igw-1") && r.destination_cidr_block() == Some("0.0.0.0/0"))
             .then_output(|| ReplaceRouteOutput::builder().build());

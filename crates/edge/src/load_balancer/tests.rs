@@ -1,6 +1,6 @@
 use super::{LoadBalancer, LoadBalancerSpec};
 use crate::BalancerClient as Client;
-use crate::testing::{alone, meta, name_tag, owned, tags};
+use crate::testing::{alone, meta, name_tag, owned, refusal, tags};
 use aws_sdk_elasticloadbalancingv2::operation::create_load_balancer::CreateLoadBalancerOutput;
 use aws_sdk_elasticloadbalancingv2::operation::delete_load_balancer::DeleteLoadBalancerOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancer_attributes::DescribeLoadBalancerAttributesOutput;
@@ -114,14 +114,18 @@ async fn a_create_carries_its_tags_is_completed_and_is_waited_for() {
                 && call.security_groups() == ["sg-1"]
                 && call.scheme() == Some(&LoadBalancerSchemeEnum::InternetFacing)
         })
-        .then_output(|| CreateLoadBalancerOutput::builder().load_balancers(balancer("provisioning")).build());
+        .sequence()
+        // The gateway was attached a moment ago.
+        .http_status(400, refusal("InvalidSubnet", "VPC vpc-1 has no internet gateway"))
+        .output(|| CreateLoadBalancerOutput::builder().load_balancers(balancer("provisioning")).build())
+        .build();
     let (states, set) = (states(&["", "", "provisioning", "active"]), set_attributes("true"));
     let wanted = LoadBalancerSpec { deletion_protection: true, ..spec() };
     let snapshot = with(wanted, &[&states, &create, &set]).deploy().await.unwrap();
     let attrs = &snapshot.resources.values().next().unwrap().attrs;
     assert_eq!(attrs["dns_name"], "staging-public-1.us-east-2.elb.amazonaws.com");
     assert_eq!(attrs["hosted_zone_id"], "Z3AADJGX6KTTL2");
-    assert_eq!((create.num_calls(), set.num_calls(), states.num_calls()), (1, 1, 4));
+    assert_eq!((create.num_calls(), set.num_calls(), states.num_calls()), (2, 1, 4));
 }
 
 #[tokio::test(start_paused = true)]
