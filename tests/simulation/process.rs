@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use pb_config::Workspace;
 use pb_engine::{
-    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Plan, Run, Snapshot, act, decide, observe,
+    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, decide, observe,
 };
 use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;
@@ -221,7 +221,7 @@ impl Process {
     /// What is to be done. Nothing is written.
     pub async fn plan(&self, goal: Goal, snapshot: &Snapshot) -> Result<Plan, Failure> {
         let observed = observe(&self.graph, snapshot, &Arc::new(owner()), &Cancel::never()).await?;
-        decide(&self.graph, &observed, snapshot, goal)?
+        decide(&self.graph, &observed, snapshot, goal, &Part::default())?
             .map_err(|refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}")))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::context::Context;
-use crate::diff::diff;
+use crate::diff::{diff, keep};
 use crate::event::{Event, Events};
 use crate::failure::{Class, Failure};
 use crate::graph::{Graph, Until, Values};
@@ -100,7 +100,7 @@ pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> 
         ledger,
         run,
         schedule,
-        values: vec![None; graph.nodes.len()],
+        values: left(graph, plan),
         reached: HashMap::new(),
         started: HashSet::new(),
         running: FuturesUnordered::new(),
@@ -111,6 +111,15 @@ pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> 
     let outcome = acting.finish();
     ledger.end(outcome.is_complete()).await?;
     Ok(outcome)
+}
+
+/// What is known of the resources that the plan leaves as they are.
+fn left(graph: &Graph, plan: &Plan) -> Values {
+    let attrs = |address: &Address| {
+        let step = plan.steps.iter().find(|step| step.action == Action::Leave && step.address == *address);
+        step.and_then(|step| step.attrs.clone())
+    };
+    graph.nodes.iter().map(|node| attrs(&node.address)).collect()
 }
 
 struct Acting<'a> {
@@ -193,7 +202,11 @@ impl<'a> Acting<'a> {
 
     /// The spec, now that the parents are there. It must be what the plan says, but for what was not known then.
     fn spec(&self, task: Task, step: &Step) -> Result<Value, Failure> {
-        let spec = (self.graph.nodes[task.step()].make)(&self.values)?;
+        let node = &self.graph.nodes[task.step()];
+        let mut spec = (node.make)(&self.values)?;
+        if let (Some(_), Some(after)) = (&step.before, &step.after) {
+            keep(&mut spec, after, &node.ignored);
+        }
         let planned = step.after.as_ref().unwrap_or(&Value::Null);
         let bug = |what: String| Err(Failure::new(Class::Bug, format!("make {}", step.address), what));
         if has_unknown(&spec) {

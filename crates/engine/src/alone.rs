@@ -1,7 +1,7 @@
 //! A graph run without an orchestrator: for programs that use one concern, or one resource.
 
 use crate::act::{Outcome, Run, act};
-use crate::decide::{Goal, decide};
+use crate::decide::decide;
 use crate::event::Events;
 use crate::failure::{Class, Failure};
 use crate::graph::Graph;
@@ -11,6 +11,7 @@ use crate::ownership::Ownership;
 use crate::plan::Plan;
 use crate::snapshot::Snapshot;
 use crate::wait::Cancel;
+use crate::wish::{Goal, Part};
 use std::sync::Arc;
 
 /// Runs a graph without an orchestrator, with a ledger in memory. What is ours is found by its tags, so a program needs to
@@ -82,7 +83,7 @@ impl Alone {
 
     async fn decide(&self, goal: Goal) -> Result<Plan, Failure> {
         let observed = self.read().await?;
-        decide(&self.graph, &observed, &self.ledger.snapshot(), goal)?.map_err(|refused| {
+        decide(&self.graph, &observed, &self.ledger.snapshot(), goal, &Part::default())?.map_err(|refused| {
             let why: Vec<String> =
                 refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why)).collect();
             Failure::new(Class::Refused, "plan", why.join("; "))

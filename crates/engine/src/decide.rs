@@ -1,24 +1,17 @@
 //! From what is wanted, what is there and what is remembered to what will be done. Pure.
 
 use crate::address::Address;
-use crate::diff::{Change, diff};
+use crate::diff::{Change, diff, keep, within};
+use crate::drift::changed;
 use crate::failure::Failure;
 use crate::graph::{Graph, Node, Values};
 use crate::observe::{Live, Observed};
 use crate::plan::{Action, Order, Origin, Plan, Step};
 use crate::schedule::Schedule;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Record, Snapshot};
+use crate::wish::{Goal, Part};
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// What a run is to bring about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal {
-    /// What the graph wants is there, and nothing else of ours.
-    Deploy,
-    /// Nothing of ours is there.
-    Destroy,
-}
 
 /// Why no plan can be made. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -29,7 +22,8 @@ pub struct Refused {
     pub why: String,
 }
 
-/// Decides what will be done. A plan leaves nothing to choose at execution; what AWS is yet to assign is unknown in it.
+/// Decides what will be done with the `part` of the stack. A plan leaves nothing to choose at execution; what AWS is yet to
+/// assign is unknown in it.
 ///
 /// # Errors
 /// The outer error is `Bug`, when a spec cannot be written. The inner one lists everything that stands in the way: specs
@@ -39,13 +33,16 @@ pub fn decide(
     observed: &Observed,
     snapshot: &Snapshot,
     goal: Goal,
+    part: &Part,
 ) -> Result<Result<Plan, Vec<Refused>>, Failure> {
-    let mut deciding = Deciding { graph, observed, snapshot, steps: Vec::new(), refused: Vec::new() };
+    let only = part.closure(graph, goal);
+    let mut deciding = Deciding { graph, observed, snapshot, part, only, steps: Vec::new(), refused: Vec::new() };
     let mut kept = BTreeSet::new();
     if goal == Goal::Deploy {
         deciding.nodes(&mut kept)?;
     }
     deciding.leftovers(&kept);
+    deciding.refuse_halves();
     let Deciding { steps, mut refused, .. } = deciding;
     let plan = Plan { steps };
     if refused.is_empty()
@@ -60,6 +57,9 @@ struct Deciding<'a> {
     graph: &'a Graph,
     observed: &'a Observed,
     snapshot: &'a Snapshot,
+    part: &'a Part,
+    /// What the plan is about; `None` is everything.
+    only: Option<BTreeSet<Address>>,
     steps: Vec<Step>,
     refused: Vec<Refused>,
 }
@@ -69,7 +69,13 @@ impl<'a> Deciding<'a> {
     fn nodes(&mut self, kept: &mut BTreeSet<(&'a Address, usize)>) -> Result<(), Failure> {
         let mut values: Values = Vec::with_capacity(self.graph.nodes.len());
         for node in &self.graph.nodes {
-            let spec = (node.make)(&values)?;
+            if self.is_left(&node.address) {
+                values.push(None);
+                let step = self.leave(node, kept);
+                self.steps.push(step);
+                continue;
+            }
+            let mut spec = (node.make)(&values)?;
             if let Err(why) = node.kind.check(&spec) {
                 self.refuse(&node.address, why);
             }
@@ -77,6 +83,7 @@ impl<'a> Deciding<'a> {
                 None => self.create(node, spec)?,
                 Some((index, live)) => {
                     kept.insert((live.0, index));
+                    keep(&mut spec, &live.1.spec, &node.ignored);
                     self.compare(node, spec, live.1)?
                 }
             };
@@ -84,6 +91,45 @@ impl<'a> Deciding<'a> {
             self.steps.push(step);
         }
         Ok(())
+    }
+
+    /// Whether the plan is about another part of the stack.
+    fn is_left(&self, address: &Address) -> bool {
+        self.only.as_ref().is_some_and(|only| !only.contains(address))
+    }
+
+    /// The step of a node that the plan is not about. Of several things at its address all are left.
+    fn leave(&self, node: &Node, kept: &mut BTreeSet<(&'a Address, usize)>) -> Step {
+        let mut step = Step { action: Action::Leave, ..blank(node) };
+        let Some((address, found)) = self.observed.ours.get_key_value(&node.address) else { return step };
+        kept.extend((0..found.len()).map(|index| (address, index)));
+        let remembered = self.snapshot.resources.get(address).map(|record| &record.attrs);
+        let live =
+            found.iter().filter(|live| live.kind == step.kind).min_by_key(|live| remembered != Some(&live.attrs));
+        if let Some(live) = live {
+            step.id = node.kind.id(&live.attrs);
+            step.before = Some(live.spec.clone());
+            step.attrs = Some(live.attrs.clone());
+        }
+        step
+    }
+
+    /// Refuses to replace what something uses that the plan leaves: it would be left with what is deleted.
+    fn refuse_halves(&mut self) {
+        let mut halves = Vec::new();
+        for (node, step) in self.graph.nodes.iter().zip(&self.steps) {
+            if step.address != node.address || step.action != Action::Leave || step.before.is_none() {
+                continue;
+            }
+            let replaced = node.inputs.iter().filter_map(|edge| self.steps.get(edge.node));
+            for replaced in replaced.filter(|step| matches!(step.action, Action::Replace { .. })) {
+                halves.push((replaced.address.clone(), node.address.clone()));
+            }
+        }
+        for (replaced, user) in halves {
+            let why = format!("it has to be replaced, and {user}, which uses it, is not targeted: target {user} too");
+            self.refuse(&replaced, why);
+        }
     }
 
     /// What stands at the node's address. Of several, the one that needs no replacement, then the one that is remembered.
@@ -124,23 +170,27 @@ impl<'a> Deciding<'a> {
             .map(|change| change.path.clone())
             .collect();
         let forced_by = self.forcing_parent(node).cloned();
+        let asked = self.part.replace.contains(&node.address);
+        let record = self.snapshot.resources.get(&node.address);
+        let drift = record.map(|record| changed(self.graph, &node.address, record, live)).unwrap_or_default();
         let mut step = Step {
-            origin: self.origin(&node.address, &changes, &spec),
+            origin: record.and_then(|record| origin(record, &changes, &drift, &spec)),
             id: node.kind.id(&live.attrs),
             before: Some(live.spec.clone()),
             attrs: Some(live.attrs.clone()),
             ..blank(node)
         };
         let attrs;
-        if !forces.is_empty() || forced_by.is_some() {
+        if !forces.is_empty() || forced_by.is_some() || asked {
             if let Some(why) = node.kind.guard(&live.spec, &live.attrs) {
                 self.refuse(&node.address, format!("it has to be replaced, but {why}"));
             }
             let beside = forced_by.is_none() && node.kind.beside(&live.spec, &spec);
             let order = if beside { Order::CreateFirst } else { Order::DeleteFirst };
             step.action = Action::Replace { order };
-            step.reason =
-                forced_by.map(|parent| format!("{parent} has to be replaced, and cannot go while this is there"));
+            step.reason = forced_by
+                .map(|parent| format!("{parent} has to be replaced, and cannot go while this is there"))
+                .or_else(|| (asked && forces.is_empty()).then(|| "asked for with --replace".to_owned()));
             attrs = node.kind.pending(&spec)?;
         } else if !changes.is_empty() {
             step.action = Action::Update;
@@ -150,6 +200,7 @@ impl<'a> Deciding<'a> {
             attrs = live.attrs.clone();
         }
         step.changes = changes;
+        step.drift = drift;
         step.forces = forces;
         step.after = Some(spec);
         Ok((step, attrs))
@@ -164,26 +215,17 @@ impl<'a> Deciding<'a> {
             .map(|parent| &parent.address)
     }
 
-    /// Whether the fields differ because the configuration was changed, or the world.
-    fn origin(&self, address: &Address, changes: &[Change], wanted: &Value) -> Option<Origin> {
-        let record = self.snapshot.resources.get(address)?;
-        let asked: BTreeSet<String> = diff(&record.spec, wanted).into_iter().map(|change| change.path).collect();
-        let is_asked = |change: &&Change| asked.contains(&change.path) || change.is_unknown();
-        let by_configuration = changes.iter().filter(is_asked).count();
-        match (by_configuration, changes.len() - by_configuration) {
-            (0, 0) => None,
-            (_, 0) => Some(Origin::Configuration),
-            (0, _) => Some(Origin::Drift),
-            _ => Some(Origin::Both),
-        }
-    }
-
     /// One delete for each thing of ours that no step of the graph is about.
     fn leftovers(&mut self, kept: &BTreeSet<(&'a Address, usize)>) {
         let observed = self.observed;
         for (address, found) in &observed.ours {
             for (index, live) in found.iter().enumerate() {
-                if !kept.contains(&(address, index)) {
+                if kept.contains(&(address, index)) {
+                    continue;
+                }
+                if self.is_left(address) {
+                    self.steps.push(Step { action: Action::Leave, ..self.gone(address, live) });
+                } else {
                     self.delete(address, live);
                 }
             }
@@ -195,19 +237,18 @@ impl<'a> Deciding<'a> {
         if let Some(why) = kind.and_then(|kind| kind.guard(&live.spec, &live.attrs)) {
             self.refuse(address, format!("it has to be deleted, but {why}"));
         }
-        self.steps.push(Step {
-            address: address.clone(),
-            kind: live.kind.clone(),
+        self.steps.push(self.gone(address, live));
+    }
+
+    /// The step that deletes something.
+    fn gone(&self, address: &Address, live: &Live) -> Step {
+        Step {
             action: Action::Delete,
-            origin: None,
-            reason: None,
-            changes: Vec::new(),
-            forces: Vec::new(),
-            id: kind.and_then(|kind| kind.id(&live.attrs)),
+            id: self.graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
             before: Some(live.spec.clone()),
-            after: None,
             attrs: Some(live.attrs.clone()),
-        });
+            ..idle(address.clone(), live.kind.clone())
+        }
     }
 
     fn refuse(&mut self, address: &Address, why: String) {
@@ -215,15 +256,40 @@ impl<'a> Deciding<'a> {
     }
 }
 
+/// Whether the fields differ because the configuration was changed, or the world, or both.
+fn origin(record: &Record, changes: &[Change], drift: &[Change], wanted: &Value) -> Option<Origin> {
+    let asked = diff(&record.spec, wanted);
+    let touches = |all: &[Change], one: &Change| {
+        all.iter().any(|other| within(&other.path, &one.path) || within(&one.path, &other.path))
+    };
+    let (mut configuration, mut world) = (false, false);
+    for change in changes {
+        let drifted = touches(drift, change);
+        configuration |= change.is_unknown() || touches(&asked, change) || !drifted;
+        world |= drifted;
+    }
+    match (configuration, world) {
+        (false, false) => None,
+        (true, false) => Some(Origin::Configuration),
+        (false, true) => Some(Origin::Drift),
+        (true, true) => Some(Origin::Both),
+    }
+}
+
 fn blank(node: &Node) -> Step {
+    idle(node.address.clone(), node.kind.name().to_owned())
+}
+
+fn idle(address: Address, kind: String) -> Step {
     Step {
-        address: node.address.clone(),
-        kind: node.kind.name().to_owned(),
+        address,
+        kind,
         action: Action::NoOp,
         origin: None,
         reason: None,
         changes: Vec::new(),
         forces: Vec::new(),
+        drift: Vec::new(),
         id: None,
         before: None,
         after: None,

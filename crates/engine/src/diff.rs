@@ -67,6 +67,55 @@ fn walk(path: String, before: &Value, after: &Value, changes: &mut Vec<Change>) 
     }
 }
 
+/// Whether `path` is `outer`, or lies in it.
+pub(crate) fn within(path: &str, outer: &str) -> bool {
+    path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// `wanted`, but in each of the fields `ignored` as `live` is.
+pub(crate) fn keep(wanted: &mut Value, live: &Value, ignored: &[String]) {
+    for change in diff(wanted, live) {
+        for path in ignored {
+            if within(&change.path, path) {
+                put(wanted, live, &change.path);
+            } else if within(path, &change.path) {
+                put(wanted, live, path);
+            }
+        }
+    }
+}
+
+/// Makes the field at `at` in `wanted` what it is in `live`.
+fn put(wanted: &mut Value, live: &Value, at: &str) {
+    fn walk(path: &str, wanted: &mut Value, live: &Value, at: &str) {
+        if path == at {
+            *wanted = live.clone();
+            return;
+        }
+        if let (Value::Array(items), Value::Array(now)) = (&mut *wanted, live) {
+            for (index, (item, now)) in items.iter_mut().zip(now).enumerate() {
+                walk(&format!("{path}[{index}]"), item, now, at);
+            }
+            return;
+        }
+        let none = Map::new();
+        let now = live.as_object().unwrap_or(&none);
+        let Some(fields) = wanted.as_object_mut() else { return };
+        let keys: Vec<String> = fields.keys().chain(now.keys()).cloned().collect();
+        for key in keys {
+            let path = join(path, &key);
+            if !within(at, &path) {
+                continue;
+            }
+            match now.get(&key) {
+                None if path == at => drop(fields.remove(&key)),
+                value => walk(&path, fields.entry(key).or_insert(Value::Null), value.unwrap_or(&Value::Null), at),
+            }
+        }
+    }
+    walk("", wanted, live, at);
+}
+
 fn holds_objects(items: &[Value]) -> bool {
     items.iter().all(Value::is_object)
 }
@@ -86,7 +135,7 @@ fn join(path: &str, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::diff;
+    use super::{diff, keep, within};
     use serde_json::json;
 
     #[test]
@@ -116,5 +165,28 @@ mod tests {
         assert_eq!(changes[0].field(), "health");
         let changes = diff(&json!({"rules": [{"port": 1}]}), &json!({"rules": [{"port": 2}]}));
         assert_eq!((changes[0].path.as_str(), changes[0].field()), ("rules[0].port", "rules"));
+    }
+
+    #[test]
+    fn a_path_lies_in_itself_and_in_what_is_around_it() {
+        assert!(within("tags", "tags") && within("tags.a", "tags") && within("tags[\"a.b\"]", "tags"));
+        assert!(!within("tagsets", "tags") && !within("tags", "tags.a"));
+    }
+
+    #[test]
+    fn what_is_ignored_is_kept_as_it_is() {
+        let wanted = json!({"count": 2, "tags": {"a": "x", "b": "y"}, "list": [{"image": "1", "cpu": 1}], "same": 1});
+        let live = json!({"count": 9, "tags": {"a": "z", "c": "w"}, "list": [{"image": "2", "cpu": 2}], "same": 2});
+        let kept = |paths: &[&str]| {
+            let mut kept = wanted.clone();
+            keep(&mut kept, &live, &paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
+            kept
+        };
+        assert_eq!(kept(&["count"])["count"], 9);
+        assert_eq!(kept(&["tags"])["tags"], live["tags"]);
+        assert_eq!(kept(&["tags.a", "tags.b", "tags.c"])["tags"], live["tags"]);
+        assert_eq!(kept(&["tags.c"])["tags"], json!({"a": "x", "b": "y", "c": "w"}));
+        assert_eq!(kept(&["list[0].image"])["list"], json!([{"image": "2", "cpu": 1}]));
+        assert_eq!(kept(&["nothing"]), wanted);
     }
 }

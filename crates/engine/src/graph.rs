@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub kind: Arc<dyn AnyKind>,
     pub inputs: Vec<Edge>,
     pub make: Make,
+    /// The paths of the fields that others may change.
+    pub ignored: Vec<String>,
 }
 
 /// Something that people ask the stack for.
@@ -128,6 +130,7 @@ impl Graph {
             kind: Arc::new(Erased(Arc::clone(&kind.0))),
             inputs: edges,
             make: Box::new(move |values| to_json(R::KIND, &make(inputs.attrs(values)?))),
+            ignored: Vec::new(),
         });
         Ok(Handle { node: self.nodes.len() - 1, until: Until::Settled, attrs: PhantomData })
     }
@@ -141,6 +144,27 @@ impl Graph {
     ) {
         let make: Make = Box::new(move |values| to_json("output", &make(inputs.attrs(values)?)));
         self.outputs.push(Output { name: name.to_owned(), make });
+    }
+
+    /// Lets others change a field: `path` is as a plan shows it, and stands for all that is in it. A resource that is there
+    /// keeps what it has in that field; one that is made gets what the graph wants. Says whether the address is known.
+    pub fn ignore(&mut self, address: &Address, path: impl Into<String>) -> bool {
+        let node = self.nodes.iter_mut().find(|node| node.address == *address);
+        node.map(|node| node.ignored.push(path.into())).is_some()
+    }
+
+    /// The fields of a resource that others may change.
+    #[must_use]
+    pub fn ignored(&self, address: &Address) -> &[String] {
+        self.nodes.iter().find(|node| node.address == *address).map_or(&[], |node| &node.ignored)
+    }
+
+    /// Each resource with those that it needs, parents first.
+    pub fn edges(&self) -> impl Iterator<Item = (&Address, Vec<&Address>)> {
+        self.nodes.iter().map(|node| {
+            let needed = node.inputs.iter().map(|edge| &self.nodes[edge.node].address);
+            (&node.address, needed.collect())
+        })
     }
 
     /// The addresses of the graph, parents first.

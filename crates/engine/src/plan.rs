@@ -24,6 +24,16 @@ pub enum Action {
     Delete,
     /// Wait until it can be used; it is as it should be otherwise.
     Await,
+    /// Nothing, whatever it is like: the plan is about another part of the stack.
+    Leave,
+}
+
+impl Action {
+    /// Whether nothing is done.
+    #[must_use]
+    pub fn is_idle(self) -> bool {
+        matches!(self, Self::NoOp | Self::Leave)
+    }
 }
 
 /// Which comes first in a replacement.
@@ -69,6 +79,9 @@ pub struct Step {
     /// The changed fields that cannot change in place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forces: Vec<String>,
+    /// What somebody else changed since the last run: as it was recorded, and as it is now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Change>,
     /// What AWS calls it, where it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -93,7 +106,7 @@ pub struct Plan {
 impl Plan {
     /// The steps that do something.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| step.action != Action::NoOp)
+        self.steps.iter().filter(|step| !step.action.is_idle())
     }
 
     /// The steps that write to AWS: those that do something besides waiting.

@@ -38,7 +38,7 @@ impl Schedule {
         let ordering = Ordering { graph, steps: &plan.steps };
         let mut needs = HashMap::new();
         for (index, step) in plan.steps.iter().enumerate() {
-            if step.action != Action::Delete {
+            if !matches!(step.action, Action::Delete | Action::Leave) {
                 needs.insert(Task::Make(index), ordering.before_make(index, step));
             }
             if drops(step) {
@@ -161,7 +161,7 @@ impl Ordering<'_> {
         let nodes = self.graph.nodes.iter().enumerate().map(|(dependent, _)| dependent);
         nodes.filter(move |dependent| {
             let action = self.steps[*dependent].action;
-            self.depends(*dependent, index) && !matches!(action, Action::NoOp | Action::Await)
+            self.depends(*dependent, index) && !action.is_idle() && action != Action::Await
         })
     }
 }

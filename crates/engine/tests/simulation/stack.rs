@@ -4,7 +4,7 @@ use crate::world::{
     Attrs, BALANCER, CACHE, Client, GROUP, LISTENER, NET, RECORD, RULE, SERVICE, Shared, Spec, TARGET, TASK, owner,
 };
 use pb_engine::{
-    Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Plan, Refused, Run,
+    Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Part, Plan, Refused, Run,
     Snapshot, act, decide, observe,
 };
 use std::sync::{Arc, Mutex};
@@ -143,16 +143,22 @@ impl Ledger for LateLedger {
 }
 
 pub async fn plan(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Result<Plan, Vec<Refused>> {
-    let graph = graph(world, config);
+    plan_part(&graph(world, config), ledger, goal, &Part::default()).await
+}
+
+pub async fn plan_part(graph: &Graph, ledger: &LateLedger, goal: Goal, part: &Part) -> Result<Plan, Vec<Refused>> {
     let snapshot = ledger.snapshot();
-    let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
-    decide(&graph, &observed, &snapshot, goal).unwrap()
+    let observed = observe(graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
+    decide(graph, &observed, &snapshot, goal, part).unwrap()
 }
 
 /// Plans and acts; `None` when the process died on the way.
 pub async fn run(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Option<Outcome> {
-    let plan = plan(world, ledger, config, goal).await.unwrap();
-    let graph = graph(world, config);
+    run_part(world, &graph(world, config), ledger, goal, &Part::default()).await
+}
+
+pub async fn run_part(world: &Shared, graph: &Graph, ledger: &LateLedger, goal: Goal, part: &Part) -> Option<Outcome> {
+    let plan = plan_part(graph, ledger, goal, part).await.unwrap();
     let run = Run {
         id: "run".into(),
         operation: format!("{goal:?}"),
@@ -162,7 +168,7 @@ pub async fn run(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goa
     };
     let death = Arc::clone(&world.lock().unwrap().death);
     let outcome = tokio::select! {
-        outcome = act(&graph, &plan, ledger, &run) => Some(outcome.unwrap()),
+        outcome = act(graph, &plan, ledger, &run) => Some(outcome.unwrap()),
         () = death.notified() => None,
     };
     world.lock().unwrap().dead = false;
@@ -180,6 +186,7 @@ pub fn lines(plan: &Plan) -> Vec<String> {
             Action::Replace { order: pb_engine::Order::DeleteFirst } => "delete-then-create",
             Action::Delete => "delete",
             Action::Await => "await",
+            Action::Leave => "leave",
         };
         format!("{word} {}", step.address)
     };

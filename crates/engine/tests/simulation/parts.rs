@@ -1,0 +1,169 @@
+//! Plans of a part of the stack, replacements that are asked for, fields that others may change, and what drifted.
+
+use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_part, run, run_part};
+use crate::world::{Shared, at};
+use crate::{deployed, nothing_left};
+use pb_engine::{Action, Address, Cancel, Goal, Happened, Origin, Part, drift, observe};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+fn addresses(texts: &[&str]) -> BTreeSet<Address> {
+    texts.iter().map(|text| Address::new(*text).unwrap()).collect()
+}
+
+fn targets(texts: &[&str]) -> Part {
+    Part { targets: addresses(texts), ..Part::default() }
+}
+
+/// Changes one thing behind our back.
+fn resize(world: &Shared, name: &str, size: u32) {
+    let mut world = world.lock().unwrap();
+    let thing = world.things.values_mut().find(|thing| thing.spec.name == name).unwrap();
+    thing.spec.size = size;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_made_with_what_it_needs_and_the_rest_is_left_for_later() {
+    let (world, ledger) = (Shared::default(), LateLedger::default());
+    let graph = graph(&world, &FIRST);
+    let part = targets(&["redis/jobqr"]);
+    let made = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
+    assert!(lines(&made).contains(&"create net/vpc".to_owned()), "{:?}", lines(&made));
+    assert!(!lines(&made).iter().any(|line| line.contains("fargate/")), "{:?}", lines(&made));
+    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    assert_eq!(ledger.snapshot().resources.len(), world.lock().unwrap().things.len());
+    assert!(plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap().is_empty());
+    assert!(run(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap().is_complete());
+    nothing_left(&world, &ledger, &FIRST).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_targeted_keeps_its_drift_its_record_and_the_outputs() {
+    let (world, ledger) = deployed().await;
+    let before = ledger.snapshot();
+    resize(&world, "celery", 7);
+    resize(&world, "flask", 7);
+    let graph = graph(&world, &FIRST);
+    let part = targets(&["fargate/flask"]);
+    let planned = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
+    assert_eq!(lines(&planned), ["update fargate/flask"]);
+    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    let after = ledger.snapshot();
+    assert_eq!((&after.resources, &after.outputs), (&before.resources, &before.outputs));
+    let rest = plan(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap();
+    assert_eq!(lines(&rest), ["update fargate/celery"]);
+    assert_eq!(rest.changes().next().unwrap().origin, Some(Origin::Drift));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_destroyed_with_what_needs_it() {
+    let (world, ledger) = deployed().await;
+    let graph = graph(&world, &FIRST);
+    let part = targets(&["edge/targets"]);
+    let planned = plan_part(&graph, &ledger, Goal::Destroy, &part).await.unwrap();
+    let gone: BTreeSet<_> = planned.changes().map(|step| step.address.as_str()).collect();
+    assert_eq!(gone, BTreeSet::from(["edge/listener", "edge/targets", "fargate/flask"]));
+    assert!(run_part(&world, &graph, &ledger, Goal::Destroy, &part).await.unwrap().is_complete());
+    let left = ledger.snapshot();
+    assert_eq!(left.resources.len(), world.lock().unwrap().things.len());
+    assert!(left.outputs.contains_key("url"), "the balancer is there still");
+    assert!(run(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap().is_complete());
+    nothing_left(&world, &ledger, &FIRST).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_something_uses_that_is_left_is_not_replaced() {
+    let (world, ledger) = deployed().await;
+    let graph = graph(&world, &Config { port: 6060, ..FIRST });
+    let refused = plan_part(&graph, &ledger, Goal::Deploy, &targets(&["edge/targets"])).await.unwrap_err();
+    let why: Vec<_> = refused.iter().map(|refused| refused.why.as_str()).collect();
+    assert!(refused.iter().all(|refused| refused.address.as_str() == "edge/targets"), "{refused:?}");
+    assert!(why.iter().any(|why| why.contains("target edge/listener too")), "{why:?}");
+    let part = targets(&["edge/targets", "edge/listener", "fargate/flask"]);
+    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    nothing_left(&world, &ledger, &Config { port: 6060, ..FIRST }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_replaced_is_replaced_though_nothing_differs() {
+    let (world, ledger) = deployed().await;
+    let old = at(&world, "redis/jobqr");
+    let graph = graph(&world, &FIRST);
+    let part = Part { replace: addresses(&["redis/jobqr"]), ..Part::default() };
+    let planned = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
+    assert!(lines(&planned).contains(&"delete-then-create redis/jobqr".to_owned()), "{:?}", lines(&planned));
+    let step = planned.changes().find(|step| step.address.as_str() == "redis/jobqr").unwrap();
+    assert_eq!(step.reason.as_deref(), Some("asked for with --replace"));
+    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    assert_ne!(at(&world, "redis/jobqr"), old);
+    nothing_left(&world, &ledger, &FIRST).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_others_may_change_is_kept_as_it_is() {
+    let (world, ledger) = deployed().await;
+    resize(&world, "celery", 7);
+    let celery = Address::new("fargate/celery").unwrap();
+    let mut graph = graph(&world, &FIRST);
+    assert!(graph.ignore(&celery, "size") && !graph.ignore(&Address::new("no/thing").unwrap(), "size"));
+    assert!(plan_part(&graph, &ledger, Goal::Deploy, &Part::default()).await.unwrap().is_empty());
+    let snapshot = ledger.snapshot();
+    let observed = observe(&graph, &snapshot, &Arc::new(crate::world::owner()), &Cancel::never()).await.unwrap();
+    assert_eq!(drift(&graph, &observed, &snapshot), []);
+    // Another change goes through and leaves the field alone, a replacement too.
+    let part = Part { replace: addresses(&["fargate/celery"]), ..Part::default() };
+    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    let sizes = |world: &Shared| {
+        let world = world.lock().unwrap();
+        let celery = world.things.values().filter(|thing| thing.spec.name == "celery");
+        celery.map(|thing| thing.spec.size).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(&world), [7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_a_change_and_both_are_told_apart() {
+    let (world, ledger) = deployed().await;
+    let origin = async |config: &Config| {
+        let plan = plan(&world, &ledger, config, Goal::Deploy).await.unwrap();
+        let step = plan.steps.iter().find(|step| step.address.as_str() == "fargate/task").unwrap().clone();
+        (step.origin, step.drift.len())
+    };
+    assert_eq!(origin(&FIRST).await, (None, 0));
+    assert_eq!(origin(&Config { size: 2, ..FIRST }).await, (Some(Origin::Configuration), 0));
+    resize(&world, "task", 9);
+    assert_eq!(origin(&FIRST).await, (Some(Origin::Drift), 1));
+    assert_eq!(origin(&Config { size: 2, ..FIRST }).await, (Some(Origin::Both), 1), "one field, changed by both");
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_what_is_not_as_the_last_run_left_it() {
+    let (world, ledger) = deployed().await;
+    let drifted = async |snapshot: &pb_engine::Snapshot| {
+        let graph = graph(&world, &Config { size: 2, ..FIRST });
+        let observed = observe(&graph, snapshot, &Arc::new(crate::world::owner()), &Cancel::never()).await.unwrap();
+        let drifts = drift(&graph, &observed, snapshot);
+        drifts.into_iter().map(|drift| (drift.address.as_str().to_owned(), drift.what)).collect::<Vec<_>>()
+    };
+    let mut snapshot = ledger.snapshot();
+    assert_eq!(drifted(&snapshot).await, [], "a configuration that was changed is no drift");
+    resize(&world, "celery", 7);
+    {
+        let mut world = world.lock().unwrap();
+        let rule = world.things.iter().find(|(_, thing)| thing.spec.name == "queue-in-front").unwrap().0.clone();
+        world.things.remove(&rule);
+    }
+    snapshot.resources.remove(&Address::new("edge/record").unwrap());
+    let expected = [
+        ("fargate/celery".to_owned(), Happened::Changed),
+        ("net/queue_in_front".to_owned(), Happened::Deleted),
+        ("edge/record".to_owned(), Happened::Appeared),
+    ];
+    assert_eq!(drifted(&snapshot).await, expected);
+}
+
+#[test]
+fn what_is_left_is_nothing_to_do() {
+    assert!(Action::Leave.is_idle() && Action::NoOp.is_idle());
+    assert!(!Action::Await.is_idle() && !Action::Delete.is_idle());
+}
