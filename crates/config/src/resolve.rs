@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use pb_rules::{account, balancer, cache, dns, fargate, logs, names as rules, network, tags};
+use pb_rules::{Violation, account, balancer, cache, dns, fargate, logs, names as rules, network, tags};
 
 use crate::names::{self, NameParts, Names, PRODUCTION};
 use crate::others::{self, Domain};
@@ -33,6 +33,8 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let zone_id = root.optional_text("zone_id", dns::zone_id).value;
     let stack = root.text("stack", "pb-deploy", rules::stack);
     let accounts = root.texts("allowed_account_ids", None, |id| account::account_id(id).map(|()| id.to_owned()));
+
+    let ignored = root.texts("ignore_changes", Some("[]"), ignored_field);
 
     let state = root.section("state", state);
     let roles = root.section("roles", roles);
@@ -68,6 +70,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         hostname: hostname.value,
         zone: zone.value,
         zone_id,
+        ignore_changes: ignored.value.unwrap_or_default(),
         names,
         tags,
         state,
@@ -96,6 +99,17 @@ fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_
     let help = format!("choose another name: lower-case letters, digits and hyphens, at most {}", 32 - added);
     let message = format!("invalid workspace name `{workspace}`: {violation}");
     root.reader.note(Some(header.span), &header.path, message, help);
+}
+
+/// `fargate/celery.count`. Which resources and fields there are is known where the stack is built.
+fn ignored_field(text: &str) -> Result<String, Violation> {
+    let parts = text.split_once('.').and_then(|(address, path)| Some((address.split_once('/')?, path)));
+    match parts {
+        Some(((concern, name), path)) if [concern, name, path].iter().all(|part| !part.is_empty()) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(Violation::new(format!("`{text}` is not of the form ADDRESS.FIELD, such as `fargate/celery.count`"))),
+    }
 }
 
 fn state(section: &mut Section<'_, '_>) -> State {

@@ -26,6 +26,8 @@ pub struct Workspace {
     pub zone: String,
     /// Id of that zone, which chooses among several of one name.
     pub zone_id: Option<String>,
+    /// Fields that others may change: `ADDRESS.FIELD`, as a plan shows them.
+    pub ignore_changes: Vec<String>,
     /// Every name in AWS.
     pub names: Names,
     /// Tags added to every resource, beside the ownership tags.

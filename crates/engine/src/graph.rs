@@ -1,6 +1,7 @@
 //! The resources of a stack, and what each needs of the others.
 
 use crate::address::Address;
+use crate::diff::keep;
 use crate::failure::{Class, Failure};
 use crate::inputs::Inputs;
 use crate::kind::{AnyKind, Erased, to_json};
@@ -157,6 +158,14 @@ impl Graph {
     #[must_use]
     pub fn ignored(&self, address: &Address) -> &[String] {
         self.nodes.iter().find(|node| node.address == *address).map_or(&[], |node| &node.ignored)
+    }
+
+    /// A spec of the resource at `address` without the fields that others may change.
+    #[must_use]
+    pub fn without_ignored(&self, address: &Address, spec: &Value) -> Value {
+        let mut kept = spec.clone();
+        keep(&mut kept, &Value::Null, self.ignored(address));
+        kept
     }
 
     /// Each resource with those that it needs, parents first.

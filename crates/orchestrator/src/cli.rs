@@ -20,7 +20,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed
-  2    the plan has changes (with --detailed-exitcode)
+  2    the plan has changes (with --detailed-exitcode), or something has drifted (drift)
   3    locked by another
   4    all is made but the services whose images are yet to be pushed
   64   usage
@@ -83,10 +83,17 @@ pub enum Command {
         destroy: bool,
         #[command(flatten)]
         images: ImageOptions,
+        #[command(flatten)]
+        selection: Selection,
+        /// Show it as Markdown, for a pull request
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// Make what is configured: plan, show, ask, act
     Deploy {
         workspace: String,
+        #[command(flatten)]
+        selection: Selection,
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
@@ -94,13 +101,28 @@ pub enum Command {
         #[command(flatten)]
         wait: WaitOptions,
     },
-    /// Do what a saved plan says, if the world is still as the plan saw it
-    Apply { file: PathBuf },
+    /// Do what a saved plan says, if the world is still as the plan saw it; never asks
+    Apply {
+        file: PathBuf,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Remove all that was made: plan, show, ask, act
     Destroy {
         workspace: String,
+        /// Only this resource, with all that needs it; may be given several times. `net` is all of net/...
+        #[arg(long = "target", value_name = "ADDRESS")]
+        targets: Vec<String>,
         #[command(flatten)]
         consent: Consent,
+    },
+    /// Show what somebody else changed since the last run; exits with 2 when there is something
+    Drift { workspace: String },
+    /// Show which resource needs which, without any call
+    Graph {
+        workspace: String,
+        #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+        format: GraphFormat,
     },
     /// Show services, health, address and lock
     Status { workspace: String },
@@ -121,6 +143,7 @@ pub enum Command {
         command: StateCommand,
     },
     /// Take the lock from a holder that will never come back
+    #[command(visible_alias = "force-unlock")]
     Unlock {
         workspace: String,
         /// The id that `status` and the refusal show
@@ -128,8 +151,42 @@ pub enum Command {
     },
     /// Check the configuration, without any call
     Validate,
+    /// Write the configuration in its usual form; comments, order and values stay
+    Fmt {
+        /// Change nothing; exit with 1 when there is something to change
+        #[arg(long)]
+        check: bool,
+    },
     /// Show a saved plan
-    Show { file: PathBuf },
+    Show {
+        file: PathBuf,
+        /// As Markdown, for a pull request
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
+    },
+}
+
+/// What of the stack a run is about.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Only this resource, with all that it needs; may be given several times. `net` is all of net/...
+    #[arg(long = "target", value_name = "ADDRESS")]
+    pub targets: Vec<String>,
+    /// Replace this resource though nothing about it differs; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub replace: Vec<String>,
+    /// Only record what somebody else changed; changes nothing in AWS
+    #[arg(long, conflicts_with_all = ["targets", "replace"])]
+    pub refresh_only: bool,
+}
+
+/// How a graph is written.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
 }
 
 #[derive(Debug, Args)]
@@ -137,8 +194,8 @@ pub struct Consent {
     /// Do not ask
     #[arg(long, short = 'y', visible_alias = "auto-approve")]
     pub yes: bool,
-    /// Wait so long for a lock that another holds, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    /// Wait so long for a lock that another holds: seconds, or 90s, 5m, 1h
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = seconds)]
     pub lock_timeout: u64,
 }
 
@@ -175,6 +232,21 @@ pub struct WaitOptions {
     pub no_wait: bool,
 }
 
+/// Seconds of `90`, `90s`, `5m` or `1h`.
+fn seconds(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let factor = match unit {
+        "h" => 3600,
+        "m" => 60,
+        _ => 1,
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    seconds.ok_or_else(|| "write seconds, or a number with s, m or h, such as 5m".to_owned())
+}
+
 #[derive(Debug, Subcommand)]
 pub enum WorkspaceCommand {
     /// List them
@@ -183,8 +255,31 @@ pub enum WorkspaceCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// Show what is remembered
-    Show { workspace: String },
+    /// List the addresses of what is remembered
+    List { workspace: String },
+    /// Show what is remembered, of all or of one resource
+    Show { workspace: String, address: Option<String> },
+    /// Write the snapshot to stdout as it is stored
+    Pull { workspace: String },
+    /// Write a snapshot from a file as the newest one, under the lock
+    Push {
+        workspace: String,
+        /// As `state pull` wrote it; it may have been edited
+        file: PathBuf,
+        /// Also one of another lineage, or an older one
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Forget what is remembered of a resource, under the lock; the resource itself stays, and is found again by its tags
+    Rm {
+        workspace: String,
+        #[arg(required = true)]
+        addresses: Vec<String>,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// List the versions that the bucket keeps, the latest first
     Versions { workspace: String },
     /// Write an older version as the newest one, under the lock
@@ -195,4 +290,16 @@ pub enum StateCommand {
         #[command(flatten)]
         consent: Consent,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let read: Vec<_> = ["0", "90", "90s", "5m", "1h"].into_iter().map(seconds).collect();
+        assert_eq!(read, [Ok(0), Ok(90), Ok(90), Ok(300), Ok(3600)]);
+        assert!(["", "m", "1.5m", "-1", "5 m", "18446744073709551615h"].iter().all(|text| seconds(text).is_err()));
+    }
 }

@@ -26,6 +26,22 @@ pub struct Facts {
     pub images: Images,
 }
 
+impl Facts {
+    /// Stand-ins for all that would have to be looked up: for what is the same whatever the answers are.
+    #[must_use]
+    pub fn unknown(workspace: &Workspace) -> Self {
+        let unknown = pb_engine::unknown;
+        Self {
+            account: unknown(),
+            execution_role_arn: unknown(),
+            task_role_arn: workspace.roles.task.as_ref().map(|_| unknown()),
+            zone: Zone { id: unknown(), name: workspace.zone.clone() },
+            zones: workspace.network.zones.clone().unwrap_or_else(|| [unknown(), unknown()]),
+            images: Images::default(),
+        }
+    }
+}
+
 /// Looks everything up at once, and tells everything that is missing at once.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::images::Given;
-use pb_engine::{Observed, Plan};
+use pb_engine::{Drift, Graph, Observed, Part, Plan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -19,15 +19,25 @@ pub struct Saved {
     pub format: u32,
     /// The id of the plan; a plan is applied at most once.
     pub id: String,
-    /// `deploy` or `destroy`.
+    /// `deploy`, `destroy` or `refresh`.
     pub operation: String,
     /// The images that were given on the command line, by service.
     #[serde(default, skip_serializing_if = "Given::is_empty")]
     pub images: Given,
     /// What it is bound to.
     pub bound: Bound,
-    /// What will be done.
+    /// What of the stack it is about.
+    #[serde(default, skip_serializing_if = "is_everything")]
+    pub part: Part,
+    /// What will be done in AWS.
     pub plan: Plan,
+    /// What will be recorded, where nothing is done in AWS (`refresh`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+}
+
+fn is_everything(part: &Part) -> bool {
+    *part == Part::default()
 }
 
 /// What a plan is bound to: when any of it differs, the plan is refused.
@@ -91,8 +101,34 @@ impl Bound {
 }
 
 impl Saved {
-    pub fn new(id: String, operation: &str, images: Given, bound: Bound, plan: Plan) -> Self {
-        Self { format: FORMAT, id, operation: operation.to_owned(), images, bound, plan }
+    /// A plan with an id of its own.
+    pub fn new(operation: &str, bound: Bound, part: Part, plan: Plan) -> Self {
+        let id = uuid::Uuid::new_v4().to_string();
+        let operation = operation.to_owned();
+        Self { format: FORMAT, id, operation, images: Given::default(), bound, part, plan, drift: Vec::new() }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.plan.is_empty() && self.drift.is_empty()
+    }
+
+    /// Refuses a plan whose world is gone, or that was applied. `now` is what it would be bound to now.
+    ///
+    /// # Errors
+    /// Everything that differs.
+    pub fn check(&self, now: &Bound, applied: &[String], same: bool) -> Result<(), Error> {
+        let mut reasons = self.bound.differs(now);
+        if applied.contains(&self.id) {
+            reasons = vec!["it was applied already".to_owned()];
+        } else if reasons.is_empty() && !same {
+            reasons.push("this version of pb-deploy would do something else".to_owned());
+        }
+        if reasons.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the saved plan is refused, nothing was changed: {}", reasons.join("; "));
+        Err(Error::other(message, "make a new plan and look at it"))
     }
 
     /// Writes the file; an older one is replaced only when the new one is complete.
@@ -103,8 +139,7 @@ impl Saved {
         let cannot =
             |why: String| Error::other(format!("cannot write {}: {why}", path.display()), "choose another --out");
         let text = serde_json::to_string_pretty(self).map_err(|e| cannot(e.to_string()))?;
-        let partial = path.with_extension("partial");
-        std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| cannot(e.to_string()))
+        crate::files::replace(path, &text).map_err(|e| cannot(e.to_string()))
     }
 
     /// Reads a file.
@@ -136,12 +171,14 @@ pub fn fingerprint<T: Serialize>(value: &T) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A hash of what was observed, without what changes by itself: whether something is ready yet.
-pub fn world(observed: &Observed) -> String {
+/// A hash of what was observed, without what changes by itself: whether something is ready yet, and the fields that others
+/// may change.
+pub fn world(graph: &Graph, observed: &Observed) -> String {
     let ours: Vec<_> = observed
         .ours
         .iter()
-        .flat_map(|(address, found)| found.iter().map(move |live| (address, &live.kind, &live.spec)))
+        .flat_map(|(address, found)| found.iter().map(move |live| (address, live)))
+        .map(|(address, live)| (address, &live.kind, graph.without_ignored(address, &live.spec)))
         .collect();
     fingerprint(&(ours, &observed.foreign))
 }

@@ -1,15 +1,16 @@
 //! One workspace, ready to be planned: its configuration, its way into AWS, what was looked up, its graph.
 
-use crate::cli::{Global, WaitOptions};
+use crate::cli::{Global, Selection, WaitOptions};
 use crate::exit::Error;
 use crate::facts::{self, Facts};
 use crate::images::{Given, Images, give};
 use crate::saved::{Bound, fingerprint, world};
-use crate::stack;
+use crate::{select, stack};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
-use pb_engine::{Action, Cancel, Goal, Graph, Ownership, Plan, Snapshot, decide, observe};
+use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, decide, observe};
 use pb_state::{Place, Session, Store};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One workspace, ready to be planned.
@@ -22,6 +23,8 @@ pub struct Site {
     pub graph: Graph,
     /// The snapshot as it was when the site was opened.
     pub snapshot: Snapshot,
+    /// What of it the run is about: everything, unless something was chosen.
+    pub part: Part,
 }
 
 /// What the command line asks for, besides what is configured.
@@ -31,6 +34,8 @@ pub struct Asked {
     pub images: Given,
     /// How rollouts are waited for.
     pub wait: WaitOptions,
+    /// What of the stack the run is about.
+    pub selection: Selection,
 }
 
 /// What was seen, and what is to be done about it.
@@ -78,6 +83,15 @@ pub fn place(workspace: &Workspace) -> Place {
     }
 }
 
+/// The graph of a workspace, with the fields that others may change.
+fn graph(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Graph, Error> {
+    let mut graph = stack::build(aws, workspace, facts)?;
+    // A service whose image is yet to be pushed is not in the graph.
+    let whole = facts.images.missing().next().is_none();
+    select::ignore(&mut graph, workspace, whole)?;
+    Ok(graph)
+}
+
 impl Site {
     /// Reads the configuration, looks up what must be there, and loads the snapshot. Changes nothing.
     ///
@@ -96,9 +110,10 @@ impl Site {
         let place = place(&workspace);
         let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
         let facts = facts::look_up(&aws, &workspace, &snapshot, goal).await?;
-        let graph = stack::build(&aws, &workspace, &facts)?;
+        let graph = graph(&aws, &workspace, &facts)?;
+        let part = select::part(&graph, &snapshot, &asked.selection)?;
         let owner = Arc::new(place.owner.clone());
-        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot })
+        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot, part })
     }
 
     /// The same site, once images that it waits for were pushed meanwhile; none while they were not.
@@ -112,13 +127,14 @@ impl Site {
         }
         let facts = Facts { images, ..self.facts.clone() };
         Ok(Some(Self {
-            graph: stack::build(&self.aws, &self.workspace, &facts)?,
+            graph: graph(&self.aws, &self.workspace, &facts)?,
             workspace: self.workspace.clone(),
             aws: self.aws.clone(),
             facts,
             owner: Arc::clone(&self.owner),
             place: self.place.clone(),
             snapshot: self.snapshot.clone(),
+            part: self.part.clone(),
         }))
     }
 
@@ -137,12 +153,26 @@ impl Site {
     /// # Errors
     /// A read that fails; everything that stands in the way of a plan.
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
-        let observed = observe(&self.graph, snapshot, &self.owner, cancel).await?;
-        let plan = decide(&self.graph, &observed, snapshot, goal)?.map_err(Error::Refused)?;
+        let observed = self.observe(snapshot, cancel).await?;
+        let plan = decide(&self.graph, &observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
         if goal == Goal::Deploy {
             self.facts.images.guard(&plan)?;
         }
-        let bound = Bound {
+        let bound = self.bound(snapshot, &observed);
+        Ok(Looked { plan, bound })
+    }
+
+    /// What of this workspace is there.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub async fn observe(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<Observed, Failure> {
+        observe(&self.graph, snapshot, &self.owner, cancel).await
+    }
+
+    /// What a plan made of this is bound to.
+    pub fn bound(&self, snapshot: &Snapshot, observed: &Observed) -> Bound {
+        Bound {
             account: self.facts.account.clone(),
             region: self.workspace.region.clone(),
             stack: self.owner.stack.clone(),
@@ -151,9 +181,8 @@ impl Site {
             serial: snapshot.serial,
             configuration: fingerprint(&self.workspace),
             images: self.facts.images.identities(),
-            observed: world(&observed),
-        };
-        Ok(Looked { plan, bound })
+            observed: world(&self.graph, observed),
+        }
     }
 
     /// `staging (account 123456789012, us-east-2)`
@@ -164,8 +193,9 @@ impl Site {
 
 /// Whether the snapshot already says all that an empty plan would record.
 pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
-    let kept = plan.steps.iter().filter(|step| step.action != Action::Delete);
-    let mut kept: Vec<_> = kept.map(|step| &step.address).collect();
-    kept.sort_unstable();
-    snapshot.intents.is_none() && snapshot.resources.keys().eq(kept)
+    let steps = || plan.steps.iter().filter(|step| step.action != Action::Delete);
+    let kept: BTreeSet<_> = steps().map(|step| &step.address).collect();
+    snapshot.intents.is_none()
+        && steps().all(|step| step.action == Action::Leave || snapshot.resources.contains_key(&step.address))
+        && snapshot.resources.keys().all(|address| kept.contains(address))
 }

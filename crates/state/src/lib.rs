@@ -21,16 +21,18 @@ mod format;
 mod lease;
 mod place;
 mod restore;
+mod rewrite;
 mod session;
 #[cfg(test)]
 mod simulated;
 mod store;
 
-pub use format::{decode, encode};
+pub use format::{decode, decode_edited, encode};
 pub use lease::protocol;
 pub use lease::{Claim, Holder, Lease, LeaseTable};
 pub use place::Place;
 pub use protocol::Timing;
 pub use restore::restore;
+pub use rewrite::rewrite;
 pub use session::Session;
 pub use store::{Loaded, Store, Version};

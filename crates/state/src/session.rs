@@ -126,6 +126,18 @@ impl Session {
         }
     }
 
+    /// Puts `snapshot` in the place of what is remembered, and stores it.
+    ///
+    /// # Errors
+    /// Why it could not be stored.
+    pub(crate) async fn put(&self, snapshot: Snapshot) -> Result<(), Failure> {
+        self.change(|wanted| {
+            let (serial, fence) = (wanted.serial.max(snapshot.serial), wanted.fence);
+            *wanted = Snapshot { serial, fence, ..snapshot };
+        });
+        self.flush().await
+    }
+
     /// Changes what is remembered.
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut state = self.shared.state();

@@ -81,6 +81,14 @@ impl Store {
         }
     }
 
+    /// What lies there, byte for byte, whole or not; none when nothing does.
+    ///
+    /// # Errors
+    /// Whatever S3 answers.
+    pub async fn bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.get(None).await?.map(|object| object.bytes))
+    }
+
     /// Writes `snapshot` if what lies there still has the entity tag `expected`, or if nothing is there and none is expected.
     /// Gives the new entity tag. `allowed` is asked before each request that writes.
     ///

@@ -1,6 +1,8 @@
 //! `apply`: a saved plan, exactly.
 
-use crate::cli::Global;
+use crate::cli::{Consent, Global};
+use crate::commands::plan::goal;
+use crate::commands::refresh;
 use crate::commands::run::{Agreed, locked};
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
@@ -10,23 +12,26 @@ use pb_engine::Goal;
 use std::path::Path;
 use std::time::Duration;
 
-/// Does what a saved plan says, when nothing that it is bound to has changed.
+/// Does what a saved plan says, when nothing that it is bound to has changed. The plan was looked at: nobody is asked.
 ///
 /// # Errors
 /// A file that is no plan; a plan that does not fit any more; a lease that another holds.
-pub async fn apply(global: &Global, file: &Path) -> Result<Exit, Error> {
+pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Exit, Error> {
     let saved = Saved::read(file)?;
-    let goal = match saved.operation.as_str() {
-        "deploy" => Goal::Deploy,
-        "destroy" => Goal::Destroy,
-        other => {
-            let message = format!("{} is a plan to {other:?}, which this version does not know", file.display());
-            return Err(Error::other(message, "make a new plan"));
-        }
-    };
+    let goal = goal(&saved.operation).ok_or_else(|| {
+        let message =
+            format!("{} is a plan to {:?}, which this version does not know", file.display(), saved.operation);
+        Error::other(message, "make a new plan")
+    })?;
     let show = Show::new(global.json, global.verbose);
     let asked = Asked { images: saved.images.clone(), ..Asked::default() };
-    let site = Site::open(global, &saved.bound.workspace, goal, &asked).await?;
+    let mut site = Site::open(global, &saved.bound.workspace, goal.unwrap_or(Goal::Deploy), &asked).await?;
+    site.part = saved.part.clone();
+    let lock_timeout = Duration::from_secs(consent.lock_timeout);
+    let Some(goal) = goal else {
+        show.say(&crate::render::drift::text(&saved.drift));
+        return refresh::locked(&show, global, &site, lock_timeout, Some(&saved)).await;
+    };
     show.say(&crate::render::plan::text(&saved.plan, global.verbose));
-    locked(&show, global, &site, goal, &saved.id, Duration::ZERO, Agreed::Saved(&saved)).await
+    locked(&show, global, &site, goal, &saved.id, lock_timeout, Agreed::Saved(&saved)).await
 }

@@ -1,14 +1,19 @@
 //! The commands, one a file.
 
 mod apply;
+mod drift;
+mod format;
+mod graph;
 mod missing;
 mod plan;
 mod query;
+mod refresh;
 mod run;
 mod state;
+mod state_edit;
 mod status;
 
-use crate::cli::{Cli, Command, StateCommand, WorkspaceCommand};
+use crate::cli::{Cli, Command, Selection, StateCommand, WorkspaceCommand};
 use crate::exit::{Error, Exit};
 use crate::site::Asked;
 use pb_engine::Goal;
@@ -20,24 +25,38 @@ use pb_engine::Goal;
 pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let global = &cli.global;
     match cli.command {
-        Command::Plan { workspace, out, detailed_exitcode, destroy, images } => {
+        Command::Plan { workspace, out, detailed_exitcode, destroy, selection, markdown, images } => {
             let goal = if destroy { Goal::Destroy } else { Goal::Deploy };
-            plan::plan(global, &workspace, goal, out.as_deref(), detailed_exitcode, images.given()).await
+            let asked = Asked { images: images.given(), selection, ..Asked::default() };
+            let wanted = plan::Wanted { out, detailed_exitcode, markdown };
+            plan::plan(global, &workspace, goal, &asked, &wanted).await
         }
-        Command::Deploy { workspace, consent, images, wait } => {
-            let asked = Asked { images: images.given(), wait };
+        Command::Deploy { workspace, selection, consent, images, wait } => {
+            let asked = Asked { images: images.given(), wait, selection };
             run::run(global, &workspace, Goal::Deploy, &consent, &asked).await
         }
-        Command::Destroy { workspace, consent } => {
-            run::run(global, &workspace, Goal::Destroy, &consent, &Asked::default()).await
+        Command::Destroy { workspace, targets, consent } => {
+            let selection = Selection { targets, ..Selection::default() };
+            let asked = Asked { selection, ..Asked::default() };
+            run::run(global, &workspace, Goal::Destroy, &consent, &asked).await
         }
-        Command::Apply { file } => apply::apply(global, &file).await,
-        Command::Show { file } => plan::show(global, &file),
+        Command::Drift { workspace } => drift::drift(global, &workspace).await,
+        Command::Graph { workspace, format } => graph::graph(global, &workspace, format).await,
+        Command::Apply { file, consent } => apply::apply(global, &file, &consent).await,
+        Command::Show { file, markdown } => plan::show(global, &file, markdown),
         Command::Status { workspace } => status::status(global, &workspace).await,
         Command::Output { workspace, name } => query::output(global, &workspace, name.as_deref()).await,
         Command::Workspace { command: WorkspaceCommand::List } => query::workspaces(global),
         Command::State { command } => match command {
-            StateCommand::Show { workspace } => query::state(global, &workspace).await,
+            StateCommand::List { workspace } => state::list(global, &workspace).await,
+            StateCommand::Show { workspace, address } => state::show(global, &workspace, address.as_deref()).await,
+            StateCommand::Pull { workspace } => state::pull(global, &workspace).await,
+            StateCommand::Push { workspace, file, force, consent } => {
+                state_edit::push(global, &workspace, &file, force, &consent).await
+            }
+            StateCommand::Rm { workspace, addresses, consent } => {
+                state_edit::remove(global, &workspace, &addresses, &consent).await
+            }
             StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
             StateCommand::Restore { workspace, version, consent } => {
                 state::restore(global, &workspace, &version, &consent).await
@@ -45,5 +64,6 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         },
         Command::Unlock { workspace, id } => query::unlock(global, &workspace, &id).await,
         Command::Validate => query::validate(global),
+        Command::Fmt { check } => format::format(global, check),
     }
 }

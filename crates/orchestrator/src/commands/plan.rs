@@ -1,71 +1,98 @@
 //! `plan` and `show`.
 
 use crate::cli::Global;
+use crate::commands::{missing, refresh};
 use crate::exit::{Error, Exit};
-use crate::images::Given;
 use crate::render;
 use crate::saved::Saved;
 use crate::site::{Asked, Site};
-use pb_engine::Goal;
-use std::path::Path;
+use pb_engine::{Cancel, Goal, Plan, drift};
+use std::path::{Path, PathBuf};
+
+/// How a plan is wanted.
+pub struct Wanted {
+    /// Where it is saved.
+    pub out: Option<PathBuf>,
+    /// Whether changes give an exit code of their own.
+    pub detailed_exitcode: bool,
+    /// Whether it is shown as Markdown.
+    pub markdown: bool,
+}
 
 /// Shows what a run would do, and saves it when asked to. Changes nothing.
 ///
 /// # Errors
 /// What keeps a plan from being made or saved.
-pub async fn plan(
-    global: &Global,
-    workspace: &str,
-    goal: Goal,
-    out: Option<&Path>,
-    detailed_exitcode: bool,
-    images: Given,
-) -> Result<Exit, Error> {
-    let asked = Asked { images, ..Asked::default() };
-    let site = Site::open(global, workspace, goal, &asked).await?;
-    let looked = site.glance(goal).await?;
-    let operation = operation(goal);
-    let saved = Saved::new(uuid::Uuid::new_v4().to_string(), operation, asked.images, looked.bound, looked.plan);
-    if global.json {
-        render::document(&saved)?;
+pub async fn plan(global: &Global, workspace: &str, goal: Goal, asked: &Asked, wanted: &Wanted) -> Result<Exit, Error> {
+    let site = Site::open(global, workspace, goal, asked).await?;
+    let saved = if asked.selection.refresh_only {
+        refuse_refresh(goal)?;
+        refresh_plan(&site).await?
     } else {
-        let title = if saved.plan.is_empty() { String::new() } else { format!("To {operation} {}:\n\n", site.title()) };
-        anstream::print!("{title}{}", render::plan::text(&saved.plan, global.verbose));
-        if goal == Goal::Deploy
-            && let Some(text) = crate::commands::missing::announced(&site.facts.images)
-        {
-            anstream::print!("{text}");
-        }
+        let looked = site.glance(goal).await?;
+        let part = site.part.clone();
+        Saved { images: asked.images.clone(), ..Saved::new(operation(goal), looked.bound, part, looked.plan) }
+    };
+    show_saved(global, &saved, wanted.markdown, saved.is_empty())?;
+    if goal == Goal::Deploy
+        && !global.json
+        && let Some(text) = missing::announced(&site.facts.images)
+    {
+        anstream::print!("{text}");
     }
-    if let Some(out) = out {
+    if let Some(out) = &wanted.out {
         saved.write(out)?;
         anstream::eprintln!("saved; apply it with: pb-deploy apply {}", out.display());
     }
-    let changed = detailed_exitcode && !saved.plan.is_empty();
+    let changed = wanted.detailed_exitcode && !saved.is_empty();
     Ok(if changed { Exit::Changes } else { Exit::Done })
+}
+
+fn refuse_refresh(goal: Goal) -> Result<(), Error> {
+    match goal {
+        Goal::Deploy => Ok(()),
+        Goal::Destroy => Err(Error::usage("--refresh-only and --destroy exclude each other", "give one of them")),
+    }
+}
+
+/// What would be recorded, as a plan.
+async fn refresh_plan(site: &Site) -> Result<Saved, Error> {
+    let observed = site.observe(&site.snapshot, &Cancel::never()).await?;
+    let bound = site.bound(&site.snapshot, &observed);
+    let empty = Plan { steps: Vec::new() };
+    let drift = drift(&site.graph, &observed, &site.snapshot);
+    Ok(Saved { drift, ..Saved::new(refresh::OPERATION, bound, site.part.clone(), empty) })
 }
 
 /// Shows a saved plan.
 ///
 /// # Errors
 /// When the file is no saved plan.
-pub fn show(global: &Global, file: &Path) -> Result<Exit, Error> {
-    let saved = Saved::read(file)?;
+pub fn show(global: &Global, file: &Path, markdown: bool) -> Result<Exit, Error> {
+    show_saved(global, &Saved::read(file)?, markdown, false)?;
+    Ok(Exit::Done)
+}
+
+fn show_saved(global: &Global, saved: &Saved, markdown: bool, untitled: bool) -> Result<(), Error> {
     if global.json {
-        render::document(&saved)?;
+        return render::document(saved);
+    }
+    if markdown {
+        anstream::print!("{}", render::markdown::text(saved));
+        return Ok(());
+    }
+    let bound = &saved.bound;
+    if !untitled {
+        let (operation, workspace) = (&saved.operation, &bound.workspace);
+        let (account, region, serial) = (&bound.account, &bound.region, bound.serial);
+        anstream::println!("To {operation} {workspace} (account {account}, {region}), at serial {serial}:\n");
+    }
+    if saved.operation == refresh::OPERATION {
+        anstream::print!("{}", render::drift::text(&saved.drift));
     } else {
-        let bound = &saved.bound;
-        anstream::println!(
-            "To {} {} (account {}, {}), at serial {}:\n",
-            saved.operation,
-            bound.workspace,
-            bound.account,
-            bound.region,
-            bound.serial
-        );
         anstream::print!("{}", render::plan::text(&saved.plan, global.verbose));
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// The word for a goal.
@@ -73,5 +100,15 @@ pub fn operation(goal: Goal) -> &'static str {
     match goal {
         Goal::Deploy => "deploy",
         Goal::Destroy => "destroy",
+    }
+}
+
+/// What the word of a saved plan stands for: a goal, or a refresh, which has none; `None` when it is not known.
+pub fn goal(operation: &str) -> Option<Option<Goal>> {
+    match operation {
+        "deploy" => Some(Some(Goal::Deploy)),
+        "destroy" => Some(Some(Goal::Destroy)),
+        refresh::OPERATION => Some(None),
+        _ => None,
     }
 }

@@ -75,30 +75,6 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
     Ok(Exit::Done)
 }
 
-/// `state show`: what is remembered.
-///
-/// # Errors
-/// A snapshot that cannot be read.
-pub async fn state(global: &Global, workspace: &str) -> Result<Exit, Error> {
-    let snapshot = snapshot(global, workspace).await?;
-    if global.json {
-        render::document(&snapshot)?;
-        return Ok(Exit::Done);
-    }
-    anstream::println!("lineage {}  serial {}  fence {}", snapshot.lineage, snapshot.serial, snapshot.fence);
-    for (address, record) in &snapshot.resources {
-        let id = record.attrs.get("id").or_else(|| record.attrs.get("arn")).or_else(|| record.attrs.get("name"));
-        let id = id.and_then(|id| id.as_str()).unwrap_or_default();
-        let note = if record.settled { "" } else { "  (not ready yet)" };
-        anstream::println!("{:<28} {:<30} {}{note}", address.as_str(), record.kind, paint(DIM, id));
-    }
-    if let Some(intents) = &snapshot.intents {
-        let steps = render::count(intents.steps.len(), "step");
-        anstream::println!("a run to {} did not end ({steps} meant); run it again to finish", intents.operation);
-    }
-    Ok(Exit::Done)
-}
-
 /// `unlock`: takes the lease from a holder that will never come back.
 ///
 /// # Errors
@@ -111,7 +87,11 @@ pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-async fn snapshot(global: &Global, workspace: &str) -> Result<Snapshot, Error> {
+/// What is remembered of a workspace.
+///
+/// # Errors
+/// A snapshot that cannot be read.
+pub async fn snapshot(global: &Global, workspace: &str) -> Result<Snapshot, Error> {
     let workspace = configured(global, workspace)?;
     let aws = connect(global, &workspace).await?;
     Ok(Session::read_only(&Store::new(&aws, &place(&workspace))).await?)

@@ -3,10 +3,11 @@
 use crate::cli::{Consent, Global};
 use crate::commands::missing;
 use crate::commands::plan::operation;
+use crate::commands::refresh;
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
-use crate::site::{Asked, Looked, Site, is_recorded};
+use crate::site::{Asked, Site, is_recorded};
 use crate::{consent, signals};
 use pb_engine::{Action, Cancel, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
 use pb_state::{Claim, Holder, LeaseTable, Session, Store};
@@ -27,6 +28,9 @@ pub async fn run(
 ) -> Result<Exit, Error> {
     let show = Show::new(global.json, global.verbose);
     let site = Site::open(global, workspace, goal, asked).await?;
+    if asked.selection.refresh_only {
+        return refresh::run(global, &site, consent).await;
+    }
     let looked = site.glance(goal).await?;
     show_plan(&show, &site, goal, &looked.plan, global.verbose);
     if looked.plan.is_empty() && is_recorded(&site.snapshot, &looked.plan) {
@@ -63,16 +67,7 @@ pub async fn locked(
     lock_timeout: Duration,
     agreed: Agreed<'_>,
 ) -> Result<Exit, Error> {
-    let cancel = signals::listen();
-    let store = Store::new(&site.aws, &site.place);
-    let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
-    let claim = Claim {
-        lock_timeout,
-        cancel: cancel.clone(),
-        waiting: waiting(show),
-        ..Claim::new(crate::identity::who(), operation(goal))
-    };
-    let session = Session::open(store, &leases, &claim, show.events()).await?;
+    let (session, cancel) = open(show, global, site, operation(goal), lock_timeout).await?;
     let run = Run {
         id: id.to_owned(),
         operation: operation(goal).to_owned(),
@@ -138,6 +133,29 @@ async fn with_late_images(
     (joined, Some(later))
 }
 
+/// Takes the lease, and listens to Ctrl-C from then on.
+///
+/// # Errors
+/// A lease that another holds; a snapshot that cannot be read.
+pub async fn open(
+    show: &Show,
+    global: &Global,
+    site: &Site,
+    operation: &str,
+    lock_timeout: Duration,
+) -> Result<(Session, Cancel), Error> {
+    let cancel = signals::listen();
+    let store = Store::new(&site.aws, &site.place);
+    let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
+    let claim = Claim {
+        lock_timeout,
+        cancel: cancel.clone(),
+        waiting: waiting(show),
+        ..Claim::new(crate::identity::who(), operation)
+    };
+    Ok((Session::open(store, &leases, &claim, show.events()).await?, cancel))
+}
+
 /// Says who holds the lease while it is waited for.
 fn waiting(show: &Show) -> Arc<dyn Fn(&Holder) + Send + Sync> {
     let show = show.clone();
@@ -166,7 +184,7 @@ async fn under_lease(
             return Err(Error::other(message, "run the same command again and look at the new plan"));
         }
         Agreed::Saved(saved) => {
-            check_saved(saved, &looked, &snapshot.applied)?;
+            saved.check(&looked.bound, &snapshot.applied, same(&saved.plan, &looked.plan))?;
             session.record(Entry::Applied(saved.id.clone()));
         }
     }
@@ -178,21 +196,6 @@ async fn under_lease(
         () = show.still_waiting() => Outcome::default(),
     };
     Ok(outcome)
-}
-
-/// Refuses a saved plan whose world is gone.
-fn check_saved(saved: &crate::saved::Saved, looked: &Looked, applied: &[String]) -> Result<(), Error> {
-    let mut reasons = saved.bound.differs(&looked.bound);
-    if applied.contains(&saved.id) {
-        reasons = vec!["it was applied already".to_owned()];
-    } else if reasons.is_empty() && !same(&saved.plan, &looked.plan) {
-        reasons.push("this version of pb-deploy would do something else".to_owned());
-    }
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let message = format!("the saved plan is refused, nothing was changed: {}", reasons.join("; "));
-    Err(Error::other(message, "make a new plan and look at it"))
 }
 
 /// Whether two plans do the same. What merely waits may be ready by now.

@@ -1,12 +1,75 @@
-//! `state versions` and `state restore`: the snapshots that the bucket keeps.
+//! `state list`, `show`, `pull`, `versions` and `restore`: what is remembered, and what the bucket keeps of it.
 
 use crate::cli::{Consent, Global};
+use crate::commands::query::snapshot;
 use crate::exit::{Error, Exit};
 use crate::render::{self, DIM, paint};
 use crate::site::{configured, connect, place};
-use crate::{consent, signals};
+use crate::{consent, select, signals};
+use pb_engine::Snapshot;
 use pb_state::{Claim, LeaseTable, Store, restore as write_again};
+use std::io::Write;
 use std::time::Duration;
+
+/// Lists the addresses of what is remembered.
+///
+/// # Errors
+/// A snapshot that cannot be read.
+pub async fn list(global: &Global, workspace: &str) -> Result<Exit, Error> {
+    let snapshot = snapshot(global, workspace).await?;
+    if global.json {
+        render::document(&snapshot.resources.keys().collect::<Vec<_>>())?;
+    } else {
+        snapshot.resources.keys().for_each(|address| anstream::println!("{address}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows what is remembered, of all or of one resource.
+///
+/// # Errors
+/// A snapshot that cannot be read; an address that is not in it.
+pub async fn show(global: &Global, workspace: &str, address: Option<&str>) -> Result<Exit, Error> {
+    let snapshot = snapshot(global, workspace).await?;
+    if let Some(text) = address {
+        let address = select::known(text, snapshot.resources.keys())?;
+        render::document(&snapshot.resources.get(&address))?;
+    } else if global.json {
+        render::document(&snapshot)?;
+    } else {
+        show_all(&snapshot);
+    }
+    Ok(Exit::Done)
+}
+
+fn show_all(snapshot: &Snapshot) {
+    anstream::println!("lineage {}  serial {}  fence {}", snapshot.lineage, snapshot.serial, snapshot.fence);
+    for (address, record) in &snapshot.resources {
+        let id = record.attrs.get("id").or_else(|| record.attrs.get("arn")).or_else(|| record.attrs.get("name"));
+        let id = id.and_then(|id| id.as_str()).unwrap_or_default();
+        let note = if record.settled { "" } else { "  (not ready yet)" };
+        anstream::println!("{:<28} {:<30} {}{note}", address.as_str(), record.kind, paint(DIM, id));
+    }
+    if let Some(intents) = &snapshot.intents {
+        let steps = render::count(intents.steps.len(), "step");
+        anstream::println!("a run to {} did not end ({steps} meant); run it again to finish", intents.operation);
+    }
+}
+
+/// Writes the snapshot to stdout, byte for byte as it is stored.
+///
+/// # Errors
+/// A bucket that cannot be read; no snapshot in it.
+pub async fn pull(global: &Global, name: &str) -> Result<Exit, Error> {
+    let workspace = configured(global, name)?;
+    let aws = connect(global, &workspace).await?;
+    let stored = Store::new(&aws, &place(&workspace)).bytes().await?;
+    let bytes = stored.ok_or_else(|| {
+        Error::other(format!("{name} has no state yet"), format!("deploy it: pb-deploy deploy {name}"))
+    })?;
+    let written = std::io::stdout().write_all(&bytes);
+    written.map(|()| Exit::Done).map_err(|e| Error::other(format!("cannot write the state: {e}"), "try it again"))
+}
 
 /// Lists the versions of a snapshot, the latest first.
 ///

@@ -1,5 +1,7 @@
 //! Plans, runs and answers as text. stdout is for data, stderr for the rest; both are readable without colour.
 
+pub mod drift;
+pub mod markdown;
 pub mod plan;
 pub mod run;
 

@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub fn text(plan: &Plan, verbose: bool) -> String {
     let mut text = String::new();
     for step in &plan.steps {
-        if verbose || step.action != Action::NoOp {
+        if verbose || !step.action.is_idle() {
             step_text(&mut text, step);
         }
     }
@@ -25,7 +25,12 @@ pub fn text(plan: &Plan, verbose: bool) -> String {
 /// `Plan: 1 to add, 2 to change, 0 to replace, 0 to destroy.`
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
-        return format!("No changes: all {} are as configured.", super::count(plan.steps.len(), "resource"));
+        let left = plan.steps.iter().filter(|step| step.action == Action::Leave).count();
+        let looked_at = super::count(plan.steps.len() - left, "resource");
+        return match left {
+            0 => format!("No changes: all {looked_at} are as configured."),
+            _ => format!("No changes: {looked_at} that are targeted are as configured; the others were left alone."),
+        };
     }
     let count = |is: fn(&Action) -> bool| plan.steps.iter().filter(|step| is(&step.action)).count();
     let awaited = count(|action| *action == Action::Await);
@@ -36,8 +41,12 @@ pub fn summary(plan: &Plan) -> String {
         count(|action| matches!(action, Action::Replace { .. })),
         count(|action| *action == Action::Delete),
     );
+    let left = count(|action| *action == Action::Leave);
     if awaited > 0 {
         text.push_str(&format!(", {awaited} to wait for"));
+    }
+    if left > 0 {
+        text.push_str(&format!("; {left} are not targeted and left alone"));
     }
     text.push('.');
     text
@@ -47,6 +56,7 @@ pub fn summary(plan: &Plan) -> String {
 pub fn sign(action: Action) -> (&'static str, Style) {
     match action {
         Action::NoOp => ("  =", DIM),
+        Action::Leave => ("   ", DIM),
         Action::Create => ("  +", GOOD),
         Action::Update => ("  ~", WARN),
         Action::Replace { order: Order::DeleteFirst } => ("-/+", BAD),
@@ -62,16 +72,16 @@ fn step_text(text: &mut String, step: &Step) {
     let note = note(step).map(|note| format!("  {}", paint(DIM, format!("# {note}")))).unwrap_or_default();
     line(text, format_args!("{} {}  {}{id}{note}", paint(style, sign), paint(BOLD, &step.address), step.kind));
     for change in &step.changes {
-        line(text, format_args!("      {}", field(step, change)));
+        line(text, format_args!("      {}", field(change, &remark(step, change))));
     }
 }
 
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{content}");
 }
 
-fn note(step: &Step) -> Option<String> {
+pub(super) fn note(step: &Step) -> Option<String> {
     let origin = match step.origin {
         Some(Origin::Drift) if step.action != Action::Create => Some("changed outside of pb-deploy"),
         Some(Origin::Both) => Some("changed in the configuration and outside of pb-deploy"),
@@ -87,16 +97,28 @@ fn note(step: &Step) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-fn field(step: &Step, change: &Change) -> String {
-    let forces = if step.forces.contains(&change.path) { paint(BAD, "  # forces replacement") } else { String::new() };
+/// What there is to say about a change: that it forces a replacement, that somebody else made the difference.
+fn remark(step: &Step, change: &Change) -> String {
+    let mut text = String::new();
+    if step.forces.contains(&change.path) {
+        text.push_str(&paint(BAD, "  # forces replacement"));
+    }
+    if let Some(drift) = step.drift.iter().find(|drift| drift.path == change.path) {
+        let before = drift.before.as_ref().map_or_else(|| "not there".to_owned(), value);
+        text.push_str(&paint(DIM, format!("  # changed outside of pb-deploy: it was {before}")));
+    }
+    text
+}
+
+pub(super) fn field(change: &Change, remark: &str) -> String {
     let path = &change.path;
     match (&change.before, &change.after) {
         (Some(before), Some(after)) => {
-            format!("{} {path}: {} -> {}{forces}", paint(WARN, "~"), value(before), value(after))
+            format!("{} {path}: {} -> {}{remark}", paint(WARN, "~"), value(before), value(after))
         }
-        (None, Some(after)) => format!("{} {path}: {}{forces}", paint(GOOD, "+"), value(after)),
-        (Some(before), None) => format!("{} {path}: {}{forces}", paint(BAD, "-"), value(before)),
-        (None, None) => format!("  {path}{forces}"),
+        (None, Some(after)) => format!("{} {path}: {}{remark}", paint(GOOD, "+"), value(after)),
+        (Some(before), None) => format!("{} {path}: {}{remark}", paint(BAD, "-"), value(before)),
+        (None, None) => format!("  {path}{remark}"),
     }
 }
 
@@ -122,6 +144,7 @@ mod tests {
             reason: None,
             changes: Vec::new(),
             forces: Vec::new(),
+            drift: Vec::new(),
             id: None,
             before: None,
             after: None,

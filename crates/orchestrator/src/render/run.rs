@@ -171,7 +171,7 @@ fn after_colon(what: &str) -> String {
 
 fn doing(action: Action) -> &'static str {
     match action {
-        Action::NoOp => "looking",
+        Action::NoOp | Action::Leave => "looking",
         Action::Create | Action::Replace { .. } => "creating",
         Action::Update => "updating",
         Action::Delete => "deleting",
@@ -181,7 +181,7 @@ fn doing(action: Action) -> &'static str {
 
 fn done(action: Action) -> &'static str {
     match action {
-        Action::NoOp => "unchanged",
+        Action::NoOp | Action::Leave => "unchanged",
         Action::Create | Action::Replace { .. } => "created",
         Action::Update => "updated",
         Action::Delete => "deleted",

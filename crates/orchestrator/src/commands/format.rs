@@ -1,0 +1,186 @@
+//! `fmt`: the configuration in its usual form.
+
+use crate::cli::Global;
+use crate::exit::{Error, Exit};
+use crate::files;
+use pb_config::Config;
+use serde_json::json;
+use toml_edit::{Array, Decor, DocumentMut, Item, KeyMut, RawString, Table, Value};
+
+/// Writes the configuration in its usual form, or with `check` says whether it is: one space around `=`, one blank line at
+/// most, one before each table, no blanks at the ends of lines. Comments, order and values stay.
+///
+/// # Errors
+/// A file that cannot be read or written, or is not TOML.
+pub fn format(global: &Global, check: bool) -> Result<Exit, Error> {
+    let file = &global.config;
+    let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "name it with --config");
+    let text = std::fs::read_to_string(file).map_err(unreadable)?;
+    let Some(formatted) = formatted(&text) else {
+        // The configuration's own reader says where the mistake is.
+        Config::load(file)?;
+        let message = format!("{} cannot be formatted: its meaning would change", file.display());
+        return Err(Error::other(message, "this is an error in pb-deploy; the file is left as it is"));
+    };
+    let changed = formatted != text;
+    if changed && !check {
+        let unwritable = |e| Error::other(format!("cannot write {}: {e}", file.display()), "nothing was changed");
+        files::replace(file, &formatted).map_err(unwritable)?;
+    }
+    if global.json {
+        crate::render::document(&json!({ "file": file, "changed": changed, "written": changed && !check }))?;
+    } else if changed {
+        anstream::println!("{}", file.display());
+    }
+    Ok(if changed && check { Exit::Failed } else { Exit::Done })
+}
+
+/// The text in its usual form; `None` when it is not TOML, or would mean something else.
+fn formatted(text: &str) -> Option<String> {
+    let mut document: DocumentMut = text.parse().ok()?;
+    // The last line may have no line break.
+    let trailing = clean(&format!("{}\n", document.trailing().as_str().unwrap_or_default()));
+    table(document.as_table_mut());
+    document.set_trailing(trailing);
+    let formatted = format!("{}\n", document.to_string().trim());
+    let meaning = |text: &str| text.parse::<toml::Table>().ok();
+    (meaning(text)? == meaning(&formatted)?).then_some(formatted)
+}
+
+fn table(table: &mut Table) {
+    for (key, item) in table.iter_mut() {
+        match item {
+            Item::Value(value) => {
+                leaf(key);
+                ends(value.decor_mut());
+                inside(value);
+            }
+            Item::Table(inner) => header(key, inner),
+            Item::ArrayOfTables(tables) => tables.iter_mut().for_each(|inner| {
+                head(inner.decor_mut());
+                self::table(inner);
+            }),
+            Item::None => {}
+        }
+    }
+}
+
+fn header(mut key: KeyMut<'_>, inner: &mut Table) {
+    key.dotted_decor_mut().clear();
+    if !inner.is_dotted() {
+        head(inner.decor_mut());
+    }
+    table(inner);
+}
+
+/// A table's header: a blank line between it, with its comments, and what is above.
+fn head(decor: &mut Decor) {
+    let prefix = before(decor);
+    let apart = prefix.lines().any(str::is_empty);
+    decor.set_prefix(if apart { prefix } else { format!("\n{prefix}") });
+    let suffix = comment(decor);
+    decor.set_suffix(suffix);
+}
+
+/// A key on its line, after its comments.
+fn leaf(mut key: KeyMut<'_>) {
+    key.dotted_decor_mut().clear();
+    let decor = key.leaf_decor_mut();
+    let prefix = before(decor);
+    decor.set_prefix(prefix);
+    decor.set_suffix(" ");
+}
+
+/// A value on its line, before its comment.
+fn ends(decor: &mut Decor) {
+    let suffix = comment(decor);
+    decor.set_prefix(" ");
+    decor.set_suffix(suffix);
+}
+
+/// The comment after something, with one blank before it.
+fn comment(decor: &Decor) -> String {
+    let text = decor.suffix().and_then(RawString::as_str).unwrap_or_default().trim();
+    if text.is_empty() { String::new() } else { format!(" {text}") }
+}
+
+/// The comments and blank lines before something.
+fn before(decor: &Decor) -> String {
+    clean(decor.prefix().and_then(RawString::as_str).unwrap_or_default())
+}
+
+/// Comments and blank lines: no blanks around a line, one blank line at most.
+fn clean(text: &str) -> String {
+    let mut lines: Vec<&str> = text.split('\n').map(str::trim).collect();
+    // What follows the last line break is only the indentation.
+    lines.pop();
+    lines.dedup_by(|next, line| next.is_empty() && line.is_empty());
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// What is inside of a value: on one line as one writes it by hand. What spans lines stays as it is, comments and all.
+fn inside(value: &mut Value) {
+    if spans_lines(value) {
+        return;
+    }
+    match value {
+        Value::Array(array) => one_line(array),
+        Value::InlineTable(table) => {
+            table.iter_mut().for_each(|(_, value)| inside(value));
+            table.fmt();
+        }
+        _ => {}
+    }
+}
+
+fn one_line(array: &mut Array) {
+    array.iter_mut().for_each(inside);
+    array.fmt();
+}
+
+fn spans_lines(value: &Value) -> bool {
+    match value {
+        Value::Array(_) | Value::InlineTable(_) => {
+            let mut alone = value.clone();
+            alone.decor_mut().clear();
+            alone.to_string().contains('\n')
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::formatted;
+
+    const ROOT: &str = include_str!("../../../../pb_deploy.toml");
+
+    #[test]
+    fn the_configuration_of_this_repository_is_in_its_usual_form() {
+        assert_eq!(formatted(ROOT).unwrap(), ROOT);
+    }
+
+    #[test]
+    fn blanks_and_lines_are_set_right_and_comments_stay() {
+        let text = "\n\n# about it   \n  region=\"us-east-2\"   # why\nhostname   = 'a.b'\n\n\n\n[ state ]  # where\n\
+                    bucket= \"b\"\nlist =[ 1,2 ,  3]\nroles.execution  =   \"r\"\nmap = {a=1,b = [1,2]}\n   # the last\n\n\
+                    [workspace.staging]\n   [workspace.staging.services.celery]\ncount=1\n# end";
+        let expected = "# about it\nregion = \"us-east-2\" # why\nhostname = 'a.b'\n\n[ state ] # where\n\
+                        bucket = \"b\"\nlist = [1, 2, 3]\nroles.execution = \"r\"\nmap = { a = 1, b = [1, 2] }\n# the last\n\n\
+                        [workspace.staging]\n\n[workspace.staging.services.celery]\ncount = 1\n# end\n";
+        let once = formatted(text).unwrap();
+        assert_eq!(once, expected);
+        assert_eq!(formatted(&once).unwrap(), once);
+    }
+
+    #[test]
+    fn a_list_over_lines_keeps_its_lines_and_comments() {
+        let text = "list = [\n    1, # one\n    2,\n]\ntext = '''\n  a  \n'''\n";
+        assert_eq!(formatted(text).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_not_toml_is_left_alone() {
+        assert_eq!(formatted("a: 1"), None);
+    }
+}

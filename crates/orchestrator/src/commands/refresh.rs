@@ -1,0 +1,85 @@
+//! `--refresh-only`: the snapshot is brought up to what is there; nothing in AWS is changed.
+
+use crate::cli::{Consent, Global};
+use crate::commands::run::open;
+use crate::consent;
+use crate::exit::{Error, Exit};
+use crate::render;
+use crate::render::run::Show;
+use crate::saved::Saved;
+use crate::site::Site;
+use pb_engine::{Cancel, Drift, Entry, Happened, Ledger, Observed, Record, drift};
+use pb_state::Session;
+use serde_json::json;
+use std::time::Duration;
+
+/// The word for it, in plans and in the lease.
+pub const OPERATION: &str = "refresh";
+
+/// Shows what somebody else changed, asks, and records it.
+///
+/// # Errors
+/// What keeps it from being read or recorded.
+pub async fn run(global: &Global, site: &Site, consent: &Consent) -> Result<Exit, Error> {
+    let show = Show::new(global.json, global.verbose);
+    let observed = site.observe(&site.snapshot, &Cancel::never()).await?;
+    let seen = drift(&site.graph, &observed, &site.snapshot);
+    show.json("drift", &json!({ "drift": seen }));
+    show.say(&render::drift::text(&seen));
+    if seen.is_empty() {
+        show.json("finished", &json!({ "complete": true, "outputs": site.snapshot.outputs }));
+        return Ok(Exit::Done);
+    }
+    consent::confirm(&site.workspace.name, "record this as the state of", consent.yes)?;
+    locked(&show, global, site, Duration::from_secs(consent.lock_timeout), None).await
+}
+
+/// Records what is there, under the lease. A saved plan has to be about just that.
+///
+/// # Errors
+/// A lease that another holds; a saved plan that does not fit any more; a snapshot that cannot be stored.
+pub async fn locked(
+    show: &Show,
+    global: &Global,
+    site: &Site,
+    lock_timeout: Duration,
+    saved: Option<&Saved>,
+) -> Result<Exit, Error> {
+    let (session, cancel) = open(show, global, site, OPERATION, lock_timeout).await?;
+    let recorded = record(site, &session, &cancel, saved).await;
+    let closed = session.close().await;
+    let count = recorded?;
+    closed?;
+    show.say(&format!("Recorded: {}. Nothing in AWS was changed.", render::count(count, "resource")));
+    show.json("finished", &json!({ "complete": true, "outputs": site.snapshot.outputs }));
+    Ok(Exit::Done)
+}
+
+async fn record(site: &Site, session: &Session, cancel: &Cancel, saved: Option<&Saved>) -> Result<usize, Error> {
+    let snapshot = session.snapshot();
+    let observed = site.observe(&snapshot, cancel).await?;
+    let seen = drift(&site.graph, &observed, &snapshot);
+    if let Some(saved) = saved {
+        saved.check(&site.bound(&snapshot, &observed), &snapshot.applied, saved.drift == seen)?;
+        session.record(Entry::Applied(saved.id.clone()));
+    }
+    for drift in &seen {
+        session.record(entry(drift, &observed));
+    }
+    session.end(false).await?;
+    Ok(seen.len())
+}
+
+/// What is to be remembered of a resource that is not as the last run left it.
+fn entry(drift: &Drift, observed: &Observed) -> Entry {
+    let found = observed.ours.get(&drift.address).into_iter().flatten();
+    let live = found.filter(|live| live.kind == drift.kind).find(|_| drift.what != Happened::Deleted);
+    match live {
+        None => Entry::Remove(drift.address.clone()),
+        Some(live) => {
+            let (spec, attrs) = (live.spec.clone(), live.attrs.clone());
+            let record = Record { kind: live.kind.clone(), spec, attrs, settled: live.settled };
+            Entry::Put(drift.address.clone(), record)
+        }
+    }
+}

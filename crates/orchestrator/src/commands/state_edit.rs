@@ -1,0 +1,125 @@
+//! `state push` and `state rm`: the snapshot changed by hand, under the lease. Nothing in AWS is changed.
+
+use crate::cli::{Consent, Global};
+use crate::exit::{Error, Exit};
+use crate::render::{self, BAD, GOOD, WARN, paint};
+use crate::site::{configured, connect, place};
+use crate::{consent, select, signals};
+use pb_engine::{Address, Class, Failure, Snapshot};
+use pb_state::{Claim, LeaseTable, Place, Session, Store, decode_edited, rewrite};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// Writes the snapshot of a file as the newest one.
+///
+/// # Errors
+/// A file that is no snapshot of this workspace; another lineage or an older serial without `force`; as [`edit`].
+pub async fn push(global: &Global, name: &str, file: &Path, force: bool, consent: &Consent) -> Result<Exit, Error> {
+    let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "name a file of `state pull`");
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    edit(global, name, "push", consent, |place, now| {
+        let operation = format!("read {}", file.display());
+        let pushed = decode_edited(&bytes, &place.owner).map_err(|failure| Failure { operation, ..failure })?;
+        if !force {
+            follows(now, &pushed)?;
+        }
+        Ok(pushed)
+    })
+    .await
+}
+
+/// Refuses a snapshot that is not made from what is there.
+fn follows(now: &Snapshot, pushed: &Snapshot) -> Result<(), Error> {
+    let message = if now.lineage.is_empty() || pushed.lineage == now.lineage {
+        if pushed.serial >= now.serial {
+            return Ok(());
+        }
+        format!("the file has serial {}, and the state has {} already", pushed.serial, now.serial)
+    } else {
+        format!("the file is of lineage {}, and the state is of {}", pushed.lineage, now.lineage)
+    };
+    Err(Error::other(message, "pull the state again and edit that, or give --force if the file is the right one"))
+}
+
+/// Forgets what is remembered of some resources.
+///
+/// # Errors
+/// An address that is not remembered; as [`edit`].
+pub async fn remove(global: &Global, name: &str, addresses: &[String], consent: &Consent) -> Result<Exit, Error> {
+    edit(global, name, "rm", consent, |_, now| {
+        let mut left = now.clone();
+        for text in addresses {
+            let address = select::known(text, now.resources.keys())?;
+            left.resources.remove(&address);
+        }
+        Ok(left)
+    })
+    .await
+}
+
+/// Shows what a change of the snapshot changes, asks, and writes it under the lease with a condition.
+///
+/// # Errors
+/// What `change` refuses; a lease that another holds; a snapshot that was changed since it was shown.
+async fn edit(
+    global: &Global,
+    name: &str,
+    operation: &str,
+    consent: &Consent,
+    change: impl FnOnce(&Place, &Snapshot) -> Result<Snapshot, Error>,
+) -> Result<Exit, Error> {
+    let workspace = configured(global, name)?;
+    let aws = connect(global, &workspace).await?;
+    let place = place(&workspace);
+    let store = Store::new(&aws, &place);
+    let now = Session::read_only(&store).await?;
+    let edited = change(&place, &now)?;
+    if (Snapshot { serial: now.serial, fence: now.fence, ..edited.clone() }) == now {
+        anstream::eprintln!("nothing to change: the state is so already");
+        return Ok(Exit::Done);
+    }
+    show(&now, &edited);
+    consent::confirm(name, &format!("change (state {operation}) the state of"), consent.yes)?;
+    let kept = store.versions().await?.into_iter().find(|version| version.latest);
+    let leases = LeaseTable::new(&aws, &place, global.timing());
+    let claim = Claim {
+        lock_timeout: Duration::from_secs(consent.lock_timeout),
+        cancel: signals::listen(),
+        ..Claim::new(crate::identity::who(), format!("state {operation}"))
+    };
+    let written = rewrite(store, &leases, &claim, |current| match *current == now {
+        true => Ok(edited),
+        false => Err(Failure::new(Class::Refused, "change the state", "it was changed since it was shown")
+            .hint("run the same command again")),
+    })
+    .await?;
+    anstream::eprintln!("written as serial {}; see what differs: pb-deploy plan {name}", written.serial);
+    match kept.filter(|version| version.id != "null") {
+        Some(version) => anstream::eprintln!("to go back: pb-deploy state restore {name} {}", version.id),
+        None => anstream::eprintln!("{} the bucket keeps no versions: there is no way back", paint(WARN, "warning:")),
+    }
+    Ok(Exit::Done)
+}
+
+/// The resources that are forgotten, learned and changed.
+fn show(now: &Snapshot, edited: &Snapshot) {
+    let all: BTreeSet<&Address> = now.resources.keys().chain(edited.resources.keys()).collect();
+    for address in all {
+        let sign = match (now.resources.get(address), edited.resources.get(address)) {
+            (Some(_), None) => paint(BAD, "-"),
+            (None, Some(_)) => paint(GOOD, "+"),
+            (before, after) if before != after => paint(WARN, "~"),
+            _ => continue,
+        };
+        anstream::eprintln!("  {sign} {address}");
+    }
+    let unfinished = |snapshot: &Snapshot| snapshot.intents.as_ref().map_or(0, |intents| intents.steps.len());
+    if unfinished(now) != unfinished(edited) {
+        let steps = render::count(unfinished(now), "step");
+        anstream::eprintln!("  {} what a run meant to do and did not end ({steps})", paint(WARN, "~"));
+    }
+    if now.outputs != edited.outputs {
+        anstream::eprintln!("  {} outputs", paint(WARN, "~"));
+    }
+}

@@ -1,0 +1,75 @@
+//! A plan as Markdown, for pull requests and summaries of CI.
+
+use super::drift;
+use super::plan::{self, note, sign};
+use crate::saved::Saved;
+use pb_engine::Step;
+use std::fmt::Write;
+
+/// The counts, a table of what is done to what, and the fields, folded.
+pub fn text(saved: &Saved) -> String {
+    let bound = &saved.bound;
+    let mut text = format!(
+        "### To {} `{}`\n\nAccount `{}`, region `{}`, against serial {}.\n\n",
+        saved.operation, bound.workspace, bound.account, bound.region, bound.serial
+    );
+    let (summary, rows, all) = if saved.drift.is_empty() {
+        let rows: Vec<String> = saved.plan.changes().map(row).collect();
+        (plan::summary(&saved.plan), rows, plan::text(&saved.plan, false))
+    } else {
+        let rows = saved.drift.iter().map(|drift| {
+            cells(&format!("{:?}", drift.what), drift.address.as_str(), &drift.kind, drift.id.as_deref(), "")
+        });
+        let summary = format!("To be recorded: {}.", super::count(rows.len(), "resource"));
+        (summary, rows.collect(), drift::text(&saved.drift))
+    };
+    write(&mut text, format_args!("**{summary}**\n"));
+    if rows.is_empty() {
+        return text;
+    }
+    text.push_str("\n| | resource | kind | id | |\n|---|---|---|---|---|\n");
+    text.push_str(&rows.concat());
+    let all = anstream::adapter::strip_str(&all).to_string();
+    let fence = fence(&all);
+    write(
+        &mut text,
+        format_args!("\n<details><summary>Every field</summary>\n\n{fence}\n{all}{fence}\n\n</details>\n"),
+    );
+    text
+}
+
+fn write(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(content);
+}
+
+fn row(step: &Step) -> String {
+    let sign = sign(step.action).0.trim();
+    cells(&format!("`{sign}`"), step.address.as_str(), &step.kind, step.id.as_deref(), &note(step).unwrap_or_default())
+}
+
+fn cells(sign: &str, address: &str, kind: &str, id: Option<&str>, note: &str) -> String {
+    let safe = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let id = id.map(|id| format!("`{}`", safe(id))).unwrap_or_default();
+    format!("| {sign} | `{address}` | {kind} | {id} | {} |\n", safe(note))
+}
+
+/// A fence that is longer than any run of backticks in the text.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    "`".repeat(longest.max(2) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cells, fence};
+
+    #[test]
+    fn nothing_of_a_value_ends_a_cell_or_a_block() {
+        assert_eq!(
+            cells("`+`", "net/vpc", "ec2.vpc", Some("a|b"), "x\ny"),
+            "| `+` | `net/vpc` | ec2.vpc | `a\\|b` | x y |\n"
+        );
+        assert_eq!((fence("a"), fence("a ``` b")), ("```".to_owned(), "````".to_owned()));
+    }
+}

@@ -1,0 +1,90 @@
+//! Choosing resources and fields by what people write.
+
+use crate::cli::Selection;
+use crate::exit::Error;
+use pb_config::Workspace;
+use pb_engine::{Address, Graph, Part, Snapshot};
+use std::collections::BTreeSet;
+
+/// The part of a stack that was chosen on the command line: an address, or a concern (`net`) for all that is in it.
+///
+/// # Errors
+/// `Usage` when something that was named is neither configured nor recorded.
+pub fn part(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result<Part, Error> {
+    let known: BTreeSet<&Address> = graph.addresses().chain(snapshot.resources.keys()).collect();
+    let named = |texts: &[String]| {
+        let mut chosen = BTreeSet::new();
+        for text in texts {
+            let found: Vec<Address> =
+                known.iter().filter(|address| is_in(address, text)).map(|address| (*address).clone()).collect();
+            if found.is_empty() {
+                return Err(unknown(text, known.iter().copied()));
+            }
+            chosen.extend(found);
+        }
+        Ok(chosen)
+    };
+    let (mut targets, replace) = (named(&selection.targets)?, named(&selection.replace)?);
+    if !targets.is_empty() {
+        targets.extend(replace.iter().cloned());
+    }
+    Ok(Part { targets, replace })
+}
+
+fn is_in(address: &Address, text: &str) -> bool {
+    address.as_str().strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The address that was written, of those that are known.
+///
+/// # Errors
+/// `Usage` when it is none of them.
+pub fn known<'a>(text: &str, known: impl Iterator<Item = &'a Address> + Clone) -> Result<Address, Error> {
+    known.clone().find(|address| address.as_str() == text).cloned().ok_or_else(|| unknown(text, known))
+}
+
+fn unknown<'a>(text: &str, known: impl Iterator<Item = &'a Address>) -> Error {
+    let near = nearest(text, known.map(Address::as_str));
+    let hint = near.map_or_else(
+        || "`pb-deploy state list WORKSPACE` and the plan show the addresses".to_owned(),
+        |near| format!("did you mean {near}?"),
+    );
+    Error::usage(format!("there is no resource {text:?}"), hint)
+}
+
+fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|word| (strsim::damerau_levenshtein(text, word), word)).min()?;
+    (near.0 <= near.1.len() / 3).then_some(near.1)
+}
+
+/// Lets others change the fields that the configuration names in `ignore_changes`. A graph that is not `whole` may lack
+/// some of them.
+///
+/// # Errors
+/// `Other` when one names a resource or a field that there is not.
+pub fn ignore(graph: &mut Graph, workspace: &Workspace, whole: bool) -> Result<(), Error> {
+    let specs = graph.specs()?;
+    for text in &workspace.ignore_changes {
+        let (address, path) = text.split_once('.').unwrap_or((text, ""));
+        let wrong = |message: String, near: Option<&str>, all: Vec<&str>| {
+            let hint =
+                near.map_or_else(|| format!("there are {}", all.join(", ")), |near| format!("did you mean {near}?"));
+            Error::other(format!("`ignore_changes` names {text:?}: {message}"), hint)
+        };
+        let Some((address, spec)) = specs.iter().find(|(known, _)| known.as_str() == address) else {
+            if !whole {
+                continue;
+            }
+            let all: Vec<&str> = specs.iter().map(|(address, _)| address.as_str()).collect();
+            return Err(wrong(format!("there is no resource {address}"), nearest(address, all.iter().copied()), all));
+        };
+        let fields: Vec<&str> = spec.as_object().into_iter().flat_map(|spec| spec.keys().map(String::as_str)).collect();
+        let field = path.split(['.', '[']).next().unwrap_or_default();
+        if !fields.contains(&field) {
+            let near = nearest(field, fields.iter().copied());
+            return Err(wrong(format!("{address} has no field {field:?}"), near, fields));
+        }
+        graph.ignore(address, path);
+    }
+    Ok(())
+}
