@@ -58,6 +58,12 @@ def deleting_vpc(ec2: Any) -> bool:
     return bool(ec2.__dict__.get("_pb_deleting_vpc"))
 
 
+def kept(table: Any, name: str) -> dict[str, Any]:
+    """The `routes` or `associations` of a route table; the older moto inside LocalStack has them under the bare name."""
+    found: dict[str, Any] = table.__dict__[f"_{name}" if f"_{name}" in table.__dict__ else name]
+    return found
+
+
 def vpc_rules() -> None:
     """DeleteVpc refuses while anything but what came with the VPC is in it; five VPCs a region by default."""
 
@@ -103,9 +109,9 @@ def subnet_rules() -> None:
         if interfaces.in_subnet(self, subnet_id):
             raise dependency(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
         for table in self.route_tables.values():
-            for association, subnet in list(table._associations.items()):
+            for association, subnet in list(kept(table, "associations").items()):
                 if subnet == subnet_id:
-                    del table._associations[association]
+                    del kept(table, "associations")[association]
         return original(self, subnet_id)
 
 
@@ -203,7 +209,7 @@ def route_rules() -> None:
         if gateway and gateway.startswith("igw-"):
             if gateway not in self.internet_gateways:
                 raise ec2_error("InvalidGatewayID.NotFound", f"The gateway ID '{gateway}' does not exist")
-            for route in self.get_route_table(route_table_id)._routes.values():
+            for route in kept(self.get_route_table(route_table_id), "routes").values():
                 same = route.gateway is not None and route.gateway.id == gateway
                 if same and route.destination_cidr_block == destination_cidr_block:
                     return route
@@ -224,6 +230,9 @@ def route_table_rules() -> None:
             if known:
                 return ActionResult({"RouteTable": known})
         answer = original(self)
+        if not isinstance(answer, ActionResult):
+            # An older moto answers in XML: there is nothing to remember.
+            return answer
         stamp(answer.result["RouteTable"])
         if token:
             made[token] = answer.result["RouteTable"].id
@@ -234,7 +243,7 @@ def route_table_rules() -> None:
         original: Any, self: Any, route_table_id: str, gateway_id: Any = None, subnet_id: Any = None
     ) -> Any:
         for table in self.route_tables.values():
-            if subnet_id and table.id != route_table_id and subnet_id in table._associations.values():
+            if subnet_id and table.id != route_table_id and subnet_id in kept(table, "associations").values():
                 raise ec2_error(
                     "Resource.AlreadyAssociated",
                     f"the specified association for route table {route_table_id} conflicts with an existing"
@@ -304,6 +313,8 @@ def consistency_rules() -> None:
         @wrap(EC2Response, operation)
         def describe(original: Any, self: Any) -> ActionResult:
             answer = original(self)
+            if not isinstance(answer, ActionResult):
+                return answer
             delay, moment = pace.seconds("ec2_visible"), pace.now()
             shown = []
             for resource in answer.result[key]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from moto.applicationautoscaling.models import ApplicationAutoscalingBackend
-from moto.core.resource_tagging import TaggedResource
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 
@@ -15,6 +14,7 @@ from . import ecs_definitions, ecs_deployments, ecs_services, ecs_tasks, tags
 from .ecs_model import ACTIVE, DRAINING, INACTIVE, Cluster, World, checked_tags, world
 from .faults import AwsError
 from .patching import Operation, Place, install, withdraw
+from .tagging_api import TaggedResource
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 

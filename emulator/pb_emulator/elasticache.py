@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from moto.core.resource_tagging import TaggedResource
 from moto.elasticache.models import ElastiCacheBackend
 from moto.elasticache.responses import ElastiCacheResponse
 
@@ -33,6 +32,7 @@ from .elasticache_subnets import (
 )
 from .faults import AwsError
 from .patching import Operation, Place, install, withdraw
+from .tagging_api import TaggedResource
 
 __all__ = ["advance", "install_rules"]
 ID = re.compile(r"[a-z](?!.*--)[a-z0-9-]{0,39}(?<!-)")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import capabilities
 import endpoint
+import live
 import pytest
 from gate import Gate
 from harness import BINARY, Site
@@ -21,6 +22,8 @@ from report import Report
 _report = Report()
 #: What was started for the tests, and is ended after them.
 _started = contextlib.ExitStack()
+#: The endpoint itself, where calls go through an observer.
+_direct: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_report)
     variables = {name: os.environ.get(name) for name in ("PB_TEST_ENDPOINT", "PB_TEST_CAPABILITIES")}
     _started.callback(restore, variables)
+    if live.on_aws():
+        os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(capabilities.OF_AWS)
+        return
     if not variables["PB_TEST_ENDPOINT"]:
         os.environ["PB_TEST_ENDPOINT"] = start_emulator()
     url = os.environ["PB_TEST_ENDPOINT"].rstrip("/")
@@ -38,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(measured)
     if any(measured.values()):
         print(f"what {url} does:\n{capabilities.table(measured)}", flush=True)
+    _direct.append(url)
     if not endpoint.has_journal(url):
         os.environ["PB_TEST_ENDPOINT"] = _started.enter_context(Observer(url)).url
 
@@ -62,7 +69,7 @@ def restore(variables: dict[str, str | None]) -> None:
 def pytest_unconfigure() -> None:
     """Write the report, and end what was started here."""
     if file := os.environ.get("PB_TEST_REPORT"):
-        _report.write(Path(file))
+        _report.write(Path(file), endpoint.answered(_direct[0]) if _direct else {})
     _started.close()
 
 
@@ -75,7 +82,8 @@ def _needs(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def url() -> str:
-    """The URL of the endpoint."""
+    """The URL of the endpoint; AWS itself has none that these tests may use."""
+    capabilities.require("accounts")
     assert BINARY.exists(), f"{BINARY} is not there: build it, or name it in PB_TEST_BINARY"
     return os.environ["PB_TEST_ENDPOINT"].rstrip("/")
 
@@ -83,7 +91,6 @@ def url() -> str:
 @pytest.fixture(scope="module")
 def new_site(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Site]]:
     """Makes accounts with the preconditions of a deploy, and ends what still runs in them."""
-    capabilities.require("accounts")
     sites: list[Site] = []
 
     def make() -> Site:

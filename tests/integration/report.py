@@ -29,7 +29,7 @@ class Report:
         elif report.when == "call" and known is None:
             self._outcomes[name] = "passed"
 
-    def document(self) -> dict[str, object]:
+    def document(self, answered: object = None) -> dict[str, object]:
         """Scenarios with their counts, and the reasons of what was skipped with theirs."""
         scenarios: dict[str, Counter[str]] = {}
         for name, outcome in self._outcomes.items():
@@ -40,9 +40,10 @@ class Report:
             "scenarios": {file: dict(counts) for file, counts in sorted(scenarios.items())},
             "skips": dict(self._skips.most_common()),
             "lacks": {name: why for name, why in measured.items() if why},
+            "answered": answered or {},
         }
 
-    def write(self, file: Path) -> None:
+    def write(self, file: Path, answered: object) -> None:
         """Write it, if there was any test."""
         if self._outcomes:
-            file.write_text(json.dumps(self.document(), indent=1) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(self.document(answered), indent=1) + "\n", encoding="utf-8")

@@ -59,8 +59,8 @@ pub struct EmulatorOptions {
 /// How the tests are to run.
 #[derive(Debug, PartialEq)]
 pub struct TestOptions {
-    /// What the wire tests run against.
-    pub target: Target,
+    /// What the wire tests run against, one after the other.
+    pub targets: Vec<Target>,
     /// Tests whose names hold one of these; all if empty.
     pub filters: Vec<String>,
 }
@@ -176,15 +176,21 @@ fn emulator_options(rest: &[OsString], command: &str) -> Result<EmulatorOptions,
 }
 
 fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
-    let mut options = TestOptions { target: Target::Emulator, filters: Vec::new() };
+    let mut options = TestOptions { targets: Vec::new(), filters: Vec::new() };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         let word = text(word)?;
         match option("--target", word, &mut words)? {
-            Some(target) => options.target = target.parse()?,
+            Some(target) => options.targets.push(target.parse()?),
             None if word.starts_with('-') => return Err(unknown(word, "test")),
             None => options.filters.push(word.to_owned()),
         }
+    }
+    if options.targets.is_empty() {
+        options.targets.push(Target::Emulator);
+    }
+    if let Some(twice) = options.targets.iter().enumerate().find(|(i, target)| options.targets[..*i].contains(target)) {
+        return Err(Failure::usage(format!("the target `{}` is named twice", twice.1)));
     }
     Ok(options)
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 /// Exit code of a command line that is not understood, as sysexits.h has it.
 const USAGE: u8 = 64;
+/// Exit code where something that is needed is not to be had on this machine, as sysexits.h has it.
+const UNAVAILABLE: u8 = 69;
 
 /// A failure, in the words that people read, with the exit code that it ends in.
 #[derive(Debug)]
@@ -23,6 +25,11 @@ impl Failure {
     /// The command line is not understood.
     pub fn usage(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: USAGE }
+    }
+
+    /// What this needs is not to be had on this machine.
+    pub fn unavailable(text: impl Into<String>) -> Self {
+        Self { text: text.into(), code: UNAVAILABLE }
     }
 
     /// A call of the operating system failed.

@@ -43,7 +43,8 @@ Chores:
   ci [CHECK...]                              every check, then every test
   help [COMMAND]                             this, or more on a chore
 
-Exit codes of the chores: 0 done, 1 failed, 64 usage. Those of the tool's commands are the tool's.";
+Exit codes of the chores: 0 done, 1 failed, 64 usage, 69 what is needed is not on this machine. Those of the tool's
+commands are the tool's.";
 
 const EMULATOR: &str = "\
 Usage: cargo xtask emulator start   [--port N] [-- ARGUMENT...]
@@ -67,20 +68,27 @@ Python 3.10 or later is needed; PYTHON names the interpreter if it is to be anot
 The log is target/emulator/log.";
 
 const TEST: &str = "\
-Usage: cargo xtask test [--target emulator|URL] [FILTER...]
+Usage: cargo xtask test [--target TARGET]... [FILTER...]
 
-Every test: those of the emulator, those of every crate, the crates' examples, and the wire tests, which run the tool.
-Examples and wire tests use an AWS endpoint. All of it runs even when something fails; a table at the end says what
-did.
+Every test: those of the emulator, those of every crate, the crates' examples, and the wire tests, which run the tool
+against an AWS endpoint. All of it runs even when something fails; a table at the end says what did. With several
+targets the wire tests run on each, and another table shows what became of each scenario on each of them.
 
-  --target emulator   a fresh local endpoint, stopped at the end (default)
-  --target URL        an endpoint that is running, such as http://127.0.0.1:4566
-  FILTER              run only tests whose names hold one of these
+  --target emulator         a fresh local endpoint, stopped at the end (default)
+  --target localstack-host  LocalStack's open edition, installed and started without Docker; the wire tests alone
+  --target localstack       LocalStack in a container; needs Docker and LOCALSTACK_AUTH_TOKEN; the wire tests alone
+  --target URL              an endpoint that is running, such as http://127.0.0.1:4566
+  --target aws              AWS itself; costs money; needs PB_LIVE_ACCOUNT and PB_LIVE_CONFIG; the live tests alone
+  FILTER                    run only tests whose names hold one of these
+
+What an endpoint does is measured first. A test that needs what it lacks is skipped, counted and named; none passes for
+that. docs/testing.md has more on every target.
 
 The wire tests find the endpoint in PB_TEST_ENDPOINT and the tool in PB_TEST_BINARY; those of the crates find the tool
-in PB_DEPLOY_BIN. Nothing of the person's own AWS account is passed on to any test.
+in PB_DEPLOY_BIN. Nothing of the person's own AWS account is passed on to any test, but to those on AWS.
 
-The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed.";
+The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed, 69 when this machine lacks what a
+target needs.";
 
 const TORTURE: &str = "\
 Usage: cargo xtask torture [--jobs N] [--only WORD]... [--sample N [--seed S]] [--case CASE]... [--report FILE]

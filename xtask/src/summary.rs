@@ -37,21 +37,21 @@ pub struct Summary {
 
 #[derive(Debug)]
 struct Row {
-    step: &'static str,
+    step: String,
     outcome: Outcome,
     took: Duration,
 }
 
 impl Summary {
     /// Runs a step and notes how it ended. A failure is an outcome: the steps after it run.
-    pub fn step(&mut self, step: &'static str, run: impl FnOnce() -> Result<Outcome, Failure>) {
+    pub fn step(&mut self, step: &str, run: impl FnOnce() -> Result<Outcome, Failure>) {
         eprintln!("==> {step}");
         let start = Instant::now();
         let outcome = run().unwrap_or_else(|failure| Outcome::Failed(failure.to_string()));
         if let Outcome::Failed(why) | Outcome::Tests(_, Err(why)) = &outcome {
             eprintln!("error: {step}: {why}");
         }
-        self.rows.push(Row { step, outcome, took: start.elapsed() });
+        self.rows.push(Row { step: step.to_owned(), outcome, took: start.elapsed() });
     }
 
     /// The table, and as its last line the totals: tests, and one for each step that failed for another reason.

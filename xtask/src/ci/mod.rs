@@ -55,7 +55,7 @@ pub fn run(project: &Project, names: &[String]) -> Result<ExitCode, Failure> {
         summary.step(name, || check(project));
     }
     if wanted(TESTS) {
-        test::steps(project, &TestOptions { target: Target::Emulator, filters: Vec::new() }, &mut summary);
+        test::steps(project, &TestOptions { targets: vec![Target::Emulator], filters: Vec::new() }, &mut summary);
     }
     Ok(summary.finish())
 }

@@ -58,11 +58,13 @@ fn emulator_commands() {
 
 #[test]
 fn test_options() {
-    let expected = TestOptions { target: Target::Emulator, filters: vec!["net".into(), "lock".into()] };
+    let expected = TestOptions { targets: vec![Target::Emulator], filters: vec!["net".into(), "lock".into()] };
     assert_eq!(parsed("test net lock").unwrap(), Command::Test(expected));
     let url = "http://127.0.0.1:4566";
-    let expected = TestOptions { target: Target::Url(url.into()), filters: Vec::new() };
+    let expected = TestOptions { targets: vec![Target::Url(url.into())], filters: Vec::new() };
     assert_eq!(parsed(&format!("test --target {url}")).unwrap(), Command::Test(expected));
+    let expected = TestOptions { targets: vec![Target::Emulator, Target::LocalStackHost], filters: vec!["net".into()] };
+    assert_eq!(parsed("test --target emulator net --target=localstack-host").unwrap(), Command::Test(expected));
 }
 
 #[test]
@@ -79,6 +81,7 @@ fn what_is_not_understood_exits_64() {
     assert!(refused("ci --fast").contains("ci does not take `--fast`"));
     assert!(refused("test --fast").contains("test does not take `--fast`"));
     assert!(refused("test --target").contains("--target needs a value"));
+    assert!(refused("test --target aws --target aws").contains("`aws` is named twice"));
     assert!(refused("emulator").contains("needs a command"));
     assert!(refused("emulator begin").contains("no command `begin`"));
     assert!(refused("emulator stop now").contains("does not take `now`"));

@@ -15,28 +15,48 @@ const PYTHON_MIN: (u32, u32) = (3, 10);
 /// In an installation that is complete; what is without it was interrupted.
 const COMPLETE: &str = "complete";
 
-/// The Python of the emulator's installation, which is made if need be. The caller holds the lock on the folder.
+/// What is installed, each into a folder of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Package {
+    /// The emulator, and what runs the tests.
+    Emulator,
+    /// LocalStack's open edition.
+    LocalStack,
+}
+
+impl Package {
+    /// Its lock in the emulator's sources, what its folders are called, and what people are told.
+    fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Emulator => ("requirements.txt", "venv-", "the local endpoint (once, about 80 MB)"),
+            Self::LocalStack => ("localstack.txt", "localstack-", "LocalStack's open edition (once, about 500 MB)"),
+        }
+    }
+}
+
+/// The Python of a package's installation, which is made if need be. The caller holds the lock on the folder.
 ///
 /// # Errors
 ///
 /// There is no Python, or pip failed.
-pub fn python(project: &Project) -> Result<PathBuf, Failure> {
-    let requirements = project.emulator().join("requirements.txt");
-    let folder = project.emulator_home().join(folder_name(&failure::read(&requirements)?));
+pub fn python(project: &Project, package: Package) -> Result<PathBuf, Failure> {
+    let (lock, prefix, words) = package.words();
+    let requirements = project.emulator().join(lock);
+    let folder = project.emulator_home().join(folder_name(prefix, &failure::read(&requirements)?));
     let python = folder.join("bin").join("python");
     if !is_complete(&folder) {
-        eprintln!("installing the local endpoint (once, about 80 MB)...");
-        remove_installations(&project.emulator_home());
+        eprintln!("installing {words}...");
+        remove_installations(&project.emulator_home(), prefix);
         make(&folder, &python, &requirements)?;
     }
     Ok(python)
 }
 
 /// Another lock, another folder: an emulator that is running keeps what it was started from.
-fn folder_name(requirements: &str) -> String {
+fn folder_name(prefix: &str, requirements: &str) -> String {
     let mut hasher = DefaultHasher::new();
     requirements.hash(&mut hasher);
-    format!("venv-{:016x}", hasher.finish())
+    format!("{prefix}{:016x}", hasher.finish())
 }
 
 /// Whether the installation is complete, and its interpreter still there: upgrading Python may have taken it away.
@@ -96,12 +116,12 @@ fn version(interpreter: &str) -> Option<(u32, u32)> {
 }
 
 /// Removes older installations, and what was interrupted; one that a process may be running from is left.
-fn remove_installations(home: &Path) {
+fn remove_installations(home: &Path, prefix: &str) {
     if home.join("pid").exists() {
         return;
     }
     for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("venv-") {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
             // What cannot be removed costs space and nothing else.
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -114,8 +134,8 @@ mod tests {
 
     #[test]
     fn another_lock_is_another_installation() {
-        assert_eq!(folder_name("moto==1"), folder_name("moto==1"));
-        assert_ne!(folder_name("moto==1"), folder_name("moto==2"));
+        assert_eq!(folder_name("a-", "moto==1"), folder_name("a-", "moto==1"));
+        assert_ne!(folder_name("a-", "moto==1"), folder_name("a-", "moto==2"));
     }
 
     #[test]
@@ -133,14 +153,15 @@ mod tests {
     #[test]
     fn old_installations_go_unless_one_is_in_use() {
         let home = tempfile::tempdir().unwrap();
-        let old = home.path().join("venv-old");
+        let (old, other) = (home.path().join("venv-old"), home.path().join("localstack-old"));
         std::fs::create_dir(&old).unwrap();
+        std::fs::create_dir(&other).unwrap();
         std::fs::write(home.path().join("pid"), "1").unwrap();
-        remove_installations(home.path());
+        remove_installations(home.path(), "venv-");
         assert!(old.exists());
         std::fs::remove_file(home.path().join("pid")).unwrap();
-        remove_installations(home.path());
-        assert!(!old.exists() && home.path().exists());
+        remove_installations(home.path(), "venv-");
+        assert!(!old.exists() && other.exists());
     }
 
     #[test]

@@ -1,7 +1,7 @@
-"""Runs the emulator for xtask.
+"""Runs the emulator, or another module beside it, for xtask.
 
-`launch.py detached ARGUMENTS` leaves the terminal's session, so that Ctrl-C there and its closing do not reach it.
-`launch.py watched ARGUMENTS` ends as soon as its standard input does: with whoever started it, however that ended.
+`launch.py detached MODULE ARGUMENTS` leaves the terminal's session, so that Ctrl-C there and its closing do not reach it.
+`launch.py watched MODULE ARGUMENTS` ends as soon as its standard input does: with whoever started it, however that ended.
 """
 
 import os
@@ -17,11 +17,11 @@ def watch() -> None:
 
 
 if __name__ == "__main__":
-    mode = sys.argv.pop(1)
+    mode, module = sys.argv.pop(1), sys.argv.pop(1)
     sys.path[0] = os.environ["PB_EMULATOR_SOURCES"]
     if mode == "detached":
         os.setsid()
     else:
         threading.Thread(target=watch, daemon=True).start()
-    sys.argv[0] = "pb_emulator"
-    runpy.run_module("pb_emulator", run_name="__main__", alter_sys=True)
+    sys.argv[0] = module
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

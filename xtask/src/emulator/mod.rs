@@ -12,7 +12,11 @@ use std::time::Duration;
 use crate::cli::EmulatorOptions;
 use crate::failure::{self, Failure};
 use crate::project::Project;
+pub use install::Package;
 use process::Process;
+
+/// The emulator's Python module.
+pub const MODULE: &str = "pb_emulator";
 
 /// Longest wait for an answer of a server on this machine.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -85,8 +89,8 @@ impl Kept {
         }
         // An xtask that was interrupted while it started one has left one without a URL, or its files.
         self.stop()?;
-        let python = install::python(project)?;
-        let mut command = process::command(project, &python, "detached");
+        let python = install::python(project, Package::Emulator)?;
+        let mut command = process::command(project, &python, "detached", MODULE);
         command.args(&arguments).stdin(Stdio::null());
         let mark = self.ready_file();
         let mut child = process::spawn(command, &mark, &self.log())?;
@@ -159,8 +163,17 @@ fn arguments(options: &EmulatorOptions) -> Vec<String> {
 ///
 /// It cannot be made.
 pub fn python(project: &Project) -> Result<PathBuf, Failure> {
+    package(project, Package::Emulator)
+}
+
+/// The Python of a package's installation, which is made if need be.
+///
+/// # Errors
+///
+/// It cannot be made.
+pub fn package(project: &Project, package: Package) -> Result<PathBuf, Failure> {
     let _lock = Kept::hold(project.emulator_home())?;
-    install::python(project)
+    install::python(project, package)
 }
 
 /// Whether an emulator answers at this URL.

@@ -71,13 +71,13 @@ fn arguments_of(pid: u32) -> Option<String> {
     answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
 }
 
-/// The emulator's command, without its arguments. `mode` is explained in launch.py.
-pub fn command(project: &Project, python: &Path, mode: &str) -> Command {
+/// The command of an endpoint, without its arguments. `mode` and `module` are explained in launch.py.
+pub fn command(project: &Project, python: &Path, mode: &str, module: &str) -> Command {
     let mut command = Command::new(python);
     project::scrub(&mut command);
     // Not `-I`: that would take the environment's variables away. `-s` leaves out packages of the user.
     command.arg("-s").arg(project.root.join("xtask/src/emulator/launch.py"));
-    command.args([mode, "serve", "--host", "127.0.0.1"]);
+    command.args([mode, module, "serve", "--host", "127.0.0.1"]);
     command.env("PB_EMULATOR_SOURCES", project.emulator());
     python_environment(&mut command);
     command

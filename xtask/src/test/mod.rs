@@ -1,7 +1,10 @@
 //! `cargo xtask test`: every test, from unit to wire.
 
+mod docker;
 mod examples;
+mod live;
 mod run;
+mod scenarios;
 pub mod target;
 
 use std::ffi::OsStr;
@@ -15,6 +18,7 @@ use crate::local;
 use crate::project::{self, Project};
 use crate::summary::{Outcome, Summary, Tally};
 use crate::tool;
+use scenarios::Scenarios;
 use target::{Endpoint, Target};
 
 /// A region for the crates' tests; none of them cares which it is.
@@ -28,8 +32,9 @@ const PYTEST_NONE: &str = "exit status: 5";
 ///
 /// # Errors
 ///
-/// None so far: what fails is in the table.
+/// This machine lacks what a target needs. What fails of the tests is in the table.
 pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure> {
+    options.targets.iter().try_for_each(Target::check)?;
     let mut summary = Summary::default();
     steps(project, options, &mut summary);
     Ok(summary.finish())
@@ -38,15 +43,8 @@ pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure
 /// The steps of the tests; all run even when one fails, but for one that needs what failed.
 pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     let filters = &*options.filters;
-    let mut endpoint = None;
     let mut built = false;
-    summary.step("endpoint", || {
-        let started = options.target.start(project)?;
-        let text = started.url.clone();
-        endpoint = Some(started);
-        Ok(Outcome::Passed(text))
-    });
-    if options.target == Target::Emulator {
+    if options.targets.contains(&Target::Emulator) {
         summary.step("emulator's tests", || pytest(project, &project.emulator(), filters, &[]));
     }
     summary.step("pb-deploy", || {
@@ -54,22 +52,57 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
         built = true;
         Ok(Outcome::Passed(String::new()))
     });
-    summary.step("cargo test", || cargo_tests(project, &options.target, filters));
-    summary.step("examples", || match &endpoint {
-        Some(endpoint) => examples::run(project, endpoint, filters),
-        None => Err(Failure::new("not run: there is no endpoint")),
-    });
-    summary.step("wire tests", || match &endpoint {
-        Some(endpoint) if built => wire_tests(project, endpoint, filters),
-        Some(_) => Err(Failure::new("not run: pb-deploy was not built")),
-        None => Err(Failure::new("not run: there is no endpoint")),
-    });
+    if let Some(target) = options.targets.iter().find(|target| target.tests_crates()) {
+        summary.step("cargo test", || cargo_tests(project, target, filters));
+    }
+    let mut all = Vec::new();
+    for target in &options.targets {
+        all.extend(on_target(project, target, built, filters, summary));
+    }
     if !filters.is_empty() && summary.tests() == 0 {
         summary.step("filter", || Err(Failure::new(format!("no test was run: {}", filters.join(", ")))));
     }
+    let table = scenarios::table(&all);
+    if !table.is_empty() {
+        println!("\n{table}");
+    }
+}
+
+/// What runs against an endpoint; gives what became of the scenarios.
+fn on_target(
+    project: &Project,
+    target: &Target,
+    built: bool,
+    filters: &[String],
+    summary: &mut Summary,
+) -> Option<Scenarios> {
+    let mut endpoint = None;
+    summary.step(&format!("endpoint {target}"), || {
+        let started = target.start(project)?;
+        let text = started.url.clone();
+        endpoint = Some(started);
+        Ok(Outcome::Passed(text))
+    });
+    let nothing = || Err(Failure::new("not run: there is no endpoint"));
+    if target.tests_crates() {
+        summary.step("examples", || match &endpoint {
+            Some(endpoint) => examples::run(project, endpoint, filters),
+            None => nothing(),
+        });
+    }
+    let report = project.emulator_home().join(format!("report-{}.json", std::process::id()));
+    summary.step(&format!("wire tests on {target}"), || match &endpoint {
+        Some(endpoint) if built => wire_tests(project, target, endpoint, filters, &report),
+        Some(_) => Err(Failure::new("not run: pb-deploy was not built")),
+        None => nothing(),
+    });
+    let scenarios = Scenarios::read(&target.to_string(), &report);
+    // There is none where no test was run, and one that is left costs some kilobytes.
+    let _ = std::fs::remove_file(&report);
     if let Some(endpoint) = endpoint {
         endpoint.finish(summary.failed());
     }
+    scenarios
 }
 
 /// The tests of every crate. Those that need an endpoint use the one that was asked for; else each starts an emulator of
@@ -79,8 +112,8 @@ fn cargo_tests(project: &Project, target: &Target, filters: &[String]) -> Result
     command.args(["--release", "--workspace", "--no-fail-fast"]).env("PB_DEPLOY_BIN", project.tool());
     without_account(&mut command);
     match target {
-        Target::Emulator => command.env_remove("PB_TEST_ENDPOINT"),
         Target::Url(url) => command.env("PB_TEST_ENDPOINT", url),
+        _ => command.env_remove("PB_TEST_ENDPOINT"),
     };
     if !filters.is_empty() {
         command.arg("--").args(filters);
@@ -97,14 +130,26 @@ fn without_account(command: &mut Command) {
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
-/// The tests that run the tool against the endpoint.
-fn wire_tests(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result<Outcome, Failure> {
+/// The tests that run the tool against the endpoint; those on AWS take its address and credentials from the person.
+fn wire_tests(
+    project: &Project,
+    target: &Target,
+    endpoint: &Endpoint,
+    filters: &[String],
+    report: &Path,
+) -> Result<Outcome, Failure> {
     let tool = project.tool();
-    let variables = [("PB_TEST_ENDPOINT", OsStr::new(&endpoint.url)), ("PB_TEST_BINARY", tool.as_os_str())];
-    pytest(project, &project.root.join("tests/integration"), filters, &variables)
+    let mut variables = vec![("PB_TEST_BINARY", tool.as_os_str()), ("PB_TEST_REPORT", report.as_os_str())];
+    let folder = project.root.join("tests/integration");
+    if *target == Target::Aws {
+        eprintln!("{}", live::COST);
+        return live::run(project, &folder, filters, &variables);
+    }
+    variables.push(("PB_TEST_ENDPOINT", OsStr::new(&endpoint.url)));
+    pytest(project, &folder, filters, &variables)
 }
 
-/// The tests of a folder, by the Python of the emulator.
+/// The tests of a folder, by the Python of the emulator, with nothing of the person's own AWS account.
 fn pytest(
     project: &Project,
     folder: &Path,
@@ -114,6 +159,16 @@ fn pytest(
     let mut command = Command::new(emulator::python(project)?);
     project::scrub(&mut command);
     process::python_environment(&mut command);
+    pytest_in(command, folder, filters, variables)
+}
+
+/// The tests of a folder, by this Python.
+fn pytest_in(
+    mut command: Command,
+    folder: &Path,
+    filters: &[String],
+    variables: &[(&str, &OsStr)],
+) -> Result<Outcome, Failure> {
     command.args(["-s", "-m", "pytest", "-rs", "-p", "no:cacheprovider"]);
     command.envs(variables.iter().copied()).current_dir(folder);
     if !filters.is_empty() {

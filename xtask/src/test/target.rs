@@ -1,28 +1,38 @@
 //! What the wire tests run against.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::emulator;
+use super::docker::{Container, Docker};
 use crate::emulator::process::{self, Watched};
-
+use crate::emulator::{self, Package};
 use crate::failure::{self, Failure};
 use crate::http;
 use crate::project::Project;
 
 /// Longest wait for a running endpoint to take a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// LocalStack's Python module, beside the emulator's.
+const LOCALSTACK_MODULE: &str = "pb_localstack";
 /// What `--target` takes, for people.
-const KNOWN: &str = "`emulator`, or the URL of a running endpoint such as http://127.0.0.1:4566";
+const KNOWN: &str = "`emulator`, `localstack`, `localstack-host`, `aws`, or the URL of a running endpoint such as \
+                     http://127.0.0.1:4566";
 
 /// What the wire tests run against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A fresh emulator.
     Emulator,
+    /// LocalStack in a container, with the licence of who runs the tests.
+    LocalStack,
+    /// LocalStack's open edition in a process, with our plugin.
+    LocalStackHost,
     /// An endpoint that is running.
     Url(String),
+    /// AWS itself.
+    Aws,
 }
 
 impl FromStr for Target {
@@ -31,12 +41,27 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, Failure> {
         match text {
             "emulator" => Ok(Self::Emulator),
+            "localstack" => Ok(Self::LocalStack),
+            "localstack-host" => Ok(Self::LocalStackHost),
+            "aws" => Ok(Self::Aws),
             url if url.starts_with("http://") || url.starts_with("https://") => match http::authority(url) {
                 Ok(_) => Ok(Self::Url(url.trim_end_matches('/').to_owned())),
                 Err(why) => Err(Failure::usage(format!("{why}\n  hint: there are {KNOWN}"))),
             },
             other => Err(Failure::usage(format!("there is no target `{other}`: there are {KNOWN}"))),
         }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Emulator => "emulator",
+            Self::LocalStack => "localstack",
+            Self::LocalStackHost => "localstack-host",
+            Self::Url(url) => url,
+            Self::Aws => "aws",
+        })
     }
 }
 
@@ -49,52 +74,82 @@ pub struct Endpoint {
 }
 
 #[derive(Debug)]
-struct Started {
-    _emulator: Watched,
-    folder: PathBuf,
+enum Started {
+    Process { process: Watched, folder: PathBuf },
+    Container(Container),
 }
 
 impl Target {
-    /// Makes the target answer.
+    /// Whether this machine has what the target needs, before anything is built for it.
+    ///
+    /// # Errors
+    ///
+    /// It has not.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::LocalStack => Docker::of_the_environment().check(),
+            Self::Aws => super::live::check(|name| std::env::var(name).ok()),
+            Self::Emulator | Self::LocalStackHost | Self::Url(_) => Ok(()),
+        }
+    }
+
+    /// Whether the crates' tests and examples run with this target too: they need our emulator's control endpoints.
+    pub fn tests_crates(&self) -> bool {
+        matches!(self, Self::Emulator | Self::Url(_))
+    }
+
+    /// Makes the target answer; AWS needs nothing, and has no URL of its own.
     ///
     /// # Errors
     ///
     /// It cannot be installed or started, or nothing listens there.
     pub fn start(&self, project: &Project) -> Result<Endpoint, Failure> {
         match self {
-            Self::Emulator => start_emulator(project),
+            Self::Emulator => start_process(project, Package::Emulator, emulator::MODULE, "test"),
+            Self::LocalStackHost => start_process(project, Package::LocalStack, LOCALSTACK_MODULE, "localstack-test"),
+            Self::LocalStack => {
+                let container = Docker::of_the_environment().start()?;
+                Ok(Endpoint { url: container.url.clone(), started: Some(Started::Container(container)) })
+            }
             Self::Url(url) => match http::listens(url, CONNECT_WAIT) {
                 Ok(()) => Ok(Endpoint { url: url.clone(), started: None }),
                 Err(why) => Err(Failure::new(format!("nothing listens at {url}: {why}"))),
             },
+            Self::Aws => Ok(Endpoint { url: String::new(), started: None }),
         }
     }
 }
 
-/// An emulator of its own: another one than `--local` uses, and one for each run of the tests.
-fn start_emulator(project: &Project) -> Result<Endpoint, Failure> {
+/// An endpoint of its own: another one than `--local` uses, and one for each run of the tests.
+fn start_process(project: &Project, package: Package, module: &str, name: &str) -> Result<Endpoint, Failure> {
     let home = project.emulator_home();
-    let python = emulator::python(project)?;
-    let folder = home.join(format!("test-{}", std::process::id()));
+    let python = emulator::package(project, package)?;
+    let folder = home.join(format!("{name}-{}", std::process::id()));
     failure::make_folder(&folder)?;
-    let mut command = process::command(project, &python, "watched");
+    let mut command = process::command(project, &python, "watched", module);
     command.args(["--port", "0"]);
-    let emulator = Watched::start(command, &folder.join("url"), &folder.join("log"))?;
-    Ok(Endpoint { url: emulator.url.clone(), started: Some(Started { _emulator: emulator, folder }) })
+    if package == Package::LocalStack {
+        command.arg("--folder").arg(folder.join("files"));
+    }
+    let process = Watched::start(command, &folder.join("url"), &folder.join("log"))?;
+    Ok(Endpoint { url: process.url.clone(), started: Some(Started::Process { process, folder }) })
 }
 
 impl Endpoint {
     /// Ends what was started; its log is kept if something failed, and named.
     pub fn finish(self, failed: bool) {
-        let Some(Started { _emulator: emulator, folder }) = self.started else {
-            return;
-        };
-        drop(emulator);
-        if failed {
-            eprintln!("the endpoint's log is {}", folder.join("log").display());
-        } else {
-            // What is left costs a few kilobytes.
-            let _ = std::fs::remove_dir_all(&folder);
+        match self.started {
+            Some(Started::Process { process, folder }) => {
+                drop(process);
+                if failed {
+                    eprintln!("the endpoint's log is {}", folder.join("log").display());
+                } else {
+                    // What is left costs a few kilobytes.
+                    let _ = std::fs::remove_dir_all(&folder);
+                }
+            }
+            Some(Started::Container(container)) => drop(container),
+            None => {}
         }
     }
 }
@@ -107,7 +162,9 @@ mod tests {
 
     #[test]
     fn targets_that_are_known() {
-        assert_eq!("emulator".parse::<Target>().unwrap(), Target::Emulator);
+        for target in [Target::Emulator, Target::LocalStack, Target::LocalStackHost, Target::Aws] {
+            assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
+        }
         let url = Target::Url("http://localhost:4566".into());
         assert_eq!("http://localhost:4566/".parse::<Target>().unwrap(), url);
     }
@@ -116,7 +173,7 @@ mod tests {
     fn targets_that_are_not() {
         for wrong in ["", "Emulator", "moon", "localhost:4566", "http://"] {
             let text = wrong.parse::<Target>().unwrap_err().to_string();
-            assert!(text.contains("emulator"), "{wrong}: {text}");
+            assert!(text.contains("emulator") && text.contains("localstack-host"), "{wrong}: {text}");
         }
     }
 

@@ -1,0 +1,109 @@
+"""What is added to LocalStack: services, strict rules, and the tally of who answered."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from localstack.aws import handlers
+from localstack.aws.api import CommonServiceException, RequestContext
+from localstack.aws.spec import load_service
+from localstack.http import Response
+from localstack.services import moto as inner
+from localstack.services.edge import ROUTER
+from localstack.services.plugins import SERVICE_PLUGINS, Service, ServiceManager
+from moto.core.exceptions import ServiceException
+from pb_emulator import ec2, ecs, ecs_rollout, elasticache, elbv2, interfaces, simple_services
+from pb_emulator.patching import Operation, Place, plain
+
+from .tally import Tally
+
+#: Services that the open edition lacks, and what our emulator answers of them itself; the rest is moto's.
+SERVICES: dict[str, dict[str, Operation]] = {
+    "ecs": ecs.OPERATIONS,
+    "ecr": {},
+    "elbv2": {},
+    "elasticache": elasticache.OPERATIONS,
+    "application-autoscaling": {},
+}
+#: Served by moto under this provider name, which PROVIDER_OVERRIDE_DYNAMODB asks for.
+DYNAMODB = ("dynamodb", "moto")
+#: Rules for the moto inside; those of Route 53 are for a newer moto, and Route 53 is LocalStack's own.
+RULES = (interfaces, ec2, elbv2, ecs, elasticache, simple_services)
+
+#: One call at a time reaches moto, as in our emulator: its rules look before they act.
+_lock = threading.RLock()
+_tally = Tally()
+
+
+class _Answered:
+    """A service that is answered by a table alone."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+
+
+def install() -> None:
+    """Add everything, once, before LocalStack starts."""
+    for rules in RULES:
+        rules.install_rules()
+    inner.dispatch_to_moto = guarded(inner.dispatch_to_moto)
+    for name, operations in SERVICES.items():
+        add_service(name, "default", operations)
+    add_service(*DYNAMODB, {})
+    handlers.run_custom_response_handlers.append(note)
+    ROUTER.add("/_pb/served", lambda _request, **_: Response(json.dumps(_tally.document())))
+
+
+def add_service(name: str, provider: str, operations: dict[str, Operation]) -> None:
+    """Serve a service: some operations by our emulator, the others by moto."""
+    model = load_service(name)
+    table = {operation: inner._proxy_moto for operation in model.operation_names}
+    table |= {action: served(operation) for action, operation in operations.items()}
+    SERVICE_PLUGINS.api_provider_specs.setdefault(name, []).append(provider)
+    service = Service.for_provider(_Answered(name), dispatch_table_factory=lambda _: table)
+    ServiceManager.add_service(SERVICE_PLUGINS, service)
+
+
+def advance(context: RequestContext) -> Place:
+    """Let everything happen that is due by now where a call goes to."""
+    place = Place(context.account_id, context.region)
+    ecs_rollout.advance(place)
+    elasticache.advance(place)
+    interfaces.sweep(place)
+    return place
+
+
+def served(operation: Operation) -> Callable[[RequestContext, dict[str, Any]], dict[str, Any]]:
+    """An operation of our emulator as LocalStack calls one."""
+
+    def call(context: RequestContext, request: dict[str, Any]) -> dict[str, Any]:
+        context.pb_answered = "emulator"
+        try:
+            with _lock:
+                return operation(advance(context), plain(request)) or {}
+        except ServiceException as error:
+            raise CommonServiceException(error.code, error.message, sender_fault=True) from error
+
+    return call
+
+
+def guarded(original: Callable[[RequestContext], Response]) -> Callable[[RequestContext], Response]:
+    """Calls of moto, one at a time, each in the present."""
+
+    def dispatch(context: RequestContext) -> Response:
+        context.pb_answered = "moto"
+        with _lock:
+            advance(context)
+            return original(context)
+
+    return dispatch
+
+
+def note(_chain: Any, context: RequestContext, _response: Response) -> None:
+    """Count who answered."""
+    if context.service and context.operation and not context.is_internal_call:
+        who = getattr(context, "pb_answered", "localstack")
+        _tally.add(context.service.service_name, context.operation.name, who)

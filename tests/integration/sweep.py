@@ -1,0 +1,53 @@
+"""Finds what interrupted live tests left in an account, by its ownership tags; with --remove, removes it.
+
+    PB_LIVE_ACCOUNT=123456789012 PB_LIVE_CONFIG=live.toml PYTHON sweep.py [--remove]
+
+Exit code 0 if nothing is left, 1 if something is, 69 if the account is not the one that was named.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import boto3
+import live
+
+
+def sweep(environment: dict[str, str], remove: bool) -> int:
+    """List what is left, workspace by workspace, and remove it if that is asked for."""
+    session = boto3.Session()
+    url = environment.get("PB_SWEEP_ENDPOINT")
+    client = {"endpoint_url": url} if url else {}
+    base = live.base_configuration(environment)
+    account = session.client("sts", region_name=base["region"], **client).get_caller_identity()["Account"]
+    live.allowed({name: value for name, value in environment.items() if not url or "ENDPOINT" not in name}, account)
+    found = live.leftovers(session, base["region"], **client)
+    left = 0
+    for workspace, arns in sorted(found.items()):
+        with tempfile.TemporaryDirectory() as folder:
+            of = live.Live(workspace, base, account, Path(folder), environment)
+            if not of.remains():
+                continue
+            print(f"{workspace}: {len(arns)} left\n" + "".join(f"  {arn}\n" for arn in sorted(arns)), end="")
+            left += 1
+            if remove:
+                of.remove()
+                print(f"{workspace}: removed")
+                left -= 1
+    if not left:
+        print(f"nothing is left of live tests in account {account}, region {base['region']}")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(sweep(dict(os.environ), "--remove" in sys.argv[1:]))
+    except live.Refused as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(69)
+    except AssertionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,181 @@
+"""The life of one workspace, as it runs on AWS with `--target aws`, and here on the endpoint of the other tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import live
+import pytest
+from capabilities import DEPLOYS
+from harness import Result, Site
+from live import Live
+
+deploys = pytest.mark.needs(*DEPLOYS)
+
+
+def client(service: str, of: Live) -> Any:
+    """A client for the account that the workspace is in."""
+    url = of.environment.get("AWS_ENDPOINT_URL")
+    keys: dict[str, Any] = {}
+    if url:
+        secret = of.environment["AWS_SECRET_ACCESS_KEY"]
+        keys = {"endpoint_url": url, "aws_access_key_id": of.account, "aws_secret_access_key": secret}
+    return boto3.Session().client(service, region_name=of.config["region"], **keys)
+
+
+def started_on_aws(folder: Path) -> Live:
+    """A workspace on AWS, in the account that its owner named."""
+    environment = dict(os.environ)
+    base = live.base_configuration(environment)
+    account = boto3.Session().client("sts", region_name=base["region"]).get_caller_identity()["Account"]
+    live.allowed(environment, account)
+    return Live(live.new_workspace(), base, account, folder, environment)
+
+
+def started_here(site: Site) -> Live:
+    """A workspace in an account of this endpoint."""
+    return Live(live.new_workspace(), site.config, site.account, site.folder, site.environment())
+
+
+@pytest.fixture(scope="module")
+def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A deployed workspace that is removed at the end, whatever happens in between."""
+    if live.on_aws():
+        made = started_on_aws(tmp_path_factory.mktemp("live"))
+    else:
+        new_site: Callable[[], Site] = request.getfixturevalue("new_site")
+        made = started_here(new_site())
+    with live.deployed(made) as result:
+        assert result.out.startswith("http://"), result
+        yield made
+
+
+def services(of: Live) -> dict[str, dict[str, Any]]:
+    """The services, as the tool shows them."""
+    shown = of.run("status", "--json").ended().json()
+    return {service["name"]: service for service in shown["services"]}
+
+
+@deploys
+def test_what_was_deployed_runs(workspace: Live) -> None:
+    shown = services(workspace)
+    assert len(shown) == len(workspace.config["services"])
+    assert {(s["running"], s["rollout"]) for s in shown.values()} == {(1, "COMPLETED")}
+
+
+@deploys
+def test_there_is_nothing_to_do(workspace: Live) -> None:
+    workspace.run("plan", "--detailed-exitcode").ended(0)
+    assert "No changes" in workspace.run("deploy", "--yes").ended().err
+
+
+@deploys
+def test_a_change_is_planned_and_done(workspace: Live) -> None:
+    workspace.configure({"services": {"celery": {"count": 2}}})
+    text = workspace.run("plan", "--detailed-exitcode").ended(2).out
+    assert "~ desired_count: 1 -> 2" in text
+    workspace.run("deploy", "--yes").ended()
+    assert services(workspace)[f"{workspace.workspace}-celery"]["running"] == 2
+
+
+@deploys
+def test_what_somebody_changed_is_shown_and_repaired(workspace: Live) -> None:
+    name = workspace.workspace
+    client("ecs", workspace).update_service(cluster=f"{name}-ecs-cluster", service=f"{name}-celery", desiredCount=1)
+    assert "# changed outside of pb-deploy" in workspace.run("plan").ended().out
+    workspace.run("deploy", "--yes").ended()
+    workspace.run("plan", "--detailed-exitcode").ended(0)
+
+
+@deploys
+def test_the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
+    url = workspace.environment.get("AWS_ENDPOINT_URL")
+    keys: dict[str, Any] = {"aws_access_key_id": workspace.account, "aws_secret_access_key": "test"} if url else {}
+    session, reach = boto3.Session(**keys), {"endpoint_url": url} if url else {}
+    assert workspace.workspace in live.leftovers(session, workspace.config["region"], **reach)
+    assert workspace.remains()
+    workspace.run("destroy", "--yes").ended()
+    assert not workspace.remains()
+
+
+def test_an_account_that_was_not_named_is_refused() -> None:
+    for environment, why in (
+        ({}, "has to name the account"),
+        ({live.ACCOUNT: "12"}, "12 digits"),
+        ({live.ACCOUNT: "999999999999"}, "credentials are for account 123456789012"),
+        ({live.ACCOUNT: "123456789012", "AWS_ENDPOINT_URL_S3": "http://x"}, "something else than AWS"),
+    ):
+        with pytest.raises(live.Refused, match=why):
+            live.allowed(environment, "123456789012")
+    live.allowed({live.ACCOUNT: "123456789012"}, "123456789012")
+
+
+def test_a_live_workspace_is_never_one_of_the_persons() -> None:
+    base = {"stack": "mine", "workspace": {"production": {"services": {"flask": {"count": 9}}}},
+            "services": {"flask": {"count": 5}}}  # fmt: skip
+    config = live.configured(base, "t-0123abcd", "123456789012")
+    assert list(config["workspace"]) == ["t-0123abcd"] and config["stack"] == live.STACK
+    assert config["allowed_account_ids"] == ["123456789012"]
+    assert config["services"]["flask"]["count"] == 1 and not config["load_balancer"]["deletion_protection"]
+    for name in ("production", "staging", "t-1", "t-0123abcdef"):
+        with pytest.raises(live.Refused):
+            live.configured(base, name, "123456789012")
+    assert live.new_workspace() != live.new_workspace()
+
+
+class Scripted(Live):
+    """A workspace whose commands end as they are told to."""
+
+    def __init__(self, **codes: list[int]) -> None:
+        self.workspace, self.account, self.codes = "t-0123abcd", "123456789012", codes
+        self.called: list[str] = []
+
+    def run(self, command: str, *arguments: str) -> Result:
+        self.called.append(command)
+        return Result(self.codes[command].pop(0), "", "")
+
+
+def test_a_workspace_is_removed_whatever_happens() -> None:
+    fine = Scripted(deploy=[0], destroy=[0])
+    with pytest.raises(ZeroDivisionError), live.deployed(fine):
+        raise ZeroDivisionError
+    assert fine.called == ["deploy", "destroy"]
+    broken = Scripted(deploy=[1], destroy=[1, 1, 0])
+    with pytest.raises(AssertionError, match="exit 0 was expected"), live.deployed(broken):
+        pass
+    assert broken.called == ["deploy", "destroy", "destroy", "destroy"]
+    with pytest.raises(AssertionError, match="t-0123abcd is NOT removed .* costs money"):
+        Scripted(destroy=[1, 1, 1]).remove()
+
+
+def swept(site: Site, *arguments: str, account: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the sweeper in the account of a site."""
+    environment = {
+        **site.environment(), live.ACCOUNT: account or site.account, live.CONFIG: str(site.config_file),
+        "PB_SWEEP_ENDPOINT": site.url, "AWS_DEFAULT_REGION": site.aws.region, "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    line = [sys.executable, str(Path(__file__).with_name("sweep.py")), *arguments]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@deploys
+def test_what_an_interrupted_test_left_is_swept_and_nothing_else(site: Site) -> None:
+    assert "nothing is left" in swept(site).stdout
+    site.deploy("staging")
+    left = started_here(site)
+    left.folder = site.folder
+    left.run("deploy", "--yes").ended()
+    site.configure({})
+    assert swept(site, account="999999999999").returncode == 69
+    listed = swept(site)
+    assert listed.returncode == 1 and left.workspace in listed.stdout and "staging" not in listed.stdout, listed
+    removed = swept(site, "--remove")
+    assert removed.returncode == 0 and f"{left.workspace}: removed" in removed.stdout, removed
+    assert "nothing is left" in swept(site).stdout
+    site.finds_nothing("staging")

@@ -1,0 +1,204 @@
+//! LocalStack in a container.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::http;
+
+/// What LocalStack takes the licence from.
+const TOKEN: &str = "LOCALSTACK_AUTH_TOKEN";
+/// Another image, such as an older one.
+const IMAGE_VARIABLE: &str = "LOCALSTACK_IMAGE";
+/// The image; `emulator/compose.yaml` has the same.
+const IMAGE: &str = "localstack/localstack:stable";
+/// The port that LocalStack listens at inside of its container.
+const PORT: &str = "4566/tcp";
+/// Longest wait for it to answer: it checks its licence first.
+const START_WAIT: Duration = Duration::from_secs(180);
+/// Longest wait for one answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// Time between two looks.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Docker's command, and the licence.
+#[derive(Debug)]
+pub struct Docker {
+    program: PathBuf,
+    token: Option<String>,
+    image: String,
+    start_wait: Duration,
+}
+
+/// A container that ends with this value.
+#[derive(Debug)]
+pub struct Container {
+    program: PathBuf,
+    id: String,
+    /// Where it answers.
+    pub url: String,
+}
+
+impl Docker {
+    /// As the person's environment has it.
+    pub fn of_the_environment() -> Self {
+        let token = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
+        let image = std::env::var(IMAGE_VARIABLE).unwrap_or_else(|_| IMAGE.to_owned());
+        Self { program: "docker".into(), token, image, start_wait: START_WAIT }
+    }
+
+    /// Whether a container can be started.
+    ///
+    /// # Errors
+    ///
+    /// There is no licence, no Docker, or no engine that answers.
+    pub fn check(&self) -> Result<(), Failure> {
+        let instead = "`--target localstack-host` needs neither Docker nor a licence";
+        if self.token.is_none() {
+            let text = format!("the target `localstack` needs a licence of LocalStack in {TOKEN}\n  hint: {instead}");
+            return Err(Failure::unavailable(text));
+        }
+        self.run(&["info", "--format", "{{.ServerVersion}}"]).map(drop).map_err(|why| {
+            Failure::unavailable(format!("the target `localstack` needs Docker: {why}\n  hint: {instead}"))
+        })
+    }
+
+    /// Starts a container, and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// It does not start, or does not answer in time.
+    pub fn start(&self) -> Result<Container, Failure> {
+        self.check()?;
+        let failed = |why: String| Failure::new(format!("failed to start {}: {why}", self.image));
+        // The token is handed on by its name: arguments are for everybody to see.
+        let arguments = ["run", "--detach", "--rm", "--publish", "127.0.0.1::4566", "--env", TOKEN, &self.image];
+        let id = self.run(&arguments).map_err(failed)?;
+        let mut container = Container { program: self.program.clone(), id, url: String::new() };
+        let published = self.run(&["port", &container.id, PORT]).map_err(failed)?;
+        container.url = format!("http://{}", published.lines().next().unwrap_or_default().trim());
+        let end = Instant::now() + self.start_wait;
+        while Instant::now() < end {
+            if http::get(&container.url, "/_localstack/health", ANSWER_WAIT).is_ok_and(|answer| answer.status == 200) {
+                return Ok(container);
+            }
+            thread::sleep(POLL);
+        }
+        let log = self.run(&["logs", "--tail", "12", &container.id]).unwrap_or_default();
+        Err(failed(format!("it did not answer within {} s\n{log}", self.start_wait.as_secs())))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(&self.program);
+        if let Some(token) = &self.token {
+            command.env(TOKEN, token);
+        }
+        run(command.args(arguments))
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if let Err(why) = run(Command::new(&self.program).args(["stop", "--time", "5", &self.id])) {
+            eprintln!("the container {} is left running: {why}", self.id);
+        }
+    }
+}
+
+/// What a command says on stdout, or why it failed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A stand-in for Docker that notes how it was called, and what the token was.
+    fn stand_in(folder: &Path, script: &str) -> Docker {
+        let program = folder.join("docker");
+        let note = folder.join("called").display().to_string();
+        let text = format!("#!/bin/sh\necho \"$* [${TOKEN}]\" >>{note}\ncase $1 in\n{script}\nesac\n");
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Docker { program, token: Some("secret".into()), image: "image:1".into(), start_wait: Duration::from_secs(20) }
+    }
+
+    fn called(folder: &Path) -> String {
+        std::fs::read_to_string(folder.join("called")).unwrap()
+    }
+
+    /// Answers every request with 200.
+    fn server() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{}").unwrap();
+            }
+        });
+        address
+    }
+
+    fn unavailable(failure: &Failure) -> bool {
+        format!("{:?}", failure.exit_code()) == format!("{:?}", std::process::ExitCode::from(69))
+    }
+
+    #[test]
+    fn without_a_licence_or_docker_it_is_said_with_a_code_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let docker = Docker { token: None, ..stand_in(folder.path(), "info) ;;") };
+        let failure = docker.check().unwrap_err();
+        assert!(failure.to_string().contains(TOKEN) && unavailable(&failure), "{failure}");
+        let docker = stand_in(folder.path(), "info) echo no daemon >&2; exit 1 ;;");
+        let failure = docker.check().unwrap_err();
+        assert!(failure.to_string().contains("no daemon") && unavailable(&failure), "{failure}");
+        let docker = Docker { program: folder.path().join("none"), ..docker };
+        assert!(unavailable(&docker.check().unwrap_err()));
+    }
+
+    #[test]
+    fn a_container_is_started_awaited_and_stopped_and_the_token_is_no_argument() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = server();
+        let script = format!("info) echo 28 ;;\nrun) echo abc ;;\nport) echo {address} ;;\nstop) ;;");
+        let container = stand_in(folder.path(), &script).start().unwrap();
+        assert_eq!(container.url, format!("http://{address}"));
+        drop(container);
+        let calls = called(folder.path());
+        let run = calls.lines().find(|line| line.starts_with("run ")).unwrap();
+        assert!(run.contains("--rm") && run.contains("127.0.0.1::4566") && run.contains("image:1"), "{run}");
+        assert!(run.ends_with("[secret]") && run.matches("secret").count() == 1, "{run}");
+        assert!(calls.lines().last().unwrap().starts_with("stop --time 5 abc"), "{calls}");
+    }
+
+    #[test]
+    fn a_container_that_does_not_answer_is_stopped_and_its_log_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let script = format!("info) ;;\nrun) echo abc ;;\nport) echo {closed} ;;\nlogs) echo no licence ;;\nstop) ;;");
+        let docker = Docker { start_wait: Duration::from_millis(1), ..stand_in(folder.path(), &script) };
+        let text = docker.start().unwrap_err().to_string();
+        assert!(text.contains("image:1") && text.contains("no licence"), "{text}");
+        assert!(called(folder.path()).lines().last().unwrap().starts_with("stop "));
+    }
+
+    #[test]
+    fn the_compose_file_runs_the_same_image() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../emulator/compose.yaml");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("image: ${{{IMAGE_VARIABLE}:-{IMAGE}}}")), "{text}");
+        assert!(text.contains(TOKEN) && text.contains("127.0.0.1:4566:4566"), "{text}");
+    }
+}
