@@ -207,6 +207,13 @@ def ecs_breaker(aws: Aws) -> None:
     eventually(lambda: look()["deployments"][0].get("rolloutState") == "FAILED", "no rollout of `:fail` fails")
 
 
+def ecs_threshold(aws: Aws) -> None:
+    """A service keeps the threshold of its breaker, which older models do not have."""
+    shown = service(aws, Net(aws), "app:1")()["deploymentConfiguration"]["deploymentCircuitBreaker"]
+    if shown.get("thresholdConfiguration") != {"type": "COUNT", "value": 2}:
+        raise Missing("a service does not keep the threshold of its breaker")
+
+
 def target_health(aws: Aws) -> None:
     """The tasks of a service behind a load balancer are its targets."""
     net = Net(aws)
@@ -318,6 +325,7 @@ PROBES: dict[str, Callable[[Aws], None]] = {
     "elb-rules": elb_rules,
     "ecs-converges": ecs_converges,
     "ecs-breaker": ecs_breaker,
+    "ecs-threshold": ecs_threshold,
     "target-health": target_health,
     "elasticache-endpoint": elasticache_endpoint,
     "elasticache-parameters": elasticache_parameters,

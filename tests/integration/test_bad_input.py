@@ -113,7 +113,7 @@ def a_private_zone(site: Site) -> None:
     vpc = site.aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     site.aws.route53.create_hosted_zone(
         Name="ospcapi.org", CallerReference="private", VPC={"VPCRegion": site.aws.region, "VPCId": vpc},
-        HostedZoneConfig={"PrivateZone": True},
+        HostedZoneConfig={"PrivateZone": True, "Comment": "private"},
     )  # fmt: skip
 
 

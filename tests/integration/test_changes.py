@@ -110,7 +110,11 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", IN_PLACE)
+#: What an endpoint has to know for a change.
+NEEDS = {"a breaker": ["ecs-threshold"]}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.needs(*NEEDS.get(n, []))) for n in IN_PLACE])
 def test_only_what_was_changed_is_planned_and_done(staging: Site, name: str) -> None:
     change, planned, called = IN_PLACE[name]
     staging.configure(change)

@@ -95,7 +95,7 @@ def test_destroy_after_a_deploy_whose_image_does_not_start(site: Site) -> None:
     assert site.world.remains() == {}
 
 
-@pytest.mark.needs("ecs-breaker")
+@pytest.mark.needs("ecs-breaker", "ecs-threshold")
 def test_an_image_that_does_not_start_is_no_success_and_the_old_one_goes_on(staging: Site) -> None:
     old = staging.world.services()["staging-flask"]["taskDefinition"]
     staging.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})

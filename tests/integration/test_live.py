@@ -43,7 +43,7 @@ def started_here(site: Site) -> Live:
     return Live(live.new_workspace(), site.config, site.account, site.folder, site.environment())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A deployed workspace that is removed at the end, whatever happens in between."""
     if live.on_aws():
@@ -62,21 +62,18 @@ def services(of: Live) -> dict[str, dict[str, Any]]:
     return {service["name"]: service for service in shown["services"]}
 
 
-@deploys
-def test_what_was_deployed_runs(workspace: Live) -> None:
+def what_was_deployed_runs(workspace: Live) -> None:
     shown = services(workspace)
     assert len(shown) == len(workspace.config["services"])
     assert {(s["running"], s["rollout"]) for s in shown.values()} == {(1, "COMPLETED")}
 
 
-@deploys
-def test_there_is_nothing_to_do(workspace: Live) -> None:
+def there_is_nothing_to_do(workspace: Live) -> None:
     workspace.run("plan", "--detailed-exitcode").ended(0)
     assert "No changes" in workspace.run("deploy", "--yes").ended().err
 
 
-@deploys
-def test_a_change_is_planned_and_done(workspace: Live) -> None:
+def a_change_is_planned_and_done(workspace: Live) -> None:
     workspace.configure({"services": {"celery": {"count": 2}}})
     text = workspace.run("plan", "--detailed-exitcode").ended(2).out
     assert "~ desired_count: 1 -> 2" in text
@@ -84,8 +81,7 @@ def test_a_change_is_planned_and_done(workspace: Live) -> None:
     assert services(workspace)[f"{workspace.workspace}-celery"]["running"] == 2
 
 
-@deploys
-def test_what_somebody_changed_is_shown_and_repaired(workspace: Live) -> None:
+def what_somebody_changed_is_shown_and_repaired(workspace: Live) -> None:
     name = workspace.workspace
     client("ecs", workspace).update_service(cluster=f"{name}-ecs-cluster", service=f"{name}-celery", desiredCount=1)
     assert "# changed outside of pb-deploy" in workspace.run("plan").ended().out
@@ -93,8 +89,7 @@ def test_what_somebody_changed_is_shown_and_repaired(workspace: Live) -> None:
     workspace.run("plan", "--detailed-exitcode").ended(0)
 
 
-@deploys
-def test_the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
+def the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
     url = workspace.environment.get("AWS_ENDPOINT_URL")
     keys: dict[str, Any] = {"aws_access_key_id": workspace.account, "aws_secret_access_key": "test"} if url else {}
     session, reach = boto3.Session(**keys), {"endpoint_url": url} if url else {}
@@ -102,6 +97,14 @@ def test_the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
     assert workspace.remains()
     workspace.run("destroy", "--yes").ended()
     assert not workspace.remains()
+
+
+@deploys
+def test_the_life_of_a_workspace(workspace: Live) -> None:
+    for step in (what_was_deployed_runs, there_is_nothing_to_do, a_change_is_planned_and_done,
+                 what_somebody_changed_is_shown_and_repaired, the_tags_tell_whose_it_is_until_it_is_gone):  # fmt: skip
+        print(step.__name__.replace("_", " "), file=sys.stderr)
+        step(workspace)
 
 
 def test_an_account_that_was_not_named_is_refused() -> None:

@@ -1,0 +1,133 @@
+"""Every request of a full deploy, update and destroy is one that the services' published models allow."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+import botocore
+import pytest
+from configuration import image
+from endpoint import ROOT
+from fidelity import violations
+from harness import Site
+from models import Request
+from observer import READ_ONLY, Observer
+from sources import callable_actions
+
+LISTED, NAME = re.compile(r"^\| ([a-z0-9-]+) \|(.*`.*)$", re.MULTILINE), re.compile(r"`(\w+)`")
+DOCUMENT = ROOT / "docs" / "api-actions.md"
+#: Together they change every kind of resource, in place or by replacing it.
+UPDATES = [
+    {"services": {"flask": {"image": image("two"), "port": 5051}, "celery": {"count": 2, "cpu": 2048, "memory": 8192}}},
+    {
+        "tags": {"team": "api"}, "logs": {"retention_days": 7},
+        "network": {"egress": [{"protocol": "tcp", "port": 443, "cidr": "192.0.2.0/24", "description": "web"}]},
+        "load_balancer": {"health_path": "/health", "deregistration_delay": 20, "ingress_cidrs": ["198.51.100.0/24"]},
+        "redis": {"node_type": "cache.t3.medium"},
+    },
+    {"tags": {"team": None}, "redis": {"engine": "valkey", "version": "8.0"}, "network": {"tasks_subnet": "10.0.3.0/24"}},
+]  # fmt: skip
+HEAD = """\
+# Actions of the AWS API that a deployment uses
+
+Recorded by `tests/integration/test_fidelity.py` in a full deploy, three updates that change or replace every kind of resource, the
+commands that only look, and a destroy, where each request is checked against its published model. What was not called there and
+stands in the sources is in the last column: it repairs what somebody changed, or looks closer when something fails. The list is compared in every run of the tests; `PB_TEST_RECORD=1` records it anew.
+
+Services have the name that requests are signed for. An IAM policy has another name for some actions: `s3:ListObjectVersions` is
+allowed by `s3:ListBucketVersions`.
+
+"""
+
+
+@pytest.fixture(scope="module")
+def requests(new_site: Callable[[], Site], url: str) -> list[Request]:
+    """All requests of a workspace's life."""
+    site = new_site()
+    with Observer(url) as observer:
+        site.run("plan", "staging", url=observer.url).ended()
+        site.run("deploy", "staging", "--yes", url=observer.url).ended()
+        for change in UPDATES:
+            site.configure(change)
+            site.run("deploy", "staging", "--yes", url=observer.url).ended()
+        for look in (["status", "staging"], ["output", "staging"], ["state", "show", "staging"],
+                     ["state", "versions", "staging"]):  # fmt: skip
+            site.run(*look, url=observer.url).ended()
+        site.run("destroy", "staging", "--yes", url=observer.url).ended()
+        return [request for request, _ in observer.requests]
+
+
+def test_no_request_violates_its_model(requests: list[Request]) -> None:
+    assert len(requests) > 300
+    found = sorted({problem for request in requests for problem in violations(request)})
+    assert found == [], f"botocore {botocore.__version__}:\n" + "\n".join(found)
+
+
+def test_the_documentation_lists_the_actions(requests: list[Request]) -> None:
+    used = {f"{request.service}:{request.action}" for request in requests}
+    written = callable_actions(used)
+    assert used <= written, "called, and not found in the sources"
+    if os.environ.get("PB_TEST_RECORD"):
+        DOCUMENT.write_text(document(used, written), encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    documented = {f"{service}:{action}" for service, actions in LISTED.findall(text) for action in NAME.findall(actions)}
+    assert documented == written, f"{DOCUMENT.name} is not right any more: PB_TEST_RECORD=1 records it anew"
+
+
+def document(used: set[str], written: set[str]) -> str:
+    """The list for people: by service, what reads, what changes something, and what only the sources have."""
+    lines = ["| service | reads | changes | when something has drifted or goes wrong |", "|---|---|---|---|"]
+    for service in sorted({name.partition(":")[0] for name in written}):
+        cells: list[list[str]] = [[], [], []]
+        for name in sorted(written):
+            action = name.partition(":")[2]
+            if name.startswith(f"{service}:"):
+                cells[2 if name not in used else 0 if READ_ONLY.match(action) else 1].append(f"`{action}`")
+        lines.append(f"| {service} | " + " | ".join(", ".join(cell) for cell in cells) + " |")
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def form(service: str, body: str) -> Request:
+    """A request as a form."""
+    kind, key = "application/x-www-form-urlencoded", f"Credential=1/20260101/r/{service}/aws4_request"
+    return Request("POST", "/", {"Content-Type": kind, "Authorization": key}, body.encode())
+
+
+def json_request(target: str, body: str) -> Request:
+    """A request in JSON."""
+    key = "Credential=1/20260101/r/ecs/aws4_request"
+    return Request("POST", "/", {"X-Amz-Target": target, "Authorization": key}, body.encode())
+
+
+def test_what_is_wrong_is_found() -> None:
+    """Each kind of violation, so that none of them can go unnoticed."""
+    redis = "Action=CreateReplicationGroup&ReplicationGroupId=a&ReplicationGroupDescription=b"
+    create = "AmazonEC2ContainerServiceV20141113.CreateService"
+    dns = "Credential=1/20260101/r/route53/aws4_request"
+    record = (
+        b"<ChangeResourceRecordSetsRequest><ChangeBatch><Changes><Change><Action>MAKE</Action><ResourceRecordSet>"
+        b"<Name>a</Name><Type>A</Type></ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
+    )
+    for request, why in (
+        (form("elasticache", "Action=CreateReplicationGroup&ReplicationGroupId=a"), "Description is required"),
+        (form("elasticache", redis + "&Port=many"), "'many' is no integer"),
+        (form("elasticache", redis + "&Prot=6400"), "has no Prot"),
+        (form("elasticache", redis + "&NetworkType=ipv5"), "'ipv5' is none of"),
+        (form("ec2", "Action=CreateVpcs"), "no operation"),
+        (form("ec2", "Action=CreateVpc&CidrBlock=10.0.0.0/16&Tag.1=x"), "has no Tag.1"),
+        (json_request(create, '{"serviceName": 1}'), "1 is no string"),
+        (json_request(create, '{"serviceName": "a", "count": 1}'), "has no count"),
+        (json_request(create, '{"serviceName": "a", "launchType": "SPOT"}'), "'SPOT' is none of"),
+        (json_request(create, '{"desiredCount": 1}'), "serviceName is required"),
+        (form("elasticloadbalancing", "Action=CreateTargetGroup&Name=a&Port=70000"), "outside of 1..65535"),
+        (Request("POST", "/2013-04-01/hostedzone/Z1/rrset/", {"Authorization": dns}, record), "'MAKE' is none of"),
+    ):
+        found = violations(request)
+        assert any(why in problem for problem in found), (why, found)
+    logs = {"X-Amz-Target": "Logs_20140328.CreateLogGroup", "Authorization": "Credential=1/20260101/r/logs/aws4_request"}
+    (problem,) = violations(Request("POST", "/", logs, b'{"logGroupName": "a b"}'))
+    assert "'a b' does not fit" in problem
+    assert violations(form("elasticache", redis + "&Port=6400&NetworkType=ipv4")) == []
+    assert violations(json_request(create, '{"serviceName": "a", "launchType": "FARGATE"}')) == []
