@@ -3,6 +3,7 @@
 mod deny;
 mod dependencies;
 mod features;
+mod permissions;
 mod sizes;
 
 use std::process::{Command, ExitCode};
@@ -17,9 +18,10 @@ use crate::test::target::Target;
 type Check = fn(&Project) -> Result<Outcome, Failure>;
 
 /// The checks, the quick ones first.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", |project| succeeds(format(project))),
     ("sizes", |project| problems(&sizes::check(&project.root)?)),
+    ("permissions", |project| problems(&permissions::check(&project.root)?)),
     ("dependencies", |project| problems(&dependencies::check(project)?)),
     ("features", |project| problems(&features::check(project)?)),
     ("deny", deny::check),

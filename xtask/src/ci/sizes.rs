@@ -39,7 +39,11 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// Rust and Python files; hidden folders and links are left out.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// Something cannot be read.
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io(format_args!("list {}", folder.display()), &error);
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -52,6 +56,24 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The names of the folders in a folder, sorted.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn folders(folder: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |error: std::io::Error| Failure::io(format_args!("list {}", folder.display()), &error);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 struct Function {

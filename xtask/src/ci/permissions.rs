@@ -1,0 +1,84 @@
+//! Whether each call to AWS stands among the permissions that somebody is told to give.
+//!
+//! Each crate names its calls as IAM does (`ecs:CreateService`), where it turns an answer into a failure. Whoever writes a
+//! policy reads the README of the crate, or, for what the tool itself looks up, that of the project.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::sizes;
+use crate::failure::{self, Failure};
+
+/// The services, by their names in IAM.
+const SERVICES: [&str; 11] =
+    ["dynamodb", "ec2", "ecr", "ecs", "elasticache", "elasticloadbalancing", "iam", "logs", "route53", "s3", "sts"];
+
+/// Every call that the README does not name.
+///
+/// # Errors
+///
+/// Something cannot be read.
+pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
+    let mut problems = Vec::new();
+    for name in sizes::folders(&root.join("crates"))? {
+        let folder = root.join("crates").join(&name);
+        let mut files = Vec::new();
+        sizes::sources(&folder.join("src"), &mut files)?;
+        let mut calls = BTreeSet::new();
+        for file in files {
+            calls.extend(calls_in(&failure::read(&file)?));
+        }
+        let own = folder.join("README.md");
+        let readme = if own.is_file() { own } else { root.join("README.md") };
+        let named = words(&failure::read(&readme)?);
+        let shown = readme.strip_prefix(root).unwrap_or(&readme).display();
+        let missing =
+            calls.iter().filter(|call| call.split_once(':').is_some_and(|(_, action)| !named.contains(action)));
+        problems.extend(missing.map(|call| format!("{name} calls {call}, which {shown} does not name")));
+    }
+    Ok(problems)
+}
+
+/// The texts that are calls: `"ecs:CreateService"`.
+fn calls_in(source: &str) -> BTreeSet<String> {
+    let is_call = |text: &&str| {
+        let Some((service, action)) = text.split_once(':') else { return false };
+        let capital = action.starts_with(|first: char| first.is_ascii_uppercase());
+        SERVICES.contains(&service) && capital && action.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    source.split('"').filter(is_call).map(str::to_owned).collect()
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_no_readme_names_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("README.md", "needs `sts:GetCallerIdentity`");
+        write("crates/net/README.md", "`ec2:` `DescribeVpcs`, `CreateVpc`");
+        write(
+            "crates/net/src/vpc/calls.rs",
+            r#"answer("ec2:CreateVpc"); answer("ec2:DeleteVpc"); "ec2:vpc" "x:CreateIt""#,
+        );
+        write("crates/tool/src/main.rs", r#"answer("sts:GetCallerIdentity"); answer("iam:GetRole")"#);
+        let found = check(root.path()).unwrap();
+        assert_eq!(
+            found,
+            [
+                "net calls ec2:DeleteVpc, which crates/net/README.md does not name",
+                "tool calls iam:GetRole, which README.md does not name",
+            ]
+        );
+    }
+}
