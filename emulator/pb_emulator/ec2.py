@@ -199,7 +199,9 @@ def security_group_rule_descriptions() -> None:
 
 
 def route_rules() -> None:
-    """The identical route again succeeds; the same destination with another target is RouteAlreadyExists."""
+    """The identical route again succeeds; the same destination with another target is RouteAlreadyExists. A gateway is one
+    that is attached to the table's VPC.
+    """
 
     @wrap(RouteBackend)
     def create_route(
@@ -209,10 +211,16 @@ def route_rules() -> None:
         if gateway and gateway.startswith("igw-"):
             if gateway not in self.internet_gateways:
                 raise ec2_error("InvalidGatewayID.NotFound", f"The gateway ID '{gateway}' does not exist")
-            for route in kept(self.get_route_table(route_table_id), "routes").values():
-                same = route.gateway is not None and route.gateway.id == gateway
-                if same and route.destination_cidr_block == destination_cidr_block:
+            table = self.get_route_table(route_table_id)
+            routes = kept(table, "routes").values()
+            there = [known for known in routes if known.destination_cidr_block == destination_cidr_block]
+            for route in there:
+                if route.gateway is not None and route.gateway.id == gateway:
                     return route
+            attached = self.internet_gateways[gateway].vpc
+            if not there and (attached is None or attached.id != table.vpc_id):
+                words = f"route table {route_table_id} and network gateway {gateway} belong to different networks"
+                raise ec2_error("InvalidParameterValue", words)
         return original(self, route_table_id, destination_cidr_block, *args, **kwargs)
 
 

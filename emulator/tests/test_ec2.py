@@ -108,6 +108,8 @@ def test_route_tables_and_routes(aws: Aws) -> None:
     other = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     assert aws.code(ec2.create_route, **route, GatewayId=other) == "RouteAlreadyExists"
     assert aws.code(ec2.create_route, **route, GatewayId="igw-0123456789abcdef0") == "InvalidGatewayID.NotFound"
+    elsewhere = {"RouteTableId": table, "DestinationCidrBlock": "192.0.2.0/24", "GatewayId": other}
+    assert aws.code(ec2.create_route, **elsewhere) == "InvalidParameterValue"  # not attached
     ec2.associate_route_table(RouteTableId=table, SubnetId=net.subnets[0])
     assert aws.code(ec2.delete_route_table, RouteTableId=table) == "DependencyViolation"
     second = ec2.create_route_table(VpcId=net.vpc)["RouteTable"]["RouteTableId"]
