@@ -129,12 +129,20 @@ impl Resource for Listener {
         let call = self.client.delete_listener().listener_arn(&attrs.arn).send();
         call.await.answer("elasticloadbalancing:DeleteListener").map(drop)
     }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::forget(&self.client, &attrs.arn).await
+    }
 }
 
 /// Ours by its tags. Another one on a port that is wanted stands in our place.
 fn whose(scope: &Scope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<Listener>> {
     let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
-    if let Some(address) = ownership::owner(scope, tags, |known| known.arn == attrs.arn) {
+    if let Some(address) = ownership::owner(scope, tags, &[&attrs.arn], |known| known.arn == attrs.arn) {
         return Some(Found::Ours { address, spec, attrs, settled: true });
     }
     let same_port = |wanted: &ListenerSpec| {

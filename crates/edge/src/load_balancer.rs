@@ -80,6 +80,7 @@ pub struct LoadBalancerAttrs {
 impl Resource for LoadBalancer {
     const KIND: &'static str = "elbv2.load_balancer";
     const HOLDS: &'static [&'static str] = &["ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = LoadBalancerSpec;
     type Attrs = LoadBalancerAttrs;
 
@@ -128,7 +129,8 @@ impl Resource for LoadBalancer {
         let balancers = Balancers::of(scope, &self.client).await?;
         let found = balancers.0.iter().map(|(lb, tags)| async move {
             let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
-            let Some(address) = ownership::owner(scope, tags, |attrs| arn == Some(&attrs.arn)) else {
+            let names = [arn.unwrap_or_default(), name];
+            let Some(address) = ownership::owner(scope, tags, &names, |attrs| arn == Some(&attrs.arn)) else {
                 let what = format!("load balancer {name}");
                 let foreign = |address: &pb_engine::Address| Found::Foreign { address: address.clone(), what };
                 return Ok::<_, Failure>(scope.wants(|spec| spec.name == name).map(foreign));
@@ -227,6 +229,14 @@ impl Resource for LoadBalancer {
             })
         })
         .await
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::forget(&self.client, &attrs.arn).await
     }
 }
 

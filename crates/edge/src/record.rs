@@ -197,7 +197,8 @@ struct Place {
     remembered: Option<Address>,
 }
 
-/// The names that are wanted, and those that are remembered.
+/// The names that are wanted, and those that are remembered or claimed. A record is claimed by the name that is wanted: one
+/// of another name could not be kept.
 fn places(scope: &Scope<Record>) -> Vec<Place> {
     let mut places: BTreeMap<(&str, &str, &str), Place> = BTreeMap::new();
     let place = |(zone_id, name, record_type): (&str, &str, &str)| Place {
@@ -216,6 +217,12 @@ fn places(scope: &Scope<Record>) -> Vec<Place> {
     for (address, attrs) in &scope.remembered {
         let key = (attrs.zone_id.as_str(), attrs.name.as_str(), attrs.record_type.as_str());
         places.entry(key).or_insert_with(|| place(key)).remembered = Some(address.clone());
+    }
+    for (address, id) in scope.claims() {
+        let key = places.keys().copied().find(|(_, name, kind)| id == format!("{name} {kind}") || id == *name);
+        if let Some(place) = key.and_then(|key| places.get_mut(&key)) {
+            place.remembered = Some(address.clone());
+        }
     }
     places.into_values().collect()
 }

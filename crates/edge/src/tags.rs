@@ -4,7 +4,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use futures_util::future::try_join_all;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Failure};
+use pb_engine::{Change, Class, Context, Failure, Ownership};
 use std::collections::{BTreeMap, HashMap};
 
 /// ARNs that one call may ask for. (Elastic Load Balancing API: DescribeTags)
@@ -67,6 +67,19 @@ pub(crate) async fn change(client: &Client, arn: &str, wanted: &Tags, changes: &
         call.await.answer("elasticloadbalancing:RemoveTags")?;
     }
     Ok(())
+}
+
+/// Puts the ownership tags on what has this ARN.
+pub(crate) async fn adopt(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
+    let call = client.add_tags().resource_arns(arn).set_tags(Some(to_sdk(&cx.tags(&Tags::new())))).send();
+    call.await.answer("elasticloadbalancing:AddTags").map(drop)
+}
+
+/// Takes the ownership tags off what has this ARN.
+pub(crate) async fn forget(client: &Client, arn: &str) -> Result<(), Failure> {
+    let keys = Ownership::KEYS.map(str::to_owned).to_vec();
+    let call = client.remove_tags().resource_arns(arn).set_tag_keys(Some(keys)).send();
+    call.await.answer("elasticloadbalancing:RemoveTags").map(drop)
 }
 
 /// The key of the tag that a change is about: `Name` of `tags.Name`, `a b` of `tags["a b"]`. Keys have no quotes in them.

@@ -79,6 +79,7 @@ pub struct TargetGroupAttrs {
 /// A target group does not keep its VPC from being deleted.
 impl Resource for TargetGroup {
     const KIND: &'static str = "elbv2.target_group";
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = TargetGroupSpec;
     type Attrs = TargetGroupAttrs;
 
@@ -131,6 +132,7 @@ impl Resource for TargetGroup {
                 name.starts_with(&workspace)
                     || scope.wants(|spec| spec.name == name).is_some()
                     || scope.remembers(|attrs| group.target_group_arn() == Some(&attrs.arn)).is_some()
+                    || scope.claims().any(|(_, id)| id == name || group.target_group_arn() == Some(id))
             })
             .collect();
         let arns: Vec<String> = groups.iter().map(|group| attrs_of(group).arn).collect();
@@ -200,12 +202,21 @@ impl Resource for TargetGroup {
         let call = self.client.delete_target_group().target_group_arn(&attrs.arn).send();
         call.await.answer("elasticloadbalancing:DeleteTargetGroup").map(drop)
     }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::forget(&self.client, &attrs.arn).await
+    }
 }
 
 impl TargetGroup {
     async fn look_at(&self, scope: &Scope<Self>, group: &Group, tags: &Tags) -> Result<Option<Found<Self>>, Failure> {
         let attrs = attrs_of(group);
-        let Some(address) = ownership::owner(scope, tags, |known| known.arn == attrs.arn) else {
+        let Some(address) = ownership::owner(scope, tags, &[&attrs.arn, &attrs.name], |known| known.arn == attrs.arn)
+        else {
             let address = scope.wants(|spec| spec.name == attrs.name);
             let what = format!("target group {}", attrs.name);
             return Ok(address.map(|address| Found::Foreign { address: address.clone(), what }));

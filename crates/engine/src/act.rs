@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::context::Context;
+use crate::decide::kept;
 use crate::diff::{diff, keep};
 use crate::event::{Event, Events};
 use crate::failure::{Class, Failure};
@@ -206,6 +207,7 @@ impl<'a> Acting<'a> {
         let mut spec = (node.make)(&self.values)?;
         if let (Some(_), Some(after)) = (&step.before, &step.after) {
             keep(&mut spec, after, &node.ignored);
+            spec = kept(&node.kind, after, &spec);
         }
         let planned = step.after.as_ref().unwrap_or(&Value::Null);
         let bug = |what: String| Err(Failure::new(Class::Bug, format!("make {}", step.address), what));

@@ -5,6 +5,7 @@ use crate::diff::{Change, diff, keep, within};
 use crate::drift::changed;
 use crate::failure::Failure;
 use crate::graph::{Graph, Node, Values};
+use crate::kind::AnyKind;
 use crate::observe::{Live, Observed};
 use crate::plan::{Action, Order, Origin, Plan, Step};
 use crate::schedule::Schedule;
@@ -12,6 +13,7 @@ use crate::snapshot::{Record, Snapshot};
 use crate::wish::{Goal, Part};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Why no plan can be made. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -137,7 +139,7 @@ impl<'a> Deciding<'a> {
         let (address, found) = self.observed.ours.get_key_value(&node.address)?;
         let remembered = self.snapshot.resources.get(address).map(|record| &record.attrs);
         let fit = |live: &Live| {
-            let changes = diff(&live.spec, spec);
+            let changes = diff(&live.spec, &kept(&node.kind, &live.spec, spec));
             let replaced = changes.iter().any(|change| node.kind.replaces(change.field(), &live.spec, spec));
             (replaced, remembered != Some(&live.attrs))
         };
@@ -163,16 +165,24 @@ impl<'a> Deciding<'a> {
     }
 
     fn compare(&mut self, node: &Node, spec: Value, live: &Live) -> Result<(Step, Value), Failure> {
-        let changes = diff(&live.spec, &spec);
-        let forces: Vec<String> = changes
-            .iter()
-            .filter(|change| node.kind.replaces(change.field(), &live.spec, &spec))
-            .map(|change| change.path.clone())
-            .collect();
+        let forcing = |spec: &Value| -> (Vec<Change>, Vec<String>) {
+            let changes = diff(&live.spec, spec);
+            let forces = changes.iter().filter(|change| node.kind.replaces(change.field(), &live.spec, spec));
+            let forces = forces.map(|change| change.path.clone()).collect();
+            (changes, forces)
+        };
         let forced_by = self.forcing_parent(node).cloned();
         let asked = self.part.replace.contains(&node.address);
         let record = self.snapshot.resources.get(&node.address);
         let drift = record.map(|record| changed(self.graph, &node.address, record, live)).unwrap_or_default();
+        let stays = kept(&node.kind, &live.spec, &spec);
+        let (spec, (changes, forces)) = match forcing(&stays) {
+            (changes, forces) if forces.is_empty() && forced_by.is_none() && !asked => (stays, (changes, forces)),
+            _ => {
+                let forcing = forcing(&spec);
+                (spec, forcing)
+            }
+        };
         let mut step = Step {
             origin: record.and_then(|record| origin(record, &changes, &drift, &spec)),
             id: node.kind.id(&live.attrs),
@@ -295,6 +305,17 @@ fn idle(address: Address, kind: String) -> Step {
         after: None,
         attrs: None,
     }
+}
+
+/// `wanted`, with what stands in the fields that its kind keeps.
+pub(crate) fn kept(kind: &Arc<dyn AnyKind>, live: &Value, wanted: &Value) -> Value {
+    let mut kept = wanted.clone();
+    for field in kind.keeps() {
+        if let (Some(stands), Some(slot)) = (live.get(field), kept.get_mut(field)) {
+            slot.clone_from(stands);
+        }
+    }
+    kept
 }
 
 pub(crate) fn not_ours(what: &str) -> String {

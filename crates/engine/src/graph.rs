@@ -181,6 +181,11 @@ impl Graph {
         self.nodes.iter().map(|node| &node.address)
     }
 
+    /// The kind of each address, in the same order.
+    pub fn node_kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.nodes.iter().map(|node| node.kind.name())
+    }
+
     /// The kinds that the graph knows, each with the kinds that it holds.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
         self.kinds.values().map(|kind| (kind.name(), kind.holds()))

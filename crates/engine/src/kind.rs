@@ -11,12 +11,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What [`Resource`] is, with specs and attributes as JSON.
 pub(crate) trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
     fn holds(&self) -> &'static [&'static str];
+    fn keeps(&self) -> &'static [&'static str];
     fn unique(&self) -> bool;
     fn check(&self, spec: &Value) -> Result<(), String>;
     fn pending(&self, spec: &Value) -> Result<Value, Failure>;
@@ -38,12 +40,16 @@ pub(crate) trait AnyKind: Send + Sync {
     ) -> BoxFuture<'a, Result<Value, Failure>>;
     fn settle<'a>(&'a self, cx: &'a Context, attrs: Value) -> BoxFuture<'a, Result<Value, Failure>>;
     fn delete<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
+    fn adopt<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
+    fn forget<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
 }
 
 /// What a sweep over one kind looks for.
+#[derive(Clone)]
 pub(crate) struct Look {
     pub wanted: Vec<(Address, Value)>,
     pub remembered: Vec<(Address, Value)>,
+    pub claims: Arc<BTreeMap<Address, String>>,
     pub owner: Arc<Ownership>,
     pub memo: Arc<Memo>,
 }
@@ -64,6 +70,10 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn holds(&self) -> &'static [&'static str] {
         R::HOLDS
+    }
+
+    fn keeps(&self) -> &'static [&'static str] {
+        R::KEEPS
     }
 
     fn unique(&self) -> bool {
@@ -115,6 +125,7 @@ impl<R: Resource> AnyKind for Erased<R> {
                     .into_iter()
                     .filter_map(|(address, attrs)| Some((address, from_json(R::KIND, &attrs).ok()?)))
                     .collect(),
+                claims: look.claims,
                 owner: look.owner,
                 memo: look.memo,
             };
@@ -156,6 +167,14 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn delete<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>> {
         async move { self.0.delete(cx, &from_json(R::KIND, attrs)?).await }.boxed()
+    }
+
+    fn adopt<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { self.0.adopt(cx, &from_json(R::KIND, attrs)?).await }.boxed()
+    }
+
+    fn forget<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { self.0.forget(cx, &from_json(R::KIND, attrs)?).await }.boxed()
     }
 }
 

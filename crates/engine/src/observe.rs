@@ -70,13 +70,37 @@ pub async fn observe(
     owner: &Arc<Ownership>,
     cancel: &Cancel,
 ) -> Result<Observed, Failure> {
+    observe_claims(graph, snapshot, owner, &Claims::new(), cancel).await
+}
+
+/// What is asked to be taken over: by address, what AWS calls it.
+pub type Claims = BTreeMap<Address, String>;
+
+/// As [`observe`](observe()), with what is claimed counted as ours where nobody else has it.
+///
+/// # Errors
+/// As [`observe`](observe()).
+pub async fn observe_claims(
+    graph: &Graph,
+    snapshot: &Snapshot,
+    owner: &Arc<Ownership>,
+    claims: &Claims,
+    cancel: &Cancel,
+) -> Result<Observed, Failure> {
     let specs = graph.specs()?;
+    let claims = Arc::new(claims.clone());
     let memo = Arc::new(Memo::default());
     let sweeps = graph.kinds.values().map(|kind| {
         let wanted = graph.nodes.iter().zip(&specs).filter(|(node, _)| node.kind.name() == kind.name());
         let wanted: Vec<(Address, Value)> = wanted.map(|(_, spec)| spec.clone()).collect();
-        let memo = Arc::clone(&memo);
-        async move { Ok::<_, Failure>((kind.name(), sweep(kind, wanted, snapshot, owner, memo, cancel).await?)) }
+        let look = Look {
+            claims: Arc::clone(&claims),
+            wanted,
+            remembered: remembered(kind, snapshot),
+            owner: Arc::clone(owner),
+            memo: Arc::clone(&memo),
+        };
+        async move { Ok::<_, Failure>((kind.name(), sweep(kind, look, snapshot, cancel).await?)) }
     });
     let mut observed = Observed::default();
     for (kind, found) in try_join_all(sweeps).await? {
@@ -87,22 +111,18 @@ pub async fn observe(
 
 async fn sweep(
     kind: &Arc<dyn AnyKind>,
-    wanted: Vec<(Address, Value)>,
+    look: Look,
     snapshot: &Snapshot,
-    owner: &Arc<Ownership>,
-    memo: Arc<Memo>,
     cancel: &Cancel,
 ) -> Result<Vec<AnyFound>, Failure> {
-    let look =
-        |memo| Look { wanted: wanted.clone(), remembered: remembered(kind, snapshot), owner: Arc::clone(owner), memo };
-    let found = kind.read(look(memo)).await?;
+    let found = kind.read(look.clone()).await?;
     if kind.unique() || !missing(kind, snapshot, &found) {
         return Ok(found);
     }
     let mut pauses = LOOK_AGAIN.pauses();
     let mut found = found;
     while pauses.pause(cancel, kind.name(), "a create whose outcome is not known").await.is_ok() {
-        found = kind.read(look(Arc::new(Memo::default()))).await?;
+        found = kind.read(Look { memo: Arc::new(Memo::default()), ..look.clone() }).await?;
         if !missing(kind, snapshot, &found) {
             break;
         }
@@ -148,6 +168,7 @@ pub(crate) async fn look_for(
         let look = Look {
             wanted: vec![(address.clone(), spec.clone())],
             remembered: Vec::new(),
+            claims: Arc::default(),
             owner: Arc::clone(owner),
             memo: Arc::new(Memo::default()),
         };

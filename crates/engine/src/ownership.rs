@@ -20,6 +20,9 @@ pub struct Ownership {
 }
 
 impl Ownership {
+    /// The keys of the ownership tags.
+    pub const KEYS: [&'static str; 3] = [STACK_TAG, WORKSPACE_TAG, ADDRESS_TAG];
+
     /// The ownership tags of the resource at `address`, together with `tags`.
     #[must_use]
     pub fn tags(&self, address: &Address, tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -26,6 +26,10 @@ pub enum Action {
     Await,
     /// Nothing, whatever it is like: the plan is about another part of the stack.
     Leave,
+    /// Take over what is there: put our tags on it and remember it. Nothing else about it is changed.
+    Adopt,
+    /// Let go of it: take our tags off and remember it no more. It stays as it is.
+    Forget,
 }
 
 impl Action {

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::diff::Change;
 use crate::failure::Failure;
 use crate::memo::Memo;
-use crate::ownership::Ownership;
+use crate::ownership::{Ownership, STACK_TAG};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -27,6 +27,10 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Whether AWS refuses a second one where one is already. Where it does not (a VPC, a gateway), the engine waits out
     /// eventual consistency before it makes another after a create whose outcome is not known.
     const UNIQUE: bool = true;
+
+    /// Fields that AWS cannot change and that no resource is replaced for when nothing else forces it: names, mostly. What
+    /// stands there is kept. So what was taken over under another name stays, and a new naming moves nothing.
+    const KEEPS: &'static [&'static str] = &[];
 
     /// What is wanted; each managed field is explicit, and all of it can be read back. What is unordered is a set or a map.
     type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
@@ -110,6 +114,17 @@ pub trait Resource: Send + Sync + Sized + 'static {
 
     /// Deletes it and waits until it is gone.
     fn delete(&self, cx: &Context, attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Puts the ownership tags on what is there, and changes nothing else; must be repeatable. Nothing where a kind cannot
+    /// carry tags.
+    fn adopt(&self, _cx: &Context, _attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Takes the ownership tags off, and changes nothing else; must be repeatable.
+    fn forget(&self, _cx: &Context, _attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// What stands in AWS.
@@ -141,6 +156,7 @@ pub struct Scope<R: Resource> {
     pub wanted: Vec<(Address, R::Spec)>,
     /// What the snapshot says was there. Tags are visible only some seconds after a create, ids are remembered at once.
     pub remembered: Vec<(Address, R::Attrs)>,
+    pub(crate) claims: Arc<BTreeMap<Address, String>>,
     pub(crate) owner: Arc<Ownership>,
     pub(crate) memo: Arc<Memo>,
 }
@@ -156,6 +172,30 @@ impl<R: Resource> Scope<R> {
     #[must_use]
     pub fn owned(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
         self.owner.owned(tags)
+    }
+
+    /// The address of what carries `tags` and is called one of `names`: the one that its ownership tags name, or the one at
+    /// which it is to be taken over. What carries the ownership tags of another stack or workspace has none.
+    #[must_use]
+    pub fn mine(&self, tags: &BTreeMap<String, String>, names: &[&str]) -> Option<Address> {
+        self.owned(tags).or_else(|| self.claimed(tags, names).cloned())
+    }
+
+    fn claimed(&self, tags: &BTreeMap<String, String>, names: &[&str]) -> Option<&Address> {
+        let free = !tags.contains_key(STACK_TAG);
+        self.claims().find(|(_, id)| free && names.contains(id)).map(|(address, _)| address)
+    }
+
+    /// What of this kind is asked to be taken over: the address, and what AWS calls it, by id, name or ARN.
+    pub fn claims(&self) -> impl Iterator<Item = (&Address, &str)> {
+        let wanted = self.wanted.iter().map(|(address, _)| address);
+        wanted.filter_map(|address| Some((address, self.claims.get(address)?.as_str())))
+    }
+
+    /// Whether something of this name, of whatever kind, is asked to be taken over.
+    #[must_use]
+    pub fn is_claimed(&self, id: &str) -> bool {
+        self.claims.values().any(|claimed| claimed == id)
     }
 
     /// The address at which the graph wants something for which `is` holds.

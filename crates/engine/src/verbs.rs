@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::failure::{Class, Failure};
 use crate::kind::{AnyFound, AnyKind};
 use crate::observe::look_for;
+use crate::plan::Action;
 use crate::wait::{Limits, Pauses};
 use serde_json::Value;
 use std::sync::Arc;
@@ -78,6 +79,24 @@ impl Verbs<'_> {
         loop {
             match self.kind.complete(self.cx, attrs, spec).await {
                 Err(failure) if passes(failure.class) => patience.again(self.cx, failure).await?,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Puts our tags on what is there, or takes them off. What has gone meanwhile needs them off no more.
+    pub(crate) async fn hand_over(&self, attrs: &Value, action: Action) -> Result<(), Failure> {
+        let mut patience = Patience::new();
+        loop {
+            let answer = match action {
+                Action::Forget => self.kind.forget(self.cx, attrs).await,
+                _ => self.kind.adopt(self.cx, attrs).await,
+            };
+            match answer {
+                Err(failure) if failure.class == Class::NotFound && action == Action::Forget => return Ok(()),
+                Err(failure) if failure.class != Class::NotFound && passes(failure.class) => {
+                    patience.again(self.cx, failure).await?;
+                }
                 answer => return answer,
             }
         }

@@ -110,6 +110,7 @@ fn spec(cluster: &Cluster, tags: &Tags) -> ClusterSpec {
 
 impl Resource for Clusters {
     const KIND: &'static str = "ecs.cluster";
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = ClusterSpec;
     type Attrs = ClusterAttrs;
 
@@ -142,13 +143,14 @@ impl Resource for Clusters {
         let prefix = crate::prefix(scope.owner());
         let shared = scope.shared(prefixed(&self.client, &prefix)).await?;
         let wanted = scope.wanted.iter().map(|(_, spec)| &spec.name);
-        let names: BTreeSet<&String> = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).collect();
-        let others: Vec<String> = names.into_iter().filter(|name| !name.starts_with(&prefix)).cloned().collect();
+        let names = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).map(String::as_str);
+        let names: BTreeSet<&str> = names.chain(scope.claims().map(|(_, id)| crate::last_part(id))).collect();
+        let others = names.into_iter().filter(|name| !name.starts_with(&prefix)).map(str::to_owned).collect();
         let others = describe(&self.client, others).await?;
         let mut found = Vec::new();
         for cluster in shared.0.iter().chain(&others) {
             let (tags, attrs) = (of_ecs(cluster.tags()), attrs(cluster));
-            if let Some(address) = scope.owned(&tags) {
+            if let Some(address) = scope.mine(&tags, &[&attrs.name, &attrs.arn]) {
                 let settled = cluster.status() == Some("ACTIVE");
                 found.push(Found::Ours { address, spec: spec(cluster, &tags), attrs, settled });
             } else if let Some(address) = scope.wants(|spec| spec.name == attrs.name) {
@@ -214,6 +216,14 @@ impl Resource for Clusters {
             })
         })
         .await
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        crate::tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        crate::tags::forget(&self.client, &attrs.arn).await
     }
 }
 

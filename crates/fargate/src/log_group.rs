@@ -60,7 +60,8 @@ impl LogGroups {
         let prefix = crate::prefix(scope.owner());
         let mut groups = self.list(&prefix).await?;
         let wanted = scope.wanted.iter().map(|(_, spec)| &spec.name);
-        let names: BTreeSet<&String> = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).collect();
+        let names = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).map(String::as_str);
+        let names: BTreeSet<&str> = names.chain(scope.claims().map(|(_, id)| id)).collect();
         for name in names.into_iter().filter(|name| !name.starts_with(&prefix)) {
             let found = self.list(name).await?;
             groups.extend(found.into_iter().filter(|group| group.log_group_name() == Some(name)));
@@ -83,7 +84,7 @@ impl LogGroups {
         let Some(tags) = self.tags(attrs.arn.as_deref().unwrap_or_default()).await? else {
             return Ok(None);
         };
-        if let Some(address) = scope.owned(&tags) {
+        if let Some(address) = scope.mine(&tags, &[&attrs.name]) {
             let spec = LogGroupSpec {
                 name: attrs.name.clone(),
                 retention_days: group.retention_in_days,
@@ -136,6 +137,7 @@ fn attrs(group: &LogGroup) -> LogGroupAttrs {
 
 impl Resource for LogGroups {
     const KIND: &'static str = "logs.log_group";
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = LogGroupSpec;
     type Attrs = LogGroupAttrs;
 
@@ -228,6 +230,18 @@ impl Resource for LogGroups {
         let call = self.client.delete_log_group().log_group_name(&attrs.name);
         call.send().await.answer("logs:DeleteLogGroup")?;
         Ok(())
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        let tags = cx.tags(&Tags::new()).into_iter().collect();
+        let call = self.client.tag_resource().resource_arn(attrs.arn.as_deref().unwrap_or_default());
+        call.set_tags(Some(tags)).send().await.answer("logs:TagResource").map(drop)
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        let call = self.client.untag_resource().resource_arn(attrs.arn.as_deref().unwrap_or_default());
+        let call = call.set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));
+        call.send().await.answer("logs:UntagResource").map(drop)
     }
 }
 

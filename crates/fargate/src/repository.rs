@@ -120,7 +120,7 @@ impl Repositories {
         let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
         let tags = answer.answer("ecr:ListTagsForResource")?;
         let tags = tag_map(tags.tags().iter().map(|tag| (Some(tag.key()), Some(tag.value()))));
-        if let Some(address) = scope.owned(&tags) {
+        if let Some(address) = scope.mine(&tags, &[arn, repository.repository_name().unwrap_or_default()]) {
             let (spec, attrs) = self.ours(repository, &tags).await?;
             return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
         }
@@ -164,6 +164,7 @@ fn scanning(on_push: bool) -> ImageScanningConfiguration {
 
 impl Resource for Repositories {
     const KIND: &'static str = "ecr.repository";
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = RepositorySpec;
     type Attrs = RepositoryAttrs;
 
@@ -214,6 +215,7 @@ impl Resource for Repositories {
             if name.starts_with(&prefix)
                 || scope.wants(|spec| spec.name == name).is_some()
                 || scope.remembers(|attrs| attrs.name == name).is_some()
+                || scope.claims().any(|(_, id)| id == name || Some(id) == repository.repository_arn())
             {
                 match self.found(scope, &repository).await {
                     Ok(one) => found.extend(one),
@@ -271,6 +273,17 @@ impl Resource for Repositories {
         let call = self.client.delete_repository().repository_name(&attrs.name).force(self.delete_images);
         call.send().await.answer("ecr:DeleteRepository")?;
         Ok(())
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        let call = self.client.tag_resource().resource_arn(&attrs.arn);
+        call.set_tags(Some(to_ecr(cx.tags(&Tags::new()))?)).send().await.answer("ecr:TagResource").map(drop)
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        let call = self.client.untag_resource().resource_arn(&attrs.arn);
+        let call = call.set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));
+        call.send().await.answer("ecr:UntagResource").map(drop)
     }
 }
 

@@ -69,6 +69,17 @@ pub(crate) async fn deregister_all(client: &Client, cx: &Context, family: &str) 
     Ok(())
 }
 
+/// Takes the ownership tags off all ACTIVE revisions of a family that are of the workspace of `cx`.
+pub(crate) async fn forget_all(client: &Client, cx: &Context, family: &str) -> Result<(), Failure> {
+    for arn in active(client, family).await? {
+        let ours = describe(client, &arn).await?.is_some_and(|revision| same_owner(cx, &revision.tags));
+        if ours {
+            crate::tags::forget(client, &arn).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Deregisters the revisions that are too old to go back to. Called when the rollout to `in_use` has succeeded; before that
 /// an older revision may be the one to go back to.
 pub(crate) async fn prune(client: &Client, cx: &Context, in_use: &str) -> Result<(), Failure> {

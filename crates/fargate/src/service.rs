@@ -72,6 +72,10 @@ impl Services {
         let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let wanted = scope.wanted.iter().map(|(_, spec)| (&spec.cluster, &spec.name));
         let remembered = scope.remembered.iter().map(|(_, attrs)| (&attrs.cluster, &attrs.name));
+        let wanted_cluster = scope.wanted.first().map(|(_, spec)| spec.cluster.as_str());
+        for (cluster, name) in scope.claims().filter_map(|(_, id)| place(id, wanted_cluster)) {
+            places.entry(cluster.to_owned()).or_default().insert(name.to_owned());
+        }
         for (cluster, name) in wanted.chain(remembered).filter(|(cluster, _)| !is_unknown(cluster)) {
             places.entry(cluster.clone()).or_default().insert(name.clone());
         }
@@ -139,6 +143,13 @@ impl Services {
     }
 }
 
+/// Cluster and service of what is claimed as `cluster/service`, by ARN, or by a name in the cluster that is wanted.
+fn place<'a>(id: &'a str, wanted_cluster: Option<&'a str>) -> Option<(&'a str, &'a str)> {
+    let mut parts = id.rsplit('/');
+    let name = parts.next()?;
+    Some((parts.next().or(wanted_cluster)?, name))
+}
+
 fn wanted(attrs: &ServiceAttrs) -> Wanted<'_> {
     Wanted {
         cluster: &attrs.cluster,
@@ -192,6 +203,7 @@ impl Resource for Services {
     /// AWS would let the routes go as well; but a task that stops has work to end and its last logs to send.
     const HOLDS: &'static [&'static str] =
         &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.route_table", "ec2.internet_gateway"];
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = ServiceSpec;
     type Attrs = ServiceAttrs;
 
@@ -232,7 +244,9 @@ impl Resource for Services {
         let mut found = Vec::new();
         for service in services.iter().flatten() {
             let attrs = attrs(service);
-            if let Some(address) = scope.owned(&of_ecs(service.tags())) {
+            let qualified = format!("{}/{}", attrs.cluster, attrs.name);
+            let names = [attrs.arn.as_str(), &attrs.name, &qualified];
+            if let Some(address) = scope.mine(&of_ecs(service.tags()), &names) {
                 let (spec, settled) = (service_spec::of_ecs(service), is_settled(service));
                 found.push(Found::Ours { address, spec, attrs, settled });
             } else if let Some(address) =
@@ -353,6 +367,14 @@ impl Resource for Services {
             })
         })
         .await
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        crate::tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        crate::tags::forget(&self.client, &attrs.arn).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tags, in the forms that the services have.
 
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Context, Failure, STACK_TAG, WORKSPACE_TAG};
+use pb_engine::{Change, Context, Failure, Ownership, STACK_TAG, WORKSPACE_TAG};
 use std::collections::BTreeMap;
 
 /// Tags of any service.
@@ -72,6 +72,19 @@ pub(crate) async fn retag(
         call.send().await.answer("ecs:UntagResource")?;
     }
     Ok(())
+}
+
+/// Puts the ownership tags on something in ECS.
+pub(crate) async fn adopt(client: &aws_sdk_ecs::Client, cx: &Context, arn: &str) -> Result<(), Failure> {
+    let call = client.tag_resource().resource_arn(arn).set_tags(Some(to_ecs(cx.tags(&Tags::new()))));
+    call.send().await.answer("ecs:TagResource").map(drop)
+}
+
+/// Takes the ownership tags off something in ECS.
+pub(crate) async fn forget(client: &aws_sdk_ecs::Client, arn: &str) -> Result<(), Failure> {
+    let call =
+        client.untag_resource().resource_arn(arn).set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));
+    call.send().await.answer("ecs:UntagResource").map(drop)
 }
 
 #[cfg(test)]

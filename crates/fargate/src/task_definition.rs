@@ -116,10 +116,15 @@ impl TaskDefinitions {
     }
 
     async fn found(&self, scope: &Scope<Self>, family: String) -> Result<Option<Found<Self>>, Failure> {
-        let Some(revision) = self.latest(scope, &family).await? else {
+        let claimed = scope.claims().find(|(_, id)| revisions::family(id) == family);
+        let revision = match claimed {
+            Some((_, id)) => revisions::describe(&self.client, id).await?,
+            None => self.latest(scope, &family).await?,
+        };
+        let Some(revision) = revision else {
             return Ok(None);
         };
-        if let Some(address) = scope.owned(&revision.tags) {
+        if let Some(address) = scope.mine(&revision.tags, &[claimed.map_or("", |(_, id)| id)]) {
             let spec = spec(&revision);
             let attrs = attrs(&revision.definition, &spec);
             return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
@@ -195,6 +200,7 @@ impl Resource for TaskDefinitions {
     const KIND: &'static str = "ecs.task_definition";
     /// RegisterTaskDefinition makes another revision each time.
     const UNIQUE: bool = false;
+    const KEEPS: &'static [&'static str] = &["family"];
     type Spec = TaskDefinitionSpec;
     type Attrs = TaskDefinitionAttrs;
 
@@ -246,6 +252,7 @@ impl Resource for TaskDefinitions {
         let mut families: BTreeSet<String> = listed.answer("ecs:ListTaskDefinitionFamilies")?.into_iter().collect();
         families.extend(scope.wanted.iter().map(|(_, spec)| spec.family.clone()));
         families.extend(scope.remembered.iter().map(|(_, attrs)| attrs.family.clone()));
+        families.extend(scope.claims().map(|(_, id)| revisions::family(id).to_owned()));
         let found = stream::iter(families).map(|family| self.found(scope, family)).buffer_unordered(AT_A_TIME);
         let found: Vec<Option<Found<Self>>> = found.try_collect().await?;
         Ok(found.into_iter().flatten().collect())
@@ -283,6 +290,14 @@ impl Resource for TaskDefinitions {
     /// Deregisters every ACTIVE revision of the family that is ours. They stay as INACTIVE, and cost nothing.
     async fn delete(&self, cx: &Context, attrs: &TaskDefinitionAttrs) -> Result<(), Failure> {
         revisions::deregister_all(&self.client, cx, &attrs.family).await
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        crate::tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        revisions::forget_all(&self.client, cx, &attrs.family).await
     }
 }
 

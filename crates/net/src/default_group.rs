@@ -2,9 +2,7 @@
 
 use aws_sdk_ec2::types::SecurityGroup as Live;
 use futures_util::future::try_join;
-use pb_engine::{
-    ADDRESS_TAG, Change, Class, Context, Failure, Found, Ownership, Resource, STACK_TAG, Scope, WORKSPACE_TAG, unknown,
-};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,10 +45,10 @@ fn found(scope: &Scope<DefaultSecurityGroup>, groups: &Groups, live: &Live) -> O
         return None;
     }
     let (tags, id) = (tag_map(live.tags()), live.group_id()?);
-    let address = address(scope, &tags, |attrs| attrs.id == id)?;
+    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
     let spec = DefaultSecurityGroupSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
-        rules: groups.unmanaged(scope.owner(), id),
+        rules: groups.unmanaged(scope, id),
         tags: Ownership::plain(&tags),
     };
     Some(Found::Ours { address, spec, attrs: DefaultSecurityGroupAttrs { id: id.to_owned() }, settled: true })
@@ -139,7 +137,15 @@ impl Resource for DefaultSecurityGroup {
     /// deleted, and its rules are not put back.
     async fn delete(&self, _: &Context, attrs: &DefaultSecurityGroupAttrs) -> Result<(), Failure> {
         self.ec2.strip(&attrs.id).await?;
-        self.ec2.remove_tags(&attrs.id, [STACK_TAG, WORKSPACE_TAG, ADDRESS_TAG].map(str::to_owned).to_vec()).await
+        self.ec2.forget(&attrs.id).await
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.adopt(cx, &attrs.id).await
+    }
+
+    async fn forget(&self, _: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.forget(&attrs.id).await
     }
 }
 

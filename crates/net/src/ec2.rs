@@ -8,7 +8,7 @@ use pb_aws::{Answer, no_retry};
 use pb_engine::{
     Address, Change, Class, Context, Failure, Limits, Ownership, Progress, Resource, STACK_TAG, Scope, WORKSPACE_TAG,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::interfaces::Interfaces;
@@ -90,6 +90,16 @@ impl Ec2 {
         call.send().await.answer("ec2:CreateTags").map(drop)
     }
 
+    /// Puts the ownership tags on the resource `id`.
+    pub(crate) async fn adopt(&self, cx: &Context, id: &str) -> Result<(), Failure> {
+        self.set_tags(id, &cx.tags(&BTreeMap::new())).await
+    }
+
+    /// Takes the ownership tags off the resource `id`.
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), Failure> {
+        self.remove_tags(id, Ownership::KEYS.map(str::to_owned).to_vec()).await
+    }
+
     pub(crate) async fn remove_tags(&self, id: &str, keys: Vec<String>) -> Result<(), Failure> {
         if keys.is_empty() {
             return Ok(());
@@ -148,17 +158,19 @@ where
     Ok(found)
 }
 
-/// The ids that are remembered and not among those found.
+/// The ids that are remembered or claimed and not among those found.
 pub(crate) fn unseen<R: Resource>(scope: &Scope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
     let ids = scope.remembered.iter().map(|(_, attrs)| id(attrs));
-    ids.filter(|id| !found.contains(id)).map(str::to_owned).collect()
+    let ids: BTreeSet<&str> = ids.chain(scope.claims().map(|(_, id)| id)).collect();
+    ids.into_iter().filter(|id| !found.contains(id)).map(str::to_owned).collect()
 }
 
 /// The address of what carries `tags`: by the tags themselves, or, where they are not visible yet or were removed, by what
-/// is remembered. What carries the tags of another stack or workspace has no address here.
+/// is remembered or claimed. What carries the tags of another stack or workspace has no address here.
 pub(crate) fn address<R: Resource>(
     scope: &Scope<R>,
     tags: &BTreeMap<String, String>,
+    id: &str,
     remembered: impl Fn(&R::Attrs) -> bool,
 ) -> Option<Address> {
     let other = |key: &str, value: &str| tags.get(key).is_some_and(|found| found != value);
@@ -166,7 +178,7 @@ pub(crate) fn address<R: Resource>(
     if other(STACK_TAG, &owner.stack) || other(WORKSPACE_TAG, &owner.workspace) {
         return None;
     }
-    scope.owned(tags).or_else(|| scope.remembers(remembered).cloned())
+    scope.mine(tags, &[id]).or_else(|| scope.remembers(remembered).cloned())
 }
 
 /// Whether `tags` are those of the stack and workspace of `cx`.

@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Context, Failure, Ownership};
+use pb_engine::{Change, Context, Failure, Ownership, Resource, Scope};
 use std::collections::BTreeMap;
 
 use crate::ec2::{Ec2, by, filter, gone_is_fine, is_ours, ours, tag_map};
@@ -26,10 +26,14 @@ impl Groups {
 
     /// The rules in a group that no rule of ours accounts for, by their ids: those that AWS made with the group, and those
     /// that somebody added.
-    pub(crate) fn unmanaged(&self, owner: &Ownership, group: &str) -> BTreeMap<String, String> {
+    pub(crate) fn unmanaged<R: Resource>(&self, scope: &Scope<R>, group: &str) -> BTreeMap<String, String> {
         let within = self.rules.iter().filter(|rule| rule.group_id() == Some(group));
-        let unmanaged = within.filter(|rule| owner.owned(&tag_map(rule.tags())).is_none());
-        unmanaged.filter_map(|rule| Some((rule.security_group_rule_id()?.to_owned(), text(rule)))).collect()
+        let unmanaged = within.filter_map(|rule| {
+            let id = rule.security_group_rule_id()?;
+            let accounted = scope.owned(&tag_map(rule.tags())).is_some() || scope.is_claimed(id);
+            (!accounted).then(|| (id.to_owned(), text(rule)))
+        });
+        unmanaged.collect()
     }
 }
 

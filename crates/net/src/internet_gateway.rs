@@ -58,7 +58,7 @@ impl InternetGateway {
 
     async fn found(&self, scope: &Scope<Self>, live: &Live) -> Result<Option<Found<Self>>, Failure> {
         let (tags, id) = (tag_map(live.tags()), live.internet_gateway_id().unwrap_or_default());
-        let Some(address) = address(scope, &tags, |attrs| attrs.id == id) else { return Ok(None) };
+        let Some(address) = address(scope, &tags, id, |attrs| attrs.id == id) else { return Ok(None) };
         let (vpc_id, attached) = match attached_to(live) {
             Some(vpc_id) => (vpc_id.to_owned(), true),
             None => (self.meant_for(scope, id).await?, false),
@@ -194,6 +194,14 @@ impl Resource for InternetGateway {
         }
         let call = self.ec2.client.delete_internet_gateway().internet_gateway_id(&attrs.id);
         call.send().await.answer("ec2:DeleteInternetGateway").map(drop)
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.adopt(cx, &attrs.id).await
+    }
+
+    async fn forget(&self, _: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.forget(&attrs.id).await
     }
 }
 

@@ -26,7 +26,7 @@ pub use internet_gateway::{InternetGateway, InternetGatewayAttrs, InternetGatewa
 pub use network::{Network, network};
 pub use roles::Group;
 pub use route_table::{RouteTable, RouteTableAttrs, RouteTableSpec};
-pub use rule::{Direction, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec};
+pub use rule::{Direction, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec, same_rules};
 pub use security_group::{SecurityGroup, SecurityGroupAttrs, SecurityGroupSpec};
 pub use spec::{Egress, NetworkNames, NetworkSpec};
 pub use subnet::{Subnet, SubnetAttrs, SubnetSpec};

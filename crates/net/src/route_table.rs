@@ -160,7 +160,7 @@ fn associations(live: &Live) -> impl Iterator<Item = (&str, &str)> {
 
 fn found(scope: &Scope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
     let (tags, id) = (tag_map(live.tags()), live.route_table_id()?);
-    let address = address(scope, &tags, |attrs| attrs.id == id)?;
+    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
     let spec = RouteTableSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
         routes: routes(live),
@@ -263,6 +263,14 @@ impl Resource for RouteTable {
         try_join_all(all.map(|(association, _)| self.disassociate(association))).await?;
         let call = self.ec2.client.delete_route_table().route_table_id(&attrs.id);
         call.send().await.answer("ec2:DeleteRouteTable").map(drop)
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.adopt(cx, &attrs.id).await
+    }
+
+    async fn forget(&self, _: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.forget(&attrs.id).await
     }
 }
 

@@ -2,9 +2,9 @@
 
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupRule as Live, SecurityGroupRuleUpdate};
 use pb_aws::Answer;
-use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Address, Change, Context, Failure, Found, Ownership, Resource, STACK_TAG, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ec2::{Ec2, absent, address, by, check_tags, ours, tag_map, tagged, unseen, visible};
 use crate::groups::{Groups, egress, peer};
@@ -66,7 +66,7 @@ impl SecurityGroupRule {
     /// Rules that say what a wanted one says, in groups that are not ours. In a group of ours the group itself accounts
     /// for them, and has them revoked first.
     async fn foreign(&self, scope: &Scope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
-        let there = |wanted: &pb_engine::Address| {
+        let there = |wanted: &Address| {
             ours.iter().any(|found| matches!(found, Found::Ours { address, .. } if address == wanted))
         };
         let wanted = scope.wanted.iter().filter(|(address, spec)| !is_unknown(&spec.group_id) && !there(address));
@@ -79,13 +79,7 @@ impl SecurityGroupRule {
         let ids = wanted.iter().map(|(_, spec)| spec.group_id.clone()).filter(|id| not_ours(id));
         let live = by("group-id", &ids.collect::<Vec<_>>(), |filters| self.ec2.rules(filters)).await?;
         let same = |spec: &SecurityGroupRuleSpec, live: &&Live| {
-            let says = read(live);
-            let fields = |spec: &SecurityGroupRuleSpec| (spec.direction, spec.from_port, spec.to_port);
-            says.group_id == spec.group_id
-                && fields(&says) == fields(spec)
-                && says.protocol == spec.protocol
-                && says.peer == spec.peer
-                && scope.owned(&tag_map(live.tags())).is_none()
+            says_same(spec, &read(live)) && scope.owned(&tag_map(live.tags())).is_none()
         };
         let foreign = wanted.into_iter().filter_map(|(address, spec)| {
             let live = live.iter().find(|live| same(spec, live))?;
@@ -94,6 +88,34 @@ impl SecurityGroupRule {
         });
         Ok(foreign.collect())
     }
+}
+
+/// For each of `wanted`, the rule that says the same in the same group and carries no ownership tags: its id. What was made by
+/// hand or by another tool has ids that say nothing.
+///
+/// # Errors
+/// What `DescribeSecurityGroupRules` fails with.
+pub async fn same_rules(
+    ec2: &Ec2,
+    wanted: &[(Address, SecurityGroupRuleSpec)],
+) -> Result<Vec<(Address, String)>, Failure> {
+    let groups: BTreeSet<String> = wanted.iter().map(|(_, spec)| spec.group_id.clone()).collect();
+    let groups: Vec<String> = groups.into_iter().filter(|group| !is_unknown(group)).collect();
+    let live = by("group-id", &groups, |filters| ec2.rules(filters)).await?;
+    let free = |live: &&Live| !tag_map(live.tags()).contains_key(STACK_TAG);
+    let same = wanted.iter().filter_map(|(address, spec)| {
+        let found = live.iter().filter(free).find(|live| says_same(spec, &read(live)))?;
+        Some((address.clone(), found.security_group_rule_id()?.to_owned()))
+    });
+    Ok(same.collect())
+}
+
+fn says_same(one: &SecurityGroupRuleSpec, other: &SecurityGroupRuleSpec) -> bool {
+    let essence = |spec: &SecurityGroupRuleSpec| {
+        let SecurityGroupRuleSpec { group_id, direction, protocol, from_port, to_port, peer, .. } = spec.clone();
+        (group_id, direction == Direction::Egress, protocol, from_port, to_port, peer)
+    };
+    essence(one) == essence(other)
 }
 
 /// What a rule says, in the form of a spec.
@@ -113,7 +135,7 @@ fn read(live: &Live) -> SecurityGroupRuleSpec {
 
 fn found(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
     let id = live.security_group_rule_id()?;
-    let address = address(scope, &tag_map(live.tags()), |attrs| attrs.id == id)?;
+    let address = address(scope, &tag_map(live.tags()), id, |attrs| attrs.id == id)?;
     let spec = read(live);
     let (group_id, direction) = (spec.group_id.clone(), spec.direction);
     let attrs = SecurityGroupRuleAttrs { id: id.to_owned(), group_id, direction };
@@ -228,6 +250,14 @@ impl Resource for SecurityGroupRule {
 
     async fn delete(&self, _: &Context, attrs: &SecurityGroupRuleAttrs) -> Result<(), Failure> {
         self.ec2.revoke_there(&attrs.group_id, &attrs.id, attrs.direction == Direction::Egress).await
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.adopt(cx, &attrs.id).await
+    }
+
+    async fn forget(&self, _: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.forget(&attrs.id).await
     }
 }
 

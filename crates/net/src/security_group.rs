@@ -116,13 +116,13 @@ fn found(scope: &Scope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<F
         return None;
     }
     let (tags, id) = (tag_map(live.tags()), live.group_id()?);
-    let address = address(scope, &tags, |attrs| attrs.id == id)?;
+    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let spec = SecurityGroupSpec {
         vpc_id: text(live.vpc_id()),
         name: text(live.group_name()),
         description: text(live.description()),
-        unmanaged_rules: groups.unmanaged(scope.owner(), id),
+        unmanaged_rules: groups.unmanaged(scope, id),
         tags: Ownership::plain(&tags),
     };
     let attrs = SecurityGroupAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
@@ -132,6 +132,7 @@ fn found(scope: &Scope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<F
 impl Resource for SecurityGroup {
     const KIND: &'static str = "ec2.security_group";
     const HOLDS: &'static [&'static str] = &["ec2.vpc"];
+    const KEEPS: &'static [&'static str] = &["name", "description"];
     type Spec = SecurityGroupSpec;
     type Attrs = SecurityGroupAttrs;
 
@@ -216,6 +217,14 @@ impl Resource for SecurityGroup {
             Err(refused) if refused.class == Class::InUse => Err(self.still_used(refused, attrs).await?),
             answer => answer.map(drop),
         }
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.adopt(cx, &attrs.id).await
+    }
+
+    async fn forget(&self, _: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.forget(&attrs.id).await
     }
 }
 

@@ -95,7 +95,7 @@ impl Subnet {
 
 fn found(scope: &Scope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
     let (tags, id) = (tag_map(live.tags()), live.subnet_id()?);
-    let address = address(scope, &tags, |attrs| attrs.id == id)?;
+    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let spec = SubnetSpec {
         vpc_id: text(live.vpc_id()),
@@ -205,6 +205,14 @@ impl Resource for Subnet {
         let inside =
             |interface: &aws_sdk_ec2::types::NetworkInterface| interface.subnet_id() == Some(attrs.id.as_str());
         Err(self.ec2.interfaces.explain(refused, &attrs.vpc_id, inside).await)
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.adopt(cx, &attrs.id).await
+    }
+
+    async fn forget(&self, _: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.forget(&attrs.id).await
     }
 }
 

@@ -54,7 +54,7 @@ impl Vpc {
 
     async fn found(&self, scope: &Scope<Self>, vpc: &Live) -> Result<Option<Found<Self>>, Failure> {
         let (tags, id) = (tag_map(vpc.tags()), vpc.vpc_id().unwrap_or_default());
-        let Some(address) = address(scope, &tags, |attrs| attrs.id == id) else { return Ok(None) };
+        let Some(address) = address(scope, &tags, id, |attrs| attrs.id == id) else { return Ok(None) };
         let support = self.attribute(id, VpcAttributeName::EnableDnsSupport);
         let hostnames = self.attribute(id, VpcAttributeName::EnableDnsHostnames);
         let (dns_support, dns_hostnames) = match try_join(support, hostnames).await {
@@ -192,6 +192,14 @@ impl Resource for Vpc {
         };
         let users = self.contents(&attrs.id).await.unwrap_or_default();
         Err(if users.is_empty() { refused } else { used_by(refused, &users.join(", ")) })
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.adopt(cx, &attrs.id).await
+    }
+
+    async fn forget(&self, _: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        self.ec2.forget(&attrs.id).await
     }
 }
 

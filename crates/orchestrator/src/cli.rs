@@ -116,6 +116,24 @@ pub enum Command {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Take over what is there already, from Terraform or by hand: by its tags, and nothing else
+    Adopt {
+        workspace: String,
+        #[command(flatten)]
+        adoption: Adoption,
+    },
+    /// Let go of what shall no longer be ours; it stays as it is
+    Forget {
+        workspace: String,
+        /// What stands at these addresses
+        #[arg(required = true, value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        #[command(flatten)]
+        consent: Consent,
+        /// Show what would be done, and no more
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Show what somebody else changed since the last run; exits with 2 when there is something
     Drift { workspace: String },
     /// Show which resource needs which, without any call
@@ -187,6 +205,21 @@ pub enum GraphFormat {
     Dot,
     /// For Markdown
     Mermaid,
+}
+
+#[derive(Debug, Args)]
+pub struct Adoption {
+    /// What is taken over at which address: `net/vpc=vpc-0123`, by id, name or ARN; `fargate/flask=CLUSTER/SERVICE`
+    #[arg(value_name = "ADDRESS=ID")]
+    pub pairs: Vec<String>,
+    /// The state of a Terraform stack: `s3://BUCKET/KEY`, or a file
+    #[arg(long, value_name = "STATE")]
+    pub from_terraform: Option<String>,
+    #[command(flatten)]
+    pub consent: Consent,
+    /// Show what would be done, and no more
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

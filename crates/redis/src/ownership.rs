@@ -3,7 +3,7 @@
 use pb_engine::{Address, Found, Resource, Scope};
 use std::collections::BTreeMap;
 
-/// Whether a name may be one of ours: it begins with the workspace's name, is wanted, or is remembered. ElastiCache has no
+/// Whether a name may be one of ours: it begins with the workspace's name, is wanted, is remembered or is claimed. ElastiCache has no
 /// filter by tags, and tags cost a call for each resource.
 pub(crate) fn may_be_ours<R: Resource>(
     scope: &Scope<R>,
@@ -15,17 +15,19 @@ pub(crate) fn may_be_ours<R: Resource>(
     workspace
         || scope.wants(|spec| wanted(spec) == name).is_some()
         || scope.remembers(|attrs| remembered(attrs) == name).is_some()
+        || scope.claims().any(|(_, id)| id == name)
 }
 
 /// What stands in `name` with `tags`: ours, in a name that is wanted but not ours, or nothing of interest.
 pub(crate) fn whose<R: Resource>(
     scope: &Scope<R>,
     tags: &BTreeMap<String, String>,
+    name: &str,
     wanted: impl Fn(&R::Spec) -> bool,
     what: String,
     ours: impl FnOnce(Address) -> Found<R>,
 ) -> Option<Found<R>> {
-    match scope.owned(tags) {
+    match scope.mine(tags, &[name]) {
         Some(address) => Some(ours(address)),
         None => scope.wants(wanted).map(|address| Found::Foreign { address: address.clone(), what }),
     }

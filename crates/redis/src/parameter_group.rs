@@ -52,6 +52,7 @@ pub struct ParameterGroupAttrs {
 
 impl Resource for ParameterGroup {
     const KIND: &'static str = "elasticache.parameter_group";
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = ParameterGroupSpec;
     type Attrs = ParameterGroupAttrs;
 
@@ -150,6 +151,14 @@ impl Resource for ParameterGroup {
         let in_use = |failure: Failure| failure.when(&["InvalidCacheParameterGroupState"], Class::InUse);
         call.await.answer("elasticache:DeleteCacheParameterGroup").map_err(in_use).map(drop)
     }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::forget(&self.client, &attrs.arn).await
+    }
 }
 
 impl ParameterGroup {
@@ -159,8 +168,8 @@ impl ParameterGroup {
             return Ok(None);
         };
         let mut parameters = BTreeMap::new();
-        if scope.owned(&tags).is_some() {
-            let wanted = scope.wanted.iter().find(|(_, spec)| spec.name == attrs.name).map(|(_, spec)| spec);
+        if let Some(ours) = scope.mine(&tags, &[&attrs.name]) {
+            let wanted = scope.wanted.iter().find(|(address, _)| *address == ours).map(|(_, spec)| spec);
             parameters = self.parameters(&attrs.name, wanted).await?;
         }
         let what = format!("cache parameter group {}", attrs.name);
@@ -168,6 +177,7 @@ impl ParameterGroup {
         Ok(ownership::whose(
             scope,
             &tags,
+            &name,
             |spec| spec.name == name,
             what,
             |address| Found::Ours {

@@ -98,6 +98,7 @@ impl Resource for ReplicationGroup {
     const KIND: &'static str = "elasticache.replication_group";
     const HOLDS: &'static [&'static str] =
         &["elasticache.subnet_group", "elasticache.parameter_group", "ec2.security_group"];
+    const KEEPS: &'static [&'static str] = &["id"];
     type Spec = ReplicationGroupSpec;
     type Attrs = ReplicationGroupAttrs;
 
@@ -273,5 +274,13 @@ impl Resource for ReplicationGroup {
             })
         })
         .await
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::forget(&self.client, &attrs.arn).await
     }
 }

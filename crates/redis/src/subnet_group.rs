@@ -46,6 +46,7 @@ pub struct SubnetGroupAttrs {
 impl Resource for SubnetGroup {
     const KIND: &'static str = "elasticache.subnet_group";
     const HOLDS: &'static [&'static str] = &["ec2.subnet"];
+    const KEEPS: &'static [&'static str] = &["name"];
     type Spec = SubnetGroupSpec;
     type Attrs = SubnetGroupAttrs;
 
@@ -94,7 +95,7 @@ impl Resource for SubnetGroup {
             let (name, tags) = (name(&group), tags?);
             let what = format!("cache subnet group {name}");
             let is = |spec: &SubnetGroupSpec| spec.name == name;
-            ownership::whose(scope, &tags, is, what, |address| Found::Ours {
+            ownership::whose(scope, &tags, &name, is, what, |address| Found::Ours {
                 address,
                 spec: spec_of(&group, &tags),
                 attrs: attrs_of(&group),
@@ -139,6 +140,14 @@ impl Resource for SubnetGroup {
     async fn delete(&self, _cx: &Context, attrs: &SubnetGroupAttrs) -> Result<(), Failure> {
         let call = self.client.delete_cache_subnet_group().cache_subnet_group_name(&attrs.name);
         call.send().await.answer("elasticache:DeleteCacheSubnetGroup").map(drop)
+    }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::forget(&self.client, &attrs.arn).await
     }
 }
 

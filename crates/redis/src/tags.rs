@@ -3,7 +3,7 @@
 use aws_sdk_elasticache::Client;
 use aws_sdk_elasticache::types::Tag;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Failure};
+use pb_engine::{Change, Class, Context, Failure, Ownership};
 use std::collections::BTreeMap;
 
 /// As the SDK takes them.
@@ -54,6 +54,23 @@ pub(crate) async fn change(
         }
     }
     Ok(())
+}
+
+/// Puts the ownership tags on the resource with this ARN.
+pub(crate) async fn adopt(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
+    let tags = to_sdk(&cx.tags(&BTreeMap::new()));
+    let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(tags)).send();
+    call.await.answer("elasticache:AddTagsToResource").map_err(wait_for_available).map(drop)
+}
+
+/// Takes the ownership tags off the resource with this ARN.
+pub(crate) async fn forget(client: &Client, arn: &str) -> Result<(), Failure> {
+    let keys = Ownership::KEYS.map(str::to_owned).to_vec();
+    let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(keys)).send();
+    match call.await.answer("elasticache:RemoveTagsFromResource") {
+        Err(failure) if failure.is("TagNotFound") => Ok(()),
+        answer => answer.map(drop).map_err(wait_for_available),
+    }
 }
 
 fn wait_for_available(failure: Failure) -> Failure {

@@ -32,10 +32,22 @@ const TABLE: &[Rule] = &[
     Rule { package: "pb-fargate", may: CONCERN, sdk: true },
     Rule { package: "pb-edge", may: CONCERN, sdk: true },
     Rule { package: "pb-state", may: &[ENGINE, AWS], sdk: true },
+    Rule { package: "pb-terraform", may: &[ENGINE, AWS], sdk: true },
     // The one that sees all.
     Rule {
         package: "pb-orchestrator",
-        may: &[ENGINE, AWS, RULES, "pb-config", "pb-net", "pb-redis", "pb-fargate", "pb-edge", "pb-state"],
+        may: &[
+            ENGINE,
+            AWS,
+            RULES,
+            "pb-config",
+            "pb-net",
+            "pb-redis",
+            "pb-fargate",
+            "pb-edge",
+            "pb-state",
+            "pb-terraform",
+        ],
         sdk: true,
     },
     // The stack on a simulated AWS. It makes what the tool makes, so it sees what the tool sees.

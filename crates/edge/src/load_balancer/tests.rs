@@ -161,10 +161,15 @@ async fn deletion_protection_is_known_before_anything_is_torn_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_name_is_another_load_balancer_beside_this_one() {
-    let wanted = LoadBalancerSpec { name: "staging-front".to_owned(), ..spec() };
-    let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+async fn a_name_alone_replaces_nothing_and_lets_a_replacement_be_made_beside_the_old_one() {
+    let named = LoadBalancerSpec { name: "staging-front".to_owned(), ..spec() };
+    for (wanted, action) in [
+        (named.clone(), Action::NoOp),
+        (LoadBalancerSpec { scheme: "internal".to_owned(), ..named }, Action::Replace { order: Order::CreateFirst }),
+    ] {
+        let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+        assert_eq!(plan.steps[0].action, action);
+    }
     for wanted in [
         LoadBalancerSpec { scheme: "internal".to_owned(), ..spec() },
         LoadBalancerSpec { vpc_id: "vpc-2".to_owned(), ..spec() },

@@ -187,6 +187,8 @@ pub fn lines(plan: &Plan) -> Vec<String> {
             Action::Delete => "delete",
             Action::Await => "await",
             Action::Leave => "leave",
+            Action::Adopt => "adopt",
+            Action::Forget => "forget",
         };
         format!("{word} {}", step.address)
     };

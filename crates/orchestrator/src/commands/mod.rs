@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+mod adopt;
 mod apply;
 mod drift;
 mod format;
@@ -39,6 +40,10 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             let selection = Selection { targets, ..Selection::default() };
             let asked = Asked { selection, ..Asked::default() };
             run::run(global, &workspace, Goal::Destroy, &consent, &asked).await
+        }
+        Command::Adopt { workspace, adoption } => adopt::adopt(global, &workspace, &adoption).await,
+        Command::Forget { workspace, addresses, consent, dry_run } => {
+            adopt::forget(global, &workspace, &addresses, &consent, dry_run).await
         }
         Command::Drift { workspace } => drift::drift(global, &workspace).await,
         Command::Graph { workspace, format } => graph::graph(global, &workspace, format).await,

@@ -157,7 +157,7 @@ pub async fn open(
 }
 
 /// Says who holds the lease while it is waited for.
-fn waiting(show: &Show) -> Arc<dyn Fn(&Holder) + Send + Sync> {
+pub fn waiting(show: &Show) -> Arc<dyn Fn(&Holder) + Send + Sync> {
     let show = show.clone();
     Arc::new(move |holder| {
         let Holder { who, operation, since, .. } = holder;
@@ -199,7 +199,7 @@ async fn under_lease(
 }
 
 /// Whether two plans do the same. What merely waits may be ready by now.
-fn same(one: &Plan, other: &Plan) -> bool {
+pub fn same(one: &Plan, other: &Plan) -> bool {
     let essence = |plan: &Plan| -> Vec<_> {
         plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()
     };

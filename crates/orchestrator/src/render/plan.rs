@@ -6,14 +6,20 @@ use pb_engine::{Action, Change, Order, Origin, Plan, Step, UNKNOWN};
 use serde_json::Value;
 use std::fmt::Write;
 
-/// The steps that do something, each with the fields that change, and the counts. `verbose` shows unchanged ones too.
-pub fn text(plan: &Plan, verbose: bool) -> String {
+/// The steps that do something, each with the fields that change. `verbose` shows unchanged ones too.
+pub fn steps(plan: &Plan, verbose: bool) -> String {
     let mut text = String::new();
     for step in &plan.steps {
         if verbose || !step.action.is_idle() {
             step_text(&mut text, step);
         }
     }
+    text
+}
+
+/// As [`steps`], and the counts.
+pub fn text(plan: &Plan, verbose: bool) -> String {
+    let mut text = steps(plan, verbose);
     if !text.is_empty() {
         text.push('\n');
     }
@@ -63,6 +69,8 @@ pub fn sign(action: Action) -> (&'static str, Style) {
         Action::Replace { order: Order::CreateFirst } => ("+/-", BAD),
         Action::Delete => ("  -", BAD),
         Action::Await => ("  .", DIM),
+        Action::Adopt => ("  >", GOOD),
+        Action::Forget => ("  <", WARN),
     }
 }
 

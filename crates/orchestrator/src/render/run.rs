@@ -176,6 +176,8 @@ fn doing(action: Action) -> &'static str {
         Action::Update => "updating",
         Action::Delete => "deleting",
         Action::Await => "waiting",
+        Action::Adopt => "adopting",
+        Action::Forget => "forgetting",
     }
 }
 
@@ -186,5 +188,7 @@ fn done(action: Action) -> &'static str {
         Action::Update => "updated",
         Action::Delete => "deleted",
         Action::Await => "ready",
+        Action::Adopt => "adopted",
+        Action::Forget => "forgotten",
     }
 }

@@ -40,7 +40,7 @@ impl ReplicationGroup {
         let mut what = format!("replication group {id}");
         let tags = tags::read(&self.client, group.arn().unwrap_or_default()).await?;
         let address = match &tags {
-            Some(tags) => scope.owned(tags),
+            Some(tags) => scope.mine(tags, &[id]),
             None => {
                 what = format!("{what}, whose tags cannot be read while it is {},", state(group));
                 self.untagged(scope, id, wanted.map(|(address, _)| address), member).await?
@@ -49,6 +49,7 @@ impl ReplicationGroup {
         let Some(address) = address else {
             return Ok(wanted.map(|(address, _)| Found::Foreign { address: address.clone(), what }));
         };
+        let wanted = scope.wanted.iter().find(|(at, _)| *at == address).or(wanted);
         let tags = match (tags, wanted) {
             (Some(tags), _) => tags,
             (None, Some((_, wanted))) => wanted.tags.clone(),

@@ -1,0 +1,215 @@
+//! Taking over what is there, and letting go of it: tags and what is remembered change, and nothing else.
+
+use crate::act::{Outcome, Run, Unfinished};
+use crate::address::Address;
+use crate::context::Context;
+use crate::decide::{Refused, decide};
+use crate::event::Event;
+use crate::failure::{Class, Failure};
+use crate::graph::Graph;
+use crate::ledger::{Entry, Ledger};
+use crate::observe::{Claims, Live, Observed};
+use crate::plan::{Action, Plan, Step};
+use crate::snapshot::{Intent, Intents, Record, Snapshot};
+use crate::verbs::Verbs;
+use crate::wish::{Goal, Part};
+use crate::work::guarded;
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// How many resources are handed over at a time.
+const AT_A_TIME: usize = 8;
+
+/// What taking over comes to.
+pub struct Takeover {
+    /// One step for each thing that is taken over; what is ours already is a step without work.
+    pub plan: Plan,
+    /// What a deploy would do afterwards; or what would stand in its way.
+    pub afterwards: Result<Plan, Vec<Refused>>,
+}
+
+/// What it takes to take over `claims`, of which `observed` must tell. Pure.
+///
+/// # Errors
+/// The outer error is `Bug`. The inner one lists each claim that cannot be had: an address that nothing is wanted at, a thing
+/// that is not there or belongs to another, an address where something of ours stands already.
+pub fn adopting(
+    graph: &Graph,
+    observed: &Observed,
+    snapshot: &Snapshot,
+    claims: &Claims,
+) -> Result<Result<Takeover, Vec<Refused>>, Failure> {
+    let (mut steps, mut refused, mut after) = (Vec::new(), Vec::new(), snapshot.clone());
+    for (address, id) in claims {
+        match claim(graph, observed, snapshot, address, id) {
+            Err(why) => refused.push(Refused { address: address.clone(), why }),
+            Ok(step) => {
+                let spec = step.before.clone().unwrap_or_default();
+                let attrs = step.attrs.clone().unwrap_or_default();
+                if step.action == Action::Adopt {
+                    let record = Record { kind: step.kind.clone(), spec, attrs, settled: true };
+                    after.resources.insert(address.clone(), record);
+                }
+                steps.push(step);
+            }
+        }
+    }
+    if !refused.is_empty() {
+        return Ok(Err(refused));
+    }
+    let afterwards = decide(graph, observed, &after, Goal::Deploy, &Part::default())?;
+    Ok(Ok(Takeover { plan: Plan { steps }, afterwards }))
+}
+
+fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Address, id: &str) -> Result<Step, String> {
+    let Some(node) = graph.nodes.iter().find(|node| node.address == *address) else {
+        let known: Vec<&str> = graph.addresses().map(Address::as_str).collect();
+        return Err(format!("the configuration wants nothing here; there are: {}", known.join(", ")));
+    };
+    let found = observed.ours.get(address).map(Vec::as_slice).unwrap_or_default();
+    let live = match found {
+        [only] if only.kind == node.kind.name() => only,
+        [] | [_] => {
+            let kind = node.kind.name();
+            return Err(format!("{id} is not there, is no {kind}, or belongs to another stack or workspace"));
+        }
+        several => {
+            let ids = several.iter().filter_map(|live| node.kind.id(&live.attrs));
+            return Err(format!("there would be several here: {}", ids.collect::<Vec<_>>().join(", ")));
+        }
+    };
+    let ours = snapshot.resources.get(address).is_some_and(|record| record.attrs == live.attrs);
+    let action = if ours { Action::NoOp } else { Action::Adopt };
+    Ok(step(graph, address, live, action))
+}
+
+/// What it takes to let go of what stands at `addresses`. Pure.
+///
+/// # Errors
+/// Each address at which nothing of ours stands.
+pub fn forgetting(
+    graph: &Graph,
+    observed: &Observed,
+    snapshot: &Snapshot,
+    addresses: &[Address],
+) -> Result<Plan, Vec<Refused>> {
+    let (mut steps, mut refused) = (Vec::new(), Vec::new());
+    for address in addresses {
+        let found = observed.ours.get(address).map(Vec::as_slice).unwrap_or_default();
+        steps.extend(found.iter().map(|live| step(graph, address, live, Action::Forget)));
+        match snapshot.resources.get(address) {
+            Some(record) if found.is_empty() => {
+                // It has gone; what is left of it is what we remember.
+                let Record { kind, spec, attrs, settled } = record.clone();
+                steps.push(step(graph, address, &Live { kind, spec, attrs, settled }, Action::Forget));
+            }
+            None if found.is_empty() => {
+                let why = "nothing of ours stands here: `state list` shows what does".to_owned();
+                refused.push(Refused { address: address.clone(), why });
+            }
+            _ => {}
+        }
+    }
+    if refused.is_empty() { Ok(Plan { steps }) } else { Err(refused) }
+}
+
+fn step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
+    Step {
+        address: address.clone(),
+        kind: live.kind.clone(),
+        action,
+        origin: None,
+        reason: None,
+        changes: Vec::new(),
+        drift: Vec::new(),
+        forces: Vec::new(),
+        id: graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
+        before: Some(live.spec.clone()),
+        after: None,
+        attrs: Some(live.attrs.clone()),
+    }
+}
+
+/// Runs a plan of steps that adopt and forget. A step that fails keeps no other from being done.
+///
+/// # Errors
+/// As [`act`](crate::act()).
+pub async fn hand_over(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
+    let intent = |step: &Step| Intent {
+        address: step.address.clone(),
+        kind: step.kind.clone(),
+        action: step.action,
+        was: step.attrs.clone(),
+    };
+    let steps: Vec<Intent> = plan.writes().map(intent).collect();
+    if steps.is_empty() {
+        return Ok(Outcome::default());
+    }
+    ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps }).await?;
+    let done = stream::iter(plan.writes().map(|step| one(graph, step, ledger, run))).buffer_unordered(AT_A_TIME);
+    let done: Vec<(&Step, Result<(), Failure>)> = done.collect().await;
+    let mut outcome = Outcome::default();
+    for (step, result) in done {
+        let (address, action) = (step.address.clone(), step.action);
+        match result {
+            Ok(()) => outcome.done.push((address, action)),
+            Err(failure) if failure.class == Class::Interrupted => {
+                outcome.skipped.push((address, action, "the run was stopped".to_owned()));
+            }
+            Err(failure) => outcome.failed.push(Unfinished { address, action, failure }),
+        }
+    }
+    ledger.end(outcome.is_complete()).await?;
+    Ok(outcome)
+}
+
+async fn one<'a>(graph: &Graph, step: &'a Step, ledger: &dyn Ledger, run: &Run) -> (&'a Step, Result<(), Failure>) {
+    let (address, action) = (&step.address, step.action);
+    if run.cancel.is_stopped() {
+        let because = "the run was stopped".to_owned();
+        run.events.send(Event::Skipped { address: address.clone(), action, because: because.clone() });
+        return (step, Err(Failure::new(Class::Interrupted, address.as_str(), because)));
+    }
+    let since = Instant::now();
+    run.events.send(Event::Started { address: address.clone(), kind: step.kind.clone(), action });
+    let result = guarded(ledger, tag(graph, step, run)).await;
+    match &result {
+        Ok(()) => {
+            ledger.record(entry(step));
+            let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            run.events.send(Event::Done { address: address.clone(), action, id: step.id.clone(), millis });
+        }
+        Err(failure) => {
+            let failure = failure.clone();
+            run.events.send(Event::Failed { address: address.clone(), action, failure });
+        }
+    }
+    (step, result)
+}
+
+fn entry(step: &Step) -> Entry {
+    match step.action {
+        Action::Forget => Entry::Remove(step.address.clone()),
+        _ => {
+            let spec = step.before.clone().unwrap_or_default();
+            let attrs = step.attrs.clone().unwrap_or_default();
+            Entry::Put(step.address.clone(), Record { kind: step.kind.clone(), spec, attrs, settled: true })
+        }
+    }
+}
+
+async fn tag(graph: &Graph, step: &Step, run: &Run) -> Result<(), Failure> {
+    let Some(kind) = graph.kinds.get(step.kind.as_str()) else {
+        return Err(Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known"));
+    };
+    let cx = Context {
+        address: step.address.clone(),
+        owner: Arc::clone(&run.owner),
+        events: run.events.clone(),
+        cancel: run.cancel.clone(),
+        run: Arc::from(run.id.as_str()),
+    };
+    Verbs { kind, cx: &cx }.hand_over(step.attrs.as_ref().unwrap_or(&Value::Null), step.action).await
+}

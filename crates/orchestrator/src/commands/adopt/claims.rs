@@ -1,0 +1,115 @@
+//! What is to be taken over: what was asked for by hand, what a Terraform state names, and the rules that say what wanted
+//! ones say.
+
+use crate::cli::Adoption;
+use crate::exit::Error;
+use crate::site::Site;
+use pb_engine::{Action, Address, Cancel, Claims, Graph, Snapshot, Takeover, adopting, observe_claims};
+use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, same_rules};
+use pb_terraform::{Claim, Mapping, Source, State, Target, map};
+use std::collections::BTreeMap;
+
+/// What is to be taken over, and where that is known from.
+pub struct Wanted {
+    pub claims: Claims,
+    pub mapping: Mapping,
+    /// Lineage and serial of the Terraform state.
+    pub state: Option<(String, u64)>,
+}
+
+/// An address that was typed.
+///
+/// # Errors
+/// `Usage`, with what one looks like.
+pub fn address(text: &str) -> Result<Address, Error> {
+    Address::new(text).map_err(|error| Error::usage(error.to_string(), "`state list` shows those that are there"))
+}
+
+/// Where the Terraform state lies, when one is named.
+///
+/// # Errors
+/// `Usage` when it is no name of one.
+pub fn source(adoption: &Adoption) -> Result<Option<Source>, Error> {
+    let source = adoption.from_terraform.as_deref().map(Source::parse).transpose();
+    source.map_err(|why| Error::usage(why, "name the object as Terraform's backend does"))
+}
+
+impl Wanted {
+    /// Reads the Terraform state, maps it, and adds what was asked for by hand, which counts more.
+    ///
+    /// # Errors
+    /// A state that cannot be read; a command line that names nothing.
+    pub async fn of(site: &Site, adoption: &Adoption) -> Result<Self, Error> {
+        let by_hand = by_hand(&adoption.pairs)?;
+        let (mut mapping, state) = match source(adoption)? {
+            None if by_hand.is_empty() => {
+                let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY";
+                return Err(Error::usage("nothing is named to be adopted", hint));
+            }
+            None => (Mapping::default(), None),
+            Some(source) => {
+                let state = State::parse(&source.read(&site.aws).await?)?;
+                let ids: Vec<&String> = by_hand.values().collect();
+                let open = state.resources.iter().filter(|found| !ids.contains(&&found.id)).cloned();
+                let targets: Vec<Target> = targets(&site.graph, &by_hand)?;
+                (map(&open.collect::<Vec<_>>(), &targets), Some((state.lineage, state.serial)))
+            }
+        };
+        for (address, id) in by_hand {
+            mapping.claims.insert(address, Claim { id, terraform: String::new() });
+        }
+        let claims = mapping.claims.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
+        Ok(Self { claims, mapping, state })
+    }
+}
+
+fn by_hand(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
+    let mut claims = BTreeMap::new();
+    for pair in pairs {
+        let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123";
+        let Some((left, id)) = pair.split_once('=').filter(|(_, id)| !id.is_empty()) else {
+            return Err(Error::usage(format!("{pair:?} is not ADDRESS=ID"), hint));
+        };
+        if claims.insert(address(left)?, id.to_owned()).is_some() {
+            return Err(Error::usage(format!("{left} is named twice"), hint));
+        }
+    }
+    Ok(claims)
+}
+
+/// What the graph wants and nobody has named by hand.
+fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<Target>, Error> {
+    let specs = graph.specs()?.into_iter().zip(graph.node_kinds());
+    let open = specs.filter(|((address, _), _)| !by_hand.contains_key(address));
+    Ok(open.map(|((address, spec), kind)| Target { address, kind: kind.to_owned(), spec }).collect())
+}
+
+/// What taking them over comes to. A rule of a group has an id that says nothing, so the rules that say what wanted ones say
+/// are looked for in the groups that are taken over, and taken over with them.
+///
+/// # Errors
+/// A read that fails; every claim that cannot be had.
+pub async fn takeover(site: &Site, wanted: &Wanted, snapshot: &Snapshot, cancel: &Cancel) -> Result<Takeover, Error> {
+    let (graph, mut claims) = (&site.graph, wanted.claims.clone());
+    let observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
+    let first = adopting(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
+    let rules = same_rules(&Ec2::from(&site.aws), &wanted_rules(&first)).await?;
+    if rules.is_empty() {
+        return Ok(first);
+    }
+    claims.extend(rules);
+    let observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
+    adopting(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
+}
+
+/// The rules that a deploy would make afterwards, in groups that are there.
+fn wanted_rules(takeover: &Takeover) -> Vec<(Address, SecurityGroupRuleSpec)> {
+    let steps = takeover.afterwards.iter().flat_map(|plan| &plan.steps);
+    let made = steps
+        .filter(|step| step.action == Action::Create && step.kind == <SecurityGroupRule as pb_engine::Resource>::KIND);
+    made.filter_map(|step| {
+        let spec = serde_json::from_value(step.after.clone()?).ok()?;
+        Some((step.address.clone(), spec))
+    })
+    .collect()
+}

@@ -1,0 +1,241 @@
+//! `adopt` and `forget`: what is there becomes ours, or is ours no more. Tags and the snapshot change, and nothing else.
+
+mod claims;
+mod show;
+
+use crate::cli::{Adoption, Consent, Global};
+use crate::commands::run::{same, waiting};
+use crate::consent;
+use crate::exit::{Error, Exit};
+use crate::render::run::Show;
+use crate::signals;
+use crate::site::Site;
+use claims::Wanted;
+use pb_engine::{Address, Cancel, Class, Failure, Outcome, Plan, Refused, Run, Snapshot};
+use pb_engine::{forgetting, hand_over, observe};
+use pb_state::{Claim, LeaseTable, Session, Store};
+use pb_terraform::Lock;
+use std::time::Duration;
+
+/// What is done to what is there.
+enum Task<'a> {
+    Adopt(&'a Adoption),
+    Forget(&'a [Address]),
+}
+
+/// What was seen, and what is to be done about it.
+struct Looked {
+    plan: Plan,
+    text: String,
+    json: serde_json::Value,
+    /// The Terraform state that it was made from, by what it is known.
+    state: Option<(String, u64)>,
+}
+
+/// Takes over what stands at the addresses, or what a Terraform state names.
+///
+/// # Errors
+/// What keeps it from beginning: a claim that cannot be had, a lock that another holds.
+pub async fn adopt(global: &Global, workspace: &str, adoption: &Adoption) -> Result<Exit, Error> {
+    hand(global, workspace, &Task::Adopt(adoption), &adoption.consent, adoption.dry_run).await
+}
+
+/// Lets go of what stands at the addresses.
+///
+/// # Errors
+/// As [`adopt`].
+pub async fn forget(
+    global: &Global,
+    workspace: &str,
+    addresses: &[String],
+    consent: &Consent,
+    dry_run: bool,
+) -> Result<Exit, Error> {
+    let addresses = addresses.iter().map(|text| claims::address(text)).collect::<Result<Vec<_>, _>>()?;
+    hand(global, workspace, &Task::Forget(&addresses), consent, dry_run).await
+}
+
+async fn hand(
+    global: &Global,
+    workspace: &str,
+    task: &Task<'_>,
+    consent: &Consent,
+    dry_run: bool,
+) -> Result<Exit, Error> {
+    let show = Show::new(global.json, global.verbose);
+    let site = Site::open(global, workspace).await?;
+    finished(&site.snapshot)?;
+    let looked = look(&site, task, &site.snapshot, &Cancel::never()).await?;
+    show.json("plan", &looked.json);
+    show.say(&looked.text);
+    if looked.plan.writes().next().is_none() || dry_run {
+        return Ok(Exit::Done);
+    }
+    consent::confirm(workspace, &format!("{} this in", task.word()), consent.yes)?;
+    let (outcome, interrupted) = locked(&show, global, &site, task, consent, &looked).await?;
+    Ok(report(&show, task, &site, &outcome, interrupted))
+}
+
+impl Task<'_> {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Adopt(_) => "adopt",
+            Self::Forget(_) => "forget",
+        }
+    }
+
+    /// The word under which Terraform's lock is held: another run of ours knows by it that it was one of ours.
+    fn operation(&self, site: &Site) -> String {
+        format!("pb-deploy {} {}/{}", self.word(), site.owner.stack, site.owner.workspace)
+    }
+}
+
+/// Refuses where a deploy or destroy has not ended: its intents must not be forgotten.
+fn finished(snapshot: &Snapshot) -> Result<(), Error> {
+    match &snapshot.intents {
+        Some(intents) if !["adopt", "forget"].contains(&intents.operation.as_str()) => {
+            let message = format!("a run to {} did not end; nothing was changed", intents.operation);
+            Err(Error::other(message, format!("finish it first: pb-deploy {}", intents.operation)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Observes and decides. Changes nothing.
+async fn look(site: &Site, task: &Task<'_>, snapshot: &Snapshot, cancel: &Cancel) -> Result<Looked, Error> {
+    match task {
+        Task::Adopt(adoption) => {
+            let wanted = Wanted::of(site, adoption).await?;
+            let takeover = claims::takeover(site, &wanted, snapshot, cancel).await?;
+            Ok(Looked {
+                text: show::text(site, &wanted, &takeover),
+                json: show::json(&wanted, &takeover),
+                state: wanted.state,
+                plan: takeover.plan,
+            })
+        }
+        Task::Forget(addresses) => {
+            let observed = observe(&site.graph, snapshot, &site.owner, cancel).await?;
+            let plan = forgetting(&site.graph, &observed, snapshot, addresses).map_err(Error::Refused)?;
+            no_record_alone(&plan)?;
+            let text = show::forget(site, &plan);
+            let json = serde_json::json!({ "plan": plan });
+            Ok(Looked { plan, text, json, state: None })
+        }
+    }
+}
+
+/// A record carries no tags: it is ours as long as the load balancer is that it points to.
+fn no_record_alone(plan: &Plan) -> Result<(), Error> {
+    let of = |kind: &str| plan.steps.iter().find(|step| step.kind == kind);
+    match (of("route53.record"), of("elbv2.load_balancer")) {
+        (Some(record), None) => {
+            let why = "a record cannot carry tags, and is ours as long as its load balancer is: forget that too";
+            Err(Error::Refused(vec![Refused { address: record.address.clone(), why: why.to_owned() }]))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Does it under the lease, and under Terraform's lock where there is one; on what is seen under them.
+async fn locked(
+    show: &Show,
+    global: &Global,
+    site: &Site,
+    task: &Task<'_>,
+    consent: &Consent,
+    looked: &Looked,
+) -> Result<(Outcome, bool), Error> {
+    let cancel = signals::listen();
+    let claim = Claim {
+        lock_timeout: Duration::from_secs(consent.lock_timeout),
+        cancel: cancel.clone(),
+        waiting: waiting(show),
+        ..Claim::new(crate::identity::who(), task.word())
+    };
+    let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
+    let session = Session::open(Store::new(&site.aws, &site.place), &leases, &claim, show.events()).await?;
+    let run = Run {
+        id: uuid::Uuid::new_v4().to_string(),
+        operation: task.word().to_owned(),
+        owner: site.owner.clone(),
+        events: show.events(),
+        cancel,
+    };
+    let done = with_terraform(site, task, &session, &run, looked).await;
+    let closed = session.close().await;
+    let outcome = done?;
+    closed?;
+    Ok((outcome, run.cancel.is_stopped()))
+}
+
+async fn with_terraform(
+    site: &Site,
+    task: &Task<'_>,
+    session: &Session,
+    run: &Run,
+    looked: &Looked,
+) -> Result<Outcome, Error> {
+    let lock = match task {
+        Task::Adopt(adoption) => match claims::source(adoption)? {
+            Some(source) => {
+                let (table, who) = (&site.place.table, crate::identity::who());
+                let lock = Lock::take(&site.aws, table, &source, &who, &task.operation(site)).await?;
+                lock.map(|lock| (lock, source))
+            }
+            None => None,
+        },
+        Task::Forget(_) => None,
+    };
+    let checked = match &lock {
+        Some((lock, source)) => match source.read(&site.aws).await {
+            Ok(bytes) => lock.check(&bytes).await,
+            Err(failure) => Err(failure),
+        },
+        None => Ok(()),
+    };
+    let done = match checked {
+        Ok(()) => under_locks(site, task, session, run, looked).await,
+        Err(failure) => Err(failure.into()),
+    };
+    let released = match lock {
+        Some((lock, _)) => lock.release().await,
+        None => Ok(()),
+    };
+    let outcome = done?;
+    released?;
+    Ok(outcome)
+}
+
+async fn under_locks(
+    site: &Site,
+    task: &Task<'_>,
+    session: &Session,
+    run: &Run,
+    shown: &Looked,
+) -> Result<Outcome, Error> {
+    let snapshot = session.snapshot();
+    finished(&snapshot)?;
+    let looked = look(site, task, &snapshot, &run.cancel).await?;
+    if !same(&shown.plan, &looked.plan) || shown.state != looked.state {
+        let message = "what is there has changed since it was shown: nothing was changed";
+        return Err(Error::other(message, "run the same command again and look at what it shows"));
+    }
+    Ok(hand_over(&site.graph, &looked.plan, session, run).await?)
+}
+
+fn report(show: &Show, task: &Task<'_>, site: &Site, outcome: &Outcome, interrupted: bool) -> Exit {
+    let workspace = &site.workspace.name;
+    show.json("finished", &serde_json::json!({ "complete": outcome.is_complete() }));
+    if outcome.is_complete() {
+        show.say(&show::done(task.word(), outcome.done.len(), workspace));
+        return Exit::Done;
+    }
+    show.say(&show::not_done(task.word(), outcome, workspace));
+    let only_stopped = outcome.failed.iter().all(|unfinished| is_interrupted(&unfinished.failure));
+    if interrupted && only_stopped { Exit::Interrupted } else { Exit::Failed }
+}
+
+fn is_interrupted(failure: &Failure) -> bool {
+    failure.class == Class::Interrupted
+}

@@ -1,0 +1,149 @@
+//! What `adopt` and `forget` say.
+
+use super::claims::Wanted;
+use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::site::Site;
+use pb_engine::{Action, Address, Outcome, Plan, Step, Takeover};
+use pb_terraform::Left;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// What is taken over, what differs, what has no counterpart, and what a deploy would do afterwards.
+pub fn text(site: &Site, wanted: &Wanted, takeover: &Takeover) -> String {
+    let new = takeover.plan.writes().count();
+    let mut text = match new {
+        0 => format!("Nothing to adopt into {}: what is named is ours already.\n", site.title()),
+        _ => format!("To adopt into {}, by its tags and nothing else:\n\n", site.title()),
+    };
+    let steps = takeover.plan.steps.iter().map(|step| shown(wanted, takeover, step));
+    let plan = Plan { steps: steps.collect() };
+    text.push_str(&render::plan::steps(&plan, false));
+    section(&mut text, "Part of what is taken over", &wanted.mapping.parts);
+    section(&mut text, "Without a counterpart, left alone", &wanted.mapping.left);
+    for address in far_names(site, takeover) {
+        line(
+            &mut text,
+            format_args!(
+                "{} {address} has not the workspace's prefix in its name: it is known by the state, and \
+             without that by its tags only when it is claimed again.",
+                paint(WARN, "note:")
+            ),
+        );
+    }
+    match &takeover.afterwards {
+        Ok(plan) => {
+            line(&mut text, format_args!("\nAfterwards, a deploy would do this. {}", render::plan::summary(plan)))
+        }
+        Err(refused) => {
+            line(&mut text, format_args!("\n{} a deploy would be refused:", paint(WARN, "Afterwards")));
+            for refused in refused {
+                line(&mut text, format_args!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
+            }
+        }
+    }
+    text
+}
+
+/// The step with what a deploy would change, and what Terraform calls it.
+fn shown(wanted: &Wanted, takeover: &Takeover, step: &Step) -> Step {
+    let later = later(takeover, &step.address);
+    let verdict = match later.map(|later| later.action) {
+        None => "a deploy would be refused",
+        Some(Action::NoOp | Action::Await) => "fits",
+        Some(Action::Replace { .. }) => "differs, and a deploy would REPLACE it",
+        Some(_) => "differs, and a deploy would change it in place",
+    };
+    let terraform = wanted.mapping.claims.get(&step.address).map(|claim| claim.terraform.as_str()).unwrap_or_default();
+    let from = if terraform.is_empty() { String::new() } else { format!("{terraform}; ") };
+    Step {
+        reason: Some(format!("{from}{verdict}")),
+        changes: later.map(|later| later.changes.clone()).unwrap_or_default(),
+        forces: later.map(|later| later.forces.clone()).unwrap_or_default(),
+        ..step.clone()
+    }
+}
+
+fn later<'a>(takeover: &'a Takeover, address: &Address) -> Option<&'a Step> {
+    takeover.afterwards.as_ref().ok()?.steps.iter().find(|step| step.address == *address)
+}
+
+fn section(text: &mut String, title: &str, left: &[Left]) {
+    if left.is_empty() {
+        return;
+    }
+    line(text, format_args!("\n{title}:"));
+    for left in left {
+        let id = paint(DIM, &left.id);
+        line(
+            text,
+            format_args!("      {}  {id}  {}", paint(BOLD, &left.terraform), paint(DIM, format!("# {}", left.why))),
+        );
+    }
+}
+
+/// What is found by the beginning of its name when the state is lost, and has another.
+fn far_names(site: &Site, takeover: &Takeover) -> Vec<Address> {
+    let prefix = format!("{}-", site.owner.workspace);
+    let by_name = |step: &&Step| {
+        let name = step.before.as_ref().and_then(|spec| spec.get("name").or(spec.get("family")).or(spec.get("id")));
+        let named = ["ecs.", "ecr.", "logs.", "elasticache.", "elbv2.target_group"];
+        named.iter().any(|kind| step.kind.starts_with(kind))
+            && name.and_then(Value::as_str).is_some_and(|name| !name.starts_with(&prefix))
+    };
+    takeover.plan.writes().filter(by_name).map(|step| step.address.clone()).collect()
+}
+
+/// The same as a value.
+pub fn json(wanted: &Wanted, takeover: &Takeover) -> Value {
+    let afterwards = match &takeover.afterwards {
+        Ok(plan) => json!({ "plan": plan }),
+        Err(refused) => json!({ "refused": refused }),
+    };
+    json!({ "plan": takeover.plan, "terraform": wanted.mapping, "afterwards": afterwards })
+}
+
+/// What is let go of.
+pub fn forget(site: &Site, plan: &Plan) -> String {
+    format!(
+        "To forget in {}, which leaves all of it as it is:\n\n{}\nAs long as the configuration wants these, a deploy makes \
+         others, or is refused where they stand in its names.\n",
+        site.title(),
+        render::plan::steps(plan, false)
+    )
+}
+
+/// How it ended.
+pub fn done(word: &str, count: usize, workspace: &str) -> String {
+    let things = render::count(count, "resource");
+    let next = match word {
+        "adopt" => format!(
+            "See what differs: pb-deploy plan {workspace}\nTerraform still believes that it manages these. Take them out of its \
+             state (terraform state rm), and never run terraform destroy on it."
+        ),
+        _ => format!("See what is left: pb-deploy state show {workspace}"),
+    };
+    let did = if word == "adopt" { "Adopted" } else { "Forgot" };
+    format!("\n{} {things} in {}.\n{next}", paint(GOOD, did), paint(BOLD, workspace))
+}
+
+/// What was not done, and why.
+pub fn not_done(word: &str, outcome: &Outcome, workspace: &str) -> String {
+    let mut text = String::new();
+    line(&mut text, format_args!("\n{} {workspace}: {} done.", paint(BAD, "Not complete:"), outcome.done.len()));
+    for unfinished in &outcome.failed {
+        line(&mut text, format_args!("  {} {}", paint(BOLD, format!("{}:", unfinished.address)), unfinished.failure));
+        if let Some(hint) = &unfinished.failure.hint {
+            line(&mut text, format_args!("    {} {hint}", paint(WARN, "hint:")));
+        }
+    }
+    if !outcome.skipped.is_empty() {
+        line(&mut text, format_args!("  {} not begun.", render::count(outcome.skipped.len(), "step")));
+    }
+    line(&mut text, format_args!("What was done is recorded. Run the same {word} again to finish."));
+    text
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{content}");
+}

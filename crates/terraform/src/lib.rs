@@ -1,0 +1,22 @@
+//! The way over from Terraform: what its state names, which address of ours that is, and its lock.
+//!
+//! # Flow
+//!
+//! 1. [`Source`] says where a state lies; [`Source::read`] gives its bytes, [`State::parse`] what it names.
+//! 2. [`map`](map()) finds the address of each resource among those that a graph wants.
+//! 3. [`Lock`] keeps Terraform away while resources are taken over.
+//!
+//! # Guarantees
+//!
+//! Nothing is ever written to Terraform's state. What a state holds besides ids and names (passwords, among others) stays in
+//! memory, and goes into no message.
+
+mod lock;
+mod map;
+mod source;
+mod state;
+
+pub use lock::Lock;
+pub use map::{Claim, Left, Mapping, Target, map};
+pub use source::Source;
+pub use state::{Resource, State};

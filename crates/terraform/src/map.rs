@@ -1,0 +1,303 @@
+//! Which address of ours each resource of a state is.
+
+use crate::state::Resource;
+use pb_engine::Address;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A resource that a graph wants.
+pub struct Target {
+    /// Its address.
+    pub address: Address,
+    /// Its kind.
+    pub kind: String,
+    /// Its spec, as far as it follows from the configuration.
+    pub spec: Value,
+}
+
+/// What a state comes to.
+#[derive(Debug, Default, Serialize)]
+pub struct Mapping {
+    /// What can be taken over, by address.
+    pub claims: BTreeMap<Address, Claim>,
+    /// What is a part of something else here: a route is part of its table.
+    pub parts: Vec<Left>,
+    /// What has no counterpart, and why. It is left alone.
+    pub left: Vec<Left>,
+}
+
+/// What can be taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// What AWS calls it.
+    pub id: String,
+    /// What Terraform calls it.
+    pub terraform: String,
+}
+
+/// A resource that is not taken over itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// What Terraform calls it.
+    pub terraform: String,
+    /// Its id.
+    pub id: String,
+    /// Where it belongs, or why it is left.
+    pub why: String,
+}
+
+/// The kind of ours that a type of Terraform's is.
+fn kind_of(resource: &Resource) -> Option<&'static str> {
+    Some(match resource.kind.as_str() {
+        "aws_vpc" => "ec2.vpc",
+        "aws_internet_gateway" => "ec2.internet_gateway",
+        "aws_subnet" => "ec2.subnet",
+        "aws_route_table" => "ec2.route_table",
+        "aws_default_security_group" => "ec2.default_security_group",
+        "aws_security_group" => "ec2.security_group",
+        "aws_lb" | "aws_alb" => "elbv2.load_balancer",
+        "aws_lb_target_group" | "aws_alb_target_group" => "elbv2.target_group",
+        "aws_lb_listener" | "aws_alb_listener" => "elbv2.listener",
+        "aws_route53_record" => "route53.record",
+        "aws_ecs_cluster" => "ecs.cluster",
+        "aws_ecs_service" => "ecs.service",
+        "aws_ecs_task_definition" => "ecs.task_definition",
+        "aws_cloudwatch_log_group" => "logs.log_group",
+        "aws_ecr_repository" => "ecr.repository",
+        "aws_elasticache_subnet_group" => "elasticache.subnet_group",
+        "aws_elasticache_parameter_group" => "elasticache.parameter_group",
+        "aws_elasticache_replication_group" => "elasticache.replication_group",
+        // A node of its own; a member of a group goes with its group.
+        "aws_elasticache_cluster" if resource.text("replication_group_id").is_none() => "elasticache.replication_group",
+        _ => return None,
+    })
+}
+
+/// Of what a type of Terraform's is a part here.
+fn part_of(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "aws_route" | "aws_route_table_association" | "aws_main_route_table_association" => "part of its route table",
+        "aws_security_group_rule" | "aws_vpc_security_group_ingress_rule" | "aws_vpc_security_group_egress_rule" => {
+            "rules are found in their group by what they say"
+        }
+        "aws_ecr_lifecycle_policy" => "part of its repository",
+        "aws_ecs_cluster_capacity_providers" => "part of its cluster",
+        "aws_elasticache_cluster" => "a member of its replication group",
+        "aws_internet_gateway_attachment" => "part of its gateway",
+        _ => return None,
+    })
+}
+
+/// What AWS, and so `adopt`, calls it.
+fn id_of(resource: &Resource) -> String {
+    let last = |text: &str| text.rsplit('/').next().unwrap_or(text).to_owned();
+    let own = |name: &str| resource.text(name).unwrap_or(&resource.id).to_owned();
+    match resource.kind.as_str() {
+        "aws_ecs_cluster" | "aws_cloudwatch_log_group" | "aws_ecr_repository" => own("name"),
+        "aws_ecs_service" => {
+            let cluster = resource.text("cluster").map(last).unwrap_or_default();
+            format!("{cluster}/{}", own("name"))
+        }
+        "aws_ecs_task_definition" => own("arn"),
+        "aws_route53_record" => {
+            let name = own("fqdn").trim_end_matches('.').to_lowercase();
+            format!("{name} {}", own("type"))
+        }
+        _ => resource.id.clone(),
+    }
+}
+
+/// The fields that say which of several of one kind is meant: ours, and Terraform's name of it.
+fn key(kind: &str) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        "ec2.subnet" => &[("cidr", "cidr_block")],
+        "elbv2.listener" => &[("port", "port")],
+        "ecs.task_definition" => &[("family", "family")],
+        "elasticache.replication_group" => &[("id", "id")],
+        "route53.record" => &[("name", "fqdn"), ("type", "type")],
+        "ec2.vpc" | "ec2.internet_gateway" | "ec2.route_table" | "ec2.default_security_group" => &[],
+        _ => &[("name", "name")],
+    }
+}
+
+/// Whether there is one of this kind in a stack, whatever it is called.
+fn only_by_key(kind: &str) -> bool {
+    matches!(kind, "route53.record" | "elbv2.listener")
+}
+
+/// Finds the address of each resource: first by what tells it from others (a name, a block, a port), then by its use (the
+/// group that the load balancer carries), then because it is the only one left of its kind on both sides.
+#[must_use]
+pub fn map(resources: &[Resource], targets: &[Target]) -> Mapping {
+    let mut mapping = Mapping::default();
+    let mut open: Vec<(&Resource, &'static str)> = Vec::new();
+    let grouped = resources.iter().any(|found| found.kind == "aws_elasticache_replication_group");
+    for resource in resources {
+        let lone_node = resource.kind == "aws_elasticache_cluster" && grouped;
+        match kind_of(resource) {
+            _ if resource.deposed => mapping.leave(resource, "left over from a replacement: let Terraform delete it"),
+            Some(_) if lone_node => mapping.leave(resource, "the queue is the replication group"),
+            Some(kind) => open.push((resource, kind)),
+            None => match part_of(&resource.kind) {
+                Some(whole) => mapping.parts.push(left(resource, whole)),
+                None => mapping.leave(resource, "nothing here is like it"),
+            },
+        }
+    }
+    let roles = Roles::of(resources);
+    mapping.assign(&mut open, targets, |resource, kind, target| by_key(resource, kind, &target.spec));
+    let services = mapping.services();
+    mapping.assign(&mut open, targets, |resource, _, target| roles.is(resource, target, &services));
+    let services = mapping.services();
+    mapping.assign(&mut open, targets, |resource, _, target| roles.is(resource, target, &services));
+    mapping.leftovers(open, targets);
+    mapping
+}
+
+impl Mapping {
+    fn leave(&mut self, resource: &Resource, why: impl Into<String>) {
+        self.left.push(left(resource, why));
+    }
+
+    fn claim(&mut self, target: &Target, resource: &Resource) {
+        let claim = Claim { id: id_of(resource), terraform: resource.address.clone() };
+        self.claims.insert(target.address.clone(), claim);
+    }
+
+    /// Gives each open resource the one free address of its kind for which `is` holds, when it is the only such resource.
+    fn assign(
+        &mut self,
+        open: &mut Vec<(&Resource, &'static str)>,
+        targets: &[Target],
+        is: impl Fn(&Resource, &str, &Target) -> bool,
+    ) {
+        for target in targets {
+            if self.claims.contains_key(&target.address) {
+                continue;
+            }
+            let fits =
+                |(resource, kind): &(&Resource, &'static str)| *kind == target.kind && is(resource, kind, target);
+            let mut fitting = open.iter().enumerate().filter(|(_, one)| fits(one)).map(|(at, _)| at);
+            if let (Some(at), None) = (fitting.next(), fitting.next()) {
+                self.claim(target, open.remove(at).0);
+            }
+        }
+    }
+
+    /// What was found neither by key nor by use: the only one of its kind on both sides, or nothing.
+    fn leftovers(&mut self, open: Vec<(&Resource, &'static str)>, targets: &[Target]) {
+        let kinds: BTreeSet<&str> = open.iter().map(|(_, kind)| *kind).collect();
+        for kind in kinds {
+            let same: Vec<&Resource> =
+                open.iter().filter(|(_, of)| *of == kind).map(|(resource, _)| *resource).collect();
+            let free =
+                targets.iter().filter(|target| target.kind == kind && !self.claims.contains_key(&target.address));
+            let free: Vec<&Target> = free.collect();
+            match (same.as_slice(), free.as_slice()) {
+                ([resource], [target]) if !only_by_key(kind) => self.claim(target, resource),
+                (_, []) => same.iter().for_each(|resource| self.leave(resource, "nothing more of its kind is wanted")),
+                _ => {
+                    let free: Vec<&str> = free.iter().map(|target| target.address.as_str()).collect();
+                    let why = format!("it is not clear which it is: {0}; say so with ADDRESS=ID", free.join(", "));
+                    same.iter().for_each(|resource| self.leave(resource, why.clone()));
+                }
+            }
+        }
+    }
+
+    /// The services that were found: from Terraform's address to the name that our address ends in.
+    fn services(&self) -> BTreeMap<String, String> {
+        let claims = self.claims.iter().filter(|(_, claim)| claim.terraform.contains("aws_ecs_service."));
+        let name = |address: &Address| address.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        claims.map(|(address, claim)| (claim.terraform.clone(), name(address))).collect()
+    }
+}
+
+fn left(resource: &Resource, why: impl Into<String>) -> Left {
+    Left { terraform: resource.address.clone(), id: resource.id.clone(), why: why.into() }
+}
+
+fn by_key(resource: &Resource, kind: &str, spec: &Value) -> bool {
+    let fields = key(kind);
+    let same = |(ours, theirs): &(&str, &str)| {
+        let wanted = match &spec[*ours] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        resource.text(theirs).is_some_and(|found| found.trim_end_matches('.') == wanted)
+    };
+    !fields.is_empty() && fields.iter().all(same)
+}
+
+/// Which groups and task definitions are used by what.
+struct Roles<'a> {
+    /// Groups of the load balancer, of services behind it, of other services, of the queue.
+    groups: [BTreeSet<&'a str>; 4],
+    /// The task definitions that services use: Terraform's address of the service, and ARN or `family:revision`.
+    tasks: Vec<(&'a str, &'a str)>,
+    /// Subnets that tasks are placed in.
+    subnets: BTreeSet<&'a str>,
+}
+
+impl<'a> Roles<'a> {
+    fn of(resources: &'a [Resource]) -> Self {
+        let mut roles = Self { groups: Default::default(), tasks: Vec::new(), subnets: BTreeSet::new() };
+        for resource in resources {
+            match resource.kind.as_str() {
+                "aws_lb" | "aws_alb" => roles.groups[0].extend(resource.list("security_groups")),
+                "aws_ecs_service" => {
+                    let balanced = is_balanced(resource);
+                    let groups = resource.under_network("security_groups");
+                    roles.groups[if balanced { 1 } else { 2 }].extend(groups);
+                    roles.subnets.extend(resource.under_network("subnets"));
+                    roles.tasks.extend(resource.text("task_definition").map(|task| (resource.address.as_str(), task)));
+                }
+                "aws_elasticache_replication_group" | "aws_elasticache_cluster" => {
+                    roles.groups[3].extend(resource.list("security_group_ids"));
+                }
+                _ => {}
+            }
+        }
+        roles
+    }
+
+    /// Whether the use of `resource` is that of `target`. `services` are those that were found.
+    fn is(&self, resource: &Resource, target: &Target, services: &BTreeMap<String, String>) -> bool {
+        let id = resource.id.as_str();
+        let name = target.address.as_str();
+        let group = |at: usize| {
+            let elsewhere = self.groups.iter().enumerate().any(|(other, ids)| other != at && ids.contains(id));
+            self.groups[at].contains(id) && !elsewhere
+        };
+        match name {
+            "net/lb_group" => group(0),
+            "net/flask_group" => group(1),
+            "net/celery_group" => group(2),
+            "net/redis_group" => group(3),
+            "net/tasks_subnet" => self.subnets.contains(id),
+            _ => match target.kind.as_str() {
+                "ecs.service" => is_balanced(resource) == !is_empty(&target.spec["load_balancers"]),
+                "ecs.task_definition" => self.tasks.iter().any(|(service, task)| {
+                    let ours = services.get(*service).is_some_and(|key| name == format!("fargate/{key}_task"));
+                    ours && is_revision(resource, task)
+                }),
+                _ => false,
+            },
+        }
+    }
+}
+
+fn is_balanced(service: &Resource) -> bool {
+    service.in_blocks("load_balancer", "target_group_arn").next().is_some()
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_none_or(Vec::is_empty)
+}
+
+/// Whether `task` names this revision: by ARN, or as `family:revision`.
+fn is_revision(resource: &Resource, task: &str) -> bool {
+    let arn = resource.text("arn").unwrap_or(&resource.id);
+    arn == task || arn.rsplit('/').next() == Some(task) || resource.text("family") == Some(task)
+}

@@ -1,0 +1,100 @@
+//! Where a state of Terraform lies.
+
+use aws_sdk_s3::Client;
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a state of Terraform lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In its S3 backend. The state of a Terraform workspace lies at `env:/WORKSPACE/KEY`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+    /// In a file.
+    File(PathBuf),
+}
+
+impl Source {
+    /// `s3://bucket/key`, or the name of a file.
+    ///
+    /// # Errors
+    /// In words, when a URL lacks bucket or key.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("s3://") else {
+            return Ok(Self::File(PathBuf::from(text)));
+        };
+        match rest.split_once('/') {
+            Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
+                Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned() })
+            }
+            _ => Err(format!("{text} names no object: write s3://BUCKET/KEY")),
+        }
+    }
+
+    /// The bytes that lie there.
+    ///
+    /// # Errors
+    /// `NotFound` when there is nothing, and whatever S3 or the file system answers.
+    pub async fn read(&self, config: &SdkConfig) -> Result<Vec<u8>, Failure> {
+        match self {
+            Self::File(path) => std::fs::read(path).map_err(|error| {
+                let failure = Failure::new(Class::NotFound, format!("read {}", path.display()), error.to_string());
+                failure.hint("write it with `terraform state pull > FILE`, or name s3://BUCKET/KEY")
+            }),
+            Self::S3 { bucket, key } => self.get(&client(config), bucket, key).await,
+        }
+    }
+
+    async fn get(&self, client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Failure> {
+        let answer = client.get_object().bucket(bucket).key(key).send().await.answer("s3:GetObject");
+        let output = answer.map_err(|failure| match failure.code.as_deref() {
+            Some("NoSuchKey") => Failure { message: format!("there is no object {self}"), ..failure }
+                .hint("the state of a Terraform workspace other than `default` lies at s3://BUCKET/env:/WORKSPACE/KEY"),
+            Some("NoSuchBucket") => Failure { message: format!("there is no bucket {bucket}"), ..failure }
+                .hint("name the bucket of Terraform's backend"),
+            _ => failure,
+        })?;
+        let broken = |error| Failure::new(Class::Ambiguous, "s3:GetObject", format!("the answer was cut: {error}"));
+        Ok(output.body.collect().await.map_err(broken)?.to_vec())
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// An endpoint other than AWS is spoken to with the bucket in the path.
+pub(crate) fn client(config: &SdkConfig) -> Client {
+    let custom = config.endpoint_url().is_some();
+    Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+
+    #[test]
+    fn a_source_is_an_object_or_a_file() {
+        let s3 = |bucket: &str, key: &str| Source::S3 { bucket: bucket.to_owned(), key: key.to_owned() };
+        assert_eq!(
+            Source::parse("s3://b/env:/staging/terraform.tfstate"),
+            Ok(s3("b", "env:/staging/terraform.tfstate"))
+        );
+        assert_eq!(Source::parse("terraform.tfstate"), Ok(Source::File("terraform.tfstate".into())));
+        for bad in ["s3://", "s3://b", "s3://b/", "s3:///k"] {
+            assert!(Source::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

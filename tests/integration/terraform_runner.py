@@ -1,0 +1,78 @@
+"""Terraform itself, where it is installed, over the stack in `terraform/`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from harness import Site
+
+STACK = Path(__file__).parent / "terraform"
+#: Where a provider may lie that need not be downloaded: `PB_TEST_TERRAFORM_PLUGINS`, or this.
+PLUGINS = Path(os.environ.get("PB_TEST_TERRAFORM_PLUGINS", "/opt/tf-plugins"))
+KEY = "terraform.tfstate"
+
+
+def why_not() -> str | None:
+    """Why Terraform cannot be run here, if so."""
+    if shutil.which("terraform") is None:
+        return "terraform is not installed"
+    if not PLUGINS.is_dir():
+        return f"there is no AWS provider in {PLUGINS}: name its folder in PB_TEST_TERRAFORM_PLUGINS"
+    return None
+
+
+class Terraform:
+    """A Terraform configuration with its state in the account of a site."""
+
+    def __init__(self, site: Site, **variables: str) -> None:
+        self.site, self.folder = site, site.folder / "terraform"
+        shutil.copytree(STACK, self.folder)
+        mirror = f'filesystem_mirror {{ path = "{PLUGINS}" }}'
+        (self.folder / "cli.tfrc").write_text(f"provider_installation {{ {mirror} }}\n", encoding="utf-8")
+        values = {
+            "endpoint": site.url,
+            "hostname": site.config["hostname"],
+            "execution_role": site.config["roles"]["execution"],
+            **variables,
+        }
+        (self.folder / "terraform.tfvars.json").write_text(json.dumps(values), encoding="utf-8")
+        state = site.config["state"]
+        self.run("init", f"-backend-config=bucket={state['bucket']}",
+                 f"-backend-config=dynamodb_table={state['lock_table']}")  # fmt: skip
+        self.run("workspace", "new", "staging")
+
+    def run(self, *arguments: str) -> str:
+        """Run it to its end, which must be a good one."""
+        environment = self.site.environment(
+            {
+                "TF_CLI_CONFIG_FILE": str(self.folder / "cli.tfrc"),
+                "TF_IN_AUTOMATION": "1",
+                "CHECKPOINT_DISABLE": "1",
+                "AWS_REGION": "us-east-2",
+            }
+        )
+        done = subprocess.run(
+            ["terraform", *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def apply(self) -> None:
+        """Make the stack."""
+        self.run("apply", "-auto-approve", "-input=false", "-no-color")
+
+    @property
+    def url(self) -> str:
+        """Where the state lies."""
+        return f"s3://{self.site.config['state']['bucket']}/env:/staging/{KEY}"
+
+    def state(self) -> Any:
+        """The state, as it lies there."""
+        bucket, _, key = self.url.removeprefix("s3://").partition("/")
+        return json.loads(self.site.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
