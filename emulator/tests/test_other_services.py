@@ -230,3 +230,35 @@ def test_the_tagging_api_sees_services_of_this_package(aws: Aws) -> None:
     aws.ecs.create_cluster(clusterName="c", tags=[{"key": "stack", "value": "s"}])
     found = aws.resourcegroupstaggingapi.get_resources(TagFilters=[{"Key": "stack", "Values": ["s"]}])
     assert [r["ResourceARN"].rsplit(":", 1)[-1] for r in found["ResourceTagMappingList"]] == ["cluster/c"]
+
+
+def test_the_answer_about_versioning_has_the_root_that_s3_gives_it(aws: Aws) -> None:
+    name = f"versioned-{aws.account}"
+    aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-east-2"})
+    bodies: list[bytes] = []
+    heard = "before-parse.s3.GetBucketVersioning"
+    aws.s3.meta.events.register(heard, lambda **seen: bodies.append(seen["response_dict"]["body"]))
+    assert "Status" not in aws.s3.get_bucket_versioning(Bucket=name)
+    aws.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    assert aws.s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    assert all(b"<VersioningConfiguration" in body and b"Response" not in body for body in bodies) and len(bodies) == 2
+
+
+def test_an_expected_owner_of_a_bucket_is_checked(aws: Aws) -> None:
+    name = f"owned-{aws.account}"
+    aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-east-2"})
+    aws.s3.head_bucket(Bucket=name, ExpectedBucketOwner=aws.account)
+    assert aws.code(aws.s3.head_bucket, Bucket=name, ExpectedBucketOwner="999999999999") == "403"
+    assert aws.code(aws.s3.get_bucket_policy, Bucket=name, ExpectedBucketOwner="999999999999") == "AccessDenied"
+
+
+def test_a_policy_that_denies_plain_http_denies_nothing_else(aws: Aws) -> None:
+    name = f"tls-{aws.account}"
+    aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-east-2"})
+    plain = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{name}/*"}
+    plain["Condition"] = {"Bool": {"aws:SecureTransport": "false"}}  # type: ignore[assignment]
+    aws.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [plain]}))
+    aws.s3.put_object(Bucket=name, Key="a", Body=b"1")
+    deny = {key: value for key, value in plain.items() if key != "Condition"}
+    aws.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [plain, deny]}))
+    assert aws.code(aws.s3.put_object, Bucket=name, Key="a", Body=b"2") == "403"

@@ -80,8 +80,9 @@ impl Resource for Listener {
         let seen: BTreeSet<&str> = ports.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
         let wanted = scope.wanted.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
         let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
-        let others: BTreeSet<&str> =
-            wanted.chain(remembered).filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
+        let claimed: Vec<String> = scope.claims().filter_map(|(_, arn)| balancer_of(arn)).collect();
+        let others = wanted.chain(remembered).chain(claimed.iter().map(String::as_str));
+        let others: BTreeSet<&str> = others.filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
         let others = try_join_all(others.into_iter().map(|arn| listeners(&self.client, arn))).await?;
         let listeners: Vec<Port> = ports.0.iter().cloned().chain(others.into_iter().flatten()).collect();
         let arns: Vec<String> = listeners.iter().map(|listener| attrs_of(listener).arn).collect();
@@ -137,6 +138,12 @@ impl Resource for Listener {
     async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
         tags::forget(&self.client, &attrs.arn).await
     }
+}
+
+/// The ARN of the load balancer in that of a listener: `...:listener/app/NAME/ID/LISTENER`.
+fn balancer_of(listener_arn: &str) -> Option<String> {
+    let (balancer, _) = listener_arn.rsplit_once('/')?;
+    balancer.contains(":listener/").then(|| balancer.replacen(":listener/", ":loadbalancer/", 1))
 }
 
 /// Ours by its tags. Another one on a port that is wanted stands in our place.

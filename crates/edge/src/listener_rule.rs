@@ -169,6 +169,14 @@ impl Resource for ListenerRule {
         let call = self.client.delete_rule().rule_arn(&attrs.arn).send();
         call.await.answer("elasticloadbalancing:DeleteRule").map(drop)
     }
+
+    async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::adopt(&self.client, cx, &attrs.arn).await
+    }
+
+    async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
+        tags::forget(&self.client, &attrs.arn).await
+    }
 }
 
 impl ListenerRule {
@@ -219,7 +227,7 @@ impl ListenerRule {
 fn whose(scope: &Scope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
     let spec = spec_of(listener, rule, tags);
     let attrs = ListenerRuleAttrs { arn: arn(rule), listener_arn: listener.to_owned() };
-    if let Some(address) = ownership::owner(scope, tags, |known| known.arn == attrs.arn) {
+    if let Some(address) = ownership::owner(scope, tags, &[&attrs.arn], |known| known.arn == attrs.arn) {
         return Some(Found::Ours { address, spec, attrs, settled: true });
     }
     let same_place = |wanted: &ListenerRuleSpec| {

@@ -116,6 +116,15 @@ pub enum Command {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Make what a first deploy needs: state bucket, lock table, execution role; what is there is used
+    Bootstrap {
+        workspace: String,
+        /// Make the public hosted zone too, and print its name servers
+        #[arg(long)]
+        zone: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Take over what is there already, from Terraform or by hand: by its tags, and nothing else
     Adopt {
         workspace: String,

@@ -89,7 +89,11 @@ fn gathered(mut failures: Vec<Failure>) -> Error {
     }
 }
 
-async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, Failure> {
+/// The account of the credentials.
+///
+/// # Errors
+/// `Refused` when it is not one that may be deployed to.
+pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, Failure> {
     let operation = "sts:GetCallerIdentity";
     let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.answer(operation)?;
     let account = identity.account().unwrap_or_default().to_owned();

@@ -109,6 +109,7 @@ impl Site {
         let aws = connect(global, &workspace).await?;
         let place = place(&workspace);
         let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
+        keep_names(&mut workspace, &snapshot);
         let facts = facts::look_up(&aws, &workspace, &snapshot, goal).await?;
         let graph = graph(&aws, &workspace, &facts)?;
         let part = select::part(&graph, &snapshot, &asked.selection)?;
@@ -188,6 +189,15 @@ impl Site {
     /// `staging (account 123456789012, us-east-2)`
     pub fn title(&self) -> String {
         format!("{} (account {}, {})", self.workspace.name, self.facts.account, self.workspace.region)
+    }
+}
+
+/// The repository may have been taken over under another name, and images are looked for in it.
+fn keep_names(workspace: &mut Workspace, snapshot: &Snapshot) {
+    let stands = snapshot.resources.iter().find(|(address, _)| address.as_str() == "fargate/repository");
+    let name = stands.and_then(|(_, record)| record.attrs.get("name")?.as_str());
+    if let Some(name) = name {
+        name.clone_into(&mut workspace.names.repository);
     }
 }
 

@@ -32,6 +32,7 @@ const TABLE: &[Rule] = &[
     Rule { package: "pb-fargate", may: CONCERN, sdk: true },
     Rule { package: "pb-edge", may: CONCERN, sdk: true },
     Rule { package: "pb-state", may: &[ENGINE, AWS], sdk: true },
+    Rule { package: "pb-bootstrap", may: &[ENGINE, AWS], sdk: true },
     Rule { package: "pb-terraform", may: &[ENGINE, AWS], sdk: true },
     // The one that sees all.
     Rule {
@@ -46,6 +47,7 @@ const TABLE: &[Rule] = &[
             "pb-fargate",
             "pb-edge",
             "pb-state",
+            "pb-bootstrap",
             "pb-terraform",
         ],
         sdk: true,

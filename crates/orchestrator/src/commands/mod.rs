@@ -2,6 +2,7 @@
 
 mod adopt;
 mod apply;
+mod bootstrap;
 mod drift;
 mod format;
 mod graph;
@@ -40,6 +41,9 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             let selection = Selection { targets, ..Selection::default() };
             let asked = Asked { selection, ..Asked::default() };
             run::run(global, &workspace, Goal::Destroy, &consent, &asked).await
+        }
+        Command::Bootstrap { workspace, zone, consent } => {
+            bootstrap::bootstrap(global, &workspace, zone, &consent).await
         }
         Command::Adopt { workspace, adoption } => adopt::adopt(global, &workspace, &adoption).await,
         Command::Forget { workspace, addresses, consent, dry_run } => {

@@ -88,7 +88,8 @@ pub async fn locked(
     let lost = session.lost();
     let closed = session.close().await;
     let outcome = outcome?;
-    report(show, &outcome, goal, &site.workspace.name, since);
+    let word = if goal == Goal::Destroy { "Destroyed" } else { "Deployed" };
+    report(show, &outcome, word, &site.workspace.name, since);
     if let Some(lost) = lost {
         return Err(lost.into());
     }
@@ -230,7 +231,7 @@ fn exit(outcome: &Outcome, run: &Run) -> Exit {
 }
 
 /// What was done, and what was not and why.
-fn report(show: &Show, outcome: &Outcome, goal: Goal, workspace: &str, since: Instant) {
+pub fn report(show: &Show, outcome: &Outcome, word: &str, workspace: &str, since: Instant) {
     let count = |is: fn(&Action) -> bool| outcome.done.iter().filter(|(_, action)| is(action)).count();
     let took = render::duration(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
     let did = format!(
@@ -240,7 +241,6 @@ fn report(show: &Show, outcome: &Outcome, goal: Goal, workspace: &str, since: In
         count(|action| *action == Action::Delete),
     );
     if outcome.is_complete() {
-        let word = if goal == Goal::Destroy { "Destroyed" } else { "Deployed" };
         return show.say(&format!("\n{} {}: {did}.", paint(GOOD, word), paint(BOLD, workspace)));
     }
     show.say(&format!("\n{} {workspace}: {did}.", paint(BAD, "Not complete:")));

@@ -9,9 +9,9 @@ use crate::consent;
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::signals;
-use crate::site::Site;
+use crate::site::{Asked, Site};
 use claims::Wanted;
-use pb_engine::{Address, Cancel, Class, Failure, Outcome, Plan, Refused, Run, Snapshot};
+use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, Refused, Run, Snapshot};
 use pb_engine::{forgetting, hand_over, observe};
 use pb_state::{Claim, LeaseTable, Session, Store};
 use pb_terraform::Lock;
@@ -63,7 +63,7 @@ async fn hand(
     dry_run: bool,
 ) -> Result<Exit, Error> {
     let show = Show::new(global.json, global.verbose);
-    let site = Site::open(global, workspace).await?;
+    let site = Site::open(global, workspace, Goal::Deploy, &Asked::default()).await?;
     finished(&site.snapshot)?;
     let looked = look(&site, task, &site.snapshot, &Cancel::never()).await?;
     show.json("plan", &looked.json);
@@ -226,12 +226,15 @@ async fn under_locks(
 
 fn report(show: &Show, task: &Task<'_>, site: &Site, outcome: &Outcome, interrupted: bool) -> Exit {
     let workspace = &site.workspace.name;
+    let text = match outcome.is_complete() {
+        true => show::done(task.word(), outcome.done.len(), workspace),
+        false => show::not_done(task.word(), outcome, workspace),
+    };
+    show.say(&text);
     show.json("finished", &serde_json::json!({ "complete": outcome.is_complete() }));
     if outcome.is_complete() {
-        show.say(&show::done(task.word(), outcome.done.len(), workspace));
         return Exit::Done;
     }
-    show.say(&show::not_done(task.word(), outcome, workspace));
     let only_stopped = outcome.failed.iter().all(|unfinished| is_interrupted(&unfinished.failure));
     if interrupted && only_stopped { Exit::Interrupted } else { Exit::Failed }
 }

@@ -1,0 +1,294 @@
+//! `s3.bucket`: where the state is kept.
+
+use crate::policy::{Document, is_tls_only, tls_only};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, PublicAccessBlockConfiguration,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    Tag, Tagging, VersioningConfiguration,
+};
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The region that a bucket is in when no location is given, and in which none may be given. (Amazon S3 API: CreateBucket)
+const HOME: &str = "us-east-1";
+
+/// The kind of state buckets.
+pub struct Bucket {
+    client: Client,
+    account: String,
+}
+
+/// What is wanted of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketSpec {
+    /// The name, which no other bucket in the world has.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Whether older versions of objects are kept.
+    pub versioned: bool,
+    /// Whether objects are encrypted by default.
+    pub encrypted: bool,
+    /// Whether all public access is blocked.
+    pub private: bool,
+    /// Whether its policy refuses requests without TLS.
+    pub tls_only: bool,
+}
+
+/// What names a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketAttrs {
+    /// The name.
+    pub name: String,
+}
+
+impl Bucket {
+    /// Buckets of `account`: each call says that it means a bucket of this account, and one of another is left alone. An
+    /// endpoint other than AWS is spoken to with the bucket in the path.
+    #[must_use]
+    pub fn new(config: &SdkConfig, account: &str) -> Self {
+        let custom = config.endpoint_url().is_some();
+        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build();
+        Self { client: Client::from_conf(config), account: account.to_owned() }
+    }
+
+    async fn look_at(&self, name: &str) -> Result<BucketSpec, Failure> {
+        let location = self
+            .client
+            .get_bucket_location()
+            .bucket(name)
+            .expected_bucket_owner(&self.account)
+            .send()
+            .await
+            .answer("s3:GetBucketLocation")?;
+        let location = location.location_constraint().map(|place| place.as_str().to_owned());
+        let versioning = self
+            .client
+            .get_bucket_versioning()
+            .bucket(name)
+            .expected_bucket_owner(&self.account)
+            .send()
+            .await
+            .answer("s3:GetBucketVersioning")?;
+        let encryption =
+            self.client.get_bucket_encryption().bucket(name).expected_bucket_owner(&self.account).send().await;
+        let block =
+            self.client.get_public_access_block().bucket(name).expected_bucket_owner(&self.account).send().await;
+        let block = unless(block.answer("s3:GetPublicAccessBlock"), "NoSuchPublicAccessBlockConfiguration")?;
+        let block = block.and_then(|block| block.public_access_block_configuration);
+        Ok(BucketSpec {
+            name: name.to_owned(),
+            region: location.filter(|place| !place.is_empty()).unwrap_or_else(|| HOME.to_owned()),
+            versioned: versioning.status() == Some(&BucketVersioningStatus::Enabled),
+            encrypted: unless(
+                encryption.answer("s3:GetBucketEncryption"),
+                "ServerSideEncryptionConfigurationNotFoundError",
+            )?
+            .is_some(),
+            private: block.is_some_and(|block| is_closed(&block)),
+            tls_only: self.policy(name).await?.any(is_tls_only),
+        })
+    }
+
+    async fn policy(&self, name: &str) -> Result<Document, Failure> {
+        let answer = self
+            .client
+            .get_bucket_policy()
+            .bucket(name)
+            .expected_bucket_owner(&self.account)
+            .send()
+            .await
+            .answer("s3:GetBucketPolicy");
+        match unless(answer, "NoSuchBucketPolicy")?.and_then(|found| found.policy) {
+            Some(text) => Document::parse(&text, name),
+            None => Ok(Document::empty()),
+        }
+    }
+
+    async fn set(&self, name: &str, wants: impl Fn(&str) -> bool) -> Result<(), Failure> {
+        if wants("private") {
+            let closed = closed();
+            let call = self
+                .client
+                .put_public_access_block()
+                .bucket(name)
+                .expected_bucket_owner(&self.account)
+                .public_access_block_configuration(closed);
+            call.send().await.answer("s3:PutPublicAccessBlock")?;
+        }
+        if wants("versioned") {
+            let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+            let call = self
+                .client
+                .put_bucket_versioning()
+                .bucket(name)
+                .expected_bucket_owner(&self.account)
+                .versioning_configuration(on);
+            call.send().await.answer("s3:PutBucketVersioning")?;
+        }
+        if wants("encrypted") {
+            let call = self.client.put_bucket_encryption().bucket(name).expected_bucket_owner(&self.account);
+            let call = call.server_side_encryption_configuration(encryption()?);
+            call.send().await.answer("s3:PutBucketEncryption")?;
+        }
+        if wants("tls_only") {
+            let policy = self.policy(name).await?;
+            if !policy.any(is_tls_only) {
+                let call = self
+                    .client
+                    .put_bucket_policy()
+                    .bucket(name)
+                    .expected_bucket_owner(&self.account)
+                    .policy(policy.with(tls_only(name)));
+                call.send().await.answer("s3:PutBucketPolicy")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An answer, or nothing where the service says with `code` that there is nothing.
+fn unless<T>(answer: Result<T, Failure>, code: &str) -> Result<Option<T>, Failure> {
+    match answer {
+        Err(failure) if failure.is(code) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+fn closed() -> PublicAccessBlockConfiguration {
+    let closed = PublicAccessBlockConfiguration::builder().block_public_acls(true).ignore_public_acls(true);
+    closed.block_public_policy(true).restrict_public_buckets(true).build()
+}
+
+fn is_closed(block: &PublicAccessBlockConfiguration) -> bool {
+    [
+        block.block_public_acls(),
+        block.ignore_public_acls(),
+        block.block_public_policy(),
+        block.restrict_public_buckets(),
+    ]
+    .iter()
+    .all(|on| *on == Some(true))
+}
+
+fn encryption() -> Result<ServerSideEncryptionConfiguration, Failure> {
+    let bug = |error: aws_sdk_s3::error::BuildError| Failure::new(Class::Bug, "encrypt a bucket", error.to_string());
+    let by =
+        ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256).build().map_err(bug)?;
+    let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(by).build();
+    ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(bug)
+}
+
+impl Resource for Bucket {
+    const KIND: &'static str = "s3.bucket";
+    type Spec = BucketSpec;
+    type Attrs = BucketAttrs;
+
+    fn pending(spec: &BucketSpec) -> BucketAttrs {
+        BucketAttrs { name: spec.name.clone() }
+    }
+
+    fn replaces(field: &str) -> bool {
+        matches!(field, "name" | "region")
+    }
+
+    fn guard(spec: &BucketSpec, _attrs: &BucketAttrs) -> Option<String> {
+        Some(format!("the bucket is in {}, and what is in it stays: correct `region` or `state.bucket`", spec.region))
+    }
+
+    fn id(attrs: &BucketAttrs) -> Option<String> {
+        Some(attrs.name.clone())
+    }
+
+    /// A bucket that stands in the name is used, whoever of this account made it.
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let mut found = Vec::new();
+        for (address, spec) in &scope.wanted {
+            let name = &spec.name;
+            match self
+                .client
+                .head_bucket()
+                .bucket(name)
+                .expected_bucket_owner(&self.account)
+                .send()
+                .await
+                .answer("s3:HeadBucket")
+            {
+                Err(failure) if failure.class == Class::NotFound => {}
+                // HEAD has no body, so that the status is all there is.
+                Err(failure) if failure.class == Class::Denied || failure.message.contains("403") => {
+                    let what = format!("the bucket {name}, of another account or closed to these credentials,");
+                    found.push(Found::Foreign { address: address.clone(), what });
+                }
+                Err(failure) if failure.message.contains("301") => {
+                    let what = format!("the bucket {name}, in another region than {},", spec.region);
+                    found.push(Found::Foreign { address: address.clone(), what });
+                }
+                Err(failure) => return Err(failure),
+                Ok(_) => found.push(Found::Ours {
+                    address: address.clone(),
+                    spec: self.look_at(name).await?,
+                    attrs: BucketAttrs { name: name.clone() },
+                    settled: true,
+                }),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(&self, _cx: &Context, spec: &BucketSpec) -> Result<BucketAttrs, Failure> {
+        let call = self.client.create_bucket().bucket(&spec.name);
+        let call = match spec.region.as_str() {
+            HOME => call,
+            region => {
+                let place = BucketLocationConstraint::from(region);
+                call.create_bucket_configuration(
+                    CreateBucketConfiguration::builder().location_constraint(place).build(),
+                )
+            }
+        };
+        let answer = call.send().await.answer("s3:CreateBucket");
+        answer.map_err(|failure| failure.when(&["BucketAlreadyOwnedByYou", "BucketAlreadyExists"], Class::Exists))?;
+        Ok(Self::pending(spec))
+    }
+
+    async fn complete(&self, cx: &Context, attrs: &BucketAttrs, _: &BucketSpec) -> Result<(), Failure> {
+        self.set(&attrs.name, |_| true).await?;
+        let bug = |error: aws_sdk_s3::error::BuildError| Failure::new(Class::Bug, "tag a bucket", error.to_string());
+        let tags = cx.tags(&BTreeMap::new());
+        let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+        let tags = tags.collect::<Result<Vec<_>, _>>().map_err(bug)?;
+        let tagging = Tagging::builder().set_tag_set(Some(tags)).build().map_err(bug)?;
+        let call =
+            self.client.put_bucket_tagging().bucket(&attrs.name).expected_bucket_owner(&self.account).tagging(tagging);
+        call.send().await.answer("s3:PutBucketTagging").map(drop)
+    }
+
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &BucketAttrs,
+        _spec: &BucketSpec,
+        changes: &[Change],
+    ) -> Result<BucketAttrs, Failure> {
+        self.set(&attrs.name, |field| changes.iter().any(|change| change.field() == field)).await?;
+        Ok(attrs.clone())
+    }
+
+    /// S3 refuses while there is an object in it, or a version of one.
+    async fn delete(&self, _cx: &Context, attrs: &BucketAttrs) -> Result<(), Failure> {
+        let answer = self
+            .client
+            .delete_bucket()
+            .bucket(&attrs.name)
+            .expected_bucket_owner(&self.account)
+            .send()
+            .await
+            .answer("s3:DeleteBucket");
+        answer.map(drop).map_err(|failure| failure.when(&["BucketNotEmpty"], Class::Refused))
+    }
+}

@@ -1,0 +1,120 @@
+//! Policy documents, to which a statement is added and from which none is taken.
+
+use pb_engine::{Class, Failure};
+use serde_json::{Value, json};
+
+/// Refuses each request without TLS. (Amazon S3 user guide: Security best practices)
+pub(crate) fn tls_only(bucket: &str) -> Value {
+    let arn = format!("arn:aws:s3:::{bucket}");
+    json!({
+        "Sid": "DenyInsecureTransport",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [&arn, format!("{arn}/*")],
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } }
+    })
+}
+
+/// Lets ECS tasks have a role.
+pub(crate) fn trust_ecs_tasks() -> Value {
+    json!({ "Effect": "Allow", "Principal": { "Service": ECS_TASKS }, "Action": "sts:AssumeRole" })
+}
+
+const ECS_TASKS: &str = "ecs-tasks.amazonaws.com";
+
+/// Whether a statement refuses everybody everything without TLS.
+pub(crate) fn is_tls_only(statement: &Value) -> bool {
+    let everybody = statement["Principal"] == "*" || has(&statement["Principal"]["AWS"], "*");
+    let secure = &statement["Condition"]["Bool"]["aws:SecureTransport"];
+    statement["Effect"] == "Deny"
+        && everybody
+        && has(&statement["Action"], "s3:*")
+        && (has(secure, "false") || *secure == json!(false))
+}
+
+/// Whether a statement lets ECS tasks have the role.
+pub(crate) fn is_trust_of_ecs_tasks(statement: &Value) -> bool {
+    statement["Effect"] == "Allow"
+        && has(&statement["Principal"]["Service"], ECS_TASKS)
+        && has(&statement["Action"], "sts:AssumeRole")
+}
+
+/// Whether `value` is `text`, or a list with it.
+fn has(value: &Value, text: &str) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| item == text),
+        other => other == text,
+    }
+}
+
+/// A policy document.
+pub(crate) struct Document(Value);
+
+impl Document {
+    /// A document without statements.
+    pub(crate) fn empty() -> Self {
+        Self(json!({ "Version": "2012-10-17", "Statement": [] }))
+    }
+
+    /// The document in `text`.
+    ///
+    /// # Errors
+    /// `Refused` when that is no JSON.
+    pub(crate) fn parse(text: &str, what: &str) -> Result<Self, Failure> {
+        let refused = |error: serde_json::Error| {
+            Failure::new(Class::Refused, format!("read the policy of {what}"), error.to_string())
+        };
+        serde_json::from_str(text).map(Self).map_err(refused)
+    }
+
+    /// Whether `is` holds for one of its statements. A document may have one without a list around it.
+    pub(crate) fn any(&self, is: fn(&Value) -> bool) -> bool {
+        match &self.0["Statement"] {
+            Value::Array(statements) => statements.iter().any(is),
+            statement => is(statement),
+        }
+    }
+
+    /// The text of the document with `statement` added.
+    pub(crate) fn with(mut self, statement: Value) -> String {
+        let statements = match self.0["Statement"].take() {
+            Value::Array(statements) => statements,
+            Value::Null => Vec::new(),
+            one => vec![one],
+        };
+        self.0["Statement"] = statements.into_iter().chain([statement]).collect();
+        self.0.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Document, is_tls_only, is_trust_of_ecs_tasks, tls_only, trust_ecs_tasks};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_statement_is_added_and_none_is_taken() {
+        let one = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Theirs", "Effect": "Allow"}}"#;
+        let document = Document::parse(one, "x").unwrap();
+        assert!(!document.any(is_tls_only));
+        let text = document.with(tls_only("b"));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["Statement"].as_array().unwrap().len(), 2);
+        assert_eq!(value["Statement"][0]["Sid"], "Theirs");
+        assert!(Document::parse(&text, "x").unwrap().any(is_tls_only));
+    }
+
+    #[test]
+    fn other_spellings_of_the_same_are_known() {
+        let trust = json!({"Effect": "Allow", "Principal": {"Service": ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]},
+                           "Action": ["sts:AssumeRole"]});
+        assert!(is_trust_of_ecs_tasks(&trust) && is_trust_of_ecs_tasks(&trust_ecs_tasks()));
+        let mut deny = tls_only("b");
+        deny["Principal"] = json!({"AWS": "*"});
+        deny["Condition"]["Bool"]["aws:SecureTransport"] = json!(["false"]);
+        assert!(is_tls_only(&deny));
+        deny["Action"] = json!("s3:PutObject");
+        assert!(!is_tls_only(&deny), "reading goes without TLS still");
+    }
+}

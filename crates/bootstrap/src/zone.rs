@@ -1,0 +1,141 @@
+//! `route53.hosted_zone`: the public zone that the record goes to.
+
+use aws_sdk_route53::Client;
+use aws_sdk_route53::types::{HostedZone as Live, Tag, TagResourceType};
+use pb_aws::Answer;
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, unknown};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The kind of public hosted zones.
+pub struct HostedZone {
+    client: Client,
+}
+
+/// What is wanted of a hosted zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostedZoneSpec {
+    /// The name, in lower case, without a dot at the end.
+    pub name: String,
+}
+
+/// What AWS assigned to a hosted zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostedZoneAttrs {
+    /// The id, without `/hostedzone/`.
+    pub id: String,
+    /// The servers that the domain's registrar has to name.
+    pub name_servers: Vec<String>,
+}
+
+impl HostedZone {
+    /// Zones behind `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The public zones of a name. The list starts at the name and goes on with others.
+    async fn find(&self, name: &str) -> Result<Vec<Live>, Failure> {
+        let call = self.client.list_hosted_zones_by_name().dns_name(name);
+        let zones = call.send().await.answer("route53:ListHostedZonesByName")?.hosted_zones;
+        let is = |zone: &Live| {
+            let private = zone.config().is_some_and(|config| config.private_zone());
+            !private && zone.name().trim_end_matches('.').eq_ignore_ascii_case(name)
+        };
+        Ok(zones.into_iter().filter(is).collect())
+    }
+
+    async fn name_servers(&self, id: &str) -> Result<Vec<String>, Failure> {
+        let answer = self.client.get_hosted_zone().id(id).send().await.answer("route53:GetHostedZone")?;
+        Ok(answer.delegation_set.map(|set| set.name_servers).unwrap_or_default())
+    }
+}
+
+fn short(id: &str) -> &str {
+    id.trim_start_matches("/hostedzone/")
+}
+
+impl Resource for HostedZone {
+    const KIND: &'static str = "route53.hosted_zone";
+    /// AWS makes another zone of the same name.
+    const UNIQUE: bool = false;
+    type Spec = HostedZoneSpec;
+    type Attrs = HostedZoneAttrs;
+
+    fn check(spec: &HostedZoneSpec) -> Result<(), String> {
+        if spec.name.is_empty() { Err("a hosted zone needs a name".to_owned()) } else { Ok(()) }
+    }
+
+    fn pending(_: &HostedZoneSpec) -> HostedZoneAttrs {
+        HostedZoneAttrs { id: unknown(), name_servers: vec![unknown()] }
+    }
+
+    fn replaces(field: &str) -> bool {
+        field == "name"
+    }
+
+    fn id(attrs: &HostedZoneAttrs) -> Option<String> {
+        Some(attrs.id.clone())
+    }
+
+    /// A public zone of the name is used, whoever made it.
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let mut found = Vec::new();
+        for (address, spec) in &scope.wanted {
+            match self.find(&spec.name).await?.as_slice() {
+                [] => {}
+                [zone] => {
+                    let id = short(zone.id()).to_owned();
+                    let name_servers = self.name_servers(&id).await?;
+                    let attrs = HostedZoneAttrs { id, name_servers };
+                    found.push(Found::Ours { address: address.clone(), spec: spec.clone(), attrs, settled: true });
+                }
+                several => {
+                    let ids: Vec<&str> = several.iter().map(|zone| short(zone.id())).collect();
+                    let message = format!("there are several public zones {}: {}", spec.name, ids.join(", "));
+                    let failure = Failure::new(Class::Refused, "find the hosted zone", message);
+                    return Err(failure.hint("choose one with `zone_id`; none has to be made"));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The caller reference is the same for each try of this run, by which Route 53 knows a repeated call.
+    async fn create(&self, cx: &Context, spec: &HostedZoneSpec) -> Result<HostedZoneAttrs, Failure> {
+        let call = self.client.create_hosted_zone().name(&spec.name).caller_reference(cx.token());
+        let answer = call.send().await.answer("route53:CreateHostedZone");
+        let output = answer.map_err(|failure| failure.when(&["HostedZoneAlreadyExists"], Class::Exists))?;
+        let id = output.hosted_zone().map(|zone| short(zone.id()).to_owned());
+        let name_servers = output.delegation_set.map(|set| set.name_servers).unwrap_or_default();
+        let id =
+            id.ok_or_else(|| Failure::new(Class::Ambiguous, "route53:CreateHostedZone", "the answer has no id"))?;
+        Ok(HostedZoneAttrs { id, name_servers })
+    }
+
+    /// A zone takes no tags when it is made.
+    async fn complete(&self, cx: &Context, attrs: &HostedZoneAttrs, _: &HostedZoneSpec) -> Result<(), Failure> {
+        let tags = cx.tags(&BTreeMap::new()).into_iter();
+        let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        let call = self.client.change_tags_for_resource().resource_type(TagResourceType::Hostedzone);
+        let call = call.resource_id(&attrs.id).set_add_tags(Some(tags));
+        call.send().await.answer("route53:ChangeTagsForResource").map(drop)
+    }
+
+    /// Nothing about a zone is changed in place.
+    async fn update(
+        &self,
+        _cx: &Context,
+        attrs: &HostedZoneAttrs,
+        _spec: &HostedZoneSpec,
+        _changes: &[Change],
+    ) -> Result<HostedZoneAttrs, Failure> {
+        Ok(attrs.clone())
+    }
+
+    async fn delete(&self, _cx: &Context, attrs: &HostedZoneAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_hosted_zone().id(&attrs.id);
+        call.send().await.answer("route53:DeleteHostedZone").map(drop)
+    }
+}

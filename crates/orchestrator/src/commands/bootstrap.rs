@@ -1,0 +1,82 @@
+//! `bootstrap`: what must be there before the first deploy.
+
+use crate::cli::{Consent, Global};
+use crate::commands::run::report;
+use crate::exit::{Error, Exit};
+use crate::render::run::Show;
+use crate::render::{self, BOLD, paint};
+use crate::site::{configured, connect};
+use crate::{consent, facts, signals};
+use pb_bootstrap::BootstrapSpec;
+use pb_config::Workspace;
+use pb_engine::{Class, Goal, Graph, MemoryLedger, Plan, Run, Snapshot, act, decide, observe};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Plans, shows, asks and makes. There is no lease yet to do it under, and no state to note it in: everything has a name that
+/// is there once, and is used when it is there.
+///
+/// # Errors
+/// What keeps it from beginning. What fails in it is said here, and gives an exit code.
+pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consent) -> Result<Exit, Error> {
+    let show = Show::new(global.json, global.verbose);
+    let workspace = configured(global, name)?;
+    let aws = connect(global, &workspace).await?;
+    let account = facts::account(&aws, &workspace).await?;
+    let mut graph = Graph::new();
+    pb_bootstrap::bootstrap(&mut graph, &aws, &spec(&workspace, &account, zone))?;
+    let cancel = signals::listen();
+    let owner = Arc::new(pb_bootstrap::owner(&workspace.stack));
+    let nothing = Snapshot::default();
+    let observed = observe(&graph, &nothing, &owner, &cancel).await?;
+    let plan = decide(&graph, &observed, &nothing, Goal::Deploy)?.map_err(Error::Refused)?;
+    show_plan(&show, &plan, &format!("{} (account {account})", workspace.region));
+    if !plan.is_empty() {
+        consent::confirm(name, "bootstrap", consent.yes)?;
+    }
+    let run = Run {
+        id: uuid::Uuid::new_v4().to_string(),
+        operation: "bootstrap".to_owned(),
+        owner,
+        events: show.events(),
+        cancel,
+    };
+    let since = Instant::now();
+    let outcome = act(&graph, &plan, &MemoryLedger::default(), &run).await?;
+    if !plan.is_empty() {
+        report(&show, &outcome, "Bootstrapped", name, since);
+    }
+    show.json("finished", &serde_json::json!({ "complete": outcome.is_complete(), "outputs": outcome.outputs }));
+    if !outcome.is_complete() {
+        show.say(&format!("What was made is used by the next run: pb-deploy bootstrap {name}"));
+        let stopped = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
+        return Ok(if run.cancel.is_stopped() && stopped { Exit::Interrupted } else { Exit::Failed });
+    }
+    let servers = outcome.outputs.get("name_servers").and_then(serde_json::Value::as_array);
+    if let Some(servers) = servers {
+        let servers: Vec<&str> = servers.iter().filter_map(serde_json::Value::as_str).collect();
+        let zone = paint(BOLD, &workspace.zone);
+        show.say(&format!(
+            "Have the registrar of the domain name these servers for {zone}:\n  {}",
+            servers.join("\n  ")
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
+    BootstrapSpec {
+        account: account.to_owned(),
+        bucket: workspace.state.bucket.clone(),
+        region: workspace.region.clone(),
+        table: workspace.state.lock_table.clone(),
+        execution_role: workspace.roles.execution.clone(),
+        zone: zone.then(|| workspace.zone.clone()),
+    }
+}
+
+fn show_plan(show: &Show, plan: &Plan, place: &str) {
+    show.json("plan", plan);
+    let title = if plan.is_empty() { String::new() } else { format!("To bootstrap {place}:\n\n") };
+    show.say(&format!("{title}{}", render::plan::text(plan, plan.is_empty())));
+}

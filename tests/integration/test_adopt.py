@@ -1,0 +1,213 @@
+"""What is there already becomes ours, from Terraform or by hand: by its tags, and nothing else about it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import terraform_runner
+from endpoint import ROOT
+from harness import Plan, Site
+from inventory import steady
+from terraform_runner import Terraform
+
+FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json"
+#: What a takeover may do besides state and lease.
+TAGGING = {"CreateTags", "AddTags", "AddTagsToResource", "TagResource"}
+UNTAGGING = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource"}
+LOCKING = {"dynamodb:PutItem", "dynamodb:DeleteItem"}
+
+
+def ids(site: Site) -> dict[str, str]:
+    """What is remembered, by address: what AWS calls it."""
+    resources = site.state_object()["snapshot"]["resources"]
+
+    def called(record: dict[str, Any]) -> str:
+        attrs, kind = record["attrs"], record["kind"]
+        if kind == "route53.record":
+            return f"{attrs['name']} {attrs['type']}"
+        if kind == "ecs.service":
+            return f"{attrs['cluster']}/{attrs['name']}"
+        if kind == "ecs.task_definition":
+            return str(attrs["arn"]).rsplit("/", maxsplit=1)[-1]
+        return str(attrs["id"] if "id" in attrs else attrs["arn"] if kind.startswith("elbv2") else attrs["name"])
+
+    return {address: called(record) for address, record in resources.items()}
+
+
+def untagged(world: Any) -> str:
+    """A world without the tags by which it is ours, and without what changes by itself."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, list):
+            kept = [bare(item) for item in value if not (isinstance(item, dict) and owns(item))]
+            return sorted(kept, key=lambda item: json.dumps(item, sort_keys=True, default=str))
+        if isinstance(value, dict):
+            return {key: bare(item) for key, item in value.items() if not str(key).startswith("pb-deploy:")}
+        return value
+
+    def owns(tag: dict[str, Any]) -> bool:
+        return str(tag.get("Key", tag.get("key", ""))).startswith("pb-deploy:")
+
+    return json.dumps(bare(steady(world)), sort_keys=True, default=str).replace('"Tags": [], ', "")
+
+
+def forget_all(site: Site) -> dict[str, str]:
+    """Forget everything; gives what it was."""
+    were = ids(site)
+    since = site.mark()
+    site.run("forget", "staging", *were, "--yes").ended()
+    assert {call.split(":")[1] for call in site.writes(since)} <= UNTAGGING
+    assert site.state_object()["snapshot"]["resources"] == {}
+    return were
+
+
+def state_file(site: Site, were: dict[str, str]) -> Path:
+    """A Terraform state that names what was forgotten."""
+    text = FORMAT_3.read_text(encoding="utf-8")
+    for address, identity in were.items():
+        text = text.replace(f"@{address}@", identity)
+    path = site.folder / "terraform.tfstate"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_what_was_forgotten_is_adopted_by_hand_and_is_as_it_was(staging: Site) -> None:
+    before = untagged(staging.world.everything())
+    were = forget_all(staging)
+    assert untagged(staging.world.everything()) == before
+    assert "Nothing to destroy" in staging.destroy().err, "nothing of it is ours any more"
+    since = staging.mark()
+    pairs = [f"{address}={identity}" for address, identity in were.items()]
+    result = staging.run("adopt", "staging", *pairs, "--yes").ended()
+    assert f"Adopted {len(were)} resources" in result.err, result
+    assert {call.split(":")[1] for call in staging.writes(since)} <= TAGGING
+    assert untagged(staging.world.everything()) == before
+    assert ids(staging) == were
+    assert "ours already" in staging.run("adopt", "staging", *pairs, "--yes").ended().err
+    staging.finds_nothing()
+
+
+def test_a_state_of_format_3_is_taken_over_with_the_rules_that_it_does_not_name(site: Site) -> None:
+    site.deploy()
+    were = forget_all(site)
+    path = state_file(site, were)
+    since = site.mark()
+    shown = site.run("adopt", "staging", "--from-terraform", str(path), "--dry-run").ended()
+    assert site.mutations(since) == []
+    assert "aws_s3_bucket.assets" in shown.err and "0 to replace, 0 to destroy" in shown.err, shown
+    assert "a-secret-that-nobody-may-see" not in shown.text
+    site.run("adopt", "staging", "--from-terraform", str(path), "--yes").ended()
+    assert "a-secret-that-nobody-may-see" not in json.dumps(site.state_object())
+    # Terraform knows nothing of the default group of a VPC.
+    assert site.plan().changes == {"net/default_group": "create"}
+    site.deploy()
+    assert ids(site) == were
+    site.destroy()
+    assert site.world.remains() == {}
+
+
+def lock_item(site: Site, key: str, operation: str) -> dict[str, Any]:
+    """A lock as Terraform has it."""
+    info = {"ID": "7f0e", "Operation": operation, "Info": "", "Who": "ana@build", "Version": "1.11.4",
+            "Created": "2026-11-22T10:00:00Z", "Path": key}  # fmt: skip
+    return {"LockID": {"S": f"{site.config['state']['bucket']}/{key}"}, "Info": {"S": json.dumps(info)}}
+
+
+def test_terraforms_lock_is_respected_taken_and_given_back(site: Site) -> None:
+    site.deploy()
+    were = forget_all(site)
+    table, bucket, key = site.config["state"]["lock_table"], site.config["state"]["bucket"], "env:/staging/tf.tfstate"
+    body = state_file(site, were).read_bytes()
+    site.aws.s3.put_object(Bucket=bucket, Key=key, Body=body)
+    adopt = ["adopt", "staging", "--from-terraform", f"s3://{bucket}/{key}", "--yes"]
+    dynamodb = site.aws.dynamodb
+
+    dynamodb.put_item(TableName=table, Item=lock_item(site, key, "OperationTypeApply"))
+    since = site.mark()
+    refused = site.run(*adopt).ended(3)
+    assert "ana@build" in refused.err and "terraform force-unlock 7f0e" in refused.err
+    assert site.writes(since) == ["dynamodb:PutItem"], "the lock was tried, and nothing was tagged"
+
+    # Left by a run of ours that was killed: the lease says that none is at work.
+    dynamodb.put_item(TableName=table, Item=lock_item(site, key, "pb-deploy adopt pb-deploy/staging"))
+    digest = {"LockID": {"S": f"{bucket}/{key}-md5"}, "Digest": {"S": "0" * 32}}
+    dynamodb.put_item(TableName=table, Item=digest)
+    stale = site.run(*adopt).ended(1)
+    assert "Terraform noted 0000" in stale.err
+    assert site.state_object()["snapshot"]["resources"] == {}
+
+    digest["Digest"]["S"] = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    dynamodb.put_item(TableName=table, Item=digest)
+    site.aws.s3.put_object(Bucket=bucket, Key=f"{key}.tflock", Body=b"{}")
+    assert "lock file" in site.run(*adopt).ended(3).err
+    site.aws.s3.delete_object(Bucket=bucket, Key=f"{key}.tflock")
+
+    since = site.mark()
+    site.run(*adopt).ended()
+    assert LOCKING <= set(site.writes(since))
+    left = dynamodb.scan(TableName=table)["Items"]
+    assert not [item for item in left if item["LockID"]["S"] == f"{bucket}/{key}"]
+    assert site.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
+    # Changed since: what Terraform did meanwhile is seen.
+    assert "ours already" in site.run(*adopt).ended().err
+
+
+def test_what_cannot_be_had_is_refused_with_the_reason(staging: Site) -> None:
+    since = staging.mark()
+    for pair, why in [
+        ("net/nothing=vpc-1", "the configuration wants nothing here; there are: net/vpc"),
+        ("net/vpc=vpc-0123456789abcdef0", "there would be several here"),
+    ]:
+        result = staging.run("adopt", "staging", pair, "--yes")
+        assert (why in result.err) == (result.code == 1) or pair.startswith("net/vpc"), result
+    production = staging.run("adopt", "production", f"net/vpc={ids(staging)['net/vpc']}", "--yes").ended(1)
+    assert "belongs to another stack or workspace" in production.err
+    for arguments in (["net/vpc"], ["vpc=vpc-1"], [], ["net/vpc=a", "net/vpc=b"], ["--from-terraform", "s3://b"]):
+        staging.run("adopt", "staging", *arguments, "--yes").ended(64)
+    record = staging.run("forget", "staging", "edge/record", "--yes").ended(1)
+    assert "is ours as long as its load balancer is" in record.err
+    assert "nothing of ours stands here" in staging.run("forget", "staging", "net/nothing", "--yes").ended(1).err
+    assert staging.writes(since) == []
+    staging.finds_nothing()
+
+
+def test_without_consent_nothing_is_adopted(staging: Site) -> None:
+    were = ids(staging)
+    staging.run("forget", "staging", "fargate/logs", "--yes").ended()
+    since = staging.mark()
+    pair = f"fargate/logs={were['fargate/logs']}"
+    staging.run("adopt", "staging", pair).ended(64)
+    assert staging.mutations(since) == []
+    lines = staging.run("adopt", "staging", pair, "--yes", "--json").ended().lines()
+    (plan,) = [line for line in lines if line["event"] == "plan"]
+    assert [step["action"]["do"] for step in plan["plan"]["steps"]] == ["adopt"]
+    assert "afterwards" in plan and lines[-1] == {"event": "finished", "complete": True}
+    staging.finds_nothing()
+
+
+@pytest.mark.skipif(terraform_runner.why_not() is not None, reason=str(terraform_runner.why_not()))
+def test_a_stack_that_terraform_made_is_taken_over_and_nothing_of_it_is_made_anew(site: Site) -> None:
+    terraform = Terraform(site)
+    terraform.apply()
+    made, state = site.world.everything(), terraform.state()
+    before = untagged(made)
+    since = site.mark()
+    site.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").ended()
+    assert untagged(site.world.everything()) == before, "tags of ours, and nothing else"
+    assert {call.split(":")[1] for call in site.writes(since)} <= TAGGING | {"PutItem", "DeleteItem"}
+    assert terraform.state() == state, "its state is its own"
+    plan = Plan(site.run("plan", "staging", "--json").ended().json())
+    assert set(plan.changes.values()) <= {"create", "update"}, plan.changes
+    were = ids(site)
+    site.deploy()
+    after = ids(site)
+    # Task definitions have revisions; the old one stays to go back to.
+    same = {address for address, identity in were.items() if after[address] == identity}
+    assert set(were) - same == {"fargate/flask_task", "fargate/celery_task"}
+    site.finds_nothing()
+    site.destroy()
+    assert site.world.remains() == {}
