@@ -36,7 +36,12 @@ pub struct Asked {
     pub wait: WaitOptions,
     /// What of the stack the run is about.
     pub selection: Selection,
+    /// The repository that is about to be taken over, under its name.
+    pub repository: Option<String>,
 }
+
+/// The address of the image repository.
+pub const REPOSITORY: &str = "fargate/repository";
 
 /// What was seen, and what is to be done about it.
 pub struct Looked {
@@ -109,7 +114,7 @@ impl Site {
         let aws = connect(global, &workspace).await?;
         let place = place(&workspace);
         let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
-        keep_names(&mut workspace, &snapshot);
+        keep_names(&mut workspace, &snapshot, asked.repository.as_deref());
         let facts = facts::look_up(&aws, &workspace, &snapshot, goal).await?;
         let graph = graph(&aws, &workspace, &facts)?;
         let part = select::part(&graph, &snapshot, &asked.selection)?;
@@ -193,10 +198,10 @@ impl Site {
 }
 
 /// The repository may have been taken over under another name, and images are looked for in it.
-fn keep_names(workspace: &mut Workspace, snapshot: &Snapshot) {
-    let stands = snapshot.resources.iter().find(|(address, _)| address.as_str() == "fargate/repository");
+fn keep_names(workspace: &mut Workspace, snapshot: &Snapshot, claimed: Option<&str>) {
+    let stands = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
     let name = stands.and_then(|(_, record)| record.attrs.get("name")?.as_str());
-    if let Some(name) = name {
+    if let Some(name) = claimed.or(name) {
         name.clone_into(&mut workspace.names.repository);
     }
 }

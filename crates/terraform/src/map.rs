@@ -59,6 +59,7 @@ fn kind_of(resource: &Resource) -> Option<&'static str> {
         "aws_lb" | "aws_alb" => "elbv2.load_balancer",
         "aws_lb_target_group" | "aws_alb_target_group" => "elbv2.target_group",
         "aws_lb_listener" | "aws_alb_listener" => "elbv2.listener",
+        "aws_lb_listener_rule" | "aws_alb_listener_rule" => "elbv2.listener_rule",
         "aws_route53_record" => "route53.record",
         "aws_ecs_cluster" => "ecs.cluster",
         "aws_ecs_service" => "ecs.service",

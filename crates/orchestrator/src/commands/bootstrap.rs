@@ -9,7 +9,7 @@ use crate::site::{configured, connect};
 use crate::{consent, facts, signals};
 use pb_bootstrap::BootstrapSpec;
 use pb_config::Workspace;
-use pb_engine::{Class, Goal, Graph, MemoryLedger, Plan, Run, Snapshot, act, decide, observe};
+use pb_engine::{Class, Goal, Graph, MemoryLedger, Part, Plan, Run, Snapshot, act, decide, observe};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     let owner = Arc::new(pb_bootstrap::owner(&workspace.stack));
     let nothing = Snapshot::default();
     let observed = observe(&graph, &nothing, &owner, &cancel).await?;
-    let plan = decide(&graph, &observed, &nothing, Goal::Deploy)?.map_err(Error::Refused)?;
+    let plan = decide(&graph, &observed, &nothing, Goal::Deploy, &Part::default())?.map_err(Error::Refused)?;
     show_plan(&show, &plan, &format!("{} (account {account})", workspace.region));
     if !plan.is_empty() {
         consent::confirm(name, "bootstrap", consent.yes)?;

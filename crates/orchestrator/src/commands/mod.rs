@@ -34,7 +34,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             plan::plan(global, &workspace, goal, &asked, &wanted).await
         }
         Command::Deploy { workspace, selection, consent, images, wait } => {
-            let asked = Asked { images: images.given(), wait, selection };
+            let asked = Asked { images: images.given(), wait, selection, ..Asked::default() };
             run::run(global, &workspace, Goal::Deploy, &consent, &asked).await
         }
         Command::Destroy { workspace, targets, consent } => {

@@ -1,9 +1,9 @@
 //! What is to be taken over: what was asked for by hand, what a Terraform state names, and the rules that say what wanted
 //! ones say.
 
-use crate::cli::Adoption;
+use crate::cli::{Adoption, Global};
 use crate::exit::Error;
-use crate::site::Site;
+use crate::site::{REPOSITORY, Site, configured, connect};
 use pb_engine::{Action, Address, Cancel, Claims, Graph, Snapshot, Takeover, adopting, observe_claims};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, same_rules};
 use pb_terraform::{Claim, Mapping, Source, State, Target, map};
@@ -32,6 +32,23 @@ pub fn address(text: &str) -> Result<Address, Error> {
 pub fn source(adoption: &Adoption) -> Result<Option<Source>, Error> {
     let source = adoption.from_terraform.as_deref().map(Source::parse).transpose();
     source.map_err(|why| Error::usage(why, "name the object as Terraform's backend does"))
+}
+
+/// The name of the repository that is to be taken over, if one is: images are looked for in it.
+///
+/// # Errors
+/// A command line that makes no sense; a state that cannot be read.
+pub async fn repository(global: &Global, workspace: &str, adoption: &Adoption) -> Result<Option<String>, Error> {
+    let by_hand = by_hand(&adoption.pairs)?;
+    if let Some((_, name)) = by_hand.iter().find(|(address, _)| address.as_str() == REPOSITORY) {
+        return Ok(Some(name.rsplit(":repository/").next().unwrap_or(name).to_owned()));
+    }
+    let Some(source) = source(adoption)? else { return Ok(None) };
+    let aws = connect(global, &configured(global, workspace)?).await?;
+    let state = State::parse(&source.read(&aws).await?)?;
+    let mut named = state.resources.iter().filter(|found| found.kind == "aws_ecr_repository" && !found.deposed);
+    let only = (named.next(), named.next());
+    Ok(if let (Some(only), None) = only { only.text("name").map(str::to_owned) } else { None })
 }
 
 impl Wanted {

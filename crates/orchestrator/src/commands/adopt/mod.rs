@@ -63,7 +63,11 @@ async fn hand(
     dry_run: bool,
 ) -> Result<Exit, Error> {
     let show = Show::new(global.json, global.verbose);
-    let site = Site::open(global, workspace, Goal::Deploy, &Asked::default()).await?;
+    let repository = match task {
+        Task::Adopt(adoption) => claims::repository(global, workspace, adoption).await?,
+        Task::Forget(_) => None,
+    };
+    let site = Site::open(global, workspace, Goal::Deploy, &Asked { repository, ..Asked::default() }).await?;
     finished(&site.snapshot)?;
     let looked = look(&site, task, &site.snapshot, &Cancel::never()).await?;
     show.json("plan", &looked.json);
