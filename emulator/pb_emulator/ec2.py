@@ -130,7 +130,12 @@ def security_group_rules() -> None:
                     "InvalidGroup.Duplicate", f"The security group '{name}' already exists for VPC '{vpc_id}'"
                 )
             kwargs["force"] = True
-        return stamp(original(self, name, *args, **kwargs))
+        made = stamp(original(self, name, *args, **kwargs))
+        if kwargs.get("is_default"):
+            # Its members reach each other: a default group that nobody has stripped is open inwards too.
+            own = [{"GroupId": made.id}]
+            self.authorize_security_group_ingress(made.id, "-1", None, None, [], source_groups=own)
+        return made
 
     @wrap(SecurityGroupBackend)
     def delete_security_group(original: Any, self: Any, name: Any = None, group_id: Any = None) -> Any:

@@ -14,6 +14,7 @@ from localstack.http import Response
 from localstack.services import moto as inner
 from localstack.services.edge import ROUTER
 from localstack.services.plugins import SERVICE_PLUGINS, Service, ServiceManager
+from localstack.utils.bootstrap import get_enabled_apis
 from moto.core.exceptions import ServiceException
 from pb_emulator import ec2, ecs, ecs_rollout, elasticache, elbv2, interfaces, simple_services
 from pb_emulator.patching import Operation, Place, plain
@@ -28,8 +29,6 @@ SERVICES: dict[str, dict[str, Operation]] = {
     "elasticache": elasticache.OPERATIONS,
     "application-autoscaling": {},
 }
-#: Served by moto under this provider name, which PROVIDER_OVERRIDE_DYNAMODB asks for.
-DYNAMODB = ("dynamodb", "moto")
 #: Rules for the moto inside; those of Route 53 are for a newer moto, and Route 53 is LocalStack's own.
 RULES = (interfaces, ec2, elbv2, ecs, elasticache, simple_services)
 
@@ -46,23 +45,26 @@ class _Answered:
 
 
 def install() -> None:
-    """Add everything, once, before LocalStack starts."""
+    """Add everything, once, before LocalStack starts. DynamoDB is moto's where PROVIDER_OVERRIDE_DYNAMODB says so."""
     for rules in RULES:
         rules.install_rules()
     inner.dispatch_to_moto = guarded(inner.dispatch_to_moto)
-    for name, operations in SERVICES.items():
-        add_service(name, "default", operations)
-    add_service(*DYNAMODB, {})
+    for name in SERVICES:
+        SERVICE_PLUGINS.api_provider_specs.setdefault(name, []).append("default")
+    SERVICE_PLUGINS.api_provider_specs["dynamodb"].append("moto")
+    # It remembers what there was when it was first asked, and takes all else for disabled.
+    get_enabled_apis.cache_clear()
+    for name, operations in (SERVICES | {"dynamodb": {}}).items():
+        add_service(name, operations)
     handlers.run_custom_response_handlers.append(note)
     ROUTER.add("/_pb/served", lambda _request, **_: Response(json.dumps(_tally.document())))
 
 
-def add_service(name: str, provider: str, operations: dict[str, Operation]) -> None:
+def add_service(name: str, operations: dict[str, Operation]) -> None:
     """Serve a service: some operations by our emulator, the others by moto."""
     model = load_service(name)
     table = {operation: inner._proxy_moto for operation in model.operation_names}
     table |= {action: served(operation) for action, operation in operations.items()}
-    SERVICE_PLUGINS.api_provider_specs.setdefault(name, []).append(provider)
     service = Service.for_provider(_Answered(name), dispatch_table_factory=lambda _: table)
     ServiceManager.add_service(SERVICE_PLUGINS, service)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.parsers import ResponseParserError
 from endpoint import Aws
 from probes import PROBES, Missing
 
@@ -18,6 +19,8 @@ DEPLOYS = (
     "s3-if-match", "dynamodb-conditions", "ec2-rules", "ecs-converges", "elasticache-endpoint", "elb-active",
     "route53-records", "ecr", "logs",
 )  # fmt: skip
+#: More of them at once make a busy machine answer none of them in time.
+PROBES_AT_A_TIME = 6
 #: AWS does all of it, but for what is not asked of it: an account for each test, and images that are made to fail.
 OF_AWS = {name: "" for name in PROBES} | {
     "accounts": "on AWS all tests share one account: only those of test_live.py run there",
@@ -27,8 +30,12 @@ OF_AWS = {name: "" for name in PROBES} | {
 
 def measure(url: str) -> dict[str, str]:
     """Each capability with why the endpoint lacks it, or with nothing if it has it."""
-    with ThreadPoolExecutor(len(PROBES)) as pool:
+    with ThreadPoolExecutor(PROBES_AT_A_TIME) as pool:
         return dict(zip(PROBES, pool.map(lambda name: lacks(url, PROBES[name]), PROBES), strict=True))
+
+
+class NoAnswer(Exception):
+    """The endpoint is not there, or too slow: then nothing is known of what it does, and nothing may be skipped."""
 
 
 def lacks(url: str, probe: Callable[[Aws], None]) -> str:
@@ -41,7 +48,9 @@ def lacks(url: str, probe: Callable[[Aws], None]) -> str:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "an error")
         return f"{error.operation_name} answers {code}"
-    except (BotoCoreError, KeyError, IndexError, ValueError) as error:
+    except (ConnectionError, HTTPClientError) as error:
+        raise NoAnswer(f"{url} does not answer: {error}") from error
+    except (BotoCoreError, ResponseParserError, KeyError, IndexError, ValueError) as error:
         return f"{type(error).__name__}: {error}"[:200]
     return ""
 

@@ -40,12 +40,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if not variables["PB_TEST_ENDPOINT"]:
         os.environ["PB_TEST_ENDPOINT"] = start_emulator()
     url = os.environ["PB_TEST_ENDPOINT"].rstrip("/")
-    measured = capabilities.measure(url)
+    own = endpoint.has_journal(url)
+    try:
+        measured = capabilities.measure(url)
+    except capabilities.NoAnswer as error:
+        raise pytest.UsageError(str(error)) from error
     os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(measured)
     if any(measured.values()):
-        print(f"what {url} does:\n{capabilities.table(measured)}", flush=True)
+        told = f"what {url} does:\n{capabilities.table(measured)}"
+        if own:
+            raise pytest.UsageError(f"our emulator does everything, and nothing is skipped for it\n{told}")
+        print(told, flush=True)
     _direct.append(url)
-    if not endpoint.has_journal(url):
+    if not own:
         os.environ["PB_TEST_ENDPOINT"] = _started.enter_context(Observer(url)).url
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import capabilities
@@ -16,10 +18,32 @@ from report import Report
 pytest_plugins = ["pytester"]
 
 
-def test_what_nothing_answers_has_no_capability() -> None:
+def test_what_does_not_answer_is_not_measured() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        measured = capabilities.measure(f"http://127.0.0.1:{held.getsockname()[1]}")
+        with pytest.raises(capabilities.NoAnswer, match="does not answer"):
+            capabilities.measure(f"http://127.0.0.1:{held.getsockname()[1]}")
+
+
+class Html(BaseHTTPRequestHandler):
+    """Something that is no AWS."""
+
+    def do_POST(self) -> None:
+        """Answer as moto does to what it lacks."""
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_error(500)
+
+    do_GET = do_PUT = do_POST
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_what_is_no_aws_has_no_capability() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Html) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        measured = capabilities.measure(f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
     assert all(measured.values()), [name for name, why in measured.items() if not why]
 
 
