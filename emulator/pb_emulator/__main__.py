@@ -21,6 +21,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     serve.add_argument("--latency-ms", type=float, default=0.0, help="delay of every API call")
     serve.add_argument("--pace", default="1", help="aws, aws:FACTOR, a factor on the default times, or a JSON file")
     serve.add_argument("--vpc-quota", type=int, default=5, help="VPCs and internet gateways a region; 0 for no limit")
+    serve.add_argument("--cache-host", default="", help="address of every cache node, where a real server listens")
     serve.add_argument("--ready-file", type=Path, help="the URL is written here when requests are accepted")
     serve.add_argument("--record", type=Path, help="append every exchange to this file as JSON lines")
     return parser.parse_args(argv)
@@ -48,6 +49,7 @@ def serve(options: argparse.Namespace) -> int:
 
     pace.configure(pace.parse(options.pace))
     settings.vpc_quota = options.vpc_quota
+    settings.cache_host = options.cache_host
     recorder = Recorder(options.record) if options.record else None
     server = make_server(options.host, options.port, Application(options.latency_ms / 1000, recorder))
 

@@ -10,7 +10,7 @@ from moto.applicationautoscaling.models import ApplicationAutoscalingBackend
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from . import ecs_definitions, ecs_deployments, ecs_services, ecs_tasks, tags
+from . import ecs_definitions, ecs_deployments, ecs_one_off, ecs_services, ecs_tasks, tags
 from .ecs_model import ACTIVE, DRAINING, INACTIVE, Cluster, World, checked_tags, world
 from .faults import AwsError
 from .patching import Operation, Place, install, withdraw
@@ -182,8 +182,9 @@ OPERATIONS: dict[str, Operation] = {
     "StopServiceDeployment": ecs_deployments.stop,
     "ListTasks": ecs_tasks.listed,
     "DescribeTasks": ecs_tasks.describe,
-    "RunTask": ecs_tasks.run,
+    "RunTask": ecs_one_off.run,
     "StopTask": ecs_tasks.stop,
+    "ExecuteCommand": ecs_one_off.execute,
 }
 
 

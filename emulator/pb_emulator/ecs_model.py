@@ -96,6 +96,7 @@ class Task:
     reason: str | None = None
     exit_code: int | None = None
     container_reason: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -187,6 +188,8 @@ class World:
     past_services: list[Service] = field(default_factory=list)
     tasks: dict[str, Task] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: what RunTask answered, by client token
+    runs: dict[str, tuple[dict[str, Any], list[str]]] = field(default_factory=dict)
 
     def cluster(self, name: str | None, active: bool = True) -> Cluster:
         """A cluster by name or ARN; an INACTIVE one counts as absent."""

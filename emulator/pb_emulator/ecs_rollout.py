@@ -12,7 +12,7 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from . import ecs_tasks, pace
+from . import ecs_one_off, ecs_tasks, pace
 from .ecs_model import ACTIVE, DRAINING, INACTIVE, Deployment, Service, Task, World, deployment_id, hex_id, utc, world
 from .patching import Place
 
@@ -57,6 +57,11 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
             ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_INITIAL)
             for lb in service.fields.get("loadBalancers") or []:
                 service.event(f"registered 1 targets in (target-group {lb['targetGroupArn']})")
+    ended = ecs_one_off.outcome(task) if service is None and task.last == "RUNNING" else None
+    if ended and moment >= task.run_due + pace.seconds("task_failing"):
+        for line in ended[1]:
+            ecs_tasks.write_log(place, task, line)
+        ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", ended[0])
     if service and task.last == "RUNNING" and moment >= task.healthy_due:
         bad = ecs_tasks.unhealthy(place, task.definition)
         ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_UNHEALTHY if bad else ecs_tasks.ELB_HEALTHY)

@@ -89,6 +89,11 @@ def check_service(place: Place, definition: Definition, fields: dict[str, Any]) 
         raise invalid("Task definition does not support launch_type FARGATE.")
     ecs_tasks.check_network(place, definition, fields.get("networkConfiguration"))
     check_load_balancers(place, definition, balancers)
+    if fields.get("enableExecuteCommand") and not definition.fields.get("taskRoleArn"):
+        raise invalid(
+            "The service couldn't be created because a valid taskRoleArn is not being used. Specify a valid task role in"
+            " your task definition and try again."
+        )
     if fields.get("healthCheckGracePeriodSeconds") is not None and not balancers:
         raise invalid("Health check grace period is only valid for services configured to use load balancers")
 

@@ -259,7 +259,8 @@ def shown(everything: World, task: Task, with_tags: bool) -> dict[str, Any]:
         "createdAt": task.created,
         "version": 1,
         "healthStatus": "UNKNOWN",
-        "overrides": {"containerOverrides": []},
+        "overrides": task.overrides or {"containerOverrides": []},
+        "enableExecuteCommand": bool(task.fields.get("enableExecuteCommand")),
         "attachments": [
             {
                 "id": eni.description.rsplit("/", 1)[-1],
@@ -294,6 +295,7 @@ def shown_container(task: Task, container: dict[str, Any]) -> dict[str, Any]:
             {"RUNNING": "RUNNING", "STOPPED": "STOPPED", "DEPROVISIONING": "STOPPED"}.get(task.last, "PENDING")
         ),
         "healthStatus": "UNKNOWN",
+        "runtimeId": f"{task.id}-{sum(container['name'].encode())}",
         "networkInterfaces": [
             {"attachmentId": task.eni.description.rsplit("/", 1)[-1], "privateIpv4Address": task.eni.private_ip_address}
         ],
@@ -343,34 +345,6 @@ def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     if len(found) > start + limit:
         answer["nextToken"] = str(start + limit)
     return answer
-
-
-def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """RunTask: 10 at most."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
-    definition = everything.definition(request["taskDefinition"])
-    if definition is None:
-        raise AwsError("ClientException", "TaskDefinition not found.")
-    if definition.status == INACTIVE:
-        raise AwsError("ClientException", "TaskDefinition is inactive")
-    check_network(place, definition, request.get("networkConfiguration"))
-    if int(request.get("count") or 1) > 10:
-        raise invalid("count cannot be greater than 10.")
-    made = []
-    if (error := launch_error(place, definition)) and NO_CAPACITY in error:
-        return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": NO_CAPACITY}]}
-    if error:
-        raise AwsError("ClientException", "ECS was unable to assume the role that was provided for this task.")
-    for number in range(int(request.get("count") or 1)):
-        task = launch(
-            place, cluster, definition, request, group=request.get("group") or f"family:{definition.family}",
-            started_by=request.get("startedBy") or "", number=number, run_after=pace.seconds("service_steady") * 0.4,
-        )  # fmt: skip
-        if request.get("tags"):
-            everything.tags[task.arn] = {pair["key"]: pair.get("value", "") for pair in request["tags"]}
-        made.append(shown(everything, task, True))
-    return {"tasks": made, "failures": []}
 
 
 def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:

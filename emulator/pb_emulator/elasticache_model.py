@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.elasticache.models import elasticache_backends
 
-from . import interfaces, pace
+from . import interfaces, pace, settings
 from .faults import AwsError
 from .patching import Place, attached
 
@@ -175,7 +175,7 @@ def host(place: Place, group: Group, kind: str) -> str:
 
 def endpoint(place: Place, group: Group, kind: str) -> dict[str, Any]:
     """An endpoint."""
-    return {"Address": host(place, group, kind), "Port": group.port}
+    return {"Address": settings.cache_host or host(place, group, kind), "Port": group.port}
 
 
 def shown_group(place: Place, group: Group) -> dict[str, Any]:

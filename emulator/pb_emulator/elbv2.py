@@ -56,6 +56,7 @@ def install_rules() -> None:
     target_group_rules()
     target_health()
     listener_rules()
+    rule_places()
     tag_rules()
 
 
@@ -329,6 +330,25 @@ def listener_rules() -> None:
             check_targets(self, balancer.arn, wanted["actions"])
         tags.check(tags.from_pairs(wanted.get("tags")), "ValidationError")
         return original(self, **wanted)
+
+
+def rule_places() -> None:
+    """SetRulePriorities moves all that it names at once: what counts is that the new order has no conflict."""
+
+    @wrap(ELBv2Backend)
+    def set_rule_priorities(original: Any, self: Any, rule_priorities: list[dict[str, Any]]) -> Any:
+        wanted = {pair["RuleArn"]: pair["Priority"] for pair in rule_priorities}
+        rules = [rule for arn in wanted for rule in self.describe_rules(listener_arn=None, rule_arns=[arn])]
+        if len(rules) < len(wanted):
+            raise AwsError("RuleNotFound", "One or more rules not found")
+        for rule in rules:
+            [listener] = self.describe_listeners(None, [rule.listener_arn])
+            others = [known.priority for known in listener.rules.values() if known.arn not in wanted]
+            if wanted[rule.arn] in others or list(wanted.values()).count(wanted[rule.arn]) > 1:
+                raise AwsError("PriorityInUse", f"Priority '{wanted[rule.arn]}' is currently in use")
+        for rule in rules:
+            rule.priority = wanted[rule.arn]
+        return rules
 
 
 def tag_rules() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from typing import Any
 
 from moto.logs.models import LogsBackend
+from moto.logs.responses import LogsResponse
 
 from .faults import AwsError
 from .patching import wrap
@@ -13,6 +15,8 @@ from .patching import wrap
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
+#: what FilterLogEvents asks for, which moto does not read
+stream_prefix: ContextVar[str] = ContextVar("stream_prefix", default="")
 LOG_GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 
 
@@ -27,6 +31,21 @@ def install_rules() -> None:
                 f"Invalid retention value: {retention_in_days}. Valid values are: {list(RETENTION_DAYS)}",
             )
         return original(self, log_group_name, retention_in_days)
+
+    @wrap(LogsBackend)
+    def filter_log_events(
+        original: Any, self: Any, log_group_name: str, log_stream_names: list[str], *args: Any, **kwargs: Any
+    ) -> Any:
+        prefix = stream_prefix.get()
+        if prefix and log_group_name in self.groups:
+            streams = self.groups[log_group_name].streams
+            log_stream_names = [name for name in streams if name.startswith(prefix)] or ["no such stream"]
+        return original(self, log_group_name, log_stream_names, *args, **kwargs)
+
+    @wrap(LogsResponse, "filter_log_events")
+    def filter_request(original: Any, self: Any) -> Any:
+        stream_prefix.set(self._get_param("logStreamNamePrefix") or "")
+        return original(self)
 
     @wrap(LogsBackend)
     def create_log_group(original: Any, self: Any, log_group_name: str, *args: Any, **kwargs: Any) -> Any:

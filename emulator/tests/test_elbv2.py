@@ -114,6 +114,27 @@ def test_listeners_and_target_groups(aws: Aws) -> None:
     elb.delete_target_group(TargetGroupArn=group)
 
 
+def test_rules_change_places_in_one_call(aws: Aws) -> None:
+    net, elb = aws.network(), aws.elbv2
+    balancer, group = net.balancer()["LoadBalancerArn"], net.target_group()
+    listener = net.listener(balancer, group)
+
+    def rule(priority: int) -> str:
+        condition = {"Field": "path-pattern", "Values": [f"/{priority}/*"]}
+        actions = [{"Type": "forward", "TargetGroupArn": group}]
+        made = elb.create_rule(ListenerArn=listener, Priority=priority, Conditions=[condition], Actions=actions)
+        return str(made["Rules"][0]["RuleArn"])
+
+    one, two = rule(1), rule(2)
+    assert aws.code(rule, priority=2) == "PriorityInUse"
+    elb.set_rule_priorities(RulePriorities=[{"RuleArn": one, "Priority": 2}, {"RuleArn": two, "Priority": 1}])
+    shown = {r["RuleArn"]: r["Priority"] for r in elb.describe_rules(ListenerArn=listener)["Rules"]}
+    assert (shown[one], shown[two]) == ("2", "1")
+    alone = [{"RuleArn": one, "Priority": 1}]
+    assert aws.code(elb.set_rule_priorities, RulePriorities=alone) == "PriorityInUse"
+    assert aws.code(elb.delete_target_group, TargetGroupArn=group) == "ResourceInUse"
+
+
 def test_target_group_settings(aws: Aws) -> None:
     net, elb = aws.network(), aws.elbv2
     assert aws.code(net.target_group, HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=5) == "ValidationError"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -262,3 +263,20 @@ def test_a_policy_that_denies_plain_http_denies_nothing_else(aws: Aws) -> None:
     deny = {key: value for key, value in plain.items() if key != "Condition"}
     aws.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [plain, deny]}))
     assert aws.code(aws.s3.put_object, Bucket=name, Key="a", Body=b"2") == "403"
+
+
+def test_log_events_of_streams_with_a_prefix(aws: Aws) -> None:
+    logs, now = aws.logs, int(time.time() * 1000)
+    logs.create_log_group(logGroupName="g")
+    for stream in ("web/app/1", "web/app/2", "workers/app/1"):
+        logs.create_log_stream(logGroupName="g", logStreamName=stream)
+        logs.put_log_events(
+            logGroupName="g", logStreamName=stream, logEvents=[{"timestamp": now, "message": f"of {stream}"}]
+        )
+
+    def messages(**wanted: str) -> list[str]:
+        return sorted(event["message"] for event in logs.filter_log_events(logGroupName="g", **wanted)["events"])
+
+    assert messages(logStreamNamePrefix="web/") == ["of web/app/1", "of web/app/2"]
+    assert messages(logStreamNamePrefix="nobody/") == []
+    assert len(messages()) == 3

@@ -20,10 +20,10 @@ START_SECONDS = 60
 _session = boto3.Session()
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def start(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
     """An emulator of our own; gives the process and its URL."""
     ready, log = folder / "url", folder / "log"
-    command = [sys.executable, "-m", "pb_emulator", "serve", "--port", "0", "--ready-file", str(ready)]
+    command = [sys.executable, "-m", "pb_emulator", "serve", "--port", "0", "--ready-file", str(ready), *options]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -153,8 +153,9 @@ class World:
         found = []
         for cluster in self.clusters():
             arns = self.aws.all("ecs", "list_services", "serviceArns", cluster=cluster)
-            if arns:
-                found += self.aws.ecs.describe_services(cluster=cluster, services=arns, include=["TAGS"])["services"]
+            for at in range(0, len(arns), 10):
+                some = arns[at : at + 10]
+                found += self.aws.ecs.describe_services(cluster=cluster, services=some, include=["TAGS"])["services"]
         return {s["serviceName"]: s for s in found if s["status"] != "INACTIVE"}
 
     def task_definitions(self) -> Things:

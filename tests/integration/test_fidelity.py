@@ -20,14 +20,22 @@ LISTED, NAME = re.compile(r"^\| ([a-z0-9-]+) \|(.*`.*)$", re.MULTILINE), re.comp
 DOCUMENT = ROOT / "docs" / "api-actions.md"
 #: Together they change every kind of resource, in place or by replacing it.
 UPDATES = [
-    {"services": {"flask": {"image": image("two"), "port": 5051}, "celery": {"count": 2, "cpu": 2048, "memory": 8192}}},
+    {
+        "services": {
+            "flask": {"image": image("two"), "port": 5051}, "celery": {"count": 2, "cpu": 2048, "memory": 8192},
+            "api": {"kind": "web", "hosts": ["api"], "paths": ["/a/*"], "image": image("api")},
+            "web": {"kind": "web", "paths": ["/web/*"], "image": image("web")},
+        },
+        "deploy": {"before": {"command": ["true"]}},
+    },
     {
         "tags": {"team": "api"}, "logs": {"retention_days": 7},
         "network": {"egress": [{"protocol": "tcp", "port": 443, "cidr": "192.0.2.0/24", "description": "web"}]},
         "load_balancer": {"health_path": "/health", "deregistration_delay": 20, "ingress_cidrs": ["198.51.100.0/24"]},
-        "redis": {"node_type": "cache.t3.medium"},
+        "redis": {"node_type": "cache.t3.medium"}, "services": {"api": {"hosts": None}},
     },
-    {"tags": {"team": None}, "redis": {"engine": "valkey", "version": "8.0"}, "network": {"tasks_subnet": "10.0.3.0/24"}},
+    {"tags": {"team": None}, "redis": {"engine": "valkey", "version": "8.0"}, "network": {"tasks_subnet": "10.0.3.0/24"},
+     "services": {"web": {"paths": ["/w"]}, "api": None}},
 ]  # fmt: skip
 HEAD = """\
 # Actions of the AWS API that a deployment uses
@@ -53,7 +61,8 @@ def requests(new_site: Callable[[], Site], url: str) -> list[Request]:
             site.configure(change)
             site.run("deploy", "staging", "--yes", url=observer.url).ended()
         for look in (["status", "staging"], ["output", "staging"], ["state", "show", "staging"],
-                     ["state", "versions", "staging"]):  # fmt: skip
+                     ["state", "versions", "staging"], ["tasks", "staging"], ["logs", "staging", "flask", "--filter", "x"],
+                     ["run", "staging", "--", "echo", "x"]):  # fmt: skip
             site.run(*look, url=observer.url).ended()
         site.run("destroy", "staging", "--yes", url=observer.url).ended()
         return [request for request, _ in observer.requests]

@@ -33,8 +33,8 @@ pub use crate::error::{ConfigError, Problem};
 pub use crate::names::{NameParts, Names, PRODUCTION};
 pub use crate::services::{QUEUE_VARIABLES, WORKER_QUEUES};
 pub use crate::workspace::{
-    Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, Roles, Route, Service,
-    Services, State, WebService, Workspace,
+    Before, Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, Roles, Route,
+    Service, Services, State, WebService, Workspace,
 };
 
 use crate::reader::{Place, Reader};

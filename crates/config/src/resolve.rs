@@ -9,7 +9,9 @@ use crate::names::{self, NameParts, Names, PRODUCTION};
 use crate::others::{self, Domain};
 use crate::reader::{Located, Origin};
 use crate::section::Section;
-use crate::workspace::{Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, Roles, State, Workspace};
+use crate::workspace::{
+    Before, Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, Roles, Services, State, Workspace,
+};
 
 const ANYWHERE: Ipv4Net = block([0, 0, 0, 0], 0);
 
@@ -48,9 +50,8 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let own = names::hostname(name, &hostname.value);
     let domain = Domain { hostname: &own, zone: &zone.value, balancer: &load_balancer };
     let (services, places) = root.section("services", |section| others::services(section, &domain));
-    let deploy = root.section("deploy", |section| Deploy {
-        wait_timeout: section.number("wait_timeout", 1800, fargate::wait_timeout).value,
-    });
+    let deploy = root.section("deploy", |section| deploy(section, &services));
+    check_shells(root, &roles, &services);
     let names = Names::new(&NameParts {
         workspace: name,
         stack: &stack.value,
@@ -126,6 +127,46 @@ fn roles(section: &mut Section<'_, '_>) -> Roles {
         execution: section.required_text("execution", example, account::role_name).value,
         task: section.optional_text("task", account::role_name).value,
     }
+}
+
+/// A shell is opened through Systems Manager, to which the task speaks with its own role: without one ECS refuses the
+/// service. (ECS developer guide: ECS Exec)
+fn check_shells(root: &mut Section<'_, '_>, roles: &Roles, services: &Services) {
+    let open: Vec<&str> = services.all().filter(|(_, service)| service.execute_command).map(|(key, _)| key).collect();
+    let help = "write `task = \"my-task-role\"` under `[roles]`, a role that has the ssmmessages permissions";
+    root.reader.check(&[], "execute_command", help, || match (open.first(), &roles.task) {
+        (Some(key), None) => {
+            Err(Violation::new(format!("a shell in the tasks of `{key}` needs a task role, and there is none")))
+        }
+        _ => Ok(()),
+    });
+}
+
+fn deploy(section: &mut Section<'_, '_>, services: &Services) -> Deploy {
+    Deploy {
+        wait_timeout: section.number("wait_timeout", 1800, fargate::wait_timeout).value,
+        before: section.has("before").then(|| section.section("before", |section| before(section, services))),
+    }
+}
+
+fn before(section: &mut Section<'_, '_>, services: &Services) -> Before {
+    let service = section.optional_text("service", |_| Ok(()));
+    let key = service.value.clone().unwrap_or_else(|| "flask".to_owned());
+    let known: Vec<&str> = services.all().map(|(key, _)| key).collect();
+    section.reader.check(&[&service.origin], "service", &format!("there are {}", known.join(", ")), || {
+        match known.contains(&key.as_str()) {
+            true => Ok(()),
+            false => Err(Violation::new(format!("there is no service `{key}`"))),
+        }
+    });
+    let command = section.texts("command", None, |word| Ok(word.to_owned()));
+    let words = command.value.unwrap_or_default();
+    let help = r#"write what is to run, such as `command = ["flask", "db", "upgrade"]`"#;
+    section.reader.check(&[&command.origin], "command", help, || match words.is_empty() {
+        true => Err(Violation::new("what runs before a rollout has a command")),
+        false => Ok(()),
+    });
+    Before { service: key, command: words }
 }
 
 fn extra_tags(root: &mut Section<'_, '_>) -> BTreeMap<String, String> {

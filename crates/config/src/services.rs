@@ -76,6 +76,7 @@ pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Ser
         min_healthy_percent: min.value,
         max_percent: max.value,
         breaker_threshold: section.optional_number("breaker_threshold", fargate::breaker_threshold).value,
+        execute_command: section.optional_flag("execute_command").value.unwrap_or_default(),
     }
 }
 

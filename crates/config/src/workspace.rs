@@ -289,6 +289,8 @@ pub struct Service {
     pub max_percent: i32,
     /// Failed tasks after which a rollout is given up; `None` leaves it to ECS.
     pub breaker_threshold: Option<i32>,
+    /// People may open a shell in its tasks.
+    pub execute_command: bool,
 }
 
 /// Where an image comes from.
@@ -329,4 +331,15 @@ pub struct LoadBalancer {
 pub struct Deploy {
     /// Longest wait for one thing to be ready; 0, which is never configured: rollouts are not waited for.
     pub wait_timeout: u32,
+    /// What runs once, with the new image, before the services are rolled out.
+    pub before: Option<Before>,
+}
+
+/// What runs once before the services are rolled out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Before {
+    /// Name of the service whose image, network and environment it has.
+    pub service: String,
+    /// The command.
+    pub command: Vec<String>,
 }

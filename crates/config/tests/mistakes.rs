@@ -127,6 +127,9 @@ fn more_services() {
         ("schedulers that overlap in a rollout", added(&format!("{beat}max_percent = 200\nmin_healthy_percent = 100"))),
         ("a second scheduler", added(&format!("{beat}[services.clock]\nkind = \"scheduler\"\ncommand = [\"x\"]"))),
         ("a scheduler that would be a worker", added("[services.beat]\nkind = \"scheduler\"")),
+        ("nothing to run before a rollout", added("[deploy.before]\nservice = \"flask\"")),
+        ("no such service before a rollout", added("[deploy]\nbefore = { service = \"web\", command = [\"x\"] }")),
+        ("a shell without a task role", added("[services.flask]\nexecute_command = true")),
         ("many web services", added(&many_web_services())),
     ]);
     insta::assert_snapshot!(texts);

@@ -71,6 +71,7 @@ fn spec() -> FargateSpec {
         task_role_arn: None,
         redis_port: 6400,
         tags: [("team".to_owned(), "example".to_owned())].into(),
+        before: None,
         rollout_within: Some(Duration::from_secs(600)),
     }
 }

@@ -52,6 +52,17 @@ impl Clusters {
         Self { client }
     }
 
+    /// Stops the tasks that people ran on their own: nobody would end them, and they cost. The delete is tried again, so
+    /// what cannot be stopped now is stopped then, or named in the end.
+    async fn stop_one_offs(&self, name: &str) {
+        for started_by in [crate::people::STARTED_BY, crate::before::STARTED_BY] {
+            let listed = self.client.list_tasks().cluster(name).started_by(started_by).send().await;
+            for arn in listed.map(|listed| listed.task_arns.unwrap_or_default()).unwrap_or_default() {
+                crate::one_off::stop(&self.client, name, &arn, "the cluster is deleted").await.ok();
+            }
+        }
+    }
+
     /// Says who is in the way of a delete.
     async fn in_use(&self, name: &str, failure: Failure) -> Failure {
         let services = self.client.list_services().cluster(name).max_results(100).send().await;
@@ -205,7 +216,10 @@ impl Resource for Clusters {
     async fn delete(&self, cx: &Context, attrs: &ClusterAttrs) -> Result<(), Failure> {
         let answer = self.client.delete_cluster().cluster(&attrs.name).send().await.answer("ecs:DeleteCluster");
         match answer.map_err(|failure| failure.when(&["UpdateInProgressException"], Class::NotReady)) {
-            Err(failure) if failure.class == Class::InUse => return Err(self.in_use(&attrs.name, failure).await),
+            Err(failure) if failure.class == Class::InUse => {
+                self.stop_one_offs(&attrs.name).await;
+                return Err(self.in_use(&attrs.name, failure).await);
+            }
             answer => answer?,
         };
         cx.wait("ecs:DeleteCluster", Limits::seconds(Duration::from_secs(300)), || async {
@@ -237,6 +251,7 @@ mod tests {
     use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
     use aws_sdk_ecs::operation::list_services::ListServicesOutput;
     use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
+    use aws_sdk_ecs::operation::stop_task::StopTaskOutput;
     use aws_sdk_ecs::operation::update_cluster_settings::UpdateClusterSettingsOutput;
     use aws_sdk_ecs::types::Tag;
     use aws_smithy_mocks::{MockResponse, Rule, mock};
@@ -250,6 +265,8 @@ mod tests {
         taken: bool,
         /// How often a delete is refused.
         tasks: usize,
+        /// How often a task on its own was stopped.
+        stopped: usize,
     }
 
     fn cluster(status: &str, insights_value: &str, tags: Vec<Tag>) -> Cluster {
@@ -263,7 +280,7 @@ mod tests {
     }
 
     fn reads(world: &World<Ecs>) -> Vec<Rule> {
-        let (list, describe) = (world.clone(), world.clone());
+        let (list, describe, stopping) = (world.clone(), world.clone(), world.clone());
         vec![
             mock!(Client::list_clusters).then_compute_output(move |_| {
                 let arns = list.get().cluster.iter().filter_map(|cluster| cluster.cluster_arn.clone()).collect();
@@ -276,6 +293,15 @@ mod tests {
                 },
             ),
             mock!(Client::list_services).then_output(|| ListServicesOutput::builder().build()),
+            mock!(Client::list_tasks).match_requests(|call| call.started_by().is_some()).then_output(|| {
+                ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0ne").build()
+            }),
+            mock!(Client::stop_task)
+                .match_requests(|call| call.task() == Some("arn:aws:ecs:us-east-2:1:task/staging-main/0ne"))
+                .then_compute_output(move |_| {
+                    stopping.get().stopped += 1;
+                    StopTaskOutput::builder().build()
+                }),
             mock!(Client::list_tasks).then_output(|| {
                 ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0a1b").build()
             }),
@@ -363,6 +389,7 @@ mod tests {
         });
         wanted(&world, "disabled").events(events).destroy().await.unwrap();
         assert!(said.lock().unwrap()[0].contains("0 services and 1 tasks are in it: 0a1b"), "{said:?}");
+        assert_eq!(world.get().stopped, 4, "tasks on their own are stopped, of either kind, each time it is refused");
         assert!(wanted(&world, "disabled").read().await.unwrap().ours.is_empty());
     }
 }

@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod before;
 mod checks;
 mod cluster;
 mod container;
 mod images;
 mod log_group;
+mod logs;
+mod one_off;
+mod people;
 mod poller;
 mod repository;
 mod revisions;
@@ -17,19 +21,23 @@ mod task_definition;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod workload;
 
+pub use before::{Before, BeforeAttrs, BeforeSpec};
 pub use cluster::{ClusterAttrs, ClusterSpec, Clusters};
 pub use container::{ContainerSpec, LogSpec};
 pub use images::{EcrImage, Pushed, pinned};
 pub use log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
+pub use logs::{LogLine, LogQuery, Logs};
+pub use one_off::{End, OneOffState};
+pub use people::{People, ShellSession, Started, TaskStatus};
 pub use repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
 pub use service::{ServiceAttrs, Services};
 pub use service_spec::{BreakerSpec, ServiceSpec, TargetSpec, ThresholdSpec};
 pub use status::{ServiceStatus, status};
 pub use task_definition::{CONTENT_TAG, TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
-pub use tasks::{
-    Fargate, FargateInputs, FargateSpec, Image, Kinds, Running, Target, Workload, WorkloadSpec, kinds, tasks,
-};
+pub use tasks::{BeforeRollout, Fargate, FargateInputs, FargateSpec, Kinds, Running, Target, Workload, kinds, tasks};
+pub use workload::{Image, WorkloadSpec};
 
 use pb_engine::Ownership;
 

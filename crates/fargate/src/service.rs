@@ -330,7 +330,8 @@ impl Resource for Services {
         if differs(&["execute_command"]) {
             call = call.enable_execute_command(spec.execute_command);
         }
-        if differs(&["failed"]) {
+        // Tasks that run already do not get the agent by which a shell is opened. (ECS developer guide: ECS Exec)
+        if differs(&["failed", "execute_command"]) {
             call = call.force_new_deployment(true);
         }
         let answer = call.send().await.answer("ecs:UpdateService").map_err(refine)?;

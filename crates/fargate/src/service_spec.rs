@@ -137,9 +137,25 @@ pub(crate) fn check(spec: &ServiceSpec) -> Result<(), String> {
 
 pub(crate) fn network(spec: &ServiceSpec) -> Result<NetworkConfiguration, Failure> {
     let public = if spec.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
+    placed(spec.subnets.iter().cloned(), spec.security_groups.iter().cloned(), public)
+}
+
+/// A network in which tasks have public addresses.
+pub(crate) fn public_network(
+    subnets: impl IntoIterator<Item = String>,
+    security_groups: impl IntoIterator<Item = String>,
+) -> Result<NetworkConfiguration, Failure> {
+    placed(subnets, security_groups, AssignPublicIp::Enabled)
+}
+
+fn placed(
+    subnets: impl IntoIterator<Item = String>,
+    security_groups: impl IntoIterator<Item = String>,
+    public: AssignPublicIp,
+) -> Result<NetworkConfiguration, Failure> {
     let vpc = AwsVpcConfiguration::builder()
-        .set_subnets(Some(spec.subnets.iter().cloned().collect()))
-        .set_security_groups(Some(spec.security_groups.iter().cloned().collect()))
+        .set_subnets(Some(subnets.into_iter().collect()))
+        .set_security_groups(Some(security_groups.into_iter().collect()))
         .assign_public_ip(public)
         .build()
         .map_err(|e| Failure::new(Class::Bug, "make a network configuration", e.to_string()))?;

@@ -1,5 +1,6 @@
 //! The concern as a whole: everything that runs, in one graph.
 
+use crate::before::{Before, BeforeAttrs, BeforeSpec};
 use crate::cluster::{ClusterAttrs, ClusterSpec, Clusters};
 use crate::container::{ContainerSpec, LogSpec};
 use crate::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
@@ -8,6 +9,7 @@ use crate::service::{ServiceAttrs, Services};
 use crate::service_spec::{BreakerSpec, ServiceSpec, TargetSpec, ThresholdSpec};
 use crate::tags::Tags;
 use crate::task_definition::{TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
+use crate::workload::{Image, WorkloadSpec};
 use aws_types::SdkConfig;
 use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,9 @@ use std::time::Duration;
 
 /// Variables with the address of the queue, which every container gets.
 const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
+
+/// How long a task before a rollout is waited for where rollouts are not.
+const BEFORE_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// What all workloads share.
 #[derive(Debug, Clone)]
@@ -45,8 +50,19 @@ pub struct FargateSpec {
     pub redis_port: u16,
     /// Tags that everything gets, beside `Name` and those that say whose it is.
     pub tags: Tags,
+    /// What runs once, with the new image, before the services are rolled out.
+    pub before: Option<BeforeRollout>,
     /// How long a rollout is waited for; absent: not at all.
     pub rollout_within: Option<Duration>,
+}
+
+/// What runs once before the services are rolled out: in the image, network and environment of a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeforeRollout {
+    /// Key of the workload.
+    pub workload: String,
+    /// The command.
+    pub command: Vec<String>,
 }
 
 /// What is needed of other concerns, and what runs.
@@ -86,84 +102,6 @@ pub struct Target {
     pub health_check_grace_seconds: i32,
 }
 
-/// One thing that runs: so many tasks of one image.
-#[derive(Debug, Clone)]
-pub struct WorkloadSpec {
-    /// What it is called in addresses, and the name of its container: `flask` is at `fargate/flask` and
-    /// `fargate/flask_task`.
-    pub key: String,
-    /// Name of the service, and family of the task definition.
-    pub name: String,
-    /// Where its image comes from.
-    pub image: Image,
-    /// The command; empty: the image's own.
-    pub command: Vec<String>,
-    /// Variables beside those with the address of the queue.
-    pub environment: BTreeMap<String, String>,
-    /// How many tasks run.
-    pub count: i32,
-    /// CPU units of a task; 1024 are one virtual CPU.
-    pub cpu: i32,
-    /// Memory of a task in MiB.
-    pub memory: i32,
-    /// Time from SIGTERM to SIGKILL, in seconds.
-    pub stop_timeout: i32,
-    /// Whether a small init process hands signals on.
-    pub init_process: bool,
-    /// Part of the tasks that keep running during a rollout, in percent.
-    pub min_healthy_percent: i32,
-    /// Tasks that may run during a rollout, old and new together, in percent.
-    pub max_percent: i32,
-    /// Failed tasks after which a rollout is given up; absent: what ECS does by itself.
-    pub breaker_threshold: Option<i32>,
-}
-
-/// Where an image comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Image {
-    /// The own repository, at this tag.
-    Tag(String),
-    /// The own repository, with this digest: `sha256:` and 64 hexadecimal digits.
-    Digest(String),
-    /// A full reference.
-    Reference(String),
-}
-
-impl WorkloadSpec {
-    /// A workload with the sizes that this stack has by default: one task with one CPU and 4 GiB, 30 s to stop.
-    #[must_use]
-    pub fn new(key: &str, name: &str, image: Image) -> Self {
-        Self {
-            key: key.to_owned(),
-            name: name.to_owned(),
-            image,
-            command: Vec::new(),
-            environment: BTreeMap::new(),
-            count: 1,
-            cpu: 1024,
-            memory: 4096,
-            stop_timeout: 30,
-            init_process: false,
-            min_healthy_percent: 100,
-            max_percent: 200,
-            breaker_threshold: None,
-        }
-    }
-
-    /// Celery workers: four tasks, which get as long as Fargate gives to finish what they do, and an init process that
-    /// hands SIGTERM on.
-    #[must_use]
-    pub fn workers(key: &str, name: &str, image: Image) -> Self {
-        Self { count: 4, stop_timeout: 120, init_process: true, ..Self::new(key, name, image) }
-    }
-
-    /// A scheduler of periodic tasks: one task, which is gone before the next one comes.
-    #[must_use]
-    pub fn scheduler(key: &str, name: &str, image: Image) -> Self {
-        Self { min_healthy_percent: 0, max_percent: 100, init_process: true, ..Self::new(key, name, image) }
-    }
-}
-
 /// The resources of the concern.
 pub struct Fargate {
     /// The log group.
@@ -197,6 +135,8 @@ pub struct Kinds {
     pub task_definitions: Kind<TaskDefinitions>,
     /// `ecs.service`
     pub services: Kind<Services>,
+    /// `ecs.before`
+    pub before: Kind<Before>,
 }
 
 /// Makes all kinds of this crate known to a graph, so that what is ours is found even where nothing is wanted any more.
@@ -207,12 +147,17 @@ pub fn kinds(graph: &mut Graph, config: &SdkConfig, delete_images: bool, rollout
         repositories: graph.kind(Repositories::new(aws_sdk_ecr::Client::new(config), delete_images)),
         clusters: graph.kind(Clusters::new(ecs.clone())),
         task_definitions: graph.kind(TaskDefinitions::new(ecs.clone())),
-        services: graph.kind(Services::new(ecs).rollout_within(rollout_within)),
+        services: graph.kind(Services::new(ecs.clone()).rollout_within(rollout_within)),
+        before: graph.kind(Before::new(
+            ecs,
+            aws_sdk_cloudwatchlogs::Client::new(config),
+            rollout_within.unwrap_or(BEFORE_WITHIN),
+        )),
     }
 }
 
-/// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, and `fargate/KEY_task`
-/// and `fargate/KEY` for each workload.
+/// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and
+/// `fargate/KEY` for each workload, and `fargate/before` where something is to run before them.
 ///
 /// # Errors
 /// `Bug` when two workloads have the same key, or a key is no part of an address.
@@ -250,12 +195,49 @@ fn add(graph: &mut Graph, kinds: &Kinds, spec: &FargateSpec, inputs: FargateInpu
         cluster: graph.add("fargate/cluster", &kinds.clusters, (), move |()| cluster.clone())?,
         workloads: BTreeMap::new(),
     };
+    let mut tasks = Vec::new();
     for workload in &inputs.workloads {
-        let task = add_task(graph, kinds, spec, &inputs, workload, &fargate)?;
-        let service = add_service(graph, kinds, spec, &inputs, workload, fargate.cluster, task)?;
+        tasks.push(add_task(graph, kinds, spec, &inputs, workload, &fargate)?);
+    }
+    let all = || inputs.workloads.iter().zip(tasks.iter().copied());
+    let before = match &spec.before {
+        Some(wanted) => match all().find(|(workload, _)| workload.spec.key == wanted.workload) {
+            Some((workload, task)) => {
+                Some(add_before(graph, kinds, (spec, wanted), &inputs, workload, &fargate, task)?)
+            }
+            None => None,
+        },
+        None => None,
+    };
+    for (workload, task) in all() {
+        let service = add_service(graph, kinds, spec, &inputs, workload, (fargate.cluster, task, before))?;
         fargate.workloads.insert(workload.spec.key.clone(), Running { task, service });
     }
     Ok(fargate)
+}
+
+/// Services wait for it, so its failure leaves them as they are.
+fn add_before(
+    graph: &mut Graph,
+    kinds: &Kinds,
+    (spec, wanted): (&FargateSpec, &BeforeRollout),
+    inputs: &FargateInputs,
+    workload: &Workload,
+    fargate: &Fargate,
+    task: Handle<TaskDefinitionAttrs>,
+) -> Result<Handle<BeforeAttrs>, Failure> {
+    let needs = (fargate.cluster, task, inputs.subnet_id.clone(), inputs.routes.clone(), workload.group_id.clone());
+    let (of, command, tags) = (workload.spec.key.clone(), wanted.command.clone(), named(spec, &workload.spec.name));
+    graph.add("fargate/before", &kinds.before, needs, move |(cluster, task, subnet, (), group)| BeforeSpec {
+        cluster: cluster.name,
+        family: task.family,
+        task_definition: task.arn,
+        container: of.clone(),
+        command: command.clone(),
+        subnet,
+        security_group: group,
+        tags: tags.clone(),
+    })
 }
 
 fn named(spec: &FargateSpec, name: &str) -> Tags {
@@ -313,8 +295,7 @@ fn add_service(
     spec: &FargateSpec,
     inputs: &FargateInputs,
     workload: &Workload,
-    cluster: Handle<ClusterAttrs>,
-    task: Handle<TaskDefinitionAttrs>,
+    (cluster, task, before): (Handle<ClusterAttrs>, Handle<TaskDefinitionAttrs>, Option<Handle<BeforeAttrs>>),
 ) -> Result<Handle<ServiceAttrs>, Failure> {
     let target = workload.target.clone();
     let balanced = target.as_ref().map(|target| (target.group_arn.clone(), target.listener.clone()));
@@ -322,12 +303,12 @@ fn add_service(
     let port = target.as_ref().map_or(0, |target| target.port);
     let grace = target.as_ref().map_or(0, |target| target.health_check_grace_seconds);
     let (tags, of) = (named(spec, &workload.spec.name), workload.spec.clone());
-    let needs = (cluster, task, subnet, routes, group, balanced);
+    let needs = (cluster, task, subnet, routes, group, balanced, before);
     graph.add(
         &format!("fargate/{}", workload.spec.key),
         &kinds.services,
         needs,
-        move |(cluster, task, subnet, (), group, balanced)| ServiceSpec {
+        move |(cluster, task, subnet, (), group, balanced, _)| ServiceSpec {
             name: of.name.clone(),
             cluster: cluster.name,
             task_definition: task.arn,
@@ -350,7 +331,7 @@ fn add_service(
             },
             propagate_tags: "SERVICE".to_owned(),
             managed_tags: true,
-            execute_command: false,
+            execute_command: of.execute_command,
             status: "ACTIVE".to_owned(),
             failed: false,
             tags: tags.clone(),

@@ -176,6 +176,42 @@ pub enum Command {
         /// The id that `status` and the refusal show
         id: String,
     },
+    /// Show what the services wrote, oldest first
+    Logs {
+        workspace: String,
+        /// Only this service: flask, celery or another that is configured
+        service: Option<String>,
+        #[command(flatten)]
+        options: LogOptions,
+    },
+    /// Show the tasks that run, and those that stopped within the last hour, with their reasons
+    Tasks { workspace: String },
+    /// Open a shell, or run a command, in a running task of a service
+    Exec {
+        workspace: String,
+        service: String,
+        /// This task, by the beginning of its id; else the one that was started last
+        #[arg(long, value_name = "ID")]
+        task: Option<String>,
+        /// The command; a shell without one
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Run a command in a task of its own, show its log, and exit with its exit code
+    Run {
+        workspace: String,
+        /// In the image, network and environment of this service, as they are deployed
+        #[arg(long, value_name = "SERVICE", default_value = "celery")]
+        service: String,
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Run a workspace on this machine, without AWS
+    Local {
+        #[command(subcommand)]
+        command: LocalCommand,
+    },
     /// Check the configuration, without any call
     Validate,
     /// Write the configuration in its usual form; comments, order and values stay
@@ -274,19 +310,57 @@ pub struct WaitOptions {
     pub no_wait: bool,
 }
 
-/// Seconds of `90`, `90s`, `5m` or `1h`.
+/// Seconds of `90`, `90s`, `5m`, `1h` or `2d`.
 fn seconds(text: &str) -> Result<u64, String> {
-    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
         Some(number) => (number, &text[number.len()..]),
         None => (text, "s"),
     };
     let factor = match unit {
+        "d" => 24 * 3600,
         "h" => 3600,
         "m" => 60,
         _ => 1,
     };
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    seconds.ok_or_else(|| "write seconds, or a number with s, m or h, such as 5m".to_owned())
+    seconds.ok_or_else(|| "write seconds, or a number with s, m, h or d, such as 5m".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub struct LogOptions {
+    /// Go on with what is written from now on, until Ctrl-C
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How far back: 90s, 10m, 1h, 2d
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = seconds)]
+    pub since: u64,
+    /// Only lines that match this filter pattern of CloudWatch Logs, such as ERROR or '"connection refused"'
+    #[arg(long, value_name = "PATTERN")]
+    pub filter: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
+    /// Start the queue and one process of each service, with the command and environment of its task definition
+    Up {
+        workspace: String,
+        #[command(flatten)]
+        options: LocalOptions,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct LocalOptions {
+    /// The folder of the application: the processes run there, and where no command is configured it is that of the
+    /// Dockerfile there
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub app: PathBuf,
+    /// Only these services
+    #[arg(long = "only", value_name = "SERVICE")]
+    pub only: Vec<String>,
+    /// A Redis or Valkey that runs already, instead of one that is started
+    #[arg(long, value_name = "HOST:PORT")]
+    pub queue: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,8 @@ pub enum Exit {
     Locked,
     /// All is done but what waits for images that are yet to be pushed.
     ImagesMissing,
+    /// A command that was run in a task ended with this exit code.
+    Passed(u8),
     /// Somebody asked to stop.
     Interrupted,
 }
@@ -28,6 +30,7 @@ impl Exit {
             Self::Changes => 2,
             Self::Locked => 3,
             Self::ImagesMissing => 4,
+            Self::Passed(code) => code,
             Self::Interrupted => 130,
         }
     }

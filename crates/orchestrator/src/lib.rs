@@ -11,6 +11,8 @@ pub mod facts;
 mod files;
 mod identity;
 pub mod images;
+mod local;
+mod path;
 mod render;
 mod saved;
 mod select;

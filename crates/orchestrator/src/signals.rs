@@ -20,8 +20,9 @@ pub fn listen() -> Cancel {
     cancel
 }
 
+/// Ends when Ctrl-C or SIGTERM comes.
 #[cfg(unix)]
-async fn signal() {
+pub async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
@@ -32,8 +33,9 @@ async fn signal() {
     }
 }
 
+/// Ends when Ctrl-C comes.
 #[cfg(not(unix))]
-async fn signal() {
+pub async fn signal() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

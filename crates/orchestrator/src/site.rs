@@ -214,3 +214,16 @@ pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
         && steps().all(|step| step.action == Action::Leave || snapshot.resources.contains_key(&step.address))
         && snapshot.resources.keys().all(|address| kept.contains(address))
 }
+
+/// The name in ECS of a configured service.
+///
+/// # Errors
+/// `Usage` for a service that is not configured; it says which there are.
+pub fn service_name(workspace: &Workspace, key: &str) -> Result<String, Error> {
+    let known: Vec<&str> = workspace.services.all().map(|(key, _)| key).collect();
+    let unknown = || {
+        let hint = format!("there are: {}", known.join(", "));
+        Error::usage(format!("{} has no service {key:?}", workspace.name), hint)
+    };
+    workspace.names.service(key).map(str::to_owned).ok_or_else(unknown)
+}

@@ -2,12 +2,14 @@
 
 mod workloads;
 
+pub use workloads::LocalTask;
+
 use crate::facts::Facts;
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
 use pb_edge::{EdgeInputs, EdgeSpec, Health, RouteSpec, front_door};
-use pb_engine::{Failure, Graph};
-use pb_fargate::{FargateInputs, FargateSpec};
+use pb_engine::{Failure, Graph, Input};
+use pb_fargate::{BeforeRollout, FargateInputs, FargateSpec};
 use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
 use std::time::Duration;
@@ -68,6 +70,24 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
     graph.output("cluster", fargate.cluster, |cluster| cluster.name);
     graph.output("vpc", network.vpc, |vpc| vpc.id);
     Ok(graph)
+}
+
+/// The tasks of a workspace as they would be without AWS, with a queue at `queue_host`: what their containers are given.
+///
+/// # Errors
+/// `Bug` when a spec cannot be made.
+pub fn local(workspace: &Workspace, queue_host: &str) -> Result<Vec<LocalTask>, Failure> {
+    let facts = Facts::unknown(workspace);
+    let aws = SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
+    let inputs = FargateInputs {
+        subnet_id: Input::known(String::new()),
+        routes: Input::known(()),
+        redis_address: Input::known(queue_host.to_owned()),
+        workloads: workloads::local(workspace),
+    };
+    let mut graph = Graph::new();
+    pb_fargate::tasks(&mut graph, &aws, &fargate_spec(workspace, &facts), inputs)?;
+    workloads::containers(workspace, &graph)
 }
 
 fn network_spec(workspace: &Workspace, facts: &Facts) -> NetworkSpec {
@@ -179,6 +199,11 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
         task_role_arn: facts.task_role_arn.clone(),
         redis_port: workspace.redis.port,
         tags: workspace.tags.clone(),
+        before: workspace
+            .deploy
+            .before
+            .as_ref()
+            .map(|before| BeforeRollout { workload: before.service.clone(), command: before.command.clone() }),
         rollout_within: (workspace.deploy.wait_timeout > 0)
             .then(|| Duration::from_secs(workspace.deploy.wait_timeout.into())),
     }

@@ -21,6 +21,7 @@ fn spec() -> FargateSpec {
         task_role_arn: None,
         redis_port: 6400,
         tags: [("team".to_owned(), "a".to_owned())].into(),
+        before: None,
         rollout_within: Some(Duration::from_secs(1800)),
     }
 }
@@ -67,12 +68,12 @@ fn the_addresses_and_the_kinds() {
             "fargate/repository",
             "fargate/cluster",
             "fargate/flask_task",
-            "fargate/flask",
             "fargate/celery_task",
+            "fargate/flask",
             "fargate/celery"
         ]
     );
-    assert_eq!(graph.kinds().count(), 5);
+    assert_eq!(graph.kinds().count(), 6);
     assert!(graph.check().unwrap().is_empty(), "{:?}", graph.check());
 }
 

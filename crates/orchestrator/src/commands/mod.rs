@@ -4,9 +4,13 @@ mod adopt;
 mod apply;
 mod bootstrap;
 mod drift;
+mod exec;
 mod format;
 mod graph;
+mod local;
+mod logs;
 mod missing;
+mod one_off;
 mod plan;
 mod query;
 mod refresh;
@@ -14,8 +18,9 @@ mod run;
 mod state;
 mod state_edit;
 mod status;
+mod tasks;
 
-use crate::cli::{Cli, Command, Selection, StateCommand, WorkspaceCommand};
+use crate::cli::{Cli, Command, LocalCommand, Selection, StateCommand, WorkspaceCommand};
 use crate::exit::{Error, Exit};
 use crate::site::Asked;
 use pb_engine::Goal;
@@ -72,6 +77,17 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             }
         },
         Command::Unlock { workspace, id } => query::unlock(global, &workspace, &id).await,
+        Command::Logs { workspace, service, options } => {
+            logs::logs(global, &workspace, service.as_deref(), &options).await
+        }
+        Command::Tasks { workspace } => tasks::tasks(global, &workspace).await,
+        Command::Exec { workspace, service, task, command } => {
+            exec::exec(global, &workspace, &service, task.as_deref(), &command).await
+        }
+        Command::Run { workspace, service, command } => one_off::run(global, &workspace, &service, &command).await,
+        Command::Local { command: LocalCommand::Up { workspace, options } } => {
+            local::up(global, &workspace, &options).await
+        }
         Command::Validate => query::validate(global),
         Command::Fmt { check } => format::format(global, check),
     }

@@ -3,9 +3,10 @@
 use crate::facts::Facts;
 use pb_config::{Image, OtherService, Service, WebService, Workspace};
 use pb_edge::Edge;
-use pb_engine::Input;
-use pb_fargate::{Target, Workload, WorkloadSpec};
+use pb_engine::{Class, Failure, Graph, Input};
+use pb_fargate::{ContainerSpec, Target, TaskDefinitionSpec, Workload, WorkloadSpec};
 use pb_net::Network;
+use std::collections::BTreeMap;
 
 /// All services that have an image; what has none yet is made once it has one, and everything else does not wait for it.
 /// Web services carry Flask's security group, the others that of Celery.
@@ -30,6 +31,54 @@ pub(super) fn all(workspace: &Workspace, facts: &Facts, network: &Network, edge:
             Workload { spec, group_id, target }
         })
         .collect()
+}
+
+/// One service as a process of this machine would run it.
+#[derive(Debug, Clone)]
+pub struct LocalTask {
+    /// Its key.
+    pub key: String,
+    /// The tag of its image, by which a stage of a Dockerfile is found; empty for a full reference.
+    pub tag: String,
+    /// How many are wanted.
+    pub count: i32,
+    /// Its container: command, environment, ports.
+    pub container: ContainerSpec,
+}
+
+/// All services, in no network.
+pub(super) fn local(workspace: &Workspace) -> Vec<Workload> {
+    let nothing = || Input::known(String::new());
+    let port = |key: &str| match (key, workspace.services.others.get(key)) {
+        ("flask", _) => Some(&workspace.services.flask),
+        (_, Some(OtherService::Web(web, _))) => Some(web),
+        _ => None,
+    };
+    specs(workspace, |_, service| unresolved(service))
+        .into_iter()
+        .map(|spec| {
+            let target = port(&spec.key).map(|web| target(web, nothing(), Input::known(())));
+            Workload { spec, group_id: nothing(), target }
+        })
+        .collect()
+}
+
+/// The containers of the task definitions in a graph.
+pub(super) fn containers(workspace: &Workspace, graph: &Graph) -> Result<Vec<LocalTask>, Failure> {
+    let bug = |why: String| Failure::new(Class::Bug, "make a task definition", why);
+    let specs: BTreeMap<String, serde_json::Value> =
+        graph.specs()?.into_iter().map(|(address, spec)| (address.as_str().to_owned(), spec)).collect();
+    let task = |(key, service): (&str, &Service)| {
+        let spec = specs.get(&format!("fargate/{key}_task")).cloned().unwrap_or_default();
+        let spec: TaskDefinitionSpec = serde_json::from_value(spec).map_err(|why| bug(why.to_string()))?;
+        let container = spec.containers.get(key).cloned().ok_or_else(|| bug(format!("{key} has no container")))?;
+        let tag = match &service.image {
+            Image::Tag(tag) => tag.clone(),
+            Image::Reference(_) => String::new(),
+        };
+        Ok(LocalTask { key: key.to_owned(), tag, count: service.count, container })
+    };
+    workspace.services.all().map(task).collect()
 }
 
 /// What is wanted of each service.
@@ -70,6 +119,7 @@ fn workload(kind: WorkloadSpec, service: &Service) -> WorkloadSpec {
         min_healthy_percent: service.min_healthy_percent,
         max_percent: service.max_percent,
         breaker_threshold: service.breaker_threshold,
+        execute_command: service.execute_command,
         ..kind
     }
 }

@@ -1,0 +1,323 @@
+//! A task that runs before the services are rolled out: migrations, say.
+
+use crate::checks;
+use crate::logs::Logs;
+use crate::one_off::{self, End, OneOff, OneOffState};
+use crate::revisions;
+use crate::service_spec;
+use crate::tags::{Tags, of_ecs};
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{DesiredStatus, Tag, Task, TaskField};
+use pb_aws::Answer;
+use pb_engine::{
+    Address, Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, is_unknown, unknown,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// The tag of a revision with which the task has succeeded, and of the task itself: what it ran.
+pub(crate) const DONE_TAG: &str = "pb-deploy:before";
+
+/// How such tasks are listed.
+pub(crate) const STARTED_BY: &str = "pb-deploy/before";
+
+/// A task that runs before the services are rolled out, as it is wanted: once for each revision and command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeSpec {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Family of the revision that it is made from.
+    pub family: String,
+    /// ARN of that revision.
+    pub task_definition: String,
+    /// Name of the container that runs the command.
+    pub container: String,
+    /// The command.
+    pub command: Vec<String>,
+    /// Id of the subnet.
+    pub subnet: String,
+    /// Id of the security group.
+    pub security_group: String,
+    /// Tags beside those that say whose it is.
+    pub tags: Tags,
+}
+
+/// A task that ran before a rollout, or runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeAttrs {
+    /// Its ARN; empty when it ran so long ago that ECS has forgotten it.
+    pub arn: String,
+    /// Name of its cluster.
+    pub cluster: String,
+    /// ARN of the revision that it was made from.
+    pub task_definition: String,
+    /// Name of the container.
+    pub container: String,
+    /// The command.
+    pub command: Vec<String>,
+    /// What ran and where, as the revision is marked with it.
+    pub mark: String,
+}
+
+/// Tasks that run before a rollout (`ecs.before`).
+#[derive(Debug, Clone)]
+pub struct Before {
+    client: Client,
+    logs: Logs,
+    within: Duration,
+}
+
+impl Before {
+    /// Tasks behind these clients; one is waited for so long.
+    #[must_use]
+    pub fn new(client: Client, logs: aws_sdk_cloudwatchlogs::Client, within: Duration) -> Self {
+        Self { client, logs: Logs::of(logs), within }
+    }
+
+    /// The tasks of this kind in a cluster that run, or have stopped within the last hour.
+    async fn tasks(&self, cluster: &str) -> Result<Vec<Task>, Failure> {
+        let mut arns = Vec::new();
+        for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
+            let call = self.client.list_tasks().cluster(cluster).started_by(STARTED_BY).desired_status(status);
+            match call.send().await.answer("ecs:ListTasks") {
+                Ok(answer) => arns.extend(answer.task_arns.unwrap_or_default()),
+                Err(failure) if failure.is("ClusterNotFoundException") => return Ok(Vec::new()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        if arns.is_empty() {
+            return Ok(Vec::new());
+        }
+        arns.truncate(100);
+        let call = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns)).include(TaskField::Tags);
+        Ok(call.send().await.answer("ecs:DescribeTasks")?.tasks.unwrap_or_default())
+    }
+
+    /// The task of this kind that runs for a revision, or ended well within the last hour: its ARN and its mark.
+    async fn under_way(
+        &self,
+        scope: &Scope<Self>,
+        at: &Address,
+        spec: &BeforeSpec,
+        revision: &str,
+    ) -> Result<Option<(String, String)>, Failure> {
+        let tasks = self.tasks(&spec.cluster).await?;
+        let well = |task: &Task| {
+            let state = one_off::state(task, &spec.container);
+            going(task) || matches!(state, OneOffState::Ended(End { exit_code: Some(0), .. }))
+        };
+        Ok(tasks.iter().find_map(|task| {
+            let tags = of_ecs(task.tags());
+            let ours = scope.owned(&tags).as_ref() == Some(at) && task.task_definition_arn() == Some(revision);
+            let arn = task.task_arn().filter(|_| ours && well(task))?;
+            Some((arn.to_owned(), tags.get(DONE_TAG)?.clone()))
+        }))
+    }
+
+    /// Starts the task, unless it runs already; one at a time: what an earlier deploy has started for something else ends
+    /// first.
+    async fn start(&self, cx: &Context, spec: &BeforeSpec) -> Result<BeforeAttrs, Failure> {
+        let (ours, mark) = (cx.tags(&Tags::new()), mark(spec));
+        let tasks = self.tasks(&spec.cluster).await?;
+        let earlier = tasks.iter().find(|task| {
+            let tags = of_ecs(task.tags());
+            going(task) && ours.iter().all(|(key, value)| tags.get(key) == Some(value))
+        });
+        if let Some((task, arn)) = earlier.and_then(|task| Some((task, task.task_arn()?))) {
+            let same = of_ecs(task.tags()).get(DONE_TAG) == Some(&mark);
+            if same && task.task_definition_arn() == Some(&spec.task_definition) {
+                return Ok(attrs(spec, arn.to_owned()));
+            }
+            let message = format!("task {} of an earlier deploy still runs", crate::last_part(arn));
+            return Err(Failure::new(Class::NotReady, "ecs:RunTask", message));
+        }
+        let mut tags = cx.tags(&spec.tags);
+        tags.insert(DONE_TAG.to_owned(), mark);
+        let one = OneOff {
+            cluster: spec.cluster.clone(),
+            task_definition: spec.task_definition.clone(),
+            container: spec.container.clone(),
+            command: spec.command.clone(),
+            network: service_spec::public_network([spec.subnet.clone()], [spec.security_group.clone()])?,
+            started_by: STARTED_BY,
+            token: cx.token(),
+            tags,
+        };
+        Ok(attrs(spec, one_off::start(&self.client, one).await?))
+    }
+}
+
+/// What is run and where: hash of container and command, subnet, security group.
+fn mark(spec: &BeforeSpec) -> String {
+    let text = serde_json::to_string(&(&spec.container, &spec.command)).unwrap_or_default();
+    let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hash} {} {}", spec.subnet, spec.security_group)
+}
+
+/// What ran, by its mark: the command that is wanted or remembered, where its hash is the same.
+fn marked(wanted: &BeforeSpec, remembered: Option<&BeforeAttrs>, mark: &str, revision: &str) -> BeforeSpec {
+    let mut words = mark.split(' ').map(str::to_owned);
+    let hash = words.next().unwrap_or_default();
+    let known = [Some(&wanted.command), remembered.map(|attrs| &attrs.command)];
+    let spec = BeforeSpec {
+        task_definition: revision.to_owned(),
+        subnet: words.next().unwrap_or_default(),
+        security_group: words.next().unwrap_or_default(),
+        ..wanted.clone()
+    };
+    let same = |command: &&Vec<String>| {
+        self::mark(&BeforeSpec { command: (*command).clone(), ..spec.clone() }).starts_with(&hash)
+    };
+    let command = known.into_iter().flatten().find(same).cloned();
+    BeforeSpec { command: command.unwrap_or_else(|| vec!["another command".to_owned()]), ..spec }
+}
+
+fn attrs(spec: &BeforeSpec, arn: String) -> BeforeAttrs {
+    BeforeAttrs {
+        arn,
+        cluster: spec.cluster.clone(),
+        task_definition: spec.task_definition.clone(),
+        container: spec.container.clone(),
+        command: spec.command.clone(),
+        mark: mark(spec),
+    }
+}
+
+fn going(task: &Task) -> bool {
+    task.last_status() != Some("STOPPED")
+}
+
+impl Resource for Before {
+    const KIND: &'static str = "ecs.before";
+    /// RunTask starts another task each time.
+    const UNIQUE: bool = false;
+    const HOLDS: &'static [&'static str] = &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    type Spec = BeforeSpec;
+    type Attrs = BeforeAttrs;
+
+    fn check(spec: &BeforeSpec) -> Result<(), String> {
+        if spec.command.is_empty() {
+            return Err("invalid command: what is to be run before a rollout has one".to_owned());
+        }
+        checks::tags(&spec.tags)
+    }
+
+    fn pending(spec: &BeforeSpec) -> BeforeAttrs {
+        attrs(spec, unknown())
+    }
+
+    /// Dependents wait for the task: what was there is not what is to come.
+    fn updated(attrs: &BeforeAttrs, spec: &BeforeSpec) -> BeforeAttrs {
+        if attrs.mark == mark(spec) && attrs.task_definition == spec.task_definition {
+            attrs.clone()
+        } else {
+            Self::pending(spec)
+        }
+    }
+
+    fn replaces(_field: &str) -> bool {
+        false
+    }
+
+    fn id(attrs: &BeforeAttrs) -> Option<String> {
+        (!attrs.arn.is_empty()).then(|| crate::last_part(&attrs.arn).to_owned())
+    }
+
+    /// It is there when the latest revision carries the mark, when the task runs for it, or when it has just ended well. One
+    /// that failed is there as what was never done: the next deploy runs it again.
+    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let mut found = Vec::new();
+        for (address, wanted) in scope.wanted.iter().filter(|(_, spec)| !is_unknown(&spec.cluster)) {
+            let remembered = scope.remembered.iter().find(|(at, _)| at == address).map(|(_, attrs)| attrs);
+            let latest = revisions::describe(&self.client, &wanted.family).await?;
+            let arn = latest.as_ref().and_then(|latest| latest.definition.task_definition_arn());
+            let done = latest.as_ref().and_then(|latest| latest.tags.get(DONE_TAG));
+            let ours = |spec: BeforeSpec, mark: &str, arn: String, settled| {
+                let attrs = BeforeAttrs { mark: mark.to_owned(), ..attrs(&spec, arn) };
+                Found::Ours { address: address.clone(), spec, attrs, settled }
+            };
+            if let (Some(arn), Some(mark)) = (arn, done) {
+                found.push(ours(marked(wanted, remembered, mark, arn), mark, String::new(), true));
+            } else if let Some(arn) = arn
+                && let Some((task, mark)) = self.under_way(scope, address, wanted, arn).await?
+            {
+                found.push(ours(marked(wanted, remembered, &mark, arn), &mark, task, false));
+            } else if let Some(remembered) = remembered {
+                let spec = marked(wanted, Some(remembered), &remembered.mark, "never");
+                found.push(ours(spec, "", String::new(), true));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(&self, cx: &Context, spec: &BeforeSpec) -> Result<BeforeAttrs, Failure> {
+        self.start(cx, spec).await
+    }
+
+    /// Another revision or another command: it runs again. Other tags leave it alone.
+    async fn update(
+        &self,
+        cx: &Context,
+        attrs: &BeforeAttrs,
+        spec: &BeforeSpec,
+        changes: &[Change],
+    ) -> Result<BeforeAttrs, Failure> {
+        if changes.iter().all(|change| change.field() == "tags") {
+            return Ok(attrs.clone());
+        }
+        self.start(cx, spec).await
+    }
+
+    /// Waits for its end, and marks the revision when that was good.
+    async fn settle(&self, cx: &Context, attrs: BeforeAttrs) -> Result<BeforeAttrs, Failure> {
+        if attrs.arn.is_empty() {
+            return Ok(attrs);
+        }
+        let command = attrs.command.join(" ");
+        let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within: self.within };
+        let end = cx.wait("ecs:DescribeTasks", limits, || async {
+            let look = one_off::look(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await;
+            Ok(match look {
+                Ok(Some(OneOffState::Ended(end))) => Progress::Ready(end),
+                Ok(Some(OneOffState::Going(words))) => Progress::Pending(format!("`{command}`: {words}")),
+                Ok(None) => Progress::Pending("task not visible yet".to_owned()),
+                Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {
+                    Progress::Pending(failure.to_string())
+                }
+                Err(failure) => return Err(failure),
+            })
+        });
+        let end = end.await?;
+        if end.exit_code != Some(0) {
+            let what = (attrs.container.as_str(), command.as_str());
+            let failure =
+                one_off::failed(&self.client, &self.logs, &attrs.arn, &attrs.task_definition, what, &end).await;
+            return Err(failure.hint("nothing was rolled out; the next deploy runs it again"));
+        }
+        let tag = Tag::builder().key(DONE_TAG).value(&attrs.mark).build();
+        let call = self.client.tag_resource().resource_arn(&attrs.task_definition).tags(tag);
+        call.send().await.answer("ecs:TagResource")?;
+        Ok(attrs)
+    }
+
+    /// Stops it when it runs.
+    async fn delete(&self, cx: &Context, attrs: &BeforeAttrs) -> Result<(), Failure> {
+        if attrs.arn.is_empty() || is_unknown(&attrs.arn) {
+            return Ok(());
+        }
+        one_off::stop(&self.client, &attrs.cluster, &attrs.arn, "the workspace is destroyed").await?;
+        let within = Limits::minutes(Duration::from_secs(5 * 60));
+        cx.wait("ecs:StopTask", within, || async {
+            let look = one_off::look(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await?;
+            Ok(match look {
+                Some(OneOffState::Going(words)) => Progress::Pending(words),
+                Some(OneOffState::Ended(_)) | None => Progress::Ready(()),
+            })
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

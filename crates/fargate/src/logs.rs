@@ -1,0 +1,127 @@
+//! Reads what containers wrote to their log group.
+
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::primitives::{DateTime, DateTimeFormat as Format};
+use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::Failure;
+use serde::Serialize;
+
+/// A line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// Id of the event, by which a line is known when it is read twice.
+    #[serde(skip)]
+    pub id: String,
+    /// When, in milliseconds since 1970.
+    pub timestamp: i64,
+    /// When, as people write it: `2026-11-22T20:17:03Z`.
+    pub time: String,
+    /// The service that wrote it, as its streams are called.
+    pub service: String,
+    /// Id of the task that wrote it.
+    pub task: String,
+    /// What it says.
+    pub message: String,
+}
+
+/// What is asked of a log group.
+#[derive(Debug, Clone)]
+pub struct LogQuery {
+    /// The log group.
+    pub group: String,
+    /// What the names of the streams begin with; absent: all.
+    pub prefix: Option<String>,
+    /// Milliseconds since 1970; what was written before is left out.
+    pub since: i64,
+    /// A filter pattern of CloudWatch Logs; absent: everything.
+    pub filter: Option<String>,
+}
+
+/// CloudWatch Logs.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    client: Client,
+}
+
+impl Logs {
+    /// Reached through `config`.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    pub(crate) fn of(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The lines that the query asks for, oldest first.
+    ///
+    /// # Errors
+    /// What FilterLogEvents fails with: a group that is not there, a filter pattern that is none.
+    pub async fn read(&self, query: &LogQuery) -> Result<Vec<LogLine>, Failure> {
+        let call = self
+            .client
+            .filter_log_events()
+            .log_group_name(&query.group)
+            .start_time(query.since)
+            .set_log_stream_name_prefix(query.prefix.clone())
+            .set_filter_pattern(query.filter.clone());
+        let mut pages = call.into_paginator().send();
+        let mut lines = Vec::new();
+        while let Some(page) = pages.next().await {
+            lines.extend(page.answer("logs:FilterLogEvents")?.events().iter().map(line));
+        }
+        lines.sort_by_key(|line: &LogLine| line.timestamp);
+        Ok(lines)
+    }
+
+    /// What a stream says from `token` on, and the token to go on from; nothing for a stream that is not there yet.
+    ///
+    /// # Errors
+    /// What GetLogEvents fails with.
+    pub async fn follow(
+        &self,
+        group: &str,
+        stream: &str,
+        token: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), Failure> {
+        let call = self.client.get_log_events().log_group_name(group).log_stream_name(stream).start_from_head(true);
+        match call.set_next_token(token.clone()).send().await.answer("logs:GetLogEvents") {
+            Ok(answer) => {
+                let lines = answer.events().iter().filter_map(|event| event.message().map(str::to_owned)).collect();
+                Ok((lines, answer.next_forward_token))
+            }
+            Err(failure) if failure.is("ResourceNotFoundException") => Ok((Vec::new(), token)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The last lines of a stream.
+    ///
+    /// # Errors
+    /// What GetLogEvents fails with.
+    pub(crate) async fn last(&self, group: &str, stream: &str, lines: usize) -> Result<Vec<String>, Failure> {
+        let call = self.client.get_log_events().log_group_name(group).log_stream_name(stream);
+        let call = call.start_from_head(false).limit(i32::try_from(lines).unwrap_or(i32::MAX));
+        let answer = call.send().await.answer("logs:GetLogEvents")?;
+        Ok(answer.events().iter().filter_map(|event| event.message().map(|text| text.trim_end().to_owned())).collect())
+    }
+}
+
+/// A stream is called PREFIX/CONTAINER/TASK.
+fn line(event: &FilteredLogEvent) -> LogLine {
+    let stream = event.log_stream_name().unwrap_or_default();
+    let mut parts = stream.rsplitn(3, '/');
+    let timestamp = event.timestamp().unwrap_or_default();
+    let (task, _container, prefix) = (parts.next(), parts.next(), parts.next());
+    LogLine {
+        id: event.event_id().unwrap_or_default().to_owned(),
+        timestamp,
+        time: DateTime::from_secs(timestamp.div_euclid(1000)).fmt(Format::DateTime).unwrap_or_default(),
+        service: prefix.unwrap_or(stream).to_owned(),
+        task: task.unwrap_or_default().to_owned(),
+        message: event.message().unwrap_or_default().trim_end().to_owned(),
+    }
+}

@@ -1,0 +1,227 @@
+//! What people do with tasks besides deploying: see them, open a shell in them, run one on its own.
+
+use crate::logs::Logs;
+use crate::one_off::{self, End, OneOff, OneOffState};
+use crate::poller::describe;
+use crate::revisions;
+use crate::tags::Tags;
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_ecs::types::{Container, DesiredStatus, Task};
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use serde::Serialize;
+
+/// Names that DescribeTasks takes in one call. (ECS API: DescribeTasks)
+const TASKS_A_CALL: usize = 100;
+
+/// How tasks that people run are listed.
+pub(crate) const STARTED_BY: &str = "pb-deploy/run";
+
+/// A task, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskStatus {
+    /// Its id.
+    pub id: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Name of the service that it belongs to; absent for one on its own.
+    pub service: Option<String>,
+    /// Who started it, for one on its own.
+    pub started_by: Option<String>,
+    /// `RUNNING`, `PENDING`, `STOPPED`, ...
+    pub status: String,
+    /// Family and revision that it is made from.
+    pub revision: String,
+    /// When it was made: `2026-11-22T20:17:03Z`.
+    pub created: Option<String>,
+    /// Why it stopped.
+    pub reason: Option<String>,
+    /// Exit codes of its containers that have exited.
+    pub exit_codes: Vec<i32>,
+    /// Whether a shell can be opened in it.
+    pub execute_command: bool,
+    /// Its private address.
+    pub address: Option<String>,
+}
+
+/// What the Session Manager plugin needs to open a shell.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ShellSession {
+    /// Id of the session.
+    pub session_id: String,
+    /// Where it is.
+    pub stream_url: String,
+    /// What it is opened with: a secret that is worth nothing once the session is open.
+    pub token_value: String,
+    /// `ecs:CLUSTER_TASK_RUNTIME`
+    #[serde(skip)]
+    pub target: String,
+}
+
+/// A task on its own that was started.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// Its ARN.
+    pub arn: String,
+    /// ARN of its revision.
+    pub revision: String,
+    /// Log group and stream of its container; absent when it has no log.
+    pub log: Option<(String, String)>,
+}
+
+/// The tasks of a cluster.
+#[derive(Debug, Clone)]
+pub struct People {
+    client: Client,
+    logs: Logs,
+    cluster: String,
+}
+
+impl People {
+    /// The tasks of `cluster`, reached through `config`.
+    #[must_use]
+    pub fn new(config: &SdkConfig, cluster: &str) -> Self {
+        Self { client: Client::new(config), logs: Logs::new(config), cluster: cluster.to_owned() }
+    }
+
+    /// The logs of the same account and region.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// The tasks of the cluster: those that run, and those that stopped within the last hour, the latest first.
+    ///
+    /// # Errors
+    /// What ListTasks and DescribeTasks fail with; a cluster that is not there has no tasks.
+    pub async fn tasks(&self) -> Result<Vec<TaskStatus>, Failure> {
+        let mut tasks = self.with_status(DesiredStatus::Running).await?;
+        tasks.extend(self.with_status(DesiredStatus::Stopped).await?);
+        let mut tasks: Vec<TaskStatus> = tasks.iter().map(status).collect();
+        tasks.sort_by(|a, b| {
+            (a.status == "STOPPED", &a.service, &b.created).cmp(&(b.status == "STOPPED", &b.service, &a.created))
+        });
+        Ok(tasks)
+    }
+
+    async fn with_status(&self, status: DesiredStatus) -> Result<Vec<Task>, Failure> {
+        let pages = self.client.list_tasks().cluster(&self.cluster).desired_status(status).into_paginator();
+        let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
+        let arns = match arns.answer("ecs:ListTasks") {
+            Err(failure) if failure.is("ClusterNotFoundException") => return Ok(Vec::new()),
+            answer => answer?,
+        };
+        let mut tasks = Vec::new();
+        for some in arns.chunks(TASKS_A_CALL) {
+            let call = self.client.describe_tasks().cluster(&self.cluster).set_tasks(Some(some.to_vec()));
+            tasks.extend(call.send().await.answer("ecs:DescribeTasks")?.tasks.unwrap_or_default());
+        }
+        Ok(tasks)
+    }
+
+    /// Starts a task on its own: the revision, subnets and groups of a service, with another command.
+    ///
+    /// # Errors
+    /// `NotFound` when the service is not there; what RunTask fails with.
+    pub async fn run(
+        &self,
+        service: &str,
+        container: &str,
+        command: Vec<String>,
+        token: &str,
+        tags: Tags,
+    ) -> Result<Started, Failure> {
+        let found = describe(&self.client, &self.cluster, &[service.to_owned()], false).await;
+        let found = match found {
+            Err(failure) if failure.is("ClusterNotFoundException") => Vec::new(),
+            answer => answer?,
+        };
+        let missing = || Failure::new(Class::NotFound, "ecs:RunTask", format!("the service {service} is not deployed"));
+        let live = found.first().ok_or_else(missing)?;
+        let network = live.network_configuration().cloned().ok_or_else(missing)?;
+        let revision = live.task_definition().unwrap_or_default().to_owned();
+        let one = OneOff {
+            cluster: self.cluster.clone(),
+            task_definition: revision.clone(),
+            container: container.to_owned(),
+            command,
+            network,
+            started_by: STARTED_BY,
+            token: token.to_owned(),
+            tags,
+        };
+        let arn = one_off::start(&self.client, one).await?;
+        let definition = revisions::describe(&self.client, &revision).await?;
+        let log = definition.and_then(|definition| one_off::stream(&definition.definition, container, &arn));
+        Ok(Started { arn, revision, log })
+    }
+
+    /// How far a task on its own is; none when it is not visible.
+    ///
+    /// # Errors
+    /// What DescribeTasks fails with.
+    pub async fn look(&self, arn: &str, container: &str) -> Result<Option<OneOffState>, Failure> {
+        one_off::look(&self.client, &self.cluster, arn, container).await
+    }
+
+    /// Asks a task to stop.
+    ///
+    /// # Errors
+    /// What StopTask fails with.
+    pub async fn stop(&self, arn: &str, reason: &str) -> Result<(), Failure> {
+        one_off::stop(&self.client, &self.cluster, arn, reason).await
+    }
+
+    /// Opens a session in a container, for the Session Manager plugin.
+    ///
+    /// # Errors
+    /// What ExecuteCommand fails with: the agent is not connected yet, the role lacks a permission.
+    pub async fn open(&self, task: &str, container: &str, command: &str) -> Result<ShellSession, Failure> {
+        let call = self.client.execute_command().cluster(&self.cluster).task(task).container(container);
+        let answer = call.command(command).interactive(true).send().await.answer("ecs:ExecuteCommand")?;
+        let session = answer.session().cloned();
+        let session = session.ok_or_else(|| Failure::new(Class::Bug, "ecs:ExecuteCommand", "no session was opened"))?;
+        let described = self.client.describe_tasks().cluster(&self.cluster).tasks(task).send().await;
+        let described = described.answer("ecs:DescribeTasks")?;
+        let containers = described.tasks().first().map(Task::containers).unwrap_or_default();
+        let own = containers.iter().find(|known| known.name() == Some(container));
+        let runtime = own.and_then(Container::runtime_id).unwrap_or_default();
+        Ok(ShellSession {
+            session_id: session.session_id.unwrap_or_default(),
+            stream_url: session.stream_url.unwrap_or_default(),
+            token_value: session.token_value.unwrap_or_default(),
+            target: format!("ecs:{}_{}_{runtime}", self.cluster, crate::last_part(task)),
+        })
+    }
+}
+
+impl End {
+    /// The exit code as a process has it: absent when its container never ran.
+    #[must_use]
+    pub fn code(&self) -> Option<u8> {
+        self.exit_code.map(|code| u8::try_from(code).unwrap_or(1))
+    }
+}
+
+fn status(task: &Task) -> TaskStatus {
+    let arn = task.task_arn().unwrap_or_default();
+    let service = task.group().and_then(|group| group.strip_prefix("service:")).map(str::to_owned);
+    let containers = task.containers();
+    let interfaces = containers.iter().flat_map(Container::network_interfaces);
+    TaskStatus {
+        id: crate::last_part(arn).to_owned(),
+        arn: arn.to_owned(),
+        started_by: task.started_by().filter(|_| service.is_none()).map(str::to_owned),
+        service,
+        status: task.last_status().unwrap_or_default().to_owned(),
+        revision: crate::last_part(task.task_definition_arn().unwrap_or_default()).to_owned(),
+        created: task.created_at().and_then(|at| DateTime::from_secs(at.secs()).fmt(DateTimeFormat::DateTime).ok()),
+        reason: task.stopped_reason().map(str::to_owned),
+        exit_codes: containers.iter().filter_map(Container::exit_code).collect(),
+        execute_command: task.enable_execute_command(),
+        address: interfaces.filter_map(|interface| interface.private_ipv4_address()).next().map(str::to_owned),
+    }
+}

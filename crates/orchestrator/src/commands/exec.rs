@@ -1,0 +1,102 @@
+//! `exec`: a shell in a running task, through the Session Manager plugin.
+
+use crate::cli::Global;
+use crate::exit::{Error, Exit};
+use crate::path::find;
+use crate::site::{configured, connect, service_name};
+use pb_fargate::{People, TaskStatus};
+use serde_json::json;
+use std::path::PathBuf;
+
+const PLUGIN: &str = "session-manager-plugin";
+
+/// Opens a session in a task of a service, and hands it to the plugin. The exit code is that of the plugin: ECS does not
+/// pass on how the command in the task ended.
+///
+/// # Errors
+/// No plugin; no running task; a task in which no shell may be opened; what ExecuteCommand fails with.
+pub async fn exec(
+    global: &Global,
+    name: &str,
+    service: &str,
+    task: Option<&str>,
+    command: &[String],
+) -> Result<Exit, Error> {
+    let workspace = configured(global, name)?;
+    let service_name = service_name(&workspace, service)?;
+    let plugin = find(PLUGIN).ok_or_else(|| {
+        let hint = "install it (https://docs.aws.amazon.com/systems-manager/latest/userguide/\
+                    session-manager-working-with-install-plugin.html), or run the command in a task of its own: \
+                    pb-deploy run";
+        Error::other(format!("{PLUGIN} is not on the PATH, and a shell is opened through it"), hint)
+    })?;
+    let aws = connect(global, &workspace).await?;
+    let people = People::new(&aws, &workspace.names.cluster);
+    let tasks = people.tasks().await?;
+    let chosen = choose(&tasks, &service_name, task)?;
+    if !chosen.execute_command {
+        let message = format!("task {} was started without the agent by which a shell is opened", chosen.id);
+        let hint =
+            format!("write `execute_command = true` under `[services.{service}]` and deploy: new tasks have the agent");
+        return Err(Error::other(message, hint));
+    }
+    let command = if command.is_empty() { "/bin/sh".to_owned() } else { quoted(command) };
+    let session = people.open(&chosen.arn, service, &command).await.map_err(|failure| {
+        failure.hint("the agent needs some seconds after a task's start, and the task role the ssmmessages permissions")
+    })?;
+    anstream::eprintln!("in task {} of {}", chosen.id, chosen.revision);
+    let endpoint = global
+        .endpoint_url
+        .clone()
+        .or_else(|| std::env::var("AWS_ENDPOINT_URL_SSM").ok())
+        .unwrap_or_else(|| format!("https://ssm.{}.amazonaws.com", workspace.region));
+    let arguments = [
+        json!(session).to_string(),
+        workspace.region.clone(),
+        "StartSession".to_owned(),
+        global.profile.clone().unwrap_or_default(),
+        json!({"Target": session.target}).to_string(),
+        endpoint,
+    ];
+    hand_over(plugin, arguments).await
+}
+
+/// The newest running task of the service, or the one whose id begins so.
+fn choose<'a>(tasks: &'a [TaskStatus], service: &str, id: Option<&str>) -> Result<&'a TaskStatus, Error> {
+    let running = |task: &&TaskStatus| task.status == "RUNNING" && task.service.as_deref() == Some(service);
+    let mut tasks = tasks.iter().filter(running).filter(|task| id.is_none_or(|id| task.id.starts_with(id)));
+    tasks.next().ok_or_else(|| {
+        let which = id.map(|id| format!(" whose id begins with {id}")).unwrap_or_default();
+        Error::other(format!("{service} has no running task{which}"), "see what runs with: pb-deploy tasks WORKSPACE")
+    })
+}
+
+/// The plugin has the terminal: Ctrl-C is for the shell in the task, not for this program.
+async fn hand_over(plugin: PathBuf, arguments: [String; 6]) -> Result<Exit, Error> {
+    tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    let ended = tokio::task::spawn_blocking(move || std::process::Command::new(plugin).args(arguments).status()).await;
+    let cannot = |why: String| Error::other(format!("cannot run {PLUGIN}: {why}"), "install it again");
+    let status = ended.map_err(|why| cannot(why.to_string()))?.map_err(|why| cannot(why.to_string()))?;
+    Ok(Exit::Passed(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+/// As a shell reads it: one word for each.
+fn quoted(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let word = |word: &String| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_command_is_quoted_as_a_shell_reads_it() {
+        let words = ["python", "-c", "print('a b')", ""].map(str::to_owned);
+        assert_eq!(quoted(&words), r"python -c 'print('\''a b'\'')' ''");
+    }
+}

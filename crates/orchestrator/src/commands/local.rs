@@ -1,0 +1,177 @@
+//! `local up`: a workspace on this machine, for people without an AWS account.
+
+use crate::cli::{Global, LocalOptions};
+use crate::exit::{Error, Exit};
+use crate::local::process::{Running, listens};
+use crate::local::programs::{self, Program};
+use crate::render::{BAD, GOOD, paint};
+use crate::site::configured;
+use pb_config::Workspace;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often processes and signals are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Longest wait for the queue to answer.
+const QUEUE: Duration = Duration::from_secs(10);
+
+/// How often somebody asked to stop: once is gently, twice is now.
+type Asked = Arc<AtomicUsize>;
+
+/// Starts the queue, what runs before the services, and one process of each service; shows what they say until Ctrl-C or
+/// until one of them ends. Makes no call to AWS.
+///
+/// # Errors
+/// A workspace that is not configured; a program that cannot be started; a port that is taken.
+pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<Exit, Error> {
+    let mut workspace = configured(global, name)?;
+    let app = std::path::absolute(&options.app).unwrap_or_else(|_| options.app.clone());
+    if !app.is_dir() {
+        let message = format!("{} is no folder", app.display());
+        return Err(Error::usage(message, "name the folder of the application with --app"));
+    }
+    let host = queue_host(&mut workspace, options.queue.as_deref())?;
+    let (before, services) = programs::services(&workspace, &host, &app, &options.only)?;
+    let asked = listen();
+    let width = services.iter().map(|program| program.name.len()).max().unwrap_or_default().max("before".len());
+    let queue = match &options.queue {
+        Some(_) => None,
+        None => Some(start_queue(&workspace, width, &asked).await?),
+    };
+    let exit = serve(before, services, width, &asked, &workspace).await;
+    if let Some(mut queue) = queue {
+        stop(std::slice::from_mut(&mut queue), &asked).await;
+    }
+    exit
+}
+
+/// Where the queue is: on this machine, or where `--queue` says.
+fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, Error> {
+    let Some(queue) = queue else { return Ok("127.0.0.1".to_owned()) };
+    let parsed = queue.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+    let wrong = || Error::usage(format!("{queue:?} is not HOST:PORT"), "write it as 127.0.0.1:6379");
+    let (host, port) = parsed.filter(|(host, _)| !host.is_empty()).ok_or_else(wrong)?;
+    workspace.redis.port = port;
+    Ok(host)
+}
+
+/// Counts how often Ctrl-C or SIGTERM came.
+fn listen() -> Asked {
+    let asked = Asked::default();
+    let counted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            crate::signals::signal().await;
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    asked
+}
+
+fn is_asked(asked: &Asked) -> bool {
+    asked.load(Ordering::Relaxed) > 0
+}
+
+async fn start_queue(workspace: &Workspace, width: usize, asked: &Asked) -> Result<Running, Error> {
+    let port = workspace.redis.port;
+    if listens(port) {
+        let hint = format!("stop that, choose another `port` under `[redis]`, or use it: --queue 127.0.0.1:{port}");
+        return Err(Error::other(format!("something listens on the queue's port {port} already"), hint));
+    }
+    let mut queue = Running::start(programs::queue(workspace, std::env::temp_dir())?, width)?;
+    let since = Instant::now();
+    while !queue.listens() {
+        if queue.ended().is_some() || since.elapsed() > QUEUE || is_asked(asked) {
+            return Err(Error::other("the queue does not answer", "what it said is above"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(queue)
+}
+
+async fn serve(
+    before: Option<Program>,
+    services: Vec<Program>,
+    width: usize,
+    asked: &Asked,
+    workspace: &Workspace,
+) -> Result<Exit, Error> {
+    if let Some(before) = before {
+        let shown = before.command.join(" ");
+        let mut running = Running::start(before, width)?;
+        while running.ended().is_none() && !is_asked(asked) {
+            tokio::time::sleep(LOOK).await;
+        }
+        match running.ended() {
+            Some(status) if status.success() => {}
+            Some(status) => {
+                anstream::eprintln!("{} `{shown}` ended with {status}: no service was started", paint(BAD, "error:"));
+                return Ok(Exit::Failed);
+            }
+            None => {
+                stop(std::slice::from_mut(&mut running), asked).await;
+                return Ok(Exit::Interrupted);
+            }
+        }
+    }
+    let mut running = Vec::new();
+    for program in services {
+        if let Some(port) = program.port.filter(|port| listens(*port)) {
+            let message = format!("something listens on port {port} of {} already", program.name);
+            stop(&mut running, asked).await;
+            return Err(Error::other(message, "stop that, or choose another `port`"));
+        }
+        match Running::start(program, width) {
+            Ok(started) => running.push(started),
+            Err(error) => {
+                stop(&mut running, asked).await;
+                return Err(error);
+            }
+        }
+    }
+    let exit = watch(&mut running, asked, &workspace.load_balancer.health_path).await;
+    stop(&mut running, asked).await;
+    Ok(exit)
+}
+
+/// Says when all listen, and waits until somebody asks to stop or one of them ends.
+async fn watch(running: &mut [Running], asked: &Asked, health_path: &str) -> Exit {
+    let mut ready = false;
+    loop {
+        if is_asked(asked) {
+            anstream::eprintln!("stopping; Ctrl-C again stops at once");
+            return Exit::Interrupted;
+        }
+        for one in running.iter_mut() {
+            if let Some(status) = one.ended() {
+                let name = &one.program.name;
+                anstream::eprintln!("{} {name} ended with {status}: everything is stopped", paint(BAD, "error:"));
+                return Exit::Failed;
+            }
+        }
+        if !ready && running.iter().all(Running::listens) {
+            ready = true;
+            let urls = running.iter().filter_map(|one| Some((&one.program.name, one.program.port?)));
+            for (name, port) in urls {
+                let path = if name == "flask" { health_path } else { "" };
+                anstream::eprintln!("{} {name}: http://127.0.0.1:{port}{path}", paint(GOOD, "ready"));
+            }
+            anstream::eprintln!("{} Ctrl-C stops all of it", paint(GOOD, "up:"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Stops them as ECS does: SIGTERM, and SIGKILL when the stop timeout is over or somebody asked twice.
+async fn stop(running: &mut [Running], asked: &Asked) {
+    running.iter_mut().for_each(Running::ask_to_stop);
+    let since = Instant::now();
+    for one in running.iter_mut() {
+        while one.ended().is_none() && since.elapsed() < one.program.stop && asked.load(Ordering::Relaxed) < 2 {
+            tokio::time::sleep(LOOK).await;
+        }
+        one.kill();
+    }
+}

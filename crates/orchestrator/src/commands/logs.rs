@@ -1,0 +1,87 @@
+//! `logs`: what the services wrote.
+
+use crate::cli::{Global, LogOptions};
+use crate::exit::{Error, Exit};
+use crate::render::{DIM, paint};
+use crate::signals;
+use crate::site::{configured, connect, service_name};
+use pb_engine::{Class, Failure};
+use pb_fargate::{LogLine, LogQuery, Logs};
+use std::collections::HashSet;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How often it is looked for new lines. CloudWatch Logs lets an account ask five times a second.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How late a line may come: what is read again is known by its id.
+const LATE_MILLIS: i64 = 30_000;
+
+/// How many digits of a task's id are shown.
+const SHORT: usize = 8;
+
+/// Shows the lines of a service, or of all.
+///
+/// # Errors
+/// A workspace or service that is not configured; what reading fails with.
+pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &LogOptions) -> Result<Exit, Error> {
+    let workspace = configured(global, name)?;
+    let prefix = service.map(|key| service_name(&workspace, key)).transpose()?.map(|name| format!("{name}/"));
+    let aws = connect(global, &workspace).await?;
+    let logs = Logs::new(&aws);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(Duration::from_secs(options.since));
+    let mut query = LogQuery {
+        group: workspace.names.log_group.clone(),
+        prefix,
+        since: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        filter: options.filter.clone(),
+    };
+    let lines = logs.read(&query).await.map_err(|failure| explained(failure, name))?;
+    if !show(global, &lines) || !options.follow {
+        return Ok(Exit::Done);
+    }
+    let cancel = signals::listen();
+    let mut shown: HashSet<String> = lines.iter().map(|line| line.id.clone()).collect();
+    let mut latest = lines.last().map_or(query.since, |line| line.timestamp);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = cancel.stopped() => return Ok(Exit::Interrupted),
+        }
+        query.since = query.since.max(latest - LATE_MILLIS);
+        let lines = match logs.read(&query).await {
+            // It passes, and nothing is missed: the next look asks for the same time.
+            Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {
+                continue;
+            }
+            answer => answer?,
+        };
+        let fresh: Vec<LogLine> = lines.iter().filter(|line| !shown.contains(&line.id)).cloned().collect();
+        shown = lines.iter().map(|line| line.id.clone()).collect();
+        latest = lines.last().map_or(latest, |line| latest.max(line.timestamp));
+        if !show(global, &fresh) {
+            return Ok(Exit::Done);
+        }
+    }
+}
+
+fn explained(failure: Failure, workspace: &str) -> Error {
+    let hint = format!("deploy it: pb-deploy deploy {workspace}");
+    if failure.is("ResourceNotFoundException") { failure.hint(hint).into() } else { failure.into() }
+}
+
+/// Whether somebody still reads.
+fn show(global: &Global, lines: &[LogLine]) -> bool {
+    let mut out = anstream::stdout().lock();
+    let written = lines.iter().try_for_each(|line| {
+        if global.json {
+            return writeln!(out, "{}", serde_json::to_string(line).unwrap_or_default());
+        }
+        let task = line.task.get(..SHORT).unwrap_or(&line.task);
+        writeln!(out, "{} {} {}", paint(DIM, &line.time), paint(DIM, format!("{} {task}", line.service)), line.message)
+    });
+    written.and_then(|()| out.flush()).is_ok()
+}

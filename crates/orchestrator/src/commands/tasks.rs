@@ -1,0 +1,50 @@
+//! `tasks`: what runs, and why what stopped did.
+
+use crate::cli::Global;
+use crate::exit::{Error, Exit};
+use crate::render::{self, BAD, DIM, GOOD, WARN, paint};
+use crate::site::{configured, connect};
+use pb_fargate::{People, TaskStatus};
+
+/// Shows the tasks of a workspace. Changes nothing.
+///
+/// # Errors
+/// A workspace that is not configured; what reading fails with.
+pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
+    let workspace = configured(global, name)?;
+    let aws = connect(global, &workspace).await?;
+    let tasks = People::new(&aws, &workspace.names.cluster).tasks().await?;
+    if global.json {
+        render::document(&tasks)?;
+        return Ok(Exit::Done);
+    }
+    if tasks.is_empty() {
+        anstream::eprintln!("no task runs in {name}, and none stopped within the last hour");
+    }
+    tasks.iter().for_each(show);
+    Ok(Exit::Done)
+}
+
+fn show(task: &TaskStatus) {
+    let style = match task.status.as_str() {
+        "RUNNING" => GOOD,
+        "STOPPED" if task.exit_codes.iter().any(|code| *code != 0) => BAD,
+        "STOPPED" => DIM,
+        _ => WARN,
+    };
+    let of = task.service.as_deref().or(task.started_by.as_deref()).unwrap_or_default();
+    let codes: Vec<String> = task.exit_codes.iter().map(|code| format!("exit code {code}")).collect();
+    let ended = task.reason.as_deref().map(|reason| {
+        let codes = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
+        format!("  {reason}{codes}")
+    });
+    anstream::println!(
+        "{}  {:<24} {}  {:<24} {}{}",
+        task.id,
+        of,
+        paint(style, format!("{:<8}", task.status)),
+        task.revision,
+        paint(DIM, task.created.as_deref().unwrap_or_default()),
+        ended.unwrap_or_default()
+    );
+}

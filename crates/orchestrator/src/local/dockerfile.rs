@@ -1,0 +1,78 @@
+//! The command of an image, as its Dockerfile says it.
+
+use std::path::Path;
+
+/// The command of the stage that is called `tag`, or of the last stage when none is: the one that `docker build --target`
+/// would make. None when there is no Dockerfile or it gives no command.
+pub fn command(folder: &Path, tag: &str) -> Option<Vec<String>> {
+    of_text(&std::fs::read_to_string(folder.join("Dockerfile")).ok()?, tag)
+}
+
+#[derive(Default)]
+struct Stage {
+    name: String,
+    from: String,
+    entrypoint: Vec<String>,
+    command: Option<Vec<String>>,
+}
+
+fn of_text(text: &str, tag: &str) -> Option<Vec<String>> {
+    let mut stages: Vec<Stage> = Vec::new();
+    // A line that ends with a backslash goes on in the next one.
+    for line in text.replace("\\\n", " ").lines() {
+        let line = line.trim();
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        match (word.to_ascii_uppercase().as_str(), stages.last_mut()) {
+            ("FROM", _) => stages.push(stage(rest)),
+            ("CMD", Some(stage)) => stage.command = Some(words(rest)),
+            ("ENTRYPOINT", Some(stage)) => stage.entrypoint = words(rest),
+            _ => {}
+        }
+    }
+    let mut at = stages.iter().position(|stage| stage.name == tag).or(stages.len().checked_sub(1));
+    let (mut entrypoint, mut command) = (Vec::new(), None);
+    // What a stage does not say is said by the one that it stands on.
+    while let Some(stage) = at.and_then(|index| stages.get(index)) {
+        command = command.or_else(|| stage.command.clone());
+        if entrypoint.is_empty() {
+            entrypoint.clone_from(&stage.entrypoint);
+        }
+        at = stages.iter().take(at.unwrap_or_default()).position(|earlier| earlier.name == stage.from);
+    }
+    let all: Vec<String> = entrypoint.into_iter().chain(command.unwrap_or_default()).collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// `python:3.11 AS base`, maybe with options in front.
+fn stage(rest: &str) -> Stage {
+    let words: Vec<&str> = rest.split_whitespace().filter(|word| !word.starts_with("--")).collect();
+    let name = words.windows(2).find(|pair| pair[0].eq_ignore_ascii_case("as")).map(|pair| pair[1].to_lowercase());
+    Stage {
+        name: name.unwrap_or_default(),
+        from: words.first().map(|from| from.to_lowercase()).unwrap_or_default(),
+        ..Stage::default()
+    }
+}
+
+/// A list of words in JSON, or a line for the shell.
+fn words(rest: &str) -> Vec<String> {
+    serde_json::from_str(rest).unwrap_or_else(|_| vec!["/bin/sh".to_owned(), "-c".to_owned(), rest.to_owned()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_text;
+
+    const FILE: &str = "FROM python:3.11 AS base\nRUN x\nCMD [\"base\"]\n\nFROM --platform=linux/amd64 base AS flask\n\
+                        CMD [\"gunicorn\", \\\n  \"web:app\"]\nFROM base as celery\nENV A=b\nFROM alpine\n\
+                        ENTRYPOINT [\"run\"]\ncmd serve --all\n";
+
+    #[test]
+    fn the_stage_of_the_tag_or_the_last_one() {
+        assert_eq!(of_text(FILE, "flask").unwrap(), ["gunicorn", "web:app"]);
+        assert_eq!(of_text(FILE, "celery").unwrap(), ["base"]);
+        assert_eq!(of_text(FILE, "v1.2").unwrap(), ["run", "/bin/sh", "-c", "serve --all"]);
+        assert_eq!(of_text("FROM scratch\n", "flask"), None);
+        assert_eq!(of_text("", "flask"), None);
+    }
+}

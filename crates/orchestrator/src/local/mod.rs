@@ -1,0 +1,5 @@
+//! A workspace on this machine, without AWS: its task definitions as processes, with a real queue.
+
+pub mod dockerfile;
+pub mod process;
+pub mod programs;

@@ -1,0 +1,107 @@
+"""ECS tasks on their own: RunTask, the commands that are given to them, and ExecuteCommand."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from . import pace
+from .ecs_model import INACTIVE, Definition, Task, hex_id, world
+from .ecs_tasks import NO_CAPACITY, check_network, invalid, launch, launch_error, shown
+from .faults import AwsError
+from .patching import Place
+
+
+def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """RunTask: 10 at most."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    definition = everything.definition(request["taskDefinition"])
+    if definition is None:
+        raise AwsError("ClientException", "TaskDefinition not found.")
+    if definition.status == INACTIVE:
+        raise AwsError("ClientException", "TaskDefinition is inactive")
+    check_network(place, definition, request.get("networkConfiguration"))
+    if int(request.get("count") or 1) > 10:
+        raise invalid("count cannot be greater than 10.")
+    given = {key: value for key, value in request.items() if key != "clientToken"}
+    if token := request.get("clientToken"):
+        if token in everything.runs and everything.runs[token][0] != given:
+            raise AwsError("ConflictException", "The client token was used with other parameters.")
+        if token in everything.runs:
+            known = [everything.tasks[arn] for arn in everything.runs[token][1] if arn in everything.tasks]
+            return {"tasks": [shown(everything, task, True) for task in known], "failures": []}
+    check_overrides(definition, request.get("overrides") or {})
+    made = []
+    if (error := launch_error(place, definition)) and NO_CAPACITY in error:
+        return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": NO_CAPACITY}]}
+    if error:
+        raise AwsError("ClientException", "ECS was unable to assume the role that was provided for this task.")
+    for number in range(int(request.get("count") or 1)):
+        task = launch(
+            place, cluster, definition, request, group=request.get("group") or f"family:{definition.family}",
+            started_by=request.get("startedBy") or "", number=number, run_after=pace.seconds("service_steady") * 0.4,
+        )  # fmt: skip
+        if request.get("tags"):
+            everything.tags[task.arn] = {pair["key"]: pair.get("value", "") for pair in request["tags"]}
+        task.overrides = request.get("overrides") or {}
+        made.append(shown(everything, task, True))
+    if token:
+        everything.runs[token] = (given, [task["taskArn"] for task in made])
+    return {"tasks": made, "failures": []}
+
+
+def check_overrides(definition: Definition, overrides: dict[str, Any]) -> None:
+    """A container override names a container of the task definition."""
+    known = {container["name"] for container in definition.containers}
+    for override in overrides.get("containerOverrides") or []:
+        if override.get("name") not in known:
+            raise AwsError("InvalidParameterException", "Override for container named does not match any container.")
+
+
+def own_command(task: Task) -> list[str]:
+    """The command that RunTask gave to a task on its own."""
+    overrides = task.overrides.get("containerOverrides") or []
+    return next((override["command"] for override in overrides if override.get("command")), [])
+
+
+def outcome(task: Task) -> tuple[int, list[str]] | None:
+    """How a command of its own ends, and what it writes; nothing runs, so few commands are understood.
+
+    `echo WORDS`, `false`, `sh -c "exit N"`, and `sleep N`, which goes on until it is stopped; all else ends well.
+    """
+    command = own_command(task)
+    if not command or command[0] == "sleep":
+        return None
+    if command[0] == "echo":
+        return 0, [" ".join(command[1:])]
+    if found := re.search(r"\bexit (\d+)$", command[-1]):
+        return int(found[1]), [f"exiting with {found[1]}"]
+    return (1 if command[0] == "false" else 0), [f"ran: {' '.join(command)}"]
+
+
+def execute(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+    """ExecuteCommand: only in a running task that was started with it."""
+    everything = world(place)
+    cluster = everything.cluster(request.get("cluster"))
+    task = everything.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))
+    if task is None or task.last != "RUNNING":
+        raise invalid("The task provided in the request was not found.")
+    if not task.fields.get("enableExecuteCommand"):
+        raise invalid(
+            "The execute command failed because execute command was not enabled when the task was run or the execute "
+            "command agent isn't running. Wait and try again or run a new task with execute command enabled and try again."
+        )
+    container = request.get("container") or task.definition.containers[0]["name"]
+    session = f"ecs-execute-command-{hex_id()[:17]}"
+    return {
+        "clusterArn": cluster.arn,
+        "taskArn": task.arn,
+        "containerName": container,
+        "interactive": request["interactive"],
+        "session": {
+            "sessionId": session,
+            "streamUrl": f"wss://ssmmessages.{place.region}.amazonaws.com/v1/data-channel/{session}?role=publish_subscribe",
+            "tokenValue": f"AAEAA{hex_id()}",
+        },
+    }

@@ -1,0 +1,14 @@
+"""What runs once before a rollout: here, whether the queue can be reached. With a database: its migrations."""
+
+from shop.queue import app
+
+
+def main() -> None:
+    """Say so, or end with an error, which stops the rollout."""
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=3, interval_start=0.2, interval_step=0.2)
+    print("the queue answers: ready to be rolled out", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""What is registered really runs: the task definitions as processes, with a real Redis and real Celery workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import endpoint
+import pytest
+from configuration import image
+from harness import Site, until
+from real_parts import APP, Part, application_folder, ask, free_port, listens, redis_folder
+
+WORKER = ["celery", "--app", "shop.queue", "worker", "--loglevel", "INFO", "--concurrency", "1"]
+BEAT = ["celery", "--app", "shop.queue", "beat", "--loglevel", "INFO", "--schedule", "schedule"]
+#: Python and Celery start slowly where many start at once.
+START_SECONDS = 90.0
+
+
+@pytest.fixture(scope="module")
+def path() -> str:
+    """Where the programs are."""
+    return f"{application_folder()}:{redis_folder()}:{os.environ['PATH']}"
+
+
+def services(flask_port: int) -> dict[str, Any]:
+    """Flask, two pools of workers and a scheduler, as a configuration has them."""
+    web = ["gunicorn", "--bind", f"0.0.0.0:{flask_port}", "shop.web:web"]
+    return {
+        "flask": {"port": flask_port, "command": web, "image": image("flask")},
+        "celery": {"command": WORKER, "image": image("celery"), "count": 1},
+        "reports": {"kind": "worker", "command": WORKER, "image": image("celery"), "count": 1, "queues": ["reports"]},
+        "beat": {"kind": "scheduler", "command": BEAT, "image": image("celery")},
+    }
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> Iterator[Site]:
+    """A workspace whose queue is where a real server will listen."""
+    process, url = endpoint.start(tmp_path, "--cache-host", "127.0.0.1")
+    try:
+        site = Site(url, "123456789012", tmp_path)
+        site.make_preconditions()
+        site.configure({"redis": {"port": free_port()}, "services": services(free_port())})
+        site.configure({"deploy": {"before": {"service": "flask", "command": ["python", "-m", "shop.migrate"]}}})
+        site.deploy()
+        yield site
+        site.end()
+    finally:
+        endpoint.stop(process)
+
+
+def definitions(site: Site) -> dict[str, dict[str, Any]]:
+    """The container that each service was registered with, by the service's name."""
+    found = {}
+    for name, service in site.world.services().items():
+        described = site.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
+        found[name] = described["taskDefinition"]["containerDefinitions"][0]
+    return found
+
+
+def environment(path: str, folder: Path, container: dict[str, Any]) -> dict[str, str]:
+    """A bare system's, and what the task definition gives."""
+    given = {pair["name"]: pair["value"] for pair in container["environment"]}
+    return {"PATH": path, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(APP), **given}
+
+
+def result(port: int, request: str, body: dict[str, Any]) -> Callable[[], Any]:
+    """Have something done; what asks for its outcome."""
+    status, answer = ask(port, request, json.dumps(body).encode())
+    assert status == 202
+    identity = json.loads(answer)["id"]
+
+    def look() -> Any:
+        outcome = json.loads(ask(port, f"/results/{identity}")[1] or b"{}")
+        return outcome if outcome.get("state") == "SUCCESS" else None
+
+    return look
+
+
+def test_the_registered_task_definitions_serve_and_work(deployed: Site, path: str, tmp_path: Path) -> None:
+    containers, parts = definitions(deployed), []
+    queue = deployed.world.replication_groups()["staging-jobqr"]["NodeGroups"][0]["PrimaryEndpoint"]
+    assert queue["Address"] == "127.0.0.1"
+
+    def start(name: str, command: list[str], variables: dict[str, str]) -> Part:
+        parts.append(Part(name, command, variables, tmp_path, tmp_path))
+        return parts[-1]
+
+    try:
+        bare = {"PATH": path}
+        server = ["redis-server", "--port", str(queue["Port"]), "--bind", "127.0.0.1", "--save", ""]
+        start("redis", server, bare)
+        until(lambda: listens(queue["Port"]))
+        [ran] = deployed.aws.ecs.list_tasks(
+            cluster="staging-ecs-cluster", startedBy="pb-deploy/before", desiredStatus="STOPPED"
+        )["taskArns"]
+        task = deployed.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[ran])["tasks"][0]
+        command = task["overrides"]["containerOverrides"][0]["command"]
+        before = start("before", command, environment(path, tmp_path, containers["staging-flask"]))
+        assert before.process.wait(60) == 0, before.said()
+
+        running = {
+            name: start(name, container["command"], environment(path, tmp_path, container))
+            for name, container in containers.items()
+        }
+        port = containers["staging-flask"]["portMappings"][0]["containerPort"]
+        health = next(iter(deployed.world.target_groups().values()))["HealthCheckPath"]
+        until(lambda: ask(port, health) == (200, b"hello"), START_SECONDS)
+
+        assert until(result(port, "/sums", {"x": 19, "y": 23}), START_SECONDS)["result"] == 42
+        slow = until(result(port, "/reports", {"seconds": 0.1}), START_SECONDS)["result"]
+        pools = {name: running[name].process.pid for name in ("staging-celery", "staging-reports")}
+        assert os.getpgid(slow["worker"]) == pools["staging-reports"], "each queue has its pool"
+
+        # As a rollout stops a worker: what it has begun is finished, and it ends well.
+        busy = result(port, "/reports", {"seconds": 3})
+        until(lambda: running["staging-reports"].said().count("received") == 2, START_SECONDS)
+        os.kill(pools["staging-reports"], signal.SIGTERM)
+        assert running["staging-reports"].process.wait(30) == 0
+        assert until(busy)["result"]["done"] is True
+        until(lambda: "beat: Starting" in running["staging-beat"].said(), START_SECONDS)
+        assert all(part.process.poll() is None for name, part in running.items() if name != "staging-reports")
+    finally:
+        for part in parts:
+            part.end()
+
+
+@pytest.fixture
+def local(tmp_path: Path, path: str) -> Iterator[Site]:
+    """A configuration, and no AWS at all: calls would find nobody."""
+    site = Site("http://127.0.0.1:9", "123456789012", tmp_path)
+    site.configure({"redis": {"port": free_port()}, "services": services(free_port())})
+    # Its command is that of the stage `celery` in the Dockerfile.
+    site.configure({"services": {"celery": {"command": None, "image": None}, "beat": None}})
+    yield site
+    site.end()
+
+
+def up(site: Site, path: str, *arguments: str) -> Any:
+    """Start the command with nothing of an account in its environment."""
+    variables = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    without: dict[str, str | None] = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"))
+    return site.start("local", "up", "staging", "--app", str(APP), *arguments, env={**without, **variables})
+
+
+def test_local_up_runs_everything_until_ctrl_c(local: Site, path: str) -> None:
+    local.configure({"deploy": {"before": {"command": ["python", "-m", "shop.migrate"]}}})
+    running = up(local, path)
+    flask, queue = local.config["services"]["flask"]["port"], local.config["redis"]["port"]
+    until(lambda: f"ready flask: http://127.0.0.1:{flask}/hello" in running.so_far().err, START_SECONDS)
+    assert ask(flask, "/hello") == (200, b"hello")
+    assert until(result(flask, "/sums", {"x": 1, "y": 2}), START_SECONDS)["result"] == 3
+    busy = result(flask, "/reports", {"seconds": 2})
+    until(lambda: "shop.tasks.report" in running.so_far().out and "received" in running.so_far().out.splitlines()[-1])
+    running.interrupt()
+    ended = running.result().ended(130)
+    lines = ended.out.splitlines()
+    assert {line.split("|")[0].strip() for line in lines} == {"queue", "before", "flask", "celery", "reports"}
+    assert any(line.startswith("before ") and "the queue answers" in line for line in lines)
+    assert any(line.startswith("reports ") and "succeeded" in line for line in lines), "a task that is begun is finished"
+    assert not listens(flask) and not listens(queue)
+    del busy
+
+
+def test_local_up_stops_at_the_second_ctrl_c_at_once(local: Site, path: str) -> None:
+    running = up(local, path, "--only", "reports", "--only", "flask")
+    flask, queue = local.config["services"]["flask"]["port"], local.config["redis"]["port"]
+    until(lambda: "up:" in running.so_far().err and ask(flask, "/hello")[0] == 200, START_SECONDS)
+    until(lambda: "ready." in running.so_far().out, START_SECONDS)
+    result(flask, "/reports", {"seconds": 100})
+    until(lambda: "received" in running.so_far().out)
+    running.interrupt()
+    until(lambda: "stopping" in running.so_far().err)
+    time.sleep(0.2)
+    running.interrupt()
+    running.result(20).ended(130)
+    assert not listens(flask) and not listens(queue)
+
+
+def test_local_up_says_what_keeps_it_from_running(local: Site, path: str) -> None:
+    local.configure({"deploy": {"before": {"command": ["python", "-c", "import sys; sys.exit(3)"]}}})
+    failed = up(local, path).result().ended(1)
+    assert "no service was started" in failed.err and not listens(local.config["redis"]["port"])
+    local.configure({"deploy": {"before": None}, "services": {"flask": {"command": ["no-such-program"]}}})
+    missing = up(local, path).result().ended(1)
+    assert "cannot run `no-such-program` for flask" in missing.err and "pip install" in missing.err
+    nowhere = up(local, "/nowhere").result().ended(1)
+    assert "neither redis-server nor valkey-server is on the PATH" in nowhere.err

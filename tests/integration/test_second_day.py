@@ -1,0 +1,147 @@
+"""`logs`, `tasks`, `exec` and `run`: what people do with what is deployed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from configuration import image
+from harness import Site, until
+
+GROUP = "staging-pb_workers"
+
+
+@pytest.fixture
+def running(staging: Site) -> Site:
+    """A deployed staging; it is left as it was found."""
+    staging.settled = True
+    return staging
+
+
+def write(site: Site, stream: str, *lines: str, ago: float = 0.0) -> None:
+    """Lines of a container."""
+    logs = site.aws.logs
+    known = logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=stream)["logStreams"]
+    if not known:
+        logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
+    now = int((time.time() - ago) * 1000)
+    events = [{"timestamp": now + at, "message": line} for at, line in enumerate(lines)]
+    logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
+
+
+def test_logs_of_all_of_one_service_of_late_and_filtered(running: Site) -> None:
+    write(running, "staging-flask/flask/" + "a" * 32, "GET /hello", "ERROR no queue")
+    write(running, "staging-celery/celery/" + "b" * 32, "task done")
+    write(running, "staging-celery/celery/" + "c" * 32, "long ago", ago=3600)
+    everything = running.run("logs", "staging").ended()
+    assert [line.split(" ", 3)[1:3] for line in everything.out.splitlines()] == [
+        ["staging-flask", "aaaaaaaa"], ["staging-flask", "aaaaaaaa"], ["staging-celery", "bbbbbbbb"],
+    ]  # fmt: skip
+    assert "GET /hello" in everything.out and everything.err == ""
+    of_celery = running.run("logs", "staging", "celery", "--since", "2h").ended().out
+    assert "long ago" in of_celery and "task done" in of_celery and "GET" not in of_celery
+    filtered = running.run("logs", "staging", "--filter", "ERROR", "--json").ended().lines()
+    assert [(line["service"], line["message"]) for line in filtered] == [("staging-flask", "ERROR no queue")]
+
+
+def test_logs_go_on_until_ctrl_c(running: Site) -> None:
+    write(running, "staging-flask/flask/" + "d" * 32, "before")
+    following = running.start("logs", "staging", "flask", "--follow", "--since", "1h")
+    until(lambda: "before" in following.so_far().out)
+    write(running, "staging-flask/flask/" + "d" * 32, "after")
+    until(lambda: "after" in following.so_far().out)
+    following.interrupt(signal.SIGINT)
+    result = following.result().ended(130)
+    assert result.out.count("before") == 1 and result.out.count("after") == 1
+
+
+def test_what_is_not_there_is_named(running: Site) -> None:
+    unknown = running.run("logs", "staging", "flsk").ended(64)
+    assert "staging has no service \"flsk\"" in unknown.err and "flask, celery" in unknown.err
+    assert "such as 5m" in running.run("logs", "staging", "--since", "soon").ended(64).err
+    missing = running.run("logs", "production").ended(1)
+    assert "pb-deploy deploy production" in missing.err
+    assert "is not deployed" in running.run("run", "production", "--", "true").ended(1).err
+
+
+def test_tasks_with_what_runs_and_why_others_stopped(running: Site) -> None:
+    running.run("run", "staging", "--", "sh", "-c", "exit 5").ended(5)
+    tasks = running.run("tasks", "staging", "--json").ended().json()
+    services = [task["service"] for task in tasks if task["status"] == "RUNNING"]
+    assert sorted(services) == ["staging-celery"] * 4 + ["staging-flask"]
+    [stopped] = [task for task in tasks if task["status"] == "STOPPED" and task["exit_codes"] == [5]]
+    assert (stopped["started_by"], stopped["reason"]) == ("pb-deploy/run", "Essential container in task exited")
+    shown = running.run("tasks", "staging").ended().out
+    assert "exit code 5" in shown and shown.count("RUNNING") == 5
+
+
+def test_run_shows_the_log_and_passes_the_exit_code_on(running: Site) -> None:
+    ended = running.run("run", "staging", "--", "echo", "hello", "there").ended()
+    assert ended.out == "hello there\n"
+    assert running.run("run", "staging", "--service", "flask", "--", "sh", "-c", "exit 42").ended(42).out
+    lines = running.run("run", "staging", "--json", "--", "false").ended(1).lines()
+    assert lines[-1]["event"] == "finished" and lines[-1]["exit_code"] == 1
+    task = running.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[lines[-1]["task"]], include=["TAGS"])
+    tags = {tag["key"]: tag["value"] for tag in task["tasks"][0]["tags"]}
+    assert (tags["pb-deploy:workspace"], tags["pb-deploy:address"]) == ("staging", "fargate/run")
+
+
+def test_ctrl_c_stops_the_task(running: Site) -> None:
+    run = running.start("run", "staging", "--", "sleep", "600")
+    until(lambda: "task RUNNING" in run.so_far().err)
+    run.interrupt(signal.SIGINT)
+    assert "the task was stopped" in run.result().ended(130).err
+    tasks = running.run("tasks", "staging", "--json").ended().json()
+    assert not [task for task in tasks if task["started_by"] and task["status"] != "STOPPED"]
+
+
+def plugin(folder: Path) -> Path:
+    """A stand-in for the Session Manager plugin, which notes what it is given."""
+    bin_folder = folder / "bin"
+    bin_folder.mkdir(exist_ok=True)
+    file = bin_folder / "session-manager-plugin"
+    file.write_text(
+        '#!/usr/bin/env python3\nimport json, pathlib, sys\n'
+        f'pathlib.Path({str(folder / "given.json")!r}).write_text(json.dumps(sys.argv[1:]))\nsys.exit(9)\n'
+    )
+    file.chmod(0o755)
+    return bin_folder
+
+
+def test_exec_hands_a_session_to_the_plugin(site: Site) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    site.aws.iam.create_role(RoleName="app", AssumeRolePolicyDocument=document)
+    site.deploy()
+    path = {"PATH": f"{plugin(site.folder)}:/usr/bin:/bin"}
+    closed = site.run("exec", "staging", "flask", env=path).ended(1)
+    assert "execute_command = true" in closed.err, closed
+
+    site.configure({"roles": {"task": "app"}, "services": {"flask": {"execute_command": True}}})
+    site.deploy()
+    assert site.world.services()["staging-flask"]["enableExecuteCommand"] is True
+    site.run("exec", "staging", "flask", "--", "python", "-c", "print('a b')", env=path).ended(9)
+    session, region, action, _profile, request, endpoint = json.loads((site.folder / "given.json").read_text())
+    assert set(json.loads(session)) == {"SessionId", "StreamUrl", "TokenValue"}
+    assert (region, action) == ("us-east-2", "StartSession")
+    target = json.loads(request)["Target"]
+    tasks = site.run("tasks", "staging", "--json").json()
+    [task] = [task for task in tasks if task["service"] == "staging-flask" and task["status"] == "RUNNING"]
+    assert target.startswith("ecs:staging-ecs-cluster_") and endpoint == "https://ssm.us-east-2.amazonaws.com"
+    assert task["id"] in target and site.calls().count("ecs:ExecuteCommand") == 1
+    site.finds_nothing()
+
+
+def test_exec_without_the_plugin_says_how_to_get_it(running: Site) -> None:
+    missing = running.run("exec", "staging", "flask", env={"PATH": "/nowhere"}).ended(1)
+    assert "session-manager-plugin is not on the PATH" in missing.err and "docs.aws.amazon.com" in missing.err
+
+
+def test_a_shell_needs_a_task_role(running: Site) -> None:
+    running.configure({"services": {"flask": {"execute_command": True}}})
+    refused = running.run("plan", "staging").ended(1)
+    assert "a shell in the tasks of `flask` needs a task role" in refused.err
+    running.configure({"services": {"flask": {"execute_command": None, "image": image("flask")}}})
