@@ -2,17 +2,14 @@
 
 use crate::fault::{ALL, Arrival, Fault};
 use crate::process::{End, Process, shared};
-use crate::world::{Shared, World};
+use crate::world::{Moment, Shared, World};
 use pb_config::Workspace;
 use pb_engine::{Class, Goal, Snapshot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-
-/// How often the same command is given, at most, when `faults` calls go wrong.
-fn tries(faults: usize) -> usize {
-    faults + 1
-}
 
 /// What is done to what.
 pub struct Scenario {
@@ -21,6 +18,20 @@ pub struct Scenario {
     pub base: World,
     pub workspace: Workspace,
     pub goal: Goal,
+    /// The run in which nothing goes wrong.
+    calm: OnceLock<Calm>,
+    /// The worlds from which a destroy was seen to leave nothing.
+    destroyed: Mutex<BTreeSet<String>>,
+    /// How many calls were made in all cases.
+    calls: AtomicUsize,
+}
+
+/// A run in which nothing goes wrong.
+struct Calm {
+    seed: u64,
+    calls: Vec<Arrival>,
+    /// The world at each call.
+    moments: Vec<Moment>,
 }
 
 /// How long AWS takes.
@@ -79,7 +90,16 @@ fn stored(world: &Shared) -> Snapshot {
 impl Scenario {
     /// `goal` in an account in which `before` was deployed.
     pub fn new(name: &'static str, empty: World, before: Option<&Workspace>, workspace: Workspace, goal: Goal) -> Self {
-        let Some(before) = before else { return Self { name, base: empty, workspace, goal } };
+        let of = |base| Self {
+            name,
+            base,
+            workspace,
+            goal,
+            calm: OnceLock::new(),
+            destroyed: Mutex::default(),
+            calls: AtomicUsize::new(0),
+        };
+        let Some(before) = before else { return of(empty) };
         let base = paused(0, async {
             let world = shared(empty);
             let end = Process::new(&world, before).run(Goal::Deploy).await;
@@ -90,20 +110,68 @@ impl Scenario {
             world.pass();
             world.frozen()
         });
-        Self { name, base, workspace, goal }
+        of(base)
+    }
+
+    /// How many calls were made in all cases.
+    pub fn made(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn calm(&self, seed: u64) -> &Calm {
+        let run = || {
+            paused(seed, async {
+                let moments = Some(Arc::default());
+                let world = shared(World { moments, ..self.base.clone() });
+                let end = Process::new(&world, &self.workspace).run(self.goal).await;
+                assert!(end.is_complete(), "{}: {end:?}", self.name);
+                let world = world.lock().unwrap();
+                let moments = world.moments.as_ref().unwrap().lock().unwrap().clone();
+                Calm { seed, calls: world.log.clone(), moments }
+            })
+        };
+        let calm = self.calm.get_or_init(run);
+        assert_eq!(calm.seed, seed, "one run without faults is kept");
+        calm
     }
 
     /// The calls of a run in which nothing goes wrong.
-    pub fn calls(&self, seed: u64) -> Vec<Arrival> {
-        paused(seed, async {
-            let world = shared(self.base.clone());
-            let end = Process::new(&world, &self.workspace).run(self.goal).await;
-            assert!(end.is_complete(), "{}: {end:?}", self.name);
-            world.lock().unwrap().log.clone()
-        })
+    pub fn calls(&self, seed: u64) -> &[Arrival] {
+        &self.calm(seed).calls
     }
 
-    /// The same, with a panic as words too.
+    /// The world that a death leaves, if it is the only thing that goes wrong: until then the case is as the run in which
+    /// nothing does.
+    fn left_by_death(&self, case: &Case) -> Option<World> {
+        let mut faults = case.faults.iter();
+        let (Pace::Steady, Some((at, fault)), None) = (case.pace, faults.next(), faults.next()) else { return None };
+        let moment = |at: &usize| self.calm(case.seed).moments[*at].clone();
+        match fault {
+            Fault::DiesBefore => Some(moment(at).before),
+            Fault::DiesAfter => Some(moment(at).after),
+            _ => None,
+        }
+    }
+
+    /// The world in which a case begins in which something is yet to go wrong.
+    fn yet_whole(&self, case: &Case) -> World {
+        let times = match case.pace {
+            Pace::Steady => self.base.times,
+            Pace::Random => self.base.times.random(),
+        };
+        World { faults: case.faults.clone(), times, ..self.base.clone() }
+    }
+
+    /// The world of the case, after the command was given until it was done, and how that ended.
+    async fn played(&self, case: &Case, left: Option<World>) -> (Shared, Result<(), String>) {
+        // A process that died was the first try.
+        let tries = if left.is_some() { 1 } else { case.faults.len() + 1 };
+        let world = shared(left.unwrap_or_else(|| self.yet_whole(case)));
+        let outcome = self.converge(&world, tries).await;
+        (world, outcome)
+    }
+
+    /// The same as [`check`](Self::check), with a panic as words too.
     pub fn tried(&self, case: &Case) -> Result<(), String> {
         match catch_unwind(AssertUnwindSafe(|| self.check(case))) {
             Ok(outcome) => outcome,
@@ -112,33 +180,26 @@ impl Scenario {
     }
 
     /// Runs the case; in words, what is wrong with how it ended.
-    pub fn check(&self, case: &Case) -> Result<(), String> {
-        let Case { pace, seed, faults } = case;
-        paused(*seed, async {
-            let times = match pace {
-                Pace::Steady => self.base.times,
-                Pace::Random => self.base.times.random(),
-            };
-            let world = shared(World { faults: faults.clone(), times, ..self.base.clone() });
-            self.converge(&world, faults.len()).await?;
+    fn check(&self, case: &Case) -> Result<(), String> {
+        let left = self.left_by_death(case);
+        paused(case.seed, async {
+            let (world, outcome) = self.played(case, left).await;
+            outcome?;
             world.lock().unwrap().faults.clear();
-            if self.goal == Goal::Deploy {
-                self.deployed(&world).await?;
-                self.destroy(&world).await?;
-            }
-            gone(&world).await
+            let outcome = match self.goal {
+                Goal::Deploy => self.come_and_go(&world).await,
+                Goal::Destroy => gone(&world).await,
+            };
+            self.calls.fetch_add(world.lock().unwrap().log.len(), Ordering::Relaxed);
+            outcome
         })
     }
 
-    /// The calls of the case until the command was done, one a line.
+    /// The calls of the case until the command was done, one a line. After a death only those of the next process.
     pub fn transcript(&self, case: &Case) -> String {
+        let left = self.left_by_death(case);
         paused(case.seed, async {
-            let times = match case.pace {
-                Pace::Steady => self.base.times,
-                Pace::Random => self.base.times.random(),
-            };
-            let world = shared(World { faults: case.faults.clone(), times, ..self.base.clone() });
-            let outcome = self.converge(&world, case.faults.len()).await;
+            let (world, outcome) = self.played(case, left).await;
             let log = world.lock().unwrap().log.clone();
             let lines = log.iter().enumerate().filter(|(_, call)| call.writes).map(|(at, call)| {
                 let fault = case.faults.get(&at).map(|fault| format!("{fault:?}")).unwrap_or_default();
@@ -150,9 +211,9 @@ impl Scenario {
     }
 
     /// Gives the command until it is done.
-    async fn converge(&self, world: &Shared, faults: usize) -> Result<(), String> {
+    async fn converge(&self, world: &Shared, tries: usize) -> Result<(), String> {
         let mut ends = Vec::new();
-        for _ in 0..tries(faults) {
+        for _ in 0..tries {
             let end = Process::new(world, &self.workspace).run(self.goal).await;
             if end.is_complete() {
                 return Ok(());
@@ -182,6 +243,19 @@ impl Scenario {
             () if held => Err("the lease is held".to_owned()),
             () => Ok(()),
         }
+    }
+
+    /// Everything is there; then a destroy leaves nothing. It does so from a world once: from one that differs in nothing
+    /// but ids it would do the same.
+    async fn come_and_go(&self, world: &Shared) -> Result<(), String> {
+        self.deployed(world).await?;
+        let essence = world.lock().unwrap().essence();
+        if !self.destroyed.lock().unwrap_or_else(PoisonError::into_inner).contains(&essence) {
+            self.destroy(world).await?;
+            gone(world).await?;
+            self.destroyed.lock().unwrap_or_else(PoisonError::into_inner).insert(essence);
+        }
+        Ok(())
     }
 
     async fn destroy(&self, world: &Shared) -> Result<(), String> {

@@ -3,7 +3,7 @@
 
 use crate::fault::{self, Arrival, Fault};
 use crate::wire::{self, Call};
-use crate::world::{REGION, Refusal, Shared};
+use crate::world::{Moment, REGION, Refusal, Shared, World};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -115,6 +115,7 @@ impl Wire {
     fn arrive(&self, call: &Call) -> (Option<Fault>, Result<serde_json::Value, Refusal>) {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = world.faults.get(&world.log.len()).copied();
+        let before = world.moments.is_some().then(|| world.frozen());
         let answer = match fault {
             Some(Fault::Refused | Fault::Throttled | Fault::Hangs | Fault::DiesBefore) => {
                 Err(fault::refusal(call, fault.unwrap_or(Fault::Refused)))
@@ -122,17 +123,33 @@ impl Wire {
             Some(Fault::Internal) => world.answer(call).and(Err(fault::refusal(call, Fault::Internal))),
             _ => world.answer(call),
         };
+        if let (Some(moments), Some(before)) = (world.moments.clone(), before) {
+            let after = world.frozen();
+            moments.lock().unwrap_or_else(PoisonError::into_inner).push(Moment { before, after });
+        }
         let when = world.now();
+        let input = input(&world, call);
         world.log.push(Arrival {
             when,
             name: call.name(),
             writes: call.writes(),
             is_state: call.is_state(),
-            input: call.input.to_string(),
+            input,
             code: answer.as_ref().err().map(|refusal| refusal.code.clone()).unwrap_or_default(),
         });
         (fault, answer)
     }
+}
+
+/// What a call says; of a snapshot only what matters to people.
+fn input(world: &World, call: &Call) -> String {
+    let Some(snapshot) = world.stored.as_ref().filter(|_| call.service == "s3" && call.writes()) else {
+        return call.input.to_string();
+    };
+    let new = snapshot.resources.iter().filter(|(_, record)| !record.settled);
+    let new: Vec<&str> = new.map(|(address, _)| address.as_str()).collect();
+    let meant = snapshot.intents.as_ref().map(|intents| intents.steps.len());
+    format!("serial {}, meant {meant:?}, not settled {new:?}", snapshot.serial)
 }
 
 impl std::fmt::Debug for Wire {
@@ -231,6 +248,6 @@ impl Process {
 }
 
 /// A world that many processes share.
-pub fn shared(world: crate::world::World) -> Shared {
+pub fn shared(world: World) -> Shared {
     Arc::new(Mutex::new(world))
 }

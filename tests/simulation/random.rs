@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use std::collections::BTreeMap;
 
 /// How many cases there are, all threads together.
-const CASES: u32 = 1200;
+const CASES: u32 = 400;
 
 /// Faults in a case, at most.
 const FAULTS: usize = 5;
@@ -28,8 +28,9 @@ pub fn check_all() {
     };
     println!("random: SIMULATION_SEED={seed} gives these cases again");
     let scenarios = scenarios::all();
+    let cases = if std::env::var_os("SIMULATION_FULL").is_some() { 10 * CASES } else { CASES };
     let threads = std::thread::available_parallelism().map_or(2, Into::into);
-    let share = CASES.div_ceil(u32::try_from(threads).unwrap());
+    let share = cases.div_ceil(u32::try_from(threads).unwrap());
     let problems: Vec<String> = std::thread::scope(|scope| {
         let all: Vec<_> = (0..threads as u64)
             .map(|at| {

@@ -59,7 +59,7 @@ struct Object {
 #[derive(Debug, Clone)]
 enum Request {
     Take(Option<Mark>),
-    Beat,
+    Beat(u64),
     Release,
     Read,
     Write { expected: Object, next: Object },
@@ -69,8 +69,8 @@ enum Request {
 enum Answer {
     Granted(u64),
     Held(Option<Mark>),
-    /// An earlier request was done whose answer was lost.
-    Ours,
+    /// An earlier request was done whose answer was lost; the fence is this.
+    Ours(u64),
     Beaten(u64),
     Gone,
     Released,
@@ -99,8 +99,8 @@ struct Process {
     known: Option<Object>,
     writes: u64,
     given_up: bool,
-    /// The lease seems to be ours, and a beat has to show it.
-    confirm: bool,
+    /// The lease seems to be ours with this fence, and a beat has to show it.
+    confirm: Option<u64>,
     lease: Option<Flight>,
     object: Option<Flight>,
     next_beat: Duration,
@@ -119,7 +119,7 @@ impl Process {
             known: None,
             writes: 0,
             given_up: false,
-            confirm: false,
+            confirm: None,
             lease: None,
             object: None,
             next_beat: Duration::ZERO,
@@ -140,7 +140,10 @@ impl Process {
         }
         if self.tenure.is_none() {
             if self.lease.is_none() {
-                self.lease = flight(if self.confirm { Request::Beat } else { Request::Take(self.over.take()) });
+                self.lease = flight(match self.confirm {
+                    Some(fence) => Request::Beat(fence),
+                    None => Request::Take(self.over.take()),
+                });
             }
             return;
         }
@@ -152,8 +155,10 @@ impl Process {
             // From here on it is sure of nothing, whatever becomes of the request.
             (self.tenure, self.given_up) = (None, true);
             self.lease = flight(Request::Release);
-        } else if self.lease.is_none() && sent >= self.next_beat {
-            self.lease = flight(Request::Beat);
+        } else if let (None, Some((fence, _))) = (&self.lease, self.tenure)
+            && sent >= self.next_beat
+        {
+            self.lease = flight(Request::Beat(fence));
         }
         if self.object.is_none() && self.writes < 5 {
             self.object = match (self.known, self.tenure) {
@@ -180,10 +185,10 @@ impl Process {
                 Next::GiveUp => self.given_up = true,
             },
             Answer::Held(None) | Answer::Released => {}
-            Answer::Gone if self.tenure.is_none() => self.confirm = false,
-            Answer::Ours => self.confirm = true,
+            Answer::Gone if self.tenure.is_none() => self.confirm = None,
+            Answer::Ours(fence) => self.confirm = Some(fence),
             Answer::Beaten(fence) => {
-                self.confirm = false;
+                self.confirm = None;
                 let (_, tenure) = self.tenure.get_or_insert((fence, Tenure::new(TIMING, flight.sent)));
                 tenure.beaten(flight.sent);
                 self.next_beat = flight.sent + TIMING.heartbeat;
@@ -245,7 +250,7 @@ impl World {
                     beat,
                 });
                 match (ours, held) {
-                    (Some(_), _) => Answer::Ours,
+                    (Some(_), _) => Answer::Ours(self.table.fence),
                     (None, held) if held == *over => {
                         self.takeovers += usize::from(over.is_some());
                         self.table.fence += 1;
@@ -255,7 +260,7 @@ impl World {
                     (None, held) => Answer::Held(held),
                 }
             }
-            Request::Beat => match ours {
+            Request::Beat(fence) => match ours.filter(|_| *fence == self.table.fence) {
                 Some((_, beat)) => {
                     self.table.holder = Some((id, beat + 1));
                     Answer::Beaten(self.table.fence)

@@ -8,6 +8,22 @@ use crate::process::owner;
 use pb_engine::{Address, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a revision was made from, where names of hosts with ids are in.
+const CONTENT: &str = "pb-deploy:content";
+
+/// `line` with `#` in place of each number of an id: eight hexadecimal digits after a hyphen.
+fn masked(line: &str) -> String {
+    let mut parts = line.split('-');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        whole.push('-');
+        whole.push_str(if digits == 8 { "#" } else { &part[..digits] });
+        whole.push_str(&part[digits..]);
+    }
+    whole
+}
+
 impl World {
     /// Everything that somebody made: what comes with a VPC or a group, and what is only described still, is left out.
     pub fn made(&self) -> BTreeMap<&str, &super::Thing> {
@@ -15,6 +31,49 @@ impl World {
             |thing: &super::Thing| matches!(thing.kind, DEFAULT | RULE) && owner().owned(&thing.tags).is_none();
         let made = self.things.iter().filter(|(_, thing)| !thing.inactive && !comes_along(thing));
         made.map(|(id, thing)| (id.as_str(), thing)).collect()
+    }
+
+    /// All that is there and all that is remembered, with what ids stand for in their place.
+    pub fn essence(&self) -> String {
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        for (at, (id, thing)) in self.things.iter().enumerate() {
+            let address = owner().owned(&thing.tags);
+            let name = address.map_or_else(|| format!("{} {at}", thing.kind), |address| address.to_string());
+            for also in ["DNSName", "address"].into_iter().filter_map(|field| thing.body[field].as_str()) {
+                names.insert(also.to_owned(), format!("{name} host"));
+            }
+            names.insert(id.clone(), name);
+        }
+        let mut lines: Vec<String> = self
+            .made()
+            .into_iter()
+            .map(|(id, thing)| {
+                let (mut body, mut tags) = (thing.body.clone(), thing.tags.clone());
+                if let Some(body) = body.as_object_mut() {
+                    body.remove("deploymentIds");
+                }
+                tags.remove(CONTENT);
+                format!("{} {id} {body} {tags:?}", thing.kind)
+            })
+            .collect();
+        lines.extend(self.interfaces.iter().map(|one| format!("{} {} {:?}", one.owner, one.subnet, one.groups)));
+        if let Some(snapshot) = &self.stored {
+            lines.extend(snapshot.resources.iter().map(|(address, record)| {
+                let (mut spec, mut attrs) = (record.spec.clone(), record.attrs.clone());
+                if let Some(attrs) = attrs.as_object_mut() {
+                    attrs.remove("deployment");
+                    attrs.remove("change_id");
+                }
+                if let Some(tags) = spec["tags"].as_object_mut() {
+                    tags.remove(CONTENT);
+                }
+                format!("{address} {spec} {attrs} {}", record.settled)
+            }));
+        }
+        let named = |line: &String| names.iter().rev().fold(line.clone(), |line, (id, name)| line.replace(id, name));
+        let mut lines: Vec<String> = lines.iter().map(|line| masked(&named(line))).collect();
+        lines.sort();
+        lines.join("\n")
     }
 
     /// What is wrong with a world in which everything was deployed: what is there twice, what nobody remembers, what is

@@ -92,13 +92,15 @@ impl Times {
 
     /// The same, with the long ones shortened: everything that waits does so, and a case takes a third of the calls.
     pub const SHORT: Self = Self {
-        balancer: seconds(20),
-        cache: seconds(40),
-        cache_deleting: seconds(25),
-        rollout: seconds(12),
-        draining: seconds(8),
-        record: seconds(10),
-        lingering: seconds(15),
+        by_id: seconds(1),
+        by_tag: seconds(3),
+        balancer: seconds(12),
+        cache: seconds(20),
+        cache_deleting: seconds(14),
+        rollout: seconds(8),
+        draining: seconds(5),
+        record: seconds(6),
+        lingering: seconds(9),
         ..Self::PUBLISHED
     };
 }
@@ -161,8 +163,17 @@ pub struct World {
     pub faults: BTreeMap<usize, Fault>,
     /// The calls that came in.
     pub log: Vec<Arrival>,
+    /// What the world was before and after each call, if that is to be kept.
+    pub moments: Option<Arc<Mutex<Vec<Moment>>>>,
     pub began: Duration,
     pub since: Option<Instant>,
+}
+
+/// A call, and the world before and after it.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    pub before: World,
+    pub after: World,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -180,6 +191,7 @@ impl World {
             next: 0,
             faults: BTreeMap::new(),
             log: Vec::new(),
+            moments: None,
             began: seconds(1000),
             since: None,
         }
@@ -193,7 +205,7 @@ impl World {
     /// The world as it is now, to go on in another runtime, with nothing that went wrong yet.
     pub fn frozen(&mut self) -> Self {
         let began = self.now();
-        Self { began, since: None, faults: BTreeMap::new(), log: Vec::new(), ..self.clone() }
+        Self { began, since: None, faults: BTreeMap::new(), log: Vec::new(), moments: None, ..self.clone() }
     }
 
     /// Does what a call asks for.

@@ -69,7 +69,7 @@ impl LeaseTable {
                 Changed::Refused(Some(holder)) if holder.id == id => {
                     // An earlier request was done. Others watch since then, so that only a beat begins the time anew.
                     let asked = clock.now();
-                    match self.beat(&id).await? {
+                    match self.beat(&id, holder.fence).await? {
                         Changed::Done(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, asked)),
                         Changed::Refused(holder) => holder,
                     }

@@ -27,6 +27,8 @@ struct Held {
     id: String,
     clock: Clock,
     state: Mutex<State>,
+    /// Held while a request is under way that depends on the fence, or changes it.
+    fencing: tokio::sync::Mutex<()>,
     lost: watch::Sender<Option<Failure>>,
 }
 
@@ -43,7 +45,8 @@ impl Lease {
     pub(super) fn new(table: LeaseTable, id: String, fence: u64, clock: Clock, asked: Duration) -> Self {
         let tenure = Tenure::new(table.timing(), asked);
         let state = Mutex::new(State { fence, tenure, trouble: None });
-        let held = Arc::new(Held { table, id, clock, state, lost: watch::Sender::new(None) });
+        let (fencing, lost) = (tokio::sync::Mutex::default(), watch::Sender::new(None));
+        let held = Arc::new(Held { table, id, clock, state, fencing, lost });
         let mut beating = JoinSet::new();
         beating.spawn(Arc::clone(&held).beat());
         Self { held, beating }
@@ -86,6 +89,7 @@ impl Lease {
         if self.fence() > fence {
             return Ok(());
         }
+        let _alone = self.held.fencing.lock().await;
         match self.held.table.raise(&self.held.id, fence.saturating_add(1)).await? {
             Changed::Done(raised) => self.held.state().fence = raised,
             // The SDK repeats a request whose answer was lost: then it may have been done.
@@ -121,7 +125,7 @@ impl Held {
             }
             let asked = self.clock.now();
             let left = self.state().tenure.ends().saturating_sub(asked);
-            match timeout(left, self.table.beat(&self.id)).await {
+            match timeout(left, self.say_so()).await {
                 Ok(Ok(Changed::Done(_))) => {
                     let mut state = self.state();
                     state.tenure.beaten(asked);
@@ -129,7 +133,7 @@ impl Held {
                     pause = every.saturating_sub(self.clock.now().saturating_sub(asked));
                 }
                 Ok(Ok(Changed::Refused(holder))) => {
-                    self.lose(taken(holder.as_ref()));
+                    self.lose(taken(holder.as_ref().filter(|holder| holder.id != self.id)));
                     return;
                 }
                 Ok(Err(failure)) => {
@@ -140,6 +144,13 @@ impl Held {
                 Err(_) => pause = Duration::ZERO,
             }
         }
+    }
+
+    /// Says that we live.
+    async fn say_so(&self) -> Result<Changed, Failure> {
+        let _alone = self.fencing.lock().await;
+        let fence = self.state().fence;
+        self.table.beat(&self.id, fence).await
     }
 
     fn lost(&self) -> Option<Failure> {

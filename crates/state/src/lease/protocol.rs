@@ -8,11 +8,14 @@
 //! |---|---|---|
 //! | take | nobody holds it | holder; fence + 1; beat 0 |
 //! | take over | holder, beat and fence are those of the [`Mark`] | holder; fence + 1; beat 0 |
-//! | beat | we hold it | beat + 1 |
+//! | beat | we hold it, with the fence that we were granted | beat + 1 |
 //! | release | we hold it | no holder |
 //!
 //! Who learns that it holds the lease in another way than by the answer to its own request, which was lost, beats before it
 //! believes so: those who wait have watched since the request was done.
+//!
+//! A request to take the lease may arrive late, after its sender has held the lease and lost it: then the item names the sender
+//! again, with another fence. A beat for the holding that ended is refused, for it says its fence.
 //!
 //! # Guarantees
 //!

@@ -164,9 +164,11 @@ impl LeaseTable {
         self.update(change, condition, values).await
     }
 
-    /// Says that holder `id` lives.
-    pub(super) async fn beat(&self, id: &str) -> Result<Changed, Failure> {
-        self.update("SET #beat = #beat + :one", "#holder = :me", vec![(":me", text(id)), (":one", number(1))]).await
+    /// Says that holder `id` lives, which was granted the lease with `fence`. With another fence it is another holding: our
+    /// lease had ended, and one of our earlier requests to take it arrived late.
+    pub(super) async fn beat(&self, id: &str, fence: u64) -> Result<Changed, Failure> {
+        let values = vec![(":me", text(id)), (":fence", number(fence)), (":one", number(1))];
+        self.update("SET #beat = #beat + :one", "#holder = :me AND #fence = :fence", values).await
     }
 
     /// Ends the holding `id`; the fence stays.

@@ -170,7 +170,8 @@ async fn a_holder_beats_every_five_seconds_and_keeps_its_lease() {
     let beats = world.calls("UpdateItem").len() - 1;
     assert!((11..=12).contains(&beats), "{beats} beats in a minute");
     let request = world.calls("UpdateItem")[1].json();
-    assert_eq!(request["ConditionExpression"], "#holder = :me");
+    assert_eq!(request["ConditionExpression"], "#holder = :me AND #fence = :fence");
+    assert_eq!(request["ExpressionAttributeValues"][":fence"]["N"], "1");
     assert_eq!(request["UpdateExpression"], "SET #beat = #beat + :one");
     assert_eq!(request["ExpressionAttributeValues"][":me"]["S"], lease.id());
 }
@@ -261,6 +262,21 @@ async fn a_holder_whose_lease_was_taken_over_knows_by_whom() {
     assert_eq!(lease.lost().unwrap().message, lost.message);
     lease.release().await.unwrap();
     assert_eq!(world.item().unwrap()["holder"]["S"], "d", "the other's lease is left alone");
+}
+
+/// Another took over and gave back; then a request of ours to take the lease arrived that was sent long ago.
+#[tokio::test(start_paused = true)]
+async fn a_late_request_to_take_the_lease_does_not_prolong_one_that_ended() {
+    let world = World::default();
+    let lease = take(&world.leases()).await;
+    let item = world.item().unwrap();
+    let again = json!({"holder": item["holder"], "who": item["who"], "operation": item["operation"],
+        "since": item["since"], "fence": {"N": "3"}, "beat": {"N": "0"}});
+    world.set_item(again);
+    let start = Instant::now();
+    let lost = lease.until_lost().await;
+    assert!(start.elapsed() <= 6 * SECOND && lost.message.contains("nothing more is written"), "{lost}");
+    assert_eq!(world.item().unwrap()["beat"]["N"], "0", "the holding that ended has beaten for another");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,18 @@
 
 use crate::{LEASE, deployed, endpoint, ensure, held};
 use pb_torture::{At, How, Problem, Proxy, Rule, Seen, Shape, Signal, Site, World, converged, mutating};
+use std::time::Duration;
+
+/// Waits until the process has nothing on its way but what is held and its heartbeats: a request that it was writing when it
+/// was stopped goes out afterwards, like one that the network delays.
+fn quiet(proxy: &Proxy) {
+    let count = || proxy.changes().iter().filter(|seen| seen.call != "dynamodb:UpdateItem").count();
+    let mut before = usize::MAX;
+    while before != count() {
+        before = count();
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
 
 /// Suspends a deploy while `call` is done and its answer on the way; another deploy takes over and finishes; the first goes on.
 fn suspended_at(call: &str, nth: usize) -> Result<(), Problem> {
@@ -10,6 +22,7 @@ fn suspended_at(call: &str, nth: usize) -> Result<(), Problem> {
     let proxy = Proxy::start(endpoint, vec![Rule { at: At::nth(call, nth), how: How::HoldAfter }])?;
     let mut first = site.start(&proxy.url, &shape, &["deploy", "staging", "--yes"])?;
     let held = held(&proxy, &mut first)?;
+    quiet(&proxy);
     first.send(Signal::Stop)?;
     proxy.settle();
     let before = proxy.seen().len();

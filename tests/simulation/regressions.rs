@@ -1,0 +1,41 @@
+//! What went wrong once, each with a name.
+
+use crate::case::{Case, Pace, Scenario};
+use crate::exhaustive::SEED;
+use crate::fault::{Arrival, Fault};
+use crate::scenarios;
+use std::collections::BTreeMap;
+
+/// `fault` at the call that `which` picks.
+fn survives(scenario: &Scenario, fault: Fault, which: impl Fn(&[Arrival]) -> Option<usize>) {
+    let at = which(scenario.calls(SEED)).unwrap();
+    let case = Case { pace: Pace::Steady, seed: SEED, faults: BTreeMap::from([(at, fault)]) };
+    if let Err(problem) = scenario.tried(&case) {
+        panic!("{problem}\n{}", case.again(scenario));
+    }
+}
+
+fn first(calls: &[Arrival], name: &str) -> Option<usize> {
+    calls.iter().position(|call| call.name == name)
+}
+
+/// It was recorded, and the next run came before a describe could see it.
+#[test]
+fn a_vpc_whose_settings_were_refused_is_not_made_again() {
+    survives(&scenarios::deploy(), Fault::Refused, |calls| first(calls, "ec2:ModifyVpcAttribute"));
+}
+
+/// It is not attached yet, so it does not say which of the two VPCs it is meant for.
+#[test]
+fn a_gateway_whose_answer_was_lost_is_found_while_two_vpcs_are_there() {
+    survives(&scenarios::network(), Fault::AnswerLost, |calls| first(calls, "ec2:CreateInternetGateway"));
+}
+
+/// The creates that are under way when the snapshot is refused were not refused themselves.
+#[test]
+fn a_snapshot_that_is_refused_forgets_no_create_in_flight() {
+    survives(&scenarios::deploy(), Fault::Refused, |calls| {
+        let create = first(calls, "ec2:CreateRouteTable")?;
+        calls[..create].iter().rposition(|call| call.name == "s3:PutObject")
+    });
+}
