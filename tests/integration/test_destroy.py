@@ -128,3 +128,19 @@ def test_destroy_after_a_deploy_that_was_refused_something(site: Site, gate: Gat
     assert site.world.remains() != {}
     site.destroy()
     assert site.world.remains() == {}
+
+
+def test_destroy_needs_no_role(site: Site) -> None:
+    site.deploy()
+    site.configure({"roles": {"execution": "a-role-that-is-gone"}})
+    assert "there is no role" in site.run("plan", "staging").ended(1).err
+    site.destroy()
+    assert site.world.remains() == {}
+
+
+def test_without_the_zone_destroy_says_what_to_do(staging: Site) -> None:
+    staging.configure({"hostname": "api.gone.example", "zone": "gone.example"})
+    result = staging.run("destroy", "staging", "--yes").ended(1)
+    assert "no public hosted zone `gone.example`" in result.err, result
+    assert "another account" in result.err and "create an empty public zone" in result.err, result
+    assert staging.world.remains() != {}

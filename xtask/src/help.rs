@@ -70,8 +70,9 @@ The log is target/emulator/log.";
 const TEST: &str = "\
 Usage: cargo xtask test [--target TARGET]... [FILTER...]
 
-Every test: those of the emulator, those of every crate, the crates' examples, and the wire tests, which run the tool
-against an AWS endpoint. All of it runs even when something fails; a table at the end says what did. With several
+Every test: those of the emulator, those of every crate, the lease protocol in a model checker, the stack over a
+simulated AWS with every fault at every call, a sample of the faults on the wire, the crates' examples, and the wire tests,
+which run the tool against an AWS endpoint. All of it runs even when something fails; a table at the end says what did. With several
 targets the wire tests run on each, and another table shows what became of each scenario on each of them.
 
   --target emulator         a fresh local endpoint, stopped at the end (default)
@@ -113,6 +114,7 @@ what did.
 
   format         rustfmt finds nothing to change
   sizes          no source file over 400 lines, no Python function over 70 (clippy does it for Rust)
+  promises       each promise of docs/reliability.md and SECURITY.md has tests that are there
   dependencies   crates depend on each other only as the table in xtask/src/ci/dependencies.rs allows
   features       the tool and its tests are built with the same features, so that no SDK crate is compiled twice
   deny           licences, banned crates and sources, by deny.toml (named as skipped if cargo-deny is not installed)

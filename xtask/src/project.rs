@@ -47,10 +47,15 @@ impl Project {
 
     /// `cargo SUBCOMMAND`, on this project.
     pub fn cargo(&self, subcommand: &str) -> Command {
+        self.cargo_in(subcommand, Path::new("Cargo.toml"))
+    }
+
+    /// The same in the workspace of `manifest`, a path from the root.
+    pub fn cargo_in(&self, subcommand: &str, manifest: &Path) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         scrub(&mut command);
-        command.arg(subcommand).arg("--manifest-path").arg(self.root.join("Cargo.toml")).stdin(Stdio::null());
+        command.arg(subcommand).arg("--manifest-path").arg(self.root.join(manifest)).stdin(Stdio::null());
         command
     }
 }

@@ -49,15 +49,15 @@ impl Facts {
 pub async fn look_up(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot, goal: Goal) -> Result<Facts, Error> {
     let task_role = async {
         match &workspace.roles.task {
-            Some(name) => role(aws, name, "roles.task").await.map(Some),
+            Some(name) => role(aws, name, "roles.task", goal).await.map(Some),
             None => Ok(None),
         }
     };
     let (account, execution, task, zone, zones, images) = tokio::join!(
         account(aws, workspace),
-        role(aws, &workspace.roles.execution, "roles.execution"),
+        role(aws, &workspace.roles.execution, "roles.execution", goal),
         task_role,
-        pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()),
+        zone(aws, workspace, goal),
         zones(aws, workspace, snapshot),
         async {
             match goal {
@@ -108,8 +108,12 @@ pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, F
     }
 }
 
-async fn role(aws: &SdkConfig, name: &str, key: &str) -> Result<String, Failure> {
+/// The ARN of a role. To destroy nothing needs it: one that is gone is then as good as one that is there.
+async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<String, Failure> {
     let answer = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.answer("iam:GetRole");
+    if let (Goal::Destroy, Err(Class::NotFound)) = (goal, answer.as_ref().map_err(|failure| failure.class)) {
+        return Ok(pb_engine::unknown());
+    }
     let output = answer.map_err(|failure| match failure.class {
         Class::NotFound => Failure::new(Class::NotFound, "iam:GetRole", format!("there is no role {name:?}"))
             .hint(format!("make the role, or name another with `{key}` in the configuration")),
@@ -117,6 +121,18 @@ async fn role(aws: &SdkConfig, name: &str, key: &str) -> Result<String, Failure>
     })?;
     let role = output.role().map(|role| role.arn().to_owned());
     role.ok_or_else(|| Failure::new(Class::NotFound, "iam:GetRole", format!("the role {name:?} was not described")))
+}
+
+/// The zone, with what it means for a destroy that it is not there.
+async fn zone(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Zone, Failure> {
+    let found = pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()).await;
+    found.map_err(|failure| match (goal, failure.class) {
+        (Goal::Destroy, Class::NotFound) => failure.hint(
+            "these may be credentials of another account; if the zone was deleted, its records went with it: create an empty \
+             public zone of this name until the destroy is done",
+        ),
+        _ => failure,
+    })
 }
 
 /// The configured zones; else those that the subnets are in; else the region's first two.

@@ -4,6 +4,7 @@ mod deny;
 mod dependencies;
 mod features;
 mod permissions;
+mod promises;
 mod sizes;
 
 use std::process::{Command, ExitCode};
@@ -18,10 +19,11 @@ use crate::test::target::Target;
 type Check = fn(&Project) -> Result<Outcome, Failure>;
 
 /// The checks, the quick ones first.
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("format", |project| succeeds(format(project))),
     ("sizes", |project| problems(&sizes::check(&project.root)?)),
     ("permissions", |project| problems(&permissions::check(&project.root)?)),
+    ("promises", |project| problems(&promises::check(&project.root)?)),
     ("dependencies", |project| problems(&dependencies::check(project)?)),
     ("features", |project| problems(&features::check(project)?)),
     ("deny", deny::check),

@@ -3,6 +3,7 @@
 mod docker;
 mod examples;
 mod live;
+mod proofs;
 mod run;
 mod scenarios;
 pub mod target;
@@ -54,6 +55,9 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     });
     if let Some(target) = options.targets.iter().find(|target| target.tests_crates()) {
         summary.step("cargo test", || cargo_tests(project, target, filters));
+    }
+    if options.targets.contains(&Target::Emulator) {
+        proofs::steps(project, built, filters, summary);
     }
     let mut all = Vec::new();
     for target in &options.targets {
