@@ -90,7 +90,7 @@ impl Emulator {
         let (ready, log) = (folder.join("url"), folder.join("log"));
         let mut command = python()?;
         let root = root();
-        command.arg(root.join("xtask/src/emulator/launch.py")).args(["watched", "serve", "--port", "0"]);
+        command.arg(root.join("xtask/src/emulator/launch.py")).args(["watched", "pb_emulator", "serve", "--port", "0"]);
         command.args(["--pace", PACE, "--ready-file"]).arg(&ready).env("PB_EMULATOR_SOURCES", root.join("emulator"));
         let failed = |error: std::io::Error| format!("failed to start the local endpoint: {error}");
         let out = std::fs::File::create(&log).map_err(failed)?;
