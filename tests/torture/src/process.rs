@@ -167,7 +167,9 @@ impl Ended {
     #[must_use]
     pub fn was_too_slow(&self) -> bool {
         self.code != Some(0)
-            && (self.err.contains("stood still for too long") || self.err.contains("no heartbeat got through"))
+            && ["stood still for too long", "no heartbeat got through", "dynamodb:GetItem: no answer in time"]
+                .iter()
+                .any(|sign| self.err.contains(sign))
     }
 }
 
