@@ -26,6 +26,15 @@ pub struct Ec2 {
     pub(crate) interfaces: Interfaces,
 }
 
+/// How many there are in a region of what has a quota.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// VPCs.
+    pub vpcs: usize,
+    /// Internet gateways.
+    pub gateways: usize,
+}
+
 impl From<Client> for Ec2 {
     fn from(client: Client) -> Self {
         Self { interfaces: Interfaces::new(client.clone()), client }
@@ -53,6 +62,16 @@ impl Ec2 {
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// How many VPCs and internet gateways there are in the region, whoever made them.
+    ///
+    /// # Errors
+    /// What the calls fail with.
+    pub async fn counts(&self) -> Result<Counts, Failure> {
+        let gateways = self.client.describe_internet_gateways().into_paginator().items().send();
+        let gateways = gateways.try_collect().await.answer("ec2:DescribeInternetGateways")?;
+        Ok(Counts { vpcs: self.vpcs(Vec::new()).await?.len(), gateways: gateways.len() })
     }
 
     pub(crate) async fn vpcs(&self, filters: Vec<Filter>) -> Result<Vec<Vpc>, Failure> {

@@ -21,7 +21,7 @@ mod vpc;
 mod testing;
 
 pub use default_group::{DefaultSecurityGroup, DefaultSecurityGroupAttrs, DefaultSecurityGroupSpec};
-pub use ec2::Ec2;
+pub use ec2::{Counts, Ec2};
 pub use internet_gateway::{InternetGateway, InternetGatewayAttrs, InternetGatewaySpec};
 pub use network::{Network, network};
 pub use roles::Group;

@@ -125,6 +125,8 @@ pub enum Command {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Check everything that a deploy needs, and say what to do; changes nothing
+    Doctor { workspace: String },
     /// Take over what is there already, from Terraform or by hand: by its tags, and nothing else
     Adopt {
         workspace: String,

@@ -108,8 +108,12 @@ pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, F
     }
 }
 
-/// The ARN of a role. To destroy nothing needs it: one that is gone is then as good as one that is there.
-async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<String, Failure> {
+/// The ARN of a role; `key` names it in the configuration. To destroy nothing needs it: one that is gone is then as good as one
+/// that is there.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<String, Failure> {
     let answer = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.answer("iam:GetRole");
     if let (Goal::Destroy, Err(Class::NotFound)) = (goal, answer.as_ref().map_err(|failure| failure.class)) {
         return Ok(pb_engine::unknown());
@@ -136,7 +140,10 @@ async fn zone(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Zone
 }
 
 /// The configured zones; else those that the subnets are in; else the region's first two.
-async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Result<[String; 2], Failure> {
+///
+/// # Errors
+/// `Refused` when the region has fewer than two.
+pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Result<[String; 2], Failure> {
     if let Some(zones) = &workspace.network.zones {
         return Ok(zones.clone());
     }

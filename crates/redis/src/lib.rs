@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod offers;
 mod ownership;
 mod parameter_group;
 mod queue;
@@ -10,6 +11,7 @@ mod tags;
 mod testing;
 
 pub use aws_sdk_elasticache::Client;
+pub use offers::{Offered, offered};
 pub use parameter_group::{ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec};
 pub use queue::{Queue, QueueInputs, QueueSpec, queue, queue_with};
 pub use replication_group::{ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec};

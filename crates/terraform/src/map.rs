@@ -47,6 +47,10 @@ pub struct Left {
     pub why: String,
 }
 
+/// Why a cache node that is in no replication group is left.
+const LONE_NODE: &str = "a node of its own is kept as it is, with the jobs in it; a deploy makes a replication group beside it. Once \
+                         nothing uses it, delete it: until then `destroy` cannot take its subnet group and security group";
+
 /// The kind of ours that a type of Terraform's is.
 fn kind_of(resource: &Resource) -> Option<&'static str> {
     Some(match resource.kind.as_str() {
@@ -69,8 +73,6 @@ fn kind_of(resource: &Resource) -> Option<&'static str> {
         "aws_elasticache_subnet_group" => "elasticache.subnet_group",
         "aws_elasticache_parameter_group" => "elasticache.parameter_group",
         "aws_elasticache_replication_group" => "elasticache.replication_group",
-        // A node of its own; a member of a group goes with its group.
-        "aws_elasticache_cluster" if resource.text("replication_group_id").is_none() => "elasticache.replication_group",
         _ => return None,
     })
 }
@@ -133,12 +135,11 @@ fn only_by_key(kind: &str) -> bool {
 pub fn map(resources: &[Resource], targets: &[Target]) -> Mapping {
     let mut mapping = Mapping::default();
     let mut open: Vec<(&Resource, &'static str)> = Vec::new();
-    let grouped = resources.iter().any(|found| found.kind == "aws_elasticache_replication_group");
     for resource in resources {
-        let lone_node = resource.kind == "aws_elasticache_cluster" && grouped;
+        let lone_node = resource.kind == "aws_elasticache_cluster" && resource.text("replication_group_id").is_none();
         match kind_of(resource) {
             _ if resource.deposed => mapping.leave(resource, "left over from a replacement: let Terraform delete it"),
-            Some(_) if lone_node => mapping.leave(resource, "the queue is the replication group"),
+            _ if lone_node => mapping.leave(resource, LONE_NODE),
             Some(kind) => open.push((resource, kind)),
             None => match part_of(&resource.kind) {
                 Some(whole) => mapping.parts.push(left(resource, whole)),

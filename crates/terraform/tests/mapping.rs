@@ -122,20 +122,15 @@ fn what_is_not_clear_is_left_to_people() {
 }
 
 #[test]
-fn a_node_of_its_own_is_the_queue_and_one_beside_a_group_is_not() {
-    let node = |more: Value| {
-        let mut attributes = json!({ "id": "old-node", "security_group_ids": ["sg-1"] });
-        attributes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        json!({"mode": "managed", "type": "aws_elasticache_cluster", "name": "q", "instances": [{"attributes": attributes}]})
-    };
+fn a_cache_node_of_its_own_is_kept_and_its_group_is_the_queues() {
+    let resource = |kind: &str, attributes: Value| json!({"mode": "managed", "type": kind, "name": "q", "instances": [{ "attributes": attributes }]});
     let mapped =
-        |resources: Vec<Value>| mapped(&serde_json::to_vec(&json!({"version": 4, "resources": resources})).unwrap()).1;
-    let queue = Address::new("redis/jobqr").unwrap();
-    assert_eq!(mapped(vec![node(json!({}))]).claims[&queue].id, "old-node");
-    let member = mapped(vec![node(json!({ "replication_group_id": "g" }))]);
-    assert!(member.claims.is_empty() && member.parts.len() == 1);
-    let group = json!({"mode": "managed", "type": "aws_elasticache_replication_group", "name": "g",
-                       "instances": [{"attributes": {"id": "g"}}]});
-    let both = mapped(vec![group, node(json!({}))]);
-    assert_eq!((both.claims[&queue].id.as_str(), both.left.len()), ("g", 1));
+        |resources: Value| mapped(&serde_json::to_vec(&json!({"version": 4, "resources": resources})).unwrap()).1;
+    let node = resource("aws_elasticache_cluster", json!({ "id": "old-node", "security_group_ids": ["sg-1"] }));
+    let group = resource("aws_security_group", json!({ "id": "sg-1", "name": "whatever" }));
+    let mapping = mapped(json!([node, group]));
+    assert_eq!(mapping.claims.keys().map(Address::as_str).collect::<Vec<_>>(), ["net/redis_group"]);
+    assert!(mapping.left.len() == 1 && mapping.left[0].why.contains("is kept as it is"), "{:?}", mapping.left);
+    let member = resource("aws_elasticache_cluster", json!({ "id": "m", "replication_group_id": "g" }));
+    assert_eq!(mapped(json!([member])).parts.len(), 1);
 }

@@ -64,7 +64,8 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     Ok(Exit::Done)
 }
 
-fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
+/// What is wanted for a workspace.
+pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
     BootstrapSpec {
         account: account.to_owned(),
         bucket: workspace.state.bucket.clone(),

@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod bootstrap;
+mod doctor;
 mod drift;
 mod exec;
 mod format;
@@ -50,6 +51,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Bootstrap { workspace, zone, consent } => {
             bootstrap::bootstrap(global, &workspace, zone, &consent).await
         }
+        Command::Doctor { workspace } => doctor::doctor(global, &workspace).await,
         Command::Adopt { workspace, adoption } => adopt::adopt(global, &workspace, &adoption).await,
         Command::Forget { workspace, addresses, consent, dry_run } => {
             adopt::forget(global, &workspace, &addresses, &consent, dry_run).await

@@ -1,0 +1,154 @@
+//! What the account lets a deploy do: quotas, addresses, the queue's engine and node, permissions.
+
+use super::{Check, Verdict};
+use aws_config::SdkConfig;
+use pb_aws::{Answer, no_retry};
+use pb_config::Workspace;
+use pb_engine::{Failure, Snapshot};
+use pb_net::Ec2;
+
+/// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
+const USUAL: usize = 5;
+
+/// Addresses of a subnet that AWS keeps for itself, and that the load balancer may take.
+const KEPT: i64 = 5;
+const BALANCER: i64 = 8;
+
+/// One action of each sort that a deploy begins with, as IAM calls them.
+const ACTIONS: [&str; 10] = [
+    "ec2:CreateVpc",
+    "ec2:CreateSecurityGroup",
+    "ec2:CreateTags",
+    "ecs:CreateService",
+    "ecs:RegisterTaskDefinition",
+    "ecr:CreateRepository",
+    "elasticache:CreateReplicationGroup",
+    "elasticloadbalancing:CreateLoadBalancer",
+    "logs:CreateLogGroup",
+    "route53:ChangeResourceRecordSets",
+];
+
+/// Looks at all of it at once.
+pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
+    let redis = &workspace.redis;
+    let (room, offered, allowed) = tokio::join!(
+        room(aws, snapshot),
+        pb_redis::offered(aws, redis.engine.as_str(), &redis.version, &redis.node_type),
+        permissions(aws, workspace),
+    );
+    let mut checks = room;
+    checks.push(addresses(workspace));
+    checks.push(match offered.version {
+        Ok(true) => Check::good("engine", format!("{} {}", redis.engine.as_str(), redis.version)),
+        Ok(false) => {
+            let found = format!("{} {} is not offered in {}", redis.engine.as_str(), redis.version, workspace.region);
+            Check::bad("engine", found, "choose another `redis.version`")
+        }
+        Err(failure) => Check::failed("engine", Verdict::Unknown, &failure),
+    });
+    checks.push(match offered.node_type {
+        Ok(true) => Check::good("node type", &redis.node_type),
+        Ok(false) => {
+            let found = format!("{} is not offered in {}", redis.node_type, workspace.region);
+            Check::bad("node type", found, "choose another `redis.node_type`")
+        }
+        Err(failure) => Check::failed("node type", Verdict::Unknown, &failure),
+    });
+    checks.push(allowed);
+    checks
+}
+
+/// Room for a VPC and a gateway, where they are yet to be made.
+async fn room(aws: &SdkConfig, snapshot: &Snapshot) -> Vec<Check> {
+    if snapshot.resources.keys().any(|address| address.as_str() == "net/vpc") {
+        return vec![Check::good("room for a VPC", "it is there already")];
+    }
+    let counts = match Ec2::from(aws).counts().await {
+        Ok(counts) => counts,
+        Err(failure) => return vec![Check::failed("room for a VPC", Verdict::Unknown, &failure)],
+    };
+    let of = |name: &str, count: usize| {
+        let found = format!("{count} in this region, {USUAL} by default");
+        match count < USUAL {
+            true => Check::good(name, found),
+            false => Check::warning(
+                name,
+                found,
+                "unless the account has more, delete one, or ask for more: Service Quotas, Amazon VPC",
+            ),
+        }
+    };
+    vec![of("room for a VPC", counts.vpcs), of("room for an internet gateway", counts.gateways)]
+}
+
+/// Whether the tasks' subnet has an address for each task, also during a rollout, the queue and the load balancer.
+fn addresses(workspace: &Workspace) -> Check {
+    let subnet = workspace.network.tasks_subnet;
+    let size = 1_i64 << (32 - subnet.prefix_len());
+    let tasks: i64 = workspace
+        .services
+        .all()
+        .map(|(_, service)| i64::from(service.count) * i64::from(service.max_percent.max(100)) / 100)
+        .sum();
+    let (needed, free) = (tasks + 1 + BALANCER, size - KEPT);
+    let found = format!("{subnet} has {free}, a rollout of all services at once takes {needed}");
+    match needed <= free {
+        true => Check::good("addresses", found),
+        false => Check::bad("addresses", found, "choose a larger `network.tasks_subnet`, or fewer tasks"),
+    }
+}
+
+/// Asks IAM what the credentials may do. IAM may refuse to say, and says nothing about what an organization forbids.
+async fn permissions(aws: &SdkConfig, workspace: &Workspace) -> Check {
+    let name = "permissions";
+    match denied(aws, workspace).await {
+        Ok(denied) if denied.is_empty() => Check::good(name, format!("the {} that were asked about", ACTIONS.len())),
+        Ok(denied) => {
+            let hint = "docs/api-actions.md lists what a deployment uses";
+            Check::bad(name, format!("not allowed: {}", denied.join(", ")), hint)
+        }
+        Err(failure) => Check::failed(name, Verdict::Unknown, &failure),
+    }
+}
+
+async fn denied(aws: &SdkConfig, workspace: &Workspace) -> Result<Vec<String>, Failure> {
+    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
+    let identity = identity.answer("sts:GetCallerIdentity")?;
+    let once = aws_sdk_iam::config::Builder::new().retry_config(no_retry());
+    let call = aws_sdk_iam::Client::new(aws)
+        .simulate_principal_policy()
+        .policy_source_arn(principal(identity.arn().unwrap_or_default()))
+        .set_action_names(Some(ACTIONS.map(str::to_owned).to_vec()))
+        .action_names("iam:PassRole")
+        .resource_arns(format!("arn:aws:iam::*:role/{}", workspace.roles.execution));
+    let answer = call.customize().config_override(once).send().await.answer("iam:SimulatePrincipalPolicy")?;
+    let denied = answer.evaluation_results().iter().filter(|result| {
+        // What depends on a resource that is not there yet cannot be judged.
+        result.eval_decision() == &aws_sdk_iam::types::PolicyEvaluationDecisionType::ExplicitDeny
+            || (result.eval_action_name() == "iam:PassRole"
+                && result.eval_decision() != &aws_sdk_iam::types::PolicyEvaluationDecisionType::Allowed)
+    });
+    Ok(denied.map(|result| result.eval_action_name().to_owned()).collect())
+}
+
+/// The role of an assumed role; IAM simulates no sessions.
+fn principal(arn: &str) -> String {
+    match arn.split_once(":assumed-role/") {
+        Some((head, rest)) => {
+            let role = rest.split('/').next().unwrap_or(rest);
+            format!("{}:role/{role}", head.replacen(":sts:", ":iam:", 1))
+        }
+        None => arn.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::principal;
+
+    #[test]
+    fn a_session_is_judged_by_its_role() {
+        assert_eq!(principal("arn:aws:sts::1:assumed-role/deploy/ana"), "arn:aws:iam::1:role/deploy");
+        assert_eq!(principal("arn:aws:iam::1:user/ana"), "arn:aws:iam::1:user/ana");
+    }
+}

@@ -1,0 +1,127 @@
+//! `doctor`: everything that a deploy needs, before a deploy does.
+
+mod account;
+mod prepared;
+
+use crate::cli::Global;
+use crate::exit::{Error, Exit};
+use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::site::{configured, connect, place};
+use crate::{facts, render::document};
+use anstyle::Style;
+use pb_engine::{Failure, Snapshot};
+use pb_state::{Session, Store};
+use serde::Serialize;
+
+/// What one look found.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// What was looked at: `account`, `state/bucket`, `quota of VPCs`.
+    name: String,
+    verdict: Verdict,
+    /// What was found, in words.
+    found: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// What it means for a deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// As it has to be.
+    Good,
+    /// A deploy goes on; somebody should look.
+    Warning,
+    /// It could not be found out.
+    Unknown,
+    /// A deploy fails.
+    Bad,
+}
+
+impl Check {
+    fn new(name: &str, verdict: Verdict, found: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), verdict, found: found.into(), hint: None }
+    }
+
+    fn good(name: &str, found: impl Into<String>) -> Self {
+        Self::new(name, Verdict::Good, found)
+    }
+
+    fn bad(name: &str, found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..Self::new(name, Verdict::Bad, found) }
+    }
+
+    fn warning(name: &str, found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..Self::new(name, Verdict::Warning, found) }
+    }
+
+    fn failed(name: &str, verdict: Verdict, failure: &Failure) -> Self {
+        Self { hint: failure.hint.clone(), ..Self::new(name, verdict, failure.to_string()) }
+    }
+
+    /// Good with `found` of the value, or bad with the failure.
+    fn of<T>(name: &str, answer: Result<T, Failure>, found: impl FnOnce(T) -> String) -> Self {
+        match answer {
+            Ok(value) => Self::good(name, found(value)),
+            Err(failure) => Self::failed(name, Verdict::Bad, &failure),
+        }
+    }
+}
+
+/// Looks at everything that a deploy needs, and says of each thing what to do. Changes nothing; exits with 1 when a deploy
+/// would fail.
+///
+/// # Errors
+/// A configuration with mistakes, and an endpoint that is not there.
+pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
+    let workspace = configured(global, name)?;
+    let aws = connect(global, &workspace).await?;
+    let account = facts::account(&aws, &workspace).await;
+    let mut checks = Vec::new();
+    match account {
+        // Without an account nothing else has an answer.
+        Err(failure) => checks.push(Check::failed("account", Verdict::Bad, &failure)),
+        Ok(account) => {
+            let allowed = if workspace.allowed_account_ids.is_some() { ", which is allowed" } else { "" };
+            checks.push(Check::good("account", format!("{account}{allowed}")));
+            let store = Store::new(&aws, &place(&workspace));
+            let state = Session::read_only(&store).await;
+            let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
+            let (prepared, rest) = tokio::join!(
+                prepared::checks(global, &aws, &workspace, &account, state),
+                account::checks(&aws, &workspace, &snapshot),
+            );
+            checks.extend(prepared);
+            checks.extend(rest);
+        }
+    }
+    let ready = checks.iter().all(|check| check.verdict != Verdict::Bad);
+    if global.json {
+        document(&serde_json::json!({ "workspace": name, "ready": ready, "checks": checks }))?;
+    } else {
+        show(name, ready, &checks);
+    }
+    Ok(if ready { Exit::Done } else { Exit::Failed })
+}
+
+fn show(name: &str, ready: bool, checks: &[Check]) {
+    for check in checks {
+        let (sign, style): (&str, Style) = match check.verdict {
+            Verdict::Good => ("ok", GOOD),
+            Verdict::Warning => ("look", WARN),
+            Verdict::Unknown => ("?", DIM),
+            Verdict::Bad => ("bad", BAD),
+        };
+        anstream::println!("{}  {}  {}", paint(style, format!("{sign:>4}")), paint(BOLD, &check.name), check.found);
+        if let Some(hint) = check.hint.as_ref().filter(|_| check.verdict != Verdict::Good) {
+            anstream::println!("        {} {hint}", paint(WARN, "hint:"));
+        }
+    }
+    let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad).count();
+    match ready {
+        true => anstream::println!("\n{name} can be deployed."),
+        false => anstream::println!("\n{name} cannot be deployed: {} in the way.", render::count(bad, "thing")),
+    }
+}

@@ -1,0 +1,105 @@
+//! What must be there before a deploy: bucket, table, roles, zone, zones, images.
+
+use super::{Check, Verdict};
+use crate::cli::Global;
+use crate::facts;
+use crate::images::Images;
+use crate::site::place;
+use aws_config::SdkConfig;
+use pb_config::Workspace;
+use pb_engine::{Action, Cancel, Failure, Goal, Graph, Part, Snapshot, Step, decide, observe};
+use pb_state::LeaseTable;
+use std::sync::Arc;
+
+/// Looks at all of it at once.
+pub async fn checks(
+    global: &Global,
+    aws: &SdkConfig,
+    workspace: &Workspace,
+    account: &str,
+    state: Result<Snapshot, Failure>,
+) -> Vec<Check> {
+    let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
+    let (made, zone, zones, task, images, lease) = tokio::join!(
+        bootstrapped(aws, workspace, account),
+        pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()),
+        facts::zones(aws, workspace, &snapshot),
+        task_role(aws, workspace),
+        Images::look_up(aws, workspace),
+        lease(global, aws, workspace),
+    );
+    let mut checks = made;
+    checks.push(Check::of("state", state, |snapshot| match snapshot.serial {
+        0 => "none yet".to_owned(),
+        serial => format!("serial {serial}, {} resources", snapshot.resources.len()),
+    }));
+    checks.extend(lease);
+    checks.push(Check::of("hosted zone", zone, |zone| format!("{} ({})", zone.name, zone.id)));
+    checks.push(Check::of("zones", zones, |zones| zones.join(" and ")));
+    checks.extend(task);
+    checks.extend(self::images(images));
+    checks
+}
+
+/// Bucket, table and execution role, by what `bootstrap` would do.
+async fn bootstrapped(aws: &SdkConfig, workspace: &Workspace, account: &str) -> Vec<Check> {
+    let made = async {
+        let mut graph = Graph::new();
+        let spec = crate::commands::bootstrap::spec(workspace, account, false);
+        pb_bootstrap::bootstrap(&mut graph, aws, &spec)?;
+        let (owner, nothing) = (Arc::new(pb_bootstrap::owner(&workspace.stack)), Snapshot::default());
+        let observed = observe(&graph, &nothing, &owner, &Cancel::never()).await?;
+        decide(&graph, &observed, &nothing, Goal::Deploy, &Part::default())
+    };
+    match made.await {
+        Err(failure) => vec![Check::failed("preconditions", Verdict::Bad, &failure)],
+        Ok(Ok(plan)) => plan.steps.iter().map(|step| of_step(step, &workspace.name)).collect(),
+        Ok(Err(refused)) => {
+            let hint = "name others in the configuration";
+            refused.iter().map(|refused| Check::bad(refused.address.as_str(), &refused.why, hint)).collect()
+        }
+    }
+}
+
+fn of_step(step: &Step, workspace: &str) -> Check {
+    let (name, hint) = (step.address.as_str(), format!("pb-deploy bootstrap {workspace}"));
+    let id = step.id.clone().unwrap_or_default();
+    let lacks: Vec<&str> = step.changes.iter().map(|change| change.path.as_str()).collect();
+    match step.action {
+        Action::Create => Check::bad(name, format!("{} is not there", step.kind), hint),
+        // ECS takes no role that does not trust it; a bucket that lacks something serves.
+        Action::Update if step.kind == "iam.role" => Check::bad(name, format!("{id} lacks {}", lacks.join(", ")), hint),
+        Action::Update => Check::warning(name, format!("{id} lacks {}", lacks.join(", ")), hint),
+        _ => Check::good(name, id),
+    }
+}
+
+async fn task_role(aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
+    let name = workspace.roles.task.as_ref()?;
+    Some(Check::of("roles/task", facts::role(aws, name, "roles.task", Goal::Deploy).await, |arn| arn))
+}
+
+/// Who is at work, if anybody is.
+async fn lease(global: &Global, aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
+    let holder = LeaseTable::new(aws, &place(workspace), global.timing()).peek().await;
+    // That there is no table is told by the table's own check.
+    let holder = holder.ok()?;
+    Some(match holder {
+        None => Check::good("lock", "free"),
+        Some(holder) => Check::warning("lock", format!("held by {holder}"), "wait for it, or see `status`"),
+    })
+}
+
+fn images(images: Result<Images, Vec<Failure>>) -> Vec<Check> {
+    match images {
+        Err(failures) => failures.iter().map(|failure| Check::failed("image", Verdict::Bad, failure)).collect(),
+        Ok(images) => {
+            let missing = images.missing().map(|(key, tag)| {
+                let found = format!("`{tag}` of {key} is not in the repository yet");
+                Check::warning("image", found, "a deploy makes all but this service, and says what to push")
+            });
+            let missing: Vec<Check> = missing.collect();
+            if missing.is_empty() { vec![Check::good("images", "all are there")] } else { missing }
+        }
+    }
+}
