@@ -89,6 +89,56 @@ def test_a_plan_of_another_account_is_refused(new_site: Callable[[], Site]) -> N
     assert other.world.remains() == {}
 
 
+def another_lineage(site: Site) -> None:
+    """The state is lost and made anew, with as many writes."""
+    forget(site)
+    site.run("deploy", "staging", "--yes").ended()
+
+
+def another_region(site: Site) -> None:
+    site.configure({"region": "us-west-2", "network": {"zones": None}})
+
+
+def workspace_gone(site: Site) -> None:
+    site.configure({"workspace": {"staging": None}})
+
+
+@pytest.mark.parametrize(
+    ("happened", "code", "why"),
+    [
+        (another_lineage, 1, "the state is another one (its lineage differs)"),
+        (another_region, 1, "it was made for region us-east-2, and this is us-west-2"),
+        (workspace_gone, 64, "no workspace `staging`"),
+    ],
+)
+def test_a_plan_of_another_place_is_refused(site: Site, happened: Callable[[Site], Any], code: int, why: str) -> None:
+    site.deploy()
+    site.configure({"logs": {"retention_days": 3}})
+    plan = saved(site)
+    happened(site)
+    since = site.mark()
+    result = site.run("apply", plan).ended(code)
+    assert why in result.err, result
+    assert site.writes(since) == []
+
+
+def test_a_plan_that_somebody_edited_is_refused(staging: Site) -> None:
+    staging.configure({"logs": {"retention_days": 3}})
+    plan = staging.folder / saved(staging)
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    (step,) = [step for step in document["plan"]["steps"] if step["action"]["do"] != "no_op"]
+    step["changes"][0]["after"] = 3653
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    since = staging.mark()
+    assert "would do something else" in staging.run("apply", "a.plan").ended(1).err
+    document["bound"]["workspace"] = "production"
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    assert "the saved plan is refused" in staging.run("apply", "a.plan").ended(1).err
+    assert staging.writes(since) == []
+    staging.configure({"logs": {"retention_days": None}})
+    staging.finds_nothing()
+
+
 def test_what_is_no_plan_is_refused(site: Site) -> None:
     plan = site.folder / saved(site)
     document = json.loads(plan.read_text(encoding="utf-8"))

@@ -5,19 +5,20 @@ use pb_rules::{Verdict, Violation, network};
 use toml::de::DeValue;
 
 use crate::reader::{Located, Origin};
+use crate::schema::Shape;
 use crate::section::{Refusal, Section, checked, string};
 
 impl Section<'_, '_> {
     /// A string with a default.
     pub(crate) fn text(&mut self, key: &str, default: &str, rule: impl Fn(&str) -> Verdict) -> Located<String> {
         let shown = quoted(default);
-        self.know(key, Some(&shown));
+        self.know(key, Some(&shown), Shape::Text);
         self.value(key, default.to_owned(), Some(&shown), |value| checked(value, &rule))
     }
 
     /// A string that may be left out.
     pub(crate) fn optional_text(&mut self, key: &str, rule: impl Fn(&str) -> Verdict) -> Located<Option<String>> {
-        self.know(key, None);
+        self.know(key, None, Shape::Text);
         self.value(key, None, None, |value| checked(value, &rule).map(Some))
     }
 
@@ -41,7 +42,8 @@ impl Section<'_, '_> {
     /// A string that is one of a few words.
     pub(crate) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)], default: T, shown: &str) -> Located<T> {
         let shown = quoted(shown);
-        self.know(key, Some(&shown));
+        let words = choices.iter().map(|(word, _)| (*word).to_owned()).collect();
+        self.know(key, Some(&shown), Shape::Choice(words));
         self.value(key, default, Some(&shown), |value| {
             let text = string(value)?;
             let known = choices.iter().find(|(word, _)| *word == text);
@@ -55,7 +57,7 @@ impl Section<'_, '_> {
     /// An IPv4 block with a default.
     pub(crate) fn cidr(&mut self, key: &str, default: Ipv4Net) -> Located<Ipv4Net> {
         let shown = quoted(&default.to_string());
-        self.know(key, Some(&shown));
+        self.know(key, Some(&shown), Shape::Text);
         self.value(key, default, Some(&shown), |value| Ok(network::cidr(&string(value)?)?))
     }
 
@@ -67,7 +69,7 @@ impl Section<'_, '_> {
         rule: impl Fn(i64) -> Verdict,
     ) -> Located<N> {
         let shown = default.into().to_string();
-        self.know(key, Some(&shown));
+        self.know(key, Some(&shown), Shape::Number);
         self.value(key, default, Some(&shown), |value| number(value, &rule))
     }
 
@@ -91,13 +93,13 @@ impl Section<'_, '_> {
         key: &str,
         rule: impl Fn(i64) -> Verdict,
     ) -> Located<Option<N>> {
-        self.know(key, None);
+        self.know(key, None, Shape::Number);
         self.value(key, None, None, |value| number(value, &rule).map(Some))
     }
 
     /// `true` or `false`, or left out.
     pub(crate) fn optional_flag(&mut self, key: &str) -> Located<Option<bool>> {
-        self.know(key, None);
+        self.know(key, None, Shape::Flag);
         self.value(key, None, None, |value| match value {
             DeValue::Boolean(flag) => Ok(Some(*flag)),
             _ => Err(Refusal::Type("true or false")),

@@ -19,6 +19,7 @@ mod nearest;
 mod others;
 mod reader;
 mod resolve;
+mod schema;
 mod section;
 mod services;
 mod source;
@@ -31,6 +32,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use crate::error::{ConfigError, Problem};
 pub use crate::names::{NameParts, Names, PRODUCTION};
+pub use crate::schema::schema;
 pub use crate::services::{QUEUE_VARIABLES, WORKER_QUEUES};
 pub use crate::workspace::{
     Before, Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, Roles, Route,
@@ -38,8 +40,12 @@ pub use crate::workspace::{
 };
 
 use crate::reader::{Place, Reader};
+use crate::schema::Key;
 use crate::section::{Layer, Section, WORKSPACES};
 use crate::source::Source;
+
+/// The configuration at the root of the repository, which documents every key and its default.
+pub const DOCUMENTED: &str = include_str!("../../../pb_deploy.toml");
 
 /// Syntax errors that are shown at most: one unclosed bracket can make very many.
 const SYNTAX_ERRORS_MAX: usize = 5;
@@ -49,7 +55,7 @@ const SYNTAX_ERRORS_MAX: usize = 5;
 pub struct Config {
     file: String,
     workspaces: Vec<Workspace>,
-    keys: BTreeMap<String, Option<String>>,
+    keys: BTreeMap<String, Key>,
 }
 
 impl Config {
@@ -115,7 +121,7 @@ impl Config {
     /// Every key that can be written, with its default as TOML where it has one. The keys of a list's tables
     /// (`network.egress[].port`) are known once such a list is written.
     pub fn keys(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.keys.iter().map(|(key, default)| (key.as_str(), default.as_deref()))
+        self.keys.iter().map(|(path, key)| (path.as_str(), key.default.as_deref()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use pb_rules::{Verdict, Violation};
 
 use crate::error::Problem;
+use crate::schema::Key;
 use crate::source::Source;
 
 /// Where a value was written.
@@ -57,7 +58,7 @@ pub(crate) struct Reader<'s> {
     /// Header of the workspace that is read now: where mistakes go that no single value made.
     pub(crate) header: Option<Place>,
     problems: Vec<(usize, Problem)>,
-    keys: BTreeMap<String, Option<String>>,
+    keys: BTreeMap<String, Key>,
 }
 
 impl<'s> Reader<'s> {
@@ -65,9 +66,9 @@ impl<'s> Reader<'s> {
         Self { source, header: None, problems: Vec::new(), keys: BTreeMap::new() }
     }
 
-    /// Remembers that a key exists, with its default as TOML.
-    pub(crate) fn know(&mut self, key: String, default: Option<String>) {
-        self.keys.entry(key).or_insert(default);
+    /// Remembers that a key exists.
+    pub(crate) fn know(&mut self, path: String, key: Key) {
+        self.keys.entry(path).or_insert(key);
     }
 
     /// Notes a mistake once, however many workspaces share the line.
@@ -134,7 +135,7 @@ impl<'s> Reader<'s> {
     }
 
     /// The mistakes in the order of the file, and the keys that exist.
-    pub(crate) fn finish(mut self) -> (Vec<Problem>, BTreeMap<String, Option<String>>) {
+    pub(crate) fn finish(mut self) -> (Vec<Problem>, BTreeMap<String, Key>) {
         self.problems.sort_by_key(|(offset, _)| *offset);
         let problems = self.problems.into_iter().map(|(_, problem)| problem);
         (problems.collect(), self.keys)

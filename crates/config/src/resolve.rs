@@ -8,7 +8,7 @@ use pb_rules::{Violation, account, balancer, cache, dns, fargate, logs, names as
 use crate::names::{self, NameParts, Names, PRODUCTION};
 use crate::others::{self, Domain};
 use crate::reader::{Located, Origin};
-use crate::section::Section;
+use crate::section::{Section, TABLES};
 use crate::workspace::{
     Before, Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, Roles, Services, State, Workspace,
 };
@@ -102,14 +102,16 @@ fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_
     root.reader.note(Some(header.span), &header.path, message, help);
 }
 
-/// `fargate/celery.count`. Which resources and fields there are is known where the stack is built.
+/// `fargate/celery.desired_count`. Which resources and fields there are is known where the stack is built.
 fn ignored_field(text: &str) -> Result<String, Violation> {
     let parts = text.split_once('.').and_then(|(address, path)| Some((address.split_once('/')?, path)));
     match parts {
         Some(((concern, name), path)) if [concern, name, path].iter().all(|part| !part.is_empty()) => {
             Ok(text.to_owned())
         }
-        _ => Err(Violation::new(format!("`{text}` is not of the form ADDRESS.FIELD, such as `fargate/celery.count`"))),
+        _ => Err(Violation::new(format!(
+            "`{text}` is not of the form ADDRESS.FIELD, such as `fargate/celery.desired_count`"
+        ))),
     }
 }
 
@@ -222,9 +224,8 @@ fn zones(section: &mut Section<'_, '_>, region: &Located<String>) -> Option<[Str
 
 fn egress(section: &mut Section<'_, '_>) -> Vec<Egress> {
     let shown = r#"[{ protocol = "tcp", port = 443, cidr = "0.0.0.0/0", description = "HTTPS" }]"#;
-    let rules = section.list("egress", "a list of tables", Some(shown), |section, place, value| {
-        section.item("egress", place, value, egress_rule)
-    });
+    let rules = section
+        .list("egress", TABLES, Some(shown), |section, place, value| section.item("egress", place, value, egress_rule));
     let list = rules.value.unwrap_or_else(|| vec![https()]);
     section.reader.check(&[&rules.origin], "egress", "join some of them", || network::rule_count(list.len() + 1));
     section.reader.check(&[&rules.origin], "egress", "take one of the two out", || {

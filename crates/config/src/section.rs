@@ -9,7 +9,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::nearest::nearest;
 use crate::reader::{Located, Origin, Place, Reader};
+use crate::schema::{Key, Shape};
 
+/// What a list of tables is called where something else is written.
+pub(crate) const TABLES: &str = "a list of tables";
 /// The key at the top of the file that holds the workspaces; it is read apart.
 pub(crate) const WORKSPACES: &str = "workspace";
 
@@ -85,7 +88,7 @@ impl<'r, 't> Section<'r, 't> {
         shown: Option<&str>,
         mut read: impl FnMut(&mut Self, &Place, &'t DeValue<'t>) -> Option<T>,
     ) -> Located<Option<Vec<T>>> {
-        self.know(key, shown);
+        self.know(key, shown, if wanted == TABLES { Shape::Tables } else { Shape::Texts });
         let mut result = Located::default(None);
         for (place, value) in self.written(key) {
             let DeValue::Array(items) = value.get_ref() else {
@@ -131,7 +134,7 @@ impl<'r, 't> Section<'r, 't> {
         key_rule: impl Fn(&str) -> Verdict,
         value_rule: impl Fn(&str) -> Verdict,
     ) -> BTreeMap<String, String> {
-        self.know(key, Some("{}"));
+        self.know(key, Some("{}"), Shape::Map);
         self.section(key, |section| {
             let mut map = BTreeMap::new();
             for layer in section.layers.clone() {
@@ -199,10 +202,10 @@ impl<'r, 't> Section<'r, 't> {
         result
     }
 
-    /// Remembers the key and its default.
-    pub(crate) fn know(&mut self, key: &str, default: Option<&str>) {
+    /// Remembers the key, its default and what its values are.
+    pub(crate) fn know(&mut self, key: &str, default: Option<&str>, shape: Shape) {
         let path = join(&self.path, key);
-        self.reader.know(path, default.map(str::to_owned));
+        self.reader.know(path, Key { default: default.map(str::to_owned), shape });
     }
 
     /// Notes that a key is missing which has no default.

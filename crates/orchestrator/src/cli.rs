@@ -216,6 +216,13 @@ pub enum Command {
     },
     /// Check the configuration, without any call
     Validate,
+    /// Write a first configuration, commented, from nothing or from a Terraform configuration
+    Init(First),
+    /// Show the JSON schema of the configuration or of a saved plan
+    Schema {
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
     /// Write the configuration in its usual form; comments, order and values stay
     Fmt {
         /// Change nothing; exit with 1 when there is something to change
@@ -243,6 +250,32 @@ pub struct Selection {
     /// Only record what somebody else changed; changes nothing in AWS
     #[arg(long, conflicts_with_all = ["targets", "replace"])]
     pub refresh_only: bool,
+}
+
+/// What is known when a configuration is written first.
+#[derive(Debug, Args)]
+pub struct First {
+    /// Take values from this terraform.tfvars, and from the backend in the *.tf files beside it
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// The hostname of production
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// The bucket of the state
+    #[arg(long)]
+    pub bucket: Option<String>,
+    /// The table of the locks
+    #[arg(long)]
+    pub lock_table: Option<String>,
+}
+
+/// What a schema is of.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// pb_deploy.toml, for editors
+    Config,
+    /// Saved plans, and what `plan --json` and `show --json` answer
+    Plan,
 }
 
 /// How a graph is written.

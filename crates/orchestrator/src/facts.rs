@@ -36,7 +36,11 @@ impl Facts {
             execution_role_arn: unknown(),
             task_role_arn: workspace.roles.task.as_ref().map(|_| unknown()),
             zone: Zone { id: unknown(), name: workspace.zone.clone() },
-            zones: workspace.network.zones.clone().unwrap_or_else(|| [unknown(), unknown()]),
+            zones: workspace
+                .network
+                .zones
+                .clone()
+                .unwrap_or_else(|| ["a", "b"].map(|zone| format!("{}{zone}", workspace.region))),
             images: Images::default(),
         }
     }

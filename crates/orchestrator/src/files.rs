@@ -1,6 +1,7 @@
 //! Writing files.
 
-use std::io::{Error, Result};
+use std::fs::OpenOptions;
+use std::io::{Error, Result, Write};
 use std::path::Path;
 
 /// Writes a file; an older one is replaced only when the new one is complete.
@@ -17,4 +18,12 @@ pub fn replace(path: &Path, text: &str) -> Result<()> {
         let _ = std::fs::remove_file(&partial);
     }
     written
+}
+
+/// Writes a file that is not there yet.
+///
+/// # Errors
+/// When it cannot be written, or is there.
+pub fn create(path: &Path, text: &str) -> Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }

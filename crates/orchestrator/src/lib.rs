@@ -11,6 +11,7 @@ pub mod facts;
 mod files;
 mod identity;
 pub mod images;
+mod init;
 mod local;
 mod path;
 mod render;

@@ -66,8 +66,8 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// What differs from `now`, in words.
-    pub fn differs(&self, now: &Self) -> Vec<String> {
+    /// What of the place differs from `now`, in words.
+    fn place_differs(&self, now: &Self) -> Vec<String> {
         let mut reasons = Vec::new();
         let pairs = [
             ("account", &self.account, &now.account),
@@ -80,6 +80,12 @@ impl Bound {
                 reasons.push(format!("it was made for {what} {planned}, and this is {current}"));
             }
         }
+        reasons
+    }
+
+    /// What differs from `now`, in words.
+    pub fn differs(&self, now: &Self) -> Vec<String> {
+        let mut reasons = self.place_differs(now);
         if self.lineage != now.lineage {
             reasons.push("the state is another one (its lineage differs)".to_owned());
         } else if self.serial != now.serial {
@@ -113,6 +119,15 @@ impl Saved {
         self.plan.is_empty() && self.drift.is_empty()
     }
 
+    /// Refuses a plan of another place, before a lease is taken in this one.
+    ///
+    /// # Errors
+    /// Everything that differs.
+    pub fn check_place(&self, now: &Bound) -> Result<(), Error> {
+        let reasons = self.bound.place_differs(now);
+        if reasons.is_empty() { Ok(()) } else { Err(refused(&reasons)) }
+    }
+
     /// Refuses a plan whose world is gone, or that was applied. `now` is what it would be bound to now.
     ///
     /// # Errors
@@ -127,8 +142,7 @@ impl Saved {
         if reasons.is_empty() {
             return Ok(());
         }
-        let message = format!("the saved plan is refused, nothing was changed: {}", reasons.join("; "));
-        Err(Error::other(message, "make a new plan and look at it"))
+        Err(refused(&reasons))
     }
 
     /// Writes the file; an older one is replaced only when the new one is complete.
@@ -163,6 +177,11 @@ impl Saved {
             None => Err(Error::other(format!("{name} is not a saved plan"), hint)),
         }
     }
+}
+
+fn refused(reasons: &[String]) -> Error {
+    let message = format!("the saved plan is refused, nothing was changed: {}", reasons.join("; "));
+    Error::other(message, "make a new plan and look at it")
 }
 
 /// A hash of anything that can be written as JSON: 64 hexadecimal digits.

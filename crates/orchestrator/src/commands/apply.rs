@@ -6,9 +6,9 @@ use crate::commands::refresh;
 use crate::commands::run::{Agreed, locked};
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
-use crate::saved::Saved;
-use crate::site::{Asked, Site};
-use pb_engine::Goal;
+use crate::saved::{Bound, Saved};
+use crate::site::{Asked, Site, configured};
+use pb_engine::{Goal, Observed};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,8 +24,13 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
         Error::other(message, "make a new plan")
     })?;
     let show = Show::new(global.json, global.verbose);
+    let bound = &saved.bound;
+    // Before the first call: in another region there may be nothing to ask.
+    let region = configured(global, &bound.workspace)?.region;
+    saved.check_place(&Bound { region, ..bound.clone() })?;
     let asked = Asked { images: saved.images.clone(), ..Asked::default() };
-    let mut site = Site::open(global, &saved.bound.workspace, goal.unwrap_or(Goal::Deploy), &asked).await?;
+    let mut site = Site::open(global, &bound.workspace, goal.unwrap_or(Goal::Deploy), &asked).await?;
+    saved.check_place(&site.bound(&site.snapshot, &Observed::default()))?;
     site.part = saved.part.clone();
     let lock_timeout = Duration::from_secs(consent.lock_timeout);
     let Some(goal) = goal else {

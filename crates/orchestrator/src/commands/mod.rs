@@ -8,6 +8,7 @@ mod drift;
 mod exec;
 mod format;
 mod graph;
+mod init;
 mod local;
 mod logs;
 mod missing;
@@ -16,6 +17,7 @@ mod plan;
 mod query;
 mod refresh;
 mod run;
+mod schema;
 mod state;
 mod state_edit;
 mod status;
@@ -91,6 +93,8 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             local::up(global, &workspace, &options).await
         }
         Command::Validate => query::validate(global),
+        Command::Init(first) => init::init(global, &first),
+        Command::Schema { of } => schema::schema(of),
         Command::Fmt { check } => format::format(global, check),
     }
 }

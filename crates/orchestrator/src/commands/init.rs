@@ -1,0 +1,57 @@
+//! `init`: a first configuration.
+
+use crate::cli::{First, Global};
+use crate::exit::{Error, Exit};
+use crate::init::{REQUIRED, Setting, Variables, configuration};
+use crate::{files, render};
+use pb_config::Config;
+use serde_json::json;
+
+/// Writes a commented configuration, from nothing or with the values of a `terraform.tfvars`. Never over another.
+///
+/// # Errors
+/// A configuration that is there already; variables that are not understood; values that AWS would refuse.
+pub fn init(global: &Global, first: &First) -> Result<Exit, Error> {
+    let found = first.from.as_deref().map(Variables::read).transpose()?.unwrap_or_default();
+    let mut settings = found.settings;
+    let given = [
+        ("", "region", &global.region),
+        ("", "hostname", &first.hostname),
+        ("state", "bucket", &first.bucket),
+        ("state", "lock_table", &first.lock_table),
+    ];
+    for (section, key, value) in given {
+        settings.extend(value.as_ref().map(|value| Setting::text(section, key, value)));
+    }
+    let file = global.config.display().to_string();
+    let text = configuration(&settings);
+    Config::parse(&text, &file)?;
+    files::create(&global.config, &text).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::other(format!("{file} is there already, and is left alone"), "name another with --config")
+        }
+        _ => Error::other(format!("cannot write {file}: {e}"), "name another file with --config"),
+    })?;
+    let taken: Vec<String> = settings.iter().map(Setting::path).collect();
+    let unset: Vec<String> = REQUIRED
+        .iter()
+        .map(|(section, key, _)| Setting::text(section, key, "").path())
+        .filter(|path| !taken.contains(path))
+        .collect();
+    if global.json {
+        let left_out: Vec<_> = found.left_out.iter().map(|(name, line)| json!({"name": name, "line": line})).collect();
+        render::document(&json!({ "file": file, "taken": taken, "left_out": left_out, "to_set": unset }))?;
+        return Ok(Exit::Done);
+    }
+    anstream::println!("{file}");
+    if !taken.is_empty() {
+        anstream::eprintln!("set: {}", taken.join(", "));
+    }
+    for (name, line) in &found.left_out {
+        anstream::eprintln!("left out, there is no key for it: {name} (line {line})");
+    }
+    if !unset.is_empty() {
+        anstream::eprintln!("set these before the first deploy: {}", unset.join(", "));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,20 @@
+//! `schema`: the JSON schemas of what is read and written.
+
+use crate::cli::SchemaOf;
+use crate::exit::{Error, Exit};
+use crate::render;
+
+/// The schema of a saved plan, which is also what `plan --json` shows.
+const PLAN: &str = include_str!("../../../../docs/schema/plan.json");
+
+/// Writes a schema to stdout.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn schema(of: SchemaOf) -> Result<Exit, Error> {
+    match of {
+        SchemaOf::Config => render::document(&pb_config::schema()?)?,
+        SchemaOf::Plan => anstream::print!("{PLAN}"),
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,112 @@
+//! A first configuration: the documented one, with what is known filled in.
+
+mod terraform;
+
+pub use terraform::Variables;
+
+use pb_config::DOCUMENTED;
+
+/// A value of the configuration, as TOML, and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// `services.celery`; empty for the top of the file.
+    pub section: &'static str,
+    pub key: String,
+    /// As TOML.
+    pub value: String,
+}
+
+impl Setting {
+    pub fn new(section: &'static str, key: &str, value: String) -> Self {
+        Self { section, key: key.to_owned(), value }
+    }
+
+    pub fn text(section: &'static str, key: &str, value: &str) -> Self {
+        Self::new(section, key, toml::Value::from(value).to_string())
+    }
+
+    /// `services.celery.count`
+    pub fn path(&self) -> String {
+        let dot = if self.section.is_empty() { "" } else { "." };
+        format!("{}{dot}{}", self.section, self.key)
+    }
+}
+
+/// What has no default, and what stands in the file until somebody says what it is.
+pub const REQUIRED: [(&str, &str, &str); 4] = [
+    ("", "region", "us-east-2"),
+    ("", "hostname", "example.org"),
+    ("state", "bucket", "my-state-bucket"),
+    ("state", "lock_table", "my-lock-table"),
+];
+
+/// The text of a configuration with these values; later ones win.
+pub fn configuration(settings: &[Setting]) -> String {
+    let mut lines: Vec<String> = DOCUMENTED.lines().map(str::to_owned).collect();
+    if let Some(first) = lines.first_mut() {
+        "# The deployment. `pb-deploy validate` checks this file, `pb-deploy plan WORKSPACE` shows what it makes."
+            .clone_into(first);
+    }
+    for (section, key, value) in REQUIRED {
+        set(&mut lines, &Setting::text(section, key, value));
+    }
+    for setting in settings {
+        set(&mut lines, setting);
+    }
+    let hostname = settings.iter().rfind(|setting| setting.path() == "hostname");
+    let hostname = hostname.map_or("example.org", |setting| setting.value.trim_matches('"'));
+    let text = lines.join("\n").replace("ospcapi.org", hostname);
+    let text = text.replace("\n[workspace.default]", "");
+    format!("{}\n", text.trim_end())
+}
+
+/// Writes a value where the file shows its key, also where it shows it as a comment; else at the end of its table.
+fn set(lines: &mut Vec<String>, setting: &Setting) {
+    let header = format!("[{}]", setting.section);
+    let start = if setting.section.is_empty() { Some(0) } else { lines.iter().position(|line| *line == header) };
+    let line = format!("{} = {}", setting.key, setting.value);
+    let Some(start) = start else {
+        lines.extend([String::new(), header, line]);
+        return;
+    };
+    let is_header = |line: &String| line.starts_with('[');
+    let end = lines.iter().skip(start + 1).position(is_header).map_or(lines.len(), |length| start + 1 + length);
+    let shown = format!("{} = ", setting.key);
+    let shows = |line: &String| line.trim_start_matches('#').trim_start().starts_with(&shown);
+    match lines[start..end].iter().position(shows) {
+        Some(offset) => lines[start + offset] = line,
+        None => lines.insert(start + 1, line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Setting, configuration};
+    use pb_config::Config;
+
+    #[test]
+    fn from_nothing_it_is_valid_and_documents_every_key() {
+        let text = configuration(&[]);
+        let config = Config::parse(&text, "new").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.workspaces().collect::<Vec<_>>(), ["production", "staging"]);
+        assert_eq!(config.workspace("staging").unwrap().names.hostname, "staging.example.org");
+        assert!(!text.contains("ospc"), "nothing of another deployment");
+        assert!(text.contains("#retention_days = 30"));
+    }
+
+    #[test]
+    fn values_stand_where_the_file_shows_their_keys() {
+        let settings = [
+            Setting::text("", "hostname", "api.example.com"),
+            Setting::text("", "zone", "example.com"),
+            Setting::new("services.celery", "count", "12".to_owned()),
+            Setting::new("tags", "team", "\"web\"".to_owned()),
+        ];
+        let text = configuration(&settings);
+        assert_eq!(text.matches("\ncount = 12\n").count(), 1);
+        let config = Config::parse(&text, "new").unwrap_or_else(|error| panic!("{error}"));
+        let staging = config.workspace("staging").unwrap();
+        assert_eq!((staging.services.celery.count, staging.services.flask.service.count), (12, 1));
+        assert_eq!((staging.zone.as_str(), staging.tags["team"].as_str()), ("example.com", "web"));
+    }
+}

@@ -1,0 +1,152 @@
+//! Values from a Terraform configuration of such a stack: `terraform.tfvars`, and the backend beside it.
+
+use super::Setting;
+use crate::exit::Error;
+use hcl_edit::Span;
+use hcl_edit::expr::Expression;
+use hcl_edit::parser::parse_body;
+use hcl_edit::structure::Body;
+use std::path::Path;
+
+/// What was found.
+#[derive(Debug, Default, PartialEq)]
+pub struct Variables {
+    /// What the configuration has a key for.
+    pub settings: Vec<Setting>,
+    /// What it has none for: the name of the variable, and its line.
+    pub left_out: Vec<(String, usize)>,
+}
+
+/// Names of variables, and the keys that they are.
+const KNOWN: [(&[&str], &str, &str); 31] = [
+    (&["region", "aws_region"], "", "region"),
+    (&["api_hostname", "hostname", "domain", "domain_name"], "", "hostname"),
+    (&["zone", "zone_name", "hosted_zone", "hosted_zone_name"], "", "zone"),
+    (&["zone_id", "hosted_zone_id"], "", "zone_id"),
+    (&["bucket", "state_bucket"], "state", "bucket"),
+    (&["lock_table", "state_lock_table", "dynamodb_table"], "state", "lock_table"),
+    (&["execution_role", "execution_role_name", "ecs_execution_role"], "roles", "execution"),
+    (&["task_role", "task_role_name"], "roles", "task"),
+    (&["vpc_cidr", "cidr", "cidr_block"], "network", "cidr"),
+    (&["redis_port"], "redis", "port"),
+    (&["redis_version", "redis_engine_version"], "redis", "version"),
+    (&["redis_node_type", "redis_instance_type", "node_type", "cache_node_type"], "redis", "node_type"),
+    (&["log_retention", "log_retention_days", "log_retention_in_days", "retention_in_days"], "logs", "retention_days"),
+    (&["flask_tag", "flask_ecr_tag", "flask_image_tag"], "services.flask", "tag"),
+    (&["flask_image"], "services.flask", "image"),
+    (&["flask_count", "flask_desired_count"], "services.flask", "count"),
+    (&["flask_cpu"], "services.flask", "cpu"),
+    (&["flask_memory"], "services.flask", "memory"),
+    (&["flask_port"], "services.flask", "port"),
+    (&["flask_environment"], "services.flask", "environment"),
+    (&["flask_command"], "services.flask", "command"),
+    (&["celery_tag", "celery_ecr_tag", "celery_image_tag"], "services.celery", "tag"),
+    (&["celery_image"], "services.celery", "image"),
+    (&["celery_count", "celery_desired_count", "worker_count"], "services.celery", "count"),
+    (&["celery_cpu"], "services.celery", "cpu"),
+    (&["celery_memory"], "services.celery", "memory"),
+    (&["celery_environment"], "services.celery", "environment"),
+    (&["celery_command"], "services.celery", "command"),
+    (&["health_check_path", "health_path"], "load_balancer", "health_path"),
+    (&["deregistration_delay"], "load_balancer", "deregistration_delay"),
+    (&["allowed_account_ids"], "", "allowed_account_ids"),
+];
+
+/// Keys of which Terraform has numbers in quotes as well.
+const NUMBERS: [&str; 6] = ["port", "count", "cpu", "memory", "retention_days", "deregistration_delay"];
+
+impl Variables {
+    /// Reads a file of variables, and the backend `s3` of the configuration beside it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not HCL: with its place.
+    pub fn read(file: &Path) -> Result<Self, Error> {
+        let mut found = Self::default();
+        let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        found.backend(folder)?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|e| Error::other(format!("cannot read {}: {e}", file.display()), "name a terraform.tfvars"))?;
+        found.variables(&parsed(file, &text)?, &text);
+        Ok(found)
+    }
+
+    /// The state lies in the bucket that Terraform keeps its own in, beside it; the locks too.
+    fn backend(&mut self, folder: &Path) -> Result<(), Error> {
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "tf"));
+        files.sort();
+        for file in files {
+            let text = std::fs::read_to_string(&file)
+                .map_err(|e| Error::other(format!("cannot read {}: {e}", file.display()), "make it readable"))?;
+            let body = parsed(&file, &text)?;
+            for backend in body.get_blocks("terraform").flat_map(|block| block.body.get_blocks("backend")) {
+                for (name, section, key) in
+                    [("region", "", "region"), ("bucket", "state", "bucket"), ("dynamodb_table", "state", "lock_table")]
+                {
+                    let value = backend.body.get_attribute(name).and_then(|attribute| attribute.value.as_str());
+                    self.settings.extend(value.map(|value| Setting::text(section, key, value)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn variables(&mut self, body: &Body, text: &str) {
+        for attribute in body.attributes() {
+            let name = attribute.key.as_str();
+            let before = self.settings.len();
+            if name == "tags" {
+                self.tags(&attribute.value);
+            } else if let Some((_, section, key)) = KNOWN.iter().find(|(names, ..)| names.contains(&name)) {
+                let value = value(&attribute.value).map(|value| unquoted(key, value));
+                self.settings.extend(value.map(|value| Setting::new(section, key, value.to_string())));
+            }
+            if self.settings.len() == before {
+                let start = attribute.span().map_or(0, |span| span.start);
+                self.left_out.push((name.to_owned(), text[..start].matches('\n').count() + 1));
+            }
+        }
+    }
+
+    fn tags(&mut self, tags: &Expression) {
+        if let Some(toml::Value::Table(tags)) = value(tags) {
+            let tags = tags.into_iter().map(|(key, value)| (toml_edit::Key::new(key).to_string(), value));
+            self.settings.extend(tags.map(|(key, value)| Setting::new("tags", &key, value.to_string())));
+        }
+    }
+}
+
+fn parsed(file: &Path, text: &str) -> Result<Body, Error> {
+    parse_body(text).map_err(|e| {
+        let (line, column) = (e.location().line(), e.location().column());
+        let message = format!("{}:{line}:{column}: {}", file.display(), e.message().replace('\n', ", "));
+        Error::other(message, format!("this line is not understood: {}", e.line().trim()))
+    })
+}
+
+/// A value without variables or functions.
+fn value(expression: &Expression) -> Option<toml::Value> {
+    match expression {
+        Expression::Bool(flag) => Some(toml::Value::Boolean(*flag.value())),
+        Expression::Number(number) => number.as_i64().map(toml::Value::Integer),
+        Expression::String(text) => Some(toml::Value::String(text.as_str().to_owned())),
+        Expression::Array(items) => items.iter().map(value).collect::<Option<Vec<_>>>().map(toml::Value::Array),
+        Expression::Object(fields) => {
+            let field = |(key, field): (&hcl_edit::expr::ObjectKey, &hcl_edit::expr::ObjectValue)| {
+                let key = key.as_ident().map(|key| key.as_str()).or_else(|| key.as_expr()?.as_str())?;
+                Some((key.to_owned(), value(field.expr())?))
+            };
+            fields.iter().map(field).collect::<Option<toml::Table>>().map(toml::Value::Table)
+        }
+        _ => None,
+    }
+}
+
+/// A number where the configuration wants one and Terraform has it in quotes.
+fn unquoted(key: &str, value: toml::Value) -> toml::Value {
+    match &value {
+        toml::Value::String(text) if NUMBERS.contains(&key) => text.parse().map_or(value, toml::Value::Integer),
+        _ => value,
+    }
+}

@@ -1,0 +1,152 @@
+"""What needs no AWS: the first configuration, its usual form, the graph; and the documents in docs/."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Callable
+
+import pytest
+import yaml
+from configuration import image
+from endpoint import ROOT
+from harness import Site
+
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def here(new_site: Callable[[], Site]) -> Site:
+    """A folder; nothing in AWS is needed."""
+    return new_site()
+
+
+def test_a_first_configuration_from_nothing(here: Site) -> None:
+    result = here.run("init", "--config", "new.toml", "--hostname", "api.example.com").ended()
+    assert result.out == "new.toml\n"
+    assert "set these before the first deploy: region, state.bucket, state.lock_table" in result.err
+    text = (here.folder / "new.toml").read_text(encoding="utf-8")
+    assert "# How many tasks." in text and "ospc" not in text
+    here.run("validate", "--config", "new.toml").ended()
+    here.run("fmt", "--check", "--config", "new.toml").ended()
+    again = here.run("init", "--config", "new.toml").ended(1)
+    assert "is there already, and is left alone" in again.err
+    assert (here.folder / "new.toml").read_text(encoding="utf-8") == text
+
+
+def test_a_first_configuration_from_terraform(here: Site) -> None:
+    folder = here.folder / "terraform"
+    folder.mkdir()
+    (folder / "main.tf").write_text(
+        'provider "aws" {\n  region = "${var.region}"\n}\n\nterraform {\n  backend "s3" {\n    bucket = "our-state"\n'
+        '    key = "terraform.tfstate"\n    dynamodb_table = "our-locks"\n    region = "us-east-2"\n    encrypt = true\n  }\n}\n',
+        encoding="utf-8",
+    )
+    (folder / "terraform.tfvars").write_text(
+        '# ours\nregion = "us-west-2"\napi_hostname = "api.example.com"\nzone = "example.com"\nflask_ecr_tag = "web-7"\n'
+        'celery_count = "12"\nflask_count = 2\n\ntags = {\n  team = "web"\n  "cost:center" = "7"\n}\n'
+        'celery_environment = { DEBUG = "0" }\nssh_key = "x"\nflask_cpu = var.size\n',
+        encoding="utf-8",
+    )
+    result = here.run("init", "--config", "moved.toml", "--from", "terraform/terraform.tfvars").ended()
+    assert "left out, there is no key for it: ssh_key (line 14)" in result.err
+    assert "flask_cpu (line 15)" in result.err and "set these" not in result.err
+    config = tomllib.loads((here.folder / "moved.toml").read_text(encoding="utf-8"))
+    assert (config["region"], config["hostname"], config["zone"]) == ("us-west-2", "api.example.com", "example.com")
+    assert config["state"] == {"bucket": "our-state", "lock_table": "our-locks"}
+    assert config["services"]["flask"] == {"tag": "web-7", "count": 2}
+    assert config["services"]["celery"] == {"count": 12, "environment": {"DEBUG": "0"}}
+    assert config["tags"] == {"team": "web", "cost:center": "7"}
+    here.run("validate", "--config", "moved.toml").ended()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("region = \n", "bad.tfvars:1:"),
+        ('region = "nowhere"\n', "invalid region"),
+    ],
+)
+def test_variables_that_make_no_configuration(here: Site, text: str, why: str) -> None:
+    (here.folder / "bad.tfvars").write_text(text, encoding="utf-8")
+    result = here.run("init", "--config", "bad.toml", "--from", "bad.tfvars").ended(1)
+    assert why in result.err and not (here.folder / "bad.toml").exists()
+
+
+def test_the_usual_form(here: Site) -> None:
+    file = here.folder / "form.toml"
+    untidy = '# why\nregion="us-east-2"   # there\n\n\n\n[state]\nbucket =  "b"\n'
+    file.write_text(untidy, encoding="utf-8")
+    assert here.run("fmt", "--check", "--config", "form.toml").ended(1).out == "form.toml\n"
+    assert file.read_text(encoding="utf-8") == untidy
+    here.run("fmt", "--config", "form.toml").ended()
+    assert file.read_text(encoding="utf-8") == '# why\nregion = "us-east-2" # there\n\n[state]\nbucket = "b"\n'
+    assert here.run("fmt", "--config", "form.toml").ended().out == ""
+    file.write_text("region: x\n", encoding="utf-8")
+    assert "form.toml:1:" in here.run("fmt", "--config", "form.toml").ended(1).err
+
+
+def test_the_graph_needs_no_credentials(here: Site) -> None:
+    document = here.run("graph", "staging", "--json", env=dict(NOWHERE)).ended().json()
+    edges = {(edge["from"], edge["to"]) for edge in document["edges"]}
+    assert ("net/tasks_subnet", "net/vpc") in edges and ("edge/listener", "edge/balancer") in edges
+    assert {address for edge in edges for address in edge} <= set(document["nodes"]) and len(document["nodes"]) == 33
+    dot = here.run("graph", "staging", env=dict(NOWHERE)).ended().out
+    assert dot.startswith('digraph "staging" {') and '"net/tasks_subnet" -> "net/vpc";' in dot
+    assert dot.count("->") == len(edges)
+    mermaid = here.run("graph", "staging", "--format", "mermaid", env=dict(NOWHERE)).ended().out
+    assert mermaid.startswith("flowchart RL\n") and "net_tasks_subnet --> net_vpc" in mermaid
+    assert here.calls() == []
+
+
+def commands(text: str) -> list[list[str]]:
+    """Each call of the tool in a script."""
+    found = re.findall(r"^\s*(?:run: |code=0; )?pb-deploy ([^|>\n]+)", text, re.MULTILINE)
+    return [shlex.split(command.replace('"$WORKSPACE"', "staging")) for command in found]
+
+
+def test_the_workflow_does_what_it_says(site: Site) -> None:
+    workflow = yaml.safe_load((DOCS / "ci" / "github-actions.yml").read_text(encoding="utf-8"))
+    scripts = {
+        name: [command for step in job["steps"] for command in commands(step.get("run", ""))]
+        for name, job in workflow["jobs"].items()
+    }
+    assert {name: [command[0] for command in found] for name, found in scripts.items()} == {
+        "plan": ["validate", "fmt", "plan", "show"],
+        "apply": ["apply"],
+        "drift": ["drift"],
+    }
+    site.run("fmt").ended()
+    codes = {"plan": 2}
+    for command in scripts["plan"]:
+        result = site.run(*command).ended(codes.get(command[0], 0))
+    assert result.out.startswith("### To deploy `staging`\n") and "| `+` | `net/vpc` | ec2.vpc |" in result.out
+    assert "**Plan: 33 to add" in result.out and result.out.count("```") == 2
+    for command in scripts["apply"] + scripts["drift"]:
+        site.run(*command).ended()
+    assert workflow["jobs"]["apply"]["permissions"]["id-token"] == "write"
+
+
+def test_every_command_of_the_table_exists(here: Site) -> None:
+    text = (DOCS / "terraform.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[2] for row in text.splitlines() if row.startswith("| `") or row.startswith("| no ")]
+    named = {tuple(re.findall(r"^[a-z-]+(?: [a-z]+)?", code)) for row in rows for code in re.findall(r"`([a-z][^`]*)`", row)}
+    words = {word[0] for word in named if word}
+    assert {"plan", "drift", "state rm", "force-unlock"} <= {" ".join(word.split()[:2]) for word in words}
+    for word in sorted(words - {"ignore"}):
+        if not word.startswith(("ignore", "terraform")):
+            here.run(*word.split(), "--help").ended()
+
+
+def test_every_event_is_documented(site: Site) -> None:
+    text = (DOCS / "json.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text.split("## Events of a run")[1], re.MULTILINE))
+    lines = site.run("deploy", "staging", "--yes", "--json").ended().lines()
+    site.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}, "celery": {"count": 2}}})
+    lines += site.run("deploy", "staging", "--yes", "--json").ended(1).lines()
+    assert {line["event"] for line in lines} >= {"plan", "started", "done", "failed", "recorded", "finished"}
+    for line in lines:
+        fields = set(re.findall(r"`(\w+)`", rows[line["event"]]))
+        assert set(line) - {"event"} <= fields, line

@@ -1,0 +1,89 @@
+"""The state changed by hand: under the lock, with a condition, and with a way back."""
+
+from __future__ import annotations
+
+import json
+
+from gate import Gate
+from harness import Site
+
+CELERY = "fargate/celery"
+
+
+def test_the_state_is_listed_shown_and_pulled(staging: Site) -> None:
+    stored = staging.state_object()
+    addresses = sorted(stored["snapshot"]["resources"])
+    assert staging.run("state", "list", "staging").ended().out.splitlines() == addresses
+    assert staging.run("state", "list", "staging", "--json").ended().json() == addresses
+    record = staging.run("state", "show", "staging", "net/vpc").ended().json()
+    assert record == stored["snapshot"]["resources"]["net/vpc"]
+    assert "did you mean net/vpc?" in staging.run("state", "show", "staging", "net/vpcs").ended(64).err
+    body = staging.aws.s3.get_object(Bucket=staging.config["state"]["bucket"], Key=staging.state_key())["Body"].read()
+    assert staging.run("state", "pull", "staging").ended().out.encode() == body
+    assert "no state yet" in staging.run("state", "pull", "production").ended(1).err
+    staging.settled = True
+
+
+def test_what_is_forgotten_is_found_again_and_there_is_a_way_back(staging: Site) -> None:
+    before = staging.state_object()["snapshot"]
+    staging.run("state", "rm", "staging", CELERY).ended(64)
+    since = staging.mark()
+    result = staging.run("state", "rm", "staging", CELERY, "--yes").ended()
+    assert f"- {CELERY}" in result.err and staging.writes(since) == []
+    after = staging.state_object()["snapshot"]
+    assert set(before["resources"]) - set(after["resources"]) == {CELERY} and after["serial"] == before["serial"] + 1
+    assert after["fence"] > before["fence"]
+    assert staging.plan().changes == {}, "its tags tell whose it is"
+    (drift,) = staging.run("drift", "staging", "--json").ended(2).json()["drift"]
+    assert (drift["address"], drift["what"]) == (CELERY, "appeared")
+    (hint,) = [line for line in result.err.splitlines() if line.startswith("to go back: pb-deploy ")]
+    staging.run(*hint.removeprefix("to go back: pb-deploy ").split(), "--yes").ended()
+    assert staging.state_object()["snapshot"]["resources"] == before["resources"]
+    staging.finds_nothing()
+
+
+def test_an_edited_state_is_pushed(staging: Site) -> None:
+    file = staging.folder / "state.json"
+    file.write_text(staging.run("state", "pull", "staging").ended().out, encoding="utf-8")
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert "nothing to change" in staging.run("state", "push", "staging", "state.json", "--yes").ended().err
+
+    def push(code: int, *more: str, **changes: object) -> str:
+        edited = {**document, "snapshot": {**document["snapshot"], **changes}}
+        file.write_text(json.dumps(edited), encoding="utf-8")
+        return staging.run("state", "push", "staging", "state.json", "--yes", *more).ended(code).err
+
+    since = staging.mark()
+    assert "is of lineage other" in push(1, lineage="other")
+    assert "the file has serial 0" in push(1, serial=0)
+    assert "is whole, but not understood" in push(1, more=1)
+    assert staging.mutations(since) == []
+    err = push(0, outputs={"url": "http://elsewhere.example"})
+    assert "outputs" in err and staging.writes(since) == []
+    assert staging.run("output", "staging", "url").ended().out == "http://elsewhere.example\n"
+    now = staging.state_object()["snapshot"]
+    assert now["serial"] == document["snapshot"]["serial"] + 1
+    push(0, "--force", serial=0)
+    assert staging.state_object()["snapshot"]["serial"] == now["serial"] + 1, "a serial never goes back"
+    staging.finds_nothing()
+
+
+def test_a_state_of_another_workspace_is_not_pushed(staging: Site) -> None:
+    (staging.folder / "state.json").write_text(staging.run("state", "pull", "staging").ended().out, encoding="utf-8")
+    result = staging.run("state", "push", "production", "state.json", "--yes", "--force").ended(1)
+    assert 'expected is stack "pb-deploy", workspace "production"' in result.err
+    staging.settled = True
+
+
+def test_a_holder_of_the_lock_keeps_others_out(staging: Site, gate: Gate) -> None:
+    staging.configure({"services": {"celery": {"count": 2}}})
+    stop = gate.hold_before("ecs:UpdateService")
+    running = staging.start("deploy", "staging", "--yes", url=gate.url)
+    stop.wait()
+    assert "held by" in staging.run("state", "rm", "staging", CELERY, "--yes").ended(3).err
+    assert CELERY in staging.state_object()["snapshot"]["resources"]
+    gate.open_all()
+    running.result().ended()
+    staging.configure({"services": {"celery": {"count": None}}})
+    staging.deploy()
+    staging.finds_nothing()
