@@ -58,8 +58,8 @@ def test_revisions(app: App) -> None:
 
 def test_a_service_becomes_steady(app: App) -> None:
     made = app.create(
-        app.definition(), tags=[{"key": "a", "value": "b"}], propagateTags="SERVICE", enableECSManagedTags=True,
-        enableExecuteCommand=True,
+        app.definition(taskRoleArn=app.role), tags=[{"key": "a", "value": "b"}], propagateTags="SERVICE",
+        enableECSManagedTags=True, enableExecuteCommand=True,
     )  # fmt: skip
     assert (made["status"], made["runningCount"], made["deployments"][0]["rolloutState"]) == (
         "ACTIVE",

@@ -26,7 +26,7 @@ def test_an_update_is_a_rollout(app: App) -> None:
 
 
 def test_what_starts_a_rollout_and_what_does_not(app: App) -> None:
-    definition = app.definition()
+    definition = app.definition(taskRoleArn=app.role)
     app.create(definition)
     before = app.steady()["deployments"][0]["id"]
     update = app.ecs.update_service

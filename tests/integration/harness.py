@@ -242,8 +242,10 @@ class Site:
         """The id that `unlock` asks for."""
         return str(self.run("status", workspace, "--json").json()["lock"]["id"])
 
-    def in_terminal(self, *arguments: str, answer: str, prompt: str = ": ") -> Result:
-        """Run the tool in a terminal, and type an answer at its prompt."""
+    def in_terminal(
+        self, *arguments: str, answer: str, prompt: str = ": ", interrupt_when: Callable[[], bool] | None = None
+    ) -> Result:
+        """Run the tool in a terminal, and type an answer at its prompt; maybe after a Ctrl-C."""
         need_deploys(arguments)
         master, slave = pty.openpty()
         process = subprocess.Popen(
@@ -257,8 +259,12 @@ class Site:
         )
         os.close(slave)
         text, answered, end = "", False, time.monotonic() + TIMEOUT_SECONDS
+        interrupted = interrupt_when is None
         try:
             while time.monotonic() < end:
+                if not interrupted and interrupt_when and interrupt_when():
+                    process.send_signal(signal.SIGINT)
+                    interrupted = True
                 if select.select([master], [], [], 0.1)[0]:
                     try:
                         text += os.read(master, 65536).decode("utf-8", "replace")

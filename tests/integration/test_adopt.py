@@ -52,7 +52,8 @@ def untagged(world: Any) -> str:
     def owns(tag: dict[str, Any]) -> bool:
         return str(tag.get("Key", tag.get("key", ""))).startswith("pb-deploy:")
 
-    return json.dumps(bare(steady(world)), sort_keys=True, default=str).replace('"Tags": [], ', "")
+    stays = {kind: things for kind, things in steady(world).items() if kind != "interfaces"}
+    return json.dumps(bare(stays), sort_keys=True, default=str).replace('"Tags": [], ', "")
 
 
 def forget_all(site: Site) -> dict[str, str]:

@@ -172,8 +172,9 @@ def test_a_service_that_runs_stays_when_its_images_are_gone(shared: Site) -> Non
     result = shared.run("deploy", "staging", "--yes").ended(1)
     assert "fargate/flask:" in result.err and "not in the repository any more" in result.err, result
     assert shared.mutations(since) == [] and set(shared.world.services()) == {"staging-flask", "staging-celery"}
-    for image in kept:
+    manifests = {image["imageId"]["imageDigest"]: image["imageManifest"] for image in kept}
+    for image in listed:
         shared.aws.ecr.put_image(
-            repositoryName=REPOSITORY, imageManifest=image["imageManifest"], imageTag=image["imageId"]["imageTag"]
+            repositoryName=REPOSITORY, imageManifest=manifests[image["imageDigest"]], imageTag=image["imageTag"]
         )
     shared.finds_nothing()

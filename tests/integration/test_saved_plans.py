@@ -123,7 +123,7 @@ def test_a_plan_of_another_place_is_refused(site: Site, happened: Callable[[Site
 
 
 def test_a_plan_that_somebody_edited_is_refused(staging: Site) -> None:
-    staging.configure({"logs": {"retention_days": 3}})
+    staging.configure({"logs": {"retention_days": 5}})
     plan = staging.folder / saved(staging)
     document = json.loads(plan.read_text(encoding="utf-8"))
     (step,) = [step for step in document["plan"]["steps"] if step["action"]["do"] != "no_op"]

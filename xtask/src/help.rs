@@ -72,8 +72,8 @@ Usage: cargo xtask test [--target TARGET]... [FILTER...]
 
 Every test: those of the emulator, those of every crate, the lease protocol in a model checker, the stack over a
 simulated AWS with every fault at every call, some faults on the wire, the crates' examples, and the wire tests,
-which run the tool against an AWS endpoint. All of it runs even when something fails; a table at the end says what did. With several
-targets the wire tests run on each, and another table shows what became of each scenario on each of them.
+which run the tool against an AWS endpoint. All of it runs even when something fails; a table at the end says what did.
+With several targets the wire tests run on each, and another table shows what became of each scenario on each of them.
 
   --target emulator         a fresh local endpoint, stopped at the end (default)
   --target localstack-host  LocalStack's open edition, installed and started without Docker; the wire tests alone

@@ -40,7 +40,7 @@ impl HostedZone {
         let call = self.client.list_hosted_zones_by_name().dns_name(name);
         let zones = call.send().await.answer("route53:ListHostedZonesByName")?.hosted_zones;
         let is = |zone: &Live| {
-            let private = zone.config().is_some_and(|config| config.private_zone());
+            let private = zone.config().is_some_and(aws_sdk_route53::types::HostedZoneConfig::private_zone);
             !private && zone.name().trim_end_matches('.').eq_ignore_ascii_case(name)
         };
         Ok(zones.into_iter().filter(is).collect())

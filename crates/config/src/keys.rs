@@ -97,6 +97,16 @@ impl Section<'_, '_> {
         self.value(key, None, None, |value| number(value, &rule).map(Some))
     }
 
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, key: &str, default: bool) -> Located<bool> {
+        let shown = default.to_string();
+        self.know(key, Some(&shown), Shape::Flag);
+        self.value(key, default, Some(&shown), |value| match value {
+            DeValue::Boolean(flag) => Ok(*flag),
+            _ => Err(Refusal::Type("true or false")),
+        })
+    }
+
     /// `true` or `false`, or left out.
     pub(crate) fn optional_flag(&mut self, key: &str) -> Located<Option<bool>> {
         self.know(key, None, Shape::Flag);

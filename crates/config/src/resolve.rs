@@ -147,6 +147,7 @@ fn check_shells(root: &mut Section<'_, '_>, roles: &Roles, services: &Services) 
 fn deploy(section: &mut Section<'_, '_>, services: &Services) -> Deploy {
     Deploy {
         wait_timeout: section.number("wait_timeout", 1800, fargate::wait_timeout).value,
+        keep_revisions: section.number("keep_revisions", 10, fargate::keep_revisions).value,
         before: section.has("before").then(|| section.section("before", |section| before(section, services))),
     }
 }

@@ -75,8 +75,10 @@ pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Ser
         stop_timeout: stop_timeout.value,
         min_healthy_percent: min.value,
         max_percent: max.value,
+        breaker: section.flag("breaker", true).value,
         breaker_threshold: section.optional_number("breaker_threshold", fargate::breaker_threshold).value,
         execute_command: section.optional_flag("execute_command").value.unwrap_or_default(),
+        keep_scale: section.flag("keep_scale", false).value,
     }
 }
 

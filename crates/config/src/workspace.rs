@@ -287,10 +287,14 @@ pub struct Service {
     pub min_healthy_percent: i32,
     /// Tasks that may run during a rollout, old and new together.
     pub max_percent: i32,
+    /// Whether a rollout whose tasks fail again and again is given up and rolled back.
+    pub breaker: bool,
     /// Failed tasks after which a rollout is given up; `None` leaves it to ECS.
     pub breaker_threshold: Option<i32>,
     /// People may open a shell in its tasks.
     pub execute_command: bool,
+    /// Whether a deploy keeps the count that was set by hand with `scale`.
+    pub keep_scale: bool,
 }
 
 /// Where an image comes from.
@@ -331,6 +335,8 @@ pub struct LoadBalancer {
 pub struct Deploy {
     /// Longest wait for one thing to be ready; 0, which is never configured: rollouts are not waited for.
     pub wait_timeout: u32,
+    /// How many revisions of each task definition are kept, to go back to.
+    pub keep_revisions: u16,
     /// What runs once, with the new image, before the services are rolled out.
     pub before: Option<Before>,
 }

@@ -8,6 +8,7 @@ use crate::event::{Event, Events};
 use crate::failure::{Class, Failure};
 use crate::graph::{Graph, Until, Values};
 use crate::ledger::{Entry, Ledger};
+use crate::outcome::{Outcome, Unfinished};
 use crate::ownership::Ownership;
 use crate::plan::{Action, Plan, Step};
 use crate::schedule::{Schedule, Task, drops};
@@ -20,7 +21,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -39,38 +40,6 @@ pub struct Run {
     pub events: Events,
     /// Stops the run.
     pub cancel: Cancel,
-}
-
-/// What a run came to.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// The steps that did something, in the order in which they ended.
-    pub done: Vec<(Address, Action)>,
-    /// The steps that failed.
-    pub failed: Vec<Unfinished>,
-    /// The steps that were not started, and why.
-    pub skipped: Vec<(Address, Action, String)>,
-    /// What people ask the stack for.
-    pub outputs: BTreeMap<String, Value>,
-}
-
-impl Outcome {
-    /// Whether everything was done.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.skipped.is_empty()
-    }
-}
-
-/// A step that failed.
-#[derive(Debug)]
-pub struct Unfinished {
-    /// Which resource.
-    pub address: Address,
-    /// What was tried.
-    pub action: Action,
-    /// Why it failed.
-    pub failure: Failure,
 }
 
 /// Runs a plan. Steps run as soon as what they need is there; when one fails, those that need it are skipped and all others

@@ -1,12 +1,13 @@
 //! A graph run without an orchestrator: for programs that use one concern, or one resource.
 
-use crate::act::{Outcome, Run, act};
+use crate::act::{Run, act};
 use crate::decide::decide;
 use crate::event::Events;
 use crate::failure::{Class, Failure};
 use crate::graph::Graph;
 use crate::ledger::MemoryLedger;
 use crate::observe::{Observed, observe};
+use crate::outcome::Outcome;
 use crate::ownership::Ownership;
 use crate::plan::Plan;
 use crate::snapshot::Snapshot;

@@ -59,18 +59,29 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// What else is known about it, a line each: how tasks ended, what they said last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
 }
 
 impl Failure {
     /// A failure of `class` in `operation`.
     pub fn new(class: Class, operation: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { class, operation: operation.into(), code: None, message: message.into(), request_id: None, hint: None }
+        let (operation, message) = (operation.into(), message.into());
+        Self { class, operation, code: None, message, request_id: None, hint: None, details: Vec::new() }
     }
 
     /// The same failure, with what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same failure, with what else is known about it.
+    #[must_use]
+    pub fn details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
         self
     }
 

@@ -1,6 +1,6 @@
 //! Taking over what is there, and letting go of it: tags and what is remembered change, and nothing else.
 
-use crate::act::{Outcome, Run, Unfinished};
+use crate::act::Run;
 use crate::address::Address;
 use crate::context::Context;
 use crate::decide::{Refused, decide};
@@ -9,6 +9,7 @@ use crate::failure::{Class, Failure};
 use crate::graph::Graph;
 use crate::ledger::{Entry, Ledger};
 use crate::observe::{Claims, Live, Observed};
+use crate::outcome::{Outcome, Unfinished};
 use crate::plan::{Action, Plan, Step};
 use crate::snapshot::{Intent, Intents, Record, Snapshot};
 use crate::verbs::Verbs;

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::failure::Failure;
-use crate::snapshot::{Intents, Record, Snapshot};
+use crate::snapshot::{Intents, Record, Release, Scaled, Snapshot};
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,10 @@ pub enum Entry {
     Outputs(BTreeMap<String, Value>),
     /// A saved plan was applied; it is not applied again.
     Applied(String),
+    /// Services were given something else to run.
+    Released(Release),
+    /// The count of a service was set by hand, or goes by the configuration again.
+    Scaled(Address, Option<Scaled>),
 }
 
 impl Entry {
@@ -30,6 +34,8 @@ impl Entry {
     pub fn apply(self, snapshot: &mut Snapshot) {
         /// How many ids of applied plans are kept. A plan is bound to a serial as well, so that few are enough.
         const APPLIED: usize = 20;
+        /// How many releases are remembered: more than revisions are kept.
+        const RELEASES: usize = 100;
         match self {
             Self::Put(address, record) => drop(snapshot.resources.insert(address, record)),
             Self::Remove(address) => drop(snapshot.resources.remove(&address)),
@@ -40,6 +46,13 @@ impl Entry {
             }
             Self::Only(kept) => snapshot.resources.retain(|address, _| kept.contains(address)),
             Self::Outputs(outputs) => snapshot.outputs = outputs,
+            Self::Released(release) => {
+                snapshot.releases.push(release);
+                let old = snapshot.releases.len().saturating_sub(RELEASES);
+                snapshot.releases.drain(..old);
+            }
+            Self::Scaled(address, Some(scaled)) => drop(snapshot.scaled.insert(address, scaled)),
+            Self::Scaled(address, None) => drop(snapshot.scaled.remove(&address)),
             Self::Applied(plan) => {
                 snapshot.applied.push(plan);
                 let old = snapshot.applied.len().saturating_sub(APPLIED);

@@ -28,6 +28,54 @@ pub struct Snapshot {
     /// The ids of the last saved plans that were applied, the latest last.
     #[serde(default)]
     pub applied: Vec<String>,
+    /// What was released to the services, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<Release>,
+    /// Counts that were set by hand, by the address of the service.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scaled: BTreeMap<Address, Scaled>,
+}
+
+/// One run that gave services something else to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The id of the run.
+    pub run: String,
+    /// When it ended: `2026-11-22T19:30:00Z`.
+    pub at: String,
+    /// Who ran it.
+    pub who: String,
+    /// `deploy`, `rollback`, `restart` or `scale`.
+    pub operation: String,
+    /// What it gave to which service, by the service's address.
+    pub services: BTreeMap<Address, Released>,
+}
+
+/// What one run gave to one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Released {
+    /// What it ran before; absent when it was made in that run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What it was given.
+    pub to: String,
+    /// The image, as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What came of it: `succeeded`, `unknown`, or why it failed.
+    pub outcome: String,
+}
+
+/// A count that was set by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scaled {
+    /// How many.
+    pub count: i32,
+    /// How many the configuration said then: when it says another number, that one counts.
+    pub configured: i32,
 }
 
 /// One resource, as it was last seen.

@@ -72,6 +72,7 @@ fn spec() -> FargateSpec {
         redis_port: 6400,
         tags: [("team".to_owned(), "example".to_owned())].into(),
         before: None,
+        keep_revisions: 10,
         rollout_within: Some(Duration::from_secs(600)),
     }
 }

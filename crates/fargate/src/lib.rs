@@ -4,12 +4,14 @@ mod before;
 mod checks;
 mod cluster;
 mod container;
+mod deployments;
 mod images;
 mod log_group;
 mod logs;
 mod one_off;
 mod people;
 mod poller;
+mod report;
 mod repository;
 mod revisions;
 mod rollout;
@@ -26,17 +28,21 @@ mod workload;
 pub use before::{Before, BeforeAttrs, BeforeSpec};
 pub use cluster::{ClusterAttrs, ClusterSpec, Clusters};
 pub use container::{ContainerSpec, LogSpec};
+pub use deployments::{Rolled, rollouts, stop_rollout};
 pub use images::{EcrImage, Pushed, pinned};
 pub use log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
 pub use logs::{LogLine, LogQuery, Logs};
 pub use one_off::{End, OneOffState};
 pub use people::{People, ShellSession, Started, TaskStatus};
 pub use repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
+pub use revisions::{RevisionInfo, known_revisions, revision};
 pub use service::{ServiceAttrs, Services};
 pub use service_spec::{BreakerSpec, ServiceSpec, TargetSpec, ThresholdSpec};
 pub use status::{ServiceStatus, status};
 pub use task_definition::{CONTENT_TAG, TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
-pub use tasks::{BeforeRollout, Fargate, FargateInputs, FargateSpec, Kinds, Running, Target, Workload, kinds, tasks};
+pub use tasks::{
+    BeforeRollout, Fargate, FargateInputs, FargateSpec, Kinds, Running, Target, Workload, kinds, services, tasks,
+};
 pub use workload::{Image, WorkloadSpec};
 
 use pb_engine::Ownership;

@@ -1,17 +1,26 @@
 //! The revisions of a family of task definitions.
 
+use crate::deployments;
+use crate::service::ServiceAttrs;
 use crate::tags::{Tags, of_ecs, same_owner};
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{SortOrder, TaskDefinition, TaskDefinitionField, TaskDefinitionStatus};
+use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_ecs::types::{ContainerDefinition, SortOrder, TaskDefinition, TaskDefinitionField, TaskDefinitionStatus};
+use aws_types::SdkConfig;
+use futures_util::{StreamExt, stream};
 use pb_aws::Answer;
 use pb_engine::{Context, Failure};
-use std::collections::BTreeSet;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many ACTIVE revisions of a family are kept, so that a rollout can go back.
 pub(crate) const KEPT: usize = 10;
 
 /// How many old revisions one deploy deregisters at most: calls that nobody waits for gladly.
 const PRUNED_AT_A_TIME: usize = 10;
+
+/// How many revisions are described at a time.
+const AT_A_TIME: usize = 8;
 
 /// A revision, and its tags.
 pub(crate) struct Revision {
@@ -51,6 +60,64 @@ pub(crate) fn family(arn: &str) -> &str {
     name.split_once(':').map_or(name, |(family, _)| family)
 }
 
+/// A revision, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RevisionInfo {
+    /// Its ARN.
+    pub arn: String,
+    /// Family and number: `staging-flask:3`.
+    pub name: String,
+    /// Whether it can be run: `ACTIVE`, not deregistered.
+    pub active: bool,
+    /// Whose it is, by its ownership tags.
+    pub tags: Tags,
+    /// The images by container.
+    pub images: BTreeMap<String, String>,
+    /// When it was registered: `2026-11-22T19:30:00Z`.
+    pub registered: Option<String>,
+    /// Who registered it, as AWS names them: an ARN.
+    pub registered_by: Option<String>,
+}
+
+/// The revision of this name (`staging-flask:3`) or ARN; none when there never was one.
+///
+/// # Errors
+/// What ECS answers.
+pub async fn revision(config: &SdkConfig, name: &str) -> Result<Option<RevisionInfo>, Failure> {
+    Ok(describe(&Client::new(config), name).await?.map(info))
+}
+
+/// The last revisions of a family that can be run, the latest first.
+///
+/// # Errors
+/// What ECS answers.
+pub async fn known_revisions(config: &SdkConfig, family: &str, last: usize) -> Result<Vec<RevisionInfo>, Failure> {
+    let client = Client::new(config);
+    let mut arns = active(&client, family).await?;
+    arns.truncate(last);
+    let found: Vec<Result<Option<Revision>, Failure>> =
+        stream::iter(&arns).map(|arn| describe(&client, arn)).buffered(AT_A_TIME).collect().await;
+    found.into_iter().filter_map(|one| one.map(|one| one.map(info)).transpose()).collect()
+}
+
+fn info(revision: Revision) -> RevisionInfo {
+    let definition = revision.definition;
+    let arn = definition.task_definition_arn().unwrap_or_default().to_owned();
+    let image = |container: &ContainerDefinition| {
+        (container.name().unwrap_or_default().to_owned(), container.image().unwrap_or_default().to_owned())
+    };
+    let registered = definition.registered_at().map(|at| DateTime::from_secs(at.secs()));
+    RevisionInfo {
+        name: crate::last_part(&arn).to_owned(),
+        active: definition.status() == Some(&TaskDefinitionStatus::Active),
+        tags: revision.tags,
+        images: definition.container_definitions().iter().map(image).collect(),
+        registered: registered.and_then(|at| at.fmt(DateTimeFormat::DateTime).ok()),
+        registered_by: definition.registered_by().map(str::to_owned),
+        arn,
+    }
+}
+
 /// Deregisters one revision, when it is of the workspace of `cx`.
 async fn deregister(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let ours = describe(client, arn).await?.is_some_and(|revision| same_owner(cx, &revision.tags));
@@ -82,19 +149,26 @@ pub(crate) async fn forget_all(client: &Client, cx: &Context, family: &str) -> R
 
 /// Deregisters the revisions that are too old to go back to. Called when the rollout to `in_use` has succeeded; before that
 /// an older revision may be the one to go back to.
-pub(crate) async fn prune(client: &Client, cx: &Context, in_use: &str) -> Result<(), Failure> {
+pub(crate) async fn prune(client: &Client, cx: &Context, service: &ServiceAttrs, kept: usize) -> Result<(), Failure> {
+    let in_use = service.task_definition.as_str();
     let arns = active(client, family(in_use)).await?;
-    for arn in outdated(&arns, in_use) {
+    if arns.len() <= kept {
+        return Ok(());
+    }
+    let before = deployments::before(client, service).await?;
+    for arn in outdated(&arns, in_use, before.as_deref(), kept) {
         deregister(client, cx, arn).await?;
     }
     Ok(())
 }
 
-/// Of the ARNs, latest first, those that can go: not among the last, not in use, and not the one before that.
-fn outdated<'a>(arns: &'a [String], in_use: &str) -> Vec<&'a String> {
+/// Of the ARNs, latest first, those that can go: not among the last `kept`, not in use, not the one that served before, and
+/// not the one that was registered before.
+fn outdated<'a>(arns: &'a [String], in_use: &str, before: Option<&str>, kept: usize) -> Vec<&'a String> {
     let at = arns.iter().position(|arn| arn == in_use);
-    let kept: BTreeSet<usize> = at.into_iter().flat_map(|at| [at, at + 1]).collect();
-    let old = arns.iter().enumerate().skip(KEPT).filter(|(index, _)| !kept.contains(index));
+    let served = before.and_then(|before| arns.iter().position(|arn| arn == before));
+    let needed: BTreeSet<usize> = at.into_iter().flat_map(|at| [at, at + 1]).chain(served).collect();
+    let old = arns.iter().enumerate().skip(kept).filter(|(index, _)| !needed.contains(index));
     old.map(|(_, arn)| arn).take(PRUNED_AT_A_TIME).collect()
 }
 
@@ -110,11 +184,21 @@ mod tests {
     fn the_last_ten_the_one_in_use_and_the_one_before_it_are_kept() {
         let arns = arns(15);
         let gone = |in_use: usize| -> Vec<String> {
-            outdated(&arns, &arns[in_use]).iter().map(|arn| arn.rsplit(':').next().unwrap().to_owned()).collect()
+            outdated(&arns, &arns[in_use], None, 10)
+                .iter()
+                .map(|arn| arn.rsplit(':').next().unwrap().to_owned())
+                .collect()
         };
         assert_eq!(gone(0), ["5", "4", "3", "2", "1"]);
         assert_eq!(gone(12), ["5", "4", "1"]);
-        assert!(outdated(&arns[..10], &arns[0]).is_empty());
+        assert!(outdated(&arns[..10], &arns[0], None, 10).is_empty());
+        let kept = |before: &str| {
+            outdated(&arns[..6], &arns[0], Some(before), 2)
+                .into_iter()
+                .map(|arn| arn.rsplit(':').next().unwrap().to_owned())
+        };
+        // Revisions 11 to 14 never served: the one to go back to is 10.
+        assert_eq!(kept(&arns[5]).collect::<Vec<_>>(), ["13", "12", "11"]);
     }
 
     #[test]

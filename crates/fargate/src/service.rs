@@ -3,7 +3,7 @@
 use crate::cluster::{Prefixed, prefixed};
 use crate::poller::{Poller, describe};
 use crate::revisions;
-use crate::rollout::{self, Rollout, Wanted};
+use crate::rollout::Wanted;
 use crate::service_spec::{self, ACTIVE, ServiceSpec, primary};
 use crate::tags::{of_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
@@ -13,19 +13,13 @@ use pb_aws::Answer;
 use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long a rollout is waited for unless something else is said.
 const ROLLOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How long a service may drain: tasks get up to 120 s to stop, and targets their deregistration delay.
 const DRAIN: Duration = Duration::from_secs(20 * 60);
-
-/// How long ECS may go on telling what a service was like before a call that was answered. (ECS API: RunTask, on eventual
-/// consistency)
-const STALE: Duration = Duration::from_secs(15);
 
 /// Clusters that are asked for their services at a time.
 const AT_A_TIME: usize = 4;
@@ -50,14 +44,28 @@ pub struct ServiceAttrs {
 pub struct Services {
     client: Client,
     poller: Poller,
+    logs: Option<aws_sdk_cloudwatchlogs::Client>,
     rollout: Option<Duration>,
+    kept: usize,
 }
 
 impl Services {
     /// Services behind `client`; a rollout is waited for 30 minutes.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { poller: Poller::new(client.clone()), client, rollout: Some(ROLLOUT) }
+        Self { poller: Poller::new(client.clone()), client, logs: None, rollout: Some(ROLLOUT), kept: revisions::KEPT }
+    }
+
+    /// The same, with the last log lines of a container that fails told, too.
+    #[must_use]
+    pub fn logs(self, logs: aws_sdk_cloudwatchlogs::Client) -> Self {
+        Self { logs: Some(logs), ..self }
+    }
+
+    /// The same, with the last `kept` revisions kept instead of the last ten.
+    #[must_use]
+    pub fn keep_revisions(self, kept: usize) -> Self {
+        Self { kept, ..self }
     }
 
     /// The same, with another time that a rollout is waited for; without one, it is started and its outcome not known.
@@ -98,49 +106,6 @@ impl Services {
         let names: Vec<String> = names.into_iter().collect();
         describe(&self.client, &cluster, &names, true).await
     }
-
-    /// Waits until our deployment serves our revision.
-    async fn rolled_out(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Result<ServiceAttrs, Failure> {
-        let watch = self.poller.watch(&attrs.cluster, &attrs.name);
-        let last: Mutex<(Option<Service>, ServiceAttrs)> = Mutex::new((None, attrs.clone()));
-        let asked = Instant::now();
-        let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within };
-        let waited = cx
-            .wait("ecs:DescribeServices", limits, || async {
-                let look = watch.look().await?;
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                let service = match look {
-                    Some(service) => service,
-                    None if last.0.is_some() => return Ok(Progress::Ready(Some("the service is gone".to_owned()))),
-                    None => return Ok(Progress::Pending("service not visible yet".to_owned())),
-                };
-                if last.1.deployment.is_none() {
-                    last.1.deployment = primary(&service).and_then(Deployment::id).map(str::to_owned);
-                }
-                let wanted = wanted(&last.1);
-                let is_ours = |deployment: &Deployment| deployment.id() == Some(wanted.deployment);
-                let unseen = last.0.is_none() && !service.deployments().iter().any(is_ours);
-                if unseen && asked.elapsed() < STALE {
-                    return Ok(Progress::Pending("deployment not visible yet".to_owned()));
-                }
-                let progress = match rollout::judge(&service, &wanted) {
-                    Rollout::Done => Progress::Ready(None),
-                    Rollout::Going(words) => Progress::Pending(words),
-                    Rollout::Failed(reason) => Progress::Ready(Some(reason)),
-                };
-                last.0 = Some(service);
-                Ok(progress)
-            })
-            .await;
-        let (service, attrs) = last.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (class, reason) = match waited {
-            Ok(None) => return Ok(attrs),
-            Ok(Some(reason)) => (Class::Failed, reason),
-            Err(failure) if failure.class == Class::TimedOut => (Class::TimedOut, failure.message),
-            Err(failure) => return Err(failure),
-        };
-        Err(rollout::failed(&self.client, &wanted(&attrs), service.as_ref(), class, &reason).await)
-    }
 }
 
 /// Cluster and service of what is claimed as `cluster/service`, by ARN, or by a name in the cluster that is wanted.
@@ -150,7 +115,7 @@ fn place<'a>(id: &'a str, wanted_cluster: Option<&'a str>) -> Option<(&'a str, &
     Some((parts.next().or(wanted_cluster)?, name))
 }
 
-fn wanted(attrs: &ServiceAttrs) -> Wanted<'_> {
+pub(crate) fn wanted(attrs: &ServiceAttrs) -> Wanted<'_> {
     Wanted {
         cluster: &attrs.cluster,
         service: &attrs.name,
@@ -344,7 +309,7 @@ impl Resource for Services {
         let Some(within) = self.rollout else { return Ok(attrs) };
         let attrs = self.rolled_out(cx, &attrs, within).await?;
         // What is left over costs nothing, and the next rollout tries again.
-        revisions::prune(&self.client, cx, &attrs.task_definition).await.ok();
+        revisions::prune(&self.client, cx, &attrs, self.kept).await.ok();
         Ok(attrs)
     }
 
@@ -379,6 +344,7 @@ impl Resource for Services {
     }
 }
 
+mod follow;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How services are, for people.
 
 use crate::poller::describe;
+use crate::revisions;
 use crate::service_spec::primary;
 use aws_sdk_ecs::types::Deployment;
 use aws_types::SdkConfig;
@@ -24,6 +25,12 @@ pub struct ServiceStatus {
     pub rollout: Option<String>,
     /// Family and revision that it is to run: `staging-flask:3`.
     pub revision: Option<String>,
+    /// The image that it is to run.
+    pub image: Option<String>,
+    /// How many tasks of its deployment have failed.
+    pub failed: i32,
+    /// For how many seconds its deployment has been there.
+    pub age_seconds: Option<i64>,
     /// The target groups of its tasks, by ARN.
     pub target_groups: Vec<String>,
 }
@@ -38,7 +45,19 @@ pub async fn status(config: &SdkConfig, cluster: &str, names: &[String]) -> Resu
         Err(failure) if failure.is("ClusterNotFoundException") => Vec::new(),
         answer => answer?,
     };
-    let status = |service: &aws_sdk_ecs::types::Service| ServiceStatus {
+    let images = services.iter().map(|service| async {
+        let arn = primary(service).and_then(Deployment::task_definition)?;
+        // What cannot be had is left out: the rest is worth being seen.
+        let revision = revisions::describe(&client, arn).await.ok()??;
+        revision.definition.container_definitions().first()?.image().map(str::to_owned)
+    });
+    let images = futures_util::future::join_all(images).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let status = |(service, image): (&aws_sdk_ecs::types::Service, Option<String>)| ServiceStatus {
+        image,
+        failed: primary(service).map_or(0, Deployment::failed_tasks),
+        age_seconds: primary(service).and_then(Deployment::created_at).map(|at| (now - at.secs()).max(0)),
         name: service.service_name().unwrap_or_default().to_owned(),
         status: service.status().unwrap_or_default().to_owned(),
         desired: service.desired_count(),
@@ -52,5 +71,5 @@ pub async fn status(config: &SdkConfig, cluster: &str, names: &[String]) -> Resu
             .filter_map(|balancer| balancer.target_group_arn().map(str::to_owned))
             .collect(),
     };
-    Ok(services.iter().map(status).collect())
+    Ok(services.iter().zip(images).map(status).collect())
 }

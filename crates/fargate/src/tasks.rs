@@ -52,6 +52,8 @@ pub struct FargateSpec {
     pub tags: Tags,
     /// What runs once, with the new image, before the services are rolled out.
     pub before: Option<BeforeRollout>,
+    /// How many revisions of a task definition are kept.
+    pub keep_revisions: usize,
     /// How long a rollout is waited for; absent: not at all.
     pub rollout_within: Option<Duration>,
 }
@@ -140,20 +142,37 @@ pub struct Kinds {
 }
 
 /// Makes all kinds of this crate known to a graph, so that what is ours is found even where nothing is wanted any more.
-pub fn kinds(graph: &mut Graph, config: &SdkConfig, delete_images: bool, rollout_within: Option<Duration>) -> Kinds {
+pub fn kinds(
+    graph: &mut Graph,
+    config: &SdkConfig,
+    delete_images: bool,
+    rollout_within: Option<Duration>,
+    keep_revisions: usize,
+) -> Kinds {
     let ecs = aws_sdk_ecs::Client::new(config);
     Kinds {
         log_groups: graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(config))),
         repositories: graph.kind(Repositories::new(aws_sdk_ecr::Client::new(config), delete_images)),
         clusters: graph.kind(Clusters::new(ecs.clone())),
         task_definitions: graph.kind(TaskDefinitions::new(ecs.clone())),
-        services: graph.kind(Services::new(ecs.clone()).rollout_within(rollout_within)),
         before: graph.kind(Before::new(
             ecs,
             aws_sdk_cloudwatchlogs::Client::new(config),
             rollout_within.unwrap_or(BEFORE_WITHIN),
         )),
+        services: services(graph, config, rollout_within, keep_revisions),
     }
+}
+
+/// Makes services alone known to a graph.
+pub fn services(
+    graph: &mut Graph,
+    config: &SdkConfig,
+    rollout_within: Option<Duration>,
+    keep_revisions: usize,
+) -> Kind<Services> {
+    let services = Services::new(aws_sdk_ecs::Client::new(config)).logs(aws_sdk_cloudwatchlogs::Client::new(config));
+    graph.kind(services.rollout_within(rollout_within).keep_revisions(keep_revisions))
 }
 
 /// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and
@@ -167,7 +186,7 @@ pub fn tasks(
     spec: &FargateSpec,
     inputs: FargateInputs,
 ) -> Result<Fargate, Failure> {
-    let kinds = kinds(graph, config, spec.delete_images, spec.rollout_within);
+    let kinds = kinds(graph, config, spec.delete_images, spec.rollout_within, spec.keep_revisions);
     add(graph, &kinds, spec, inputs)
 }
 
@@ -325,8 +344,8 @@ fn add_service(
             min_healthy_percent: of.min_healthy_percent,
             max_percent: of.max_percent,
             circuit_breaker: BreakerSpec {
-                enable: true,
-                rollback: true,
+                enable: of.breaker,
+                rollback: of.breaker,
                 threshold: of.breaker_threshold.map(ThresholdSpec::count),
             },
             propagate_tags: "SERVICE".to_owned(),

@@ -30,6 +30,8 @@ pub struct WorkloadSpec {
     pub min_healthy_percent: i32,
     /// Tasks that may run during a rollout, old and new together, in percent.
     pub max_percent: i32,
+    /// Whether a rollout whose tasks fail again and again is given up and rolled back.
+    pub breaker: bool,
     /// Failed tasks after which a rollout is given up; absent: what ECS does by itself.
     pub breaker_threshold: Option<i32>,
     /// Whether people may open a shell in its tasks. The task role needs permissions for that.
@@ -64,6 +66,7 @@ impl WorkloadSpec {
             init_process: false,
             min_healthy_percent: 100,
             max_percent: 200,
+            breaker: true,
             breaker_threshold: None,
             execute_command: false,
         }

@@ -2,11 +2,14 @@
 
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupRule as Live, SecurityGroupRuleUpdate};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Context, Failure, Found, Ownership, Resource, STACK_TAG, Scope, is_unknown, unknown};
+use pb_engine::{
+    ADDRESS_TAG, Address, Change, Class, Context, Failure, Found, Ownership, Resource, STACK_TAG, Scope, is_unknown,
+    unknown,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ec2::{Ec2, absent, address, by, check_tags, ours, tag_map, tagged, unseen, visible};
+use crate::ec2::{Ec2, absent, address, by, check_tags, filter, is_ours, ours, tag_map, tagged, unseen, visible};
 use crate::groups::{Groups, egress, peer};
 use crate::permission::{ALL, permission, request};
 
@@ -142,6 +145,34 @@ fn found(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<Security
     Some(Found::Ours { address, spec, attrs, settled: true })
 }
 
+impl SecurityGroupRule {
+    /// The answer to a create. Where another rule of ours still says the same, it is about to be changed or deleted by this
+    /// very run (EC2 has no two rules that say the same in a group): the create can be tried again.
+    async fn unless_moving<T: Send>(
+        &self,
+        cx: &Context,
+        spec: &SecurityGroupRuleSpec,
+        answer: Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let refused = match answer {
+            Err(failure) if failure.code.as_deref() == Some("InvalidPermission.Duplicate") => failure,
+            other => return other,
+        };
+        let wanted = cx.tags(&BTreeMap::new());
+        let rules = self.ec2.rules(vec![filter("group-id", [&spec.group_id])]).await.unwrap_or_default();
+        let egress = matches!(spec.direction, Direction::Egress);
+        let mut alike =
+            rules.iter().filter(|rule| rule.is_egress() == Some(egress) && rule.from_port() == Some(spec.from_port));
+        let another = |rule: &Live| {
+            let tags = tag_map(rule.tags());
+            is_ours(cx, &tags) && tags.get(ADDRESS_TAG) != wanted.get(ADDRESS_TAG)
+        };
+        // None is alike any more when it was changed since.
+        let moving = alike.clone().next().is_none() || alike.any(another);
+        Err(if moving { refused.class(Class::NotReady) } else { refused })
+    }
+}
+
 impl Resource for SecurityGroupRule {
     const KIND: &'static str = "ec2.security_group_rule";
     const HOLDS: &'static [&'static str] = &["ec2.security_group"];
@@ -210,16 +241,14 @@ impl Resource for SecurityGroupRule {
             Direction::Ingress => {
                 const CALL: &str = "ec2:AuthorizeSecurityGroupIngress";
                 let call = client.authorize_security_group_ingress().group_id(&spec.group_id);
-                let answer =
-                    call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL)?;
-                (CALL, answer.security_group_rules.unwrap_or_default())
+                let answer = call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL);
+                (CALL, self.unless_moving(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
             }
             Direction::Egress => {
                 const CALL: &str = "ec2:AuthorizeSecurityGroupEgress";
                 let call = client.authorize_security_group_egress().group_id(&spec.group_id);
-                let answer =
-                    call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL)?;
-                (CALL, answer.security_group_rules.unwrap_or_default())
+                let answer = call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL);
+                (CALL, self.unless_moving(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
             }
         };
         let id = rules.first().and_then(Live::security_group_rule_id).ok_or_else(|| absent(call, "rule id"))?;

@@ -3,6 +3,15 @@
 
 use crate::exit::Exit;
 use pb_engine::{Cancel, Stop};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether it was SIGTERM that asked.
+static TERMINATED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process was told to end by another, not by somebody at a terminal.
+pub fn terminated() -> bool {
+    TERMINATED.load(Ordering::Relaxed)
+}
 
 /// Listens from now on.
 pub fn listen() -> Cancel {
@@ -27,7 +36,7 @@ pub async fn signal() {
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
             _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = terminate.recv() => TERMINATED.store(true, Ordering::Relaxed),
         },
         _ => std::future::pending().await,
     }

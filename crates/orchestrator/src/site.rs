@@ -1,9 +1,10 @@
 //! One workspace, ready to be planned: its configuration, its way into AWS, what was looked up, its graph.
 
-use crate::cli::{Global, Selection, WaitOptions};
+use crate::cli::{Global, OnInterrupt, Selection, WaitOptions};
 use crate::exit::Error;
 use crate::facts::{self, Facts};
 use crate::images::{Given, Images, give};
+use crate::releases;
 use crate::saved::{Bound, fingerprint, world};
 use crate::{select, stack};
 use aws_config::SdkConfig;
@@ -25,6 +26,8 @@ pub struct Site {
     pub snapshot: Snapshot,
     /// What of it the run is about: everything, unless something was chosen.
     pub part: Part,
+    /// What becomes of a rollout when the run is interrupted.
+    pub on_interrupt: Option<OnInterrupt>,
 }
 
 /// What the command line asks for, besides what is configured.
@@ -38,6 +41,8 @@ pub struct Asked {
     pub selection: Selection,
     /// The repository that is about to be taken over, under its name.
     pub repository: Option<String>,
+    /// What becomes of a rollout when the run is interrupted.
+    pub on_interrupt: Option<OnInterrupt>,
 }
 
 /// The address of the image repository.
@@ -115,11 +120,13 @@ impl Site {
         let place = place(&workspace);
         let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
         keep_names(&mut workspace, &snapshot, asked.repository.as_deref());
+        keep_scaled(&mut workspace, &snapshot);
         let facts = facts::look_up(&aws, &workspace, &snapshot, goal).await?;
         let graph = graph(&aws, &workspace, &facts)?;
         let part = select::part(&graph, &snapshot, &asked.selection)?;
         let owner = Arc::new(place.owner.clone());
-        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot, part })
+        let on_interrupt = asked.on_interrupt;
+        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot, part, on_interrupt })
     }
 
     /// The same site, once images that it waits for were pushed meanwhile; none while they were not.
@@ -141,6 +148,7 @@ impl Site {
             place: self.place.clone(),
             snapshot: self.snapshot.clone(),
             part: self.part.clone(),
+            on_interrupt: self.on_interrupt,
         }))
     }
 
@@ -203,6 +211,18 @@ fn keep_names(workspace: &mut Workspace, snapshot: &Snapshot, claimed: Option<&s
     let name = stands.and_then(|(_, record)| record.attrs.get("name")?.as_str());
     if let Some(name) = claimed.or(name) {
         name.clone_into(&mut workspace.names.repository);
+    }
+}
+
+/// The counts that were set by hand stay, where that is configured and the configured count has not been changed since.
+fn keep_scaled(workspace: &mut Workspace, snapshot: &Snapshot) {
+    for (address, scaled) in &snapshot.scaled {
+        if let Some(service) = workspace.services.get_mut(releases::key(address))
+            && service.keep_scale
+            && service.count == scaled.configured
+        {
+            service.count = scaled.count;
+        }
     }
 }
 

@@ -204,6 +204,7 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
             .before
             .as_ref()
             .map(|before| BeforeRollout { workload: before.service.clone(), command: before.command.clone() }),
+        keep_revisions: workspace.deploy.keep_revisions.into(),
         rollout_within: (workspace.deploy.wait_timeout > 0)
             .then(|| Duration::from_secs(workspace.deploy.wait_timeout.into())),
     }

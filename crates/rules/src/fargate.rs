@@ -186,6 +186,11 @@ pub fn wait_timeout(seconds: i64) -> Verdict {
     between(seconds, 60, 86400, " seconds")
 }
 
+/// Revisions of a task definition that are kept: the one in use and one to go back to at least.
+pub fn keep_revisions(count: i64) -> Verdict {
+    between(count, 2, 100, " revisions")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -237,7 +237,7 @@ mod tests {
             outputs in prop::collection::btree_map(any::<String>(), values(), 0..3),
             applied in prop::collection::vec(any::<String>(), 0..3),
         ) -> Snapshot {
-            Snapshot { lineage, serial, fence, resources, intents, outputs, applied }
+            Snapshot { lineage, serial, fence, resources, intents, outputs, applied, ..Snapshot::default() }
         }
     }
 

@@ -7,7 +7,7 @@ mod table;
 
 pub use acquire::Claim;
 pub use hold::Lease;
-pub use table::{Holder, LeaseTable};
+pub use table::{Holder, LeaseTable, timestamp};
 
 #[cfg(test)]
 mod tests;

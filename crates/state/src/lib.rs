@@ -29,7 +29,7 @@ mod store;
 
 pub use format::{decode, decode_edited, encode};
 pub use lease::protocol;
-pub use lease::{Claim, Holder, Lease, LeaseTable};
+pub use lease::{Claim, Holder, Lease, LeaseTable, timestamp};
 pub use place::Place;
 pub use protocol::Timing;
 pub use restore::restore;

@@ -279,7 +279,7 @@ impl<'a> Roles<'a> {
             "net/redis_group" => group(3),
             "net/tasks_subnet" => self.subnets.contains(id),
             _ => match target.kind.as_str() {
-                "ecs.service" => is_balanced(resource) == !is_empty(&target.spec["load_balancers"]),
+                "ecs.service" => is_balanced(resource) != is_empty(&target.spec["load_balancers"]),
                 "ecs.task_definition" => self.tasks.iter().any(|(service, task)| {
                     let ours = services.get(*service).is_some_and(|key| name == format!("fargate/{key}_task"));
                     ours && is_revision(resource, task)

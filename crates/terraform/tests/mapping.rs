@@ -1,6 +1,8 @@
 //! States of both formats, against the addresses of a stack. `format-4.json` was written by Terraform 1.11 for the stack in
 //! `tests/integration/terraform`; `format-3.json` has the structure that 0.11 wrote, with `@ADDRESS@` for ids.
 
+#![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
+
 use pb_engine::Address;
 use pb_terraform::{Mapping, State, Target, map};
 use serde_json::{Value, json};

@@ -8,6 +8,7 @@ use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinition
 use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
 use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
 use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
+use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
 use aws_sdk_ecs::operation::list_services::ListServicesOutput;
 use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
@@ -103,6 +104,7 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
             let arns = (1..=revisions.get().revisions).rev().map(arn).collect();
             ListTaskDefinitionsOutput::builder().set_task_definition_arns(Some(arns)).build()
         }),
+        mock!(Client::list_service_deployments).then_output(|| ListServiceDeploymentsOutput::builder().build()),
         mock!(Client::list_tasks).then_output(|| ListTasksOutput::builder().build()),
         mock!(Client::describe_task_definition).then_compute_output(|input| {
             // Revision 2 is of somebody else.

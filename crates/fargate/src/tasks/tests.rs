@@ -22,6 +22,7 @@ fn spec() -> FargateSpec {
         redis_port: 6400,
         tags: [("team".to_owned(), "a".to_owned())].into(),
         before: None,
+        keep_revisions: 10,
         rollout_within: Some(Duration::from_secs(1800)),
     }
 }

@@ -3,12 +3,15 @@
 mod adopt;
 mod apply;
 mod bootstrap;
+mod change;
 mod doctor;
 mod drift;
 mod exec;
 mod format;
 mod graph;
+mod history;
 mod init;
+mod interrupted;
 mod local;
 mod logs;
 mod missing;
@@ -18,12 +21,13 @@ mod query;
 mod refresh;
 mod run;
 mod schema;
+mod second_day;
 mod state;
 mod state_edit;
 mod status;
 mod tasks;
 
-use crate::cli::{Cli, Command, LocalCommand, Selection, StateCommand, WorkspaceCommand};
+use crate::cli::{Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand};
 use crate::exit::{Error, Exit};
 use crate::site::Asked;
 use pb_engine::Goal;
@@ -41,8 +45,8 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             let wanted = plan::Wanted { out, detailed_exitcode, markdown };
             plan::plan(global, &workspace, goal, &asked, &wanted).await
         }
-        Command::Deploy { workspace, selection, consent, images, wait } => {
-            let asked = Asked { images: images.given(), wait, selection, ..Asked::default() };
+        Command::Deploy { workspace, selection, consent, images, wait, on_interrupt } => {
+            let asked = Asked { images: images.given(), wait, selection, on_interrupt, ..Asked::default() };
             run::run(global, &workspace, Goal::Deploy, &consent, &asked).await
         }
         Command::Destroy { workspace, targets, consent } => {
@@ -62,24 +66,23 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Graph { workspace, format } => graph::graph(global, &workspace, format).await,
         Command::Apply { file, consent } => apply::apply(global, &file, &consent).await,
         Command::Show { file, markdown } => plan::show(global, &file, markdown),
-        Command::Status { workspace } => status::status(global, &workspace).await,
+        Command::Status { workspace, watch } => status::status(global, &workspace, watch).await,
+        Command::History { workspace } => history::history(global, &workspace).await,
+        Command::Rollback { workspace, revision, consent, wait } => {
+            second_day::rollback(global, &workspace, revision.as_deref(), &consent, &wait).await
+        }
+        Command::Restart { workspace, services, consent, wait } => {
+            second_day::restart(global, &workspace, &services, &consent, &wait).await
+        }
+        Command::Scale { workspace, counts, consent, wait } => {
+            second_day::scale(global, &workspace, &counts, &consent, &wait).await
+        }
+        Command::Wait { workspace, wait_timeout } => {
+            second_day::wait(global, &workspace, &WaitOptions { wait_timeout, no_wait: false }).await
+        }
         Command::Output { workspace, name } => query::output(global, &workspace, name.as_deref()).await,
         Command::Workspace { command: WorkspaceCommand::List } => query::workspaces(global),
-        Command::State { command } => match command {
-            StateCommand::List { workspace } => state::list(global, &workspace).await,
-            StateCommand::Show { workspace, address } => state::show(global, &workspace, address.as_deref()).await,
-            StateCommand::Pull { workspace } => state::pull(global, &workspace).await,
-            StateCommand::Push { workspace, file, force, consent } => {
-                state_edit::push(global, &workspace, &file, force, &consent).await
-            }
-            StateCommand::Rm { workspace, addresses, consent } => {
-                state_edit::remove(global, &workspace, &addresses, &consent).await
-            }
-            StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
-            StateCommand::Restore { workspace, version, consent } => {
-                state::restore(global, &workspace, &version, &consent).await
-            }
-        },
+        Command::State { command } => state_command(global, command).await,
         Command::Unlock { workspace, id } => query::unlock(global, &workspace, &id).await,
         Command::Logs { workspace, service, options } => {
             logs::logs(global, &workspace, service.as_deref(), &options).await
@@ -96,5 +99,24 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Init(first) => init::init(global, &first),
         Command::Schema { of } => schema::schema(of),
         Command::Fmt { check } => format::format(global, check),
+    }
+}
+
+/// What is done with the snapshot of a workspace.
+async fn state_command(global: &Global, command: StateCommand) -> Result<Exit, Error> {
+    match command {
+        StateCommand::List { workspace } => state::list(global, &workspace).await,
+        StateCommand::Show { workspace, address } => state::show(global, &workspace, address.as_deref()).await,
+        StateCommand::Pull { workspace } => state::pull(global, &workspace).await,
+        StateCommand::Push { workspace, file, force, consent } => {
+            state_edit::push(global, &workspace, &file, force, &consent).await
+        }
+        StateCommand::Rm { workspace, addresses, consent } => {
+            state_edit::remove(global, &workspace, &addresses, &consent).await
+        }
+        StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
+        StateCommand::Restore { workspace, version, consent } => {
+            state::restore(global, &workspace, &version, &consent).await
+        }
     }
 }

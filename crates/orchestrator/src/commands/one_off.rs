@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Looks in a row that may fail before it is given up: five minutes of them.
+const FAILED_LOOKS: usize = 300;
+
 /// How often it is looked for last lines after the end: they may come some seconds later.
 const LAST_LOOKS: usize = 5;
 
@@ -41,7 +44,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let revision = started.revision.rsplit('/').next().unwrap_or_default();
     anstream::eprintln!("task {id} of {revision} is started; Ctrl-C stops it");
     let (end, stopped) = Watched { people: &people, started: &started, service, json: global.json, token: None }
-        .to_the_end(&cancel)
+        .until_the_end(&cancel)
         .await?;
     if global.json {
         println!("{}", json!({"event": "finished", "task": id, "exit_code": end.exit_code, "reason": end.reason}));
@@ -79,11 +82,12 @@ struct Watched<'a> {
 
 impl Watched<'_> {
     /// How it ended, and whether it was asked to.
-    async fn to_the_end(mut self, cancel: &Cancel) -> Result<(End, bool), Error> {
-        let (mut asked, mut said) = (false, String::new());
+    async fn until_the_end(mut self, cancel: &Cancel) -> Result<(End, bool), Error> {
+        let (mut asked, mut said, mut failed) = (false, String::new(), 0);
         loop {
             let look = self.people.look(&self.started.arn, self.service).await;
             self.show().await;
+            failed = if look.is_err() { failed + 1 } else { 0 };
             match look {
                 Ok(Some(OneOffState::Ended(end))) => {
                     for _ in 0..LAST_LOOKS {
@@ -98,7 +102,7 @@ impl Watched<'_> {
                     anstream::eprintln!("{words}");
                     said = words;
                 }
-                Err(failure) if !passes(failure.class) => return Err(self.left(failure)),
+                Err(failure) if failed > FAILED_LOOKS || !passes(failure.class) => return Err(self.left(failure)),
                 _ => {}
             }
             tokio::select! {

@@ -1,14 +1,13 @@
 //! `deploy` and `destroy`: plan, show, ask, act.
 
 use crate::cli::{Consent, Global};
-use crate::commands::missing;
 use crate::commands::plan::operation;
-use crate::commands::refresh;
+use crate::commands::{interrupted, missing, refresh};
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
 use crate::site::{Asked, Site, is_recorded};
-use crate::{consent, signals};
+use crate::{consent, releases, serving, signals};
 use pb_engine::{Action, Cancel, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
 use pb_state::{Claim, Holder, LeaseTable, Session, Store};
 use std::collections::BTreeMap;
@@ -85,20 +84,37 @@ pub async fn locked(
         acted => (acted, None),
     };
     let site = later.as_ref().unwrap_or(site);
+    let reached = reached(site, goal, &outcome).await;
     let lost = session.lost();
     let closed = session.close().await;
     let outcome = outcome?;
     let word = if goal == Goal::Destroy { "Destroyed" } else { "Deployed" };
-    report(show, &outcome, word, &site.workspace.name, since);
+    if reached.is_ok() {
+        report(show, &outcome, word, &site.workspace.name, since);
+    }
     if let Some(lost) = lost {
         return Err(lost.into());
     }
     closed?;
+    reached?;
     if !outcome.is_complete() {
         let again = format!("pb-deploy {} {}", operation(goal), site.workspace.name);
         show.say(&format!("What was done is recorded. Run `{again}` again to finish."));
     }
     Ok(end(show, global, site, goal, &outcome.outputs, exit(&outcome, &run)))
+}
+
+/// Whether what was released is reached through the load balancer.
+async fn reached(site: &Site, goal: Goal, outcome: &Result<Outcome, Error>) -> Result<(), Error> {
+    let Ok(outcome) = outcome else { return Ok(()) };
+    let services = site.workspace.services.all().map(|(key, _)| releases::address(key));
+    let services: Vec<String> = services.collect();
+    let released = outcome.done.iter().any(|(address, _)| services.iter().any(|service| service == address.as_str()));
+    let waited = site.workspace.deploy.wait_timeout > 0;
+    if goal == Goal::Deploy && outcome.is_complete() && released && waited {
+        serving::targets_healthy(&site.aws, &site.workspace).await?;
+    }
+    Ok(())
 }
 
 /// What waited for images that were pushed meanwhile is made too. Gives the site with them.
@@ -196,7 +212,31 @@ async fn under_lease(
         outcome = act(&site.graph, &looked.plan, session, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
+    if run.cancel.is_stopped() && goal == Goal::Deploy {
+        interrupted::settle(show, site, &looked.plan, &outcome, &session.snapshot(), site.on_interrupt).await;
+    }
+    noted(site, goal, &looked.plan, &outcome, session, run);
     Ok(outcome)
+}
+
+/// Notes what was released. Counts that were set by hand and not kept are forgotten.
+fn noted(site: &Site, goal: Goal, plan: &Plan, outcome: &Outcome, session: &Session, run: &Run) {
+    let snapshot = session.snapshot();
+    let waited = site.workspace.deploy.wait_timeout > 0;
+    let images = Some(&site.facts.images);
+    if let Some(release) = releases::of_run(plan, outcome, &snapshot, images, run, waited)
+        && goal == Goal::Deploy
+    {
+        session.record(Entry::Released(release));
+    }
+    for (address, scaled) in &snapshot.scaled {
+        let mut services = site.workspace.services.all();
+        let is_kept = services
+            .any(|(key, service)| releases::key(address) == key && service.keep_scale && service.count == scaled.count);
+        if (!is_kept || goal == Goal::Destroy) && outcome.is_complete() {
+            session.record(Entry::Scaled(address.clone(), None));
+        }
+    }
 }
 
 /// Whether two plans do the same. What merely waits may be ready by now.
@@ -221,7 +261,7 @@ fn show_plan(show: &Show, site: &Site, goal: Goal, plan: &Plan, verbose: bool) {
     }
 }
 
-fn exit(outcome: &Outcome, run: &Run) -> Exit {
+pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
     let interrupted = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
     match outcome.is_complete() {
         true => Exit::Done,
@@ -244,16 +284,24 @@ pub fn report(show: &Show, outcome: &Outcome, word: &str, workspace: &str, since
         return show.say(&format!("\n{} {}: {did}.", paint(GOOD, word), paint(BOLD, workspace)));
     }
     show.say(&format!("\n{} {workspace}: {did}.", paint(BAD, "Not complete:")));
-    for unfinished in &outcome.failed {
-        let failure = &unfinished.failure;
-        show.say(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
-        if let Some(hint) = &failure.hint {
-            show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
-        }
-    }
+    failures(show, outcome);
     if !outcome.skipped.is_empty() {
         let steps = render::count(outcome.skipped.len(), "step");
         show.say(&format!("  {steps} not begun, because of what is above."));
+    }
+}
+
+/// What failed and why, with all that is known about it.
+pub fn failures(show: &Show, outcome: &Outcome) {
+    for unfinished in &outcome.failed {
+        let failure = &unfinished.failure;
+        show.say(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
+        for detail in &failure.details {
+            show.say(&format!("    {detail}"));
+        }
+        if let Some(hint) = &failure.hint {
+            show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
+        }
     }
 }
 

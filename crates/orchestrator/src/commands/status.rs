@@ -1,14 +1,24 @@
-//! `status`: services, health, address and lock, at a glance.
+//! `status`: services, health, drift, address and lock, at a glance.
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::site::{configured, connect, place};
+use crate::site::{Asked, Site, configured, connect, place};
+use aws_config::SdkConfig;
+use pb_config::Workspace;
 use pb_edge::TargetHealth;
-use pb_engine::Snapshot;
+use pb_engine::{Goal, Origin, Snapshot};
 use pb_fargate::ServiceStatus;
-use pb_state::{Holder, LeaseTable, Session, Store};
+use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// How often `--watch` looks.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Moves to the top of a terminal and clears it.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -19,7 +29,19 @@ struct Status<'a> {
     unfinished: Option<&'a str>,
     services: &'a [ServiceStatus],
     targets: &'a [TargetHealth],
+    drift: Option<&'a Drift>,
     lock: Option<Lock<'a>>,
+}
+
+/// What differs from the configuration.
+#[derive(Serialize)]
+struct Drift {
+    /// How many resources a deploy would change.
+    differ: usize,
+    /// How many of them were changed outside of pb-deploy.
+    outside: usize,
+    /// Why that is not known.
+    unknown: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -31,42 +53,88 @@ struct Lock<'a> {
     fence: u64,
 }
 
-/// Shows services, health, address and lock. Changes nothing, and needs no more than the snapshot to know where to look.
+/// What one look needs.
+struct Looker<'a> {
+    global: &'a Global,
+    workspace: Workspace,
+    aws: SdkConfig,
+    place: Place,
+}
+
+/// Shows services, health, drift, address and lock. Changes nothing, and needs no more than the snapshot to know where to look.
 ///
 /// # Errors
 /// What a read fails with.
-pub async fn status(global: &Global, name: &str) -> Result<Exit, Error> {
+pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Error> {
     let workspace = configured(global, name)?;
     let aws = connect(global, &workspace).await?;
     let place = place(&workspace);
-    let store = Store::new(&aws, &place);
-    let leases = LeaseTable::new(&aws, &place, global.timing());
-    let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
-    let (snapshot, holder, services) = tokio::join!(
-        Session::read_only(&store),
-        leases.peek(),
-        pb_fargate::status(&aws, &workspace.names.cluster, &names)
-    );
-    let (snapshot, holder, services) = (snapshot?, holder?, services?);
-    let mut targets = Vec::new();
-    for group in services.iter().flat_map(|service| &service.target_groups) {
-        targets.extend(pb_edge::target_health(&aws, group).await?);
+    let looker = Looker { global, workspace, aws, place };
+    if !watch {
+        let drift = async { Some(drift(global, name).await) };
+        return looker.look(drift, "").await.map(|()| Exit::Done);
     }
-    let status = Status {
-        workspace: name,
-        url: snapshot.outputs.get("url").and_then(|url| url.as_str()),
-        deployed: !snapshot.resources.is_empty(),
-        unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
-        services: &services,
-        targets: &targets,
-        lock: holder.as_ref().map(lock),
+    let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+    loop {
+        looker.look(async { None }, clear).await?;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        }
+    }
+}
+
+/// What a deploy would change.
+async fn drift(global: &Global, name: &str) -> Drift {
+    let looked = async {
+        let site = Site::open(global, name, Goal::Deploy, &Asked::default()).await?;
+        site.glance(Goal::Deploy).await
     };
-    if global.json {
-        render::document(&status)?;
-    } else {
-        show(&status, &snapshot);
+    match looked.await {
+        Ok(looked) => {
+            let outside = |origin| matches!(origin, Some(Origin::Drift | Origin::Both));
+            let differ = looked.plan.writes().count();
+            Drift { differ, outside: looked.plan.writes().filter(|step| outside(step.origin)).count(), unknown: None }
+        }
+        Err(why) => Drift { differ: 0, outside: 0, unknown: Some(why.to_string()) },
     }
-    Ok(Exit::Done)
+}
+
+impl Looker<'_> {
+    async fn look(&self, drift: impl Future<Output = Option<Drift>>, before: &str) -> Result<(), Error> {
+        let Self { global, workspace, aws, place } = self;
+        let store = Store::new(aws, place);
+        let leases = LeaseTable::new(aws, place, global.timing());
+        let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
+        let (snapshot, holder, services, drift) = tokio::join!(
+            Session::read_only(&store),
+            leases.peek(),
+            pb_fargate::status(aws, &workspace.names.cluster, &names),
+            drift
+        );
+        let (snapshot, holder, services) = (snapshot?, holder?, services?);
+        let mut targets = Vec::new();
+        for group in services.iter().flat_map(|service| &service.target_groups) {
+            targets.extend(pb_edge::target_health(aws, group).await?);
+        }
+        let status = Status {
+            workspace: &workspace.name,
+            url: snapshot.outputs.get("url").and_then(|url| url.as_str()),
+            deployed: !snapshot.resources.is_empty(),
+            unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
+            services: &services,
+            targets: &targets,
+            drift: drift.as_ref(),
+            lock: holder.as_ref().map(lock),
+        };
+        if global.json {
+            render::document(&status)?;
+        } else {
+            anstream::print!("{before}");
+            show(&status, &snapshot);
+        }
+        Ok(())
+    }
 }
 
 fn lock(holder: &Holder) -> Lock<'_> {
@@ -78,18 +146,14 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
     let resources = render::count(snapshot.resources.len(), "resource");
     let state = if status.deployed { resources } else { paint(DIM, "not deployed") };
     anstream::println!("{}  {state}  {}", paint(BOLD, status.workspace), status.url.unwrap_or_default());
-    for service in status.services {
-        let full = service.running == service.desired && service.rollout.as_deref() == Some("COMPLETED");
-        let rollout = service.rollout.as_deref().unwrap_or("no deployment");
-        let counts = format!("{} of {} running, {} pending", service.running, service.desired, service.pending);
-        let revision = service.revision.as_deref().unwrap_or_default();
-        let style = if full { GOOD } else { WARN };
-        anstream::println!("  {:<20} {}  {rollout}  {}", service.name, paint(style, counts), paint(DIM, revision));
-    }
+    status.services.iter().for_each(show_service);
     for target in status.targets {
         let style = if target.state == "healthy" { GOOD } else { BAD };
         let reason = target.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         anstream::println!("  {:<20} {}{reason}", target.address, paint(style, &target.state));
+    }
+    if let Some(drift) = status.drift.filter(|_| status.deployed) {
+        show_drift(drift, status.workspace);
     }
     if let Some(operation) = status.unfinished {
         anstream::println!("  {} a run to {operation} did not end; run it again to finish", paint(WARN, "unfinished:"));
@@ -105,4 +169,34 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
         ),
         None => anstream::println!("  {}", paint(DIM, "not locked")),
     }
+}
+
+fn show_service(service: &ServiceStatus) {
+    let full = service.running == service.desired && service.rollout.as_deref() == Some("COMPLETED");
+    let rollout = service.rollout.as_deref().unwrap_or("no deployment");
+    let counts = format!("{} of {} running, {} pending", service.running, service.desired, service.pending);
+    let failed = if service.failed > 0 { format!(", {} failed", service.failed) } else { String::new() };
+    let revision = service.revision.as_deref().unwrap_or_default();
+    let age = service.age_seconds.map(|seconds| format!(", {}", render::age(seconds))).unwrap_or_default();
+    let style = if full { GOOD } else { WARN };
+    let about = paint(DIM, format!("{revision}{age}"));
+    anstream::println!("  {:<20} {}  {rollout}{failed}  {about}", service.name, paint(style, counts));
+    if let Some(image) = &service.image {
+        anstream::println!("  {:<20} {}", "", paint(DIM, image));
+    }
+}
+
+fn show_drift(drift: &Drift, workspace: &str) {
+    let text = match drift {
+        Drift { unknown: Some(why), .. } => paint(WARN, format!("drift is not known: {why}")),
+        Drift { differ: 0, .. } => paint(GOOD, "as configured"),
+        Drift { differ, outside, .. } => paint(
+            WARN,
+            format!(
+                "{} from the configuration, {outside} changed outside of pb-deploy: pb-deploy plan {workspace}",
+                if *differ == 1 { "1 resource differs".to_owned() } else { format!("{differ} resources differ") }
+            ),
+        ),
+    };
+    anstream::println!("  {text}");
 }

@@ -134,7 +134,7 @@ fn value(expression: &Expression) -> Option<toml::Value> {
         Expression::Array(items) => items.iter().map(value).collect::<Option<Vec<_>>>().map(toml::Value::Array),
         Expression::Object(fields) => {
             let field = |(key, field): (&hcl_edit::expr::ObjectKey, &hcl_edit::expr::ObjectValue)| {
-                let key = key.as_ident().map(|key| key.as_str()).or_else(|| key.as_expr()?.as_str())?;
+                let key = key.as_ident().map(hcl_edit::Ident::as_str).or_else(|| key.as_expr()?.as_str())?;
                 Some((key.to_owned(), value(field.expr())?))
             };
             fields.iter().map(field).collect::<Option<toml::Table>>().map(toml::Value::Table)

@@ -73,9 +73,25 @@ pub fn duration(millis: u64) -> String {
     }
 }
 
+/// `40 s`, `12 min`, `5 h`, `3 days`: one unit is enough to know how old something is.
+pub fn age(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::{age, duration};
+
+    #[test]
+    fn an_age_has_one_unit() {
+        let texts: Vec<String> = [0, 119, 120, 7_199, 7_200, 172_800].into_iter().map(age).collect();
+        assert_eq!(texts, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+    }
 
     #[test]
     fn durations_are_short() {

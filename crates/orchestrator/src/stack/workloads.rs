@@ -118,6 +118,7 @@ fn workload(kind: WorkloadSpec, service: &Service) -> WorkloadSpec {
         stop_timeout: service.stop_timeout,
         min_healthy_percent: service.min_healthy_percent,
         max_percent: service.max_percent,
+        breaker: service.breaker,
         breaker_threshold: service.breaker_threshold,
         execute_command: service.execute_command,
         ..kind

@@ -148,7 +148,7 @@ impl LeaseTable {
             (":me", text(id)),
             (":who", text(who)),
             (":operation", text(operation)),
-            (":since", text(&now())),
+            (":since", text(&timestamp())),
         ];
         let mut condition = "attribute_not_exists(#holder)";
         if let Some(mark) = over {
@@ -280,7 +280,8 @@ fn number(number: u64) -> AttributeValue {
 }
 
 /// Now, to the second, in RFC 3339.
-fn now() -> String {
+#[must_use]
+pub fn timestamp() -> String {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = DateTime::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     now.fmt(DateTimeFormat::DateTime).unwrap_or_default()

@@ -32,7 +32,7 @@ pub fn text(site: &Site, wanted: &Wanted, takeover: &Takeover) -> String {
     }
     match &takeover.afterwards {
         Ok(plan) => {
-            line(&mut text, format_args!("\nAfterwards, a deploy would do this. {}", render::plan::summary(plan)))
+            line(&mut text, format_args!("\nAfterwards, a deploy would do this. {}", render::plan::summary(plan)));
         }
         Err(refused) => {
             line(&mut text, format_args!("\n{} a deploy would be refused:", paint(WARN, "Afterwards")));

@@ -1,0 +1,161 @@
+//! Service deployments: what ECS remembers of each rollout, for 90 days. (ECS developer guide: View service history)
+
+use crate::rollout::Wanted;
+use crate::service::ServiceAttrs;
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceDeploymentStatus as Status, StopServiceDeploymentStopType};
+use aws_types::SdkConfig;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Revisions that DescribeServiceRevisions takes in one call. (ECS API: DescribeServiceRevisions)
+const REVISIONS_A_CALL: usize = 20;
+
+/// How often a rollback that was asked for is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// One rollout, as ECS remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rolled {
+    /// ARN of the service deployment.
+    pub arn: String,
+    /// ARN of the task definition that it was to bring.
+    pub task_definition: String,
+    /// `SUCCESSFUL`, `ROLLBACK_SUCCESSFUL`, `IN_PROGRESS`, ...
+    pub status: String,
+    /// Why it has that status, in the words of ECS.
+    pub reason: Option<String>,
+    /// When it was started: `2026-11-22T19:30:00Z`.
+    pub started: Option<String>,
+    /// When it ended.
+    pub finished: Option<String>,
+}
+
+impl Rolled {
+    /// Whether it can still change.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let open = [
+            Status::Pending,
+            Status::InProgress,
+            Status::StopRequested,
+            Status::RollbackRequested,
+            Status::RollbackInProgress,
+        ];
+        open.iter().any(|status| status.as_str() == self.status)
+    }
+}
+
+/// The latest rollouts of a service, the latest first. A service that is not there has none.
+///
+/// # Errors
+/// What ECS answers.
+pub async fn rollouts(config: &SdkConfig, cluster: &str, service: &str) -> Result<Vec<Rolled>, Failure> {
+    list(&Client::new(config), cluster, service).await
+}
+
+pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Result<Vec<Rolled>, Failure> {
+    let call = client.list_service_deployments().cluster(cluster).service(service).max_results(100);
+    let briefs = match call.send().await.answer("ecs:ListServiceDeployments") {
+        Ok(answer) => answer.service_deployments.unwrap_or_default(),
+        Err(failure) if failure.class == Class::NotFound => return Ok(Vec::new()),
+        Err(failure) => return Err(failure),
+    };
+    let mut revisions: Vec<String> =
+        briefs.iter().filter_map(|brief| brief.target_service_revision_arn.clone()).collect();
+    revisions.sort_unstable();
+    revisions.dedup();
+    let mut brings: BTreeMap<String, String> = BTreeMap::new();
+    for arns in revisions.chunks(REVISIONS_A_CALL) {
+        let call = client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
+        let answer = call.send().await.answer("ecs:DescribeServiceRevisions")?;
+        brings.extend(
+            answer
+                .service_revisions
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|revision| Some((revision.service_revision_arn?, revision.task_definition?))),
+        );
+    }
+    Ok(briefs.iter().map(|brief| rolled(brief, &brings)).collect())
+}
+
+fn rolled(brief: &ServiceDeploymentBrief, brings: &BTreeMap<String, String>) -> Rolled {
+    let time =
+        |at: Option<&DateTime>| at.and_then(|at| DateTime::from_secs(at.secs()).fmt(DateTimeFormat::DateTime).ok());
+    let target = brief.target_service_revision_arn().unwrap_or_default();
+    Rolled {
+        arn: brief.service_deployment_arn().unwrap_or_default().to_owned(),
+        task_definition: brings.get(target).cloned().unwrap_or_default(),
+        status: brief.status().map_or("UNKNOWN", Status::as_str).to_owned(),
+        reason: brief.status_reason().filter(|reason| !reason.is_empty()).map(str::to_owned),
+        started: time(brief.started_at().or(brief.created_at())),
+        finished: time(brief.finished_at()),
+    }
+}
+
+/// The rollout that we started: the latest one, when it is about our revision.
+pub(crate) async fn ours(client: &Client, wanted: &Wanted<'_>) -> Result<Option<Rolled>, Failure> {
+    let latest = list(client, wanted.cluster, wanted.service).await?.into_iter().next();
+    Ok(latest.filter(|rolled| rolled.task_definition == wanted.task_definition))
+}
+
+/// The revision that served before `in_use` did: the latest other one whose rollout succeeded.
+pub(crate) async fn before(client: &Client, attrs: &ServiceAttrs) -> Result<Option<String>, Failure> {
+    let all = list(client, &attrs.cluster, &attrs.name).await?;
+    let served = all.into_iter().filter(|rolled| rolled.status == Status::Successful.as_str());
+    Ok(served.map(|rolled| rolled.task_definition).find(|arn| *arn != attrs.task_definition))
+}
+
+/// What came of the rollback of a rollout that failed, in words.
+pub(crate) fn aftermath(rolled: &Rolled) -> String {
+    let reason =
+        rolled.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
+    match Status::from(rolled.status.as_str()) {
+        Status::RollbackSuccessful => "rolled back: the revision before serves again".to_owned(),
+        Status::RollbackFailed => format!("the rollback failed too{reason}"),
+        Status::Stopped => format!("not rolled back{reason}"),
+        _ => format!("the rollback still goes on ({})", rolled.status),
+    }
+}
+
+/// Stops the rollout that we started and rolls back; waits until that has ended, for `within`. In words, what came of it.
+///
+/// # Errors
+/// What ECS answers.
+pub async fn stop_rollout(config: &SdkConfig, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
+    stop(&Client::new(config), attrs, within).await
+}
+
+async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
+    let wanted = crate::service::wanted(attrs);
+    let Some(open) = ours(client, &wanted).await?.filter(Rolled::is_open) else {
+        return Ok("it had ended already".to_owned());
+    };
+    let call = client.stop_service_deployment().service_deployment_arn(&open.arn);
+    match call.stop_type(StopServiceDeploymentStopType::Rollback).send().await.answer("ecs:StopServiceDeployment") {
+        // It ended meanwhile, or is being rolled back by itself.
+        Err(failure) if failure.is("ConflictException") => {}
+        answer => drop(answer?),
+    }
+    let until = Instant::now() + within;
+    loop {
+        let now = list(client, &attrs.cluster, &attrs.name).await?.into_iter().find(|rolled| rolled.arn == open.arn);
+        match now {
+            Some(rolled) if rolled.is_open() && Instant::now() < until => sleep(LOOK).await,
+            Some(rolled) if rolled.status == Status::Successful.as_str() => {
+                return Ok("it had succeeded before it could be stopped".to_owned());
+            }
+            Some(rolled) => return Ok(aftermath(&rolled)),
+            None => return Ok("ECS does not know it any more".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use super::{Class, Report, Wanted};
+use crate::testing::{deployment, refused};
+use aws_sdk_cloudwatchlogs::operation::get_log_events::GetLogEventsOutput;
+use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
+use aws_sdk_ecs::operation::describe_tasks::DescribeTasksOutput;
+use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
+use aws_sdk_ecs::primitives::DateTime;
+use aws_sdk_ecs::types::{
+    Container, ContainerDefinition, DeploymentRolloutState as State, DesiredStatus, LogConfiguration, LogDriver,
+    Service, ServiceEvent, Task, TaskDefinition,
+};
+use aws_smithy_mocks::mock;
+
+const WANTED: Wanted<'_> =
+    Wanted { cluster: "c", service: "staging-web", deployment: "ecs-svc/2", task_definition: "arn/web:2" };
+
+fn task(id: &str, started_by: &str, stopped_at: i64, code: i32) -> Task {
+    Task::builder()
+        .task_arn(format!("arn:aws:ecs:us-east-2:1:task/c/{id}"))
+        .started_by(started_by)
+        .stopped_at(DateTime::from_secs(stopped_at))
+        .stopped_reason("Essential container in task exited")
+        .containers(Container::builder().name("web").exit_code(code).build())
+        .build()
+}
+
+#[tokio::test]
+async fn a_failure_tells_ends_events_log_and_what_runs() {
+    let listed = mock!(Client::list_tasks)
+        .match_requests(|input| input.desired_status() == Some(&DesiredStatus::Stopped))
+        .then_output(|| ListTasksOutput::builder().task_arns("a").build());
+    let described = mock!(Client::describe_tasks).then_output(|| {
+        let tasks = [task("old", "ecs-svc/1", 9, 0), task("t1", "ecs-svc/2", 1, 1), task("t2", "ecs-svc/2", 2, 1)];
+        DescribeTasksOutput::builder().set_tasks(Some(tasks.to_vec())).build()
+    });
+    let revision = mock!(Client::describe_task_definition).then_output(|| {
+        let log = LogConfiguration::builder().log_driver(LogDriver::Awslogs);
+        let log = log.options("awslogs-group", "g").options("awslogs-stream-prefix", "p").build().unwrap();
+        let container = ContainerDefinition::builder().name("web").log_configuration(log).build();
+        let definition = TaskDefinition::builder().container_definitions(container).build();
+        DescribeTaskDefinitionOutput::builder().task_definition(definition).build()
+    });
+    let lines = mock!(aws_sdk_cloudwatchlogs::Client::get_log_events)
+        .match_requests(|input| {
+            (input.log_group_name(), input.log_stream_name()) == (Some("g"), Some("p/web/t2"))
+                && input.start_from_head() == Some(false)
+        })
+        .then_output(|| {
+            let line = |text: &str| OutputLogEvent::builder().message(text).build();
+            GetLogEventsOutput::builder().events(line("starting\n")).events(line("fatal: no settings")).build()
+        });
+    let ecs = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &described, &revision]);
+    let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&lines]);
+    let event = |number: u32| ServiceEvent::builder().message(format!("(service web) event {number}.")).build();
+    let service = Service::builder()
+        .status("ACTIVE")
+        .desired_count(2)
+        .running_count(1)
+        .deployments(deployment("ecs-svc/1", "arn/web:1", 1, State::InProgress))
+        .set_events(Some((1..9).map(event).collect()))
+        .build();
+    let report = Report { ecs: &ecs, logs: Some(&logs), wanted: &WANTED };
+    let failure = report.failed((Class::Failed, "why"), Some(&service), None, Some("rolled back".to_owned())).await;
+    assert_eq!(failure.to_string(), "roll out staging-web: why");
+    assert_eq!(
+        failure.details,
+        [
+            "stopped: 2 x Essential container in task exited (web exited with 1)",
+            "event: event 1",
+            "event: event 2",
+            "event: event 3",
+            "event: event 4",
+            "event: event 5",
+            "log: starting",
+            "log: fatal: no settings",
+            "rolled back",
+            "running now: 1 of 2 wanted tasks: 1 in web:1",
+        ]
+    );
+    assert_eq!(failure.hint.unwrap(), "its log may say more: aws logs tail g --log-stream-names p/web/t2");
+}
+
+#[tokio::test]
+async fn what_cannot_be_had_is_left_out_of_a_failure() {
+    let listed = mock!(Client::list_tasks).then_http_response(|| refused("AccessDeniedException", "no"));
+    let revision =
+        mock!(Client::describe_task_definition).then_http_response(|| refused("AccessDeniedException", "no"));
+    let ecs = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revision]);
+    let report = Report { ecs: &ecs, logs: None, wanted: &WANTED };
+    let failure = report.failed((Class::TimedOut, "why"), None, None, None).await;
+    assert_eq!((failure.to_string().as_str(), failure.class), ("roll out staging-web: why", Class::TimedOut));
+    assert_eq!((failure.details.len(), failure.hint), (0, None));
+}

@@ -1,0 +1,304 @@
+//! A change of services alone, with all that a deploy has: the lease, intents before the first write, what came of it on
+//! record. Nothing of the services but what is asked for is changed.
+
+use crate::cli::{Consent, Global, WaitOptions};
+use crate::exit::{Error, Exit};
+use crate::releases::{self, SERVICE};
+use crate::render::run::Show;
+use crate::render::{BOLD, GOOD, paint};
+use crate::site::{configured, connect, place};
+use crate::{consent, serving, signals};
+use aws_config::SdkConfig;
+use futures_util::future::BoxFuture;
+use pb_config::Workspace;
+use pb_engine::{
+    Action, Address, Cancel, Entry, Failure, Graph, Intents, Ledger, Live, Outcome, Plan, Record, Run, Scaled,
+    Snapshot, Step, act, diff, observe,
+};
+use pb_fargate::ServiceSpec;
+use pb_state::{Claim, LeaseTable, Place, Session, Store};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is asked for of a service.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    /// Run this revision, by ARN.
+    Revision(String),
+    /// Run so many tasks.
+    Count(i32),
+    /// Begin anew with all tasks.
+    Restart,
+}
+
+/// A workspace whose services are to be changed.
+pub struct Scene {
+    pub workspace: Workspace,
+    pub aws: SdkConfig,
+    pub place: Place,
+    pub snapshot: Snapshot,
+}
+
+impl Scene {
+    /// Reads the configuration and the snapshot.
+    ///
+    /// # Errors
+    /// A configuration with mistakes; a snapshot that cannot be read, or that has no services.
+    pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
+        let workspace = configured(global, name)?;
+        let aws = connect(global, &workspace).await?;
+        let place = place(&workspace);
+        let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
+        if !snapshot.resources.values().any(|record| record.kind == SERVICE) {
+            let hint = format!("deploy it: pb-deploy deploy {name}");
+            return Err(Error::other(format!("no service of {name} is deployed"), hint));
+        }
+        Ok(Self { workspace, aws, place, snapshot })
+    }
+
+    /// The address of a configured service.
+    ///
+    /// # Errors
+    /// `Usage` for one that is not configured.
+    pub fn address(&self, key: &str) -> Result<Address, Error> {
+        let known: Vec<&str> = self.workspace.services.all().map(|(key, _)| key).collect();
+        let unknown =
+            || Error::usage(format!("there is no service {key:?}"), format!("there are: {}", known.join(", ")));
+        let key = known.iter().find(|known| **known == key).ok_or_else(unknown)?;
+        Address::new(releases::address(key)).map_err(|_| unknown())
+    }
+
+    /// How long a rollout is waited for; none: not at all.
+    pub fn within(&self, wait: &WaitOptions) -> Option<Duration> {
+        let seconds = wait.wait_timeout.unwrap_or(self.workspace.deploy.wait_timeout);
+        (!wait.no_wait).then(|| Duration::from_secs(seconds.into()))
+    }
+
+    /// The services as they are now.
+    async fn live(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<BTreeMap<Address, Live>, Failure> {
+        let mut graph = Graph::new();
+        pb_fargate::services(&mut graph, &self.aws, None, usize::MAX);
+        let observed = observe(&graph, snapshot, &Arc::new(self.place.owner.clone()), cancel).await?;
+        Ok(observed
+            .ours
+            .into_iter()
+            .filter_map(|(address, found)| Some((address, found.into_iter().next()?)))
+            .collect())
+    }
+}
+
+/// Does what is wished, and follows it.
+///
+/// # Errors
+/// What keeps it from beginning: no consent, a lease that another holds, a service that is not there.
+pub async fn change(
+    global: &Global,
+    scene: &Scene,
+    operation: &str,
+    wishes: &BTreeMap<Address, Wish>,
+    consent: &Consent,
+    wait: &WaitOptions,
+) -> Result<Exit, Error> {
+    let show = Show::new(global.json, global.verbose);
+    let name = &scene.workspace.name;
+    let seen = scene.live(&scene.snapshot, &Cancel::never()).await?;
+    let steps = steps(wishes, &seen)?;
+    for step in &steps {
+        show.say(&announced(step, operation));
+    }
+    if steps.is_empty() {
+        show.say("Nothing to do.");
+        return Ok(Exit::Done);
+    }
+    consent::confirm(name, operation, consent.yes)?;
+    let cancel = signals::listen();
+    let claim = Claim {
+        lock_timeout: Duration::from_secs(consent.lock_timeout),
+        cancel: cancel.clone(),
+        ..Claim::new(crate::identity::who(), operation)
+    };
+    let leases = LeaseTable::new(&scene.aws, &scene.place, global.timing());
+    let session = Session::open(Store::new(&scene.aws, &scene.place), &leases, &claim, show.events()).await?;
+    let run = Run {
+        id: uuid::Uuid::new_v4().to_string(),
+        operation: operation.to_owned(),
+        owner: Arc::new(scene.place.owner.clone()),
+        events: show.events(),
+        cancel,
+    };
+    let acted = under_lease(&show, scene, &session, wishes, &run, scene.within(wait)).await;
+    let closed = session.close().await;
+    let outcome = acted?;
+    closed?;
+    finish(&show, scene, &outcome, &run, wait).await
+}
+
+/// Says what came of it.
+async fn finish(show: &Show, scene: &Scene, outcome: &Outcome, run: &Run, wait: &WaitOptions) -> Result<Exit, Error> {
+    let (name, operation) = (&scene.workspace.name, &run.operation);
+    super::run::failures(show, outcome);
+    if !outcome.is_complete() {
+        show.json("finished", &serde_json::json!({ "complete": false }));
+        return Ok(super::run::exit(outcome, run));
+    }
+    if wait.no_wait {
+        show.say(&format!("Not waited for: whether it succeeds is not known; follow it with `pb-deploy wait {name}`"));
+    } else {
+        serving::targets_healthy(&scene.aws, &scene.workspace).await?;
+        show.say(&format!("{} {operation} of {}.", paint(GOOD, "Done:"), paint(BOLD, name)));
+    }
+    if operation == "rollback" {
+        show.say("The next deploy brings what is configured: write the image that shall stay into the configuration.");
+    }
+    show.json("finished", &serde_json::json!({ "complete": true }));
+    Ok(Exit::Done)
+}
+
+async fn under_lease(
+    show: &Show,
+    scene: &Scene,
+    session: &Session,
+    wishes: &BTreeMap<Address, Wish>,
+    run: &Run,
+    within: Option<Duration>,
+) -> Result<Outcome, Error> {
+    let snapshot = session.snapshot();
+    let steps = steps(wishes, &scene.live(&snapshot, &run.cancel).await?)?;
+    let mut graph = Graph::new();
+    let kind = pb_fargate::services(&mut graph, &scene.aws, within, scene.workspace.deploy.keep_revisions.into());
+    for step in &steps {
+        let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;
+        graph.add(step.address.as_str(), &kind, (), move |()| spec.clone())?;
+    }
+    let plan = Plan { steps };
+    let ledger = Partial { session, intents: snapshot.intents.clone(), remembered: &snapshot };
+    let outcome = tokio::select! {
+        outcome = act(&graph, &plan, &ledger, run) => outcome?,
+        () = show.still_waiting() => Outcome::default(),
+    };
+    for (address, wish) in wishes {
+        if let (Wish::Count(count), Some(configured)) = (wish, configured_count(&scene.workspace, address)) {
+            session.record(Entry::Scaled(address.clone(), Some(Scaled { count: *count, configured })));
+        }
+    }
+    if let Some(release) = releases::of_run(&plan, &outcome, &session.snapshot(), None, run, within.is_some()) {
+        session.record(Entry::Released(release));
+    }
+    Ok(outcome)
+}
+
+fn configured_count(workspace: &Workspace, address: &Address) -> Option<i32> {
+    let key = releases::key(address);
+    workspace.services.all().find(|(known, _)| *known == key).map(|(_, service)| service.count)
+}
+
+fn typed(spec: &Value) -> Result<ServiceSpec, Error> {
+    serde_json::from_value(spec.clone())
+        .map_err(|e| Error::other(format!("cannot read a service: {e}"), "this is an error in pb-deploy"))
+}
+
+/// What has to be done for the wishes: a step for each service, without those that are as wished already.
+fn steps(wishes: &BTreeMap<Address, Wish>, live: &BTreeMap<Address, Live>) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    for (address, wish) in wishes {
+        let Some(live) = live.get(address) else {
+            return Err(Error::other(format!("{address} is not there"), "deploy it first"));
+        };
+        let (mut before, mut after) = (live.spec.clone(), live.spec.clone());
+        after["failed"] = Value::Bool(false);
+        match wish {
+            Wish::Revision(arn) => after["task_definition"] = Value::String(arn.clone()),
+            Wish::Count(count) => after["desired_count"] = (*count).into(),
+            // A service whose last rollout failed is told to begin anew; here it is asked for.
+            Wish::Restart => before["failed"] = Value::Bool(true),
+        }
+        let changes = diff(&before, &after);
+        let action = match (changes.is_empty(), live.settled) {
+            (true, true) => continue,
+            (true, false) => Action::Await,
+            (false, _) => Action::Update,
+        };
+        steps.push(Step {
+            address: address.clone(),
+            kind: SERVICE.to_owned(),
+            action,
+            origin: None,
+            drift: Vec::new(),
+            reason: None,
+            changes,
+            forces: Vec::new(),
+            id: None,
+            before: Some(before),
+            after: Some(after),
+            attrs: Some(live.attrs.clone()),
+        });
+    }
+    Ok(steps)
+}
+
+/// `fargate/flask: staging-flask:3 -> staging-flask:2`.
+fn announced(step: &Step, operation: &str) -> String {
+    let text = |value: Option<&Value>| match value {
+        Some(Value::String(text)) => releases::revision(text).to_owned(),
+        Some(value) => value.to_string(),
+        None => String::new(),
+    };
+    let what: Vec<String> = step
+        .changes
+        .iter()
+        .filter(|change| change.field() != "failed")
+        .map(|change| format!("{} -> {}", text(change.before.as_ref()), text(change.after.as_ref())))
+        .collect();
+    let what = if what.is_empty() { operation.to_owned() } else { what.join(", ") };
+    format!("  {}: {what}", paint(BOLD, &step.address))
+}
+
+/// The ledger of a run that is about services alone: what is remembered of all else stays, and so does what an earlier run
+/// meant to do and did not end.
+struct Partial<'a> {
+    session: &'a Session,
+    intents: Option<Intents>,
+    remembered: &'a Snapshot,
+}
+
+impl Partial<'_> {
+    /// What is to be remembered of a service: what was wanted before, but for what is changed by hand.
+    fn record(&self, address: &Address, record: Record) -> Record {
+        let Some(before) = self.remembered.resources.get(address) else { return record };
+        let mut spec = before.spec.clone();
+        for field in ["task_definition", "desired_count"] {
+            spec[field] = record.spec[field].clone();
+        }
+        Record { spec, ..record }
+    }
+}
+
+impl Ledger for Partial<'_> {
+    fn begin(&self, mut intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
+        if let Some(unfinished) = &self.intents {
+            intents.operation.clone_from(&unfinished.operation);
+            intents.steps.splice(0..0, unfinished.steps.iter().cloned());
+        }
+        self.session.begin(intents)
+    }
+
+    fn record(&self, entry: Entry) {
+        if let Entry::Put(address, record) = entry {
+            let record = self.record(&address, record);
+            self.session.record(Entry::Put(address, record));
+        }
+    }
+
+    fn lost(&self) -> Option<Failure> {
+        self.session.lost()
+    }
+
+    fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        match &self.intents {
+            Some(unfinished) if complete => self.session.begin(unfinished.clone()),
+            _ => self.session.end(complete),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `history`: the revisions of each service, what they run, who released them and what came of it.
+
+use crate::cli::Global;
+use crate::commands::change::Scene;
+use crate::exit::{Error, Exit};
+use crate::releases;
+use crate::render::{self, BAD, BOLD, DIM, GOOD, paint};
+use pb_engine::{Address, Snapshot};
+use pb_fargate::{RevisionInfo, Rolled};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How many revisions of each service are shown.
+const SHOWN: usize = 20;
+
+#[derive(Serialize)]
+struct Service<'a> {
+    service: &'a str,
+    revisions: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    revision: String,
+    in_use: bool,
+    /// As it was asked for, where that is remembered.
+    asked: Option<String>,
+    image: String,
+    when: Option<String>,
+    who: Option<String>,
+    operation: Option<String>,
+    outcome: Option<String>,
+}
+
+/// Shows the revisions that can be gone back to.
+///
+/// # Errors
+/// What a read fails with.
+pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
+    let scene = Scene::open(global, name).await?;
+    let names: Vec<String> = scene.workspace.names.services().map(str::to_owned).collect();
+    let running = pb_fargate::status(&scene.aws, &scene.workspace.names.cluster, &names).await?;
+    let running: BTreeSet<&str> = running.iter().filter_map(|service| service.revision.as_deref()).collect();
+    let mut services = Vec::new();
+    for (key, _) in scene.workspace.services.all() {
+        let Some(family) = scene.workspace.names.service(key) else { continue };
+        let address = scene.address(key)?;
+        let (revisions, rollouts) = tokio::join!(
+            pb_fargate::known_revisions(&scene.aws, family, SHOWN),
+            pb_fargate::rollouts(&scene.aws, &scene.workspace.names.cluster, family)
+        );
+        // The rollouts are remembered by us too: without them the rest is worth being seen.
+        let (revisions, rollouts) = (revisions?, rollouts.unwrap_or_default());
+        let revisions =
+            revisions.iter().map(|revision| row(&scene.snapshot, &address, revision, &rollouts, &running)).collect();
+        services.push(Service { service: key, revisions });
+    }
+    if global.json {
+        render::document(&services)?;
+    } else {
+        services.iter().for_each(show);
+    }
+    Ok(Exit::Done)
+}
+
+fn row(
+    snapshot: &Snapshot,
+    address: &Address,
+    revision: &RevisionInfo,
+    rollouts: &[Rolled],
+    running: &BTreeSet<&str>,
+) -> Row {
+    let mut releases = snapshot.releases.iter().rev();
+    let last = releases.find_map(|release| {
+        let released = release.services.get(address).filter(|released| released.to == revision.arn)?;
+        Some((release, released))
+    });
+    let asked = snapshot.releases.iter().rev().find_map(|release| {
+        release.services.get(address).filter(|released| released.to == revision.arn)?.image.clone()
+    });
+    let rolled = rollouts.iter().find(|rolled| rolled.task_definition == revision.arn);
+    let by_ecs = rolled.map(|rolled| rolled.status.to_lowercase().replace('_', " "));
+    let remembered = last.map(|(_, released)| released.outcome.clone());
+    Row {
+        revision: revision.name.clone(),
+        in_use: running.contains(revision.name.as_str()),
+        asked,
+        image: revision.images.values().next().cloned().unwrap_or_default(),
+        when: last.map(|(release, _)| release.at.clone()).or_else(|| revision.registered.clone()),
+        who: last.map(|(release, _)| release.who.clone()).or_else(|| revision.registered_by.clone()),
+        operation: last.map(|(release, _)| release.operation.clone()),
+        // What was not waited for is known to ECS by now.
+        outcome: match remembered {
+            Some(known) if known != releases::UNKNOWN => Some(known),
+            _ => by_ecs,
+        },
+    }
+}
+
+fn show(service: &Service<'_>) {
+    anstream::println!("{}", paint(BOLD, service.service));
+    for row in &service.revisions {
+        let mark = if row.in_use { paint(GOOD, "*") } else { " ".to_owned() };
+        let (name, digest) = row.image.split_once('@').unwrap_or((row.image.as_str(), ""));
+        let image = match (&row.asked, digest) {
+            (Some(asked), "") => asked.clone(),
+            (Some(asked), digest) => format!("{asked} {}", short(digest)),
+            (None, "") => name.rsplit('/').next().unwrap_or(name).to_owned(),
+            (None, digest) => short(digest).to_owned(),
+        };
+        let outcome = row.outcome.as_deref().unwrap_or("not released");
+        let style = if [releases::SUCCEEDED, "successful"].contains(&outcome) { GOOD } else { BAD };
+        anstream::println!(
+            "{mark} {:<24} {image:<32} {}  {:<28} {} {}",
+            row.revision,
+            row.when.as_deref().unwrap_or_default(),
+            row.who.as_deref().unwrap_or_default(),
+            paint(DIM, row.operation.as_deref().unwrap_or_default()),
+            paint(style, outcome)
+        );
+    }
+}
+
+/// As much of a digest as people need to tell it from another.
+fn short(digest: &str) -> &str {
+    digest.get(.."sha256:".len() + 12).unwrap_or(digest)
+}

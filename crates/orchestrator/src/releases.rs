@@ -1,0 +1,86 @@
+//! What runs gave to services: noted for `history`, and for knowing what to go back to.
+
+use crate::images::Images;
+use pb_engine::{Action, Address, Outcome, Plan, Release, Released, Run, Snapshot, Step};
+use std::collections::BTreeMap;
+
+/// The kind of resource that is released to.
+pub const SERVICE: &str = "ecs.service";
+
+/// What the addresses of services begin with.
+const CONCERN: &str = "fargate/";
+
+/// A release that succeeded.
+pub const SUCCEEDED: &str = "succeeded";
+
+/// A release that was not waited for.
+pub const UNKNOWN: &str = "unknown: not waited for";
+
+/// The address of a service.
+pub fn address(key: &str) -> String {
+    format!("{CONCERN}{key}")
+}
+
+/// The key of a service in the configuration, from its address.
+pub fn key(address: &Address) -> &str {
+    address.as_str().strip_prefix(CONCERN).unwrap_or(address.as_str())
+}
+
+/// Family and number of a revision: `staging-flask:3`.
+pub fn revision(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// What a run gave to services; none when it gave them nothing else to run.
+pub fn of_run(
+    plan: &Plan,
+    outcome: &Outcome,
+    now: &Snapshot,
+    images: Option<&Images>,
+    run: &Run,
+    waited: bool,
+) -> Option<Release> {
+    let steps = plan.writes().filter(|step| step.kind == SERVICE && gives(step, &run.operation));
+    let services: BTreeMap<Address, Released> = steps
+        .filter_map(|step| {
+            let to = definition(now.resources.get(&step.address).map(|record| &record.spec))?;
+            let released = Released {
+                from: definition(step.before.as_ref()),
+                to,
+                image: images.and_then(|images| images.asked(key(&step.address))).map(str::to_owned),
+                outcome: came_of(step, outcome, waited)?,
+            };
+            Some((step.address.clone(), released))
+        })
+        .collect();
+    (!services.is_empty()).then(|| Release {
+        run: run.id.clone(),
+        at: pb_state::timestamp(),
+        who: crate::identity::who(),
+        operation: run.operation.clone(),
+        services,
+    })
+}
+
+/// Whether a step gives a service something else to run; asked for by hand, everything does.
+fn gives(step: &Step, operation: &str) -> bool {
+    let starts = |field: &str| ["task_definition", "failed"].contains(&field);
+    match step.action {
+        Action::Create | Action::Replace { .. } => true,
+        Action::Update => operation != "deploy" || step.changes.iter().any(|change| starts(change.field())),
+        _ => false,
+    }
+}
+
+/// What came of a step; none when it was not begun.
+fn came_of(step: &Step, outcome: &Outcome, waited: bool) -> Option<String> {
+    if let Some(failed) = outcome.failed.iter().find(|failed| failed.address == step.address) {
+        return Some(failed.failure.message.clone());
+    }
+    let done = outcome.done.iter().any(|(address, action)| *address == step.address && *action != Action::Delete);
+    done.then(|| if waited { SUCCEEDED } else { UNKNOWN }.to_owned())
+}
+
+fn definition(spec: Option<&serde_json::Value>) -> Option<String> {
+    spec?.get("task_definition")?.as_str().filter(|arn| arn.starts_with("arn:")).map(str::to_owned)
+}

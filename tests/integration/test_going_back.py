@@ -1,0 +1,174 @@
+"""Going back, looking back, scaling and restarting: each under the lease and on record, as a deploy is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from configuration import image
+from gate import Gate
+from harness import Site
+from test_rollouts import flask, revision, service
+
+
+def released(site: Site) -> list[dict[str, Any]]:
+    """What is remembered of releases."""
+    return site.state_object()["snapshot"]["releases"]
+
+
+def settled(site: Site) -> None:
+    """Nothing is locked, and no run is unfinished."""
+    status = site.run("status", "staging", "--json").ended().json()
+    assert (status["lock"], status["unfinished"]) == (None, None)
+
+
+def test_a_rollback_goes_back_in_one_step_and_the_next_deploy_forward_again(staging: Site) -> None:
+    flask(staging, image=image("one"))
+    staging.deploy()
+    first, celery = revision(staging), revision(staging, "celery")
+    flask(staging, image=image("two"))
+    staging.deploy()
+    second = revision(staging)
+    since = staging.mark()
+    result = staging.run("rollback", "staging", "--yes").ended()
+    assert f"fargate/flask: {second} -> {first}" in result.err and "The next deploy brings" in result.err, result
+    assert (revision(staging), revision(staging, "celery")) == (first, celery), "celery was not deployed with it"
+    assert staging.writes(since) == ["ecs:UpdateService"]
+    last = released(staging)[-1]
+    assert (last["operation"], last["who"].split(",")[0]) == ("rollback", "tester@test-host")
+    assert last["services"]["fargate/flask"]["outcome"] == "succeeded"
+    settled(staging)
+    assert staging.plan().changes == {"fargate/flask": "update"}
+    assert staging.plan().origin("fargate/flask") == "configuration", "nobody changed it outside"
+    staging.deploy()
+    assert revision(staging) == second
+    staging.finds_nothing()
+
+
+def test_two_rollbacks_go_back_twice(staging: Site) -> None:
+    seen = []
+    for tag in ("x", "y", "z"):
+        flask(staging, image=image(tag))
+        staging.deploy()
+        seen.append(revision(staging))
+    for expected in (seen[1], seen[0]):
+        staging.run("rollback", "staging", "--yes").ended()
+        assert revision(staging) == expected
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_a_rollback_to_a_revision_and_to_none(staging: Site) -> None:
+    now = revision(staging)
+    flask(staging, image=image("three"))
+    staging.deploy()
+    number = now.rsplit(":", 1)[-1]
+    for name in (f"flask:{number}", f"staging-flask:{number}"):
+        staging.run("rollback", "staging", name, "--yes").ended()
+        assert revision(staging) == now
+    for name, words, code in (
+        ("flask:999", "there is no revision staging-flask:999", 1),
+        ("flsk:1", 'there is no service "flsk"', 64),
+        ("flask", "is no revision", 64),
+    ):
+        since = staging.mark()
+        assert words in staging.run("rollback", "staging", name, "--yes").ended(code).err
+        assert staging.mutations(since) == []
+    assert "--yes is not given" in staging.run("rollback", "staging", "flask:1").ended(64).err
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_history_shows_image_who_and_outcome(staging: Site) -> None:
+    flask(staging, image=image("shown"))
+    staging.deploy()
+    good = revision(staging)
+    flask(staging, image=image("fail"))
+    staging.run("deploy", "staging", "--yes").ended(1)
+    rows = {row["revision"]: row for row in staging.run("history", "staging", "--json").ended().json()[0]["revisions"]}
+    assert rows[good]["image"] == rows[good]["asked"] == image("shown")
+    assert (rows[good]["outcome"], rows[good]["operation"]) == ("succeeded", "deploy")
+    assert rows[good]["who"].startswith("tester@test-host")
+    (bad,) = [row for row in rows.values() if row["asked"] == image("fail")]
+    assert "circuit breaker" in bad["outcome"], bad
+    assert (rows[good]["in_use"], bad["in_use"]) == (True, False), "ECS has gone back"
+    assert "Nothing to do." in staging.run("rollback", "staging", "--yes").ended().err
+    assert good in staging.run("history", "staging").ended().out
+    flask(staging, image=image("shown"))
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_a_restart_is_a_new_deployment_of_the_same_revision(staging: Site) -> None:
+    before, celery = service(staging), service(staging, "celery")
+    staging.run("restart", "staging", "flask", "--yes").ended()
+    after = service(staging)
+    assert after["taskDefinition"] == before["taskDefinition"]
+    assert after["deployments"][0]["id"] != before["deployments"][0]["id"]
+    assert service(staging, "celery")["deployments"][0]["id"] == celery["deployments"][0]["id"]
+    staging.run("restart", "staging", "--yes").ended()
+    assert service(staging, "celery")["deployments"][0]["id"] != celery["deployments"][0]["id"]
+    assert released(staging)[-1]["operation"] == "restart"
+    settled(staging)
+    staging.finds_nothing()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_count_that_was_set_is_kept_by_a_deploy_or_not(staging: Site, kept: bool) -> None:
+    staging.configure({"services": {"celery": {"keep_scale": kept}}})
+    configured = service(staging, "celery")["desiredCount"]
+    since = staging.mark()
+    result = staging.run("scale", "staging", f"celery={configured + 2}", "--yes").ended()
+    assert f"{configured} -> {configured + 2}" in result.err, result
+    assert ("A deploy keeps" if kept else "goes back to the configured count") in result.err, result
+    assert staging.writes(since) == ["ecs:UpdateService"]
+    assert service(staging, "celery")["runningCount"] == configured + 2
+    settled(staging)
+    staging.deploy()
+    assert service(staging, "celery")["desiredCount"] == (configured + 2 if kept else configured)
+    staging.finds_nothing()
+    staging.configure({"services": {"celery": {"count": 3}}})
+    staging.deploy()
+    assert service(staging, "celery")["desiredCount"] == 3, "the configuration was changed since"
+    staging.configure({"services": {"celery": {"count": None}}})
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_what_makes_no_sense_is_refused_before_anything_is_done(staging: Site) -> None:
+    since = staging.mark()
+    for counts in (["celery"], ["celery=x"], ["celry=2"], ["celery=-1"], []):
+        staging.run("scale", "staging", *counts, "--yes").ended(64)
+    staging.run("restart", "staging", "celry", "--yes").ended(64)
+    assert "Nothing to do." in staging.run("scale", "staging", "flask=1", "--yes").ended().err
+    assert staging.mutations(since) == []
+    assert "no service of production is deployed" in staging.run("restart", "production", "--yes").ended(1).err
+    staging.finds_nothing()
+
+
+def test_who_is_locked_out_changes_nothing(site: Site, gate: Gate) -> None:
+    site.deploy()
+    flask(site, image=image("held"))
+    held = gate.hold_before("ecs:RegisterTaskDefinition")
+    run = site.start("deploy", "staging", "--yes", url=gate.url)
+    held.wait()
+    for command in (["scale", "staging", "celery=7"], ["restart", "staging"]):
+        since = site.mark()
+        result = site.run(*command, "--yes").ended(3)
+        assert "take the lease: held by" in result.err and site.writes(since) == [], result
+    held.let_go()
+    run.result().ended()
+
+
+def test_status_shows_image_age_and_drift(staging: Site) -> None:
+    status = staging.run("status", "staging", "--json").ended().json()
+    web = next(service for service in status["services"] if service["name"] == "staging-flask")
+    assert web["image"].startswith("registry.example/app:") and web["age_seconds"] >= 0 and web["failed"] == 0
+    assert status["drift"] == {"differ": 0, "outside": 0, "unknown": None}
+    staging.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=2)
+    assert staging.run("status", "staging", "--json").ended().json()["drift"] == {
+        "differ": 1, "outside": 1, "unknown": None,
+    }  # fmt: skip
+    assert "1 resource differs from the configuration, 1 changed outside" in staging.run("status", "staging").ended().out
+    staging.deploy()
+    staging.finds_nothing()

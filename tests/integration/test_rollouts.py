@@ -1,0 +1,169 @@
+"""Rollouts that fail: never a success, and everything that is known is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from configuration import image
+from harness import Result, Site, until
+
+
+def flask(site: Site, **changes: Any) -> None:
+    """Change the web service; it gives up soon."""
+    site.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
+
+
+def service(site: Site, key: str = "flask") -> dict[str, Any]:
+    """The service as it is."""
+    return site.world.services()[f"staging-{key}"]
+
+
+def revision(site: Site, key: str = "flask") -> str:
+    """Family and number of what it is to run."""
+    return str(service(site, key)["taskDefinition"].rsplit("/", 1)[-1])
+
+
+#: What the image does, and what has to be told about it.
+ENDS: dict[str, list[str]] = {
+    "missing": ["stopped: ", "CannotPullContainerError"],
+    "fail": [
+        "stopped: ", "x Essential container in task exited (flask exited with 1)",
+        "log: fatal: the container's command exited with status 1",
+    ],
+    "unhealthy": ["stopped: ", "Task failed ELB health checks", "event: (task "],
+    "oom": ["flask exited with 137: OutOfMemoryError"],
+    "no-capacity": ["event: was unable to place a task. Reason: Capacity is unavailable"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_rollout_that_fails_is_told_and_rolled_back(staging: Site, end: str) -> None:
+    flask(staging, image=image("good"))
+    staging.deploy()
+    good = revision(staging)
+    flask(staging, image=image(end))
+    result = staging.run("deploy", "staging", "--yes").ended(1)
+    assert "fargate/flask: failed: roll out staging-flask: " in result.err and result.out == "", result
+    for words in [*ENDS[end], "rolled back: the revision before serves again", f"running now: 1 of 1 wanted tasks: 1 in {good}"]:
+        assert words in result.err, f"{words!r} is not in:\n{result}"
+    assert revision(staging) == good
+    flask(staging, image=image("good"))
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = staging.config["roles"]["execution"]
+    right = staging.aws.iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=document)
+    flask(staging, image=image("another"))
+    result = staging.run("deploy", "staging", "--yes").ended(1)
+    assert "ECS was unable to assume the role" in result.err, result
+    staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(right))
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_a_first_rollout_has_nothing_to_go_back_to(site: Site) -> None:
+    flask(site, image=image("fail"))
+    result = site.run("deploy", "staging", "--yes", "--json").ended(1)
+    (failed,) = [line for line in result.lines() if line["event"] == "failed"]
+    details = failed["failure"]["details"]
+    assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"
+    assert any(detail.startswith("there is nothing to go back to") for detail in details), details
+    assert "running now: nothing, 1 wanted" in details
+    flask(site, image=image("good"))
+    site.deploy()
+    site.finds_nothing()
+
+
+def test_a_rollback_that_fails_too(staging: Site) -> None:
+    staging.aws.ecs.deregister_task_definition(taskDefinition=service(staging)["taskDefinition"])
+    flask(staging, image=image("fail"))
+    result = staging.run("deploy", "staging", "--yes").ended(1)
+    assert "the rollback failed too" in result.err and "INACTIVE" in result.err, result
+    flask(staging, image=image("good"))
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_a_service_that_drains_from_before_is_waited_for(staging: Site) -> None:
+    staging.aws.ecs.delete_service(cluster="staging-ecs-cluster", service="staging-celery", force=True)
+    staging.deploy()
+    assert service(staging, "celery")["status"] == "ACTIVE"
+    staging.finds_nothing()
+
+
+def test_without_a_breaker_it_is_given_up_after_the_time_that_was_agreed(staging: Site) -> None:
+    flask(staging, image=image("fail"), breaker=False)
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "3").ended(1)
+    assert "gave up after 3 s" in result.err and "the rollout was left to go on" in result.err, result
+    assert "flask exited with 1" in result.err
+    assert service(staging)["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"] is False
+    flask(staging, image=image("good"), breaker=None)
+    staging.deploy()
+    staging.finds_nothing()
+
+
+@pytest.mark.parametrize(("tag", "code"), [("next", 0), ("fail", 1)])
+def test_what_was_not_waited_for_is_not_known_until_it_is(staging: Site, tag: str, code: int) -> None:
+    flask(staging, image=image(tag))
+    result = staging.run("deploy", "staging", "--yes", "--no-wait").ended(0)
+    assert "Not waited for rollouts: whether what was started succeeds is not known" in result.err, result
+    waited = staging.run("wait", "staging").ended(code)
+    assert ("Serving: " if code == 0 else "flask exited with 1") in waited.err, waited
+    assert staging.run("status", "staging", "--json").ended().json()["lock"] is None
+    flask(staging, image=image("good"))
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def endless(site: Site, *arguments: str) -> Result:
+    """A deploy whose rollout never ends, interrupted in the middle."""
+    flask(site, image=image("unhealthy"), breaker=False)
+    run = site.start("deploy", "staging", "--yes", *arguments)
+    until(lambda: len(service(site)["deployments"]) == 2)
+    until(lambda: site.state_object()["snapshot"]["resources"]["fargate/flask"]["settled"] is False)
+    run.interrupt()
+    return run.result().ended(130)
+
+
+def mended(site: Site) -> None:
+    """Afterwards all is well again."""
+    flask(site, image=image("good"), breaker=None)
+    site.deploy()
+    site.finds_nothing()
+
+
+def test_an_interrupted_rollout_is_left_going_where_nobody_can_be_asked(staging: Site) -> None:
+    result = endless(staging)
+    assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
+    assert len(service(staging)["deployments"]) == 2
+    mended(staging)
+
+
+def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: Site) -> None:
+    before = revision(staging)
+    result = endless(staging, "--on-interrupt", "rollback")
+    assert "rolled back: the revision before serves again" in result.err, result
+    assert revision(staging) == before and len(service(staging)["deployments"]) == 1
+    mended(staging)
+
+
+@pytest.mark.parametrize("answer", ["rollback", "leave"])
+def test_a_terminal_is_asked_what_becomes_of_the_rollout(staging: Site, answer: str) -> None:
+    before = revision(staging)
+    flask(staging, image=image("unhealthy"), breaker=False)
+
+    def is_going() -> bool:
+        record = staging.state_object()["snapshot"]["resources"]["fargate/flask"]
+        return len(service(staging)["deployments"]) == 2 and not record["settled"]
+
+    result = staging.in_terminal("deploy", "staging", "--yes", answer=answer, interrupt_when=is_going).ended(130)
+    assert "Leave it going, or stop it and roll back?" in result.out, result
+    assert (revision(staging) == before) == (answer == "rollback"), result
+    mended(staging)
