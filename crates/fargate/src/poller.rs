@@ -2,6 +2,7 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Service, ServiceField};
+use futures_util::future::try_join_all;
 use pb_aws::Answer;
 use pb_engine::Failure;
 use std::collections::{BTreeMap, HashMap};
@@ -107,16 +108,16 @@ pub(crate) async fn describe(
     names: &[String],
     with_tags: bool,
 ) -> Result<Vec<Service>, Failure> {
-    let mut found = Vec::new();
-    for names in names.chunks(NAMES_A_CALL) {
+    let parts = names.chunks(NAMES_A_CALL).map(|names| async move {
         let call = client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
         let call = call.set_include(with_tags.then(|| vec![ServiceField::Tags]));
         match call.send().await.answer("ecs:DescribeServices") {
-            Ok(answer) => found.extend(answer.services.unwrap_or_default()),
-            Err(failure) if failure.is("ClusterNotFoundException") => return Ok(Vec::new()),
-            Err(failure) => return Err(failure),
+            Ok(answer) => Ok(answer.services.unwrap_or_default()),
+            Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
+            Err(failure) => Err(failure),
         }
-    }
+    });
+    let mut found: Vec<Service> = try_join_all(parts).await?.into_iter().flatten().collect();
     found.retain(|service| service.status() != Some("INACTIVE"));
     Ok(found)
 }
