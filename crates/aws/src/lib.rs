@@ -9,6 +9,7 @@ mod check;
 mod connect;
 #[doc(hidden)]
 pub mod mock;
+mod wires;
 
 pub use answer::{Answer, classify};
 pub use check::check;
