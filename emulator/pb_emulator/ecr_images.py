@@ -28,16 +28,18 @@ def install_rules() -> None:
     def describe_images(
         original: Any, self: Any, repository_name: str, registry_id: str | None = None, image_ids: Any = None
     ) -> Any:
-        try:
+        def one(wanted: dict[str, str]) -> list[Image]:
+            try:
+                return original(self, repository_name, registry_id, [wanted])
+            except ImageNotFoundException:
+                found = stand_in(self, repository_name, wanted.get("imageTag"), wanted.get("imageDigest"))
+                if found is None:
+                    raise
+                return [found]
+
+        if not stand_ins(self)["on"] or not image_ids:
             return original(self, repository_name, registry_id, image_ids)
-        except ImageNotFoundException:
-            if not stand_ins(self)["on"] or not image_ids or len(image_ids) != 1:
-                raise
-            wanted = image_ids[0]
-            found = stand_in(self, repository_name, wanted.get("imageTag"), wanted.get("imageDigest"))
-            if found is None:
-                raise
-            return [found]
+        return [image for wanted in image_ids for image in one(wanted)]
 
 
 def digest_of(text: str) -> str:

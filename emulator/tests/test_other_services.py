@@ -280,3 +280,20 @@ def test_log_events_of_streams_with_a_prefix(aws: Aws) -> None:
     assert messages(logStreamNamePrefix="web/") == ["of web/app/1", "of web/app/2"]
     assert messages(logStreamNamePrefix="nobody/") == []
     assert len(messages()) == 3
+
+
+def test_the_tagging_api_names_types_as_aws_does(aws: Aws) -> None:
+    aws.logs.create_log_group(logGroupName="g", tags={"stack": "s"})
+    aws.ecr.create_repository(repositoryName="images", tags=[{"Key": "stack", "Value": "s"}])
+    aws.ecr.create_repository(repositoryName="other", tags=[{"Key": "stack", "Value": "t"}])
+
+    def listed(*types: str) -> list[str]:
+        found = aws.resourcegroupstaggingapi.get_resources(
+            TagFilters=[{"Key": "stack", "Values": ["s"]}], ResourceTypeFilters=list(types)
+        )
+        return [each["ResourceARN"].split(":", 5)[-1] for each in found["ResourceTagMappingList"]]
+
+    assert listed("logs:log-group") == ["log-group:g"]
+    assert listed("ecr:repository") == ["repository/images"]
+    assert listed("elasticache") == []
+    assert sorted(listed("ecr", "logs")) == ["log-group:g", "repository/images"]

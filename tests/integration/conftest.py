@@ -14,7 +14,7 @@ import capabilities
 import endpoint
 import live
 import pytest
-from gate import Gate
+from gate import Gate, Waves
 from harness import BINARY, Site
 from observer import Observer
 from report import Report
@@ -123,6 +123,13 @@ def gate(url: str) -> Iterator[Gate]:
     """Something between the tool and the endpoint that can hold, lose and refuse calls."""
     with Gate(url) as gate:
         yield gate
+
+
+@pytest.fixture
+def waves(url: str) -> Iterator[Waves]:
+    """Something between the tool and the endpoint that lets calls go on in waves."""
+    with Waves(url) as waves:
+        yield waves
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ REST = [
     ("s3", "GET", re.compile(r"^/[^/]+/.+"), "GetObject"),
     ("route53", "POST", re.compile(r"/rrset/?$"), "ChangeResourceRecordSets"),
     ("route53", "GET", re.compile(r"/rrset$"), "ListResourceRecordSets"),
+    ("route53", "GET", re.compile(r"/hostedzonesbyname$"), "ListHostedZonesByName"),
 ]
 
 
@@ -113,6 +114,42 @@ class Gate:
                     stop.times -= 1
                     return stop
         return None
+
+
+class Waves(Gate):
+    """Holds every call until as many are there as a test says: calls that need no other's answer come together."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(upstream)
+        self._held: list[Stop] = []
+        self._changed = threading.Condition()
+
+    def take(self, call: str) -> Stop | None:
+        """Hold it."""
+        stop = Stop(call, "before")
+        with self._changed:
+            self._held.append(stop)
+            self._changed.notify_all()
+        return stop
+
+    def wave(self, count: int, seconds: float = 60.0) -> list[str]:
+        """Wait for so many calls, and let them go; gives what they are, sorted."""
+        with self._changed:
+            complete = self._changed.wait_for(lambda: len(self._held) >= count, seconds)
+            held, self._held = self._held, []
+        calls = sorted(stop.call for stop in held)
+        for stop in held:
+            stop.let_go()
+        assert complete and len(calls) == count, f"{len(calls)} calls at once, not {count}: {calls}"
+        return calls
+
+    def open_all(self) -> None:
+        """Let everything go on."""
+        with self._changed:
+            held, self._held = self._held, []
+        for stop in held:
+            stop.let_go()
+        super().open_all()
 
 
 def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:

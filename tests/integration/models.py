@@ -128,7 +128,8 @@ def content(request: Request) -> dict[str, Any]:
         return {}
     if protocol in ("query", "ec2"):
         return of_form(shape, request.form, protocol)
-    if protocol == "json":
+    # A service may have several protocols; who names the operation in a header speaks JSON.
+    if protocol == "json" or request.headers.get("x-amz-target"):
         return json.loads(request.body or b"{}")
     return of_rest(operation, shape, request)
 

@@ -314,6 +314,18 @@ def logs(aws: Aws) -> None:
         raise Missing("a log group has not its tags or retention")
 
 
+def tag_index(aws: Aws) -> None:
+    """The tagging API lists what the other services tagged, under the types that AWS has."""
+    tags = {"Key": "index", "Value": "probe"}
+    aws.logs.create_log_group(logGroupName="probe", tags={"index": "probe"})
+    aws.ecr.create_repository(repositoryName="probe", tags=[tags])
+    answer = aws.resourcegroupstaggingapi.get_resources(
+        TagFilters=[{"Key": "index", "Values": ["probe"]}], ResourceTypeFilters=["ecr:repository", "logs:log-group"]
+    )
+    if len(answer["ResourceTagMappingList"]) != 2:
+        raise Missing("the tagging API does not list log groups and repositories")
+
+
 PROBES: dict[str, Callable[[Aws], None]] = {
     "accounts": accounts,
     "s3-if-match": s3_if_match,
@@ -333,4 +345,5 @@ PROBES: dict[str, Callable[[Aws], None]] = {
     "route53-rules": route53_rules,
     "ecr": ecr,
     "logs": logs,
+    "tag-index": tag_index,
 }

@@ -10,7 +10,10 @@ from botocore import xform_name
 from endpoint import ROOT
 
 #: The models of the SDK's crates, where they have another name.
-MODELS = {"elasticloadbalancingv2": "elbv2", "cloudwatchlogs": "logs", "applicationautoscaling": "application-autoscaling"}
+MODELS = {
+    "elasticloadbalancingv2": "elbv2", "cloudwatchlogs": "logs", "applicationautoscaling": "application-autoscaling",
+    "resourcegroupstagging": "resourcegroupstaggingapi",
+}  # fmt: skip
 CALL = re.compile(r"\.([a-z0-9_]+)\(\)")
 
 

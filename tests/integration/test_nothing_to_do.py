@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+from gate import Gate, Waves
 from harness import Site
 from inventory import steady
 
@@ -41,9 +45,78 @@ def test_destroying_nothing_is_nothing_to_do(site: Site) -> None:
     assert site.mutations() == []
 
 
+#: What needs no other answer: who one is, what is remembered, what must be there, what carries our tags.
+FIRST = [
+    "iam:GetRole", "route53:ListHostedZonesByName", "s3:GetObject", "sts:GetCallerIdentity", "tagging:GetResources",
+]  # fmt: skip
+#: The calls of a plan that has nothing to do.
+CALLS = 32
+
+
+@pytest.mark.needs("tag-index")
+def test_an_unchanged_stack_is_looked_at_in_two_round_trips(staging: Site, waves: Waves) -> None:
+    running = staging.start("plan", "staging", url=waves.url)
+    assert waves.wave(len(FIRST)) == FIRST
+    waves.wave(CALLS - len(FIRST))
+    assert "No changes" in running.result().ended(0).out
+    staging.settled = True
+
+
+@pytest.mark.needs("tag-index")
 def test_it_asks_for_what_it_needs_and_no_more(staging: Site) -> None:
     since = staging.mark()
     staging.plan()
     calls = staging.calls(since)
-    assert len(calls) <= 60, f"{len(calls)} calls for a plan of 33 resources: {sorted(calls)}"
+    assert len(calls) == CALLS, f"{len(calls)} calls for a plan of 33 resources: {sorted(calls)}"
     staging.settled = True
+
+
+def refuse_the_index(gate: Gate) -> None:
+    body = json.dumps({"__type": "AccessDeniedException", "message": "not authorized to perform: tag:GetResources"})
+    gate.refuse("tagging:GetResources", 400, body.encode())
+
+
+def test_without_an_index_the_services_are_asked_for_tags(staging: Site, gate: Gate) -> None:
+    refuse_the_index(gate)
+    since = staging.mark()
+    assert "No changes" in staging.run("plan", "staging", url=gate.url).ended(0).out
+    calls = staging.calls(since)
+    assert CALLS < len(calls) <= CALLS + 11, f"{len(calls)} calls: {sorted(calls)}"
+    staging.settled = True
+
+
+@pytest.mark.needs("tag-index")
+def test_an_index_that_lags_shows_no_change_that_is_not_there(staging: Site, gate: Gate) -> None:
+    client, bodies = staging.aws.resourcegroupstaggingapi, []
+    client.meta.events.register("before-parse.*", lambda **seen: bodies.append(seen["response_dict"]["body"]))
+    client.get_resources(TagFilters=[{"Key": "pb-deploy:workspace", "Values": ["staging"]}], ResourcesPerPage=100)
+    staging.configure({"tags": {"team": "late"}})
+    staging.deploy()
+    gate.refuse("tagging:GetResources", 200, bodies[0])
+    assert "No changes" in staging.run("plan", "staging", url=gate.url).ended(0).out
+    staging.finds_nothing()
+
+
+@pytest.mark.needs("tag-index")
+def test_a_tag_that_somebody_changed_is_drift(staging: Site) -> None:
+    (group,) = staging.aws.logs.describe_log_groups(logGroupNamePrefix="staging-pb_workers")["logGroups"]
+    staging.aws.logs.tag_resource(resourceArn=group["arn"].removesuffix(":*"), tags={"Name": "somebody"})
+    plan = staging.plan()
+    assert plan.fields("fargate/logs") == {"tags.Name": ("somebody", "staging-pb_workers")}
+    assert plan.origin("fargate/logs") == "drift"
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_what_nobody_remembers_is_found_in_the_index_too(staging: Site) -> None:
+    service = {"cluster": "staging-ecs-cluster", "service": "staging-celery"}
+    (there,) = staging.aws.ecs.describe_services(cluster=service["cluster"], services=[service["service"]])["services"]
+    tags = {"pb-deploy:stack": "pb-deploy", "pb-deploy:workspace": "staging", "pb-deploy:address": "fargate/lost"}
+    staging.aws.ecs.create_service(
+        cluster=service["cluster"], serviceName="staging-lost", taskDefinition=there["taskDefinition"], desiredCount=0,
+        launchType="FARGATE", networkConfiguration=there["networkConfiguration"],
+        tags=[{"key": key, "value": value} for key, value in tags.items()],
+    )  # fmt: skip
+    assert staging.plan().changes == {"fargate/lost": "delete"}
+    staging.deploy()
+    staging.finds_nothing()

@@ -4,9 +4,8 @@ use crate::record::target_name;
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{Listener, LoadBalancer};
-use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Class, Failure, Resource, Scope};
+use pb_engine::{Class, Failure, Resource, Scope, each, listed};
 use std::sync::Arc;
 
 /// All load balancers of the region with their tags. A region has 50 unless more were asked for, so their tags cost three
@@ -16,20 +15,16 @@ pub(crate) struct Balancers(pub Vec<(LoadBalancer, Tags)>);
 impl Balancers {
     /// The balancers of this sweep: asked for once, whichever kind comes first.
     pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
-        scope.shared(Self::ask(client)).await
+        scope.shared(Self::ask(scope, client)).await
     }
 
-    async fn ask(client: &Client) -> Result<Self, Failure> {
-        let all = client.describe_load_balancers().into_paginator().items().send();
-        let all: Vec<LoadBalancer> =
-            all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeLoadBalancers")?;
-        let arns: Vec<String> = all.iter().filter_map(|lb| lb.load_balancer_arn().map(str::to_owned)).collect();
-        let mut tags = tags::read(client, &arns).await?;
-        let tagged = all.into_iter().filter_map(|lb| {
-            let tags = tags.remove(lb.load_balancer_arn()?)?;
-            Some((lb, tags))
-        });
-        Ok(Self(tagged.collect()))
+    async fn ask<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Self, Failure> {
+        let all = async {
+            let all = client.describe_load_balancers().into_paginator().items().send();
+            all.collect::<Result<Vec<_>, _>>().await.answer("elasticloadbalancing:DescribeLoadBalancers")
+        };
+        let tagged = listed(all, remembered(scope), arn, |arns| tags::read(scope, client, arns)).await?;
+        Ok(Self(tagged.into_iter().filter_map(|(lb, tags)| Some((lb, tags?))).collect()))
     }
 
     /// Those with the tags of this workspace.
@@ -48,11 +43,24 @@ impl Ports {
     }
 
     async fn ask<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Self, Failure> {
-        let balancers = Balancers::of(scope, client).await?;
-        let arns = balancers.ours(scope).filter_map(|lb| lb.load_balancer_arn());
-        let listeners = try_join_all(arns.map(|arn| listeners(client, arn))).await?;
-        Ok(Self(listeners.into_iter().flatten().collect()))
+        let ours = async {
+            let balancers = Balancers::of(scope, client).await?;
+            Ok(balancers.ours(scope).filter_map(arn).collect())
+        };
+        let ask = |arns| each(arns, |arn| async move { listeners(client, &arn).await.map(Some) });
+        let listeners = listed(ours, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
+        Ok(Self(listeners.into_iter().filter_map(|(_, listeners)| listeners).flatten().collect()))
     }
+}
+
+/// The ARNs of the load balancers that are remembered.
+fn remembered<R: Resource>(scope: &Scope<R>) -> impl Iterator<Item = String> {
+    scope.recalled::<crate::LoadBalancer>().into_iter().map(|attrs| attrs.arn)
+}
+
+/// The ARN of a load balancer.
+pub(crate) fn arn(lb: &LoadBalancer) -> Option<String> {
+    lb.load_balancer_arn().map(str::to_owned)
 }
 
 /// The listeners of a load balancer; none when it has gone.

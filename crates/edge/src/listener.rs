@@ -6,7 +6,7 @@ use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,19 @@ impl Listener {
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// The listeners of our load balancers, and of those that are wanted, remembered or claimed.
+    async fn ports(&self, scope: &Scope<Self>) -> Result<Vec<Port>, Failure> {
+        let ports = Ports::of(scope, &self.client).await?;
+        let seen: BTreeSet<&str> = ports.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
+        let wanted = scope.wanted.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
+        let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
+        let claimed: Vec<String> = scope.claims().filter_map(|(_, arn)| balancer_of(arn)).collect();
+        let others = wanted.chain(remembered).chain(claimed.iter().map(String::as_str));
+        let others: BTreeSet<&str> = others.filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
+        let others = try_join_all(others.into_iter().map(|arn| listeners(&self.client, arn))).await?;
+        Ok(ports.0.iter().cloned().chain(others.into_iter().flatten()).collect())
     }
 }
 
@@ -51,6 +64,7 @@ pub struct ListenerAttrs {
 impl Resource for Listener {
     const KIND: &'static str = "elbv2.listener";
     const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
+    const INDEXED: bool = true;
     type Spec = ListenerSpec;
     type Attrs = ListenerAttrs;
 
@@ -76,19 +90,11 @@ impl Resource for Listener {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let ports = Ports::of(scope, &self.client).await?;
-        let seen: BTreeSet<&str> = ports.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
-        let wanted = scope.wanted.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
-        let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
-        let claimed: Vec<String> = scope.claims().filter_map(|(_, arn)| balancer_of(arn)).collect();
-        let others = wanted.chain(remembered).chain(claimed.iter().map(String::as_str));
-        let others: BTreeSet<&str> = others.filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
-        let others = try_join_all(others.into_iter().map(|arn| listeners(&self.client, arn))).await?;
-        let listeners: Vec<Port> = ports.0.iter().cloned().chain(others.into_iter().flatten()).collect();
-        let arns: Vec<String> = listeners.iter().map(|listener| attrs_of(listener).arn).collect();
-        let tags = tags::read(&self.client, &arns).await?;
-        let found = listeners.iter().filter_map(|listener| whose(scope, listener, tags.get(listener.listener_arn()?)?));
-        Ok(found.collect())
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let arn = |port: &Port| port.listener_arn().map(str::to_owned);
+        let tags = |arns| tags::read(scope, &self.client, arns);
+        let all = listed(self.ports(scope), likely, arn, tags).await?;
+        Ok(all.iter().filter_map(|(port, tags)| whose(scope, port, tags.as_ref()?)).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ListenerSpec) -> Result<ListenerAttrs, Failure> {

@@ -10,10 +10,10 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, HostHeaderConditionConfig, PathPatternConditionConfig, Rule, RuleCondition,
     RulePriorityPair,
 };
-use futures_util::future::try_join_all;
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, is_unknown, unknown,
+    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, each, is_unknown, listed,
+    unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +70,7 @@ pub struct ListenerRuleAttrs {
 /// A rule goes with its listener, whichever is deleted first.
 impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
+    const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
     type Spec = ListenerRuleSpec;
     type Attrs = ListenerRuleAttrs;
@@ -103,22 +104,15 @@ impl Resource for ListenerRule {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let ports = Ports::of(scope, &self.client).await?;
-        let ours = ports.0.iter().filter_map(|listener| listener.listener_arn());
-        let wanted = scope.wanted.iter().map(|(_, spec)| spec.listener_arn.as_str());
-        let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.listener_arn.as_str());
-        let listeners: BTreeSet<&str> = ours.chain(wanted).chain(remembered).filter(|arn| !is_unknown(arn)).collect();
-        let rules = try_join_all(listeners.into_iter().map(|arn| async move {
-            let rules = self.rules(arn).await?;
-            Ok::<_, Failure>(rules.into_iter().map(|rule| (arn.to_owned(), rule)).collect::<Vec<_>>())
-        }));
-        let rules: Vec<(String, Rule)> = rules.await?.into_iter().flatten().collect();
-        let arns: Vec<String> = rules.iter().map(|(_, rule)| arn(rule)).collect();
-        let tags = tags::read(&self.client, &arns).await?;
-        Ok(rules
-            .iter()
-            .filter_map(|(listener, rule)| whose(scope, listener, rule, tags.get(rule.rule_arn()?)?))
-            .collect())
+        let nothing_wanted = scope.wanted.is_empty() && scope.remembered.is_empty();
+        if nothing_wanted && scope.knows_all(|arn| arn.contains(":listener-rule/")) {
+            return Ok(Vec::new());
+        }
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let tags = |arns| tags::read(scope, &self.client, arns);
+        let all = listed(self.all(scope), likely, |(_, rule)| Some(arn(rule)), tags).await?;
+        let found = all.iter().filter_map(|((listener, rule), tags)| whose(scope, listener, rule, tags.as_ref()?));
+        Ok(found.collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<ListenerRuleAttrs, Failure> {
@@ -180,6 +174,24 @@ impl Resource for ListenerRule {
 }
 
 impl ListenerRule {
+    /// The rules, each with the ARN of its listener: of our listeners, and of those that are wanted or remembered.
+    async fn all(&self, scope: &Scope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
+        let listeners = async {
+            let ports = Ports::of(scope, &self.client).await?;
+            let ours = ports.0.iter().filter_map(|listener| listener.listener_arn());
+            let wanted = scope.wanted.iter().map(|(_, spec)| spec.listener_arn.as_str());
+            let known = ours.chain(wanted).filter(|arn| !is_unknown(arn)).map(str::to_owned);
+            Ok(known.chain(remembered(scope)).collect::<BTreeSet<_>>().into_iter().collect())
+        };
+        let ask = |arns| each(arns, |arn| async move { self.rules(&arn).await.map(Some) });
+        let rules: Vec<(String, Option<Vec<Rule>>)> =
+            listed(listeners, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
+        let with = |(listener, rules): (String, Option<Vec<Rule>>)| {
+            rules.into_iter().flatten().map(move |rule| (listener.clone(), rule))
+        };
+        Ok(rules.into_iter().flat_map(with).collect())
+    }
+
     /// The rules of a listener besides its default one; none when it has gone.
     async fn rules(&self, listener_arn: &str) -> Result<Vec<Rule>, Failure> {
         let all = self.client.describe_rules().listener_arn(listener_arn).into_paginator().items().send();
@@ -195,7 +207,7 @@ impl ListenerRule {
         let Some(there) = rules.iter().find(|rule| place(rule) == spec.priority).map(arn) else {
             return Ok(None);
         };
-        let tags = tags::read(&self.client, std::slice::from_ref(&there)).await?;
+        let tags = tags::described(&self.client, std::slice::from_ref(&there)).await?;
         let ours = tags
             .get(&there)
             .is_some_and(|tags| cx.tags(&Tags::new()).iter().all(|(key, value)| tags.get(key) == Some(value)));
@@ -259,6 +271,13 @@ fn forward(target_group_arn: &str) -> Action {
 /// The place of a rule that goes is free only when that is done; a target group that leaves another load balancer, too.
 fn still_taken(failure: Failure) -> Failure {
     failure.when(&["PriorityInUse", "TargetGroupAssociationLimit"], Class::NotReady)
+}
+
+/// The ARNs of the listeners whose rules are remembered, and of those that are remembered themselves.
+fn remembered(scope: &Scope<ListenerRule>) -> impl Iterator<Item = String> {
+    let listeners = scope.recalled::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
+    let of_rules = scope.remembered.iter().map(|(_, attrs)| attrs.listener_arn.clone());
+    listeners.chain(of_rules).filter(|arn| !is_unknown(arn))
 }
 
 fn arn(rule: &Rule) -> String {

@@ -5,16 +5,15 @@ mod attributes;
 mod tests;
 
 use self::attributes::Attributes;
-use crate::balancers::{Balancers, dns_name};
+use crate::balancers::{Balancers, arn, dns_name};
 use crate::tags::{self, Tags};
 use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{
     IpAddressType, LoadBalancer as Balancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
 };
-use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
-use pb_engine::{is_unknown, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
+use pb_engine::{each, is_unknown, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -80,6 +79,7 @@ pub struct LoadBalancerAttrs {
 impl Resource for LoadBalancer {
     const KIND: &'static str = "elbv2.load_balancer";
     const HOLDS: &'static [&'static str] = &["ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    const INDEXED: bool = true;
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = LoadBalancerSpec;
     type Attrs = LoadBalancerAttrs;
@@ -126,22 +126,26 @@ impl Resource for LoadBalancer {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let balancers = Balancers::of(scope, &self.client).await?;
-        let found = balancers.0.iter().map(|(lb, tags)| async move {
-            let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
-            let names = [arn.unwrap_or_default(), name];
-            let Some(address) = ownership::owner(scope, tags, &names, |attrs| arn == Some(&attrs.arn)) else {
-                let what = format!("load balancer {name}");
-                let foreign = |address: &pb_engine::Address| Found::Foreign { address: address.clone(), what };
-                return Ok::<_, Failure>(scope.wants(|spec| spec.name == name).map(foreign));
-            };
-            let Some(attributes) = Attributes::read(&self.client, arn.unwrap_or_default()).await? else {
-                return Ok(None);
-            };
-            let settled = is_active(lb);
-            Ok(Some(Found::Ours { address, spec: spec_of(lb, tags, &attributes), attrs: attrs_of(lb), settled }))
+        let ours = async {
+            let all = Balancers::of(scope, &self.client).await?;
+            let mine = all.0.iter().filter_map(|(lb, tags)| Some((whose(scope, lb, tags)?, lb.clone(), tags.clone())));
+            Ok(mine.collect())
+        };
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let ask = |arns| each(arns, |arn| async move { Attributes::read(&self.client, &arn).await });
+        let ours: Vec<((Address, Balancer, Tags), _)> = listed(ours, likely, |(_, lb, _)| arn(lb), ask).await?;
+        let ours = ours.into_iter().filter_map(|((address, lb, tags), attributes)| {
+            let (spec, attrs, settled) = (spec_of(&lb, &tags, &attributes?), attrs_of(&lb), is_active(&lb));
+            Some(Found::Ours { address, spec, attrs, settled })
         });
-        Ok(try_join_all(found).await?.into_iter().flatten().collect())
+        let all = Balancers::of(scope, &self.client).await?;
+        let foreign = all.0.iter().filter(|(lb, tags)| whose(scope, lb, tags).is_none());
+        let foreign = foreign.filter_map(|(lb, _)| {
+            let name = lb.load_balancer_name().unwrap_or_default();
+            let address = scope.wants(|spec| spec.name == name)?.clone();
+            Some(Found::Foreign { address, what: format!("load balancer {name}") })
+        });
+        Ok(ours.chain(foreign).collect())
     }
 
     /// AWS gives back the load balancer that is there when all settings are the same, so a repeated call makes no second
@@ -259,6 +263,12 @@ fn unseen(failure: Failure) -> Failure {
 fn is_active(lb: &Balancer) -> bool {
     let code = lb.state().and_then(|state| state.code());
     matches!(code, Some(LoadBalancerStateEnum::Active | LoadBalancerStateEnum::ActiveImpaired))
+}
+
+/// The address of a load balancer that is ours.
+fn whose(scope: &Scope<LoadBalancer>, lb: &Balancer, tags: &Tags) -> Option<Address> {
+    let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
+    ownership::owner(scope, tags, &[arn.unwrap_or_default(), name], |attrs| arn == Some(&attrs.arn))
 }
 
 fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerSpec {

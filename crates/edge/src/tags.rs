@@ -4,7 +4,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use futures_util::future::try_join_all;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Context, Failure, Ownership};
+use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, Scope};
 use std::collections::{BTreeMap, HashMap};
 
 /// ARNs that one call may ask for. (Elastic Load Balancing API: DescribeTags)
@@ -18,8 +18,17 @@ pub(crate) fn to_sdk(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
+/// The tags of each of these, by ARN, asked for only as far as no index tells them; what has gone meanwhile is left out.
+pub(crate) async fn read<R: Resource>(
+    scope: &Scope<R>,
+    client: &Client,
+    arns: Vec<String>,
+) -> Result<HashMap<String, Tags>, Failure> {
+    scope.tags_of(arns, |arns| async move { described(client, &arns).await }).await
+}
+
 /// The tags of each of these, by ARN; what has gone meanwhile is left out.
-pub(crate) async fn read(client: &Client, arns: &[String]) -> Result<HashMap<String, Tags>, Failure> {
+pub(crate) async fn described(client: &Client, arns: &[String]) -> Result<HashMap<String, Tags>, Failure> {
     let parts = try_join_all(arns.chunks(ARNS_A_CALL).map(|part| read_part(client, part)));
     Ok(parts.await?.into_iter().flatten().collect())
 }
@@ -90,7 +99,7 @@ fn key(path: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{change, key, read};
+    use super::{change, described, key};
     use crate::BalancerClient as Client;
     use crate::testing::meta;
     use aws_sdk_elasticloadbalancingv2::operation::add_tags::AddTagsOutput;
@@ -119,7 +128,7 @@ mod tests {
         });
         let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&describe]);
         let arns: Vec<String> = (0..45).map(|number| format!("arn:{number}")).collect();
-        assert_eq!(read(&client, &arns).await.unwrap().len(), 44);
+        assert_eq!(described(&client, &arns).await.unwrap().len(), 44);
         assert_eq!(describe.num_calls(), 3 + 20);
     }
 

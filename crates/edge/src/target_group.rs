@@ -8,9 +8,10 @@ use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{
     Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
 };
-use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{
+    Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope, each, is_unknown, listed, unknown,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -79,6 +80,7 @@ pub struct TargetGroupAttrs {
 /// A target group does not keep its VPC from being deleted.
 impl Resource for TargetGroup {
     const KIND: &'static str = "elbv2.target_group";
+    const INDEXED: bool = true;
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = TargetGroupSpec;
     type Attrs = TargetGroupAttrs;
@@ -121,25 +123,17 @@ impl Resource for TargetGroup {
     /// There may be thousands in a region, so the tags are asked for of those only whose name begins with the workspace's,
     /// is wanted, or whose ARN is remembered.
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let all = self.client.describe_target_groups().into_paginator().items().send();
-        let all: Vec<Group> =
-            all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeTargetGroups")?;
-        let workspace = format!("{}-", scope.owner().workspace);
-        let groups: Vec<Group> = all
-            .into_iter()
-            .filter(|group| {
-                let name = group.target_group_name().unwrap_or_default();
-                name.starts_with(&workspace)
-                    || scope.wants(|spec| spec.name == name).is_some()
-                    || scope.remembers(|attrs| group.target_group_arn() == Some(&attrs.arn)).is_some()
-                    || scope.claims().any(|(_, id)| id == name || group.target_group_arn() == Some(id))
-            })
-            .collect();
-        let arns: Vec<String> = groups.iter().map(|group| attrs_of(group).arn).collect();
-        let tags = tags::read(&self.client, &arns).await?;
-        let found = groups.iter().filter_map(|group| Some((group, tags.get(group.target_group_arn()?)?)));
-        let found = try_join_all(found.map(|(group, tags)| self.look_at(scope, group, tags)));
-        Ok(found.await?.into_iter().flatten().collect())
+        let arn = |group: &Group| group.target_group_arn().map(str::to_owned);
+        let likely = || scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let tagged = async {
+            let tags = |arns| tags::read(scope, &self.client, arns);
+            let tagged = listed(self.candidates(scope), likely(), arn, tags).await?;
+            Ok(tagged.into_iter().filter_map(|(group, tags)| Some((group, tags?))).collect())
+        };
+        let delays = |arns| each(arns, |arn| async move { self.deregistration_delay(&arn).await });
+        let ours = |(group, tags): &(Group, Tags)| whose(scope, &attrs_of(group), tags).and_then(|_| arn(group));
+        let all: Vec<((Group, Tags), _)> = listed(tagged, likely(), ours, delays).await?;
+        Ok(all.into_iter().filter_map(|((group, tags), delay)| found(scope, &group, &tags, delay)).collect())
     }
 
     /// AWS gives back the group that is there when all settings are the same, so a repeated call makes no second one.
@@ -213,22 +207,47 @@ impl Resource for TargetGroup {
 }
 
 impl TargetGroup {
-    async fn look_at(&self, scope: &Scope<Self>, group: &Group, tags: &Tags) -> Result<Option<Found<Self>>, Failure> {
-        let attrs = attrs_of(group);
-        let Some(address) = ownership::owner(scope, tags, &[&attrs.arn, &attrs.name], |known| known.arn == attrs.arn)
-        else {
-            let address = scope.wants(|spec| spec.name == attrs.name);
-            let what = format!("target group {}", attrs.name);
-            return Ok(address.map(|address| Found::Foreign { address: address.clone(), what }));
-        };
-        let call = self.client.describe_target_group_attributes().target_group_arn(&attrs.arn).send();
+    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<Group>, Failure> {
+        let all = self.client.describe_target_groups().into_paginator().items().send();
+        let mut groups: Vec<Group> =
+            all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeTargetGroups")?;
+        let workspace = format!("{}-", scope.owner().workspace);
+        groups.retain(|group| {
+            let name = group.target_group_name().unwrap_or_default();
+            name.starts_with(&workspace)
+                || scope.wants(|spec| spec.name == name).is_some()
+                || scope.remembers(|attrs| group.target_group_arn() == Some(&attrs.arn)).is_some()
+                || scope.claims().any(|(_, id)| id == name || group.target_group_arn() == Some(id))
+        });
+        Ok(groups)
+    }
+
+    /// Seconds; none when the group has gone.
+    async fn deregistration_delay(&self, arn: &str) -> Result<Option<i32>, Failure> {
+        let call = self.client.describe_target_group_attributes().target_group_arn(arn).send();
         let output = match call.await.answer("elasticloadbalancing:DescribeTargetGroupAttributes") {
             Err(failure) if failure.class == Class::NotFound => return Ok(None),
             answer => answer?,
         };
         let delay = output.attributes().iter().find(|attribute| attribute.key() == Some(DEREGISTRATION_DELAY));
-        let delay = delay.and_then(|attribute| attribute.value()?.parse().ok()).unwrap_or(300);
-        Ok(Some(Found::Ours { address, spec: spec_of(group, tags, delay), attrs, settled: true }))
+        Ok(Some(delay.and_then(|attribute| attribute.value()?.parse().ok()).unwrap_or(300)))
+    }
+}
+
+/// The address of a group that is ours.
+fn whose(scope: &Scope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
+    ownership::owner(scope, tags, &[&attrs.arn, &attrs.name], |known| known.arn == attrs.arn)
+}
+
+/// What a group is to us; nothing that matters when it has gone meanwhile.
+fn found(scope: &Scope<TargetGroup>, group: &Group, tags: &Tags, delay: Option<i32>) -> Option<Found<TargetGroup>> {
+    let attrs = attrs_of(group);
+    match whose(scope, &attrs, tags) {
+        Some(address) => Some(Found::Ours { address, spec: spec_of(group, tags, delay?), attrs, settled: true }),
+        None => {
+            let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
+            Some(Found::Foreign { address, what: format!("target group {}", attrs.name) })
+        }
     }
 }
 

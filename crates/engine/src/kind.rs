@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::context::Context;
 use crate::diff::Change;
 use crate::failure::{Class, Failure};
+use crate::index::Agreed;
 use crate::memo::Memo;
 use crate::ownership::Ownership;
 use crate::resource::{Found, Resource, Scope};
@@ -20,6 +21,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn holds(&self) -> &'static [&'static str];
     fn keeps(&self) -> &'static [&'static str];
     fn unique(&self) -> bool;
+    fn indexed(&self) -> bool;
     fn check(&self, spec: &Value) -> Result<(), String>;
     fn pending(&self, spec: &Value) -> Result<Value, Failure>;
     fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
@@ -51,6 +53,15 @@ pub(crate) struct Look {
     pub remembered: Vec<(Address, Value)>,
     pub claims: Arc<BTreeMap<Address, String>>,
     pub owner: Arc<Ownership>,
+    pub shared: Shared,
+}
+
+/// What all kinds share in one sweep.
+#[derive(Clone, Default)]
+pub(crate) struct Shared {
+    /// What is remembered of all kinds: the kind, and the attributes.
+    pub recalled: Arc<Vec<(String, Value)>>,
+    pub agreed: Arc<Agreed>,
     pub memo: Arc<Memo>,
 }
 
@@ -78,6 +89,10 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn unique(&self) -> bool {
         R::UNIQUE
+    }
+
+    fn indexed(&self) -> bool {
+        R::INDEXED
     }
 
     fn check(&self, spec: &Value) -> Result<(), String> {
@@ -127,7 +142,7 @@ impl<R: Resource> AnyKind for Erased<R> {
                     .collect(),
                 claims: look.claims,
                 owner: look.owner,
-                memo: look.memo,
+                shared: look.shared,
             };
             self.0.read(&scope).await?.into_iter().map(erase).collect()
         }

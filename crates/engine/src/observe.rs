@@ -4,8 +4,8 @@ use crate::address::Address;
 use crate::diff::diff;
 use crate::failure::Failure;
 use crate::graph::Graph;
-use crate::kind::{AnyFound, AnyKind, Look};
-use crate::memo::Memo;
+use crate::index::{Agreed, TagIndex};
+use crate::kind::{AnyFound, AnyKind, Look, Shared};
 use crate::ownership::Ownership;
 use crate::snapshot::{Intent, Snapshot};
 use crate::wait::{Cancel, Limits};
@@ -70,7 +70,22 @@ pub async fn observe(
     owner: &Arc<Ownership>,
     cancel: &Cancel,
 ) -> Result<Observed, Failure> {
-    observe_claims(graph, snapshot, owner, &Claims::new(), cancel).await
+    sweep_all(graph, snapshot, owner, &Claims::new(), None, cancel).await
+}
+
+/// As [`observe`](observe()), with an index that spares calls where it agrees with the snapshot. What it says is at most some minutes
+/// old: good for looking, not for acting.
+///
+/// # Errors
+/// As [`observe`](observe()).
+pub async fn observe_indexed(
+    graph: &Graph,
+    snapshot: &Snapshot,
+    owner: &Arc<Ownership>,
+    index: Option<&TagIndex>,
+    cancel: &Cancel,
+) -> Result<Observed, Failure> {
+    sweep_all(graph, snapshot, owner, &Claims::new(), index, cancel).await
 }
 
 /// What is asked to be taken over: by address, what AWS calls it.
@@ -87,9 +102,25 @@ pub async fn observe_claims(
     claims: &Claims,
     cancel: &Cancel,
 ) -> Result<Observed, Failure> {
+    sweep_all(graph, snapshot, owner, claims, None, cancel).await
+}
+
+async fn sweep_all(
+    graph: &Graph,
+    snapshot: &Snapshot,
+    owner: &Arc<Ownership>,
+    claims: &Claims,
+    index: Option<&TagIndex>,
+    cancel: &Cancel,
+) -> Result<Observed, Failure> {
     let specs = graph.specs()?;
     let claims = Arc::new(claims.clone());
-    let memo = Arc::new(Memo::default());
+    let recalled = snapshot.resources.values().map(|record| (record.kind.clone(), record.attrs.clone()));
+    let shared = Shared {
+        recalled: Arc::new(recalled.collect()),
+        agreed: Arc::new(Agreed::new(index, graph, snapshot, owner)),
+        memo: Arc::default(),
+    };
     let sweeps = graph.kinds.values().map(|kind| {
         let wanted = graph.nodes.iter().zip(&specs).filter(|(node, _)| node.kind.name() == kind.name());
         let wanted: Vec<(Address, Value)> = wanted.map(|(_, spec)| spec.clone()).collect();
@@ -98,7 +129,7 @@ pub async fn observe_claims(
             wanted,
             remembered: remembered(kind, snapshot),
             owner: Arc::clone(owner),
-            memo: Arc::clone(&memo),
+            shared: shared.clone(),
         };
         async move { Ok::<_, Failure>((kind.name(), sweep(kind, look, snapshot, cancel).await?)) }
     });
@@ -122,7 +153,8 @@ async fn sweep(
     let mut pauses = LOOK_AGAIN.tries();
     let mut found = found;
     while pauses.pause(cancel, kind.name(), "a create whose outcome is not known").await.is_ok() {
-        found = kind.read(Look { memo: Arc::new(Memo::default()), ..look.clone() }).await?;
+        let shared = Shared { memo: Arc::default(), ..look.shared.clone() };
+        found = kind.read(Look { shared, ..look.clone() }).await?;
         if !missing(kind, snapshot, &found) {
             break;
         }
@@ -170,7 +202,7 @@ pub(crate) async fn look_for(
             remembered: Vec::new(),
             claims: Arc::default(),
             owner: Arc::clone(owner),
-            memo: Arc::new(Memo::default()),
+            shared: Shared::default(),
         };
         let is_it = |found: &AnyFound| match found {
             AnyFound::Ours { address: at, spec: live, .. } => {

@@ -4,12 +4,15 @@ use crate::address::Address;
 use crate::context::Context;
 use crate::diff::Change;
 use crate::failure::Failure;
-use crate::memo::Memo;
+use crate::kind::{Shared, from_json};
 use crate::ownership::{Ownership, STACK_TAG};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// Tags by key.
+type Tags = BTreeMap<String, String>;
 
 /// A kind of resource: what is wanted of it, what AWS assigns to it, and the verbs. The value itself holds the client.
 ///
@@ -27,6 +30,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Whether AWS refuses a second one where one is already. Where it does not (a VPC, a gateway), the engine waits out
     /// eventual consistency before it makes another after a create whose outcome is not known.
     const UNIQUE: bool = true;
+
+    /// Whether a [`TagIndex`](crate::TagIndex) tells of this kind: its attributes have an `arn`, its spec has `tags`.
+    const INDEXED: bool = false;
 
     /// Fields that AWS cannot change and that no resource is replaced for when nothing else forces it: names, mostly. What
     /// stands there is kept. So what was taken over under another name stays, and a new naming moves nothing.
@@ -158,7 +164,7 @@ pub struct Scope<R: Resource> {
     pub remembered: Vec<(Address, R::Attrs)>,
     pub(crate) claims: Arc<BTreeMap<Address, String>>,
     pub(crate) owner: Arc<Ownership>,
-    pub(crate) memo: Arc<Memo>,
+    pub(crate) shared: Shared,
 }
 
 impl<R: Resource> Scope<R> {
@@ -208,6 +214,36 @@ impl<R: Resource> Scope<R> {
         self.remembered.iter().find(|(_, attrs)| is(attrs)).map(|(address, _)| address)
     }
 
+    /// What the snapshot remembers of another kind.
+    #[must_use]
+    pub fn recalled<K: Resource>(&self) -> Vec<K::Attrs> {
+        let of_kind = self.shared.recalled.iter().filter(|(kind, _)| kind == K::KIND);
+        of_kind.filter_map(|(_, attrs)| from_json(K::KIND, attrs).ok()).collect()
+    }
+
+    /// The tags of what has these ARNs, by ARN: as an index tells them, where it agrees with what is remembered; `ask` is asked
+    /// for the others.
+    ///
+    /// # Errors
+    /// What `ask` fails with.
+    pub async fn tags_of<A, F>(&self, arns: Vec<String>, ask: A) -> Result<HashMap<String, Tags>, Failure>
+    where
+        A: FnOnce(Vec<String>) -> F,
+        F: Future<Output = Result<HashMap<String, Tags>, Failure>>,
+    {
+        let (mut known, unknown) = self.shared.agreed.split(arns);
+        if !unknown.is_empty() {
+            known.extend(ask(unknown).await?);
+        }
+        Ok(known)
+    }
+
+    /// Whether an index rules out that there is anything of ours for whose ARN `is` holds, but what is remembered. Without an
+    /// index, or with one that lags, it does not.
+    pub fn knows_all(&self, is: impl Fn(&str) -> bool) -> bool {
+        self.shared.agreed.is_all(is)
+    }
+
     /// An answer that other kinds of this sweep need as well: the first to come asks, the others wait for it. There is one
     /// for each type `T`.
     ///
@@ -218,6 +254,6 @@ impl<R: Resource> Scope<R> {
         T: Send + Sync + 'static,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        self.memo.get(ask).await
+        self.shared.memo.get(ask).await
     }
 }

@@ -65,6 +65,7 @@ fn spec() -> FargateSpec {
         scan_on_push: true,
         untagged_images: Some(5),
         delete_images: false,
+        has_images: None,
         cluster: "example-cluster".to_owned(),
         container_insights: "disabled".to_owned(),
         execution_role_arn: role.unwrap_or_else(|_| "arn:aws:iam::123456789012:role/ecsTaskExecutionRole".to_owned()),

@@ -4,10 +4,14 @@ use crate::checks;
 use crate::tags::{Tags, of_ecs, retag, same_owner, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
+use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown};
+use pb_engine::{
+    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, listed, unknown,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What Container Insights can be set to. (ECS API: ClusterSetting)
@@ -45,6 +49,33 @@ pub struct Clusters {
 /// The clusters that begin with the workspace's prefix: an answer that services need as well.
 pub(crate) struct Prefixed(pub Vec<Cluster>);
 
+impl Prefixed {
+    /// Those of this sweep: asked for once, whichever kind comes first.
+    pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+        scope.shared(Self::ask(scope, client)).await
+    }
+
+    async fn ask<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Self, Failure> {
+        let prefix = crate::prefix(scope.owner());
+        let remembered = scope.recalled::<Clusters>().into_iter().map(|attrs| attrs.name);
+        let remembered: Vec<String> = remembered.filter(|name| name.starts_with(&prefix)).collect();
+        let all = async {
+            if !remembered.is_empty() && scope.knows_all(|arn| arn.contains(":cluster/")) {
+                return Ok(remembered.clone());
+            }
+            let arns = client.list_clusters().into_paginator().items().send().collect::<Result<Vec<String>, _>>().await;
+            let names = arns.answer("ecs:ListClusters")?.into_iter().map(|arn| crate::last_part(&arn).to_owned());
+            Ok(names.filter(|name| name.starts_with(&prefix)).collect())
+        };
+        let ask = |names| async {
+            let found = describe(client, names).await?.into_iter();
+            Ok(found.map(|cluster| (cluster.cluster_name().unwrap_or_default().to_owned(), cluster)).collect())
+        };
+        let clusters = listed(all, remembered.clone(), |name: &String| Some(name.clone()), ask).await?;
+        Ok(Self(clusters.into_iter().filter_map(|(_, cluster)| cluster).collect()))
+    }
+}
+
 impl Clusters {
     /// Clusters behind `client`.
     #[must_use]
@@ -78,15 +109,12 @@ impl Clusters {
     }
 }
 
-/// The clusters whose name begins with `prefix`, with tags and settings.
-pub(crate) async fn prefixed(client: &Client, prefix: &str) -> Result<Prefixed, Failure> {
-    let pages = client.list_clusters().into_paginator();
-    let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
-    let arns = arns.answer("ecs:ListClusters")?.into_iter().filter(|arn| crate::last_part(arn).starts_with(prefix));
-    Ok(Prefixed(describe(client, arns.collect()).await?))
+/// The names of the clusters that are wanted and remembered.
+fn known(scope: &Scope<Clusters>) -> impl Iterator<Item = &str> {
+    let wanted = scope.wanted.iter().map(|(_, spec)| spec.name.as_str());
+    wanted.chain(scope.remembered.iter().map(|(_, attrs)| attrs.name.as_str()))
 }
 
-/// The clusters of these names that are there: one that was deleted is still described for a while, as INACTIVE.
 async fn describe(client: &Client, names: Vec<String>) -> Result<Vec<Cluster>, Failure> {
     let mut found = Vec::new();
     for names in names.chunks(NAMES_A_CALL) {
@@ -121,6 +149,7 @@ fn spec(cluster: &Cluster, tags: &Tags) -> ClusterSpec {
 
 impl Resource for Clusters {
     const KIND: &'static str = "ecs.cluster";
+    const INDEXED: bool = true;
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = ClusterSpec;
     type Attrs = ClusterAttrs;
@@ -151,13 +180,13 @@ impl Resource for Clusters {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let prefix = crate::prefix(scope.owner());
-        let shared = scope.shared(prefixed(&self.client, &prefix)).await?;
-        let wanted = scope.wanted.iter().map(|(_, spec)| &spec.name);
-        let names = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).map(String::as_str);
-        let names: BTreeSet<&str> = names.chain(scope.claims().map(|(_, id)| crate::last_part(id))).collect();
-        let others = names.into_iter().filter(|name| !name.starts_with(&prefix)).map(str::to_owned).collect();
-        let others = describe(&self.client, others).await?;
+        let others = async {
+            let prefix = crate::prefix(scope.owner());
+            let names = scope.claims().map(|(_, id)| crate::last_part(id)).chain(known(scope));
+            let names: BTreeSet<&str> = names.filter(|name| !name.starts_with(&prefix)).collect();
+            describe(&self.client, names.into_iter().map(str::to_owned).collect()).await
+        };
+        let (shared, others) = try_join(Prefixed::of(scope, &self.client), others).await?;
         let mut found = Vec::new();
         for cluster in shared.0.iter().chain(&others) {
             let (tags, attrs) = (of_ecs(cluster.tags()), attrs(cluster));

@@ -2,15 +2,20 @@
 //! change, and an old revision brings back what it ran.
 
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::types::ImageIdentifier;
+use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use futures_util::future::try_join_all;
 use pb_aws::Answer;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a digest begins with.
 const DIGEST: &str = "sha256:";
+
+/// Images that DescribeImages takes in one call. (ECR API: DescribeImages)
+const IDS_A_CALL: usize = 100;
 
 /// The tag of a reference that names none.
 const LATEST: &str = "latest";
@@ -70,11 +75,14 @@ impl EcrImage {
         self.ask(&Client::from_conf(builder.build())).await
     }
 
+    fn id(&self) -> ImageIdentifier {
+        let id = ImageIdentifier::builder();
+        if self.tag.starts_with(DIGEST) { id.image_digest(&self.tag).build() } else { id.image_tag(&self.tag).build() }
+    }
+
     async fn ask(&self, client: &Client) -> Result<Pushed, Failure> {
         let registry = self.registry.as_ref().map(|(account, _)| account.clone());
-        let id = ImageIdentifier::builder();
-        let id = if self.tag.starts_with(DIGEST) { id.image_digest(&self.tag) } else { id.image_tag(&self.tag) };
-        let call = client.describe_images().repository_name(&self.repository).image_ids(id.build());
+        let call = client.describe_images().repository_name(&self.repository).image_ids(self.id());
         let answer = call.set_registry_id(registry.clone()).send().await.answer("ecr:DescribeImages");
         let failure = match answer {
             Ok(found) => {
@@ -99,6 +107,44 @@ impl EcrImage {
     }
 }
 
+/// What each of these tags of a repository of the own registry means now: one call where all of them are there.
+///
+/// # Errors
+/// As [`EcrImage::look_up`].
+pub async fn look_up_tags(
+    config: &SdkConfig,
+    repository: &str,
+    tags: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Pushed>, Failure> {
+    ask_at_once(&Client::new(config), repository, tags).await
+}
+
+async fn ask_at_once(
+    client: &Client,
+    repository: &str,
+    tags: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Pushed>, Failure> {
+    let own = |tag: &String| EcrImage { registry: None, repository: repository.to_owned(), tag: tag.clone() };
+    if tags.len() > 1 && tags.len() <= IDS_A_CALL {
+        let ids = tags.iter().map(|tag| own(tag).id()).collect();
+        let call = client.describe_images().repository_name(repository).set_image_ids(Some(ids)).send();
+        // One that is not there fails the whole call.
+        if let Ok(answer) = call.await {
+            return Ok(tags.iter().map(|tag| (tag.clone(), meaning(tag, answer.image_details()))).collect());
+        }
+    }
+    let each = tags.iter().map(|tag| async move { Ok::<_, Failure>((tag.clone(), own(tag).ask(client).await?)) });
+    Ok(try_join_all(each).await?.into_iter().collect())
+}
+
+/// The image of a tag, or with a digest, among these.
+fn meaning(tag: &str, images: &[ImageDetail]) -> Pushed {
+    let is_it =
+        |image: &&ImageDetail| image.image_digest() == Some(tag) || image.image_tags().iter().any(|known| known == tag);
+    let digest = images.iter().find(is_it).and_then(ImageDetail::image_digest);
+    digest.map_or(Pushed::NoSuchTag, |digest| Pushed::Digest(digest.to_owned()))
+}
+
 /// `reference` with its tag replaced by a digest.
 #[must_use]
 pub fn pinned(reference: &str, digest: &str) -> String {
@@ -110,7 +156,7 @@ pub fn pinned(reference: &str, digest: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, EcrImage, Pushed, pinned};
+    use super::{Client, EcrImage, Pushed, ask_at_once, pinned};
     use crate::testing::refused;
     use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
     use aws_sdk_ecr::operation::list_images::ListImagesOutput;
@@ -164,6 +210,33 @@ mod tests {
         let digest = Pushed::Digest("sha256:ab".to_owned());
         assert_eq!(asked(&[&found(Some("one"), None)], "one").await.unwrap(), digest);
         assert_eq!(asked(&[&found(None, Some("sha256:ab"))], "sha256:ab").await.unwrap(), digest);
+    }
+
+    #[tokio::test]
+    async fn tags_are_asked_for_in_one_call_and_one_by_one_when_one_of_them_is_missing() {
+        let tags = ["one", "two"].map(str::to_owned).into();
+        let image = |tag: &str| ImageDetail::builder().image_digest(format!("sha256:{tag}")).image_tags(tag).build();
+        let both = mock!(Client::describe_images).match_requests(|input| input.image_ids().len() == 2).then_output(
+            move || DescribeImagesOutput::builder().image_details(image("two")).image_details(image("one")).build(),
+        );
+        let client = pb_aws::mock_client!(aws_sdk_ecr, [&both]);
+        let found = ask_at_once(&client, "r", &tags).await.unwrap();
+        assert_eq!(found["one"], Pushed::Digest("sha256:one".to_owned()));
+        assert_eq!((found["two"].clone(), both.num_calls()), (Pushed::Digest("sha256:two".to_owned()), 1));
+
+        let together = mock!(Client::describe_images).match_requests(|input| input.image_ids().len() == 2);
+        let together = together.then_http_response(|| refused("ImageNotFoundException", "no"));
+        let two =
+            mock!(Client::describe_images).match_requests(|input| input.image_ids()[0].image_tag() == Some("two"));
+        let two = two.then_output(move || DescribeImagesOutput::builder().image_details(image("two")).build());
+        let one = mock!(Client::describe_images).then_http_response(|| refused("ImageNotFoundException", "no"));
+        let listed = mock!(Client::list_images).then_output(|| {
+            ListImagesOutput::builder().image_ids(ImageIdentifier::builder().image_tag("two").build()).build()
+        });
+        let client = pb_aws::mock_client!(aws_sdk_ecr, [&together, &two, &one, &listed]);
+        let found = ask_at_once(&client, "r", &tags).await.unwrap();
+        assert_eq!(found["two"], Pushed::Digest("sha256:two".to_owned()));
+        assert_eq!(found["one"], Pushed::NoSuchTag);
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ pub use before::{Before, BeforeAttrs, BeforeSpec};
 pub use cluster::{ClusterAttrs, ClusterSpec, Clusters};
 pub use container::{ContainerSpec, LogSpec};
 pub use deployments::{Rolled, rollouts, stop_rollout};
-pub use images::{EcrImage, Pushed, pinned};
+pub use images::{EcrImage, Pushed, look_up_tags, pinned};
 pub use log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
 pub use logs::{LogLine, LogQuery, Logs};
 pub use one_off::{End, OneOffState};

@@ -4,15 +4,11 @@ use crate::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroup;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, each, listed};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// How many groups are asked for their tags at a time; CloudWatch Logs takes few requests a second.
-const AT_A_TIME: usize = 5;
 
 /// A log group, as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,24 +75,6 @@ impl LogGroups {
         }
     }
 
-    async fn found(&self, scope: &Scope<Self>, group: LogGroup) -> Result<Option<Found<Self>>, Failure> {
-        let attrs = attrs(&group);
-        let Some(tags) = self.tags(attrs.arn.as_deref().unwrap_or_default()).await? else {
-            return Ok(None);
-        };
-        if let Some(address) = scope.mine(&tags, &[&attrs.name]) {
-            let spec = LogGroupSpec {
-                name: attrs.name.clone(),
-                retention_days: group.retention_in_days,
-                tags: Ownership::plain(&tags),
-            };
-            return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
-        }
-        let foreign = scope.wants(|spec| spec.name == attrs.name);
-        Ok(foreign
-            .map(|address| Found::Foreign { address: address.clone(), what: format!("log group {}", attrs.name) }))
-    }
-
     async fn retain(&self, name: &str, days: Option<i32>) -> Result<(), Failure> {
         match days {
             Some(days) => {
@@ -135,8 +113,24 @@ fn attrs(group: &LogGroup) -> LogGroupAttrs {
     }
 }
 
+/// What a group is to us.
+fn found(scope: &Scope<LogGroups>, group: &LogGroup, tags: &Tags) -> Option<Found<LogGroups>> {
+    let attrs = attrs(group);
+    if let Some(address) = scope.mine(tags, &[&attrs.name]) {
+        let spec = LogGroupSpec {
+            name: attrs.name.clone(),
+            retention_days: group.retention_in_days,
+            tags: Ownership::plain(tags),
+        };
+        return Some(Found::Ours { address, spec, attrs, settled: true });
+    }
+    let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
+    Some(Found::Foreign { address, what: format!("log group {}", attrs.name) })
+}
+
 impl Resource for LogGroups {
     const KIND: &'static str = "logs.log_group";
+    const INDEXED: bool = true;
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = LogGroupSpec;
     type Attrs = LogGroupAttrs;
@@ -176,10 +170,11 @@ impl Resource for LogGroups {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let candidates = self.candidates(scope).await?;
-        let found = stream::iter(candidates).map(|group| self.found(scope, group)).buffer_unordered(AT_A_TIME);
-        let found: Vec<Option<Found<Self>>> = found.try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        let likely = scope.remembered.iter().filter_map(|(_, attrs)| attrs.arn.clone());
+        let ask = |arns| each(arns, |arn| async move { self.tags(&arn).await });
+        let tags = |arns| scope.tags_of(arns, ask);
+        let groups = listed(self.candidates(scope), likely, |group| attrs(group).arn, tags).await?;
+        Ok(groups.iter().filter_map(|(group, tags)| found(scope, group, tags.as_ref()?)).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &LogGroupSpec) -> Result<LogGroupAttrs, Failure> {

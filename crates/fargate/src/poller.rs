@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Service, ServiceField};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::future::try_join_all;
 use pb_aws::Answer;
 use pb_engine::Failure;
 use std::collections::{BTreeMap, HashMap};
@@ -15,9 +15,6 @@ pub(crate) const NAMES_A_CALL: usize = 10;
 
 /// How old an answer may be to be used by another who waits: a share of what that one has waited so far.
 const SHARE: u32 = 160;
-
-/// Calls of one round that are made at a time.
-const AT_A_TIME: usize = 4;
 
 /// The time that is left to each call of a round: no more than ten calls a second, whoever waits for how many services.
 /// ECS takes 20 a second of an account, and others ask too. (ECS API reference: Request throttling)
@@ -90,13 +87,10 @@ impl Poller {
     /// What is answered now about services of a cluster, all of them at once.
     async fn ask(&self, cluster: &str, names: &[String], seen: &mut Seen) -> Result<(), Failure> {
         let at = Instant::now();
-        let chunks: Vec<Vec<String>> = names.chunks(NAMES_A_CALL).map(<[String]>::to_vec).collect();
-        let calls =
-            stream::iter(chunks).map(|names| async move { describe(&self.client, cluster, &names, false).await });
-        let answers: Vec<Vec<Service>> = calls.buffer_unordered(AT_A_TIME).try_collect().await?;
-        let found = answers.into_iter().flatten();
-        let mut found: HashMap<String, Service> =
-            found.map(|service| (service.service_name().unwrap_or_default().to_owned(), service)).collect();
+        let mut found = HashMap::new();
+        for service in describe(&self.client, cluster, names, false).await? {
+            found.insert(service.service_name().unwrap_or_default().to_owned(), service);
+        }
         for name in names {
             let service = found.remove(name);
             seen.insert((cluster.to_owned(), name.clone()), (at, service));
@@ -140,16 +134,16 @@ pub(crate) async fn describe(
     names: &[String],
     with_tags: bool,
 ) -> Result<Vec<Service>, Failure> {
-    let mut found = Vec::new();
-    for names in names.chunks(NAMES_A_CALL) {
+    let parts = names.chunks(NAMES_A_CALL).map(|names| async move {
         let call = client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
         let call = call.set_include(with_tags.then(|| vec![ServiceField::Tags]));
         match call.send().await.answer("ecs:DescribeServices") {
-            Ok(answer) => found.extend(answer.services.unwrap_or_default()),
-            Err(failure) if failure.is("ClusterNotFoundException") => return Ok(Vec::new()),
-            Err(failure) => return Err(failure),
+            Ok(answer) => Ok(answer.services.unwrap_or_default()),
+            Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
+            Err(failure) => Err(failure),
         }
-    }
+    });
+    let mut found: Vec<Service> = try_join_all(parts).await?.into_iter().flatten().collect();
     found.retain(|service| service.status() != Some("INACTIVE"));
     Ok(found)
 }

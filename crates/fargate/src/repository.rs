@@ -4,8 +4,10 @@ use crate::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
+use futures_util::future::try_join;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, UNKNOWN, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope};
+use pb_engine::{UNKNOWN, each, listed, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -45,6 +47,8 @@ pub struct RepositoryAttrs {
 pub struct Repositories {
     client: Client,
     delete_images: bool,
+    /// Whether there are images in it, where that is known already.
+    has_images: Option<bool>,
 }
 
 /// Of the images without a tag, the last `count` are kept. (ECR user guide: Lifecycle policy properties)
@@ -58,11 +62,24 @@ pub fn keep_untagged(count: u32) -> Value {
     }]})
 }
 
+/// What a repository has that is not described with it.
+struct Contents {
+    lifecycle: Option<Value>,
+    /// Whether there are images that keep it from being deleted.
+    keeps_images: bool,
+}
+
 impl Repositories {
     /// Repositories behind `client`. A repository with images in it is only deleted when `delete_images` says so.
     #[must_use]
     pub fn new(client: Client, delete_images: bool) -> Self {
-        Self { client, delete_images }
+        Self { client, delete_images, has_images: None }
+    }
+
+    /// The same, where it was seen already that there are images in the repository.
+    #[must_use]
+    pub fn has_images(self, has_images: Option<bool>) -> Self {
+        Self { has_images, ..self }
     }
 
     /// The policy of a repository. JSON that cannot be read is given as a text, which no wanted policy equals.
@@ -96,37 +113,50 @@ impl Repositories {
         Ok(())
     }
 
-    async fn has_images(&self, name: &str) -> Result<bool, Failure> {
+    async fn keeps_images(&self, name: &str) -> Result<bool, Failure> {
+        if self.delete_images {
+            return Ok(false);
+        }
+        if let Some(has_images) = self.has_images {
+            return Ok(has_images);
+        }
         let call = self.client.list_images().repository_name(name).max_results(1);
         Ok(!call.send().await.answer("ecr:ListImages")?.image_ids().is_empty())
     }
 
-    async fn ours(&self, repository: &Repository, tags: &Tags) -> Result<(RepositorySpec, RepositoryAttrs), Failure> {
-        let mut attrs = attrs(repository);
-        attrs.keeps_images = !self.delete_images && self.has_images(&attrs.name).await?;
-        let scanning = repository.image_scanning_configuration();
-        let spec = RepositorySpec {
-            name: attrs.name.clone(),
-            scan_on_push: scanning.is_some_and(ImageScanningConfiguration::scan_on_push),
-            tag_mutability: repository.image_tag_mutability().map_or("MUTABLE", ImageTagMutability::as_str).to_owned(),
-            lifecycle: self.lifecycle(&attrs.name).await?,
-            tags: Ownership::plain(tags),
-        };
-        Ok((spec, attrs))
+    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<Repository>, Failure> {
+        let prefix = crate::prefix(scope.owner());
+        let pages = self.client.describe_repositories().into_paginator().page_size(A_PAGE);
+        let all: Result<Vec<Repository>, _> = pages.items().send().collect().await;
+        let mut all = all.answer("ecr:DescribeRepositories")?;
+        all.retain(|repository| {
+            let name = repository.repository_name().unwrap_or_default();
+            name.starts_with(&prefix)
+                || scope.wants(|spec| spec.name == name).is_some()
+                || scope.remembers(|attrs| attrs.name == name).is_some()
+                || scope.claims().any(|(_, id)| id == name || Some(id) == repository.repository_arn())
+        });
+        Ok(all)
     }
 
-    async fn found(&self, scope: &Scope<Self>, repository: &Repository) -> Result<Option<Found<Self>>, Failure> {
-        let arn = repository.repository_arn().unwrap_or_default();
-        let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
-        let tags = answer.answer("ecr:ListTagsForResource")?;
-        let tags = tag_map(tags.tags().iter().map(|tag| (Some(tag.key()), Some(tag.value()))));
-        if let Some(address) = scope.mine(&tags, &[arn, repository.repository_name().unwrap_or_default()]) {
-            let (spec, attrs) = self.ours(repository, &tags).await?;
-            return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
+    /// The tags of a repository; none when it has gone.
+    async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
+        match self.client.list_tags_for_resource().resource_arn(arn).send().await.answer("ecr:ListTagsForResource") {
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            answer => {
+                let tags = answer?;
+                Ok(Some(tag_map(tags.tags().iter().map(|tag| (Some(tag.key()), Some(tag.value()))))))
+            }
         }
-        let name = repository.repository_name().unwrap_or_default();
-        let foreign = scope.wants(|spec| spec.name == name);
-        Ok(foreign.map(|address| Found::Foreign { address: address.clone(), what: format!("ECR repository {name}") }))
+    }
+
+    /// What a repository has that is not described with it; none when it has gone.
+    async fn contents(&self, name: &str) -> Result<Option<Contents>, Failure> {
+        match try_join(self.lifecycle(name), self.keeps_images(name)).await {
+            Ok((lifecycle, keeps_images)) => Ok(Some(Contents { lifecycle, keeps_images })),
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn retag(&self, arn: &str, tags: &Tags, changes: &[Change]) -> Result<(), Failure> {
@@ -141,6 +171,36 @@ impl Repositories {
         }
         Ok(())
     }
+}
+
+/// The address of a repository that is ours.
+fn whose(scope: &Scope<Repositories>, repository: &Repository, tags: &Tags) -> Option<Address> {
+    scope.mine(tags, &[repository.repository_arn()?, repository.repository_name()?])
+}
+
+/// What a repository is to us; nothing when it has gone meanwhile.
+fn found(
+    scope: &Scope<Repositories>,
+    repository: &Repository,
+    tags: &Tags,
+    contents: Option<Contents>,
+) -> Option<Found<Repositories>> {
+    let mut attrs = attrs(repository);
+    let Some(address) = whose(scope, repository, tags) else {
+        let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
+        return Some(Found::Foreign { address, what: format!("ECR repository {}", attrs.name) });
+    };
+    let Contents { lifecycle, keeps_images } = contents?;
+    attrs.keeps_images = keeps_images;
+    let scanning = repository.image_scanning_configuration();
+    let spec = RepositorySpec {
+        name: attrs.name.clone(),
+        scan_on_push: scanning.is_some_and(ImageScanningConfiguration::scan_on_push),
+        tag_mutability: repository.image_tag_mutability().map_or("MUTABLE", ImageTagMutability::as_str).to_owned(),
+        lifecycle,
+        tags: Ownership::plain(tags),
+    };
+    Some(Found::Ours { address, spec, attrs, settled: true })
 }
 
 fn attrs(repository: &Repository) -> RepositoryAttrs {
@@ -164,6 +224,7 @@ fn scanning(on_push: bool) -> ImageScanningConfiguration {
 
 impl Resource for Repositories {
     const KIND: &'static str = "ecr.repository";
+    const INDEXED: bool = true;
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = RepositorySpec;
     type Attrs = RepositoryAttrs;
@@ -206,26 +267,23 @@ impl Resource for Repositories {
 
     /// DescribeRepositories fails as a whole when one of its names is not there, so all are listed, up to 1000 a call.
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let prefix = crate::prefix(scope.owner());
-        let pages = self.client.describe_repositories().into_paginator().page_size(A_PAGE);
-        let all: Result<Vec<Repository>, _> = pages.items().send().collect().await;
-        let mut found = Vec::new();
-        for repository in all.answer("ecr:DescribeRepositories")? {
-            let name = repository.repository_name().unwrap_or_default();
-            if name.starts_with(&prefix)
-                || scope.wants(|spec| spec.name == name).is_some()
-                || scope.remembers(|attrs| attrs.name == name).is_some()
-                || scope.claims().any(|(_, id)| id == name || Some(id) == repository.repository_arn())
-            {
-                match self.found(scope, &repository).await {
-                    Ok(one) => found.extend(one),
-                    // Gone meanwhile.
-                    Err(failure) if failure.class == Class::NotFound => {}
-                    Err(failure) => return Err(failure),
-                }
-            }
-        }
-        Ok(found)
+        let arn = |repository: &Repository| repository.repository_arn().map(str::to_owned);
+        let tagged = async {
+            let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+            let ask = |arns| each(arns, |arn| async move { self.tags(&arn).await });
+            let tagged = listed(self.candidates(scope), likely, arn, |arns| scope.tags_of(arns, ask)).await?;
+            Ok(tagged.into_iter().filter_map(|(repository, tags)| Some((repository, tags?))).collect())
+        };
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.name.clone());
+        let ours = |(repository, tags): &(Repository, Tags)| {
+            whose(scope, repository, tags).and_then(|_| repository.repository_name().map(str::to_owned))
+        };
+        let contents = |names| each(names, |name| async move { self.contents(&name).await });
+        let all: Vec<((Repository, Tags), _)> = listed(tagged, likely, ours, contents).await?;
+        Ok(all
+            .into_iter()
+            .filter_map(|((repository, tags), contents)| found(scope, &repository, &tags, contents))
+            .collect())
     }
 
     async fn create(&self, cx: &Context, spec: &RepositorySpec) -> Result<RepositoryAttrs, Failure> {

@@ -6,18 +6,14 @@ use crate::revisions::{self, Revision};
 use crate::tags::{Tags, retag, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Compatibility, NetworkMode, TaskDefinition, TaskDefinitionFamilyStatus};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use pb_aws::{Answer, no_retry};
-use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, unknown};
+use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, each, listed, unknown};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tag with the hash of a revision's content, by which a registration whose answer was lost is found.
 pub const CONTENT_TAG: &str = "pb-deploy:content";
-
-/// How many families are described at a time.
-const AT_A_TIME: usize = 8;
 
 /// How far back a revision of ours is looked for behind revisions that somebody else has registered.
 const LOOK_BACK: usize = 10;
@@ -113,6 +109,18 @@ impl TaskDefinitions {
             }
         }
         Ok(Some(latest))
+    }
+
+    /// The families that may be ours, by their names. None where an index rules out that there are others than those that are
+    /// remembered.
+    async fn families(&self, scope: &Scope<Self>) -> Result<Vec<String>, Failure> {
+        if scope.knows_all(|arn| arn.contains(":task-definition/")) {
+            return Ok(Vec::new());
+        }
+        let call = self.client.list_task_definition_families().family_prefix(crate::prefix(scope.owner()));
+        let pages = call.status(TaskDefinitionFamilyStatus::Active).into_paginator();
+        let listed: Result<Vec<String>, _> = pages.items().send().collect().await;
+        listed.answer("ecs:ListTaskDefinitionFamilies")
     }
 
     async fn found(&self, scope: &Scope<Self>, family: String) -> Result<Option<Found<Self>>, Failure> {
@@ -246,16 +254,14 @@ impl Resource for TaskDefinitions {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let call = self.client.list_task_definition_families().family_prefix(crate::prefix(scope.owner()));
-        let pages = call.status(TaskDefinitionFamilyStatus::Active).into_paginator();
-        let listed: Result<Vec<String>, _> = pages.items().send().collect().await;
-        let mut families: BTreeSet<String> = listed.answer("ecs:ListTaskDefinitionFamilies")?.into_iter().collect();
-        families.extend(scope.wanted.iter().map(|(_, spec)| spec.family.clone()));
-        families.extend(scope.remembered.iter().map(|(_, attrs)| attrs.family.clone()));
-        families.extend(scope.claims().map(|(_, id)| revisions::family(id).to_owned()));
-        let found = stream::iter(families).map(|family| self.found(scope, family)).buffer_unordered(AT_A_TIME);
-        let found: Vec<Option<Found<Self>>> = found.try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        let wanted = scope.wanted.iter().map(|(_, spec)| spec.family.clone());
+        let known = wanted.chain(scope.remembered.iter().map(|(_, attrs)| attrs.family.clone()));
+        let known = known.chain(scope.claims().map(|(_, id)| revisions::family(id).to_owned()));
+        let known: BTreeSet<String> = known.collect();
+        let all = async { Ok(self.families(scope).await?.into_iter().chain(known.clone()).collect()) };
+        let ask = |families| each(families, |family| self.found(scope, family));
+        let found = listed(all, known.clone(), |family: &String| Some(family.clone()), ask).await?;
+        Ok(found.into_iter().filter_map(|(_, found)| found).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &TaskDefinitionSpec) -> Result<TaskDefinitionAttrs, Failure> {

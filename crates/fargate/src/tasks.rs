@@ -38,6 +38,8 @@ pub struct FargateSpec {
     pub untagged_images: Option<u32>,
     /// Whether the repository is deleted together with the images in it. Otherwise a delete is refused while there are any.
     pub delete_images: bool,
+    /// Whether there are images in the repository, where that was seen already.
+    pub has_images: Option<bool>,
     /// Name of the cluster.
     pub cluster: String,
     /// Container Insights: `disabled`, `enabled` or `enhanced`.
@@ -145,14 +147,14 @@ pub struct Kinds {
 pub fn kinds(
     graph: &mut Graph,
     config: &SdkConfig,
-    delete_images: bool,
+    repositories: Repositories,
     rollout_within: Option<Duration>,
     keep_revisions: usize,
 ) -> Kinds {
     let ecs = aws_sdk_ecs::Client::new(config);
     Kinds {
         log_groups: graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(config))),
-        repositories: graph.kind(Repositories::new(aws_sdk_ecr::Client::new(config), delete_images)),
+        repositories: graph.kind(repositories),
         clusters: graph.kind(Clusters::new(ecs.clone())),
         task_definitions: graph.kind(TaskDefinitions::new(ecs.clone())),
         before: graph.kind(Before::new(
@@ -186,7 +188,9 @@ pub fn tasks(
     spec: &FargateSpec,
     inputs: FargateInputs,
 ) -> Result<Fargate, Failure> {
-    let kinds = kinds(graph, config, spec.delete_images, spec.rollout_within, spec.keep_revisions);
+    let repositories = Repositories::new(aws_sdk_ecr::Client::new(config), spec.delete_images);
+    let repositories = repositories.has_images(spec.has_images);
+    let kinds = kinds(graph, config, repositories, spec.rollout_within, spec.keep_revisions);
     add(graph, &kinds, spec, inputs)
 }
 

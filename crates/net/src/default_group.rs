@@ -81,7 +81,7 @@ impl Resource for DefaultSecurityGroup {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let tagged = scope.shared(Groups::ours(&self.ec2, scope.owner())).await?;
+        let tagged = Groups::ours(scope, &self.ec2).await?;
         let seen: Vec<&str> = tagged.groups.iter().filter_map(Live::group_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
         let besides = by("group-id", &besides, |filters| self.ec2.groups(filters)).await?;

@@ -5,10 +5,12 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Context, Failure, Ownership, Resource, Scope};
-use std::collections::BTreeMap;
+use pb_engine::{Change, Context, Failure, Resource, Scope, listed};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::ec2::{Ec2, by, filter, gone_is_fine, is_ours, ours, tag_map};
+use crate::{DefaultSecurityGroup, SecurityGroup};
 
 /// The name of the group that comes with a VPC. Nobody else may give it to a group.
 pub(crate) const DEFAULT: &str = "default";
@@ -20,8 +22,18 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    pub(crate) async fn ours(ec2: &Ec2, owner: &Ownership) -> Result<Self, Failure> {
-        ec2.with_rules(ec2.groups(ours(owner)).await?).await
+    /// Those of this sweep: asked for once, whichever kind comes first.
+    pub(crate) async fn ours<R: Resource>(scope: &Scope<R>, ec2: &Ec2) -> Result<Arc<Self>, Failure> {
+        scope.shared(Self::ask(scope, ec2)).await
+    }
+
+    async fn ask<R: Resource>(scope: &Scope<R>, ec2: &Ec2) -> Result<Self, Failure> {
+        let defaults = scope.recalled::<DefaultSecurityGroup>().into_iter().map(|attrs| attrs.id);
+        let likely = scope.recalled::<SecurityGroup>().into_iter().map(|attrs| attrs.id).chain(defaults);
+        let id = |group: &LiveGroup| group.group_id().map(str::to_owned);
+        let found = listed(ec2.groups(ours(scope.owner())), likely, id, |ids| ec2.rules_by_group(ids)).await?;
+        let (groups, rules): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        Ok(Self { groups, rules: rules.into_iter().flatten().flatten().collect() })
     }
 
     /// The rules in a group that no rule of ours accounts for, by their ids: those that AWS made with the group, and those
@@ -46,6 +58,14 @@ impl Ec2 {
     pub(crate) async fn rules(&self, filters: Vec<Filter>) -> Result<Vec<LiveRule>, Failure> {
         let call = self.client.describe_security_group_rules().set_filters(Some(filters));
         call.into_paginator().items().send().try_collect().await.answer("ec2:DescribeSecurityGroupRules")
+    }
+
+    async fn rules_by_group(&self, ids: Vec<String>) -> Result<HashMap<String, Vec<LiveRule>>, Failure> {
+        let mut all: HashMap<String, Vec<LiveRule>> = HashMap::new();
+        for rule in by("group-id", &ids, |filters| self.rules(filters)).await? {
+            all.entry(rule.group_id().unwrap_or_default().to_owned()).or_default().push(rule);
+        }
+        Ok(all)
     }
 
     pub(crate) async fn with_rules(&self, groups: Vec<LiveGroup>) -> Result<Groups, Failure> {

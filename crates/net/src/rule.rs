@@ -77,7 +77,7 @@ impl SecurityGroupRule {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let groups = scope.shared(Groups::ours(&self.ec2, scope.owner())).await?;
+        let groups = Groups::ours(scope, &self.ec2).await?;
         let not_ours = |id: &str| !groups.groups.iter().any(|group| group.group_id() == Some(id));
         let ids = wanted.iter().map(|(_, spec)| spec.group_id.clone()).filter(|id| not_ours(id));
         let live = by("group-id", &ids.collect::<Vec<_>>(), |filters| self.ec2.rules(filters)).await?;
@@ -225,7 +225,12 @@ impl Resource for SecurityGroupRule {
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let ask = |filters: Vec<Filter>| self.ec2.rules(filters);
-        let mut live = ask(ours(scope.owner())).await?;
+        let mut live = match scope.remembered.is_empty() {
+            true => ask(ours(scope.owner())).await?,
+            // They are in groups of ours, and with these all rules are asked for anyway.
+            false => Groups::ours(scope, &self.ec2).await?.rules.clone(),
+        };
+        live.retain(|rule| scope.owned(&tag_map(rule.tags())).is_some());
         let seen: Vec<&str> = live.iter().filter_map(Live::security_group_rule_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
         live.extend(by("security-group-rule-id", &besides, ask).await?);

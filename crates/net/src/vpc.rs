@@ -1,9 +1,10 @@
 //! The VPC.
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
+use pb_engine::{each, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,24 +53,14 @@ impl Vpc {
         Ok(value.and_then(AttributeBooleanValue::value).unwrap_or_default())
     }
 
-    async fn found(&self, scope: &Scope<Self>, vpc: &Live) -> Result<Option<Found<Self>>, Failure> {
-        let (tags, id) = (tag_map(vpc.tags()), vpc.vpc_id().unwrap_or_default());
-        let Some(address) = address(scope, &tags, id, |attrs| attrs.id == id) else { return Ok(None) };
+    /// Whether there is DNS, and whether names are given; none when the VPC has gone.
+    async fn dns(&self, id: &str) -> Result<Option<(bool, bool)>, Failure> {
         let support = self.attribute(id, VpcAttributeName::EnableDnsSupport);
         let hostnames = self.attribute(id, VpcAttributeName::EnableDnsHostnames);
-        let (dns_support, dns_hostnames) = match try_join(support, hostnames).await {
-            // Deleted between the two calls.
-            Err(failure) if failure.class == Class::NotFound => return Ok(None),
-            answer => answer?,
-        };
-        let spec = VpcSpec {
-            cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
-            dns_support,
-            dns_hostnames,
-            tags: Ownership::plain(&tags),
-        };
-        let settled = vpc.state() == Some(&VpcState::Available);
-        Ok(Some(Found::Ours { address, spec, attrs: VpcAttrs { id: id.to_owned() }, settled }))
+        match try_join(support, hostnames).await {
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// Sets both DNS attributes: a call sets one, and names need support, so that goes on first and off last.
@@ -104,6 +95,24 @@ impl Vpc {
     }
 }
 
+/// The address of a VPC that is ours.
+fn whose(scope: &Scope<Vpc>, vpc: &Live) -> Option<Address> {
+    let id = vpc.vpc_id()?;
+    address(scope, &tag_map(vpc.tags()), id, |attrs| attrs.id == id)
+}
+
+fn found(scope: &Scope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bool)) -> Option<Found<Vpc>> {
+    let spec = VpcSpec {
+        cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
+        dns_support,
+        dns_hostnames,
+        tags: Ownership::plain(&tag_map(vpc.tags())),
+    };
+    let attrs = VpcAttrs { id: vpc.vpc_id()?.to_owned() };
+    let settled = vpc.state() == Some(&VpcState::Available);
+    Some(Found::Ours { address: whose(scope, vpc)?, spec, attrs, settled })
+}
+
 impl Resource for Vpc {
     const KIND: &'static str = "ec2.vpc";
     const UNIQUE: bool = false;
@@ -136,12 +145,18 @@ impl Resource for Vpc {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let tagged = scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?;
-        let seen: Vec<&str> = tagged.0.iter().filter_map(Live::vpc_id).collect();
-        let besides = unseen(scope, |attrs| &attrs.id, &seen);
-        let besides = by("vpc-id", &besides, |filters| self.ec2.vpcs(filters)).await?;
-        let all = tagged.0.iter().chain(&besides).map(|vpc| self.found(scope, vpc));
-        Ok(try_join_all(all).await?.into_iter().flatten().collect())
+        let all = async {
+            let tagged = scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?;
+            let seen: Vec<&str> = tagged.0.iter().filter_map(Live::vpc_id).collect();
+            let besides = unseen(scope, |attrs| &attrs.id, &seen);
+            let besides = by("vpc-id", &besides, |filters| self.ec2.vpcs(filters)).await?;
+            Ok(tagged.0.iter().cloned().chain(besides).collect())
+        };
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.id.clone());
+        let ours = |vpc: &Live| whose(scope, vpc).and_then(|_| vpc.vpc_id().map(str::to_owned));
+        let dns = |ids| each(ids, |id| async move { self.dns(&id).await });
+        let all: Vec<(Live, _)> = listed(all, likely, ours, dns).await?;
+        Ok(all.into_iter().filter_map(|(vpc, dns)| found(scope, &vpc, dns?)).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &VpcSpec) -> Result<VpcAttrs, Failure> {

@@ -46,30 +46,57 @@ impl Facts {
     }
 }
 
-/// Looks everything up at once, and tells everything that is missing at once.
-///
-/// # Errors
-/// Missing or refused credentials alone; otherwise all that is missing.
-pub async fn look_up(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot, goal: Goal) -> Result<Facts, Error> {
+/// What is looked up while the snapshot is still on its way.
+pub struct Ahead {
+    account: Result<String, Failure>,
+    execution_role_arn: Result<String, Failure>,
+    task_role_arn: Result<Option<String>, Failure>,
+    zone: Result<Zone, Failure>,
+    images: Result<Images, Vec<Failure>>,
+}
+
+/// Looks up at once what needs no snapshot.
+pub async fn look_up_ahead(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Ahead {
     let task_role = async {
         match &workspace.roles.task {
             Some(name) => role(aws, name, "roles.task", goal).await.map(Some),
             None => Ok(None),
         }
     };
-    let (account, execution, task, zone, zones, images) = tokio::join!(
+    let (account, execution_role_arn, task_role_arn, zone, images) = tokio::join!(
         account(aws, workspace),
         role(aws, &workspace.roles.execution, "roles.execution", goal),
         task_role,
         zone(aws, workspace, goal),
-        zones(aws, workspace, snapshot),
-        async {
-            match goal {
-                Goal::Deploy => Images::look_up(aws, workspace).await,
-                Goal::Destroy => Ok(Images::default()),
-            }
-        },
+        images(aws, workspace, goal),
     );
+    Ahead { account, execution_role_arn, task_role_arn, zone, images }
+}
+
+/// What the services run; to destroy nothing needs it.
+async fn images(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Images, Vec<Failure>> {
+    match goal {
+        Goal::Deploy => Images::look_up(aws, workspace).await,
+        Goal::Destroy => Ok(Images::default()),
+    }
+}
+
+/// Looks up the rest, and tells everything that is missing at once. `moved` says that the images are in another repository than
+/// was looked into ahead.
+///
+/// # Errors
+/// Missing or refused credentials alone; otherwise all that is missing.
+pub async fn look_up(
+    aws: &SdkConfig,
+    workspace: &Workspace,
+    snapshot: &Snapshot,
+    goal: Goal,
+    ahead: Ahead,
+    moved: bool,
+) -> Result<Facts, Error> {
+    let Ahead { account, execution_role_arn: execution, task_role_arn: task, zone, images } = ahead;
+    let images = if moved { self::images(aws, workspace, goal).await } else { images };
+    let zones = zones(aws, workspace, snapshot).await;
     match (account, execution, task, zone, zones, images) {
         (Ok(account), Ok(execution_role_arn), Ok(task_role_arn), Ok(zone), Ok(zones), Ok(images)) => {
             Ok(Facts { account, execution_role_arn, task_role_arn, zone, zones, images })

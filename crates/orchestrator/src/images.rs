@@ -2,9 +2,10 @@
 
 use crate::exit::Error;
 use aws_config::SdkConfig;
+use futures_util::future::{join, join_all};
 use pb_config::{Image, Workspace};
 use pb_engine::{Action, Class, Failure, Plan, Refused};
-use pb_fargate::{EcrImage, Pushed, pinned};
+use pb_fargate::{EcrImage, Pushed, look_up_tags, pinned};
 use pb_rules::fargate as rules;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,12 +62,19 @@ impl Images {
         let services = workspace.services.all();
         let asked: Vec<(String, Image)> =
             services.map(|(key, service)| (key.to_owned(), service.image.clone())).collect();
-        let distinct: BTreeSet<String> = asked.iter().map(|(_, image)| text(image).to_owned()).collect();
-        let of = |text: &str| asked.iter().find(|(_, image)| self::text(image) == text).map(|(_, image)| image.clone());
-        let looks = distinct.into_iter().filter_map(|text| Some((of(&text)?, text)));
-        let looks = looks.map(|(image, text)| async move { (text, found(aws, workspace, &image).await) });
+        let distinct: BTreeMap<&str, &Image> = asked.iter().map(|(_, image)| (text(image), image)).collect();
+        let own = distinct.values().filter_map(|image| match image {
+            Image::Tag(tag) => Some(tag.clone()),
+            Image::Reference(_) => None,
+        });
+        let own = own_images(aws, &workspace.names.repository, own.collect());
+        let others = distinct.values().filter_map(|image| match image {
+            Image::Reference(reference) => Some(async move { (reference.clone(), elsewhere(aws, reference).await) }),
+            Image::Tag(_) => None,
+        });
+        let (own, others) = join(own, join_all(others)).await;
         let (mut known, mut failures) = (BTreeMap::new(), Vec::new());
-        for (text, answer) in futures_util::future::join_all(looks).await {
+        for (text, answer) in own.into_iter().chain(others) {
             match answer {
                 Ok(image) => drop(known.insert(text, image)),
                 Err(failure) => failures.push(failure),
@@ -87,6 +95,12 @@ impl Images {
     #[must_use]
     pub fn of(&self, key: &str) -> Option<&pb_fargate::Image> {
         self.0.get(key)?.image.as_ref()
+    }
+
+    /// Whether some image of the workspace's own repository was seen in it.
+    #[must_use]
+    pub fn are_pushed(&self) -> bool {
+        self.0.values().any(|service| matches!(service.image, Some(pb_fargate::Image::Digest(_))))
     }
 
     /// Whether the image of a service is yet to be pushed.
@@ -170,34 +184,41 @@ fn text(image: &Image) -> &str {
     }
 }
 
-/// What one image is now; none when it is yet to be pushed to the workspace's own repository.
-async fn found(aws: &SdkConfig, workspace: &Workspace, image: &Image) -> Result<Option<pb_fargate::Image>, Failure> {
-    match image {
-        Image::Tag(tag) => {
-            let repository = workspace.names.repository.clone();
-            let own = EcrImage { registry: None, repository, tag: tag.clone() };
-            match own.look_up(aws).await? {
-                Pushed::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
-                Pushed::Empty | Pushed::NoRepository => Ok(None),
-                Pushed::NoSuchTag => Err(no_image(&own.repository, tag)),
-            }
+/// An image as it was asked for, and what it is now; none when it is yet to be pushed.
+type Looked = (String, Result<Option<pb_fargate::Image>, Failure>);
+
+/// What these tags of the workspace's own repository are now.
+async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -> Vec<Looked> {
+    let pushed = match look_up_tags(aws, repository, &tags).await {
+        Ok(pushed) => pushed,
+        // Whatever it is, it is about the repository, and said once.
+        Err(failure) => return tags.into_iter().take(1).map(|tag| (tag, Err(failure.clone()))).collect(),
+    };
+    let image = |(tag, pushed): (String, Pushed)| {
+        let image = match pushed {
+            Pushed::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
+            Pushed::Empty | Pushed::NoRepository => Ok(None),
+            Pushed::NoSuchTag => Err(no_image(repository, &tag)),
+        };
+        (tag, image)
+    };
+    pushed.into_iter().map(image).collect()
+}
+
+/// What an image of another repository is now.
+async fn elsewhere(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fargate::Image>, Failure> {
+    let as_written = Some(pb_fargate::Image::Reference(reference.to_owned()));
+    let Some(elsewhere) = EcrImage::of_reference(reference) else { return Ok(as_written) };
+    match elsewhere.look_up(aws).await {
+        Ok(Pushed::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
+        Ok(Pushed::NoRepository) => {
+            let message = format!("there is no repository {:?} for the image {reference}", elsewhere.repository);
+            Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message))
         }
-        Image::Reference(reference) => {
-            let as_written = Some(pb_fargate::Image::Reference(reference.clone()));
-            let Some(elsewhere) = EcrImage::of_reference(reference) else { return Ok(as_written) };
-            match elsewhere.look_up(aws).await {
-                Ok(Pushed::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
-                Ok(Pushed::NoRepository) => {
-                    let message =
-                        format!("there is no repository {:?} for the image {reference}", elsewhere.repository);
-                    Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message))
-                }
-                Ok(Pushed::Empty | Pushed::NoSuchTag) => Err(no_image(&elsewhere.repository, &elsewhere.tag)),
-                // Another account may let its images be pulled and not be described: ECS resolves the tag then.
-                Err(failure) if failure.class == Class::Denied => Ok(as_written),
-                Err(failure) => Err(failure),
-            }
-        }
+        Ok(Pushed::Empty | Pushed::NoSuchTag) => Err(no_image(&elsewhere.repository, &elsewhere.tag)),
+        // Another account may let its images be pulled and not be described: ECS resolves the tag then.
+        Err(failure) if failure.class == Class::Denied => Ok(as_written),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -6,10 +6,11 @@ use crate::facts::{self, Facts};
 use crate::images::{Given, Images, give};
 use crate::releases;
 use crate::saved::{Bound, fingerprint, world};
-use crate::{select, stack};
+use crate::{select, stack, tag_index};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
-use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, decide, observe};
+use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
+use pb_engine::{decide, observe, observe_indexed};
 use pb_state::{Place, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub struct Site {
     pub graph: Graph,
     /// The snapshot as it was when the site was opened.
     pub snapshot: Snapshot,
+    /// What an index says carries our tags; good for looking, not for acting.
+    index: Option<TagIndex>,
     /// What of it the run is about: everything, unless something was chosen.
     pub part: Part,
     /// What becomes of a rollout when the run is interrupted.
@@ -118,15 +121,23 @@ impl Site {
         }
         let aws = connect(global, &workspace).await?;
         let place = place(&workspace);
-        let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
-        keep_names(&mut workspace, &snapshot, asked.repository.as_deref());
+        let store = Store::new(&aws, &place);
+        let (snapshot, ahead, index) = tokio::join!(
+            Session::read_only(&store),
+            facts::look_up_ahead(&aws, &workspace, goal),
+            tag_index::look_up(&aws, &place.owner),
+        );
+        let snapshot = snapshot?;
+        let moved = keep_names(&mut workspace, &snapshot, asked.repository.as_deref());
         keep_scaled(&mut workspace, &snapshot);
-        let facts = facts::look_up(&aws, &workspace, &snapshot, goal).await?;
+        let facts = facts::look_up(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
+        // What a run that did not end may have made is not in the index yet.
+        let index = index.filter(|_| snapshot.intents.is_none());
         let graph = graph(&aws, &workspace, &facts)?;
         let part = select::part(&graph, &snapshot, &asked.selection)?;
         let owner = Arc::new(place.owner.clone());
         let on_interrupt = asked.on_interrupt;
-        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot, part, on_interrupt })
+        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot, index, part, on_interrupt })
     }
 
     /// The same site, once images that it waits for were pushed meanwhile; none while they were not.
@@ -147,6 +158,7 @@ impl Site {
             owner: Arc::clone(&self.owner),
             place: self.place.clone(),
             snapshot: self.snapshot.clone(),
+            index: None,
             part: self.part.clone(),
             on_interrupt: self.on_interrupt,
         }))
@@ -159,7 +171,7 @@ impl Site {
     /// As [`look`](Self::look).
     pub async fn glance(&self, goal: Goal) -> Result<Looked, Error> {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
-        self.look(&snapshot, goal, &Cancel::never()).await
+        self.looked(&snapshot, goal, self.glimpse(&snapshot).await?)
     }
 
     /// Observes and decides. Changes nothing.
@@ -167,7 +179,10 @@ impl Site {
     /// # Errors
     /// A read that fails; everything that stands in the way of a plan.
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
-        let observed = self.observe(snapshot, cancel).await?;
+        self.looked(snapshot, goal, self.observe(snapshot, cancel).await?)
+    }
+
+    fn looked(&self, snapshot: &Snapshot, goal: Goal, observed: Observed) -> Result<Looked, Error> {
         let plan = decide(&self.graph, &observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
         if goal == Goal::Deploy {
             self.facts.images.guard(&plan)?;
@@ -182,6 +197,14 @@ impl Site {
     /// A read that fails.
     pub async fn observe(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<Observed, Failure> {
         observe(&self.graph, snapshot, &self.owner, cancel).await
+    }
+
+    /// What of this workspace is there, with as few calls as can be: for those who do not act on it.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub async fn glimpse(&self, snapshot: &Snapshot) -> Result<Observed, Failure> {
+        observe_indexed(&self.graph, snapshot, &self.owner, self.index.as_ref(), &Cancel::never()).await
     }
 
     /// What a plan made of this is bound to.
@@ -205,13 +228,13 @@ impl Site {
     }
 }
 
-/// The repository may have been taken over under another name, and images are looked for in it.
-fn keep_names(workspace: &mut Workspace, snapshot: &Snapshot, claimed: Option<&str>) {
+/// The repository may have been taken over under another name, and images are looked for in it. Tells whether it was.
+fn keep_names(workspace: &mut Workspace, snapshot: &Snapshot, claimed: Option<&str>) -> bool {
     let stands = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
     let name = stands.and_then(|(_, record)| record.attrs.get("name")?.as_str());
-    if let Some(name) = claimed.or(name) {
-        name.clone_into(&mut workspace.names.repository);
-    }
+    let Some(name) = claimed.or(name).filter(|name| *name != workspace.names.repository) else { return false };
+    name.clone_into(&mut workspace.names.repository);
+    true
 }
 
 /// The counts that were set by hand stay, where that is configured and the configured count has not been changed since.

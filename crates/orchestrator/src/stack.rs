@@ -193,6 +193,7 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
         scan_on_push: true,
         untagged_images: Some(10),
         delete_images: false,
+        has_images: facts.images.are_pushed().then_some(true),
         cluster: names.cluster.clone(),
         container_insights: "disabled".to_owned(),
         execution_role_arn: facts.execution_role_arn.clone(),

@@ -2,11 +2,14 @@
 
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter, ParameterNameValue};
-use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope};
+use pb_engine::{each, is_unknown, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Tags by key.
+type Tags = BTreeMap<String, String>;
 
 /// Parameters that one call may set. (ElastiCache API: ModifyCacheParameterGroup)
 const PARAMETERS_A_CALL: usize = 20;
@@ -52,6 +55,7 @@ pub struct ParameterGroupAttrs {
 
 impl Resource for ParameterGroup {
     const KIND: &'static str = "elasticache.parameter_group";
+    const INDEXED: bool = true;
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = ParameterGroupSpec;
     type Attrs = ParameterGroupAttrs;
@@ -80,15 +84,21 @@ impl Resource for ParameterGroup {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let all = self.client.describe_cache_parameter_groups().into_paginator().items().send();
-        let all: Vec<CacheParameterGroup> =
-            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheParameterGroups")?;
-        let groups = all.into_iter().filter(|group| {
-            let name = group.cache_parameter_group_name().unwrap_or_default();
-            ownership::may_be_ours(scope, name, |spec| &spec.name, |attrs: &ParameterGroupAttrs| &attrs.name)
-        });
-        let found = try_join_all(groups.map(|group| self.look_at(scope, group)));
-        Ok(found.await?.into_iter().flatten().collect())
+        let arn = |group: &CacheParameterGroup| group.arn().map(str::to_owned);
+        let tagged = async {
+            let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+            let tags = |arns| tags::of(scope, &self.client, arns);
+            let tagged = listed(self.candidates(scope), likely, arn, tags).await?;
+            Ok(tagged.into_iter().filter_map(|(group, tags)| Some((group, tags?))).collect())
+        };
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.name.clone());
+        let ours = |(group, tags): &(CacheParameterGroup, Tags)| {
+            let name = group.cache_parameter_group_name()?;
+            scope.mine(tags, &[name]).map(|_| name.to_owned())
+        };
+        let parameters = |names| each(names, |name| async move { self.parameters(&name).await });
+        let all: Vec<((CacheParameterGroup, Tags), _)> = listed(tagged, likely, ours, parameters).await?;
+        Ok(all.into_iter().filter_map(|((group, tags), parameters)| found(scope, &group, &tags, parameters)).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ParameterGroupSpec) -> Result<ParameterGroupAttrs, Failure> {
@@ -162,61 +172,59 @@ impl Resource for ParameterGroup {
 }
 
 impl ParameterGroup {
-    async fn look_at(&self, scope: &Scope<Self>, group: CacheParameterGroup) -> Result<Option<Found<Self>>, Failure> {
-        let attrs = attrs_of(&group);
-        let Some(tags) = tags::read(&self.client, &attrs.arn).await? else {
-            return Ok(None);
-        };
-        let mut parameters = BTreeMap::new();
-        if let Some(ours) = scope.mine(&tags, &[&attrs.name]) {
-            let wanted = scope.wanted.iter().find(|(address, _)| *address == ours).map(|(_, spec)| spec);
-            parameters = self.parameters(&attrs.name, wanted).await?;
-        }
-        let what = format!("cache parameter group {}", attrs.name);
-        let name = attrs.name.clone();
-        Ok(ownership::whose(
-            scope,
-            &tags,
-            &name,
-            |spec| spec.name == name,
-            what,
-            |address| Found::Ours {
-                address,
-                spec: ParameterGroupSpec {
-                    name: attrs.name.clone(),
-                    family: group.cache_parameter_group_family().unwrap_or_default().to_owned(),
-                    parameters,
-                    tags: Ownership::plain(&tags),
-                },
-                attrs,
-                settled: true,
-            },
-        ))
+    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<CacheParameterGroup>, Failure> {
+        let all = self.client.describe_cache_parameter_groups().into_paginator().items().send();
+        let mut all: Vec<CacheParameterGroup> =
+            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheParameterGroups")?;
+        all.retain(|group| {
+            let name = group.cache_parameter_group_name().unwrap_or_default();
+            ownership::may_be_ours(scope, name, |spec| &spec.name, |attrs: &ParameterGroupAttrs| &attrs.name)
+        });
+        Ok(all)
     }
 
-    /// The parameters that somebody set, and those that are wanted whoever set them: AWS need not call a value that is
-    /// the family's own one that was set.
-    async fn parameters(
-        &self,
-        name: &str,
-        wanted: Option<&ParameterGroupSpec>,
-    ) -> Result<BTreeMap<String, String>, Failure> {
-        let all = self.client.describe_cache_parameters().cache_parameter_group_name(name);
-        let all: Vec<Parameter> = all
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<_, _>>()
-            .await
-            .answer("elasticache:DescribeCacheParameters")?;
-        let is_wanted = |name: &str| wanted.is_some_and(|spec| spec.parameters.contains_key(name));
-        let ours = all.iter().filter_map(|parameter| {
-            let name = parameter.parameter_name()?;
-            let set = parameter.source() == Some("user") || is_wanted(name);
-            set.then(|| (name.to_owned(), parameter.parameter_value().unwrap_or_default().to_owned()))
-        });
-        Ok(ours.collect())
+    /// All parameters of a group; none when it has gone.
+    async fn parameters(&self, name: &str) -> Result<Option<Vec<Parameter>>, Failure> {
+        let all = self.client.describe_cache_parameters().cache_parameter_group_name(name).into_paginator();
+        match all.items().send().collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheParameters") {
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
     }
+}
+
+/// What a group is to us; nothing when it has gone meanwhile.
+fn found(
+    scope: &Scope<ParameterGroup>,
+    group: &CacheParameterGroup,
+    tags: &Tags,
+    parameters: Option<Vec<Parameter>>,
+) -> Option<Found<ParameterGroup>> {
+    let attrs = attrs_of(group);
+    let Some(address) = scope.mine(tags, &[&attrs.name]) else {
+        let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
+        return Some(Found::Foreign { address, what: format!("cache parameter group {}", attrs.name) });
+    };
+    let wanted = scope.wanted.iter().find(|(at, _)| *at == address).map(|(_, spec)| spec);
+    let spec = ParameterGroupSpec {
+        name: attrs.name.clone(),
+        family: group.cache_parameter_group_family().unwrap_or_default().to_owned(),
+        parameters: set(&parameters?, wanted),
+        tags: Ownership::plain(tags),
+    };
+    Some(Found::Ours { address, spec, attrs, settled: true })
+}
+
+/// The parameters that somebody set, and those that are wanted whoever set them: AWS need not call a value that is the family's
+/// own one that was set.
+fn set(all: &[Parameter], wanted: Option<&ParameterGroupSpec>) -> BTreeMap<String, String> {
+    let is_wanted = |name: &str| wanted.is_some_and(|spec| spec.parameters.contains_key(name));
+    let ours = all.iter().filter_map(|parameter| {
+        let name = parameter.parameter_name()?;
+        let set = parameter.source() == Some("user") || is_wanted(name);
+        set.then(|| (name.to_owned(), parameter.parameter_value().unwrap_or_default().to_owned()))
+    });
+    ours.collect()
 }
 
 fn attrs_of(group: &CacheParameterGroup) -> ParameterGroupAttrs {

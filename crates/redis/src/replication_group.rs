@@ -9,9 +9,11 @@ mod tests;
 use self::calls::not_modified;
 use self::observed::{attrs_of, member_of, state};
 use crate::{Client, ownership, tags};
+use aws_sdk_elasticache::types::ReplicationGroup as Group;
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
+use pb_engine::{is_unknown, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -96,6 +98,7 @@ pub struct ReplicationGroupAttrs {
 
 impl Resource for ReplicationGroup {
     const KIND: &'static str = "elasticache.replication_group";
+    const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] =
         &["elasticache.subnet_group", "elasticache.parameter_group", "ec2.security_group"];
     const KEEPS: &'static [&'static str] = &["id"];
@@ -152,14 +155,22 @@ impl Resource for ReplicationGroup {
     /// A group that is being deleted is left out: nothing can be done with it, a create waits until its id is free, and
     /// what it holds cannot go before it is gone.
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let (groups, clusters) = try_join(self.groups(), self.clusters(None)).await?;
-        let ours = groups.iter().filter(|group| {
-            let id = group.replication_group_id().unwrap_or_default();
-            state(group) != "deleting"
-                && ownership::may_be_ours(scope, id, |spec| &spec.id, |attrs: &ReplicationGroupAttrs| &attrs.id)
-        });
-        let found = try_join_all(ours.map(|group| self.look_at(scope, group, member_of(group, &clusters))));
-        Ok(found.await?.into_iter().flatten().collect())
+        let ours = async {
+            let mut groups = self.groups().await?;
+            groups.retain(|group| {
+                let id = group.replication_group_id().unwrap_or_default();
+                state(group) != "deleting"
+                    && ownership::may_be_ours(scope, id, |spec| &spec.id, |attrs: &ReplicationGroupAttrs| &attrs.id)
+            });
+            Ok(groups)
+        };
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let arn = |group: &Group| group.arn().map(str::to_owned);
+        let tags = |arns| tags::of(scope, &self.client, arns);
+        let (groups, clusters) = try_join(listed(ours, likely, arn, tags), self.clusters(None)).await?;
+        let found =
+            groups.iter().map(|(group, tags)| self.look_at(scope, group, tags.as_ref(), member_of(group, &clusters)));
+        Ok(try_join_all(found).await?.into_iter().flatten().collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<ReplicationGroupAttrs, Failure> {

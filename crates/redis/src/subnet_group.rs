@@ -2,9 +2,8 @@
 
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::CacheSubnetGroup;
-use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +17,17 @@ impl SubnetGroup {
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<CacheSubnetGroup>, Failure> {
+        let all = self.client.describe_cache_subnet_groups().into_paginator().items().send();
+        let mut all: Vec<CacheSubnetGroup> =
+            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheSubnetGroups")?;
+        all.retain(|group| {
+            let name = group.cache_subnet_group_name().unwrap_or_default();
+            ownership::may_be_ours(scope, name, |spec| &spec.name, |attrs: &SubnetGroupAttrs| &attrs.name)
+        });
+        Ok(all)
     }
 }
 
@@ -45,6 +55,7 @@ pub struct SubnetGroupAttrs {
 
 impl Resource for SubnetGroup {
     const KIND: &'static str = "elasticache.subnet_group";
+    const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] = &["ec2.subnet"];
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = SubnetGroupSpec;
@@ -80,18 +91,12 @@ impl Resource for SubnetGroup {
     }
 
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let all = self.client.describe_cache_subnet_groups().into_paginator().items().send();
-        let all: Vec<CacheSubnetGroup> =
-            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheSubnetGroups")?;
+        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let arn = |group: &CacheSubnetGroup| group.arn().map(str::to_owned);
+        let tags = |arns| tags::of(scope, &self.client, arns);
+        let tagged = listed(self.candidates(scope), likely, arn, tags).await?;
         let name = |group: &CacheSubnetGroup| group.cache_subnet_group_name().unwrap_or_default().to_owned();
-        let groups = all.into_iter().filter(|group| {
-            ownership::may_be_ours(scope, &name(group), |spec| &spec.name, |attrs: &SubnetGroupAttrs| &attrs.name)
-        });
-        let tagged = try_join_all(groups.map(|group| async move {
-            let tags = tags::read(&self.client, group.arn().unwrap_or_default()).await?;
-            Ok::<_, Failure>((group, tags))
-        }));
-        let found = tagged.await?.into_iter().filter_map(|(group, tags)| {
+        let found = tagged.into_iter().filter_map(|(group, tags)| {
             let (name, tags) = (name(&group), tags?);
             let what = format!("cache subnet group {name}");
             let is = |spec: &SubnetGroupSpec| spec.name == name;

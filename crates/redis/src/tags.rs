@@ -3,12 +3,22 @@
 use aws_sdk_elasticache::Client;
 use aws_sdk_elasticache::types::Tag;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Context, Failure, Ownership};
-use std::collections::BTreeMap;
+use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, Scope, each};
+use std::collections::{BTreeMap, HashMap};
 
 /// As the SDK takes them.
 pub(crate) fn to_sdk(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// The tags of each of these, by ARN, asked for only as far as no index tells them. What is gone, or not `available`, is left out.
+pub(crate) async fn of<R: Resource>(
+    scope: &Scope<R>,
+    client: &Client,
+    arns: Vec<String>,
+) -> Result<HashMap<String, BTreeMap<String, String>>, Failure> {
+    let ask = |arns| each(arns, |arn| async move { read(client, &arn).await });
+    scope.tags_of(arns, ask).await
 }
 
 /// The tags of the resource with this ARN. `None` when AWS does not tell: the resource is gone, or it is a replication group

@@ -10,8 +10,20 @@ use super::sizes;
 use crate::failure::{self, Failure};
 
 /// The services, by their names in IAM.
-const SERVICES: [&str; 11] =
-    ["dynamodb", "ec2", "ecr", "ecs", "elasticache", "elasticloadbalancing", "iam", "logs", "route53", "s3", "sts"];
+const SERVICES: [&str; 12] = [
+    "dynamodb",
+    "ec2",
+    "ecr",
+    "ecs",
+    "elasticache",
+    "elasticloadbalancing",
+    "iam",
+    "logs",
+    "route53",
+    "s3",
+    "sts",
+    "tag",
+];
 
 /// Every call that the README does not name.
 ///

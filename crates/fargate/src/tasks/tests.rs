@@ -15,6 +15,7 @@ fn spec() -> FargateSpec {
         scan_on_push: true,
         untagged_images: None,
         delete_images: false,
+        has_images: None,
         cluster: "staging-ecs-cluster".to_owned(),
         container_insights: "disabled".to_owned(),
         execution_role_arn: "arn:aws:iam::1:role/ecsTaskExecutionRole".to_owned(),

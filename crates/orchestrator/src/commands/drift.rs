@@ -4,7 +4,7 @@ use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::render;
 use crate::site::{Asked, Site};
-use pb_engine::{Cancel, Drift, Goal, drift as drifted};
+use pb_engine::{Drift, Goal, drift as drifted};
 use serde::Serialize;
 
 /// What is shown as JSON.
@@ -26,7 +26,7 @@ struct Report<'a> {
 pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
     let site = Site::open(global, workspace, Goal::Destroy, &Asked::default()).await?;
     let snapshot = &site.snapshot;
-    let observed = site.observe(snapshot, &Cancel::never()).await?;
+    let observed = site.glimpse(snapshot).await?;
     let drift = drifted(&site.graph, &observed, snapshot);
     let report = Report {
         workspace,

@@ -6,7 +6,7 @@ use crate::exit::{Error, Exit};
 use crate::render;
 use crate::saved::Saved;
 use crate::site::{Asked, Site};
-use pb_engine::{Cancel, Goal, Plan, drift};
+use pb_engine::{Goal, Plan, drift};
 use std::path::{Path, PathBuf};
 
 /// How a plan is wanted.
@@ -57,7 +57,7 @@ fn refuse_refresh(goal: Goal) -> Result<(), Error> {
 
 /// What would be recorded, as a plan.
 async fn refresh_plan(site: &Site) -> Result<Saved, Error> {
-    let observed = site.observe(&site.snapshot, &Cancel::never()).await?;
+    let observed = site.glimpse(&site.snapshot).await?;
     let bound = site.bound(&site.snapshot, &observed);
     let empty = Plan { steps: Vec::new() };
     let drift = drift(&site.graph, &observed, &site.snapshot);

@@ -22,7 +22,7 @@ pub const OPERATION: &str = "refresh";
 /// What keeps it from being read or recorded.
 pub async fn run(global: &Global, site: &Site, consent: &Consent) -> Result<Exit, Error> {
     let show = Show::new(global.json, global.verbose);
-    let observed = site.observe(&site.snapshot, &Cancel::never()).await?;
+    let observed = site.glimpse(&site.snapshot).await?;
     let seen = drift(&site.graph, &observed, &site.snapshot);
     show.json("drift", &json!({ "drift": seen }));
     show.say(&render::drift::text(&seen));

@@ -33,13 +33,13 @@ impl ReplicationGroup {
         &self,
         scope: &Scope<Self>,
         group: &Group,
+        tags: Option<&BTreeMap<String, String>>,
         member: Option<&CacheCluster>,
     ) -> Result<Option<Found<Self>>, Failure> {
         let id = group.replication_group_id().unwrap_or_default();
         let wanted = scope.wanted.iter().find(|(_, spec)| spec.id == id);
         let mut what = format!("replication group {id}");
-        let tags = tags::read(&self.client, group.arn().unwrap_or_default()).await?;
-        let address = match &tags {
+        let address = match tags {
             Some(tags) => scope.mine(tags, &[id]),
             None => {
                 what = format!("{what}, whose tags cannot be read while it is {},", state(group));
@@ -51,7 +51,7 @@ impl ReplicationGroup {
         };
         let wanted = scope.wanted.iter().find(|(at, _)| *at == address).or(wanted);
         let tags = match (tags, wanted) {
-            (Some(tags), _) => tags,
+            (Some(tags), _) => tags.clone(),
             (None, Some((_, wanted))) => wanted.tags.clone(),
             (None, None) => BTreeMap::new(),
         };

@@ -1,0 +1,229 @@
+//! What an index of tags tells, and how far it is believed.
+
+use crate::graph::Graph;
+use crate::ownership::Ownership;
+use crate::snapshot::{Record, Snapshot};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Tags by key.
+type Tags = BTreeMap<String, String>;
+
+/// The tags of all that carries the ownership tags of a workspace, by ARN, as an index tells them that the services feed. It
+/// spares a call for each of them.
+///
+/// # Caveats
+///
+/// Such an index lags behind its services, by up to minutes. It is believed where it says what the snapshot remembers, and that
+/// there is nothing else where it says so of all that is remembered; all else is asked of the services themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagIndex(BTreeMap<String, Tags>);
+
+impl FromIterator<(String, Tags)> for TagIndex {
+    fn from_iter<I: IntoIterator<Item = (String, Tags)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+/// How far an index agrees with a snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Agreed {
+    /// What is tagged as is remembered, by ARN.
+    tags: BTreeMap<String, Tags>,
+    /// What else the index knows.
+    others: BTreeSet<String>,
+    /// Whether the index agrees with all that it should know of.
+    whole: bool,
+}
+
+impl Agreed {
+    /// Compares an index with what is remembered. While a run has not ended, no index is believed.
+    pub(crate) fn new(index: Option<&TagIndex>, graph: &Graph, snapshot: &Snapshot, owner: &Ownership) -> Self {
+        let Some(TagIndex(index)) = index.filter(|_| snapshot.intents.is_none()) else { return Self::default() };
+        let mut agreed = Self { whole: !snapshot.resources.is_empty(), ..Self::default() };
+        for (address, record) in &snapshot.resources {
+            let indexed = graph.kinds.get(record.kind.as_str()).is_some_and(|kind| kind.indexed());
+            let Some((arn, tags)) = remembered(record).filter(|_| indexed) else { continue };
+            match index.get(&arn) {
+                Some(told) if Ownership::plain(told) == tags && owner.owned(told).as_ref() == Some(address) => {
+                    agreed.tags.insert(arn, told.clone());
+                }
+                _ => agreed.whole = false,
+            }
+        }
+        agreed.others = index.keys().filter(|arn| !agreed.tags.contains_key(*arn)).cloned().collect();
+        agreed
+    }
+
+    /// The tags of what has this ARN: as they are remembered, or none of ours. `None` when they have to be asked for.
+    fn tags(&self, arn: &str) -> Option<Tags> {
+        let nothing = || (self.whole && !self.others.contains(arn)).then(Tags::new);
+        self.tags.get(arn).cloned().or_else(nothing)
+    }
+
+    /// Whether nothing of ours for whose ARN `is` holds can be there but what is remembered.
+    pub(crate) fn is_all(&self, is: impl Fn(&str) -> bool) -> bool {
+        self.whole && !self.others.iter().any(|arn| is(arn))
+    }
+
+    /// What is known of these ARNs, and those that have to be asked for.
+    pub(crate) fn split(&self, arns: Vec<String>) -> (HashMap<String, Tags>, Vec<String>) {
+        let (mut known, mut unknown) = (HashMap::new(), Vec::new());
+        for arn in arns {
+            match self.tags(&arn) {
+                Some(tags) => drop(known.insert(arn, tags)),
+                None => unknown.push(arn),
+            }
+        }
+        (known, unknown)
+    }
+}
+
+/// The ARN and the tags that are remembered of something.
+fn remembered(record: &Record) -> Option<(String, Tags)> {
+    let arn = record.attrs.get("arn")?.as_str()?.to_owned();
+    Some((arn, Tags::deserialize(record.spec.get("tags")?).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Agreed, TagIndex, Tags};
+    use crate::address::Address;
+    use crate::context::Context;
+    use crate::diff::Change;
+    use crate::failure::Failure;
+    use crate::graph::Graph;
+    use crate::ownership::Ownership;
+    use crate::resource::{Found, Resource, Scope};
+    use crate::snapshot::{Intents, Record, Snapshot};
+    use serde_json::json;
+
+    /// A kind of which an index tells, or one of which it does not.
+    struct Thing<const INDEXED: bool>;
+
+    impl<const INDEXED: bool> Resource for Thing<INDEXED> {
+        const KIND: &'static str = if INDEXED { "test.indexed" } else { "test.other" };
+        const INDEXED: bool = INDEXED;
+        type Spec = Tags;
+        type Attrs = String;
+
+        fn pending(_: &Tags) -> String {
+            String::new()
+        }
+
+        fn id(_: &String) -> Option<String> {
+            None
+        }
+
+        async fn read(&self, _: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+            Ok(Vec::new())
+        }
+
+        async fn create(&self, _: &Context, _: &Tags) -> Result<String, Failure> {
+            Ok(String::new())
+        }
+
+        async fn update(&self, _: &Context, arn: &String, _: &Tags, _: &[Change]) -> Result<String, Failure> {
+            Ok(arn.clone())
+        }
+
+        async fn delete(&self, _: &Context, _: &String) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    fn owner() -> Ownership {
+        Ownership { stack: "s".to_owned(), workspace: "w".to_owned() }
+    }
+
+    fn address(name: &str) -> Address {
+        Address::new(name).unwrap()
+    }
+
+    fn plain() -> Tags {
+        Tags::from([("Name".to_owned(), "x".to_owned())])
+    }
+
+    /// Two things that an index tells of, and one that it does not.
+    fn snapshot() -> Snapshot {
+        let record = |kind: &str, arn: &str| Record {
+            kind: kind.to_owned(),
+            spec: json!({ "tags": plain() }),
+            attrs: json!({ "arn": arn }),
+            settled: true,
+        };
+        let resources = [("a/one", "test.indexed"), ("a/two", "test.indexed"), ("a/three", "test.other")];
+        let resources = resources.map(|(at, kind)| (address(at), record(kind, &format!("arn:{at}"))));
+        Snapshot { resources: resources.into(), ..Snapshot::default() }
+    }
+
+    /// What an index tells when it has seen everything.
+    fn full() -> Vec<(String, Tags)> {
+        let tags = |at: &str| (format!("arn:{at}"), owner().tags(&address(at), &plain()));
+        vec![tags("a/one"), tags("a/two")]
+    }
+
+    fn agreed(index: Vec<(String, Tags)>, snapshot: &Snapshot) -> Agreed {
+        let mut graph = Graph::new();
+        graph.kind(Thing::<true>);
+        graph.kind(Thing::<false>);
+        Agreed::new(Some(&index.into_iter().collect::<TagIndex>()), &graph, snapshot, &owner())
+    }
+
+    fn asked(agreed: &Agreed) -> Vec<String> {
+        agreed.split(["arn:a/one", "arn:a/two", "arn:strange"].map(str::to_owned).to_vec()).1
+    }
+
+    #[test]
+    fn an_index_that_agrees_with_all_answers_for_all() {
+        let agreed = agreed(full(), &snapshot());
+        let (known, unknown) = agreed.split(["arn:a/one", "arn:strange"].map(str::to_owned).to_vec());
+        assert_eq!(known["arn:a/one"], owner().tags(&address("a/one"), &plain()));
+        assert_eq!((&known["arn:strange"], unknown.len()), (&Tags::new(), 0), "it carries no tags of ours");
+        assert!(agreed.is_all(|_| true));
+    }
+
+    #[test]
+    fn tags_of_aws_itself_make_no_difference() {
+        let mut index = full();
+        index[0].1.insert("aws:cloudformation:stack-name".to_owned(), "x".to_owned());
+        assert!(asked(&agreed(index, &snapshot())).is_empty());
+    }
+
+    #[test]
+    fn what_differs_from_what_is_remembered_is_asked_for_and_so_is_what_is_not_remembered() {
+        type Wrong = fn(&mut Vec<(String, Tags)>);
+        let wrongs: [Wrong; 4] = [
+            |index| drop(index.remove(0)),
+            |index| drop(index[0].1.insert("Name".to_owned(), "other".to_owned())),
+            |index| drop(index[0].1.insert("pb-deploy:address".to_owned(), "a/two".to_owned())),
+            |index| drop(index[0].1.remove("pb-deploy:workspace")),
+        ];
+        for (number, wrong) in wrongs.into_iter().enumerate() {
+            let mut index = full();
+            wrong(&mut index);
+            let agreed = agreed(index, &snapshot());
+            assert_eq!(asked(&agreed), ["arn:a/one", "arn:strange"], "{number}");
+            assert!(!agreed.is_all(|_| false), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_remembers_is_asked_for_and_looked_for() {
+        let mut index = full();
+        index.push(("arn:strange".to_owned(), owner().tags(&address("a/lost"), &plain())));
+        let agreed = agreed(index, &snapshot());
+        assert_eq!(asked(&agreed), ["arn:strange"]);
+        assert!(!agreed.is_all(|arn| arn == "arn:strange") && agreed.is_all(|arn| arn == "arn:a/one"));
+    }
+
+    #[test]
+    fn nothing_is_believed_without_a_snapshot_or_while_a_run_has_not_ended() {
+        let intents = Intents { plan: "p".to_owned(), operation: "deploy".to_owned(), steps: Vec::new() };
+        for snapshot in [Snapshot::default(), Snapshot { intents: Some(intents), ..snapshot() }] {
+            let agreed = agreed(full(), &snapshot);
+            assert_eq!(asked(&agreed).len(), 3);
+            assert!(!agreed.is_all(|_| false));
+        }
+    }
+}
