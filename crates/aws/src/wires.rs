@@ -76,6 +76,7 @@ impl HttpConnector for Wire {
 mod tests {
     use super::client;
     use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+    use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
     use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorSettings};
     use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
     use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
@@ -89,6 +90,7 @@ mod tests {
         let url = format!("{scheme}://{}/", listener.local_addr().unwrap());
         let components = RuntimeComponentsBuilder::for_tests()
             .with_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())))
+            .with_time_source(Some(SharedTimeSource::new(SystemTimeSource::new())))
             .build()
             .unwrap();
         let settings = HttpConnectorSettings::builder().connect_timeout(Duration::from_secs(5)).build();
@@ -98,8 +100,7 @@ mod tests {
         let heard = async {
             let (stream, _) = listener.accept().await.unwrap();
             let mut byte = [0];
-            stream.readable().await.unwrap();
-            stream.try_read(&mut byte).unwrap();
+            stream.peek(&mut byte).await.unwrap();
             byte[0]
         };
         tokio::select! {
