@@ -140,6 +140,18 @@ impl Scenario {
         &self.calm(seed).calls
     }
 
+    /// How long a run takes in which nothing goes wrong, and its calls.
+    pub fn timed(&self, seed: u64) -> (Duration, Vec<Arrival>) {
+        paused(seed, async {
+            let world = shared(self.base.clone());
+            let began = tokio::time::Instant::now();
+            let end = Process::new(&world, &self.workspace).run(self.goal).await;
+            assert!(end.is_complete(), "{}: {end:?}", self.name);
+            let calls = world.lock().unwrap().log.clone();
+            (began.elapsed(), calls)
+        })
+    }
+
     /// The world that a death leaves, if it is the only thing that goes wrong: until then the case is as the run in which
     /// nothing does.
     fn left_by_death(&self, case: &Case) -> Option<World> {

@@ -5,6 +5,7 @@
 mod case;
 mod exhaustive;
 mod fault;
+mod floor;
 mod process;
 mod random;
 mod regressions;

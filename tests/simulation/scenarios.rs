@@ -33,6 +33,17 @@ pub fn destroy() -> Scenario {
     Scenario::new("destroy", empty(), Some(&workspace("")), workspace(""), Goal::Destroy)
 }
 
+/// From nothing, at the pace that AWS publishes.
+pub fn published_deploy() -> Scenario {
+    Scenario::new("published-deploy", World::new(Times::PUBLISHED), None, workspace(""), Goal::Deploy)
+}
+
+/// To nothing, at the pace that AWS publishes.
+pub fn published_destroy() -> Scenario {
+    let world = World::new(Times::PUBLISHED);
+    Scenario::new("published-destroy", world, Some(&workspace("")), workspace(""), Goal::Destroy)
+}
+
 /// Another port of Flask: another target group, made beside the old one, and rules.
 pub fn port() -> Scenario {
     change("port", "[services.flask]\nport = 6060")

@@ -10,6 +10,7 @@ mod connect;
 mod limits;
 #[doc(hidden)]
 pub mod mock;
+mod wires;
 
 pub use answer::{Answer, classify};
 pub use check::check;

@@ -24,8 +24,8 @@ const DESCRIBE: &str = "elasticloadbalancing:DescribeLoadBalancers";
 /// Provisioning takes 2 to 3 minutes.
 const SLOW: Limits = Limits::minutes(Duration::from_secs(15 * 60));
 
-/// Looks for which a new load balancer may not be found.
-const UNSEEN_LOOKS: u32 = 10;
+/// Looks for which a new load balancer may not be found: half a minute.
+const UNSEEN_LOOKS: u32 = 60;
 
 /// The kind of application load balancers.
 pub struct LoadBalancer {

@@ -58,7 +58,7 @@ impl Context {
         L: FnMut() -> F,
         F: Future<Output = Result<Progress<T>, Failure>>,
     {
-        let mut pauses = limits.pauses();
+        let mut pauses = limits.looks();
         let mut said = String::new();
         loop {
             let what = match look().await {

@@ -150,7 +150,7 @@ async fn sweep(
     if kind.unique() || !missing(kind, snapshot, &found) {
         return Ok(found);
     }
-    let mut pauses = LOOK_AGAIN.pauses();
+    let mut pauses = LOOK_AGAIN.tries();
     let mut found = found;
     while pauses.pause(cancel, kind.name(), "a create whose outcome is not known").await.is_ok() {
         let shared = Shared { memo: Arc::default(), ..look.shared.clone() };
@@ -195,7 +195,7 @@ pub(crate) async fn look_for(
     owner: &Arc<Ownership>,
     cancel: &Cancel,
 ) -> Result<Option<AnyFound>, Failure> {
-    let mut pauses = LOOK_AGAIN.pauses();
+    let mut pauses = LOOK_AGAIN.tries();
     loop {
         let look = Look {
             wanted: vec![(address.clone(), spec.clone())],

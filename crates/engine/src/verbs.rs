@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// For what passes in seconds: throttling, an endpoint out of reach, a parent that is not visible yet.
 const SOON: Limits =
-    Limits { first: Duration::from_millis(500), longest: Duration::from_secs(8), within: Duration::from_secs(120) };
+    Limits { first: Duration::from_millis(300), longest: Duration::from_secs(8), within: Duration::from_secs(120) };
 
 /// For what AWS takes minutes over: a service that drains, a cache that is being changed, interfaces that linger.
 const LATER: Limits =
@@ -144,7 +144,7 @@ struct Patience {
 
 impl Patience {
     fn new() -> Self {
-        Self { soon: SOON.pauses(), later: LATER.pauses() }
+        Self { soon: SOON.tries(), later: LATER.tries() }
     }
 
     /// Waits before the next try; fails with `failure` itself when there shall be none.

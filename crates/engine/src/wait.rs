@@ -48,31 +48,50 @@ impl Cancel {
 }
 
 /// How often to look, and for how long.
+///
+/// A pause is a small share of what was waited so far: whoever waits learns that something is there a few hundredths later
+/// than it is, whether it took seconds or minutes, and the looks of a wait that is ten times as long are not ten times as
+/// many.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The pause after the first look.
+    /// The shortest pause.
     pub first: Duration,
-    /// The longest pause; each is half as long again as the one before.
+    /// The longest pause.
     pub longest: Duration,
     /// When to give up.
     pub within: Duration,
 }
 
+/// Which part of what was waited so far a pause is.
+const SHARE: u32 = 40;
+
 impl Limits {
-    /// For what takes seconds: looks again after 0.3 s, every 2 s at the latest, for `within`.
+    /// For what takes seconds: looks every 0.25 s at first, every 2 s at the least, for `within`.
     #[must_use]
     pub const fn seconds(within: Duration) -> Self {
-        Self { first: Duration::from_millis(300), longest: Duration::from_secs(2), within }
+        Self { first: Duration::from_millis(250), longest: Duration::from_secs(2), within }
     }
 
-    /// For what takes minutes: looks again after 1 s, every 5 s at the latest, for `within`.
+    /// For what takes minutes: looks every 0.5 s at first, every 4 s at the least, for `within`.
     #[must_use]
     pub const fn minutes(within: Duration) -> Self {
-        Self { first: Duration::from_secs(1), longest: Duration::from_secs(5), within }
+        Self { first: Duration::from_millis(500), longest: Duration::from_secs(4), within }
     }
 
-    pub(crate) fn pauses(self) -> Pauses {
-        Pauses { limits: self, next: self.first, since: Instant::now() }
+    /// The pause of those who have waited for `waited`, without jitter.
+    #[must_use]
+    pub fn pause_after(self, waited: Duration) -> Duration {
+        (waited / SHARE).max(self.first).min(self.longest)
+    }
+
+    /// The pauses between looks: nothing is changed by a look.
+    pub(crate) fn looks(self) -> Pauses {
+        Pauses { growth: Growth::Share, ..self.tries() }
+    }
+
+    /// The pauses between tries of what failed: each half as long again as the one before.
+    pub(crate) fn tries(self) -> Pauses {
+        Pauses { limits: self, growth: Growth::Half, next: self.first, since: Instant::now() }
     }
 }
 
@@ -85,11 +104,21 @@ pub enum Progress<T> {
     Pending(String),
 }
 
-/// The pauses between looks: growing, with jitter, and with an end.
+/// Growing pauses, with jitter, and with an end.
 pub(crate) struct Pauses {
     limits: Limits,
+    growth: Growth,
     next: Duration,
     since: Instant,
+}
+
+/// How pauses grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    /// By what was waited.
+    Share,
+    /// Each is half as long again as the one before.
+    Half,
 }
 
 impl Pauses {
@@ -103,7 +132,11 @@ impl Pauses {
             let message = format!("gave up after {} s: {what}", spent.as_secs());
             return Err(Failure::new(Class::TimedOut, operation, message));
         }
-        let pause = jitter(self.next).min(self.limits.within - spent);
+        let next = match self.growth {
+            Growth::Share => self.limits.pause_after(spent),
+            Growth::Half => self.next,
+        };
+        let pause = jitter(next).min(self.limits.within - spent);
         self.next = (self.next * 3 / 2).min(self.limits.longest);
         tokio::select! {
             () = sleep(pause) => Ok(()),
@@ -117,4 +150,59 @@ impl Pauses {
 /// `pause`, up to a fifth shorter, so that many waiters do not all look at once.
 fn jitter(pause: Duration) -> Duration {
     pause - pause.mul_f64(0.2 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many looks there are until something is there that takes `takes`, and how much later that is seen.
+    async fn looked(limits: Limits, takes: Duration) -> (usize, Duration) {
+        let (began, mut pauses, mut looks) = (Instant::now(), limits.looks(), 1);
+        while began.elapsed() < takes {
+            pauses.pause(&Cancel::never(), "look", "it").await.unwrap();
+            looks += 1;
+        }
+        (looks, began.elapsed() - takes)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_is_seen_soon_and_by_few_looks() {
+        let hour = Duration::from_secs(3600);
+        for (limits, seconds, most, late) in [
+            (Limits::seconds(hour), 2, 12, 0.25),
+            (Limits::seconds(hour), 9, 50, 0.25),
+            (Limits::seconds(hour), 90, 150, 2.0),
+            (Limits::minutes(hour), 39, 85, 1.0),
+            (Limits::minutes(hour), 150, 160, 3.8),
+            (Limits::minutes(hour), 390, 225, 4.0),
+            (Limits::minutes(hour), 1800, 675, 4.0),
+        ] {
+            for seed in 0..20 {
+                fastrand::seed(seed);
+                let (looks, lag) = looked(limits, Duration::from_secs(seconds)).await;
+                assert!(looks <= most, "{seconds} s: {looks} looks");
+                assert!(lag.as_secs_f64() <= late, "{seconds} s: {lag:?} late");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_are_fewer_than_looks_and_both_end() {
+        let limits =
+            Limits { first: Duration::from_secs(1), longest: Duration::from_secs(5), within: Duration::from_secs(60) };
+        let ways: [(fn(Limits) -> Pauses, usize); 2] = [(Limits::tries, 20), (Limits::looks, 80)];
+        for (pauses, most) in ways {
+            let mut pauses = pauses(limits);
+            let (began, mut count) = (Instant::now(), 0);
+            let end = loop {
+                match pauses.pause(&Cancel::never(), "try", "it").await {
+                    Ok(()) => count += 1,
+                    Err(end) => break end,
+                }
+            };
+            assert_eq!((end.class, began.elapsed()), (Class::TimedOut, limits.within));
+            assert!(count <= most, "{count}");
+        }
+    }
 }

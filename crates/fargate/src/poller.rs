@@ -13,8 +13,12 @@ use tokio::time::Instant;
 /// Names that DescribeServices takes in one call. (ECS API: DescribeServices)
 pub(crate) const NAMES_A_CALL: usize = 10;
 
-/// How old an answer may be to be used by another who waits.
-const FRESH: Duration = Duration::from_secs(1);
+/// How old an answer may be to be used by another who waits: a share of what that one has waited so far.
+const SHARE: u32 = 160;
+
+/// The time that is left to each call of a round: no more than ten calls a second, whoever waits for how many services.
+/// ECS takes 20 a second of an account, and others ask too. (ECS API reference: Request throttling)
+const A_CALL: Duration = Duration::from_millis(100);
 
 /// Cluster and name.
 type Key = (String, String);
@@ -22,13 +26,20 @@ type Key = (String, String);
 /// What was answered about a service, and when it was asked.
 type Seen = HashMap<Key, (Instant, Option<Service>)>;
 
-/// Asks for services on behalf of all who wait: one call for up to ten of them, about once a second.
+/// Who waits for a service.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    count: usize,
+    /// Since when; of several, the last.
+    since: Instant,
+}
+
+/// Asks for services on behalf of all who wait: one call for up to ten of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Poller {
     client: Client,
     seen: Arc<tokio::sync::Mutex<Seen>>,
-    /// Who is waited for, and how often.
-    watched: Arc<Mutex<BTreeMap<Key, usize>>>,
+    watched: Arc<Mutex<BTreeMap<Key, Waiting>>>,
 }
 
 /// Somebody who waits for a service, until dropped.
@@ -45,20 +56,46 @@ impl Poller {
 
     /// Begins to wait for a service. Nothing that was answered before counts.
     pub(crate) fn watch(&self, cluster: &str, name: &str) -> Watch<'_> {
-        let key = (cluster.to_owned(), name.to_owned());
-        *self.watched().entry(key.clone()).or_default() += 1;
-        Watch { poller: self, key, since: Instant::now() }
+        let (key, since) = ((cluster.to_owned(), name.to_owned()), Instant::now());
+        let mut watched = self.watched();
+        let waiting = watched.entry(key.clone()).or_insert(Waiting { count: 0, since });
+        *waiting = Waiting { count: waiting.count + 1, since };
+        drop(watched);
+        Watch { poller: self, key, since }
     }
 
-    fn watched(&self) -> MutexGuard<'_, BTreeMap<Key, usize>> {
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<Key, Waiting>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name that is asked for, and others of its cluster that are waited for.
-    fn names(&self, (cluster, name): &Key) -> Vec<String> {
+    /// Whether what was answered about a service is still good for who waits since `since`, among `all` who wait.
+    fn is_fresh(seen: &Seen, key: &Key, since: Instant, all: usize) -> bool {
+        let calls = u32::try_from(all.div_ceil(NAMES_A_CALL)).unwrap_or(u32::MAX);
+        let fresh = (since.elapsed() / SHARE).max(A_CALL * calls);
+        seen.get(key).is_some_and(|(at, _)| *at >= since && at.elapsed() < fresh)
+    }
+
+    /// The services of a cluster that are waited for and about which too little is known.
+    fn stale(&self, cluster: &str, seen: &Seen) -> Vec<String> {
         let watched = self.watched();
-        let others = watched.keys().filter(|(of, other)| of == cluster && other != name);
-        std::iter::once(name).chain(others.map(|(_, other)| other)).take(NAMES_A_CALL).cloned().collect()
+        let stale = watched
+            .iter()
+            .filter(|(key, waiting)| key.0 == cluster && !Self::is_fresh(seen, key, waiting.since, watched.len()));
+        stale.map(|((_, name), _)| name.clone()).collect()
+    }
+
+    /// What is answered now about services of a cluster, all of them at once.
+    async fn ask(&self, cluster: &str, names: &[String], seen: &mut Seen) -> Result<(), Failure> {
+        let at = Instant::now();
+        let mut found = HashMap::new();
+        for service in describe(&self.client, cluster, names, false).await? {
+            found.insert(service.service_name().unwrap_or_default().to_owned(), service);
+        }
+        for name in names {
+            let service = found.remove(name);
+            seen.insert((cluster.to_owned(), name.clone()), (at, service));
+        }
+        Ok(())
     }
 }
 
@@ -70,21 +107,10 @@ impl Watch<'_> {
     pub(crate) async fn look(&self) -> Result<Option<Service>, Failure> {
         // Whoever holds the lock asks for all; the others wait for the answer.
         let mut seen = self.poller.seen.lock().await;
-        if let Some((at, service)) = seen.get(&self.key)
-            && *at >= self.since
-            && at.elapsed() < FRESH
-        {
-            return Ok(service.clone());
-        }
-        let (cluster, at) = (&self.key.0, Instant::now());
-        let names = self.poller.names(&self.key);
-        let mut found = HashMap::new();
-        for service in describe(&self.poller.client, cluster, &names, false).await? {
-            found.insert(service.service_name().unwrap_or_default().to_owned(), service);
-        }
-        for name in names {
-            let service = found.remove(&name);
-            seen.insert((cluster.clone(), name), (at, service));
+        let all = self.poller.watched().len();
+        if !Poller::is_fresh(&seen, &self.key, self.since, all) {
+            let names = self.poller.stale(&self.key.0, &seen);
+            self.poller.ask(&self.key.0, &names, &mut seen).await?;
         }
         Ok(seen.get(&self.key).and_then(|(_, service)| service.clone()))
     }
@@ -94,7 +120,7 @@ impl Drop for Watch<'_> {
     fn drop(&mut self) {
         let mut watched = self.poller.watched();
         match watched.get_mut(&self.key) {
-            Some(count) if *count > 1 => *count -= 1,
+            Some(waiting) if waiting.count > 1 => waiting.count -= 1,
             _ => drop(watched.remove(&self.key)),
         }
     }
@@ -124,10 +150,11 @@ pub(crate) async fn describe(
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, Poller, Service, describe};
+    use super::{Client, Instant, Poller, Service, describe};
     use crate::testing::{World, refused};
     use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
     use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::Limits;
     use std::time::Duration;
 
     type Asked = Vec<Vec<String>>;
@@ -155,7 +182,7 @@ mod tests {
         assert_eq!(web.unwrap().service_name(), Some("web"));
         assert!(gone.is_none(), "an INACTIVE service is not there");
         assert_eq!(asked.get().len(), 1);
-        assert_eq!(asked.get()[0], ["web", "gone"]);
+        assert_eq!(asked.get()[0], ["gone", "web"]);
         elsewhere.look().await.unwrap();
         assert_eq!(asked.get()[1], ["web"]);
     }
@@ -174,6 +201,29 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1100)).await;
         first.look().await.unwrap();
         assert_eq!(asked.get().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_who_wait_make_ten_calls_a_round_and_ten_a_second() {
+        let asked = World::<Asked>::new();
+        let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&answers(&asked)]));
+        let limits = Limits::seconds(Duration::from_secs(3600));
+        let names: Vec<String> = (0..100).map(|number| format!("pool{number}")).collect();
+        let began = Instant::now();
+        let poller = &poller;
+        let waits = names.iter().zip(0_u32..).map(|(name, number)| async move {
+            let watch = poller.watch("c", name);
+            while began.elapsed() < Duration::from_secs(90) {
+                watch.look().await.unwrap();
+                let pause = limits.pause_after(began.elapsed());
+                tokio::time::sleep(pause - pause * (number % 20) / 100).await;
+            }
+        });
+        futures_util::future::join_all(waits).await;
+        let asked = asked.get();
+        let full = asked.iter().filter(|names| names.len() == 10).count();
+        assert!(asked.len() <= 100 + 900, "{} calls of a hundred who begin and wait for 90 s", asked.len());
+        assert!(full >= asked.len() - 110, "{full} of {} calls ask for ten", asked.len());
     }
 
     #[tokio::test]

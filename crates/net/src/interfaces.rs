@@ -3,7 +3,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::NetworkInterface;
 use pb_aws::Answer;
-use pb_engine::{Class, Failure};
+use pb_engine::{Class, Context, Failure, Limits, Progress};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,17 @@ use tokio::time::Instant;
 
 use crate::ec2::filter;
 
-/// How long an answer is used again. Everything in a VPC waits for the same interfaces: they are asked for once, and not
-/// once for each subnet, group and gateway.
-const FRESH: Duration = Duration::from_secs(1);
+/// Interfaces linger for up to five minutes after their owner is gone; then a delete is tried in spite of what is shown.
+const LINGERING: Limits = Limits::minutes(Duration::from_secs(5 * 60));
+
+/// Which part of a pause an answer may be old. Everything in a VPC waits for the same interfaces: they are asked for once,
+/// and not once for each subnet, group and gateway.
+const SHARE: u32 = 2;
 
 /// How many interfaces a message names.
 const NAMED_MAX: usize = 3;
 
-/// The network interfaces of VPCs, asked for at most once a second for each VPC.
+/// The network interfaces of VPCs, asked for once for all who wait for those of a VPC.
 #[derive(Clone)]
 pub(crate) struct Interfaces {
     client: Client,
@@ -34,11 +37,13 @@ impl Interfaces {
         Self { client, known: Arc::default() }
     }
 
-    async fn of(&self, vpc_id: &str) -> Result<Arc<Vec<NetworkInterface>>, Failure> {
+    /// The interfaces of a VPC as they are now for those who have waited for `waited`.
+    async fn of(&self, vpc_id: &str, waited: Duration) -> Result<Arc<Vec<NetworkInterface>>, Failure> {
+        let fresh = LINGERING.pause_after(waited) / SHARE;
         // Held while asking, so that all who come meanwhile get this answer.
         let mut known = self.known.lock().await;
         if let Some((since, interfaces)) = known.get(vpc_id)
-            && since.elapsed() < FRESH
+            && since.elapsed() < fresh
         {
             return Ok(Arc::clone(interfaces));
         }
@@ -53,16 +58,45 @@ impl Interfaces {
     /// The interfaces of the VPC for which `uses` holds, each with its owner; `None` when there is none.
     pub(crate) async fn users(&self, vpc_id: &str, uses: impl Fn(&NetworkInterface) -> bool + Send) -> Option<String> {
         // This only explains a refusal; without an answer the refusal stands as AWS put it.
-        let interfaces = self.of(vpc_id).await.ok()?;
-        let mut names: Vec<String> = interfaces.iter().filter(|interface| uses(interface)).map(name).collect();
-        names.sort_unstable();
-        let more = names.len().saturating_sub(NAMED_MAX);
-        names.truncate(NAMED_MAX);
-        let names = names.join(", ");
-        match (names.is_empty(), more) {
-            (true, _) => None,
-            (false, 0) => Some(names),
-            (false, more) => Some(format!("{names} and {more} more")),
+        let interfaces = self.of(vpc_id, Duration::ZERO).await.ok()?;
+        named(&interfaces, uses)
+    }
+
+    /// Deletes what AWS does not let go while an interface for which `uses` holds is there. It is tried once; then that
+    /// interface is waited for by looking, and not by deletes that are refused.
+    pub(crate) async fn let_go<F>(
+        &self,
+        cx: &Context,
+        vpc_id: &str,
+        uses: impl Fn(&NetworkInterface) -> bool + Send + Sync,
+        delete: impl Fn() -> F,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        let refused = match delete().await {
+            Err(refused) if refused.class == Class::InUse => refused,
+            answer => return answer,
+        };
+        if self.users(vpc_id, &uses).await.is_none() {
+            return Err(refused);
+        }
+        let began = Instant::now();
+        let gone = cx.wait("ec2:DescribeNetworkInterfaces", LINGERING, || async {
+            let interfaces = self.of(vpc_id, began.elapsed()).await?;
+            Ok(match named(&interfaces, &uses) {
+                Some(users) => Progress::Pending(used_by(refused.clone(), &users).to_string()),
+                None => Progress::Ready(()),
+            })
+        });
+        match gone.await {
+            Err(failure) if failure.class == Class::Interrupted => return Err(failure),
+            // Without an answer nobody knows whether it is gone: the next delete tells.
+            _ => {}
+        }
+        match delete().await {
+            Err(refused) => Err(self.explain(refused, vpc_id, uses).await),
+            answer => answer,
         }
     }
 
@@ -80,6 +114,20 @@ impl Interfaces {
             Some(users) => used_by(refused, &users),
             None => refused,
         }
+    }
+}
+
+/// The interfaces for which `uses` holds, each with its owner.
+fn named(interfaces: &[NetworkInterface], uses: impl Fn(&NetworkInterface) -> bool) -> Option<String> {
+    let mut names: Vec<String> = interfaces.iter().filter(|interface| uses(interface)).map(name).collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(NAMED_MAX);
+    names.truncate(NAMED_MAX);
+    let names = names.join(", ");
+    match (names.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(names),
+        (false, more) => Some(format!("{names} and {more} more")),
     }
 }
 
@@ -108,7 +156,7 @@ mod tests {
     use pb_aws::mock_client;
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_wait_ask_once_a_second() {
+    async fn many_who_ask_get_one_answer() {
         let ask = mock!(Client::describe_network_interfaces).then_output(|| {
             let interface =
                 |number: i32| NetworkInterface::builder().network_interface_id(format!("eni-{number}")).build();
@@ -120,7 +168,7 @@ mod tests {
         let answers = join_all((0..8).map(|_| interfaces.users("vpc-1", |_| true))).await;
         assert!(answers.iter().all(|users| users.as_deref() == Some("eni-1, eni-2, eni-3 and 2 more")), "{answers:?}");
         assert_eq!(ask.num_calls(), 1);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(LINGERING.first / SHARE).await;
         assert_eq!(interfaces.users("vpc-1", |_| false).await, None);
         assert_eq!(ask.num_calls(), 2);
     }

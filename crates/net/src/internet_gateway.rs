@@ -79,18 +79,18 @@ impl InternetGateway {
     }
 
     /// AWS refuses with "has some mapped public address(es)" while an interface in the VPC has one.
-    async fn detach(&self, id: &str, vpc_id: &str) -> Result<(), Failure> {
-        let call = self.ec2.client.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id);
-        match call.send().await.answer("ec2:DetachInternetGateway") {
-            Ok(_) => Ok(()),
-            Err(failure) if failure.is("Gateway.NotAttached") || failure.class == Class::NotFound => Ok(()),
-            Err(failure) => {
-                let public = |interface: &aws_sdk_ec2::types::NetworkInterface| {
-                    interface.association().is_some_and(|association| association.public_ip().is_some())
-                };
-                Err(self.ec2.interfaces.explain(failure, vpc_id, public).await)
+    async fn detach(&self, cx: &Context, id: &str, vpc_id: &str) -> Result<(), Failure> {
+        let public = |interface: &aws_sdk_ec2::types::NetworkInterface| {
+            interface.association().is_some_and(|association| association.public_ip().is_some())
+        };
+        let detach = || async {
+            let call = self.ec2.client.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id);
+            match call.send().await.answer("ec2:DetachInternetGateway") {
+                Err(failure) if failure.is("Gateway.NotAttached") || failure.class == Class::NotFound => Ok(()),
+                answer => answer.map(drop),
             }
-        }
+        };
+        self.ec2.interfaces.let_go(cx, vpc_id, public, detach).await
     }
 }
 
@@ -176,7 +176,7 @@ impl Resource for InternetGateway {
             if spec.attached {
                 self.attach(&attrs.id, &spec.vpc_id).await?;
             } else {
-                self.detach(&attrs.id, &attrs.vpc_id).await?;
+                self.detach(cx, &attrs.id, &attrs.vpc_id).await?;
             }
         }
         self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
@@ -188,9 +188,9 @@ impl Resource for InternetGateway {
         Ok(attrs)
     }
 
-    async fn delete(&self, _: &Context, attrs: &InternetGatewayAttrs) -> Result<(), Failure> {
+    async fn delete(&self, cx: &Context, attrs: &InternetGatewayAttrs) -> Result<(), Failure> {
         if !attrs.vpc_id.is_empty() {
-            self.detach(&attrs.id, &attrs.vpc_id).await?;
+            self.detach(cx, &attrs.id, &attrs.vpc_id).await?;
         }
         let call = self.ec2.client.delete_internet_gateway().internet_gateway_id(&attrs.id);
         call.send().await.answer("ec2:DeleteInternetGateway").map(drop)
@@ -308,26 +308,26 @@ mod tests {
         let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
         let message = "Network vpc-1 has some mapped public address(es).";
         let detach = mock!(Client::detach_internet_gateway).sequence();
-        let detach = detach.http_status(400, refusal("DependencyViolation", message)).times(2);
+        let detach = detach.http_status(400, refusal("DependencyViolation", message));
         let detach = detach.output(|| DetachInternetGatewayOutput::builder().build()).build();
+        let began = tokio::time::Instant::now();
         let interfaces = mock!(Client::describe_network_interfaces)
             .match_requests(|r| has(r.filters(), "vpc-id", "vpc-1"))
-            .then_output(|| {
+            .then_compute_output(move |_| {
                 let address = NetworkInterfaceAssociation::builder().public_ip("203.0.113.7").build();
                 let public = NetworkInterface::builder().network_interface_id("eni-1").description("ELB app/w-public");
-                let private = NetworkInterface::builder().network_interface_id("eni-2").build();
+                let private = NetworkInterface::builder().network_interface_id("eni-2");
                 let public = public.association(address).build();
-                DescribeNetworkInterfacesOutput::builder()
-                    .network_interfaces(public)
-                    .network_interfaces(private)
-                    .build()
+                let public = (began.elapsed() < std::time::Duration::from_secs(60)).then_some(public);
+                let all = public.into_iter().chain([private.build()]).collect();
+                DescribeNetworkInterfacesOutput::builder().set_network_interfaces(Some(all)).build()
             });
         let delete =
             mock!(Client::delete_internet_gateway).then_output(|| DeleteInternetGatewayOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&there, &detach, &interfaces, &delete]);
         let (stack, said) = listen(alone(InternetGateway::new(client.into()), spec()));
         stack.destroy().await.unwrap();
-        assert_eq!((detach.num_calls(), delete.num_calls()), (3, 1));
+        assert_eq!((detach.num_calls(), delete.num_calls()), (2, 1));
         let said = said.lock().unwrap().join("\n");
         assert!(said.contains("mapped public address(es); still used by eni-1 (ELB app/w-public)"), "{said}");
         assert!(!said.contains("eni-2"), "{said}");

@@ -68,7 +68,10 @@ impl Network {
 pub fn network(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Result<Network, Failure> {
     spec.check().map_err(|why| Failure::new(Class::Refused, "make the network", why))?;
     let ec2 = ec2.into();
-    let vpc = vpc(graph, &ec2, spec)?;
+    let whole = vpc(graph, &ec2, spec)?;
+    // What is made in EC2 needs only names of EC2. A call that comes before one of them is visible is tried again, which
+    // takes less time than to wait until a describe shows it.
+    let vpc = whole.made();
     let igw = internet_gateway(graph, &ec2, spec, vpc)?;
     let subnets = graph.kind(Subnet::new(ec2.clone()));
     let names = &spec.names;
@@ -76,11 +79,12 @@ pub fn network(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Re
         |address, cidr, zone, name| subnet(graph, &subnets, spec, vpc, Place { address, cidr, zone, name });
     let tasks_subnet = subnet("net/tasks_subnet", spec.tasks_cidr, &spec.zones[0], &names.tasks_subnet)?;
     let balancer_subnet = subnet("net/balancer_subnet", spec.balancer_cidr, &spec.zones[1], &names.balancer_subnet)?;
-    let routes = routes(graph, &ec2, spec, (vpc, igw, tasks_subnet, balancer_subnet))?;
+    let inputs = (vpc, igw.made(), tasks_subnet.made(), balancer_subnet.made());
+    let routes = routes(graph, &ec2, spec, inputs)?;
     let default_group = default_group(graph, &ec2, spec, vpc)?;
     let [lb_group, flask_group, celery_group, redis_group] = groups(graph, &ec2, spec, vpc)?;
     Ok(Network {
-        vpc,
+        vpc: whole,
         igw,
         tasks_subnet,
         balancer_subnet,

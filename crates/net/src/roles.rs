@@ -20,7 +20,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Its id, as soon as the group is there.
+    /// Its id, as soon as the group is there for other services to see.
     #[must_use]
     pub fn id(&self) -> Input<String> {
         self.handle.map(|group| group.id)
@@ -52,7 +52,7 @@ struct Allow<'a> {
 }
 
 fn tcp(direction: Direction, port: u16, peer: &Group, why: &'static str) -> Allow<'static> {
-    Allow { direction, protocol: "tcp", port, peer: peer.id(), why }
+    Allow { direction, protocol: "tcp", port, peer: peer.handle.made().map(|group| group.id), why }
 }
 
 /// Adds the groups of the load balancer, the web tasks, the workers and the queue, with all of their rules.
@@ -126,17 +126,17 @@ impl Groups<'_> {
         let Allow { direction, protocol, port, peer, why } = allow;
         let name = address.trim_start_matches("net/");
         let (tags, protocol, why) = (self.spec.tagged(name), protocol.to_owned(), why.to_owned());
-        let rule =
-            self.graph.add(address, &self.rules, (group.handle, peer), move |(group, peer)| SecurityGroupRuleSpec {
-                group_id: group.id,
-                direction,
-                protocol: protocol.clone(),
-                from_port: port.into(),
-                to_port: port.into(),
-                peer,
-                description: why.clone(),
-                tags: tags.clone(),
-            })?;
+        let inputs = (group.handle.made(), peer);
+        let rule = self.graph.add(address, &self.rules, inputs, move |(group, peer)| SecurityGroupRuleSpec {
+            group_id: group.id,
+            direction,
+            protocol: protocol.clone(),
+            from_port: port.into(),
+            to_port: port.into(),
+            peer,
+            description: why.clone(),
+            tags: tags.clone(),
+        })?;
         group.rules.push(rule);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{
     Filter, ResourceType, Route, RouteOrigin, RouteTable as Live, RouteTableAssociation, RouteTableAssociationStateCode,
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
 use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
@@ -224,8 +224,8 @@ impl Resource for RouteTable {
 
     async fn complete(&self, _: &Context, attrs: &RouteTableAttrs, spec: &RouteTableSpec) -> Result<(), Failure> {
         let routes = spec.routes.iter().map(|(block, target)| self.create_route(&attrs.id, block, target));
-        try_join_all(routes).await?;
-        try_join_all(spec.subnets.iter().map(|subnet| self.associate(&attrs.id, subnet))).await.map(drop)
+        let subnets = spec.subnets.iter().map(|subnet| self.associate(&attrs.id, subnet));
+        try_join(try_join_all(routes), try_join_all(subnets)).await.map(drop)
     }
 
     async fn update(

@@ -1,6 +1,6 @@
 //! Security groups. Their rules are resources of their own; see [`SecurityGroupRule`](crate::SecurityGroupRule).
 
-use aws_sdk_ec2::types::{ResourceType, SecurityGroup as Live};
+use aws_sdk_ec2::types::{NetworkInterface, ResourceType, SecurityGroup as Live};
 use pb_aws::Answer;
 use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
@@ -99,16 +99,18 @@ impl SecurityGroup {
     /// Why the group could not be deleted. Where no interface carries it, rules are the reason: those in this group are
     /// revoked, so that two groups which name each other do not keep each other for ever.
     async fn still_used(&self, refused: Failure, attrs: &SecurityGroupAttrs) -> Result<Failure, Failure> {
-        let carries = |interface: &aws_sdk_ec2::types::NetworkInterface| {
-            interface.groups().iter().any(|group| group.group_id() == Some(attrs.id.as_str()))
-        };
-        if let Some(users) = self.ec2.interfaces.users(&attrs.vpc_id, carries).await {
+        if let Some(users) = self.ec2.interfaces.users(&attrs.vpc_id, carries(&attrs.id)).await {
             return Ok(used_by(refused, &users));
         }
         self.ec2.strip(&attrs.id).await?;
         let groups = self.named_by(&attrs.id).await?;
         Ok(if groups.is_empty() { refused } else { used_by(refused, &format!("rules of {}", groups.join(", "))) })
     }
+}
+
+/// Whether an interface carries the group `id`.
+fn carries(id: &str) -> impl Fn(&NetworkInterface) -> bool + Send + Sync {
+    move |interface| interface.groups().iter().any(|group| group.group_id() == Some(id))
 }
 
 fn found(scope: &Scope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<SecurityGroup>> {
@@ -211,11 +213,14 @@ impl Resource for SecurityGroup {
         Ok(attrs)
     }
 
-    async fn delete(&self, _: &Context, attrs: &SecurityGroupAttrs) -> Result<(), Failure> {
-        let call = self.ec2.client.delete_security_group().group_id(&attrs.id);
-        match call.send().await.answer("ec2:DeleteSecurityGroup") {
+    async fn delete(&self, cx: &Context, attrs: &SecurityGroupAttrs) -> Result<(), Failure> {
+        let delete = || async {
+            let call = self.ec2.client.delete_security_group().group_id(&attrs.id);
+            call.send().await.answer("ec2:DeleteSecurityGroup").map(drop)
+        };
+        match self.ec2.interfaces.let_go(cx, &attrs.vpc_id, carries(&attrs.id), delete).await {
             Err(refused) if refused.class == Class::InUse => Err(self.still_used(refused, attrs).await?),
-            answer => answer.map(drop),
+            answer => answer,
         }
     }
 

@@ -199,12 +199,14 @@ impl Resource for Subnet {
         Ok(attrs)
     }
 
-    async fn delete(&self, _: &Context, attrs: &SubnetAttrs) -> Result<(), Failure> {
-        let call = self.ec2.client.delete_subnet().subnet_id(&attrs.id);
-        let Err(refused) = call.send().await.answer("ec2:DeleteSubnet") else { return Ok(()) };
+    async fn delete(&self, cx: &Context, attrs: &SubnetAttrs) -> Result<(), Failure> {
         let inside =
             |interface: &aws_sdk_ec2::types::NetworkInterface| interface.subnet_id() == Some(attrs.id.as_str());
-        Err(self.ec2.interfaces.explain(refused, &attrs.vpc_id, inside).await)
+        let delete = || async {
+            let call = self.ec2.client.delete_subnet().subnet_id(&attrs.id);
+            call.send().await.answer("ec2:DeleteSubnet").map(drop)
+        };
+        self.ec2.interfaces.let_go(cx, &attrs.vpc_id, inside, delete).await
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -229,6 +231,9 @@ mod tests {
     use aws_sdk_ec2::types::NetworkInterface;
     use aws_smithy_mocks::{Rule, mock};
     use pb_aws::mock_client;
+
+    /// How long an interface stays.
+    const LINGERS: Duration = Duration::from_secs(180);
 
     fn spec() -> SubnetSpec {
         SubnetSpec {
@@ -328,15 +333,21 @@ mod tests {
         let delete = mock!(Client::delete_subnet).sequence();
         let delete = delete.http_status(400, refusal("DependencyViolation", "has dependencies and cannot be deleted."));
         let delete = delete.output(|| DeleteSubnetOutput::builder().build()).build();
-        let interfaces = mock!(Client::describe_network_interfaces).then_output(|| {
+        let began = tokio::time::Instant::now();
+        let interfaces = mock!(Client::describe_network_interfaces).then_compute_output(move |_| {
             let of = |id: &str, subnet| NetworkInterface::builder().network_interface_id(id).subnet_id(subnet);
             let inside = of("eni-1", "subnet-1").description("ElastiCache w-jobqr").build();
+            let inside = (began.elapsed() < LINGERS).then_some(inside);
             let outside = of("eni-2", "subnet-2").build();
-            DescribeNetworkInterfacesOutput::builder().network_interfaces(inside).network_interfaces(outside).build()
+            let all = inside.into_iter().chain([outside]).collect();
+            DescribeNetworkInterfacesOutput::builder().set_network_interfaces(Some(all)).build()
         });
         let client = mock_client!(aws_sdk_ec2, [&there, &delete, &interfaces]);
         let (stack, said) = listen(alone(Subnet::new(client.into()), spec()));
         stack.destroy().await.unwrap();
+        assert_eq!(delete.num_calls(), 2, "what is refused is not tried again and again");
+        assert!(interfaces.num_calls() <= 150, "{} looks in three minutes", interfaces.num_calls());
+        assert!(began.elapsed() <= LINGERS.mul_f64(1.03), "{:?}", began.elapsed());
         let said = said.lock().unwrap().join("\n");
         assert!(said.contains("still used by eni-1 (ElastiCache w-jobqr)"), "{said}");
         assert!(!said.contains("eni-2"), "{said}");

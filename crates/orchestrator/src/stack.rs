@@ -32,7 +32,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
         aws,
         &queue_spec(workspace),
         QueueInputs {
-            subnet_ids: vec![network.tasks_subnet.map(|subnet| subnet.id)],
+            subnet_ids: vec![network.tasks_subnet.made().map(|subnet| subnet.id)],
             security_group_ids: vec![network.redis_group.id()],
         },
     )?;

@@ -27,8 +27,8 @@ const SLOW: Limits = Limits::minutes(Duration::from_secs(30 * 60));
 /// How long a change that was accepted may stay invisible: the group is `available` for some seconds more.
 const TAKEN_UP: Limits = Limits::seconds(Duration::from_secs(30));
 
-/// Looks for which a new group may not be found.
-const UNSEEN_LOOKS: u32 = 10;
+/// Looks for which a new group may not be found: half a minute.
+const UNSEEN_LOOKS: u32 = 60;
 
 /// The kind of replication groups.
 ///

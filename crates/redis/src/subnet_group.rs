@@ -3,7 +3,7 @@
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::CacheSubnetGroup;
 use pb_aws::Answer;
-use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, listed, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,7 +118,9 @@ impl Resource for SubnetGroup {
             .cache_subnet_group_description(&spec.description)
             .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.answer("elasticache:CreateCacheSubnetGroup")?;
+        let answer = call.send().await.answer("elasticache:CreateCacheSubnetGroup");
+        // ElastiCache may see a subnet some moments after EC2 has made it. (ElastiCache API: CreateCacheSubnetGroup)
+        let output = answer.map_err(|failure| failure.when(&["InvalidSubnet"], Class::NotFound))?;
         Ok(output.cache_subnet_group().map_or_else(|| Self::pending(spec), attrs_of))
     }
 

@@ -5,14 +5,17 @@ use crate::store::{Loaded, Store};
 use futures_util::future::{BoxFuture, FutureExt};
 use pb_engine::{Class, Entry, Event, Events, Failure, Intents, Ledger, Snapshot};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 /// One run's hold on the state of a workspace. It is the engine's ledger.
 ///
 /// # Flow
 ///
 /// Changes are made in memory. One task writes: whenever there is something new and no write is in flight, all of it at once.
+/// What comes within a moment goes into one write, unless somebody waits for it: the intents say what may exist meanwhile.
 ///
 /// # Caveats
 ///
@@ -25,12 +28,17 @@ pub struct Session {
     writer: JoinSet<()>,
 }
 
+/// For how long changes are gathered for one write.
+const MOMENT: Duration = Duration::from_millis(100);
+
 struct Shared {
     store: Store,
     events: Events,
     state: Mutex<State>,
     /// Something was changed.
     work: Notify,
+    /// Somebody waits until it is stored.
+    urgent: Notify,
     tried: watch::Sender<Tried>,
 }
 
@@ -84,6 +92,7 @@ impl Session {
             events,
             state: Mutex::new(state),
             work: Notify::new(),
+            urgent: Notify::new(),
             tried: watch::Sender::new(Tried::default()),
         });
         let lease = Arc::new(lease);
@@ -157,6 +166,7 @@ impl Session {
             state.changes
         };
         self.shared.work.notify_one();
+        self.shared.urgent.notify_one();
         let mut tried = self.shared.tried.subscribe();
         // The sender is ours: it cannot be gone.
         let _ = tried.wait_for(|tried| tried.ended || tried.changes >= goal).await;
@@ -250,6 +260,10 @@ impl Shared {
 async fn write(shared: Arc<Shared>, lease: Arc<Lease>) {
     loop {
         shared.work.notified().await;
+        tokio::select! {
+            () = sleep(MOMENT) => {}
+            () = shared.urgent.notified() => {}
+        }
         let (changes, next) = shared.next(lease.fence());
         let mut ended = false;
         if let Some(snapshot) = next {

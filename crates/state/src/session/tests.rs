@@ -183,6 +183,27 @@ async fn after_the_lease_was_lost_nothing_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn changes_of_a_moment_go_into_one_write_and_who_waits_for_it_does_not_wait_longer() {
+    let world = World::default();
+    let session = open(&world).await;
+    let start = Instant::now();
+    session.begin(intents()).await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+    for number in 0..10 {
+        session.record(put(number));
+        sleep(Duration::from_millis(9)).await;
+    }
+    sleep(SECOND).await;
+    assert_eq!(world.calls("PutObject").len(), 2, "the intents, and ten changes");
+    assert_eq!(world.snapshot().unwrap().resources.len(), 10);
+    session.record(put(10));
+    let start = Instant::now();
+    session.end(true).await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+    assert_eq!(world.snapshot().unwrap().resources.len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_in_flight_is_let_go_when_the_lease_is_lost() {
     let world = World::default();
     let session = open(&world).await;
@@ -219,7 +240,7 @@ async fn a_process_that_stood_still_between_two_tries_writes_nothing() {
     session.begin(intents()).await.unwrap();
     world.fault("PutObject", What::Refused(503, "SlowDown"));
     session.record(put(1));
-    sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(120)).await;
     assert_eq!(world.calls("PutObject").len(), 2, "the try that was refused");
     advance(20 * SECOND).await;
     sleep(20 * SECOND).await;
