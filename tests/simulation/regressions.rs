@@ -39,3 +39,12 @@ fn a_snapshot_that_is_refused_forgets_no_create_in_flight() {
         calls[..create].iter().rposition(|call| call.name == "s3:PutObject")
     });
 }
+
+/// Two rules of a group are for one port and from two peers: each was taken for the other, which was waited for to go.
+#[test]
+fn rules_that_were_made_and_not_recorded_are_found_among_others_of_their_port() {
+    survives(&scenarios::deploy(), Fault::Refused, |calls| {
+        let create = calls.iter().rposition(|call| call.name == "ec2:AuthorizeSecurityGroupIngress")?;
+        calls[create..].iter().position(|call| call.name == "s3:PutObject").map(|after| create + after)
+    });
+}

@@ -160,9 +160,7 @@ impl SecurityGroupRule {
         };
         let wanted = cx.tags(&BTreeMap::new());
         let rules = self.ec2.rules(vec![filter("group-id", [&spec.group_id])]).await.unwrap_or_default();
-        let egress = matches!(spec.direction, Direction::Egress);
-        let mut alike =
-            rules.iter().filter(|rule| rule.is_egress() == Some(egress) && rule.from_port() == Some(spec.from_port));
+        let mut alike = rules.iter().filter(|rule| says_same(spec, &read(rule)));
         let another = |rule: &Live| {
             let tags = tag_map(rule.tags());
             is_ours(cx, &tags) && tags.get(ADDRESS_TAG) != wanted.get(ADDRESS_TAG)
