@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use std::collections::BTreeMap;
 
 /// How many cases there are, all threads together.
-const CASES: u32 = 200;
+const CASES: u32 = 2000;
 
 /// Faults in a case, at most.
 const FAULTS: usize = 5;
