@@ -53,7 +53,9 @@ fn check(scenarios: &[Scenario], seed: u64, cases_here: u32) -> Result<(), Strin
     let outcome = runner.run(&cases(scenarios.len()), |(scenario, seed, faults)| {
         let case = Case { pace: Pace::Random, seed, faults };
         let scenario = &scenarios[scenario];
-        scenario.tried(&case).map_err(|problem| TestCaseError::fail(format!("{problem}\n{}", case.again(scenario))))
+        scenario
+            .tried(&case)
+            .map_err(|problem| TestCaseError::fail(format!("{problem}\n{}", case.again(scenario.name))))
     });
     outcome.map_err(|error| error.to_string())
 }

@@ -11,7 +11,7 @@ fn survives(scenario: &Scenario, fault: Fault, which: impl Fn(&[Arrival]) -> Opt
     let at = which(scenario.calls(SEED)).unwrap();
     let case = Case { pace: Pace::Steady, seed: SEED, faults: BTreeMap::from([(at, fault)]) };
     if let Err(problem) = scenario.tried(&case) {
-        panic!("{problem}\n{}", case.again(scenario));
+        panic!("{problem}\n{}", case.again(scenario.name));
     }
 }
 

@@ -3,12 +3,12 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, tag_map, tagged, unseen};
+use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, plain_tags, tag_map, tagged, unseen};
 use crate::interfaces::used_by;
 
 /// A VPC is `available` within seconds; after this long something is wrong.
@@ -66,7 +66,7 @@ impl Vpc {
             cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
             dns_support,
             dns_hostnames,
-            tags: Ownership::plain(&tags),
+            tags: plain_tags(scope, &tags, id),
         };
         let settled = vpc.state() == Some(&VpcState::Available);
         Ok(Some(Found::Ours { address, spec, attrs: VpcAttrs { id: id.to_owned() }, settled }))
