@@ -56,6 +56,7 @@ class Application:
 
     def _serve(self, environ: dict[str, Any], body: bytes) -> Answer:
         """Answer one API call."""
+        began = time.monotonic()
         call = identify(environ, body)
         if self._latency:
             time.sleep(self._latency)
@@ -66,6 +67,7 @@ class Application:
         with self._lock:
             answer = self._dispatch(call, environ)
         self.journal.add(
+            began,
             service=call.service,
             action=call.action,
             account=call.account,

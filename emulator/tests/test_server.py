@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import urllib.error
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -41,6 +42,8 @@ def test_the_journal_tells_every_call(aws: Aws) -> None:
     ]
     assert all(e["region"] == "us-east-2" for e in entries[:3]) and "Boto3" in entries[0]["user_agent"]
     assert [e["seq"] for e in entries] == sorted(e["seq"] for e in entries)
+    assert all(e["began_ms"] <= e["at_ms"] for e in entries)
+    assert all(one["at_ms"] <= next_one["began_ms"] for one, next_one in pairwise(entries)), "one after the other"
     later = control(aws.url, "GET", f"requests?account={aws.account}&since={entries[2]['seq']}")["requests"]
     assert [e["action"] for e in later] == ["ListHostedZones", "HeadBucket"]
 
