@@ -14,6 +14,10 @@ import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+#: Longest time of a command: nothing that is measured takes a quarter of an hour on AWS itself.
+LIMIT_SECONDS = 2700.0
+#: Longest wait for the end of a command that was told to end.
+END_SECONDS = 60.0
 #: Longest wait for descendants after the command itself has ended.
 STRAGGLERS_SECONDS = 10.0
 
@@ -30,6 +34,20 @@ def stragglers_end() -> bool:
     return False
 
 
+def ended(child: subprocess.Popen[bytes], limit: float) -> int | None:
+    """The exit code; None if it did not end within the limit, and was ended."""
+    try:
+        return child.wait(limit)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+    try:
+        child.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    return None
+
+
 def main(answer: str, command: list[str]) -> None:
     """Run the command and write the answer."""
     system = ctypes.CDLL(None)
@@ -40,7 +58,7 @@ def main(answer: str, command: list[str]) -> None:
     start = time.perf_counter()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    code = child.wait()
+    code = ended(child, LIMIT_SECONDS)
     wall = time.perf_counter() - start
     all_ended = stragglers_end()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -93,6 +93,9 @@ fn taken(measured: &str, code: i32, peak: Peak) -> Result<Taken, String> {
     let answer: Value = serde_json::from_str(measured).map_err(|error| format!("no measurement: {error}"))?;
     let number = |name: &str| answer[name].as_f64().ok_or_else(|| format!("the measurement has no `{name}`"));
     let ended = answer["code"].as_i64();
+    if answer["code"].is_null() {
+        return Err("it did not end in time, and was ended".to_owned());
+    }
     if ended != Some(code.into()) {
         return Err(format!("it ended with {}, where {code} was expected", answer["code"]));
     }
@@ -162,6 +165,7 @@ mod tests {
     fn measurements_that_are_none() {
         let refused = |text: &str| taken(text, 0, Peak::default()).unwrap_err();
         assert!(refused("").contains("no measurement"));
+        assert!(refused(r#"{"code": null, "all_ended": true}"#).contains("not end in time"));
         assert!(refused(r#"{"code": 0, "all_ended": false, "wall": 1, "cpu": 1}"#).contains("left something running"));
         assert!(refused(r#"{"code": 0, "all_ended": true, "wall": 1}"#).contains("`cpu`"));
         assert!(refused(r#"{"code": -9, "all_ended": true, "wall": 1, "cpu": 1}"#).contains("-9"));

@@ -1,7 +1,7 @@
 //! The report, in Markdown.
 
 mod method;
-mod numbers;
+pub mod numbers;
 mod operations;
 mod phases;
 mod targets;
@@ -41,7 +41,7 @@ impl Report<'_> {
     /// What is printed at the end.
     pub fn summary(&self) -> String {
         let targets = targets::section(self.results, &self.settings(), self.compares());
-        [self.each(phases::table), targets, self.failures()].join("\n\n").trim_end().to_owned()
+        [self.each(phases::summary), targets, self.failures()].join("\n\n").trim_end().to_owned()
     }
 
     fn introduction(&self) -> String {

@@ -28,19 +28,31 @@ pub fn times(more: f64, less: f64) -> String {
     if less > 0.0 { format!("{}×", number(more / less)) } else { "–".to_owned() }
 }
 
-/// A table; the first row is its head.
+/// A table, whose columns stand below each other; the first row is its head.
 pub fn table(rows: &[Vec<String>]) -> String {
-    let line = |row: &Vec<String>| format!("| {} |", row.join(" | "));
     let Some((head, body)) = rows.split_first() else {
         return String::new();
     };
-    let rule = format!("|{}", "---|".repeat(head.len()));
-    [line(head), rule].into_iter().chain(body.iter().map(line)).collect::<Vec<_>>().join("\n")
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    let rule = widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))).collect::<String>();
+    [line(head), format!("|{rule}")].into_iter().chain(body.iter().map(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// A row of a table.
 pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
+}
+
+/// A text without what only fills the columns, for tests.
+#[cfg(test)]
+pub fn squeezed(text: &str) -> String {
+    let squeeze = |line: &str| line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    text.lines().map(squeeze).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -63,7 +75,8 @@ mod tests {
 
     #[test]
     fn tables() {
-        assert_eq!(table(&[row(["a", "b"]), row(["1", "2"])]), "| a | b |\n|---|---|\n| 1 | 2 |");
+        let expected = "| a   | b |\n|-----|---|\n| 1 × | 2 |";
+        assert_eq!(table(&[row(["a", "b"]), row(["1 ×", "2"])]), expected);
         assert_eq!(table(&[]), "");
     }
 }

@@ -23,8 +23,12 @@ pub fn section(results: &Results, setting: Setting) -> String {
     format!("## {}\n\n{}\n\n{}", setting.title(), setting.meaning(), parts.join("\n\n"))
 }
 
-/// The figures alone.
-pub fn table(results: &Results, setting: Setting) -> String {
+/// The figures alone, for people who see nothing else.
+pub fn summary(results: &Results, setting: Setting) -> String {
+    format!("{}:\n\n{}", setting.title(), table(results, setting))
+}
+
+fn table(results: &Results, setting: Setting) -> String {
     let head =
         ["phase", "tool", "rounds", "wall, s", "without a call, s", "CPU, s", "peak memory, MiB", "calls", "deep"];
     let mut rows = vec![row(head)];
@@ -35,8 +39,7 @@ pub fn table(results: &Results, setting: Setting) -> String {
             }
         }
     }
-    let what = format!("Setting `{}`:", setting.name());
-    if rows.len() == 1 { format!("{what} nothing was measured.") } else { format!("{what}\n\n{}", markdown(&rows)) }
+    if rows.len() == 1 { "Nothing was measured.".to_owned() } else { markdown(&rows) }
 }
 
 fn figures(setting: Setting, phase: Phase, tool: Tool, rounds: usize, measured: &Measured) -> Vec<String> {
@@ -57,7 +60,7 @@ fn ratios(results: &Results, setting: Setting) -> String {
             let of = |what: fn(&Measured) -> f64| times(what(theirs), what(ours));
             let (wall, cpu) = (of(|one| one.wall.median), of(|one| one.cpu.median));
             let (peak, calls) = (of(|one| one.peak.median), of(|one| one.calls.median));
-            rows.push(row([phase.name(), &wall, &waits(phase, theirs), &cpu, &peak, &calls]));
+            rows.push(row([phase.name(), &wall, &waits(setting, phase, theirs), &cpu, &peak, &calls]));
         }
     }
     if rows.len() == 1 {
@@ -66,11 +69,17 @@ fn ratios(results: &Results, setting: Setting) -> String {
     format!("Terraform takes, of what pb-deploy takes:\n\n{}\n\n{FIXED_WAITS}", markdown(&rows))
 }
 
-fn waits(phase: Phase, measured: &Measured) -> String {
+fn waits(setting: Setting, phase: Phase, measured: &Measured) -> String {
     let (silent, wall) = (measured.silent.median, measured.wall.median);
-    let share = format!("{} of {} s without a call", number(silent), number(wall));
-    let waits = matches!(phase, Phase::Deploy | Phase::Destroy);
-    if waits { format!("fixed waits of its provider: {share}") } else { share }
+    let what = match (phase, setting) {
+        (Phase::Deploy | Phase::Destroy, Setting::WithoutDelays) if silent > wall / 2.0 => {
+            "mostly fixed waits of its provider"
+        }
+        (Phase::Deploy | Phase::Destroy, Setting::WithoutDelays) => "fixed waits of its provider",
+        (Phase::Deploy | Phase::Destroy, _) => "fixed waits of its provider, and the times of AWS",
+        _ => "its own work",
+    };
+    format!("{what}: {} of {} s without a call", number(silent), number(wall))
 }
 
 fn floors(results: &Results, setting: Setting) -> String {

@@ -103,13 +103,14 @@ fn peak(results: &Results) -> Target {
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbers::squeezed;
     use super::*;
     use crate::bench::results::{Floors, made_up};
 
     const PLAN: Phase = Phase::PlanWithoutChanges;
 
     fn lines(results: &Results, compares: bool) -> Vec<String> {
-        section(results, &Setting::USUAL, compares).lines().map(str::to_owned).collect()
+        squeezed(&section(results, &Setting::USUAL, compares)).lines().map(str::to_owned).collect()
     }
 
     #[test]

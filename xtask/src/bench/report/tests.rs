@@ -22,7 +22,9 @@ fn report(line: &str, tools: &[Tool], results: &Results) -> String {
         load: "0.10".into(),
         versions: vec![("pb-deploy".into(), "pb-deploy 0.1.0".into())],
     };
-    Report { options: &BenchOptions::parse(&words).unwrap(), tools, machine: &machine, results }.text()
+    numbers::squeezed(
+        &Report { options: &BenchOptions::parse(&words).unwrap(), tools, machine: &machine, results }.text(),
+    )
 }
 
 #[test]
@@ -72,7 +74,7 @@ fn what_failed_is_said() {
     let mut results = measured();
     results.failures.push("b, round 1, Terraform: destroy: it ended with 1\n  | why".into());
     let text = report("", &[Tool::Ours, Tool::Terraform], &results);
-    assert!(text.contains("    b, round 1, Terraform: destroy: it ended with 1\n      | why"), "{text}");
+    assert!(text.contains("\nb, round 1, Terraform: destroy: it ended with 1\n| why"), "{text}");
 }
 
 #[test]
