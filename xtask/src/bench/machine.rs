@@ -20,6 +20,12 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// What to say when others use this machine too: a processor is busy before anything is measured.
+    pub fn warning(&self) -> Option<String> {
+        let busy = self.load.parse::<f64>().is_ok_and(|load| load >= 1.0);
+        busy.then(|| format!("the load average is {}: walls will be those of a busy machine", self.load))
+    }
+
     /// This one, now.
     pub fn here(project: &Project, tool: &Path, python: &Path, terraform: Option<(String, String)>) -> Self {
         let mut versions = vec![
@@ -40,7 +46,7 @@ impl Machine {
 const MOTO: &str = "import importlib.metadata; print(importlib.metadata.version('moto'))";
 
 /// The load average of the last minute.
-pub fn load() -> String {
+fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().filter(|word| !word.is_empty()).unwrap_or("unknown").to_owned()
 }
@@ -114,6 +120,13 @@ mod tests {
         assert_eq!(date(11_017), "2000-03-01");
         assert_eq!(date(20_783), "2026-11-26");
         assert_eq!(date(20_818), "2026-12-31");
+    }
+
+    #[test]
+    fn a_busy_machine_is_warned_of() {
+        let of = |load: &str| Machine { load: load.to_owned(), ..Machine::default() }.warning();
+        assert!(of("14.25").unwrap().contains("14.25"));
+        assert_eq!((of("0.30"), of("unknown")), (None, None));
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode, Failur
     let tools = tools(options.only, terraform::version().is_some())?;
     crate::tool::build(project)?;
     let mut bench = Bench::prepare(project, options, tools)?;
+    if let Some(warning) = bench.machine.warning() {
+        eprintln!("{warning}");
+    }
     let file = bench.report_file();
     for &setting in &options.settings {
         bench.on(setting, &file)?;
