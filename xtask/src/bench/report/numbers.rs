@@ -12,9 +12,10 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A median with the smallest and the largest.
+/// A median with the smallest and the largest, where they are others.
 pub fn spread(spread: &Spread) -> String {
-    format!("{} ({}–{})", number(spread.median), number(spread.min), number(spread.max))
+    let [median, min, max] = [spread.median, spread.min, spread.max].map(number);
+    if min == max { median } else { format!("{median} ({min}–{max})") }
 }
 
 /// The same of what is counted.
@@ -70,6 +71,7 @@ mod tests {
         assert_eq!(count(&Spread { median: 65.0, min: 65.0, max: 65.0 }), "65");
         assert_eq!(count(&Spread { median: 65.0, min: 60.0, max: 70.0 }), "65 (60–70)");
         assert_eq!(spread(&Spread { median: 1.5, min: 1.0, max: 20.0 }), "1.50 (1.00–20.0)");
+        assert_eq!(spread(&Spread { median: 1.5, min: 1.5, max: 1.5 }), "1.50");
         assert_eq!((times(10.0, 4.0), times(1.0, 0.0)), ("2.50×".into(), "–".into()));
     }
 

@@ -12,9 +12,10 @@ const TOOLS: [Tool; 2] = [Tool::Ours, Tool::Terraform];
 
 /// What the walls of Terraform consist of.
 const FIXED_WAITS: &str = "\
-Terraform's walls of deploy and destroy are mostly fixed waits of its AWS provider, which it keeps whatever the endpoint says:
-30 s twice on a load balancer, 30 s on a replication group, 10 s on a VPC and on a subnet, 15 s on a DNS record. A ratio of
-these walls says how long a person waits, and little about how fast either tool works: the processor time does that.";
+Terraform's walls of deploy and destroy hold fixed waits of its AWS provider, which it keeps whatever the endpoint says, and
+without delays they are most of the wall: 30 s twice on a load balancer, 30 s on a replication group, 10 s on a VPC and on a
+subnet, 15 s on a DNS record. A ratio of these walls says how long a person waits, and little about how fast either tool
+works: the processor time does that.";
 
 /// Figures, ratios and floors of one setting.
 pub fn section(results: &Results, setting: Setting) -> String {

@@ -95,7 +95,7 @@ fn of_floor(results: &Results, setting: Setting, phase: Phase) -> Target {
 
 fn peak(results: &Results) -> Target {
     let found = match results.highest_peak(Tool::Ours) {
-        Some(mib) => Found::Figure(format!("{} MiB", number(mib)), mib <= PEAK_MAX),
+        Some(mib) => Found::Figure(format!("{mib:.2} MiB"), mib <= PEAK_MAX),
         None => Found::Nothing("not measured"),
     };
     Target { what: "peak memory of any phase".to_owned(), wanted: format!("at most {PEAK_MAX:.0} MiB"), found }
@@ -133,7 +133,7 @@ mod tests {
         assert!(text.iter().any(|line| line.starts_with("| deploy: CPU") && line.ends_with("– | not measured |")));
         made_up::add(&mut results, (Setting::Scaled, Tool::Ours, PLAN), 0.2, 0.1, 51, 20);
         assert!(
-            lines(&results, true).iter().any(|line| line.ends_with("51.0 MiB | **not reached** |")),
+            lines(&results, true).iter().any(|line| line.ends_with("51.00 MiB | **not reached** |")),
             "of any setting"
         );
     }
@@ -160,6 +160,6 @@ mod tests {
         made_up::add(&mut results, (Setting::WithoutDelays, Tool::Ours, PLAN), 0.2, 0.1, 40, 20);
         let text = lines(&results, false);
         assert_eq!(text.iter().filter(|line| line.ends_with("– | not compared |")).count(), 6, "{text:#?}");
-        assert!(text.iter().any(|line| line.ends_with("40.0 MiB | reached |")));
+        assert!(text.iter().any(|line| line.ends_with("40.00 MiB | reached |")));
     }
 }
