@@ -71,6 +71,17 @@ fn tools(only: Option<Tool>, has_terraform: bool) -> Result<Vec<Tool>, Failure> 
     }
 }
 
+/// Removes what runs before have left that failed or were interrupted: each has a copy of the tool.
+fn remove_left(homes: &Path) {
+    for entry in std::fs::read_dir(homes).into_iter().flatten().flatten() {
+        let process = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+            // What cannot be removed costs space and nothing else.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A run of the benchmark.
 struct Bench<'a> {
     project: &'a Project,
@@ -88,7 +99,9 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn prepare(project: &'a Project, options: &'a BenchOptions, tools: Vec<Tool>) -> Result<Self, Failure> {
         let python = emulator::python(project)?;
-        let home = project.target.join("bench").join(std::process::id().to_string());
+        let homes = project.target.join("bench");
+        remove_left(&homes);
+        let home = homes.join(std::process::id().to_string());
         failure::make_folder(&home)?;
         // It runs for long: whoever builds the tool meanwhile does not change what is measured.
         let copy = home.join("pb-deploy");

@@ -50,6 +50,17 @@ fn a_round_of_ours_without_delays() {
 }
 
 #[test]
+fn what_others_are_writing_is_left_and_what_is_over_is_removed() {
+    let homes = tempfile::tempdir().unwrap();
+    let (mine, over) = (homes.path().join(std::process::id().to_string()), homes.path().join(u32::MAX.to_string()));
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::create_dir(&over).unwrap();
+    std::fs::write(homes.path().join("report.md"), "").unwrap();
+    remove_left(homes.path());
+    assert!(mine.exists() && !over.exists() && homes.path().join("report.md").exists());
+}
+
+#[test]
 fn a_part_of_a_run_leaves_the_documented_figures_alone() {
     let project = Project::find().unwrap();
     let file = |line: &str| {
