@@ -157,3 +157,13 @@ def test_twenty_clients_at_once(server: str) -> None:
     [t.start() for t in threads]
     [t.join() for t in threads]
     assert not failures
+
+
+def test_head_and_body_of_an_answer_come_in_one_piece(server: str) -> None:
+    where = urlparse(server)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+        for _ in range(20):
+            connection.sendall(b"GET /_pb/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            (length,) = [line.split(b": ")[1] for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")]
+            assert len(body) == int(length) > 0
