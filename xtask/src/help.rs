@@ -103,12 +103,12 @@ all processes, API calls by operation. Beside it Terraform on the equivalent sta
 tools take turns on the same local endpoint. Half an hour with Terraform, six minutes without. Use a machine that is
 quiet.
 
-  --rounds N        how often each tool goes through all phases (3); the report has medians
+  --rounds N        how often each tool goes through all phases (3, and 1 at the times of AWS); the report has medians
   --only TOOL       measure only this one: `ours` or `terraform`
   --setting a       an endpoint without delays: no latency, every state passes at once
   --setting b       40 ms a call and the times of AWS at 1:10, with the floor that they leave and the ratio to it
-  --setting aws     the same at the times of AWS: half an hour a round with Terraform; only when it is asked for
-                    (may be given several times; without it a and b)
+  --setting aws     the same at the times of AWS: forty minutes a round with Terraform; only when it is asked for
+                    (--setting may be given several times; without it a and b)
   --report FILE     where the report goes; without it docs/benchmarks.md, or target/bench/report.md when something
                     was left out
 

@@ -120,7 +120,7 @@ impl<'a> Bench<'a> {
         let endpoint = Endpoint::start(self.project, &self.meter.python, setting, &home)?;
         self.results.add_floors(Floors::of(setting, &endpoint.pace()?)?);
         self.warm_up(&endpoint, &home)?;
-        for round in 1..=self.options.rounds {
+        for round in 1..=self.options.rounds.unwrap_or(setting.rounds()) {
             let mut tools = self.tools.clone();
             if round % 2 == 0 {
                 tools.reverse();

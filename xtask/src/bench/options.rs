@@ -8,14 +8,11 @@ use crate::bench::tool::Tool;
 use crate::cli;
 use crate::failure::Failure;
 
-/// Rounds, when nobody says how many: a median needs three.
-const ROUNDS: u32 = 3;
-
 /// The options.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BenchOptions {
-    /// How often each tool goes through all phases.
-    pub rounds: u32,
+    /// How often each tool goes through all phases; `None` is what suits the setting.
+    pub rounds: Option<u32>,
     /// The one tool that is measured; `None` is every tool that is installed.
     pub only: Option<Tool>,
     /// The endpoints, one after the other.
@@ -33,13 +30,13 @@ impl BenchOptions {
     ///
     /// They are not understood.
     pub fn parse(rest: &[OsString]) -> Result<Self, Failure> {
-        let (mut rounds, mut only, mut report) = (ROUNDS, None, None);
+        let (mut rounds, mut only, mut report) = (None, None, None);
         let mut settings: Vec<Setting> = Vec::new();
         let mut words = rest.iter();
         while let Some(word) = words.next() {
             let word = cli::text(word)?;
             if let Some(number) = cli::option("--rounds", word, &mut words)? {
-                rounds = count(number)?;
+                rounds = Some(count(number)?);
             } else if let Some(name) = cli::option("--only", word, &mut words)? {
                 only = Some(name.parse()?);
             } else if let Some(name) = cli::option("--setting", word, &mut words)? {
@@ -81,9 +78,9 @@ mod tests {
     }
 
     #[test]
-    fn by_itself_it_is_three_rounds_of_everything() {
+    fn by_itself_it_is_everything_usual() {
         let options = parsed("").unwrap();
-        assert_eq!((options.rounds, options.only, options.report.clone()), (3, None, None));
+        assert_eq!((options.rounds, options.only, options.report.clone()), (None, None, None));
         assert_eq!(options.settings, [Setting::WithoutDelays, Setting::Scaled]);
         assert!(options.is_whole());
         assert_eq!(options.line, "cargo xtask bench");
@@ -93,7 +90,7 @@ mod tests {
     fn every_option() {
         let line = "--rounds 1 --only=ours --setting a --setting=aws --report r.md";
         let options = parsed(line).unwrap();
-        assert_eq!((options.rounds, options.only), (1, Some(Tool::Ours)));
+        assert_eq!((options.rounds, options.only), (Some(1), Some(Tool::Ours)));
         assert_eq!(options.settings, [Setting::WithoutDelays, Setting::Aws]);
         assert_eq!(options.report, Some("r.md".into()));
         assert_eq!(options.line, format!("cargo xtask bench {line}"));

@@ -69,6 +69,15 @@ impl Setting {
         }
     }
 
+    /// Rounds, when nobody says how many: a median needs three; one at the times of AWS takes more than half an hour, of
+    /// which next to all is AWS's.
+    pub fn rounds(self) -> u32 {
+        match self {
+            Self::WithoutDelays | Self::Scaled => 3,
+            Self::Aws => 1,
+        }
+    }
+
     /// Of the floor, what deploy and destroy may take at most; without delays there is no floor to speak of.
     pub fn of_floor_at_most(self) -> Option<f64> {
         match self {
