@@ -25,6 +25,7 @@ class Entry:
     """One API call."""
 
     seq: int
+    began_ms: float
     at_ms: float
     service: str
     action: str
@@ -45,11 +46,13 @@ class Journal:
         self._lock = threading.Lock()
         self._started = time.monotonic()
 
-    def add(self, **fields: Any) -> Entry:
-        """Note one call."""
+    def add(self, began: float, **fields: Any) -> Entry:
+        """Note one call, which came in at `began` on the monotonic clock and is answered now."""
         with self._lock:
-            at_ms = round((time.monotonic() - self._started) * 1000, 3)
-            entry = Entry(seq=self._next, at_ms=at_ms, mutating=mutating(fields["action"]), **fields)
+            began_ms, at_ms = (round((at - self._started) * 1000, 3) for at in (began, time.monotonic()))
+            entry = Entry(
+                seq=self._next, began_ms=began_ms, at_ms=at_ms, mutating=mutating(fields["action"]), **fields
+            )
             self._next += 1
             self._entries.append(entry)
             if len(self._entries) > MAX_ENTRIES:

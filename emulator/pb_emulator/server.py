@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
@@ -56,6 +57,7 @@ class Application:
 
     def _serve(self, environ: dict[str, Any], body: bytes) -> Answer:
         """Answer one API call."""
+        began = time.monotonic()
         call = identify(environ, body)
         if self._latency:
             time.sleep(self._latency)
@@ -66,6 +68,7 @@ class Application:
         with self._lock:
             answer = self._dispatch(call, environ)
         self.journal.add(
+            began,
             service=call.service,
             action=call.action,
             account=call.account,
@@ -194,9 +197,33 @@ def as_json(value: Any, status: int = 200) -> Answer:
     return Answer(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
 
+class WholeAnswer(HTTPRequest):
+    """Sends head and body of an answer in one piece, as AWS sends short ones.
+
+    Terraform's client for DynamoDB takes an answer whose body comes a moment after its head for broken now and then, asks
+    again, and is refused by the very lock that it holds.
+    """
+
+    def respond(self) -> None:
+        out = self.conn.wfile
+        self.conn.wfile = held = io.BytesIO()
+        try:
+            super().respond()
+        finally:
+            self.conn.wfile = out
+            out.write(held.getvalue())
+
+
+class Connection(HTTPConnection):
+    """A connection with such answers."""
+
+    RequestHandlerClass = WholeAnswer
+
+
 def make_server(host: str, port: int, app: Application) -> Server:
     """A threaded HTTP/1.1 server with keep-alive, bound and ready to accept."""
     server = Server((host, port), app, numthreads=32, request_queue_size=128)
+    server.ConnectionClass = Connection
     server.timeout = 300
     server.keep_alive_conn_limit = 256
     server.prepare()

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import urllib.error
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -41,6 +42,8 @@ def test_the_journal_tells_every_call(aws: Aws) -> None:
     ]
     assert all(e["region"] == "us-east-2" for e in entries[:3]) and "Boto3" in entries[0]["user_agent"]
     assert [e["seq"] for e in entries] == sorted(e["seq"] for e in entries)
+    assert all(e["began_ms"] <= e["at_ms"] for e in entries)
+    assert all(one["at_ms"] <= next_one["began_ms"] for one, next_one in pairwise(entries)), "one after the other"
     later = control(aws.url, "GET", f"requests?account={aws.account}&since={entries[2]['seq']}")["requests"]
     assert [e["action"] for e in later] == ["ListHostedZones", "HeadBucket"]
 
@@ -154,3 +157,13 @@ def test_twenty_clients_at_once(server: str) -> None:
     [t.start() for t in threads]
     [t.join() for t in threads]
     assert not failures
+
+
+def test_head_and_body_of_an_answer_come_in_one_piece(server: str) -> None:
+    where = urlparse(server)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+        for _ in range(20):
+            connection.sendall(b"GET /_pb/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            (length,) = [line.split(b": ")[1] for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")]
+            assert len(body) == int(length) > 0

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use crate::bench::BenchOptions;
 use crate::failure::Failure;
 use crate::help::Topic;
 use crate::test::target::Target;
@@ -28,6 +29,8 @@ pub enum Command {
     Emulator(EmulatorCommand),
     /// Every test.
     Test(TestOptions),
+    /// What phases take, beside Terraform.
+    Bench(BenchOptions),
     /// Every fault on the wire, with these arguments of its program.
     Torture(Vec<OsString>),
     /// The checks of these names; all of them, and every test, if there are none.
@@ -83,6 +86,8 @@ pub fn parse(arguments: &[OsString]) -> Result<Command, Failure> {
         "emulator" => emulator(rest).map(Command::Emulator),
         "test" if asks_help => Ok(Command::Help(Topic::Test)),
         "test" => test(rest).map(Command::Test),
+        "bench" if asks_help => Ok(Command::Help(Topic::Bench)),
+        "bench" => BenchOptions::parse(rest).map(Command::Bench),
         "torture" if asks_help => Ok(Command::Help(Topic::Torture)),
         "torture" => Ok(Command::Torture(rest.to_vec())),
         "ci" if asks_help => Ok(Command::Help(Topic::Ci)),
@@ -135,6 +140,7 @@ fn help(rest: &[OsString]) -> Result<Command, Failure> {
         "help" => Topic::All,
         "emulator" => Topic::Emulator,
         "test" => Topic::Test,
+        "bench" => Topic::Bench,
         "torture" => Topic::Torture,
         "ci" => Topic::Ci,
         word => {
@@ -207,7 +213,11 @@ fn ci(rest: &[OsString]) -> Result<Vec<String>, Failure> {
 }
 
 /// The value, if `word` is the option.
-fn option<'a>(
+///
+/// # Errors
+///
+/// It is, and no value follows.
+pub fn option<'a>(
     name: &str,
     word: &'a str,
     words: &mut impl Iterator<Item = &'a OsString>,
@@ -226,12 +236,18 @@ fn none_left(rest: &[OsString], command: &str) -> Result<(), Failure> {
     rest.first().map_or(Ok(()), |argument| Err(unknown(&argument.to_string_lossy(), command)))
 }
 
-fn unknown(word: &str, command: &str) -> Failure {
+/// The refusal of a word that a command does not take.
+pub fn unknown(word: &str, command: &str) -> Failure {
     let topic = command.split(' ').next().unwrap_or(command);
     Failure::usage(format!("{command} does not take `{word}`\n  hint: `cargo xtask help {topic}` says what it takes"))
 }
 
-fn text(argument: &OsStr) -> Result<&str, Failure> {
+/// An argument as text.
+///
+/// # Errors
+///
+/// It is none.
+pub fn text(argument: &OsStr) -> Result<&str, Failure> {
     argument.to_str().ok_or_else(|| Failure::usage(format!("an argument is not UTF-8: {}", argument.to_string_lossy())))
 }
 

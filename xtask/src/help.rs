@@ -9,6 +9,8 @@ pub enum Topic {
     Emulator,
     /// `cargo xtask test`.
     Test,
+    /// `cargo xtask bench`.
+    Bench,
     /// `cargo xtask torture`.
     Torture,
     /// `cargo xtask ci`.
@@ -21,6 +23,7 @@ pub fn text(topic: Topic) -> &'static str {
         Topic::All => ALL,
         Topic::Emulator => EMULATOR,
         Topic::Test => TEST,
+        Topic::Bench => BENCH,
         Topic::Torture => TORTURE,
         Topic::Ci => CI,
     }
@@ -39,6 +42,7 @@ Commands of the tool; each is built in release mode and run with all its argumen
 Chores:
   emulator start | stop | restart | status   the local AWS endpoint
   test [FILTER...]                           every test, from unit to wire
+  bench [OPTION...]                          what plan, deploy, update and destroy take, beside Terraform
   torture [OPTION...]                        every fault at every call, with a report
   ci [CHECK...]                              every check, then every test
   help [COMMAND]                             this, or more on a chore
@@ -91,6 +95,29 @@ in PB_DEPLOY_BIN. Nothing of the person's own AWS account is passed on to any te
 The last line of stdout is `N passed, N failed`. Exit code 1 when anything failed, 69 when this machine lacks what a
 target needs.";
 
+const BENCH: &str = "\
+Usage: cargo xtask bench [--rounds N] [--only ours|terraform] [--setting a|b|aws]... [--report FILE]
+
+What a plan from nothing, a deploy, a no-change plan, a one-field update and a destroy take: wall, CPU, peak memory of
+all processes, API calls by operation. Beside it Terraform on the equivalent stack, where `terraform` is installed; the
+tools take turns on the same local endpoint. Half an hour with Terraform, six minutes without. Use a machine that is
+quiet.
+
+  --rounds N        how often each tool goes through all phases (3, and 1 at the times of AWS); the report has medians
+  --only TOOL       measure only this one: `ours` or `terraform`
+  --setting a       an endpoint without delays: no latency, every state passes at once
+  --setting b       40 ms a call and the times of AWS at 1:10, with the floor that they leave and the ratio to it
+  --setting aws     the same at the times of AWS: forty minutes a round with Terraform; only when it is asked for
+                    (--setting may be given several times; without it a and b)
+  --report FILE     where the report goes; without it docs/benchmarks.md, or target/bench/report.md when something
+                    was left out
+
+The AWS provider of Terraform is looked for in the folder PB_TEST_TERRAFORM_PLUGINS, or /opt/tf-plugins; otherwise
+Terraform downloads it. Linux alone has what is read of memory and processor time.
+
+The last line of stdout is `N phases measured, N failed`. Exit code 1 when a phase failed, 69 when this machine lacks
+what is needed.";
+
 const TORTURE: &str = "\
 Usage: cargo xtask torture [--jobs N] [--only WORD]... [--sample N [--seed S]] [--case CASE]... [--report FILE]
 
@@ -130,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_text_fits_a_terminal_and_says_how_it_is_used() {
-        for topic in [Topic::All, Topic::Emulator, Topic::Test, Topic::Torture, Topic::Ci] {
+        for topic in [Topic::All, Topic::Emulator, Topic::Test, Topic::Bench, Topic::Torture, Topic::Ci] {
             let text = text(topic);
             assert!(text.starts_with("Usage: cargo xtask"), "{topic:?}");
             assert!(text.lines().all(|line| line.len() <= 120), "{topic:?}");

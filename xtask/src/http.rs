@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Bytes of an answer that are read at most.
-const ANSWER_MAX: u64 = 1024 * 1024;
+/// Bytes of an answer that are read at most: the journal of an hour's calls has some megabytes.
+const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,8 +86,17 @@ fn exchange(url: &str, method: &str, path: &str, json: &str, timeout: Duration) 
     let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}");
     stream.write_all(request.as_bytes()).map_err(said)?;
     let mut bytes = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut bytes).map_err(said)?;
+    read_all(stream, &mut bytes, ANSWER_MAX).map_err(said)?;
     parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{authority}: the answer is not HTTP"))
+}
+
+/// Reads to the end; what is longer than `most` is an error and never a part that looks whole.
+fn read_all(source: impl Read, bytes: &mut Vec<u8>, most: u64) -> std::io::Result<()> {
+    let read = source.take(most + 1).read_to_end(bytes)?;
+    if u64::try_from(read).is_ok_and(|read| read <= most) {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!("the answer has more than {most} bytes")))
 }
 
 /// Reads an answer whose end is the end of the connection.
@@ -158,6 +167,13 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         listens(&url, SECOND).unwrap();
         get(&url, "/", Duration::from_millis(50)).unwrap_err();
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_an_error_and_not_a_part_of_it() {
+        read_all(&b"12345"[..], &mut Vec::new(), 5).unwrap();
+        let text = read_all(&b"123456"[..], &mut Vec::new(), 5).unwrap_err().to_string();
+        assert!(text.contains("more than 5 bytes"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Stands on the standard library, so that it is compiled in seconds. It never talks to AWS itself.
 
+mod bench;
 mod ci;
 mod cli;
 mod emulator;
@@ -45,6 +46,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Tool { arguments, local } => tool::run(&project, &arguments, local),
         Command::Emulator(command) => emulator::command::run(&project, &command),
         Command::Test(options) => test::run(&project, &options),
+        Command::Bench(options) => bench::run(&project, &options),
         Command::Torture(arguments) => torture::run(&project, &arguments),
         Command::Ci(names) => ci::run(&project, &names),
     }

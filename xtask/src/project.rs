@@ -25,8 +25,7 @@ impl Project {
         let package = told.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = package.parent().map(Path::to_path_buf).unwrap_or(package);
         let program = std::env::current_exe().map_err(|error| Failure::io("find this program's own file", &error))?;
-        // target/debug/xtask: two levels up, whatever the target folder is called and wherever it is.
-        let target = program.ancestors().nth(2).map_or_else(|| root.join("target"), Path::to_path_buf);
+        let target = target_of(&program).map_or_else(|| root.join("target"), Path::to_path_buf);
         Ok(Self { root, target })
     }
 
@@ -60,6 +59,13 @@ impl Project {
     }
 }
 
+/// The target folder of a program, whatever it is called and wherever it is: above `debug/xtask`, or `debug/deps/xtask-0f1e`
+/// of the tests.
+fn target_of(program: &Path) -> Option<&Path> {
+    let profile = program.parent().filter(|folder| !folder.ends_with("deps")).or_else(|| program.ancestors().nth(2))?;
+    profile.parent()
+}
+
 /// Takes away what `cargo run` told xtask about xtask. Build scripts that look at these variables (that of `ring`) would
 /// run again, and everything above them would be compiled again, each time that cargo is called the other way.
 pub fn scrub(command: &mut Command) {
@@ -88,6 +94,13 @@ mod tests {
     fn the_root_is_where_the_workspace_is() {
         let project = Project::find().unwrap();
         assert!(std::fs::read_to_string(project.root.join("Cargo.toml")).unwrap().contains("[workspace]"));
+    }
+
+    #[test]
+    fn the_target_folder_is_that_of_the_program_and_of_its_tests() {
+        assert_eq!(target_of(Path::new("/t/debug/xtask")), Some(Path::new("/t")));
+        assert_eq!(target_of(Path::new("/t/release/deps/xtask-0f1e")), Some(Path::new("/t")));
+        assert_eq!(target_of(Path::new("/xtask")), None);
     }
 
     #[test]

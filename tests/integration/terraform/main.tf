@@ -1,5 +1,5 @@
 # A stack of the shape that pb-deploy deploys, as a team would have written it for Terraform: the same resources, with other
-# settings here and there, and with the names that Terraform users give. Only the tests use it.
+# settings here and there, and with the names that Terraform users give. Only the tests and the benchmark use it.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws", version = "5.100.0" }
@@ -17,6 +17,9 @@ terraform {
 variable "endpoint" { type = string }
 variable "hostname" { type = string }
 variable "execution_role" { type = string }
+variable "workers" { default = 1 }
+# Days that logs are kept; 0 is for ever.
+variable "log_days" { default = 0 }
 
 # The queue as one node of its own, as stacks had it before replication groups; else as a replication group.
 variable "lone_node" { default = false }
@@ -182,7 +185,8 @@ resource "aws_elasticache_cluster" "queue" {
 }
 
 resource "aws_cloudwatch_log_group" "app" {
-  name = "${local.env}-app"
+  name              = "${local.env}-app"
+  retention_in_days = var.log_days
 }
 
 resource "aws_ecr_repository" "app" {
@@ -223,7 +227,7 @@ resource "aws_ecs_service" "workers" {
   name            = "${local.env}-workers"
   cluster         = aws_ecs_cluster.app.id
   task_definition = aws_ecs_task_definition.app["celery"].arn
-  desired_count   = 1
+  desired_count   = var.workers
   launch_type     = "FARGATE"
   network_configuration {
     security_groups  = [aws_security_group.workers.id]

@@ -120,6 +120,17 @@ fn values_of_options() {
 }
 
 #[test]
+fn bench_options() {
+    let expected = BenchOptions::parse(&words("--rounds 1 --only ours --setting a")).unwrap();
+    assert_eq!(parsed("bench --rounds 1 --only ours --setting a").unwrap(), Command::Bench(expected));
+    assert_eq!(parsed("bench --help").unwrap(), Command::Help(Topic::Bench));
+    assert_eq!(parsed("help bench").unwrap(), Command::Help(Topic::Bench));
+    assert!(refused("bench --fast").contains("bench does not take `--fast`"));
+    assert!(refused("bench --only chef").contains("`chef`"));
+    assert!(refused("bench --rounds none").contains("`none`"));
+}
+
+#[test]
 fn torture_keeps_its_arguments() {
     let arguments = words("--jobs 4 --only destroy");
     assert_eq!(parsed("torture --jobs 4 --only destroy").unwrap(), Command::Torture(arguments));

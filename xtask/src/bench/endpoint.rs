@@ -1,0 +1,76 @@
+//! The endpoint of one setting: a process of its own, which both tools use.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::bench::floor::Pace;
+use crate::bench::setting::Setting;
+use crate::emulator::process::{self, Watched};
+use crate::emulator::{MODULE, log_tail};
+use crate::failure::{self, Failure};
+use crate::http;
+use crate::project::Project;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// It ends with this value.
+#[derive(Debug)]
+pub struct Endpoint {
+    process: Watched,
+    log: PathBuf,
+}
+
+impl Endpoint {
+    /// Starts it; its files go to the folder.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn start(project: &Project, python: &Path, setting: Setting, folder: &Path) -> Result<Self, Failure> {
+        failure::make_folder(folder)?;
+        let log = folder.join("endpoint.log");
+        let mut command = process::command(project, python, "watched", MODULE);
+        command.args(["--port", "0"]).args(setting.arguments());
+        let process = Watched::start(command, &folder.join("url"), &log)?;
+        Ok(Self { process, log })
+    }
+
+    /// Where it answers.
+    pub fn url(&self) -> &str {
+        &self.process.url
+    }
+
+    /// How long things take, as it says itself.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer, or without its table.
+    pub fn pace(&self) -> Result<Pace, Failure> {
+        let failed = |why: String| {
+            let tail = log_tail(&self.log);
+            Failure::new(format!("failed to read the durations of {}: {why}\n{tail}", self.process.url))
+        };
+        let answer = http::get(&self.process.url, "/_pb/health", WAIT).map_err(failed)?;
+        pace(&answer.body).ok_or_else(|| failed(format!("there is no table in {}", answer.body)))
+    }
+}
+
+fn pace(text: &str) -> Option<Pace> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    document["pace"].as_object()?.iter().map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_read() {
+        let read = pace(r#"{"status": "ok", "pace": {"cache_creating": 39.0, "ec2_visible": 0}}"#).unwrap();
+        assert_eq!(read, Pace::from([("cache_creating".to_owned(), 39.0), ("ec2_visible".to_owned(), 0.0)]));
+        assert_eq!(pace(r#"{"status": "ok"}"#), None);
+        assert_eq!(pace(r#"{"pace": {"cache_creating": "long"}}"#), None);
+    }
+}

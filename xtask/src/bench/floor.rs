@@ -1,0 +1,211 @@
+//! The shortest time that the endpoint allows: the longest chain of what AWS itself demands.
+//!
+//! Each link begins when all that it needs is there, and takes its call, a wait of the endpoint, or both. Nobody is faster: a
+//! state has come to its end when the time of the table is over, and the answer that says so can be there at that moment.
+//! Neither the tool's own state nor its lock is in it, no read, and nothing that only a tool wants.
+
+use std::collections::BTreeMap;
+
+use crate::failure::Failure;
+
+/// Seconds that things take, by name, as the endpoint itself says.
+pub type Pace = BTreeMap<String, f64>;
+
+/// One thing that has to be done or waited for.
+#[derive(Debug)]
+pub struct Link {
+    name: &'static str,
+    needs: &'static [&'static str],
+    /// Whether it is a call.
+    call: bool,
+    /// What the endpoint takes for it, by the name in its table.
+    takes: Option<&'static str>,
+}
+
+#[cfg(test)]
+impl Link {
+    /// The name in the endpoint's table.
+    pub fn takes(&self) -> Option<&'static str> {
+        self.takes
+    }
+}
+
+const fn call(name: &'static str, needs: &'static [&'static str]) -> Link {
+    Link { name, needs, call: true, takes: None }
+}
+
+const fn wait(name: &'static str, needs: &'static [&'static str], takes: &'static str) -> Link {
+    Link { name, needs, call: false, takes: Some(takes) }
+}
+
+/// The last link of a deploy that waits for the rollout.
+pub const ROLLED_OUT: &str = "rollout complete";
+
+/// What stands before what in a deploy; each after what it needs.
+pub const DEPLOY: &[Link] = &[
+    call("CreateVpc", &[]),
+    call("CreateInternetGateway", &[]),
+    call("AttachInternetGateway", &["CreateVpc", "CreateInternetGateway"]),
+    call("CreateSubnet", &["CreateVpc"]),
+    call("CreateSecurityGroup", &["CreateVpc"]),
+    call("CreateCacheSubnetGroup", &["CreateSubnet"]),
+    call("CreateCacheParameterGroup", &[]),
+    call("CreateReplicationGroup", &["CreateCacheSubnetGroup", "CreateCacheParameterGroup", "CreateSecurityGroup"]),
+    wait("cache node available", &["CreateReplicationGroup"], "cache_creating"),
+    call("CreateLoadBalancer", &["CreateSubnet", "CreateSecurityGroup", "AttachInternetGateway"]),
+    wait("load balancer active", &["CreateLoadBalancer"], "alb_provisioning"),
+    call("CreateTargetGroup", &["CreateVpc"]),
+    call("CreateListener", &["CreateLoadBalancer", "CreateTargetGroup"]),
+    call("ChangeResourceRecordSets", &["CreateLoadBalancer"]),
+    wait("record in sync", &["ChangeResourceRecordSets"], "record_insync"),
+    call("CreateCluster", &[]),
+    call("CreateLogGroup", &[]),
+    call("RegisterTaskDefinition, with the queue's address", &["cache node available", "CreateLogGroup"]),
+    call(
+        "CreateService",
+        &["RegisterTaskDefinition, with the queue's address", "CreateCluster", "CreateListener", "CreateSecurityGroup"],
+    ),
+    wait(ROLLED_OUT, &["CreateService"], "service_steady"),
+];
+
+/// What stands before what in a destroy.
+pub const DESTROY: &[Link] = &[
+    call("DeleteService", &[]),
+    wait("service inactive", &["DeleteService"], "service_draining"),
+    wait("tasks stopped", &["DeleteService"], "task_stopping"),
+    wait("tasks' interfaces gone", &["tasks stopped"], "interfaces_linger"),
+    call("DeleteCluster", &["service inactive", "tasks stopped"]),
+    call("DeleteLoadBalancer", &[]),
+    wait("load balancer's interfaces gone", &["DeleteLoadBalancer"], "interfaces_linger"),
+    call("DeleteTargetGroup", &["DeleteLoadBalancer"]),
+    call("DeleteReplicationGroup", &[]),
+    wait("cache node gone", &["DeleteReplicationGroup"], "cache_deleting"),
+    wait("cache node's interface gone", &["cache node gone"], "interfaces_linger"),
+    call("DeleteCacheSubnetGroup", &["cache node gone"]),
+    call(
+        "DeleteSubnet, DeleteSecurityGroup",
+        &[
+            "tasks' interfaces gone",
+            "load balancer's interfaces gone",
+            "cache node's interface gone",
+            "DeleteCacheSubnetGroup",
+        ],
+    ),
+    call("DetachInternetGateway", &["tasks' interfaces gone", "load balancer's interfaces gone"]),
+    call("DeleteInternetGateway", &["DetachInternetGateway"]),
+    call("DeleteVpc", &["DeleteSubnet, DeleteSecurityGroup", "DetachInternetGateway"]),
+];
+
+/// A link of the longest chain, with its seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What it is.
+    pub name: &'static str,
+    /// The name in the endpoint's table, if it is a wait.
+    pub takes: Option<&'static str>,
+    /// Its seconds.
+    pub seconds: f64,
+}
+
+/// The longest chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Floor {
+    /// Its links, in order.
+    pub chain: Vec<Step>,
+}
+
+impl Floor {
+    /// How long it takes.
+    pub fn seconds(&self) -> f64 {
+        self.chain.iter().map(|step| step.seconds).sum()
+    }
+}
+
+/// The longest chain to any link, without those that nobody waits for.
+///
+/// # Errors
+///
+/// The table lacks a duration.
+pub fn floor(links: &[Link], without: &[&str], pace: &Pace, latency: f64) -> Result<Floor, Failure> {
+    let mut chains: BTreeMap<&str, Floor> = BTreeMap::new();
+    for link in links.iter().filter(|link| !without.contains(&link.name)) {
+        let before = link.needs.iter().filter_map(|need| chains.get(need));
+        let mut chain = before.max_by(|one, other| one.seconds().total_cmp(&other.seconds())).cloned();
+        let chain = chain.get_or_insert_with(|| Floor { chain: Vec::new() });
+        chain.chain.push(step(link, pace, latency)?);
+        chains.insert(link.name, chain.clone());
+    }
+    let longest = chains.into_values().max_by(|one, other| one.seconds().total_cmp(&other.seconds()));
+    Ok(longest.unwrap_or(Floor { chain: Vec::new() }))
+}
+
+fn step(link: &Link, pace: &Pace, latency: f64) -> Result<Step, Failure> {
+    let waited = match link.takes {
+        Some(name) => *pace.get(name).ok_or_else(|| Failure::new(format!("the endpoint has no duration `{name}`")))?,
+        None => 0.0,
+    };
+    let seconds = waited + if link.call { latency } else { 0.0 };
+    Ok(Step { name: link.name, takes: link.takes, seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn pace(pairs: &[(&str, f64)]) -> Pace {
+        let names = DEPLOY.iter().chain(DESTROY).filter_map(|link| link.takes);
+        let mut pace: Pace = names.map(|name| (name.to_owned(), 0.0)).collect();
+        pace.extend(pairs.iter().map(|&(name, seconds)| (name.to_owned(), seconds)));
+        pace
+    }
+
+    fn names(floor: &Floor) -> Vec<&str> {
+        floor.chain.iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn every_need_is_a_link_that_stands_before() {
+        for links in [DEPLOY, DESTROY] {
+            let mut known = BTreeSet::new();
+            for link in links {
+                assert!(link.needs.iter().all(|need| known.contains(need)), "{link:?}");
+                assert!(known.insert(link.name), "{link:?} is there twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deploy_waits_for_the_cache_and_then_for_the_rollout() {
+        let pace = pace(&[("cache_creating", 39.0), ("service_steady", 9.0), ("alb_provisioning", 15.0)]);
+        let found = floor(DEPLOY, &[], &pace, 0.04).unwrap();
+        assert!((found.seconds() - (48.0 + 6.0 * 0.04)).abs() < 1e-9, "{found:?}");
+        assert_eq!(names(&found).first(), Some(&"CreateVpc"));
+        assert_eq!(names(&found).last(), Some(&ROLLED_OUT));
+        let unwatched = floor(DEPLOY, &[ROLLED_OUT], &pace, 0.04).unwrap();
+        assert!((unwatched.seconds() - (39.0 + 6.0 * 0.04)).abs() < 1e-9, "{unwatched:?}");
+    }
+
+    #[test]
+    fn a_slow_load_balancer_is_the_longest_chain() {
+        let pace = pace(&[("cache_creating", 39.0), ("alb_provisioning", 150.0)]);
+        let found = floor(DEPLOY, &[], &pace, 0.04).unwrap();
+        assert_eq!(names(&found).last(), Some(&"load balancer active"));
+        assert!((found.seconds() - (150.0 + 3.0 * 0.04)).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn a_destroy_waits_for_the_cache_and_its_interface() {
+        let pace = pace(&[("cache_deleting", 33.0), ("interfaces_linger", 18.0), ("task_stopping", 3.0)]);
+        let found = floor(DESTROY, &[], &pace, 0.04).unwrap();
+        assert!((found.seconds() - (51.0 + 3.0 * 0.04)).abs() < 1e-9, "{found:?}");
+        assert_eq!(names(&found).last(), Some(&"DeleteVpc"));
+    }
+
+    #[test]
+    fn a_duration_that_the_endpoint_does_not_have_is_an_error() {
+        let text = floor(DEPLOY, &[], &Pace::new(), 0.0).unwrap_err().to_string();
+        assert!(text.contains("`cache_creating`"), "{text}");
+    }
+}

@@ -1,0 +1,177 @@
+//! What was asked of the endpoint, from its own journal.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::http;
+
+/// Longest wait for the journal: the endpoint may be busy.
+const WAIT: Duration = Duration::from_secs(30);
+/// Milliseconds without a call that count as silence.
+const SILENCE_MS: f64 = 1000.0;
+/// Services that hold state and lock.
+const KEEPING: [&str; 2] = ["s3", "dynamodb"];
+
+/// One call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Service and action: `ec2:CreateVpc`.
+    pub operation: String,
+    /// When it came in, in milliseconds of the endpoint's clock.
+    pub began_ms: f64,
+    /// When it was answered.
+    pub at_ms: f64,
+    /// Whether it changes the stack; state and lock are no part of that.
+    pub changes: bool,
+}
+
+/// The calls of an account since the one of this number, and the number of the last of them.
+///
+/// # Errors
+///
+/// The endpoint does not answer, or not with a journal.
+pub fn since(url: &str, account: &str, number: u64) -> Result<(Vec<Call>, u64), Failure> {
+    let failed = |why: String| Failure::new(format!("failed to read the endpoint's journal at {url}: {why}"));
+    let answer = http::get(url, &format!("/_pb/requests?since={number}&account={account}"), WAIT).map_err(failed)?;
+    parse(&answer.body, number).ok_or_else(|| failed(format!("status {}, and no journal in the answer", answer.status)))
+}
+
+fn parse(text: &str, number: u64) -> Option<(Vec<Call>, u64)> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    let entries = document["requests"].as_array()?;
+    let calls: Option<Vec<Call>> = entries.iter().map(call).collect();
+    let last = entries.last().map_or(Some(number), |entry| entry["seq"].as_u64())?;
+    Some((calls?, last))
+}
+
+fn call(entry: &Value) -> Option<Call> {
+    let (service, action) = (entry["service"].as_str()?, entry["action"].as_str()?);
+    let (began_ms, at_ms) = (entry["began_ms"].as_f64()?, entry["at_ms"].as_f64()?);
+    let changes = entry["mutating"].as_bool()? && !KEEPING.contains(&service);
+    Some(Call { operation: format!("{service}:{action}"), began_ms, at_ms, changes })
+}
+
+/// How often each operation was called.
+pub fn by_operation(calls: &[Call]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for call in calls {
+        *counts.entry(call.operation.clone()).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// The most calls of which each came in after the one before it was answered. No chain of calls that need each other is
+/// longer; it is shorter where calls merely happened to come one after the other.
+pub fn depth(calls: &[Call]) -> usize {
+    let mut by_end: Vec<&Call> = calls.iter().collect();
+    by_end.sort_by(|one, other| one.at_ms.total_cmp(&other.at_ms));
+    let (mut deep, mut free_from) = (0, f64::NEG_INFINITY);
+    for call in by_end {
+        if call.began_ms >= free_from {
+            deep += 1;
+            free_from = call.at_ms;
+        }
+    }
+    deep
+}
+
+/// Where the time between the first call and the last answer goes, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stretches {
+    /// Until the first change: reading, planning, lock, state.
+    pub before: f64,
+    /// From the first change to the answer of the last.
+    pub changes: f64,
+    /// From then on: waiting for what was changed last, state, lock.
+    pub after: f64,
+}
+
+/// The stretches of a run; `None` where nothing was changed.
+pub fn stretches(calls: &[Call]) -> Option<Stretches> {
+    let first = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.began_ms).min_by(f64::total_cmp);
+    let last = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.at_ms).max_by(f64::total_cmp);
+    let changes = || calls.iter().filter(|call| call.changes);
+    let (start, begin) = (first(&mut calls.iter())?, first(&mut changes())?);
+    let (done, end) = (last(&mut changes())?, last(&mut calls.iter())?);
+    let seconds = |from: f64, to: f64| (to - from) / 1000.0;
+    Some(Stretches { before: seconds(start, begin), changes: seconds(begin, done), after: seconds(done, end) })
+}
+
+/// Seconds of the times of a second and more in which no call was under way, between the first call and the last.
+pub fn silent_seconds(calls: &[Call]) -> f64 {
+    let mut by_begin: Vec<&Call> = calls.iter().collect();
+    by_begin.sort_by(|one, other| one.began_ms.total_cmp(&other.began_ms));
+    let (mut silent, mut busy_until) = (0.0, by_begin.first().map_or(0.0, |call| call.began_ms));
+    for call in by_begin {
+        let gap = call.began_ms - busy_until;
+        if gap >= SILENCE_MS {
+            silent += gap;
+        }
+        busy_until = f64::max(busy_until, call.at_ms);
+    }
+    silent / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(times: &[(f64, f64)]) -> Vec<Call> {
+        let call = |&(began_ms, at_ms): &(f64, f64)| Call {
+            operation: "ec2:DescribeVpcs".into(),
+            began_ms,
+            at_ms,
+            changes: false,
+        };
+        times.iter().map(call).collect()
+    }
+
+    #[test]
+    fn a_journal_is_read_and_its_last_number_kept() {
+        let text = r#"{"requests": [
+            {"seq": 7, "service": "ec2", "action": "CreateVpc", "began_ms": 1, "at_ms": 41.5, "mutating": true},
+            {"seq": 9, "service": "s3", "action": "PutObject", "began_ms": 50, "at_ms": 90.0, "mutating": true}]}"#;
+        let (read, last) = parse(text, 3).unwrap();
+        assert_eq!(last, 9);
+        assert_eq!(read[0], Call { operation: "ec2:CreateVpc".into(), began_ms: 1.0, at_ms: 41.5, changes: true });
+        assert!(!read[1].changes, "state is no part of the stack");
+        assert_eq!(parse(r#"{"requests": []}"#, 3), Some((Vec::new(), 3)));
+        assert_eq!(parse(r#"{"requests": [{"seq": 1}]}"#, 3), None, "not an entry of a journal");
+        assert_eq!(parse("no such path", 3), None);
+    }
+
+    #[test]
+    fn operations_are_counted() {
+        let mut all = calls(&[(0.0, 1.0), (0.0, 1.0)]);
+        all.push(Call { operation: "s3:GetObject".into(), began_ms: 0.0, at_ms: 1.0, changes: false });
+        let expected = BTreeMap::from([("ec2:DescribeVpcs".to_owned(), 2), ("s3:GetObject".to_owned(), 1)]);
+        assert_eq!(by_operation(&all), expected);
+    }
+
+    #[test]
+    fn what_overlaps_is_one_round_trip() {
+        assert_eq!(depth(&[]), 0);
+        assert_eq!(depth(&calls(&[(0.0, 40.0), (3.0, 55.0), (1.0, 48.0)])), 1);
+        assert_eq!(depth(&calls(&[(50.0, 95.0), (0.0, 40.0), (3.0, 48.0), (49.0, 91.0)])), 2);
+        assert_eq!(depth(&calls(&[(0.0, 40.0), (41.0, 82.0), (83.0, 124.0)])), 3);
+    }
+
+    #[test]
+    fn a_run_has_three_stretches() {
+        let mut all = calls(&[(1000.0, 1040.0), (3000.0, 3040.0), (2000.0, 2500.0), (9000.0, 9500.0)]);
+        assert_eq!(stretches(&all), None, "nothing was changed");
+        all[1].changes = true;
+        all[2].changes = true;
+        assert_eq!(stretches(&all), Some(Stretches { before: 1.0, changes: 1.04, after: 6.46 }));
+    }
+
+    #[test]
+    fn silence_is_what_no_call_covers() {
+        assert!(silent_seconds(&[]).abs() < 1e-9);
+        let all = calls(&[(100.0, 140.0), (30_140.0, 30_180.0), (110.0, 10_140.0), (30_500.0, 30_540.0)]);
+        assert!((silent_seconds(&all) - 20.0).abs() < 1e-9, "{}", silent_seconds(&all));
+    }
+}

@@ -1,0 +1,71 @@
+"""Runs a command for `cargo xtask bench`, and writes what it and all its descendants took, as JSON.
+
+`measure.py ANSWER COMMAND ARGUMENT...`. The system adds up the time of descendants that ended and were waited for; this
+process adopts those that their parents did not wait for, and waits for them, so that none is missed.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+#: Longest time of a command: nothing that is measured takes a quarter of an hour on AWS itself.
+LIMIT_SECONDS = 2700.0
+#: Longest wait for the end of a command that was told to end.
+END_SECONDS = 60.0
+#: Longest wait for descendants after the command itself has ended.
+STRAGGLERS_SECONDS = 10.0
+
+
+def stragglers_end() -> bool:
+    """Wait for whatever the command has left behind; whether all of it ended in time."""
+    end = time.monotonic() + STRAGGLERS_SECONDS
+    while time.monotonic() < end:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+        except ChildProcessError:
+            return True
+    return False
+
+
+def ended(child: subprocess.Popen[bytes], limit: float) -> int | None:
+    """The exit code; None if it did not end within the limit, and was ended."""
+    try:
+        return child.wait(limit)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+    try:
+        child.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    return None
+
+
+def main(answer: str, command: list[str]) -> None:
+    """Run the command and write the answer."""
+    system = ctypes.CDLL(None)
+    system.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    system.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # Ctrl-C reaches the command by itself. A handler, since what is ignored would stay ignored in the command.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    code = ended(child, LIMIT_SECONDS)
+    wall = time.perf_counter() - start
+    all_ended = stragglers_end()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    measured = {"code": code, "wall": wall, "cpu": used.ru_utime + used.ru_stime, "all_ended": all_ended}
+    with open(answer, "w", encoding="utf-8") as file:
+        json.dump(measured, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,182 @@
+//! Runs one command and measures it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::bench::memory::Peak;
+use crate::emulator::log_tail;
+use crate::failure::{self, Failure};
+
+/// Time between two looks at the memory.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What a command took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Taken {
+    /// Seconds from its start to its end.
+    pub wall: f64,
+    /// Seconds of processor time, user and system, of it and all its descendants.
+    pub cpu: f64,
+    /// Most memory of it and all its descendants, in KiB.
+    pub peak_kib: u64,
+}
+
+/// A program, its arguments, and all of its environment.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// The folder it runs in.
+    pub folder: PathBuf,
+    /// Its environment; nothing of the person's own is added.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What measures: a Python, the script, and the place for logs.
+#[derive(Debug)]
+pub struct Meter {
+    /// The emulator's Python.
+    pub python: PathBuf,
+    /// `measure.py`.
+    pub script: PathBuf,
+}
+
+impl Meter {
+    /// Runs the call to its end, which must be `code`; what it says goes to `log`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be run, ends otherwise, or leaves something running.
+    pub fn run(&self, call: &Call, code: i32, log: &Path) -> Result<Taken, Failure> {
+        let answer = log.with_extension("json");
+        let mut child = self.start(call, &answer, log)?;
+        let (status, peak) = watch(&mut child).map_err(|error| Failure::io("wait for the measured command", &error))?;
+        if !status.success() {
+            return Err(Failure::new(format!("what measures it failed: {status}\n{}", log_tail(log))));
+        }
+        let measured = failure::read(&answer)?;
+        taken(&measured, code, peak).map_err(|why| Failure::new(format!("{why}\n{}", log_tail(log))))
+    }
+
+    fn start(&self, call: &Call, answer: &Path, log: &Path) -> Result<Child, Failure> {
+        let open = |error: std::io::Error| Failure::io(format_args!("open {}", log.display()), &error);
+        let out = File::create(log).map_err(open)?;
+        let err = out.try_clone().map_err(open)?;
+        let mut command = Command::new(&self.python);
+        command.args(["-s", "-E"]).arg(&self.script).arg(answer).arg(&call.program).args(&call.arguments);
+        command.env_clear().envs(call.environment.iter().cloned()).current_dir(&call.folder);
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        command.spawn().map_err(|error| Failure::io(format_args!("run {}", self.python.display()), &error))
+    }
+}
+
+/// Looks at the memory until the process has ended.
+fn watch(child: &mut Child) -> std::io::Result<(ExitStatus, Peak)> {
+    let mut peak = Peak::default();
+    loop {
+        peak.look(child.id());
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, peak));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn taken(measured: &str, code: i32, peak: Peak) -> Result<Taken, String> {
+    let answer: Value = serde_json::from_str(measured).map_err(|error| format!("no measurement: {error}"))?;
+    let number = |name: &str| answer[name].as_f64().ok_or_else(|| format!("the measurement has no `{name}`"));
+    let ended = answer["code"].as_i64();
+    if answer["code"].is_null() {
+        return Err("it did not end in time, and was ended".to_owned());
+    }
+    if ended != Some(code.into()) {
+        return Err(format!("it ended with {}, where {code} was expected", answer["code"]));
+    }
+    if answer["all_ended"] != Value::Bool(true) {
+        return Err("it left something running".to_owned());
+    }
+    Ok(Taken { wall: number("wall")?, cpu: number("cpu")?, peak_kib: peak.kib() })
+}
+
+/// Runs what is not measured, which must end well.
+///
+/// # Errors
+///
+/// It cannot be run, or fails.
+pub fn prepare(call: &Call, log: &Path) -> Result<(), Failure> {
+    let mut command = Command::new(&call.program);
+    command.args(&call.arguments).env_clear().envs(call.environment.iter().cloned()).current_dir(&call.folder);
+    let name = format!("{} {}", call.program.display(), call.arguments.join(" "));
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Failure::io(format_args!("run {name}"), &error))?;
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    failure::write(log, &said)?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{name} failed: {}\n{}", output.status, log_tail(log)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::tests::interpreter;
+
+    fn meter() -> Meter {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench/measure.py");
+        Meter { python: interpreter(), script }
+    }
+
+    fn shell(script: &str, folder: &Path) -> Call {
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        let path = std::env::var("PATH").unwrap();
+        let environment = vec![("PATH".to_owned(), path)];
+        Call { program: "/bin/sh".into(), arguments, folder: folder.into(), environment }
+    }
+
+    const BUSY: &str = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+
+    #[test]
+    fn the_time_of_children_counts_even_if_nobody_waited_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let of = |script: &str| meter().run(&shell(script, folder.path()), 3, &log).unwrap();
+        let (alone, with_child) = (of("exit 3"), of(&format!("sh -c '{BUSY}' & exit 3")));
+        assert!(with_child.cpu > 5.0 * alone.cpu, "{with_child:?}, and without the child {alone:?}");
+        assert!(with_child.peak_kib > 0);
+    }
+
+    #[test]
+    fn another_end_is_an_error_with_what_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let failed = meter().run(&shell("echo no such zone; exit 1", folder.path()), 0, &log).unwrap_err().to_string();
+        assert!(failed.contains("ended with 1, where 0") && failed.contains("no such zone"), "{failed}");
+    }
+
+    #[test]
+    fn measurements_that_are_none() {
+        let refused = |text: &str| taken(text, 0, Peak::default()).unwrap_err();
+        assert!(refused("").contains("no measurement"));
+        assert!(refused(r#"{"code": null, "all_ended": true}"#).contains("not end in time"));
+        assert!(refused(r#"{"code": 0, "all_ended": false, "wall": 1, "cpu": 1}"#).contains("left something running"));
+        assert!(refused(r#"{"code": 0, "all_ended": true, "wall": 1}"#).contains("`cpu`"));
+        assert!(refused(r#"{"code": -9, "all_ended": true, "wall": 1, "cpu": 1}"#).contains("-9"));
+    }
+
+    #[test]
+    fn what_is_prepared_has_to_end_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        prepare(&shell("true", folder.path()), &log).unwrap();
+        let failed = prepare(&shell("echo no provider; false", folder.path()), &log).unwrap_err().to_string();
+        assert!(failed.contains("no provider"), "{failed}");
+    }
+}

@@ -1,0 +1,125 @@
+//! The memory of a process and all its descendants.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// Whether this machine tells what is asked of it.
+///
+/// # Errors
+///
+/// It does not: it has another system than Linux, or a kernel that does not say whose children are whose.
+pub fn check() -> Result<(), Failure> {
+    let own = format!("/proc/{id}/task/{id}/children", id = std::process::id());
+    if Path::new(&own).exists() {
+        return Ok(());
+    }
+    Err(Failure::unavailable(format!("the benchmark needs Linux, with a kernel that has {own}: memory is read there")))
+}
+
+/// The most memory that was seen, in KiB.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Peak {
+    /// Resident sets of all descendants at one moment, added up.
+    together: u64,
+    /// The high-water mark of the largest single process, which the kernel keeps: no moment is missed.
+    single: u64,
+}
+
+impl Peak {
+    /// The peak: a single process is never larger than all together.
+    pub fn kib(self) -> u64 {
+        self.together.max(self.single)
+    }
+
+    /// Looks at the descendants of a process, without itself.
+    pub fn look(&mut self, root: u32) {
+        let statuses: Vec<Status> = descendants(root).into_iter().filter_map(Status::of).collect();
+        self.take(&statuses);
+    }
+
+    fn take(&mut self, statuses: &[Status]) {
+        self.together = self.together.max(statuses.iter().map(|status| status.resident).sum());
+        self.single = statuses.iter().map(|status| status.high_water).fold(self.single, u64::max);
+    }
+}
+
+/// What the kernel says of one process, in KiB.
+#[derive(Debug, PartialEq, Eq)]
+struct Status {
+    resident: u64,
+    high_water: u64,
+}
+
+impl Status {
+    /// `None` when it has ended.
+    fn of(pid: u32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let values: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
+        let kib = |name: &str| values.get(name)?.trim().strip_suffix(" kB")?.trim().parse().ok();
+        Some(Self { resident: kib("VmRSS")?, high_water: kib("VmHWM")? })
+    }
+}
+
+/// Children, their children and so on; any thread of a process may have started them.
+fn descendants(root: u32) -> Vec<u32> {
+    let (mut found, mut next) = (Vec::new(), vec![root]);
+    while let Some(pid) = next.pop() {
+        let children = children(pid);
+        next.extend(&children);
+        found.extend(children);
+    }
+    found
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_of_a_process() {
+        let text = "Name:\tterraform\nVmHWM:\t  123456 kB\nVmRSS:\t    9876 kB\nThreads:\t12\n";
+        assert_eq!(Status::parse(text), Some(Status { resident: 9876, high_water: 123_456 }));
+        assert_eq!(Status::parse("Name:\tzombie\nThreads:\t1\n"), None);
+    }
+
+    #[test]
+    fn the_peak_is_of_all_together_or_of_one_between_two_looks() {
+        let mut peak = Peak::default();
+        peak.take(&[Status { resident: 10, high_water: 12 }, Status { resident: 20, high_water: 20 }]);
+        assert_eq!(peak.kib(), 30);
+        peak.take(&[Status { resident: 5, high_water: 40 }]);
+        assert_eq!(peak.kib(), 40);
+        peak.take(&[]);
+        assert_eq!(peak.kib(), 40);
+    }
+
+    #[test]
+    fn children_of_children_are_seen() {
+        check().unwrap();
+        let script = "exec 3<&0; sh -c 'echo ready; read line <&3' & wait";
+        let mut child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let child = child.as_mut().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut peak = Peak::default();
+        peak.look(std::process::id());
+        assert!(descendants(child.id()).len() == 1, "the inner shell");
+        assert!(peak.kib() > 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

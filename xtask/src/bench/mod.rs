@@ -1,0 +1,225 @@
+//! `cargo xtask bench`: what a plan, a deploy, an update and a destroy take, beside Terraform where it is installed.
+
+mod endpoint;
+mod floor;
+mod journal;
+mod machine;
+mod measure;
+mod memory;
+mod options;
+mod ours;
+mod phase;
+mod report;
+mod results;
+mod setting;
+mod stats;
+mod terraform;
+mod tool;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::emulator;
+use crate::failure::{self, Failure};
+use crate::project::Project;
+use endpoint::Endpoint;
+use machine::Machine;
+use measure::Meter;
+pub use options::BenchOptions;
+use phase::Phase;
+use report::Report;
+use results::{Floors, Results, Sample};
+use setting::Setting;
+use tool::{Site, Tool};
+
+/// Where the figures of a whole run are kept, from the project's root.
+const DOCUMENT: &str = "docs/benchmarks.md";
+
+/// Measures, writes the report and prints the summary.
+///
+/// # Errors
+///
+/// This machine lacks what is needed, or nothing can be measured at all. What fails of the phases is in the report.
+pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode, Failure> {
+    memory::check()?;
+    let tools = tools(options.only, terraform::version().is_some())?;
+    crate::tool::build(project)?;
+    let mut bench = Bench::prepare(project, options, tools)?;
+    if let Some(warning) = bench.machine.warning() {
+        eprintln!("{warning}");
+    }
+    let file = bench.report_file();
+    for &setting in &options.settings {
+        bench.on(setting, &file)?;
+    }
+    let report = bench.report();
+    println!("{}", report.summary());
+    eprintln!("the report is {}", file.display());
+    bench.finish()
+}
+
+/// What is measured: both where nobody says otherwise, and only ours where Terraform is not installed.
+fn tools(only: Option<Tool>, has_terraform: bool) -> Result<Vec<Tool>, Failure> {
+    match (only, has_terraform) {
+        (Some(Tool::Terraform), false) => Err(Failure::unavailable("`terraform` is not installed")),
+        (Some(tool), _) => Ok(vec![tool]),
+        (None, true) => Ok(vec![Tool::Ours, Tool::Terraform]),
+        (None, false) => {
+            eprintln!("`terraform` is not installed: nothing is compared");
+            Ok(vec![Tool::Ours])
+        }
+    }
+}
+
+/// Removes what runs before have left that failed or were interrupted: each has a copy of the tool.
+fn remove_left(homes: &Path) {
+    for entry in std::fs::read_dir(homes).into_iter().flatten().flatten() {
+        let process = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+            // What cannot be removed costs space and nothing else.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// A run of the benchmark.
+struct Bench<'a> {
+    project: &'a Project,
+    options: &'a BenchOptions,
+    tools: Vec<Tool>,
+    meter: Meter,
+    machine: Machine,
+    /// For all that is written, but the report.
+    home: PathBuf,
+    /// Number of the next account.
+    next: u32,
+    results: Results,
+}
+
+impl<'a> Bench<'a> {
+    fn prepare(project: &'a Project, options: &'a BenchOptions, tools: Vec<Tool>) -> Result<Self, Failure> {
+        let python = emulator::python(project)?;
+        let homes = project.target.join("bench");
+        remove_left(&homes);
+        let home = homes.join(std::process::id().to_string());
+        failure::make_folder(&home)?;
+        // It runs for long: whoever builds the tool meanwhile does not change what is measured.
+        let copy = home.join("pb-deploy");
+        let copied = std::fs::copy(project.tool(), &copy);
+        copied.map_err(|error| Failure::io(format_args!("copy the tool to {}", copy.display()), &error))?;
+        let provider = terraform::provider_version(project)?;
+        let terraform = terraform::version().filter(|_| tools.contains(&Tool::Terraform));
+        let machine = Machine::here(project, &copy, &python, terraform.map(|version| (version, provider)));
+        let meter = Meter { python, script: project.root.join("xtask/src/bench/measure.py") };
+        Ok(Self { project, options, tools, meter, machine, home, next: 0, results: Results::default() })
+    }
+
+    /// All rounds on one endpoint. The report is written after each, so that a run that is interrupted is not lost.
+    fn on(&mut self, setting: Setting, file: &Path) -> Result<(), Failure> {
+        let home = self.home.join(setting.name());
+        let endpoint = Endpoint::start(self.project, &self.meter.python, setting, &home)?;
+        self.results.add_floors(Floors::of(setting, &endpoint.pace()?)?);
+        self.warm_up(&endpoint, &home)?;
+        for round in 1..=self.options.rounds.unwrap_or(setting.rounds()) {
+            let mut tools = self.tools.clone();
+            if round % 2 == 0 {
+                tools.reverse();
+            }
+            for tool in tools {
+                self.round(setting, round, tool, &endpoint, &home);
+            }
+            failure::write(file, &self.report().text())?;
+        }
+        Ok(())
+    }
+
+    /// The endpoint loads its services when they are first asked: before anything is measured.
+    fn warm_up(&mut self, endpoint: &Endpoint, home: &Path) -> Result<(), Failure> {
+        let site = self.site(Tool::Ours, endpoint, home)?;
+        site.prepare(self.project)?;
+        let call = site.command(Phase::PlanFromNothing, &self.program(Tool::Ours))?;
+        self.meter.run(&call, Phase::PlanFromNothing.exit_code(), &site.folder.join("warm-up.log")).map(drop)
+    }
+
+    /// One tool through all phases; what fails is noted, and the phases after it, which build on it, are not run.
+    fn round(&mut self, setting: Setting, round: u32, tool: Tool, endpoint: &Endpoint, home: &Path) {
+        let (name, at) = (tool.name(), setting.name());
+        let mut what = "preparing".to_owned();
+        let result = self.phases(setting, tool, endpoint, home, &mut |phase, wall| {
+            what = phase.name().to_owned();
+            if let Some(wall) = wall {
+                eprintln!("{at}, round {round}, {name}: {what}: {wall:.2} s");
+            }
+        });
+        if let Err(failure) = result {
+            let text = format!("{at}, round {round}, {name}: {what}: {failure}");
+            eprintln!("error: {text}");
+            self.results.failures.push(text);
+        }
+    }
+
+    /// Says to `tell` which phase begins, and which one took how many seconds.
+    fn phases(
+        &mut self,
+        setting: Setting,
+        tool: Tool,
+        endpoint: &Endpoint,
+        home: &Path,
+        tell: &mut dyn FnMut(Phase, Option<f64>),
+    ) -> Result<(), Failure> {
+        let site = self.site(tool, endpoint, home)?;
+        site.prepare(self.project)?;
+        for (number, phase) in Phase::ALL.into_iter().enumerate() {
+            tell(phase, None);
+            let call = site.command(phase, &self.program(tool))?;
+            let (_, before) = journal::since(endpoint.url(), &site.account, 0)?;
+            let log = site.folder.join(format!("{number}.log"));
+            let taken = self.meter.run(&call, phase.exit_code(), &log)?;
+            let (calls, _) = journal::since(endpoint.url(), &site.account, before)?;
+            tell(phase, Some(taken.wall));
+            self.results.add(Sample { setting, tool, phase, taken, calls });
+        }
+        Ok(())
+    }
+
+    fn site(&mut self, tool: Tool, endpoint: &Endpoint, home: &Path) -> Result<Site, Failure> {
+        self.next += 1;
+        Site::make(tool, self.next, endpoint.url(), home)
+    }
+
+    fn program(&self, tool: Tool) -> PathBuf {
+        match tool {
+            Tool::Ours => self.home.join("pb-deploy"),
+            Tool::Terraform => terraform::PROGRAM.into(),
+        }
+    }
+
+    /// A part of a run does not take the place of what the documentation shows.
+    fn report_file(&self) -> PathBuf {
+        match (&self.options.report, self.options.is_whole()) {
+            (Some(file), _) => file.clone(),
+            (None, true) => self.project.root.join(DOCUMENT),
+            (None, false) => self.project.target.join("bench").join("report.md"),
+        }
+    }
+
+    fn report(&self) -> Report<'_> {
+        Report { options: self.options, tools: &self.tools, machine: &self.machine, results: &self.results }
+    }
+
+    /// Logs are kept if something failed, and named.
+    fn finish(self) -> Result<ExitCode, Failure> {
+        let failed = self.results.failures.len();
+        println!("{} phases measured, {failed} failed", self.results.count());
+        if failed > 0 {
+            eprintln!("what the tools said is in {}", self.home.display());
+            return Ok(ExitCode::FAILURE);
+        }
+        // What is left costs space and nothing else.
+        let _ = std::fs::remove_dir_all(&self.home);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests;

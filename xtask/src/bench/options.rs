@@ -1,0 +1,117 @@
+//! What `cargo xtask bench` is asked for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::bench::setting::Setting;
+use crate::bench::tool::Tool;
+use crate::cli;
+use crate::failure::Failure;
+
+/// The options.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BenchOptions {
+    /// How often each tool goes through all phases; `None` is what suits the setting.
+    pub rounds: Option<u32>,
+    /// The one tool that is measured; `None` is every tool that is installed.
+    pub only: Option<Tool>,
+    /// The endpoints, one after the other.
+    pub settings: Vec<Setting>,
+    /// Where the report goes; `None` is the documentation for a whole run, the target folder for a part of one.
+    pub report: Option<PathBuf>,
+    /// The words that these options were read from.
+    pub line: String,
+}
+
+impl BenchOptions {
+    /// Reads the words after `bench`.
+    ///
+    /// # Errors
+    ///
+    /// They are not understood.
+    pub fn parse(rest: &[OsString]) -> Result<Self, Failure> {
+        let (mut rounds, mut only, mut report) = (None, None, None);
+        let mut settings: Vec<Setting> = Vec::new();
+        let mut words = rest.iter();
+        while let Some(word) = words.next() {
+            let word = cli::text(word)?;
+            if let Some(number) = cli::option("--rounds", word, &mut words)? {
+                rounds = Some(count(number)?);
+            } else if let Some(name) = cli::option("--only", word, &mut words)? {
+                only = Some(name.parse()?);
+            } else if let Some(name) = cli::option("--setting", word, &mut words)? {
+                settings.push(name.parse()?);
+            } else if let Some(file) = cli::option("--report", word, &mut words)? {
+                report = Some(PathBuf::from(file));
+            } else {
+                return Err(cli::unknown(word, "bench"));
+            }
+        }
+        if let Some((_, twice)) = settings.iter().enumerate().find(|(at, one)| settings[..*at].contains(one)) {
+            return Err(Failure::usage(format!("the setting `{}` is named twice", twice.name())));
+        }
+        if settings.is_empty() {
+            settings = Setting::USUAL.to_vec();
+        }
+        let words: Vec<_> = rest.iter().map(|word| word.to_string_lossy()).collect();
+        let line = format!("cargo xtask bench {}", words.join(" ")).trim_end().to_owned();
+        Ok(Self { rounds, only, settings, report, line })
+    }
+
+    /// Whether nothing is left out of what the documentation shows.
+    pub fn is_whole(&self) -> bool {
+        self.only.is_none() && Setting::USUAL.iter().all(|usual| self.settings.contains(usual))
+    }
+}
+
+fn count(number: &str) -> Result<u32, Failure> {
+    let parsed = number.parse().ok().filter(|rounds| (1..=99).contains(rounds));
+    parsed.ok_or_else(|| Failure::usage(format!("`{number}` is no number of rounds: 1 to 99")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<BenchOptions, Failure> {
+        BenchOptions::parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn by_itself_it_is_everything_usual() {
+        let options = parsed("").unwrap();
+        assert_eq!((options.rounds, options.only, options.report.clone()), (None, None, None));
+        assert_eq!(options.settings, [Setting::WithoutDelays, Setting::Scaled]);
+        assert!(options.is_whole());
+        assert_eq!(options.line, "cargo xtask bench");
+    }
+
+    #[test]
+    fn every_option() {
+        let line = "--rounds 1 --only=ours --setting a --setting=aws --report r.md";
+        let options = parsed(line).unwrap();
+        assert_eq!((options.rounds, options.only), (Some(1), Some(Tool::Ours)));
+        assert_eq!(options.settings, [Setting::WithoutDelays, Setting::Aws]);
+        assert_eq!(options.report, Some("r.md".into()));
+        assert_eq!(options.line, format!("cargo xtask bench {line}"));
+        assert!(!options.is_whole());
+    }
+
+    #[test]
+    fn a_part_is_no_whole() {
+        assert!(!parsed("--setting a").unwrap().is_whole());
+        assert!(!parsed("--only terraform").unwrap().is_whole());
+        assert!(parsed("--setting a --setting b --setting aws --rounds 5").unwrap().is_whole());
+    }
+
+    #[test]
+    fn what_is_not_understood() {
+        let refused = |line: &str| parsed(line).unwrap_err().to_string();
+        assert!(refused("--rounds 0").contains("`0` is no number of rounds"));
+        assert!(refused("--rounds").contains("needs a value"));
+        assert!(refused("--only pulumi").contains("`pulumi`"));
+        assert!(refused("--setting c").contains("`c`"));
+        assert!(refused("--setting a --setting a").contains("named twice"));
+        assert!(refused("fast").contains("bench does not take `fast`"));
+    }
+}

@@ -1,0 +1,45 @@
+//! `pb-deploy`, measured.
+
+use crate::bench::phase::Phase;
+use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, REGION, Site, WORKERS, WORKSPACE};
+use crate::failure::{self, Failure};
+
+/// Its command line in a phase.
+pub fn arguments(phase: Phase) -> Vec<&'static str> {
+    match phase {
+        Phase::PlanFromNothing | Phase::PlanWithoutChanges => vec!["plan", WORKSPACE, "--detailed-exitcode"],
+        Phase::Deploy | Phase::Update => vec!["deploy", WORKSPACE, "--yes"],
+        Phase::Destroy => vec!["destroy", WORKSPACE, "--yes"],
+    }
+}
+
+/// Writes its configuration.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn configure(site: &Site, log_days: u32) -> Result<(), Failure> {
+    failure::write(&site.folder.join("pb_deploy.toml"), &configuration(&site.bucket(), log_days))
+}
+
+fn configuration(bucket: &str, log_days: u32) -> String {
+    format!(
+        "region = \"{REGION}\"\nhostname = \"{HOSTNAME}\"\n\n[state]\nbucket = \"{bucket}\"\n\
+         lock_table = \"{LOCK_TABLE}\"\n\n[roles]\nexecution = \"{EXECUTION_ROLE}\"\n\n[logs]\n\
+         retention_days = {log_days}\n\n[services.celery]\ncount = {WORKERS}\n\n[workspace.{WORKSPACE}]\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_field_tells_the_update_from_the_first_deploy() {
+        let lines = |days: u32| configuration("b", days).lines().map(str::to_owned).collect::<Vec<_>>();
+        let (before, after) = (lines(30), lines(60));
+        let changed: Vec<&String> = after.iter().filter(|line| !before.contains(line)).collect();
+        assert_eq!(changed, ["retention_days = 60"]);
+        assert!(configuration("b", 30).parse::<toml::Table>().is_ok());
+    }
+}

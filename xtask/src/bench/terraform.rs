@@ -1,0 +1,136 @@
+//! Terraform on the equivalent stack: the one that the wire tests move over from.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::bench::measure;
+use crate::bench::phase::Phase;
+use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, LOG_DAYS, Site, WORKERS, WORKSPACE};
+use crate::failure::{self, Failure};
+use crate::project::Project;
+
+/// Its program.
+pub const PROGRAM: &str = "terraform";
+/// The stack, from the project's root.
+const STACK: &str = "tests/integration/terraform/main.tf";
+/// Where a provider may lie that need not be downloaded; as in the wire tests.
+const PLUGINS_VARIABLE: &str = "PB_TEST_TERRAFORM_PLUGINS";
+const PLUGINS: &str = "/opt/tf-plugins";
+/// What the command line of Terraform reads instead of the person's own.
+const CLI_CONFIG: &str = "cli.tfrc";
+
+/// Its command line in a phase.
+pub fn arguments(phase: Phase) -> Vec<&'static str> {
+    let command: &[&str] = match phase {
+        Phase::PlanFromNothing | Phase::PlanWithoutChanges => &["plan", "-detailed-exitcode"],
+        Phase::Deploy | Phase::Update => &["apply", "-auto-approve"],
+        Phase::Destroy => &["destroy", "-auto-approve"],
+    };
+    [command, &["-input=false", "-no-color"]].concat()
+}
+
+/// What it needs in its environment.
+pub fn environment(folder: &Path) -> Vec<(String, String)> {
+    let config = folder.join(CLI_CONFIG).display().to_string();
+    let all = [("TF_CLI_CONFIG_FILE", &*config), ("TF_IN_AUTOMATION", "1"), ("CHECKPOINT_DISABLE", "1")];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Its version, if it is installed.
+pub fn version() -> Option<String> {
+    let mut command = Command::new(PROGRAM);
+    command.args(["version", "-json"]).env("CHECKPOINT_DISABLE", "1").stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.output().ok()?;
+    let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
+    answer["terraform_version"].as_str().map(str::to_owned)
+}
+
+/// The version of the provider that the stack asks for.
+///
+/// # Errors
+///
+/// The stack cannot be read, or asks for none.
+pub fn provider_version(project: &Project) -> Result<String, Failure> {
+    let stack = failure::read(&project.root.join(STACK))?;
+    let found = provider_of(&stack).map(str::to_owned);
+    found.ok_or_else(|| Failure::new(format!("{STACK} asks for no version of the AWS provider")))
+}
+
+fn provider_of(stack: &str) -> Option<&str> {
+    let (_, after) = stack.split_once("source = \"hashicorp/aws\", version = \"")?;
+    Some(after.split_once('"')?.0)
+}
+
+/// Writes the stack and makes its workspace.
+///
+/// # Errors
+///
+/// It cannot be written, or Terraform does not get its provider.
+pub fn initialise(site: &Site, project: &Project) -> Result<(), Failure> {
+    failure::write(&site.folder.join("main.tf"), &failure::read(&project.root.join(STACK))?)?;
+    failure::write(&site.folder.join(CLI_CONFIG), &cli_config(&plugins()))?;
+    configure(site, LOG_DAYS[0])?;
+    let bucket = format!("-backend-config=bucket={}", site.bucket());
+    let table = format!("-backend-config=dynamodb_table={LOCK_TABLE}");
+    let program = Path::new(PROGRAM);
+    measure::prepare(&site.call(program, &["init", "-input=false", &bucket, &table]), &site.folder.join("init.log"))?;
+    measure::prepare(&site.call(program, &["workspace", "new", WORKSPACE]), &site.folder.join("workspace.log"))
+}
+
+/// Writes the values of its variables.
+///
+/// # Errors
+///
+/// They cannot be written.
+pub fn configure(site: &Site, log_days: u32) -> Result<(), Failure> {
+    let values = json!({
+        "endpoint": site.url, "hostname": HOSTNAME, "execution_role": EXECUTION_ROLE, "workers": WORKERS,
+        "log_days": log_days,
+    });
+    failure::write(&site.folder.join("terraform.tfvars.json"), &values.to_string())
+}
+
+fn plugins() -> PathBuf {
+    std::env::var_os(PLUGINS_VARIABLE).map_or_else(|| PLUGINS.into(), PathBuf::from)
+}
+
+/// The folder with the provider if it is there; else Terraform asks its registry.
+fn cli_config(plugins: &Path) -> String {
+    match plugins.is_dir() {
+        true => format!("provider_installation {{ filesystem_mirror {{ path = {:?} }} }}\n", plugins.display()),
+        false => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_plugins_is_used_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(cli_config(folder.path()).contains("filesystem_mirror"));
+        assert_eq!(cli_config(&folder.path().join("none")), "");
+    }
+
+    #[test]
+    fn the_stack_takes_every_value_that_it_is_given() {
+        let project = Project::find().unwrap();
+        let stack = std::fs::read_to_string(project.root.join(STACK)).unwrap();
+        for name in ["endpoint", "hostname", "execution_role", "workers", "log_days"] {
+            assert!(stack.contains(&format!("variable \"{name}\"")), "{name}");
+        }
+        assert!(provider_version(&project).unwrap().starts_with("5."));
+        assert_eq!(provider_of("terraform {}"), None);
+    }
+
+    #[test]
+    fn only_plans_tell_by_their_exit_code_whether_something_is_to_do() {
+        for phase in Phase::ALL {
+            let plans = matches!(phase, Phase::PlanFromNothing | Phase::PlanWithoutChanges);
+            assert_eq!(arguments(phase).contains(&"-detailed-exitcode"), plans, "{phase:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The tools that are measured.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde_json::json;
+
+use crate::bench::measure::Call;
+use crate::bench::phase::Phase;
+use crate::bench::{ours, terraform};
+use crate::emulator;
+use crate::failure::{self, Failure};
+use crate::project::Project;
+
+/// What both stacks have alike.
+pub const REGION: &str = "us-east-2";
+pub const HOSTNAME: &str = "bench.example.org";
+pub const LOCK_TABLE: &str = "bench-lock";
+pub const EXECUTION_ROLE: &str = "ecsTaskExecutionRole";
+pub const WORKSPACE: &str = "staging";
+pub const WORKERS: u32 = 4;
+/// Days that logs are kept, before and after the update of one field.
+pub const LOG_DAYS: [u32; 2] = [30, 60];
+
+/// A tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// `pb-deploy`.
+    Ours,
+    /// Terraform with its AWS provider.
+    Terraform,
+}
+
+impl Tool {
+    /// As the report has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "pb-deploy",
+            Self::Terraform => "Terraform",
+        }
+    }
+}
+
+impl FromStr for Tool {
+    type Err = Failure;
+
+    fn from_str(name: &str) -> Result<Self, Failure> {
+        match name {
+            "ours" => Ok(Self::Ours),
+            "terraform" => Ok(Self::Terraform),
+            _ => Err(Failure::usage(format!("`{name}` is no tool that is measured: there are ours and terraform"))),
+        }
+    }
+}
+
+/// An account of its own for one tool in one round, with a folder for what the tool reads and writes.
+#[derive(Debug)]
+pub struct Site {
+    /// Whose it is.
+    pub tool: Tool,
+    /// Twelve digits: the endpoint takes them for an account.
+    pub account: String,
+    /// Where the tool runs.
+    pub folder: PathBuf,
+    /// The endpoint.
+    pub url: String,
+}
+
+impl Site {
+    /// Makes the folder, and in the account what a deploy looks up and never makes.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written, or the endpoint refuses.
+    pub fn make(tool: Tool, number: u32, url: &str, home: &Path) -> Result<Self, Failure> {
+        let account = format!("7{number:011}");
+        let folder = home.join(&account);
+        failure::make_folder(&folder)?;
+        let site = Self { tool, account, folder, url: url.to_owned() };
+        let wanted = json!({
+            "account": site.account, "region": REGION, "bucket": site.bucket(), "table": LOCK_TABLE, "zone": HOSTNAME,
+            "role": EXECUTION_ROLE, "stand_in_images": true,
+        });
+        emulator::ensure_preconditions(url, &wanted)?;
+        Ok(site)
+    }
+
+    /// Names of buckets are global.
+    pub fn bucket(&self) -> String {
+        format!("bench-{}", self.account)
+    }
+
+    /// Does what is not measured.
+    ///
+    /// # Errors
+    ///
+    /// Something cannot be written or run.
+    pub fn prepare(&self, project: &Project) -> Result<(), Failure> {
+        match self.tool {
+            Tool::Ours => ours::configure(self, LOG_DAYS[0]),
+            Tool::Terraform => terraform::initialise(self, project),
+        }
+    }
+
+    /// The command of a phase; what it reads is written.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn command(&self, phase: Phase, program: &Path) -> Result<Call, Failure> {
+        if phase == Phase::Update {
+            match self.tool {
+                Tool::Ours => ours::configure(self, LOG_DAYS[1])?,
+                Tool::Terraform => terraform::configure(self, LOG_DAYS[1])?,
+            }
+        }
+        let arguments = match self.tool {
+            Tool::Ours => ours::arguments(phase),
+            Tool::Terraform => terraform::arguments(phase),
+        };
+        Ok(self.call(program, &arguments))
+    }
+
+    /// The program in this account, with nothing of the person's own.
+    pub fn call(&self, program: &Path, arguments: &[&str]) -> Call {
+        let folder = self.folder.display().to_string();
+        let mut environment = vec![
+            ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
+            ("HOME".to_owned(), folder.clone()),
+            ("USER".to_owned(), "bench".to_owned()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), self.account.clone()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), "bench".to_owned()),
+            ("AWS_ENDPOINT_URL".to_owned(), self.url.clone()),
+            ("AWS_REGION".to_owned(), REGION.to_owned()),
+            ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+        ];
+        if self.tool == Tool::Terraform {
+            environment.extend(terraform::environment(&self.folder));
+        }
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Call { program: program.to_owned(), arguments, folder: self.folder.clone(), environment }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_has_nothing_of_the_persons_own() {
+        let site = Site { tool: Tool::Ours, account: "7".into(), folder: "/f".into(), url: "http://h:1".into() };
+        let call = site.call(Path::new("/bin/tool"), &["plan"]);
+        let names: Vec<&str> = call.environment.iter().map(|(name, _)| &**name).collect();
+        assert!(!names.contains(&"AWS_PROFILE") && !names.contains(&"TF_CLI_CONFIG_FILE"), "{names:?}");
+        assert!(call.environment.contains(&("HOME".into(), "/f".into())));
+        let site = Site { tool: Tool::Terraform, ..site };
+        let call = site.call(Path::new("/bin/tool"), &["plan"]);
+        assert!(call.environment.iter().any(|(name, _)| name == "TF_CLI_CONFIG_FILE"));
+    }
+
+    #[test]
+    fn tools_by_name() {
+        assert_eq!("ours".parse::<Tool>().unwrap(), Tool::Ours);
+        assert_eq!("terraform".parse::<Tool>().unwrap(), Tool::Terraform);
+        "Terraform".parse::<Tool>().unwrap_err();
+    }
+}
