@@ -1,11 +1,11 @@
 //! Follows a rollout to its end, and what comes after one that failed.
 
 use super::{ServiceAttrs, Services, wanted};
-use crate::deployments;
+use crate::deployments::{self, NOTHING_BEFORE, Rolled};
 use crate::report::Report;
 use crate::rollout::{self, Rollout};
 use crate::service_spec::primary;
-use aws_sdk_ecs::types::{Deployment, Service};
+use aws_sdk_ecs::types::{Deployment, Service, ServiceDeploymentStatus as Status};
 use pb_engine::{Class, Context, Failure, Limits, Progress};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -73,19 +73,26 @@ impl Services {
 
     /// Waits for the rollback of our rollout, which failed, and says what came of it; nothing when ECS does not tell.
     async fn rolled_back(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
-        let wanted = wanted(attrs);
+        let (wanted, failed) = (wanted(attrs), Instant::now());
+        let watch = self.poller.watch(&attrs.cluster, &attrs.name);
         let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within };
         let waited = cx.wait("ecs:ListServiceDeployments", limits, || async {
-            Ok(match deployments::ours(&self.client, &wanted).await? {
-                Some(rolled) if rolled.is_open() => Progress::Pending(format!("it failed, {}", rolled.status)),
-                rolled => Progress::Ready(rolled),
+            let all = deployments::list(&self.client, &attrs.cluster, &attrs.name).await?;
+            let Some(rolled) = deployments::ours(&all, &wanted) else { return Ok(Progress::Ready(None)) };
+            let is_first = !all.iter().any(Rolled::succeeded);
+            if rolled.status == Status::RollbackSuccessful.as_str() || !(rolled.is_open() || is_first) {
+                return Ok(Progress::Ready(Some(deployments::aftermath(rolled))));
+            }
+            // A first rollout that failed may stay open for ever: ECS starts no tasks and has nothing to go back to.
+            let stays = failed.elapsed() >= STALE
+                && watch.look().await?.is_some_and(|service| rollout::is_left_failed(&service, &wanted));
+            Ok(match is_first && (!rolled.is_open() || stays) {
+                true => Progress::Ready(Some(NOTHING_BEFORE.to_owned())),
+                false => Progress::Pending(format!("it failed, {}", rolled.status)),
             })
         });
         match waited.await {
-            Ok(Some(_)) if matches!(deployments::before(&self.client, attrs).await, Ok(None)) => {
-                Some("there is nothing to go back to: none of its rollouts has succeeded yet".to_owned())
-            }
-            Ok(rolled) => rolled.as_ref().map(deployments::aftermath),
+            Ok(came) => came,
             Err(failure) if matches!(failure.class, Class::TimedOut | Class::Interrupted) => {
                 Some("the rollback still goes on".to_owned())
             }

@@ -5,6 +5,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::operation::create_service::{CreateServiceInput, CreateServiceOutput};
 use aws_sdk_ecs::operation::delete_service::DeleteServiceOutput;
 use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinitionOutput;
+use aws_sdk_ecs::operation::describe_service_revisions::DescribeServiceRevisionsOutput;
 use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
 use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
 use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
@@ -14,7 +15,10 @@ use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
 use aws_sdk_ecs::operation::tag_resource::TagResourceOutput;
 use aws_sdk_ecs::operation::update_service::{UpdateServiceInput, UpdateServiceOutput};
-use aws_sdk_ecs::types::{DeploymentRolloutState as State, Service, TaskDefinition};
+use aws_sdk_ecs::types::{
+    DeploymentRolloutState as State, Service, ServiceDeploymentBrief, ServiceDeploymentStatus as Status,
+    ServiceRevision, TaskDefinition,
+};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use std::collections::VecDeque;
 
@@ -36,6 +40,8 @@ pub(super) struct Ecs {
     /// Looks that are answered with what was before the last update.
     pub stale: usize,
     before: Option<Service>,
+    /// What ECS remembers of rollouts, the latest first: what each was to bring, and how it is.
+    pub rolled: Vec<(u32, Status)>,
 }
 
 impl Ecs {
@@ -86,7 +92,7 @@ impl Ecs {
 }
 
 pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
-    let [list, describe, revisions] = [(); 3].map(|()| world.clone());
+    let [list, describe, revisions, rolled] = [(); 4].map(|()| world.clone());
     vec![
         mock!(Client::list_clusters).then_output(|| ListClustersOutput::builder().build()),
         mock!(Client::list_services).then_compute_output(move |_| {
@@ -104,7 +110,22 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
             let arns = (1..=revisions.get().revisions).rev().map(arn).collect();
             ListTaskDefinitionsOutput::builder().set_task_definition_arns(Some(arns)).build()
         }),
-        mock!(Client::list_service_deployments).then_output(|| ListServiceDeploymentsOutput::builder().build()),
+        mock!(Client::list_service_deployments).then_compute_output(move |_| {
+            let brief = |(revision, status): &(u32, Status)| {
+                let brief = ServiceDeploymentBrief::builder().target_service_revision_arn(revision.to_string());
+                brief.status(status.clone()).build()
+            };
+            let briefs = rolled.get().rolled.iter().map(brief).collect();
+            ListServiceDeploymentsOutput::builder().set_service_deployments(Some(briefs)).build()
+        }),
+        mock!(Client::describe_service_revisions).then_compute_output(|input| {
+            let revision = |number: &String| {
+                let arn = format!("arn:aws:ecs:us-east-2:1:task-definition/staging-web:{number}");
+                ServiceRevision::builder().service_revision_arn(number).task_definition(arn).build()
+            };
+            let revisions = input.service_revision_arns().iter().map(revision).collect();
+            DescribeServiceRevisionsOutput::builder().set_service_revisions(Some(revisions)).build()
+        }),
         mock!(Client::list_tasks).then_output(|| ListTasksOutput::builder().build()),
         mock!(Client::describe_task_definition).then_compute_output(|input| {
             // Revision 2 is of somebody else.
