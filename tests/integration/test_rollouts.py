@@ -63,6 +63,39 @@ def test_a_rollout_that_fails_is_told_and_rolled_back(staging: Site, end: str) -
     staging.finds_nothing()
 
 
+@pytest.mark.parametrize("key", ["flask", "celery"])
+def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_them(staging: Site, key: str) -> None:
+    before, since = revision(staging, key), staging.mark()
+    staging.configure({"services": {key: {"image": image("crash"), "breaker_threshold": 2}}})
+    result = staging.run("deploy", "staging", "--yes").ended(1)
+    assert f"roll out staging-{key}: " in result.err and "ran and ended with an error" in result.err, result
+    assert f"{key} exited with 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
+    assert "Deployed" not in result.err and result.out == "", result
+    if "going back takes another rollout" in result.err:
+        # For a moment all of them ran, which ECS takes for the end.
+        assert f"{key} is left at what is new; `pb-deploy rollback staging` goes back" in result.err, result
+        staging.run("rollback", "staging", "--yes").ended()
+    else:
+        assert "rolled back: the revision before serves again" in result.err, result
+        assert staging.calls(since).count("ecs:StopServiceDeployment") == 1
+    assert revision(staging, key) == before
+    staging.configure({"services": {key: {"image": image(key), "breaker_threshold": None}}})
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_who_only_waits_gives_up_no_rollout(staging: Site) -> None:
+    flask(staging, image=image("crash"))
+    staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    since = staging.mark()
+    result = staging.run("wait", "staging").ended(1)
+    assert "1 task ran and ended with an error" in result.err or "tasks ran and ended with an error" in result.err, result
+    assert "the rollout was left to go on" in result.err and staging.mutations(since) == [], result
+    flask(staging, image=image("good"))
+    staging.deploy()
+    staging.finds_nothing()
+
+
 def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     role = staging.config["roles"]["execution"]

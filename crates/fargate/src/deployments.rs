@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a rollout that was started may not be listed yet.
 const UNSEEN: Duration = Duration::from_secs(15);
 
+/// What is told of a rollout after which the revision before serves again begins with this.
+pub const ROLLED_BACK: &str = "rolled back";
+
 /// What comes of a rollout that fails before any other has succeeded.
 pub(crate) const NOTHING_BEFORE: &str = "there is nothing to go back to: none of its rollouts has succeeded yet";
 
@@ -131,10 +134,12 @@ pub(crate) fn aftermath(rolled: &Rolled) -> String {
     let reason =
         rolled.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
     match Status::from(rolled.status.as_str()) {
-        Status::RollbackSuccessful => "rolled back: the revision before serves again".to_owned(),
+        Status::RollbackSuccessful => format!("{ROLLED_BACK}: the revision before serves again"),
         Status::RollbackFailed => format!("the rollback failed too{reason}"),
         Status::Stopped => format!("not rolled back{reason}"),
-        Status::Successful => "it had succeeded before it could be given up, and serves".to_owned(),
+        Status::Successful => {
+            "ECS had completed it before it could be given up: going back takes another rollout".to_owned()
+        }
         _ => format!("the rollback still goes on ({})", rolled.status),
     }
 }
@@ -147,7 +152,7 @@ pub async fn stop_rollout(config: &SdkConfig, attrs: &ServiceAttrs, within: Dura
     stop(&Client::new(config), attrs, within).await
 }
 
-async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
+pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
     let Some(open) = started(client, attrs).await? else {
         return Ok("ECS does not know it: another one was started since, or it may still go on".to_owned());
     };

@@ -1,13 +1,13 @@
 //! What is told about a rollout that failed: how its tasks ended, the last events, what they said last, and what runs now.
 
 use crate::container::{LogSpec, log_of_ecs};
+use crate::crashes;
 use crate::revisions;
 use crate::rollout::{Wanted, brief, events, revision};
 use crate::service_spec::primary;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::primitives::DateTime;
-use aws_sdk_ecs::types::{Container, ContainerDefinition, DesiredStatus, Service, Task, TaskDefinition};
+use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};
 use pb_aws::Answer;
 use pb_engine::{Class, Failure};
 use std::collections::BTreeMap;
@@ -18,8 +18,6 @@ const EVENTS: usize = 5;
 const ENDS: usize = 3;
 /// How many lines of the log are told.
 const LINES: i32 = 10;
-/// Names that DescribeTasks takes in one call. (ECS API: DescribeTasks)
-const TASKS_A_CALL: i32 = 100;
 
 /// Asks what there is to tell. What cannot be had is left out.
 pub(crate) struct Report<'a> {
@@ -39,7 +37,8 @@ impl Report<'_> {
         now: Option<&Service>,
         afterwards: Option<String>,
     ) -> Failure {
-        let tasks = self.stopped().await;
+        // How tasks of other rollouts ended would only mislead.
+        let tasks = crashes::stopped(self.ecs, self.wanted).await;
         let mut details: Vec<String> = ends(&tasks).into_iter().map(|end| format!("stopped: {end}")).collect();
         let deployment = seen.and_then(|service| {
             let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(self.wanted.deployment));
@@ -55,22 +54,6 @@ impl Report<'_> {
         details.extend(afterwards);
         details.extend(now.or(seen).map(running));
         Failure::new(class, format!("roll out {}", self.wanted.service), reason).details(details)
-    }
-
-    /// The stopped tasks of our deployment, the latest first. How others ended would only mislead.
-    async fn stopped(&self) -> Vec<Task> {
-        let Wanted { cluster, service, deployment, .. } = *self.wanted;
-        let call = self.ecs.list_tasks().cluster(cluster).service_name(service);
-        let listed = call.desired_status(DesiredStatus::Stopped).max_results(TASKS_A_CALL).send().await;
-        let arns = listed.map(|listed| listed.task_arns.unwrap_or_default()).unwrap_or_default();
-        if arns.is_empty() {
-            return Vec::new();
-        }
-        let described = self.ecs.describe_tasks().cluster(cluster).set_tasks(Some(arns)).send().await;
-        let tasks = described.map(|described| described.tasks.unwrap_or_default()).unwrap_or_default();
-        let mut tasks: Vec<Task> = tasks.into_iter().filter(|task| task.started_by() == Some(deployment)).collect();
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.stopped_at().map(DateTime::secs)));
-        tasks
     }
 
     /// What the task wrote last, the earliest line first; that it wrote nothing is worth knowing, too.

@@ -149,7 +149,7 @@ async fn one_that_has_succeeded_is_not_called_rolled_back() {
     let [listed, revisions] = reads(&world(&[(2, Status::Successful), (1, Status::Successful)]));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions]);
     let came = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(came, "it had succeeded before it could be given up, and serves");
+    assert_eq!(came, "ECS had completed it before it could be given up: going back takes another rollout");
 }
 
 #[tokio::test]

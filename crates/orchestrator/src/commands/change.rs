@@ -81,7 +81,7 @@ impl Scene {
     /// The services as they are now.
     async fn live(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<BTreeMap<Address, Live>, Failure> {
         let mut graph = Graph::new();
-        pb_fargate::services(&mut graph, &self.aws, None, usize::MAX);
+        pb_fargate::services(&mut graph, &self.aws, None, usize::MAX, false);
         let observed = observe(&graph, snapshot, &Arc::new(self.place.owner.clone()), cancel).await?;
         Ok(observed
             .ours
@@ -168,7 +168,8 @@ async fn under_lease(
     let snapshot = session.snapshot();
     let steps = steps(wishes, &scene.live(&snapshot, &run.cancel).await?)?;
     let mut graph = Graph::new();
-    let kind = pb_fargate::services(&mut graph, &scene.aws, within, scene.workspace.deploy.keep_revisions.into());
+    let kept = scene.workspace.deploy.keep_revisions.into();
+    let kind = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
     for step in &steps {
         let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;
         graph.add(step.address.as_str(), &kind, (), move |()| spec.clone())?;

@@ -10,7 +10,7 @@ use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
 use crate::serving::Targets;
 use crate::site::{Asked, Site, is_recorded};
 use crate::{consent, releases, signals};
-use pb_engine::{Action, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
+use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
 use pb_state::{Claim, Holder, LeaseTable, Session, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,12 +116,16 @@ fn go_on(show: &Show, outcome: &Outcome, run: &Run, workspace: &str, now: &Snaps
     }
     show.say(&format!("What was done is recorded. Mend what failed, then go on with `{again}`."));
     let released = now.releases.iter().filter(|release| release.run == run.id).flat_map(|release| &release.services);
-    let serving = released.filter(|(_, released)| released.outcome == releases::SUCCEEDED && released.from.is_some());
-    let serving: Vec<&str> = serving.map(|(address, _)| releases::key(address)).collect();
-    if !serving.is_empty() {
-        let names = serving.join(" and ");
+    let back = |address: &Address| {
+        let mut failed = outcome.failed.iter().filter(|failed| failed.address == *address);
+        failed.any(|failed| failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK)))
+    };
+    let left = released.filter(|(address, released)| released.from.is_some() && !back(address));
+    let left: Vec<&str> = left.map(|(address, _)| releases::key(address)).collect();
+    if !left.is_empty() {
+        let (names, verb) = (left.join(" and "), if left.len() == 1 { "is" } else { "are" });
         show.say(&format!(
-            "Until then {names} runs what is new; `pb-deploy rollback {workspace}` takes that back, too."
+            "Until then {names} {verb} left at what is new; `pb-deploy rollback {workspace}` goes back."
         ));
     }
 }

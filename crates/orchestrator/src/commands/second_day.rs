@@ -180,7 +180,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
     let scene = Scene::open(global, name).await?;
     let show = Show::new(global.json, global.verbose);
     let mut graph = Graph::new();
-    let kind = pb_fargate::services(&mut graph, &scene.aws, scene.within(wait), usize::MAX);
+    let kind = pb_fargate::services(&mut graph, &scene.aws, scene.within(wait), usize::MAX, false);
     let mut steps = Vec::new();
     for address in deployed(&scene.snapshot) {
         let record = &scene.snapshot.resources[address];
