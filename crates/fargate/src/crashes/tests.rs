@@ -30,7 +30,7 @@ fn the_threshold_is_that_of_the_breaker() {
         (1000, None, 200),
         (9, count(2), 2),
         (9, bounded, 3),
-        (9, unbounded, 1),
+        (9, unbounded.clone(), 1),
         (100, unbounded, 10),
     ] {
         assert_eq!(threshold(&service(desired, true, given.clone(), 0)), Some(most), "{desired} {given:?}");
