@@ -73,6 +73,8 @@ def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_the
     assert "Deployed" not in result.err and result.out == "", result
     if "going back takes another rollout" in result.err:
         # For a moment all of them ran, which ECS takes for the end.
+        shown = staging.run("status", "staging").ended().out
+        assert "failed, though ECS calls it completed: " in shown or "does not serve: " in shown, shown
         assert f"{key} is left at what is new; `pb-deploy rollback staging` goes back" in result.err, result
         staging.run("rollback", "staging", "--yes").ended()
     else:
@@ -82,6 +84,17 @@ def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_the
     staging.configure({"services": {key: {"image": image(key), "breaker_threshold": None}}})
     staging.deploy()
     staging.finds_nothing()
+
+
+def test_a_first_rollout_whose_tasks_end_again_and_again_has_nothing_to_go_back_to(site: Site) -> None:
+    flask(site, image=image("crash"))
+    since = site.mark()
+    result = site.run("deploy", "staging", "--yes").ended(1)
+    assert "there is nothing to go back to" in result.err and "ran and ended with an error" in result.err, result
+    assert "ecs:StopServiceDeployment" not in site.calls(since)
+    flask(site, image=image("good"))
+    site.deploy()
+    site.finds_nothing()
 
 
 def test_who_only_waits_gives_up_no_rollout(staging: Site) -> None:

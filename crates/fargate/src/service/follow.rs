@@ -103,6 +103,10 @@ impl Services {
         if !self.gives_up {
             return Some("the rollout was left to go on".to_owned());
         }
+        let before = deployments::list(&self.client, &attrs.cluster, &attrs.name).await;
+        if before.is_ok_and(|all| !all.iter().any(Rolled::succeeded)) {
+            return Some(format!("{NOTHING_BEFORE}; ECS goes on starting tasks"));
+        }
         match deployments::stop(&self.client, attrs, within).await {
             Ok(came) => Some(came),
             Err(failure) => Some(format!("it may still go on: {failure}")),

@@ -204,6 +204,41 @@ async fn a_first_rollout_that_ecs_leaves_open_is_not_waited_for_until_the_end() 
     assert!(took >= Duration::from_secs(60), "a rollback is waited for: {took:?}");
 }
 
+/// What is told when two tasks have ended again and again, and ECS calls the rollout completed.
+async fn crashing(rolled: &[(u32, Status)], gives_up: bool) -> (Failure, usize) {
+    let world = World::<Ecs>::new();
+    {
+        let mut ecs = world.get();
+        (ecs.ends, ecs.rolled, ecs.crashed) = (Some(State::Completed), rolled.to_vec(), 3);
+    }
+    let rules: Vec<Rule> = reads(&world).into_iter().chain(writes(&world)).collect();
+    let client = pb_aws::mock_client!(aws_sdk_ecs, &rules);
+    let mut graph = Graph::new();
+    let kind = graph.kind(Services::new(client).rollout_within(Some(Duration::from_secs(60))).gives_up(gives_up));
+    graph.add("fargate/web", &kind, (), |()| spec()).unwrap();
+    let failure = alone(graph).deploy().await.unwrap_err();
+    let stopped = world.get().stopped;
+    (failure, stopped)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_rollout_whose_tasks_end_again_and_again_has_failed() {
+    let (failure, stopped) = crashing(&[(1, Status::InProgress), (7, Status::Successful)], true).await;
+    assert_eq!(failure.to_string(), "roll out staging-web: 3 tasks ran and ended with an error");
+    assert!(failure.details.iter().any(|detail| detail.starts_with("rolled back")), "{:?}", failure.details);
+    assert_eq!(stopped, 1);
+    let (failure, stopped) = crashing(&[(1, Status::InProgress), (7, Status::Successful)], false).await;
+    assert!(failure.details.contains(&"the rollout was left to go on".to_owned()), "{:?}", failure.details);
+    assert_eq!(stopped, 0, "who only looks stops nothing");
+    let (failure, stopped) = crashing(&[(1, Status::InProgress)], true).await;
+    assert!(
+        failure.details.iter().any(|detail| detail.ends_with("ECS goes on starting tasks")),
+        "{:?}",
+        failure.details
+    );
+    assert_eq!(stopped, 0, "there is nothing to go back to");
+}
+
 #[tokio::test(start_paused = true)]
 async fn old_revisions_go_once_a_rollout_has_succeeded() {
     let world = steady().await;

@@ -42,7 +42,7 @@ impl Interrupted<'_> {
             OnInterrupt::Leave => self.left(&names),
             // All at once: while one rollback is waited for, another rollout would come to its end.
             OnInterrupt::Rollback => {
-                drop(join_all(started.iter().map(|(address, attrs)| self.stop(address, attrs))).await)
+                join_all(started.iter().map(|(address, attrs)| self.stop(address, attrs))).await;
             }
         }
     }

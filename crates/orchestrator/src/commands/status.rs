@@ -54,6 +54,8 @@ struct Unserved<'a> {
     revision: &'a str,
     operation: &'a str,
     outcome: &'a str,
+    /// Whether ECS calls it completed all the same.
+    completed: bool,
     at: &'a str,
     who: &'a str,
 }
@@ -192,7 +194,9 @@ fn unserved<'a>(
     let (release, released) = releases::last(snapshot, &address)?;
     let revision = releases::revision(&released.to);
     let is_there = service.revision.as_deref() == Some(revision);
-    let serves = is_there && service.rollout.as_deref() == Some("COMPLETED");
+    let completed = is_there && service.rollout.as_deref() == Some("COMPLETED");
+    // One that came to its end later, and was waited for by another run, serves.
+    let serves = completed && snapshot.resources.get(&address).is_some_and(|record| record.settled);
     let outcome = released.outcome.as_str();
     let told = match outcome {
         releases::SUCCEEDED => false,
@@ -200,7 +204,7 @@ fn unserved<'a>(
         _ => !serves,
     };
     let (operation, at, who) = (release.operation.as_str(), release.at.as_str(), release.who.as_str());
-    told.then_some(Unserved { service: name, revision, operation, outcome, at, who })
+    told.then_some(Unserved { service: name, revision, operation, outcome, completed, at, who })
 }
 
 fn lock(holder: &Holder) -> Lock<'_> {
@@ -255,8 +259,9 @@ fn show_service(service: &ServiceStatus) {
 }
 
 fn show_unserved(last: &Unserved<'_>) {
-    let Unserved { revision, operation, outcome, at, who, .. } = last;
-    let words = format!("the last {operation}, of {revision}, does not serve: {outcome}");
+    let Unserved { revision, operation, outcome, completed, at, who, .. } = last;
+    let verb = if *completed { "failed, though ECS calls it completed" } else { "does not serve" };
+    let words = format!("the last {operation}, of {revision}, {verb}: {outcome}");
     anstream::println!("  {:<20} {}  {}", "", paint(BAD, words), paint(DIM, format!("{at}, {who}")));
 }
 
