@@ -62,6 +62,12 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         for line in ended[1]:
             ecs_tasks.write_log(place, task, line)
         ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", ended[0])
+    crashes = service is not None and task.last == "RUNNING" and ecs_tasks.crashes(place, task.definition)
+    if crashes and moment >= task.run_due + pace.seconds("task_failing"):
+        # It ran, so the breaker does not count it.
+        ecs_tasks.write_log(place, task, "fatal: the worker ended with status 1")
+        ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", 1)
+        return
     if service and task.last == "RUNNING" and moment >= task.healthy_due:
         bad = ecs_tasks.unhealthy(place, task.definition)
         ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_UNHEALTHY if bad else ecs_tasks.ELB_HEALTHY)

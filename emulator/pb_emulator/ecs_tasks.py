@@ -109,6 +109,11 @@ def unhealthy(place: Place, definition: Definition) -> bool:
     return any((ecr_images.tag_of(place, image) or "").endswith(":unhealthy") for image in images(definition))
 
 
+def crashes(place: Place, definition: Definition) -> bool:
+    """Whether these tasks run, and exit with an error some time later: an image tag `:crash`."""
+    return any((ecr_images.tag_of(place, image) or "").endswith(":crash") for image in images(definition))
+
+
 def launch_error(place: Place, definition: Definition) -> str | None:
     """Why no task of this definition can even be placed: a role that ECS cannot assume, or `:no-capacity`."""
     for field in ("executionRoleArn", "taskRoleArn"):

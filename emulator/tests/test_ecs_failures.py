@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import App, control
+from conftest import App, control, until
 
 
 def stopped(app: App) -> list[dict[str, Any]]:
@@ -29,6 +29,15 @@ def test_what_cannot_be_placed_has_no_task_and_an_event(app: App, cause: str, wo
     assert app.rollout()["status"] == "ROLLBACK_FAILED"
     assert stopped(app) == [] and app.show()["deployments"][0]["failedTasks"] >= 2
     assert any(words in event["message"] for event in app.show()["events"])
+
+
+def test_tasks_that_run_and_then_exit_trip_no_breaker(app: App) -> None:
+    app.create(app.definition("app:crash"))
+    until(lambda: len(stopped(app)) >= 8)
+    task = stopped(app)[0]
+    assert "startedAt" in task and task["stopCode"] == "EssentialContainerExited" and task["containers"][0]["exitCode"] == 1
+    shown = app.show()["deployments"][0]
+    assert shown["failedTasks"] == 0 and shown["rolloutState"] in ("IN_PROGRESS", "COMPLETED")
 
 
 def put_image(app: App, tag: str, content: str) -> str:

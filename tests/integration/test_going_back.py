@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from configuration import image
 from gate import Gate
-from harness import Site
+from harness import Site, until
 from test_rollouts import flask, revision, service
 
 
@@ -130,7 +130,18 @@ def test_a_count_that_was_set_is_kept_by_a_deploy_or_not(staging: Site, kept: bo
     staging.configure({"services": {"celery": {"count": 3}}})
     staging.deploy()
     assert service(staging, "celery")["desiredCount"] == 3, "the configuration was changed since"
-    staging.configure({"services": {"celery": {"count": None}}})
+    staging.configure({"services": {"celery": {"count": None, "keep_scale": None}}})
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_a_count_that_is_left_to_others_is_not_said_to_go_back(staging: Site) -> None:
+    staging.configure({"ignore_changes": ["fargate/celery.desired_count"]})
+    result = staging.run("scale", "staging", "celery=2", "--yes").ended()
+    assert "A deploy leaves the count of celery alone" in result.err and "goes back" not in result.err, result
+    staging.deploy()
+    assert service(staging, "celery")["desiredCount"] == 2
+    staging.configure({"ignore_changes": None})
     staging.deploy()
     staging.finds_nothing()
 
@@ -170,5 +181,36 @@ def test_status_shows_image_age_and_drift(staging: Site) -> None:
         "differ": 1, "outside": 1, "unknown": None,
     }  # fmt: skip
     assert "1 resource differs from the configuration, 1 changed outside" in staging.run("status", "staging").ended().out
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_status_says_what_was_released_and_does_not_serve(staging: Site) -> None:
+    assert staging.run("status", "staging", "--json").ended().json()["unserved"] == []
+    flask(staging, image=image("fail"))
+    staging.run("deploy", "staging", "--yes").ended(1)
+    status = staging.run("status", "staging", "--json").ended().json()
+    (unserved,) = status["unserved"]
+    assert unserved["service"] == "staging-flask" and "circuit breaker" in unserved["outcome"], unserved
+    assert unserved["revision"] != revision(staging) and unserved["who"].startswith("tester@test-host")
+    assert [(target["service"], target["state"]) for target in status["targets"]] == [("staging-flask", "healthy")]
+    shown = staging.run("status", "staging").ended().out
+    assert f"the last deploy, of {unserved['revision']}, does not serve: " in shown, shown
+    flask(staging, image=image("good"))
+    staging.deploy()
+    assert staging.run("status", "staging", "--json").ended().json()["unserved"] == []
+    staging.finds_nothing()
+
+
+def test_status_is_shown_again_and_outlives_a_call_that_fails(staging: Site, gate: Gate) -> None:
+    watching = staging.start("status", "staging", "--watch", url=gate.url)
+    until(lambda: "as configured" in watching.so_far().out)
+    denied = b'{"__type": "AccessDeniedException", "message": "not now"}'
+    gate.refuse("ecs:DescribeServices", 400, denied)
+    until(lambda: "not known now" in watching.so_far().err)
+    staging.run("scale", "staging", "celery=2", "--yes").ended()
+    until(lambda: "2 of 2 running" in watching.so_far().out)
+    watching.interrupt()
+    watching.result().ended()
     staging.deploy()
     staging.finds_nothing()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from configuration import image
+from gate import ALL, Gate
 from harness import Result, Site, until
 
 
@@ -38,8 +39,14 @@ ENDS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
+#: What is told only when a task of this very rollout ended; those of an earlier one are no part of it.
+STARTED = {"missing", "fail", "unhealthy", "oom"}
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_a_rollout_that_fails_is_told_and_rolled_back(staging: Site, end: str) -> None:
+    flask(staging, image=image("fail"))
+    staging.run("deploy", "staging", "--yes").ended(1)
     flask(staging, image=image("good"))
     staging.deploy()
     good = revision(staging)
@@ -48,7 +55,55 @@ def test_a_rollout_that_fails_is_told_and_rolled_back(staging: Site, end: str) -
     assert "fargate/flask: failed: roll out staging-flask: " in result.err and result.out == "", result
     for words in [*ENDS[end], "rolled back: the revision before serves again", f"running now: 1 of 1 wanted tasks: 1 in {good}"]:
         assert words in result.err, f"{words!r} is not in:\n{result}"
+    assert ("stopped: " in result.err) == (end in STARTED) and ("log: fatal" in result.err) == (end in {"fail", "oom"}), result
+    assert "pb-deploy logs staging flask" in result.err and "Mend what failed" in result.err, result
     assert revision(staging) == good
+    flask(staging, image=image("good"))
+    staging.deploy()
+    staging.finds_nothing()
+
+
+@pytest.mark.parametrize("key", ["flask", "celery"])
+def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_them(staging: Site, key: str) -> None:
+    before, since = revision(staging, key), staging.mark()
+    staging.configure({"services": {key: {"image": image("crash"), "breaker_threshold": 2}}})
+    result = staging.run("deploy", "staging", "--yes").ended(1)
+    assert f"roll out staging-{key}: " in result.err and "ran and ended with an error" in result.err, result
+    assert f"{key} exited with 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
+    assert "Deployed" not in result.err and result.out == "", result
+    if "going back takes another rollout" in result.err:
+        # For a moment all of them ran, which ECS takes for the end.
+        shown = staging.run("status", "staging").ended().out
+        assert "failed, though ECS calls it completed: " in shown or "does not serve: " in shown, shown
+        assert f"{key} is left at what is new; `pb-deploy rollback staging` goes back" in result.err, result
+        staging.run("rollback", "staging", "--yes").ended()
+    else:
+        assert "rolled back: the revision before serves again" in result.err, result
+        assert staging.calls(since).count("ecs:StopServiceDeployment") == 1
+    assert revision(staging, key) == before
+    staging.configure({"services": {key: {"image": image(key), "breaker_threshold": None}}})
+    staging.deploy()
+    staging.finds_nothing()
+
+
+def test_a_first_rollout_whose_tasks_end_again_and_again_has_nothing_to_go_back_to(site: Site) -> None:
+    flask(site, image=image("crash"))
+    since = site.mark()
+    result = site.run("deploy", "staging", "--yes").ended(1)
+    assert "there is nothing to go back to" in result.err and "ran and ended with an error" in result.err, result
+    assert "ecs:StopServiceDeployment" not in site.calls(since)
+    flask(site, image=image("good"))
+    site.deploy()
+    site.finds_nothing()
+
+
+def test_who_only_waits_gives_up_no_rollout(staging: Site) -> None:
+    flask(staging, image=image("crash"))
+    staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    since = staging.mark()
+    result = staging.run("wait", "staging").ended(1)
+    assert "1 task ran and ended with an error" in result.err or "tasks ran and ended with an error" in result.err, result
+    assert "the rollout was left to go on" in result.err and staging.mutations(since) == [], result
     flask(staging, image=image("good"))
     staging.deploy()
     staging.finds_nothing()
@@ -66,6 +121,48 @@ def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(right))
     staging.deploy()
     staging.finds_nothing()
+
+
+def target(state: str) -> bytes:
+    """What DescribeTargetHealth answers for one target."""
+    health = f"<TargetHealth><State>{state}</State><Description>Health checks failed.</Description></TargetHealth>"
+    member = f"<member><Target><Id>10.0.1.9</Id><Port>5050</Port></Target>{health}</member>"
+    descriptions = f"<TargetHealthDescriptions>{member}</TargetHealthDescriptions>"
+    space = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
+    result = f"<DescribeTargetHealthResult>{descriptions}</DescribeTargetHealthResult>"
+    return f'<DescribeTargetHealthResponse xmlns="{space}">{result}</DescribeTargetHealthResponse>'.encode()
+
+
+def test_success_is_not_told_before_the_targets_are_healthy(staging: Site, gate: Gate) -> None:
+    gate.refuse("elasticloadbalancing:DescribeTargetHealth", 200, target("initial"), times=ALL)
+    flask(staging, image=image("reached"))
+    run = staging.start("deploy", "staging", "--yes", url=gate.url)
+    until(lambda: "fargate/flask: 0 of 1 targets are healthy" in run.so_far().err)
+    so_far = run.so_far()
+    assert "Deployed" not in so_far.err and so_far.out == "", so_far
+    gate.open_all()
+    assert "Deployed staging" in run.result().ended().err
+    staging.finds_nothing()
+
+
+def test_targets_that_stay_unhealthy_are_a_failure_whatever_ecs_says(staging: Site, gate: Gate) -> None:
+    gate.refuse("elasticloadbalancing:DescribeTargetHealth", 200, target("unhealthy"), times=ALL)
+    flask(staging, image=image("unreached"))
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "4", url=gate.url).ended(1)
+    assert "0 of 1 targets are healthy, though ECS says that the rollout has completed" in result.err, result
+    assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in result.err and result.out == "", result
+    assert "Deployed" not in result.err
+    (row,) = [row for row in history(staging) if row["revision"] == revision(staging)]
+    assert "0 of 1 targets are healthy" in row["outcome"], row
+    restarted = staging.run("restart", "staging", "flask", "--yes", "--wait-timeout", "4", url=gate.url).ended(1)
+    assert "0 of 1 targets are healthy" in restarted.err and "Done" not in restarted.err, restarted
+    staging.run("restart", "staging", "celery", "--yes", "--wait-timeout", "4", url=gate.url).ended()
+    staging.finds_nothing()
+
+
+def history(site: Site) -> list[dict[str, Any]]:
+    """The revisions of the web service, as they are shown."""
+    return site.run("history", "staging", "--json").ended().json()[0]["revisions"]
 
 
 def test_a_first_rollout_has_nothing_to_go_back_to(site: Site) -> None:
@@ -114,6 +211,7 @@ def test_what_was_not_waited_for_is_not_known_until_it_is(staging: Site, tag: st
     flask(staging, image=image(tag))
     result = staging.run("deploy", "staging", "--yes", "--no-wait").ended(0)
     assert "Not waited for rollouts: whether what was started succeeds is not known" in result.err, result
+    assert "Started staging" in result.err and "Deployed" not in result.err, result
     waited = staging.run("wait", "staging").ended(code)
     assert ("Serving: " if code == 0 else "flask exited with 1") in waited.err, waited
     assert staging.run("status", "staging", "--json").ended().json()["lock"] is None
@@ -130,6 +228,63 @@ def endless(site: Site, *arguments: str) -> Result:
     until(lambda: site.state_object()["snapshot"]["resources"]["fargate/flask"]["settled"] is False)
     run.interrupt()
     return run.result().ended(130)
+
+
+def test_all_rollouts_of_an_interrupted_deploy_are_stopped_at_once(staging: Site, gate: Gate) -> None:
+    before = revision(staging), revision(staging, "celery")
+    staging.configure({"services": {"celery": {"image": image("fail"), "breaker": False}}})
+    flask(staging, image=image("unhealthy"), breaker=False)
+    run = staging.start("deploy", "staging", "--yes", "--on-interrupt", "rollback", url=gate.url)
+    until(lambda: all(len(service(staging, key)["deployments"]) == 2 for key in ("flask", "celery")))
+    held, since = gate.hold_after("ecs:StopServiceDeployment"), staging.mark()
+    run.interrupt()
+    held.wait()
+    # Neither was answered yet: the second does not wait for what comes of the first.
+    until(lambda: staging.calls(since).count("ecs:StopServiceDeployment") == 2)
+    held.let_go()
+    result = run.result().ended(130)
+    assert result.err.count("rolled back: the revision before serves again") == 2, result
+    assert (revision(staging), revision(staging, "celery")) == before
+    staging.configure({"services": {"celery": {"image": image("celery"), "breaker": None}}})
+    mended(staging)
+
+
+def endless_restart(site: Site) -> None:
+    """A rollout that never ends goes on, and nobody waits for it."""
+    flask(site, image=image("unhealthy"), breaker=False)
+    site.run("deploy", "staging", "--yes", "--no-wait").ended()
+
+
+def restart_is_going(site: Site) -> bool:
+    """Whether the restart of it has begun, and is on record as not ended."""
+    record = site.state_object()["snapshot"]["resources"]["fargate/flask"]
+    return record["attrs"]["deployment"] == service(site)["deployments"][0]["id"] and not record["settled"]
+
+
+def test_an_interrupted_restart_says_that_it_goes_on(staging: Site) -> None:
+    endless_restart(staging)
+    before = service(staging)["deployments"][0]["id"]
+    run = staging.start("restart", "staging", "flask", "--yes")
+    until(lambda: service(staging)["deployments"][0]["id"] != before)
+    until(lambda: restart_is_going(staging))
+    run.interrupt()
+    result = run.result().ended(130)
+    assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
+    mended(staging)
+
+
+def test_a_terminal_is_asked_what_becomes_of_a_restart(staging: Site) -> None:
+    good = revision(staging)
+    endless_restart(staging)
+    before = service(staging)["deployments"][0]["id"]
+
+    def is_going() -> bool:
+        return service(staging)["deployments"][0]["id"] != before and restart_is_going(staging)
+
+    result = staging.in_terminal("restart", "staging", "flask", "--yes", answer="rollback", interrupt_when=is_going)
+    assert "Leave it going, or stop it and roll back?" in result.ended(130).out, result
+    assert revision(staging) == good
+    mended(staging)
 
 
 def mended(site: Site) -> None:

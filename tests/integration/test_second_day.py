@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from configuration import image
+from gate import Gate
 from harness import Site, until
 
 GROUP = "staging-pb_workers"
@@ -45,6 +46,11 @@ def test_logs_of_all_of_one_service_of_late_and_filtered(running: Site) -> None:
     assert "long ago" in of_celery and "task done" in of_celery and "GET" not in of_celery
     filtered = running.run("logs", "staging", "--filter", "ERROR", "--json").ended().lines()
     assert [(line["service"], line["message"]) for line in filtered] == [("staging-flask", "ERROR no queue")]
+
+
+def test_no_line_is_said_to_be_none(running: Site) -> None:
+    nothing = running.run("logs", "staging", "--filter", "nobody-writes-this").ended()
+    assert nothing.out == "" and "no such line within 10 min" in nothing.err and "--since" in nothing.err
 
 
 def test_logs_go_on_until_ctrl_c(running: Site) -> None:
@@ -87,6 +93,13 @@ def test_run_shows_the_log_and_passes_the_exit_code_on(running: Site) -> None:
     task = running.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[lines[-1]["task"]], include=["TAGS"])
     tags = {tag["key"]: tag["value"] for tag in task["tasks"][0]["tags"]}
     assert (tags["pb-deploy:workspace"], tags["pb-deploy:address"]) == ("staging", "fargate/run")
+
+
+@pytest.mark.parametrize("reason", ["RESOURCE:ENI", "Capacity is unavailable at this time. Please try again later"])
+def test_run_without_room_says_that_nothing_was_started(running: Site, gate: Gate, reason: str) -> None:
+    gate.refuse("ecs:RunTask", 200, json.dumps({"tasks": [], "failures": [{"reason": reason}]}).encode())
+    result = running.run("run", "staging", "--", "true", url=gate.url).ended(1)
+    assert reason in result.err and "no task was started; try again" in result.err, result
 
 
 def test_ctrl_c_stops_the_task(running: Site) -> None:

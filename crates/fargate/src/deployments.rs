@@ -9,6 +9,7 @@ use aws_types::SdkConfig;
 use pb_aws::Answer;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -18,6 +19,15 @@ const REVISIONS_A_CALL: usize = 20;
 
 /// How often a rollback that was asked for is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a rollout that was started may not be listed yet.
+const UNSEEN: Duration = Duration::from_secs(15);
+
+/// What is told of a rollout after which the revision before serves again begins with this.
+pub const ROLLED_BACK: &str = "rolled back";
+
+/// What comes of a rollout that fails before any other has succeeded.
+pub(crate) const NOTHING_BEFORE: &str = "there is nothing to go back to: none of its rollouts has succeeded yet";
 
 /// One rollout, as ECS remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,6 +47,12 @@ pub struct Rolled {
 }
 
 impl Rolled {
+    /// Whether it succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.status == Status::Successful.as_str()
+    }
+
     /// Whether it can still change.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -61,11 +77,13 @@ pub async fn rollouts(config: &SdkConfig, cluster: &str, service: &str) -> Resul
 
 pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Result<Vec<Rolled>, Failure> {
     let call = client.list_service_deployments().cluster(cluster).service(service).max_results(100);
-    let briefs = match call.send().await.answer("ecs:ListServiceDeployments") {
+    let mut briefs = match call.send().await.answer("ecs:ListServiceDeployments") {
         Ok(answer) => answer.service_deployments.unwrap_or_default(),
         Err(failure) if failure.class == Class::NotFound => return Ok(Vec::new()),
         Err(failure) => return Err(failure),
     };
+    // The API does not say in which order they come.
+    briefs.sort_by_key(|brief| Reverse(brief.created_at().map(|at| (at.secs(), at.subsec_nanos()))));
     let mut revisions: Vec<String> =
         briefs.iter().filter_map(|brief| brief.target_service_revision_arn.clone()).collect();
     revisions.sort_unstable();
@@ -99,27 +117,29 @@ fn rolled(brief: &ServiceDeploymentBrief, brings: &BTreeMap<String, String>) -> 
     }
 }
 
-/// The rollout that we started: the latest one, when it is about our revision.
-pub(crate) async fn ours(client: &Client, wanted: &Wanted<'_>) -> Result<Option<Rolled>, Failure> {
-    let latest = list(client, wanted.cluster, wanted.service).await?.into_iter().next();
-    Ok(latest.filter(|rolled| rolled.task_definition == wanted.task_definition))
+/// Of the rollouts, latest first, the one that we started: the latest, when it is about our revision.
+pub(crate) fn ours<'a>(all: &'a [Rolled], wanted: &Wanted<'_>) -> Option<&'a Rolled> {
+    all.first().filter(|rolled| rolled.task_definition == wanted.task_definition)
 }
 
 /// The revision that served before `in_use` did: the latest other one whose rollout succeeded.
 pub(crate) async fn before(client: &Client, attrs: &ServiceAttrs) -> Result<Option<String>, Failure> {
     let all = list(client, &attrs.cluster, &attrs.name).await?;
-    let served = all.into_iter().filter(|rolled| rolled.status == Status::Successful.as_str());
+    let served = all.into_iter().filter(Rolled::succeeded);
     Ok(served.map(|rolled| rolled.task_definition).find(|arn| *arn != attrs.task_definition))
 }
 
-/// What came of the rollback of a rollout that failed, in words.
+/// What came of a rollout that was to be given up, in words.
 pub(crate) fn aftermath(rolled: &Rolled) -> String {
     let reason =
         rolled.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
     match Status::from(rolled.status.as_str()) {
-        Status::RollbackSuccessful => "rolled back: the revision before serves again".to_owned(),
+        Status::RollbackSuccessful => format!("{ROLLED_BACK}: the revision before serves again"),
         Status::RollbackFailed => format!("the rollback failed too{reason}"),
         Status::Stopped => format!("not rolled back{reason}"),
+        Status::Successful => {
+            "ECS had completed it before it could be given up: going back takes another rollout".to_owned()
+        }
         _ => format!("the rollback still goes on ({})", rolled.status),
     }
 }
@@ -132,11 +152,13 @@ pub async fn stop_rollout(config: &SdkConfig, attrs: &ServiceAttrs, within: Dura
     stop(&Client::new(config), attrs, within).await
 }
 
-async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
-    let wanted = crate::service::wanted(attrs);
-    let Some(open) = ours(client, &wanted).await?.filter(Rolled::is_open) else {
-        return Ok("it had ended already".to_owned());
+pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
+    let Some(open) = started(client, attrs).await? else {
+        return Ok("ECS does not know it: another one was started since, or it may still go on".to_owned());
     };
+    if !open.is_open() {
+        return Ok(aftermath(&open));
+    }
     let call = client.stop_service_deployment().service_deployment_arn(&open.arn);
     match call.stop_type(StopServiceDeploymentStopType::Rollback).send().await.answer("ecs:StopServiceDeployment") {
         // It ended meanwhile, or is being rolled back by itself.
@@ -148,11 +170,20 @@ async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result
         let now = list(client, &attrs.cluster, &attrs.name).await?.into_iter().find(|rolled| rolled.arn == open.arn);
         match now {
             Some(rolled) if rolled.is_open() && Instant::now() < until => sleep(LOOK).await,
-            Some(rolled) if rolled.status == Status::Successful.as_str() => {
-                return Ok("it had succeeded before it could be stopped".to_owned());
-            }
             Some(rolled) => return Ok(aftermath(&rolled)),
             None => return Ok("ECS does not know it any more".to_owned()),
+        }
+    }
+}
+
+/// The rollout that we started; one that was started a moment ago may be listed late.
+async fn started(client: &Client, attrs: &ServiceAttrs) -> Result<Option<Rolled>, Failure> {
+    let until = Instant::now() + UNSEEN;
+    loop {
+        let all = list(client, &attrs.cluster, &attrs.name).await?;
+        match ours(&all, &crate::service::wanted(attrs)) {
+            None if Instant::now() < until => sleep(LOOK).await,
+            found => return Ok(found.cloned()),
         }
     }
 }

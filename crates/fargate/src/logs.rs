@@ -56,11 +56,11 @@ impl Logs {
         Self { client }
     }
 
-    /// The lines that the query asks for, oldest first.
+    /// Hands on the lines that the query asks for, oldest first, page by page as they come, until `page` wants no more.
     ///
     /// # Errors
     /// What FilterLogEvents fails with: a group that is not there, a filter pattern that is none.
-    pub async fn read(&self, query: &LogQuery) -> Result<Vec<LogLine>, Failure> {
+    pub async fn read(&self, query: &LogQuery, mut page: impl FnMut(Vec<LogLine>) -> bool) -> Result<(), Failure> {
         let call = self
             .client
             .filter_log_events()
@@ -69,12 +69,16 @@ impl Logs {
             .set_log_stream_name_prefix(query.prefix.clone())
             .set_filter_pattern(query.filter.clone());
         let mut pages = call.into_paginator().send();
-        let mut lines = Vec::new();
-        while let Some(page) = pages.next().await {
-            lines.extend(page.answer("logs:FilterLogEvents")?.events().iter().map(line));
+        while let Some(answer) = pages.next().await {
+            // Events come in the order of their times; those of one page are put in it for certain.
+            let mut lines: Vec<LogLine> = answer.answer("logs:FilterLogEvents")?.events().iter().map(line).collect();
+            lines.sort_by_key(|line| line.timestamp);
+            // A page may be empty, and others follow.
+            if !lines.is_empty() && !page(lines) {
+                break;
+            }
         }
-        lines.sort_by_key(|line: &LogLine| line.timestamp);
-        Ok(lines)
+        Ok(())
     }
 
     /// What a stream says from `token` on, and the token to go on from; nothing for a stream that is not there yet.
@@ -123,5 +127,64 @@ fn line(event: &FilteredLogEvent) -> LogLine {
         service: prefix.unwrap_or(stream).to_owned(),
         task: task.unwrap_or_default().to_owned(),
         message: event.message().unwrap_or_default().trim_end().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, LogQuery, Logs};
+    use crate::testing::World;
+    use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsOutput;
+    use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
+    use aws_smithy_mocks::{Rule, mock};
+
+    /// Pages by token: two lines, nothing, one line.
+    fn pages(asked: &World<Vec<Option<String>>>) -> Rule {
+        let asked = asked.clone();
+        mock!(Client::filter_log_events)
+            .match_requests(|call| {
+                (call.log_group_name(), call.log_stream_name_prefix(), call.filter_pattern(), call.start_time())
+                    == (Some("g"), Some("staging-web/"), Some("ERROR"), Some(7))
+            })
+            .then_compute_output(move |call| {
+                asked.get().push(call.next_token.clone());
+                let event = |at: i64, text: &str| {
+                    let stream = "staging-web/web/0123456789abcdef0123456789abcdef";
+                    FilteredLogEvent::builder().log_stream_name(stream).timestamp(at).message(text).build()
+                };
+                let page = FilterLogEventsOutput::builder();
+                match call.next_token() {
+                    None => page.events(event(9000, "second")).events(event(8000, "first\n")).next_token("a").build(),
+                    Some("a") => page.next_token("b").build(),
+                    _ => page.events(event(10_000, "third")).build(),
+                }
+            })
+    }
+
+    fn query() -> LogQuery {
+        let text = |text: &str| text.to_owned();
+        LogQuery { group: text("g"), prefix: Some(text("staging-web/")), since: 7, filter: Some(text("ERROR")) }
+    }
+
+    #[tokio::test]
+    async fn pages_are_handed_on_as_they_come_and_an_empty_one_is_not_the_end() {
+        let asked = World::<Vec<Option<String>>>::new();
+        let logs = Logs::of(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&pages(&asked)]));
+        let mut seen = Vec::new();
+        let each = |lines: Vec<super::LogLine>| {
+            seen.push((asked.get().len(), lines.iter().map(|line| line.message.clone()).collect::<Vec<_>>()));
+            assert!(lines.iter().all(|line| (line.service.as_str(), &line.task[..4]) == ("staging-web", "0123")));
+            true
+        };
+        logs.read(&query(), each).await.unwrap();
+        assert_eq!(seen, [(1, vec!["first".to_owned(), "second".to_owned()]), (3, vec!["third".to_owned()])]);
+    }
+
+    #[tokio::test]
+    async fn who_wants_no_more_is_given_no_more() {
+        let asked = World::<Vec<Option<String>>>::new();
+        let logs = Logs::of(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&pages(&asked)]));
+        logs.read(&query(), |_| false).await.unwrap();
+        assert_eq!(asked.get().len(), 1);
     }
 }

@@ -70,7 +70,8 @@ pub(crate) async fn start(client: &Client, one: OneOff) -> Result<String, Failur
         return Ok(arn.to_owned());
     }
     let reason = answer.failures().first().and_then(|failure| failure.reason()).unwrap_or("no task was started");
-    let class = if reason.contains("apacity is unavailable") { Class::NotReady } else { Class::Refused };
+    let passes = reason.contains("apacity is unavailable") || reason.starts_with("RESOURCE:");
+    let class = if passes { Class::NotReady } else { Class::Refused };
     Err(Failure::new(class, "ecs:RunTask", reason.trim_end_matches('.')))
 }
 

@@ -1,12 +1,14 @@
 //! What is told about a rollout that failed: how its tasks ended, the last events, what they said last, and what runs now.
 
 use crate::container::{LogSpec, log_of_ecs};
+use crate::crashes;
 use crate::revisions;
-use crate::rollout::{Wanted, events, revision};
+use crate::rollout::{Wanted, brief, events, revision};
 use crate::service_spec::primary;
+use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::primitives::DateTime;
-use aws_sdk_ecs::types::{Container, ContainerDefinition, DesiredStatus, Service, Task, TaskDefinition};
+use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};
+use pb_aws::Answer;
 use pb_engine::{Class, Failure};
 use std::collections::BTreeMap;
 
@@ -16,8 +18,6 @@ const EVENTS: usize = 5;
 const ENDS: usize = 3;
 /// How many lines of the log are told.
 const LINES: i32 = 10;
-/// Names that DescribeTasks takes in one call. (ECS API: DescribeTasks)
-const TASKS_A_CALL: i32 = 100;
 
 /// Asks what there is to tell. What cannot be had is left out.
 pub(crate) struct Report<'a> {
@@ -37,85 +37,53 @@ impl Report<'_> {
         now: Option<&Service>,
         afterwards: Option<String>,
     ) -> Failure {
-        let tasks = self.stopped().await;
+        // How tasks of other rollouts ended would only mislead.
+        let tasks = crashes::stopped(self.ecs, self.wanted).await;
         let mut details: Vec<String> = ends(&tasks).into_iter().map(|end| format!("stopped: {end}")).collect();
         let deployment = seen.and_then(|service| {
             let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(self.wanted.deployment));
             ours.or_else(|| primary(service))
         });
-        // What happened after the failure was seen is about the rollback.
+        // What happened after the failure was seen is about the rollback. ECS gives the latest first; people read downwards.
         let told = seen.or(now).into_iter().flat_map(|service| events(service, deployment)).take(EVENTS);
-        details.extend(told.map(|event| format!("event: {event}")));
-        let place = self.log_place(failing(&tasks)).await;
-        if let Some(place) = &place {
-            details.extend(self.last_lines(place).await.into_iter().map(|line| format!("log: {line}")));
+        let told: Vec<String> = told.map(|event| format!("event: {event}")).collect();
+        details.extend(told.into_iter().rev());
+        if let Some(task) = failing(&tasks) {
+            details.extend(self.last_words(task).await);
         }
         details.extend(afterwards);
         details.extend(now.or(seen).map(running));
-        let failure = Failure::new(class, format!("roll out {}", self.wanted.service), reason).details(details);
-        match place {
-            Some(place) => failure.hint(format!("its log may say more: {}", place.command())),
-            None => failure,
+        Failure::new(class, format!("roll out {}", self.wanted.service), reason).details(details)
+    }
+
+    /// What the task wrote last, the earliest line first; that it wrote nothing is worth knowing, too.
+    async fn last_words(&self, task: &Task) -> Vec<String> {
+        let Some((logs, (group, stream))) = self.logs.zip(self.log_place(task).await) else { return Vec::new() };
+        let call = logs.get_log_events().log_group_name(&group).log_stream_name(&stream);
+        let lines: Vec<String> = match call.limit(LINES).start_from_head(false).send().await.answer("logs:GetLogEvents")
+        {
+            Ok(answer) => answer.events().iter().filter_map(OutputLogEvent::message).map(log_line).collect(),
+            Err(failure) if failure.is("ResourceNotFoundException") => Vec::new(),
+            Err(_) => return Vec::new(),
+        };
+        let ran = task.containers().iter().any(|container| container.exit_code().is_some());
+        match lines.is_empty() && ran {
+            true => vec![format!("log: the container wrote nothing ({group}, stream {stream})")],
+            false => lines,
         }
     }
 
-    /// The stopped tasks of our deployment, or of the service when none are, the latest first.
-    async fn stopped(&self) -> Vec<Task> {
-        let Wanted { cluster, service, deployment, .. } = *self.wanted;
-        let call = self.ecs.list_tasks().cluster(cluster).service_name(service);
-        let listed = call.desired_status(DesiredStatus::Stopped).max_results(TASKS_A_CALL).send().await;
-        let arns = listed.map(|listed| listed.task_arns.unwrap_or_default()).unwrap_or_default();
-        if arns.is_empty() {
-            return Vec::new();
-        }
-        let described = self.ecs.describe_tasks().cluster(cluster).set_tasks(Some(arns)).send().await;
-        let tasks = described.map(|described| described.tasks.unwrap_or_default()).unwrap_or_default();
-        let (ours, others): (Vec<Task>, Vec<Task>) =
-            tasks.into_iter().partition(|task| task.started_by() == Some(deployment));
-        let mut tasks = if ours.is_empty() { others } else { ours };
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.stopped_at().map(DateTime::secs)));
-        tasks
-    }
-
-    async fn log_place(&self, task: Option<&Task>) -> Option<LogPlace> {
+    /// Log group and stream of a task. (ECS developer guide: awslogs-stream-prefix)
+    async fn log_place(&self, task: &Task) -> Option<(String, String)> {
         let revision = revisions::describe(self.ecs, self.wanted.task_definition).await.ok()??;
         let (name, log) = first_log(&revision.definition)?;
-        let task = task.and_then(Task::task_arn).map(|arn| crate::last_part(arn).to_owned());
-        Some(LogPlace { group: log.group, prefix: log.stream_prefix, container: name.to_owned(), task })
-    }
-
-    /// The last lines that the task wrote, the earliest first.
-    async fn last_lines(&self, place: &LogPlace) -> Vec<String> {
-        let (Some(logs), Some(stream)) = (self.logs, place.stream()) else { return Vec::new() };
-        let call = logs.get_log_events().log_group_name(&place.group).log_stream_name(stream);
-        let answer = call.limit(LINES).start_from_head(false).send().await;
-        let events = answer.map(|answer| answer.events.unwrap_or_default()).unwrap_or_default();
-        events.iter().filter_map(|event| event.message()).map(|line| line.trim_end().to_owned()).collect()
+        let id = crate::last_part(task.task_arn()?);
+        Some((log.group, format!("{}/{name}/{id}", log.stream_prefix)))
     }
 }
 
-/// Where a container's log is.
-struct LogPlace {
-    group: String,
-    prefix: String,
-    container: String,
-    /// Id of the task; absent when none has stopped.
-    task: Option<String>,
-}
-
-impl LogPlace {
-    /// The stream of one task. (ECS developer guide: awslogs-stream-prefix)
-    fn stream(&self) -> Option<String> {
-        self.task.as_ref().map(|task| format!("{}/{}/{task}", self.prefix, self.container))
-    }
-
-    /// The command that shows it.
-    fn command(&self) -> String {
-        match self.stream() {
-            Some(stream) => format!("aws logs tail {} --log-stream-names {stream}", self.group),
-            None => format!("aws logs tail {} --log-stream-name-prefix {}/", self.group, self.prefix),
-        }
-    }
+fn log_line(text: &str) -> String {
+    format!("log: {}", text.trim_end())
 }
 
 /// The task whose log is told: one that exited with an error, else the latest.
@@ -153,9 +121,9 @@ fn ends(tasks: &[Task]) -> Vec<String> {
 
 /// How one task ended: its reason, and the exit code or reason of each container.
 fn end(task: &Task) -> String {
-    let reason = task.stopped_reason().unwrap_or("no reason given").trim_end_matches('.');
-    let containers: Vec<String> = task.containers().iter().filter_map(|container| exit(container, reason)).collect();
-    if containers.is_empty() { reason.to_owned() } else { format!("{reason} ({})", containers.join(", ")) }
+    let reason = brief(task.stopped_reason().unwrap_or("no reason given").trim_end_matches('.'));
+    let containers: Vec<String> = task.containers().iter().filter_map(|container| exit(container, &reason)).collect();
+    if containers.is_empty() { reason } else { format!("{reason} ({})", containers.join(", ")) }
 }
 
 fn exit(container: &Container, known: &str) -> Option<String> {

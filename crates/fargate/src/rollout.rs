@@ -58,12 +58,20 @@ pub(crate) fn judge(service: &Service, wanted: &Wanted<'_>) -> Rollout {
     let state = primary.rollout_state().map_or("under way", DeploymentRolloutState::as_str);
     let mut words = format!("{running} of {desired} running, deployment {state}");
     if primary.failed_tasks() > 0 {
-        words = format!("{words}, {} tasks failed", primary.failed_tasks());
+        let tasks = if primary.failed_tasks() == 1 { "task" } else { "tasks" };
+        words = format!("{words}, {} {tasks} failed", primary.failed_tasks());
     }
     match events(service, Some(primary)).next() {
         Some(event) => Rollout::Going(format!("{words}; {event}")),
         None => Rollout::Going(words),
     }
+}
+
+/// Whether our deployment has failed, and ECS works towards nothing else.
+pub(crate) fn is_left_failed(service: &Service, wanted: &Wanted<'_>) -> bool {
+    primary(service).is_some_and(|primary| {
+        primary.id() == Some(wanted.deployment) && primary.rollout_state() == Some(&DeploymentRolloutState::Failed)
+    })
 }
 
 /// What took the place of our deployment.
@@ -96,12 +104,16 @@ pub(crate) fn events<'a>(service: &'a Service, deployment: Option<&'a Deployment
     })
 }
 
-/// `text` with ids of tasks cut to eight characters, as many as people need to find one.
-fn brief(text: &str) -> String {
+/// `text` as people read it: ids of tasks cut to eight characters, and target groups by their names.
+pub(crate) fn brief(text: &str) -> String {
     let is_id = |word: &str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let cut = |word: &str| match word.trim_end_matches(')') {
-        id if is_id(id) => word.replace(id, &id[..8]),
-        _ => word.to_owned(),
+    let cut = |word: &str| {
+        let bare = word.trim_end_matches([')', ',', '.']);
+        match bare.split_once(":targetgroup/").and_then(|(_, rest)| rest.split('/').next()) {
+            Some(name) => word.replace(bare, name),
+            None if is_id(bare) => word.replace(bare, &bare[..8]),
+            None => word.to_owned(),
+        }
     };
     text.split(' ').map(cut).collect::<Vec<String>>().join(" ")
 }
@@ -188,8 +200,12 @@ mod tests {
         };
         service.events = Some(vec![event(90, "has reached a steady state")]);
         let words = "1 of 4 running, deployment IN_PROGRESS".to_owned();
+        let group = "arn:aws:elasticloadbalancing:us-east-2:1:targetgroup/staging-web-80/8bf414b399b73fe8";
         assert_eq!(judge(&service, &WANTED), Rollout::Going(words.clone()), "an event of before is no news");
         service.events = Some(vec![event(101, "has started 1 tasks: (task 0123456789abcdef0123456789abcdef)")]);
         assert_eq!(judge(&service, &WANTED), Rollout::Going(format!("{words}; has started 1 tasks: (task 01234567)")));
+        service.events = Some(vec![event(101, &format!("registered 1 targets in (target-group {group})"))]);
+        let named = format!("{words}; registered 1 targets in (target-group staging-web-80)");
+        assert_eq!(judge(&service, &WANTED), Rollout::Going(named));
     }
 }

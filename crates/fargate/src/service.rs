@@ -49,13 +49,21 @@ pub struct Services {
     logs: Option<aws_sdk_cloudwatchlogs::Client>,
     rollout: Option<Duration>,
     kept: usize,
+    gives_up: bool,
 }
 
 impl Services {
     /// Services behind `client`; a rollout is waited for 30 minutes.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { poller: Poller::new(client.clone()), client, logs: None, rollout: Some(ROLLOUT), kept: revisions::KEPT }
+        Self {
+            poller: Poller::new(client.clone()),
+            client,
+            logs: None,
+            rollout: Some(ROLLOUT),
+            kept: revisions::KEPT,
+            gives_up: true,
+        }
     }
 
     /// The same, with the last log lines of a container that fails told, too.
@@ -74,6 +82,12 @@ impl Services {
     #[must_use]
     pub fn rollout_within(self, rollout: Option<Duration>) -> Self {
         Self { rollout, ..self }
+    }
+
+    /// The same; `false` has a rollout whose tasks end again and again go on in ECS, for who only looks.
+    #[must_use]
+    pub fn gives_up(self, gives_up: bool) -> Self {
+        Self { gives_up, ..self }
     }
 
     /// The names to look for in each cluster: what is wanted and what is remembered, and the clusters of the workspace,

@@ -162,19 +162,20 @@ pub fn kinds(
             aws_sdk_cloudwatchlogs::Client::new(config),
             rollout_within.unwrap_or(BEFORE_WITHIN),
         )),
-        services: services(graph, config, rollout_within, keep_revisions),
+        services: services(graph, config, rollout_within, keep_revisions, true),
     }
 }
 
-/// Makes services alone known to a graph.
+/// Makes services alone known to a graph. Who only looks gives up no rollout.
 pub fn services(
     graph: &mut Graph,
     config: &SdkConfig,
     rollout_within: Option<Duration>,
     keep_revisions: usize,
+    gives_up: bool,
 ) -> Kind<Services> {
     let services = Services::new(aws_sdk_ecs::Client::new(config)).logs(aws_sdk_cloudwatchlogs::Client::new(config));
-    graph.kind(services.rollout_within(rollout_within).keep_revisions(keep_revisions))
+    graph.kind(services.rollout_within(rollout_within).keep_revisions(keep_revisions).gives_up(gives_up))
 }
 
 /// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and

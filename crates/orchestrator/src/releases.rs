@@ -31,6 +31,11 @@ pub fn revision(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
+/// The latest release that gave something to a service, and what.
+pub fn last<'a>(snapshot: &'a Snapshot, address: &Address) -> Option<(&'a Release, &'a Released)> {
+    snapshot.releases.iter().rev().find_map(|release| Some((release, release.services.get(address)?)))
+}
+
 /// What a run gave to services; none when it gave them nothing else to run.
 pub fn of_run(
     plan: &Plan,

@@ -4,6 +4,7 @@ use crate::testing::{World, refused};
 use aws_sdk_ecs::operation::describe_service_revisions::DescribeServiceRevisionsOutput;
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
 use aws_sdk_ecs::operation::stop_service_deployment::StopServiceDeploymentOutput;
+use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceRevision, StopServiceDeploymentStopType as Stop};
 use aws_smithy_mocks::{Rule, mock};
 use std::time::Duration;
@@ -71,8 +72,9 @@ async fn the_one_before_is_the_last_other_one_that_succeeded() {
 async fn ours_is_the_latest_when_it_is_about_our_revision() {
     let two = [(2, Status::InProgress), (1, Status::Successful)];
     let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&world(&two)));
-    assert!(ours(&client, &wanted(&attrs(2))).await.unwrap().unwrap().is_open());
-    assert_eq!(ours(&client, &wanted(&attrs(1))).await.unwrap(), None, "somebody deployed after us");
+    let all = list(&client, "c", "web").await.unwrap();
+    assert!(ours(&all, &wanted(&attrs(2))).unwrap().is_open());
+    assert_eq!(ours(&all, &wanted(&attrs(1))), None, "somebody deployed after us");
 }
 
 #[tokio::test]
@@ -107,7 +109,7 @@ async fn a_rollout_is_stopped_once_and_its_rollback_waited_for() {
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
     let came = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
     assert_eq!(came, "rolled back: the revision before serves again");
-    assert_eq!(stop(&client, &attrs(2), Duration::ZERO).await.unwrap(), "it had ended already");
+    assert_eq!(stop(&client, &attrs(2), Duration::ZERO).await.unwrap(), came, "it is not stopped twice");
     assert_eq!(stopped.num_calls(), 1);
 }
 
@@ -118,4 +120,51 @@ async fn a_rollback_that_goes_on_is_not_called_done() {
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
     let came = stop(&client, &attrs(2), Duration::from_secs(3)).await.unwrap();
     assert_eq!(came, "the rollback still goes on (IN_PROGRESS)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_is_listed_late_is_stopped_all_the_same() {
+    let world = world(&[(1, Status::Successful)]);
+    let [listed, revisions] = reads(&world);
+    let end = world.clone();
+    let stopped = mock!(Client::stop_service_deployment).then_compute_output(move |_| {
+        end.get()[0].1 = Status::RollbackSuccessful;
+        StopServiceDeploymentOutput::builder().build()
+    });
+    let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        world.get().insert(0, (2, Status::Pending));
+    };
+    let ours = attrs(2);
+    let (came, ()) = tokio::join!(stop(&client, &ours, Duration::from_secs(60)), late);
+    assert_eq!(came.unwrap(), "rolled back: the revision before serves again");
+    let came = stop(&client, &attrs(3), Duration::from_secs(60)).await.unwrap();
+    assert!(came.starts_with("ECS does not know it"), "{came}");
+    assert_eq!(stopped.num_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_succeeded_is_not_called_rolled_back() {
+    let [listed, revisions] = reads(&world(&[(2, Status::Successful), (1, Status::Successful)]));
+    let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions]);
+    let came = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(came, "ECS had completed it before it could be given up: going back takes another rollout");
+}
+
+#[tokio::test]
+async fn the_latest_comes_first_in_whatever_order_they_are_listed() {
+    let listed = mock!(Client::list_service_deployments).then_output(|| {
+        let brief = |number: i64| {
+            ServiceDeploymentBrief::builder()
+                .service_deployment_arn(format!("deployment/{number}"))
+                .created_at(DateTime::from_secs(number))
+                .build()
+        };
+        let briefs = [2, 3, 1].map(brief).to_vec();
+        ListServiceDeploymentsOutput::builder().set_service_deployments(Some(briefs)).build()
+    });
+    let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed]);
+    let arns: Vec<String> = list(&client, "c", "web").await.unwrap().into_iter().map(|rolled| rolled.arn).collect();
+    assert_eq!(arns, ["deployment/3", "deployment/2", "deployment/1"]);
 }

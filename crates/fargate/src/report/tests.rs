@@ -11,7 +11,7 @@ use aws_sdk_ecs::types::{
     Container, ContainerDefinition, DeploymentRolloutState as State, DesiredStatus, LogConfiguration, LogDriver,
     Service, ServiceEvent, Task, TaskDefinition,
 };
-use aws_smithy_mocks::mock;
+use aws_smithy_mocks::{Rule, mock};
 
 const WANTED: Wanted<'_> =
     Wanted { cluster: "c", service: "staging-web", deployment: "ecs-svc/2", task_definition: "arn/web:2" };
@@ -26,15 +26,13 @@ fn task(id: &str, started_by: &str, stopped_at: i64, code: i32) -> Task {
         .build()
 }
 
-#[tokio::test]
-async fn a_failure_tells_ends_events_log_and_what_runs() {
+/// An ECS in which these tasks have stopped.
+fn ecs(tasks: Vec<Task>) -> Client {
     let listed = mock!(Client::list_tasks)
         .match_requests(|input| input.desired_status() == Some(&DesiredStatus::Stopped))
         .then_output(|| ListTasksOutput::builder().task_arns("a").build());
-    let described = mock!(Client::describe_tasks).then_output(|| {
-        let tasks = [task("old", "ecs-svc/1", 9, 0), task("t1", "ecs-svc/2", 1, 1), task("t2", "ecs-svc/2", 2, 1)];
-        DescribeTasksOutput::builder().set_tasks(Some(tasks.to_vec())).build()
-    });
+    let described = mock!(Client::describe_tasks)
+        .then_output(move || DescribeTasksOutput::builder().set_tasks(Some(tasks.clone())).build());
     let revision = mock!(Client::describe_task_definition).then_output(|| {
         let log = LogConfiguration::builder().log_driver(LogDriver::Awslogs);
         let log = log.options("awslogs-group", "g").options("awslogs-stream-prefix", "p").build().unwrap();
@@ -42,6 +40,23 @@ async fn a_failure_tells_ends_events_log_and_what_runs() {
         let definition = TaskDefinition::builder().container_definitions(container).build();
         DescribeTaskDefinitionOutput::builder().task_definition(definition).build()
     });
+    pb_aws::mock_client!(aws_sdk_ecs, [&listed, &described, &revision])
+}
+
+/// A service that was rolled back.
+fn service() -> Service {
+    let event = |number: u32| ServiceEvent::builder().message(format!("(service web) event {number}.")).build();
+    Service::builder()
+        .status("ACTIVE")
+        .desired_count(2)
+        .running_count(1)
+        .deployments(deployment("ecs-svc/1", "arn/web:1", 1, State::InProgress))
+        .set_events(Some((1..9).rev().map(event).collect()))
+        .build()
+}
+
+#[tokio::test]
+async fn a_failure_tells_ends_events_log_and_what_runs() {
     let lines = mock!(aws_sdk_cloudwatchlogs::Client::get_log_events)
         .match_requests(|input| {
             (input.log_group_name(), input.log_stream_name()) == (Some("g"), Some("p/web/t2"))
@@ -51,35 +66,48 @@ async fn a_failure_tells_ends_events_log_and_what_runs() {
             let line = |text: &str| OutputLogEvent::builder().message(text).build();
             GetLogEventsOutput::builder().events(line("starting\n")).events(line("fatal: no settings")).build()
         });
-    let ecs = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &described, &revision]);
+    let ecs = ecs(vec![task("old", "ecs-svc/1", 9, 3), task("t1", "ecs-svc/2", 1, 1), task("t2", "ecs-svc/2", 2, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&lines]);
-    let event = |number: u32| ServiceEvent::builder().message(format!("(service web) event {number}.")).build();
-    let service = Service::builder()
-        .status("ACTIVE")
-        .desired_count(2)
-        .running_count(1)
-        .deployments(deployment("ecs-svc/1", "arn/web:1", 1, State::InProgress))
-        .set_events(Some((1..9).map(event).collect()))
-        .build();
     let report = Report { ecs: &ecs, logs: Some(&logs), wanted: &WANTED };
-    let failure = report.failed((Class::Failed, "why"), Some(&service), None, Some("rolled back".to_owned())).await;
+    let failure = report.failed((Class::Failed, "why"), Some(&service()), None, Some("rolled back".to_owned())).await;
     assert_eq!(failure.to_string(), "roll out staging-web: why");
     assert_eq!(
         failure.details,
         [
             "stopped: 2 x Essential container in task exited (web exited with 1)",
-            "event: event 1",
-            "event: event 2",
-            "event: event 3",
             "event: event 4",
             "event: event 5",
+            "event: event 6",
+            "event: event 7",
+            "event: event 8",
             "log: starting",
             "log: fatal: no settings",
             "rolled back",
             "running now: 1 of 2 wanted tasks: 1 in web:1",
         ]
     );
-    assert_eq!(failure.hint.unwrap(), "its log may say more: aws logs tail g --log-stream-names p/web/t2");
+}
+
+#[tokio::test]
+async fn how_tasks_of_other_rollouts_ended_is_not_told() {
+    let ecs = ecs(vec![task("old", "ecs-svc/1", 9, 1)]);
+    let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [] as [&Rule; 0]);
+    let report = Report { ecs: &ecs, logs: Some(&logs), wanted: &WANTED };
+    let failure = report.failed((Class::Failed, "why"), Some(&service()), None, None).await;
+    let told = |word: &str| failure.details.iter().filter(|detail| detail.starts_with(word)).count();
+    assert_eq!((told("stopped:"), told("log:"), told("event:")), (0, 0, 5), "{:?}", failure.details);
+}
+
+#[tokio::test]
+async fn a_container_that_wrote_nothing_is_said_to_have() {
+    let none = mock!(aws_sdk_cloudwatchlogs::Client::get_log_events)
+        .then_http_response(|| refused("ResourceNotFoundException", "no such stream"));
+    let ecs = ecs(vec![task("t2", "ecs-svc/2", 2, 1)]);
+    let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&none]);
+    let report = Report { ecs: &ecs, logs: Some(&logs), wanted: &WANTED };
+    let failure = report.failed((Class::Failed, "why"), None, None, None).await;
+    let silent = "log: the container wrote nothing (g, stream p/web/t2)".to_owned();
+    assert!(failure.details.contains(&silent), "{:?}", failure.details);
 }
 
 #[tokio::test]
@@ -91,5 +119,5 @@ async fn what_cannot_be_had_is_left_out_of_a_failure() {
     let report = Report { ecs: &ecs, logs: None, wanted: &WANTED };
     let failure = report.failed((Class::TimedOut, "why"), None, None, None).await;
     assert_eq!((failure.to_string().as_str(), failure.class), ("roll out staging-web: why", Class::TimedOut));
-    assert_eq!((failure.details.len(), failure.hint), (0, None));
+    assert!(failure.details.is_empty(), "{:?}", failure.details);
 }

@@ -3,7 +3,9 @@ use super::{Services, refine};
 use crate::service_spec::{BreakerSpec, ServiceSpec, TargetSpec, ThresholdSpec};
 use crate::testing::{World, alone, attrs_of, deployment, named, owned_ecs};
 use aws_sdk_ecs::operation::update_service::UpdateServiceInput;
-use aws_sdk_ecs::types::{AvailabilityZoneRebalancing, DeploymentRolloutState as State, PropagateTags};
+use aws_sdk_ecs::types::{
+    AvailabilityZoneRebalancing, DeploymentRolloutState as State, PropagateTags, ServiceDeploymentStatus as Status,
+};
 use aws_smithy_mocks::Rule;
 use pb_engine::{Action, Alone, Class, Failure, Graph, Order, Resource};
 use std::collections::BTreeSet;
@@ -161,6 +163,80 @@ async fn a_rollout_that_fails_is_a_failure_and_is_started_again() {
     wanted(&world, next).deploy().await.unwrap();
     assert_eq!(world.get().updated[1].force_new_deployment(), Some(true));
     assert_eq!(world.get().updated[1].task_definition(), None);
+}
+
+/// What is told after a rollout of revision 1 that failed, where ECS remembers these.
+async fn told(rolled: &[(u32, Status)]) -> (Vec<String>, Duration) {
+    let world = World::<Ecs>::new();
+    world.get().ends = Some(State::Failed);
+    world.get().rolled = rolled.to_vec();
+    let since = tokio::time::Instant::now();
+    (wanted(&world, spec()).deploy().await.unwrap_err().details, since.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_of_the_rollback_is_told() {
+    let nothing = "there is nothing to go back to: none of its rollouts has succeeded yet";
+    let back = "rolled back: the revision before serves again";
+    let again = [(1, Status::RollbackSuccessful), (1, Status::Successful)];
+    let before = [(1, Status::RollbackSuccessful), (7, Status::Successful)];
+    let forgotten = [(1, Status::RollbackSuccessful)];
+    for (rolled, words) in [
+        (&before[..], back),
+        (&again[..], back),
+        (&forgotten[..], back),
+        (&[(1, Status::RollbackFailed)][..], nothing),
+        (&[(1, Status::Stopped)][..], nothing),
+        (&[(1, Status::RollbackFailed), (7, Status::Successful)][..], "the rollback failed too"),
+    ] {
+        let (details, _) = told(rolled).await;
+        assert!(details.iter().any(|detail| detail == words), "{rolled:?}: {details:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_rollout_that_ecs_leaves_open_is_not_waited_for_until_the_end() {
+    let (details, took) = told(&[(1, Status::InProgress)]).await;
+    assert!(details.iter().any(|detail| detail.starts_with("there is nothing to go back to")), "{details:?}");
+    assert!(took < Duration::from_secs(40), "{took:?}");
+    let (details, took) = told(&[(1, Status::RollbackInProgress), (7, Status::Successful)]).await;
+    assert!(details.iter().any(|detail| detail == "the rollback still goes on"), "{details:?}");
+    assert!(took >= Duration::from_secs(60), "a rollback is waited for: {took:?}");
+}
+
+/// What is told when two tasks have ended again and again, and ECS calls the rollout completed.
+async fn crashing(rolled: &[(u32, Status)], gives_up: bool) -> (Failure, usize) {
+    let world = World::<Ecs>::new();
+    {
+        let mut ecs = world.get();
+        (ecs.ends, ecs.rolled, ecs.crashed) = (Some(State::Completed), rolled.to_vec(), 3);
+    }
+    let rules: Vec<Rule> = reads(&world).into_iter().chain(writes(&world)).collect();
+    let client = pb_aws::mock_client!(aws_sdk_ecs, &rules);
+    let mut graph = Graph::new();
+    let kind = graph.kind(Services::new(client).rollout_within(Some(Duration::from_secs(60))).gives_up(gives_up));
+    graph.add("fargate/web", &kind, (), |()| spec()).unwrap();
+    let failure = alone(graph).deploy().await.unwrap_err();
+    let stopped = world.get().stopped;
+    (failure, stopped)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_rollout_whose_tasks_end_again_and_again_has_failed() {
+    let (failure, stopped) = crashing(&[(1, Status::InProgress), (7, Status::Successful)], true).await;
+    assert_eq!(failure.to_string(), "roll out staging-web: 3 tasks ran and ended with an error");
+    assert!(failure.details.iter().any(|detail| detail.starts_with("rolled back")), "{:?}", failure.details);
+    assert_eq!(stopped, 1);
+    let (failure, stopped) = crashing(&[(1, Status::InProgress), (7, Status::Successful)], false).await;
+    assert!(failure.details.contains(&"the rollout was left to go on".to_owned()), "{:?}", failure.details);
+    assert_eq!(stopped, 0, "who only looks stops nothing");
+    let (failure, stopped) = crashing(&[(1, Status::InProgress)], true).await;
+    assert!(
+        failure.details.iter().any(|detail| detail.ends_with("ECS goes on starting tasks")),
+        "{:?}",
+        failure.details
+    );
+    assert_eq!(stopped, 0, "there is nothing to go back to");
 }
 
 #[tokio::test(start_paused = true)]

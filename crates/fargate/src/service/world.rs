@@ -5,16 +5,23 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::operation::create_service::{CreateServiceInput, CreateServiceOutput};
 use aws_sdk_ecs::operation::delete_service::DeleteServiceOutput;
 use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinitionOutput;
+use aws_sdk_ecs::operation::describe_service_revisions::DescribeServiceRevisionsOutput;
 use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
 use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
+use aws_sdk_ecs::operation::describe_tasks::DescribeTasksOutput;
 use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
 use aws_sdk_ecs::operation::list_services::ListServicesOutput;
 use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
+use aws_sdk_ecs::operation::stop_service_deployment::StopServiceDeploymentOutput;
 use aws_sdk_ecs::operation::tag_resource::TagResourceOutput;
 use aws_sdk_ecs::operation::update_service::{UpdateServiceInput, UpdateServiceOutput};
-use aws_sdk_ecs::types::{DeploymentRolloutState as State, Service, TaskDefinition};
+use aws_sdk_ecs::primitives::DateTime;
+use aws_sdk_ecs::types::{
+    Container, DeploymentRolloutState as State, Service, ServiceDeploymentBrief, ServiceDeploymentStatus as Status,
+    ServiceRevision, Task, TaskDefinition, TaskStopCode,
+};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use std::collections::VecDeque;
 
@@ -36,6 +43,12 @@ pub(super) struct Ecs {
     /// Looks that are answered with what was before the last update.
     pub stale: usize,
     before: Option<Service>,
+    /// What ECS remembers of rollouts, the latest first: what each was to bring, and how it is.
+    pub rolled: Vec<(u32, Status)>,
+    /// How many tasks of the first deployment ran and ended with an error.
+    pub crashed: usize,
+    /// How many rollouts were stopped.
+    pub stopped: usize,
 }
 
 impl Ecs {
@@ -86,7 +99,7 @@ impl Ecs {
 }
 
 pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
-    let [list, describe, revisions] = [(); 3].map(|()| world.clone());
+    let [list, describe, revisions, rolled, listed] = [(); 5].map(|()| world.clone());
     vec![
         mock!(Client::list_clusters).then_output(|| ListClustersOutput::builder().build()),
         mock!(Client::list_services).then_compute_output(move |_| {
@@ -104,8 +117,34 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
             let arns = (1..=revisions.get().revisions).rev().map(arn).collect();
             ListTaskDefinitionsOutput::builder().set_task_definition_arns(Some(arns)).build()
         }),
-        mock!(Client::list_service_deployments).then_output(|| ListServiceDeploymentsOutput::builder().build()),
-        mock!(Client::list_tasks).then_output(|| ListTasksOutput::builder().build()),
+        mock!(Client::list_service_deployments).then_compute_output(move |_| {
+            let brief = |(revision, status): &(u32, Status)| {
+                let brief = ServiceDeploymentBrief::builder().target_service_revision_arn(revision.to_string());
+                brief.status(status.clone()).build()
+            };
+            let briefs = rolled.get().rolled.iter().map(brief).collect();
+            ListServiceDeploymentsOutput::builder().set_service_deployments(Some(briefs)).build()
+        }),
+        mock!(Client::describe_service_revisions).then_compute_output(|input| {
+            let revision = |number: &String| {
+                let arn = format!("arn:aws:ecs:us-east-2:1:task-definition/staging-web:{number}");
+                ServiceRevision::builder().service_revision_arn(number).task_definition(arn).build()
+            };
+            let revisions = input.service_revision_arns().iter().map(revision).collect();
+            DescribeServiceRevisionsOutput::builder().set_service_revisions(Some(revisions)).build()
+        }),
+        mock!(Client::list_tasks).then_compute_output(move |_| {
+            let arns = (0..listed.get().crashed).map(|number| format!("task/{number}")).collect();
+            ListTasksOutput::builder().set_task_arns(Some(arns)).build()
+        }),
+        mock!(Client::describe_tasks).then_compute_output(|input| {
+            let task = |_| {
+                let task = Task::builder().started_by("ecs-svc/1").started_at(DateTime::from_secs(1));
+                let task = task.stop_code(TaskStopCode::EssentialContainerExited);
+                task.containers(Container::builder().name("web").exit_code(1).build()).build()
+            };
+            DescribeTasksOutput::builder().set_tasks(Some(input.tasks().iter().map(task).collect())).build()
+        }),
         mock!(Client::describe_task_definition).then_compute_output(|input| {
             // Revision 2 is of somebody else.
             let is_theirs = input.task_definition().unwrap().ends_with(":2");
@@ -117,7 +156,7 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
 }
 
 pub(super) fn writes(world: &World<Ecs>) -> Vec<Rule> {
-    let [create, update, delete, deregister] = [(); 4].map(|()| world.clone());
+    let [create, update, delete, deregister, stop] = [(); 5].map(|()| world.clone());
     vec![
         mock!(Client::create_service).then_compute_response(move |input| {
             let mut ecs = create.get();
@@ -145,5 +184,11 @@ pub(super) fn writes(world: &World<Ecs>) -> Vec<Rule> {
             DeregisterTaskDefinitionOutput::builder().build()
         }),
         mock!(Client::tag_resource).then_output(|| TagResourceOutput::builder().build()),
+        mock!(Client::stop_service_deployment).then_compute_output(move |_| {
+            let mut ecs = stop.get();
+            ecs.stopped += 1;
+            ecs.rolled[0].1 = Status::RollbackSuccessful;
+            StopServiceDeploymentOutput::builder().build()
+        }),
     ]
 }

@@ -1,13 +1,15 @@
 //! A change of services alone, with all that a deploy has: the lease, intents before the first write, what came of it on
 //! record. Nothing of the services but what is asked for is changed.
 
-use crate::cli::{Consent, Global, WaitOptions};
+use crate::cli::{Consent, Global, OnInterrupt, WaitOptions};
+use crate::commands::interrupted::Interrupted;
 use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
+use crate::serving::Targets;
 use crate::site::{configured, connect, place};
-use crate::{consent, serving, signals};
+use crate::{consent, signals};
 use aws_config::SdkConfig;
 use futures_util::future::BoxFuture;
 use pb_config::Workspace;
@@ -79,7 +81,7 @@ impl Scene {
     /// The services as they are now.
     async fn live(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<BTreeMap<Address, Live>, Failure> {
         let mut graph = Graph::new();
-        pb_fargate::services(&mut graph, &self.aws, None, usize::MAX);
+        pb_fargate::services(&mut graph, &self.aws, None, usize::MAX, false);
         let observed = observe(&graph, snapshot, &Arc::new(self.place.owner.clone()), cancel).await?;
         Ok(observed
             .ours
@@ -132,28 +134,27 @@ pub async fn change(
     let closed = session.close().await;
     let outcome = acted?;
     closed?;
-    finish(&show, scene, &outcome, &run, wait).await
+    Ok(finish(&show, scene, &outcome, &run, wait))
 }
 
 /// Says what came of it.
-async fn finish(show: &Show, scene: &Scene, outcome: &Outcome, run: &Run, wait: &WaitOptions) -> Result<Exit, Error> {
+fn finish(show: &Show, scene: &Scene, outcome: &Outcome, run: &Run, wait: &WaitOptions) -> Exit {
     let (name, operation) = (&scene.workspace.name, &run.operation);
-    super::run::failures(show, outcome);
+    super::run::failures(show, outcome, name);
     if !outcome.is_complete() {
         show.json("finished", &serde_json::json!({ "complete": false }));
-        return Ok(super::run::exit(outcome, run));
+        return super::run::exit(outcome, run);
     }
     if wait.no_wait {
         show.say(&format!("Not waited for: whether it succeeds is not known; follow it with `pb-deploy wait {name}`"));
     } else {
-        serving::targets_healthy(&scene.aws, &scene.workspace).await?;
         show.say(&format!("{} {operation} of {}.", paint(GOOD, "Done:"), paint(BOLD, name)));
     }
     if operation == "rollback" {
         show.say("The next deploy brings what is configured: write the image that shall stay into the configuration.");
     }
     show.json("finished", &serde_json::json!({ "complete": true }));
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 async fn under_lease(
@@ -167,7 +168,8 @@ async fn under_lease(
     let snapshot = session.snapshot();
     let steps = steps(wishes, &scene.live(&snapshot, &run.cancel).await?)?;
     let mut graph = Graph::new();
-    let kind = pb_fargate::services(&mut graph, &scene.aws, within, scene.workspace.deploy.keep_revisions.into());
+    let kept = scene.workspace.deploy.keep_revisions.into();
+    let kind = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
     for step in &steps {
         let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;
         graph.add(step.address.as_str(), &kind, (), move |()| spec.clone())?;
@@ -178,6 +180,14 @@ async fn under_lease(
         outcome = act(&graph, &plan, &ledger, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
+    let targets = Targets { show, aws: &scene.aws, workspace: &scene.workspace, cancel: &run.cancel, within };
+    let outcome = targets.reached(outcome).await;
+    if run.cancel.is_stopped() {
+        let (aws, workspace, operation) = (&scene.aws, scene.workspace.name.as_str(), run.operation.as_str());
+        // A count that is set is no rollout, and nothing that could be rolled back.
+        let asked = (operation == "scale").then_some(OnInterrupt::Leave);
+        Interrupted { show, aws, workspace, operation, asked }.settle(&plan, &outcome, &session.snapshot()).await;
+    }
     for (address, wish) in wishes {
         if let (Wish::Count(count), Some(configured)) = (wish, configured_count(&scene.workspace, address)) {
             session.record(Entry::Scaled(address.clone(), Some(Scaled { count: *count, configured })));

@@ -5,7 +5,8 @@ use crate::releases::SERVICE;
 use crate::render::run::Show;
 use crate::render::{BOLD, WARN, paint};
 use crate::signals;
-use crate::site::Site;
+use aws_config::SdkConfig;
+use futures_util::future::join_all;
 use pb_engine::{Address, Class, Outcome, Plan, Snapshot};
 use pb_fargate::ServiceAttrs;
 use std::io::{BufRead, IsTerminal};
@@ -14,37 +15,53 @@ use std::time::Duration;
 /// How long a rollback is waited for that somebody asked for.
 const ROLLBACK: Duration = Duration::from_secs(600);
 
-/// Settles what becomes of the rollouts that an interrupted run has started. It still holds the lease.
-pub async fn settle(
-    show: &Show,
-    site: &Site,
-    plan: &Plan,
-    outcome: &Outcome,
-    now: &Snapshot,
-    asked: Option<OnInterrupt>,
-) {
-    let started = started(plan, outcome, now);
-    if started.is_empty() {
-        return;
+/// A run that somebody asked to stop. It still holds the lease.
+pub struct Interrupted<'a> {
+    pub show: &'a Show,
+    pub aws: &'a SdkConfig,
+    pub workspace: &'a str,
+    pub operation: &'a str,
+    /// What becomes of its rollouts, where that was said beforehand.
+    pub asked: Option<OnInterrupt>,
+}
+
+impl Interrupted<'_> {
+    /// Settles what becomes of the rollouts that it has started.
+    pub async fn settle(&self, plan: &Plan, outcome: &Outcome, now: &Snapshot) {
+        let started = started(plan, outcome, now);
+        if started.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = started.iter().map(|(_, attrs)| attrs.name.as_str()).collect();
+        let names = names.join(", ");
+        let choice = match self.asked {
+            Some(choice) => choice,
+            None => ask(self.show, &names).await,
+        };
+        match choice {
+            OnInterrupt::Leave => self.left(&names),
+            // All at once: while one rollback is waited for, another rollout would come to its end.
+            OnInterrupt::Rollback => {
+                join_all(started.iter().map(|(address, attrs)| self.stop(address, attrs))).await;
+            }
+        }
     }
-    let names: Vec<&str> = started.iter().map(|(_, attrs)| attrs.name.as_str()).collect();
-    let names = names.join(", ");
-    let choice = match asked {
-        Some(choice) => choice,
-        None => ask(show, &names).await,
-    };
-    let workspace = &site.workspace.name;
-    if choice == OnInterrupt::Leave {
-        return show.say(&format!(
-            "{} {names}. Follow with `pb-deploy wait {workspace}`; undo with `pb-deploy rollback {workspace}`.",
-            paint(WARN, "The rollout goes on in ECS:")
-        ));
+
+    fn left(&self, names: &str) {
+        let workspace = self.workspace;
+        let undo = match self.operation {
+            "deploy" => format!("; undo with `pb-deploy rollback {workspace}`"),
+            _ => String::new(),
+        };
+        let goes_on = paint(WARN, "The rollout goes on in ECS:");
+        self.show.say(&format!("{goes_on} {names}. Follow with `pb-deploy wait {workspace}`{undo}."));
     }
-    for (address, attrs) in started {
-        show.say(&format!("  {}: stopping the rollout and rolling back", paint(BOLD, &address)));
-        match pb_fargate::stop_rollout(&site.aws, &attrs, ROLLBACK).await {
-            Ok(came) => show.say(&format!("  {}: {came}", paint(BOLD, &address))),
-            Err(failure) => show.say(&format!("  {}: it may still go on: {failure}", paint(BOLD, &address))),
+
+    async fn stop(&self, address: &Address, attrs: &ServiceAttrs) {
+        self.show.say(&format!("  {}: stopping the rollout and rolling back", paint(BOLD, address)));
+        match pb_fargate::stop_rollout(self.aws, attrs, ROLLBACK).await {
+            Ok(came) => self.show.say(&format!("  {}: {came}", paint(BOLD, address))),
+            Err(failure) => self.show.say(&format!("  {}: it may still go on: {failure}", paint(BOLD, address))),
         }
     }
 }

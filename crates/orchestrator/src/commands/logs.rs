@@ -2,7 +2,7 @@
 
 use crate::cli::{Global, LogOptions};
 use crate::exit::{Error, Exit};
-use crate::render::{DIM, paint};
+use crate::render::{self, DIM, paint};
 use crate::signals;
 use crate::site::{configured, connect, service_name};
 use pb_engine::{Class, Failure};
@@ -39,32 +39,59 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
         since: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         filter: options.filter.clone(),
     };
-    let lines = logs.read(&query).await.map_err(|failure| explained(failure, name))?;
-    if !show(global, &lines) || !options.follow {
+    let mut seen = Seen { shown: HashSet::new(), latest: query.since };
+    let mut reads = true;
+    let first = logs.read(&query, |lines| {
+        reads = show(global, &seen.fresh(lines));
+        reads
+    });
+    first.await.map_err(|failure| explained(failure, name))?;
+    if !reads || !options.follow {
+        if reads && seen.shown.is_empty() && !global.json {
+            anstream::eprintln!(
+                "no such line within {}; --since looks further back",
+                render::duration(options.since.saturating_mul(1000))
+            );
+        }
         return Ok(Exit::Done);
     }
     let cancel = signals::listen();
-    let mut shown: HashSet<String> = lines.iter().map(|line| line.id.clone()).collect();
-    let mut latest = lines.last().map_or(query.since, |line| line.timestamp);
-    loop {
+    while reads {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = cancel.stopped() => return Ok(Exit::Interrupted),
         }
-        query.since = query.since.max(latest - LATE_MILLIS);
-        let lines = match logs.read(&query).await {
+        query.since = query.since.max(seen.latest - LATE_MILLIS);
+        let mut again = HashSet::new();
+        let looked = logs.read(&query, |lines| {
+            again.extend(lines.iter().map(|line| line.id.clone()));
+            reads = show(global, &seen.fresh(lines));
+            reads
+        });
+        match looked.await {
+            Ok(()) => seen.shown = again,
             // It passes, and nothing is missed: the next look asks for the same time.
-            Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {
-                continue;
-            }
-            answer => answer?,
-        };
-        let fresh: Vec<LogLine> = lines.iter().filter(|line| !shown.contains(&line.id)).cloned().collect();
-        shown = lines.iter().map(|line| line.id.clone()).collect();
-        latest = lines.last().map_or(latest, |line| latest.max(line.timestamp));
-        if !show(global, &fresh) {
-            return Ok(Exit::Done);
+            Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {}
+            Err(failure) => return Err(failure.into()),
         }
+    }
+    Ok(Exit::Done)
+}
+
+/// What was shown already.
+struct Seen {
+    /// The lines that may be read again, by id.
+    shown: HashSet<String>,
+    /// When the latest one was written.
+    latest: i64,
+}
+
+impl Seen {
+    /// Of the lines, those that were not shown yet.
+    fn fresh(&mut self, lines: Vec<LogLine>) -> Vec<LogLine> {
+        let fresh: Vec<LogLine> = lines.into_iter().filter(|line| self.shown.insert(line.id.clone())).collect();
+        self.latest = fresh.iter().map(|line| line.timestamp).fold(self.latest, i64::max);
+        fresh
     }
 }
 

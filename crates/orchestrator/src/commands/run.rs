@@ -1,14 +1,16 @@
 //! `deploy` and `destroy`: plan, show, ask, act.
 
 use crate::cli::{Consent, Global};
+use crate::commands::interrupted::Interrupted;
 use crate::commands::plan::operation;
-use crate::commands::{interrupted, missing, refresh};
+use crate::commands::{missing, refresh};
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
+use crate::serving::Targets;
 use crate::site::{Asked, Site, is_recorded};
-use crate::{consent, releases, serving, signals};
-use pb_engine::{Action, Cancel, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
+use crate::{consent, releases, signals};
+use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
 use pb_state::{Claim, Holder, LeaseTable, Session, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,37 +86,53 @@ pub async fn locked(
         acted => (acted, None),
     };
     let site = later.as_ref().unwrap_or(site);
-    let reached = reached(site, goal, &outcome).await;
-    let lost = session.lost();
+    let (lost, snapshot) = (session.lost(), session.snapshot());
     let closed = session.close().await;
     let outcome = outcome?;
-    let word = if goal == Goal::Destroy { "Destroyed" } else { "Deployed" };
-    if reached.is_ok() {
-        report(show, &outcome, word, &site.workspace.name, since);
-    }
+    report(show, &outcome, word(site, goal), &site.workspace.name, since);
     if let Some(lost) = lost {
         return Err(lost.into());
     }
     closed?;
-    reached?;
     if !outcome.is_complete() {
-        let again = format!("pb-deploy {} {}", operation(goal), site.workspace.name);
-        show.say(&format!("What was done is recorded. Run `{again}` again to finish."));
+        go_on(show, &outcome, &run, &site.workspace.name, &snapshot);
     }
     Ok(end(show, global, site, goal, &outcome.outputs, exit(&outcome, &run)))
 }
 
-/// Whether what was released is reached through the load balancer.
-async fn reached(site: &Site, goal: Goal, outcome: &Result<Outcome, Error>) -> Result<(), Error> {
-    let Ok(outcome) = outcome else { return Ok(()) };
-    let services = site.workspace.services.all().map(|(key, _)| releases::address(key));
-    let services: Vec<String> = services.collect();
-    let released = outcome.done.iter().any(|(address, _)| services.iter().any(|service| service == address.as_str()));
-    let waited = site.workspace.deploy.wait_timeout > 0;
-    if goal == Goal::Deploy && outcome.is_complete() && released && waited {
-        serving::targets_healthy(&site.aws, &site.workspace).await?;
+fn word(site: &Site, goal: Goal) -> &'static str {
+    match goal {
+        Goal::Destroy => "Destroyed",
+        Goal::Deploy if site.workspace.deploy.wait_timeout == 0 => "Started",
+        Goal::Deploy => "Deployed",
     }
-    Ok(())
+}
+
+/// What can be done after a run that is not complete.
+fn go_on(show: &Show, outcome: &Outcome, run: &Run, workspace: &str, now: &Snapshot) {
+    let again = format!("pb-deploy {} {workspace}", run.operation);
+    if !outcome.failed.iter().any(|failed| is_rollout(&failed.failure)) {
+        return show.say(&format!("What was done is recorded. Run `{again}` again to finish."));
+    }
+    show.say(&format!("What was done is recorded. Mend what failed, then go on with `{again}`."));
+    let released = now.releases.iter().filter(|release| release.run == run.id).flat_map(|release| &release.services);
+    let back = |address: &Address| {
+        let mut failed = outcome.failed.iter().filter(|failed| failed.address == *address);
+        failed.any(|failed| failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK)))
+    };
+    let left = released.filter(|(address, released)| released.from.is_some() && !back(address));
+    let left: Vec<&str> = left.map(|(address, _)| releases::key(address)).collect();
+    if !left.is_empty() {
+        let (names, verb) = (left.join(" and "), if left.len() == 1 { "is" } else { "are" });
+        show.say(&format!(
+            "Until then {names} {verb} left at what is new; `pb-deploy rollback {workspace}` goes back."
+        ));
+    }
+}
+
+/// Whether a rollout failed, and not a call.
+fn is_rollout(failure: &Failure) -> bool {
+    failure.operation.starts_with("roll out ")
 }
 
 /// What waited for images that were pushed meanwhile is made too. Gives the site with them.
@@ -212,11 +230,25 @@ async fn under_lease(
         outcome = act(&site.graph, &looked.plan, session, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
+    let outcome = if goal == Goal::Deploy { targets(show, site, run).reached(outcome).await } else { outcome };
     if run.cancel.is_stopped() && goal == Goal::Deploy {
-        interrupted::settle(show, site, &looked.plan, &outcome, &session.snapshot(), site.on_interrupt).await;
+        let interrupted = Interrupted {
+            show,
+            aws: &site.aws,
+            workspace: &site.workspace.name,
+            operation: &run.operation,
+            asked: site.on_interrupt,
+        };
+        interrupted.settle(&looked.plan, &outcome, &session.snapshot()).await;
     }
     noted(site, goal, &looked.plan, &outcome, session, run);
     Ok(outcome)
+}
+
+fn targets<'a>(show: &'a Show, site: &'a Site, run: &'a Run) -> Targets<'a> {
+    let seconds = site.workspace.deploy.wait_timeout;
+    let within = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+    Targets { show, aws: &site.aws, workspace: &site.workspace, cancel: &run.cancel, within }
 }
 
 /// Notes what was released. Counts that were set by hand and not kept are forgotten.
@@ -284,7 +316,7 @@ pub fn report(show: &Show, outcome: &Outcome, word: &str, workspace: &str, since
         return show.say(&format!("\n{} {}: {did}.", paint(GOOD, word), paint(BOLD, workspace)));
     }
     show.say(&format!("\n{} {workspace}: {did}.", paint(BAD, "Not complete:")));
-    failures(show, outcome);
+    failures(show, outcome, workspace);
     if !outcome.skipped.is_empty() {
         let steps = render::count(outcome.skipped.len(), "step");
         show.say(&format!("  {steps} not begun, because of what is above."));
@@ -292,14 +324,18 @@ pub fn report(show: &Show, outcome: &Outcome, word: &str, workspace: &str, since
 }
 
 /// What failed and why, with all that is known about it.
-pub fn failures(show: &Show, outcome: &Outcome) {
+pub fn failures(show: &Show, outcome: &Outcome, workspace: &str) {
     for unfinished in &outcome.failed {
         let failure = &unfinished.failure;
         show.say(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
         for detail in &failure.details {
             show.say(&format!("    {detail}"));
         }
-        if let Some(hint) = &failure.hint {
+        let more = || {
+            let key = releases::key(&unfinished.address);
+            format!("more is in `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`")
+        };
+        if let Some(hint) = failure.hint.clone().or_else(|| is_rollout(failure).then(more)) {
             show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
         }
     }

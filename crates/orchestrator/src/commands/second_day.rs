@@ -3,11 +3,12 @@
 use crate::cli::{Consent, Global, WaitOptions};
 use crate::commands::change::{Scene, Wish, change};
 use crate::exit::{Error, Exit};
-use crate::releases::SERVICE;
+use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
-use crate::{serving, signals};
-use pb_config::OtherService;
+use crate::serving::Targets;
+use crate::signals;
+use pb_config::{OtherService, Workspace};
 use pb_engine::{Action, Address, Failure, Graph, MemoryLedger, Outcome, Plan, Release, Run, Snapshot, Step, act};
 use pb_fargate::ServiceSpec;
 use std::collections::BTreeMap;
@@ -67,15 +68,21 @@ pub async fn scale(
         wishes.insert(address, Wish::Count(*count));
     }
     let exit = change(global, &scene, "scale", &wishes, consent, wait).await?;
-    let kept = |key: &str| scene.workspace.services.all().any(|(known, service)| known == key && service.keep_scale);
     let show = Show::new(global.json, global.verbose);
-    for (key, _) in counts {
-        show.say(&match kept(key) {
-            true => format!("A deploy keeps this count of {key}, until `count` is changed in the configuration."),
-            false => format!("The next deploy goes back to the configured count of {key} (`keep_scale` changes that)."),
-        });
-    }
+    counts.iter().for_each(|(key, _)| show.say(&afterwards(&scene.workspace, key)));
     Ok(exit)
+}
+
+/// What becomes of a count that was set by hand.
+fn afterwards(workspace: &Workspace, key: &str) -> String {
+    let field = format!("{}.desired_count", releases::address(key));
+    if workspace.ignore_changes.contains(&field) {
+        return format!("A deploy leaves the count of {key} alone (`ignore_changes`); what scales it may change it.");
+    }
+    match workspace.services.all().any(|(known, service)| known == key && service.keep_scale) {
+        true => format!("A deploy keeps this count of {key}, until `count` is changed in the configuration."),
+        false => format!("The next deploy goes back to the configured count of {key} (`keep_scale` changes that)."),
+    }
 }
 
 /// Goes back: to the named revision, or to what each service ran before the deploy that brought what it runs now.
@@ -173,7 +180,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
     let scene = Scene::open(global, name).await?;
     let show = Show::new(global.json, global.verbose);
     let mut graph = Graph::new();
-    let kind = pb_fargate::services(&mut graph, &scene.aws, scene.within(wait), usize::MAX);
+    let kind = pb_fargate::services(&mut graph, &scene.aws, scene.within(wait), usize::MAX, false);
     let mut steps = Vec::new();
     for address in deployed(&scene.snapshot) {
         let record = &scene.snapshot.resources[address];
@@ -208,13 +215,14 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
         outcome = act(&graph, &plan, &ledger, &run) => outcome,
         () = show.still_waiting() => Ok(Outcome::default()),
     };
-    let outcome = outcome?;
-    super::run::failures(&show, &outcome);
+    let within = scene.within(wait);
+    let targets = Targets { show: &show, aws: &scene.aws, workspace: &scene.workspace, cancel: &run.cancel, within };
+    let outcome = targets.reached(outcome?).await;
+    super::run::failures(&show, &outcome, name);
     if !outcome.is_complete() {
         show.json("finished", &serde_json::json!({ "complete": false }));
         return Ok(super::run::exit(&outcome, &run));
     }
-    serving::targets_healthy(&scene.aws, &scene.workspace).await?;
     show.json("finished", &serde_json::json!({ "complete": true }));
     show.say(&format!("{} all services of {} run what was released last.", paint(GOOD, "Serving:"), paint(BOLD, name)));
     Ok(Exit::Done)

@@ -2,12 +2,13 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
+use crate::releases;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::{Asked, Site, configured, connect, place};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_edge::TargetHealth;
-use pb_engine::{Goal, Origin, Snapshot};
+use pb_engine::{Address, Goal, Origin, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// How often `--watch` looks.
 const WATCH: Duration = Duration::from_secs(2);
+
+/// After how many looks `--watch` asks again what a deploy would change, which takes many more calls: once a minute.
+const DRIFT_EVERY: u32 = 30;
 
 /// Moves to the top of a terminal and clears it.
 const CLEAR: &str = "\x1b[H\x1b[2J";
@@ -28,13 +32,36 @@ struct Status<'a> {
     /// What a run that did not end was about.
     unfinished: Option<&'a str>,
     services: &'a [ServiceStatus],
-    targets: &'a [TargetHealth],
+    /// Releases that do not serve.
+    unserved: Vec<Unserved<'a>>,
+    targets: &'a [Target<'a>],
     drift: Option<&'a Drift>,
     lock: Option<Lock<'a>>,
 }
 
-/// What differs from the configuration.
+/// A target of a service.
 #[derive(Serialize)]
+struct Target<'a> {
+    service: &'a str,
+    #[serde(flatten)]
+    health: TargetHealth,
+}
+
+/// What a service was given last, and does not serve.
+#[derive(Serialize)]
+struct Unserved<'a> {
+    service: &'a str,
+    revision: &'a str,
+    operation: &'a str,
+    outcome: &'a str,
+    /// Whether ECS calls it completed all the same.
+    completed: bool,
+    at: &'a str,
+    who: &'a str,
+}
+
+/// What differs from the configuration.
+#[derive(Clone, Serialize)]
 struct Drift {
     /// How many resources a deploy would change.
     differ: usize,
@@ -75,13 +102,22 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
         return looker.look(drift, "").await.map(|()| Exit::Done);
     }
     let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
-    loop {
-        looker.look(async { None }, clear).await?;
+    let mut known = None;
+    for round in 0_u32.. {
+        if round % DRIFT_EVERY == 0 {
+            known = Some(drift(global, name).await);
+        }
+        match looker.look(std::future::ready(known.clone()), clear).await {
+            // What fails for a moment is no reason to stop looking.
+            Err(error) if round > 0 => anstream::eprintln!("{} {error}; looking again", paint(WARN, "not known now:")),
+            looked => looked?,
+        }
         tokio::select! {
             () = tokio::time::sleep(WATCH) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+            _ = tokio::signal::ctrl_c() => break,
         }
     }
+    Ok(Exit::Done)
 }
 
 /// What a deploy would change.
@@ -114,8 +150,11 @@ impl Looker<'_> {
         );
         let (snapshot, holder, services) = (snapshot?, holder?, services?);
         let mut targets = Vec::new();
-        for group in services.iter().flat_map(|service| &service.target_groups) {
-            targets.extend(pb_edge::target_health(aws, group).await?);
+        for service in &services {
+            for group in &service.target_groups {
+                let found = pb_edge::target_health(aws, group).await?;
+                targets.extend(found.into_iter().map(|health| Target { service: &service.name, health }));
+            }
         }
         let status = Status {
             workspace: &workspace.name,
@@ -123,6 +162,11 @@ impl Looker<'_> {
             deployed: !snapshot.resources.is_empty(),
             unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
             services: &services,
+            unserved: workspace
+                .services
+                .all()
+                .filter_map(|(key, _)| unserved(workspace, key, &services, &snapshot))
+                .collect(),
             targets: &targets,
             drift: drift.as_ref(),
             lock: holder.as_ref().map(lock),
@@ -137,6 +181,32 @@ impl Looker<'_> {
     }
 }
 
+/// What a service was given last, when that is not what it runs now.
+fn unserved<'a>(
+    workspace: &'a Workspace,
+    key: &str,
+    services: &'a [ServiceStatus],
+    snapshot: &'a Snapshot,
+) -> Option<Unserved<'a>> {
+    let name = workspace.names.service(key)?;
+    let service = services.iter().find(|service| service.name == name)?;
+    let address = Address::new(releases::address(key)).ok()?;
+    let (release, released) = releases::last(snapshot, &address)?;
+    let revision = releases::revision(&released.to);
+    let is_there = service.revision.as_deref() == Some(revision);
+    let completed = is_there && service.rollout.as_deref() == Some("COMPLETED");
+    // One that came to its end later, and was waited for by another run, serves.
+    let serves = completed && snapshot.resources.get(&address).is_some_and(|record| record.settled);
+    let outcome = released.outcome.as_str();
+    let told = match outcome {
+        releases::SUCCEEDED => false,
+        releases::UNKNOWN => !is_there,
+        _ => !serves,
+    };
+    let (operation, at, who) = (release.operation.as_str(), release.at.as_str(), release.who.as_str());
+    told.then_some(Unserved { service: name, revision, operation, outcome, completed, at, who })
+}
+
 fn lock(holder: &Holder) -> Lock<'_> {
     let Holder { id, who, operation, since, fence, .. } = holder;
     Lock { id, who, operation, since, fence: *fence }
@@ -146,17 +216,19 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
     let resources = render::count(snapshot.resources.len(), "resource");
     let state = if status.deployed { resources } else { paint(DIM, "not deployed") };
     anstream::println!("{}  {state}  {}", paint(BOLD, status.workspace), status.url.unwrap_or_default());
-    status.services.iter().for_each(show_service);
-    for target in status.targets {
-        let style = if target.state == "healthy" { GOOD } else { BAD };
-        let reason = target.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        anstream::println!("  {:<20} {}{reason}", target.address, paint(style, &target.state));
+    for service in status.services {
+        show_service(service);
+        status.unserved.iter().filter(|last| last.service == service.name).for_each(show_unserved);
+        status.targets.iter().filter(|target| target.service == service.name).for_each(show_target);
     }
     if let Some(drift) = status.drift.filter(|_| status.deployed) {
         show_drift(drift, status.workspace);
     }
     if let Some(operation) = status.unfinished {
-        anstream::println!("  {} a run to {operation} did not end; run it again to finish", paint(WARN, "unfinished:"));
+        anstream::println!(
+            "  {} the last {operation} did not do all; run it again to finish",
+            paint(WARN, "unfinished:")
+        );
     }
     match &status.lock {
         Some(lock) => anstream::println!(
@@ -184,6 +256,24 @@ fn show_service(service: &ServiceStatus) {
     if let Some(image) = &service.image {
         anstream::println!("  {:<20} {}", "", paint(DIM, image));
     }
+}
+
+fn show_unserved(last: &Unserved<'_>) {
+    let Unserved { revision, operation, outcome, completed, at, who, .. } = last;
+    let verb = if *completed { "failed, though ECS calls it completed" } else { "does not serve" };
+    let words = format!("the last {operation}, of {revision}, {verb}: {outcome}");
+    anstream::println!("  {:<20} {}  {}", "", paint(BAD, words), paint(DIM, format!("{at}, {who}")));
+}
+
+fn show_target(target: &Target<'_>) {
+    let TargetHealth { address, state, reason } = &target.health;
+    let style = match state.as_str() {
+        "healthy" => GOOD,
+        "initial" | "draining" => WARN,
+        _ => BAD,
+    };
+    let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    anstream::println!("  {:<20} target {address} {}{reason}", "", paint(style, state));
 }
 
 fn show_drift(drift: &Drift, workspace: &str) {
