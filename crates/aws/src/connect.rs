@@ -1,10 +1,13 @@
 //! The configuration that all clients share.
 
+use crate::limits::Limited;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::shared::IntoShared;
 use aws_smithy_types::retry::RetryConfig;
 use std::time::Duration;
 
@@ -28,7 +31,7 @@ const ATTEMPTS: u32 = 6;
 /// container, instance; a profile that is named here comes before all of these. Nothing is asked for before the first call. The instance metadata service, which outside EC2 does
 /// not answer, is tried once and for half a second.
 pub async fn connect(access: &Access) -> SdkConfig {
-    let http = crate::wires::client();
+    let http: SharedHttpClient = Limited::new(crate::wires::client()).into_shared();
     let region = Region::new(access.region.clone());
     let provider = ProviderConfig::default().with_region(Some(region.clone())).with_http_client(http.clone());
     let instance_metadata = aws_config::imds::Client::builder()
@@ -54,10 +57,10 @@ pub async fn connect(access: &Access) -> SdkConfig {
     loader.profile_name(profile).credentials_provider(only).load().await
 }
 
-/// How often a call is tried that may be repeated.
+/// How often a call is tried that may be repeated. A service that throttles is asked less from then on, whatever for.
 #[must_use]
 pub fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+    RetryConfig::adaptive().with_max_attempts(ATTEMPTS)
 }
 
 /// How long an answer is waited for.

@@ -7,6 +7,7 @@
 mod answer;
 mod check;
 mod connect;
+mod limits;
 #[doc(hidden)]
 pub mod mock;
 mod wires;

@@ -3,9 +3,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_resourcegroupstagging::Client;
-use aws_sdk_resourcegroupstagging::config::{Builder, timeout::TimeoutConfig};
+use aws_sdk_resourcegroupstagging::config::Builder;
 use aws_sdk_resourcegroupstagging::types::{ResourceTagMapping, TagFilter};
-use pb_aws::{Answer, no_retry, tag_map};
+use pb_aws::{Answer, no_retry, tag_map, timeouts};
 use pb_engine::{Ownership, STACK_TAG, TagIndex, WORKSPACE_TAG};
 use std::time::Duration;
 
@@ -22,8 +22,9 @@ const WITHIN: Duration = Duration::from_secs(2);
 
 /// The index of what carries the tags of `owner`; none when it does not answer, or not with all of it.
 pub async fn look_up(aws: &SdkConfig, owner: &Ownership) -> Option<TagIndex> {
-    let config = Builder::from(aws).retry_config(no_retry());
-    let config = config.timeout_config(TimeoutConfig::builder().operation_timeout(WITHIN).build());
+    // All else as it is for the others: with another time to connect it would have a connection pool of its own.
+    let within = timeouts().to_builder().operation_timeout(WITHIN).build();
+    let config = Builder::from(aws).retry_config(no_retry()).timeout_config(within);
     let call = Client::from_conf(config.build())
         .get_resources()
         .tag_filters(filter(STACK_TAG, &owner.stack))

@@ -1,0 +1,113 @@
+"""What a run costs, in what can be counted: instructions, memory, calls. Never in seconds."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from configuration import Table, image
+from harness import BINARY, Site
+
+MIB = 1024 * 1024
+#: What a process may hold, whatever is deployed.
+MEMORY_MAX = 50 * MIB
+#: Instructions of a plan that has nothing to do, and of `--version`: half as many again as were counted (91 and 5 million).
+PLAN_MAX = 135_000_000
+VERSION_MAX = 7_000_000
+#: Pools of workers beside the two services that are always there.
+POOLS = 100
+#: Workspaces beside each other in one account: more do not change what one of them asks.
+WORKSPACES = 4
+
+
+def instructions(site: Site, *arguments: str) -> int:
+    """How many instructions a run takes, as callgrind counts them."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed, so nobody counts instructions")
+    out = site.folder / "callgrind.out"
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", str(BINARY), *arguments]
+    done = subprocess.run(
+        command, cwd=site.folder, env=site.environment(), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (count,) = re.findall(r"^summary: (\d+)$", out.read_text(encoding="utf-8"), re.MULTILINE)
+    return int(count)
+
+
+def peak(site: Site, *arguments: str) -> int:
+    """The most memory that a run holds, in bytes. The system knows the highest so far, so the last look tells all."""
+    running = site.start(*arguments)
+    status, highest = Path(f"/proc/{running.process.pid}/status"), 0
+    while running.process.poll() is None:
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        highest = max(highest, int(found[1]) * 1024 if found else 0)
+        time.sleep(0.002)
+    running.result().ended()
+    assert highest > MIB, "the run was over before anybody looked"
+    return highest
+
+
+def test_a_plan_takes_so_many_instructions_and_a_version_hardly_any(staging: Site) -> None:
+    plan, version = instructions(staging, "plan", "staging"), instructions(staging, "--version")
+    print(f"instructions: {plan} of a plan, {version} of --version")
+    assert plan < PLAN_MAX
+    assert version < VERSION_MAX
+    staging.settled = True
+
+
+def test_a_run_holds_so_much_memory(site: Site) -> None:
+    commands = (["deploy", "staging", "--yes"], ["plan", "staging"], ["destroy", "staging", "--yes"])
+    highest = {arguments[0]: peak(site, *arguments) for arguments in commands}
+    print({command: f"{held / MIB:.1f} MiB" for command, held in highest.items()})
+    assert max(highest.values()) < MEMORY_MAX, highest
+
+
+def pools(count: int) -> Table:
+    """A configuration of so many pools of workers."""
+    return {"services": {f"pool{number}": {"kind": "worker", "image": image("next"), "queues": [f"q{number}"]} for number in range(count)}}
+
+
+def test_calls_grow_with_pools_as_told_and_memory_does_not(site: Site) -> None:
+    site.deploy()
+    since = site.mark()
+    site.plan()
+    few = Counter(site.calls(since))
+    site.configure(pools(POOLS))
+    held = peak(site, "deploy", "staging", "--yes")
+    since = site.mark()
+    assert site.plan().changes == {}
+    many = Counter(site.calls(since))
+    more = {call: count - few[call] for call, count in many.items() if count != few[call]}
+    # A task definition cannot be described with others, services can by tens, and the index has pages of a hundred.
+    services = POOLS + 2
+    expected = {
+        "ecs:DescribeTaskDefinition": POOLS, "ecs:DescribeServices": -(-services // 10) - 1, "tagging:GetResources": 1,
+    }  # fmt: skip
+    assert more == {call: count for call, count in expected.items() if call in few}, more
+    assert held < MEMORY_MAX, f"{held / MIB:.1f} MiB"
+
+
+def test_other_workspaces_change_nothing_about_the_calls_of_one(new_site: Callable[[], Site]) -> None:
+    site = new_site()
+    names = [f"w{number}" for number in range(WORKSPACES)]
+    site.configure({"workspace": {name: {} for name in names}, "hostname": site.config["hostname"]})
+    running = [site.start("deploy", name, "--yes") for name in names[:2]]
+    for each in running:
+        each.result().ended()
+    counts = []
+    for name in names[:2]:
+        since = site.mark()
+        assert site.plan(name).changes == {}
+        counts.append(Counter(site.calls(since)))
+    running = [site.start("deploy", name, "--yes") for name in names[2:]]
+    for each in running:
+        each.result().ended()
+    since = site.mark()
+    assert site.plan(names[0]).changes == {}
+    assert Counter(site.calls(since)) == counts[0] == counts[1]
