@@ -53,25 +53,26 @@ pub struct Case {
 }
 
 impl Case {
-    /// How to have the case again.
-    pub fn again(&self, scenario: &Scenario) -> String {
+    /// How to have the case again, in the scenario of this name.
+    pub fn again(&self, name: &str) -> String {
         let Self { pace, seed, faults } = self;
         let faults: Vec<String> = faults.iter().map(|(at, fault)| format!("{at}={fault:?}")).collect();
-        let case = format!("{}:{pace:?}:{seed}:{}", scenario.name, faults.join(","));
+        let case = format!("{name}:{pace:?}:{seed}:{}", faults.join(","));
         format!("again: SIMULATION_CASE={case} cargo test --release -p pb-simulation one_case -- --nocapture")
     }
 
-    /// The case that [`again`](Self::again) tells, and its scenario.
-    pub fn parse(text: &str) -> (Scenario, Self) {
+    /// The case that [`again`](Self::again) tells, its scenario, and what comes after it was given up, if it is.
+    pub fn parse(text: &str) -> (Scenario, Option<Scenario>, Self) {
         let [name, pace, seed, faults] = text.split(':').collect::<Vec<_>>()[..] else {
-            panic!("{text}: scenario:pace:seed:call=fault,...")
+            panic!("{text}: scenario[+next]:pace:seed:call=fault,...")
         };
-        let scenario = crate::scenarios::all().into_iter().find(|scenario| scenario.name == name).unwrap();
+        let named = |name: &str| crate::scenarios::all().into_iter().find(|scenario| scenario.name == name).unwrap();
+        let (name, next) = name.split_once('+').map_or((name, None), |(name, next)| (name, Some(named(next))));
         let known = |fault: &str| ALL.into_iter().find(|known| format!("{known:?}") == fault).unwrap();
         let faults = faults.split(',').filter_map(|fault| fault.split_once('='));
         let faults = faults.map(|(at, fault)| (at.parse().unwrap(), known(fault))).collect();
         let pace = if pace == "Random" { Pace::Random } else { Pace::Steady };
-        (scenario, Self { pace, seed: seed.parse().unwrap(), faults })
+        (named(name), next, Self { pace, seed: seed.parse().unwrap(), faults })
     }
 }
 
@@ -185,9 +186,31 @@ impl Scenario {
 
     /// The same as [`check`](Self::check), with a panic as words too.
     pub fn tried(&self, case: &Case) -> Result<(), String> {
-        match catch_unwind(AssertUnwindSafe(|| self.check(case))) {
-            Ok(outcome) => outcome,
-            Err(_) => Err("it panicked".to_owned()),
+        in_words(|| self.check(case))
+    }
+
+    /// Runs the case once, and then something else: what `next` is about instead. In words, what is wrong with how that ended.
+    pub fn given_up_for(&self, next: &Self, case: &Case) -> Result<(), String> {
+        let left = self.left_by_death(case);
+        in_words(|| {
+            paused(case.seed, async {
+                let died = left.is_some();
+                let world = shared(left.unwrap_or_else(|| self.yet_whole(case)));
+                if !died && let Some(why) = hopeless(&Process::new(&world, &self.workspace).run(self.goal).await) {
+                    return Err(format!("it ended with {why}"));
+                }
+                world.lock().unwrap().faults.clear();
+                next.converge(&world, 1).await?;
+                next.ended(&world).await
+            })
+        })
+    }
+
+    /// What is wrong with a world in which the command was done.
+    async fn ended(&self, world: &Shared) -> Result<(), String> {
+        match self.goal {
+            Goal::Deploy => self.come_and_go(world).await,
+            Goal::Destroy => gone(world).await,
         }
     }
 
@@ -198,10 +221,7 @@ impl Scenario {
             let (world, outcome) = self.played(case, left).await;
             outcome?;
             world.lock().unwrap().faults.clear();
-            let outcome = match self.goal {
-                Goal::Deploy => self.come_and_go(&world).await,
-                Goal::Destroy => gone(&world).await,
-            };
+            let outcome = self.ended(&world).await;
             self.calls.fetch_add(world.lock().unwrap().log.len(), Ordering::Relaxed);
             outcome
         })
@@ -273,6 +293,13 @@ impl Scenario {
     async fn destroy(&self, world: &Shared) -> Result<(), String> {
         let end = Process::new(world, &self.workspace).run(Goal::Destroy).await;
         if end.is_complete() { Ok(()) } else { Err(format!("destroy ended with {end:#?}")) }
+    }
+}
+
+fn in_words(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(check)) {
+        Ok(outcome) => outcome,
+        Err(_) => Err("it panicked".to_owned()),
     }
 }
 

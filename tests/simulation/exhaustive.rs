@@ -63,6 +63,34 @@ pub fn check_all(scenario: &Scenario, depth: Depth) {
     let calls = scenario.calls(SEED);
     let depth = if std::env::var_os("SIMULATION_FULL").is_some() { Depth::All } else { depth };
     let cases = cases(calls, depth);
+    let wrong = on_all_cores(scenario, &cases, scenario.name, |case| scenario.tried(case));
+    let made = scenario.made();
+    println!("exhaustive: {} cases of {}, at {} calls ({made} calls in all)", cases.len(), scenario.name, calls.len());
+    assert!(wrong.is_empty(), "{} of {} cases went wrong: {wrong:#?}", wrong.len(), cases.len());
+}
+
+/// What goes wrong with a run that is not given again.
+const GIVEN_UP: [Fault; 2] = [Fault::Refused, Fault::DiesAfter];
+
+/// Lets each call go wrong, and then has something else done: `next`.
+pub fn check_given_up(scenario: &Scenario, next: &Scenario) {
+    let calls = scenario.calls(SEED);
+    let mut cases = cases(calls, Depth::All);
+    cases.retain(|(at, fault)| GIVEN_UP.contains(fault) && (calls[*at].writes || calls[*at].is_state));
+    let name = format!("{}+{}", scenario.name, next.name);
+    let wrong = on_all_cores(scenario, &cases, &name, |case| scenario.given_up_for(next, case));
+    println!("given up: {} cases of {name}", cases.len());
+    assert!(wrong.is_empty(), "{} of {} cases went wrong: {wrong:#?}", wrong.len(), cases.len());
+}
+
+/// The cases that went wrong.
+fn on_all_cores(
+    scenario: &Scenario,
+    cases: &[(usize, Fault)],
+    named: &str,
+    check: impl Fn(&Case) -> Result<(), String> + Sync,
+) -> Vec<String> {
+    let calls = scenario.calls(SEED);
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -70,20 +98,13 @@ pub fn check_all(scenario: &Scenario, depth: Depth) {
             scope.spawn(|| {
                 while let Some((at, fault)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let case = Case { pace: Pace::Steady, seed: SEED, faults: BTreeMap::from([(*at, *fault)]) };
-                    let Err(problem) = scenario.tried(&case) else { continue };
+                    let Err(problem) = check(&case) else { continue };
                     let name = &calls[*at].name;
-                    eprintln!(
-                        "{fault:?} at call {at} ({name}) of {}: {problem}\n  {}",
-                        scenario.name,
-                        case.again(scenario)
-                    );
+                    eprintln!("{fault:?} at call {at} ({name}) of {named}: {problem}\n  {}", case.again(named));
                     wrong.lock().unwrap().push(format!("{fault:?} at call {at} ({name})"));
                 }
             });
         }
     });
-    let made = scenario.made();
-    println!("exhaustive: {} cases of {}, at {} calls ({made} calls in all)", cases.len(), scenario.name, calls.len());
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{} of {} cases went wrong: {wrong:#?}", wrong.len(), cases.len());
+    wrong.into_inner().unwrap()
 }

@@ -13,7 +13,7 @@ mod scenarios;
 mod wire;
 mod world;
 
-use exhaustive::{Depth, check_all};
+use exhaustive::{Depth, check_all, check_given_up};
 
 #[test]
 fn deploy_survives_every_fault() {
@@ -48,6 +48,26 @@ fn more_services_survive_unclear_outcomes() {
 }
 
 #[test]
+fn a_destroy_after_a_deploy_that_was_given_up_leaves_nothing() {
+    check_given_up(&scenarios::deploy(), &scenarios::destroy());
+}
+
+#[test]
+fn another_configuration_after_a_deploy_that_was_given_up_is_made() {
+    check_given_up(&scenarios::deploy(), &scenarios::port());
+}
+
+#[test]
+fn the_old_configuration_after_a_replacement_that_was_given_up_is_made_again() {
+    check_given_up(&scenarios::engine(), &scenarios::deploy());
+}
+
+#[test]
+fn a_deploy_after_a_destroy_that_was_given_up_makes_everything_again() {
+    check_given_up(&scenarios::destroy(), &scenarios::deploy());
+}
+
+#[test]
 fn random_faults_are_survived() {
     random::check_all();
 }
@@ -56,8 +76,8 @@ fn random_faults_are_survived() {
 #[test]
 fn one_case() {
     let Ok(text) = std::env::var("SIMULATION_CASE") else { return };
-    let (scenario, case) = case::Case::parse(&text);
-    let outcome = scenario.tried(&case);
+    let (scenario, next, case) = case::Case::parse(&text);
+    let outcome = next.map_or_else(|| scenario.tried(&case), |next| scenario.given_up_for(&next, &case));
     println!("{}", scenario.transcript(&case));
     outcome.unwrap();
 }

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use std::collections::BTreeMap;
 
 /// How many cases there are, all threads together.
-const CASES: u32 = 200;
+const CASES: u32 = 2000;
 
 /// Faults in a case, at most.
 const FAULTS: usize = 5;
@@ -53,7 +53,9 @@ fn check(scenarios: &[Scenario], seed: u64, cases_here: u32) -> Result<(), Strin
     let outcome = runner.run(&cases(scenarios.len()), |(scenario, seed, faults)| {
         let case = Case { pace: Pace::Random, seed, faults };
         let scenario = &scenarios[scenario];
-        scenario.tried(&case).map_err(|problem| TestCaseError::fail(format!("{problem}\n{}", case.again(scenario))))
+        scenario
+            .tried(&case)
+            .map_err(|problem| TestCaseError::fail(format!("{problem}\n{}", case.again(scenario.name))))
     });
     outcome.map_err(|error| error.to_string())
 }

@@ -7,7 +7,6 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::shared::IntoShared;
 use aws_smithy_types::retry::RetryConfig;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ const ATTEMPTS: u32 = 6;
 /// container, instance; a profile that is named here comes before all of these. Nothing is asked for before the first call. The instance metadata service, which outside EC2 does
 /// not answer, is tried once and for half a second.
 pub async fn connect(access: &Access) -> SdkConfig {
-    let http: SharedHttpClient = Limited::new(crate::wires::client()).into_shared();
+    let http = SharedHttpClient::new(Limited::new(crate::wires::client()));
     let region = Region::new(access.region.clone());
     let provider = ProviderConfig::default().with_region(Some(region.clone())).with_http_client(http.clone());
     let instance_metadata = aws_config::imds::Client::builder()

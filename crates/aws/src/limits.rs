@@ -1,6 +1,7 @@
 //! How much is asked of one service at a time. Each service counts the requests of an account, whoever makes them; one that had
 //! enough answers with throttling, and everybody waits longer than if nobody had hurried.
 
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
@@ -39,6 +40,10 @@ impl HttpClient for Limited {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let connector = self.http.http_connector(settings, components);
         SharedHttpConnector::new(Limit { connector, services: Arc::clone(&self.services) })
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.http.connector_metadata()
     }
 }
 

@@ -27,8 +27,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Kinds that AWS does not let go while one of this kind uses them. Deletes are ordered by it.
     const HOLDS: &'static [&'static str] = &[];
 
-    /// Whether AWS refuses a second one where one is already. Where it does not (a VPC, a gateway), the engine waits out
-    /// eventual consistency before it makes another after a create whose outcome is not known.
+    /// Whether AWS refuses a second one where one is already, and shows at once the one that is there. Where it does not (a VPC
+    /// can be made twice, a group can be missed for some seconds), the engine waits out eventual consistency after a create
+    /// whose outcome is not known: else another is made, or the one that is there is in nobody's plan.
     const UNIQUE: bool = true;
 
     /// Whether a [`TagIndex`](crate::TagIndex) tells of this kind: its attributes have an `arn`, its spec has `tags`.

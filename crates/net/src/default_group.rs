@@ -2,11 +2,11 @@
 
 use aws_sdk_ec2::types::SecurityGroup as Live;
 use futures_util::future::try_join;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, address, by, check_tags, filter, tag_map, unseen};
+use crate::ec2::{Ec2, address, by, check_tags, filter, plain_tags, tag_map, unseen};
 use crate::groups::{DEFAULT, Groups};
 
 /// The security group that comes with a VPC. It is there before it is made ours, and stays when it is let go: it goes
@@ -49,7 +49,7 @@ fn found(scope: &Scope<DefaultSecurityGroup>, groups: &Groups, live: &Live) -> O
     let spec = DefaultSecurityGroupSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
         rules: groups.unmanaged(scope, id),
-        tags: Ownership::plain(&tags),
+        tags: plain_tags(scope, &tags, id),
     };
     Some(Found::Ours { address, spec, attrs: DefaultSecurityGroupAttrs { id: id.to_owned() }, settled: true })
 }

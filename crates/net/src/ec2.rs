@@ -200,6 +200,16 @@ pub(crate) fn address<R: Resource>(
     scope.mine(tags, &[id]).or_else(|| scope.remembers(remembered).cloned())
 }
 
+/// The plain tags of what is there. What is remembered and carries our tags no more counts as without any: that is seen, and
+/// they are put on again. Without them nobody could tell whose it is once the snapshot is lost.
+pub(crate) fn plain_tags<R: Resource>(
+    scope: &Scope<R>,
+    tags: &BTreeMap<String, String>,
+    id: &str,
+) -> BTreeMap<String, String> {
+    scope.mine(tags, &[id]).map(|_| Ownership::plain(tags)).unwrap_or_default()
+}
+
 /// Whether `tags` are those of the stack and workspace of `cx`.
 pub(crate) fn is_ours(cx: &Context, tags: &BTreeMap<String, String>) -> bool {
     let owner = cx.tags(&BTreeMap::new());

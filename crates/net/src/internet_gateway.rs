@@ -2,11 +2,13 @@
 
 use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as Live, ResourceType};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, tag_map, tagged, unseen, visible};
+use crate::ec2::{
+    Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, plain_tags, tag_map, tagged, unseen, visible,
+};
 use crate::vpc::quota;
 
 /// The internet gateway, with its attachment to the VPC.
@@ -63,7 +65,7 @@ impl InternetGateway {
             Some(vpc_id) => (vpc_id.to_owned(), true),
             None => (self.meant_for(scope, id).await?, false),
         };
-        let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: Ownership::plain(&tags) };
+        let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: plain_tags(scope, &tags, id) };
         let attrs = InternetGatewayAttrs { id: id.to_owned(), vpc_id };
         Ok(Some(Found::Ours { address, spec, attrs, settled: true }))
     }

@@ -5,11 +5,13 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ec2::{Ec2, absent, address, by, check_tags, filter, gone_is_fine, ours, tag_map, tagged, unseen, visible};
+use crate::ec2::{
+    Ec2, absent, address, by, check_tags, filter, gone_is_fine, ours, plain_tags, tag_map, tagged, unseen, visible,
+};
 
 /// A route table, with its routes and the subnets that use it.
 pub struct RouteTable {
@@ -165,7 +167,7 @@ fn found(scope: &Scope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
         routes: routes(live),
         subnets: associations(live).map(|(_, subnet)| subnet.to_owned()).collect(),
-        tags: Ownership::plain(&tags),
+        tags: plain_tags(scope, &tags, id),
     };
     Some(Found::Ours { address, spec, attrs: RouteTableAttrs { id: id.to_owned() }, settled: true })
 }

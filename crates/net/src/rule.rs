@@ -9,7 +9,7 @@ use pb_engine::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ec2::{Ec2, absent, address, by, check_tags, filter, is_ours, ours, tag_map, tagged, unseen, visible};
+use crate::ec2::{Ec2, absent, by, check_tags, filter, is_ours, ours, tag_map, tagged, unseen, visible};
 use crate::groups::{Groups, egress, peer};
 use crate::permission::{ALL, permission, request};
 
@@ -138,7 +138,8 @@ fn read(live: &Live) -> SecurityGroupRuleSpec {
 
 fn found(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
     let id = live.security_group_rule_id()?;
-    let address = address(scope, &tag_map(live.tags()), id, |attrs| attrs.id == id)?;
+    // One that carries our tags no more is what its group has revoked: it is made again.
+    let address = scope.mine(&tag_map(live.tags()), &[id])?;
     let spec = read(live);
     let (group_id, direction) = (spec.group_id.clone(), spec.direction);
     let attrs = SecurityGroupRuleAttrs { id: id.to_owned(), group_id, direction };
@@ -160,9 +161,7 @@ impl SecurityGroupRule {
         };
         let wanted = cx.tags(&BTreeMap::new());
         let rules = self.ec2.rules(vec![filter("group-id", [&spec.group_id])]).await.unwrap_or_default();
-        let egress = matches!(spec.direction, Direction::Egress);
-        let mut alike =
-            rules.iter().filter(|rule| rule.is_egress() == Some(egress) && rule.from_port() == Some(spec.from_port));
+        let mut alike = rules.iter().filter(|rule| says_same(spec, &read(rule)));
         let another = |rule: &Live| {
             let tags = tag_map(rule.tags());
             is_ours(cx, &tags) && tags.get(ADDRESS_TAG) != wanted.get(ADDRESS_TAG)
@@ -176,6 +175,7 @@ impl SecurityGroupRule {
 impl Resource for SecurityGroupRule {
     const KIND: &'static str = "ec2.security_group_rule";
     const HOLDS: &'static [&'static str] = &["ec2.security_group"];
+    const UNIQUE: bool = false;
     type Spec = SecurityGroupRuleSpec;
     type Attrs = SecurityGroupRuleAttrs;
 

@@ -2,11 +2,11 @@
 
 use aws_sdk_ec2::types::{NetworkInterface, ResourceType, SecurityGroup as Live};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, tag_map, tagged, unseen, visible};
+use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, plain_tags, tag_map, tagged, unseen, visible};
 use crate::groups::{DEFAULT, Groups};
 use crate::interfaces::used_by;
 
@@ -125,7 +125,7 @@ fn found(scope: &Scope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<F
         name: text(live.group_name()),
         description: text(live.description()),
         unmanaged_rules: groups.unmanaged(scope, id),
-        tags: Ownership::plain(&tags),
+        tags: plain_tags(scope, &tags, id),
     };
     let attrs = SecurityGroupAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
     Some(Found::Ours { address, spec, attrs, settled: true })
@@ -134,6 +134,7 @@ fn found(scope: &Scope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<F
 impl Resource for SecurityGroup {
     const KIND: &'static str = "ec2.security_group";
     const HOLDS: &'static [&'static str] = &["ec2.vpc"];
+    const UNIQUE: bool = false;
     const KEEPS: &'static [&'static str] = &["name", "description"];
     type Spec = SecurityGroupSpec;
     type Attrs = SecurityGroupAttrs;
@@ -234,157 +235,4 @@ impl Resource for SecurityGroup {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{alone, by_tags, carries_our_tags, has, listen, our_tags, paths, plain, refusal};
-    use aws_sdk_ec2::Client;
-    use aws_sdk_ec2::operation::create_security_group::CreateSecurityGroupOutput;
-    use aws_sdk_ec2::operation::delete_security_group::DeleteSecurityGroupOutput;
-    use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfacesOutput;
-    use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesOutput;
-    use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroupsOutput;
-    use aws_sdk_ec2::operation::revoke_security_group_egress::RevokeSecurityGroupEgressOutput;
-    use aws_sdk_ec2::operation::revoke_security_group_ingress::RevokeSecurityGroupIngressOutput;
-    use aws_sdk_ec2::types::SecurityGroupRule;
-    use aws_smithy_mocks::{Rule, mock};
-    use pb_aws::mock_client;
-
-    fn spec() -> SecurityGroupSpec {
-        SecurityGroupSpec {
-            vpc_id: "vpc-1".to_owned(),
-            name: "w-flask".to_owned(),
-            description: "Flask tasks".to_owned(),
-            unmanaged_rules: BTreeMap::new(),
-            tags: plain(),
-        }
-    }
-
-    fn groups(id: &str, vpc: &str, ours: bool) -> DescribeSecurityGroupsOutput {
-        let group = Live::builder().group_id(id).vpc_id(vpc).group_name("w-flask").description("Flask tasks");
-        let group = group.set_tags(ours.then(our_tags)).build();
-        DescribeSecurityGroupsOutput::builder().security_groups(group).build()
-    }
-
-    fn none() -> Rule {
-        let rule = mock!(Client::describe_security_groups).match_requests(|r| by_tags(r.filters()));
-        rule.then_output(|| DescribeSecurityGroupsOutput::builder().build())
-    }
-
-    fn ours() -> Rule {
-        let rule = mock!(Client::describe_security_groups).match_requests(|r| by_tags(r.filters()));
-        rule.then_output(|| groups("sg-1", "vpc-1", true))
-    }
-
-    fn visible() -> Rule {
-        let rule = mock!(Client::describe_security_groups).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
-        rule.then_output(|| groups("sg-1", "vpc-1", true))
-    }
-
-    /// One rule of ours, one that somebody added.
-    fn rules() -> Rule {
-        let rule =
-            mock!(Client::describe_security_group_rules).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
-        rule.then_output(|| {
-            let rule = |id: &str| SecurityGroupRule::builder().security_group_rule_id(id).group_id("sg-1");
-            let managed = rule("sgr-1").is_egress(true).ip_protocol("tcp").from_port(443).to_port(443);
-            let managed = managed.cidr_ipv4("0.0.0.0/0").set_tags(Some(our_tags())).build();
-            let added = rule("sgr-2").is_egress(false).ip_protocol("tcp").from_port(22).to_port(23);
-            let added = added.cidr_ipv4("198.51.100.7/32").build();
-            DescribeSecurityGroupRulesOutput::builder().set_security_group_rules(Some(vec![managed, added])).build()
-        })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_group_lets_nothing_out() {
-        let (none, visible) = (none(), visible());
-        let taken = mock!(Client::describe_security_groups)
-            .match_requests(|r| has(r.filters(), "group-name", "w-flask"))
-            .then_output(|| groups("sg-9", "vpc-2", false));
-        let create = mock!(Client::create_security_group)
-            .match_requests(|r| {
-                (r.group_name(), r.description()) == (Some("w-flask"), Some("Flask tasks"))
-                    && r.vpc_id() == Some("vpc-1")
-                    && carries_our_tags(r.tag_specifications(), &ResourceType::SecurityGroup)
-            })
-            .then_output(|| CreateSecurityGroupOutput::builder().group_id("sg-1").build());
-        let revoke = mock!(Client::revoke_security_group_egress).match_requests(|r| {
-            let [all] = r.ip_permissions() else { return false };
-            let [anywhere] = all.ip_ranges() else { return false };
-            r.group_id() == Some("sg-1")
-                && all.ip_protocol() == Some("-1")
-                && (all.from_port(), all.to_port()) == (None, None)
-                && anywhere.cidr_ip() == Some("0.0.0.0/0")
-        });
-        // The first was done, but its answer was lost.
-        let gone = refusal("InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
-        let revoke = revoke.sequence().http_status(500, None).http_status(400, gone).build();
-        let client = mock_client!(aws_sdk_ec2, [&none, &visible, &taken, &create, &revoke]);
-        alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
-        assert_eq!((create.num_calls(), revoke.num_calls()), (1, 2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rule_that_somebody_added_is_shown_and_revoked_and_no_other() {
-        let (there, visible, rules) = (ours(), visible(), rules());
-        let revoke = mock!(Client::revoke_security_group_ingress)
-            .match_requests(|r| r.group_id() == Some("sg-1") && r.security_group_rule_ids() == ["sgr-2"])
-            .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
-        let client = mock_client!(aws_sdk_ec2, [&there, &visible, &rules, &revoke]);
-        let stack = alone(SecurityGroup::new(client.into()), spec());
-        let plan = stack.plan().await.unwrap();
-        assert_eq!(paths(&plan), ["unmanaged_rules.sgr-2"]);
-        let shown = plan.changes().next().unwrap().changes[0].before.clone().unwrap();
-        assert_eq!(shown, "ingress tcp 22-23 from 198.51.100.7/32");
-        stack.deploy().await.unwrap();
-        assert_eq!(revoke.num_calls(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rule_whose_tags_are_only_now_visible_is_not_revoked() {
-        let (there, visible) = (ours(), visible());
-        let early = mock!(Client::describe_security_group_rules).sequence().output(|| {
-            let rule = SecurityGroupRule::builder().security_group_rule_id("sgr-1").group_id("sg-1").build();
-            DescribeSecurityGroupRulesOutput::builder().security_group_rules(rule).build()
-        });
-        let (early, late) = (early.build(), rules());
-        let client = mock_client!(aws_sdk_ec2, [&there, &visible, &early, &late]);
-        // Any revoke would find no rule of the mock, and panic.
-        alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
-        assert_eq!(late.num_calls(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_group_of_our_name_in_our_vpc_is_left_alone() {
-        let none = none();
-        let taken = mock!(Client::describe_security_groups).then_output(|| groups("sg-9", "vpc-1", false));
-        let client = mock_client!(aws_sdk_ec2, [&none, &taken]);
-        let failure = alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap_err();
-        assert!(failure.message.contains("security group w-flask (sg-9) in vpc-1 exists"), "{failure}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn groups_that_name_each_other_do_not_keep_each_other() {
-        let (there, rules) = (ours(), rules());
-        let refused = refusal("DependencyViolation", "resource sg-1 has a dependent object");
-        let delete = mock!(Client::delete_security_group).sequence().http_status(400, refused);
-        let delete = delete.output(|| DeleteSecurityGroupOutput::builder().build()).build();
-        let interfaces = mock!(Client::describe_network_interfaces)
-            .then_output(|| DescribeNetworkInterfacesOutput::builder().build());
-        let ingress = mock!(Client::revoke_security_group_ingress)
-            .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
-        let egress = mock!(Client::revoke_security_group_egress)
-            .then_output(|| RevokeSecurityGroupEgressOutput::builder().build());
-        let naming = mock!(Client::describe_security_groups)
-            .match_requests(|r| {
-                has(r.filters(), "ip-permission.group-id", "sg-1")
-                    || has(r.filters(), "egress.ip-permission.group-id", "sg-1")
-            })
-            .then_output(|| groups("sg-7", "vpc-1", false));
-        let client = mock_client!(aws_sdk_ec2, [&there, &rules, &delete, &interfaces, &ingress, &egress, &naming]);
-        let (stack, said) = listen(alone(SecurityGroup::new(client.into()), spec()));
-        stack.destroy().await.unwrap();
-        assert_eq!((ingress.num_calls(), egress.num_calls()), (1, 1), "its own rules are gone");
-        let said = said.lock().unwrap().join("\n");
-        assert!(said.contains("has a dependent object; still used by rules of sg-7"), "{said}");
-    }
-}
+mod tests;

@@ -3,14 +3,14 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, Subnet as Live, SubnetState};
 use ipnet::Ipv4Net;
 use pb_aws::Answer;
-use pb_engine::{
-    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, is_unknown, unknown,
-};
+use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, tag_map, tagged, unseen};
+use crate::ec2::{
+    Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, plain_tags, tag_map, tagged, unseen,
+};
 
 /// A subnet is `available` within seconds; after this long something is wrong.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
@@ -102,7 +102,7 @@ fn found(scope: &Scope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
         cidr: text(live.cidr_block()),
         zone: text(live.availability_zone()),
         public_addresses: live.map_public_ip_on_launch().unwrap_or_default(),
-        tags: Ownership::plain(&tags),
+        tags: plain_tags(scope, &tags, id),
     };
     let attrs = SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
     Some(Found::Ours { address, spec, attrs, settled: live.state() == Some(&SubnetState::Available) })
@@ -119,6 +119,7 @@ fn overlap(one: &str, other: &str) -> bool {
 impl Resource for Subnet {
     const KIND: &'static str = "ec2.subnet";
     const HOLDS: &'static [&'static str] = &["ec2.vpc"];
+    const UNIQUE: bool = false;
     type Spec = SubnetSpec;
     type Attrs = SubnetAttrs;
 

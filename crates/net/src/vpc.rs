@@ -3,13 +3,13 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
 use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
 use pb_engine::{each, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, tag_map, tagged, unseen};
+use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, plain_tags, tag_map, tagged, unseen};
 use crate::interfaces::used_by;
 
 /// A VPC is `available` within seconds; after this long something is wrong.
@@ -106,7 +106,7 @@ fn found(scope: &Scope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bo
         cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
         dns_support,
         dns_hostnames,
-        tags: Ownership::plain(&tag_map(vpc.tags())),
+        tags: plain_tags(scope, &tag_map(vpc.tags()), vpc.vpc_id()?),
     };
     let attrs = VpcAttrs { id: vpc.vpc_id()?.to_owned() };
     let settled = vpc.state() == Some(&VpcState::Available);

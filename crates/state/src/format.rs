@@ -290,6 +290,24 @@ mod tests {
         assert_eq!(snapshot.applied, ["0b0e2a52-2f39-4b0e-9b0f-3f1d7b1a9c11"]);
     }
 
+    /// With what has been added to the format since: releases, counts that were set by hand, more actions.
+    #[test]
+    fn format_1_with_releases_still_loads() {
+        let snapshot = decode(include_bytes!("../tests/fixtures/format-1-releases.json"), &owner()).unwrap();
+        assert_eq!((snapshot.serial, snapshot.fence, snapshot.resources.len()), (42, 9, 1));
+        let celery = Address::new("fargate/celery").unwrap();
+        let actions: Vec<Action> = snapshot.intents.unwrap().steps.iter().map(|step| step.action).collect();
+        assert_eq!(actions, [Action::Adopt, Action::Forget, Action::Leave, Action::NoOp]);
+        let releases: Vec<_> = snapshot.releases.iter().map(|release| &release.services[&celery]).collect();
+        assert_eq!((&releases[0].from, releases[0].image.as_deref()), (&None, Some("v1")));
+        assert_eq!(
+            (releases[1].from.as_deref(), releases[1].to.as_str()),
+            (Some("staging-celery:2"), "staging-celery:3")
+        );
+        assert_eq!((snapshot.releases[1].operation.as_str(), releases[1].outcome.as_str()), ("rollback", "unknown"));
+        assert_eq!((snapshot.scaled[&celery].count, snapshot.scaled[&celery].configured), (8, 4));
+    }
+
     #[test]
     fn each_wrong_content_has_its_message() {
         let sealed = |text: &str| {

@@ -267,8 +267,8 @@ async fn write(shared: Arc<Shared>, lease: Arc<Lease>) {
         let (changes, next) = shared.next(lease.fence());
         let mut ended = false;
         if let Some(snapshot) = next {
-            match save(&shared, &lease, &snapshot).await {
-                Ok(etag) => shared.stored(changes, snapshot, etag),
+            match save(&shared, &lease, snapshot).await {
+                Ok((snapshot, etag)) => shared.stored(changes, snapshot, etag),
                 Err(failure) => {
                     ended = failure.class == Class::Locked;
                     shared.broken(failure);
@@ -282,14 +282,46 @@ async fn write(shared: Arc<Shared>, lease: Arc<Lease>) {
     }
 }
 
-async fn save(shared: &Shared, lease: &Lease, snapshot: &Snapshot) -> Result<String, Failure> {
+/// Writes `snapshot`; gives it as it was written, and its entity tag.
+async fn save(shared: &Shared, lease: &Lease, snapshot: Snapshot) -> Result<(Snapshot, String), Failure> {
     let allowed = || lease.lost().map_or(Ok(()), Err);
     let expected = shared.state().stored.etag.clone();
+    let saving = async {
+        match shared.store.save(&snapshot, expected.as_deref(), &allowed).await {
+            Ok(etag) => Ok((snapshot, etag)),
+            Err(failure) if failure.class == Class::Locked => {
+                let (next, after) = follow_ours(shared, snapshot, failure).await?;
+                let etag = shared.store.save(&next, after.as_deref(), &allowed).await?;
+                Ok((next, etag))
+            }
+            Err(failure) => Err(failure),
+        }
+    };
     tokio::select! {
         biased;
         lost = lease.until_lost() => Err(lost),
-        saved = shared.store.save(snapshot, expected.as_deref(), &allowed) => saved,
+        saved = saving => saved,
     }
+}
+
+/// What follows a write of ours that was given up without an answer and was done all the same: it has our fence, which is
+/// nobody else's. Gives `snapshot` after it, and what it is to replace.
+///
+/// # Errors
+/// `failure`, when what lies there is another's.
+async fn follow_ours(
+    shared: &Shared,
+    snapshot: Snapshot,
+    failure: Failure,
+) -> Result<(Snapshot, Option<String>), Failure> {
+    let Ok(there) = shared.store.load().await else { return Err(failure) };
+    let first = shared.state().stored.etag.is_none();
+    let is_ours = there.snapshot.fence == snapshot.fence && (first || there.snapshot.lineage == snapshot.lineage);
+    if there.etag.is_none() || !is_ours {
+        return Err(failure);
+    }
+    let serial = there.snapshot.serial.saturating_add(1);
+    Ok((Snapshot { serial, lineage: there.snapshot.lineage, ..snapshot }, there.etag))
 }
 
 /// The snapshot, unless it was written under this lease or a later one: then the fence was set back.

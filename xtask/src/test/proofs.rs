@@ -9,25 +9,22 @@ use crate::summary::{Outcome, Summary};
 use std::path::Path;
 use std::process::Command;
 
-/// What is too long for here, and is run by name: `cargo test --release -p pb-torture --test wire sample contention`.
-const LEFT_OUT: [&str; 4] = ["--skip", "sample", "--skip", "contention"];
-
 /// The steps.
 pub fn steps(project: &Project, built: bool, filters: &[String], summary: &mut Summary) {
-    summary.step("lease model", || tests(model(project), &[], filters));
-    summary.step("simulation", || tests(package(project, "pb-simulation", "simulation"), &[], filters));
+    summary.step("lease model", || tests(model(project), filters));
+    summary.step("simulation", || tests(package(project, "pb-simulation", "simulation"), filters));
     summary.step("faults on the wire", || match built {
         true => {
             emulator::python(project)?;
-            tests(package(project, "pb-torture", "wire"), &LEFT_OUT, filters)
+            tests(package(project, "pb-torture", "wire"), filters)
         }
         false => Err(Failure::new("not run: pb-deploy was not built")),
     });
 }
 
-fn tests(mut command: Command, left_out: &[&str], filters: &[String]) -> Result<Outcome, Failure> {
+fn tests(mut command: Command, filters: &[String]) -> Result<Outcome, Failure> {
     // What they print is how much they have tried. Each is on all cores by itself.
-    command.args(["--", "--nocapture", "--test-threads", "1"]).args(left_out).args(filters);
+    command.args(["--", "--nocapture", "--test-threads", "1"]).args(filters);
     Ok(refuse_none(run::counted(command, run::cargo_test, &mut std::io::stdout())?, filters))
 }
 

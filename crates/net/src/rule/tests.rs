@@ -12,6 +12,7 @@ use aws_sdk_ec2::operation::revoke_security_group_ingress::RevokeSecurityGroupIn
 use aws_sdk_ec2::types::{ReferencedSecurityGroup, SecurityGroup};
 use aws_smithy_mocks::{Rule, mock};
 use pb_aws::mock_client;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn spec() -> SecurityGroupRuleSpec {
     SecurityGroupRuleSpec {
@@ -81,6 +82,39 @@ async fn a_rule_is_one_permission_with_tags_of_its_own() {
     // The same rule without our tags stands in a group of ours: the group has it revoked, it is in nobody's way.
     let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
+}
+
+/// An earlier run made it and died. Another of our rules is for the same port and from another peer: it is not in the way, and
+/// nothing is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_is_there_already_is_found_among_others_of_its_port() {
+    let asked = AtomicUsize::new(0);
+    // By its tags it is seen only from the second time on.
+    let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+    let by_tags = by_tags.then_compute_output(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => DescribeSecurityGroupRulesOutput::builder().build(),
+        _ => live(5050, Some(our_tags())),
+    });
+    let (visible, group) = (visible(), group());
+    let beside = mock!(Client::describe_security_group_rules).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
+    let beside = beside.then_output(|| {
+        let mut tags = our_tags();
+        tags.retain(|tag| tag.key() != Some(ADDRESS_TAG));
+        tags.push(aws_sdk_ec2::types::Tag::builder().key(ADDRESS_TAG).value("test/other").build());
+        let other = Live::builder().security_group_rule_id("sgr-2").group_id("sg-1").is_egress(false);
+        let other = other.ip_protocol("tcp").from_port(5050).to_port(5050).set_tags(Some(tags));
+        let peer = ReferencedSecurityGroup::builder().group_id("sg-3").build();
+        let mut rules = live(5050, Some(our_tags())).security_group_rules.unwrap_or_default();
+        rules.push(other.referenced_group_info(peer).build());
+        DescribeSecurityGroupRulesOutput::builder().set_security_group_rules(Some(rules)).build()
+    });
+    let create = mock!(Client::authorize_security_group_ingress).sequence();
+    let there = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
+    let create = create.http_status(400, there).build();
+    let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &beside, &create]);
+    let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
+    assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
+    assert_eq!(create.num_calls(), 1, "it was waited for something to go");
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,7 +150,7 @@ async fn after_another_changed_the_snapshot_nothing_is_written() {
     let world = World::default();
     let session = open(&world).await;
     session.begin(intents()).await.unwrap();
-    let other = Snapshot { lineage: "other".into(), ..Snapshot::default() };
+    let other = Snapshot { lineage: "other".into(), fence: session.lease().fence() + 1, ..Snapshot::default() };
     world.put_snapshot(&other);
     session.record(put(1));
     sleep(SECOND).await;
@@ -262,6 +262,31 @@ async fn a_failed_write_ends_the_run_and_is_made_good_at_its_end() {
     assert_eq!(session.lost().unwrap().class, Class::Throttled, "it stays");
     assert_eq!(world.snapshot().unwrap().resources.len(), 1);
     session.close().await.unwrap();
+}
+
+/// A write without an answer, and S3 cannot be asked either: what it wrote is ours, and is not taken for another's.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_given_up_and_done_all_the_same_is_followed() {
+    for begun in [true, false] {
+        let world = World::default();
+        let session = open(&world).await;
+        if begun {
+            session.begin(intents()).await.unwrap();
+        }
+        world.fault("PutObject", What::AnswerLost);
+        world.fault("GetObject", What::Refused(403, "AccessDenied"));
+        session.record(put(1));
+        sleep(SECOND).await;
+        assert_eq!(session.lost().unwrap().class, Class::Denied, "the run ends");
+        let written = world.snapshot().unwrap();
+        session.record(put(2));
+        session.end(false).await.unwrap();
+        session.close().await.unwrap();
+        let after = world.snapshot().unwrap();
+        assert_eq!((after.resources.len(), after.serial), (2, written.serial + 1));
+        assert_eq!(after.lineage, written.lineage);
+        assert!(!world.item().unwrap().contains_key("holder"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
