@@ -154,3 +154,25 @@ def test_twenty_clients_at_once(server: str) -> None:
     [t.start() for t in threads]
     [t.join() for t in threads]
     assert not failures
+
+
+def test_the_journal_is_in_order_over_all_accounts(server: str) -> None:
+    one, two = Aws(server, "300000000011"), Aws(server, "300000000012")
+    for aws in (one, two, one):
+        aws.ec2.describe_vpcs()
+    entries = control(server, "GET", "requests")["requests"]
+    assert [entry["seq"] for entry in entries] == sorted(entry["seq"] for entry in entries)
+    ours = [entry["account"] for entry in entries if entry["account"] in (one.account, two.account)]
+    assert ours == [one.account, two.account, one.account]
+
+
+def test_the_policies_of_aws_are_in_each_account_and_attached_there_alone(server: str) -> None:
+    one, two = Aws(server, "300000000013"), Aws(server, "300000000014")
+    arn = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+    for aws in (one, two):
+        aws.iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")
+    one.iam.attach_role_policy(RoleName="r", PolicyArn=arn)
+    counts = [aws.iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"] for aws in (one, two)]
+    assert counts == [1, 0]
+    version = two.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    assert "logs:PutLogEvents" in str(version["Document"])
