@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from harness import Site
 from inventory import steady
+
+pytestmark = pytest.mark.sample
 
 
 def test_deploying_again_changes_nothing(staging: Site) -> None:
@@ -13,7 +16,7 @@ def test_deploying_again_changes_nothing(staging: Site) -> None:
     assert result.out == "http://staging.ospcapi.org\n"
     assert staging.mutations(since) == [], "not even the lease is taken"
     assert steady(staging.world.everything()) == before
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_plan_has_no_changes(staging: Site) -> None:
@@ -24,7 +27,7 @@ def test_a_plan_has_no_changes(staging: Site) -> None:
     assert {step["action"]["do"] for step in plan.steps.values()} == {"no_op"}
     assert len(plan.steps) == 33
     assert staging.mutations(since) == []
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_plan_changes_nothing_and_tells_what_it_would(site: Site) -> None:
@@ -46,4 +49,4 @@ def test_it_asks_for_what_it_needs_and_no_more(staging: Site) -> None:
     staging.plan()
     calls = staging.calls(since)
     assert len(calls) <= 60, f"{len(calls)} calls for a plan of 33 resources: {sorted(calls)}"
-    staging.settled = True
+    staging.settle()

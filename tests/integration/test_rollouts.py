@@ -49,9 +49,7 @@ def test_a_rollout_that_fails_is_told_and_rolled_back(staging: Site, end: str) -
     for words in [*ENDS[end], "rolled back: the revision before serves again", f"running now: 1 of 1 wanted tasks: 1 in {good}"]:
         assert words in result.err, f"{words!r} is not in:\n{result}"
     assert revision(staging) == good
-    flask(staging, image=image("good"))
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
@@ -76,9 +74,7 @@ def test_a_first_rollout_has_nothing_to_go_back_to(site: Site) -> None:
     assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"
     assert any(detail.startswith("there is nothing to go back to") for detail in details), details
     assert "running now: nothing, 1 wanted" in details
-    flask(site, image=image("good"))
-    site.deploy()
-    site.finds_nothing()
+    site.mend()
 
 
 def test_a_rollback_that_fails_too(staging: Site) -> None:
@@ -86,9 +82,7 @@ def test_a_rollback_that_fails_too(staging: Site) -> None:
     flask(staging, image=image("fail"))
     result = staging.run("deploy", "staging", "--yes").ended(1)
     assert "the rollback failed too" in result.err and "INACTIVE" in result.err, result
-    flask(staging, image=image("good"))
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 def test_a_service_that_drains_from_before_is_waited_for(staging: Site) -> None:
@@ -104,9 +98,7 @@ def test_without_a_breaker_it_is_given_up_after_the_time_that_was_agreed(staging
     assert "gave up after 3 s" in result.err and "the rollout was left to go on" in result.err, result
     assert "flask exited with 1" in result.err
     assert service(staging)["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"] is False
-    flask(staging, image=image("good"), breaker=None)
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 @pytest.mark.parametrize(("tag", "code"), [("next", 0), ("fail", 1)])
@@ -117,9 +109,7 @@ def test_what_was_not_waited_for_is_not_known_until_it_is(staging: Site, tag: st
     waited = staging.run("wait", "staging").ended(code)
     assert ("Serving: " if code == 0 else "flask exited with 1") in waited.err, waited
     assert staging.run("status", "staging", "--json").ended().json()["lock"] is None
-    flask(staging, image=image("good"))
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 def endless(site: Site, *arguments: str) -> Result:
@@ -132,18 +122,11 @@ def endless(site: Site, *arguments: str) -> Result:
     return run.result().ended(130)
 
 
-def mended(site: Site) -> None:
-    """Afterwards all is well again."""
-    flask(site, image=image("good"), breaker=None)
-    site.deploy()
-    site.finds_nothing()
-
-
 def test_an_interrupted_rollout_is_left_going_where_nobody_can_be_asked(staging: Site) -> None:
     result = endless(staging)
     assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
     assert len(service(staging)["deployments"]) == 2
-    mended(staging)
+    staging.mend()
 
 
 def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: Site) -> None:
@@ -151,7 +134,7 @@ def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: 
     result = endless(staging, "--on-interrupt", "rollback")
     assert "rolled back: the revision before serves again" in result.err, result
     assert revision(staging) == before and len(service(staging)["deployments"]) == 1
-    mended(staging)
+    staging.mend()
 
 
 @pytest.mark.parametrize("answer", ["rollback", "leave"])
@@ -166,4 +149,4 @@ def test_a_terminal_is_asked_what_becomes_of_the_rollout(staging: Site, answer: 
     result = staging.in_terminal("deploy", "staging", "--yes", answer=answer, interrupt_when=is_going).ended(130)
     assert "Leave it going, or stop it and roll back?" in result.out, result
     assert (revision(staging) == before) == (answer == "rollback"), result
-    mended(staging)
+    staging.mend()
