@@ -159,7 +159,10 @@ impl Site {
     /// As [`look`](Self::look).
     pub async fn glance(&self, goal: Goal) -> Result<Looked, Error> {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
-        self.look(&snapshot, goal, &Cancel::never()).await
+        let mut seen = snapshot.clone();
+        seen.resources.values_mut().for_each(|record| record.settled = true);
+        let observed = self.observe(&seen, &Cancel::never()).await?;
+        self.decided(&snapshot, &observed, goal)
     }
 
     /// Observes and decides. Changes nothing.
@@ -168,11 +171,15 @@ impl Site {
     /// A read that fails; everything that stands in the way of a plan.
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
         let observed = self.observe(snapshot, cancel).await?;
-        let plan = decide(&self.graph, &observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
+        self.decided(snapshot, &observed, goal)
+    }
+
+    fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
+        let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
         if goal == Goal::Deploy {
             self.facts.images.guard(&plan)?;
         }
-        let bound = self.bound(snapshot, &observed);
+        let bound = self.bound(snapshot, observed);
         Ok(Looked { plan, bound })
     }
 
