@@ -59,7 +59,7 @@ def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=document)
     flask(staging, image=image("another"))
-    result = staging.run("deploy", "staging", "--yes").ended(1)
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5").ended(1)
     assert "ECS was unable to assume the role" in result.err, result
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(right))
     staging.deploy()
