@@ -5,7 +5,9 @@ from __future__ import annotations
 from moto.core.base_backend import BackendDict
 from moto.moto_api._internal.models import reset_model_data
 
-from . import ec2, ecr_images, ecs, ecs_rollout, elasticache, elbv2, interfaces, route53, s3, simple_services, tagging_api
+from . import (
+    ec2, ecr_images, ecs, ecs_rollout, elasticache, elbv2, interfaces, route53, s3, simple_services, tagging_api, thrift,
+)  # fmt: skip
 from .patching import Place
 
 _installed = False
@@ -16,7 +18,9 @@ def install() -> None:
     global _installed
     if _installed:
         return
-    for module in (interfaces, ec2, ecr_images, elbv2, ecs, elasticache, route53, s3, simple_services, tagging_api):
+    for module in (
+        interfaces, ec2, ecr_images, elbv2, ecs, elasticache, route53, s3, simple_services, tagging_api, thrift,
+    ):  # fmt: skip
         module.install_rules()
     _installed = True
 

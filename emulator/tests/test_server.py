@@ -167,3 +167,25 @@ def test_head_and_body_of_an_answer_come_in_one_piece(server: str) -> None:
             head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
             (length,) = [line.split(b": ")[1] for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")]
             assert len(body) == int(length) > 0
+
+
+def test_the_journal_is_in_order_over_all_accounts(server: str) -> None:
+    one, two = Aws(server, "300000000011"), Aws(server, "300000000012")
+    for aws in (one, two, one):
+        aws.ec2.describe_vpcs()
+    entries = control(server, "GET", "requests")["requests"]
+    assert [entry["seq"] for entry in entries] == sorted(entry["seq"] for entry in entries)
+    ours = [entry["account"] for entry in entries if entry["account"] in (one.account, two.account)]
+    assert ours == [one.account, two.account, one.account]
+
+
+def test_the_policies_of_aws_are_in_each_account_and_attached_there_alone(server: str) -> None:
+    one, two = Aws(server, "300000000013"), Aws(server, "300000000014")
+    arn = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+    for aws in (one, two):
+        aws.iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")
+    one.iam.attach_role_policy(RoleName="r", PolicyArn=arn)
+    counts = [aws.iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"] for aws in (one, two)]
+    assert counts == [1, 0]
+    version = two.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    assert "logs:PutLogEvents" in str(version["Document"])

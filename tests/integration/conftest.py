@@ -19,6 +19,8 @@ from harness import BINARY, Site
 from observer import Observer
 from report import Report
 
+#: One emulator uses one core, and the tests are in accounts of their own.
+EMULATORS_MAX = 4
 _report = Report()
 #: What was started for the tests, and is ended after them.
 _started = contextlib.ExitStack()
@@ -29,6 +31,7 @@ _direct: list[str] = []
 def pytest_configure(config: pytest.Config) -> None:
     """Make the endpoint ready and measure it, in the one process that all workers come from."""
     config.addinivalue_line("markers", "needs(*capabilities): what the endpoint must do; else the test is skipped")
+    config.addinivalue_line("markers", "sample: runs on the second endpoint of a usual run of all tests, too")
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     config.pluginmanager.register(_report)
@@ -38,8 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PB_TEST_CAPABILITIES"] = capabilities.encode(capabilities.OF_AWS)
         return
     if not variables["PB_TEST_ENDPOINT"]:
-        os.environ["PB_TEST_ENDPOINT"] = start_emulator()
-    url = os.environ["PB_TEST_ENDPOINT"].rstrip("/")
+        count = min(os.cpu_count() or 1, EMULATORS_MAX, max(config.getoption("numprocesses", None) or 1, 1))
+        os.environ["PB_TEST_ENDPOINT"] = " ".join(start_emulator() for _ in range(count))
+    url = os.environ["PB_TEST_ENDPOINT"].split()[0]
     own = endpoint.has_journal(url)
     try:
         measured = capabilities.measure(url)
@@ -56,6 +60,21 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PB_TEST_ENDPOINT"] = _started.enter_context(Observer(url)).url
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file that share something stay in one process and in their order; all others go where there is room.
+
+    With PB_TEST_SAMPLE only those of the sample run, and the others are skipped and counted.
+    """
+    sampled = bool(os.environ.get("PB_TEST_SAMPLE"))
+    for item in items:
+        if sampled and not item.get_closest_marker("sample"):
+            item.add_marker(pytest.mark.skip(reason="not of the sample: `cargo xtask test --target ...` runs them all"))
+        info = getattr(item, "_fixtureinfo", None)
+        known = info.name2fixturedefs if info else {}
+        if any(name != "new_site" and fixtures[-1].scope == "module" for name, fixtures in known.items()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def start_emulator() -> str:
     """Start an emulator, which is ended after the tests; gives its URL."""
     folder = tempfile.mkdtemp(prefix="pb-wire-")
@@ -63,6 +82,12 @@ def start_emulator() -> str:
     process, url = endpoint.start(Path(folder))
     _started.callback(endpoint.stop, process)
     return url
+
+
+def mine(urls: list[str]) -> str:
+    """The endpoint of this process: the processes of the tests share out those that there are."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return urls[int(number) % len(urls)].rstrip("/")
 
 
 def restore(variables: dict[str, str | None]) -> None:
@@ -92,7 +117,7 @@ def url() -> str:
     """The URL of the endpoint; AWS itself has none that these tests may use."""
     capabilities.require("accounts")
     assert BINARY.exists(), f"{BINARY} is not there: build it, or name it in PB_TEST_BINARY"
-    return os.environ["PB_TEST_ENDPOINT"].rstrip("/")
+    return mine(os.environ["PB_TEST_ENDPOINT"].split())
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +164,11 @@ def _shared() -> list[Site]:
 
 @pytest.fixture
 def staging(new_site: Callable[[], Site], _shared: list[Site]) -> Iterator[Site]:
-    """A deployed staging in which nothing is to be done. Tests of a file hand it on, unless one fails or spoils it."""
+    """A staging that is deployed as `pb_deploy.toml` has it. Tests of a file hand it on, unless one fails or spoils it: each
+    begins with the same configuration, and none goes by what the one before has left in it.
+    """
     site = _shared.pop() if _shared else new_site()
-    if not site.settled:
-        site.deploy()
-    site.settled = False
+    site.begin()
     yield site
-    if site.settled:
+    if site.is_settled():
         _shared.append(site)

@@ -115,10 +115,12 @@ class Site:
         self.url, self.account, self.folder = url, account, folder
         self.aws = Aws(url, account)
         self.world = World(self.aws)
-        self.config = real(account)
+        #: The configuration that a test begins with.
+        self.first = real(account)
+        self.config = self.first
         self.config_file = folder / "pb_deploy.toml"
-        #: Whether a test found at its end that nothing is to be done.
-        self.settled = False
+        #: The moment of the journal at which a test found that nothing is to be done.
+        self._settled_at: int | None = None
         self._running: list[Running] = []
         self.configure({})
 
@@ -144,6 +146,23 @@ class Site:
         """Change the configuration and write it; None takes a key out."""
         self.config = merged(self.config, changes)
         self.config_file.write_text(toml(self.config), encoding="utf-8")
+
+    def begin(self) -> None:
+        """Be deployed with the configuration that a test begins with, whatever the one before has left."""
+        as_first = self.config == self.first
+        self.config = self.first
+        self.configure({})
+        if not (as_first and self.is_settled()):
+            self.deploy()
+        self._settled_at = None
+
+    def settle(self) -> None:
+        """What was deployed is as it is configured: another test may go on from here."""
+        self._settled_at = self.mark()
+
+    def is_settled(self) -> bool:
+        """Whether that still holds: nobody has changed anything since, neither the tool nor a test."""
+        return self._settled_at is not None and not any(entry["mutating"] for entry in self._since(self._settled_at))
 
     def environment(self, changes: dict[str, str | None] | None = None) -> dict[str, str]:
         """Nothing of the one who runs the tests; None takes a variable out."""
@@ -196,7 +215,15 @@ class Site:
         result = self.deploy(workspace)
         assert "No changes" in result.err, result
         assert self.mutations(since) == []
-        self.settled = True
+        if workspace == "staging":
+            self.settle()
+
+    def mend(self) -> None:
+        """Deploy the configuration that a test begins with: afterwards all is well again, whatever failed before."""
+        self.config = self.first
+        self.configure({})
+        self.deploy()
+        self.finds_nothing()
 
     def end(self) -> None:
         """End what still runs."""
@@ -222,8 +249,11 @@ class Site:
         return sorted(call for call in self.mutations(since) if call not in STATE_WRITES)
 
     def _entries(self, since: int) -> Iterable[dict[str, Any]]:
-        entries = control(self.url, f"requests?account={self.account}&since={since}")["requests"]
-        return [entry for entry in entries if "aws-sdk-rust" in entry["user_agent"]]
+        return [entry for entry in self._since(since) if "aws-sdk-rust" in entry["user_agent"]]
+
+    def _since(self, since: int) -> list[dict[str, Any]]:
+        """What anybody called."""
+        return list(control(self.url, f"requests?account={self.account}&since={since}")["requests"])
 
     def state_key(self, workspace: str = "staging") -> str:
         """Where the snapshot lies."""

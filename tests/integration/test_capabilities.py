@@ -6,8 +6,10 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import capabilities
+import conftest
 import pytest
 from endpoint import control
 from harness import Site
@@ -96,3 +98,51 @@ def test_a_test_that_needs_what_is_lacking_is_skipped_and_named(pytester: pytest
     (counts,) = report.document()["scenarios"].values()  # type: ignore[attr-defined]
     assert counts == {"passed": 1, "skipped": 1, "failed": 2}
     assert report.document()["skips"] == {"the endpoint lacks x (y)": 1}
+
+
+class Collected:
+    """What is asked of a test before anything runs."""
+
+    path = Path("test_some.py")
+
+    def __init__(self, *marks: str, fixtures: dict[str, str] | None = None) -> None:
+        scopes = {name: [SimpleNamespace(scope=scope)] for name, scope in (fixtures or {}).items()}
+        self._fixtureinfo = SimpleNamespace(name2fixturedefs=scopes)
+        self.marks, self.added = marks, []  # type: ignore[var-annotated]
+
+    def get_closest_marker(self, name: str) -> str | None:
+        """A mark that the file has."""
+        return name if name in self.marks else None
+
+    def add_marker(self, mark: pytest.MarkDecorator) -> None:
+        """Note it."""
+        self.added.append(mark)
+
+
+def test_only_what_is_marked_runs_in_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked, other = Collected("sample"), Collected("needs")
+    monkeypatch.setenv("PB_TEST_SAMPLE", "1")
+    conftest.pytest_collection_modifyitems([marked, other])  # type: ignore[list-item]
+    assert marked.added == []
+    (skip,) = other.added
+    assert skip.name == "skip" and "not of the sample" in skip.kwargs["reason"]
+
+
+def test_tests_that_share_something_stay_together() -> None:
+    alone = Collected(fixtures={"new_site": "module", "gate": "function"})
+    sharing = Collected(fixtures={"new_site": "module", "_shared": "module", "staging": "function"})
+    conftest.pytest_collection_modifyitems([alone, sharing])  # type: ignore[list-item]
+    assert alone.added == []
+    (group,) = sharing.added
+    assert (group.name, group.args) == ("xdist_group", ("test_some",))
+
+
+def test_processes_share_the_endpoints_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = ["http://a/", "http://b"]
+    given = []
+    for worker in ("gw0", "gw1", "gw2"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        given.append(conftest.mine(urls))
+    assert given == ["http://a", "http://b", "http://a"]
+    monkeypatch.delenv("PYTEST_XDIST_WORKER")
+    assert conftest.mine(urls) == "http://a"

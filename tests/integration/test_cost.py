@@ -58,7 +58,7 @@ def test_a_plan_takes_so_many_instructions_and_a_version_hardly_any(staging: Sit
     print(f"instructions: {plan} of a plan, {version} of --version")
     assert plan < PLAN_MAX
     assert version < VERSION_MAX
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_run_holds_so_much_memory(site: Site) -> None:

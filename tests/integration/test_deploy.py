@@ -11,6 +11,8 @@ from configuration import image
 from harness import Result, Site
 from inventory import Things, tags_of
 
+pytestmark = pytest.mark.sample
+
 HOST = "ospcapi.org"
 ANYWHERE = "0.0.0.0/0"
 

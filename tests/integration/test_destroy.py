@@ -10,6 +10,8 @@ from configuration import image
 from gate import Gate
 from harness import Site, until
 
+pytestmark = pytest.mark.sample
+
 
 def preconditions(site: Site) -> list[object]:
     """What was there before the first deploy."""
@@ -40,7 +42,7 @@ def test_a_destroy_shows_what_it_will_delete(staging: Site) -> None:
     text = staging.run("plan", "staging", "--destroy", "--detailed-exitcode").ended(2).out
     assert "Plan: 0 to add, 0 to change, 0 to replace, 33 to destroy." in text
     assert "  - net/vpc  ec2.vpc" in text
-    staging.settled = True
+    staging.settle()
 
 
 def test_what_was_destroyed_can_be_deployed_again(site: Site) -> None:

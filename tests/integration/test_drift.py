@@ -12,6 +12,8 @@ import pytest
 from harness import Site, until
 from inventory import ID, steady, tags_of
 
+pytestmark = pytest.mark.sample
+
 
 @dataclass
 class Meddling:

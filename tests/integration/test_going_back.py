@@ -62,6 +62,7 @@ def test_a_rollback_to_a_revision_and_to_none(staging: Site) -> None:
     now = revision(staging)
     flask(staging, image=image("three"))
     staging.deploy()
+    three = revision(staging).rsplit(":", 1)[-1]
     number = now.rsplit(":", 1)[-1]
     for name in (f"flask:{number}", f"staging-flask:{number}"):
         staging.run("rollback", "staging", name, "--yes").ended()
@@ -74,7 +75,7 @@ def test_a_rollback_to_a_revision_and_to_none(staging: Site) -> None:
         since = staging.mark()
         assert words in staging.run("rollback", "staging", name, "--yes").ended(code).err
         assert staging.mutations(since) == []
-    assert "--yes is not given" in staging.run("rollback", "staging", "flask:1").ended(64).err
+    assert "--yes is not given" in staging.run("rollback", "staging", f"flask:{three}").ended(64).err
     staging.deploy()
     staging.finds_nothing()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
+from configuration import merged
 from endpoint import control
 from harness import Site, until
 
@@ -25,6 +27,14 @@ def running(site: Site, key: str) -> str:
     service = site.world.services()[f"staging-{key}"]
     found = site.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     return str(found["containerDefinitions"][0]["image"])
+
+
+def kept_untagged(site: Site) -> int:
+    """How many images without a tag the repository keeps."""
+    policy = json.loads(site.aws.ecr.get_lifecycle_policy(repositoryName=REPOSITORY)["lifecyclePolicyText"])
+    (rule,) = policy["rules"]
+    assert (rule["selection"]["tagStatus"], rule["selection"]["countType"]) == ("untagged", "imageCountMoreThan")
+    return int(rule["selection"]["countNumber"])
 
 
 @pytest.fixture
@@ -53,10 +63,15 @@ def test_a_first_deploy_makes_all_else_and_the_next_one_goes_on(own: Site) -> No
     (line,) = [line for line in again.lines() if line["event"] == "images_missing"]
     assert line["services"] == {"celery": "celery", "flask": "flask"} and f"docker push {uri}:flask" in line["commands"]
     assert own.writes(since) == [], "there is nothing else to do"
+    assert kept_untagged(own) == 20, "ten revisions of each of the two services can be pulled, however often the tags are moved"
     digests = {key: push(own, key) for key in ("flask", "celery")}
     own.deploy()
     assert {key: running(own, key) for key in digests} == {key: f"{uri}@{digest}" for key, digest in digests.items()}
     own.finds_nothing()
+    own.configure({"deploy": {"keep_revisions": 50}})
+    assert own.plan().changes == {"fargate/repository": "update"}
+    own.deploy()
+    assert kept_untagged(own) == 100
 
 
 def test_images_that_are_pushed_while_it_runs_are_deployed_in_the_same_run(own: Site) -> None:
@@ -78,14 +93,21 @@ def test_stand_ins_are_deployed_in_one_run(own: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(new_site) -> Site:  # type: ignore[no-untyped-def]
-    """A staging that runs images of its own repository; each test leaves it with nothing to be done."""
+def pushed(new_site: Callable[[], Site]) -> Site:
+    """A staging that runs images of its own repository."""
     site = new_site()
+    site.first = merged(site.first, OWN)
     site.configure(OWN)
     site.run("deploy", "staging", "--yes").ended(4)
     push(site, "flask"), push(site, "celery")
-    site.deploy()
     return site
+
+
+@pytest.fixture
+def shared(pushed: Site) -> Site:
+    """The same, as it is configured: each test begins so, whatever the one before has left."""
+    pushed.begin()
+    return pushed
 
 
 def test_a_tag_that_is_moved_is_a_change_with_both_digests(shared: Site) -> None:

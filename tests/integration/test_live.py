@@ -16,6 +16,8 @@ from capabilities import DEPLOYS
 from harness import Result, Site
 from live import Live
 
+pytestmark = pytest.mark.sample
+
 deploys = pytest.mark.needs(*DEPLOYS)
 
 

@@ -10,6 +10,8 @@ import pytest
 from harness import Site
 from inventory import steady
 
+pytestmark = pytest.mark.sample
+
 
 def vpc(site: Site) -> str:
     """A VPC of somebody else."""

@@ -9,6 +9,8 @@ from gate import Gate, Waves
 from harness import Site
 from inventory import steady
 
+pytestmark = pytest.mark.sample
+
 
 def test_deploying_again_changes_nothing(staging: Site) -> None:
     since, before = staging.mark(), steady(staging.world.everything())
@@ -17,7 +19,7 @@ def test_deploying_again_changes_nothing(staging: Site) -> None:
     assert result.out == "http://staging.ospcapi.org\n"
     assert staging.mutations(since) == [], "not even the lease is taken"
     assert steady(staging.world.everything()) == before
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_plan_has_no_changes(staging: Site) -> None:
@@ -28,7 +30,7 @@ def test_a_plan_has_no_changes(staging: Site) -> None:
     assert {step["action"]["do"] for step in plan.steps.values()} == {"no_op"}
     assert len(plan.steps) == 33
     assert staging.mutations(since) == []
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_plan_changes_nothing_and_tells_what_it_would(site: Site) -> None:
@@ -59,7 +61,7 @@ def test_an_unchanged_stack_is_looked_at_in_two_round_trips(staging: Site, waves
     assert waves.wave(len(FIRST)) == FIRST
     waves.wave(CALLS - len(FIRST))
     assert "No changes" in running.result().ended(0).out
-    staging.settled = True
+    staging.settle()
 
 
 @pytest.mark.needs("tag-index")
@@ -68,7 +70,7 @@ def test_it_asks_for_what_it_needs_and_no_more(staging: Site) -> None:
     staging.plan()
     calls = staging.calls(since)
     assert len(calls) == CALLS, f"{len(calls)} calls for a plan of 33 resources: {sorted(calls)}"
-    staging.settled = True
+    staging.settle()
 
 
 def refuse_the_index(gate: Gate) -> None:
@@ -82,7 +84,7 @@ def test_without_an_index_the_services_are_asked_for_tags(staging: Site, gate: G
     assert "No changes" in staging.run("plan", "staging", url=gate.url).ended(0).out
     calls = staging.calls(since)
     assert CALLS < len(calls) <= CALLS + 11, f"{len(calls)} calls: {sorted(calls)}"
-    staging.settled = True
+    staging.settle()
 
 
 @pytest.mark.needs("tag-index")

@@ -35,7 +35,7 @@ def test_a_target_that_is_not_there_is_a_mistake(staging: Site) -> None:
     staging.run("plan", "staging", "--replace", "nothing/here").ended(64)
     staging.run("plan", "staging", "--destroy", "--refresh-only").ended(64)
     assert staging.mutations(since) == []
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_saved_plan_keeps_its_part(staging: Site) -> None:
@@ -116,7 +116,7 @@ def test_ignoring_what_is_not_there_is_a_mistake(staging: Site) -> None:
         staging.configure({"ignore_changes": [text]})
         assert why in staging.run("plan", "staging").ended(1).err
     staging.configure({"ignore_changes": None})
-    staging.settled = True
+    staging.settle()
 
 
 def test_refresh_only_records_and_changes_nothing_else(staging: Site) -> None:

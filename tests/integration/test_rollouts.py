@@ -58,9 +58,7 @@ def test_a_rollout_that_fails_is_told_and_rolled_back(staging: Site, end: str) -
     assert ("stopped: " in result.err) == (end in STARTED) and ("log: fatal" in result.err) == (end in {"fail", "oom"}), result
     assert "pb-deploy logs staging flask" in result.err and "Mend what failed" in result.err, result
     assert revision(staging) == good
-    flask(staging, image=image("good"))
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 @pytest.mark.parametrize("key", ["flask", "celery"])
@@ -116,7 +114,7 @@ def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=document)
     flask(staging, image=image("another"))
-    result = staging.run("deploy", "staging", "--yes").ended(1)
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5").ended(1)
     assert "ECS was unable to assume the role" in result.err, result
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(right))
     staging.deploy()
@@ -173,9 +171,7 @@ def test_a_first_rollout_has_nothing_to_go_back_to(site: Site) -> None:
     assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"
     assert any(detail.startswith("there is nothing to go back to") for detail in details), details
     assert "running now: nothing, 1 wanted" in details
-    flask(site, image=image("good"))
-    site.deploy()
-    site.finds_nothing()
+    site.mend()
 
 
 def test_a_rollback_that_fails_too(staging: Site) -> None:
@@ -183,9 +179,7 @@ def test_a_rollback_that_fails_too(staging: Site) -> None:
     flask(staging, image=image("fail"))
     result = staging.run("deploy", "staging", "--yes").ended(1)
     assert "the rollback failed too" in result.err and "INACTIVE" in result.err, result
-    flask(staging, image=image("good"))
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 def test_a_service_that_drains_from_before_is_waited_for(staging: Site) -> None:
@@ -201,9 +195,7 @@ def test_without_a_breaker_it_is_given_up_after_the_time_that_was_agreed(staging
     assert "gave up after 3 s" in result.err and "the rollout was left to go on" in result.err, result
     assert "flask exited with 1" in result.err
     assert service(staging)["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"] is False
-    flask(staging, image=image("good"), breaker=None)
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 @pytest.mark.parametrize(("tag", "code"), [("next", 0), ("fail", 1)])
@@ -215,9 +207,7 @@ def test_what_was_not_waited_for_is_not_known_until_it_is(staging: Site, tag: st
     waited = staging.run("wait", "staging").ended(code)
     assert ("Serving: " if code == 0 else "flask exited with 1") in waited.err, waited
     assert staging.run("status", "staging", "--json").ended().json()["lock"] is None
-    flask(staging, image=image("good"))
-    staging.deploy()
-    staging.finds_nothing()
+    staging.mend()
 
 
 def endless(site: Site, *arguments: str) -> Result:
@@ -246,7 +236,7 @@ def test_all_rollouts_of_an_interrupted_deploy_are_stopped_at_once(staging: Site
     assert result.err.count("rolled back: the revision before serves again") == 2, result
     assert (revision(staging), revision(staging, "celery")) == before
     staging.configure({"services": {"celery": {"image": image("celery"), "breaker": None}}})
-    mended(staging)
+    staging.mend()
 
 
 def endless_restart(site: Site) -> None:
@@ -270,7 +260,7 @@ def test_an_interrupted_restart_says_that_it_goes_on(staging: Site) -> None:
     run.interrupt()
     result = run.result().ended(130)
     assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
-    mended(staging)
+    staging.mend()
 
 
 def test_a_terminal_is_asked_what_becomes_of_a_restart(staging: Site) -> None:
@@ -284,21 +274,14 @@ def test_a_terminal_is_asked_what_becomes_of_a_restart(staging: Site) -> None:
     result = staging.in_terminal("restart", "staging", "flask", "--yes", answer="rollback", interrupt_when=is_going)
     assert "Leave it going, or stop it and roll back?" in result.ended(130).out, result
     assert revision(staging) == good
-    mended(staging)
-
-
-def mended(site: Site) -> None:
-    """Afterwards all is well again."""
-    flask(site, image=image("good"), breaker=None)
-    site.deploy()
-    site.finds_nothing()
+    staging.mend()
 
 
 def test_an_interrupted_rollout_is_left_going_where_nobody_can_be_asked(staging: Site) -> None:
     result = endless(staging)
     assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
     assert len(service(staging)["deployments"]) == 2
-    mended(staging)
+    staging.mend()
 
 
 def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: Site) -> None:
@@ -306,7 +289,7 @@ def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: 
     result = endless(staging, "--on-interrupt", "rollback")
     assert "rolled back: the revision before serves again" in result.err, result
     assert revision(staging) == before and len(service(staging)["deployments"]) == 1
-    mended(staging)
+    staging.mend()
 
 
 @pytest.mark.parametrize("answer", ["rollback", "leave"])
@@ -321,4 +304,4 @@ def test_a_terminal_is_asked_what_becomes_of_the_rollout(staging: Site, answer: 
     result = staging.in_terminal("deploy", "staging", "--yes", answer=answer, interrupt_when=is_going).ended(130)
     assert "Leave it going, or stop it and roll back?" in result.out, result
     assert (revision(staging) == before) == (answer == "rollback"), result
-    mended(staging)
+    staging.mend()

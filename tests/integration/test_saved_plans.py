@@ -54,11 +54,9 @@ def drifted(site: Site) -> None:
 
 
 def deployed(site: Site) -> None:
-    before = site.config
     site.configure({"logs": {"retention_days": 14}})
     site.deploy()
-    site.config = before
-    site.configure({})
+    site.configure({"logs": {"retention_days": None}})
 
 
 @pytest.mark.parametrize(

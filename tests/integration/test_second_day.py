@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ GROUP = "staging-pb_workers"
 
 
 @pytest.fixture
-def running(staging: Site) -> Site:
+def running(staging: Site) -> Iterator[Site]:
     """A deployed staging; it is left as it was found."""
-    staging.settled = True
-    return staging
+    yield staging
+    staging.finds_nothing()
 
 
 def write(site: Site, stream: str, *lines: str, ago: float = 0.0) -> None:

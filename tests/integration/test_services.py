@@ -98,8 +98,9 @@ def test_a_rule_that_comes_first_moves_the_others_and_none_is_missing(staging: S
 
 
 def test_services_that_are_taken_out_go_with_all_that_is_theirs(staging: Site) -> None:
-    names = [name for name in staging.config["services"] if name not in ("flask", "celery")]
-    staging.configure({"services": dict.fromkeys(names)})
+    staging.configure({"services": MORE})
+    staging.deploy()
+    staging.configure({"services": dict.fromkeys(MORE)})
     plan = staging.plan()
     assert set(plan.changes.values()) == {"delete"}
     staging.deploy()
@@ -132,7 +133,7 @@ def test_two_schedulers_are_refused_before_any_call(staging: Site) -> None:
     assert "there is a scheduler already" in staging.run("deploy", "staging", "--yes").ended(1).err
     assert staging.calls(since) == []
     staging.configure({"services": {"beat": None, "clock": None}})
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_hundred_pools_of_workers(site: Site) -> None:

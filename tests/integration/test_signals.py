@@ -63,7 +63,7 @@ def test_a_second_ctrl_c_stops_at_once(site: Site, gate: Gate) -> None:
     running.interrupt()
     until(lambda: "stopping" in running.so_far().err)
     running.interrupt()
-    running.result(10).ended(130)
+    running.result(60).ended(130)
     gate.open_all()
     site.run("unlock", "staging", site.lock_id()).ended()
     site.deploy()
@@ -75,7 +75,7 @@ def test_ctrl_c_before_anything_was_done_leaves_nothing(site: Site, gate: Gate) 
     running = site.start("deploy", "staging", "--yes", url=gate.url)
     stop.wait()
     running.interrupt()
-    code = running.result(10).code
+    code = running.result(60).code
     assert code in (130, -signal.SIGINT)
     gate.open_all()
     assert site.mutations() == []

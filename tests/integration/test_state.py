@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from gate import Gate
 from harness import Site
+
+pytestmark = pytest.mark.sample
 
 CELERY = "fargate/celery"
 
@@ -21,7 +24,7 @@ def test_the_state_is_listed_shown_and_pulled(staging: Site) -> None:
     body = staging.aws.s3.get_object(Bucket=staging.config["state"]["bucket"], Key=staging.state_key())["Body"].read()
     assert staging.run("state", "pull", "staging").ended().out.encode() == body
     assert "no state yet" in staging.run("state", "pull", "production").ended(1).err
-    staging.settled = True
+    staging.settle()
 
 
 def test_what_is_forgotten_is_found_again_and_there_is_a_way_back(staging: Site) -> None:
@@ -72,7 +75,7 @@ def test_a_state_of_another_workspace_is_not_pushed(staging: Site) -> None:
     (staging.folder / "state.json").write_text(staging.run("state", "pull", "staging").ended().out, encoding="utf-8")
     result = staging.run("state", "push", "production", "state.json", "--yes", "--force").ended(1)
     assert 'expected is stack "pb-deploy", workspace "production"' in result.err
-    staging.settled = True
+    staging.settle()
 
 
 def test_a_holder_of_the_lock_keeps_others_out(staging: Site, gate: Gate) -> None:

@@ -7,6 +7,8 @@ from gate import Gate
 from harness import Site, until
 from inventory import tags_of
 
+pytestmark = pytest.mark.sample
+
 
 def test_staging_and_production_deploy_at_the_same_time(site: Site) -> None:
     runs = {name: site.start("deploy", name, "--yes") for name in ("staging", "production")}

@@ -66,6 +66,16 @@ pub struct TestOptions {
     pub targets: Vec<Target>,
     /// Tests whose names hold one of these; all if empty.
     pub filters: Vec<String>,
+    /// Nobody has named targets: those after the first run a sample of the tests, if this machine has what they need.
+    pub by_default: bool,
+}
+
+impl TestOptions {
+    /// What runs when nothing else is asked for.
+    pub fn by_default() -> Self {
+        let targets = vec![Target::Emulator, Target::LocalStackHost];
+        Self { targets, filters: Vec::new(), by_default: true }
+    }
 }
 
 /// Reads the command line.
@@ -182,7 +192,7 @@ fn emulator_options(rest: &[OsString], command: &str) -> Result<EmulatorOptions,
 }
 
 fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
-    let mut options = TestOptions { targets: Vec::new(), filters: Vec::new() };
+    let mut options = TestOptions { targets: Vec::new(), filters: Vec::new(), by_default: false };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         let word = text(word)?;
@@ -191,6 +201,9 @@ fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
             None if word.starts_with('-') => return Err(unknown(word, "test")),
             None => options.filters.push(word.to_owned()),
         }
+    }
+    if options.targets.is_empty() && options.filters.is_empty() {
+        return Ok(TestOptions::by_default());
     }
     if options.targets.is_empty() {
         options.targets.push(Target::Emulator);

@@ -79,7 +79,10 @@ simulated AWS with every fault at every call, some faults on the wire, the crate
 which run the tool against an AWS endpoint. All of it runs even when something fails; a table at the end says what did.
 With several targets the wire tests run on each, and another table shows what became of each scenario on each of them.
 
-  --target emulator         a fresh local endpoint, stopped at the end (default)
+Without a target and a filter all tests run with the emulator, and then a sample of the wire tests on LocalStack
+without Docker; on a machine that has no Python for LocalStack the table says that it was left out.
+
+  --target emulator         fresh local endpoints, one for each core, stopped at the end
   --target localstack-host  LocalStack's open edition, installed and started without Docker; the wire tests alone
   --target localstack       LocalStack in a container; needs Docker and LOCALSTACK_AUTH_TOKEN; the wire tests alone
   --target URL              an endpoint that is running, such as http://127.0.0.1:4566

@@ -171,7 +171,10 @@ impl Site {
     /// As [`look`](Self::look).
     pub async fn glance(&self, goal: Goal) -> Result<Looked, Error> {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
-        self.looked(&snapshot, goal, self.glimpse(&snapshot).await?)
+        let mut seen = snapshot.clone();
+        seen.resources.values_mut().for_each(|record| record.settled = true);
+        let observed = self.glimpse(&seen).await?;
+        self.decided(&snapshot, &observed, goal)
     }
 
     /// Observes and decides. Changes nothing.
@@ -179,15 +182,16 @@ impl Site {
     /// # Errors
     /// A read that fails; everything that stands in the way of a plan.
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
-        self.looked(snapshot, goal, self.observe(snapshot, cancel).await?)
+        let observed = self.observe(snapshot, cancel).await?;
+        self.decided(snapshot, &observed, goal)
     }
 
-    fn looked(&self, snapshot: &Snapshot, goal: Goal, observed: Observed) -> Result<Looked, Error> {
-        let plan = decide(&self.graph, &observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
+    fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
+        let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
         if goal == Goal::Deploy {
             self.facts.images.guard(&plan)?;
         }
-        let bound = self.bound(snapshot, &observed);
+        let bound = self.bound(snapshot, observed);
         Ok(Looked { plan, bound })
     }
 

@@ -183,6 +183,15 @@ fn health(balancer: &LoadBalancer, path: &str, matcher: &str) -> Health {
     }
 }
 
+/// How many images without a tag are kept. Each tag that is moved leaves one, which a revision that is kept still names: with
+/// fewer, ECR would delete what a rollback or a task that is started anew has to pull.
+fn untagged_images(workspace: &Workspace) -> u32 {
+    let tagged = |service: &pb_config::Service| matches!(service.image, pb_config::Image::Tag(_));
+    let own = workspace.services.all().filter(|(_, service)| tagged(service)).count();
+    let revisions = u32::from(workspace.deploy.keep_revisions);
+    revisions.saturating_mul(u32::try_from(own).unwrap_or(u32::MAX).max(1))
+}
+
 fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
     let names = &workspace.names;
     FargateSpec {
@@ -191,7 +200,7 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
         log_retention_days: Some(workspace.logs.retention_days),
         repository: names.repository.clone(),
         scan_on_push: true,
-        untagged_images: Some(10),
+        untagged_images: Some(untagged_images(workspace)),
         delete_images: false,
         has_images: facts.images.are_pushed().then_some(true),
         cluster: names.cluster.clone(),

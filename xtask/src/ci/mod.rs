@@ -14,7 +14,6 @@ use crate::failure::Failure;
 use crate::project::Project;
 use crate::summary::{Outcome, Summary};
 use crate::test;
-use crate::test::target::Target;
 
 type Check = fn(&Project) -> Result<Outcome, Failure>;
 
@@ -59,7 +58,7 @@ pub fn run(project: &Project, names: &[String]) -> Result<ExitCode, Failure> {
         summary.step(name, || check(project));
     }
     if wanted(TESTS) {
-        test::steps(project, &TestOptions { targets: vec![Target::Emulator], filters: Vec::new() }, &mut summary);
+        test::steps(project, &TestOptions::by_default(), &mut summary);
     }
     Ok(summary.finish())
 }

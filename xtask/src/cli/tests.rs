@@ -58,12 +58,19 @@ fn emulator_commands() {
 
 #[test]
 fn test_options() {
-    let expected = TestOptions { targets: vec![Target::Emulator], filters: vec!["net".into(), "lock".into()] };
+    let named = |targets, filters: &[&str]| TestOptions {
+        targets,
+        filters: filters.iter().map(|filter| (*filter).to_owned()).collect(),
+        by_default: false,
+    };
+    assert_eq!(parsed("test").unwrap(), Command::Test(TestOptions::by_default()));
+    let expected = named(vec![Target::Emulator], &["net", "lock"]);
     assert_eq!(parsed("test net lock").unwrap(), Command::Test(expected));
     let url = "http://127.0.0.1:4566";
-    let expected = TestOptions { targets: vec![Target::Url(url.into())], filters: Vec::new() };
+    let expected = named(vec![Target::Url(url.into())], &[]);
     assert_eq!(parsed(&format!("test --target {url}")).unwrap(), Command::Test(expected));
-    let expected = TestOptions { targets: vec![Target::Emulator, Target::LocalStackHost], filters: vec!["net".into()] };
+    assert_eq!(parsed("test --target emulator").unwrap(), Command::Test(named(vec![Target::Emulator], &[])));
+    let expected = named(vec![Target::Emulator, Target::LocalStackHost], &["net"]);
     assert_eq!(parsed("test --target emulator net --target=localstack-host").unwrap(), Command::Test(expected));
 }
 

@@ -12,6 +12,10 @@ use crate::project::{self, Project};
 const INTERPRETERS: [&str; 6] = ["python3.11", "python3", "python3.12", "python3.13", "python3.10", "python"];
 /// The oldest Python that moto runs on.
 const PYTHON_MIN: (u32, u32) = (3, 10);
+/// A Python that is not there yet.
+const PYTHON_ANY: (u32, u32) = (4, 0);
+/// The first Python for which LocalStack's dependencies of its day have no wheels.
+const PYTHON_TOO_NEW: (u32, u32) = (3, 13);
 /// In an installation that is complete; what is without it was interrupted.
 const COMPLETE: &str = "complete";
 
@@ -32,6 +36,23 @@ impl Package {
             Self::LocalStack => ("localstack.txt", "localstack-", "LocalStack's open edition (once, about 500 MB)"),
         }
     }
+
+    /// The Python that it runs on: at least the first, less than the second.
+    fn pythons(self) -> ((u32, u32), (u32, u32)) {
+        match self {
+            Self::Emulator => (PYTHON_MIN, PYTHON_ANY),
+            Self::LocalStack => (PYTHON_MIN, PYTHON_TOO_NEW),
+        }
+    }
+
+    /// Whether this machine has a Python for it.
+    ///
+    /// # Errors
+    ///
+    /// It has none; in words that say which are.
+    pub fn check(self) -> Result<(), Failure> {
+        interpreter(self).map(drop)
+    }
 }
 
 /// The Python of a package's installation, which is made if need be. The caller holds the lock on the folder.
@@ -47,7 +68,7 @@ pub fn python(project: &Project, package: Package) -> Result<PathBuf, Failure> {
     if !is_complete(&folder) {
         eprintln!("installing {words}...");
         remove_installations(&project.emulator_home(), prefix);
-        make(&folder, &python, &requirements)?;
+        make(&interpreter(package)?, &folder, &python, &requirements)?;
     }
     Ok(python)
 }
@@ -64,9 +85,8 @@ fn is_complete(folder: &Path) -> bool {
     folder.join(COMPLETE).exists() && folder.join("bin").join("python").exists()
 }
 
-fn make(folder: &Path, python: &Path, requirements: &Path) -> Result<(), Failure> {
-    let base = interpreter()?;
-    let mut venv = Command::new(&base);
+fn make(base: &str, folder: &Path, python: &Path, requirements: &Path) -> Result<(), Failure> {
+    let mut venv = Command::new(base);
     venv.args(["-m", "venv", "--clear"]).arg(folder);
     let hint = "on Debian and Ubuntu, `apt install python3-venv` has what this needs";
     run(venv, &format!("{base} -m venv"), hint)?;
@@ -90,21 +110,36 @@ fn run(mut command: Command, name: &str, hint: &str) -> Result<(), Failure> {
     Err(Failure::new(format!("{name} failed: {}\n{}\n  hint: {hint}", output.status, said.trim_end())))
 }
 
-/// A Python that is recent enough.
-fn interpreter() -> Result<String, Failure> {
-    let (major, minor) = PYTHON_MIN;
-    if let Ok(named) = std::env::var("PYTHON") {
-        let found = version(&named);
-        return match found {
-            Some(found) if found >= PYTHON_MIN => Ok(named),
-            _ => Err(Failure::new(format!("PYTHON is `{named}`, which is no Python {major}.{minor} or later"))),
+/// A Python that a package runs on.
+fn interpreter(package: Package) -> Result<String, Failure> {
+    let named = std::env::var("PYTHON").ok();
+    let candidates = named.as_deref().map_or_else(|| INTERPRETERS.to_vec(), |named| vec![named]);
+    fitting(package, &candidates, version).map(str::to_owned).ok_or_else(|| {
+        let hint = match &named {
+            Some(named) => format!("PYTHON is `{named}`, which is none"),
+            None => "install one, or name it in PYTHON".to_owned(),
         };
-    }
-    let fits = |name: &&str| version(name).is_some_and(|found| found >= PYTHON_MIN);
-    INTERPRETERS.into_iter().find(fits).map(str::to_owned).ok_or_else(|| {
-        let hint = "install one, or name it in PYTHON";
-        Failure::new(format!("the local endpoint needs Python {major}.{minor} or later\n  hint: {hint}"))
+        Failure::unavailable(format!("{}\n  hint: {hint}", needed(package)))
     })
+}
+
+/// The first interpreter whose version a package runs on.
+fn fitting<'a>(
+    package: Package,
+    candidates: &[&'a str],
+    version: impl Fn(&str) -> Option<(u32, u32)>,
+) -> Option<&'a str> {
+    let (from, below) = package.pythons();
+    let fits = |name: &&&str| version(name).is_some_and(|found| (from..below).contains(&found));
+    candidates.iter().find(fits).copied()
+}
+
+fn needed(package: Package) -> String {
+    let ((major, minor), (_, below)) = package.pythons();
+    match package {
+        Package::Emulator => format!("the local endpoint needs Python {major}.{minor} or later"),
+        Package::LocalStack => format!("LocalStack needs a Python from {major}.{minor} to {major}.{}", below - 1),
+    }
 }
 
 fn version(interpreter: &str) -> Option<(u32, u32)> {
@@ -162,6 +197,17 @@ mod tests {
         std::fs::remove_file(home.path().join("pid")).unwrap();
         remove_installations(home.path(), "venv-");
         assert!(!old.exists() && other.exists());
+    }
+
+    #[test]
+    fn each_package_has_a_python_that_it_runs_on() {
+        let version = |name: &str| Some((3, name.strip_prefix("python3.")?.parse().ok()?));
+        let (emulator, localstack) = (Package::Emulator, Package::LocalStack);
+        assert_eq!(fitting(emulator, &["python3.9", "python", "python3.13"], version), Some("python3.13"));
+        assert_eq!(fitting(localstack, &["python3.13", "python3.12"], version), Some("python3.12"));
+        assert_eq!(fitting(localstack, &["python3.9", "python3.13"], version), None);
+        assert_eq!(needed(localstack), "LocalStack needs a Python from 3.10 to 3.12");
+        assert_eq!(needed(emulator), "the local endpoint needs Python 3.10 or later");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn run(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result
     }
     build(project)?;
     let wanted = json!({"account": ACCOUNT, "region": REGION, "bucket": BUCKET, "table": TABLE, "role": ROLE});
-    ensure_preconditions(&endpoint.url, &wanted)?;
+    ensure_preconditions(endpoint.url(), &wanted)?;
     let mut tally = Tally::default();
     for name in &examples {
         let program = project.target.join("release").join("examples").join(name);
@@ -82,7 +82,7 @@ fn build(project: &Project) -> Result<(), Failure> {
 fn command(program: &Path, name: &str, endpoint: &Endpoint) -> Command {
     let mut command = Command::new(program);
     super::without_account(&mut command);
-    local::point(&mut command, &endpoint.url, None);
+    local::point(&mut command, endpoint.url(), None);
     command.env("AWS_ACCESS_KEY_ID", ACCOUNT).env("AWS_REGION", REGION);
     command.env("EXECUTION_ROLE_ARN", format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}"));
     let arguments = ARGUMENTS.iter().find(|(known, _)| *known == name);

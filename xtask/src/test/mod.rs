@@ -35,7 +35,9 @@ const PYTEST_NONE: &str = "exit status: 5";
 ///
 /// This machine lacks what a target needs. What fails of the tests is in the table.
 pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure> {
-    options.targets.iter().try_for_each(Target::check)?;
+    if !options.by_default {
+        options.targets.iter().try_for_each(Target::check)?;
+    }
     let mut summary = Summary::default();
     steps(project, options, &mut summary);
     Ok(summary.finish())
@@ -60,8 +62,9 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
         proofs::steps(project, built, filters, summary);
     }
     let mut all = Vec::new();
-    for target in &options.targets {
-        all.extend(on_target(project, target, built, filters, summary));
+    for (place, target) in options.targets.iter().enumerate() {
+        let sample = options.by_default && place > 0;
+        all.extend(on_target(project, Wire { target, built, filters, sample }, summary));
     }
     if !filters.is_empty() && summary.tests() == 0 {
         summary.step("filter", || Err(Failure::new(format!("no test was run: {}", filters.join(", ")))));
@@ -72,18 +75,27 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     }
 }
 
-/// What runs against an endpoint; gives what became of the scenarios.
-fn on_target(
-    project: &Project,
-    target: &Target,
+/// What is to run against an endpoint.
+#[derive(Clone, Copy)]
+struct Wire<'a> {
+    target: &'a Target,
     built: bool,
-    filters: &[String],
-    summary: &mut Summary,
-) -> Option<Scenarios> {
+    filters: &'a [String],
+    /// Only the tests that are marked so, if this machine has what the endpoint needs.
+    sample: bool,
+}
+
+/// What runs against an endpoint; gives what became of the scenarios.
+fn on_target(project: &Project, wire: Wire<'_>, summary: &mut Summary) -> Option<Scenarios> {
+    let Wire { target, built, filters, sample } = wire;
+    if let Some(skipped) = left_out(target.check(), sample) {
+        summary.step(&format!("endpoint {target}"), || Ok(skipped));
+        return None;
+    }
     let mut endpoint = None;
     summary.step(&format!("endpoint {target}"), || {
         let started = target.start(project)?;
-        let text = started.url.clone();
+        let text = started.urls();
         endpoint = Some(started);
         Ok(Outcome::Passed(text))
     });
@@ -95,8 +107,9 @@ fn on_target(
         });
     }
     let report = project.emulator_home().join(format!("report-{}.json", std::process::id()));
-    summary.step(&format!("wire tests on {target}"), || match &endpoint {
-        Some(endpoint) if built => wire_tests(project, target, endpoint, filters, &report),
+    let which = if sample { "sample of wire tests" } else { "wire tests" };
+    summary.step(&format!("{which} on {target}"), || match &endpoint {
+        Some(endpoint) if built => wire_tests(project, wire, endpoint, &report),
         Some(_) => Err(Failure::new("not run: pb-deploy was not built")),
         None => nothing(),
     });
@@ -107,6 +120,12 @@ fn on_target(
         endpoint.finish(summary.failed());
     }
     scenarios
+}
+
+/// Why a target is left out that nobody has asked for: this machine lacks what it needs.
+fn left_out(check: Result<(), Failure>, sample: bool) -> Option<Outcome> {
+    let why = check.err().filter(|_| sample)?.to_string();
+    Some(Outcome::Skipped(why.lines().map(str::trim).collect::<Vec<_>>().join("; ")))
 }
 
 /// The tests of every crate. Those that need an endpoint use the one that was asked for; else each starts an emulator of
@@ -135,21 +154,20 @@ fn without_account(command: &mut Command) {
 }
 
 /// The tests that run the tool against the endpoint; those on AWS take its address and credentials from the person.
-fn wire_tests(
-    project: &Project,
-    target: &Target,
-    endpoint: &Endpoint,
-    filters: &[String],
-    report: &Path,
-) -> Result<Outcome, Failure> {
+fn wire_tests(project: &Project, wire: Wire<'_>, endpoint: &Endpoint, report: &Path) -> Result<Outcome, Failure> {
+    let Wire { target, filters, sample, .. } = wire;
     let tool = project.tool();
     let mut variables = vec![("PB_TEST_BINARY", tool.as_os_str()), ("PB_TEST_REPORT", report.as_os_str())];
+    if sample {
+        variables.push(("PB_TEST_SAMPLE", OsStr::new("1")));
+    }
     let folder = project.root.join("tests/integration");
     if *target == Target::Aws {
         eprintln!("{}", live::COST);
         return live::run(project, &folder, filters, &variables);
     }
-    variables.push(("PB_TEST_ENDPOINT", OsStr::new(&endpoint.url)));
+    let urls = endpoint.urls();
+    variables.push(("PB_TEST_ENDPOINT", OsStr::new(&urls)));
     pytest(project, &folder, filters, &variables)
 }
 
@@ -216,6 +234,15 @@ mod tests {
         assert_eq!(value("AWS_ACCESS_KEY_ID"), Some("test"));
         assert_eq!(value("AWS_PROFILE"), None);
         assert_eq!(value("AWS_CONFIG_FILE"), Some("/dev/null"));
+    }
+
+    #[test]
+    fn a_target_that_was_asked_for_is_never_left_out() {
+        let lacking = || Err(Failure::unavailable("LocalStack needs another Python\n  hint: install one"));
+        let expected = Outcome::Skipped("LocalStack needs another Python; hint: install one".into());
+        assert_eq!(left_out(lacking(), true), Some(expected));
+        assert_eq!(left_out(lacking(), false), None);
+        assert_eq!(left_out(Ok(()), true), None);
     }
 
     #[test]

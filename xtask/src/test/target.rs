@@ -12,6 +12,8 @@ use crate::failure::{self, Failure};
 use crate::http;
 use crate::project::Project;
 
+/// More emulators than this are of no use: the tests run in so few processes.
+const EMULATORS_MAX: usize = 4;
 /// Longest wait for a running endpoint to take a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// LocalStack's Python module, beside the emulator's.
@@ -68,14 +70,14 @@ impl fmt::Display for Target {
 /// A target that answers. What was started for it ends with this value.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Where it answers.
-    pub url: String,
+    /// Where it answers: one address, or several that do the same, with nothing in common.
+    urls: Vec<String>,
     started: Option<Started>,
 }
 
 #[derive(Debug)]
 enum Started {
-    Process { process: Watched, folder: PathBuf },
+    Processes { processes: Vec<Watched>, folder: PathBuf },
     Container(Container),
 }
 
@@ -89,7 +91,8 @@ impl Target {
         match self {
             Self::LocalStack => Docker::of_the_environment().check(),
             Self::Aws => super::live::check(|name| std::env::var(name).ok()),
-            Self::Emulator | Self::LocalStackHost | Self::Url(_) => Ok(()),
+            Self::LocalStackHost => Package::LocalStack.check(),
+            Self::Emulator | Self::Url(_) => Ok(()),
         }
     }
 
@@ -105,44 +108,63 @@ impl Target {
     /// It cannot be installed or started, or nothing listens there.
     pub fn start(&self, project: &Project) -> Result<Endpoint, Failure> {
         match self {
-            Self::Emulator => start_process(project, Package::Emulator, emulator::MODULE, "test"),
-            Self::LocalStackHost => start_process(project, Package::LocalStack, LOCALSTACK_MODULE, "localstack-test"),
+            Self::Emulator => start(project, Package::Emulator, emulator::MODULE, "test", emulators()),
+            Self::LocalStackHost => start(project, Package::LocalStack, LOCALSTACK_MODULE, "localstack-test", 1),
             Self::LocalStack => {
                 let container = Docker::of_the_environment().start()?;
-                Ok(Endpoint { url: container.url.clone(), started: Some(Started::Container(container)) })
+                Ok(Endpoint { urls: vec![container.url.clone()], started: Some(Started::Container(container)) })
             }
             Self::Url(url) => match http::listens(url, CONNECT_WAIT) {
-                Ok(()) => Ok(Endpoint { url: url.clone(), started: None }),
+                Ok(()) => Ok(Endpoint { urls: vec![url.clone()], started: None }),
                 Err(why) => Err(Failure::new(format!("nothing listens at {url}: {why}"))),
             },
-            Self::Aws => Ok(Endpoint { url: String::new(), started: None }),
+            Self::Aws => Ok(Endpoint { urls: Vec::new(), started: None }),
         }
     }
 }
 
-/// An endpoint of its own: another one than `--local` uses, and one for each run of the tests.
-fn start_process(project: &Project, package: Package, module: &str, name: &str) -> Result<Endpoint, Failure> {
+/// How many emulators are started: one uses one core, and the tests are in accounts of their own.
+fn emulators() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(EMULATORS_MAX)
+}
+
+/// Processes of its own: others than `--local` uses, and others for each run of the tests.
+fn start(project: &Project, package: Package, module: &str, name: &str, count: usize) -> Result<Endpoint, Failure> {
     let home = project.emulator_home();
     let python = emulator::package(project, package)?;
     let folder = home.join(format!("{name}-{}", std::process::id()));
     failure::make_folder(&folder)?;
-    let mut command = process::command(project, &python, "watched", module);
-    command.args(["--port", "0"]);
-    if package == Package::LocalStack {
-        command.arg("--folder").arg(folder.join("files"));
-    }
-    let process = Watched::start(command, &folder.join("url"), &folder.join("log"))?;
-    Ok(Endpoint { url: process.url.clone(), started: Some(Started::Process { process, folder }) })
+    let processes = (1..=count).map(|number| {
+        let mut command = process::command(project, &python, "watched", module);
+        command.args(["--port", "0"]);
+        if package == Package::LocalStack {
+            command.arg("--folder").arg(folder.join(format!("files-{number}")));
+        }
+        Watched::start(command, &folder.join(format!("url-{number}")), &folder.join(format!("log-{number}")))
+    });
+    let processes = processes.collect::<Result<Vec<_>, _>>()?;
+    let urls = processes.iter().map(|process| process.url.clone()).collect();
+    Ok(Endpoint { urls, started: Some(Started::Processes { processes, folder }) })
 }
 
 impl Endpoint {
+    /// One address at which it answers; empty for AWS.
+    pub fn url(&self) -> &str {
+        self.urls.first().map_or("", String::as_str)
+    }
+
+    /// All addresses at which it answers, with spaces between them.
+    pub fn urls(&self) -> String {
+        self.urls.join(" ")
+    }
+
     /// Ends what was started; its log is kept if something failed, and named.
     pub fn finish(self, failed: bool) {
         match self.started {
-            Some(Started::Process { process, folder }) => {
-                drop(process);
+            Some(Started::Processes { processes, folder }) => {
+                drop(processes);
                 if failed {
-                    eprintln!("the endpoint's log is {}", folder.join("log").display());
+                    eprintln!("the endpoint's log is in {}", folder.display());
                 } else {
                     // What is left costs a few kilobytes.
                     let _ = std::fs::remove_dir_all(&folder);
