@@ -7,8 +7,8 @@ use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
 use crate::site::{Asked, Site, is_recorded};
-use crate::{consent, releases, serving, signals};
-use pb_engine::{Action, Cancel, Class, Entry, Goal, Ledger, Outcome, Plan, Run, act};
+use crate::{consent, releases, serving, signals, standing};
+use pb_engine::{Action, Cancel, Class, Entry, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
 use pb_state::{Claim, Holder, LeaseTable, Session, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ pub async fn locked(
         acted => (acted, None),
     };
     let site = later.as_ref().unwrap_or(site);
-    let reached = reached(site, goal, &outcome).await;
+    let reached = reached(site, &session.snapshot(), goal, &outcome).await;
     let lost = session.lost();
     let closed = session.close().await;
     let outcome = outcome?;
@@ -105,14 +105,16 @@ pub async fn locked(
 }
 
 /// Whether what was released is reached through the load balancer.
-async fn reached(site: &Site, goal: Goal, outcome: &Result<Outcome, Error>) -> Result<(), Error> {
+async fn reached(site: &Site, now: &Snapshot, goal: Goal, outcome: &Result<Outcome, Error>) -> Result<(), Error> {
     let Ok(outcome) = outcome else { return Ok(()) };
     let services = site.workspace.services.all().map(|(key, _)| releases::address(key));
     let services: Vec<String> = services.collect();
     let released = outcome.done.iter().any(|(address, _)| services.iter().any(|service| service == address.as_str()));
     let waited = site.workspace.deploy.wait_timeout > 0;
     if goal == Goal::Deploy && outcome.is_complete() && released && waited {
-        serving::targets_healthy(&site.aws, &site.workspace).await?;
+        let mut workspace = site.workspace.clone();
+        standing::name_as_it_stands(&mut workspace, now);
+        serving::targets_healthy(&site.aws, &workspace).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::exit::{Error, Exit};
 use crate::releases::SERVICE;
 use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
-use crate::{serving, signals};
+use crate::{serving, signals, standing};
 use pb_config::OtherService;
 use pb_engine::{Action, Address, Failure, Graph, MemoryLedger, Outcome, Plan, Release, Run, Snapshot, Step, act};
 use pb_fargate::ServiceSpec;
@@ -105,11 +105,11 @@ async fn named(scene: &Scene, text: &str) -> Result<(Address, Wish), Error> {
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed());
     }
-    let names = &scene.workspace.names;
+    let its = |key: &str| standing::family(&scene.workspace, &scene.snapshot, key);
     let mut keys = scene.workspace.services.all().map(|(key, _)| key);
-    let key = keys.find(|key| *key == family || names.service(key) == Some(family)).unwrap_or(family);
+    let key = keys.find(|key| *key == family || its(key) == family).unwrap_or(family);
     let address = scene.address(key)?;
-    let name = format!("{}:{number}", names.service(key).unwrap_or(family));
+    let name = format!("{}:{number}", its(key));
     Ok((address, Wish::Revision(usable(scene, &name).await?)))
 }
 
@@ -189,6 +189,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
             reason: None,
             changes: Vec::new(),
             forces: Vec::new(),
+            from: None,
             id: None,
             before: Some(record.spec.clone()),
             after: Some(record.spec.clone()),

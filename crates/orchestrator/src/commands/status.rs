@@ -4,10 +4,11 @@ use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::{Asked, Site, configured, connect, place};
+use crate::standing::name_as_it_stands;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_edge::TargetHealth;
-use pb_engine::{Goal, Origin, Snapshot};
+use pb_engine::{Failure, Goal, Origin, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
@@ -105,14 +106,16 @@ impl Looker<'_> {
         let Self { global, workspace, aws, place } = self;
         let store = Store::new(aws, place);
         let leases = LeaseTable::new(aws, place, global.timing());
-        let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
-        let (snapshot, holder, services, drift) = tokio::join!(
-            Session::read_only(&store),
-            leases.peek(),
-            pb_fargate::status(aws, &workspace.names.cluster, &names),
-            drift
-        );
-        let (snapshot, holder, services) = (snapshot?, holder?, services?);
+        let services = async {
+            let snapshot = Session::read_only(&store).await?;
+            let mut workspace = workspace.clone();
+            name_as_it_stands(&mut workspace, &snapshot);
+            let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
+            let services = pb_fargate::status(aws, &workspace.names.cluster, &names).await?;
+            Ok::<_, Failure>((snapshot, services))
+        };
+        let (services, holder, drift) = tokio::join!(services, leases.peek(), drift);
+        let ((snapshot, services), holder) = (services?, holder?);
         let mut targets = Vec::new();
         for group in services.iter().flat_map(|service| &service.target_groups) {
             targets.extend(pb_edge::target_health(aws, group).await?);
