@@ -19,8 +19,8 @@ KEY = "terraform.tfstate"
 
 def why_not() -> str | None:
     """Why Terraform cannot be run here, if so."""
-    if not os.environ.get("PB_TEST_TERRAFORM"):
-        return "it takes minutes: PB_TEST_TERRAFORM=1 runs it, where Terraform is installed"
+    if os.environ.get("PB_TEST_TERRAFORM") == "0":
+        return "PB_TEST_TERRAFORM=0"
     if shutil.which("terraform") is None:
         return "terraform is not installed"
     if not PLUGINS.is_dir():

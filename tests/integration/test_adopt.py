@@ -7,12 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-import terraform_runner
 from endpoint import ROOT
-from harness import Plan, Site
+from harness import Site, until
 from inventory import steady
-from terraform_runner import Terraform
 
 FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json"
 #: What a takeover may do besides state and lease.
@@ -190,25 +187,46 @@ def test_without_consent_nothing_is_adopted(staging: Site) -> None:
     staging.finds_nothing()
 
 
-@pytest.mark.skipif(terraform_runner.why_not() is not None, reason=str(terraform_runner.why_not()))
-def test_a_stack_that_terraform_made_is_taken_over_and_nothing_of_it_is_made_anew(site: Site) -> None:
-    terraform = Terraform(site)
-    terraform.apply()
-    made, state = site.world.everything(), terraform.state()
-    before = untagged(made)
-    since = site.mark()
-    site.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").ended()
-    assert untagged(site.world.everything()) == before, "tags of ours, and nothing else"
-    assert {call.split(":")[1] for call in site.writes(since)} <= TAGGING | {"PutItem", "DeleteItem"}
-    assert terraform.state() == state, "its state is its own"
-    plan = Plan(site.run("plan", "staging", "--json").ended().json())
-    assert set(plan.changes.values()) <= {"create", "update"}, plan.changes
-    were = ids(site)
+def node_of_its_own(site: Site, group: str) -> dict[str, Any]:
+    """A queue as stacks had it before replication groups, in place of ours; gives how it is."""
+    cache = site.aws.elasticache
+    cache.delete_replication_group(ReplicationGroupId="staging-jobqr")
+    until(lambda: not cache.describe_cache_clusters()["CacheClusters"])
+    cache.create_cache_cluster(
+        CacheClusterId="staging-node", Engine="redis", CacheNodeType="cache.t3.small", NumCacheNodes=1,
+        CacheSubnetGroupName="staging-jobqr", SecurityGroupIds=[group],
+    )  # fmt: skip
+    return until(lambda: node(site)["CacheClusterStatus"] == "available") and node(site)
+
+
+def node(site: Site) -> dict[str, Any]:
+    """How the node is."""
+    (found,) = site.aws.elasticache.describe_cache_clusters(CacheClusterId="staging-node")["CacheClusters"]
+    return dict(found)
+
+
+def test_a_cache_node_of_its_own_is_kept_and_a_group_is_made_beside_it(site: Site) -> None:
     site.deploy()
-    after = ids(site)
-    # Task definitions have revisions; the old one stays to go back to.
-    same = {address for address, identity in were.items() if after[address] == identity}
-    assert set(were) - same == {"fargate/flask_task", "fargate/celery_task"}
+    were = forget_all(site)
+    path = state_file(site, were)
+    before = node_of_its_own(site, were["net/redis_group"])
+    state = json.loads(path.read_text(encoding="utf-8"))
+    for module in state["modules"]:
+        module["resources"].pop("aws_elasticache_replication_group.queue", None)
+    attributes = {"id": "staging-node", "cluster_id": "staging-node", "subnet_group_name": "staging-jobqr"}
+    primary = {"id": "staging-node", "attributes": attributes}
+    state["modules"][0]["resources"]["aws_elasticache_cluster.queue"] = {
+        "type": "aws_elasticache_cluster", "depends_on": [], "primary": primary, "deposed": [], "provider": "provider.aws",
+    }  # fmt: skip
+    path.write_text(json.dumps(state), encoding="utf-8")
+    shown = site.run("adopt", "staging", "--from-terraform", str(path), "--yes").ended()
+    assert "aws_elasticache_cluster.queue" in shown.err and "is kept as it is, with the jobs in it" in shown.err, shown
+    assert "redis/jobqr" not in ids(site)
+    changes = site.plan().changes
+    assert changes["redis/jobqr"] == "create" and not {"delete", "delete_first", "create_first"} & set(changes.values())
+    site.deploy()
+    assert node(site) == before, "neither tagged nor changed"
     site.finds_nothing()
+    site.aws.elasticache.delete_cache_cluster(CacheClusterId="staging-node")
     site.destroy()
     assert site.world.remains() == {}

@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
@@ -140,13 +141,57 @@ def test_every_command_of_the_table_exists(here: Site) -> None:
             here.run(*word.split(), "--help").ended()
 
 
+def in_sources() -> set[str]:
+    """The events that the sources name."""
+    engine = (ROOT / "crates" / "engine" / "src" / "event.rs").read_text(encoding="utf-8")
+    events = re.findall(r"^    ([A-Z][a-z]+)(?: \{|,)$", engine.split("pub enum Event")[1].split("\n}")[0], re.MULTILINE)
+    found = {event.lower() for event in events}
+    for file in (ROOT / "crates" / "orchestrator" / "src").rglob("*.rs"):
+        pairs = re.findall(r'\.json\(\s*"(\w+)"|"event": "(\w+)"', file.read_text(encoding="utf-8"))
+        found |= {one or other for one, other in pairs}
+    return found
+
+
+def test_every_document_is_documented(site: Site) -> None:
+    text = (DOCS / "json.md").read_text(encoding="utf-8").split("## Events of a run")[0]
+    rows = {code: row for first, row in re.findall(r"^\| ([^|]*) \| (.*) \|$", text, re.MULTILINE) for code in re.findall(r"`([^`]+)`", first)}
+    site.deploy()
+    for command in (
+        ["status", "staging"], ["history", "staging"], ["tasks", "staging"], ["doctor", "staging"], ["validate"],
+        ["workspace", "list"], ["state", "versions", "staging"], ["drift", "staging"], ["graph", "staging"],
+        ["fmt", "--check"],
+    ):  # fmt: skip
+        document = site.run(*command, "--json").json()
+        name = next(row for row in rows if " ".join(command).startswith(row))
+        assert set(keys(document)) <= set(re.findall(r"`(\w+)`", rows[name])), name
+
+
+def keys(document: Any) -> set[str]:
+    """The fields of a document, and of what is listed in it; what stands under a name of somebody's choice is left out."""
+    if isinstance(document, list):
+        return set().union(*(keys(item) for item in document))
+    if not isinstance(document, dict):
+        return set()
+    listed = [value for key, value in document.items() if key in ("checks", "revisions", "lock")]
+    return set(document) | keys(listed)
+
+
 def test_every_event_is_documented(site: Site) -> None:
     text = (DOCS / "json.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text.split("## Events of a run")[1], re.MULTILINE))
     lines = site.run("deploy", "staging", "--yes", "--json").ended().lines()
+    lines += site.run("deploy", "staging", "--yes", "--refresh-only", "--json").ended().lines()
+    lines += site.run("forget", "staging", "fargate/logs", "--yes", "--json").ended().lines()
+    lines += site.run("adopt", "staging", "fargate/logs=staging-pb_workers", "--yes", "--json").ended().lines()
+    lines += site.run("run", "staging", "--json", "--", "true").ended().lines()
     site.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}, "celery": {"count": 2}}})
     lines += site.run("deploy", "staging", "--yes", "--json").ended(1).lines()
     assert {line["event"] for line in lines} >= {"plan", "started", "done", "failed", "recorded", "finished"}
+    site.configure({"services": {"flask": {"image": None, "tag": "soon"}, "celery": {"image": None, "tag": "later"}}})
+    lines += site.run("deploy", "production", "--yes", "--json").ended(4).lines()
+    named = {line["event"] for line in lines} | in_sources()
+    assert named <= set(rows), "each event has a row"
+    assert set(rows) <= named, "each row is an event"
     for line in lines:
         fields = set(re.findall(r"`(\w+)`", rows[line["event"]]))
         assert set(line) - {"event"} <= fields, line

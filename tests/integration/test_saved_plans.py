@@ -121,6 +121,7 @@ def test_a_plan_of_another_place_is_refused(site: Site, happened: Callable[[Site
 
 
 def test_a_plan_that_somebody_edited_is_refused(staging: Site) -> None:
+    before = staging.config.get("logs")
     staging.configure({"logs": {"retention_days": 5}})
     plan = staging.folder / saved(staging)
     document = json.loads(plan.read_text(encoding="utf-8"))
@@ -133,7 +134,7 @@ def test_a_plan_that_somebody_edited_is_refused(staging: Site) -> None:
     plan.write_text(json.dumps(document), encoding="utf-8")
     assert "the saved plan is refused" in staging.run("apply", "a.plan").ended(1).err
     assert staging.writes(since) == []
-    staging.configure({"logs": {"retention_days": None}})
+    staging.configure({"logs": before or {"retention_days": None}})
     staging.finds_nothing()
 
 

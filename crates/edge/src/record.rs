@@ -95,6 +95,7 @@ impl Resource for Record {
     /// AWS would let the load balancer go. But a record is known to be ours by its target, so it goes first; and no name is
     /// left that points to a load balancer of nobody.
     const HOLDS: &'static [&'static str] = &["elbv2.load_balancer"];
+    const TAGGED: bool = false;
     type Spec = RecordSpec;
     type Attrs = RecordAttrs;
 

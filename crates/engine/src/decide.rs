@@ -300,6 +300,7 @@ fn idle(address: Address, kind: String) -> Step {
         changes: Vec::new(),
         forces: Vec::new(),
         drift: Vec::new(),
+        from: None,
         id: None,
         before: None,
         after: None,

@@ -1,4 +1,5 @@
-//! Taking over what is there, and letting go of it: tags and what is remembered change, and nothing else.
+//! Taking over what is there, letting go of it, giving it another address: tags and what is remembered change, and nothing
+//! else.
 
 use crate::act::Run;
 use crate::address::Address;
@@ -116,7 +117,7 @@ pub fn forgetting(
     if refused.is_empty() { Ok(Plan { steps }) } else { Err(refused) }
 }
 
-fn step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
+pub(crate) fn step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
     Step {
         address: address.clone(),
         kind: live.kind.clone(),
@@ -126,6 +127,7 @@ fn step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
         changes: Vec::new(),
         drift: Vec::new(),
         forces: Vec::new(),
+        from: None,
         id: graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
         before: Some(live.spec.clone()),
         after: None,
@@ -133,7 +135,7 @@ fn step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
     }
 }
 
-/// Runs a plan of steps that adopt and forget. A step that fails keeps no other from being done.
+/// Runs a plan of steps that adopt, forget and move. A step that fails keeps no other from being done.
 ///
 /// # Errors
 /// As [`act`](crate::act()).
@@ -190,14 +192,14 @@ async fn one<'a>(graph: &Graph, step: &'a Step, ledger: &dyn Ledger, run: &Run) 
     (step, result)
 }
 
-fn entry(step: &Step) -> Entry {
-    match step.action {
-        Action::Forget => Entry::Remove(step.address.clone()),
-        _ => {
-            let spec = step.before.clone().unwrap_or_default();
-            let attrs = step.attrs.clone().unwrap_or_default();
-            Entry::Put(step.address.clone(), Record { kind: step.kind.clone(), spec, attrs, settled: true })
-        }
+/// What is to be remembered of a step that is done.
+pub(crate) fn entry(step: &Step) -> Entry {
+    let (spec, attrs) = (step.before.clone().unwrap_or_default(), step.attrs.clone().unwrap_or_default());
+    let record = Record { kind: step.kind.clone(), spec, attrs, settled: true };
+    match (step.action, &step.from) {
+        (Action::Forget, _) => Entry::Remove(step.address.clone()),
+        (_, Some(from)) => Entry::Moved { from: from.clone(), to: step.address.clone(), unrecorded: record },
+        (_, None) => Entry::Put(step.address.clone(), record),
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn keeps(&self) -> &'static [&'static str];
     fn unique(&self) -> bool;
     fn indexed(&self) -> bool;
+    fn tagged(&self) -> bool;
     fn check(&self, spec: &Value) -> Result<(), String>;
     fn pending(&self, spec: &Value) -> Result<Value, Failure>;
     fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
@@ -93,6 +94,10 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn indexed(&self) -> bool {
         R::INDEXED
+    }
+
+    fn tagged(&self) -> bool {
+        R::TAGGED
     }
 
     fn check(&self, spec: &Value) -> Result<(), String> {

@@ -17,6 +17,15 @@ pub enum Entry {
     Remove(Address),
     /// Nothing but these is there: what else is remembered has gone without that being recorded.
     Only(BTreeSet<Address>),
+    /// What was remembered at one address is at another now. `unrecorded` is what to remember when nothing was.
+    Moved {
+        /// Where it was.
+        from: Address,
+        /// Where it is.
+        to: Address,
+        /// What it is like, should the snapshot not know it.
+        unrecorded: Record,
+    },
     /// The create that was meant at this address was not begun, or was refused: nothing came of it.
     Undone(Address),
     /// What people ask the stack for.
@@ -39,6 +48,7 @@ impl Entry {
         match self {
             Self::Put(address, record) => drop(snapshot.resources.insert(address, record)),
             Self::Remove(address) => drop(snapshot.resources.remove(&address)),
+            Self::Moved { from, to, unrecorded } => snapshot.readdress(&from, &to, unrecorded),
             Self::Undone(address) => {
                 if let Some(intents) = &mut snapshot.intents {
                     intents.steps.retain(|step| step.address != address || !step.creates());

@@ -30,6 +30,8 @@ pub enum Action {
     Adopt,
     /// Let go of it: take our tags off and remember it no more. It stays as it is.
     Forget,
+    /// Give it another address: its tag, and where it is remembered. Nothing else about it is changed.
+    Move,
 }
 
 impl Action {
@@ -86,6 +88,9 @@ pub struct Step {
     /// What somebody else changed since the last run: as it was recorded, and as it is now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Change>,
+    /// The address that it had until now, where it gets another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Address>,
     /// What AWS calls it, where it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,

@@ -35,6 +35,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Whether a [`TagIndex`](crate::TagIndex) tells of this kind: its attributes have an `arn`, its spec has `tags`.
     const INDEXED: bool = false;
 
+    /// Whether it carries the ownership tags. What cannot is known by its parent or its name, and so is its address.
+    const TAGGED: bool = true;
+
     /// Fields that AWS cannot change and that no resource is replaced for when nothing else forces it: names, mostly. What
     /// stands there is kept. So what was taken over under another name stays, and a new naming moves nothing.
     const KEEPS: &'static [&'static str] = &[];

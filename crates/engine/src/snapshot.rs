@@ -127,6 +127,21 @@ impl Intent {
 }
 
 impl Snapshot {
+    /// Takes all that is remembered of what was at `from` for what is at `to` now: the record, what was released to it, the
+    /// count that was set by hand.
+    pub(crate) fn readdress(&mut self, from: &Address, to: &Address, unrecorded: Record) {
+        let record = self.resources.remove(from).unwrap_or(unrecorded);
+        self.resources.entry(to.clone()).or_insert(record);
+        if let Some(scaled) = self.scaled.remove(from) {
+            self.scaled.insert(to.clone(), scaled);
+        }
+        for release in &mut self.releases {
+            if let Some(released) = release.services.remove(from) {
+                release.services.insert(to.clone(), released);
+            }
+        }
+    }
+
     /// The creates of `kind` that were meant and are not recorded: there may be one at each address.
     pub(crate) fn suspects<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
         let steps = self.intents.iter().flat_map(|intents| &intents.steps);

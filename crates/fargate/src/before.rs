@@ -189,6 +189,8 @@ fn going(task: &Task) -> bool {
 }
 
 impl Resource for Before {
+    /// A run, not a thing: what it did is marked on its revision.
+    const TAGGED: bool = false;
     const KIND: &'static str = "ecs.before";
     /// RunTask starts another task each time.
     const UNIQUE: bool = false;

@@ -333,6 +333,19 @@ pub enum StateCommand {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Give what is there the address that the configuration has for it now; what AWS calls it stays
+    Mv {
+        workspace: String,
+        /// The address that it has; or the key of a service, for all that is its
+        from: String,
+        /// The address that it is to have; or the key that the service has now
+        to: String,
+        #[command(flatten)]
+        consent: Consent,
+        /// Show what would be done, and no more
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List the versions that the bucket keeps, the latest first
     Versions { workspace: String },
     /// Write an older version as the newest one, under the lock

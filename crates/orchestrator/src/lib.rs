@@ -22,6 +22,7 @@ mod serving;
 mod signals;
 mod site;
 pub mod stack;
+mod standing;
 mod tag_index;
 
 use clap::Parser;

@@ -6,7 +6,7 @@ use crate::facts::{self, Facts};
 use crate::images::{Given, Images, give};
 use crate::releases;
 use crate::saved::{Bound, fingerprint, world};
-use crate::{select, stack, tag_index};
+use crate::{select, stack, standing, tag_index};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
@@ -84,6 +84,19 @@ pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig
     let config = pb_aws::connect(&access).await;
     pb_aws::check(&access, &config).await?;
     Ok(config)
+}
+
+/// The configuration of one workspace, its way into AWS, and what is remembered of it, with the names of what is there. A
+/// snapshot that cannot be read keeps nobody from looking: then by the names that are configured.
+///
+/// # Errors
+/// As [`configured`] and [`connect`].
+pub async fn as_it_stands(global: &Global, name: &str) -> Result<(Workspace, SdkConfig, Snapshot), Error> {
+    let mut workspace = configured(global, name)?;
+    let aws = connect(global, &workspace).await?;
+    let snapshot = Session::read_only(&Store::new(&aws, &place(&workspace))).await.unwrap_or_default();
+    standing::name_as_it_stands(&mut workspace, &snapshot);
+    Ok((workspace, aws, snapshot))
 }
 
 /// Where the state of a workspace is kept.

@@ -48,8 +48,9 @@ pub struct Left {
 }
 
 /// Why a cache node that is in no replication group is left.
-const LONE_NODE: &str = "a node of its own is kept as it is, with the jobs in it; a deploy makes a replication group beside it. Once \
-                         nothing uses it, delete it: until then `destroy` cannot take its subnet group and security group";
+const LONE_NODE: &str = "a node of its own is kept as it is, with the jobs in it; a deploy makes a replication group beside it, \
+                         and the services go over to that: let the jobs end first. Once nothing uses it, delete it: until then \
+                         `destroy` cannot take its subnet group and security group";
 
 /// The kind of ours that a type of Terraform's is.
 fn kind_of(resource: &Resource) -> Option<&'static str> {

@@ -4,6 +4,7 @@
 
 mod faults;
 mod lost;
+mod moves;
 mod parts;
 mod stack;
 mod world;

@@ -18,10 +18,19 @@ pub struct Config {
     pub cache: &'static str,
     pub port: u32,
     pub workers: bool,
+    /// Where the workers stand.
+    pub workers_at: &'static str,
 }
 
-pub const FIRST: Config =
-    Config { size: 1, net: "10.0.0.0/16", group: "queue", cache: "redis", port: 5050, workers: true };
+pub const FIRST: Config = Config {
+    size: 1,
+    net: "10.0.0.0/16",
+    group: "queue",
+    cache: "redis",
+    port: 5050,
+    workers: true,
+    workers_at: "fargate/celery",
+};
 
 fn spec(name: &str, uses: &[(&str, &str)]) -> Spec {
     Spec {
@@ -92,7 +101,7 @@ fn build(world: &Shared, config: &Config) -> Result<Graph, Failure> {
         },
     )?;
     if config.workers {
-        graph.add("fargate/celery", &services, (task, queue), |(task, queue): (Attrs, Attrs)| {
+        graph.add(config.workers_at, &services, (task, queue), |(task, queue): (Attrs, Attrs)| {
             spec("celery", &[("task", &task.id), ("group", &queue.id)])
         })?;
     }
@@ -189,6 +198,7 @@ pub fn lines(plan: &Plan) -> Vec<String> {
             Action::Leave => "leave",
             Action::Adopt => "adopt",
             Action::Forget => "forget",
+            Action::Move => "move",
         };
         format!("{word} {}", step.address)
     };

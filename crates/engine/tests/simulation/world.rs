@@ -350,6 +350,21 @@ impl<const K: usize> Resource for Client<K> {
         })
         .await
     }
+
+    async fn adopt(&self, cx: &Context, attrs: &Attrs) -> Result<(), Failure> {
+        self.tag(attrs, cx.tags(&BTreeMap::new())).await
+    }
+}
+
+impl<const K: usize> Client<K> {
+    async fn tag(&self, attrs: &Attrs, tags: BTreeMap<String, String>) -> Result<(), Failure> {
+        self.write("tag", |world| {
+            let thing = world.things.get_mut(target_of(&attrs.id)).ok_or_else(|| gone(attrs))?;
+            thing.tags = tags;
+            Ok(())
+        })
+        .await
+    }
 }
 
 fn gone(attrs: &Attrs) -> Failure {

@@ -9,7 +9,7 @@ use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
 use crate::serving::Targets;
 use crate::site::{configured, connect, place};
-use crate::{consent, signals};
+use crate::{consent, signals, standing};
 use aws_config::SdkConfig;
 use futures_util::future::BoxFuture;
 use pb_config::Workspace;
@@ -49,10 +49,11 @@ impl Scene {
     /// # Errors
     /// A configuration with mistakes; a snapshot that cannot be read, or that has no services.
     pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
-        let workspace = configured(global, name)?;
+        let mut workspace = configured(global, name)?;
         let aws = connect(global, &workspace).await?;
         let place = place(&workspace);
         let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
+        standing::name_as_it_stands(&mut workspace, &snapshot);
         if !snapshot.resources.values().any(|record| record.kind == SERVICE) {
             let hint = format!("deploy it: pb-deploy deploy {name}");
             return Err(Error::other(format!("no service of {name} is deployed"), hint));
@@ -239,6 +240,7 @@ fn steps(wishes: &BTreeMap<Address, Wish>, live: &BTreeMap<Address, Live>) -> Re
             reason: None,
             changes,
             forces: Vec::new(),
+            from: None,
             id: None,
             before: Some(before),
             after: Some(after),

@@ -3,7 +3,8 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::path::find;
-use crate::site::{configured, connect, service_name};
+use crate::site::{as_it_stands, configured, service_name};
+use crate::standing::container;
 use pb_fargate::{People, TaskStatus};
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,15 +23,15 @@ pub async fn exec(
     task: Option<&str>,
     command: &[String],
 ) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
-    let service_name = service_name(&workspace, service)?;
+    service_name(&configured(global, name)?, service)?;
     let plugin = find(PLUGIN).ok_or_else(|| {
         let hint = "install it (https://docs.aws.amazon.com/systems-manager/latest/userguide/\
                     session-manager-working-with-install-plugin.html), or run the command in a task of its own: \
                     pb-deploy run";
         Error::other(format!("{PLUGIN} is not on the PATH, and a shell is opened through it"), hint)
     })?;
-    let aws = connect(global, &workspace).await?;
+    let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
+    let service_name = service_name(&workspace, service)?;
     let people = People::new(&aws, &workspace.names.cluster);
     let tasks = people.tasks().await?;
     let chosen = choose(&tasks, &service_name, task)?;
@@ -41,7 +42,7 @@ pub async fn exec(
         return Err(Error::other(message, hint));
     }
     let command = if command.is_empty() { "/bin/sh".to_owned() } else { quoted(command) };
-    let session = people.open(&chosen.arn, service, &command).await.map_err(|failure| {
+    let session = people.open(&chosen.arn, &container(&snapshot, service), &command).await.map_err(|failure| {
         failure.hint("the agent needs some seconds after a task's start, and the task role the ssmmessages permissions")
     })?;
     anstream::eprintln!("in task {} of {}", chosen.id, chosen.revision);

@@ -5,6 +5,7 @@ use crate::commands::change::Scene;
 use crate::exit::{Error, Exit};
 use crate::releases;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, paint};
+use crate::standing;
 use pb_engine::{Address, Snapshot};
 use pb_fargate::{RevisionInfo, Rolled};
 use serde::Serialize;
@@ -43,11 +44,12 @@ pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
     let running: BTreeSet<&str> = running.iter().filter_map(|service| service.revision.as_deref()).collect();
     let mut services = Vec::new();
     for (key, _) in scene.workspace.services.all() {
-        let Some(family) = scene.workspace.names.service(key) else { continue };
+        let Some(service) = scene.workspace.names.service(key) else { continue };
+        let family = standing::family(&scene.workspace, &scene.snapshot, key);
         let address = scene.address(key)?;
         let (revisions, rollouts) = tokio::join!(
-            pb_fargate::known_revisions(&scene.aws, family, SHOWN),
-            pb_fargate::rollouts(&scene.aws, &scene.workspace.names.cluster, family)
+            pb_fargate::known_revisions(&scene.aws, &family, SHOWN),
+            pb_fargate::rollouts(&scene.aws, &scene.workspace.names.cluster, service)
         );
         // The rollouts are remembered by us too: without them the rest is worth being seen.
         let (revisions, rollouts) = (revisions?, rollouts.unwrap_or_default());

@@ -3,8 +3,8 @@
 use crate::cli::{Global, LogOptions};
 use crate::exit::{Error, Exit};
 use crate::render::{self, DIM, paint};
-use crate::signals;
-use crate::site::{configured, connect, service_name};
+use crate::site::{as_it_stands, configured, service_name};
+use crate::{signals, standing};
 use pb_engine::{Class, Failure};
 use pb_fargate::{LogLine, LogQuery, Logs};
 use std::collections::HashSet;
@@ -25,9 +25,11 @@ const SHORT: usize = 8;
 /// # Errors
 /// A workspace or service that is not configured; what reading fails with.
 pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &LogOptions) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
-    let prefix = service.map(|key| service_name(&workspace, key)).transpose()?.map(|name| format!("{name}/"));
-    let aws = connect(global, &workspace).await?;
+    if let Some(key) = service {
+        service_name(&configured(global, name)?, key)?;
+    }
+    let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
+    let prefix = service.map(|key| standing::log_streams(&workspace, &snapshot, key));
     let logs = Logs::new(&aws);
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -114,6 +114,9 @@ async fn state_command(global: &Global, command: StateCommand) -> Result<Exit, E
         StateCommand::Rm { workspace, addresses, consent } => {
             state_edit::remove(global, &workspace, &addresses, &consent).await
         }
+        StateCommand::Mv { workspace, from, to, consent, dry_run } => {
+            adopt::relocate(global, &workspace, (&from, &to), &consent, dry_run).await
+        }
         StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
         StateCommand::Restore { workspace, version, consent } => {
             state::restore(global, &workspace, &version, &consent).await

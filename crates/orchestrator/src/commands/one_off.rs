@@ -3,7 +3,8 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::signals;
-use crate::site::{configured, connect, place, service_name};
+use crate::site::{as_it_stands, configured, place, service_name};
+use crate::standing::container;
 use pb_engine::{Address, Cancel, Class, Failure};
 use pb_fargate::{End, OneOffState, People, Started};
 use serde_json::json;
@@ -23,9 +24,10 @@ const LAST_LOOKS: usize = 5;
 /// # Errors
 /// A workspace or service that is not configured or deployed; a task that could not be started or never ran.
 pub async fn run(global: &Global, name: &str, service: &str, command: &[String]) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
+    service_name(&configured(global, name)?, service)?;
+    let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
     let service_name = service_name(&workspace, service)?;
-    let aws = connect(global, &workspace).await?;
+    let container = container(&snapshot, service);
     let people = People::new(&aws, &workspace.names.cluster);
     let address = Address::new("fargate/run").map_err(|why| Failure::new(Class::Bug, "run a task", why.to_string()))?;
     let mut tags = workspace.tags.clone();
@@ -34,7 +36,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     // One that was started and whose answer was lost is given back for the same token.
     let token = uuid::Uuid::new_v4().simple().to_string();
     let cancel = signals::listen();
-    let start = || people.run(&service_name, service, command.to_vec(), &token, tags.clone());
+    let start = || people.run(&service_name, &container, command.to_vec(), &token, tags.clone());
     let started = match start().await {
         Err(failure) if failure.class == Class::Ambiguous => start().await,
         answer => answer,
@@ -43,9 +45,10 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let id = started.arn.rsplit('/').next().unwrap_or_default().to_owned();
     let revision = started.revision.rsplit('/').next().unwrap_or_default();
     anstream::eprintln!("task {id} of {revision} is started; Ctrl-C stops it");
-    let (end, stopped) = Watched { people: &people, started: &started, service, json: global.json, token: None }
-        .until_the_end(&cancel)
-        .await?;
+    let (end, stopped) =
+        Watched { people: &people, started: &started, container: &container, json: global.json, token: None }
+            .until_the_end(&cancel)
+            .await?;
     if global.json {
         println!("{}", json!({"event": "finished", "task": id, "exit_code": end.exit_code, "reason": end.reason}));
     }
@@ -74,7 +77,7 @@ fn not_started(failure: Failure, workspace: &str) -> Error {
 struct Watched<'a> {
     people: &'a People,
     started: &'a Started,
-    service: &'a str,
+    container: &'a str,
     json: bool,
     /// Where its log goes on.
     token: Option<String>,
@@ -85,7 +88,7 @@ impl Watched<'_> {
     async fn until_the_end(mut self, cancel: &Cancel) -> Result<(End, bool), Error> {
         let (mut asked, mut said, mut failed) = (false, String::new(), 0);
         loop {
-            let look = self.people.look(&self.started.arn, self.service).await;
+            let look = self.people.look(&self.started.arn, self.container).await;
             self.show().await;
             failed = if look.is_err() { failed + 1 } else { 0 };
             match look {

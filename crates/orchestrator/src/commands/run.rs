@@ -9,7 +9,7 @@ use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
 use crate::serving::Targets;
 use crate::site::{Asked, Site, is_recorded};
-use crate::{consent, releases, signals};
+use crate::{consent, releases, signals, standing};
 use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
 use pb_state::{Claim, Holder, LeaseTable, Session, Store};
 use std::collections::BTreeMap;
@@ -230,7 +230,7 @@ async fn under_lease(
         outcome = act(&site.graph, &looked.plan, session, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
-    let outcome = if goal == Goal::Deploy { targets(show, site, run).reached(outcome).await } else { outcome };
+    let outcome = if goal == Goal::Deploy { reached(show, site, session, run, outcome).await } else { outcome };
     if run.cancel.is_stopped() && goal == Goal::Deploy {
         let interrupted = Interrupted {
             show,
@@ -245,10 +245,14 @@ async fn under_lease(
     Ok(outcome)
 }
 
-fn targets<'a>(show: &'a Show, site: &'a Site, run: &'a Run) -> Targets<'a> {
-    let seconds = site.workspace.deploy.wait_timeout;
+/// The same outcome, but for services that are not reached through the load balancer: those have failed.
+async fn reached(show: &Show, site: &Site, session: &Session, run: &Run, outcome: Outcome) -> Outcome {
+    let mut workspace = site.workspace.clone();
+    standing::name_as_it_stands(&mut workspace, &session.snapshot());
+    let seconds = workspace.deploy.wait_timeout;
     let within = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-    Targets { show, aws: &site.aws, workspace: &site.workspace, cancel: &run.cancel, within }
+    let targets = Targets { show, aws: &site.aws, workspace: &workspace, cancel: &run.cancel, within };
+    targets.reached(outcome).await
 }
 
 /// Notes what was released. Counts that were set by hand and not kept are forgotten.

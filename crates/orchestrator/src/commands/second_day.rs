@@ -7,7 +7,7 @@ use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
 use crate::serving::Targets;
-use crate::signals;
+use crate::{signals, standing};
 use pb_config::{OtherService, Workspace};
 use pb_engine::{Action, Address, Failure, Graph, MemoryLedger, Outcome, Plan, Release, Run, Snapshot, Step, act};
 use pb_fargate::ServiceSpec;
@@ -112,11 +112,11 @@ async fn named(scene: &Scene, text: &str) -> Result<(Address, Wish), Error> {
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed());
     }
-    let names = &scene.workspace.names;
+    let its = |key: &str| standing::family(&scene.workspace, &scene.snapshot, key);
     let mut keys = scene.workspace.services.all().map(|(key, _)| key);
-    let key = keys.find(|key| *key == family || names.service(key) == Some(family)).unwrap_or(family);
+    let key = keys.find(|key| *key == family || its(key) == family).unwrap_or(family);
     let address = scene.address(key)?;
-    let name = format!("{}:{number}", names.service(key).unwrap_or(family));
+    let name = format!("{}:{number}", its(key));
     Ok((address, Wish::Revision(usable(scene, &name).await?)))
 }
 
@@ -196,6 +196,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
             reason: None,
             changes: Vec::new(),
             forces: Vec::new(),
+            from: None,
             id: None,
             before: Some(record.spec.clone()),
             after: Some(record.spec.clone()),

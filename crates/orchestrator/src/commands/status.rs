@@ -5,10 +5,11 @@ use crate::exit::{Error, Exit};
 use crate::releases;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::{Asked, Site, configured, connect, place};
+use crate::standing::name_as_it_stands;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_edge::TargetHealth;
-use pb_engine::{Address, Goal, Origin, Snapshot};
+use pb_engine::{Address, Failure, Goal, Origin, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
@@ -141,14 +142,16 @@ impl Looker<'_> {
         let Self { global, workspace, aws, place } = self;
         let store = Store::new(aws, place);
         let leases = LeaseTable::new(aws, place, global.timing());
-        let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
-        let (snapshot, holder, services, drift) = tokio::join!(
-            Session::read_only(&store),
-            leases.peek(),
-            pb_fargate::status(aws, &workspace.names.cluster, &names),
-            drift
-        );
-        let (snapshot, holder, services) = (snapshot?, holder?, services?);
+        let services = async {
+            let snapshot = Session::read_only(&store).await?;
+            let mut workspace = workspace.clone();
+            name_as_it_stands(&mut workspace, &snapshot);
+            let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
+            let services = pb_fargate::status(aws, &workspace.names.cluster, &names).await?;
+            Ok::<_, Failure>((snapshot, services))
+        };
+        let (services, holder, drift) = tokio::join!(services, leases.peek(), drift);
+        let ((snapshot, services), holder) = (services?, holder?);
         let mut targets = Vec::new();
         for service in &services {
             for group in &service.target_groups {

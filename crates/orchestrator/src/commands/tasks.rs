@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, DIM, GOOD, WARN, paint};
-use crate::site::{configured, connect};
+use crate::site::as_it_stands;
 use pb_fargate::{People, TaskStatus};
 
 /// Shows the tasks of a workspace. Changes nothing.
@@ -11,8 +11,7 @@ use pb_fargate::{People, TaskStatus};
 /// # Errors
 /// A workspace that is not configured; what reading fails with.
 pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
-    let aws = connect(global, &workspace).await?;
+    let (workspace, aws, _) = as_it_stands(global, name).await?;
     let tasks = People::new(&aws, &workspace.names.cluster).tasks().await?;
     if global.json {
         render::document(&tasks)?;

@@ -71,6 +71,7 @@ pub fn sign(action: Action) -> (&'static str, Style) {
         Action::Await => ("  .", DIM),
         Action::Adopt => ("  >", GOOD),
         Action::Forget => ("  <", WARN),
+        Action::Move => (" ->", GOOD),
     }
 }
 
@@ -153,6 +154,7 @@ mod tests {
             changes: Vec::new(),
             forces: Vec::new(),
             drift: Vec::new(),
+            from: None,
             id: None,
             before: None,
             after: None,

@@ -178,6 +178,7 @@ fn doing(action: Action) -> &'static str {
         Action::Await => "waiting",
         Action::Adopt => "adopting",
         Action::Forget => "forgetting",
+        Action::Move => "moving",
     }
 }
 
@@ -190,5 +191,6 @@ fn done(action: Action) -> &'static str {
         Action::Await => "ready",
         Action::Adopt => "adopted",
         Action::Forget => "forgotten",
+        Action::Move => "moved",
     }
 }

@@ -1,6 +1,8 @@
-//! `adopt` and `forget`: what is there becomes ours, or is ours no more. Tags and the snapshot change, and nothing else.
+//! `adopt`, `forget` and `state mv`: what is there becomes ours, is ours no more, or gets another address. Tags and the
+//! snapshot change, and nothing else.
 
 mod claims;
+mod moves;
 mod show;
 
 use crate::cli::{Adoption, Consent, Global};
@@ -21,6 +23,7 @@ use std::time::Duration;
 enum Task<'a> {
     Adopt(&'a Adoption),
     Forget(&'a [Address]),
+    Move { from: &'a str, to: &'a str },
 }
 
 /// What was seen, and what is to be done about it.
@@ -55,6 +58,20 @@ pub async fn forget(
     hand(global, workspace, &Task::Forget(&addresses), consent, dry_run).await
 }
 
+/// Gives what stands at an address another one: one resource, or all that is a service's.
+///
+/// # Errors
+/// As [`adopt`].
+pub async fn relocate(
+    global: &Global,
+    workspace: &str,
+    (from, to): (&str, &str),
+    consent: &Consent,
+    dry_run: bool,
+) -> Result<Exit, Error> {
+    hand(global, workspace, &Task::Move { from, to }, consent, dry_run).await
+}
+
 async fn hand(
     global: &Global,
     workspace: &str,
@@ -65,10 +82,10 @@ async fn hand(
     let show = Show::new(global.json, global.verbose);
     let repository = match task {
         Task::Adopt(adoption) => claims::repository(global, workspace, adoption).await?,
-        Task::Forget(_) => None,
+        Task::Forget(_) | Task::Move { .. } => None,
     };
     let site = Site::open(global, workspace, Goal::Deploy, &Asked { repository, ..Asked::default() }).await?;
-    finished(&site.snapshot)?;
+    finished(&site.snapshot, workspace)?;
     let looked = look(&site, task, &site.snapshot, &Cancel::never()).await?;
     show.json("plan", &looked.json);
     show.say(&looked.text);
@@ -85,6 +102,7 @@ impl Task<'_> {
         match self {
             Self::Adopt(_) => "adopt",
             Self::Forget(_) => "forget",
+            Self::Move { .. } => "move",
         }
     }
 
@@ -95,11 +113,11 @@ impl Task<'_> {
 }
 
 /// Refuses where a deploy or destroy has not ended: its intents must not be forgotten.
-fn finished(snapshot: &Snapshot) -> Result<(), Error> {
+fn finished(snapshot: &Snapshot, workspace: &str) -> Result<(), Error> {
     match &snapshot.intents {
-        Some(intents) if !["adopt", "forget"].contains(&intents.operation.as_str()) => {
+        Some(intents) if !["adopt", "forget", "move"].contains(&intents.operation.as_str()) => {
             let message = format!("a run to {} did not end; nothing was changed", intents.operation);
-            Err(Error::other(message, format!("finish it first: pb-deploy {}", intents.operation)))
+            Err(Error::other(message, format!("finish it first: pb-deploy {} {workspace}", intents.operation)))
         }
         _ => Ok(()),
     }
@@ -125,6 +143,11 @@ async fn look(site: &Site, task: &Task<'_>, snapshot: &Snapshot, cancel: &Cancel
             let text = show::forget(site, &plan);
             let json = serde_json::json!({ "plan": plan });
             Ok(Looked { plan, text, json, state: None })
+        }
+        Task::Move { from, to } => {
+            let moved = moves::look(site, from, to, snapshot, cancel).await?;
+            let (text, json) = (show::moved(site, &moved), show::moved_json(&moved));
+            Ok(Looked { plan: moved.plan, text, json, state: None })
         }
     }
 }
@@ -167,6 +190,12 @@ async fn locked(
         cancel,
     };
     let done = with_terraform(site, task, &session, &run, looked).await;
+    if let (Task::Move { .. }, Ok(outcome)) = (task, &done)
+        && outcome.is_complete()
+        && !moves::is_seen(site, &session.snapshot(), &looked.plan, &run.cancel).await
+    {
+        show.say("AWS does not show all of the new tags yet: wait a minute before the next deploy");
+    }
     let closed = session.close().await;
     let outcome = done?;
     closed?;
@@ -189,7 +218,7 @@ async fn with_terraform(
             }
             None => None,
         },
-        Task::Forget(_) => None,
+        Task::Forget(_) | Task::Move { .. } => None,
     };
     let checked = match &lock {
         Some((lock, source)) => match source.read(&site.aws).await {
@@ -219,7 +248,7 @@ async fn under_locks(
     shown: &Looked,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    finished(&snapshot)?;
+    finished(&snapshot, &site.workspace.name)?;
     let looked = look(site, task, &snapshot, &run.cancel).await?;
     if !same(&shown.plan, &looked.plan) || shown.state != looked.state {
         let message = "what is there has changed since it was shown: nothing was changed";

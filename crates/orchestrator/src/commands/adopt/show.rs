@@ -1,9 +1,9 @@
-//! What `adopt` and `forget` say.
+//! What `adopt`, `forget` and `state mv` say.
 
 use super::claims::Wanted;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::Site;
-use pb_engine::{Action, Address, Outcome, Plan, Step, Takeover};
+use pb_engine::{Action, Address, Outcome, Plan, Refused, Relocation, Step, Takeover};
 use pb_terraform::Left;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -30,41 +30,48 @@ pub fn text(site: &Site, wanted: &Wanted, takeover: &Takeover) -> String {
             ),
         );
     }
-    match &takeover.afterwards {
+    afterwards(&mut text, &takeover.afterwards);
+    text
+}
+
+/// What a deploy would do, or why it would be refused.
+fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<Refused>>) {
+    match afterwards {
         Ok(plan) => {
-            line(&mut text, format_args!("\nAfterwards, a deploy would do this. {}", render::plan::summary(plan)));
+            line(text, format_args!("\nAfterwards, a deploy would do this. {}", render::plan::summary(plan)));
         }
         Err(refused) => {
-            line(&mut text, format_args!("\n{} a deploy would be refused:", paint(WARN, "Afterwards")));
+            line(text, format_args!("\n{} a deploy would be refused:", paint(WARN, "Afterwards")));
             for refused in refused {
-                line(&mut text, format_args!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
+                line(text, format_args!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why));
             }
         }
     }
-    text
 }
 
 /// The step with what a deploy would change, and what Terraform calls it.
 fn shown(wanted: &Wanted, takeover: &Takeover, step: &Step) -> Step {
-    let later = later(takeover, &step.address);
+    let terraform = wanted.mapping.claims.get(&step.address).map(|claim| claim.terraform.as_str()).unwrap_or_default();
+    judged(step, terraform, &takeover.afterwards)
+}
+
+/// The step with where it comes from, and with what a deploy would change.
+fn judged(step: &Step, from: &str, afterwards: &Result<Plan, Vec<Refused>>) -> Step {
+    let plan = afterwards.as_ref().ok();
+    let later = plan.and_then(|plan| plan.steps.iter().find(|later| later.address == step.address));
     let verdict = match later.map(|later| later.action) {
         None => "a deploy would be refused",
         Some(Action::NoOp | Action::Await) => "fits",
         Some(Action::Replace { .. }) => "differs, and a deploy would REPLACE it",
         Some(_) => "differs, and a deploy would change it in place",
     };
-    let terraform = wanted.mapping.claims.get(&step.address).map(|claim| claim.terraform.as_str()).unwrap_or_default();
-    let from = if terraform.is_empty() { String::new() } else { format!("{terraform}; ") };
+    let from = if from.is_empty() { String::new() } else { format!("{from}; ") };
     Step {
         reason: Some(format!("{from}{verdict}")),
         changes: later.map(|later| later.changes.clone()).unwrap_or_default(),
         forces: later.map(|later| later.forces.clone()).unwrap_or_default(),
         ..step.clone()
     }
-}
-
-fn later<'a>(takeover: &'a Takeover, address: &Address) -> Option<&'a Step> {
-    takeover.afterwards.as_ref().ok()?.steps.iter().find(|step| step.address == *address)
 }
 
 fn section(text: &mut String, title: &str, left: &[Left]) {
@@ -95,11 +102,38 @@ fn far_names(site: &Site, takeover: &Takeover) -> Vec<Address> {
 
 /// The same as a value.
 pub fn json(wanted: &Wanted, takeover: &Takeover) -> Value {
-    let afterwards = match &takeover.afterwards {
+    json!({ "plan": takeover.plan, "terraform": wanted.mapping, "afterwards": then(&takeover.afterwards) })
+}
+
+/// What gets which address, what differs, and what a deploy would do afterwards.
+pub fn moved(site: &Site, moved: &Relocation) -> String {
+    let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
+    // What a deploy changes afterwards is the plan's to show; what it would not keep has to be seen here.
+    let forced = |step: Step| {
+        let changes = step.changes.iter().filter(|change| step.forces.contains(&change.path)).cloned().collect();
+        Step { changes, ..step }
+    };
+    let steps = moved.plan.steps.iter().map(|step| forced(judged(step, &was(step), &moved.afterwards)));
+    let plan = Plan { steps: steps.collect() };
+    let mut text = format!(
+        "To move in {}, by its tags and nothing else; names stay:\n\n{}",
+        site.title(),
+        render::plan::steps(&plan, false)
+    );
+    afterwards(&mut text, &moved.afterwards);
+    text
+}
+
+/// The same as a value.
+pub fn moved_json(moved: &Relocation) -> Value {
+    json!({ "plan": moved.plan, "afterwards": then(&moved.afterwards) })
+}
+
+fn then(afterwards: &Result<Plan, Vec<Refused>>) -> Value {
+    match afterwards {
         Ok(plan) => json!({ "plan": plan }),
         Err(refused) => json!({ "refused": refused }),
-    };
-    json!({ "plan": takeover.plan, "terraform": wanted.mapping, "afterwards": afterwards })
+    }
 }
 
 /// What is let go of.
@@ -120,9 +154,14 @@ pub fn done(word: &str, count: usize, workspace: &str) -> String {
             "See what differs: pb-deploy plan {workspace}\nTerraform still believes that it manages these. Take them out of its \
              state (terraform state rm), and never run terraform destroy on it."
         ),
+        "move" => format!("See what differs: pb-deploy plan {workspace}"),
         _ => format!("See what is left: pb-deploy state show {workspace}"),
     };
-    let did = if word == "adopt" { "Adopted" } else { "Forgot" };
+    let did = match word {
+        "adopt" => "Adopted",
+        "move" => "Moved",
+        _ => "Forgot",
+    };
     format!("\n{} {things} in {}.\n{next}", paint(GOOD, did), paint(BOLD, workspace))
 }
 

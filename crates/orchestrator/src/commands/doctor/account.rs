@@ -1,10 +1,9 @@
 //! What the account lets a deploy do: quotas, addresses, the queue's engine and node, permissions.
 
-use super::{Check, Verdict};
+use super::{Check, Verdict, permissions};
 use aws_config::SdkConfig;
-use pb_aws::{Answer, no_retry};
 use pb_config::Workspace;
-use pb_engine::{Failure, Snapshot};
+use pb_engine::Snapshot;
 use pb_net::Ec2;
 
 /// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
@@ -14,27 +13,13 @@ const USUAL: usize = 5;
 const KEPT: i64 = 5;
 const BALANCER: i64 = 8;
 
-/// One action of each sort that a deploy begins with, as IAM calls them.
-const ACTIONS: [&str; 10] = [
-    "ec2:CreateVpc",
-    "ec2:CreateSecurityGroup",
-    "ec2:CreateTags",
-    "ecs:CreateService",
-    "ecs:RegisterTaskDefinition",
-    "ecr:CreateRepository",
-    "elasticache:CreateReplicationGroup",
-    "elasticloadbalancing:CreateLoadBalancer",
-    "logs:CreateLogGroup",
-    "route53:ChangeResourceRecordSets",
-];
-
 /// Looks at all of it at once.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let redis = &workspace.redis;
     let (room, offered, allowed) = tokio::join!(
         room(aws, snapshot),
         pb_redis::offered(aws, redis.engine.as_str(), &redis.version, &redis.node_type),
-        permissions(aws, workspace),
+        permissions::check(aws, workspace),
     );
     let mut checks = room;
     checks.push(addresses(workspace));
@@ -95,60 +80,5 @@ fn addresses(workspace: &Workspace) -> Check {
     match needed <= free {
         true => Check::good("addresses", found),
         false => Check::bad("addresses", found, "choose a larger `network.tasks_subnet`, or fewer tasks"),
-    }
-}
-
-/// Asks IAM what the credentials may do. IAM may refuse to say, and says nothing about what an organization forbids.
-async fn permissions(aws: &SdkConfig, workspace: &Workspace) -> Check {
-    let name = "permissions";
-    match denied(aws, workspace).await {
-        Ok(denied) if denied.is_empty() => Check::good(name, format!("the {} that were asked about", ACTIONS.len())),
-        Ok(denied) => {
-            let hint = "docs/api-actions.md lists what a deployment uses";
-            Check::bad(name, format!("not allowed: {}", denied.join(", ")), hint)
-        }
-        Err(failure) => Check::failed(name, Verdict::Unknown, &failure),
-    }
-}
-
-async fn denied(aws: &SdkConfig, workspace: &Workspace) -> Result<Vec<String>, Failure> {
-    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
-    let identity = identity.answer("sts:GetCallerIdentity")?;
-    let once = aws_sdk_iam::config::Builder::new().retry_config(no_retry());
-    let call = aws_sdk_iam::Client::new(aws)
-        .simulate_principal_policy()
-        .policy_source_arn(principal(identity.arn().unwrap_or_default()))
-        .set_action_names(Some(ACTIONS.map(str::to_owned).to_vec()))
-        .action_names("iam:PassRole")
-        .resource_arns(format!("arn:aws:iam::*:role/{}", workspace.roles.execution));
-    let answer = call.customize().config_override(once).send().await.answer("iam:SimulatePrincipalPolicy")?;
-    let denied = answer.evaluation_results().iter().filter(|result| {
-        // What depends on a resource that is not there yet cannot be judged.
-        result.eval_decision() == &aws_sdk_iam::types::PolicyEvaluationDecisionType::ExplicitDeny
-            || (result.eval_action_name() == "iam:PassRole"
-                && result.eval_decision() != &aws_sdk_iam::types::PolicyEvaluationDecisionType::Allowed)
-    });
-    Ok(denied.map(|result| result.eval_action_name().to_owned()).collect())
-}
-
-/// The role of an assumed role; IAM simulates no sessions.
-fn principal(arn: &str) -> String {
-    match arn.split_once(":assumed-role/") {
-        Some((head, rest)) => {
-            let role = rest.split('/').next().unwrap_or(rest);
-            format!("{}:role/{role}", head.replacen(":sts:", ":iam:", 1))
-        }
-        None => arn.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::principal;
-
-    #[test]
-    fn a_session_is_judged_by_its_role() {
-        assert_eq!(principal("arn:aws:sts::1:assumed-role/deploy/ana"), "arn:aws:iam::1:role/deploy");
-        assert_eq!(principal("arn:aws:iam::1:user/ana"), "arn:aws:iam::1:user/ana");
     }
 }

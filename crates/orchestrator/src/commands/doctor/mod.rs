@@ -1,6 +1,7 @@
 //! `doctor`: everything that a deploy needs, before a deploy does.
 
 mod account;
+mod permissions;
 mod prepared;
 
 use crate::cli::Global;

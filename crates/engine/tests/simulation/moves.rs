@@ -1,0 +1,127 @@
+//! What is there gets the address that the configuration has for it now, and stays what it is.
+
+use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan};
+use crate::world::{Fault, Shared, at, owner};
+use crate::{deployed, nothing_left};
+use pb_engine::{
+    Action, Address, Cancel, Events, Goal, Outcome, Refused, Release, Released, Relocation, Run, Scaled, hand_over,
+    moving, observe,
+};
+use std::sync::Arc;
+
+const OLD: &str = "fargate/celery";
+const NEW: &str = "fargate/workers";
+const RENAMED: Config = Config { workers_at: NEW, ..FIRST };
+
+fn address(text: &str) -> Address {
+    Address::new(text).unwrap()
+}
+
+async fn look(
+    world: &Shared,
+    ledger: &LateLedger,
+    config: &Config,
+    (from, to): (&str, &str),
+) -> Result<Relocation, Vec<Refused>> {
+    let (graph, snapshot) = (graph(world, config), ledger.snapshot());
+    let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
+    moving(&graph, &observed, &snapshot, &[(address(from), address(to))]).unwrap()
+}
+
+/// Moves it; `None` when the process died on the way.
+async fn relocate(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
+    let moved = look(world, ledger, &RENAMED, (OLD, NEW)).await.ok()?;
+    assert_eq!(lines(&moved.plan), ["move fargate/workers"]);
+    assert_eq!(lines(&moved.afterwards.unwrap()), [""; 0], "a deploy has nothing to do afterwards");
+    let run = Run {
+        id: "run".into(),
+        operation: "move".into(),
+        owner: Arc::new(owner()),
+        events: Events::none(),
+        cancel: Cancel::never(),
+    };
+    let (graph, death) = (graph(world, &RENAMED), Arc::clone(&world.lock().unwrap().death));
+    let outcome = tokio::select! {
+        outcome = hand_over(&graph, &moved.plan, ledger, &run) => Some(outcome.unwrap()),
+        () = death.notified() => None,
+    };
+    world.lock().unwrap().dead = false;
+    outcome
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_called_otherwise_is_moved_instead_of_made_anew() {
+    let (world, ledger) = deployed().await;
+    let before = at(&world, OLD);
+    let anew = plan(&world, &ledger, &RENAMED, Goal::Deploy).await.unwrap();
+    assert!(lines(&anew).contains(&format!("delete {OLD}")), "without a move it goes");
+    assert!(relocate(&world, &ledger).await.unwrap().is_complete());
+    assert_eq!((at(&world, NEW), at(&world, OLD).len()), (before, 0));
+    let remembered = ledger.snapshot().resources;
+    assert!(remembered.contains_key(&address(NEW)) && !remembered.contains_key(&address(OLD)));
+    nothing_left(&world, &ledger, &RENAMED).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_survives_every_fault_at_its_calls_and_a_lost_snapshot() {
+    for fault in [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::DiesBefore, Fault::DiesAfter] {
+        let (world, ledger) = deployed().await;
+        let before = at(&world, OLD);
+        let first = world.lock().unwrap().writes;
+        world.lock().unwrap().faults = [(first, fault)].into();
+        for _ in 0..2 {
+            if relocate(&world, &ledger).await.is_some_and(|outcome| outcome.is_complete()) {
+                break;
+            }
+        }
+        assert!(ledger.snapshot().intents.is_none(), "{fault:?}");
+        assert_eq!(at(&world, NEW), before, "{fault:?}");
+        assert!(!ledger.snapshot().resources.contains_key(&address(OLD)), "{fault:?}");
+        nothing_left(&world, &ledger, &RENAMED).await;
+    }
+    let (world, ledger) = deployed().await;
+    ledger.forget();
+    assert!(relocate(&world, &ledger).await.unwrap().is_complete());
+    nothing_left(&world, &ledger, &RENAMED).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_moved_is_refused_with_the_reason() {
+    let (world, ledger) = deployed().await;
+    for (config, pair, why) in [
+        (&FIRST, (OLD, NEW), "the configuration wants nothing at fargate/workers"),
+        (&RENAMED, ("fargate/nothing", NEW), "nothing of ours stands here"),
+        (&FIRST, (OLD, "fargate/flask"), "something of ours stands at fargate/flask already"),
+        (&RENAMED, ("fargate/task", NEW), "it is of the kind sim.task, and fargate/workers is of the kind sim.service"),
+        (&FIRST, (OLD, OLD), "this is the address that it has"),
+    ] {
+        let refused = look(&world, &ledger, config, pair).await.err().unwrap();
+        assert!(refused.len() == 1 && refused[0].why.contains(why), "{refused:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_released_and_the_count_that_was_set_move_along() {
+    let (world, ledger) = deployed().await;
+    let released = Released { from: None, to: "task-1:1".to_owned(), image: None, outcome: "succeeded".to_owned() };
+    let release = Release {
+        run: "r".to_owned(),
+        at: "2026-11-22T19:30:00Z".to_owned(),
+        who: "ana".to_owned(),
+        operation: "deploy".to_owned(),
+        services: [(address(OLD), released)].into(),
+    };
+    let mut snapshot = ledger.snapshot();
+    pb_engine::Entry::Released(release).apply(&mut snapshot);
+    pb_engine::Entry::Scaled(address(OLD), Some(Scaled { count: 8, configured: 4 })).apply(&mut snapshot);
+    let moved = look(&world, &ledger, &RENAMED, (OLD, NEW)).await.unwrap();
+    let [step] = moved.plan.steps.as_slice() else { panic!("one step") };
+    assert_eq!((step.action, step.from.as_ref()), (Action::Move, Some(&address(OLD))));
+    let unrecorded = snapshot.resources[&address(OLD)].clone();
+    let entry = pb_engine::Entry::Moved { from: address(OLD), to: address(NEW), unrecorded };
+    // Recorded twice, as when a run is repeated.
+    entry.clone().apply(&mut snapshot);
+    entry.apply(&mut snapshot);
+    assert_eq!(snapshot.releases[0].services.keys().collect::<Vec<_>>(), [&address(NEW)]);
+    assert_eq!(snapshot.scaled.keys().collect::<Vec<_>>(), [&address(NEW)]);
+}

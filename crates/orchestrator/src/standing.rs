@@ -1,0 +1,96 @@
+//! The names that stand: what was taken over from another tool, or was made under another key, is called otherwise than the
+//! configuration would call it. By these it is looked at; what is made anew gets the configured ones.
+
+use crate::releases;
+use pb_config::Workspace;
+use pb_engine::Snapshot;
+use serde_json::{Map, Value};
+
+/// Gives the workspace the names of what is there, instead of those that new ones would get.
+pub fn name_as_it_stands(workspace: &mut Workspace, snapshot: &Snapshot) {
+    let keep = |slot: &mut String, address: &str| {
+        if let Some(name) = text(snapshot, address, "name") {
+            name.clone_into(slot);
+        }
+    };
+    let names = &mut workspace.names;
+    keep(&mut names.cluster, "fargate/cluster");
+    keep(&mut names.log_group, "fargate/logs");
+    keep(&mut names.flask, &releases::address("flask"));
+    keep(&mut names.celery, &releases::address("celery"));
+    for (key, slot) in &mut names.others {
+        keep(slot, &releases::address(key));
+    }
+}
+
+/// The family of the task definitions of a service.
+pub fn family(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> String {
+    let stands = text(snapshot, &task(key), "family").or_else(|| workspace.names.service(key));
+    stands.unwrap_or(key).to_owned()
+}
+
+/// The container of a service that runs what is configured: the one of its key, or the only one.
+pub fn container(snapshot: &Snapshot, key: &str) -> String {
+    let containers = containers(snapshot, key);
+    let only = containers.filter(|all| !all.contains_key(key)).and_then(|all| all.keys().next());
+    only.map_or(key, String::as_str).to_owned()
+}
+
+/// What the names of the log streams of a service begin with.
+pub fn log_streams(workspace: &Workspace, snapshot: &Snapshot, key: &str) -> String {
+    let logs =
+        containers(snapshot, key).and_then(|all| all.get(&container(snapshot, key))?.pointer("/log/stream_prefix"));
+    let stands = logs.and_then(Value::as_str).or_else(|| workspace.names.service(key));
+    format!("{}/", stands.unwrap_or(key))
+}
+
+fn task(key: &str) -> String {
+    format!("{}_task", releases::address(key))
+}
+
+fn text<'a>(snapshot: &'a Snapshot, address: &str, field: &str) -> Option<&'a str> {
+    let record = snapshot.resources.iter().find(|(known, _)| known.as_str() == address);
+    record?.1.attrs.get(field)?.as_str()
+}
+
+fn containers<'a>(snapshot: &'a Snapshot, key: &str) -> Option<&'a Map<String, Value>> {
+    let address = task(key);
+    let record = snapshot.resources.iter().find(|(known, _)| known.as_str() == address);
+    record?.1.spec.get("containers")?.as_object()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{container, log_streams, name_as_it_stands};
+    use pb_config::Config;
+    use pb_engine::{Address, Record, Snapshot};
+    use serde_json::{Value, json};
+
+    fn record(kind: &str, spec: Value, attrs: Value) -> Record {
+        Record { kind: kind.to_owned(), spec, attrs, settled: true }
+    }
+
+    #[test]
+    fn what_is_there_is_called_by_the_name_that_it_has() {
+        let mut snapshot = Snapshot::default();
+        let containers = json!({ "containers": { "web": { "log": { "stream_prefix": "old" } } } });
+        for (address, record) in [
+            ("fargate/cluster", record("ecs.cluster", Value::Null, json!({ "name": "theirs" }))),
+            ("fargate/flask", record("ecs.service", Value::Null, json!({ "name": "staging-web" }))),
+            ("fargate/flask_task", record("ecs.task_definition", containers, json!({ "family": "web-task" }))),
+        ] {
+            snapshot.resources.insert(Address::new(address).unwrap(), record);
+        }
+        let text = include_str!("../../../pb_deploy.toml");
+        let mut workspace = Config::parse(text, "pb_deploy.toml").unwrap().workspace("staging").unwrap();
+        name_as_it_stands(&mut workspace, &snapshot);
+        let names = &workspace.names;
+        assert_eq!((names.cluster.as_str(), names.flask.as_str()), ("theirs", "staging-web"));
+        assert_eq!((names.celery.as_str(), names.log_group.as_str()), ("staging-celery", "staging-pb_workers"));
+        assert_eq!(super::family(&workspace, &snapshot, "flask"), "web-task");
+        assert_eq!(super::family(&workspace, &snapshot, "celery"), "staging-celery");
+        assert_eq!((container(&snapshot, "flask"), container(&snapshot, "celery")), ("web".into(), "celery".into()));
+        assert_eq!(log_streams(&workspace, &snapshot, "flask"), "old/");
+        assert_eq!(log_streams(&workspace, &snapshot, "celery"), "staging-celery/");
+    }
+}

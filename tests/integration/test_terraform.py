@@ -1,0 +1,39 @@
+"""Terraform itself makes a stack, where it is installed; it is taken over, changed and removed."""
+
+from __future__ import annotations
+
+import pytest
+import terraform_runner
+from harness import Plan, Site
+from terraform_runner import Terraform
+from test_adopt import TAGGING, ids, untagged
+
+
+@pytest.mark.skipif(terraform_runner.why_not() is not None, reason=str(terraform_runner.why_not()))
+def test_a_stack_that_terraform_made_is_taken_over_and_nothing_of_it_is_made_anew(site: Site) -> None:
+    terraform = Terraform(site)
+    terraform.apply()
+    made, state = site.world.everything(), terraform.state()
+    before = untagged(made)
+    since = site.mark()
+    site.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").ended()
+    assert untagged(site.world.everything()) == before, "tags of ours, and nothing else"
+    assert {call.split(":")[1] for call in site.writes(since)} <= TAGGING | {"PutItem", "DeleteItem"}
+    assert terraform.state() == state, "its state is its own"
+    plan = Plan(site.run("plan", "staging", "--json").ended().json())
+    assert set(plan.changes.values()) <= {"create", "update"}, plan.changes
+    were = ids(site)
+    site.deploy()
+    status = site.run("status", "staging", "--json").ended().json()
+    assert {service["name"] for service in status["services"]} == {"staging-web", "staging-workers"}, "their names stay"
+    assert {target["state"] for target in status["targets"]} == {"healthy"}
+    history = site.run("history", "staging", "--json").ended().json()
+    in_use = [row["revision"] for service in history for row in service["revisions"] if row["in_use"]]
+    assert in_use == ["staging-flask-task:2", "staging-celery-task:2"]
+    after = ids(site)
+    # Task definitions have revisions; the old one stays to go back to.
+    same = {address for address, identity in were.items() if after[address] == identity}
+    assert set(were) - same == {"fargate/flask_task", "fargate/celery_task"}
+    site.finds_nothing()
+    site.destroy()
+    assert site.world.remains() == {}
