@@ -56,10 +56,10 @@ pub async fn connect(access: &Access) -> SdkConfig {
     loader.profile_name(profile).credentials_provider(only).load().await
 }
 
-/// How often a call is tried that may be repeated. A service that throttles is asked less from then on, whatever for.
+/// How often a call is tried that may be repeated, with pauses that grow and have jitter.
 #[must_use]
 pub fn retries() -> RetryConfig {
-    RetryConfig::adaptive().with_max_attempts(ATTEMPTS)
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
 /// How long an answer is waited for.

@@ -1,0 +1,149 @@
+use super::{Client, Cluster, ClusterSpec, Clusters, insights};
+use crate::testing::{World, alone, named, owned_ecs, refused};
+use aws_sdk_ecs::operation::create_cluster::CreateClusterOutput;
+use aws_sdk_ecs::operation::delete_cluster::DeleteClusterOutput;
+use aws_sdk_ecs::operation::describe_clusters::DescribeClustersOutput;
+use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
+use aws_sdk_ecs::operation::list_services::ListServicesOutput;
+use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
+use aws_sdk_ecs::operation::stop_task::StopTaskOutput;
+use aws_sdk_ecs::operation::update_cluster_settings::UpdateClusterSettingsOutput;
+use aws_sdk_ecs::types::Tag;
+use aws_smithy_mocks::{MockResponse, Rule, mock};
+use pb_engine::{Alone, Class, Event, Events, Graph};
+use std::sync::{Arc, Mutex};
+
+#[derive(Default)]
+struct Ecs {
+    cluster: Option<Cluster>,
+    /// Somebody makes a cluster of that name between plan and create.
+    taken: bool,
+    /// How often a delete is refused.
+    tasks: usize,
+    /// How often a task on its own was stopped.
+    stopped: usize,
+}
+
+fn cluster(status: &str, insights_value: &str, tags: Vec<Tag>) -> Cluster {
+    Cluster::builder()
+        .cluster_name("staging-main")
+        .cluster_arn("arn:aws:ecs:us-east-2:1:cluster/staging-main")
+        .status(status)
+        .settings(insights(insights_value))
+        .set_tags(Some(tags))
+        .build()
+}
+
+fn reads(world: &World<Ecs>) -> Vec<Rule> {
+    let (list, describe, stopping) = (world.clone(), world.clone(), world.clone());
+    vec![
+        mock!(Client::list_clusters).then_compute_output(move |_| {
+            let arns = list.get().cluster.iter().filter_map(|cluster| cluster.cluster_arn.clone()).collect();
+            ListClustersOutput::builder().set_cluster_arns(Some(arns)).build()
+        }),
+        mock!(Client::describe_clusters).match_requests(|input| input.include().len() == 2).then_compute_output(
+            move |_| {
+                let clusters = describe.get().cluster.clone().into_iter().collect();
+                DescribeClustersOutput::builder().set_clusters(Some(clusters)).build()
+            },
+        ),
+        mock!(Client::list_services).then_output(|| ListServicesOutput::builder().build()),
+        mock!(Client::list_tasks).match_requests(|call| call.started_by().is_some()).then_output(|| {
+            ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0ne").build()
+        }),
+        mock!(Client::stop_task)
+            .match_requests(|call| call.task() == Some("arn:aws:ecs:us-east-2:1:task/staging-main/0ne"))
+            .then_compute_output(move |_| {
+                stopping.get().stopped += 1;
+                StopTaskOutput::builder().build()
+            }),
+        mock!(Client::list_tasks).then_output(|| {
+            ListTasksOutput::builder().task_arns("arn:aws:ecs:us-east-2:1:task/staging-main/0a1b").build()
+        }),
+    ]
+}
+
+fn writes(world: &World<Ecs>) -> Vec<Rule> {
+    let [create, update, delete] = [(); 3].map(|()| world.clone());
+    vec![
+        mock!(Client::create_cluster).then_compute_output(move |input| {
+            let tags = if create.get().taken { Vec::new() } else { input.tags().to_vec() };
+            let made = cluster("ACTIVE", input.settings()[0].value().unwrap(), tags);
+            create.get().cluster = Some(made.clone());
+            CreateClusterOutput::builder().cluster(made).build()
+        }),
+        mock!(Client::update_cluster_settings).then_compute_output(move |input| {
+            let value = input.settings()[0].value().unwrap();
+            update.get().cluster = Some(cluster("ACTIVE", value, owned_ecs("fargate/cluster")));
+            UpdateClusterSettingsOutput::builder().build()
+        }),
+        mock!(Client::delete_cluster).then_compute_response(move |_| {
+            let mut ecs = delete.get();
+            if ecs.tasks > 0 {
+                ecs.tasks -= 1;
+                let message = "The Cluster cannot be deleted while Tasks are active.";
+                return MockResponse::Http(refused("ClusterContainsTasksException", message));
+            }
+            ecs.cluster = Some(cluster("INACTIVE", "disabled", owned_ecs("fargate/cluster")));
+            MockResponse::Output(DeleteClusterOutput::builder().build())
+        }),
+    ]
+}
+
+fn wanted(world: &World<Ecs>, insights: &'static str) -> Alone {
+    let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+    let mut graph = Graph::new();
+    let kind = graph.kind(Clusters::new(pb_aws::mock_client!(aws_sdk_ecs, &rules)));
+    let spec = move |()| ClusterSpec {
+        name: "staging-main".to_owned(),
+        container_insights: insights.to_owned(),
+        tags: named(),
+    };
+    graph.add("fargate/cluster", &kind, (), spec).unwrap();
+    alone(graph)
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_with_tags_in_the_call_and_then_left_alone() {
+    let world = World::<Ecs>::new();
+    wanted(&world, "enabled").deploy().await.unwrap();
+    let tags = world.get().cluster.clone().unwrap().tags.unwrap();
+    assert_eq!(tags, owned_ecs("fargate/cluster"));
+    assert!(wanted(&world, "enabled").plan().await.unwrap().is_empty());
+    wanted(&world, "disabled").deploy().await.unwrap();
+    assert!(wanted(&world, "disabled").plan().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_create_gives_back_and_that_is_not_ours_is_refused() {
+    let world = World::<Ecs>::new();
+    world.get().taken = true;
+    let failure = wanted(&world, "disabled").deploy().await.unwrap_err();
+    assert_eq!(failure.class, Class::NotOurs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inactive_cluster_is_not_there() {
+    let world = World::<Ecs>::new();
+    world.get().cluster = Some(cluster("INACTIVE", "disabled", owned_ecs("fargate/cluster")));
+    wanted(&world, "disabled").deploy().await.unwrap();
+    assert_eq!(world.get().cluster.clone().unwrap().status(), Some("ACTIVE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_waits_for_the_tasks_in_it_and_names_them() {
+    let world = World::<Ecs>::new();
+    world.get().cluster = Some(cluster("ACTIVE", "disabled", owned_ecs("fargate/cluster")));
+    world.get().tasks = 2;
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&said);
+    let events = Events::new(move |event| {
+        if let Event::Waiting { what, .. } = event {
+            sink.lock().unwrap().push(what);
+        }
+    });
+    wanted(&world, "disabled").events(events).destroy().await.unwrap();
+    assert!(said.lock().unwrap()[0].contains("0 services and 1 tasks are in it: 0a1b"), "{said:?}");
+    assert_eq!(world.get().stopped, 4, "tasks on their own are stopped, of either kind, each time it is refused");
+    assert!(wanted(&world, "disabled").read().await.unwrap().ours.is_empty());
+}

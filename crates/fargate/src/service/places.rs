@@ -1,0 +1,100 @@
+//! Where services are looked for.
+
+use super::Services;
+use crate::cluster::Prefixed;
+use crate::poller::describe;
+use crate::tags::of_ecs;
+use aws_sdk_ecs::types::Service;
+use futures_util::future::try_join;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use pb_aws::Answer;
+use pb_engine::{Failure, Scope, each, is_unknown, listed};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Clusters that are asked for their services at a time.
+const AT_A_TIME: usize = 4;
+
+/// Names of services, by cluster.
+type Places = BTreeMap<String, BTreeSet<String>>;
+
+impl Services {
+    /// The services that are wanted, remembered or claimed, and all others in clusters of ours, as far as they are there.
+    pub(super) async fn there(&self, scope: &Scope<Self>) -> Result<Vec<Service>, Failure> {
+        let places = Self::places(scope);
+        let (all, mut services) = try_join(self.all(scope, &places), self.described(places.clone())).await?;
+        services.extend(self.described(besides(all, &places)).await?);
+        Ok(services)
+    }
+
+    /// The services that are wanted, remembered or claimed, by cluster.
+    fn places(scope: &Scope<Self>) -> Places {
+        let mut places = Places::new();
+        let wanted = scope.wanted.iter().map(|(_, spec)| (spec.cluster.as_str(), spec.name.as_str()));
+        let remembered = scope.remembered.iter().map(|(_, attrs)| (attrs.cluster.as_str(), attrs.name.as_str()));
+        let wanted_cluster = scope.wanted.first().map(|(_, spec)| spec.cluster.as_str());
+        let claimed = scope.claims().filter_map(|(_, id)| place(id, wanted_cluster));
+        let known = wanted.chain(remembered).filter(|(cluster, _)| !is_unknown(cluster));
+        for (cluster, name) in claimed.chain(known) {
+            places.entry(cluster.to_owned()).or_default().insert(name.to_owned());
+        }
+        places
+    }
+
+    /// The names of all services in the clusters that are ours or in which there are some of `places`, by cluster.
+    async fn all(&self, scope: &Scope<Self>, places: &Places) -> Result<Places, Failure> {
+        if scope.knows_all(|arn| arn.contains(":service/") || arn.contains(":cluster/")) {
+            return Ok(places.clone());
+        }
+        let clusters = async {
+            let clusters = Prefixed::of(scope, &self.client).await?;
+            let ours = clusters.0.iter().filter(|cluster| scope.owned(&of_ecs(cluster.tags())).is_some());
+            let ours = ours.map(|cluster| cluster.cluster_name().unwrap_or_default().to_owned());
+            let distinct: BTreeSet<String> = ours.chain(places.keys().cloned()).collect();
+            Ok(distinct.into_iter().collect())
+        };
+        let ask = |clusters| each(clusters, |cluster| async move { self.names(&cluster).await.map(Some) });
+        let name = |cluster: &String| Some(cluster.clone());
+        let mut all = places.clone();
+        for (cluster, names) in listed(clusters, places.keys().cloned(), name, ask).await? {
+            all.entry(cluster).or_default().extend(names.into_iter().flatten());
+        }
+        Ok(all)
+    }
+
+    /// The names of all services of a cluster; none when it is not there.
+    async fn names(&self, cluster: &str) -> Result<Vec<String>, Failure> {
+        let pages = self.client.list_services().cluster(cluster).into_paginator().page_size(100);
+        let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
+        match arns.answer("ecs:ListServices") {
+            Ok(arns) => Ok(arns.iter().map(|arn| crate::last_part(arn).to_owned()).collect()),
+            Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Services by cluster and name, as far as they are there.
+    async fn described(&self, places: Places) -> Result<Vec<Service>, Failure> {
+        let described = places.into_iter().map(|(cluster, names)| async move {
+            describe(&self.client, &cluster, &names.into_iter().collect::<Vec<_>>(), true).await
+        });
+        let services: Vec<Vec<Service>> = stream::iter(described).buffer_unordered(AT_A_TIME).try_collect().await?;
+        Ok(services.into_iter().flatten().collect())
+    }
+}
+
+/// What of `all` is not among `known`.
+fn besides(all: Places, known: &Places) -> Places {
+    let is_known = |cluster: &str, name: &String| known.get(cluster).is_some_and(|names| names.contains(name));
+    let others = all.into_iter().map(|(cluster, mut names)| {
+        names.retain(|name| !is_known(&cluster, name));
+        (cluster, names)
+    });
+    others.filter(|(_, names)| !names.is_empty()).collect()
+}
+
+/// Cluster and service of what is claimed as `cluster/service`, by ARN, or by a name in the cluster that is wanted.
+fn place<'a>(id: &'a str, wanted_cluster: Option<&'a str>) -> Option<(&'a str, &'a str)> {
+    let mut parts = id.rsplit('/');
+    let name = parts.next()?;
+    Some((parts.next().or(wanted_cluster)?, name))
+}
