@@ -244,6 +244,10 @@ class Site:
         """What of it changes something."""
         return [f"{entry['service']}:{entry['action']}" for entry in self._entries(since) if entry["mutating"]]
 
+    def refusals(self, since: int = 0) -> list[str]:
+        """What of it was refused."""
+        return [f"{entry['service']}:{entry['action']}" for entry in self._entries(since) if entry["status"] >= 400]
+
     def writes(self, since: int = 0) -> list[str]:
         """What of that changes more than state and lease, sorted."""
         return sorted(call for call in self.mutations(since) if call not in STATE_WRITES)
