@@ -60,6 +60,10 @@ def test_a_service_with_another_key_is_moved_and_nothing_of_it_is_made_anew(site
     assert all(row["operation"] == "deploy" for row in revisions.values()), "what was released is remembered of it"
     assert "tester" in str(revisions["staging-api:1"]["who"])
     site.finds_nothing()
+    site.configure({"services": {"backend": {"image": image("fail"), "breaker_threshold": 3}}})
+    site.deploy(code=1)
+    (last,) = site.run("status", "staging", "--json").ended().json()["unserved"]
+    assert (last["service"], last["revision"]) == ("staging-api", "staging-api:3"), "its failure is told, too"
     site.destroy()
     assert site.world.remains() == {}
 

@@ -23,7 +23,9 @@ def test_a_stack_that_terraform_made_is_taken_over_and_nothing_of_it_is_made_ane
     plan = Plan(site.run("plan", "staging", "--json").ended().json())
     assert set(plan.changes.values()) <= {"create", "update"}, plan.changes
     were = ids(site)
+    since = site.mark()
     site.deploy()
+    assert "elasticloadbalancing:DescribeTargetHealth" in site.calls(since), "the targets are looked at, whatever they are called"
     status = site.run("status", "staging", "--json").ended().json()
     assert {service["name"] for service in status["services"]} == {"staging-web", "staging-workers"}, "their names stay"
     assert {target["state"] for target in status["targets"]} == {"healthy"}

@@ -148,10 +148,10 @@ impl Looker<'_> {
             name_as_it_stands(&mut workspace, &snapshot);
             let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
             let services = pb_fargate::status(aws, &workspace.names.cluster, &names).await?;
-            Ok::<_, Failure>((snapshot, services))
+            Ok::<_, Failure>((snapshot, services, workspace))
         };
         let (services, holder, drift) = tokio::join!(services, leases.peek(), drift);
-        let ((snapshot, services), holder) = (services?, holder?);
+        let ((snapshot, services, standing), holder) = (services?, holder?);
         let mut targets = Vec::new();
         for service in &services {
             for group in &service.target_groups {
@@ -165,10 +165,10 @@ impl Looker<'_> {
             deployed: !snapshot.resources.is_empty(),
             unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
             services: &services,
-            unserved: workspace
+            unserved: standing
                 .services
                 .all()
-                .filter_map(|(key, _)| unserved(workspace, key, &services, &snapshot))
+                .filter_map(|(key, _)| unserved(&standing, key, &services, &snapshot))
                 .collect(),
             targets: &targets,
             drift: drift.as_ref(),
