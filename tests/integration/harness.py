@@ -36,6 +36,11 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     return found
 
 
+def heeds_ctrl_c() -> None:
+    """Who runs these tests in the background ignores Ctrl-C, and the tool would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def need_deploys(arguments: tuple[str, ...]) -> None:
     """Skips a test in which the tool deploys where no deploy can come to its end."""
     if arguments and arguments[0] in ("deploy", "apply"):
@@ -79,8 +84,9 @@ class Running:
         self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
-            )
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                preexec_fn=heeds_ctrl_c,
+            )  # fmt: skip
 
     def result(self, timeout: float = TIMEOUT_SECONDS) -> Result:
         """Wait for the end."""

@@ -34,18 +34,19 @@ def write(site: Site, stream: str, *lines: str, ago: float = 0.0) -> None:
     logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
 
 
-def test_logs_of_all_of_one_service_of_late_and_filtered(running: Site) -> None:
-    write(running, "staging-flask/flask/" + "a" * 32, "GET /hello", "ERROR no queue")
-    write(running, "staging-celery/celery/" + "b" * 32, "task done")
-    write(running, "staging-celery/celery/" + "c" * 32, "long ago", ago=3600)
-    everything = running.run("logs", "staging").ended()
+def test_logs_of_all_of_one_service_of_late_and_filtered(site: Site) -> None:
+    site.deploy()
+    write(site, "staging-flask/flask/" + "a" * 32, "GET /hello", "ERROR no queue")
+    write(site, "staging-celery/celery/" + "b" * 32, "task done")
+    write(site, "staging-celery/celery/" + "c" * 32, "long ago", ago=3600)
+    everything = site.run("logs", "staging").ended()
     assert [line.split(" ", 3)[1:3] for line in everything.out.splitlines()] == [
         ["staging-flask", "aaaaaaaa"], ["staging-flask", "aaaaaaaa"], ["staging-celery", "bbbbbbbb"],
     ]  # fmt: skip
     assert "GET /hello" in everything.out and everything.err == ""
-    of_celery = running.run("logs", "staging", "celery", "--since", "2h").ended().out
+    of_celery = site.run("logs", "staging", "celery", "--since", "2h").ended().out
     assert "long ago" in of_celery and "task done" in of_celery and "GET" not in of_celery
-    filtered = running.run("logs", "staging", "--filter", "ERROR", "--json").ended().lines()
+    filtered = site.run("logs", "staging", "--filter", "ERROR", "--json").ended().lines()
     assert [(line["service"], line["message"]) for line in filtered] == [("staging-flask", "ERROR no queue")]
 
 
