@@ -237,6 +237,14 @@ def test_a_closed_port(plain: Site) -> None:
         recorded("closed port", plain, plain.run("plan", "staging", url=url, timeout=SOON).ended(1))
 
 
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_an_endpoint_without_a_url(plain: Site, how: str) -> None:
+    given = {"option": ["--endpoint-url", ""], "variable": []}[how]
+    variables = {"AWS_ENDPOINT_URL": ""} if how == "variable" else {}
+    result = plain.start(*given, "plan", "staging", env=variables).result().ended(64)
+    assert "the URL of the endpoint is empty" in result.err and "unset AWS_ENDPOINT_URL" in result.err, result
+
+
 def envelope(site: Site, **changes: object) -> bytes:
     """A snapshot with a right checksum; the checksum is taken with zeros in its place."""
     fields = {

@@ -74,8 +74,13 @@ pub fn configured(global: &Global, name: &str) -> Result<Workspace, Error> {
 /// The way into AWS for one workspace.
 ///
 /// # Errors
-/// A profile that is not there; an endpoint at which nothing listens.
+/// A profile that is not there; an endpoint that is empty, or at which nothing listens.
 pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig, Error> {
+    let named = || std::env::var("AWS_ENDPOINT_URL").ok();
+    if global.endpoint_url.clone().or_else(named).is_some_and(|url| url.trim().is_empty()) {
+        let hint = "name one, or unset AWS_ENDPOINT_URL and leave --endpoint-url out to reach AWS";
+        return Err(Error::usage("the URL of the endpoint is empty", hint));
+    }
     let access = pb_aws::Access {
         profile: global.profile.clone(),
         region: workspace.region.clone(),
