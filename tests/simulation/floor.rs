@@ -77,7 +77,7 @@ fn holds(scenario: &Scenario, chain: &[&str], floor: Duration, (reads, writes): 
 #[test]
 fn a_deploy_takes_what_aws_takes() {
     let aws = TIMES.usable + TIMES.cache + TIMES.rollout;
-    holds(&scenarios::published_deploy(), &DEPLOY, floor(&DEPLOY, aws), (700, 120));
+    holds(&scenarios::published_deploy(), &DEPLOY, floor(&DEPLOY, aws), (760, 120));
 }
 
 #[test]
