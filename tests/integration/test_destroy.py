@@ -92,7 +92,7 @@ def test_destroy_after_a_deploy_whose_image_does_not_start(site: Site) -> None:
     result = site.run("deploy", "staging", "--yes").ended(1)
     assert "fargate/flask: failed:" in result.err, result
     assert "Essential container in task exited" in result.err, "the reason of the stopped tasks"
-    assert "Run `pb-deploy deploy staging` again" in result.err
+    assert "Mend what failed, then go on with `pb-deploy deploy staging`" in result.err
     site.destroy()
     assert site.world.remains() == {}
 

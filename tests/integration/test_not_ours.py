@@ -60,7 +60,10 @@ def service(site: Site) -> None:
 
 
 def balancer(site: Site) -> None:
-    site.aws.elbv2.create_load_balancer(Name="staging-public", Subnets=subnets(site, vpc(site)))
+    made = site.aws.elbv2.create_load_balancer(Name="staging-public", Subnets=subnets(site, vpc(site)))
+    (arn,) = [each["LoadBalancerArn"] for each in made["LoadBalancers"]]
+    waiter = site.aws.elbv2.get_waiter("load_balancer_available")
+    waiter.wait(LoadBalancerArns=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
 def target_group(site: Site) -> None:
