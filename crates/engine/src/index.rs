@@ -67,7 +67,7 @@ impl Agreed {
     }
 
     /// What is known of these ARNs, and those that have to be asked for.
-    pub(crate) fn split(&self, arns: Vec<String>) -> (HashMap<String, Tags>, Vec<String>) {
+    pub(crate) fn split(&self, arns: impl IntoIterator<Item = String>) -> (HashMap<String, Tags>, Vec<String>) {
         let (mut known, mut unknown) = (HashMap::new(), Vec::new());
         for arn in arns {
             match self.tags(&arn) {
@@ -171,13 +171,13 @@ mod tests {
     }
 
     fn asked(agreed: &Agreed) -> Vec<String> {
-        agreed.split(["arn:a/one", "arn:a/two", "arn:strange"].map(str::to_owned).to_vec()).1
+        agreed.split(["arn:a/one", "arn:a/two", "arn:strange"].map(str::to_owned)).1
     }
 
     #[test]
     fn an_index_that_agrees_with_all_answers_for_all() {
         let agreed = agreed(full(), &snapshot());
-        let (known, unknown) = agreed.split(["arn:a/one", "arn:strange"].map(str::to_owned).to_vec());
+        let (known, unknown) = agreed.split(["arn:a/one", "arn:strange"].map(str::to_owned));
         assert_eq!(known["arn:a/one"], owner().tags(&address("a/one"), &plain()));
         assert_eq!((&known["arn:strange"], unknown.len()), (&Tags::new(), 0), "it carries no tags of ours");
         assert!(agreed.is_all(|_| true));

@@ -189,9 +189,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tries_are_fewer_than_looks_and_both_end() {
+        type Way = fn(Limits) -> Pauses;
         let limits =
             Limits { first: Duration::from_secs(1), longest: Duration::from_secs(5), within: Duration::from_secs(60) };
-        let ways: [(fn(Limits) -> Pauses, usize); 2] = [(Limits::tries, 20), (Limits::looks, 80)];
+        let ways: [(Way, usize); 2] = [(Limits::tries, 20), (Limits::looks, 80)];
         for (pauses, most) in ways {
             let mut pauses = pauses(limits);
             let (began, mut count) = (Instant::now(), 0);
