@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from . import ecs_secrets
 from .ecs_model import ACTIVE, INACTIVE, Definition, World, checked_tags, utc, world
 from .faults import AwsError
 from .patching import Place
@@ -88,6 +89,7 @@ def check_containers(request: dict[str, Any]) -> None:
         raise client_error("Container list cannot be empty.")
     names = [container.get("name") for container in containers]
     for container in containers:
+        ecs_secrets.check(container, request.get("executionRoleArn"))
         if not NAME.fullmatch(container.get("name") or ""):
             raise client_error("Container.name should not be null or empty.")
         if not container.get("image"):

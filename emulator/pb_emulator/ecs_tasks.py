@@ -9,7 +9,7 @@ from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 
-from . import ecr_images, interfaces, pace
+from . import ecr_images, ecs_secrets, interfaces, pace
 from .ecs_model import INACTIVE, Cluster, Definition, Deployment, Service, Task, World, hex_id, utc, world
 from .faults import AwsError
 from .patching import Place, attached
@@ -67,7 +67,8 @@ def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, st
     """Why tasks of this definition cannot run: stop code, reason, exit code, container reason.
 
     Image tags that fail: `:fail` exits at once, `:oom` is killed for want of memory, `:missing` cannot be pulled, and
-    neither can what is not in this account's registry.  A log group that is not there fails as on AWS.
+    neither can what is not in this account's registry.  A log group that is not there and a secret that the execution role
+    cannot read fail as on AWS.
     """
     for image in images(definition):
         known = ecr_images.tag_of(place, image)
@@ -82,6 +83,9 @@ def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, st
                 f"{image}: not found"
             )
             return "TaskFailedToStart", reason, None, reason
+    unreadable = ecs_secrets.unreadable(place, definition)
+    if unreadable:
+        return "TaskFailedToStart", unreadable, None, None
     for container in definition.containers:
         options = (container.get("logConfiguration") or {}).get("options") or {}
         group = options.get("awslogs-group")

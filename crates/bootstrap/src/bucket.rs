@@ -143,7 +143,7 @@ impl Bucket {
                     .put_bucket_policy()
                     .bucket(name)
                     .expected_bucket_owner(&self.account)
-                    .policy(policy.with(tls_only(name)));
+                    .policy(policy.adding(tls_only(name)).to_string());
                 call.send().await.answer("s3:PutBucketPolicy")?;
             }
         }

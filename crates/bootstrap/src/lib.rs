@@ -18,6 +18,7 @@ pub use zone::{HostedZone, HostedZoneAttrs, HostedZoneSpec};
 
 use aws_types::SdkConfig;
 use pb_engine::{Failure, Graph, Ownership};
+use std::collections::BTreeSet;
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -32,6 +33,10 @@ pub struct BootstrapSpec {
     pub table: String,
     /// The role with which ECS starts tasks.
     pub execution_role: String,
+    /// The secrets and parameters that it is to read, by their ARNs.
+    pub secrets: BTreeSet<String>,
+    /// Name of the inline policy of the role that lets it read them: one for each workspace, for they share the role.
+    pub secrets_policy: String,
     /// The public hosted zone, where it is to be made.
     pub zone: Option<String>,
 }
@@ -60,8 +65,13 @@ pub fn bootstrap(graph: &mut Graph, config: &SdkConfig, spec: &BootstrapSpec) ->
     let tables = graph.kind(Table::new(aws_sdk_dynamodb::Client::new(config)));
     let wanted = TableSpec { name: spec.table.clone(), key: table::KEY.to_owned() };
     graph.add("state/table", &tables, (), move |()| wanted.clone())?;
-    let roles = graph.kind(Role::new(aws_sdk_iam::Client::new(config)));
-    let wanted = RoleSpec { name: spec.execution_role.clone(), trusts_ecs_tasks: true, has_policy: true };
+    let roles = graph.kind(Role::new(aws_sdk_iam::Client::new(config), &spec.secrets_policy));
+    let wanted = RoleSpec {
+        name: spec.execution_role.clone(),
+        trusts_ecs_tasks: true,
+        has_policy: true,
+        reads: spec.secrets.clone(),
+    };
     graph.add("roles/execution", &roles, (), move |()| wanted.clone())?;
     if let Some(name) = spec.zone.clone() {
         let zones = graph.kind(HostedZone::new(aws_sdk_route53::Client::new(config)));

@@ -1,7 +1,10 @@
 //! Policy documents, to which a statement is added and from which none is taken.
 
 use pb_engine::{Class, Failure};
+use pb_rules::secrets::permission;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Refuses each request without TLS. (Amazon S3 user guide: Security best practices)
 pub(crate) fn tls_only(bucket: &str) -> Value {
@@ -19,6 +22,16 @@ pub(crate) fn tls_only(bucket: &str) -> Value {
 /// Lets ECS tasks have a role.
 pub(crate) fn trust_ecs_tasks() -> Value {
     json!({ "Effect": "Allow", "Principal": { "Service": ECS_TASKS }, "Action": "sts:AssumeRole" })
+}
+
+/// Lets a role read these secrets and parameters, and no others.
+pub(crate) fn read_secrets(secrets: &BTreeSet<String>) -> Vec<Value> {
+    let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (action, resource) in secrets.iter().filter_map(|secret| permission(secret)) {
+        resources.entry(action).or_default().push(resource);
+    }
+    let allow = |(action, resources)| json!({ "Effect": "Allow", "Action": action, "Resource": resources });
+    resources.into_iter().map(allow).collect()
 }
 
 const ECS_TASKS: &str = "ecs-tasks.amazonaws.com";
@@ -69,40 +82,76 @@ impl Document {
     }
 
     /// Whether `is` holds for one of its statements. A document may have one without a list around it.
-    pub(crate) fn any(&self, is: fn(&Value) -> bool) -> bool {
+    pub(crate) fn any(&self, is: impl Fn(&Value) -> bool) -> bool {
         match &self.0["Statement"] {
-            Value::Array(statements) => statements.iter().any(is),
+            Value::Array(statements) => statements.iter().any(&is),
             statement => is(statement),
         }
     }
 
-    /// The text of the document with `statement` added.
-    pub(crate) fn with(mut self, statement: Value) -> String {
+    /// Whether a statement like those of [`read_secrets`] lets a secret be read.
+    pub(crate) fn allows(&self, secret: &str) -> bool {
+        let Some((action, resource)) = permission(secret) else { return false };
+        let is = |statement: &Value| {
+            statement["Effect"] == "Allow"
+                && has(&statement["Action"], action)
+                && has(&statement["Resource"], &resource)
+        };
+        self.any(is)
+    }
+
+    /// The document with `statement` added.
+    pub(crate) fn adding(mut self, statement: Value) -> Self {
         let statements = match self.0["Statement"].take() {
             Value::Array(statements) => statements,
             Value::Null => Vec::new(),
             one => vec![one],
         };
         self.0["Statement"] = statements.into_iter().chain([statement]).collect();
-        self.0.to_string()
+        self
+    }
+}
+
+/// As JSON.
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, is_tls_only, is_trust_of_ecs_tasks, tls_only, trust_ecs_tasks};
+    use super::{Document, is_tls_only, is_trust_of_ecs_tasks, read_secrets, tls_only, trust_ecs_tasks};
     use serde_json::{Value, json};
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_statement_is_added_and_none_is_taken() {
         let one = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Theirs", "Effect": "Allow"}}"#;
         let document = Document::parse(one, "x").unwrap();
         assert!(!document.any(is_tls_only));
-        let text = document.with(tls_only("b"));
+        let text = document.adding(tls_only("b")).to_string();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["Statement"].as_array().unwrap().len(), 2);
         assert_eq!(value["Statement"][0]["Sid"], "Theirs");
         assert!(Document::parse(&text, "x").unwrap().any(is_tls_only));
+    }
+
+    #[test]
+    fn a_role_may_read_its_secrets_and_no_others() {
+        let secret = "arn:aws:secretsmanager:us-east-2:123456789012:secret:db-AbCdEf";
+        let parameters = ["a", "b"].map(|name| format!("arn:aws:ssm:us-east-2:123456789012:parameter/{name}"));
+        let wanted: BTreeSet<String> = parameters.iter().cloned().chain([format!("{secret}:password::")]).collect();
+        let document = read_secrets(&wanted).into_iter().fold(Document::empty(), Document::adding);
+        assert_eq!(
+            document.0["Statement"],
+            json!([
+                {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": [secret]},
+                {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": parameters},
+            ])
+        );
+        assert!(wanted.iter().all(|one| document.allows(one)));
+        assert!(!document.allows("arn:aws:ssm:us-east-2:123456789012:parameter/c") && !document.allows("db"));
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! `iam.role`: with which ECS starts tasks: it pulls images and writes logs.
+//! `iam.role`: with which ECS starts tasks: it pulls images, writes logs and reads secrets.
 
-use crate::policy::{Document, is_trust_of_ecs_tasks, trust_ecs_tasks};
+use crate::policy::{Document, is_trust_of_ecs_tasks, read_secrets, trust_ecs_tasks};
 use aws_sdk_iam::Client;
-use aws_sdk_iam::types::{Role as Live, Tag};
-use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, unknown};
+use aws_sdk_iam::types::{PolicyEvaluationDecisionType, Role as Live, Tag};
+use pb_aws::{Answer, no_retry};
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, each, unknown};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// AWS's own policy for it. (Amazon ECS developer guide: Task execution IAM role)
 const POLICY: &str = "service-role/AmazonECSTaskExecutionRolePolicy";
@@ -14,6 +14,7 @@ const POLICY: &str = "service-role/AmazonECSTaskExecutionRolePolicy";
 /// The kind of execution roles.
 pub struct Role {
     client: Client,
+    secrets_policy: String,
 }
 
 /// What is wanted of an execution role. What it has besides is left to it.
@@ -25,6 +26,8 @@ pub struct RoleSpec {
     pub trusts_ecs_tasks: bool,
     /// Whether `AmazonECSTaskExecutionRolePolicy` is attached to it.
     pub has_policy: bool,
+    /// The secrets and parameters that it may read, of those that are wanted: their ARNs.
+    pub reads: BTreeSet<String>,
 }
 
 /// What names an execution role.
@@ -37,10 +40,10 @@ pub struct RoleAttrs {
 }
 
 impl Role {
-    /// Roles behind `client`.
+    /// Roles behind `client`. `secrets_policy` is the name of the inline policy with which they are let read secrets.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    pub fn new(client: Client, secrets_policy: &str) -> Self {
+        Self { client, secrets_policy: secrets_policy.to_owned() }
     }
 
     async fn find(&self, name: &str) -> Result<Option<Live>, Failure> {
@@ -56,6 +59,42 @@ impl Role {
         Ok(attached.iter().any(|policy| policy.policy_arn().is_some_and(|arn| arn.ends_with(POLICY))))
     }
 
+    /// Those of the secrets that the role may read: by our own policy, or else by what IAM says of all its policies. Where IAM may
+    /// not be asked, a permission that somebody else has given is not seen.
+    async fn reads(&self, role: &Live, secrets: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
+        if secrets.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let call = self.client.get_role_policy().role_name(role.role_name()).policy_name(&self.secrets_policy);
+        let ours = match call.send().await.answer("iam:GetRolePolicy") {
+            Err(failure) if failure.class == Class::NotFound => Document::empty(),
+            answer => document(&answer?.policy_document, &self.secrets_policy)?,
+        };
+        let (ours, arn) = (&ours, role.arn());
+        let ask = |secret: String| async move {
+            Ok((ours.allows(&secret) || self.is_allowed(arn, &secret).await).then_some(()))
+        };
+        let allowed = each(secrets.iter().cloned().collect(), ask).await?;
+        Ok(allowed.into_keys().collect())
+    }
+
+    async fn is_allowed(&self, role: &str, secret: &str) -> bool {
+        let Some((action, resource)) = pb_rules::secrets::permission(secret) else { return false };
+        let call = self.client.simulate_principal_policy().policy_source_arn(role);
+        let call = call.action_names(action).resource_arns(resource).customize();
+        let once = call.config_override(aws_sdk_iam::config::Builder::new().retry_config(no_retry()));
+        once.send().await.is_ok_and(|said| {
+            let mut results = said.evaluation_results().iter();
+            results.any(|result| *result.eval_decision() == PolicyEvaluationDecisionType::Allowed)
+        })
+    }
+
+    async fn let_read(&self, attrs: &RoleAttrs, secrets: &BTreeSet<String>) -> Result<(), Failure> {
+        let document = read_secrets(secrets).into_iter().fold(Document::empty(), Document::adding);
+        let call = self.client.put_role_policy().role_name(&attrs.name).policy_name(&self.secrets_policy);
+        call.policy_document(document.to_string()).send().await.answer("iam:PutRolePolicy").map(drop)
+    }
+
     async fn attach(&self, attrs: &RoleAttrs) -> Result<(), Failure> {
         let call = self.client.attach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
         call.send().await.answer("iam:AttachRolePolicy").map(drop)
@@ -68,14 +107,18 @@ fn policy_arn(role_arn: &str) -> String {
     format!("arn:{partition}:iam::aws:policy/{POLICY}")
 }
 
-/// The trust policy. IAM gives documents back percent-encoded. (IAM API: GetRole)
+/// The trust policy.
 fn trust(role: &Live) -> Result<Document, Failure> {
-    let text = role.assume_role_policy_document().unwrap_or_default();
+    document(role.assume_role_policy_document().unwrap_or_default(), role.role_name())
+}
+
+/// A policy document, as IAM gives it back: percent-encoded. (IAM API: GetRole, GetRolePolicy)
+fn document(text: &str, of: &str) -> Result<Document, Failure> {
     if text.is_empty() {
         return Ok(Document::empty());
     }
     let decoded = urlencoding::decode(text).unwrap_or_else(|_| text.into());
-    Document::parse(&decoded, role.role_name())
+    Document::parse(&decoded, of)
 }
 
 impl Resource for Role {
@@ -105,6 +148,7 @@ impl Resource for Role {
                         name: spec.name.clone(),
                         trusts_ecs_tasks: trust(&role)?.any(is_trust_of_ecs_tasks),
                         has_policy: self.has_policy(&spec.name).await?,
+                        reads: self.reads(&role, &spec.reads).await?,
                     },
                     attrs: RoleAttrs { name: spec.name.clone(), arn: role.arn().to_owned() },
                     settled: true,
@@ -123,7 +167,7 @@ impl Resource for Role {
             .create_role()
             .role_name(&spec.name)
             .description("Starts ECS tasks: pulls images, writes logs")
-            .assume_role_policy_document(Document::empty().with(trust_ecs_tasks()))
+            .assume_role_policy_document(Document::empty().adding(trust_ecs_tasks()).to_string())
             .set_tags(Some(tags.collect::<Result<_, _>>().map_err(bug)?));
         let answer = call.send().await.answer("iam:CreateRole");
         let output = answer.map_err(|failure| failure.when(&["EntityAlreadyExists"], Class::Exists))?;
@@ -131,8 +175,9 @@ impl Resource for Role {
         Ok(RoleAttrs { arn: arn.unwrap_or_else(unknown), ..Self::pending(spec) })
     }
 
-    async fn complete(&self, _cx: &Context, attrs: &RoleAttrs, _spec: &RoleSpec) -> Result<(), Failure> {
-        self.attach(attrs).await
+    async fn complete(&self, _cx: &Context, attrs: &RoleAttrs, spec: &RoleSpec) -> Result<(), Failure> {
+        self.attach(attrs).await?;
+        if spec.reads.is_empty() { Ok(()) } else { self.let_read(attrs, &spec.reads).await }
     }
 
     /// Adds what is missing; the trust policy keeps what is in it.
@@ -140,16 +185,20 @@ impl Resource for Role {
         &self,
         _cx: &Context,
         attrs: &RoleAttrs,
-        _spec: &RoleSpec,
+        spec: &RoleSpec,
         changes: &[Change],
     ) -> Result<RoleAttrs, Failure> {
-        if changes.iter().any(|change| change.field() == "has_policy") {
+        let differs = |field: &str| changes.iter().any(|change| change.field() == field);
+        if differs("has_policy") {
             self.attach(attrs).await?;
         }
-        if changes.iter().any(|change| change.field() == "trusts_ecs_tasks")
+        if differs("reads") {
+            self.let_read(attrs, &spec.reads).await?;
+        }
+        if differs("trusts_ecs_tasks")
             && let Some(role) = self.find(&attrs.name).await?
         {
-            let policy = trust(&role)?.with(trust_ecs_tasks());
+            let policy = trust(&role)?.adding(trust_ecs_tasks()).to_string();
             let call = self.client.update_assume_role_policy().role_name(&attrs.name).policy_document(policy);
             call.send().await.answer("iam:UpdateAssumeRolePolicy")?;
         }
@@ -157,6 +206,11 @@ impl Resource for Role {
     }
 
     async fn delete(&self, _cx: &Context, attrs: &RoleAttrs) -> Result<(), Failure> {
+        let call = self.client.delete_role_policy().role_name(&attrs.name).policy_name(&self.secrets_policy);
+        match call.send().await.answer("iam:DeleteRolePolicy") {
+            Err(failure) if failure.class == Class::NotFound => {}
+            answer => drop(answer?),
+        }
         let call = self.client.detach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
         match call.send().await.answer("iam:DetachRolePolicy") {
             Err(failure) if failure.class == Class::NotFound => {}
@@ -168,12 +222,76 @@ impl Resource for Role {
 
 #[cfg(test)]
 mod tests {
-    use super::policy_arn;
+    use super::{Live, Role, policy_arn};
+    use aws_sdk_iam::Client;
+    use aws_sdk_iam::error::ErrorMetadata;
+    use aws_sdk_iam::operation::get_role_policy::{GetRolePolicyError, GetRolePolicyOutput};
+    use aws_sdk_iam::operation::simulate_principal_policy::{
+        SimulatePrincipalPolicyError, SimulatePrincipalPolicyOutput,
+    };
+    use aws_sdk_iam::primitives::DateTime;
+    use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType as Decision};
+    use aws_smithy_mocks::{Rule, mock};
+    use std::collections::BTreeSet;
 
     #[test]
     fn the_policy_is_of_the_partition_of_the_role() {
         let policy = "iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
         assert_eq!(policy_arn("arn:aws-cn:iam::1:role/r"), format!("arn:aws-cn:{policy}"));
         assert_eq!(policy_arn("(known after apply)"), format!("arn:aws:{policy}"));
+    }
+
+    fn parameter(name: &str) -> String {
+        format!("arn:aws:ssm:us-east-2:123456789012:parameter/{name}")
+    }
+
+    /// Those of the parameters `a` and `b` that the role is seen to be allowed to read.
+    async fn reads(policy: Rule, simulation: Rule) -> Vec<String> {
+        let client = pb_aws::mock_client!(aws_sdk_iam, [&policy, &simulation]);
+        let role = Live::builder().role_name("ecs").arn("arn:aws:iam::1:role/ecs").path("/").role_id("AROA");
+        let role = role.create_date(DateTime::from_secs(0)).build().unwrap();
+        let wanted = BTreeSet::from(["a", "b"].map(parameter));
+        Role::new(client, "ours").reads(&role, &wanted).await.unwrap().into_iter().collect()
+    }
+
+    fn no_policy() -> Rule {
+        let gone = || ErrorMetadata::builder().code("NoSuchEntity").message("no such policy").build();
+        mock!(Client::get_role_policy).then_error(move || GetRolePolicyError::generic(gone()))
+    }
+
+    /// IAM allows the role to read this parameter alone.
+    fn said(parameter: String) -> Rule {
+        mock!(Client::simulate_principal_policy)
+            .match_requests(|input| input.policy_source_arn() == Some("arn:aws:iam::1:role/ecs"))
+            .then_compute_output(move |input| {
+                let allowed =
+                    input.resource_arns() == [parameter.clone()] && input.action_names() == ["ssm:GetParameters"];
+                let decision = if allowed { Decision::Allowed } else { Decision::ImplicitDeny };
+                let result = EvaluationResult::builder().eval_action_name("ssm:GetParameters").eval_decision(decision);
+                SimulatePrincipalPolicyOutput::builder().evaluation_results(result.build().unwrap()).build()
+            })
+    }
+
+    #[tokio::test]
+    async fn what_another_policy_allows_is_seen_where_iam_may_be_asked() {
+        assert_eq!(reads(no_policy(), said(parameter("b"))).await, [parameter("b")]);
+        let refused = mock!(Client::simulate_principal_policy).then_error(|| {
+            let denied = ErrorMetadata::builder().code("AccessDenied").message("not yours to ask").build();
+            SimulatePrincipalPolicyError::generic(denied)
+        });
+        assert_eq!(reads(no_policy(), refused).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_our_policy_allows_needs_no_simulation() {
+        let ours = mock!(Client::get_role_policy)
+            .match_requests(|input| input.role_name() == Some("ecs") && input.policy_name() == Some("ours"))
+            .then_output(|| {
+                let document = super::read_secrets(&BTreeSet::from([parameter("a")])).into_iter();
+                let text = document.fold(super::Document::empty(), super::Document::adding).to_string();
+                let output = GetRolePolicyOutput::builder().role_name("ecs").policy_name("ours");
+                output.policy_document(urlencoding::encode(&text)).build().unwrap()
+            });
+        assert_eq!(reads(ours, said(parameter("b"))).await, ["a", "b"].map(parameter));
     }
 }

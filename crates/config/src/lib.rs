@@ -10,6 +10,7 @@
 //!
 //! - A [`Config`] holds only workspaces that keep every rule of AWS that is known before the first call.
 //! - All mistakes of a file are reported at once, each with file, line, column, the line itself and what to do.
+//! - What looks like a secret is taken from no place but a reference under `secrets`, and is in no report of a mistake.
 //! - No environment, no terminal, no network: only the file.
 
 mod error;
@@ -79,9 +80,11 @@ impl Config {
     ///
     /// The text has mistakes.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
-        let source = Source { file: file_name.to_owned(), text: text.to_owned() };
-        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let mut source = Source::new(file_name, text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        source.hide(table.get_ref());
         if !errors.is_empty() {
+            source.hide_lines();
             return Err(ConfigError::Invalid { problems: syntax(&source, &errors) });
         }
         let mut reader = Reader::new(&source);

@@ -99,7 +99,7 @@ impl<'s> Reader<'s> {
         let place = written.max_by_key(|place| place.layer).or(self.header.as_ref()).cloned();
         let help = match (violation.suggestion(), &place) {
             (Some(value), Some(place)) => format!("write `{key} = {}`", self.like(place, value)),
-            _ => help.to_owned(),
+            _ => violation.what_to_do().unwrap_or(help).to_owned(),
         };
         let (span, path) = place.map(|place| (place.span, place.path)).unzip();
         let path = path.unwrap_or_default();
@@ -113,6 +113,7 @@ impl<'s> Reader<'s> {
         let write = match &suggestion {
             Some(value) if key.ends_with(']') => format!("write `{value}`"),
             Some(value) => format!("write `{key} = {value}`"),
+            None if violation.what_to_do().is_some() => violation.what_to_do().unwrap_or_default().to_owned(),
             None => format!("write another value for `{key}`"),
         };
         let help = match default {

@@ -162,7 +162,7 @@ fn before(section: &mut Section<'_, '_>, services: &Services) -> Before {
             false => Err(Violation::new(format!("there is no service `{key}`"))),
         }
     });
-    let command = section.texts("command", None, |word| Ok(word.to_owned()));
+    let command = section.texts("command", None, crate::services::word);
     let words = command.value.unwrap_or_default();
     let help = r#"write what is to run, such as `command = ["flask", "db", "upgrade"]`"#;
     section.reader.check(&[&command.origin], "command", help, || match words.is_empty() {
@@ -173,7 +173,8 @@ fn before(section: &mut Section<'_, '_>, services: &Services) -> Before {
 }
 
 fn extra_tags(root: &mut Section<'_, '_>) -> BTreeMap<String, String> {
-    let tags = root.map("tags", tags::extra_key, tags::value);
+    let tags = root.map("tags", tags::extra_key, |_, value| tags::value(value));
+    let tags: BTreeMap<String, String> = tags.into_iter().map(|(key, tag)| (key, tag.value)).collect();
     root.reader.check(&[], "tags", "take some of them out", || tags::extra_count(tags.len()));
     tags
 }

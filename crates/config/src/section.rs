@@ -127,13 +127,14 @@ impl<'r, 't> Section<'r, 't> {
         Some(self.inner(path, vec![layer], read))
     }
 
-    /// Reads a table with free keys; what is written for a workspace is added to what is written for all.
+    /// Reads a table with free keys; what is written for a workspace is added to what is written for all. The rule of values
+    /// gets the key, too.
     pub(crate) fn map(
         &mut self,
         key: &str,
         key_rule: impl Fn(&str) -> Verdict,
-        value_rule: impl Fn(&str) -> Verdict,
-    ) -> BTreeMap<String, String> {
+        value_rule: impl Fn(&str, &str) -> Verdict,
+    ) -> BTreeMap<String, Located<String>> {
         self.know(key, Some("{}"), Shape::Map);
         self.section(key, |section| {
             let mut map = BTreeMap::new();
@@ -145,8 +146,12 @@ impl<'r, 't> Section<'r, 't> {
                         let message = format!("invalid key: {violation}");
                         section.reader.note(Some(key.span()), &join(&layer.path, name), message, help);
                     }
-                    let value = section.value(name, String::new(), None, |value| checked(value, &value_rule));
-                    map.insert(name.to_owned(), value.value);
+                    let value = section.value(name, String::new(), None, |value| {
+                        // The rule comes first: it may be about the key, and keeps a secret out of what is said.
+                        value_rule(name, value.as_str().unwrap_or("0"))?;
+                        string(value)
+                    });
+                    map.insert(name.to_owned(), value);
                 }
             }
             map

@@ -1,6 +1,9 @@
 //! Reads what runs.
 
-use pb_rules::{Verdict, fargate, network};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use pb_rules::{Verdict, Violation, fargate, network, secrets};
 
 use crate::reader::Located;
 use crate::section::Section;
@@ -38,10 +41,11 @@ pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
     let queues = section.texts("queues", Some("[]"), |name| fargate::queue(name).map(|()| name.to_owned()));
     let names = queues.value.unwrap_or_default();
     let own = |word: &String| word == "-Q" || word.starts_with("--queues");
-    let twice = service.environment.contains_key(WORKER_QUEUES) || service.command.iter().any(own);
+    let set = service.environment.contains_key(WORKER_QUEUES) || service.secrets.contains_key(WORKER_QUEUES);
+    let twice = set || service.command.iter().any(own);
     section.reader.check(&[&queues.origin], "queues", "name the queues in one place", || {
         match twice && !names.is_empty() {
-            true => Err(pb_rules::Violation::new(format!("the command or {WORKER_QUEUES} names queues already"))),
+            true => Err(Violation::new(format!("the command or {WORKER_QUEUES} names queues already"))),
             false => Ok(()),
         }
     });
@@ -53,8 +57,8 @@ pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
 
 pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Service {
     let image = image(section, defaults.tag);
-    let command = section.texts("command", Some("[]"), |word| Ok(word.to_owned()));
-    let environment = section.map("environment", variable, |_| Ok(()));
+    let command = section.texts("command", Some("[]"), word);
+    let [environment, secrets] = variables(section);
     let cpu = section.number("cpu", 1024, fargate::cpu);
     let memory = section.number("memory", 4096, |_| Ok(()));
     section.reader.check(&[&memory.origin, &cpu.origin], "memory", "", || {
@@ -69,6 +73,7 @@ pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Ser
         image,
         command: command.value.unwrap_or_default(),
         environment,
+        secrets,
         count: count.value,
         cpu: cpu.value,
         memory: memory.value,
@@ -119,6 +124,33 @@ fn image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
         section.reader.note(span, &tag.path, message.to_owned(), help.to_owned());
     }
     Image::Reference(image)
+}
+
+/// A word of a command.
+pub(crate) fn word(word: &str) -> Result<String, Violation> {
+    secrets::plain_word(word).map(|()| word.to_owned())
+}
+
+/// Variables with a value, and those with the reference of a secret. A name that stands in both is refused, as ECS does;
+/// where one of them is written for the workspace alone, that wins.
+fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
+    let mut plain = section.map("environment", variable, secrets::plain_variable);
+    let mut secret = section.map("secrets", variable, |_, arn| secrets::reference(arn));
+    let layer = |value: &Located<String>| value.place().map(|place| place.layer);
+    let names: Vec<String> = plain.keys().cloned().collect();
+    for name in names {
+        let (Some(value), Some(reference)) = (plain.get(&name), secret.get(&name)) else { continue };
+        match layer(value).cmp(&layer(reference)) {
+            Ordering::Less => drop(plain.remove(&name)),
+            Ordering::Greater => drop(secret.remove(&name)),
+            Ordering::Equal => {
+                let why = Violation::new(format!("`{name}` stands in `environment` and in `secrets`"));
+                let origins = [&value.origin, &reference.origin];
+                section.reader.check(&origins, &name, "take one of the two out", || Err(why));
+            }
+        }
+    }
+    [plain, secret].map(|map| map.into_iter().map(|(name, value)| (name, value.value)).collect())
 }
 
 fn variable(name: &str) -> Verdict {

@@ -2,16 +2,59 @@
 
 use std::ops::Range;
 
+use pb_rules::secrets;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
 use crate::error::Problem;
+
+/// What stands around strings.
+const QUOTES: [char; 2] = ['"', '\''];
 
 /// The file that is read.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) file: String,
     pub(crate) text: String,
+    /// The text as it is shown: without what looks like a secret, and with every byte in its place.
+    shown: String,
 }
 
 impl Source {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
+        Self { file: file.to_owned(), text: text.to_owned(), shown: text.to_owned() }
+    }
+
+    /// Keeps values that look like secrets out of everything that is shown.
+    pub(crate) fn hide(&mut self, table: &DeTable<'_>) {
+        let mut spans = Vec::new();
+        look(table, &self.text, &mut spans);
+        spans.into_iter().for_each(|span| self.cover(span));
+    }
+
+    /// The same for a text that is no TOML, line by line.
+    pub(crate) fn hide_lines(&mut self) {
+        let mut spans = Vec::new();
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n') {
+            if let Some((key, value)) = line.split_once('=')
+                && secrets::plain_variable(key.trim().trim_matches(QUOTES), value.trim().trim_matches(QUOTES)).is_err()
+            {
+                spans.push(start + key.len() + 1..start + line.len());
+            }
+            start += line.len();
+        }
+        spans.into_iter().for_each(|span| self.cover(span));
+    }
+
+    fn cover(&mut self, span: Range<usize>) {
+        let Some(value) = self.shown.get(span.clone()) else { return };
+        let star =
+            |c: char| if QUOTES.contains(&c) || c.is_whitespace() { c.to_string() } else { "*".repeat(c.len_utf8()) };
+        let covered: String = value.chars().map(star).collect();
+        self.shown.replace_range(span, &covered);
+    }
+
     /// A problem at a place of the file; without one, it is about the file as a whole.
     pub(crate) fn problem(&self, span: Option<Range<usize>>, field: String, message: String, help: String) -> Problem {
         let mut problem =
@@ -25,7 +68,7 @@ impl Source {
             problem.line = before.matches('\n').count() + 1;
             problem.column = self.text[line_start..start].chars().count() + 1;
             problem.width = self.text[start..end].trim_end().chars().count().max(1);
-            let line = self.text[line_start..line_end].trim_end();
+            let line = self.shown[line_start..line_end].trim_end();
             problem.snippet = Some(line.replace('\t', " "));
         }
         problem
@@ -38,5 +81,29 @@ impl Source {
             offset -= 1;
         }
         offset
+    }
+}
+
+/// Where values lie that look like secrets.
+fn look(table: &DeTable<'_>, text: &str, spans: &mut Vec<Range<usize>>) {
+    for (key, value) in table {
+        look_at(key.get_ref(), value, text, spans);
+    }
+}
+
+fn look_at(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: &mut Vec<Range<usize>>) {
+    let is_plain = match value.get_ref() {
+        // Whoever writes the secret itself where its reference should be.
+        DeValue::Table(table) if name == "secrets" => {
+            return table.values().for_each(|value| look_at("secret", value, text, spans));
+        }
+        DeValue::Table(table) => return look(table, text, spans),
+        DeValue::Array(items) => return items.iter().for_each(|item| look_at(name, item, text, spans)),
+        DeValue::String(value) => secrets::plain_variable(name, value).is_ok(),
+        // A secret of digits, say, without its quotes.
+        _ => secrets::plain_variable(name, text.get(value.span()).unwrap_or_default()).is_ok(),
+    };
+    if !is_plain {
+        spans.push(value.span());
     }
 }

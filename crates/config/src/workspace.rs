@@ -275,6 +275,8 @@ pub struct Service {
     pub command: Vec<String>,
     /// Environment of the container, beside what is made for it.
     pub environment: BTreeMap<String, String>,
+    /// Variables with secrets, by the ARN of each secret: ECS puts its value in when a task starts.
+    pub secrets: BTreeMap<String, String>,
     /// How many tasks.
     pub count: i32,
     /// CPU units of a task.

@@ -29,6 +29,29 @@ fn the_workspace_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
+fn a_variable_is_secret_where_the_workspace_says_so() {
+    let arn = "arn:aws:ssm:us-east-2:123456789012:parameter/app/db";
+    let text = format!(
+        "{BASE}[services.flask]\nenvironment = {{ DB = \"postgres://db/app\", LEVEL = \"info\" }}\nsecrets = {{ KEY = \"{arn}\" }}\n\
+         [workspace.production.services.flask]\nsecrets = {{ DB = \"{arn}\" }}\n\
+         [workspace.staging.services.flask]\nenvironment = {{ KEY = \"none\" }}\n"
+    );
+    let config = Config::parse(&text, "x").unwrap();
+    let names = |map: &std::collections::BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
+    let flask = |name: &str| config.workspace(name).unwrap().services.flask.service;
+    let production = flask("production");
+    assert_eq!(
+        (names(&production.environment), names(&production.secrets)),
+        (vec!["LEVEL".into()], vec!["DB".into(), "KEY".into()])
+    );
+    let staging = flask("staging");
+    assert_eq!(
+        (names(&staging.environment), names(&staging.secrets)),
+        (vec!["DB".into(), "KEY".into(), "LEVEL".into()], vec![])
+    );
+}
+
+#[test]
 fn tags_and_environments_are_added_and_lists_replaced() {
     let config = parse(
         "[tags]\nowner = \"web\"\nstage = \"any\"\n[load_balancer]\ningress_cidrs = [\"10.0.0.0/8\"]\n\

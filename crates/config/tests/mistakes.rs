@@ -94,6 +94,47 @@ fn services() {
     insta::assert_snapshot!(texts);
 }
 
+/// The texts are for logs of a CI, too.
+#[test]
+fn secrets() {
+    let arn = "arn:aws:secretsmanager:us-east-2:123456789012:secret:db-AbCdEf";
+    let texts = table(&[
+        ("a password", added("[services.flask]\nenvironment = { LEVEL = \"info\", DB_PASSWORD = \"hunter2\" }")),
+        ("a password of digits, without quotes", added("[services.celery.environment]\nDB_PASSWORD = 4711")),
+        ("an address with a password", added("[services.flask.environment]\nDB = \"postgres://app:hunter2@db/app\"")),
+        ("a secret in a workspace", added("[workspace.staging.services.flask.environment]\nAPI_TOKEN = 'hunter2'")),
+        ("a secret in a command", added("[services.celery]\ncommand = [\"celery\", \"amqp://app:hunter2@mq\"]")),
+        (
+            "a secret in what runs before",
+            added("[deploy]\nbefore = { command = [\"migrate\", \"postgres://app:hunter2@db/app\"] }"),
+        ),
+        (
+            "another mistake on the line of a secret",
+            added("[services]\nflask = { secrets = { A_TOKEN = \"hunter2\" }, cpu = 3 }"),
+        ),
+        ("the secret for its ARN", added("[services.flask.secrets]\nDB_PASSWORD = \"hunter2\"")),
+        (
+            "an ARN without its end",
+            added(&format!("[services.flask.secrets]\nDB = \"{}\"", arn.trim_end_matches("-AbCdEf"))),
+        ),
+        ("a key of a secret without its colons", added(&format!("[services.flask.secrets]\nDB = \"{arn}:password\""))),
+        ("the secret under another name", added("[services.flask.secrets]\nDB = \"hunter2\"")),
+        (
+            "both plain and secret",
+            added(&format!("[services.flask]\nenvironment = {{ DB = \"x\" }}\nsecrets = {{ DB = \"{arn}\" }}")),
+        ),
+        ("the queue as a secret", added(&format!("[services.flask.secrets]\nCELERY_BROKER_URL = \"{arn}\""))),
+        (
+            "queues as a secret",
+            added(&format!("[services.celery]\nqueues = [\"a\"]\nsecrets = {{ CELERY_WORKER_QUEUES = \"{arn}\" }}")),
+        ),
+        ("a secret in what is no TOML", refused("[services.flask.environment]\nDB_PASSWORD = \"hunter2")),
+        ("a secret beside what is no TOML", refused("a = { DB_PASSWORD = \"hunter2\", x = }")),
+    ]);
+    assert!(!texts.contains("hunter2") && !texts.contains("4711"), "{texts}");
+    insta::assert_snapshot!(texts);
+}
+
 #[test]
 fn more_services() {
     let web = "[services.api]\nkind = \"web\"\n";

@@ -86,13 +86,25 @@ impl<'a> Deciding<'a> {
                 Some((index, live)) => {
                     kept.insert((live.0, index));
                     keep(&mut spec, &live.1.spec, &node.ignored);
-                    self.compare(node, spec, live.1)?
+                    let (step, attrs) = self.compare(node, spec, live.1)?;
+                    self.check_kept(node, &step);
+                    (step, attrs)
                 }
             };
             values.push(Some(attrs));
             self.steps.push(step);
         }
         Ok(())
+    }
+
+    /// Where ignored fields are written again with the rest, they must be what can be wanted, too.
+    fn check_kept(&mut self, node: &Node, step: &Step) {
+        let writes = matches!(step.action, Action::Update | Action::Replace { .. });
+        if let (false, true, Some(spec)) = (node.ignored.is_empty(), writes, &step.after)
+            && let Err(why) = node.kind.check(spec)
+        {
+            self.refuse(&node.address, why);
+        }
     }
 
     /// Whether the plan is about another part of the stack.

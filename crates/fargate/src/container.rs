@@ -2,11 +2,12 @@
 
 use crate::checks;
 use aws_sdk_ecs::types::{
-    ContainerDefinition, KeyValuePair, LinuxParameters, LogConfiguration, LogDriver, PortMapping, TransportProtocol,
-    VersionConsistency,
+    ContainerDefinition, KeyValuePair, LinuxParameters, LogConfiguration, LogDriver, PortMapping, Secret,
+    TransportProtocol, VersionConsistency,
 };
 use pb_aws::tag_map;
 use pb_engine::{Class, Failure};
+use pb_rules::secrets;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,8 +22,12 @@ pub struct ContainerSpec {
     pub image: String,
     /// The command; empty: the image's own.
     pub command: Vec<String>,
-    /// Variables. They are shown to everyone who may read the task definition: no secrets here.
+    /// Variables. They are shown to everyone who may read the task definition: what looks like a secret is refused.
     pub environment: BTreeMap<String, String>,
+    /// Variables with secrets, by the ARN of a secret in Secrets Manager or of a parameter in the Parameter Store. The values are
+    /// put in when a task starts, which the execution role must be allowed to read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// TCP ports that it listens on.
     pub ports: BTreeSet<u16>,
     /// Where its output goes; absent: nowhere.
@@ -50,8 +55,19 @@ pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String>
     let of = |field: &str| format!("{field} of container {name}");
     checks::text(&of("name"), name, pb_rules::names::container)?;
     checks::text(&of("image"), &container.image, pb_rules::fargate::image)?;
-    for variable in container.environment.keys() {
+    for (variable, value) in &container.environment {
         checks::text(&of("environment"), variable, pb_rules::fargate::variable_name)?;
+        checks::text(&of("environment"), value, |value| secrets::plain_variable(variable, value))?;
+    }
+    for (variable, reference) in &container.secrets {
+        checks::text(&of("secrets"), variable, pb_rules::fargate::variable_name)?;
+        checks::text(&of("secrets"), reference, secrets::reference)?;
+        if container.environment.contains_key(variable) {
+            return Err(format!("invalid {}: `{variable}` stands in `environment` already", of("secrets")));
+        }
+    }
+    for word in &container.command {
+        checks::text(&of("command"), word, secrets::plain_word)?;
     }
     for port in &container.ports {
         checks::verdict(&of("port"), pb_rules::network::port(i64::from(*port)))?;
@@ -77,6 +93,7 @@ pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerD
         .name(name)
         .image(&container.image)
         .set_environment(Some(container.environment.iter().map(pair).collect()))
+        .set_secrets(secrets_to_ecs(&container.secrets)?)
         .set_port_mappings(Some(container.ports.iter().map(port).collect()))
         .set_stop_timeout(container.stop_timeout)
         .essential(container.essential);
@@ -96,14 +113,28 @@ pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerD
     Ok(builder.build())
 }
 
-/// As it was wanted, from what DescribeTaskDefinition gives: without the defaults that ECS fills in.
+fn secrets_to_ecs(references: &BTreeMap<String, String>) -> Result<Option<Vec<Secret>>, Failure> {
+    let secret = |(name, reference)| Secret::builder().name(name).value_from(reference).build();
+    let secrets: Result<Vec<_>, _> = references.iter().map(secret).collect();
+    let secrets = secrets.map_err(|e| Failure::new(Class::Bug, "make a container", e.to_string()))?;
+    Ok((!secrets.is_empty()).then_some(secrets))
+}
+
+/// As it was wanted, from what DescribeTaskDefinition gives: without the defaults that ECS fills in, and without values that
+/// look like secrets.
 pub(crate) fn of_ecs(container: &ContainerDefinition) -> ContainerSpec {
     let ports = container.port_mappings().iter().filter_map(PortMapping::container_port);
     let linux = container.linux_parameters();
+    let environment = tag_map(container.environment().iter().map(|pair| (pair.name(), pair.value())));
+    let shown = |(name, value): (String, String)| {
+        let value = secrets::shown_variable(&name, &value).to_owned();
+        (name, value)
+    };
     ContainerSpec {
         image: container.image().unwrap_or_default().to_owned(),
-        command: container.command().to_vec(),
-        environment: tag_map(container.environment().iter().map(|pair| (pair.name(), pair.value()))),
+        command: container.command().iter().map(|word| secrets::shown_word(word).to_owned()).collect(),
+        environment: environment.into_iter().map(shown).collect(),
+        secrets: container.secrets().iter().map(|one| (one.name().to_owned(), one.value_from().to_owned())).collect(),
         ports: ports.filter_map(|port| u16::try_from(port).ok()).collect(),
         log: container.log_configuration().and_then(log_of_ecs),
         stop_timeout: container.stop_timeout(),
@@ -136,7 +167,6 @@ pub(crate) fn others(container: &ContainerDefinition) -> impl Iterator<Item = &'
         ("mount_points", !container.mount_points().is_empty()),
         ("volumes_from", !container.volumes_from().is_empty()),
         ("linux_parameters", linux.is_some_and(has_more)),
-        ("secrets", !container.secrets().is_empty()),
         ("depends_on", !container.depends_on().is_empty()),
         ("start_timeout", container.start_timeout().is_some()),
         ("version_consistency", container.version_consistency() == Some(&VersionConsistency::Disabled)),

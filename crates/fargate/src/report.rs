@@ -18,6 +18,8 @@ const EVENTS: usize = 5;
 const ENDS: usize = 3;
 /// How many lines of the log are told.
 const LINES: i32 = 10;
+/// How the end of a task begins whose secrets could not be read. (ECS developer guide: Stopped tasks error messages)
+const NO_SECRETS: &str = "unable to pull secrets";
 
 /// Asks what there is to tell. What cannot be had is left out.
 pub(crate) struct Report<'a> {
@@ -39,7 +41,9 @@ impl Report<'_> {
     ) -> Failure {
         // How tasks of other rollouts ended would only mislead.
         let tasks = crashes::stopped(self.ecs, self.wanted).await;
-        let mut details: Vec<String> = ends(&tasks).into_iter().map(|end| format!("stopped: {end}")).collect();
+        let ends = ends(&tasks);
+        let lacks_secrets = ends.iter().any(|end| end.contains(NO_SECRETS));
+        let mut details: Vec<String> = ends.into_iter().map(|end| format!("stopped: {end}")).collect();
         let deployment = seen.and_then(|service| {
             let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(self.wanted.deployment));
             ours.or_else(|| primary(service))
@@ -53,7 +57,13 @@ impl Report<'_> {
         }
         details.extend(afterwards);
         details.extend(now.or(seen).map(running));
-        Failure::new(class, format!("roll out {}", self.wanted.service), reason).details(details)
+        let failure = Failure::new(class, format!("roll out {}", self.wanted.service), reason).details(details);
+        match lacks_secrets {
+            true => failure.hint(
+                "see that the secrets are there, and that the execution role may read them: `pb-deploy bootstrap` lets it",
+            ),
+            false => failure,
+        }
     }
 
     /// What the task wrote last, the earliest line first; that it wrote nothing is worth knowing, too.

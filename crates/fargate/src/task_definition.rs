@@ -33,7 +33,7 @@ pub struct TaskDefinitionSpec {
     pub task_role_arn: Option<String>,
     /// The containers by name.
     pub containers: BTreeMap<String, ContainerSpec>,
-    /// Fields that are set and that a spec does not speak of: `volumes`, `containers.web.secrets`. None are wanted.
+    /// Fields that are set and that a spec does not speak of: `volumes`, `containers.web.user`. None are wanted.
     pub other: BTreeSet<String>,
     /// Tags beside those that say whose it is.
     pub tags: Tags,

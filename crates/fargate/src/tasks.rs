@@ -294,6 +294,7 @@ fn add_task(
             },
             command: of.command.clone(),
             environment,
+            secrets: of.secrets.clone(),
             ports: ports.clone(),
             log: Some(LogSpec { group: logs.name, region: spec.region.clone(), stream_prefix: of.name.clone() }),
             stop_timeout: Some(of.stop_timeout),

@@ -16,6 +16,8 @@ pub struct WorkloadSpec {
     pub command: Vec<String>,
     /// Variables beside those with the address of the queue.
     pub environment: BTreeMap<String, String>,
+    /// Variables with secrets, each with the ARN of its secret.
+    pub secrets: BTreeMap<String, String>,
     /// How many tasks run.
     pub count: i32,
     /// CPU units of a task; 1024 are one virtual CPU.
@@ -59,6 +61,7 @@ impl WorkloadSpec {
             image,
             command: Vec::new(),
             environment: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             count: 1,
             cpu: 1024,
             memory: 4096,

@@ -23,6 +23,7 @@ pub mod fargate;
 pub mod logs;
 pub mod names;
 pub mod network;
+pub mod secrets;
 pub mod tags;
 mod text;
 
@@ -34,17 +35,28 @@ mod text;
 pub struct Violation {
     message: String,
     suggestion: Option<String>,
+    remedy: Option<String>,
 }
 
 impl Violation {
     /// A violation of this rule, without a suggestion.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), suggestion: None }
+        Self { message: message.into(), suggestion: None, remedy: None }
     }
 
     pub(crate) fn suggest(mut self, value: impl ToString) -> Self {
         self.suggestion = Some(value.to_string());
         self
+    }
+
+    pub(crate) fn remedy(mut self, what_to_do: impl Into<String>) -> Self {
+        self.remedy = Some(what_to_do.into());
+        self
+    }
+
+    /// What to do, where that is more than to write another value.
+    pub fn what_to_do(&self) -> Option<&str> {
+        self.remedy.as_deref()
     }
 
     /// The nearest value that keeps the rule, where one can be told.

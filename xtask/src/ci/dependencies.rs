@@ -32,7 +32,7 @@ const TABLE: &[Rule] = &[
     Rule { package: "pb-fargate", may: CONCERN, sdk: true },
     Rule { package: "pb-edge", may: CONCERN, sdk: true },
     Rule { package: "pb-state", may: &[ENGINE, AWS], sdk: true },
-    Rule { package: "pb-bootstrap", may: &[ENGINE, AWS], sdk: true },
+    Rule { package: "pb-bootstrap", may: CONCERN, sdk: true },
     Rule { package: "pb-terraform", may: &[ENGINE, AWS], sdk: true },
     // The one that sees all.
     Rule {

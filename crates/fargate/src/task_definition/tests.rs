@@ -7,11 +7,12 @@ use aws_sdk_ecs::operation::list_task_definition_families::ListTaskDefinitionFam
 use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
 use aws_sdk_ecs::operation::register_task_definition::{RegisterTaskDefinitionInput, RegisterTaskDefinitionOutput};
 use aws_sdk_ecs::operation::tag_resource::TagResourceOutput;
-use aws_sdk_ecs::types::{ContainerDefinition, NetworkMode, Tag, Volume};
+use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair, NetworkMode, Tag, Volume};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Alone, Class, Graph, Resource};
+use pb_engine::{Action, Address, Alone, Class, Graph, Resource};
 use std::collections::{BTreeMap, BTreeSet};
 
+const PARAMETER: &str = "arn:aws:ssm:us-east-2:123456789012:parameter/app/key";
 const ARN: &str = "arn:aws:ecs:us-east-2:1:task-definition/staging-web";
 
 #[derive(Default)]
@@ -120,6 +121,7 @@ fn spec(tag: &str) -> TaskDefinitionSpec {
         image: format!("registry/app:{tag}"),
         command: vec![text("serve")],
         environment: [("B", "2"), ("A", "1")].map(|(key, value)| (text(key), text(value))).into(),
+        secrets: BTreeMap::from([(text("KEY"), text(PARAMETER))]),
         ports: BTreeSet::from([5050]),
         log: Some(LogSpec { group: text("g"), region: text("us-east-2"), stream_prefix: text("web") }),
         stop_timeout: Some(120),
@@ -138,13 +140,24 @@ fn spec(tag: &str) -> TaskDefinitionSpec {
     }
 }
 
+fn web(spec: &mut TaskDefinitionSpec) -> &mut ContainerSpec {
+    spec.containers.get_mut("web").unwrap()
+}
+
 /// The SDK would repeat calls here, as it does outside of tests.
 fn wanted(world: &World<Ecs>, spec: TaskDefinitionSpec) -> Alone {
+    wanted_but_for(world, spec, &[])
+}
+
+fn wanted_but_for(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Alone {
     let plain = pb_aws::mock_client!(aws_sdk_ecs, &rules(world));
     let retrying = plain.config().to_builder().retry_config(aws_sdk_ecs::config::retry::RetryConfig::standard());
     let mut graph = Graph::new();
     let kind = graph.kind(TaskDefinitions::new(Client::from_conf(retrying.build())));
     graph.add("fargate/web_task", &kind, (), move |()| spec.clone()).unwrap();
+    for path in ignored {
+        assert!(graph.ignore(&Address::new("fargate/web_task").unwrap(), *path));
+    }
     alone(graph)
 }
 
@@ -228,15 +241,48 @@ async fn a_family_that_is_not_ours_is_refused() {
     assert!(failure.message.contains("task definition family staging-web"), "{failure}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_looks_like_a_secret_is_not_read_and_not_written_back() {
+    let world = World::<Ecs>::new();
+    wanted(&world, spec("1")).deploy().await.unwrap();
+    let pair = |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
+    if let Some([leaky]) = world.get().revisions[0].0.container_definitions.as_deref_mut() {
+        leaky.command = Some(vec!["amqp://a:hunter2@c".to_owned()]);
+        let addresses = [pair("DB_PASSWORD", "hunter2"), pair("DB", "postgres://app:hunter2@db/app")];
+        leaky.environment = Some([vec![pair("A", "1")], addresses.to_vec()].concat());
+    }
+    let plan = wanted(&world, spec("1")).plan().await.unwrap();
+    let text = format!("{plan:?} {}", serde_json::to_string(&plan).unwrap());
+    assert!(text.contains("hidden") && !text.contains("hunter2"), "{text}");
+    let step = plan.changes().next().unwrap();
+    let paths: Vec<&str> = step.changes.iter().map(|change| change.path.as_str()).collect();
+    let inside = ["command", "environment.B", "environment.DB", "environment.DB_PASSWORD"];
+    assert_eq!(paths, inside.map(|path| format!("containers.web.{path}")));
+
+    // A revision that keeps them would have what stands for them, so there is none.
+    let kept = ["containers.web.environment", "containers.web.command"];
+    assert!(wanted_but_for(&world, spec("1"), &kept).plan().await.unwrap().is_empty());
+    let failure = wanted_but_for(&world, spec("2"), &kept).deploy().await.unwrap_err();
+    assert!(failure.message.contains("hidden"), "{failure}");
+    assert_eq!(world.get().registered, 1);
+}
+
 #[test]
 fn what_fargate_does_not_take_is_refused() {
     type Change = fn(&mut TaskDefinitionSpec);
-    let table: [(Change, &str); 6] = [
+    let table: [(Change, &str); 10] = [
         (|spec| spec.memory = 1024, "size"),
         (|spec| spec.execution_role_arn = "role".to_owned(), "ARN of a role"),
-        (|spec| spec.containers.get_mut("web").unwrap().stop_timeout = Some(121), "stop_timeout"),
-        (|spec| spec.containers.get_mut("web").unwrap().essential = false, "essential"),
-        (|spec| spec.containers.get_mut("web").unwrap().image = "a b".to_owned(), "image"),
+        (|spec| web(spec).stop_timeout = Some(121), "stop_timeout"),
+        (|spec| web(spec).essential = false, "essential"),
+        (|spec| web(spec).image = "a b".to_owned(), "image"),
+        (
+            |spec| drop(web(spec).environment.insert("KEY".to_owned(), "a".to_owned())),
+            "stands in `environment` already",
+        ),
+        (|spec| drop(web(spec).environment.insert("A_TOKEN".to_owned(), "a".to_owned())), "name of a secret"),
+        (|spec| web(spec).command[0] = "amqp://a:b@c".to_owned(), "with a password"),
+        (|spec| drop(web(spec).secrets.insert("KEY".to_owned(), "hunter2".to_owned())), "neither the ARN"),
         (|spec| drop(spec.tags.insert("aws:x".to_owned(), String::new())), "tag"),
     ];
     assert_eq!(TaskDefinitions::check(&spec("1")), Ok(()));

@@ -10,6 +10,7 @@ use crate::{consent, facts, signals};
 use pb_bootstrap::BootstrapSpec;
 use pb_config::Workspace;
 use pb_engine::{Class, Goal, Graph, MemoryLedger, Part, Plan, Run, Snapshot, act, decide, observe};
+use pb_rules::secrets;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,7 +67,10 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
 
 /// What is wanted for a workspace.
 pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
+    let references = workspace.services.all().flat_map(|(_, service)| service.secrets.values());
     BootstrapSpec {
+        secrets: references.filter_map(|one| secrets::permission(one)).map(|(_, arn)| arn).collect(),
+        secrets_policy: format!("{}-{}-secrets", workspace.stack, workspace.name),
         account: account.to_owned(),
         bucket: workspace.state.bucket.clone(),
         region: workspace.region.clone(),

@@ -39,8 +39,12 @@ pub fn init(global: &Global, first: &First) -> Result<Exit, Error> {
         .filter(|path| !taken.contains(path))
         .collect();
     if global.json {
-        let left_out: Vec<_> = found.left_out.iter().map(|(name, line)| json!({"name": name, "line": line})).collect();
-        render::document(&json!({ "file": file, "taken": taken, "left_out": left_out, "to_set": unset }))?;
+        let places = |found: &[(String, usize)]| -> Vec<_> {
+            found.iter().map(|(name, line)| json!({"name": name, "line": line})).collect()
+        };
+        let (left_out, secrets) = (places(&found.left_out), places(&found.secrets));
+        let found = json!({ "file": file, "taken": taken, "left_out": left_out, "secrets": secrets, "to_set": unset });
+        render::document(&found)?;
         return Ok(Exit::Done);
     }
     anstream::println!("{file}");
@@ -49,6 +53,9 @@ pub fn init(global: &Global, first: &First) -> Result<Exit, Error> {
     }
     for (name, line) in &found.left_out {
         anstream::eprintln!("left out, there is no key for it: {name} (line {line})");
+    }
+    for (name, line) in &found.secrets {
+        anstream::eprintln!("left out, it looks like a secret: {name} (line {line}); see `secrets` in {file}");
     }
     if !unset.is_empty() {
         anstream::eprintln!("set these before the first deploy: {}", unset.join(", "));

@@ -4,7 +4,7 @@ use crate::cli::{Global, LocalOptions};
 use crate::exit::{Error, Exit};
 use crate::local::process::{Running, listens};
 use crate::local::programs::{self, Program};
-use crate::render::{BAD, GOOD, paint};
+use crate::render::{BAD, GOOD, WARN, paint};
 use crate::site::configured;
 use pb_config::Workspace;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<E
     }
     let host = queue_host(&mut workspace, options.queue.as_deref())?;
     let (before, services) = programs::services(&workspace, &host, &app, &options.only)?;
+    say_what_is_unset(before.iter().chain(&services));
     let asked = listen();
     let width = services.iter().map(|program| program.name.len()).max().unwrap_or_default().max("before".len());
     let queue = match &options.queue {
@@ -55,6 +56,17 @@ fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, 
     let (host, port) = parsed.filter(|(host, _)| !host.is_empty()).ok_or_else(wrong)?;
     workspace.redis.port = port;
     Ok(host)
+}
+
+/// No secret is read from AWS here.
+fn say_what_is_unset<'a>(programs: impl Iterator<Item = &'a Program>) {
+    for program in programs.filter(|program| !program.unset.is_empty()) {
+        let (name, unset) = (&program.name, program.unset.join(", "));
+        anstream::eprintln!(
+            "{} {name} runs without {unset}: a secret is taken from the environment here",
+            paint(WARN, "warning:")
+        );
+    }
 }
 
 /// Counts how often Ctrl-C or SIGTERM came.

@@ -6,6 +6,7 @@ use hcl_edit::Span;
 use hcl_edit::expr::Expression;
 use hcl_edit::parser::parse_body;
 use hcl_edit::structure::Body;
+use pb_rules::secrets::plain_variable;
 use std::path::Path;
 
 /// What was found.
@@ -15,6 +16,8 @@ pub struct Variables {
     pub settings: Vec<Setting>,
     /// What it has none for: the name of the variable, and its line.
     pub left_out: Vec<(String, usize)>,
+    /// What looks like a secret, and so is in no configuration: the name, and the line of its variable.
+    pub secrets: Vec<(String, usize)>,
 }
 
 /// Names of variables, and the keys that they are.
@@ -95,16 +98,21 @@ impl Variables {
     fn variables(&mut self, body: &Body, text: &str) {
         for attribute in body.attributes() {
             let name = attribute.key.as_str();
+            let start = attribute.span().map_or(0, |span| span.start);
+            let line = text[..start].matches('\n').count() + 1;
             let before = self.settings.len();
             if name == "tags" {
                 self.tags(&attribute.value);
             } else if let Some((_, section, key)) = KNOWN.iter().find(|(names, ..)| names.contains(&name)) {
-                let value = value(&attribute.value).map(|value| unquoted(key, value));
+                let mut value = value(&attribute.value).map(|value| unquoted(key, value));
+                if let (&"environment", Some(toml::Value::Table(variables))) = (key, &mut value) {
+                    let taken = without_secrets(variables);
+                    self.secrets.extend(taken.into_iter().map(|variable| (format!("{name}.{variable}"), line)));
+                }
                 self.settings.extend(value.map(|value| Setting::new(section, key, value.to_string())));
             }
             if self.settings.len() == before {
-                let start = attribute.span().map_or(0, |span| span.start);
-                self.left_out.push((name.to_owned(), text[..start].matches('\n').count() + 1));
+                self.left_out.push((name.to_owned(), line));
             }
         }
     }
@@ -141,6 +149,19 @@ fn value(expression: &Expression) -> Option<toml::Value> {
         }
         _ => None,
     }
+}
+
+/// Takes out the variables that look like secrets, and gives their names.
+fn without_secrets(variables: &mut toml::Table) -> Vec<String> {
+    let is_secret = |(name, value): (&String, &toml::Value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        plain_variable(name, &text).is_err().then(|| name.clone())
+    };
+    let secrets: Vec<String> = variables.iter().filter_map(is_secret).collect();
+    for name in &secrets {
+        variables.remove(name);
+    }
+    secrets
 }
 
 /// A number where the configuration wants one and Terraform has it in quotes.

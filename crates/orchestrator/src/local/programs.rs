@@ -19,6 +19,8 @@ pub struct Program {
     pub name: String,
     pub command: Vec<String>,
     pub environment: BTreeMap<String, String>,
+    /// Variables with secrets that nobody has set on this machine: its own environment is where they come from here.
+    pub unset: Vec<String>,
     pub folder: PathBuf,
     /// Where it listens, when it does.
     pub port: Option<u16>,
@@ -48,6 +50,7 @@ pub fn queue(workspace: &Workspace, folder: PathBuf) -> Result<Program, Error> {
         name: "queue".to_owned(),
         command,
         environment: BTreeMap::new(),
+        unset: Vec::new(),
         folder,
         port: Some(port),
         stop: STOP,
@@ -92,6 +95,7 @@ pub fn services(
 
 fn program(name: &str, task: &LocalTask, app: &Path, command: Vec<String>) -> Program {
     let mut environment = task.container.environment.clone();
+    let unset = task.container.secrets.keys().filter(|variable| std::env::var_os(variable).is_none());
     // Lines are shown when they are written, not when a buffer is full.
     environment.entry("PYTHONUNBUFFERED".to_owned()).or_insert_with(|| "1".to_owned());
     let stop = task.container.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
@@ -99,6 +103,7 @@ fn program(name: &str, task: &LocalTask, app: &Path, command: Vec<String>) -> Pr
         name: name.to_owned(),
         command,
         environment,
+        unset: unset.cloned().collect(),
         folder: app.to_owned(),
         port: task.container.ports.first().copied(),
         stop: stop.map_or(STOP, Duration::from_secs),

@@ -112,6 +112,7 @@ fn workload(kind: WorkloadSpec, service: &Service) -> WorkloadSpec {
     WorkloadSpec {
         command: service.command.clone(),
         environment: service.environment.clone(),
+        secrets: service.secrets.clone(),
         count: service.count,
         cpu: service.cpu,
         memory: service.memory,

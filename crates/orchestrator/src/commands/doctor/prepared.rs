@@ -67,6 +67,10 @@ fn of_step(step: &Step, workspace: &str) -> Check {
     let lacks: Vec<&str> = step.changes.iter().map(|change| change.path.as_str()).collect();
     match step.action {
         Action::Create => Check::bad(name, format!("{} is not there", step.kind), hint),
+        // What somebody else has given the role is not always to be seen: see `Role`.
+        Action::Update if lacks == ["reads"] => {
+            Check::warning(name, format!("{id} is not seen to be allowed to read the secrets of the services"), hint)
+        }
         // ECS takes no role that does not trust it; a bucket that lacks something serves.
         Action::Update if step.kind == "iam.role" => Check::bad(name, format!("{id} lacks {}", lacks.join(", ")), hint),
         Action::Update => Check::warning(name, format!("{id} lacks {}", lacks.join(", ")), hint),

@@ -1,0 +1,85 @@
+"""Secrets of containers: what RegisterTaskDefinition refuses, and what Fargate reads before a task starts."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.iam.models import iam_backends
+from moto.secretsmanager.models import secretsmanager_backends
+from moto.ssm.models import ssm_backends
+
+from .ecs_model import Definition
+from .faults import AwsError
+from .patching import Place
+
+ASM, SSM = "secretsmanager:GetSecretValue", "ssm:GetParameters"
+
+
+def check(container: dict[str, Any], execution_role: str | None) -> None:
+    """A secret's variable has no value beside it, and somebody must read the secret."""
+    names = [secret["name"] for secret in container.get("secrets") or []]
+    plain = {variable["name"] for variable in container.get("environment") or []}
+    for name in names:
+        if names.count(name) > 1:
+            raise AwsError(
+                "ClientException", f"Duplicate secret names found: {name}. Each secret name must be unique."
+            )
+        if name in plain:
+            raise AwsError(
+                "ClientException",
+                "The secret name must be unique and not shared with any new or existing environment variables set on the"
+                f" container, such as '{name}'.",
+            )
+    if names and not execution_role:
+        raise AwsError(
+            "ClientException",
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        )
+
+
+def unreadable(place: Place, definition: Definition) -> str | None:
+    """Why the secrets of a task cannot be read, as its reason to stop says it."""
+    for container in definition.containers:
+        for secret in container.get("secrets") or []:
+            why = why_not(place, definition.fields.get("executionRoleArn") or "", secret["valueFrom"])
+            if why:
+                return f"ResourceInitializationError: unable to pull secrets or registry auth: {why}"
+    return None
+
+
+def why_not(place: Place, role: str, reference: str) -> str | None:
+    """Why one secret cannot be read."""
+    parts = reference.split(":")
+    is_parameter = len(parts) < 3 or parts[2] == "ssm"
+    action, arn = (SSM, reference) if is_parameter else (ASM, ":".join(parts[:7]))
+    if not allows(place, role, action, arn):
+        return (
+            f"execution resource retrieval failed: User: {role} is not authorized to perform: {action} on resource: {arn}"
+            " because no identity-based policy allows the action"
+        )
+    if is_parameter:
+        name, parameters = arn.split(":parameter", 1)[-1], ssm_backends[place.account][place.region]
+        if not (parameters.get_parameter(name) or parameters.get_parameter(name.lstrip("/"))):
+            return f"execution resource retrieval failed: unable to retrieve secrets from ssm: invalid ssm parameters: {name}"
+        return None
+    secrets = secretsmanager_backends[place.account][place.region].secrets
+    if arn not in {known.arn for known in secrets.values()}:
+        return (
+            "execution resource retrieval failed: unable to retrieve secret from asm: ResourceNotFoundException: Secrets"
+            f" Manager can't find the specified secret: {arn}"
+        )
+    return None
+
+
+def allows(place: Place, arn: str, action: str, resource: str) -> bool:
+    """Whether one of a role's policies allows an action."""
+    iam = iam_backends[place.account]["aws"]
+    role = next((known for known in iam.roles.values() if known.arn == arn), None)
+    if role is None:
+        return False
+    policies = [IAMPolicy(policy) for policy in role.managed_policies.values()]
+    policies += [IAMPolicy(unquote(str(text))) for text in role.policies.values()]
+    said = [policy.is_action_permitted(action, resource) for policy in policies]
+    return PermissionResult.PERMITTED in said and PermissionResult.DENIED not in said

@@ -1,0 +1,179 @@
+"""Secrets reach tasks by their references; their values are in no plan, no state and nothing that is said."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fidelity import violations
+from harness import Site
+from observer import Observer
+
+VALUE = "hunter2-is-what-nobody-may-see"
+ROLE = "roles/execution"
+
+
+def secrets(site: Site) -> dict[str, str]:
+    """A secret and a parameter of the account; gives the references of both, by variable."""
+    secret = site.aws.secretsmanager.create_secret(Name="app/db", SecretString=json.dumps({"password": VALUE}))["ARN"]
+    site.aws.ssm.put_parameter(Name="/app/key", Value=VALUE, Type="SecureString")
+    parameter = f"arn:aws:ssm:{site.config['region']}:{site.account}:parameter/app/key"
+    return {"DB_PASSWORD": f"{secret}:password::", "APP_SECRET_KEY": parameter}
+
+
+def check(site: Site) -> dict[str, Any]:
+    """What `doctor` says of the execution role."""
+    checks = site.run("doctor", "staging", "--json").ended().json()["checks"]
+    return next(check for check in checks if check["name"] == ROLE)
+
+
+def policies(site: Site) -> dict[str, list[dict[str, Any]]]:
+    """The statements of the inline policies of the execution role."""
+    iam, role = site.aws.iam, site.config["roles"]["execution"]
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    found = {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
+    return {name: document["Statement"] for name, document in found.items()}
+
+
+@pytest.mark.needs("ecs-breaker")
+def test_a_secret_is_given_to_tasks_by_its_reference(site: Site, url: str) -> None:
+    references = secrets(site)
+    site.run("bootstrap", "staging", "--yes").ended()
+    assert check(site)["verdict"] == "good" and policies(site) == {}
+    site.configure({"services": {"flask": {"secrets": references, "count": 2}}})
+
+    found = check(site)
+    assert found["verdict"] == "warning" and "to read the secrets" in found["found"]
+    assert found["hint"] == "pb-deploy bootstrap staging"
+    failed = site.deploy(code=1)
+    assert "unable to pull secrets" in failed.err and "`pb-deploy bootstrap` lets it" in failed.err, failed
+
+    shown = site.run("bootstrap", "staging").ended(64)
+    assert all(reference.removesuffix(":password::") in shown.err for reference in references.values()), shown
+    site.run("bootstrap", "staging", "--yes").ended()
+    password, key = (references[name] for name in ("DB_PASSWORD", "APP_SECRET_KEY"))
+    assert policies(site) == {
+        "pb-deploy-staging-secrets": [
+            {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": [password.removesuffix(":password::")]},
+            {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": [key]},
+        ]
+    }
+    assert check(site)["verdict"] == "good"
+    assert "No changes" in site.run("bootstrap", "staging", "--yes").ended().err
+
+    with Observer(url) as observer:
+        site.run("deploy", "staging", "--yes", url=observer.url).ended()
+    assert [problem for request, _ in observer.requests for problem in violations(request)] == []
+    site.finds_nothing()
+    (container,) = revision(site)["containerDefinitions"]
+    assert {one["name"]: one["valueFrom"] for one in container["secrets"]} == references
+    assert not {one["name"] for one in container["environment"]} & set(references)
+    spec = site.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
+    assert spec["containers"]["flask"]["secrets"] == references
+
+    site.configure({"services": {"flask": {"secrets": {"DB_PASSWORD": None}}}})
+    (path,) = site.plan().fields("fargate/flask_task")
+    assert path == "containers.flask.secrets.DB_PASSWORD"
+    site.deploy()
+    site.finds_nothing()
+    site.destroy()
+    assert site.world.remains() == {}
+
+
+def revision(site: Site, family: str = "staging-flask") -> dict[str, Any]:
+    """The latest revision of a family."""
+    return dict(site.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"])
+
+
+def leak(site: Site) -> None:
+    """Somebody puts secrets into a revision of ours, and rolls it out."""
+    ecs = site.aws.ecs
+    found = ecs.describe_task_definition(taskDefinition="staging-flask", include=["TAGS"])
+    keep = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
+    (container,) = found["taskDefinition"]["containerDefinitions"]
+    container["environment"] += [
+        {"name": "DB_PASSWORD", "value": VALUE},
+        {"name": "DATABASE", "value": f"postgres://app:{VALUE}@db.example.org/app"},
+    ]
+    container["command"] = ["serve", f"--broker=amqp://app:{VALUE}@mq.example.org"]
+    old = {key: found["taskDefinition"][key] for key in keep}
+    made = ecs.register_task_definition(**old, containerDefinitions=[container], tags=found["tags"])
+    arn = made["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(cluster="staging-ecs-cluster", service="staging-flask", taskDefinition=arn)
+
+
+def said(folder: Path) -> str:
+    """All that lies in a folder."""
+    return "".join(file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file())
+
+
+def test_a_secret_that_somebody_put_into_aws_is_in_no_plan_and_no_state(staging: Site) -> None:
+    leak(staging)
+    texts = []
+    for look, code in (
+        (["plan", "staging"], 0), (["plan", "staging", "--json"], 0), (["plan", "staging", "--out", "leak.plan"], 0),
+        (["show", "leak.plan"], 0), (["show", "leak.plan", "--json"], 0), (["show", "leak.plan", "--markdown"], 0),
+        (["drift", "staging"], 2), (["drift", "staging", "--json"], 2), (["status", "staging", "--json"], None),
+        (["plan", "staging", "--refresh-only", "--out", "refresh.plan"], 0),
+    ):  # fmt: skip
+        result = staging.run(*look)
+        assert code is None or result.code == code, result
+        texts.append(result.text)
+    assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
+    # What is there is recorded: what is hidden, too, as hidden.
+    staging.run("apply", "refresh.plan").ended()
+    recorded = staging.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
+    assert "hidden" in recorded["containers"]["flask"]["environment"]["DB_PASSWORD"]
+    texts += [json.dumps(staging.state_object()), said(staging.folder)]
+    texts += [staging.run("state", "show", "staging").text, staging.run("state", "pull", "staging").text]
+    # To be kept it would have to be written again, and it is not known.
+    staging.configure({"ignore_changes": ["fargate/flask_task.containers.flask.environment"]})
+    refused = staging.run("deploy", "staging", "--yes").ended(1)
+    assert "hidden" in refused.err and "`secrets`" in refused.err, refused
+    staging.configure({"ignore_changes": None})
+    mended = staging.run("deploy", "staging", "--yes", "--json").ended()
+    texts += [refused.text, mended.text, json.dumps(staging.state_object())]
+    assert [text for text in texts if VALUE in text] == []
+    staging.finds_nothing()
+
+
+def test_a_secret_in_the_configuration_is_refused_and_not_said(site: Site) -> None:
+    for change in (
+        {"services": {"flask": {"environment": {"DB_PASSWORD": VALUE}}}},
+        {"services": {"celery": {"command": ["celery", f"--broker=amqp://app:{VALUE}@mq.example.org"]}}},
+        {"services": {"flask": {"secrets": {"DB": VALUE}}}},
+    ):
+        since = site.mark()
+        site.configure(change)
+        for command in (["validate"], ["plan", "staging"], ["deploy", "staging", "--yes", "--json"]):
+            refused = site.run(*command).ended(1)
+            assert "pb_deploy.toml:" in refused.err and "***" in refused.err, refused
+            assert VALUE not in refused.text
+        assert site.calls(since) == []
+        site.configure({"services": {"flask": {"environment": None, "secrets": None}, "celery": {"command": None}}})
+    site.run("validate").ended()
+
+
+def test_a_first_configuration_takes_no_secret_along(site: Site) -> None:
+    text = f'hostname = "api.example.com"\nflask_environment = {{ DB_PASSWORD = "{VALUE}", LEVEL = "info" }}\n'
+    (site.folder / "terraform.tfvars").write_text(text, encoding="utf-8")
+    result = site.run("init", "--config", "new.toml", "--from", "terraform.tfvars").ended()
+    assert "left out, it looks like a secret: flask_environment.DB_PASSWORD (line 2)" in result.err, result
+    written = (site.folder / "new.toml").read_text(encoding="utf-8")
+    assert 'LEVEL = "info"' in written and VALUE not in result.text + written
+    assert re.search(r"^#secrets = \{\}$", written, re.MULTILINE)
+
+
+def test_on_this_machine_a_secret_is_a_variable_of_ones_own(site: Site) -> None:
+    arn = f"arn:aws:ssm:{site.config['region']}:{site.account}:parameter/app/key"
+    config = {"command": ["sh", "-c", 'test "$APP_SECRET_KEY" = mine'], "secrets": {"APP_SECRET_KEY": arn}}
+    site.configure({"services": {"flask": config}})
+    # A queue that nobody asks will do.
+    up = ("local", "up", "staging", "--only", "flask", "--app", ".", "--queue", "127.0.0.1:9")
+    without = site.run(*up, env={"APP_SECRET_KEY": None})
+    assert "flask runs without APP_SECRET_KEY" in without.err and "exit status: 1" in without.err, without
+    own = site.run(*up, env={"APP_SECRET_KEY": "mine"})
+    assert "runs without" not in own.err and "exit status: 0" in own.err, own
