@@ -177,6 +177,11 @@ class Service:
         )
         del self.events[MAX_EVENTS:]
 
+    def event_once(self, message: str) -> None:
+        """The same, unless the newest event says it already."""
+        if not self.events or not self.events[0]["message"].endswith(message):
+            self.event(message)
+
 
 @dataclass
 class World:

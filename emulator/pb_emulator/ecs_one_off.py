@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import pace
+from . import pace, quotas
 from .ecs_model import INACTIVE, Definition, Task, hex_id, world
 from .ecs_tasks import NO_CAPACITY, check_network, invalid, launch, launch_error, shown
 from .faults import AwsError
@@ -35,6 +35,8 @@ def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     made = []
     if (error := launch_error(place, definition)) and NO_CAPACITY in error:
         return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": NO_CAPACITY}]}
+    if quotas.more_tasks(place, everything, definition) < int(request.get("count") or 1):
+        return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": quotas.LIMIT_REACHED}]}
     if error:
         raise AwsError("ClientException", "ECS was unable to assume the role that was provided for this task.")
     for number in range(int(request.get("count") or 1)):

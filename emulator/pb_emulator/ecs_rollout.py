@@ -12,7 +12,7 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from . import ecs_one_off, ecs_tasks, pace
+from . import ecs_one_off, ecs_tasks, pace, quotas
 from .ecs_model import ACTIVE, DRAINING, INACTIVE, Deployment, Service, Task, World, deployment_id, hex_id, utc, world
 from .patching import Place
 
@@ -201,7 +201,9 @@ def start_tasks(
     steady = pace.seconds("service_steady")
     fields = {**service.fields, **{key: value for key, value in current.snapshot.items() if value is not None}}
     ids = []
-    for index in range(number):
+    if (room := quotas.more_tasks(place, everything, current.definition)) < number:
+        service.event_once(f"was unable to place a task. Reason: {quotas.LIMIT_REACHED}.")
+    for index in range(min(number, room)):
         task = ecs_tasks.launch(
             place, service.cluster, current.definition, fields, group=f"service:{service.name}",
             started_by=current.id, deployment=current, number=offset + index,
@@ -212,7 +214,8 @@ def start_tasks(
         if origin and everything.tags.get(origin):
             everything.tags[task.arn] = dict(everything.tags[origin])
         ids.append(f"(task {task.id})")
-    service.event(f"has started {number} tasks: {' '.join(ids)}.")
+    if ids:
+        service.event(f"has started {len(ids)} tasks: {' '.join(ids)}.")
 
 
 def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:

@@ -10,7 +10,7 @@ from moto.iam.models import iam_backends
 from moto.route53.models import route53_backends
 from moto.s3.models import s3_backends
 
-from . import ecr_images
+from . import ecr_images, quotas
 from .wire import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 EXECUTION_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
@@ -21,8 +21,8 @@ TRUST = {
 
 
 def ensure(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Make what is wanted and not there yet: `bucket`, `table`, `zone`, `role`, `stand_in_images`; in `region` of `account`."""
-    known = {"bucket", "table", "zone", "role", "stand_in_images", "region", "account"}
+    """Make what is wanted and not there yet: `bucket`, `table`, `zone`, `role`, `stand_in_images`, `vcpus`; in `region` of `account`."""
+    known = {"bucket", "table", "zone", "role", "stand_in_images", "vcpus", "region", "account"}
     if set(wanted) - known:
         raise ValueError(f"unknown preconditions: {', '.join(sorted(set(wanted) - known))}")
     account, region = wanted.get("account") or DEFAULT_ACCOUNT, wanted.get("region") or DEFAULT_REGION
@@ -38,6 +38,9 @@ def ensure(wanted: dict[str, Any]) -> dict[str, Any]:
     if wanted.get("stand_in_images"):
         ecr_images.use_stand_ins(account, region)
         made["stand_in_images"] = True
+    if wanted.get("vcpus"):
+        quotas.limit_vcpus(account, region, float(wanted["vcpus"]))
+        made["vcpus"] = wanted["vcpus"]
     return made
 
 

@@ -31,6 +31,22 @@ def test_what_cannot_be_placed_has_no_task_and_an_event(app: App, cause: str, wo
     assert any(words in event["message"] for event in app.show()["events"])
 
 
+def test_more_tasks_than_the_quota_of_virtual_cpus_wait_and_trip_no_breaker(app: App) -> None:
+    place = {"account": app.aws.account, "region": app.aws.region}
+    control(app.aws.url, "POST", "preconditions", {"vcpus": 0.5, **place})
+    quota = getattr(app.aws, "service-quotas").get_service_quota(ServiceCode="fargate", QuotaCode="L-3032A538")["Quota"]
+    assert quota["Value"] == 0.5
+    app.create(app.definition(), desiredCount=3)
+    until(lambda: app.show()["runningCount"] == 2)
+    until(lambda: any("limit on the number of vCPUs" in event["message"] for event in app.show()["events"]))
+    assert app.show()["deployments"][0]["rolloutState"] == "IN_PROGRESS" and app.show()["deployments"][0]["failedTasks"] == 0
+    vpc = app.net.awsvpc()
+    ran = app.ecs.run_task(cluster="c", taskDefinition="web", launchType="FARGATE", networkConfiguration=vpc)
+    assert "limit on the number of vCPUs" in ran["failures"][0]["reason"]
+    control(app.aws.url, "POST", "preconditions", {"vcpus": 1, **place})
+    assert app.steady()["runningCount"] == 3
+
+
 def test_tasks_that_run_and_then_exit_trip_no_breaker(app: App) -> None:
     app.create(app.definition("app:crash"))
     until(lambda: len(stopped(app)) >= 8)

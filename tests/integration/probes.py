@@ -326,6 +326,13 @@ def tag_index(aws: Aws) -> None:
         raise Missing("the tagging API does not list log groups and repositories")
 
 
+def quotas(aws: Aws) -> None:
+    """Service Quotas tells what an account may have."""
+    client = getattr(aws, "service-quotas")
+    for service, code in (("vpc", "L-F678F1CE"), ("vpc", "L-A4707A72"), ("fargate", "L-3032A538")):
+        client.get_service_quota(ServiceCode=service, QuotaCode=code)
+
+
 PROBES: dict[str, Callable[[Aws], None]] = {
     "accounts": accounts,
     "s3-if-match": s3_if_match,
@@ -346,4 +353,5 @@ PROBES: dict[str, Callable[[Aws], None]] = {
     "ecr": ecr,
     "logs": logs,
     "tag-index": tag_index,
+    "quotas": quotas,
 }

@@ -12,7 +12,7 @@ from endpoint import ROOT
 #: The models of the SDK's crates, where they have another name.
 MODELS = {
     "elasticloadbalancingv2": "elbv2", "cloudwatchlogs": "logs", "applicationautoscaling": "application-autoscaling",
-    "resourcegroupstagging": "resourcegroupstaggingapi",
+    "resourcegroupstagging": "resourcegroupstaggingapi", "servicequotas": "service-quotas",
 }  # fmt: skip
 CALL = re.compile(r"\.([a-z0-9_]+)\(\)")
 

@@ -10,7 +10,7 @@ use super::sizes;
 use crate::failure::{self, Failure};
 
 /// The services, by their names in IAM.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 13] = [
     "dynamodb",
     "ec2",
     "ecr",
@@ -21,6 +21,7 @@ const SERVICES: [&str; 12] = [
     "logs",
     "route53",
     "s3",
+    "servicequotas",
     "sts",
     "tag",
 ];

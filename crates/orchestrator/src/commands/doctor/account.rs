@@ -1,13 +1,9 @@
 //! What the account lets a deploy do: quotas, addresses, the queue's engine and node, permissions.
 
-use super::{Check, Verdict, permissions};
+use super::{Check, Verdict, permissions, quotas};
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::Snapshot;
-use pb_net::Ec2;
-
-/// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
-const USUAL: usize = 5;
 
 /// Addresses of a subnet that AWS keeps for itself, and that the load balancer may take.
 const KEPT: i64 = 5;
@@ -17,7 +13,7 @@ const BALANCER: i64 = 8;
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
     let redis = &workspace.redis;
     let (room, offered, allowed) = tokio::join!(
-        room(aws, snapshot),
+        quotas::checks(aws, workspace, snapshot),
         pb_redis::offered(aws, redis.engine.as_str(), &redis.version, &redis.node_type),
         permissions::check(aws, workspace),
     );
@@ -41,29 +37,6 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     });
     checks.push(allowed);
     checks
-}
-
-/// Room for a VPC and a gateway, where they are yet to be made.
-async fn room(aws: &SdkConfig, snapshot: &Snapshot) -> Vec<Check> {
-    if snapshot.resources.keys().any(|address| address.as_str() == "net/vpc") {
-        return vec![Check::good("room for a VPC", "it is there already")];
-    }
-    let counts = match Ec2::from(aws).counts().await {
-        Ok(counts) => counts,
-        Err(failure) => return vec![Check::failed("room for a VPC", Verdict::Unknown, &failure)],
-    };
-    let of = |name: &str, count: usize| {
-        let found = format!("{count} in this region, {USUAL} by default");
-        match count < USUAL {
-            true => Check::good(name, found),
-            false => Check::warning(
-                name,
-                found,
-                "unless the account has more, delete one, or ask for more: Service Quotas, Amazon VPC",
-            ),
-        }
-    };
-    vec![of("room for a VPC", counts.vpcs), of("room for an internet gateway", counts.gateways)]
 }
 
 /// Whether the tasks' subnet has an address for each task, also during a rollout, the queue and the load balancer.

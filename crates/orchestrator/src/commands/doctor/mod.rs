@@ -3,6 +3,7 @@
 mod account;
 mod permissions;
 mod prepared;
+mod quotas;
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};

@@ -1,0 +1,181 @@
+//! What the account may have of what a deploy makes: VPCs, internet gateways, and the virtual CPUs of its tasks.
+
+use super::{Check, Verdict};
+use aws_config::SdkConfig;
+use aws_sdk_servicequotas::Client;
+use aws_sdk_servicequotas::config::Builder;
+use aws_sdk_servicequotas::types::ServiceQuota;
+use pb_aws::{Answer, no_retry};
+use pb_config::Workspace;
+use pb_engine::{Class, Failure, Snapshot};
+use pb_net::Ec2;
+
+/// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
+const USUAL: f64 = 5.0;
+
+/// CPU units of one virtual CPU.
+const VCPU: f64 = 1024.0;
+
+/// A quota, as Service Quotas names it.
+#[derive(Clone, Copy)]
+struct Quota {
+    service: &'static str,
+    code: &'static str,
+}
+
+/// VPCs per Region. (Amazon VPC quotas)
+const VPCS: Quota = Quota { service: "vpc", code: "L-F678F1CE" };
+/// Internet gateways per Region. (Amazon VPC quotas)
+const GATEWAYS: Quota = Quota { service: "vpc", code: "L-A4707A72" };
+/// Fargate On-Demand vCPU resource count. (AWS Fargate service quotas)
+const VCPUS: Quota = Quota { service: "fargate", code: "L-3032A538" };
+
+/// Looks at all of it at once.
+pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
+    let once = Client::from_conf(Builder::from(aws).retry_config(no_retry()).build());
+    let (mut checks, vcpus) = tokio::join!(room(aws, &once, snapshot), quota(&once, VCPUS));
+    checks.push(self::vcpus(workspace, vcpus));
+    checks
+}
+
+/// What the account has: the quota that was asked for, else the usual one. (Service Quotas API: GetServiceQuota)
+async fn quota(client: &Client, quota: Quota) -> Result<f64, Failure> {
+    let call = client.get_service_quota().service_code(quota.service).quota_code(quota.code);
+    let answer = call.send().await.answer("servicequotas:GetServiceQuota")?;
+    let value = answer.quota().and_then(ServiceQuota::value);
+    value.ok_or_else(|| Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "no value was answered"))
+}
+
+/// Room for a VPC and a gateway, where they are yet to be made.
+async fn room(aws: &SdkConfig, client: &Client, snapshot: &Snapshot) -> Vec<Check> {
+    if snapshot.resources.keys().any(|address| address.as_str() == "net/vpc") {
+        return vec![Check::good("room for a VPC", "it is there already")];
+    }
+    let ec2 = Ec2::from(aws);
+    let (counts, vpcs, gateways) = tokio::join!(ec2.counts(), quota(client, VPCS), quota(client, GATEWAYS));
+    match counts {
+        Ok(counts) => vec![
+            room_for("room for a VPC", counts.vpcs, vpcs.ok()),
+            room_for("room for an internet gateway", counts.gateways, gateways.ok()),
+        ],
+        Err(failure) => vec![Check::failed("room for a VPC", Verdict::Unknown, &failure)],
+    }
+}
+
+fn room_for(name: &str, count: usize, quota: Option<f64>) -> Check {
+    let hint = "delete one, or ask for more: Service Quotas, Amazon VPC";
+    match (quota, f64::from(u32::try_from(count).unwrap_or(u32::MAX)) < quota.unwrap_or(USUAL)) {
+        (Some(quota), true) => Check::good(name, format!("{count} of {quota} in this region")),
+        (Some(quota), false) => Check::bad(name, format!("{count} of {quota} in this region"), hint),
+        (None, true) => Check::good(name, format!("{count} in this region, {USUAL} by default")),
+        (None, false) => Check::warning(
+            name,
+            format!("{count} in this region, {USUAL} by default"),
+            format!("unless the account has more, {hint}"),
+        ),
+    }
+}
+
+/// Whether Fargate gives the account as many virtual CPUs as the tasks have. A new account has few of them; a service that
+/// gets none waits, with an event that says so. (ECS developer guide: AWS Fargate service quotas)
+fn vcpus(workspace: &Workspace, quota: Result<f64, Failure>) -> Check {
+    const NAME: &str = "virtual CPUs";
+    let quota = match quota {
+        Ok(quota) => quota,
+        Err(failure) => return Check::failed(NAME, Verdict::Unknown, &failure),
+    };
+    let Needed { running, one_more, all } = needed(workspace);
+    let found = format!("Fargate gives {quota} to the account in this region, the tasks have {running}");
+    let hint = "fewer or smaller tasks, or ask for more: Service Quotas, AWS Fargate, On-Demand vCPU";
+    if running > quota {
+        return Check::bad(NAME, found, hint);
+    }
+    if one_more > quota {
+        let found = format!("{found}, and a rollout begins with {one_more}");
+        return Check::bad(NAME, found, hint);
+    }
+    if all > quota {
+        let found = format!("{found}; a rollout of all services at once has {all}, and takes longer with less");
+        return Check::warning(NAME, found, hint);
+    }
+    Check::good(NAME, format!("{found}, {all} during a rollout of all services"))
+}
+
+/// Virtual CPUs.
+struct Needed {
+    /// Of all tasks.
+    running: f64,
+    /// With one task more of the largest that is started before an old one stops.
+    one_more: f64,
+    /// Of all tasks that ECS may run during a rollout of all services.
+    all: f64,
+}
+
+fn needed(workspace: &Workspace) -> Needed {
+    let (mut running, mut largest, mut all) = (0.0, 0.0_f64, 0.0);
+    for (_, service) in workspace.services.all() {
+        let size = f64::from(service.cpu) / VCPU;
+        let most = i64::from(service.count) * i64::from(service.max_percent) / 100;
+        let most = i32::try_from(most).unwrap_or(i32::MAX).max(service.count);
+        running += size * f64::from(service.count);
+        all += size * f64::from(most);
+        let stops_first =
+            i64::from(service.count) * i64::from(service.min_healthy_percent) <= i64::from(service.count - 1) * 100;
+        if service.count > 0 && !stops_first {
+            largest = largest.max(size);
+        }
+    }
+    Needed { running, one_more: running + largest, all }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{VCPUS, Verdict, needed, quota, room_for, vcpus};
+    use aws_sdk_servicequotas::Client;
+    use aws_sdk_servicequotas::operation::get_service_quota::GetServiceQuotaOutput;
+    use aws_sdk_servicequotas::types::ServiceQuota;
+    use aws_smithy_mocks::mock;
+    use pb_config::Workspace;
+    use pb_engine::{Class, Failure};
+
+    fn workspace(services: &str) -> Workspace {
+        let base = "region = \"us-east-2\"\nhostname = \"example.org\"\nstate = { bucket = \"bucket\", lock_table = \"table\" }\n\
+                    roles = { execution = \"role\" }\n";
+        let text = format!("{base}{services}\n[workspace.staging]\n");
+        pb_config::Config::parse(&text, "x").unwrap().workspace("staging").unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_quota_is_the_accounts_own() {
+        let rule = mock!(Client::get_service_quota)
+            .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("fargate"), Some("L-3032A538")))
+            .then_output(|| GetServiceQuotaOutput::builder().quota(ServiceQuota::builder().value(6.0).build()).build());
+        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&rule]);
+        assert!((quota(&client, VCPUS).await.unwrap() - 6.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_full_region_stands_in_the_way_where_the_quota_is_known() {
+        let verdict = |count, quota| room_for("room", count, quota).verdict;
+        assert_eq!(verdict(4, Some(5.0)), Verdict::Good);
+        assert_eq!(verdict(5, Some(5.0)), Verdict::Bad);
+        assert_eq!(verdict(5, Some(10.0)), Verdict::Good);
+        assert_eq!((verdict(4, None), verdict(5, None)), (Verdict::Good, Verdict::Warning));
+    }
+
+    #[test]
+    fn a_new_account_has_too_few_virtual_cpus() {
+        let all = workspace("");
+        let verdict = |workspace: &Workspace, quota: f64| vcpus(workspace, Ok(quota)).verdict;
+        let verdicts = [4.0, 5.0, 6.0, 10.0].map(|quota| verdict(&all, quota));
+        assert_eq!(verdicts, [Verdict::Bad, Verdict::Bad, Verdict::Warning, Verdict::Good]);
+        let unknown = Failure::new(Class::Denied, "servicequotas:GetServiceQuota", "not yours to ask");
+        assert_eq!(vcpus(&all, Err(unknown)).verdict, Verdict::Unknown);
+        // Services that stop a task before they start one need no room.
+        let stops_first = "services.flask = { cpu = 256, memory = 512, count = 2, min_healthy_percent = 50, max_percent = 100 }\n\
+                           services.celery = { cpu = 512, min_healthy_percent = 75, max_percent = 100 }";
+        let small = workspace(stops_first);
+        assert_eq!((needed(&small).running, needed(&small).one_more, needed(&small).all), (2.5, 2.5, 2.5));
+        assert_eq!(verdict(&small, 2.5), Verdict::Good);
+    }
+}
