@@ -54,22 +54,21 @@ def why_not(place: Place, role: str, reference: str) -> str | None:
     parts = reference.split(":")
     is_parameter = len(parts) < 3 or parts[2] == "ssm"
     action, arn = (SSM, reference) if is_parameter else (ASM, ":".join(parts[:7]))
+    what = "secrets from ssm" if is_parameter else "secret from asm"
+    failed = f"execution resource retrieval failed: unable to retrieve {what}: service call has been retried 1 time(s): "
     if not allows(place, role, action, arn):
         return (
-            f"execution resource retrieval failed: User: {role} is not authorized to perform: {action} on resource: {arn}"
-            " because no identity-based policy allows the action"
+            f"{failed}AccessDeniedException: User: {role} is not authorized to perform: {action} on resource: {arn} because"
+            f" no identity-based policy allows the {action} action"
         )
     if is_parameter:
         name, parameters = arn.split(":parameter", 1)[-1], ssm_backends[place.account][place.region]
         if not (parameters.get_parameter(name) or parameters.get_parameter(name.lstrip("/"))):
-            return f"execution resource retrieval failed: unable to retrieve secrets from ssm: invalid ssm parameters: {name}"
+            return f"{failed}invalid ssm parameters: {name}"
         return None
     secrets = secretsmanager_backends[place.account][place.region].secrets
     if arn not in {known.arn for known in secrets.values()}:
-        return (
-            "execution resource retrieval failed: unable to retrieve secret from asm: ResourceNotFoundException: Secrets"
-            f" Manager can't find the specified secret: {arn}"
-        )
+        return f"{failed}ResourceNotFoundException: Secrets Manager can't find the specified secret."
     return None
 
 

@@ -31,7 +31,7 @@ def test_what_cannot_be_placed_has_no_task_and_an_event(app: App, cause: str, wo
     assert any(words in event["message"] for event in app.show()["events"])
 
 
-def test_more_tasks_than_the_quota_of_virtual_cpus_wait_and_trip_no_breaker(app: App) -> None:
+def test_more_tasks_than_the_quota_of_virtual_cpus_wait_for_room(app: App) -> None:
     place = {"account": app.aws.account, "region": app.aws.region}
     control(app.aws.url, "POST", "preconditions", {"vcpus": 0.5, **place})
     quota = getattr(app.aws, "service-quotas").get_service_quota(ServiceCode="fargate", QuotaCode="L-3032A538")["Quota"]

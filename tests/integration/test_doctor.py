@@ -58,7 +58,7 @@ def test_a_new_account_has_few_virtual_cpus_and_a_deploy_says_what_it_waits_for(
     site.run("bootstrap", "staging", "--yes").ended()
     place = {"account": site.account, "region": site.config["region"]}
     for vcpus, code, verdict, words in (
-        (4, 1, "bad", "Fargate gives 4 to the account in this region, the tasks have 5"),
+        (4, 1, "bad", "Fargate gives 4 to all tasks in this region, those of staging have 5"),
         (5, 1, "bad", "a rollout begins with 6"),
         (6, 0, "warning", "a rollout of all services at once has 10"),
         (10, 0, "good", "10 during a rollout of all services"),

@@ -13,7 +13,7 @@ from harness import Site
 from observer import Observer
 
 VALUE = "hunter2-is-what-nobody-may-see"
-ROLE = "roles/execution"
+ROLE, POLICY = "roles/execution", "pb-deploy.staging.us-east-2.secrets"
 
 
 def secrets(site: Site) -> dict[str, str]:
@@ -56,7 +56,7 @@ def test_a_secret_is_given_to_tasks_by_its_reference(site: Site, url: str) -> No
     site.run("bootstrap", "staging", "--yes").ended()
     password, key = (references[name] for name in ("DB_PASSWORD", "APP_SECRET_KEY"))
     assert policies(site) == {
-        "pb-deploy-staging-secrets": [
+        POLICY: [
             {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": [password.removesuffix(":password::")]},
             {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": [key]},
         ]
@@ -79,6 +79,15 @@ def test_a_secret_is_given_to_tasks_by_its_reference(site: Site, url: str) -> No
     assert path == "containers.flask.secrets.DB_PASSWORD"
     site.deploy()
     site.finds_nothing()
+    # A rollback to the revision before needs what the configuration does not name any more, whoever runs `bootstrap` meanwhile.
+    site.aws.ssm.put_parameter(Name="/app/other", Value=VALUE, Type="SecureString")
+    site.configure({"services": {"flask": {"secrets": {"APP_SECRET_KEY": key.replace("/app/key", "/app/other")}}}})
+    site.run("bootstrap", "staging", "--yes").ended()
+    assert [statement["Resource"] for statement in policies(site)[POLICY]] == [
+        [password.removesuffix(":password::")], [key], [key.replace("/app/key", "/app/other")]
+    ]  # fmt: skip
+    site.deploy()
+    site.run("rollback", "staging", "--yes").ended()
     site.destroy()
     assert site.world.remains() == {}
 
@@ -140,6 +149,23 @@ def test_a_secret_that_somebody_put_into_aws_is_in_no_plan_and_no_state(staging:
     staging.finds_nothing()
 
 
+def test_a_secret_in_a_state_of_before_is_not_said(staging: Site) -> None:
+    document = json.loads(staging.run("state", "pull", "staging").ended().out)
+    environment = document["snapshot"]["resources"]["fargate/flask_task"]["spec"]["containers"]["flask"]["environment"]
+    environment["DB_PASSWORD"] = VALUE
+    (staging.folder / "old.json").write_text(json.dumps(document), encoding="utf-8")
+    staging.run("state", "push", "staging", "old.json", "--force", "--yes").ended()
+    (staging.folder / "old.json").unlink()
+    texts = [staging.run(*look).text for look in (
+        ["plan", "staging"], ["plan", "staging", "--json"], ["plan", "staging", "--refresh-only", "--out", "refresh.plan"],
+        ["drift", "staging"], ["drift", "staging", "--json"],
+    )] + [said(staging.folder)]  # fmt: skip
+    assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
+    assert [text for text in texts if VALUE in text] == []
+    staging.run("deploy", "staging", "--refresh-only", "--yes").ended()
+    assert VALUE not in json.dumps(staging.state_object())
+
+
 def test_a_secret_in_the_configuration_is_refused_and_not_said(site: Site) -> None:
     for change in (
         {"services": {"flask": {"environment": {"DB_PASSWORD": VALUE}}}},
@@ -158,12 +184,21 @@ def test_a_secret_in_the_configuration_is_refused_and_not_said(site: Site) -> No
 
 
 def test_a_first_configuration_takes_no_secret_along(site: Site) -> None:
-    text = f'hostname = "api.example.com"\nflask_environment = {{ DB_PASSWORD = "{VALUE}", LEVEL = "info" }}\n'
+    text = (
+        f'hostname = "api.example.com"\nflask_environment = {{ DB_PASSWORD = "{VALUE}", LEVEL = "info" }}\n'
+        f'celery_command = ["celery", "--broker=amqp://app:{VALUE}@mq.example.org"]\n'
+        f'celery_environment = [{{ name = "DB_PASSWORD", value = "{VALUE}" }}]\n'
+    )
     (site.folder / "terraform.tfvars").write_text(text, encoding="utf-8")
     result = site.run("init", "--config", "new.toml", "--from", "terraform.tfvars").ended()
     assert "left out, it looks like a secret: flask_environment.DB_PASSWORD (line 2)" in result.err, result
+    assert "left out, it looks like a secret: celery_command (line 3)" in result.err
+    assert "left out, there is no key for it: celery_environment (line 4)" in result.err
     written = (site.folder / "new.toml").read_text(encoding="utf-8")
     assert 'LEVEL = "info"' in written and VALUE not in result.text + written
+    (site.folder / "bad.tfvars").write_text(f'db_password = "{VALUE}\n', encoding="utf-8")
+    bad = site.run("init", "--config", "bad.toml", "--from", "bad.tfvars").ended(1)
+    assert "bad.tfvars:1:" in bad.err and VALUE not in bad.text
     assert re.search(r"^#secrets = \{\}$", written, re.MULTILINE)
 
 

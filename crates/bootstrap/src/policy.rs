@@ -55,9 +55,14 @@ pub(crate) fn is_trust_of_ecs_tasks(statement: &Value) -> bool {
 
 /// Whether `value` is `text`, or a list with it.
 fn has(value: &Value, text: &str) -> bool {
+    texts(value).contains(&text)
+}
+
+/// The text that a value is, or those in a list.
+fn texts(value: &Value) -> Vec<&str> {
     match value {
-        Value::Array(items) => items.iter().any(|item| item == text),
-        other => other == text,
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
     }
 }
 
@@ -81,23 +86,27 @@ impl Document {
         serde_json::from_str(text).map(Self).map_err(refused)
     }
 
-    /// Whether `is` holds for one of its statements. A document may have one without a list around it.
-    pub(crate) fn any(&self, is: impl Fn(&Value) -> bool) -> bool {
-        match &self.0["Statement"] {
-            Value::Array(statements) => statements.iter().any(&is),
-            statement => is(statement),
-        }
+    /// Whether `is` holds for one of its statements.
+    pub(crate) fn any(&self, is: fn(&Value) -> bool) -> bool {
+        self.statements().iter().any(is)
     }
 
-    /// Whether a statement like those of [`read_secrets`] lets a secret be read.
-    pub(crate) fn allows(&self, secret: &str) -> bool {
-        let Some((action, resource)) = permission(secret) else { return false };
-        let is = |statement: &Value| {
-            statement["Effect"] == "Allow"
-                && has(&statement["Action"], action)
-                && has(&statement["Resource"], &resource)
-        };
-        self.any(is)
+    /// What statements like those of [`read_secrets`] let be read.
+    pub(crate) fn secrets(&self) -> BTreeSet<String> {
+        let allowed = self.statements().iter().filter(|statement| statement["Effect"] == "Allow");
+        let named = allowed.flat_map(|statement| {
+            let resources = texts(&statement["Resource"]).into_iter();
+            resources.filter(|arn| permission(arn).is_some_and(|(action, _)| has(&statement["Action"], action)))
+        });
+        named.map(str::to_owned).collect()
+    }
+
+    /// A document may have one statement without a list around it.
+    fn statements(&self) -> &[Value] {
+        match &self.0["Statement"] {
+            Value::Array(statements) => statements,
+            one => std::slice::from_ref(one),
+        }
     }
 
     /// The document with `statement` added.
@@ -150,8 +159,11 @@ mod tests {
                 {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": parameters},
             ])
         );
-        assert!(wanted.iter().all(|one| document.allows(one)));
-        assert!(!document.allows("arn:aws:ssm:us-east-2:123456789012:parameter/c") && !document.allows("db"));
+        let reads: BTreeSet<String> = parameters.into_iter().chain([secret.to_owned()]).collect();
+        assert_eq!(document.secrets(), reads);
+        let other = "arn:aws:ssm:us-east-2:123456789012:parameter/c";
+        let denied = json!({"Effect": "Deny", "Action": "ssm:GetParameters", "Resource": other});
+        assert_eq!(document.adding(denied).secrets(), reads);
     }
 
     #[test]

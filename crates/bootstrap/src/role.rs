@@ -59,23 +59,30 @@ impl Role {
         Ok(attached.iter().any(|policy| policy.policy_arn().is_some_and(|arn| arn.ends_with(POLICY))))
     }
 
-    /// Those of the secrets that the role may read: by our own policy, or else by what IAM says of all its policies. Where IAM may
-    /// not be asked, a permission that somebody else has given is not seen.
+    /// Those of the secrets that the role may read: by our own policy, or else by what IAM says of all its policies. Where IAM
+    /// may not be asked, a permission that somebody else has given is not seen.
     async fn reads(&self, role: &Live, secrets: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
         if secrets.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let call = self.client.get_role_policy().role_name(role.role_name()).policy_name(&self.secrets_policy);
-        let ours = match call.send().await.answer("iam:GetRolePolicy") {
-            Err(failure) if failure.class == Class::NotFound => Document::empty(),
-            answer => document(&answer?.policy_document, &self.secrets_policy)?,
+        let ours = match self.own_policy(role.role_name()).await {
+            Err(failure) if failure.class == Class::Denied => Document::empty(),
+            ours => ours?,
         };
-        let (ours, arn) = (&ours, role.arn());
-        let ask = |secret: String| async move {
-            Ok((ours.allows(&secret) || self.is_allowed(arn, &secret).await).then_some(()))
-        };
-        let allowed = each(secrets.iter().cloned().collect(), ask).await?;
-        Ok(allowed.into_keys().collect())
+        let ours = ours.secrets();
+        let (mut reads, others): (BTreeSet<String>, Vec<String>) =
+            (secrets & &ours, secrets.difference(&ours).cloned().collect());
+        let ask = |secret: String| async move { Ok(self.is_allowed(role.arn(), &secret).await.then_some(())) };
+        reads.extend(each(others, ask).await?.into_keys());
+        Ok(reads)
+    }
+
+    async fn own_policy(&self, role: &str) -> Result<Document, Failure> {
+        let call = self.client.get_role_policy().role_name(role).policy_name(&self.secrets_policy);
+        match call.send().await.answer("iam:GetRolePolicy") {
+            Err(failure) if failure.class == Class::NotFound => Ok(Document::empty()),
+            answer => document(&answer?.policy_document, &self.secrets_policy),
+        }
     }
 
     async fn is_allowed(&self, role: &str, secret: &str) -> bool {
@@ -89,8 +96,12 @@ impl Role {
         })
     }
 
+    /// Lets the role read these, too. What it could read before it still can: revisions that run, or that a rollout goes back
+    /// to, need what the configuration does not name any more.
     async fn let_read(&self, attrs: &RoleAttrs, secrets: &BTreeSet<String>) -> Result<(), Failure> {
-        let document = read_secrets(secrets).into_iter().fold(Document::empty(), Document::adding);
+        let before = self.own_policy(&attrs.name).await?;
+        let missing: BTreeSet<String> = secrets.difference(&before.secrets()).cloned().collect();
+        let document = read_secrets(&missing).into_iter().fold(before, Document::adding);
         let call = self.client.put_role_policy().role_name(&attrs.name).policy_name(&self.secrets_policy);
         call.policy_document(document.to_string()).send().await.answer("iam:PutRolePolicy").map(drop)
     }
@@ -180,7 +191,7 @@ impl Resource for Role {
         if spec.reads.is_empty() { Ok(()) } else { self.let_read(attrs, &spec.reads).await }
     }
 
-    /// Adds what is missing; the trust policy keeps what is in it.
+    /// Adds what is missing; policies keep what is in them.
     async fn update(
         &self,
         _cx: &Context,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use pb_rules::{Violation, account, balancer, cache, dns, fargate, logs, names as rules, network, tags};
+use pb_rules::{Violation, account, balancer, cache, dns, fargate, logs, names as rules, network, secrets, tags};
 
 use crate::names::{self, NameParts, Names, PRODUCTION};
 use crate::others::{self, Domain};
@@ -173,7 +173,10 @@ fn before(section: &mut Section<'_, '_>, services: &Services) -> Before {
 }
 
 fn extra_tags(root: &mut Section<'_, '_>) -> BTreeMap<String, String> {
-    let tags = root.map("tags", tags::extra_key, |_, value| tags::value(value));
+    let tags = root.map("tags", tags::extra_key, |key, value| {
+        tags::value(value)?;
+        secrets::plain_variable(key, value)
+    });
     let tags: BTreeMap<String, String> = tags.into_iter().map(|(key, tag)| (key, tag.value)).collect();
     root.reader.check(&[], "tags", "take some of them out", || tags::extra_count(tags.len()));
     tags

@@ -148,7 +148,7 @@ impl<'r, 't> Section<'r, 't> {
                     }
                     let value = section.value(name, String::new(), None, |value| {
                         // The rule comes first: it may be about the key, and keeps a secret out of what is said.
-                        value_rule(name, value.as_str().unwrap_or("0"))?;
+                        value_rule(name, scalar(value))?;
                         string(value)
                     });
                     map.insert(name.to_owned(), value);
@@ -292,6 +292,23 @@ pub(crate) fn string(value: &DeValue<'_>) -> Result<String, Refusal> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),
         _ => Err(Refusal::Type("a string")),
+    }
+}
+
+/// A value as it would be in quotes; of a list or a table, any text.
+fn scalar<'v>(value: &'v DeValue<'_>) -> &'v str {
+    match value {
+        DeValue::String(text) => text,
+        DeValue::Integer(digits) => digits.as_str(),
+        DeValue::Float(digits) => digits.as_str(),
+        DeValue::Boolean(flag) => {
+            if *flag {
+                "true"
+            } else {
+                "false"
+            }
+        }
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => "0123",
     }
 }
 

@@ -37,10 +37,9 @@ impl Source {
         let mut spans = Vec::new();
         let mut start = 0;
         for line in self.text.split_inclusive('\n') {
-            if let Some((key, value)) = line.split_once('=')
-                && secrets::plain_variable(key.trim().trim_matches(QUOTES), value.trim().trim_matches(QUOTES)).is_err()
-            {
-                spans.push(start + key.len() + 1..start + line.len());
+            if secrets::may_hold_secret(line) {
+                let value = line.find(['=', ':']).map_or(0, |at| at + 1);
+                spans.push(start + value..start + line.len());
             }
             start += line.len();
         }
@@ -92,18 +91,22 @@ fn look(table: &DeTable<'_>, text: &str, spans: &mut Vec<Range<usize>>) {
 }
 
 fn look_at(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: &mut Vec<Range<usize>>) {
-    let is_plain = match value.get_ref() {
-        // Whoever writes the secret itself where its reference should be.
-        DeValue::Table(table) if name == "secrets" => {
-            return table.values().for_each(|value| look_at("secret", value, text, spans));
+    // Also what is written in another shape than ours: `environment = [{ name = "A_TOKEN", value = "x" }]`.
+    let is_whole = secrets::has_name_of_secret(name)
+        || ["secret", "secrets"].contains(&name)
+        || (name == "environment" && !value.get_ref().is_table());
+    let name = if is_whole { "secret" } else { name };
+    let shown = match value.get_ref() {
+        DeValue::Table(table) if is_whole => {
+            return table.values().for_each(|value| look_at(name, value, text, spans));
         }
         DeValue::Table(table) => return look(table, text, spans),
         DeValue::Array(items) => return items.iter().for_each(|item| look_at(name, item, text, spans)),
-        DeValue::String(value) => secrets::plain_variable(name, value).is_ok(),
+        DeValue::String(text) => text,
         // A secret of digits, say, without its quotes.
-        _ => secrets::plain_variable(name, text.get(value.span()).unwrap_or_default()).is_ok(),
+        _ => text.get(value.span()).unwrap_or_default(),
     };
-    if !is_plain {
+    if secrets::plain_variable(name, shown).is_err() {
         spans.push(value.span());
     }
 }

@@ -128,6 +128,22 @@ fn secrets() {
             "queues as a secret",
             added(&format!("[services.celery]\nqueues = [\"a\"]\nsecrets = {{ CELERY_WORKER_QUEUES = \"{arn}\" }}")),
         ),
+        ("a secret as a tag", added("[tags]\nAPI_TOKEN = \"hunter2\"")),
+        ("a flag without quotes under such a name", added("[services.flask.environment]\nUSE_TOKEN = true")),
+        (
+            "an environment as ECS has it",
+            added("[services.flask]\nenvironment = [{ name = \"DB_PASSWORD\", value = \"hunter2\" }]"),
+        ),
+        ("an environment as Compose has it", added("[services.flask]\nenvironment = [\"DB=hunter2\"]")),
+        ("a secret in a table", added("[services.flask.environment]\nDB_PASSWORD = { value = \"hunter2\" }")),
+        ("one secret", added("[services.flask]\nsecrets = \"hunter2\"")),
+        ("a list of secrets", added("[services.flask]\nsecrets = [\"hunter2\"]")),
+        ("secrets under a wrong key", added("[services.flask]\nsecret = { DB = \"hunter2\" }")),
+        ("a secret as in YAML", refused("[services.flask.environment]\nDB_PASSWORD: \"hunter2\"\n")),
+        (
+            "secrets after another syntax error",
+            refused("x = = 1\n[services.flask]\nenvironment = { DB_PASSWORD = \"hunter2\", x = }\n"),
+        ),
         ("a secret in what is no TOML", refused("[services.flask.environment]\nDB_PASSWORD = \"hunter2")),
         ("a secret beside what is no TOML", refused("a = { DB_PASSWORD = \"hunter2\", x = }")),
     ]);

@@ -97,13 +97,14 @@ impl<'a> Deciding<'a> {
         Ok(())
     }
 
-    /// Where ignored fields are written again with the rest, they must be what can be wanted, too.
+    /// Where ignored fields are written again with the rest, they must be what can be wanted, too. Tags are written alone.
     fn check_kept(&mut self, node: &Node, step: &Step) {
         let writes = matches!(step.action, Action::Update | Action::Replace { .. });
-        if let (false, true, Some(spec)) = (node.ignored.is_empty(), writes, &step.after)
+        let more_than_tags = step.changes.iter().any(|change| change.field() != "tags");
+        if let (false, true, Some(spec)) = (node.ignored.is_empty(), writes && more_than_tags, &step.after)
             && let Err(why) = node.kind.check(spec)
         {
-            self.refuse(&node.address, why);
+            self.refuse(&node.address, format!("{why} (`ignore_changes` keeps what is there)"));
         }
     }
 

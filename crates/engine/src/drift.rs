@@ -6,6 +6,7 @@ use crate::graph::Graph;
 use crate::observe::{Live, Observed};
 use crate::snapshot::{Record, Snapshot};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// One resource that is not as the last run left it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +87,9 @@ pub(crate) fn changed(graph: &Graph, address: &Address, record: &Record, live: &
     if !record.settled {
         return Vec::new();
     }
-    let mut changes = diff(&record.spec, &live.spec);
+    let kind = graph.kinds.get(record.kind.as_str());
+    let recorded = kind.map_or(Cow::Borrowed(&record.spec), |kind| kind.hidden(&record.spec));
+    let mut changes = diff(&recorded, &live.spec);
     let ignored = graph.ignored(address);
     changes.retain(|change| {
         record.spec.get(change.field()).is_some() && !ignored.iter().any(|path| within(&change.path, path))

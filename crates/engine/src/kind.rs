@@ -12,6 +12,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn indexed(&self) -> bool;
     fn tagged(&self) -> bool;
     fn check(&self, spec: &Value) -> Result<(), String>;
+    fn hidden<'a>(&self, spec: &'a Value) -> Cow<'a, Value>;
     fn pending(&self, spec: &Value) -> Result<Value, Failure>;
     fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
     fn replaces(&self, field: &str, old: &Value, new: &Value) -> bool;
@@ -103,6 +105,15 @@ impl<R: Resource> AnyKind for Erased<R> {
     fn check(&self, spec: &Value) -> Result<(), String> {
         let spec: R::Spec = from_json(R::KIND, spec).map_err(|failure| failure.message)?;
         R::check(&spec)
+    }
+
+    fn hidden<'a>(&self, spec: &'a Value) -> Cow<'a, Value> {
+        let hide = |mut spec: R::Spec| {
+            R::hide(&mut spec);
+            to_json(R::KIND, &spec).ok()
+        };
+        let hidden = R::HIDES.then(|| from_json(R::KIND, spec).ok().and_then(hide)).flatten();
+        hidden.map_or(Cow::Borrowed(spec), Cow::Owned)
     }
 
     fn pending(&self, spec: &Value) -> Result<Value, Failure> {

@@ -38,6 +38,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Whether it carries the ownership tags. What cannot is known by its parent or its name, and so is its address.
     const TAGGED: bool = true;
 
+    /// Whether [`Resource::hide`] does anything.
+    const HIDES: bool = false;
+
     /// Fields that AWS cannot change and that no resource is replaced for when nothing else forces it: names, mostly. What
     /// stands there is kept. So what was taken over under another name stays, and a new naming moves nothing.
     const KEEPS: &'static [&'static str] = &[];
@@ -55,6 +58,10 @@ pub trait Resource: Send + Sync + Sized + 'static {
     fn check(_spec: &Self::Spec) -> Result<(), String> {
         Ok(())
     }
+
+    /// Takes out of a spec what is not to be shown or kept. It is asked about what was recorded, which another version may have
+    /// done; what is read hides it by itself.
+    fn hide(_spec: &mut Self::Spec) {}
 
     /// The attributes of one that is yet to be made: what follows from the spec, and [`unknown()`](crate::unknown()) for
     /// the rest.

@@ -1,6 +1,7 @@
 //! A task that runs before the services are rolled out: migrations, say.
 
 use crate::checks;
+use crate::container;
 use crate::logs::Logs;
 use crate::one_off::{self, End, OneOff, OneOffState};
 use crate::revisions;
@@ -169,7 +170,8 @@ fn marked(wanted: &BeforeSpec, remembered: Option<&BeforeAttrs>, mark: &str, rev
     let same = |command: &&Vec<String>| {
         self::mark(&BeforeSpec { command: (*command).clone(), ..spec.clone() }).starts_with(&hash)
     };
-    let command = known.into_iter().flatten().find(same).cloned();
+    let mut command = known.into_iter().flatten().find(same).cloned();
+    command.iter_mut().for_each(|words| container::hide_words(words));
     BeforeSpec { command: command.unwrap_or_else(|| vec!["another command".to_owned()]), ..spec }
 }
 
@@ -201,6 +203,9 @@ impl Resource for Before {
     fn check(spec: &BeforeSpec) -> Result<(), String> {
         if spec.command.is_empty() {
             return Err("invalid command: what is to be run before a rollout has one".to_owned());
+        }
+        for word in &spec.command {
+            checks::text("command", word, pb_rules::secrets::plain_word)?;
         }
         checks::tags(&spec.tags)
     }

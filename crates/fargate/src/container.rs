@@ -125,21 +125,37 @@ fn secrets_to_ecs(references: &BTreeMap<String, String>) -> Result<Option<Vec<Se
 pub(crate) fn of_ecs(container: &ContainerDefinition) -> ContainerSpec {
     let ports = container.port_mappings().iter().filter_map(PortMapping::container_port);
     let linux = container.linux_parameters();
-    let environment = tag_map(container.environment().iter().map(|pair| (pair.name(), pair.value())));
-    let shown = |(name, value): (String, String)| {
-        let value = secrets::shown_variable(&name, &value).to_owned();
-        (name, value)
-    };
-    ContainerSpec {
+    let mut spec = ContainerSpec {
         image: container.image().unwrap_or_default().to_owned(),
-        command: container.command().iter().map(|word| secrets::shown_word(word).to_owned()).collect(),
-        environment: environment.into_iter().map(shown).collect(),
+        command: container.command().to_vec(),
+        environment: tag_map(container.environment().iter().map(|pair| (pair.name(), pair.value()))),
         secrets: container.secrets().iter().map(|one| (one.name().to_owned(), one.value_from().to_owned())).collect(),
         ports: ports.filter_map(|port| u16::try_from(port).ok()).collect(),
         log: container.log_configuration().and_then(log_of_ecs),
         stop_timeout: container.stop_timeout(),
         init_process: linux.and_then(LinuxParameters::init_process_enabled).unwrap_or_default(),
         essential: container.essential().unwrap_or(true),
+    };
+    hide(&mut spec);
+    spec
+}
+
+/// Takes out the values that look like secrets.
+pub(crate) fn hide(spec: &mut ContainerSpec) {
+    hide_words(&mut spec.command);
+    for (name, value) in &mut spec.environment {
+        if secrets::plain_variable(name, value).is_err() {
+            secrets::HIDDEN.clone_into(value);
+        }
+    }
+}
+
+/// Takes out the words that look like secrets.
+pub(crate) fn hide_words(command: &mut [String]) {
+    for word in command {
+        if secrets::plain_word(word).is_err() {
+            secrets::HIDDEN.clone_into(word);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use aws_sdk_ecs::types::{
 };
 use pb_aws::Answer;
 use pb_engine::{Class, Failure};
+use pb_rules::secrets::shown_text;
 
 /// How many lines of its log are told when it fails.
 const LINES: usize = 10;
@@ -70,7 +71,8 @@ pub(crate) async fn start(client: &Client, one: OneOff) -> Result<String, Failur
         return Ok(arn.to_owned());
     }
     let reason = answer.failures().first().and_then(|failure| failure.reason()).unwrap_or("no task was started");
-    let passes = reason.contains("apacity is unavailable") || reason.starts_with("RESOURCE:");
+    let passes = ["apacity is unavailable", "limit on the number of vCPUs", "RESOURCE:"];
+    let passes = passes.iter().any(|part| reason.contains(part));
     let class = if passes { Class::NotReady } else { Class::Refused };
     Err(Failure::new(class, "ecs:RunTask", reason.trim_end_matches('.')))
 }
@@ -138,9 +140,20 @@ pub(crate) async fn failed(
         && let Ok(lines) = logs.last(&group, &stream, LINES).await
         && !lines.is_empty()
     {
-        text = format!("{text}; its last lines: {}", lines.join(" | "));
+        text = format!("{text}; its last lines: {}", shown_text(&lines.join(" | ")));
     }
-    Failure::new(Class::Failed, "run a task", text)
+    let failure = Failure::new(Class::Failed, "run a task", text);
+    if lacks_secrets(&end.reason) { failure.hint(LET_READ) } else { failure }
+}
+
+/// What to do when the secrets of a task could not be read.
+pub(crate) const LET_READ: &str =
+    "see that the secrets are there, and that the execution role may read them: `pb-deploy bootstrap` lets it";
+
+/// Whether a task ended so because its secrets could not be read; what it begins with (`unable to pull secrets or registry
+/// auth`) is said for images, too. (ECS developer guide: Stopped tasks error messages)
+pub(crate) fn lacks_secrets(reason: &str) -> bool {
+    reason.contains("unable to retrieve secret")
 }
 
 /// Log group and stream of a container of a task. (ECS developer guide: awslogs-stream-prefix)

@@ -2,6 +2,7 @@
 
 use crate::container::{LogSpec, log_of_ecs};
 use crate::crashes;
+use crate::one_off;
 use crate::revisions;
 use crate::rollout::{Wanted, brief, events, revision};
 use crate::service_spec::primary;
@@ -10,6 +11,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};
 use pb_aws::Answer;
 use pb_engine::{Class, Failure};
+use pb_rules::secrets::shown_text;
 use std::collections::BTreeMap;
 
 /// How many events of the service are told.
@@ -18,8 +20,6 @@ const EVENTS: usize = 5;
 const ENDS: usize = 3;
 /// How many lines of the log are told.
 const LINES: i32 = 10;
-/// How the end of a task begins whose secrets could not be read. (ECS developer guide: Stopped tasks error messages)
-const NO_SECRETS: &str = "unable to pull secrets";
 
 /// Asks what there is to tell. What cannot be had is left out.
 pub(crate) struct Report<'a> {
@@ -42,7 +42,7 @@ impl Report<'_> {
         // How tasks of other rollouts ended would only mislead.
         let tasks = crashes::stopped(self.ecs, self.wanted).await;
         let ends = ends(&tasks);
-        let lacks_secrets = ends.iter().any(|end| end.contains(NO_SECRETS));
+        let lacks_secrets = ends.iter().any(|end| one_off::lacks_secrets(end));
         let mut details: Vec<String> = ends.into_iter().map(|end| format!("stopped: {end}")).collect();
         let deployment = seen.and_then(|service| {
             let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(self.wanted.deployment));
@@ -58,12 +58,7 @@ impl Report<'_> {
         details.extend(afterwards);
         details.extend(now.or(seen).map(running));
         let failure = Failure::new(class, format!("roll out {}", self.wanted.service), reason).details(details);
-        match lacks_secrets {
-            true => failure.hint(
-                "see that the secrets are there, and that the execution role may read them: `pb-deploy bootstrap` lets it",
-            ),
-            false => failure,
-        }
+        if lacks_secrets { failure.hint(one_off::LET_READ) } else { failure }
     }
 
     /// What the task wrote last, the earliest line first; that it wrote nothing is worth knowing, too.
@@ -93,7 +88,7 @@ impl Report<'_> {
 }
 
 fn log_line(text: &str) -> String {
-    format!("log: {}", text.trim_end())
+    format!("log: {}", shown_text(text.trim_end()))
 }
 
 /// The task whose log is told: one that exited with an error, else the latest.

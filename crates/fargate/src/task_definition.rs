@@ -208,6 +208,7 @@ impl Resource for TaskDefinitions {
     const KIND: &'static str = "ecs.task_definition";
     /// RegisterTaskDefinition makes another revision each time.
     const UNIQUE: bool = false;
+    const HIDES: bool = true;
     const KEEPS: &'static [&'static str] = &["family"];
     type Spec = TaskDefinitionSpec;
     type Attrs = TaskDefinitionAttrs;
@@ -229,6 +230,10 @@ impl Resource for TaskDefinitions {
             return Err("invalid other: fields that a spec does not speak of cannot be wanted".to_owned());
         }
         checks::tags(&spec.tags)
+    }
+
+    fn hide(spec: &mut TaskDefinitionSpec) {
+        spec.containers.values_mut().for_each(container::hide);
     }
 
     fn pending(spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {

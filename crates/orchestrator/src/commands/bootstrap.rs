@@ -70,7 +70,7 @@ pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
     let references = workspace.services.all().flat_map(|(_, service)| service.secrets.values());
     BootstrapSpec {
         secrets: references.filter_map(|one| secrets::permission(one)).map(|(_, arn)| arn).collect(),
-        secrets_policy: format!("{}-{}-secrets", workspace.stack, workspace.name),
+        secrets_policy: format!("{}.{}.{}.secrets", workspace.stack, workspace.name, workspace.region),
         account: account.to_owned(),
         bucket: workspace.state.bucket.clone(),
         region: workspace.region.clone(),

@@ -6,7 +6,7 @@ use hcl_edit::Span;
 use hcl_edit::expr::Expression;
 use hcl_edit::parser::parse_body;
 use hcl_edit::structure::Body;
-use pb_rules::secrets::plain_variable;
+use pb_rules::secrets::{may_hold_secret, plain_variable, plain_word};
 use std::path::Path;
 
 /// What was found.
@@ -104,14 +104,13 @@ impl Variables {
             if name == "tags" {
                 self.tags(&attribute.value);
             } else if let Some((_, section, key)) = KNOWN.iter().find(|(names, ..)| names.contains(&name)) {
-                let mut value = value(&attribute.value).map(|value| unquoted(key, value));
-                if let (&"environment", Some(toml::Value::Table(variables))) = (key, &mut value) {
-                    let taken = without_secrets(variables);
-                    self.secrets.extend(taken.into_iter().map(|variable| (format!("{name}.{variable}"), line)));
-                }
+                let value = value(&attribute.value).map(|value| unquoted(key, value));
+                let (value, secrets) = value.map_or((None, Vec::new()), |value| without_secrets(name, key, value));
+                self.secrets.extend(secrets.into_iter().map(|name| (name, line)));
                 self.settings.extend(value.map(|value| Setting::new(section, key, value.to_string())));
             }
-            if self.settings.len() == before {
+            let known = self.secrets.iter().any(|(_, at)| *at == line);
+            if self.settings.len() == before && !known {
                 self.left_out.push((name.to_owned(), line));
             }
         }
@@ -129,7 +128,8 @@ fn parsed(file: &Path, text: &str) -> Result<Body, Error> {
     parse_body(text).map_err(|e| {
         let (line, column) = (e.location().line(), e.location().column());
         let message = format!("{}:{line}:{column}: {}", file.display(), e.message().replace('\n', ", "));
-        Error::other(message, format!("this line is not understood: {}", e.line().trim()))
+        let shown = if may_hold_secret(e.line()) { "" } else { e.line().trim() };
+        Error::other(message, format!("this line is not understood: {shown}"))
     })
 }
 
@@ -151,17 +151,22 @@ fn value(expression: &Expression) -> Option<toml::Value> {
     }
 }
 
-/// Takes out the variables that look like secrets, and gives their names.
-fn without_secrets(variables: &mut toml::Table) -> Vec<String> {
-    let is_secret = |(name, value): (&String, &toml::Value)| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        plain_variable(name, &text).is_err().then(|| name.clone())
-    };
-    let secrets: Vec<String> = variables.iter().filter_map(is_secret).collect();
-    for name in &secrets {
-        variables.remove(name);
+/// What is left of a value without what looks like a secret, and the names of that. An environment in another shape than a
+/// table is not taken along.
+fn without_secrets(name: &str, key: &str, value: toml::Value) -> (Option<toml::Value>, Vec<String>) {
+    let is_secret = |word: &toml::Value| word.as_str().is_some_and(|word| plain_word(word).is_err());
+    match value {
+        toml::Value::Table(variables) if key == "environment" => {
+            let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let (plain, secret): (Vec<_>, Vec<_>) =
+                variables.into_iter().partition(|(name, value)| plain_variable(name, &text(value)).is_ok());
+            let secret = secret.into_iter().map(|(variable, _)| format!("{name}.{variable}")).collect();
+            (Some(toml::Value::Table(plain.into_iter().collect())), secret)
+        }
+        _ if key == "environment" => (None, Vec::new()),
+        toml::Value::Array(words) if words.iter().any(is_secret) => (None, vec![name.to_owned()]),
+        value => (Some(value), Vec::new()),
     }
-    secrets
 }
 
 /// A number where the configuration wants one and Terraform has it in quotes.

@@ -9,9 +9,10 @@ use pb_aws::{Answer, no_retry};
 use pb_config::Workspace;
 use pb_engine::{Class, Failure, Snapshot};
 use pb_net::Ec2;
+use std::fmt;
 
 /// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
-const USUAL: f64 = 5.0;
+const USUAL: Allowed = Allowed::Usual(5.0);
 
 /// CPU units of one virtual CPU.
 const VCPU: f64 = 1024.0;
@@ -38,12 +39,58 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     checks
 }
 
-/// What the account has: the quota that was asked for, else the usual one. (Service Quotas API: GetServiceQuota)
-async fn quota(client: &Client, quota: Quota) -> Result<f64, Failure> {
-    let call = client.get_service_quota().service_code(quota.service).quota_code(quota.code);
-    let answer = call.send().await.answer("servicequotas:GetServiceQuota")?;
-    let value = answer.quota().and_then(ServiceQuota::value);
-    value.ok_or_else(|| Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "no value was answered"))
+/// How much an account may have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Allowed {
+    /// The account's own quota.
+    Own(f64),
+    /// What accounts have by default: nothing else was asked for, or nobody says.
+    Usual(f64),
+}
+
+impl Allowed {
+    fn value(self) -> f64 {
+        match self {
+            Self::Own(value) | Self::Usual(value) => value,
+        }
+    }
+
+    /// What it means when that is not enough.
+    fn too_little(self, name: &str, found: String, hint: &str) -> Check {
+        match self {
+            Self::Own(_) => Check::bad(name, found, hint),
+            Self::Usual(_) => Check::warning(name, found, format!("unless the account has more, {hint}")),
+        }
+    }
+}
+
+/// As it is shown.
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(value) => write!(f, "{value}"),
+            Self::Usual(value) => write!(f, "{value} by default"),
+        }
+    }
+}
+
+/// What the account has. A quota that was never set for it may not be told by GetServiceQuota (NoSuchResourceException): then
+/// it is the default. (Service Quotas API: GetServiceQuota, GetAWSDefaultServiceQuota)
+async fn quota(client: &Client, quota: Quota) -> Result<Allowed, Failure> {
+    let value = |quota: Option<ServiceQuota>| {
+        let none = || Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "no value was answered");
+        quota.and_then(|quota| quota.value()).ok_or_else(none)
+    };
+    let own = client.get_service_quota().service_code(quota.service).quota_code(quota.code).send().await;
+    match own.answer("servicequotas:GetServiceQuota") {
+        Ok(answer) => value(answer.quota).map(Allowed::Own),
+        Err(failure) if failure.is("NoSuchResourceException") => {
+            let call = client.get_aws_default_service_quota().service_code(quota.service).quota_code(quota.code);
+            let answer = call.send().await.answer("servicequotas:GetAWSDefaultServiceQuota")?;
+            value(answer.quota).map(Allowed::Usual)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Room for a VPC and a gateway, where they are yet to be made.
@@ -55,46 +102,40 @@ async fn room(aws: &SdkConfig, client: &Client, snapshot: &Snapshot) -> Vec<Chec
     let (counts, vpcs, gateways) = tokio::join!(ec2.counts(), quota(client, VPCS), quota(client, GATEWAYS));
     match counts {
         Ok(counts) => vec![
-            room_for("room for a VPC", counts.vpcs, vpcs.ok()),
-            room_for("room for an internet gateway", counts.gateways, gateways.ok()),
+            room_for("room for a VPC", counts.vpcs, vpcs.unwrap_or(USUAL)),
+            room_for("room for an internet gateway", counts.gateways, gateways.unwrap_or(USUAL)),
         ],
         Err(failure) => vec![Check::failed("room for a VPC", Verdict::Unknown, &failure)],
     }
 }
 
-fn room_for(name: &str, count: usize, quota: Option<f64>) -> Check {
-    let hint = "delete one, or ask for more: Service Quotas, Amazon VPC";
-    match (quota, f64::from(u32::try_from(count).unwrap_or(u32::MAX)) < quota.unwrap_or(USUAL)) {
-        (Some(quota), true) => Check::good(name, format!("{count} of {quota} in this region")),
-        (Some(quota), false) => Check::bad(name, format!("{count} of {quota} in this region"), hint),
-        (None, true) => Check::good(name, format!("{count} in this region, {USUAL} by default")),
-        (None, false) => Check::warning(
-            name,
-            format!("{count} in this region, {USUAL} by default"),
-            format!("unless the account has more, {hint}"),
-        ),
+fn room_for(name: &str, count: usize, quota: Allowed) -> Check {
+    let found = format!("{count} of {quota} in this region");
+    match f64::from(u32::try_from(count).unwrap_or(u32::MAX)) < quota.value() {
+        true => Check::good(name, found),
+        false => quota.too_little(name, found, "delete one, or ask for more: Service Quotas, Amazon VPC"),
     }
 }
 
 /// Whether Fargate gives the account as many virtual CPUs as the tasks have. A new account has few of them; a service that
-/// gets none waits, with an event that says so. (ECS developer guide: AWS Fargate service quotas)
-fn vcpus(workspace: &Workspace, quota: Result<f64, Failure>) -> Check {
+/// gets none waits, with an event that says so. (ECS developer guide: AWS Fargate service quotas, service event messages)
+fn vcpus(workspace: &Workspace, quota: Result<Allowed, Failure>) -> Check {
     const NAME: &str = "virtual CPUs";
     let quota = match quota {
         Ok(quota) => quota,
         Err(failure) => return Check::failed(NAME, Verdict::Unknown, &failure),
     };
     let Needed { running, one_more, all } = needed(workspace);
-    let found = format!("Fargate gives {quota} to the account in this region, the tasks have {running}");
+    let found =
+        format!("Fargate gives {quota} to all tasks in this region, those of {} have {running}", workspace.name);
     let hint = "fewer or smaller tasks, or ask for more: Service Quotas, AWS Fargate, On-Demand vCPU";
-    if running > quota {
-        return Check::bad(NAME, found, hint);
+    if running > quota.value() {
+        return quota.too_little(NAME, found, hint);
     }
-    if one_more > quota {
-        let found = format!("{found}, and a rollout begins with {one_more}");
-        return Check::bad(NAME, found, hint);
+    if one_more > quota.value() {
+        return quota.too_little(NAME, format!("{found}, and a rollout begins with {one_more}"), hint);
     }
-    if all > quota {
+    if all > quota.value() {
         let found = format!("{found}; a rollout of all services at once has {all}, and takes longer with less");
         return Check::warning(NAME, found, hint);
     }
@@ -105,7 +146,7 @@ fn vcpus(workspace: &Workspace, quota: Result<f64, Failure>) -> Check {
 struct Needed {
     /// Of all tasks.
     running: f64,
-    /// With one task more of the largest that is started before an old one stops.
+    /// With one task more: the largest that is started before an old one stops, or what runs before a rollout.
     one_more: f64,
     /// Of all tasks that ECS may run during a rollout of all services.
     all: f64,
@@ -113,7 +154,8 @@ struct Needed {
 
 fn needed(workspace: &Workspace) -> Needed {
     let (mut running, mut largest, mut all) = (0.0, 0.0_f64, 0.0);
-    for (_, service) in workspace.services.all() {
+    let before = workspace.deploy.before.as_ref().map(|before| before.service.as_str());
+    for (key, service) in workspace.services.all() {
         let size = f64::from(service.cpu) / VCPU;
         let most = i64::from(service.count) * i64::from(service.max_percent) / 100;
         let most = i32::try_from(most).unwrap_or(i32::MAX).max(service.count);
@@ -121,7 +163,7 @@ fn needed(workspace: &Workspace) -> Needed {
         all += size * f64::from(most);
         let stops_first =
             i64::from(service.count) * i64::from(service.min_healthy_percent) <= i64::from(service.count - 1) * 100;
-        if service.count > 0 && !stops_first {
+        if (service.count > 0 && !stops_first) || before == Some(key) {
             largest = largest.max(size);
         }
     }
@@ -130,9 +172,11 @@ fn needed(workspace: &Workspace) -> Needed {
 
 #[cfg(test)]
 mod tests {
-    use super::{VCPUS, Verdict, needed, quota, room_for, vcpus};
+    use super::{Allowed, Needed, USUAL, VCPUS, VPCS, Verdict, needed, quota, room_for, vcpus};
     use aws_sdk_servicequotas::Client;
-    use aws_sdk_servicequotas::operation::get_service_quota::GetServiceQuotaOutput;
+    use aws_sdk_servicequotas::error::ErrorMetadata;
+    use aws_sdk_servicequotas::operation::get_aws_default_service_quota::GetAwsDefaultServiceQuotaOutput;
+    use aws_sdk_servicequotas::operation::get_service_quota::{GetServiceQuotaError, GetServiceQuotaOutput};
     use aws_sdk_servicequotas::types::ServiceQuota;
     use aws_smithy_mocks::mock;
     use pb_config::Workspace;
@@ -145,37 +189,54 @@ mod tests {
         pb_config::Config::parse(&text, "x").unwrap().workspace("staging").unwrap()
     }
 
+    fn quota_of(value: f64) -> ServiceQuota {
+        ServiceQuota::builder().value(value).build()
+    }
+
     #[tokio::test]
-    async fn the_quota_is_the_accounts_own() {
-        let rule = mock!(Client::get_service_quota)
+    async fn the_quota_is_the_accounts_own_or_the_default() {
+        let own = mock!(Client::get_service_quota)
             .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("fargate"), Some("L-3032A538")))
-            .then_output(|| GetServiceQuotaOutput::builder().quota(ServiceQuota::builder().value(6.0).build()).build());
-        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&rule]);
-        assert!((quota(&client, VCPUS).await.unwrap() - 6.0).abs() < f64::EPSILON);
+            .then_output(|| GetServiceQuotaOutput::builder().quota(quota_of(6.0)).build());
+        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&own]);
+        assert_eq!(quota(&client, VCPUS).await.unwrap(), Allowed::Own(6.0));
+        let never_set = mock!(Client::get_service_quota).then_error(|| {
+            GetServiceQuotaError::generic(ErrorMetadata::builder().code("NoSuchResourceException").build())
+        });
+        let default = mock!(Client::get_aws_default_service_quota)
+            .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("vpc"), Some("L-F678F1CE")))
+            .then_output(|| GetAwsDefaultServiceQuotaOutput::builder().quota(quota_of(5.0)).build());
+        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&never_set, &default]);
+        assert_eq!(quota(&client, VPCS).await.unwrap(), Allowed::Usual(5.0));
     }
 
     #[test]
     fn a_full_region_stands_in_the_way_where_the_quota_is_known() {
         let verdict = |count, quota| room_for("room", count, quota).verdict;
-        assert_eq!(verdict(4, Some(5.0)), Verdict::Good);
-        assert_eq!(verdict(5, Some(5.0)), Verdict::Bad);
-        assert_eq!(verdict(5, Some(10.0)), Verdict::Good);
-        assert_eq!((verdict(4, None), verdict(5, None)), (Verdict::Good, Verdict::Warning));
+        assert_eq!(verdict(4, Allowed::Own(5.0)), Verdict::Good);
+        assert_eq!(verdict(5, Allowed::Own(5.0)), Verdict::Bad);
+        assert_eq!(verdict(5, Allowed::Own(10.0)), Verdict::Good);
+        assert_eq!((verdict(4, USUAL), verdict(5, USUAL)), (Verdict::Good, Verdict::Warning));
     }
 
     #[test]
     fn a_new_account_has_too_few_virtual_cpus() {
         let all = workspace("");
-        let verdict = |workspace: &Workspace, quota: f64| vcpus(workspace, Ok(quota)).verdict;
+        let verdict = |workspace: &Workspace, quota: f64| vcpus(workspace, Ok(Allowed::Own(quota))).verdict;
         let verdicts = [4.0, 5.0, 6.0, 10.0].map(|quota| verdict(&all, quota));
         assert_eq!(verdicts, [Verdict::Bad, Verdict::Bad, Verdict::Warning, Verdict::Good]);
+        assert_eq!(vcpus(&all, Ok(Allowed::Usual(4.0))).verdict, Verdict::Warning);
         let unknown = Failure::new(Class::Denied, "servicequotas:GetServiceQuota", "not yours to ask");
         assert_eq!(vcpus(&all, Err(unknown)).verdict, Verdict::Unknown);
-        // Services that stop a task before they start one need no room.
+        // Services that stop a task before they start one need no room; what runs before them does.
         let stops_first = "services.flask = { cpu = 256, memory = 512, count = 2, min_healthy_percent = 50, max_percent = 100 }\n\
                            services.celery = { cpu = 512, min_healthy_percent = 75, max_percent = 100 }";
-        let small = workspace(stops_first);
-        assert_eq!((needed(&small).running, needed(&small).one_more, needed(&small).all), (2.5, 2.5, 2.5));
-        assert_eq!(verdict(&small, 2.5), Verdict::Good);
+        let needs = |text: &str| {
+            let Needed { running, one_more, all } = needed(&workspace(text));
+            [running, one_more, all].map(|vcpus| vcpus.to_string()).join(" ")
+        };
+        assert_eq!(needs(stops_first), "2.5 2.5 2.5");
+        let before = format!("deploy = {{ before = {{ command = [\"migrate\"] }} }}\n{stops_first}");
+        assert_eq!(needs(&before), "2.5 2.75 2.5");
     }
 }

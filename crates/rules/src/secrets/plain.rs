@@ -1,0 +1,309 @@
+//! What looks like a secret: by the name of a variable, or by the value itself.
+
+use crate::{Verdict, Violation};
+
+/// What stands for a value of AWS that looks like a secret, wherever values are kept or shown.
+pub const HIDDEN: &str = "(hidden: it looks like a secret)";
+
+/// What to do with a secret that stands where it can be read.
+const REMEDY: &str =
+    "put it into Secrets Manager or the Parameter Store, and write the ARN of that under `secrets` of the service";
+
+/// Who can read what stands there.
+const READERS: &str = "whoever may read the configuration, the state or the task definition could read it";
+
+/// Ends of names whose variables hold secrets: in any case, with `_`, `-` or `.` between words.
+const ENDS: [&str; 21] = [
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "SECRET",
+    "TOKEN",
+    "CREDENTIALS",
+    "SECRET_KEY",
+    "SECRET_KEY_BASE",
+    "SECRET_KEY_FALLBACKS",
+    "PRIVATE_KEY",
+    "ACCESS_KEY",
+    "ACCOUNT_KEY",
+    "API_KEY",
+    "APIKEY",
+    "AUTH_KEY",
+    "ENCRYPTION_KEY",
+    "FERNET_KEY",
+    "JWT_KEY",
+    "MASTER_KEY",
+    "SHARED_KEY",
+    "SIGNING_KEY",
+];
+
+/// Last words of such names that are too short to be looked for inside of a word.
+const LAST_WORDS: [&str; 2] = ["PASS", "PWD"];
+
+/// The variables in which a shell keeps its folder.
+const FOLDERS: [&str; 2] = ["PWD", "OLDPWD"];
+
+/// Values that are no secret under any name, in any case.
+const FLAGS: [&str; 11] = ["", "true", "false", "yes", "no", "on", "off", "0", "1", "none", "null"];
+
+/// What the keys and tokens of well-known services begin with, and how many characters follow at least.
+const TOKENS: [(&str, usize); 19] = [
+    // IAM user guide: IAM identifiers, unique ID prefixes.
+    ("AKIA", 16),
+    ("ASIA", 16),
+    ("AIza", 35),
+    ("ghp_", 30),
+    ("gho_", 30),
+    ("ghu_", 30),
+    ("ghs_", 30),
+    ("github_pat_", 30),
+    ("glpat-", 20),
+    ("hf_", 30),
+    ("npm_", 30),
+    ("xoxb-", 20),
+    ("xoxp-", 20),
+    ("sk-", 32),
+    ("sk_live_", 20),
+    ("sk_test_", 20),
+    ("rk_live_", 20),
+    ("whsec_", 20),
+    ("SG.", 40),
+];
+
+/// A variable whose value may be read by whoever may read the configuration, the state or the task definition. Its name
+/// and its value are looked at; the value is not in the text of the violation.
+pub fn plain_variable(name: &str, value: &str) -> Verdict {
+    let named = has_name_of_secret(name) && !is_no_secret(value) && !value.contains(HIDDEN);
+    match named.then_some("has the name of a secret").or_else(|| sort(value)) {
+        Some(sort) => Err(Violation::new(format!("`{name}` {sort}, and {READERS}")).remedy(REMEDY)),
+        None => Ok(()),
+    }
+}
+
+/// A word of a command: see [`plain_variable`]. What it assigns (`--password=x`, `A_TOKEN=x`) is looked at as a variable is.
+pub fn plain_word(word: &str) -> Verdict {
+    match sort(word) {
+        Some(sort) => Err(Violation::new(format!("a word of the command {sort}, and {READERS}")).remedy(REMEDY)),
+        None => Ok(()),
+    }
+}
+
+/// The value of a variable, or what stands for it where it looks like a secret.
+#[must_use]
+pub fn shown_variable<'a>(name: &str, value: &'a str) -> &'a str {
+    if plain_variable(name, value).is_ok() { value } else { HIDDEN }
+}
+
+/// A word of a command, or what stands for it where it looks like a secret.
+#[must_use]
+pub fn shown_word(word: &str) -> &str {
+    if sort(word).is_none() { word } else { HIDDEN }
+}
+
+/// A text that people read, with each word in it hidden that looks like a secret.
+#[must_use]
+pub fn shown_text(text: &str) -> String {
+    if sort(text).is_none() {
+        return text.to_owned();
+    }
+    let words: Vec<&str> = text.split(' ').map(shown_word).collect();
+    words.join(" ")
+}
+
+/// Whether a line of a file that cannot be understood may hold a secret.
+#[must_use]
+pub fn may_hold_secret(line: &str) -> bool {
+    let mut names = line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c));
+    names.any(|name| has_name_of_secret(name) || name.eq_ignore_ascii_case("secrets")) || sort(line).is_some()
+}
+
+/// Whether a variable of this name holds a secret.
+#[must_use]
+pub fn has_name_of_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
+    let last = name.rsplit('_').next().unwrap_or_default();
+    let short = LAST_WORDS.contains(&last) && !FOLDERS.contains(&name.as_str());
+    short || ENDS.iter().any(|end| name.ends_with(end))
+}
+
+/// Nothing, a flag, the path of a file, or a reference that the application or the shell follows itself.
+fn is_no_secret(value: &str) -> bool {
+    let is_path = value.starts_with('/') && !value.contains(char::is_whitespace);
+    FLAGS.iter().any(|flag| value.eq_ignore_ascii_case(flag))
+        || is_path
+        || value.starts_with("arn:")
+        || is_placeholder(value)
+}
+
+/// `$NAME`, `${NAME}`, `$(command)`, `%(name)s`, `{name}` or `<name>`: filled in by somebody.
+fn is_placeholder(value: &str) -> bool {
+    let variable = value.strip_prefix('$').and_then(|rest| rest.chars().next());
+    variable.is_some_and(|c| c.is_ascii_uppercase() || "{(".contains(c))
+        || value.starts_with("%(")
+        || (value.starts_with('{') && value.contains('}'))
+        || (value.starts_with('<') && value.contains('>'))
+}
+
+/// What sort of secret a value holds, in words.
+fn sort(value: &str) -> Option<&'static str> {
+    if value.contains(HIDDEN) {
+        return Some("has a value that is hidden, since it looks like a secret");
+    }
+    if value.contains("PRIVATE KEY-----") {
+        return Some("holds a private key");
+    }
+    if has_password(value) {
+        return Some("holds an address with a password");
+    }
+    if assigns_secret(value) {
+        return Some("sets what has the name of a secret");
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let is_token = |word: &str| {
+        TOKENS.iter().any(|(head, more)| word.strip_prefix(head).is_some_and(|rest| rest.len() >= *more))
+            || is_jwt(word)
+    };
+    value.split(|c| !is_word(c)).any(is_token).then_some("holds a key or a token")
+}
+
+/// `scheme://user:password@host`, unless the password is filled in by somebody.
+fn has_password(value: &str) -> bool {
+    value.match_indices("://").any(|(at, mark)| {
+        let rest = &value[at + mark.len()..];
+        let end = rest.find(|c: char| "\"'".contains(c) || c.is_whitespace()).unwrap_or(rest.len());
+        let Some((user, rest)) = rest[..end].split_once(':') else { return false };
+        let Some((password, _)) = rest.split_once('@') else { return false };
+        // Without a user it is the port of a host, and what follows that may have an `@` in it.
+        let is_port =
+            password.split(['/', '?', '#']).next().is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+        let is_port = is_port && password.contains(['/', '?', '#']);
+        let is_user = !user.contains(['/', '?', '#', '@']);
+        is_user && !is_port && !password.is_empty() && !is_placeholder(password)
+    })
+}
+
+/// `--password=x`, `A_TOKEN=x;`, `?api_key=x`
+fn assigns_secret(value: &str) -> bool {
+    let mut parts = value.split(|c: char| c.is_whitespace() || ";,&?|\"'".contains(c));
+    parts.any(|part| {
+        part.split_once('=')
+            .is_some_and(|(name, value)| has_name_of_secret(name.trim_start_matches('-')) && !is_no_secret(value))
+    })
+}
+
+/// Three parts in Base64, of which the first two are JSON. (RFC 7519)
+fn is_jwt(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('.').collect();
+    matches!(parts.as_slice(), [head, body, _] if head.starts_with("eyJ") && body.starts_with("eyJ"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A token of this beginning, which no scanner takes for a real one.
+    fn token(head: &str) -> String {
+        format!("{head}{}", "a1".repeat(20))
+    }
+
+    #[test]
+    fn what_looks_like_a_secret() {
+        let tokens = TOKENS.map(|(head, _)| token(head));
+        let jwt = format!("Bearer {0}.{0}.x", "eyJhbGciOiJIUzI1NiJ9");
+        let by_name = [
+            ("DB_PASSWORD", "hunter2"),
+            ("db-password", "1234"),
+            ("dbPassword", "hunter2"),
+            ("SMTP_PASS", "hunter2"),
+            ("MYSQL_PWD", "hunter2"),
+            ("FLASK_SECRET_KEY", "dev"),
+            ("FERNET_KEY", "hunter2"),
+            ("STRIPE_API_KEY", "hunter2"),
+            ("SLACK_TOKEN", "hunter2"),
+            ("APP_CREDENTIALS", "{\"a\": 1}\nhunter2".trim_start_matches('{')),
+        ];
+        let by_value = [
+            "postgres://app:hunter2@db.example.org/app",
+            "postgres://app:hun/ter2@db.example.org/app",
+            "postgres://app:$ecret@db.example.org/app",
+            "http://a.example.org/ redis://:%23hunter2@cache:6379/0",
+            "redis://:1234@cache:6379/0",
+            "redis://cache:6379/0?password=hunter2",
+            "host=db user=app password=hunter2",
+            "-----BEGIN RSA PRIVATE KEY-----\nMII",
+            jwt.as_str(),
+            HIDDEN,
+        ];
+        let by_value = by_value.into_iter().chain(tokens.iter().map(String::as_str)).map(|value| ("VALUE", value));
+        for (name, value) in by_name.into_iter().chain(by_value) {
+            let violation = plain_variable(name, value).unwrap_err();
+            assert!(violation.to_string().contains(name) && violation.what_to_do().is_some());
+            assert!(!violation.to_string().contains(value), "{violation}");
+            assert_eq!(shown_variable(name, value), HIDDEN);
+        }
+        for word in [
+            "--broker=amqp://app:hunter2@mq.example.org",
+            "DB_PASSWORD=hunter2",
+            "--api-key=hunter2",
+            "export A_TOKEN=hunter2; exec serve",
+        ] {
+            assert_eq!(shown_word(word), HIDDEN, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_does_not() {
+        for (name, value) in [
+            ("LEVEL", "info"),
+            ("PASSWORD_MIN_LENGTH", "12"),
+            ("DB_PASSWORD_FILE", "/run/secrets/db"),
+            ("GOOGLE_APPLICATION_CREDENTIALS", "/app/gcp.json"),
+            ("CORS_SUPPORTS_CREDENTIALS", "True"),
+            ("URL_RESET_PASSWORD", "/reset"),
+            ("DB_SECRET", "arn:aws:secretsmanager:us-east-2:123456789012:secret:db-AbCdEf"),
+            ("API_TOKEN", ""),
+            ("API_TOKEN", "${TOKEN_OF_THE_HOST}"),
+            ("TOKENS", "4096"),
+            ("KEYBOARD", "qwerty"),
+            ("BYPASS", "some"),
+            ("PWD", "app"),
+            ("SENTRY_DSN", "https://0123456789abcdef@o1.ingest.example.org/1"),
+            ("DATABASE_URL", "postgres://app:${DB_PASSWORD}@db.example.org/app"),
+            ("DATABASE_URL", "postgres://app:$DB_PASSWORD@db.example.org/app"),
+            ("DATABASE_URL", "postgres://app@db.example.org:5432/app?a=b:c@d"),
+            ("URL", "http://example.org:8080/a@b"),
+            ("URL", "http://example.org/a:b@c"),
+            ("CELERY_BROKER_URL", "redis://cache.example.org:6400/0"),
+            ("OPTIONS", "token=${TOKEN} password=<password>"),
+            ("REGION", "ASIA"),
+            ("HOST", "a.b.c"),
+        ] {
+            assert_eq!(plain_variable(name, value), Ok(()), "{name} {value}");
+            assert_eq!(shown_variable(name, value), value);
+        }
+        for word in ["celery", "-A", "app", "--loglevel=info", "redis://cache:6379", "my.module.name", "--token=$TOKEN"]
+        {
+            assert_eq!(plain_word(word), Ok(()), "{word}");
+        }
+    }
+
+    #[test]
+    fn of_a_text_the_words_are_hidden_that_look_like_secrets() {
+        let text = "cannot reach postgres://app:hunter2@db/app: timeout";
+        assert_eq!(shown_text(text), format!("cannot reach {HIDDEN} timeout"));
+        assert_eq!(shown_text("nothing  of that"), "nothing  of that");
+    }
+
+    #[test]
+    fn of_a_line_that_is_not_understood_the_names_say_enough() {
+        for line in [
+            "DB_PASSWORD: \"hunter2\"",
+            "a = { b = 1, \"DB_PASSWORD\": \"hunter2\" }",
+            "secrets = [x",
+            "x = redis://:a@b",
+        ] {
+            assert!(may_hold_secret(line), "{line}");
+        }
+        assert!(!may_hold_secret("environment = { LEVEL = \"info\", "));
+    }
+}
