@@ -36,13 +36,11 @@ fn another_engine_survives_every_fault() {
 }
 
 #[test]
-#[ignore = "takes minutes: run it with --include-ignored"]
 fn another_network_survives_unclear_outcomes() {
     check_all(&scenarios::network(), Depth::Unclear);
 }
 
 #[test]
-#[ignore = "takes minutes: run it with --include-ignored"]
 fn more_services_survive_unclear_outcomes() {
     check_all(&scenarios::services(), Depth::Unclear);
 }

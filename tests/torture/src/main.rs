@@ -10,7 +10,7 @@ use std::time::Instant;
 const USAGE: &str = "\
 Usage: pb-torture [--jobs N] [--report FILE] [--lease SECONDS] [--only WORD]... [--sample N [--seed S]] [--case CASE]...
 
-  --jobs N         endpoints, and runs at a time (2)
+  --jobs N         endpoints, and runs at a time (6)
   --report FILE    where the report goes (target/torture/report.md)
   --lease SECONDS  how long a lease lasts, so that nobody waits 20 s for the killed (3)
   --only WORD      only cases whose text has all these words
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Problem> {
     let mut options = Options {
-        jobs: 2,
+        jobs: 6,
         report: PathBuf::from("target/torture/report.md"),
         lease: 3,
         only: Vec::new(),
