@@ -126,7 +126,8 @@ Usage: cargo xtask torture [--jobs N] [--only WORD]... [--sample N [--seed S]] [
 
 Every fault at every call that changes something, of a deploy from nothing, an update that replaces something, and a
 destroy: refused, throttled, done but the answer lost or an error, the process killed before and after. Then the same
-command again has to finish, and nothing may be there twice, or there and not in the state. It takes a quarter of an hour.
+command again has to finish, and nothing may be there twice, or there and not in the state. It takes a
+quarter of an hour.
 
   --jobs N       endpoints, and runs at a time (6)
   --only WORD    only cases whose text has all these words, such as `destroy`, `ec2:CreateVpc` or `killed-after`

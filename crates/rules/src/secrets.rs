@@ -2,9 +2,7 @@
 
 mod plain;
 
-pub use plain::{
-    HIDDEN, has_name_of_secret, may_hold_secret, plain_variable, plain_word, shown_text, shown_variable, shown_word,
-};
+pub use plain::{HIDDEN, has_name_of_secret, may_hold_secret, plain_variable, plain_word, shown_text};
 
 use crate::account::account_id;
 use crate::text::only;
