@@ -140,7 +140,8 @@ pub(crate) async fn failed(
         && let Ok(lines) = logs.last(&group, &stream, LINES).await
         && !lines.is_empty()
     {
-        text = format!("{text}; its last lines: {}", shown_text(&lines.join(" | ")));
+        let lines: Vec<String> = lines.iter().map(|line| shown_text(line)).collect();
+        text = format!("{text}; its last lines: {}", lines.join(" | "));
     }
     let failure = Failure::new(Class::Failed, "run a task", text);
     if lacks_secrets(&end.reason) { failure.hint(LET_READ) } else { failure }
