@@ -17,7 +17,7 @@ from harness import BINARY, Site
 MIB = 1024 * 1024
 #: What a process may hold, most of it the pages of the program itself: a tenth more than was seen (45 MiB of a plan, 50 of a
 #: deploy), and a hundred services besides.
-MEMORY_MAX = 55 * MIB
+MEMORY_MAX = 42 * MIB
 POOLS_MEMORY_MAX = 70 * MIB
 #: Instructions of a plan that has nothing to do, and of `--version`: half as many again as were counted (65 and 2 million).
 PLAN_MAX = 98_000_000

@@ -11,12 +11,14 @@ mod help;
 mod http;
 mod local;
 mod project;
+mod rustc_wrapper;
 mod summary;
 mod test;
 mod tool;
 mod torture;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::Command;
@@ -24,8 +26,14 @@ use crate::failure::Failure;
 use crate::project::Project;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match run(&arguments) {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    let result = match rustc_wrapper::is_named(&program) {
+        true => rustc_wrapper::run(Path::new(&program), &arguments).map(|never| match never {}),
+        false => run(&arguments),
+    };
+    match result {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -40,7 +48,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         println!("{}", help::text(topic));
         return Ok(ExitCode::SUCCESS);
     }
-    let project = Project::find()?;
+    let project = Project::find()?.with_rustc_wrapper()?;
     match command {
         Command::Help(_) => Ok(ExitCode::SUCCESS),
         Command::Tool { arguments, local } => tool::run(&project, &arguments, local),

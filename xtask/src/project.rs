@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
+use crate::rustc_wrapper;
 
 /// The checkout and its target folder.
 #[derive(Debug, Clone)]
@@ -12,6 +13,8 @@ pub struct Project {
     pub root: PathBuf,
     /// The target folder, as cargo was told.
     pub target: PathBuf,
+    /// The wrapper that cargo calls the compiler through; `None` calls it directly.
+    pub rustc_wrapper: Option<PathBuf>,
 }
 
 impl Project {
@@ -26,7 +29,18 @@ impl Project {
         let root = package.parent().map(Path::to_path_buf).unwrap_or(package);
         let program = std::env::current_exe().map_err(|error| Failure::io("find this program's own file", &error))?;
         let target = target_of(&program).map_or_else(|| root.join("target"), Path::to_path_buf);
-        Ok(Self { root, target })
+        Ok(Self { root, target, rustc_wrapper: None })
+    }
+
+    /// The same project, built through the wrapper in `rustc_wrapper.rs`.
+    ///
+    /// # Errors
+    ///
+    /// The target folder cannot be written.
+    pub fn with_rustc_wrapper(self) -> Result<Self, Failure> {
+        let xtask = std::env::current_exe().map_err(|error| Failure::io("find this program's own file", &error))?;
+        let link = rustc_wrapper::install(&self.target.join("xtask"), &xtask)?;
+        Ok(Self { rustc_wrapper: Some(link), ..self })
     }
 
     /// The tool, once it is built.
@@ -54,6 +68,9 @@ impl Project {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         scrub(&mut command);
+        if let Some(link) = &self.rustc_wrapper {
+            rustc_wrapper::configure(&mut command, link);
+        }
         command.arg(subcommand).arg("--manifest-path").arg(self.root.join(manifest)).stdin(Stdio::null());
         command
     }

@@ -131,7 +131,7 @@ mod tests {
         write("Cargo.toml", &format!("{head}[lib]\npath = \"p.rs\"\n[workspace]\n"));
         write("p.rs", text);
         write("deny.toml", "[licenses]\nallow = [\"MIT\"]\n");
-        let project = Project { root: root.path().into(), target: root.path().join("target") };
+        let project = Project { root: root.path().into(), target: root.path().join("target"), rustc_wrapper: None };
         (root, project)
     }
 

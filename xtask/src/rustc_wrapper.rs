@@ -1,0 +1,124 @@
+//! The `rustc` wrapper of the project's builds.
+//!
+//! The AWS SDK crates are generated code of which a program uses a few percent. `-Zhint-mostly-unused` tells the compiler so:
+//! it generates code for a function only where another crate calls it. That halves the work, and changes nothing that a
+//! program does. The flag is unstable, so the wrapper sets `RUSTC_BOOTSTRAP=1`, for these crates alone and only if the
+//! compiler accepts the flag. Every other call is passed through unchanged.
+//!
+//! Cargo calls `RUSTC_WRAPPER` as `WRAPPER RUSTC ARGUMENT...` and leaves it out of its fingerprints: a plain `cargo build`
+//! uses what a build with the wrapper has compiled, and the other way round.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::failure::{self, Failure};
+
+/// The file name of the link to xtask under which xtask is the wrapper.
+const NAME: &str = "rustc-wrapper";
+/// The variable that cargo reads.
+const VARIABLE: &str = "RUSTC_WRAPPER";
+/// The same as a setting of cargo.
+const SETTING: &str = "CARGO_BUILD_RUSTC_WRAPPER";
+/// The wrapper that was configured before, which is called in turn: a compiler cache, say.
+const NEXT: &str = "PB_NEXT_RUSTC_WRAPPER";
+const FLAG: &str = "-Zhint-mostly-unused";
+/// Crates that get the flag.
+const PREFIX: &[u8] = b"aws_sdk_";
+
+/// Returns whether a program that was started under this name is the wrapper.
+pub fn is_named(program: &OsStr) -> bool {
+    Path::new(program).file_name().is_some_and(|name| name == NAME)
+}
+
+/// Creates the link `FOLDER/rustc-wrapper` to `xtask`, replacing an older one.
+///
+/// # Errors
+///
+/// The link cannot be written.
+pub fn install(folder: &Path, xtask: &Path) -> Result<PathBuf, Failure> {
+    let link = folder.join(NAME);
+    if std::fs::read_link(&link).is_ok_and(|target| target == xtask) {
+        return Ok(link);
+    }
+    failure::make_folder(folder)?;
+    // Renaming replaces the link in one step: another cargo may be calling it.
+    let new = folder.join(format!("{NAME}.{}", std::process::id()));
+    let linked = std::os::unix::fs::symlink(xtask, &new).and_then(|()| std::fs::rename(&new, &link));
+    linked.map_err(|error| Failure::io(format_args!("link {}", link.display()), &error))?;
+    Ok(link)
+}
+
+/// Has a cargo command use the wrapper at `link`, and the wrapper call the one that was configured before.
+pub fn configure(cargo: &mut Command, link: &Path) {
+    let configured =
+        [VARIABLE, SETTING].into_iter().find_map(|name| std::env::var_os(name).filter(|it| !it.is_empty()));
+    // Under `cargo xtask`, cargo may run below another one that has this wrapper already.
+    if let Some(next) = configured.filter(|next| !is_named(next)) {
+        cargo.env(NEXT, next);
+    }
+    cargo.env(VARIABLE, link);
+}
+
+/// Runs the compiler in place of this process. `link` is the name this process was started under.
+///
+/// # Errors
+///
+/// The compiler cannot be run.
+pub fn run(link: &Path, arguments: &[OsString]) -> Result<Infallible, Failure> {
+    let Some((rustc, rest)) = arguments.split_first() else {
+        return Err(Failure::usage(format!("{NAME} is called by cargo, as `{NAME} RUSTC ARGUMENT...`")));
+    };
+    let mut command = match std::env::var_os(NEXT) {
+        Some(next) => {
+            let mut command = Command::new(next);
+            command.arg(rustc);
+            command
+        }
+        None => Command::new(rustc),
+    };
+    command.args(rest);
+    if is_sdk(rest) && accepts_flag(rustc, link.parent().unwrap_or(Path::new("."))) {
+        command.arg(FLAG).env("RUSTC_BOOTSTRAP", "1");
+    }
+    let error = command.exec();
+    Err(Failure::io(format_args!("run {}", command.get_program().to_string_lossy()), &error))
+}
+
+/// Returns whether these arguments compile a crate of the SDK.
+fn is_sdk(arguments: &[OsString]) -> bool {
+    let mut names = arguments.windows(2).filter(|pair| pair[0] == "--crate-name").map(|pair| &pair[1]);
+    names.any(|name| name.as_bytes().starts_with(PREFIX))
+}
+
+/// Returns whether a compiler accepts the flag. It is asked once: the answer is kept in `folder`.
+fn accepts_flag(rustc: &OsStr, folder: &Path) -> bool {
+    let file = folder.join(format!("hint-mostly-unused-{:016x}", identity(rustc)));
+    match std::fs::read_to_string(&file).as_deref() {
+        Ok("yes") => return true,
+        Ok("no") => return false,
+        Ok(_) | Err(_) => {}
+    }
+    // `-vV` would end before the flags are looked at.
+    let mut probe = Command::new(rustc);
+    probe.args([FLAG, "--print", "sysroot"]).env("RUSTC_BOOTSTRAP", "1");
+    let status = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let accepts = status.is_ok_and(|status| status.success());
+    // Two compilers that run at a time write the same, and an answer that cannot be kept is asked for again.
+    let _ = std::fs::write(&file, if accepts { "yes" } else { "no" });
+    accepts
+}
+
+/// Changes with the compiler: its path, the toolchain that `rustup` picks, and when and how large the file was written.
+fn identity(rustc: &OsStr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (rustc, std::env::var_os("RUSTUP_TOOLCHAIN")).hash(&mut hasher);
+    if let Ok(file) = std::fs::metadata(rustc) {
+        (file.len(), file.modified().ok()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
