@@ -58,7 +58,8 @@ impl Case {
         let Self { pace, seed, faults } = self;
         let faults: Vec<String> = faults.iter().map(|(at, fault)| format!("{at}={fault:?}")).collect();
         let case = format!("{name}:{pace:?}:{seed}:{}", faults.join(","));
-        format!("again: SIMULATION_CASE={case} cargo test --release -p pb-simulation one_case -- --nocapture")
+        let test = "cargo test --release -p pb-simulation --test simulation one_case -- --nocapture";
+        format!("again: SIMULATION_CASE={case} {test}")
     }
 
     /// The case that [`again`](Self::again) tells, its scenario, and what comes after it was given up, if it is.

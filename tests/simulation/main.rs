@@ -9,6 +9,7 @@ mod floor;
 mod process;
 mod random;
 mod regressions;
+mod reproduction;
 mod scenarios;
 mod wire;
 mod world;

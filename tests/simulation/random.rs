@@ -6,9 +6,20 @@ use crate::scenarios;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many cases there are, all threads together.
-const CASES: u32 = 2000;
+/// Random cases of a usual run, from a fixed seed.
+const CASES: u32 = 500;
+
+/// Random cases with `SIMULATION_FULL`.
+const CASES_FULL: u32 = 20_000;
+
+/// The seed of a usual run.
+const SEED: u64 = 1;
+
+/// Streams of cases, each with a seed of its own, so that every machine tries the same cases however many cores it has.
+const STREAMS: u32 = 20;
 
 /// Faults in a case, at most.
 const FAULTS: usize = 5;
@@ -20,29 +31,30 @@ fn cases(scenarios: usize) -> impl Strategy<Value = (usize, u64, BTreeMap<usize,
     (0..scenarios, proptest::num::u64::ANY, faults)
 }
 
-/// Runs all cases, those of each thread from a seed of its own.
+/// Runs all cases on all cores.
 pub fn check_all() {
-    let seed = match std::env::var("SIMULATION_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => uuid::Uuid::new_v4().as_u64_pair().0,
-    };
+    let seed = std::env::var("SIMULATION_SEED").map_or(SEED, |seed| seed.parse().unwrap());
     println!("random: SIMULATION_SEED={seed} gives these cases again");
     let scenarios = scenarios::all();
-    let cases = if std::env::var_os("SIMULATION_FULL").is_some() { 10 * CASES } else { CASES };
-    let threads = std::thread::available_parallelism().map_or(2, Into::into);
-    let share = cases.div_ceil(u32::try_from(threads).unwrap());
-    let problems: Vec<String> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..threads as u64)
-            .map(|at| {
-                scope.spawn({
-                    let scenarios = &scenarios;
-                    move || check(scenarios, seed.wrapping_add(at), share)
-                })
-            })
-            .collect();
-        all.into_iter().filter_map(|thread| thread.join().unwrap().err()).collect()
+    let cases = if std::env::var_os("SIMULATION_FULL").is_some() { CASES_FULL } else { CASES };
+    let next = AtomicU32::new(0);
+    let problems = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, Into::into) {
+            scope.spawn(|| {
+                loop {
+                    let stream = next.fetch_add(1, Ordering::Relaxed);
+                    if stream >= STREAMS {
+                        break;
+                    }
+                    let outcome = check(&scenarios, seed.wrapping_add(stream.into()), cases / STREAMS);
+                    problems.lock().unwrap().extend(outcome.err());
+                }
+            });
+        }
     });
-    println!("random: {} cases", share * u32::try_from(threads).unwrap());
+    println!("random: {cases} cases");
+    let problems = problems.into_inner().unwrap();
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
 

@@ -68,13 +68,17 @@ pub struct TestOptions {
     pub filters: Vec<String>,
     /// Nobody has named targets: those after the first run a sample of the tests, if this machine has what they need.
     pub by_default: bool,
+    /// The slow proofs too, with new seeds.
+    pub long: bool,
+    /// The seed of a long run; `None` draws one.
+    pub seed: Option<u64>,
 }
 
 impl TestOptions {
     /// What runs when nothing else is asked for.
     pub fn by_default() -> Self {
         let targets = vec![Target::Emulator, Target::LocalStackHost];
-        Self { targets, filters: Vec::new(), by_default: true }
+        Self { targets, filters: Vec::new(), by_default: true, long: false, seed: None }
     }
 }
 
@@ -192,18 +196,29 @@ fn emulator_options(rest: &[OsString], command: &str) -> Result<EmulatorOptions,
 }
 
 fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
-    let mut options = TestOptions { targets: Vec::new(), filters: Vec::new(), by_default: false };
+    let mut options =
+        TestOptions { targets: Vec::new(), filters: Vec::new(), by_default: false, long: false, seed: None };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         let word = text(word)?;
-        match option("--target", word, &mut words)? {
-            Some(target) => options.targets.push(target.parse()?),
-            None if word.starts_with('-') => return Err(unknown(word, "test")),
-            None => options.filters.push(word.to_owned()),
+        if let Some(target) = option("--target", word, &mut words)? {
+            options.targets.push(target.parse()?);
+        } else if let Some(seed) = option("--seed", word, &mut words)? {
+            let parsed = seed.parse().map_err(|_| Failure::usage(format!("`{seed}` is no seed: a whole number")))?;
+            options.seed = Some(parsed);
+        } else if word == "--long" {
+            options.long = true;
+        } else if word.starts_with('-') {
+            return Err(unknown(word, "test"));
+        } else {
+            options.filters.push(word.to_owned());
         }
     }
+    if options.seed.is_some() && !options.long {
+        return Err(Failure::usage("--seed needs --long: a usual run has fixed seeds"));
+    }
     if options.targets.is_empty() && options.filters.is_empty() {
-        return Ok(TestOptions::by_default());
+        return Ok(TestOptions { long: options.long, seed: options.seed, ..TestOptions::by_default() });
     }
     if options.targets.is_empty() {
         options.targets.push(Target::Emulator);

@@ -66,13 +66,14 @@ The local AWS endpoint that `--local` uses. All it holds is in its memory: stop 
   --port N  listen on this port of 127.0.0.1; without it on any free one
   --        what follows goes to the emulator: emulator/README.md has its options
 
-It is installed once into the target folder from emulator/requirements.txt, each package checked by its hash.
+It is installed once into the target folder from emulator/requirements.txt, each package checked by its hash: with uv, from
+PATH or installed for this, else with pip.
 Python 3.10 or later is needed; PYTHON names the interpreter if it is to be another than python3.11 or python3.
 
 The log is target/emulator/log.";
 
 const TEST: &str = "\
-Usage: cargo xtask test [--target TARGET]... [FILTER...]
+Usage: cargo xtask test [--target TARGET]... [--long [--seed N]] [FILTER...]
 
 Every test: those of the emulator, those of every crate, the lease protocol in a model checker, the stack over a
 simulated AWS with every fault at every call, some faults on the wire, the crates' examples, and the wire tests,
@@ -82,12 +83,18 @@ With several targets the wire tests run on each, and another table shows what be
 Without a target and a filter all tests run with the emulator, and then a sample of the wire tests on LocalStack
 without Docker; on a machine that has no Python for LocalStack the table says that it was left out.
 
+  --long                    the slow proofs too: every fault at every call on the wire, forty times as many random cases
+                            of the simulation, all wire tests on LocalStack; random tests begin with a new seed
+  --seed N                  with --long: begin with this seed, as an earlier long run has printed it
   --target emulator         fresh local endpoints, one for each core, stopped at the end
   --target localstack-host  LocalStack's open edition, installed and started without Docker; the wire tests alone
   --target localstack       LocalStack in a container; needs Docker and LOCALSTACK_AUTH_TOKEN; the wire tests alone
   --target URL              an endpoint that is running, such as http://127.0.0.1:4566
   --target aws              AWS itself; costs money; needs PB_LIVE_ACCOUNT and PB_LIVE_CONFIG; the live tests alone
   FILTER                    run only tests whose names hold one of these
+
+The lease protocol and the simulated AWS are tried beside the other tests at the lowest priority; what they print comes
+at the end. Without --long, random tests have fixed seeds: a run ends the same way each time.
 
 What an endpoint does is measured first. A test that needs what it lacks is skipped, counted and named; none passes for
 that. docs/testing.md has more on every target.
@@ -100,6 +107,7 @@ target needs.";
 
 const BENCH: &str = "\
 Usage: cargo xtask bench [--rounds N] [--only ours|terraform] [--setting a|b|aws]... [--report FILE]
+       cargo xtask bench --build [--report FILE]
 
 What a plan from nothing, a deploy, a no-change plan, a one-field update and a destroy take: wall, CPU, peak memory of
 all processes, API calls by operation. Beside it Terraform on the equivalent stack, where `terraform` is installed; the
@@ -114,6 +122,9 @@ quiet.
                     (--setting may be given several times; without it a and b)
   --report FILE     where the report goes; without it docs/benchmarks.md, or target/bench/report.md when something
                     was left out
+
+  --build           instead of all that: CPU, memory and wall of a clean build with its first deploy, and of all tests,
+                    of HEAD beside commit 58eea0b, each in a clone of its own; about an hour
 
 The AWS provider of Terraform is looked for in the folder PB_TEST_TERRAFORM_PLUGINS, or /opt/tf-plugins; otherwise
 Terraform downloads it. Linux alone has what is read of memory and processor time.

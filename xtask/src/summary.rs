@@ -47,11 +47,23 @@ impl Summary {
     pub fn step(&mut self, step: &str, run: impl FnOnce() -> Result<Outcome, Failure>) {
         eprintln!("==> {step}");
         let start = Instant::now();
-        let outcome = run().unwrap_or_else(|failure| Outcome::Failed(failure.to_string()));
+        let outcome = run();
+        self.push(step, outcome, start.elapsed());
+    }
+
+    /// Adds a step that was run elsewhere, and shows what it printed.
+    pub fn add(&mut self, step: &str, outcome: Result<Outcome, Failure>, took: Duration, output: &str) {
+        eprintln!("==> {step}");
+        print!("{output}");
+        self.push(step, outcome, took);
+    }
+
+    fn push(&mut self, step: &str, outcome: Result<Outcome, Failure>, took: Duration) {
+        let outcome = outcome.unwrap_or_else(|failure| Outcome::Failed(failure.to_string()));
         if let Outcome::Failed(why) | Outcome::Tests(_, Err(why)) = &outcome {
             eprintln!("error: {step}: {why}");
         }
-        self.rows.push(Row { step: step.to_owned(), outcome, took: start.elapsed() });
+        self.rows.push(Row { step: step.to_owned(), outcome, took });
     }
 
     /// The table, and as its last line the totals: tests, and one for each step that failed for another reason.

@@ -1,20 +1,31 @@
 //! `cargo xtask torture`: every fault at every call, on the wire.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use crate::emulator;
 use crate::failure::{self, Failure};
 use crate::project::Project;
 use crate::tool;
 
-/// Builds the tool, installs the endpoint, and runs the program that does it.
+/// Builds the tool and tries the faults.
 ///
 /// # Errors
 ///
 /// Something cannot be built, installed or run.
 pub fn run(project: &Project, arguments: &[OsString]) -> Result<ExitCode, Failure> {
     tool::build(project)?;
+    let status = command(project, arguments)?.status().map_err(|error| Failure::io("run the faults", &error))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
+}
+
+/// The command that tries them on the tool as it was built; the last line that it prints is `N passed, N failed`.
+///
+/// # Errors
+///
+/// The endpoint cannot be installed, or the tool not be copied.
+pub fn command(project: &Project, arguments: &[OsString]) -> Result<Command, Failure> {
     emulator::python(project)?;
     let home = project.target.join("torture");
     failure::make_folder(&home)?;
@@ -25,7 +36,5 @@ pub fn run(project: &Project, arguments: &[OsString]) -> Result<ExitCode, Failur
     let mut command = project.cargo("run");
     command.args(["--release", "--quiet", "--package", "pb-torture", "--", "--report"]).arg(home.join("report.md"));
     command.args(arguments).env("PB_DEPLOY_BIN", copy);
-    let status = command.status().map_err(|error| Failure::io("run the faults", &error))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Ok(ExitCode::from(code))
+    Ok(command)
 }

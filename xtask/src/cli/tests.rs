@@ -62,6 +62,8 @@ fn test_options() {
         targets,
         filters: filters.iter().map(|filter| (*filter).to_owned()).collect(),
         by_default: false,
+        long: false,
+        seed: None,
     };
     assert_eq!(parsed("test").unwrap(), Command::Test(TestOptions::by_default()));
     let expected = named(vec![Target::Emulator], &["net", "lock"]);
@@ -72,6 +74,17 @@ fn test_options() {
     assert_eq!(parsed("test --target emulator").unwrap(), Command::Test(named(vec![Target::Emulator], &[])));
     let expected = named(vec![Target::Emulator, Target::LocalStackHost], &["net"]);
     assert_eq!(parsed("test --target emulator net --target=localstack-host").unwrap(), Command::Test(expected));
+}
+
+#[test]
+fn long_tests() {
+    let long = |seed| TestOptions { long: true, seed, ..TestOptions::by_default() };
+    assert_eq!(parsed("test --long").unwrap(), Command::Test(long(None)));
+    assert_eq!(parsed("test --seed=7 --long").unwrap(), Command::Test(long(Some(7))));
+    let Command::Test(options) = parsed("test --long random").unwrap() else { panic!("no test") };
+    assert_eq!((options.long, options.targets, options.filters), (true, vec![Target::Emulator], vec!["random".into()]));
+    assert!(refused("test --seed 7").contains("--long"));
+    assert!(refused("test --long --seed x").contains("`x`"));
 }
 
 #[test]

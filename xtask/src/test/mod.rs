@@ -1,11 +1,13 @@
 //! `cargo xtask test`: every test, from unit to wire.
 
+mod background;
 mod docker;
 mod examples;
 mod live;
 mod proofs;
 mod run;
 mod scenarios;
+mod seeds;
 pub mod target;
 
 use std::ffi::OsStr;
@@ -20,6 +22,7 @@ use crate::project::{self, Project};
 use crate::summary::{Outcome, Summary, Tally};
 use crate::tool;
 use scenarios::Scenarios;
+use seeds::Seeds;
 use target::{Endpoint, Target};
 
 /// A region for the crates' tests; none of them cares which it is.
@@ -46,6 +49,7 @@ pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure
 /// The steps of the tests; all run even when one fails, but for one that needs what failed.
 pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     let filters = &*options.filters;
+    let seeds = seeds(options);
     let mut built = false;
     if options.targets.contains(&Target::Emulator) {
         summary.step("emulator's tests", || pytest(project, &project.emulator(), filters, &[]));
@@ -56,15 +60,20 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
         Ok(Outcome::Passed(String::new()))
     });
     if let Some(target) = options.targets.iter().find(|target| target.tests_crates()) {
-        summary.step("cargo test", || cargo_tests(project, target, filters));
+        summary.step("cargo test", || cargo_tests(project, target, filters, seeds));
     }
+    let mut proofs = None;
     if options.targets.contains(&Target::Emulator) {
-        proofs::steps(project, built, filters, summary);
+        proofs = Some(proofs::start(project, options, seeds));
+        proofs::on_the_wire(project, built, options, seeds, summary);
     }
     let mut all = Vec::new();
     for (place, target) in options.targets.iter().enumerate() {
         let sample = options.by_default && place > 0;
-        all.extend(on_target(project, Wire { target, built, filters, sample }, summary));
+        all.extend(on_target(project, Wire { target, built, filters, sample, whole: options.long }, summary));
+    }
+    if let Some(proofs) = proofs {
+        proofs.finish(summary);
     }
     if !filters.is_empty() && summary.tests() == 0 {
         summary.step("filter", || Err(Failure::new(format!("no test was run: {}", filters.join(", ")))));
@@ -75,19 +84,35 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     }
 }
 
+/// The seeds of this run; those of a long run are named before anything else, to have it again.
+fn seeds(options: &TestOptions) -> Seeds {
+    if !options.long {
+        return Seeds::Fixed;
+    }
+    let seeds = Seeds::drawn(options.seed);
+    if let Seeds::Drawn(seed) = seeds {
+        eprintln!(
+            "random tests begin with the seed {seed}: `cargo xtask test --long --seed {seed}` has the same ones again"
+        );
+    }
+    seeds
+}
+
 /// What is to run against an endpoint.
 #[derive(Clone, Copy)]
 struct Wire<'a> {
     target: &'a Target,
     built: bool,
     filters: &'a [String],
-    /// Only the tests that are marked so, if this machine has what the endpoint needs.
+    /// The endpoint is left out where this machine lacks what it needs, and only the tests that are marked so run.
     sample: bool,
+    /// All tests of a sample run, not only those that are marked so.
+    whole: bool,
 }
 
 /// What runs against an endpoint; gives what became of the scenarios.
 fn on_target(project: &Project, wire: Wire<'_>, summary: &mut Summary) -> Option<Scenarios> {
-    let Wire { target, built, filters, sample } = wire;
+    let Wire { target, built, filters, sample, whole } = wire;
     if let Some(skipped) = left_out(target.check(), sample) {
         summary.step(&format!("endpoint {target}"), || Ok(skipped));
         return None;
@@ -107,7 +132,7 @@ fn on_target(project: &Project, wire: Wire<'_>, summary: &mut Summary) -> Option
         });
     }
     let report = project.emulator_home().join(format!("report-{}.json", std::process::id()));
-    let which = if sample { "sample of wire tests" } else { "wire tests" };
+    let which = if sample && !whole { "sample of wire tests" } else { "wire tests" };
     summary.step(&format!("{which} on {target}"), || match &endpoint {
         Some(endpoint) if built => wire_tests(project, wire, endpoint, &report),
         Some(_) => Err(Failure::new("not run: pb-deploy was not built")),
@@ -130,10 +155,11 @@ fn left_out(check: Result<(), Failure>, sample: bool) -> Option<Outcome> {
 
 /// The tests of every crate. Those that need an endpoint use the one that was asked for; else each starts an emulator of
 /// its own, at the pace that suits it.
-fn cargo_tests(project: &Project, target: &Target, filters: &[String]) -> Result<Outcome, Failure> {
+fn cargo_tests(project: &Project, target: &Target, filters: &[String], seeds: Seeds) -> Result<Outcome, Failure> {
     let mut command = project.cargo("test");
     command.args(["--release", "--workspace", "--no-fail-fast"]).env("PB_DEPLOY_BIN", project.tool());
     without_account(&mut command);
+    seeds.configure(&mut command);
     match target {
         Target::Url(url) => command.env("PB_TEST_ENDPOINT", url),
         _ => command.env_remove("PB_TEST_ENDPOINT"),
@@ -155,10 +181,10 @@ fn without_account(command: &mut Command) {
 
 /// The tests that run the tool against the endpoint; those on AWS take its address and credentials from the person.
 fn wire_tests(project: &Project, wire: Wire<'_>, endpoint: &Endpoint, report: &Path) -> Result<Outcome, Failure> {
-    let Wire { target, filters, sample, .. } = wire;
+    let Wire { target, filters, sample, whole, .. } = wire;
     let tool = project.tool();
     let mut variables = vec![("PB_TEST_BINARY", tool.as_os_str()), ("PB_TEST_REPORT", report.as_os_str())];
-    if sample {
+    if sample && !whole {
         variables.push(("PB_TEST_SAMPLE", OsStr::new("1")));
     }
     let folder = project.root.join("tests/integration");

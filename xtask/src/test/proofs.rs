@@ -1,31 +1,55 @@
 //! The tests that show what docs/reliability.md promises: the stack over a simulated AWS, the binary with faults on the wire,
 //! and the lease protocol in a model checker. `cargo test --workspace` leaves them out, since each uses all cores by itself.
 
+use super::background::Background;
+use super::seeds::Seeds;
 use super::{refuse_none, run, without_account};
+use crate::cli::TestOptions;
 use crate::emulator;
 use crate::failure::Failure;
 use crate::project::Project;
-use crate::summary::{Outcome, Summary};
+use crate::summary::Summary;
+use crate::torture;
 use std::path::Path;
 use std::process::Command;
 
-/// The steps.
-pub fn steps(project: &Project, built: bool, filters: &[String], summary: &mut Summary) {
-    summary.step("lease model", || tests(model(project), filters));
-    summary.step("simulation", || tests(package(project, "pb-simulation", "simulation"), filters));
-    summary.step("faults on the wire", || match built {
-        true => {
-            emulator::python(project)?;
-            tests(package(project, "pb-torture", "wire"), filters)
-        }
-        false => Err(Failure::new("not run: pb-deploy was not built")),
-    });
+/// Starts the proofs that only compute.
+pub fn start(project: &Project, options: &TestOptions, seeds: Seeds) -> Background {
+    let mut simulation = package(project, "pb-simulation", "simulation");
+    seeds.configure(&mut simulation);
+    let steps = [("lease model", model(project)), ("simulation", simulation)];
+    let steps = steps.map(|(name, command)| (name, with_filters(command, &options.filters)));
+    Background::start(steps.into(), &options.filters)
 }
 
-fn tests(mut command: Command, filters: &[String]) -> Result<Outcome, Failure> {
-    // What they print is how much they have tried. Each is on all cores by itself.
+/// Runs the binary with faults on the wire: a sample of them, and with `--long` all.
+pub fn on_the_wire(project: &Project, built: bool, options: &TestOptions, seeds: Seeds, summary: &mut Summary) {
+    let filters = &*options.filters;
+    summary.step("faults on the wire", || {
+        require_tool(built)?;
+        emulator::python(project)?;
+        let mut command = package(project, "pb-torture", "wire");
+        seeds.configure(&mut command);
+        let command = with_filters(command, filters);
+        Ok(refuse_none(run::counted(command, run::cargo_test, &mut std::io::stdout())?, filters))
+    });
+    if options.long && filters.is_empty() {
+        summary.step("all faults on the wire", || {
+            require_tool(built)?;
+            let command = torture::command(project, &[])?;
+            Ok(refuse_none(run::counted(command, run::closing_line, &mut std::io::stdout())?, filters))
+        });
+    }
+}
+
+fn require_tool(built: bool) -> Result<(), Failure> {
+    if built { Ok(()) } else { Err(Failure::new("not run: pb-deploy was not built")) }
+}
+
+/// What the proofs print is how much they have tried. Each is on all cores by itself.
+fn with_filters(mut command: Command, filters: &[String]) -> Command {
     command.args(["--", "--nocapture", "--test-threads", "1"]).args(filters);
-    Ok(refuse_none(run::counted(command, run::cargo_test, &mut std::io::stdout())?, filters))
+    command
 }
 
 fn package(project: &Project, package: &str, test: &str) -> Command {

@@ -48,6 +48,12 @@ pub fn pytest(line: &str) -> Option<Tally> {
     (ends && starts && tally != Tally::default()).then_some(tally)
 }
 
+/// Counts in a closing line: `798 passed, 0 failed`.
+pub fn closing_line(line: &str) -> Option<Tally> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [_, "passed,", _, "failed"]).then(|| numbers(line))
+}
+
 /// Every number that stands before a word which says how tests ended.
 fn numbers(line: &str) -> Tally {
     let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -90,6 +96,13 @@ mod tests {
         assert_eq!(pytest("no tests ran in 0.01s"), None);
         assert_eq!(pytest("....... [100%]"), None);
         assert_eq!(pytest("FAILED tests/test_x.py::test_y - 1 failed in these"), None);
+    }
+
+    #[test]
+    fn closing_lines() {
+        assert_eq!(closing_line("798 passed, 1 failed\n"), tally(798, 1, 0));
+        assert_eq!(closing_line("3/798 deploy ec2:CreateVpc 1 killed-after: repaired"), None);
+        assert_eq!(closing_line("798 passed, 1 failed in all"), None);
     }
 
     fn shell(script: &str, count: fn(&str) -> Option<Tally>) -> Outcome {

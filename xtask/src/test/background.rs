@@ -1,0 +1,100 @@
+//! Steps that run beside the others, at the lowest priority.
+//!
+//! Most tests on the wire wait for the tool and for time to pass. Proofs that only compute use the processor meanwhile.
+
+use std::process::Command;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::{refuse_none, run};
+use crate::failure::Failure;
+use crate::summary::{Outcome, Summary};
+
+/// Runs a command with all its output on stdout, and leaves the processor to others.
+const NICED: &str = "exec nice -n 19 \"$@\" 2>&1";
+
+/// Steps under way, one after the other.
+pub struct Background {
+    names: Vec<&'static str>,
+    thread: JoinHandle<Vec<Finished>>,
+}
+
+/// A step that has ended.
+struct Finished {
+    outcome: Result<Outcome, Failure>,
+    duration: Duration,
+    output: Vec<u8>,
+}
+
+impl Background {
+    /// Starts the first step; each is a command of `cargo test`.
+    pub fn start(steps: Vec<(&'static str, Command)>, filters: &[String]) -> Self {
+        let filters = filters.to_vec();
+        let names = steps.iter().map(|(name, _)| *name).collect();
+        let finish = move |(_, command): (&str, Command)| {
+            let (start, mut output) = (Instant::now(), Vec::new());
+            let counted = run::counted(niced(&command), run::cargo_test, &mut output);
+            let outcome = counted.map(|outcome| refuse_none(outcome, &filters));
+            Finished { outcome, duration: start.elapsed(), output }
+        };
+        Self { names, thread: thread::spawn(move || steps.into_iter().map(finish).collect()) }
+    }
+
+    /// Waits for all steps, then shows what each has printed.
+    pub fn finish(self, summary: &mut Summary) {
+        match self.thread.join() {
+            Ok(finished) => {
+                for (name, Finished { outcome, duration, output }) in self.names.into_iter().zip(finished) {
+                    summary.add(name, outcome, duration, &String::from_utf8_lossy(&output));
+                }
+            }
+            // What it has to say is on stderr already.
+            Err(_) => summary.step("background", || Err(Failure::new("the thread that runs the steps panicked"))),
+        }
+    }
+}
+
+/// The same command at the lowest priority.
+fn niced(command: &Command) -> Command {
+    let mut niced = Command::new("sh");
+    niced.args(["-c", NICED, "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => niced.env(name, value),
+            None => niced.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        niced.current_dir(folder);
+    }
+    niced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_run_niced_and_their_results_are_added_in_order() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).env("PB_TEST_OF_BACKGROUND", "kept").env_remove("HOME").current_dir("/");
+            command
+        };
+        let first = "echo \"$(nice) $PB_TEST_OF_BACKGROUND $HOME $(pwd)\" >&2; \
+                     echo 'test result: ok. 2 passed; 0 failed'";
+        let steps = vec![("first", shell(first)), ("second", shell("exit 3"))];
+        let mut summary = Summary::default();
+        let background = Background::start(steps, &[]);
+        let finished = background.thread.join().unwrap();
+        let said = String::from_utf8_lossy(&finished[0].output).into_owned();
+        assert!(said.starts_with("19 kept  /\n"), "{said}");
+        for (name, one) in background.names.into_iter().zip(finished) {
+            summary.add(name, one.outcome, one.duration, "");
+        }
+        let text = summary.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("first   passed") && lines[0].ends_with("2 passed, 0 failed"), "{text}");
+        assert!(lines[1].starts_with("second  FAILED") && lines[1].contains("exit status: 3"), "{text}");
+    }
+}

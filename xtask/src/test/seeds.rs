@@ -1,0 +1,68 @@
+//! The seeds of random tests.
+//!
+//! A usual run has fixed ones, so that it ends the same way each time. A long run draws a new one; what fails with it is
+//! fixed, and stays as a test of its own.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::process::Command;
+
+/// Cases of each property of the crates in a long run; 256 in a usual one.
+const PROPERTY_CASES: &str = "5000";
+
+/// The seeds of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seeds {
+    /// Those in the tests themselves.
+    Fixed,
+    /// The one that all random tests of a long run begin with.
+    Drawn(u64),
+}
+
+impl Seeds {
+    /// The seed of a long run: the one that is asked for, else a new one.
+    pub fn drawn(wanted: Option<u64>) -> Self {
+        // The standard library has no other source of random numbers.
+        Self::Drawn(wanted.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000))
+    }
+
+    /// Has the tests of a command begin with these seeds. Those of the properties are in `.cargo/config.toml`.
+    pub fn configure(self, command: &mut Command) {
+        let unset = ["SIMULATION_SEED", "SIMULATION_FULL", "PB_TORTURE_SEED", "PROPTEST_RNG_SEED", "PROPTEST_CASES"];
+        unset.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        if let Self::Drawn(seed) = self {
+            let seed = seed.to_string();
+            command.env("SIMULATION_SEED", &seed).env("PB_TORTURE_SEED", &seed).env("PROPTEST_RNG_SEED", &seed);
+            command.env("SIMULATION_FULL", "1").env("PROPTEST_CASES", PROPERTY_CASES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(seeds: Seeds, name: &str) -> Option<Option<String>> {
+        let mut command = Command::new("true");
+        seeds.configure(&mut command);
+        let found = command.get_envs().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    #[test]
+    fn usual_run_ignores_seeds_of_the_environment() {
+        for name in ["SIMULATION_SEED", "SIMULATION_FULL", "PB_TORTURE_SEED", "PROPTEST_RNG_SEED", "PROPTEST_CASES"] {
+            assert_eq!(value(Seeds::Fixed, name), Some(None), "{name}");
+        }
+    }
+
+    #[test]
+    fn long_run_gives_all_random_tests_one_seed() {
+        assert_eq!(Seeds::drawn(Some(7)), Seeds::Drawn(7));
+        for name in ["SIMULATION_SEED", "PB_TORTURE_SEED", "PROPTEST_RNG_SEED"] {
+            assert_eq!(value(Seeds::Drawn(7), name), Some(Some("7".to_owned())), "{name}");
+        }
+        assert_ne!(Seeds::drawn(None), Seeds::drawn(None));
+    }
+}
