@@ -24,6 +24,8 @@ pub struct Taken {
     pub cpu: f64,
     /// Most memory of it and all its descendants, in KiB.
     pub peak_kib: u64,
+    /// Most memory of the largest process among them, in KiB.
+    pub largest_kib: u64,
 }
 
 /// A program, its arguments, and all of its environment.
@@ -102,7 +104,7 @@ fn taken(measured: &str, code: i32, peak: Peak) -> Result<Taken, String> {
     if answer["all_ended"] != Value::Bool(true) {
         return Err("it left something running".to_owned());
     }
-    Ok(Taken { wall: number("wall")?, cpu: number("cpu")?, peak_kib: peak.kib() })
+    Ok(Taken { wall: number("wall")?, cpu: number("cpu")?, peak_kib: peak.kib(), largest_kib: peak.largest_kib() })
 }
 
 /// Runs what is not measured, which must end well.

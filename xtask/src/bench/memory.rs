@@ -33,6 +33,11 @@ impl Peak {
         self.together.max(self.single)
     }
 
+    /// The high-water mark of the largest single process.
+    pub fn largest_kib(self) -> u64 {
+        self.single
+    }
+
     /// Looks at the descendants of a process, without itself.
     pub fn look(&mut self, root: u32) {
         let statuses: Vec<Status> = descendants(root).into_iter().filter_map(Status::of).collect();

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: what a plan, a deploy, an update and a destroy take, beside Terraform where it is installed.
 
+mod build;
+mod document;
 mod endpoint;
 mod floor;
 mod journal;
@@ -42,6 +44,9 @@ const DOCUMENT: &str = "docs/benchmarks.md";
 /// This machine lacks what is needed, or nothing can be measured at all. What fails of the phases is in the report.
 pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode, Failure> {
     memory::check()?;
+    if options.build {
+        return build::run(project, &options.line, options.report.as_deref());
+    }
     let tools = tools(options.only, terraform::version().is_some())?;
     crate::tool::build(project)?;
     let mut bench = Bench::prepare(project, options, tools)?;
@@ -128,7 +133,7 @@ impl<'a> Bench<'a> {
             for tool in tools {
                 self.round(setting, round, tool, &endpoint, &home);
             }
-            failure::write(file, &self.report().text())?;
+            document::replace_benchmarks(file, &self.report().text())?;
         }
         Ok(())
     }

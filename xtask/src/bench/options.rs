@@ -19,6 +19,8 @@ pub struct BenchOptions {
     pub settings: Vec<Setting>,
     /// Where the report goes; `None` is the documentation for a whole run, the target folder for a part of one.
     pub report: Option<PathBuf>,
+    /// Builds and tests are measured instead of the tool's commands.
+    pub build: bool,
     /// The words that these options were read from.
     pub line: String,
 }
@@ -30,7 +32,7 @@ impl BenchOptions {
     ///
     /// They are not understood.
     pub fn parse(rest: &[OsString]) -> Result<Self, Failure> {
-        let (mut rounds, mut only, mut report) = (None, None, None);
+        let (mut rounds, mut only, mut report, mut build) = (None, None, None, false);
         let mut settings: Vec<Setting> = Vec::new();
         let mut words = rest.iter();
         while let Some(word) = words.next() {
@@ -43,6 +45,8 @@ impl BenchOptions {
                 settings.push(name.parse()?);
             } else if let Some(file) = cli::option("--report", word, &mut words)? {
                 report = Some(PathBuf::from(file));
+            } else if word == "--build" {
+                build = true;
             } else {
                 return Err(cli::unknown(word, "bench"));
             }
@@ -50,12 +54,15 @@ impl BenchOptions {
         if let Some((_, twice)) = settings.iter().enumerate().find(|(at, one)| settings[..*at].contains(one)) {
             return Err(Failure::usage(format!("the setting `{}` is named twice", twice.name())));
         }
+        if build && (rounds.is_some() || only.is_some() || !settings.is_empty()) {
+            return Err(Failure::usage("--build takes no other option than --report"));
+        }
         if settings.is_empty() {
             settings = Setting::USUAL.to_vec();
         }
         let words: Vec<_> = rest.iter().map(|word| word.to_string_lossy()).collect();
         let line = format!("cargo xtask bench {}", words.join(" ")).trim_end().to_owned();
-        Ok(Self { rounds, only, settings, report, line })
+        Ok(Self { rounds, only, settings, report, build, line })
     }
 
     /// Whether nothing is left out of what the documentation shows.
@@ -98,6 +105,13 @@ mod tests {
     }
 
     #[test]
+    fn build_option_stands_alone() {
+        let options = parsed("--build --report r.md").unwrap();
+        assert_eq!((options.build, options.report), (true, Some("r.md".into())));
+        assert!(!parsed("").unwrap().build);
+    }
+
+    #[test]
     fn a_part_is_no_whole() {
         assert!(!parsed("--setting a").unwrap().is_whole());
         assert!(!parsed("--only terraform").unwrap().is_whole());
@@ -112,6 +126,7 @@ mod tests {
         assert!(refused("--only pulumi").contains("`pulumi`"));
         assert!(refused("--setting c").contains("`c`"));
         assert!(refused("--setting a --setting a").contains("named twice"));
+        assert!(refused("--build --rounds 2").contains("no other option"));
         assert!(refused("fast").contains("bench does not take `fast`"));
     }
 }

@@ -172,7 +172,7 @@ pub mod made_up {
             Call { operation: "ec2:DescribeVpcs".to_owned(), began_ms, at_ms: began_ms + 40.0, changes: true }
         };
         let (setting, tool, phase) = of;
-        let taken = Taken { wall, cpu, peak_kib: mib * 1024 };
+        let taken = Taken { wall, cpu, peak_kib: mib * 1024, largest_kib: mib * 1024 };
         results.add(Sample { setting, tool, phase, taken, calls: (0..calls).map(call).collect() });
     }
 

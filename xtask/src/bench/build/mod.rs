@@ -1,0 +1,187 @@
+//! `cargo xtask bench --build`: what building and testing take, beside an earlier commit.
+//!
+//! Both commits are cloned, built and tested in turns on this machine. Dependencies are downloaded and test programs are
+//! compiled before what is measured.
+
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::bench::document;
+use crate::bench::machine::Machine;
+use crate::bench::measure::{self, Call, Meter, Taken};
+use crate::emulator;
+use crate::failure::{self, Failure};
+use crate::project::Project;
+use report::Report;
+
+/// The commit that HEAD is compared with: the last one before builds were measured.
+const BASELINE: &str = "58eea0b";
+/// The workspace that is deployed to the local endpoint.
+const WORKSPACE: &str = "staging";
+/// A filter that no test fits: everything is compiled and installed, and nothing is run.
+const NO_TEST: &str = "no_test_has_this_name";
+/// A seed with which the random test of 58eea0b passes: it would draw one. Later commits have fixed seeds of their own.
+const SEEDS: [(&str, &str); 1] = [("SIMULATION_SEED", "10662704859753958512")];
+
+/// What is measured, in this order, each of both commits in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// `cargo xtask deploy staging --local` on a clean clone.
+    Deploy,
+    /// `pb-deploy plan` with nothing to do.
+    Plan,
+    /// `cargo xtask test`, once everything is compiled.
+    Test,
+}
+
+/// What the steps took; `None` where a step failed.
+#[derive(Debug, Default)]
+struct Figures {
+    deploy: Option<Taken>,
+    plan: Option<Taken>,
+    test: Option<Taken>,
+}
+
+/// A clone of the project at one commit.
+#[derive(Debug)]
+struct Checkout {
+    commit: String,
+    folder: PathBuf,
+    figures: Figures,
+}
+
+/// Measures, and writes the section of `docs/benchmarks.md`, or `report` as a file of its own.
+///
+/// # Errors
+///
+/// A commit cannot be cloned, or nothing can be measured at all. A step that fails is named in the report.
+pub fn run(project: &Project, line: &str, report: Option<&Path>) -> Result<ExitCode, Failure> {
+    let home = project.target.join("bench").join("build");
+    // What an earlier run left would not be a clean clone.
+    let _ = std::fs::remove_dir_all(&home);
+    failure::make_folder(&home)?;
+    let python = emulator::python(project)?;
+    let machine = Machine::here(project, &project.tool(), &python, None);
+    if let Some(warning) = machine.warning() {
+        eprintln!("{warning}");
+    }
+    let meter = Meter { python, script: project.root.join("xtask/src/bench/measure.py") };
+    let mut checkouts = [checkout(project, &home, BASELINE)?, checkout(project, &home, "HEAD")?];
+    let mut failures = Vec::new();
+    for step in [Step::Deploy, Step::Plan, Step::Test] {
+        for checkout in &mut checkouts {
+            eprintln!("{}: {}...", checkout.commit, step.command());
+            match checkout.measure(step, &meter, &home) {
+                Ok(taken) => eprintln!("  {:.1} s, {:.1} s of CPU", taken.wall, taken.cpu),
+                Err(failure) => failures.push(format!("{}: {}: {failure}", checkout.commit, step.command())),
+            }
+        }
+    }
+    failures.iter().for_each(|failure| eprintln!("error: {failure}"));
+    let [baseline, head] = &checkouts;
+    let text = Report { line, machine: &machine, baseline, head, failures: &failures }.text();
+    match report {
+        Some(file) => failure::write(file, &text)?,
+        None => document::replace_build(&project.root.join(super::DOCUMENT), &text)?,
+    }
+    println!("{text}");
+    println!("{} steps measured, {} failed", 6 - failures.len(), failures.len());
+    Ok(ExitCode::from(u8::from(!failures.is_empty())))
+}
+
+/// Clones the project at a commit and downloads what it depends on.
+fn checkout(project: &Project, home: &Path, revision: &str) -> Result<Checkout, Failure> {
+    let git = |arguments: &[&str]| said(Command::new("git").arg("-C").arg(&project.root).args(arguments));
+    let hint = format!("the clone needs the history back to {BASELINE}: `git fetch --unshallow`");
+    let commit = git(&["rev-parse", "--short", &format!("{revision}^{{commit}}")])
+        .map_err(|why| Failure::new(format!("there is no commit {revision} here: {why}\n  hint: {hint}")))?;
+    if revision == "HEAD" && !git(&["status", "--porcelain", "--untracked-files=no"]).is_ok_and(|text| text.is_empty())
+    {
+        eprintln!("changes that are not committed are not measured");
+    }
+    let folder = home.join(&commit);
+    let failed = |why: String| Failure::new(format!("failed to check out {commit}: {why}"));
+    said(Command::new("git").args(["clone", "--quiet"]).arg(&project.root).arg(&folder)).map_err(failed)?;
+    said(Command::new("git").arg("-C").arg(&folder).args(["checkout", "--quiet", &commit])).map_err(failed)?;
+    said(Command::new("cargo").args(["fetch", "--locked", "--quiet"]).current_dir(&folder)).map_err(failed)?;
+    Ok(Checkout { commit, folder, figures: Figures::default() })
+}
+
+impl Checkout {
+    fn measure(&mut self, step: Step, meter: &Meter, home: &Path) -> Result<Taken, Failure> {
+        let log = |part: &str| home.join(format!("{}-{}-{part}.log", self.commit, step.command().replace(' ', "-")));
+        let place = match step {
+            Step::Deploy => &mut self.figures.deploy,
+            Step::Plan => {
+                // The endpoint of the first deploy was stopped with it, so that nothing is left of what was measured.
+                let deploy = format!("cargo xtask deploy {WORKSPACE} --local --yes");
+                measure::prepare(&shell(&self.folder, &deploy, &[]), &log("prepare"))?;
+                &mut self.figures.plan
+            }
+            Step::Test => {
+                let prepare = format!(
+                    "cargo xtask test --target emulator --target localstack-host {NO_TEST}; \
+                     cargo build --release --workspace --examples"
+                );
+                measure::prepare(&shell(&self.folder, &prepare, &SEEDS), &log("prepare"))?;
+                &mut self.figures.test
+            }
+        };
+        let taken = meter.run(&shell(&self.folder, &step.script(), &SEEDS), 0, &log("run"))?;
+        *place = Some(taken);
+        if step == Step::Plan {
+            measure::prepare(&shell(&self.folder, "cargo xtask emulator stop", &[]), &log("end"))?;
+        }
+        Ok(taken)
+    }
+}
+
+impl Step {
+    /// The command, as a person gives it.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Deploy => "cargo xtask deploy staging --local",
+            Self::Plan => "pb-deploy plan staging",
+            Self::Test => "cargo xtask test",
+        }
+    }
+
+    /// The same for a shell; what it starts has ended when it ends.
+    fn script(self) -> String {
+        match self {
+            Self::Deploy => format!("cargo xtask deploy {WORKSPACE} --local --yes && cargo xtask emulator stop"),
+            Self::Plan => format!(
+                "AWS_ENDPOINT_URL=$(cat target/emulator/url) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
+                 AWS_EC2_METADATA_DISABLED=true exec target/release/pb-deploy plan {WORKSPACE} --detailed-exitcode"
+            ),
+            Self::Test => "exec cargo xtask test".to_owned(),
+        }
+    }
+}
+
+/// A command in a clone, with nothing of this build and of the person's AWS account.
+fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Call {
+    let ours = ["AWS_", "CARGO_", "PB_", "RUSTC", "SIMULATION_"];
+    let kept = std::env::vars().filter(|(name, _)| {
+        name == "CARGO_HOME"
+            || name != "CARGO" && name != "OUT_DIR" && !ours.iter().any(|prefix| name.starts_with(prefix))
+    });
+    let environment = kept.chain(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect();
+    Call {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".to_owned(), script.to_owned()],
+        folder: folder.to_owned(),
+        environment,
+    }
+}
+
+/// Runs a command and returns what it said.
+fn said(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}

@@ -1,0 +1,199 @@
+//! The section on building and testing.
+
+use super::{BASELINE, Checkout, Figures};
+use crate::bench::document;
+use crate::bench::machine::Machine;
+use crate::bench::measure::Taken;
+use crate::bench::report::numbers::{number, row, table};
+
+/// Bytes of a gigabyte, as the target has it.
+const GB: f64 = 1e9;
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// All that the section is made of.
+pub struct Report<'a> {
+    /// The command line.
+    pub line: &'a str,
+    pub machine: &'a Machine,
+    pub baseline: &'a Checkout,
+    pub head: &'a Checkout,
+    /// Steps that failed, and why.
+    pub failures: &'a [String],
+}
+
+/// A figure of both commits, and what it is to be.
+struct Row {
+    what: &'static str,
+    unit: &'static str,
+    value: fn(&Figures) -> Option<f64>,
+    target: Target,
+}
+
+/// What a figure is to be.
+enum Target {
+    /// This part of the baseline's at most.
+    Ratio(f64, &'static str),
+    /// This at most, in the unit of the row.
+    AtMost(f64),
+    /// None: the figure is there to be read.
+    None,
+}
+
+const ROWS: [Row; 7] = [
+    Row { what: "clean build and first deploy: CPU", unit: "s", value: deploy_cpu, target: Target::Ratio(0.5, "half") },
+    Row { what: "the same: wall", unit: "s", value: deploy_wall, target: Target::None },
+    Row { what: "the same: largest process", unit: "GB", value: deploy_largest, target: Target::AtMost(6.0) },
+    Row { what: "the same: all processes together", unit: "GB", value: deploy_together, target: Target::None },
+    Row { what: "no-change plan: memory", unit: "MiB", value: plan_memory, target: Target::AtMost(40.0) },
+    Row {
+        what: "all tests, once built: wall",
+        unit: "s",
+        value: test_wall,
+        target: Target::Ratio(2.0 / 3.0, "two thirds"),
+    },
+    Row { what: "the same: CPU", unit: "s", value: test_cpu, target: Target::None },
+];
+
+fn bytes(kib: u64) -> f64 {
+    // No memory of a machine is too large for it.
+    u32::try_from(kib).map_or(f64::INFINITY, f64::from) * 1024.0
+}
+
+fn deploy_cpu(figures: &Figures) -> Option<f64> {
+    figures.deploy.map(|taken| taken.cpu)
+}
+
+fn deploy_wall(figures: &Figures) -> Option<f64> {
+    figures.deploy.map(|taken| taken.wall)
+}
+
+fn deploy_largest(figures: &Figures) -> Option<f64> {
+    figures.deploy.map(|taken: Taken| bytes(taken.largest_kib) / GB)
+}
+
+fn deploy_together(figures: &Figures) -> Option<f64> {
+    figures.deploy.map(|taken| bytes(taken.peak_kib) / GB)
+}
+
+fn plan_memory(figures: &Figures) -> Option<f64> {
+    figures.plan.map(|taken| bytes(taken.peak_kib) / MIB)
+}
+
+fn test_wall(figures: &Figures) -> Option<f64> {
+    figures.test.map(|taken| taken.wall)
+}
+
+fn test_cpu(figures: &Figures) -> Option<f64> {
+    figures.test.map(|taken| taken.cpu)
+}
+
+impl Report<'_> {
+    /// The section, in Markdown.
+    pub fn text(&self) -> String {
+        let Machine { date, hardware, load, .. } = self.machine;
+        let mut rows =
+            vec![row(["", &format!("{} (before)", self.baseline.commit), &self.head.commit, "ratio", "target", ""])];
+        rows.extend(ROWS.iter().map(|row| row.cells(&self.baseline.figures, &self.head.figures)));
+        let failures: Vec<String> =
+            self.failures.iter().map(|why| format!("    {}\n", why.replace('\n', "\n    "))).collect();
+        let failures = match failures.is_empty() {
+            true => String::new(),
+            false => format!("\n**Not everything could be measured:**\n\n{}", failures.concat()),
+        };
+        format!(
+            "{}\n\nWritten by `{}`; change nothing here by hand. Both commits were cloned, built and tested on one \
+             machine, step by step in turns.\n\n- date: {date}\n- machine: {hardware}\n- load average before: {load}\n\n{}\n{failures}\n{}",
+            document::BUILD,
+            self.line,
+            table(&rows),
+            METHOD
+        )
+    }
+}
+
+/// How each figure is measured.
+const METHOD: &str = "\
+- **Clean build and first deploy**: `cargo xtask deploy staging --local` on a clean clone, and `cargo xtask emulator stop`.
+  Crates are downloaded before; Python packages are downloaded and installed within. CPU is user and system time of all
+  processes, the local endpoint among them.
+- **Largest process**: the high-water mark of the largest process, `rustc` on `aws-sdk-ec2`. **Together**: the largest sum of
+  the resident sets of all processes at one moment, seen every 10 ms; pages that they share count in each.
+- **No-change plan**: resident memory of `pb-deploy plan` after the deploy, on the local endpoint.
+- **All tests**: `cargo xtask test` after everything that it runs was compiled and installed.
+";
+
+impl Row {
+    fn cells(&self, baseline: &Figures, head: &Figures) -> Vec<String> {
+        let (before, now) = ((self.value)(baseline), (self.value)(head));
+        let figure =
+            |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{} {}", number(value), self.unit));
+        let ratio = before.zip(now).filter(|(before, _)| *before > 0.0).map(|(before, now)| now / before);
+        let (wanted, is_reached) = match self.target {
+            Target::Ratio(most, words) => (format!("at most {words} of {BASELINE}"), ratio.map(|ratio| ratio <= most)),
+            Target::AtMost(most) => (format!("at most {most:.0} {}", self.unit), now.map(|now| now <= most)),
+            Target::None => (String::new(), None),
+        };
+        let verdict = match (&self.target, is_reached) {
+            (Target::None, _) => "",
+            (_, Some(true)) => "reached",
+            (_, Some(false)) => "**not reached**",
+            (_, None) => "not measured",
+        };
+        row([
+            self.what,
+            &figure(before),
+            &figure(now),
+            &ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}")),
+            &wanted,
+            verdict,
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::numbers::squeezed;
+
+    fn checkout(commit: &str, cpu: f64, largest_kib: u64) -> Checkout {
+        let deploy = Taken { wall: 300.0, cpu, peak_kib: largest_kib + 1000, largest_kib };
+        let plan = Taken { wall: 0.1, cpu: 0.03, peak_kib: 40 * 1024, largest_kib: 40 * 1024 };
+        let figures = Figures { deploy: Some(deploy), plan: Some(plan), test: None };
+        Checkout { commit: commit.into(), folder: "/nowhere".into(), figures }
+    }
+
+    fn lines(head_cpu: f64, head_kib: u64) -> Vec<String> {
+        let (baseline, head) = (checkout("58eea0b", 800.0, 8_000_000), checkout("abc1234", head_cpu, head_kib));
+        let failures = ["abc1234: cargo xtask test: it ended with 1".to_owned()];
+        let machine = Machine::default();
+        let report = Report {
+            line: "cargo xtask bench --build",
+            machine: &machine,
+            baseline: &baseline,
+            head: &head,
+            failures: &failures,
+        };
+        squeezed(&report.text()).lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn targets_follow_from_the_figures() {
+        let text = lines(400.0, 5_800_000);
+        let cpu = "| clean build and first deploy: CPU | 800 s | 400 s | 0.50 | at most half of 58eea0b | reached |";
+        assert!(text.iter().any(|line| line == cpu), "{text:#?}");
+        let memory = "| the same: largest process | 8.19 GB | 5.94 GB | 0.72 | at most 6 GB | reached |";
+        assert!(text.iter().any(|line| line == memory), "{text:#?}");
+        assert!(text.iter().any(|line| line.starts_with("| no-change plan") && line.ends_with("40 MiB | reached |")));
+        let text = lines(401.0, 5_900_000);
+        assert!(text.iter().any(|line| line.contains("CPU | 800 s | 401 s") && line.ends_with("**not reached** |")));
+        assert!(text.iter().any(|line| line.contains("largest") && line.ends_with("**not reached** |")), "{text:#?}");
+    }
+
+    #[test]
+    fn failed_step_is_named_and_has_no_figure() {
+        let text = lines(400.0, 5_800_000);
+        assert!(text.iter().any(|line| line.contains("it ended with 1")), "{text:#?}");
+        let tests = "| all tests, once built: wall | – | – | – | at most two thirds of 58eea0b | not measured |";
+        assert!(text.iter().any(|line| line == tests), "{text:#?}");
+    }
+}
