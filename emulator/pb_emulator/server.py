@@ -18,11 +18,24 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from . import pace, preconditions, strict
 from .journal import Journal, Recorder
+from .patching import wrap
 from .wire import Call, error_answer, error_code, identify
 
 StartResponse = Callable[..., Any]
 STATUS_TEXT = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 412: "Precondition Failed"}
 RECORDED_HEADERS = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+
+#: The part of moto that serves a host.
+_backends: dict[str | None, Any] = {}
+
+
+@wrap(DomainDispatcherApplication)
+def get_backend_for_host(original: Callable[..., Any], self: DomainDispatcherApplication, host: str | None) -> Any:
+    """Finds it once: moto lists its own folders and tries hundreds of patterns for each call."""
+    if host not in _backends:
+        _backends[host] = original(self, host)
+    return _backends[host]
 
 
 class Answer:

@@ -22,6 +22,8 @@ from report import Report
 #: One emulator uses one core, and the tests are in accounts of their own.
 EMULATORS_MAX = 4
 _report = Report()
+#: Tests that take longest, which begin first: one that begins last keeps all others waiting for its end.
+LONGEST = ("test_terraform", "test_killed", "test_before", "test_cost", "test_services")
 #: What was started for the tests, and is ended after them.
 _started = contextlib.ExitStack()
 #: The endpoint itself, where calls go through an observer.
@@ -61,11 +63,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file that share something stay in one process and in their order; all others go where there is room.
+    """Tests of a file that share something stay in one process and in their order; all others go where there is room,
+    the longest first.
 
     With PB_TEST_SAMPLE only those of the sample run, and the others are skipped and counted.
     """
     sampled = bool(os.environ.get("PB_TEST_SAMPLE"))
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
     for item in items:
         if sampled and not item.get_closest_marker("sample"):
             item.add_marker(pytest.mark.skip(reason="not of the sample: `cargo xtask test --target ...` runs them all"))

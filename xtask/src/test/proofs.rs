@@ -18,7 +18,7 @@ pub fn start(project: &Project, options: &TestOptions, seeds: Seeds) -> Backgrou
     let mut simulation = package(project, "pb-simulation", "simulation");
     seeds.configure(&mut simulation);
     let steps = [("lease model", model(project)), ("simulation", simulation)];
-    let steps = steps.map(|(name, command)| (name, with_filters(command, &options.filters)));
+    let steps = steps.map(|(name, command)| (name, in_threads(command, 1, &options.filters)));
     Background::start(steps.into(), &options.filters)
 }
 
@@ -30,7 +30,8 @@ pub fn on_the_wire(project: &Project, built: bool, options: &TestOptions, seeds:
         emulator::python(project)?;
         let mut command = package(project, "pb-torture", "wire");
         seeds.configure(&mut command);
-        let command = with_filters(command, filters);
+        // They wait for leases to end more than for the processor.
+        let command = in_threads(command, 3, filters);
         Ok(refuse_none(run::counted(command, run::cargo_test, &mut std::io::stdout())?, filters))
     });
     if options.long && filters.is_empty() {
@@ -46,9 +47,9 @@ fn require_tool(built: bool) -> Result<(), Failure> {
     if built { Ok(()) } else { Err(Failure::new("not run: pb-deploy was not built")) }
 }
 
-/// What the proofs print is how much they have tried. Each is on all cores by itself.
-fn with_filters(mut command: Command, filters: &[String]) -> Command {
-    command.args(["--", "--nocapture", "--test-threads", "1"]).args(filters);
+/// So many tests at a time; the proofs that only compute use all cores by themselves. What they print is how much was tried.
+fn in_threads(mut command: Command, threads: u8, filters: &[String]) -> Command {
+    command.args(["--", "--nocapture", "--test-threads", &threads.to_string()]).args(filters);
     command
 }
 
