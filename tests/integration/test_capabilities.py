@@ -137,6 +137,23 @@ def test_tests_that_share_something_stay_together() -> None:
     assert (group.name, group.args) == ("xdist_group", ("test_some",))
 
 
+def test_group_stays_in_one_process(pytester: pytest.Pytester) -> None:
+    """pytest 9.2 with pytest-xdist 3.8 spreads groups over all processes without a word."""
+    pytester.makepyfile(
+        """
+        import os, pytest
+
+        @pytest.mark.xdist_group("one")
+        @pytest.mark.parametrize("number", range(4))
+        def test_grouped(number):
+            with open("processes", "a") as file:
+                print(os.environ["PYTEST_XDIST_WORKER"], file=file)
+        """
+    )
+    pytester.runpytest_subprocess("-n", "2", "--dist", "loadgroup").assert_outcomes(passed=4)
+    assert len(set((pytester.path / "processes").read_text(encoding="utf-8").split())) == 1
+
+
 def test_processes_share_the_endpoints_out(monkeypatch: pytest.MonkeyPatch) -> None:
     urls = ["http://a/", "http://b"]
     given = []
