@@ -42,6 +42,9 @@ impl Background {
 
     /// Waits for all steps, then shows what each has printed.
     pub fn finish(self, summary: &mut Summary) {
+        if !self.thread.is_finished() {
+            eprintln!("waiting for {}...", self.names.join(" and "));
+        }
         match self.thread.join() {
             Ok(finished) => {
                 for (name, Finished { outcome, duration, output }) in self.names.into_iter().zip(finished) {
