@@ -62,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PB_TEST_ENDPOINT"] = _started.enter_context(Observer(url)).url
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a file that share something stay in one process and in their order; all others go where there is room,
     the longest first.

@@ -137,16 +137,30 @@ def test_tests_that_share_something_stay_together() -> None:
     assert (group.name, group.args) == ("xdist_group", ("test_some",))
 
 
-def test_group_stays_in_one_process(pytester: pytest.Pytester) -> None:
-    """pytest 9.2 with pytest-xdist 3.8 spreads groups over all processes without a word."""
+def test_tests_that_share_a_fixture_run_in_one_process(pytester: pytest.Pytester) -> None:
+    """The real pytest-xdist with the hook of these tests; pytest 9.2 with pytest-xdist 3.8 spreads groups without a word."""
+    pytester.makeconftest(
+        f"""
+        import importlib.util, sys
+
+        sys.path.insert(0, {str(Path(conftest.__file__).parent)!r})
+        spec = importlib.util.spec_from_file_location("ours", {conftest.__file__!r})
+        ours = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(ours)
+        pytest_collection_modifyitems = ours.pytest_collection_modifyitems
+        """
+    )
     pytester.makepyfile(
         """
         import os, pytest
 
-        @pytest.mark.xdist_group("one")
+        @pytest.fixture(scope="module")
+        def shared():
+            return "processes"
+
         @pytest.mark.parametrize("number", range(4))
-        def test_grouped(number):
-            with open("processes", "a") as file:
+        def test_sharing(shared, number):
+            with open(shared, "a") as file:
                 print(os.environ["PYTEST_XDIST_WORKER"], file=file)
         """
     )
