@@ -66,8 +66,8 @@ The local AWS endpoint that `--local` uses. All it holds is in its memory: stop 
   --port N  listen on this port of 127.0.0.1; without it on any free one
   --        what follows goes to the emulator: emulator/README.md has its options
 
-It is installed once into the target folder from emulator/requirements.txt, each package checked by its hash: with uv, from
-PATH or installed for this, else with pip.
+It is installed once into the target folder from emulator/requirements.txt, each package checked by its hash: with uv,
+from PATH or installed for this, else with pip.
 Python 3.10 or later is needed; PYTHON names the interpreter if it is to be another than python3.11 or python3.
 
 The log is target/emulator/log.";
