@@ -25,7 +25,7 @@ const NO_TEST: &str = "no_test_has_this_name";
 /// A seed with which the random test of 58eea0b passes: it would draw one. Later commits have fixed seeds of their own.
 const SEEDS: [(&str, &str); 1] = [("SIMULATION_SEED", "10662704859753958512")];
 
-/// What is measured, in this order, each of both commits in turn.
+/// The measured steps, in order; each runs for both commits in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// `cargo xtask deploy staging --local` on a clean clone.
@@ -36,7 +36,7 @@ enum Step {
     Test,
 }
 
-/// What the steps took; `None` where a step failed.
+/// The measurements of one commit; `None` where a step failed.
 #[derive(Debug, Default)]
 struct Figures {
     deploy: Option<Taken>,

@@ -21,7 +21,7 @@ pub struct Report<'a> {
     pub failures: &'a [String],
 }
 
-/// A figure of both commits, and what it is to be.
+/// A figure of both commits, and its target.
 struct Row {
     what: &'static str,
     unit: &'static str,
@@ -29,7 +29,7 @@ struct Row {
     target: Target,
 }
 
-/// What a figure is to be.
+/// The target of a figure.
 enum Target {
     /// This part of the baseline's at most.
     Ratio(f64, &'static str),
@@ -111,7 +111,7 @@ impl Report<'_> {
     }
 }
 
-/// How each figure is measured.
+/// The measuring method, for the report.
 const METHOD: &str = "\
 - **Clean build and first deploy**: `cargo xtask deploy staging --local` on a clean clone, and `cargo xtask emulator stop`.
   Crates are downloaded before; Python packages are downloaded and installed within. CPU is user and system time of all
