@@ -94,7 +94,7 @@ without Docker; on a machine that has no Python for LocalStack the table says th
   FILTER                    run only tests whose names hold one of these
 
 The lease protocol and the simulated AWS are tried beside the other tests at the lowest priority; what they print comes
-at the end. Without --long, random tests have fixed seeds: a run ends the same way each time.
+at the end. Without --long, random tests have fixed seeds: each run tries the same cases.
 
 What an endpoint does is measured first. A test that needs what it lacks is skipped, counted and named; none passes for
 that. docs/testing.md has more on every target.

@@ -113,3 +113,14 @@ fn switching_between_wrapped_and_plain_rebuilds_nothing() {
         assert_eq!(package.build(!first), Vec::<String>::new(), "wrapped first: {first}");
     }
 }
+
+#[test]
+fn configured_wrapper_is_called_in_turn() {
+    let package = Package::new("");
+    let output = Command::new(package.path().join("rustc-wrapper"))
+        .env("PB_NEXT_RUSTC_WRAPPER", "echo")
+        .args(["the-compiler", "--crate-name", "app"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "the-compiler --crate-name app\n");
+}

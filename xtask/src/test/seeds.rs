@@ -1,12 +1,12 @@
 //! The seeds of random tests.
 //!
-//! A usual run has fixed ones, so that it ends the same way each time. A long run draws a new one; what fails with it is
+//! A usual run has fixed ones, so that it tries the same cases each time. A long run draws a new one; what fails with it is
 //! fixed, and stays as a test of its own.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::Command;
 
-/// Cases of each property of the crates in a long run; 256 in a usual one.
+/// Cases in a long run of each property that does not set a number itself; 256 in a usual one.
 const PROPERTY_CASES: &str = "5000";
 
 /// The seeds of one run.
