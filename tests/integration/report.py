@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+#: Lines that are kept of what a failed test printed: the last ones say what happened.
+LINES_OF_A_FAILURE = 60
+
 
 class Report:
     """Counts how the tests of each file ended; a file is a scenario."""
@@ -16,12 +19,15 @@ class Report:
     def __init__(self) -> None:
         self._outcomes: dict[str, str] = {}
         self._skips: Counter[str] = Counter()
+        self._failures: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A phase of a test has ended; one that fails in any phase has failed."""
         name, known = report.nodeid, self._outcomes.get(report.nodeid)
         if report.failed:
             self._outcomes[name] = "failed"
+            lines = report.longreprtext.splitlines()[-LINES_OF_A_FAILURE:]
+            self._failures.setdefault(f"{name} ({report.when})", "\n".join(lines))
         elif report.skipped and known is None:
             self._outcomes[name] = "skipped"
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -30,7 +36,7 @@ class Report:
             self._outcomes[name] = "passed"
 
     def document(self, answered: object = None) -> dict[str, object]:
-        """Scenarios with their counts, and the reasons of what was skipped with theirs."""
+        """Scenarios with their counts, the reasons of skipped tests with theirs, and the failures with their texts."""
         scenarios: dict[str, Counter[str]] = {}
         for name, outcome in self._outcomes.items():
             file = Path(name.split("::", 1)[0]).stem.removeprefix("test_")
@@ -39,6 +45,7 @@ class Report:
         return {
             "scenarios": {file: dict(counts) for file, counts in sorted(scenarios.items())},
             "skips": dict(self._skips.most_common()),
+            "failures": self._failures,
             "lacks": {name: why for name, why in measured.items() if why},
             "answered": answered or {},
         }

@@ -98,6 +98,9 @@ def test_a_test_that_needs_what_is_lacking_is_skipped_and_named(pytester: pytest
     (counts,) = report.document()["scenarios"].values()  # type: ignore[attr-defined]
     assert counts == {"passed": 1, "skipped": 1, "failed": 2}
     assert report.document()["skips"] == {"the endpoint lacks x (y)": 1}
+    failures: dict[str, str] = report.document()["failures"]  # type: ignore[assignment]
+    assert [name.rpartition("::")[2] for name in failures] == ["test_c (call)", "test_d (teardown)"]
+    assert all("assert False" in text for text in failures.values())
 
 
 class Collected:

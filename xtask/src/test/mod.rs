@@ -217,7 +217,7 @@ fn pytest_in(
     filters: &[String],
     variables: &[(&str, &OsStr)],
 ) -> Result<Outcome, Failure> {
-    command.args(["-s", "-m", "pytest", "-rs", "-p", "no:cacheprovider"]);
+    command.args(["-s", "-m", "pytest", "-rfE", "-p", "no:cacheprovider"]);
     command.envs(variables.iter().copied()).current_dir(folder);
     if !filters.is_empty() {
         command.args(["-k", &filters.join(" or ")]);

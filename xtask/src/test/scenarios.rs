@@ -37,7 +37,14 @@ impl Scenarios {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// What was skipped and why, what the endpoint lacks, and who answered.
+    /// Failed tests, each with the end of its report, since what it printed itself is far above by now.
+    fn failures(&self) -> impl Iterator<Item = String> {
+        let failures = self.document["failures"].as_object().into_iter().flatten();
+        failures
+            .map(|(test, text)| format!("\n{}: FAILED {test}\n{}", self.endpoint, text.as_str().unwrap_or_default()))
+    }
+
+    /// Skipped tests by reason, and the answers of each service by their source.
     fn notes(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (reason, count) in self.document["skips"].as_object().into_iter().flatten() {
@@ -54,7 +61,7 @@ impl Scenarios {
     }
 }
 
-/// The table: a row for each scenario, a column for each endpoint; then what was skipped, and who answered.
+/// The table: a row for each scenario, a column for each endpoint; then skipped tests, sources of answers, and failures.
 pub fn table(all: &[Scenarios]) -> String {
     if all.is_empty() {
         return String::new();
@@ -75,7 +82,8 @@ pub fn table(all: &[Scenarios]) -> String {
         let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:0$}", widths[&column]));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
-    lines.chain(all.iter().flat_map(Scenarios::notes)).collect::<Vec<_>>().join("\n")
+    let notes = all.iter().flat_map(Scenarios::notes);
+    lines.chain(notes).chain(all.iter().flat_map(Scenarios::failures)).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -94,6 +102,7 @@ mod tests {
         let other = json!({
             "scenarios": {"deploy": {"passed": 18, "skipped": 2}},
             "skips": {"the endpoint lacks ecs-breaker (no)": 2},
+            "failures": {"test_destroy.py::test_x (setup)": "first\nlast"},
             "answered": {"ec2": {"localstack": {"CreateVpc": 1}, "moto": {"CreateSubnet": 2, "DeleteVpc": 3}}}
         });
         let text = table(&[scenarios("emulator", emulator), scenarios("localstack-host", other)]);
@@ -106,6 +115,10 @@ mod tests {
                 "destroy   9 passed, 1 FAILED",
                 "localstack-host: 2 skipped: the endpoint lacks ecs-breaker (no)",
                 "localstack-host: ec2 answered by localstack 1, moto 5",
+                "",
+                "localstack-host: FAILED test_destroy.py::test_x (setup)",
+                "first",
+                "last",
             ]
         );
         assert_eq!(table(&[]), "");
