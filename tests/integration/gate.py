@@ -46,6 +46,14 @@ class Stop:
         self.open.set()
 
 
+class Server(ThreadingHTTPServer):
+    """A server that takes the calls of all tests at once."""
+
+    daemon_threads = True
+    # The default is 5: the kernel drops the rest of a burst, and resets connections that it has accepted itself by then.
+    request_queue_size = 512
+
+
 class Gate:
     """A server that hands on every call, but for those that it is told to treat otherwise."""
 
@@ -53,8 +61,7 @@ class Gate:
         self.upstream = urlparse(upstream).netloc
         self._stops: list[Stop] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Gate:
