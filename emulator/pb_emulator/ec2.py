@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.internet_gateways import InternetGatewayBackend
 from moto.ec2.models.route_tables import RouteBackend
 from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupRule
@@ -300,7 +301,20 @@ def gateway_rules() -> None:
 
 
 def tag_rules() -> None:
-    """50 tags a resource, 128 characters a key, 256 a value, no `aws:` prefix."""
+    """50 tags a resource, 128 characters a key, 256 a value, no `aws:` prefix; only what exists is tagged and untagged."""
+
+    def existing_only(operation: str) -> None:
+        @wrap(EC2Response, operation)
+        def tag(original: Any, self: Any) -> Any:
+            for resource_id in self._get_param("Resources", []):
+                try:
+                    self.ec2_backend.do_resources_exist([resource_id])
+                except EC2ClientError as error:
+                    raise ec2_error("InvalidID", f"The ID '{resource_id}' is not valid") from error
+            return original(self)
+
+    for operation in ("create_tags", "delete_tags"):
+        existing_only(operation)
 
     @wrap(TagBackend)
     def create_tags(original: Any, self: Any, resource_ids: list[str], tags: dict[str, str]) -> Any:

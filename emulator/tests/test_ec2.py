@@ -164,6 +164,18 @@ def test_tags_of_the_create_call_and_tag_limits(aws: Aws) -> None:
     assert aws.code(ec2.create_tags, Resources=[vpc], Tags=long) == "InvalidParameterValue"
 
 
+def test_tags_of_deleted_resource_are_refused(aws: Aws) -> None:
+    ec2 = aws.ec2
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
+    tag = [{"Key": "k", "Value": "v"}]
+    ec2.create_tags(Resources=[vpc, group], Tags=tag)
+    ec2.delete_security_group(GroupId=group)
+    for call in (ec2.create_tags, ec2.delete_tags):
+        assert aws.code(call, Resources=[group], Tags=tag) == "InvalidID"
+        call(Resources=[vpc], Tags=tag)
+
+
 def test_reads_can_be_late(tmp_path: Path) -> None:
     pace = tmp_path / "pace.json"
     pace.write_text('{"ec2_visible": 0.8, "network_pending": 1.2}', encoding="utf-8")

@@ -48,3 +48,9 @@ fn rules_that_were_made_and_not_recorded_are_found_among_others_of_their_port() 
         calls[create..].iter().position(|call| call.name == "s3:PutObject").map(|after| create + after)
     });
 }
+
+/// The old VPC goes with its default group, whose tags are removed in a later run: EC2 answers `InvalidID`.
+#[test]
+fn default_group_gone_with_its_vpc_is_forgotten() {
+    survives(&scenarios::network(), Fault::Refused, |calls| first(calls, "ec2:CreateTags"));
+}

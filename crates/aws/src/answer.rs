@@ -94,51 +94,110 @@ fn is_late(failure: &Failure) -> bool {
         || says("Signature not yet current")
 }
 
+/// Codes of requests that are not signed, or not with valid keys. (EC2, S3 and STS API: common errors)
+const CREDENTIALS: &[&str] = &[
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+];
+
+/// Codes of requests that the caller may not make.
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "AllAccessDisabled",
+    "AuthorizationError",
+    "NotAuthorized",
+    "OptInRequired",
+    "UnauthorizedOperation",
+];
+
+/// Codes of requests that came too fast, besides those that begin with `Throttl`.
+const THROTTLED: &[&str] = &[
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "TooManyRequestsException",
+];
+
+/// Codes of a state that passes by itself, besides those that end with `StateFault`: the resource is being changed, by this
+/// call's predecessor or by another caller. (The API references list them with each operation.)
+const NOT_READY: &[&str] = &[
+    // EC2: "You can't run simultaneous commands to modify a tag for a specific resource."
+    "ConcurrentTagAccess",
+    "IncorrectState",
+    "InvalidState",
+    // Elastic Load Balancing: SetSubnets.
+    "CapacityReservationPending",
+    // ElastiCache, whose codes lack the `Fault` of their shapes.
+    "InvalidCacheClusterState",
+    "InvalidCacheParameterGroupState",
+    "InvalidReplicationGroupState",
+    "InvalidUserGroupState",
+    // ECS: UpdateClusterSettings, DeleteCluster.
+    "UpdateInProgressException",
+    // IAM: "Wait a few minutes and submit your request again."
+    "ConcurrentModification",
+    "EntityTemporarilyUnmodifiable",
+    // DynamoDB: another request for the same item is under way.
+    "ReplicatedWriteConflictException",
+    "TransactionConflictException",
+    // Route 53, S3 and CloudWatch Logs.
+    "OperationAborted",
+    "OperationAbortedException",
+    "PriorRequestNotComplete",
+];
+
+/// Codes of what does not exist, or is not visible yet, that do not say `NotFound` or `NoSuch`.
+const NOT_FOUND: &[&str] = &[
+    // EC2, CreateTags and DeleteTags: "The specified ID for the resource you are trying to tag is not valid."
+    "InvalidID",
+    // Elastic Load Balancing: "The specified security group does not exist."
+    "InvalidSecurityGroup",
+];
+
 /// The class of a service's error code, by the conventions that AWS services share. Where one code means something else in
 /// one call, that call says so with [`Failure::when`].
 #[must_use]
 pub fn classify(code: &str, message: &str, status: u16) -> Class {
     let any = |codes: &[&str]| codes.contains(&code);
-    if any(&[
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidClientTokenId",
-        "InvalidAccessKeyId",
-        "UnrecognizedClientException",
-        "AuthFailure",
-        "SignatureDoesNotMatch",
-        "InvalidSignatureException",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
-    ]) {
+    // ECS reports the rate of RegisterTaskDefinition as a ClientException.
+    let too_fast = message.contains("Rate exceeded") || message.contains("Too many concurrent attempts");
+    if any(CREDENTIALS) {
         Class::Credentials
-    } else if any(&["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"]) {
+    } else if any(DENIED) {
         Class::Denied
-    } else if code.starts_with("Throttl")
-        || any(&[
-            "RequestLimitExceeded",
-            "TooManyRequestsException",
-            "RequestThrottled",
-            "RequestThrottledException",
-            "ProvisionedThroughputExceededException",
-            "SlowDown",
-            "EC2ThrottledException",
-            "BandwidthLimitExceeded",
-        ])
-        || message.contains("Rate exceeded")
-        // ECS tells it as a ClientException of RegisterTaskDefinition.
-        || message.contains("Too many concurrent attempts")
-    {
+    } else if code.starts_with("Throttl") || any(THROTTLED) || too_fast {
         Class::Throttled
-    } else if any(&["IncorrectState", "PriorRequestNotComplete", "OperationAborted", "OperationAbortedException"])
+    } else if any(NOT_READY)
         || code.ends_with("StateFault")
         || message.contains("Unable to assume the service linked role")
     {
         Class::NotReady
     } else if code == "DependencyViolation" || code.contains("InUse") || code.starts_with("ClusterContains") {
         Class::InUse
-    } else if code.contains("NotFound") || code.starts_with("NoSuch") {
+    } else if code.contains("NotFound") || code.starts_with("NoSuch") || any(NOT_FOUND) {
         Class::NotFound
+    } else if code == "DuplicateTagKeys" {
+        // The request has a key twice; nothing exists.
+        Class::Refused
     } else if code.contains("AlreadyExists") || code.contains("Duplicate") {
         Class::Exists
     } else if status >= 500 && status != 501 {
@@ -193,6 +252,19 @@ mod tests {
             ("ThrottlingException", 400, Class::Throttled),
             ("SlowDown", 503, Class::Throttled),
             ("OperationAbortedException", 400, Class::NotReady),
+            ("InvalidID", 400, Class::NotFound),
+            ("InvalidSecurityGroup", 400, Class::NotFound),
+            ("ConcurrentTagAccess", 400, Class::NotReady),
+            ("InvalidReplicationGroupState", 400, Class::NotReady),
+            ("InvalidVPCNetworkStateFault", 400, Class::NotReady),
+            ("UpdateInProgressException", 400, Class::NotReady),
+            ("ConcurrentModification", 409, Class::NotReady),
+            ("TransactionConflictException", 400, Class::NotReady),
+            ("DuplicateTagKeys", 400, Class::Refused),
+            ("ServiceUnavailableException", 503, Class::Ambiguous),
+            ("InvalidToken", 400, Class::Credentials),
+            ("MissingAuthenticationTokenException", 403, Class::Credentials),
+            ("OptInRequired", 403, Class::Denied),
             ("InternalError", 500, Class::Ambiguous),
             ("NotImplemented", 501, Class::Refused),
             ("ExpiredTokenException", 400, Class::Credentials),

@@ -117,7 +117,7 @@ impl Resource for Table {
             .key_schema(schema)
             .set_tags(Some(tags.collect::<Result<_, _>>().map_err(bug)?));
         let answer = call.send().await.answer("dynamodb:CreateTable");
-        answer.map_err(|failure| failure.when(&["ResourceInUseException"], Class::Exists))?;
+        answer.map_err(|failure| too_many(failure.when(&["ResourceInUseException"], Class::Exists)))?;
         Ok(Self::pending(spec))
     }
 
@@ -148,6 +148,12 @@ impl Resource for Table {
 
     async fn delete(&self, _cx: &Context, attrs: &TableAttrs) -> Result<(), Failure> {
         let call = self.client.delete_table().table_name(&attrs.name);
-        call.send().await.answer("dynamodb:DeleteTable").map(drop)
+        call.send().await.answer("dynamodb:DeleteTable").map(drop).map_err(too_many)
     }
+}
+
+/// A limit of tables that are being created or deleted at the same time passes by itself. (DynamoDB API: CreateTable,
+/// DeleteTable)
+fn too_many(failure: Failure) -> Failure {
+    failure.when(&["LimitExceededException"], Class::Throttled)
 }

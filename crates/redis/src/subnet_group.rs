@@ -139,7 +139,8 @@ impl Resource for SubnetGroup {
                 .cache_subnet_group_name(&attrs.name)
                 .cache_subnet_group_description(&spec.description)
                 .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()));
-            call.send().await.answer("elasticache:ModifyCacheSubnetGroup")?;
+            let answer = call.send().await.answer("elasticache:ModifyCacheSubnetGroup");
+            answer.map_err(|failure| failure.when(&["InvalidSubnet"], Class::NotFound))?;
         }
         Ok(attrs.clone())
     }

@@ -128,12 +128,21 @@ impl ReplicationGroup {
         if fewer {
             let call = self.client.decrease_replica_count().replication_group_id(id).apply_immediately(true);
             let answer = call.new_replica_count(replicas).send().await.answer("elasticache:DecreaseReplicaCount");
-            answer.map(drop).map_err(not_modified)
+            no_operation_is_fine(answer.map(drop).map_err(not_modified))
         } else {
             let call = self.client.increase_replica_count().replication_group_id(id).apply_immediately(true);
             let answer = call.new_replica_count(replicas).send().await.answer("elasticache:IncreaseReplicaCount");
-            answer.map(drop).map_err(not_modified)
+            no_operation_is_fine(answer.map(drop).map_err(not_modified))
         }
+    }
+}
+
+/// Returns success for a call that had nothing to change: an earlier one did it, and its answer was lost. (ElastiCache API:
+/// IncreaseReplicaCount, DecreaseReplicaCount)
+fn no_operation_is_fine(answer: Result<(), Failure>) -> Result<(), Failure> {
+    match answer {
+        Err(failure) if failure.is("NoOperationFault") => Ok(()),
+        answer => answer,
     }
 }
 

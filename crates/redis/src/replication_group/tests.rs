@@ -12,6 +12,7 @@ use aws_sdk_elasticache::operation::describe_cache_subnet_groups::DescribeCacheS
 use aws_sdk_elasticache::operation::describe_replication_groups::{
     DescribeReplicationGroupsError, DescribeReplicationGroupsOutput,
 };
+use aws_sdk_elasticache::operation::increase_replica_count::IncreaseReplicaCountError;
 use aws_sdk_elasticache::operation::list_tags_for_resource::{ListTagsForResourceError, ListTagsForResourceOutput};
 use aws_sdk_elasticache::operation::modify_replication_group::ModifyReplicationGroupOutput;
 use aws_sdk_elasticache::types::{
@@ -213,6 +214,18 @@ async fn only_what_differs_is_modified_at_once_and_waited_for() {
     let (clusters, tags) = (clusters(member().build()), ours());
     with(wanted, &[&states, &clusters, &tags, &modify]).deploy().await.unwrap();
     assert_eq!((modify.num_calls(), states.num_calls()), (1, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn replica_that_exists_already_is_no_failure() {
+    // As when an earlier call added it, and its answer was lost.
+    let increase = mock!(Client::increase_replica_count)
+        .match_requests(|call| call.new_replica_count() == Some(1))
+        .then_error(|| IncreaseReplicaCountError::generic(meta("NoOperationFault")));
+    let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), ours());
+    let wanted = ReplicationGroupSpec { nodes: 2, ..spec() };
+    with(wanted, &[&states, &clusters, &tags, &increase]).deploy().await.unwrap();
+    assert_eq!(increase.num_calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
