@@ -16,7 +16,7 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import pace, preconditions, strict
+from . import pace, preconditions, s3, strict
 from .journal import Journal, Recorder
 from .patching import wrap
 from .wire import Call, error_answer, error_code, identify
@@ -163,6 +163,10 @@ class Application:
             with self._lock:
                 made = preconditions.ensure(json.loads(body or b"{}"))
             return as_json(made)
+        if (method, path) == ("POST", "s3"):
+            wanted = json.loads(body or b"{}")
+            s3.be_without_conditions(wanted["bucket"], bool(wanted["without_conditions"]))
+            return as_json(wanted)
         return as_json({"error": f"no control endpoint {method} /_pb/{path}"}, 404)
 
 

@@ -39,3 +39,4 @@ def reset() -> None:
     BackendDict.reset()
     reset_model_data()
     quotas.reset()
+    s3.reset()

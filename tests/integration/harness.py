@@ -248,7 +248,13 @@ class Site:
 
     def mutations(self, since: int = 0) -> list[str]:
         """What of it changes something."""
-        return [f"{entry['service']}:{entry['action']}" for entry in self._entries(since) if entry["mutating"]]
+        named = [
+            (f"{entry['service']}:{entry['action']}", entry["status"])
+            for entry in self._entries(since)
+            if entry["mutating"]
+        ]
+        # What S3 refused to write changed nothing: so it is checked whether a store honours conditions.
+        return [call for call, status in named if not (call == "s3:PutObject" and status >= 300)]
 
     def refusals(self, since: int = 0) -> list[str]:
         """What of it was refused."""

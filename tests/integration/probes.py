@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
-from endpoint import Aws
+from endpoint import Aws, control
 
 #: Longest that a probe waits for what is not there yet, in seconds.
 WAIT_SECONDS = 20.0
@@ -109,6 +109,27 @@ def s3_if_match(aws: Aws) -> None:
     refused(put, "PreconditionFailed", Bucket=bucket, Key="k", Body=b"2", IfNoneMatch="*")
     put(Bucket=bucket, Key="k", Body=b"2", IfMatch=etag)
     refused(put, "PreconditionFailed", Bucket=bucket, Key="k", Body=b"3", IfMatch=etag)
+
+
+def s3_regions(aws: Aws) -> None:
+    """A bucket answers in its own region alone, and says which one that is."""
+    bucket = f"region-{aws.account}"
+    aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
+    elsewhere = Aws(aws.url, aws.account, "eu-west-1")
+    # boto3 would follow.
+    follow = "before-call.s3"
+    elsewhere.s3.meta.events.register(follow, lambda params, **_: params["context"]["s3_redirect"].update(redirected=True))
+    error = refused(elsewhere.s3.get_object, "PermanentRedirect", Bucket=bucket, Key="k")
+    if error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region") != aws.region:
+        raise Missing("a redirect does not name the region of the bucket")
+
+
+def s3_stand_in(aws: Aws) -> None:
+    """The endpoint can stand in for a store that ignores conditions."""
+    try:
+        control(aws.url, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
+    except (OSError, ValueError) as error:
+        raise Missing(f"there is no such control endpoint: {error}") from error
 
 
 def dynamodb_conditions(aws: Aws) -> None:
@@ -336,6 +357,8 @@ def quotas(aws: Aws) -> None:
 PROBES: dict[str, Callable[[Aws], None]] = {
     "accounts": accounts,
     "s3-if-match": s3_if_match,
+    "s3-regions": s3_regions,
+    "s3-stand-in": s3_stand_in,
     "dynamodb-conditions": dynamodb_conditions,
     "ec2-rules": ec2_rules,
     "sg-dependency": sg_dependency,

@@ -2,6 +2,7 @@
 
 use crate::policy::{Document, is_tls_only, tls_only};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, PublicAccessBlockConfiguration,
     ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
@@ -151,6 +152,13 @@ impl Bucket {
     }
 }
 
+/// The region that a bucket is in, when S3 answers that it is not the one that was asked. With 301, or in newer regions 400, it
+/// names it in a header, which HEAD has too. (Amazon S3 API: HeadBucket)
+fn elsewhere<T, E>(answer: &Result<T, SdkError<E>>, asked: &str) -> Option<String> {
+    let raw = answer.as_ref().err()?.raw_response().filter(|raw| matches!(raw.status().as_u16(), 301 | 400))?;
+    raw.headers().get("x-amz-bucket-region").filter(|region| *region != asked).map(str::to_owned)
+}
+
 /// An answer, or nothing where the service says with `code` that there is nothing.
 fn unless<T>(answer: Result<T, Failure>, code: &str) -> Result<Option<T>, Failure> {
     match answer {
@@ -209,21 +217,22 @@ impl Resource for Bucket {
         let mut found = Vec::new();
         for (address, spec) in &scope.wanted {
             let name = &spec.name;
-            match self
-                .client
-                .head_bucket()
-                .bucket(name)
-                .expected_bucket_owner(&self.account)
-                .send()
-                .await
-                .answer("s3:HeadBucket")
-            {
+            let answer = self.client.head_bucket().bucket(name).expected_bucket_owner(&self.account).send().await;
+            let elsewhere = elsewhere(&answer, &spec.region);
+            match answer.answer("s3:HeadBucket") {
                 Err(failure) if failure.class == Class::NotFound => {}
                 // HEAD has no body, so that the status is all there is.
                 Err(failure) if failure.class == Class::Denied || failure.message.contains("403") => {
                     let what = format!("the bucket {name}, of another account or closed to these credentials,");
                     found.push(Found::Foreign { address: address.clone(), what });
                 }
+                // It differs in its region, which is refused by the guard with what to do; the rest cannot be read from here.
+                Err(_) if elsewhere.is_some() => found.push(Found::Ours {
+                    address: address.clone(),
+                    spec: BucketSpec { region: elsewhere.unwrap_or_default(), ..spec.clone() },
+                    attrs: BucketAttrs { name: name.clone() },
+                    settled: true,
+                }),
                 Err(failure) if failure.message.contains("301") => {
                     let what = format!("the bucket {name}, in another region than {},", spec.region);
                     found.push(Found::Foreign { address: address.clone(), what });

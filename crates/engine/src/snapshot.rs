@@ -17,6 +17,12 @@ pub struct Snapshot {
     pub serial: u64,
     /// The fencing token of the lease under which it was written.
     pub fence: u64,
+    /// The account that the resources are in; absent in a snapshot of a version that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The region that the resources are in; absent in a snapshot of a version that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The resources by address.
     pub resources: BTreeMap<Address, Record>,
     /// What the last run meant to do, until it has ended.

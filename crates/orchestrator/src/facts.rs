@@ -55,6 +55,13 @@ pub struct Ahead {
     images: Result<Images, Vec<Failure>>,
 }
 
+impl Ahead {
+    /// The account of the credentials, when it was answered and is allowed.
+    pub fn account(&self) -> Option<String> {
+        self.account.as_ref().ok().cloned()
+    }
+}
+
 /// Looks up at once what needs no snapshot.
 pub async fn look_up_ahead(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Ahead {
     let task_role = async {

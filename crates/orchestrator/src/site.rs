@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
 use pb_engine::{decide, observe, observe_indexed};
-use pb_state::{Place, Session, Store};
+use pb_state::{Home, Place, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -95,11 +95,14 @@ pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig
 /// snapshot that cannot be read keeps nobody from looking: then by the names that are configured.
 ///
 /// # Errors
-/// As [`configured`] and [`connect`].
+/// As [`configured`] and [`connect`]; a snapshot that was deployed to another account or region.
 pub async fn as_it_stands(global: &Global, name: &str) -> Result<(Workspace, SdkConfig, Snapshot), Error> {
     let mut workspace = configured(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let snapshot = Session::read_only(&Store::new(&aws, &place(&workspace))).await.unwrap_or_default();
+    let store = Store::new(&aws, &place(&workspace));
+    let (snapshot, account) = tokio::join!(Session::read_only(&store), facts::account(&aws, &workspace));
+    let snapshot = snapshot.unwrap_or_default();
+    home(&workspace, account.ok()).check(&snapshot, name)?;
     standing::name_as_it_stands(&mut workspace, &snapshot);
     Ok((workspace, aws, snapshot))
 }
@@ -111,6 +114,35 @@ pub fn place(workspace: &Workspace) -> Place {
         key: workspace.names.state_key.clone(),
         table: workspace.state.lock_table.clone(),
         owner: Ownership { stack: workspace.stack.clone(), workspace: workspace.name.clone() },
+    }
+}
+
+/// The account and region that a run is for; the account as far as it is known.
+pub fn home(workspace: &Workspace, account: Option<String>) -> Home {
+    Home { account, region: workspace.region.clone() }
+}
+
+/// The state of one workspace as a run finds it that looks up nothing else.
+pub struct State {
+    /// Where it is, with the account and region that a write records.
+    pub store: Store,
+    pub snapshot: Snapshot,
+    pub home: Home,
+}
+
+impl State {
+    /// Reads the snapshot, and asks for the account of the credentials meanwhile.
+    ///
+    /// # Errors
+    /// A snapshot that cannot be read, or was deployed to another account or region; credentials of an account that is not
+    /// allowed.
+    pub async fn open(aws: &SdkConfig, workspace: &Workspace) -> Result<Self, Failure> {
+        let store = Store::new(aws, &place(workspace));
+        let (snapshot, account) = tokio::join!(Session::read_only(&store), facts::account(aws, workspace));
+        let snapshot = snapshot?;
+        home(workspace, account.as_ref().ok().cloned()).check(&snapshot, &workspace.name)?;
+        let home = home(workspace, Some(account?));
+        Ok(Self { store: store.at(home.clone()), snapshot, home })
     }
 }
 
@@ -127,7 +159,8 @@ impl Site {
     /// Reads the configuration, looks up what must be there, and loads the snapshot. Changes nothing.
     ///
     /// # Errors
-    /// A configuration with mistakes; what must be there and is not; a snapshot that cannot be read.
+    /// A configuration with mistakes; what must be there and is not; a snapshot that cannot be read, or was deployed to another
+    /// account or region.
     pub async fn open(global: &Global, name: &str, goal: Goal, asked: &Asked) -> Result<Self, Error> {
         let mut workspace = configured(global, name)?;
         give(&mut workspace, &asked.images)?;
@@ -146,6 +179,8 @@ impl Site {
             tag_index::look_up(&aws, &place.owner),
         );
         let snapshot = snapshot?;
+        // Before anything else that was answered: in another place all of it would seem to be gone.
+        home(&workspace, ahead.account()).check(&snapshot, name)?;
         let moved = keep_names(&mut workspace, &snapshot, asked.repository.as_deref());
         keep_scaled(&mut workspace, &snapshot);
         let facts = facts::look_up(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
@@ -156,6 +191,11 @@ impl Site {
         let owner = Arc::new(place.owner.clone());
         let on_interrupt = asked.on_interrupt;
         Ok(Self { workspace, aws, facts, owner, place, graph, snapshot, index, part, on_interrupt })
+    }
+
+    /// Where the snapshot is, with the account and region that a write records.
+    pub fn store(&self) -> Store {
+        Store::new(&self.aws, &self.place).at(home(&self.workspace, Some(self.facts.account.clone())))
     }
 
     /// The same site, once images that it waits for were pushed meanwhile; none while they were not.

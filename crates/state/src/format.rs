@@ -6,14 +6,20 @@
 //!   "checksum": "64 hexadecimal digits",
 //!   "stack": "api",
 //!   "workspace": "production",
-//!   "snapshot": { "lineage": "…", "serial": 7, "fence": 3, "resources": {} }
+//!   "snapshot": {
+//!     "lineage": "…", "serial": 7, "fence": 3, "account": "123456789012", "region": "us-east-2", "resources": {}
+//!   }
 //! }
 //! ```
+//!
+//! `account` and `region` are where the resources are. A version that did not record them left them out; the next write puts
+//! them in.
 //!
 //! The checksum is the SHA-256 of exactly these bytes, with zeros in the place of the checksum. So any change of a byte is
 //! seen, one of white space too, and no later version of this program has to write a snapshot as an earlier one did in order
 //! to check it.
 
+use crate::probe;
 use pb_engine::{Class, Failure, Ownership, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -117,6 +123,12 @@ fn check_format(value: &Value) -> Result<(), Failure> {
     if value.get("terraform_version").is_some() {
         let hint = "pb-deploy keeps its own state beside Terraform's: give it another key (`state.key_prefix`)";
         return Err(refused("this is a state file of Terraform").hint(hint));
+    }
+    if value.get(probe::FIELD).is_some() {
+        let message = "this is what a check of the store wrote, and the store ignores the conditions of writes";
+        return Err(refused(message).hint(
+            "delete this object, and keep the state in Amazon S3 or in a store that honours If-Match and If-None-Match",
+        ));
     }
     match value.get("format").and_then(Value::as_u64) {
         Some(FORMAT) => Ok(()),
@@ -232,12 +244,16 @@ mod tests {
             lineage in any::<String>(),
             serial: u64,
             fence: u64,
+            account in prop::option::of(any::<String>()),
+            region in prop::option::of(any::<String>()),
             resources in prop::collection::btree_map(addresses(), records(), 0..4),
             intents in prop::option::of(intents()),
             outputs in prop::collection::btree_map(any::<String>(), values(), 0..3),
             applied in prop::collection::vec(any::<String>(), 0..3),
         ) -> Snapshot {
-            Snapshot { lineage, serial, fence, resources, intents, outputs, applied, ..Snapshot::default() }
+            Snapshot {
+                lineage, serial, fence, account, region, resources, intents, outputs, applied, ..Snapshot::default()
+            }
         }
     }
 
@@ -309,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn format_1_with_account_and_region_still_loads() {
+        let bytes = include_bytes!("../tests/fixtures/format-1-home.json");
+        let snapshot = decode(bytes, &owner()).unwrap();
+        assert_eq!(
+            (snapshot.account.as_deref(), snapshot.region.as_deref()),
+            (Some("123456789012"), Some("us-east-2"))
+        );
+        assert_eq!(encode(&snapshot, &owner()).unwrap(), bytes, "it is written as it was");
+        let older = decode(include_bytes!("../tests/fixtures/format-1-releases.json"), &owner()).unwrap();
+        assert_eq!((&older.account, &older.region), (&None, &None));
+    }
+
+    #[test]
     fn each_wrong_content_has_its_message() {
         let sealed = |text: &str| {
             let zeros = "0".repeat(64);
@@ -325,6 +354,7 @@ mod tests {
             (br#"{"format": 2}"#.to_vec(), "it has format 2, written by a newer pb-deploy"),
             (br#"{"version": 4, "terraform_version": "1.9.0"}"#.to_vec(), "this is a state file of Terraform"),
             (b"[]".to_vec(), "this is no snapshot of pb-deploy"),
+            (crate::probe::BODY.as_bytes().to_vec(), "this is what a check of the store wrote"),
             (br#"{"format": "1"}"#.to_vec(), "this is no snapshot of pb-deploy"),
             (compact.into_bytes(), "it is corrupt: it was written anew by another program"),
             (other, r#"it is of stack "api", workspace "production""#),

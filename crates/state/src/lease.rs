@@ -7,6 +7,7 @@ mod table;
 
 pub use acquire::Claim;
 pub use hold::Lease;
+pub(crate) use table::Fencing;
 pub use table::{Holder, LeaseTable, timestamp};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! # Flow
 //!
-//! 1. [`Session::open`] takes the lease, then reads the snapshot.
+//! 1. [`Session::open`] takes the lease, with a fencing token above that of the snapshot, then reads the snapshot.
 //! 2. The session is the engine's [`Ledger`](pb_engine::Ledger): the intents are stored before the first write to AWS, and
 //!    each outcome soon after it happened, by one writer that has one write in flight at most.
 //! 3. [`Session::close`] stores what is left and releases the lease.
@@ -14,12 +14,17 @@
 //!   says so at once.
 //! - The lease of a process that died is taken over after one lease time by the clock of the one that waits. No clocks of two
 //!   machines are compared.
-//! - A snapshot that was changed by another hand, cut short, or is another workspace's is refused.
+//! - A snapshot that was changed by another hand, cut short, or is another workspace's is refused; so is one that was deployed
+//!   to another account or region, when the [`Store`] has a [`Home`].
+//! - A store that ignores the conditions of writes is refused before the first write.
+//! - A run that is refused leaves the lease's item and the snapshot as they are: trying again does not get it through.
 
 mod clock;
 mod format;
+mod home;
 mod lease;
 mod place;
+mod probe;
 mod restore;
 mod rewrite;
 mod session;
@@ -28,9 +33,11 @@ mod simulated;
 mod store;
 
 pub use format::{decode, decode_edited, encode};
+pub use home::Home;
 pub use lease::protocol;
 pub use lease::{Claim, Holder, Lease, LeaseTable, timestamp};
 pub use place::Place;
+pub use probe::Conditions;
 pub use protocol::Timing;
 pub use restore::restore;
 pub use rewrite::rewrite;

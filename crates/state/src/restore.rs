@@ -1,6 +1,6 @@
 //! Going back to an older snapshot.
 
-use crate::lease::{Claim, Lease, LeaseTable};
+use crate::lease::{Claim, Fencing, Lease, LeaseTable};
 use crate::store::Store;
 use pb_engine::{Class, Failure, Snapshot};
 
@@ -10,24 +10,38 @@ const LOOKED_AT: usize = 100;
 /// Writes version `id` of the snapshot as the newest one, under the lease, with a serial and a fence above those of all
 /// versions. What is there now does not have to be readable, and may have been deleted.
 ///
+/// It is the way out when the lock table has lost its fence, so it takes the lease from such a table too. But the table comes
+/// up to the snapshot only after the snapshot was written: a restore that fails, however often, does not get the next deploy
+/// past the check of the fence.
+///
 /// # Errors
 /// `Locked` when another holds the lease, `NotFound` when there is no such version, `Refused` when it is not to be used, and
 /// whatever AWS answers.
 pub async fn restore(store: &Store, leases: &LeaseTable, claim: &Claim, id: &str) -> Result<Snapshot, Failure> {
-    let lease = leases.acquire(claim).await?;
-    let restored = under(store, &lease, id).await;
+    // What can be refused without the lease is refused without it.
+    store.version(id).await?;
+    let (_, written) = newest(store).await?;
+    let fencing = if leases.fence().await? < written { Fencing::Kept } else { Fencing::Above(written) };
+    let lease = leases.acquire_fenced(claim, fencing).await?;
+    let restored = under(store, &lease, fencing, id).await;
     let released = lease.release().await;
     restored.and_then(|snapshot| released.map(|()| snapshot))
 }
 
-async fn under(store: &Store, lease: &Lease, id: &str) -> Result<Snapshot, Failure> {
+async fn under(store: &Store, lease: &Lease, fencing: Fencing, id: &str) -> Result<Snapshot, Failure> {
     let now = store.get(None).await?.map(|object| object.etag);
     let mut snapshot = store.version(id).await?;
     let (serial, fence) = newest(store).await?;
-    lease.raise_above(fence.max(snapshot.fence)).await?;
-    snapshot.serial = serial.max(snapshot.serial) + 1;
-    snapshot.fence = lease.fence();
+    snapshot.serial = serial.max(snapshot.serial).saturating_add(1);
+    let written = fence.max(snapshot.fence);
+    snapshot.fence = match fencing {
+        Fencing::Above(_) if lease.fence() > written => lease.fence(),
+        // The fence of the lease may have been another's, who wrote under it.
+        _ => lease.fence().max(written).saturating_add(1),
+    };
+    store.record_home(&mut snapshot);
     store.save(&snapshot, now.as_deref(), &|| lease.lost().map_or(Ok(()), Err)).await?;
+    lease.raise_to(snapshot.fence).await?;
     Ok(snapshot)
 }
 

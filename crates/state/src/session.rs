@@ -1,6 +1,6 @@
 //! One run's hold on the state of a workspace: the lease, the snapshot, and the one that writes it.
 
-use crate::lease::{Claim, Lease, LeaseTable};
+use crate::lease::{Claim, Fencing, Lease, LeaseTable};
 use crate::store::{Loaded, Store};
 use futures_util::future::{BoxFuture, FutureExt};
 use pb_engine::{Class, Entry, Event, Events, Failure, Intents, Ledger, Snapshot};
@@ -71,14 +71,18 @@ struct Tried {
 }
 
 impl Session {
-    /// Takes the lease, then reads the snapshot.
+    /// Takes the lease, with a fence above that of the snapshot, then reads the snapshot.
+    ///
+    /// The snapshot is read before the lease is taken, too: a snapshot that is not to be used, and a lock table that has not
+    /// come as far as the snapshot, are refused without a change of the table, however often it is tried.
     ///
     /// # Errors
-    /// `Locked` when another holds the lease; `Refused` when the snapshot is not to be used, or was written under a later
-    /// lease than ours; and whatever AWS answers. The lease is released then.
+    /// `Locked` when another holds the lease; `Refused` when the snapshot is not to be used, was written under a later lease
+    /// than ours, or lies in a store that ignores conditions; and whatever AWS answers. The lease is released then.
     pub async fn open(store: Store, leases: &LeaseTable, claim: &Claim, events: Events) -> Result<Self, Failure> {
-        let lease = leases.acquire(claim).await?;
-        let loaded = match store.load().await.and_then(|loaded| earlier(loaded, lease.fence())) {
+        let written = store.load().await?.snapshot.fence;
+        let lease = leases.acquire_fenced(claim, Fencing::Above(written)).await?;
+        let loaded = match read_under(&store, lease.fence()).await {
             Ok(loaded) => loaded,
             Err(failure) => {
                 // The failure is what people have to know; a lease that cannot be released ends by itself.
@@ -236,6 +240,7 @@ impl Shared {
         }
         next.serial += 1;
         next.fence = fence;
+        self.store.record_home(&mut next);
         (changes, Some(next))
     }
 
@@ -245,6 +250,8 @@ impl Shared {
         let mut state = self.state();
         state.wanted.lineage.clone_from(&snapshot.lineage);
         (state.wanted.serial, state.wanted.fence) = (snapshot.serial, snapshot.fence);
+        state.wanted.account.clone_from(&snapshot.account);
+        state.wanted.region.clone_from(&snapshot.region);
         state.stored = Loaded { snapshot, etag: Some(etag) };
         state.done = changes;
         drop(state);
@@ -324,18 +331,31 @@ async fn follow_ours(
     Ok((Snapshot { serial, lineage: there.snapshot.lineage, ..snapshot }, there.etag))
 }
 
-/// The snapshot, unless it was written under this lease or a later one: then the fence was set back.
+/// Reads the snapshot under a lease with `fence`; where there is none yet, the store has to show that it obeys conditions.
+///
+/// # Errors
+/// As [`Session::open`].
+async fn read_under(store: &Store, fence: u64) -> Result<Loaded, Failure> {
+    let loaded = earlier(store.load().await?, fence)?;
+    if loaded.etag.is_none() {
+        store.refuse_without_conditions().await?;
+    }
+    Ok(loaded)
+}
+
+/// The snapshot, unless it was written under this lease or a later one. That the table is behind the snapshot is seen before the
+/// lease is taken; here it can only be that another wrote under the lease of another table meanwhile.
 fn earlier(loaded: Loaded, fence: u64) -> Result<Loaded, Failure> {
     let written = loaded.snapshot.fence;
     if written < fence {
         return Ok(loaded);
     }
     let message = format!("the snapshot was written under fence {written}, and this lease has fence {fence}");
-    Err(Failure::new(Class::Refused, "open the state", message).hint(
-        "the lock table was made anew, its item was deleted, or another table is configured than the one used before: \
-         correct `state.lock_table`; if it is right, write the snapshot anew with `pb-deploy state restore`",
-    ))
+    Err(Failure::new(Class::Refused, "open the state", message)
+        .hint("another run used another lock table a moment ago: have everybody configure the same `state.lock_table`"))
 }
 
+#[cfg(test)]
+mod guards;
 #[cfg(test)]
 mod tests;

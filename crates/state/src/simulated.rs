@@ -2,6 +2,7 @@
 //! real ones, and what is checked are the requests that they send.
 
 mod expressions;
+mod listing;
 
 use crate::place::Place;
 use crate::protocol::Timing;
@@ -39,6 +40,10 @@ struct Inner {
     writing: usize,
     most_writing: usize,
     without_old_item: bool,
+    /// The bucket is one of a store that does not look at conditions.
+    ignores_conditions: bool,
+    /// What lies at other keys.
+    beside: BTreeMap<String, Vec<u8>>,
 }
 
 /// A request that came in.
@@ -130,8 +135,23 @@ impl World {
         self.inner().without_old_item = true;
     }
 
+    /// Writes are done whatever their conditions say, as in a store that does not know them.
+    pub(crate) fn ignore_conditions(&self) {
+        self.inner().ignores_conditions = true;
+    }
+
+    /// The keys at which anything lies besides the snapshot.
+    pub(crate) fn beside(&self) -> Vec<String> {
+        self.inner().beside.keys().cloned().collect()
+    }
+
     pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
         self.inner().calls.iter().filter(|call| call.operation == operation).cloned().collect()
+    }
+
+    /// The writes of snapshots, without those that check the store.
+    pub(crate) fn writes(&self) -> Vec<Call> {
+        self.calls("PutObject").into_iter().filter(|call| call.body != crate::probe::BODY.as_bytes()).collect()
     }
 
     /// How many writes of the object were in flight at once.
@@ -220,6 +240,7 @@ impl HttpConnector for World {
             (_, "DynamoDB_20120810.UpdateItem") => "UpdateItem",
             (_, "DynamoDB_20120810.GetItem") => "GetItem",
             ("PUT", _) => "PutObject",
+            ("DELETE", _) => "DeleteObject",
             ("GET", _) if request.uri().contains("versions") => "ListObjectVersions",
             ("GET", _) => "GetObject",
             other => panic!("nobody asked for {other:?}"),
@@ -231,6 +252,13 @@ impl HttpConnector for World {
 }
 
 impl Call {
+    /// The key of the object that it is about.
+    fn key(&self) -> String {
+        let path = self.uri.split("://").nth(1).and_then(|rest| rest.split_once('/')).unwrap().1;
+        let path = path.split('?').next().unwrap();
+        path.strip_prefix("states/").unwrap_or(path).to_owned()
+    }
+
     fn refused(&self, status: u16, code: &str) -> HttpResponse {
         if self.headers.contains_key("x-amz-target") {
             let body = json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "refused: key"});
@@ -264,6 +292,7 @@ impl Inner {
     fn serve(&mut self, call: &Call) -> HttpResponse {
         match call.operation {
             "PutObject" => self.put_object(call),
+            "DeleteObject" => self.delete_object(call),
             "GetObject" => self.get_object(call),
             "ListObjectVersions" => self.list(call),
             "GetItem" => {
@@ -282,6 +311,19 @@ impl Inner {
 
     fn put_object(&mut self, call: &Call) -> HttpResponse {
         let matches = call.headers.get("if-match");
+        let key = call.key();
+        if key != World::place().key {
+            assert!(matches.is_some(), "nothing is to be written at {key}");
+            if !self.ignores_conditions {
+                return call.refused(404, "NoSuchKey");
+            }
+            self.beside.insert(key, call.body.clone());
+            return response(200, "", Some("\"beside\"".into()));
+        }
+        if self.ignores_conditions {
+            self.versions.push(Some(call.body.clone()));
+            return response(200, "", self.etag());
+        }
         match (matches, call.headers.get("if-none-match").map(String::as_str), self.etag()) {
             (None, Some("*"), None) => {}
             (Some(wanted), None, Some(etag)) if *wanted == etag => {}
@@ -291,6 +333,14 @@ impl Inner {
         }
         self.versions.push(Some(call.body.clone()));
         response(200, "", self.etag())
+    }
+
+    fn delete_object(&mut self, call: &Call) -> HttpResponse {
+        match call.key() {
+            key if key == World::place().key => self.versions.push(None),
+            key => drop(self.beside.remove(&key)),
+        }
+        response(204, "", None)
     }
 
     fn get_object(&self, call: &Call) -> HttpResponse {
@@ -307,37 +357,6 @@ impl Inner {
             None if number.is_some() => call.refused(404, "NoSuchVersion"),
             None => call.refused(400, "InvalidArgument"),
         }
-    }
-
-    /// Two versions a page, among them another object's whose key begins with ours.
-    fn list(&self, call: &Call) -> HttpResponse {
-        let key = World::place().key;
-        let mut entries = vec![(format!("{key}.bak"), "x".to_owned(), true)];
-        for (number, body) in self.versions.iter().enumerate().rev() {
-            if body.is_some() {
-                entries.push((key.clone(), format!("v{number}"), number + 1 == self.versions.len()));
-            }
-        }
-        let marker = call.uri.split("version-id-marker=").nth(1).map(|rest| rest.split('&').next().unwrap());
-        let from = marker.map_or(0, |marker| 1 + entries.iter().position(|(_, id, _)| id == marker).unwrap());
-        let page = &entries[from..entries.len().min(from + 2)];
-        let versions: String = page
-            .iter()
-            .map(|(key, id, latest)| {
-                format!(
-                    "<Version><Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{latest}</IsLatest>\
-                     <LastModified>2026-01-02T03:04:05.000Z</LastModified><Size>9</Size></Version>"
-                )
-            })
-            .collect();
-        let next = match page.last() {
-            Some((key, id, _)) if from + 2 < entries.len() => format!(
-                "<IsTruncated>true</IsTruncated><NextKeyMarker>{key}</NextKeyMarker>\
-                 <NextVersionIdMarker>{id}</NextVersionIdMarker>"
-            ),
-            _ => "<IsTruncated>false</IsTruncated>".to_owned(),
-        };
-        response(200, format!("<ListVersionsResult>{next}{versions}</ListVersionsResult>"), None)
     }
 
     fn update_item(&mut self, call: &Call) -> HttpResponse {

@@ -1,8 +1,10 @@
 //! The object in S3, and the conditional writes of it.
 
 use crate::format::{decode, encode};
+use crate::home::Home;
 use crate::place::Place;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTimeFormat};
 use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -25,6 +27,7 @@ const PAGES: usize = 20;
 pub struct Store {
     client: Client,
     place: Place,
+    home: Option<Home>,
 }
 
 /// A snapshot and by what it is known.
@@ -61,7 +64,20 @@ impl Store {
     pub fn new(config: &SdkConfig, place: &Place) -> Self {
         let custom = config.endpoint_url().is_some();
         let config = aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build();
-        Self { client: Client::from_conf(config), place: place.clone() }
+        Self { client: Client::from_conf(config), place: place.clone(), home: None }
+    }
+
+    /// The same for a run in `home`: snapshots of another home are refused, and what is written records it.
+    #[must_use]
+    pub fn at(self, home: Home) -> Self {
+        Self { home: Some(home), ..self }
+    }
+
+    /// Records the home of the run in what is to be written.
+    pub(crate) fn record_home(&self, snapshot: &mut Snapshot) {
+        if let Some(home) = &self.home {
+            home.record(snapshot);
+        }
     }
 
     /// Where it is.
@@ -73,7 +89,7 @@ impl Store {
     /// Reads the snapshot; an empty one without an entity tag when there is none yet.
     ///
     /// # Errors
-    /// `Refused` when what lies there is no whole snapshot of this workspace, and whatever S3 answers.
+    /// `Refused` when what lies there is no whole snapshot of this workspace, or is at home elsewhere, and whatever S3 answers.
     pub async fn load(&self) -> Result<Loaded, Failure> {
         match self.get(None).await? {
             None => Ok(Loaded { snapshot: Snapshot::default(), etag: None }),
@@ -155,8 +171,8 @@ impl Store {
     /// Reads one version.
     ///
     /// # Errors
-    /// `NotFound` when there is no such version, `Refused` when it is no whole snapshot of this workspace, and whatever S3
-    /// answers.
+    /// `NotFound` when there is no such version, `Refused` when it is no whole snapshot of this workspace or is at home
+    /// elsewhere, and whatever S3 answers.
     pub async fn version(&self, id: &str) -> Result<Snapshot, Failure> {
         let found = self.get(Some(id)).await.map_err(|failure| failure.when(&["InvalidArgument"], Class::NotFound));
         match found {
@@ -182,20 +198,30 @@ impl Store {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Snapshot, Failure> {
-        decode(bytes, &self.place.owner)
-            .map_err(|failure| Failure { operation: format!("read {}", self.place.url()), ..failure })
+        let snapshot = decode(bytes, &self.place.owner)
+            .map_err(|failure| Failure { operation: format!("read {}", self.place.url()), ..failure })?;
+        match &self.home {
+            Some(home) => home.check(&snapshot, &self.place.owner.workspace).map(|()| snapshot),
+            None => Ok(snapshot),
+        }
+    }
+
+    /// A request that writes `body` at `key`, as all of ours do.
+    pub(crate) fn put_request(&self, key: &str, body: ByteStream) -> PutObjectFluentBuilder {
+        let request = self.client.put_object().bucket(&self.place.bucket).key(key).body(body);
+        request.content_type("application/json").server_side_encryption(ServerSideEncryption::Aes256)
+    }
+
+    /// Deletes the object at `key`, or one version of it alone.
+    pub(crate) async fn delete(&self, key: &str, version: Option<&str>) -> Result<(), Failure> {
+        let request = self.client.delete_object().bucket(&self.place.bucket).key(key);
+        let answer = request.set_version_id(version.map(str::to_owned)).send().await;
+        self.answer(answer, "s3:DeleteObject").map(drop)
     }
 
     /// One request to write, never repeated by the SDK: who repeats it has to ask first whether it still may.
     async fn put(&self, bytes: &[u8], expected: Option<&str>) -> Result<String, Failure> {
-        let request = self
-            .client
-            .put_object()
-            .bucket(&self.place.bucket)
-            .key(&self.place.key)
-            .content_type("application/json")
-            .server_side_encryption(ServerSideEncryption::Aes256)
-            .body(ByteStream::from(bytes.to_vec()));
+        let request = self.put_request(&self.place.key, ByteStream::from(bytes.to_vec()));
         let request = match expected {
             Some(etag) => request.if_match(etag),
             None => request.if_none_match("*"),
@@ -243,7 +269,7 @@ impl Store {
     }
 
     /// The answer, or a failure in words of the bucket, with what to do.
-    fn answer<T, E>(&self, answer: Result<T, SdkError<E, Response>>, operation: &str) -> Result<T, Failure>
+    pub(crate) fn answer<T, E>(&self, answer: Result<T, SdkError<E, Response>>, operation: &str) -> Result<T, Failure>
     where
         Result<T, SdkError<E, Response>>: Answer<T>,
     {

@@ -2,6 +2,9 @@
 //! requests that arrive late or never, answers that are lost, processes that die, and processes that stand still for as long
 //! as they like. The decisions are those of `crates/state/src/lease/protocol.rs`, the very file that the tool is built from.
 //!
+//! The table may lose its item, and with it the fence, at any moment. Then nothing in it keeps two holders apart, and what is
+//! checked is that the snapshot does: no write goes behind one with a later fence, and a restore gets the two together again.
+//!
 //! What the model leaves out, and why nothing is lost by it:
 //!
 //! - An answer is heard at once or never. A process that hears it later is one that stands still after it heard it.

@@ -19,6 +19,7 @@ pub struct World {
     pub given_up: usize,
     pub unheard: usize,
     pub deaths: usize,
+    pub resets: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,6 +30,8 @@ pub struct Process {
     pub sent: usize,
     /// Whether it has held the lease.
     pub served: bool,
+    /// Whether it has restored the snapshot, and brought the table up to it.
+    pub restored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,18 +49,42 @@ pub enum State {
         tenure: Tenure,
         fence: u64,
         read: Option<usize>,
+        restore: Restore,
     },
+    /// The snapshot was written under a later fence than the table has come to.
+    Refused,
     /// Does nothing more.
     Ended,
     Dead,
 }
 
+/// How far a restore is, which takes a lease without a fence of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Restore {
+    /// The lease has its own fence.
+    No,
+    /// The snapshot is not written yet.
+    Begun,
+    /// The snapshot was written under this fence, and the table is to come up to it.
+    Wrote(u64),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
-    Take,
+    /// Takes the lease, if that gives a fence above this one.
+    Take {
+        above: u64,
+    },
+    /// Takes the lease with the fence that the table has.
+    TakeKept,
+    /// Raises the fence.
+    Raise(u64),
     TakeOver(Mark),
     Beat(u64),
-    Write { fence: u64, read: usize },
+    Write {
+        fence: u64,
+        read: usize,
+    },
     Release,
 }
 
@@ -74,7 +101,7 @@ pub fn name(process: usize) -> String {
 
 impl World {
     pub fn new(processes: usize) -> Self {
-        let process = Process { state: State::Wants, asked: None, sent: 0, served: false };
+        let process = Process { state: State::Wants, asked: None, sent: 0, served: false, restored: false };
         Self {
             now: 0,
             fence: 0,
@@ -85,7 +112,13 @@ impl World {
             given_up: 0,
             unheard: 0,
             deaths: 0,
+            resets: 0,
         }
+    }
+
+    /// The fence of the snapshot.
+    pub fn written(&self) -> u64 {
+        self.writes.last().copied().unwrap_or_default()
     }
 
     /// What a look shows.
@@ -102,7 +135,15 @@ impl World {
     pub fn serve(&mut self, process: usize, request: &Request) -> Answer {
         let ours = self.held.is_some_and(|(holder, _)| holder == process);
         match request {
-            Request::Take if self.held.is_none() => self.grant(process),
+            Request::Take { above } if self.held.is_none() && self.fence >= *above => self.grant(process),
+            Request::TakeKept if self.held.is_none() => {
+                self.held = Some((process, 0));
+                Answer::Granted(self.fence)
+            }
+            Request::Raise(fence) if ours && self.fence < *fence => {
+                self.fence = *fence;
+                Answer::Granted(*fence)
+            }
             Request::TakeOver(mark) if self.mark().as_ref() == Some(mark) => self.grant(process),
             Request::Beat(fence) if ours && *fence == self.fence => {
                 self.held = self.held.map(|(holder, beat)| (holder, beat + 1));
@@ -129,27 +170,39 @@ impl World {
     /// What a process makes of the answer to `request`, which it sent at `asked`. `trusted` is how long it trusts a beat.
     pub fn hear(&mut self, process: usize, request: &Request, asked: u64, answer: &Answer, trusted: Timing) {
         let (now, ours) = (at(self.now), self.held.is_some_and(|(holder, _)| holder == process));
-        let (mark, current) = (self.mark(), self.fence);
+        let (mark, current, free) = (self.mark(), self.fence, self.held.is_none());
         let process = &mut self.processes[process];
         process.state = match (request, answer, process.state.clone()) {
-            (Request::Beat(_), Answer::Granted(_), State::Holds { mut tenure, fence, read }) => {
+            (Request::Beat(_), Answer::Granted(_), State::Holds { mut tenure, fence, read, restore }) => {
                 tenure.beaten(at(asked));
-                State::Holds { tenure, fence, read }
+                State::Holds { tenure, fence, read, restore }
             }
-            (Request::Take | Request::TakeOver(_) | Request::Beat(_), Answer::Granted(fence), _) => {
+            (Request::Raise(_), Answer::Granted(fence), State::Holds { tenure, read, .. }) => {
+                process.restored = true;
+                State::Holds { tenure, fence: *fence, read, restore: Restore::No }
+            }
+            (Request::TakeKept, Answer::Granted(fence), _) => {
                 process.served = true;
-                State::Holds { tenure: Tenure::new(trusted, at(asked)), fence: *fence, read: None }
+                let tenure = Tenure::new(trusted, at(asked));
+                State::Holds { tenure, fence: *fence, read: None, restore: Restore::Begun }
             }
-            (Request::Take | Request::TakeOver(_), _, _) if ours => State::Confirms(current),
-            (Request::Take | Request::TakeOver(_), _, state) => {
+            (Request::Take { .. } | Request::TakeOver(_) | Request::Beat(_), Answer::Granted(fence), _) => {
+                process.served = true;
+                let tenure = Tenure::new(trusted, at(asked));
+                State::Holds { tenure, fence: *fence, read: None, restore: Restore::No }
+            }
+            (Request::Take { .. }, Answer::Refused, _) if free => State::Refused,
+            (Request::Take { .. } | Request::TakeOver(_), _, _) if ours => State::Confirms(current),
+            (Request::Take { .. } | Request::TakeKept | Request::TakeOver(_), _, state) => {
                 let new = || Waiter::new(LEASE, at(100), now);
                 let mut waiter = if let State::Waits(waiter) = state { waiter } else { new() };
                 mark.map(|mark| waiter.sees(mark, now));
                 State::Waits(waiter)
             }
             (Request::Beat(_), _, State::Confirms(_)) => State::Wants,
-            (Request::Write { read, .. }, Answer::Done, State::Holds { tenure, fence, .. }) => {
-                State::Holds { tenure, fence, read: Some(read + 1) }
+            (Request::Write { read, fence: written }, Answer::Done, State::Holds { tenure, fence, restore, .. }) => {
+                let restore = if restore == Restore::No { restore } else { Restore::Wrote(*written) };
+                State::Holds { tenure, fence, read: Some(read + 1), restore }
             }
             _ => State::Ended,
         };

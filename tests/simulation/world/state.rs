@@ -29,6 +29,11 @@ impl World {
             (None, Some("*")) => etag.is_none(),
             other => panic!("a write of the snapshot without a condition: {other:?}"),
         };
+        if !met && etag.is_none() {
+            // S3 looks for the object that is to match, and says that there is none.
+            let refusal = refused("NoSuchKey", "The specified key does not exist.");
+            return refusal.map_err(|e| Refusal { status: 404, ..e });
+        }
         if !met {
             let refusal =
                 refused("PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
@@ -84,6 +89,9 @@ impl Expressions<'_> {
         self.input["ConditionExpression"].as_str().unwrap().split(" AND ").all(|clause| {
             if let Some(name) = clause.strip_prefix("attribute_not_exists(") {
                 return !item.contains_key(self.name(name.trim_end_matches(')')));
+            }
+            if let Some((name, value)) = clause.split_once(" >= ") {
+                return item.contains_key(self.name(name)) && number(item, self.name(name)) >= self.number(value);
             }
             if let Some((name, value)) = clause.split_once(" < ") {
                 return number(item, self.name(name)) < self.number(value);

@@ -5,12 +5,13 @@ use crate::commands::run::report;
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BOLD, paint};
-use crate::site::{configured, connect};
+use crate::site::{configured, connect, place};
 use crate::{consent, facts, signals};
 use pb_bootstrap::BootstrapSpec;
 use pb_config::Workspace;
-use pb_engine::{Class, Goal, Graph, MemoryLedger, Part, Plan, Run, Snapshot, act, decide, observe};
+use pb_engine::{Class, Failure, Goal, Graph, MemoryLedger, Part, Plan, Run, Snapshot, act, decide, observe};
 use pb_rules::secrets;
+use pb_state::{Conditions, Store};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,6 +25,9 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     let workspace = configured(global, name)?;
     let aws = connect(global, &workspace).await?;
     let account = facts::account(&aws, &workspace).await?;
+    let store = Store::new(&aws, &place(&workspace));
+    // A bucket that is there is used as it is: if its store is no good for a state, nothing is made for it.
+    let probed = obeyed(&store).await?;
     let mut graph = Graph::new();
     pb_bootstrap::bootstrap(&mut graph, &aws, &spec(&workspace, &account, zone))?;
     let cancel = signals::listen();
@@ -47,6 +51,14 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     if !plan.is_empty() {
         report(&show, &outcome, "Bootstrapped", name, since);
     }
+    if outcome.is_complete()
+        && probed.is_some()
+        && let Some(unknown) = obeyed(&store).await?
+    {
+        show.say(&format!(
+            "Not known: whether writes of the state can have conditions ({unknown}). See `doctor {name}`."
+        ));
+    }
     show.json("finished", &serde_json::json!({ "complete": outcome.is_complete(), "outputs": outcome.outputs }));
     if !outcome.is_complete() {
         show.say(&format!("What was made is used by the next run: pb-deploy bootstrap {name}"));
@@ -63,6 +75,18 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Probes the store of the state. Gives why it could not be known, if so: mostly because there is no bucket yet.
+///
+/// # Errors
+/// A store that ignores conditions.
+async fn obeyed(store: &Store) -> Result<Option<Failure>, Error> {
+    match store.conditions().await {
+        Ok(Conditions::Obeyed) => Ok(None),
+        Ok(Conditions::Ignored(failure)) => Err(failure.into()),
+        Err(failure) => Ok(Some(failure)),
+    }
 }
 
 /// What is wanted for a workspace.

@@ -8,7 +8,7 @@ use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
 use crate::serving::Targets;
-use crate::site::{configured, connect, place};
+use crate::site::{State, configured, connect, place};
 use crate::{consent, signals, standing};
 use aws_config::SdkConfig;
 use futures_util::future::BoxFuture;
@@ -40,6 +40,7 @@ pub struct Scene {
     pub workspace: Workspace,
     pub aws: SdkConfig,
     pub place: Place,
+    pub store: Store,
     pub snapshot: Snapshot,
 }
 
@@ -47,18 +48,19 @@ impl Scene {
     /// Reads the configuration and the snapshot.
     ///
     /// # Errors
-    /// A configuration with mistakes; a snapshot that cannot be read, or that has no services.
+    /// A configuration with mistakes; a snapshot that cannot be read, that has no services, or that was deployed to another
+    /// account or region.
     pub async fn open(global: &Global, name: &str) -> Result<Self, Error> {
         let mut workspace = configured(global, name)?;
         let aws = connect(global, &workspace).await?;
         let place = place(&workspace);
-        let snapshot = Session::read_only(&Store::new(&aws, &place)).await?;
+        let State { store, snapshot, .. } = State::open(&aws, &workspace).await?;
         standing::name_as_it_stands(&mut workspace, &snapshot);
         if !snapshot.resources.values().any(|record| record.kind == SERVICE) {
             let hint = format!("deploy it: pb-deploy deploy {name}");
             return Err(Error::other(format!("no service of {name} is deployed"), hint));
         }
-        Ok(Self { workspace, aws, place, snapshot })
+        Ok(Self { workspace, aws, place, store, snapshot })
     }
 
     /// The address of a configured service.
@@ -123,7 +125,7 @@ pub async fn change(
         ..Claim::new(crate::identity::who(), operation)
     };
     let leases = LeaseTable::new(&scene.aws, &scene.place, global.timing());
-    let session = Session::open(Store::new(&scene.aws, &scene.place), &leases, &claim, show.events()).await?;
+    let session = Session::open(scene.store.clone(), &leases, &claim, show.events()).await?;
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         operation: operation.to_owned(),

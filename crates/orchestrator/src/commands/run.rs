@@ -11,7 +11,7 @@ use crate::serving::Targets;
 use crate::site::{Asked, Site, is_recorded};
 use crate::{consent, releases, signals, standing};
 use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
-use pb_state::{Claim, Holder, LeaseTable, Session, Store};
+use pb_state::{Claim, Holder, LeaseTable, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -180,7 +180,7 @@ pub async fn open(
     lock_timeout: Duration,
 ) -> Result<(Session, Cancel), Error> {
     let cancel = signals::listen();
-    let store = Store::new(&site.aws, &site.place);
+    let store = site.store();
     let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
     let claim = Claim {
         lock_timeout,

@@ -4,8 +4,8 @@ use crate::cli::{Consent, Global};
 use crate::commands::query::snapshot;
 use crate::exit::{Error, Exit};
 use crate::render::{self, DIM, paint};
-use crate::site::{configured, connect, place};
-use crate::{consent, select, signals};
+use crate::site::{configured, connect, home, place};
+use crate::{consent, facts, select, signals};
 use pb_engine::Snapshot;
 use pb_state::{Claim, LeaseTable, Store, restore as write_again};
 use std::io::Write;
@@ -44,6 +44,9 @@ pub async fn show(global: &Global, workspace: &str, address: Option<&str>) -> Re
 
 fn show_all(snapshot: &Snapshot) {
     anstream::println!("lineage {}  serial {}  fence {}", snapshot.lineage, snapshot.serial, snapshot.fence);
+    let unknown = || "not recorded yet".to_owned();
+    let (account, region) = (snapshot.account.clone(), snapshot.region.clone());
+    anstream::println!("account {}  region {}", account.unwrap_or_else(unknown), region.unwrap_or_else(unknown));
     for (address, record) in &snapshot.resources {
         let id = record.attrs.get("id").or_else(|| record.attrs.get("arn")).or_else(|| record.attrs.get("name"));
         let id = id.and_then(|id| id.as_str()).unwrap_or_default();
@@ -93,13 +96,15 @@ pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
 /// Writes an older version as the newest one, under the lease. Nothing in AWS but the snapshot changes.
 ///
 /// # Errors
-/// `Locked` when another holds the lease; a version that is not there or cannot be read.
+/// `Locked` when another holds the lease; a version that is not there, cannot be read, or was deployed to another account or
+/// region.
 pub async fn restore(global: &Global, name: &str, version: &str, consent: &Consent) -> Result<Exit, Error> {
     let workspace = configured(global, name)?;
     consent::confirm(name, "restore the state of", consent.yes)?;
     let aws = connect(global, &workspace).await?;
     let place = place(&workspace);
-    let store = Store::new(&aws, &place);
+    let account = facts::account(&aws, &workspace).await?;
+    let store = Store::new(&aws, &place).at(home(&workspace, Some(account)));
     let leases = LeaseTable::new(&aws, &place, global.timing());
     let claim = Claim {
         lock_timeout: Duration::from_secs(consent.lock_timeout),

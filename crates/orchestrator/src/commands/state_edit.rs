@@ -3,10 +3,10 @@
 use crate::cli::{Consent, Global};
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, GOOD, WARN, paint};
-use crate::site::{configured, connect, place};
+use crate::site::{State, configured, connect, place};
 use crate::{consent, select, signals};
 use pb_engine::{Address, Class, Failure, Snapshot};
-use pb_state::{Claim, LeaseTable, Place, Session, Store, decode_edited, rewrite};
+use pb_state::{Claim, LeaseTable, Place, decode_edited, rewrite};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -61,7 +61,8 @@ pub async fn remove(global: &Global, name: &str, addresses: &[String], consent: 
 /// Shows what a change of the snapshot changes, asks, and writes it under the lease with a condition.
 ///
 /// # Errors
-/// What `change` refuses; a lease that another holds; a snapshot that was changed since it was shown.
+/// What `change` refuses; a snapshot that was deployed to another account or region; a lease that another holds; a snapshot
+/// that was changed since it was shown.
 async fn edit(
     global: &Global,
     name: &str,
@@ -72,9 +73,12 @@ async fn edit(
     let workspace = configured(global, name)?;
     let aws = connect(global, &workspace).await?;
     let place = place(&workspace);
-    let store = Store::new(&aws, &place);
-    let now = Session::read_only(&store).await?;
+    let State { store, snapshot: now, home } = State::open(&aws, &workspace).await?;
     let edited = change(&place, &now)?;
+    home.check(&edited, name)?;
+    // A file of a version that did not record them says nothing about them.
+    let (account, region) = (edited.account.or(now.account.clone()), edited.region.or(now.region.clone()));
+    let edited = Snapshot { account, region, ..edited };
     if (Snapshot { serial: now.serial, fence: now.fence, ..edited.clone() }) == now {
         anstream::eprintln!("nothing to change: the state is so already");
         return Ok(Exit::Done);

@@ -2,9 +2,10 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
+use crate::facts;
 use crate::releases;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::site::{Asked, Site, configured, connect, place};
+use crate::site::{Asked, Site, configured, connect, home, place};
 use crate::standing::name_as_it_stands;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
@@ -15,6 +16,7 @@ use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
 use std::io::IsTerminal;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// How often `--watch` looks.
 const WATCH: Duration = Duration::from_secs(2);
@@ -87,6 +89,8 @@ struct Looker<'a> {
     workspace: Workspace,
     aws: SdkConfig,
     place: Place,
+    /// The account of the credentials, asked for once; none where that failed.
+    account: OnceCell<Option<String>>,
 }
 
 /// Shows services, health, drift, address and lock. Changes nothing, and needs no more than the snapshot to know where to look.
@@ -97,7 +101,7 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
     let workspace = configured(global, name)?;
     let aws = connect(global, &workspace).await?;
     let place = place(&workspace);
-    let looker = Looker { global, workspace, aws, place };
+    let looker = Looker { global, workspace, aws, place, account: OnceCell::new() };
     if !watch {
         let drift = async { Some(drift(global, name).await) };
         return looker.look(drift, "").await.map(|()| Exit::Done);
@@ -139,11 +143,14 @@ async fn drift(global: &Global, name: &str) -> Drift {
 
 impl Looker<'_> {
     async fn look(&self, drift: impl Future<Output = Option<Drift>>, before: &str) -> Result<(), Error> {
-        let Self { global, workspace, aws, place } = self;
+        let Self { global, workspace, aws, place, account } = self;
         let store = Store::new(aws, place);
         let leases = LeaseTable::new(aws, place, global.timing());
         let services = async {
-            let snapshot = Session::read_only(&store).await?;
+            let account = account.get_or_init(async || facts::account(aws, workspace).await.ok());
+            let (snapshot, account) = tokio::join!(Session::read_only(&store), account);
+            let snapshot = snapshot?;
+            home(workspace, account.clone()).check(&snapshot, &workspace.name)?;
             let mut workspace = workspace.clone();
             name_as_it_stands(&mut workspace, &snapshot);
             let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();

@@ -2,7 +2,7 @@
 
 use super::hold::Lease;
 use super::protocol::{Mark, Next, Waiter};
-use super::table::{Changed, Holder, LeaseTable};
+use super::table::{Changed, Fencing, Holder, LeaseTable};
 use crate::clock::Clock;
 use pb_engine::{Cancel, Class, Failure};
 use std::fmt;
@@ -56,6 +56,14 @@ impl LeaseTable {
     /// # Errors
     /// `Locked` when another holds the lease, `Interrupted` when the claim was cancelled, and whatever the table answers.
     pub async fn acquire(&self, claim: &Claim) -> Result<Lease, Failure> {
+        self.acquire_fenced(claim, Fencing::Above(0)).await
+    }
+
+    /// As [`acquire`](Self::acquire), with the fence that `fencing` asks for.
+    ///
+    /// # Errors
+    /// `Refused` when the table has not come so far: then nothing was changed in it. Otherwise as `acquire`.
+    pub(crate) async fn acquire_fenced(&self, claim: &Claim, fencing: Fencing) -> Result<Lease, Failure> {
         let id = uuid::Uuid::new_v4().to_string();
         let clock = Clock::new(self.is_simulated());
         let mut waiter = Waiter::new(self.timing(), claim.lock_timeout, clock.now());
@@ -64,7 +72,7 @@ impl LeaseTable {
         loop {
             let asked = clock.now();
             let tried = over.take();
-            let holder = match self.take_surely(&id, claim, tried.as_ref()).await? {
+            let holder = match self.take_surely(&id, claim, tried.as_ref(), fencing).await? {
                 Changed::Done(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, asked)),
                 Changed::Refused(Some(holder)) if holder.id == id => {
                     // An earlier request was done. Others watch since then, so that only a beat begins the time anew.
@@ -95,9 +103,15 @@ impl LeaseTable {
     }
 
     /// Asks for the lease; when the answer is lost, looks whether it was granted before it asks again.
-    async fn take_surely(&self, id: &str, claim: &Claim, over: Option<&Mark>) -> Result<Changed, Failure> {
+    async fn take_surely(
+        &self,
+        id: &str,
+        claim: &Claim,
+        over: Option<&Mark>,
+        fencing: Fencing,
+    ) -> Result<Changed, Failure> {
         for _ in 1..UNCLEAR {
-            match self.take(id, &claim.who, &claim.operation, over).await {
+            match self.take(id, &claim.who, &claim.operation, over, fencing).await {
                 Err(failure) if failure.class == Class::Ambiguous => {
                     if let Some(holder) = self.peek().await? {
                         return Ok(Changed::Refused(Some(holder)));
@@ -106,7 +120,7 @@ impl LeaseTable {
                 answer => return answer,
             }
         }
-        self.take(id, &claim.who, &claim.operation, over).await
+        self.take(id, &claim.who, &claim.operation, over, fencing).await
     }
 }
 

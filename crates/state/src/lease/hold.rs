@@ -84,13 +84,13 @@ impl Lease {
         }
     }
 
-    /// Raises the fence above `fence`, where it is not yet.
-    pub(crate) async fn raise_above(&self, fence: u64) -> Result<(), Failure> {
-        if self.fence() > fence {
+    /// Raises the fence to `fence`, where it is lower.
+    pub(crate) async fn raise_to(&self, fence: u64) -> Result<(), Failure> {
+        if self.fence() >= fence {
             return Ok(());
         }
         let _alone = self.held.fencing.lock().await;
-        match self.held.table.raise(&self.held.id, fence.saturating_add(1)).await? {
+        match self.held.table.raise(&self.held.id, fence).await? {
             Changed::Done(raised) => self.held.state().fence = raised,
             // The SDK repeats a request whose answer was lost: then it may have been done.
             Changed::Refused(Some(holder)) if holder.id == self.held.id => self.held.state().fence = holder.fence,

@@ -6,10 +6,18 @@
 //!
 //! | change | condition | sets |
 //! |---|---|---|
-//! | take | nobody holds it | holder; fence + 1; beat 0 |
-//! | take over | holder, beat and fence are those of the [`Mark`] | holder; fence + 1; beat 0 |
+//! | take | nobody holds it; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
+//! | take over | holder, beat and fence are those of the [`Mark`]; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
+//! | take or take over, to restore in a table behind the snapshot | the same without the snapshot | holder; beat 0 |
+//! | raise, once it is restored | we hold it; the fence is lower | fence |
 //! | beat | we hold it, with the fence that we were granted | beat + 1 |
 //! | release | we hold it | no holder |
+//!
+//! Whoever wants to write reads the snapshot first, and hands its fence to the table with the request. So a table that was
+//! created again, and has not come as far as the snapshot, grants nothing and is not changed: not by one request, and not by a
+//! thousand. Only a restore takes the lease in such a table. It adds nothing to the fence, writes the snapshot under one
+//! that is above all, and raises the table to that fence when the snapshot is written. Should it end in between, the table is
+//! behind as before.
 //!
 //! Who learns that it holds the lease in another way than by the answer to its own request, which was lost, beats before it
 //! believes so: those who wait have watched since the request was done.
@@ -19,7 +27,9 @@
 //!
 //! # Guarantees
 //!
-//! - The fence only rises, so that no two holdings have the same.
+//! - The fence only rises, so that no two holdings that write under it have the same. That of a restore is not written under.
+//! - What is granted is above the fence of the snapshot. It is read again under the lease: with two tables in use, another may have
+//!   written under a later fence meanwhile.
 //! - Who waits takes over no earlier than one whole lease time after it received a mark, and only if the item still has that
 //!   mark. The holder sent that beat before, and counts from when it sent it: it gave up one margin earlier.
 //! - So there is one holder at a time that believes in itself, as long as no two clocks' *rates* differ by more than the

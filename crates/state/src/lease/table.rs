@@ -60,6 +60,17 @@ impl fmt::Display for Holder {
     }
 }
 
+/// What taking the lease asks of the fence in the table, and does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fencing {
+    /// It rises by one, and only to one above this fence, under which the snapshot was written. A table that has not come so
+    /// far is not the one that the snapshot was written under; it refuses, and is left as it is.
+    Above(u64),
+    /// It stays, whatever it is: for a restore, which writes under a fence that it chooses, and raises the table to it when
+    /// that is done.
+    Kept,
+}
+
 /// What a conditional change came to.
 pub(super) enum Changed {
     /// It was done; the fence is this.
@@ -111,10 +122,19 @@ impl LeaseTable {
     /// # Errors
     /// When the table cannot be read, or is no table of leases.
     pub async fn peek(&self) -> Result<Option<Holder>, Failure> {
+        self.item().await?.as_ref().map_or(Ok(None), holder)
+    }
+
+    /// The fence as it is in the table; zero when the lease was never taken.
+    pub(crate) async fn fence(&self) -> Result<u64, Failure> {
+        let item = self.item().await?;
+        item.filter(|item| item.contains_key("fence")).map_or(Ok(0), |item| integer(&item, "fence"))
+    }
+
+    async fn item(&self) -> Result<Option<Item>, Failure> {
         let answer = self.client.get_item().table_name(&self.table).key("LockID", text(&self.lock_id));
         let answer = answer.consistent_read(true).send().await.answer("dynamodb:GetItem");
-        let item = answer.map_err(|failure| self.explain(failure))?.item;
-        item.as_ref().map_or(Ok(None), holder)
+        answer.map(|answer| answer.item).map_err(|failure| self.explain(failure))
     }
 
     /// Takes the lease from holder `id`, for people who know that it is dead or has to stop. The holder notices at its next
@@ -135,16 +155,24 @@ impl LeaseTable {
 
     /// Takes the lease as holder `id`: when it is free, or over from one that still has the mark `over`. It is refused with our
     /// own id when an earlier request was done whose answer was lost: the SDK repeats such a request.
+    ///
+    /// # Errors
+    /// `Refused` when the fence is not as `fencing` asks for, and whatever the table answers.
     pub(super) async fn take(
         &self,
         id: &str,
         who: &str,
         operation: &str,
         over: Option<&Mark>,
+        fencing: Fencing,
     ) -> Result<Changed, Failure> {
+        let (written, more) = match fencing {
+            Fencing::Above(fence) => (fence, 1),
+            Fencing::Kept => (0, 0),
+        };
         let mut values = vec![
             (":zero", number(0)),
-            (":one", number(1)),
+            (":more", number(more)),
             (":me", text(id)),
             (":who", text(who)),
             (":operation", text(operation)),
@@ -152,16 +180,44 @@ impl LeaseTable {
         ];
         let mut condition = "attribute_not_exists(#holder)";
         if let Some(mark) = over {
+            if mark.fence < written {
+                return Err(self.behind(written, mark.fence));
+            }
             condition = "#holder = :dead AND #fence = :fence AND #beat = :beat";
             values.extend([
                 (":dead", text(&mark.holder)),
                 (":fence", number(mark.fence)),
                 (":beat", number(mark.beat)),
             ]);
+        } else if written > 0 {
+            condition = "attribute_not_exists(#holder) AND #fence >= :written";
+            values.push((":written", number(written)));
         }
-        let change = "SET #fence = if_not_exists(#fence, :zero) + :one, #holder = :me, #who = :who, \
+        let change = "SET #fence = if_not_exists(#fence, :zero) + :more, #holder = :me, #who = :who, \
                       #operation = :operation, #since = :since, #beat = :zero";
-        self.update(change, condition, values).await
+        let changed = self.update(change, condition, values).await?;
+        if written > 0 && matches!(changed, Changed::Refused(None)) {
+            // Nobody holds it: so it is for the fence, or it was released meanwhile.
+            let fence = self.fence().await?;
+            if fence < written {
+                return Err(self.behind(written, fence));
+            }
+        }
+        Ok(changed)
+    }
+
+    fn behind(&self, written: u64, fence: u64) -> Failure {
+        let table = &self.table;
+        let message = format!(
+            "the snapshot was written under fence {written}, and the lock table {table} has come to {fence} only; nothing was \
+             changed"
+        );
+        Failure::new(Class::Refused, "open the state", message).hint(format!(
+            "the lock table was created again, its item {} was deleted, or another table is configured than the one used \
+             before: correct `state.lock_table`; if {table} is the right one, write the newest version of the state again with \
+             `pb-deploy state versions` and `pb-deploy state restore`",
+            self.lock_id
+        ))
     }
 
     /// Says that holder `id` lives, which was granted the lease with `fence`. With another fence it is another holding: our

@@ -36,6 +36,9 @@ impl<'a> Expressions<'a> {
             if let Some(name) = clause.strip_prefix("attribute_not_exists(") {
                 return !item.contains_key(self.name(name.trim_end_matches(')')));
             }
+            if let Some((name, value)) = clause.split_once(" >= ") {
+                return item.contains_key(self.name(name)) && held(item, self.name(name)) >= self.number(value);
+            }
             if let Some((name, value)) = clause.split_once(" < ") {
                 return item.contains_key(self.name(name)) && held(item, self.name(name)) < self.number(value);
             }

@@ -1,4 +1,5 @@
 use super::TRIES;
+use crate::Conditions;
 use crate::simulated::{What, World};
 use pb_engine::{Class, Failure, Ownership, Snapshot};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -200,6 +201,33 @@ async fn a_restored_version_has_a_serial_and_a_fence_above_all() {
     let failure = crate::restore(&world.store(), &world.leases(), &claim, "v2").await.unwrap_err();
     assert!(failure.message.contains("corrupt"), "{failure}");
     assert!(!world.item().unwrap().contains_key("holder"), "the lease was released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn conditions_are_probed_beside_the_state() {
+    let world = World::default();
+    world.put_snapshot(&snapshot(1));
+    let there = world.object();
+    assert!(matches!(world.store().conditions().await.unwrap(), Conditions::Obeyed));
+    for (status, code) in [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (412, "")] {
+        world.fault("PutObject", What::Refused(status, code));
+        assert!(matches!(world.store().conditions().await.unwrap(), Conditions::Obeyed), "{code}");
+    }
+    world.fault("PutObject", What::Refused(501, "NotImplemented"));
+    let Conditions::Ignored(failure) = world.store().conditions().await.unwrap() else { panic!("not known is obeyed") };
+    assert!(failure.message.contains("bucket states does not support the conditions"), "{failure}");
+    for (status, code) in [(403, "AccessDenied"), (404, "NoSuchBucket"), (301, "PermanentRedirect")] {
+        world.fault("PutObject", What::Refused(status, code));
+        world.store().conditions().await.unwrap_err();
+    }
+    assert_eq!((world.object(), world.beside()), (there.clone(), Vec::new()));
+    world.ignore_conditions();
+    let Conditions::Ignored(failure) = world.store().conditions().await.unwrap() else { panic!("ignored is obeyed") };
+    assert!(failure.message.contains("ignores the conditions of writes"), "{failure}");
+    assert_eq!((world.object(), world.beside()), (there, Vec::new()), "what was written is deleted again");
+    world.fault("DeleteObject", What::Refused(403, "AccessDenied"));
+    let Conditions::Ignored(failure) = world.store().conditions().await.unwrap() else { panic!("ignored is obeyed") };
+    assert!(failure.message.contains("state.json.probe that this check wrote could not be deleted"), "{failure}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::site::{Asked, Site};
 use claims::Wanted;
 use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, Refused, Run, Snapshot};
 use pb_engine::{forgetting, hand_over, observe};
-use pb_state::{Claim, LeaseTable, Session, Store};
+use pb_state::{Claim, LeaseTable, Session};
 use pb_terraform::Lock;
 use std::time::Duration;
 
@@ -181,7 +181,7 @@ async fn locked(
         ..Claim::new(crate::identity::who(), task.word())
     };
     let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
-    let session = Session::open(Store::new(&site.aws, &site.place), &leases, &claim, show.events()).await?;
+    let session = Session::open(site.store(), &leases, &claim, show.events()).await?;
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         operation: task.word().to_owned(),

@@ -8,7 +8,7 @@ mod quotas;
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::site::{configured, connect, place};
+use crate::site::{configured, connect, home, place};
 use crate::{facts, render::document};
 use anstyle::Style;
 use pb_engine::{Failure, Snapshot};
@@ -88,8 +88,9 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
         Ok(account) => {
             let allowed = if workspace.allowed_account_ids.is_some() { ", which is allowed" } else { "" };
             checks.push(Check::good("account", format!("{account}{allowed}")));
-            let store = Store::new(&aws, &place(&workspace));
-            let state = Session::read_only(&store).await;
+            let store = Store::new(&aws, &place(&workspace)).at(home(&workspace, Some(account.clone())));
+            let (state, conditions) = tokio::join!(Session::read_only(&store), store.conditions());
+            checks.extend(prepared::conditions(&workspace.state.bucket, conditions));
             let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
             let (prepared, rest) = tokio::join!(
                 prepared::checks(global, &aws, &workspace, &account, state),

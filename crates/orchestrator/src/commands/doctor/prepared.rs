@@ -7,8 +7,8 @@ use crate::images::Images;
 use crate::site::place;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
-use pb_engine::{Action, Cancel, Failure, Goal, Graph, Part, Snapshot, Step, decide, observe};
-use pb_state::LeaseTable;
+use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, Part, Snapshot, Step, decide, observe};
+use pb_state::{Conditions, LeaseTable};
 use std::sync::Arc;
 
 /// Looks at all of it at once.
@@ -39,6 +39,18 @@ pub async fn checks(
     checks.extend(task);
     checks.extend(self::images(images));
     checks
+}
+
+/// Whether the store of the state refuses a write whose condition does not hold.
+pub fn conditions(bucket: &str, probed: Result<Conditions, Failure>) -> Option<Check> {
+    let name = "conditional writes";
+    match probed {
+        Ok(Conditions::Obeyed) => Some(Check::good(name, format!("the store of bucket {bucket} honours them"))),
+        Ok(Conditions::Ignored(failure)) => Some(Check::failed(name, Verdict::Bad, &failure)),
+        // That there is no bucket is told by the bucket's own check.
+        Err(failure) if failure.class == Class::NotFound => None,
+        Err(failure) => Some(Check::failed(name, Verdict::Unknown, &failure)),
+    }
 }
 
 /// Bucket, table and execution role, by what `bootstrap` would do.

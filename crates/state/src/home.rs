@@ -1,0 +1,123 @@
+//! The account and region that a workspace is deployed to.
+
+use pb_engine::{Class, Failure, Snapshot};
+
+/// The account and region that a workspace is deployed to. A snapshot records them with each write, and is refused by a run
+/// that is for others: there everything that it names would seem to have been deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The account of the credentials; none while it is not known, and then it is not compared.
+    pub account: Option<String>,
+    /// The region that is configured.
+    pub region: String,
+}
+
+impl Home {
+    /// Checks that `snapshot`, the one of `workspace`, records no other account and no other region. A snapshot that names no
+    /// resource and no unfinished run is at home everywhere: that is how a workspace moves after a destroy.
+    ///
+    /// # Errors
+    /// `Refused`, with what is recorded and what this run is for.
+    pub fn check(&self, snapshot: &Snapshot, workspace: &str) -> Result<(), Failure> {
+        let is_empty = snapshot.resources.is_empty() && snapshot.intents.is_none();
+        let differs = |recorded: &Option<String>, now: Option<&String>| match (recorded, now) {
+            (Some(recorded), Some(now)) => recorded != now,
+            _ => false,
+        };
+        let other_account = differs(&snapshot.account, self.account.as_ref());
+        let other_region = differs(&snapshot.region, Some(&self.region));
+        if is_empty || !(other_account || other_region) {
+            return Ok(());
+        }
+        let recorded = place(snapshot.account.as_ref(), snapshot.region.as_ref());
+        let now = place(self.account.as_ref(), Some(&self.region));
+        let message = format!("{workspace} is deployed to {recorded}, and this run is for {now}; nothing was changed");
+        let hint = match (other_account, other_region) {
+            (true, false) => "use credentials of the recorded account (AWS_PROFILE, `--profile`)",
+            (false, true) => "set `region` in the configuration (or `--region`) to the recorded one",
+            _ => {
+                "use credentials of the recorded account (AWS_PROFILE, `--profile`), and set `region` in the configuration \
+                 (or `--region`) to the recorded one"
+            }
+        };
+        let hint = format!("{hint}; to move the workspace, destroy it there first");
+        Err(Failure::new(Class::Refused, "check the account and region of the state", message).hint(hint))
+    }
+
+    /// Records this account and region in `snapshot`.
+    pub(crate) fn record(&self, snapshot: &mut Snapshot) {
+        if let Some(account) = &self.account {
+            snapshot.account = Some(account.clone());
+        }
+        snapshot.region = Some(self.region.clone());
+    }
+}
+
+/// `account 123456789012 in us-east-2`, as far as it is known.
+fn place(account: Option<&String>, region: Option<&String>) -> String {
+    match (account, region) {
+        (Some(account), Some(region)) => format!("account {account} in {region}"),
+        (Some(account), None) => format!("account {account}"),
+        (None, Some(region)) => region.clone(),
+        (None, None) => "an unknown place".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Home;
+    use pb_engine::{Address, Class, Intents, Record, Snapshot};
+    use serde_json::json;
+
+    fn home(account: Option<&str>, region: &str) -> Home {
+        Home { account: account.map(str::to_owned), region: region.to_owned() }
+    }
+
+    fn recorded(account: Option<&str>, region: Option<&str>) -> Snapshot {
+        let record = Record { kind: "k".into(), spec: json!({}), attrs: json!({}), settled: true };
+        Snapshot {
+            account: account.map(str::to_owned),
+            region: region.map(str::to_owned),
+            resources: [(Address::new("net/vpc").unwrap(), record)].into(),
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn home_that_differs_is_refused_with_both_places() {
+        let (here, there) = ("111111111111", "222222222222");
+        let snapshot = recorded(Some(here), Some("us-east-2"));
+        for (account, region, hinted, unhinted) in [
+            (Some(there), "us-east-2", "AWS_PROFILE", "`region`"),
+            (Some(here), "eu-west-1", "`region`", "AWS_PROFILE"),
+            (None, "eu-west-1", "`region`", "AWS_PROFILE"),
+        ] {
+            let failure = home(account, region).check(&snapshot, "staging").unwrap_err();
+            assert_eq!(failure.class, Class::Refused);
+            let words = format!("staging is deployed to account {here} in us-east-2, and this run is for ");
+            assert!(failure.message.starts_with(&words) && failure.message.contains(region), "{failure}");
+            assert!(failure.message.contains(account.unwrap_or(region)), "{failure}");
+            let hint = failure.hint.unwrap();
+            assert!(hint.contains(hinted) && !hint.contains(unhinted), "{hint}");
+        }
+        let hint = home(Some(there), "eu-west-1").check(&snapshot, "staging").unwrap_err().hint.unwrap();
+        assert!(hint.contains("AWS_PROFILE") && hint.contains("`region`"), "{hint}");
+    }
+
+    #[test]
+    fn home_that_is_the_same_or_not_recorded_is_accepted() {
+        let here = home(Some("111111111111"), "us-east-2");
+        here.check(&recorded(Some("111111111111"), Some("us-east-2")), "staging").unwrap();
+        here.check(&recorded(None, None), "staging").unwrap();
+        home(None, "us-east-2").check(&recorded(Some("222222222222"), Some("us-east-2")), "staging").unwrap();
+    }
+
+    #[test]
+    fn home_of_a_destroyed_workspace_may_change_unless_a_run_is_unfinished() {
+        let mut snapshot = Snapshot { resources: [].into(), ..recorded(Some("222222222222"), Some("eu-west-1")) };
+        let here = home(Some("111111111111"), "us-east-2");
+        here.check(&snapshot, "staging").unwrap();
+        snapshot.intents = Some(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new() });
+        here.check(&snapshot, "staging").unwrap_err();
+    }
+}

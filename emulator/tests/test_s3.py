@@ -1,0 +1,73 @@
+"""Where a bucket is, and a store that is not Amazon's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import Aws, control
+
+
+def bucket_of(aws: Aws, region: str) -> str:
+    """A bucket in a region."""
+    name = f"at-{region}-{aws.account}"
+    there = Aws(aws.url, aws.account, region)
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    there.s3.create_bucket(Bucket=name, **place)
+    there.s3.put_object(Bucket=name, Key="k", Body=b"1")
+    return name
+
+
+def refused(call: Any, **parameters: Any) -> tuple[int, str, str]:
+    """Status, code and region of a refusal."""
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    answer = caught.value.response
+    told = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", "")
+    return int(answer["ResponseMetadata"]["HTTPStatusCode"]), str(answer["Error"]["Code"]), told
+
+
+@pytest.mark.parametrize(
+    ("region", "asked", "status", "code", "told"),
+    [
+        ("us-east-2", "eu-west-1", 301, "PermanentRedirect", "us-east-2"),
+        ("us-east-1", "us-east-2", 301, "PermanentRedirect", "us-east-1"),
+        ("us-east-2", "us-east-1", 400, "AuthorizationHeaderMalformed", "us-east-2"),
+        ("ap-east-1", "us-east-2", 400, "IllegalLocationConstraintException", ""),
+    ],
+)
+def test_bucket_of_another_region_is_answered_with_its_region(
+    aws: Aws, region: str, asked: str, status: int, code: str, told: str
+) -> None:
+    name, s3 = bucket_of(aws, region), Aws(aws.url, aws.account, asked).s3
+    # boto3 would follow.
+    s3.meta.events.register("before-call.s3", lambda params, **_: params["context"]["s3_redirect"].update(redirected=True))
+    for call, more in (
+        (s3.get_object, {"Key": "k"}), (s3.put_object, {"Key": "k"}), (s3.delete_object, {"Key": "k"}),
+        (s3.list_object_versions, {}), (s3.get_bucket_versioning, {}), (s3.delete_bucket, {}),
+    ):  # fmt: skip
+        assert refused(call, Bucket=name, **more) == (status, code, told)
+    assert refused(s3.head_bucket, Bucket=name) == (status, str(status), region)
+    assert (s3.get_bucket_location(Bucket=name)["LocationConstraint"] or "us-east-1") == region
+    assert name in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    place = {} if asked == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": asked}}
+    assert refused(s3.create_bucket, Bucket=name, **place)[:2] == (409, "BucketAlreadyOwnedByYou")
+    assert Aws(aws.url, aws.account, region).s3.get_object(Bucket=name, Key="k")["Body"].read() == b"1"
+
+
+def test_condition_that_cannot_hold_is_refused_where_nothing_is(aws: Aws) -> None:
+    name = bucket_of(aws, "us-east-2")
+    absent = {"Bucket": name, "Key": "absent", "Body": b"1", "IfMatch": '"' + "0" * 32 + '"'}
+    assert aws.code(aws.s3.put_object, **absent) == "NoSuchKey"
+    assert aws.code(aws.s3.put_object, **{**absent, "Key": "k"}) == "PreconditionFailed"
+
+
+def test_store_without_conditions_accepts_every_write(aws: Aws) -> None:
+    name = bucket_of(aws, "us-east-2")
+    control(aws.url, "POST", "s3", {"bucket": name, "without_conditions": True})
+    aws.s3.put_object(Bucket=name, Key="k", Body=b"2", IfNoneMatch="*")
+    aws.s3.put_object(Bucket=name, Key="other", Body=b"2", IfMatch='"' + "0" * 32 + '"')
+    assert aws.s3.get_object(Bucket=name, Key="k")["Body"].read() == b"2"
+    control(aws.url, "POST", "s3", {"bucket": name, "without_conditions": False})
+    assert aws.code(aws.s3.put_object, Bucket=name, Key="k", Body=b"3", IfNoneMatch="*") == "PreconditionFailed"
