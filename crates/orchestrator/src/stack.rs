@@ -1,5 +1,7 @@
 //! The stack of one workspace, top to bottom as it is drawn.
 
+#[cfg(test)]
+mod tests;
 mod workloads;
 
 pub use workloads::LocalTask;
