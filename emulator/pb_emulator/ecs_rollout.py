@@ -53,9 +53,9 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         return
     if not fate and task.last != "RUNNING" and moment >= task.run_due:
         task.last, task.started = "RUNNING", utc()
-        if service and ecs_tasks.target_groups(place, service):
-            ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_INITIAL)
-            for lb in service.fields.get("loadBalancers") or []:
+        if service and ecs_tasks.target_groups(place, task):
+            ecs_tasks.set_health(place, task, ecs_tasks.ELB_INITIAL)
+            for lb in task.balancers:
                 service.event(f"registered 1 targets in (target-group {lb['targetGroupArn']})")
     ended = ecs_one_off.outcome(task) if service is None and task.last == "RUNNING" else None
     if ended and moment >= task.run_due + pace.seconds("task_failing"):
@@ -70,7 +70,7 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         return
     if service and task.last == "RUNNING" and moment >= task.healthy_due:
         bad = ecs_tasks.unhealthy(place, task.definition)
-        ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_UNHEALTHY if bad else ecs_tasks.ELB_HEALTHY)
+        ecs_tasks.set_health(place, task, ecs_tasks.ELB_UNHEALTHY if bad else ecs_tasks.ELB_HEALTHY)
 
 
 def fail_task(place: Place, task: Task, fate: tuple[str, str, int | None, str | None]) -> None:
@@ -221,7 +221,7 @@ def start_tasks(
 def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:
     """Stop a task of a service; its target drains."""
     if task.last == "RUNNING":
-        ecs_tasks.set_health(place, service, task, ecs_tasks.ELB_DRAINING)
+        ecs_tasks.set_health(place, task, ecs_tasks.ELB_DRAINING)
     service.event(f"has stopped 1 running tasks: (task {task.id}).")
     ecs_tasks.begin_stop(task, "ServiceSchedulerInitiated", reason, 0)
 

@@ -171,32 +171,31 @@ def launch(
         run_due=moment + run_after,
         healthy_due=moment + healthy_after,
         fields={key: fields[key] for key in ("launchType", "platformVersion", "enableExecuteCommand") if key in fields},
+        balancers=list(fields.get("loadBalancers") or []) if deployment else [],
     )
     everything.tasks[task.arn] = task
     return task
 
 
-def target_groups(place: Place, service: Service) -> list[tuple[Any, int]]:
-    """The target groups that a service's tasks register with, and the port."""
+def target_groups(place: Place, task: Task) -> list[tuple[Any, int]]:
+    """The target groups that a task registers with, and the port."""
     known = elbv2_backends[place.account][place.region].target_groups
-    pairs = [
-        (known.get(lb.get("targetGroupArn")), lb["containerPort"]) for lb in service.fields.get("loadBalancers") or []
-    ]
+    pairs = [(known.get(lb.get("targetGroupArn")), lb["containerPort"]) for lb in task.balancers]
     return [(group, port) for group, port in pairs if group is not None]
 
 
-def set_health(place: Place, service: Service, task: Task, state: tuple[str, str | None, str | None]) -> None:
+def set_health(place: Place, task: Task, state: tuple[str, str | None, str | None]) -> None:
     """Register the task as a target, and set its health."""
     address = task.eni.private_ip_address
-    for group, port in target_groups(place, service):
+    for group, port in target_groups(place, task):
         group.targets[address] = {"Id": address, "Port": port}
         attached(group, "health", dict)[address] = state
 
 
-def forget_target(place: Place, service: Service, task: Task) -> None:
+def forget_target(place: Place, task: Task) -> None:
     """Take the task out of its target groups."""
     address = task.eni.private_ip_address
-    for group, _ in target_groups(place, service):
+    for group, _ in target_groups(place, task):
         group.targets.pop(address, None)
         attached(group, "health", dict).pop(address, None)
 
@@ -215,7 +214,7 @@ def finish_stop(place: Place, service: Service | None, task: Task) -> None:
     task.last, task.stopped = "STOPPED", utc()
     interfaces.release(task.eni, task.stop_due)
     if service:
-        forget_target(place, service, task)
+        forget_target(place, task)
     everything = world(place)
     stopped = [
         t

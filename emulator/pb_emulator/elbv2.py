@@ -29,6 +29,10 @@ HOSTED_ZONES = {
     "ap-southeast-1": "Z1LMS91P8CMLE5",
     "ap-southeast-2": "Z1GM3OXH4ZPM65",
 }
+#: the health of a target whose group no load balancer uses
+NOT_IN_USE = (
+    "unused", "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"
+)  # fmt: skip
 LOAD_BALANCER_ATTRIBUTES = {
     "access_logs.s3.enabled": "false",
     "client_keep_alive.seconds": "3600",
@@ -290,7 +294,7 @@ def target_group_rules() -> None:
 
 
 def target_health() -> None:
-    """The health of Fargate tasks is what their rollout says."""
+    """The health of Fargate tasks is what their rollout says; no target of a group without a load balancer is used."""
 
     @wrap(FakeTargetGroup)
     def health_for(original: Any, self: Any, target: dict[str, Any], ec2_backend: Any) -> FakeHealthStatus:
@@ -299,6 +303,8 @@ def target_health() -> None:
             return original(self, target, ec2_backend)
         port = str(self.targets.get(target["Id"], target).get("Port", self.port))
         state, reason, description = states[target["Id"]]
+        if state != "draining" and not self.load_balancer_arns:
+            state, reason, description = NOT_IN_USE
         return FakeHealthStatus(target["Id"], port, port, state, reason, description)
 
 

@@ -118,6 +118,46 @@ def test_targets_follow_the_tasks(app: App) -> None:
     until(lambda: states() == [])
 
 
+def test_targets_without_a_load_balancer_are_unused(app: App) -> None:
+    balancer, group = app.web()
+    pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
+    app.create(app.definition(), loadBalancers=pair, desiredCount=1)
+    app.steady()
+
+    def health() -> dict[str, str]:
+        (only,) = app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        return dict(only["TargetHealth"])
+
+    assert health()["State"] == "healthy"
+    (listener,) = app.aws.elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"]
+    app.aws.elbv2.delete_listener(ListenerArn=listener["ListenerArn"])
+    assert (health()["State"], health()["Reason"]) == ("unused", "Target.NotInUse")
+
+
+def test_the_targets_of_a_failed_rollout_are_deregistered(app: App) -> None:
+    balancer, old = app.web()
+    new = app.net.target_group("new")
+    app.net.listener(balancer, new, 81)
+
+    def balancers(group: str) -> list[dict[str, object]]:
+        return [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
+
+    def states(group: str) -> list[str]:
+        found = app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        return [target["TargetHealth"]["State"] for target in found]
+
+    app.create(app.definition(), loadBalancers=balancers(old), desiredCount=1)
+    app.steady()
+    app.ecs.update_service(
+        cluster="c", service="web", taskDefinition=app.definition("app:unhealthy"), loadBalancers=balancers(new),
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+    )  # fmt: skip
+    until(lambda: states(new) == ["unhealthy"])
+    until(lambda: app.rollout()["status"] == "ROLLBACK_SUCCESSFUL")
+    until(lambda: states(new) == [])
+    assert states(old) == ["healthy"]
+
+
 def test_unhealthy_targets_trip_the_breaker(app: App) -> None:
     _, group = app.web()
     pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]

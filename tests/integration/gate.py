@@ -34,6 +34,8 @@ class Stop:
     how: str
     answer: tuple[int, bytes] = (503, b"")
     times: int = 1
+    #: Only calls with this in their body.
+    having: bytes = b""
     reached: threading.Event = field(default_factory=threading.Event)
     open: threading.Event = field(default_factory=threading.Event)
 
@@ -73,9 +75,9 @@ class Gate:
         self._server.shutdown()
         self._server.server_close()
 
-    def hold_before(self, call: str) -> Stop:
+    def hold_before(self, call: str, having: bytes = b"") -> Stop:
         """Calls of `service:Action` are held before the endpoint sees them, and when they are repeated as well."""
-        return self._add(Stop(call, "before", times=ALL))
+        return self._add(Stop(call, "before", times=ALL, having=having))
 
     def hold_after(self, call: str) -> Stop:
         """Calls of `service:Action` are done, and their answers are held."""
@@ -85,9 +87,9 @@ class Gate:
         """The next `service:Action` is done, and its answer is lost."""
         return self._add(Stop(call, "lose"))
 
-    def refuse(self, call: str, status: int, body: bytes, times: int = 1) -> Stop:
-        """The next calls of `service:Action` are answered here, and not done."""
-        return self._add(Stop(call, "refuse", (status, body), times))
+    def refuse(self, call: str, status: int, body: bytes, times: int = 1, having: bytes = b"") -> Stop:
+        """The next calls of `service:Action` (with `having` in their body) are answered here, and not done."""
+        return self._add(Stop(call, "refuse", (status, body), times, having))
 
     def drop(self, stop: Stop) -> None:
         """A call that is held before the endpoint saw it never gets there."""
@@ -113,11 +115,11 @@ class Gate:
             self._stops.append(stop)
         return stop
 
-    def take(self, call: str) -> Stop | None:
+    def take(self, call: str, body: bytes = b"") -> Stop | None:
         """What is to be done to this call."""
         with self._lock:
             for stop in self._stops:
-                if stop.call == call and stop.times > 0:
+                if stop.call == call and stop.times > 0 and stop.having in body:
                     stop.times -= 1
                     return stop
         return None
@@ -131,7 +133,7 @@ class Waves(Gate):
         self._held: list[Stop] = []
         self._changed = threading.Condition()
 
-    def take(self, call: str) -> Stop | None:
+    def take(self, call: str, body: bytes = b"") -> Stop | None:
         """Hold it."""
         stop = Stop(call, "before")
         with self._changed:
@@ -170,7 +172,7 @@ def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
             body = read_body(self)
             if (own := gate.control(self.path)) is not None:
                 return self.answer(200, [("Content-Type", "application/json")], own)
-            stop = gate.take(call_of(self.command, self.path, dict(self.headers), body))
+            stop = gate.take(call_of(self.command, self.path, dict(self.headers), body), body)
             if stop and stop.how == "refuse":
                 stop.reached.set()
                 return self.answer(stop.answer[0], [("Content-Type", "text/xml")], stop.answer[1])

@@ -126,7 +126,9 @@ def test_a_deploy_in_json_lines(site: Site) -> None:
     assert events[0] == "plan" and events[-1] == "finished"
     assert {"started", "made", "waiting", "done", "recorded"} <= set(events)
     done = {line["address"] for line in lines if line["event"] == "done"}
-    assert len(done) == 33 and done == {step["address"] for step in lines[0]["steps"]}
+    checks = {check["address"] for check in lines[0]["checks"]}
+    assert len(done - checks) == 33 and done - checks == {step["address"] for step in lines[0]["steps"]}
+    assert checks == {"edge/flask_health"} and checks <= done
     assert lines[-1]["complete"] is True
     assert lines[-1]["outputs"]["url"] == "http://staging.ospcapi.org"
     again = site.run("deploy", "staging", "--yes", "--json").ended().lines()

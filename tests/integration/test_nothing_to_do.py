@@ -52,7 +52,7 @@ FIRST = [
     "iam:GetRole", "route53:ListHostedZonesByName", "s3:GetObject", "sts:GetCallerIdentity", "tagging:GetResources",
 ]  # fmt: skip
 #: The calls of a plan that has nothing to do.
-CALLS = 32
+CALLS = 33
 
 
 @pytest.mark.needs("tag-index")

@@ -93,7 +93,9 @@ def test_the_graph_needs_no_credentials(here: Site) -> None:
     document = here.run("graph", "staging", "--json", env=dict(NOWHERE)).ended().json()
     edges = {(edge["from"], edge["to"]) for edge in document["edges"]}
     assert ("net/tasks_subnet", "net/vpc") in edges and ("edge/listener", "edge/balancer") in edges
-    assert {address for edge in edges for address in edge} <= set(document["nodes"]) and len(document["nodes"]) == 33
+    assert {address for edge in edges for address in edge} <= set(document["nodes"]) and len(document["nodes"]) == 34
+    # 33 resources, and the check that the targets are healthy, on which nothing depends.
+    assert ("edge/flask_health", "fargate/flask") in edges and "edge/flask_health" not in {to for _, to in edges}
     dot = here.run("graph", "staging", env=dict(NOWHERE)).ended().out
     assert dot.startswith('digraph "staging" {') and '"net/tasks_subnet" -> "net/vpc";' in dot
     assert dot.count("->") == len(edges)

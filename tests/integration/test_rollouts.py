@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from configuration import image
-from gate import ALL, Gate
+from gate import Gate
 from harness import Result, Site, until
 
 
@@ -119,48 +119,6 @@ def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(right))
     staging.deploy()
     staging.finds_nothing()
-
-
-def target(state: str) -> bytes:
-    """What DescribeTargetHealth answers for one target."""
-    health = f"<TargetHealth><State>{state}</State><Description>Health checks failed.</Description></TargetHealth>"
-    member = f"<member><Target><Id>10.0.1.9</Id><Port>5050</Port></Target>{health}</member>"
-    descriptions = f"<TargetHealthDescriptions>{member}</TargetHealthDescriptions>"
-    space = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
-    result = f"<DescribeTargetHealthResult>{descriptions}</DescribeTargetHealthResult>"
-    return f'<DescribeTargetHealthResponse xmlns="{space}">{result}</DescribeTargetHealthResponse>'.encode()
-
-
-def test_success_is_not_told_before_the_targets_are_healthy(staging: Site, gate: Gate) -> None:
-    gate.refuse("elasticloadbalancing:DescribeTargetHealth", 200, target("initial"), times=ALL)
-    flask(staging, image=image("reached"))
-    run = staging.start("deploy", "staging", "--yes", url=gate.url)
-    until(lambda: "fargate/flask: 0 of 1 targets are healthy" in run.so_far().err)
-    so_far = run.so_far()
-    assert "Deployed" not in so_far.err and so_far.out == "", so_far
-    gate.open_all()
-    assert "Deployed staging" in run.result().ended().err
-    staging.finds_nothing()
-
-
-def test_targets_that_stay_unhealthy_are_a_failure_whatever_ecs_says(staging: Site, gate: Gate) -> None:
-    gate.refuse("elasticloadbalancing:DescribeTargetHealth", 200, target("unhealthy"), times=ALL)
-    flask(staging, image=image("unreached"))
-    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "4", url=gate.url).ended(1)
-    assert "0 of 1 targets are healthy, though ECS says that the rollout has completed" in result.err, result
-    assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in result.err and result.out == "", result
-    assert "Deployed" not in result.err
-    (row,) = [row for row in history(staging) if row["revision"] == revision(staging)]
-    assert "0 of 1 targets are healthy" in row["outcome"], row
-    restarted = staging.run("restart", "staging", "flask", "--yes", "--wait-timeout", "4", url=gate.url).ended(1)
-    assert "0 of 1 targets are healthy" in restarted.err and "Done" not in restarted.err, restarted
-    staging.run("restart", "staging", "celery", "--yes", "--wait-timeout", "4", url=gate.url).ended()
-    staging.finds_nothing()
-
-
-def history(site: Site) -> list[dict[str, Any]]:
-    """The revisions of the web service, as they are shown."""
-    return site.run("history", "staging", "--json").ended().json()[0]["revisions"]
 
 
 def test_a_first_rollout_has_nothing_to_go_back_to(site: Site) -> None:

@@ -271,6 +271,7 @@ impl Scenario {
         match () {
             () if !wrong.is_empty() => Err(format!("{wrong:#?}")),
             () if !plan.is_empty() => Err(format!("left to do: {left:#?}")),
+            () if plan.checks.iter().any(|check| check.due) => Err(format!("not healthy: {:#?}", plan.checks)),
             () if snapshot.resources.len() != process.resources() => Err("not everything is remembered".to_owned()),
             () if snapshot.intents.is_some() => Err("the intents were not taken back".to_owned()),
             () if held => Err("the lease is held".to_owned()),

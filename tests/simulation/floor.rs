@@ -17,7 +17,7 @@ const AROUND: u32 = 5 + 2;
 
 /// The calls that wait for each other in a deploy, from nothing to tasks that run: none of them can be made before the one
 /// before it is answered, or before the time that AWS takes is over.
-const DEPLOY: [&str; 10] = [
+const DEPLOY: [&str; 11] = [
     "ec2:CreateVpc",
     "ec2:ModifyVpcAttribute",
     "ec2:CreateSubnet",
@@ -28,6 +28,7 @@ const DEPLOY: [&str; 10] = [
     "ecs:RegisterTaskDefinition",
     "ecs:CreateService",
     "ecs:DescribeServices",
+    "elasticloadbalancing:DescribeTargetHealth",
 ];
 
 /// The same of a destroy.

@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use pb_config::Workspace;
 use pb_engine::{
     Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, decide, observe,
+    with_checks,
 };
 use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;
@@ -237,7 +238,12 @@ impl Process {
 
     /// What is to be done. Nothing is written.
     pub async fn plan(&self, goal: Goal, snapshot: &Snapshot) -> Result<Plan, Failure> {
-        let observed = observe(&self.graph, snapshot, &Arc::new(owner()), &Cancel::never()).await?;
+        let (owner, cancel) = (Arc::new(owner()), Cancel::never());
+        let observed = observe(&self.graph, snapshot, &owner, &cancel);
+        let observed = match goal {
+            Goal::Deploy => with_checks(&self.graph, snapshot, observed).await?,
+            Goal::Destroy => observed.await?,
+        };
         decide(&self.graph, &observed, snapshot, goal, &Part::default())?
             .map_err(|refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}")))
     }

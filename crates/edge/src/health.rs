@@ -22,7 +22,14 @@ pub struct TargetHealth {
 /// # Errors
 /// What `elasticloadbalancing:DescribeTargetHealth` fails with.
 pub async fn target_health(config: &SdkConfig, target_group_arn: &str) -> Result<Vec<TargetHealth>, Failure> {
-    let client = aws_sdk_elasticloadbalancingv2::Client::new(config);
+    of_group(&aws_sdk_elasticloadbalancingv2::Client::new(config), target_group_arn).await
+}
+
+/// [`target_health`], read through `client`.
+pub(crate) async fn of_group(
+    client: &aws_sdk_elasticloadbalancingv2::Client,
+    target_group_arn: &str,
+) -> Result<Vec<TargetHealth>, Failure> {
     let answer = client.describe_target_health().target_group_arn(target_group_arn).send().await;
     match answer.answer("elasticloadbalancing:DescribeTargetHealth") {
         Ok(output) => Ok(output.target_health_descriptions().iter().map(health).collect()),

@@ -3,6 +3,7 @@
 mod balancers;
 mod front_door;
 mod health;
+mod healthy_targets;
 mod listener;
 mod listener_rule;
 mod load_balancer;
@@ -21,6 +22,7 @@ pub use aws_sdk_elasticloadbalancingv2::Client as BalancerClient;
 pub use aws_sdk_route53::Client as DnsClient;
 pub use front_door::{Edge, EdgeInputs, EdgeSpec, front_door, front_door_with};
 pub use health::{TargetHealth, target_health};
+pub use healthy_targets::{HealthyTargets, HealthyTargetsSpec};
 pub use listener::{Listener, ListenerAttrs, ListenerSpec};
 pub use listener_rule::{ListenerRule, ListenerRuleAttrs, ListenerRuleSpec};
 pub use load_balancer::{LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};

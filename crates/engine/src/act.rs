@@ -1,5 +1,7 @@
 //! Runs a plan: each step as soon as what it needs is there.
 
+mod checks;
+
 use crate::address::Address;
 use crate::context::Context;
 use crate::decide::kept;
@@ -17,6 +19,7 @@ use crate::unknown::{has_unknown, within_unknown};
 use crate::verbs::Made;
 use crate::wait::Cancel;
 use crate::work::{News, Work, guarded};
+use checks::Checks;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
@@ -75,11 +78,12 @@ pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> 
         started: HashSet::new(),
         running: FuturesUnordered::new(),
         calls: Arc::new(tokio::sync::Semaphore::new(CALLS_AT_A_TIME)),
+        checks: Checks::default(),
         outcome: Outcome::default(),
     };
     acting.drive().await;
     let outcome = acting.finish();
-    ledger.end(outcome.is_complete()).await?;
+    ledger.end(outcome.is_applied()).await?;
     Ok(outcome)
 }
 
@@ -103,6 +107,7 @@ struct Acting<'a> {
     started: HashSet<Task>,
     running: FuturesUnordered<BoxFuture<'a, Message>>,
     calls: Arc<tokio::sync::Semaphore>,
+    checks: Checks<'a>,
     outcome: Outcome,
 }
 
@@ -118,15 +123,18 @@ impl<'a> Acting<'a> {
         let cancel = self.run.cancel.clone();
         let mut told = false;
         self.start_ready();
-        while !self.running.is_empty() {
+        self.start_checks();
+        while !(self.running.is_empty() && self.checks.running.is_empty()) {
             tokio::select! {
                 Some(message) = self.running.next() => self.hear(message),
+                Some(ended) = self.checks.running.next() => self.on_check(ended),
                 () = cancel.stopped(), if !told => {
                     told = true;
                     self.run.events.send(Event::Stopping);
                 }
             }
             self.start_ready();
+            self.start_checks();
         }
     }
 
@@ -343,7 +351,8 @@ impl<'a> Acting<'a> {
         self.outcome.outputs =
             outputs.filter_map(|output| Some((output.name.clone(), (output.make)(&self.values).ok()?))).collect();
         self.ledger.record(Entry::Outputs(self.outcome.outputs.clone()));
-        if self.outcome.is_complete() {
+        self.skip_checks();
+        if self.outcome.is_applied() {
             // A run that died may have deleted what it could not record; what was observed since has told that it is gone.
             let kept = self.plan.steps.iter().filter(|step| step.action != Action::Delete);
             self.ledger.record(Entry::Only(kept.map(|step| step.address.clone()).collect()));

@@ -1,6 +1,7 @@
 //! A graph run without an orchestrator: for programs that use one concern, or one resource.
 
 use crate::act::{Run, act};
+use crate::check::with_checks;
 use crate::decide::decide;
 use crate::event::Events;
 use crate::failure::{Class, Failure};
@@ -55,7 +56,8 @@ impl Alone {
     /// # Errors
     /// What a read fails with.
     pub async fn read(&self) -> Result<Observed, Failure> {
-        observe(&self.graph, &self.ledger.snapshot(), &self.owner, &self.cancel).await
+        let snapshot = self.ledger.snapshot();
+        with_checks(&self.graph, &snapshot, observe(&self.graph, &snapshot, &self.owner, &self.cancel)).await
     }
 
     /// What [`deploy`](Self::deploy) would do.

@@ -1,6 +1,7 @@
 //! From what is wanted, what is there and what is remembered to what will be done. Pure.
 
 use crate::address::Address;
+use crate::check::plan_checks;
 use crate::diff::{Change, diff, keep, within};
 use crate::drift::changed;
 use crate::failure::Failure;
@@ -40,13 +41,15 @@ pub fn decide(
     let only = part.closure(graph, goal);
     let mut deciding = Deciding { graph, observed, snapshot, part, only, steps: Vec::new(), refused: Vec::new() };
     let mut kept = BTreeSet::new();
-    if goal == Goal::Deploy {
-        deciding.nodes(&mut kept)?;
-    }
+    let values = if goal == Goal::Deploy { deciding.nodes(&mut kept)? } else { Values::new() };
     deciding.leftovers(&kept);
     deciding.refuse_halves();
     let Deciding { steps, mut refused, .. } = deciding;
-    let plan = Plan { steps };
+    let checks = match goal {
+        Goal::Deploy => plan_checks(graph, observed, &steps, &values)?,
+        Goal::Destroy => Vec::new(),
+    };
+    let plan = Plan { steps, checks };
     if refused.is_empty()
         && let Err(cycle) = Schedule::new(graph, &plan)
     {
@@ -68,7 +71,8 @@ struct Deciding<'a> {
 
 impl<'a> Deciding<'a> {
     /// One step for each resource of the graph, parents first. `kept` gets what each step is about, where it is there.
-    fn nodes(&mut self, kept: &mut BTreeSet<(&'a Address, usize)>) -> Result<(), Failure> {
+    /// Returns the attributes of each resource, none for those that are left.
+    fn nodes(&mut self, kept: &mut BTreeSet<(&'a Address, usize)>) -> Result<Values, Failure> {
         let mut values: Values = Vec::with_capacity(self.graph.nodes.len());
         for node in &self.graph.nodes {
             if self.is_left(&node.address) {
@@ -94,7 +98,7 @@ impl<'a> Deciding<'a> {
             values.push(Some(attrs));
             self.steps.push(step);
         }
-        Ok(())
+        Ok(values)
     }
 
     /// Where ignored fields are written again with the rest, they must be what can be wanted, too. Tags are written alone.

@@ -1,6 +1,7 @@
 //! The resources of a stack, and what each needs of the others.
 
 use crate::address::Address;
+use crate::check::{Check, CheckNode, ErasedCheck};
 use crate::diff::keep;
 use crate::failure::{Class, Failure};
 use crate::inputs::Inputs;
@@ -18,6 +19,7 @@ pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
     pub(crate) outputs: Vec<Output>,
+    pub(crate) checks: Vec<CheckNode>,
 }
 
 type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
@@ -119,11 +121,7 @@ impl Graph {
         inputs: I,
         make: impl Fn(I::Attrs) -> R::Spec + Send + Sync + 'static,
     ) -> Result<Handle<R::Attrs>, Failure> {
-        let bug = |message: String| Failure::new(Class::Bug, format!("add {address}"), message);
-        let address = Address::new(address).map_err(|e| bug(e.to_string()))?;
-        if self.nodes.iter().any(|node| node.address == address) {
-            return Err(bug("this address is taken".to_owned()));
-        }
+        let address = self.free_address(address)?;
         let mut edges = Vec::new();
         inputs.edges(&mut edges);
         self.nodes.push(Node {
@@ -134,6 +132,40 @@ impl Graph {
             ignored: Vec::new(),
         });
         Ok(Handle { node: self.nodes.len() - 1, until: Until::Settled, attrs: PhantomData })
+    }
+
+    /// Adds a condition that must hold once `inputs` are as wanted. `make` must be pure, as that of [`add`](Self::add).
+    ///
+    /// # Errors
+    /// `Bug` when the address is malformed or taken.
+    pub fn add_check<C: Check, I: Inputs>(
+        &mut self,
+        address: &str,
+        check: &Arc<C>,
+        inputs: I,
+        make: impl Fn(I::Attrs) -> C::Spec + Send + Sync + 'static,
+    ) -> Result<(), Failure> {
+        let address = self.free_address(address)?;
+        let mut edges = Vec::new();
+        inputs.edges(&mut edges);
+        self.checks.push(CheckNode {
+            address,
+            kind: Arc::new(ErasedCheck(Arc::clone(check))),
+            inputs: edges,
+            make: Box::new(move |values| to_json(C::KIND, &make(inputs.attrs(values)?))),
+        });
+        Ok(())
+    }
+
+    /// Parses an address that nothing of the graph has yet.
+    fn free_address(&self, address: &str) -> Result<Address, Failure> {
+        let bug = |message: String| Failure::new(Class::Bug, format!("add {address}"), message);
+        let address = Address::new(address).map_err(|e| bug(e.to_string()))?;
+        let mut taken = self.addresses().chain(self.checks.iter().map(|check| &check.address));
+        if taken.any(|taken| *taken == address) {
+            return Err(bug("this address is taken".to_owned()));
+        }
+        Ok(address)
     }
 
     /// Names something that people ask the stack for, made from attributes.

@@ -62,7 +62,7 @@ pub fn adopting(
         return Ok(Err(refused));
     }
     let afterwards = decide(graph, observed, &after, Goal::Deploy, &Part::default())?;
-    Ok(Ok(Takeover { plan: Plan { steps }, afterwards }))
+    Ok(Ok(Takeover { plan: Plan { steps, ..Plan::default() }, afterwards }))
 }
 
 fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Address, id: &str) -> Result<Step, String> {
@@ -114,7 +114,7 @@ pub fn forgetting(
             _ => {}
         }
     }
-    if refused.is_empty() { Ok(Plan { steps }) } else { Err(refused) }
+    if refused.is_empty() { Ok(Plan { steps, ..Plan::default() }) } else { Err(refused) }
 }
 
 pub(crate) fn step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {

@@ -6,6 +6,7 @@
 //! 2. [`observe`](observe()) asks what of this workspace is there, one batched sweep over the kinds.
 //! 3. [`decide()`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
 //! 4. [`act`](act()) runs the plan: each step as soon as what it needs is there, with every outcome put into a [`Ledger`].
+//!    Then it waits for the [`Check`]s of the graph: conditions that make nothing and are never recorded.
 //!
 //! # Guarantees
 //!
@@ -16,6 +17,7 @@
 mod act;
 mod address;
 mod alone;
+mod check;
 mod context;
 mod decide;
 mod diff;
@@ -47,6 +49,7 @@ mod work;
 pub use act::{Run, act};
 pub use address::{Address, InvalidAddress};
 pub use alone::Alone;
+pub use check::{Check, Checked, PlannedCheck, Verdict, with_checks};
 pub use context::Context;
 pub use decide::{Refused, decide};
 pub use diff::{Change, diff};

@@ -48,7 +48,7 @@ pub fn moving(
         return Ok(Err(refused));
     }
     let afterwards = decide(graph, &then, &after, Goal::Deploy, &Part::default())?;
-    Ok(Ok(Relocation { plan: Plan { steps }, afterwards }))
+    Ok(Ok(Relocation { plan: Plan { steps, ..Plan::default() }, afterwards }))
 }
 
 fn relocated(

@@ -1,6 +1,7 @@
 //! What of this workspace is there.
 
 use crate::address::Address;
+use crate::check::Checked;
 use crate::diff::diff;
 use crate::failure::Failure;
 use crate::graph::Graph;
@@ -41,6 +42,9 @@ pub struct Observed {
     pub ours: BTreeMap<Address, Vec<Live>>,
     /// Not ours, by the address whose name they stand in; in words.
     pub foreign: BTreeMap<Address, String>,
+    /// The state of the checks that were read.
+    #[serde(default)]
+    pub checks: BTreeMap<Address, Checked>,
 }
 
 impl Observed {

@@ -20,10 +20,18 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether everything was done.
+    /// Whether everything was done and every check that was due holds.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.skipped.is_empty()
+    }
+
+    /// Whether all steps were done, whatever the checks say: nothing is left for another run to do.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        let mut undone =
+            self.failed.iter().map(|failed| failed.action).chain(self.skipped.iter().map(|(_, action, _)| *action));
+        undone.all(|action| action == Action::Check)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What will be done, decided to the last choice.
 
 use crate::address::Address;
+use crate::check::{PlannedCheck, Verdict};
 use crate::diff::Change;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub enum Action {
     Forget,
     /// Give it another address: its tag, and where it is remembered. Nothing else about it is changed.
     Move,
+    /// Wait until a [check](crate::Check) holds. No step has it; events and outcomes of checks do.
+    Check,
 }
 
 impl Action {
@@ -106,10 +109,13 @@ pub struct Step {
 }
 
 /// What will be done, decided to the last choice: everything but what AWS is yet to assign.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// One step for each resource of the graph, parents first, then one for each that has to go besides.
     pub steps: Vec<Step>,
+    /// The conditions that the stack must meet afterwards. They are no resources: no count of resources includes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<PlannedCheck>,
 }
 
 impl Plan {
@@ -123,9 +129,29 @@ impl Plan {
         self.changes().filter(|step| step.action != Action::Await)
     }
 
-    /// Whether nothing has to be done.
+    /// The checks that failed when the plan was made, each with its reason and more about it.
+    pub fn failing(&self) -> impl Iterator<Item = (&PlannedCheck, &str, &[String])> {
+        self.checks.iter().filter_map(|check| match &check.verdict {
+            Verdict::Fails { message, details } => Some((check, message.as_str(), details.as_slice())),
+            Verdict::Unknown | Verdict::Holds => None,
+        })
+    }
+
+    /// Whether no step has anything to do. A check may fail all the same: see [`failing`](Self::failing).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plan;
+
+    #[test]
+    fn plan_of_a_version_without_checks_still_loads() {
+        let plan: Plan = serde_json::from_str(r#"{"steps": []}"#).unwrap();
+        assert_eq!(plan, Plan::default());
+        assert_eq!(serde_json::to_string(&plan).unwrap(), r#"{"steps":[]}"#);
     }
 }

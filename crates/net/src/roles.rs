@@ -17,6 +17,8 @@ pub struct Group {
     pub handle: Handle<SecurityGroupAttrs>,
     /// The rules in it.
     pub rules: Vec<Handle<SecurityGroupRuleAttrs>>,
+    /// The rules of other groups that let the traffic of this one through: the other end of a connection.
+    pub opposite: Vec<Handle<SecurityGroupRuleAttrs>>,
 }
 
 impl Group {
@@ -26,10 +28,17 @@ impl Group {
         self.handle.map(|group| group.id)
     }
 
-    /// Its id, once all of its rules are there. What carries the group and uses the network at once needs this.
+    /// Its id, once all of its rules exist.
     #[must_use]
     pub fn ready(&self) -> Input<String> {
         Input::of((self.handle, self.rules.clone()), |(group, _)| group.id)
+    }
+
+    /// Its id, once its rules and those at the other end of its connections exist. A connection needs both: out of one
+    /// group and into the other. What carries the group and uses the network as soon as it starts needs this.
+    #[must_use]
+    pub fn connected(&self) -> Input<String> {
+        Input::of((self.handle, self.rules.clone(), self.opposite.clone()), |(group, _, _)| group.id)
     }
 }
 
@@ -49,10 +58,6 @@ struct Allow<'a> {
     port: u16,
     peer: Input<String>,
     why: &'a str,
-}
-
-fn tcp(direction: Direction, port: u16, peer: &Group, why: &'static str) -> Allow<'static> {
-    Allow { direction, protocol: "tcp", port, peer: peer.handle.made().map(|group| group.id), why }
 }
 
 /// Adds the groups of the load balancer, the web tasks, the workers and the queue, with all of their rules.
@@ -84,17 +89,17 @@ impl Groups<'_> {
             let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, why: "HTTP" };
             self.rule(&address, &mut lb, allow)?;
         }
-        self.rule("net/lb_out_flask", &mut lb, tcp(Egress, flask_port, &flask, "to Flask"))?;
-        self.rule("net/flask_in_lb", &mut flask, tcp(Ingress, flask_port, &lb, "from the load balancer"))?;
+        self.between("net/lb_out_flask", &mut lb, &mut flask, (Egress, flask_port, "to Flask"))?;
+        self.between("net/flask_in_lb", &mut flask, &mut lb, (Ingress, flask_port, "from the load balancer"))?;
         for port in self.spec.more_web_ports() {
             let (out, into) = (format!("net/lb_out_web_{port}"), format!("net/flask_in_lb_{port}"));
-            self.rule(&out, &mut lb, tcp(Egress, port, &flask, "to a web service"))?;
-            self.rule(&into, &mut flask, tcp(Ingress, port, &lb, "from the load balancer"))?;
+            self.between(&out, &mut lb, &mut flask, (Egress, port, "to a web service"))?;
+            self.between(&into, &mut flask, &mut lb, (Ingress, port, "from the load balancer"))?;
         }
-        self.rule("net/flask_out_redis", &mut flask, tcp(Egress, redis_port, &redis, "to the queue"))?;
-        self.rule("net/celery_out_redis", &mut celery, tcp(Egress, redis_port, &redis, "to the queue"))?;
-        self.rule("net/redis_in_flask", &mut redis, tcp(Ingress, redis_port, &flask, "from Flask"))?;
-        self.rule("net/redis_in_celery", &mut redis, tcp(Ingress, redis_port, &celery, "from Celery"))?;
+        self.between("net/flask_out_redis", &mut flask, &mut redis, (Egress, redis_port, "to the queue"))?;
+        self.between("net/celery_out_redis", &mut celery, &mut redis, (Egress, redis_port, "to the queue"))?;
+        self.between("net/redis_in_flask", &mut redis, &mut flask, (Ingress, redis_port, "from Flask"))?;
+        self.between("net/redis_in_celery", &mut redis, &mut celery, (Ingress, redis_port, "from Celery"))?;
         for egress in &self.spec.egress {
             self.egress("flask", &mut flask, egress)?;
             self.egress("celery", &mut celery, egress)?;
@@ -111,7 +116,7 @@ impl Groups<'_> {
             unmanaged_rules: BTreeMap::new(),
             tags: tags.clone(),
         })?;
-        Ok(Group { handle, rules: Vec::new() })
+        Ok(Group { handle, rules: Vec::new(), opposite: Vec::new() })
     }
 
     fn egress(&mut self, role: &str, group: &mut Group, egress: &Egress) -> Result<(), Failure> {
@@ -120,6 +125,20 @@ impl Groups<'_> {
         let peer = Input::known(cidr.to_string());
         let allow = Allow { direction: Direction::Egress, protocol, port: *port, peer, why: description };
         self.rule(&address, group, allow)
+    }
+
+    /// Adds a rule of `group` for TCP from or to what carries `peer`.
+    fn between(
+        &mut self,
+        address: &str,
+        group: &mut Group,
+        peer: &mut Group,
+        (direction, port, why): (Direction, u16, &str),
+    ) -> Result<(), Failure> {
+        let id = peer.handle.made().map(|group| group.id);
+        self.rule(address, group, Allow { direction, protocol: "tcp", port, peer: id, why })?;
+        peer.opposite.extend(group.rules.last());
+        Ok(())
     }
 
     fn rule(&mut self, address: &str, group: &mut Group, allow: Allow<'_>) -> Result<(), Failure> {

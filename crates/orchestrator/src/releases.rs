@@ -53,7 +53,7 @@ pub fn of_run(
                 from: definition(step.before.as_ref()),
                 to,
                 image: images.and_then(|images| images.asked(key(&step.address))).map(str::to_owned),
-                outcome: came_of(step, outcome, waited)?,
+                outcome: came_of(step, plan, outcome, waited)?,
             };
             Some((step.address.clone(), released))
         })
@@ -77,9 +77,11 @@ fn gives(step: &Step, operation: &str) -> bool {
     }
 }
 
-/// What came of a step; none when it was not begun.
-fn came_of(step: &Step, outcome: &Outcome, waited: bool) -> Option<String> {
-    if let Some(failed) = outcome.failed.iter().find(|failed| failed.address == step.address) {
+/// What came of a step; none when it was not begun. A service whose check failed has failed.
+fn came_of(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<String> {
+    let checks = || plan.checks.iter().filter(|check| check.about.contains(&step.address));
+    let is_about = |address: &Address| *address == step.address || checks().any(|check| check.address == *address);
+    if let Some(failed) = outcome.failed.iter().find(|failed| is_about(&failed.address)) {
         return Some(failed.failure.message.clone());
     }
     let done = outcome.done.iter().any(|(address, action)| *address == step.address && *action != Action::Delete);

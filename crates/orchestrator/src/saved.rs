@@ -114,9 +114,9 @@ impl Saved {
         Self { format: FORMAT, id, operation, images: Given::default(), bound, part, plan, drift: Vec::new() }
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there is nothing to do, and everything is as it should be.
     pub fn is_empty(&self) -> bool {
-        self.plan.is_empty() && self.drift.is_empty()
+        self.plan.is_empty() && self.plan.failing().next().is_none() && self.drift.is_empty()
     }
 
     /// Refuses a plan of another place, before a lease is taken in this one.

@@ -10,7 +10,7 @@ use crate::{select, stack, standing, tag_index};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
-use pb_engine::{decide, observe, observe_indexed};
+use pb_engine::{decide, observe, observe_indexed, with_checks};
 use pb_state::{Home, Place, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -231,7 +231,7 @@ impl Site {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
         let mut seen = snapshot.clone();
         seen.resources.values_mut().for_each(|record| record.settled = true);
-        let observed = self.glimpse(&seen).await?;
+        let observed = self.with_checks(&seen, goal, self.glimpse(&seen)).await?;
         self.decided(&snapshot, &observed, goal)
     }
 
@@ -240,8 +240,21 @@ impl Site {
     /// # Errors
     /// A read that fails; everything that stands in the way of a plan.
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
-        let observed = self.observe(snapshot, cancel).await?;
+        let observed = self.with_checks(snapshot, goal, self.observe(snapshot, cancel)).await?;
         self.decided(snapshot, &observed, goal)
+    }
+
+    /// An observation with the state of the checks, which a destroy has no use for.
+    async fn with_checks(
+        &self,
+        snapshot: &Snapshot,
+        goal: Goal,
+        observed: impl Future<Output = Result<Observed, Failure>>,
+    ) -> Result<Observed, Failure> {
+        match goal {
+            Goal::Deploy => with_checks(&self.graph, snapshot, observed).await,
+            Goal::Destroy => observed.await,
+        }
     }
 
     fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {

@@ -1,15 +1,18 @@
 //! The stack of one workspace, top to bottom as it is drawn.
 
+#[cfg(test)]
+mod tests;
 mod workloads;
 
 pub use workloads::LocalTask;
 
 use crate::facts::Facts;
+use crate::health;
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
-use pb_edge::{EdgeInputs, EdgeSpec, Health, RouteSpec, front_door};
+use pb_edge::{Edge, EdgeInputs, EdgeSpec, Health, HealthyTargetsSpec, RouteSpec, front_door};
 use pb_engine::{Failure, Graph, Input};
-use pb_fargate::{BeforeRollout, FargateInputs, FargateSpec};
+use pb_fargate::{BeforeRollout, Fargate, FargateInputs, FargateSpec};
 use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
 use std::time::Duration;
@@ -60,6 +63,8 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
         },
     )?;
 
+    targets_are_healthy(&mut graph, aws, workspace, &edge, &fargate)?;
+
     let names = &workspace.names;
     let url = format!("http://{}", names.hostname);
     graph.output("url", edge.record, move |_| url.clone());
@@ -70,6 +75,37 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
     graph.output("cluster", fargate.cluster, |cluster| cluster.name);
     graph.output("vpc", network.vpc, |vpc| vpc.id);
     Ok(graph)
+}
+
+/// Adds the check of each service behind the load balancer.
+fn targets_are_healthy(
+    graph: &mut Graph,
+    aws: &SdkConfig,
+    workspace: &Workspace,
+    edge: &Edge,
+    fargate: &Fargate,
+) -> Result<(), Failure> {
+    let kind = health::kind(aws, workspace, rollout_within(workspace));
+    let routed = edge.routes.iter().map(|(key, route)| (key.as_str(), route.targets));
+    for (key, targets) in [("flask", edge.targets)].into_iter().chain(routed) {
+        // A service whose image is yet to be pushed is not in the graph.
+        let Some(running) = fargate.workloads.get(key) else { continue };
+        let count = workspace.services.all().find(|(known, _)| *known == key).map_or(0, |(_, service)| service.count);
+        let at_least = health::at_least(workspace, key, count);
+        let needs = (running.service, targets);
+        graph.add_check(&health::address(key), &kind, needs, move |(service, targets)| HealthyTargetsSpec {
+            target_group_arn: targets.arn,
+            service: service.name,
+            at_least,
+        })?;
+    }
+    Ok(())
+}
+
+/// How long a rollout is waited for; none: not at all.
+fn rollout_within(workspace: &Workspace) -> Option<Duration> {
+    let seconds = workspace.deploy.wait_timeout;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// The tasks of a workspace as they would be without AWS, with a queue at `queue_host`: what their containers are given.
@@ -215,7 +251,6 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
             .as_ref()
             .map(|before| BeforeRollout { workload: before.service.clone(), command: before.command.clone() }),
         keep_revisions: workspace.deploy.keep_revisions.into(),
-        rollout_within: (workspace.deploy.wait_timeout > 0)
-            .then(|| Duration::from_secs(workspace.deploy.wait_timeout.into())),
+        rollout_within: rollout_within(workspace),
     }
 }

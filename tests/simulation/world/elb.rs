@@ -1,6 +1,7 @@
 //! Elastic Load Balancing: load balancers, target groups, listeners.
 
 use super::ec2::{GATEWAY, GROUP, SUBNET, VPC};
+use super::ecs::SERVICE;
 use super::{ACCOUNT, Answer, REGION, Thing, World, refused, tag_list, tags_of};
 use crate::wire::Call;
 use serde_json::{Value, json};
@@ -58,6 +59,7 @@ impl World {
             "DescribeTargetGroups" => Ok(json!({"TargetGroups": members(self.bodies(TARGETS, "TargetGroupArn"))})),
             "DeleteTargetGroup" => self.delete_targets(call.text("TargetGroupArn")),
             "DescribeTargetGroupAttributes" => self.attributes(TARGETS, call.text("TargetGroupArn"), NO_TARGETS),
+            "DescribeTargetHealth" => self.target_health(call.text("TargetGroupArn")),
             "ModifyTargetGroupAttributes" => self.set_attributes(TARGETS, call.text("TargetGroupArn"), call),
             "CreateListener" => self.create_listener(call),
             "ModifyListener" => self.modify_listener(call),
@@ -248,6 +250,28 @@ impl World {
         }
         self.things.remove(id);
         Ok(json!({}))
+    }
+
+    /// One target for each task of the services that register with the group.
+    fn target_health(&mut self, id: &str) -> Answer {
+        self.get(TARGETS, id, NO_TARGETS)?;
+        let (now, rollout, is_used) = (self.now(), self.times.rollout, self.serves(id).is_some());
+        let registers = |service: &Thing| {
+            let mut balancers = service.body["loadBalancers"].as_array().into_iter().flatten();
+            service.ends.is_none() && !service.inactive && balancers.any(|one| one["targetGroupArn"] == id)
+        };
+        let mut targets = Vec::new();
+        for (_, service) in self.of(SERVICE).filter(|(_, service)| registers(service)) {
+            let state = match () {
+                () if !is_used => "unused",
+                () if now < service.changed + rollout => "initial",
+                () => "healthy",
+            };
+            let target = json!({"Target": {"Id": "10.0.1.9", "Port": 5050}, "TargetHealth": {"State": state}});
+            let count = service.body["desiredCount"].as_u64().unwrap_or_default();
+            targets.extend((0..count).map(|_| target.clone()));
+        }
+        Ok(json!({"TargetHealthDescriptions": members(targets)}))
     }
 
     /// The load balancer with a listener or a rule that sends requests to this target group.

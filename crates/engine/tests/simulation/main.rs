@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
 
+mod checks;
 mod faults;
 mod lost;
 mod moves;

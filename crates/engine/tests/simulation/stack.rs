@@ -5,7 +5,7 @@ use crate::world::{
 };
 use pb_engine::{
     Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Part, Plan, Refused, Run,
-    Snapshot, act, decide, observe,
+    Snapshot, act, decide, observe, with_checks,
 };
 use std::sync::{Arc, Mutex};
 
@@ -157,7 +157,8 @@ pub async fn plan(world: &Shared, ledger: &LateLedger, config: &Config, goal: Go
 
 pub async fn plan_part(graph: &Graph, ledger: &LateLedger, goal: Goal, part: &Part) -> Result<Plan, Vec<Refused>> {
     let snapshot = ledger.snapshot();
-    let observed = observe(graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
+    let (owner, cancel) = (Arc::new(owner()), Cancel::never());
+    let observed = with_checks(graph, &snapshot, observe(graph, &snapshot, &owner, &cancel)).await.unwrap();
     decide(graph, &observed, &snapshot, goal, part).unwrap()
 }
 
@@ -199,6 +200,7 @@ pub fn lines(plan: &Plan) -> Vec<String> {
             Action::Adopt => "adopt",
             Action::Forget => "forget",
             Action::Move => "move",
+            Action::Check => "check",
         };
         format!("{word} {}", step.address)
     };

@@ -7,9 +7,8 @@ use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
-use crate::serving::Targets;
 use crate::site::{State, configured, connect, place};
-use crate::{consent, signals, standing};
+use crate::{consent, health, signals, standing};
 use aws_config::SdkConfig;
 use futures_util::future::BoxFuture;
 use pb_config::Workspace;
@@ -173,18 +172,23 @@ async fn under_lease(
     let mut graph = Graph::new();
     let kept = scene.workspace.deploy.keep_revisions.into();
     let kind = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
+    let healthy = health::kind(&scene.aws, &scene.workspace, within);
     for step in &steps {
         let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;
-        graph.add(step.address.as_str(), &kind, (), move |()| spec.clone())?;
+        let (key, count) = (releases::key(&step.address), spec.desired_count);
+        let service = graph.add(step.address.as_str(), &kind, (), {
+            let spec = spec.clone();
+            move |()| spec.clone()
+        })?;
+        health::add(&mut graph, &healthy, (key, service), &spec, count)?;
     }
-    let plan = Plan { steps };
+    let checks = if within.is_some() { graph.due_checks() } else { Vec::new() };
+    let plan = Plan { steps, checks };
     let ledger = Partial { session, intents: snapshot.intents.clone(), remembered: &snapshot };
     let outcome = tokio::select! {
         outcome = act(&graph, &plan, &ledger, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
-    let targets = Targets { show, aws: &scene.aws, workspace: &scene.workspace, cancel: &run.cancel, within };
-    let outcome = targets.reached(outcome).await;
     if run.cancel.is_stopped() {
         let (aws, workspace, operation) = (&scene.aws, scene.workspace.name.as_str(), run.operation.as_str());
         // A count that is set is no rollout, and nothing that could be rolled back.

@@ -23,7 +23,7 @@ pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Res
     if global.json {
         let edges =
             needs.iter().flat_map(|(node, needs)| needs.iter().map(move |need| json!({"from": node, "to": need})));
-        let nodes: Vec<_> = graph.addresses().collect();
+        let nodes: Vec<_> = needs.iter().map(|(address, _)| address).collect();
         render::document(&json!({ "nodes": nodes, "edges": edges.collect::<Vec<_>>() }))?;
         return Ok(Exit::Done);
     }
@@ -39,7 +39,7 @@ pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Res
 
 /// What each resource needs, without what follows from its other needs.
 fn reduced(graph: &Graph) -> Needs<'_> {
-    let all: Needs<'_> = graph.edges().collect();
+    let all: Needs<'_> = graph.edges().chain(graph.check_edges()).collect();
     let mut below: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();
     for (node, needs) in &all {
         let mut reach = BTreeSet::new();

@@ -26,6 +26,7 @@ mod state;
 mod state_edit;
 mod status;
 mod tasks;
+mod verify;
 
 use crate::cli::{Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand};
 use crate::exit::{Error, Exit};

@@ -59,7 +59,7 @@ fn refuse_refresh(goal: Goal) -> Result<(), Error> {
 async fn refresh_plan(site: &Site) -> Result<Saved, Error> {
     let observed = site.glimpse(&site.snapshot).await?;
     let bound = site.bound(&site.snapshot, &observed);
-    let empty = Plan { steps: Vec::new() };
+    let empty = Plan::default();
     let drift = drift(&site.graph, &observed, &site.snapshot);
     Ok(Saved { drift, ..Saved::new(refresh::OPERATION, bound, site.part.clone(), empty) })
 }

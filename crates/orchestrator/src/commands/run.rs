@@ -3,13 +3,12 @@
 use crate::cli::{Consent, Global};
 use crate::commands::interrupted::Interrupted;
 use crate::commands::plan::operation;
-use crate::commands::{missing, refresh};
+use crate::commands::{missing, refresh, verify};
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
-use crate::serving::Targets;
 use crate::site::{Asked, Site, is_recorded};
-use crate::{consent, releases, signals, standing};
+use crate::{consent, health, releases, signals};
 use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
 use pb_state::{Claim, Holder, LeaseTable, Session};
 use std::collections::BTreeMap;
@@ -35,7 +34,8 @@ pub async fn run(
     let looked = site.glance(goal).await?;
     show_plan(&show, &site, goal, &looked.plan, global.verbose);
     if looked.plan.is_empty() && is_recorded(&site.snapshot, &looked.plan) {
-        return Ok(end(&show, global, &site, goal, &site.snapshot.outputs, Exit::Done));
+        let exit = verify::unchanged(&show, &site, &looked.plan).await?;
+        return Ok(end(&show, global, &site, goal, &site.snapshot.outputs, exit));
     }
     if !looked.plan.is_empty() {
         consent::ask(workspace, goal, consent.yes)?;
@@ -111,6 +111,9 @@ fn word(site: &Site, goal: Goal) -> &'static str {
 /// What can be done after a run that is not complete.
 fn go_on(show: &Show, outcome: &Outcome, run: &Run, workspace: &str, now: &Snapshot) {
     let again = format!("pb-deploy {} {workspace}", run.operation);
+    if outcome.is_applied() && !run.cancel.is_stopped() {
+        return show.say(&verify::applied(workspace));
+    }
     if !outcome.failed.iter().any(|failed| is_rollout(&failed.failure)) {
         return show.say(&format!("What was done is recorded. Run `{again}` again to finish."));
     }
@@ -210,7 +213,8 @@ async fn under_lease(
     agreed: Agreed<'_>,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    let looked = site.look(&snapshot, goal, &run.cancel).await?;
+    let mut looked = site.look(&snapshot, goal, &run.cancel).await?;
+    verify::skip_unless_waited_for(site, &mut looked.plan);
     match agreed {
         Agreed::Whatever => {}
         Agreed::Exactly(plan) if same(plan, &looked.plan) => {}
@@ -230,7 +234,6 @@ async fn under_lease(
         outcome = act(&site.graph, &looked.plan, session, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
-    let outcome = if goal == Goal::Deploy { reached(show, site, session, run, outcome).await } else { outcome };
     if run.cancel.is_stopped() && goal == Goal::Deploy {
         let interrupted = Interrupted {
             show,
@@ -243,16 +246,6 @@ async fn under_lease(
     }
     noted(site, goal, &looked.plan, &outcome, session, run);
     Ok(outcome)
-}
-
-/// The same outcome, but for services that are not reached through the load balancer: those have failed.
-async fn reached(show: &Show, site: &Site, session: &Session, run: &Run, outcome: Outcome) -> Outcome {
-    let mut workspace = site.workspace.clone();
-    standing::name_as_it_stands(&mut workspace, &session.snapshot());
-    let seconds = workspace.deploy.wait_timeout;
-    let within = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-    let targets = Targets { show, aws: &site.aws, workspace: &workspace, cancel: &run.cancel, within };
-    targets.reached(outcome).await
 }
 
 /// Notes what was released. Counts that were set by hand and not kept are forgotten.
@@ -269,7 +262,7 @@ fn noted(site: &Site, goal: Goal, plan: &Plan, outcome: &Outcome, session: &Sess
         let mut services = site.workspace.services.all();
         let is_kept = services
             .any(|(key, service)| releases::key(address) == key && service.keep_scale && service.count == scaled.count);
-        if (!is_kept || goal == Goal::Destroy) && outcome.is_complete() {
+        if (!is_kept || goal == Goal::Destroy) && outcome.is_applied() {
             session.record(Entry::Scaled(address.clone(), None));
         }
     }
@@ -335,11 +328,11 @@ pub fn failures(show: &Show, outcome: &Outcome, workspace: &str) {
         for detail in &failure.details {
             show.say(&format!("    {detail}"));
         }
-        let more = || {
-            let key = releases::key(&unfinished.address);
-            format!("more is in `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`")
-        };
-        if let Some(hint) = failure.hint.clone().or_else(|| is_rollout(failure).then(more)) {
+        let key = health::key(&unfinished.address).unwrap_or(releases::key(&unfinished.address));
+        let more =
+            || format!("more is in `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
+        let is_of_tasks = is_rollout(failure) || unfinished.action == Action::Check;
+        if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)) {
             show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
         }
     }

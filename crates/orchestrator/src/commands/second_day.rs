@@ -6,10 +6,9 @@ use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
-use crate::serving::Targets;
-use crate::{signals, standing};
+use crate::{health, signals, standing};
 use pb_config::{OtherService, Workspace};
-use pb_engine::{Action, Address, Failure, Graph, MemoryLedger, Outcome, Plan, Release, Run, Snapshot, Step, act};
+use pb_engine::{Action, Address, Graph, MemoryLedger, Outcome, Plan, Release, Run, Snapshot, Step, act};
 use pb_fargate::ServiceSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -181,12 +180,19 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
     let show = Show::new(global.json, global.verbose);
     let mut graph = Graph::new();
     let kind = pb_fargate::services(&mut graph, &scene.aws, scene.within(wait), usize::MAX, false);
+    let healthy = health::kind(&scene.aws, &scene.workspace, scene.within(wait));
     let mut steps = Vec::new();
     for address in deployed(&scene.snapshot) {
         let record = &scene.snapshot.resources[address];
         let spec: ServiceSpec = serde_json::from_value(record.spec.clone())
             .map_err(|e| Error::other(format!("cannot read {address}: {e}"), "deploy once with this version"))?;
-        graph.add(address.as_str(), &kind, (), move |()| spec.clone())?;
+        let (key, count) = (releases::key(address), spec.desired_count);
+        let service = graph.add(address.as_str(), &kind, (), {
+            let spec = spec.clone();
+            move |()| spec.clone()
+        })?;
+        let at_least = health::at_least(&scene.workspace, key, count);
+        health::add(&mut graph, &healthy, (key, service), &spec, at_least)?;
         steps.push(Step {
             address: address.clone(),
             kind: SERVICE.to_owned(),
@@ -210,15 +216,13 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
         events: show.events(),
         cancel: signals::listen(),
     };
-    let plan = Plan { steps };
+    let checks = if scene.within(wait).is_some() { graph.due_checks() } else { Vec::new() };
+    let plan = Plan { steps, checks };
     let ledger = MemoryLedger::default();
-    let outcome: Result<Outcome, Failure> = tokio::select! {
-        outcome = act(&graph, &plan, &ledger, &run) => outcome,
-        () = show.still_waiting() => Ok(Outcome::default()),
+    let outcome = tokio::select! {
+        outcome = act(&graph, &plan, &ledger, &run) => outcome?,
+        () = show.still_waiting() => Outcome::default(),
     };
-    let within = scene.within(wait);
-    let targets = Targets { show: &show, aws: &scene.aws, workspace: &scene.workspace, cancel: &run.cancel, within };
-    let outcome = targets.reached(outcome?).await;
     super::run::failures(&show, &outcome, name);
     if !outcome.is_complete() {
         show.json("finished", &serde_json::json!({ "complete": false }));

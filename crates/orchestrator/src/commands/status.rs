@@ -10,7 +10,7 @@ use crate::standing::name_as_it_stands;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_edge::TargetHealth;
-use pb_engine::{Address, Failure, Goal, Origin, Snapshot};
+use pb_engine::{Address, Failure, Goal, Origin, Plan, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
@@ -39,7 +39,17 @@ struct Status<'a> {
     unserved: Vec<Unserved<'a>>,
     targets: &'a [Target<'a>],
     drift: Option<&'a Drift>,
+    /// The checks that fail now.
+    failing: Vec<Failing<'a>>,
     lock: Option<Lock<'a>>,
+}
+
+/// A check that fails.
+#[derive(Serialize)]
+struct Failing<'a> {
+    address: &'a Address,
+    message: &'a str,
+    details: &'a [String],
 }
 
 /// A target of a service.
@@ -72,6 +82,9 @@ struct Drift {
     outside: usize,
     /// Why that is not known.
     unknown: Option<String>,
+    /// The plan that it was taken from.
+    #[serde(skip)]
+    plan: Plan,
 }
 
 #[derive(Serialize)]
@@ -135,9 +148,10 @@ async fn drift(global: &Global, name: &str) -> Drift {
         Ok(looked) => {
             let outside = |origin| matches!(origin, Some(Origin::Drift | Origin::Both));
             let differ = looked.plan.writes().count();
-            Drift { differ, outside: looked.plan.writes().filter(|step| outside(step.origin)).count(), unknown: None }
+            let outside = looked.plan.writes().filter(|step| outside(step.origin)).count();
+            Drift { differ, outside, unknown: None, plan: looked.plan }
         }
-        Err(why) => Drift { differ: 0, outside: 0, unknown: Some(why.to_string()) },
+        Err(why) => Drift { differ: 0, outside: 0, unknown: Some(why.to_string()), plan: Plan::default() },
     }
 }
 
@@ -179,6 +193,7 @@ impl Looker<'_> {
                 .collect(),
             targets: &targets,
             drift: drift.as_ref(),
+            failing: drift.iter().flat_map(failing).collect(),
             lock: holder.as_ref().map(lock),
         };
         if global.json {
@@ -217,6 +232,11 @@ fn unserved<'a>(
     told.then_some(Unserved { service: name, revision, operation, outcome, completed, at, who })
 }
 
+fn failing(drift: &Drift) -> impl Iterator<Item = Failing<'_>> {
+    let failing = drift.plan.failing();
+    failing.map(|(check, message, details)| Failing { address: &check.address, message, details })
+}
+
 fn lock(holder: &Holder) -> Lock<'_> {
     let Holder { id, who, operation, since, fence, .. } = holder;
     Lock { id, who, operation, since, fence: *fence }
@@ -233,6 +253,9 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
     }
     if let Some(drift) = status.drift.filter(|_| status.deployed) {
         show_drift(drift, status.workspace);
+    }
+    for Failing { address, message, .. } in &status.failing {
+        anstream::println!("  {} {address}: {message}", paint(BAD, "failing:"));
     }
     if let Some(operation) = status.unfinished {
         anstream::println!(

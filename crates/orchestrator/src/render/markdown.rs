@@ -24,6 +24,10 @@ pub fn text(saved: &Saved) -> String {
         (summary, rows.collect(), drift::text(&saved.drift))
     };
     write(&mut text, format_args!("**{summary}**\n"));
+    for (check, message, details) in saved.plan.failing() {
+        write(&mut text, format_args!("\n**Failing check** `{}`: {message}\n", check.address));
+        details.iter().for_each(|detail| write(&mut text, format_args!("- {}\n", detail.replace('\n', " "))));
+    }
     if rows.is_empty() {
         return text;
     }

@@ -17,7 +17,7 @@ pub fn steps(plan: &Plan, verbose: bool) -> String {
     text
 }
 
-/// As [`steps`], and the counts.
+/// As [`steps`], the counts, and the checks that fail.
 pub fn text(plan: &Plan, verbose: bool) -> String {
     let mut text = steps(plan, verbose);
     if !text.is_empty() {
@@ -25,6 +25,22 @@ pub fn text(plan: &Plan, verbose: bool) -> String {
     }
     text.push_str(&summary(plan));
     text.push('\n');
+    text.push_str(&failing(plan));
+    text
+}
+
+/// `1 check is failing: 0 of 1 targets of staging-flask are healthy`, with the targets; empty when none fails.
+pub fn failing(plan: &Plan) -> String {
+    let count = plan.failing().count();
+    if count == 0 {
+        return String::new();
+    }
+    let verb = if count == 1 { "is" } else { "are" };
+    let mut text = format!("\n{}\n", paint(BAD, format!("{} {verb} failing:", super::count(count, "check"))));
+    for (check, message, details) in plan.failing() {
+        line(&mut text, format_args!("  {}: {message}", paint(BOLD, &check.address)));
+        details.iter().for_each(|detail| line(&mut text, format_args!("    {detail}")));
+    }
     text
 }
 
@@ -72,6 +88,7 @@ pub fn sign(action: Action) -> (&'static str, Style) {
         Action::Adopt => ("  >", GOOD),
         Action::Forget => ("  <", WARN),
         Action::Move => (" ->", GOOD),
+        Action::Check => ("  ?", DIM),
     }
 }
 
@@ -141,7 +158,7 @@ fn value(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::{note, text};
-    use pb_engine::{Action, Address, Change, Order, Origin, Plan, Step};
+    use pb_engine::{Action, Address, Change, Order, Origin, Plan, PlannedCheck, Step, Verdict};
     use serde_json::json;
 
     fn step(address: &str, action: Action) -> Step {
@@ -184,8 +201,8 @@ mod tests {
             forces: vec!["port".to_owned()],
             ..step("edge/targets", Action::Replace { order: Order::CreateFirst })
         };
-        let plan =
-            Plan { steps: vec![step("net/vpc", Action::NoOp), update, replace, step("net/old", Action::Delete)] };
+        let steps = vec![step("net/vpc", Action::NoOp), update, replace, step("net/old", Action::Delete)];
+        let plan = Plan { steps, ..Plan::default() };
         insta::assert_snapshot!(plain(&text(&plan, false)), @r#"
           ~ net/group  sim.thing  sg-1  # changed outside of pb-deploy
               ~ name: "a" -> "b"
@@ -200,8 +217,32 @@ mod tests {
 
     #[test]
     fn nothing_to_do_is_said_as_such() {
-        let plan = Plan { steps: vec![step("net/vpc", Action::NoOp)] };
+        let plan = Plan { steps: vec![step("net/vpc", Action::NoOp)], ..Plan::default() };
         assert_eq!(plain(&text(&plan, false)), "No changes: all 1 resource are as configured.\n");
         assert!(note(&step("net/vpc", Action::Await)).unwrap().contains("not ready"));
+    }
+
+    #[test]
+    fn a_failing_check_is_shown_and_counted_as_no_resource() {
+        let check = |verdict| PlannedCheck {
+            address: Address::new("edge/flask_health").unwrap(),
+            kind: "sim.check".to_owned(),
+            about: Vec::new(),
+            due: true,
+            verdict,
+        };
+        let details = vec!["target 10.0.1.9:5050: unhealthy: Health checks failed".to_owned()];
+        let message = "0 of 1 targets of staging-flask are healthy".to_owned();
+        let steps = vec![step("net/vpc", Action::NoOp)];
+        let fails = Plan { steps: steps.clone(), checks: vec![check(Verdict::Fails { message, details })] };
+        insta::assert_snapshot!(plain(&text(&fails, false)), @r"
+        No changes: all 1 resource are as configured.
+
+        1 check is failing:
+          edge/flask_health: 0 of 1 targets of staging-flask are healthy
+            target 10.0.1.9:5050: unhealthy: Health checks failed
+        ");
+        let holds = Plan { steps, checks: vec![check(Verdict::Holds)] };
+        assert_eq!(plain(&text(&holds, true)).lines().count(), 3);
     }
 }

@@ -179,6 +179,7 @@ fn doing(action: Action) -> &'static str {
         Action::Adopt => "adopting",
         Action::Forget => "forgetting",
         Action::Move => "moving",
+        Action::Check => "checking",
     }
 }
 
@@ -192,5 +193,6 @@ fn done(action: Action) -> &'static str {
         Action::Adopt => "adopted",
         Action::Forget => "forgotten",
         Action::Move => "moved",
+        Action::Check => "passed",
     }
 }

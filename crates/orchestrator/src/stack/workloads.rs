@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Web services carry Flask's security group, the others that of Celery.
 pub(super) fn all(workspace: &Workspace, facts: &Facts, network: &Network, edge: &Edge) -> Vec<Workload> {
     let services = &workspace.services;
-    let (web_group, worker_group) = (network.flask_group.ready(), network.celery_group.ready());
+    let (web_group, worker_group) = (network.flask_group.connected(), network.celery_group.connected());
     let front = target(&services.flask, edge.targets.map(|group| group.arn), edge.listener.map(|_| ()));
     let routed = |key: &str, web: &WebService| {
         let route = edge.routes.get(key)?;

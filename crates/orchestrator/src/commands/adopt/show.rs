@@ -16,7 +16,7 @@ pub fn text(site: &Site, wanted: &Wanted, takeover: &Takeover) -> String {
         _ => format!("To adopt into {}, by its tags and nothing else:\n\n", site.title()),
     };
     let steps = takeover.plan.steps.iter().map(|step| shown(wanted, takeover, step));
-    let plan = Plan { steps: steps.collect() };
+    let plan = Plan { steps: steps.collect(), ..Plan::default() };
     text.push_str(&render::plan::steps(&plan, false));
     section(&mut text, "Part of what is taken over", &wanted.mapping.parts);
     section(&mut text, "Without a counterpart, left alone", &wanted.mapping.left);
@@ -114,7 +114,7 @@ pub fn moved(site: &Site, moved: &Relocation) -> String {
         Step { changes, ..step }
     };
     let steps = moved.plan.steps.iter().map(|step| forced(judged(step, &was(step), &moved.afterwards)));
-    let plan = Plan { steps: steps.collect() };
+    let plan = Plan { steps: steps.collect(), ..Plan::default() };
     let mut text = format!(
         "To move in {}, by its tags and nothing else; names stay:\n\n{}",
         site.title(),

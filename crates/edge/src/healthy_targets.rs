@@ -1,0 +1,102 @@
+//! `elbv2.healthy_targets`: the check that enough targets of a group answer the load balancer.
+
+#[cfg(test)]
+mod tests;
+
+use crate::BalancerClient as Client;
+use crate::health::{self, TargetHealth};
+use pb_engine::{Check, Class, Context, Failure, Limits, Progress, Verdict};
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// The call by which the health of targets is read.
+const CALL: &str = "elasticloadbalancing:DescribeTargetHealth";
+
+/// The check that enough targets of a group are healthy.
+pub struct HealthyTargets {
+    client: Client,
+    within: Duration,
+}
+
+impl HealthyTargets {
+    /// The check, read through `client`; a run waits at most `within` for the targets.
+    #[must_use]
+    pub fn new(client: Client, within: Duration) -> Self {
+        Self { client, within }
+    }
+}
+
+/// How many targets of which group must be healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthyTargetsSpec {
+    /// ARN of the target group.
+    pub target_group_arn: String,
+    /// Name of the service whose targets they are, for messages.
+    pub service: String,
+    /// The number of targets that must be healthy.
+    pub at_least: i32,
+}
+
+impl Check for HealthyTargets {
+    const KIND: &'static str = "elbv2.healthy_targets";
+    type Spec = HealthyTargetsSpec;
+
+    async fn read(&self, spec: &HealthyTargetsSpec) -> Result<Verdict, Failure> {
+        if spec.at_least <= 0 {
+            return Ok(Verdict::Holds);
+        }
+        let targets = health::of_group(&self.client, &spec.target_group_arn).await?;
+        Ok(if healthy(&targets) >= spec.at_least {
+            Verdict::Holds
+        } else {
+            let message = format!("{} of {} targets of {} are healthy", healthy(&targets), spec.at_least, spec.service);
+            Verdict::Fails { message, details: details(&targets) }
+        })
+    }
+
+    async fn wait(&self, cx: &Context, spec: &HealthyTargetsSpec) -> Result<(), Failure> {
+        if spec.at_least <= 0 {
+            return Ok(());
+        }
+        let last = Mutex::new(Vec::new());
+        let waited = cx.wait(CALL, Limits::seconds(self.within), || async {
+            let targets = health::of_group(&self.client, &spec.target_group_arn).await?;
+            let progress = match healthy(&targets) {
+                healthy if healthy >= spec.at_least => Progress::Ready(()),
+                healthy => Progress::Pending(format!("{healthy} of {} targets are healthy", spec.at_least)),
+            };
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+            Ok(progress)
+        });
+        let Err(failure) = waited.await else { return Ok(()) };
+        let targets = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let class = match failure.class {
+            Class::TimedOut => Class::Failed,
+            Class::Interrupted => Class::Interrupted,
+            _ => return Err(failure),
+        };
+        let counts = format!("{} of {} targets are healthy", healthy(&targets), spec.at_least);
+        let message = match class {
+            Class::Interrupted => format!("stopped while waiting: {counts}"),
+            _ => format!("{counts} after {} s", self.within.as_secs()),
+        };
+        Err(Failure::new(class, format!("reach {}", spec.service), message).details(details(&targets)))
+    }
+}
+
+fn healthy(targets: &[TargetHealth]) -> i32 {
+    i32::try_from(targets.iter().filter(|target| target.state == "healthy").count()).unwrap_or(i32::MAX)
+}
+
+/// Each target with its state and the reason for it.
+fn details(targets: &[TargetHealth]) -> Vec<String> {
+    if targets.is_empty() {
+        return vec!["no target is registered".to_owned()];
+    }
+    let target = |target: &TargetHealth| {
+        let reason = target.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("target {}: {}{reason}", target.address, target.state)
+    };
+    targets.iter().map(target).collect()
+}

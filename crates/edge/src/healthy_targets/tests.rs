@@ -1,0 +1,100 @@
+use super::{HealthyTargets, HealthyTargetsSpec};
+use crate::BalancerClient as Client;
+use crate::testing::{alone, meta};
+use aws_sdk_elasticloadbalancingv2::operation::describe_target_health::{
+    DescribeTargetHealthError, DescribeTargetHealthOutput,
+};
+use aws_sdk_elasticloadbalancingv2::types::error::TargetGroupNotFoundException;
+use aws_sdk_elasticloadbalancingv2::types::{
+    TargetDescription, TargetHealth, TargetHealthDescription, TargetHealthStateEnum,
+};
+use aws_smithy_mocks::{Rule, mock};
+use pb_engine::{Check, Class, Graph, Verdict};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PERIOD: Duration = Duration::from_secs(35);
+
+fn check(rules: &[&Rule]) -> HealthyTargets {
+    HealthyTargets::new(pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied()), PERIOD)
+}
+
+fn spec(at_least: i32) -> HealthyTargetsSpec {
+    HealthyTargetsSpec { target_group_arn: "arn:group".to_owned(), service: "staging-flask".to_owned(), at_least }
+}
+
+fn answer(states: &[&str]) -> DescribeTargetHealthOutput {
+    let target = |(number, state): (usize, &&str)| {
+        let mut health = TargetHealth::builder().state(TargetHealthStateEnum::from(*state));
+        if *state == "unhealthy" {
+            health = health.description("Health checks failed with these codes: [500].");
+        }
+        let target = TargetDescription::builder().id(format!("10.0.1.{number}")).port(5050).build();
+        TargetHealthDescription::builder().target(target).target_health(health.build()).build()
+    };
+    let all = states.iter().enumerate().map(target).collect();
+    DescribeTargetHealthOutput::builder().set_target_health_descriptions(Some(all)).build()
+}
+
+fn targets(states: &'static [&'static str]) -> Rule {
+    mock!(Client::describe_target_health)
+        .match_requests(|call| call.target_group_arn() == Some("arn:group"))
+        .then_output(move || answer(states))
+}
+
+#[tokio::test]
+async fn enough_healthy_targets_hold_whatever_the_others_are() {
+    let rule = targets(&["healthy", "draining", "healthy"]);
+    assert_eq!(check(&[&rule]).read(&spec(2)).await.unwrap(), Verdict::Holds);
+    assert_eq!(check(&[]).read(&spec(0)).await.unwrap(), Verdict::Holds, "nothing has to be asked");
+}
+
+#[tokio::test]
+async fn too_few_healthy_targets_fail_with_each_reason() {
+    let rule = targets(&["healthy", "unhealthy"]);
+    let Verdict::Fails { message, details } = check(&[&rule]).read(&spec(2)).await.unwrap() else { panic!() };
+    assert_eq!(message, "1 of 2 targets of staging-flask are healthy");
+    let reason = "target 10.0.1.1:5050: unhealthy: Health checks failed with these codes: [500]";
+    assert_eq!(details, ["target 10.0.1.0:5050: healthy", reason]);
+}
+
+#[tokio::test]
+async fn a_missing_target_group_fails_as_one_without_targets() {
+    let rule = mock!(Client::describe_target_health).then_error(|| {
+        let gone = TargetGroupNotFoundException::builder().meta(meta("TargetGroupNotFound")).build();
+        DescribeTargetHealthError::TargetGroupNotFoundException(gone)
+    });
+    let Verdict::Fails { message, details } = check(&[&rule]).read(&spec(1)).await.unwrap() else { panic!() };
+    assert_eq!(message, "0 of 1 targets of staging-flask are healthy");
+    assert_eq!(details, ["no target is registered"]);
+}
+
+/// A deploy of nothing but the check.
+async fn deployed(rule: &Rule) -> Result<Duration, pb_engine::Failure> {
+    let mut graph = Graph::new();
+    graph.add_check("edge/flask_health", &Arc::new(check(&[rule])), (), |()| spec(1))?;
+    let began = tokio::time::Instant::now();
+    alone(graph).deploy().await.map(|_| began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_that_become_healthy_end_the_wait() {
+    let rule = mock!(Client::describe_target_health)
+        .sequence()
+        .output(|| answer(&["initial"]))
+        .times(5)
+        .output(|| answer(&["healthy"]))
+        .build();
+    let took = deployed(&rule).await.unwrap();
+    assert!(took >= Duration::from_millis(600) && took < PERIOD, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_that_stay_unhealthy_fail_after_one_period() {
+    let began = tokio::time::Instant::now();
+    let failure = deployed(&targets(&["unhealthy"])).await.unwrap_err();
+    assert!(began.elapsed() >= PERIOD && began.elapsed() < PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(failure.class, Class::Failed);
+    assert_eq!(failure.message, "0 of 1 targets are healthy after 35 s");
+    assert!(failure.details[0].contains("unhealthy: Health checks failed"), "{:?}", failure.details);
+}

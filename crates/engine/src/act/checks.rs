@@ -1,0 +1,117 @@
+//! The checks of a run: each is waited for once the resources that it depends on are ready.
+
+use super::{Acting, Run};
+use crate::check::CheckNode;
+use crate::context::Context;
+use crate::event::Event;
+use crate::failure::{Class, Failure};
+use crate::graph::Edge;
+use crate::outcome::Unfinished;
+use crate::plan::Action;
+use crate::schedule::Task;
+use crate::unknown::has_unknown;
+use crate::work::guarded;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The checks of a run that were started.
+#[derive(Default)]
+pub(super) struct Checks<'a> {
+    /// By their place in the graph.
+    started: HashSet<usize>,
+    pub running: FuturesUnordered<BoxFuture<'a, Ended>>,
+}
+
+/// The end of a check.
+pub(super) struct Ended {
+    check: usize,
+    since: Instant,
+    result: Result<(), Failure>,
+}
+
+impl<'a> Acting<'a> {
+    /// Starts every check that is due and whose resources are ready.
+    pub(super) fn start_checks(&mut self) {
+        if self.run.cancel.is_stopped() || self.ledger.lost().is_some() {
+            return;
+        }
+        let graph = self.graph;
+        for (index, check) in graph.checks.iter().enumerate() {
+            let is_ready = self.is_due(check) && check.inputs.iter().all(|edge| self.is_reached(*edge));
+            if is_ready && self.checks.started.insert(index) {
+                self.start_check(index, check);
+            }
+        }
+    }
+
+    fn start_check(&mut self, index: usize, check: &'a CheckNode) {
+        let (address, kind) = (check.address.clone(), check.kind.name().to_owned());
+        self.run.events.send(Event::Started { address, kind, action: Action::Check });
+        let (since, ledger, cx) = (Instant::now(), self.ledger, context(self.run, check));
+        let spec = (check.make)(&self.values);
+        let wait = async move {
+            let spec = spec?;
+            if has_unknown(&spec) {
+                let message = "a value that it needs is still not known";
+                return Err(Failure::new(Class::Bug, format!("check {}", check.address), message));
+            }
+            guarded(ledger, check.kind.wait(cx, spec)).await
+        };
+        self.checks.running.push(async move { Ended { check: index, since, result: wait.await } }.boxed());
+    }
+
+    pub(super) fn on_check(&mut self, ended: Ended) {
+        let address = self.graph.checks[ended.check].address.clone();
+        match ended.result {
+            Ok(()) => {
+                let millis = u64::try_from(ended.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.run.events.send(Event::Done { address, action: Action::Check, id: None, millis });
+            }
+            Err(failure) => {
+                let action = Action::Check;
+                self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone() });
+                self.outcome.failed.push(Unfinished { address, action, failure });
+            }
+        }
+    }
+
+    /// Puts the checks that were due and never started into the outcome.
+    pub(super) fn skip_checks(&mut self) {
+        let graph = self.graph;
+        for (index, check) in graph.checks.iter().enumerate() {
+            if !self.is_due(check) || self.checks.started.contains(&index) {
+                continue;
+            }
+            let unmet = check.inputs.iter().find(|edge| !self.is_reached(**edge));
+            let because = match (self.ledger.lost(), unmet) {
+                (Some(lost), _) => lost.to_string(),
+                (None, Some(edge)) => format!("{} is not done", graph.nodes[edge.node].address),
+                (None, None) => "the run was stopped".to_owned(),
+            };
+            let (address, action) = (check.address.clone(), Action::Check);
+            self.run.events.send(Event::Skipped { address: address.clone(), action, because: because.clone() });
+            self.outcome.skipped.push((address, action, because));
+        }
+    }
+
+    fn is_due(&self, check: &CheckNode) -> bool {
+        self.plan.checks.iter().any(|planned| planned.due && planned.address == check.address)
+    }
+
+    fn is_reached(&self, edge: Edge) -> bool {
+        self.reached.get(&Task::Make(edge.node)).is_some_and(|reached| *reached >= edge.until)
+    }
+}
+
+fn context(run: &Run, check: &CheckNode) -> Context {
+    Context {
+        address: check.address.clone(),
+        owner: Arc::clone(&run.owner),
+        events: run.events.clone(),
+        cancel: run.cancel.clone(),
+        run: Arc::from(run.id.as_str()),
+    }
+}

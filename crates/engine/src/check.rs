@@ -1,0 +1,207 @@
+//! Conditions that a deployed stack must meet, such as healthy targets.
+
+use crate::address::Address;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::graph::{Edge, Graph, Values};
+use crate::kind::from_json;
+use crate::observe::Observed;
+use crate::plan::Step;
+use crate::snapshot::Snapshot;
+use crate::unknown::has_unknown;
+use futures_util::future::{BoxFuture, FutureExt, join, try_join_all};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A condition that the stack must meet once its resources are as configured.
+///
+/// A check creates nothing. It is never recorded in a snapshot, carries no tags and has nothing to delete, and no resource
+/// depends on it. A plan reads it; a run waits for it after the resources that it depends on.
+pub trait Check: Send + Sync + Sized + 'static {
+    /// `service.condition`, such as `elbv2.healthy_targets`.
+    const KIND: &'static str;
+
+    /// The condition, in terms of attributes of resources.
+    type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
+
+    /// Reads once whether the condition holds.
+    fn read(&self, spec: &Self::Spec) -> impl Future<Output = Result<Verdict, Failure>> + Send;
+
+    /// Waits until the condition holds. The wait must have an end.
+    fn wait(&self, cx: &Context, spec: &Self::Spec) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// The state of a condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Verdict {
+    /// It was not read, or something that it depends on does not exist yet.
+    Unknown,
+    /// It holds.
+    Holds,
+    /// It does not hold.
+    Fails {
+        /// The reason, such as `0 of 1 targets of staging-flask are healthy`.
+        message: String,
+        /// More about it, one fact each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        details: Vec<String>,
+    },
+}
+
+/// One check of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedCheck {
+    /// The address of the check.
+    pub address: Address,
+    /// Its kind.
+    pub kind: String,
+    /// The resources whose state it is about.
+    pub about: Vec<Address>,
+    /// Its state when the plan was made.
+    pub verdict: Verdict,
+    /// Whether the run waits for it: it did not hold, or the run changes something that it depends on.
+    pub due: bool,
+}
+
+/// What was read of a check: the condition, and its state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The condition that was read.
+    pub spec: Value,
+    /// Its state.
+    pub verdict: Verdict,
+}
+
+/// A [`Check`] with its condition as JSON.
+pub(crate) trait AnyCheck: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn read<'a>(&'a self, spec: &'a Value) -> BoxFuture<'a, Result<Verdict, Failure>>;
+    fn wait(&self, cx: Context, spec: Value) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// Makes an [`AnyCheck`] of a [`Check`].
+pub(crate) struct ErasedCheck<C>(pub Arc<C>);
+
+impl<C: Check> AnyCheck for ErasedCheck<C> {
+    fn name(&self) -> &'static str {
+        C::KIND
+    }
+
+    fn read<'a>(&'a self, spec: &'a Value) -> BoxFuture<'a, Result<Verdict, Failure>> {
+        async move { self.0.read(&from_json(C::KIND, spec)?).await }.boxed()
+    }
+
+    fn wait(&self, cx: Context, spec: Value) -> BoxFuture<'_, Result<(), Failure>> {
+        async move { self.0.wait(&cx, &from_json(C::KIND, &spec)?).await }.boxed()
+    }
+}
+
+/// One check of a graph.
+pub(crate) struct CheckNode {
+    pub address: Address,
+    pub kind: Arc<dyn AnyCheck>,
+    pub inputs: Vec<Edge>,
+    pub make: Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>,
+}
+
+impl CheckNode {
+    fn planned(&self, graph: &Graph, verdict: Verdict, due: bool) -> PlannedCheck {
+        let about: BTreeSet<&Address> = self.inputs.iter().map(|edge| &graph.nodes[edge.node].address).collect();
+        PlannedCheck {
+            address: self.address.clone(),
+            kind: self.kind.name().to_owned(),
+            about: about.into_iter().cloned().collect(),
+            verdict,
+            due,
+        }
+    }
+}
+
+impl Graph {
+    /// Each check with the resources that it depends on.
+    pub fn check_edges(&self) -> impl Iterator<Item = (&Address, Vec<&Address>)> {
+        self.checks.iter().map(|check| {
+            let needed = check.inputs.iter().map(|edge| &self.nodes[edge.node].address);
+            (&check.address, needed.collect())
+        })
+    }
+
+    /// All checks of the graph as those that a run has to wait for. For plans that were not made by
+    /// [`decide()`](crate::decide()).
+    #[must_use]
+    pub fn due_checks(&self) -> Vec<PlannedCheck> {
+        self.checks.iter().map(|check| check.planned(self, Verdict::Unknown, true)).collect()
+    }
+}
+
+/// Completes an observation with the state of the graph's checks. They are read while `observed` is under way, as far as the
+/// snapshot says what they are about; a check that turns out to be about something else is read again.
+///
+/// # Errors
+/// The error of `observed`; a read that fails.
+pub async fn with_checks(
+    graph: &Graph,
+    snapshot: &Snapshot,
+    observed: impl Future<Output = Result<Observed, Failure>>,
+) -> Result<Observed, Failure> {
+    let recorded = graph.nodes.iter().map(|node| Some(snapshot.resources.get(&node.address)?.attrs.clone())).collect();
+    let (observed, early) = join(observed, read(graph, &recorded, BTreeMap::new())).await;
+    let mut observed = observed?;
+    let live = graph.nodes.iter().zip(&recorded).map(|(node, recorded)| {
+        let found = observed.ours.get(&node.address)?.iter().filter(|live| live.kind == node.kind.name());
+        found.min_by_key(|live| Some(&live.attrs) != recorded.as_ref()).map(|live| live.attrs.clone())
+    });
+    let live = live.collect();
+    // What failed may have been about something that is gone; it is read again.
+    observed.checks = read(graph, &live, early.unwrap_or_default()).await?;
+    Ok(observed)
+}
+
+/// Reads the checks whose inputs are known, except those that are in `known` with the same condition.
+async fn read(
+    graph: &Graph,
+    values: &Values,
+    mut known: BTreeMap<Address, Checked>,
+) -> Result<BTreeMap<Address, Checked>, Failure> {
+    let reads = graph.checks.iter().filter_map(|check| {
+        let spec = (check.make)(values).ok().filter(|spec| !has_unknown(spec))?;
+        let known = known.remove(&check.address).filter(|known| known.spec == spec);
+        Some(async move {
+            let checked = match known {
+                Some(known) => known,
+                None => Checked { verdict: check.kind.read(&spec).await?, spec },
+            };
+            Ok::<_, Failure>((check.address.clone(), checked))
+        })
+    });
+    Ok(try_join_all(reads.collect::<Vec<_>>()).await?.into_iter().collect())
+}
+
+/// The checks of a plan: those whose inputs are all part of it.
+///
+/// # Errors
+/// `Bug` when a condition cannot be written.
+pub(crate) fn plan_checks(
+    graph: &Graph,
+    observed: &Observed,
+    steps: &[Step],
+    values: &Values,
+) -> Result<Vec<PlannedCheck>, Failure> {
+    let mut changed: Vec<bool> = Vec::with_capacity(graph.nodes.len());
+    for (node, step) in graph.nodes.iter().zip(steps) {
+        changed.push(!step.action.is_idle() || node.inputs.iter().any(|edge| changed[edge.node]));
+    }
+    let is_known = |edge: &Edge| values.get(edge.node).is_some_and(Option::is_some);
+    let planned = graph.checks.iter().filter(|check| check.inputs.iter().all(is_known)).map(|check| {
+        let spec = (check.make)(values)?;
+        let read = observed.checks.get(&check.address).filter(|checked| checked.spec == spec);
+        let verdict = read.map_or(Verdict::Unknown, |checked| checked.verdict.clone());
+        let due = verdict != Verdict::Holds || check.inputs.iter().any(|edge| changed[edge.node]);
+        Ok(check.planned(graph, verdict, due))
+    });
+    planned.collect()
+}

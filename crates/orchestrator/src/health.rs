@@ -1,0 +1,103 @@
+//! Target health: one check for each service behind the load balancer.
+
+use aws_config::SdkConfig;
+use pb_config::{LoadBalancer, Workspace};
+use pb_edge::{BalancerClient, HealthyTargets, HealthyTargetsSpec};
+use pb_engine::{Address, Failure, Graph, Handle};
+use pb_fargate::{ServiceAttrs, ServiceSpec};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The end of the addresses of these checks.
+const SUFFIX: &str = "_health";
+
+/// The address of the check of a service.
+pub fn address(key: &str) -> String {
+    format!("edge/{key}{SUFFIX}")
+}
+
+/// The key of the service that a check is about.
+pub fn key(address: &Address) -> Option<&str> {
+    address.as_str().strip_prefix("edge/")?.strip_suffix(SUFFIX)
+}
+
+/// The kind of these checks in a workspace. A run waits for one health period, in which a target that answers becomes healthy
+/// and one that does not becomes unhealthy; but no longer than for a rollout.
+pub fn kind(aws: &SdkConfig, workspace: &Workspace, rollout: Option<Duration>) -> Arc<HealthyTargets> {
+    let period = period(&workspace.load_balancer);
+    let within = rollout.map_or(period, |rollout| period.min(rollout));
+    Arc::new(HealthyTargets::new(BalancerClient::new(aws), within))
+}
+
+/// The longest time until the state of a target is known: so many checks in a row, the last of which may time out.
+fn period(balancer: &LoadBalancer) -> Duration {
+    let checks = balancer.healthy_threshold.max(balancer.unhealthy_threshold);
+    let seconds = balancer.health_interval.saturating_mul(checks).saturating_add(balancer.health_timeout);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+/// The number of targets that a service of `count` tasks must have. Where others may change the count, one is enough to tell
+/// that the service is reached.
+pub fn at_least(workspace: &Workspace, key: &str, count: i32) -> i32 {
+    let field = format!("{}.desired_count", crate::releases::address(key));
+    if workspace.ignore_changes.contains(&field) { 1 } else { count }
+}
+
+/// Adds the checks of one service as it is, or is going to be: one for each of its target groups.
+///
+/// # Errors
+/// `Bug` when an address is taken.
+pub fn add(
+    graph: &mut Graph,
+    kind: &Arc<HealthyTargets>,
+    (key, service): (&str, Handle<ServiceAttrs>),
+    spec: &ServiceSpec,
+    at_least: i32,
+) -> Result<(), Failure> {
+    for (index, target) in spec.load_balancers.iter().enumerate() {
+        let (arn, first) = (target.target_group_arn.clone(), address(key));
+        let address = if index == 0 { first } else { format!("{first}_{}", index + 1) };
+        graph.add_check(&address, kind, service, move |service| HealthyTargetsSpec {
+            target_group_arn: arn.clone(),
+            service: service.name,
+            at_least,
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{address, at_least, key, period};
+    use pb_config::{Config, Workspace};
+    use pb_engine::Address;
+    use std::time::Duration;
+
+    fn workspace() -> Workspace {
+        Config::parse(include_str!("../../../pb_deploy.toml"), "pb_deploy.toml").unwrap().workspace("staging").unwrap()
+    }
+
+    #[test]
+    fn a_check_is_found_by_the_key_of_its_service() {
+        assert_eq!(key(&Address::new(address("api")).unwrap()), Some("api"));
+        assert_eq!(key(&Address::new("edge/api_rule").unwrap()), None);
+    }
+
+    #[test]
+    fn a_health_period_is_enough_for_either_threshold() {
+        let mut balancer = workspace().load_balancer;
+        (balancer.health_interval, balancer.health_timeout) = (10, 5);
+        (balancer.healthy_threshold, balancer.unhealthy_threshold) = (2, 3);
+        assert_eq!(period(&balancer), Duration::from_secs(35));
+        balancer.healthy_threshold = 6;
+        assert_eq!(period(&balancer), Duration::from_secs(65));
+    }
+
+    #[test]
+    fn one_target_is_enough_where_others_set_the_count() {
+        let mut workspace = workspace();
+        assert_eq!(at_least(&workspace, "flask", 3), 3);
+        workspace.ignore_changes.push("fargate/flask.desired_count".to_owned());
+        assert_eq!((at_least(&workspace, "flask", 3), at_least(&workspace, "api", 3)), (1, 3));
+    }
+}

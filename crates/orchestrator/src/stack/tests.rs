@@ -1,0 +1,148 @@
+use super::build;
+use crate::facts::Facts;
+use aws_config::{BehaviorVersion, SdkConfig};
+use pb_config::{Config, Workspace};
+use pb_engine::Graph;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Services beside Flask and Celery, one of each kind.
+const OTHERS: &str = r#"
+[services.api]
+kind = "web"
+port = 8000
+paths = ["/v1/*"]
+
+[services.mail]
+kind = "worker"
+
+[services.beat]
+kind = "scheduler"
+command = ["celery", "beat"]
+"#;
+
+/// A task with which the services wait for their rollout.
+const BEFORE: &str = "[deploy.before]\nservice = \"flask\"\ncommand = [\"true\"]\n";
+
+fn workspace(more: &str) -> Workspace {
+    let text = format!("{}{OTHERS}{more}", include_str!("../../../../pb_deploy.toml"));
+    Config::parse(&text, "pb_deploy.toml").unwrap().workspace("staging").unwrap()
+}
+
+fn graph(workspace: &Workspace) -> Graph {
+    let aws = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+    build(&aws, workspace, &Facts::unknown(workspace)).unwrap()
+}
+
+/// Each resource and check with all that it depends on, directly or not.
+fn dependencies(graph: &Graph) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (address, needed) in graph.edges().chain(graph.check_edges()) {
+        let mut reached = BTreeSet::new();
+        for needed in needed {
+            reached.extend(all[needed.as_str()].iter().cloned());
+            reached.insert(needed.as_str().to_owned());
+        }
+        all.insert(address.as_str().to_owned(), reached);
+    }
+    all
+}
+
+/// What must exist before a task of any service can be started and do its work.
+const TASK: &[&str] = &[
+    // ECS starts it in the cluster, with the image of the repository, and gives it a stream in the log group.
+    "fargate/cluster",
+    "fargate/repository",
+    "fargate/logs",
+    // It has a public address in a subnet of the VPC, whose resolver answers its DNS queries. The route table is associated
+    // with the subnet and leads to the internet through the gateway: images, logs and secrets are reached that way.
+    "net/vpc",
+    "net/tasks_subnet",
+    "net/balancer_subnet",
+    "net/igw",
+    "net/routes",
+    // The queue is available, and its address is in the task's environment.
+    "net/redis_group",
+    "redis/subnets",
+    "redis/parameters",
+    "redis/jobqr",
+];
+
+/// The traffic of a web task: to the queue at both ends, to the internet, and in from the load balancer.
+const WEB: &[&str] = &[
+    "net/flask_group",
+    "net/flask_out_redis",
+    "net/redis_in_flask",
+    "net/flask_out_tcp_443_any",
+    "net/lb_group",
+    "net/lb_in_80_any",
+    "net/lb_out_flask",
+    "net/flask_in_lb",
+    "net/lb_out_web_8000",
+    "net/flask_in_lb_8000",
+    "edge/balancer",
+    "edge/listener",
+];
+
+/// The traffic of a worker: to the queue at both ends, and to the internet.
+const WORKER: &[&str] =
+    &["net/celery_group", "net/celery_out_redis", "net/redis_in_celery", "net/celery_out_tcp_443_any"];
+
+/// What each service needs beside that.
+const OWN: [(&str, &[&str], &[&str]); 5] = [
+    ("flask", WEB, &["fargate/flask_task", "edge/targets"]),
+    // Its rule is one of the listener, whose default is Flask.
+    ("api", WEB, &["fargate/api_task", "edge/api_targets", "edge/api_rule", "edge/targets"]),
+    ("celery", WORKER, &["fargate/celery_task"]),
+    ("mail", WORKER, &["fargate/mail_task"]),
+    ("beat", WORKER, &["fargate/beat_task"]),
+];
+
+fn set(lists: &[&[&str]]) -> BTreeSet<String> {
+    lists.iter().flat_map(|list| list.iter().map(|address| (*address).to_owned())).collect()
+}
+
+#[test]
+fn a_service_waits_for_all_that_its_tasks_need() {
+    let dependencies = dependencies(&graph(&workspace("")));
+    for (key, kind, own) in OWN {
+        let needed = set(&[TASK, kind, own]);
+        let found = &dependencies[&format!("fargate/{key}")];
+        let missing: Vec<&String> = needed.difference(found).collect();
+        let besides: Vec<&String> = found.difference(&needed).collect();
+        assert!(missing.is_empty() && besides.is_empty(), "{key}: missing {missing:?}, besides {besides:?}");
+    }
+}
+
+#[test]
+fn a_task_before_the_rollout_waits_as_a_service_does() {
+    let dependencies = dependencies(&graph(&workspace(BEFORE)));
+    let needed = set(&[TASK, WEB, &["fargate/flask_task"]]);
+    // It serves no requests.
+    let is_needed = |address: &&String| !address.starts_with("edge/") && *address != "net/lb_in_80_any";
+    let found = &dependencies["fargate/before"];
+    let missing: Vec<&String> = needed.iter().filter(is_needed).filter(|address| !found.contains(*address)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    for (key, ..) in OWN {
+        assert!(dependencies[&format!("fargate/{key}")].contains("fargate/before"), "{key}");
+    }
+}
+
+#[test]
+fn a_health_check_waits_for_its_service_and_nothing_for_it() {
+    let graph = graph(&workspace(""));
+    let checks: Vec<String> = graph.check_edges().map(|(address, _)| address.as_str().to_owned()).collect();
+    assert_eq!(checks, ["edge/flask_health", "edge/api_health"]);
+    let dependencies = dependencies(&graph);
+    assert!(dependencies["edge/flask_health"].contains("fargate/flask"));
+    assert!(dependencies["edge/api_health"].contains("fargate/api"));
+    assert!(dependencies.values().all(|needed| !needed.iter().any(|address| checks.contains(address))));
+}
+
+#[test]
+fn a_rule_of_the_queue_is_needed_by_its_own_services_alone() {
+    let dependencies = dependencies(&graph(&workspace("")));
+    assert!(!dependencies["fargate/celery"].contains("net/redis_in_flask"));
+    assert!(!dependencies["fargate/flask"].contains("net/redis_in_celery"));
+    // The queue takes minutes, so it does not wait for its rules.
+    assert!(!dependencies["redis/jobqr"].iter().any(|address| address.starts_with("net/redis_in_")));
+}

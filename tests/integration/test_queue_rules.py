@@ -1,0 +1,41 @@
+"""Services wait for the rules at both ends of their connection to the queue."""
+
+from __future__ import annotations
+
+import time
+
+from gate import ALL, Gate
+from harness import Site, until
+
+LIMIT = "RulesPerSecurityGroupLimitExceeded"
+REFUSED = (
+    f"<Response><Errors><Error><Code>{LIMIT}</Code><Message>The maximum number of rules per security group has been"
+    " reached.</Message></Error></Errors><RequestID>r</RequestID></Response>"
+).encode()
+
+
+def test_no_service_starts_without_the_rules_of_the_queue(site: Site, gate: Gate) -> None:
+    gate.refuse("ec2:AuthorizeSecurityGroupIngress", 400, REFUSED, times=ALL, having=b"FromPort=6400")
+    result = site.run("deploy", "staging", "--yes", url=gate.url).ended(1)
+    assert f"net/redis_in_celery: failed: ec2:AuthorizeSecurityGroupIngress: {LIMIT}" in result.err, result
+    assert "fargate/flask: not done: net/redis_in_flask is not done" in result.err, result
+    assert "fargate/celery: not done: net/redis_in_celery is not done" in result.err, result
+    assert site.world.services() == {} and "ecs:CreateService" not in site.calls()
+    gate.open_all()
+    site.deploy()
+    site.finds_nothing()
+
+
+def test_a_new_port_of_the_queue_is_open_before_the_rollout(staging: Site, gate: Gate) -> None:
+    (group,) = [group for group in staging.world.groups().values() if "jobqr" in group["GroupName"]]
+    held = gate.hold_before("ec2:ModifySecurityGroupRules", having=f"&GroupId={group['GroupId']}".encode())
+    since = staging.mark()
+    staging.configure({"redis": {"port": 6500}})
+    run = staging.start("deploy", "staging", "--yes", url=gate.url)
+    held.wait()
+    until(lambda: staging.calls(since).count("ecs:RegisterTaskDefinition") == 2, 60)
+    time.sleep(2)
+    assert "ecs:UpdateService" not in staging.calls(since), "a task that starts now does not reach the queue"
+    held.let_go()
+    run.result().ended()
+    staging.finds_nothing()
