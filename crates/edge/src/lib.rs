@@ -6,7 +6,6 @@ mod health;
 mod listener;
 mod listener_rule;
 mod load_balancer;
-mod ownership;
 mod record;
 mod routes;
 mod tags;
