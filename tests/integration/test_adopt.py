@@ -15,7 +15,7 @@ FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json
 #: What a takeover may do besides state and lease.
 TAGGING = {"CreateTags", "AddTags", "AddTagsToResource", "TagResource"}
 UNTAGGING = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResource"}
-LOCKING = {"dynamodb:PutItem", "dynamodb:DeleteItem"}
+LOCKING = {"dynamodb:PutItem", "dynamodb:DeleteItem", "s3:DeleteObject"}
 
 
 def ids(site: Site) -> dict[str, str]:
@@ -128,7 +128,7 @@ def test_terraforms_lock_is_respected_taken_and_given_back(site: Site) -> None:
     since = site.mark()
     refused = site.run(*adopt).ended(3)
     assert "ana@build" in refused.err and "terraform force-unlock 7f0e" in refused.err
-    assert site.writes(since) == ["dynamodb:PutItem"], "the lock was tried, and nothing was tagged"
+    assert site.writes(since) == ["dynamodb:PutItem", "s3:DeleteObject"], "the locks were tried, and nothing was tagged"
 
     # Left by a run of ours that was killed: the lease says that none is at work.
     dynamodb.put_item(TableName=table, Item=lock_item(site, key, "pb-deploy adopt pb-deploy/staging"))

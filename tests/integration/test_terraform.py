@@ -5,8 +5,26 @@ from __future__ import annotations
 import pytest
 import terraform_runner
 from harness import Plan, Site
+from inventory import steady
 from terraform_runner import Terraform
 from test_adopt import TAGGING, ids, untagged
+
+
+def stripped_by_apply(site: Site, terraform: Terraform) -> None:
+    """Terraform's next apply takes our tags off: nothing of it is deleted, and `adopt` puts them back."""
+    were = ids(site)
+    terraform.apply()
+    before = steady(site.world.everything())
+    destroyed = site.run("destroy", "staging", "--yes").ended(1)
+    assert destroyed.err.count("has lost this workspace's tags") > 20, destroyed
+    assert "--restore-tags" in site.run("plan", "staging").ended(1).err
+    assert steady(site.world.everything()) == before
+    again = site.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").ended().err
+    assert "ours already" not in again and "have lost their ownership tags" in again, again
+    assert ids(site) == were
+    managed = terraform.run("state", "list").split()
+    said = {line.removeprefix("terraform state rm ").strip("'") for line in again.splitlines() if "state rm" in line}
+    assert said <= set(managed) and {"aws_vpc.main", 'aws_subnet.public["a"]', "aws_route.internet"} <= said
 
 
 @pytest.mark.skipif(terraform_runner.why_not() is not None, reason=str(terraform_runner.why_not()))
@@ -18,8 +36,9 @@ def test_a_stack_that_terraform_made_is_taken_over_and_nothing_of_it_is_made_ane
     since = site.mark()
     site.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").ended()
     assert untagged(site.world.everything()) == before, "tags of ours, and nothing else"
-    assert {call.split(":")[1] for call in site.writes(since)} <= TAGGING | {"PutItem", "DeleteItem"}
+    assert {call.split(":")[1] for call in site.writes(since)} <= TAGGING | {"PutItem", "DeleteItem", "DeleteObject"}
     assert terraform.state() == state, "its state is its own"
+    stripped_by_apply(site, terraform)
     plan = Plan(site.run("plan", "staging", "--json").ended().json())
     assert set(plan.changes.values()) <= {"create", "update"}, plan.changes
     were = ids(site)

@@ -6,6 +6,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{Listener, LoadBalancer};
 use pb_aws::Answer;
 use pb_engine::{Class, Failure, Resource, Scope, each, listed};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// All load balancers of the region with their tags. A region has 50 unless more were asked for, so their tags cost three
@@ -30,6 +31,18 @@ impl Balancers {
     /// Those with the tags of this workspace.
     pub(crate) fn ours<R: Resource>(&self, scope: &Scope<R>) -> impl Iterator<Item = &LoadBalancer> {
         self.0.iter().filter(|(_, tags)| scope.owned(tags).is_some()).map(|(lb, _)| lb)
+    }
+
+    /// The DNS names of those that are recorded and carry the tags of nobody, unless they are about to be taken over.
+    pub(crate) fn untagged<R: Resource>(&self, scope: &Scope<R>) -> BTreeSet<String> {
+        let recorded = scope.recalled::<crate::LoadBalancer>();
+        let is_recorded = |lb: &LoadBalancer| recorded.iter().any(|attrs| arn(lb).as_ref() == Some(&attrs.arn));
+        let is_claimed = |lb: &LoadBalancer| {
+            [lb.load_balancer_arn(), lb.load_balancer_name()].into_iter().flatten().any(|name| scope.is_claimed(name))
+        };
+        let untagged = |tags: &Tags| scope.owned(tags).is_none() && !scope.owner().is_other(tags);
+        let all = self.0.iter().filter(|(lb, tags)| untagged(tags) && is_recorded(lb) && !is_claimed(lb));
+        all.map(|(lb, _)| dns_name(lb)).collect()
     }
 }
 

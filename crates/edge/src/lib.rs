@@ -7,7 +7,6 @@ mod healthy_targets;
 mod listener;
 mod listener_rule;
 mod load_balancer;
-mod ownership;
 mod record;
 mod routes;
 mod tags;

@@ -1,8 +1,8 @@
 //! `elbv2.listener`: a port of the load balancer, and the target group behind it.
 
+use crate::BalancerClient as Client;
 use crate::balancers::{Ports, listeners};
 use crate::tags::{self, Tags};
-use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
@@ -94,7 +94,8 @@ impl Resource for Listener {
         let arn = |port: &Port| port.listener_arn().map(str::to_owned);
         let tags = |arns| tags::read(scope, &self.client, arns);
         let all = listed(self.ports(scope), likely, arn, tags).await?;
-        Ok(all.iter().filter_map(|(port, tags)| whose(scope, port, tags.as_ref()?)).collect())
+        let untagged = all.iter().filter_map(|(port, tags)| scope.untagged(tags.as_ref()?, &attrs_of(port)));
+        Ok(all.iter().filter_map(|(port, tags)| whose(scope, port, tags.as_ref()?)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ListenerSpec) -> Result<ListenerAttrs, Failure> {
@@ -155,7 +156,7 @@ fn balancer_of(listener_arn: &str) -> Option<String> {
 /// Ours by its tags. Another one on a port that is wanted stands in our place.
 fn whose(scope: &Scope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<Listener>> {
     let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
-    if let Some(address) = ownership::owner(scope, tags, &[&attrs.arn], |known| known.arn == attrs.arn) {
+    if let Some(address) = scope.mine(tags, &[&attrs.arn]) {
         return Some(Found::Ours { address, spec, attrs, settled: true });
     }
     let same_port = |wanted: &ListenerSpec| {

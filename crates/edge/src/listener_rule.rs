@@ -3,9 +3,9 @@
 #[cfg(test)]
 mod tests;
 
+use crate::BalancerClient as Client;
 use crate::balancers::Ports;
 use crate::tags::{self, Tags};
-use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, HostHeaderConditionConfig, PathPatternConditionConfig, Rule, RuleCondition,
     RulePriorityPair,
@@ -112,7 +112,9 @@ impl Resource for ListenerRule {
         let tags = |arns| tags::read(scope, &self.client, arns);
         let all = listed(self.all(scope), likely, |(_, rule)| Some(arn(rule)), tags).await?;
         let found = all.iter().filter_map(|((listener, rule), tags)| whose(scope, listener, rule, tags.as_ref()?));
-        Ok(found.collect())
+        let untagged =
+            all.iter().filter_map(|((listener, rule), tags)| scope.untagged(tags.as_ref()?, &attrs_of(listener, rule)));
+        Ok(found.chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<ListenerRuleAttrs, Failure> {
@@ -238,8 +240,8 @@ impl ListenerRule {
 /// Ours by its tags. Another one in a place that is wanted stands in our way.
 fn whose(scope: &Scope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
     let spec = spec_of(listener, rule, tags);
-    let attrs = ListenerRuleAttrs { arn: arn(rule), listener_arn: listener.to_owned() };
-    if let Some(address) = ownership::owner(scope, tags, &[&attrs.arn], |known| known.arn == attrs.arn) {
+    let attrs = attrs_of(listener, rule);
+    if let Some(address) = scope.mine(tags, &[&attrs.arn]) {
         return Some(Found::Ours { address, spec, attrs, settled: true });
     }
     let same_place = |wanted: &ListenerRuleSpec| {
@@ -278,6 +280,10 @@ fn remembered(scope: &Scope<ListenerRule>) -> impl Iterator<Item = String> {
     let listeners = scope.recalled::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
     let of_rules = scope.remembered.iter().map(|(_, attrs)| attrs.listener_arn.clone());
     listeners.chain(of_rules).filter(|arn| !is_unknown(arn))
+}
+
+fn attrs_of(listener: &str, rule: &Rule) -> ListenerRuleAttrs {
+    ListenerRuleAttrs { arn: arn(rule), listener_arn: listener.to_owned() }
 }
 
 fn arn(rule: &Rule) -> String {

@@ -5,9 +5,9 @@ mod attributes;
 mod tests;
 
 use self::attributes::Attributes;
+use crate::BalancerClient as Client;
 use crate::balancers::{Balancers, arn, dns_name};
 use crate::tags::{self, Tags};
-use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{
     IpAddressType, LoadBalancer as Balancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
 };
@@ -145,7 +145,8 @@ impl Resource for LoadBalancer {
             let address = scope.wants(|spec| spec.name == name)?.clone();
             Some(Found::Foreign { address, what: format!("load balancer {name}") })
         });
-        Ok(ours.chain(foreign).collect())
+        let untagged = all.0.iter().filter_map(|(lb, tags)| scope.untagged(tags, &attrs_of(lb)));
+        Ok(ours.chain(foreign).chain(untagged).collect())
     }
 
     /// AWS gives back the load balancer that is there when all settings are the same, so a repeated call makes no second
@@ -268,7 +269,7 @@ fn is_active(lb: &Balancer) -> bool {
 /// The address of a load balancer that is ours.
 fn whose(scope: &Scope<LoadBalancer>, lb: &Balancer, tags: &Tags) -> Option<Address> {
     let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
-    ownership::owner(scope, tags, &[arn.unwrap_or_default(), name], |attrs| arn == Some(&attrs.arn))
+    scope.mine(tags, &[arn.unwrap_or_default(), name])
 }
 
 fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerSpec {

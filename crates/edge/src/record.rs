@@ -29,7 +29,8 @@ const RECORDS_A_LOOK: i32 = 10;
 
 /// The kind of alias records.
 ///
-/// Records have no tags. One is ours when it points to a load balancer that carries our tags, or when it is remembered.
+/// Records have no tags. One is ours when it points to a load balancer that carries our tags, or when it is remembered and does
+/// not point to a recorded load balancer that has lost them.
 pub struct Record {
     dns: DnsClient,
     balancers: BalancerClient,
@@ -134,8 +135,11 @@ impl Resource for Record {
         let (balancers, sets) = try_join(Balancers::of(scope, &self.balancers), sets).await?;
         let mut targets: BTreeSet<String> = balancers.ours(scope).map(crate::balancers::dns_name).collect();
         targets.extend(scope.wanted.iter().map(|(_, spec)| spec.alias.clone()).filter(|alias| !is_unknown(alias)));
-        let found = sets.iter().flat_map(|(place, sets)| sets.iter().filter_map(|set| whose(place, set, &targets)));
-        Ok(found.collect())
+        let lost = balancers.untagged(scope);
+        let all = || sets.iter().flat_map(|(place, sets)| sets.iter().map(move |set| (place, set)));
+        let found = all().filter_map(|(place, set)| whose(place, set, &targets, &lost));
+        let untagged = all().filter_map(|(place, set)| untagged(scope, place, set, &lost));
+        Ok(found.chain(untagged).collect())
     }
 
     /// CREATE, not UPSERT: what stands there already is looked at first.
@@ -196,6 +200,8 @@ struct Place {
     record_type: String,
     wanted: Option<Address>,
     remembered: Option<Address>,
+    /// Whether it is asked to be taken over.
+    claimed: bool,
 }
 
 /// The names that are wanted, and those that are remembered or claimed. A record is claimed by the name that is wanted: one
@@ -208,6 +214,7 @@ fn places(scope: &Scope<Record>) -> Vec<Place> {
         record_type: record_type.to_owned(),
         wanted: None,
         remembered: None,
+        claimed: false,
     };
     for (address, spec) in &scope.wanted {
         let key = (spec.zone_id.as_str(), spec.name.as_str(), spec.record_type.as_str());
@@ -223,19 +230,27 @@ fn places(scope: &Scope<Record>) -> Vec<Place> {
         let key = places.keys().copied().find(|(_, name, kind)| id == format!("{name} {kind}") || id == *name);
         if let Some(place) = key.and_then(|key| places.get_mut(&key)) {
             place.remembered = Some(address.clone());
+            place.claimed = true;
         }
     }
     places.into_values().collect()
 }
 
-/// Whose a record is that stands at a place: ours when it is remembered, wherever it points now, or when it points to a
-/// load balancer of ours. A record of its type with a routing policy, and a CNAME, stand in our name.
-fn whose(place: &Place, set: &ResourceRecordSet, targets: &BTreeSet<String>) -> Option<Found<Record>> {
+/// Whose a record is that stands at a place: ours when it is remembered, wherever it points now but to a load balancer that
+/// was `lost`, or when it points to a load balancer of ours. A record of its type with a routing policy, and a CNAME, stand in
+/// our name.
+fn whose(
+    place: &Place,
+    set: &ResourceRecordSet,
+    targets: &BTreeSet<String>,
+    lost: &BTreeSet<String>,
+) -> Option<Found<Record>> {
     let kind = set.r#type.as_str();
     if is_simple(set, &place.record_type) {
         let spec = spec_of(&place.zone_id, set);
         let by_target = place.wanted.as_ref().filter(|_| targets.contains(&spec.alias));
-        if let Some(address) = place.remembered.as_ref().or(by_target) {
+        let by_memory = place.remembered.as_ref().filter(|_| place.claimed || !lost.contains(&spec.alias));
+        if let Some(address) = by_memory.or(by_target) {
             let attrs = attrs(&spec, String::new());
             return Some(Found::Ours { address: address.clone(), spec, attrs, settled: true });
         }
@@ -244,6 +259,19 @@ fn whose(place: &Place, set: &ResourceRecordSet, targets: &BTreeSet<String>) -> 
     }
     let what = format!("the {kind} record {} in the hosted zone {}", place.name, place.zone_id);
     place.wanted.clone().map(|address| Found::Foreign { address, what })
+}
+
+/// A recorded record whose load balancer was lost.
+fn untagged(
+    scope: &Scope<Record>,
+    place: &Place,
+    set: &ResourceRecordSet,
+    lost: &BTreeSet<String>,
+) -> Option<Found<Record>> {
+    let attrs = attrs(&spec_of(&place.zone_id, set), String::new());
+    let is_it = |known: &RecordAttrs| (&known.zone_id, Record::id(known)) == (&attrs.zone_id, Record::id(&attrs));
+    let address = scope.remembers(is_it).filter(|_| is_simple(set, &place.record_type))?.clone();
+    lost.contains(&spec_of(&place.zone_id, set).alias).then_some(Found::Untagged { address, attrs })
 }
 
 /// Whether a record is of this type and the only one of it at its name.

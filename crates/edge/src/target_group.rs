@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use crate::BalancerClient as Client;
 use crate::tags::{self, Tags};
-use crate::{BalancerClient as Client, ownership};
 use aws_sdk_elasticloadbalancingv2::types::{
     Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
 };
@@ -133,7 +133,9 @@ impl Resource for TargetGroup {
         let delays = |arns| each(arns, |arn| async move { self.deregistration_delay(&arn).await });
         let ours = |(group, tags): &(Group, Tags)| whose(scope, &attrs_of(group), tags).and_then(|_| arn(group));
         let all: Vec<((Group, Tags), _)> = listed(tagged, likely(), ours, delays).await?;
-        Ok(all.into_iter().filter_map(|((group, tags), delay)| found(scope, &group, &tags, delay)).collect())
+        let untagged = all.iter().filter_map(|((group, tags), _)| scope.untagged(tags, &attrs_of(group)));
+        let found = all.iter().filter_map(|((group, tags), delay)| found(scope, group, tags, *delay));
+        Ok(found.chain(untagged).collect())
     }
 
     /// AWS gives back the group that is there when all settings are the same, so a repeated call makes no second one.
@@ -236,7 +238,7 @@ impl TargetGroup {
 
 /// The address of a group that is ours.
 fn whose(scope: &Scope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
-    ownership::owner(scope, tags, &[&attrs.arn, &attrs.name], |known| known.arn == attrs.arn)
+    scope.mine(tags, &[&attrs.arn, &attrs.name])
 }
 
 /// What a group is to us; nothing that matters when it has gone meanwhile.

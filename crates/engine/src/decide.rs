@@ -43,6 +43,7 @@ pub fn decide(
     let mut kept = BTreeSet::new();
     let values = if goal == Goal::Deploy { deciding.nodes(&mut kept)? } else { Values::new() };
     deciding.leftovers(&kept);
+    deciding.refuse_untagged();
     deciding.refuse_halves();
     let Deciding { steps, mut refused, .. } = deciding;
     let checks = match goal {
@@ -165,7 +166,8 @@ impl<'a> Deciding<'a> {
     }
 
     fn create(&mut self, node: &Node, spec: Value) -> Result<(Step, Value), Failure> {
-        if let Some(what) = self.observed.foreign.get(&node.address) {
+        let untagged = self.observed.untagged.contains_key(&node.address);
+        if let Some(what) = self.observed.foreign.get(&node.address).filter(|_| !untagged) {
             self.refuse(&node.address, not_ours(what));
         }
         let attrs = node.kind.pending(&spec)?;
@@ -267,6 +269,18 @@ impl<'a> Deciding<'a> {
         self.steps.push(self.gone(address, live));
     }
 
+    /// Refuses what would be made beside a recorded resource that has lost its ownership tags, or would leave it behind.
+    fn refuse_untagged(&mut self) {
+        for (address, untagged) in &self.observed.untagged {
+            if !self.is_left(address) {
+                let wanted = self.graph.addresses().any(|wanted| wanted == address);
+                let why = without_tags(&untagged.claim);
+                let orphan = "; the configuration does not want it: `forget` lets go of it";
+                self.refuse(address, if wanted { why } else { why + orphan });
+            }
+        }
+    }
+
     /// The step that deletes something.
     fn gone(&self, address: &Address, live: &Live) -> Step {
         Step {
@@ -334,6 +348,14 @@ pub(crate) fn kept(kind: &Arc<dyn AnyKind>, live: &Value, wanted: &Value) -> Val
         }
     }
     kept
+}
+
+/// Why nothing is done with a recorded resource that has lost its ownership tags.
+pub(crate) fn without_tags(claim: &str) -> String {
+    format!(
+        "{claim} is recorded here and has lost this workspace's tags, most likely to `terraform apply` after `adopt`: \
+         without them it is neither changed nor deleted"
+    )
 }
 
 pub(crate) fn not_ours(what: &str) -> String {

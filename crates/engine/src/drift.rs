@@ -34,6 +34,8 @@ pub enum Happened {
     Changed,
     /// It was deleted.
     Deleted,
+    /// It has lost its ownership tags.
+    Untagged,
     /// It carries our tags and was not recorded: the snapshot is older than it, or somebody copied the tags.
     Appeared,
 }
@@ -47,6 +49,9 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
         let id = |attrs| graph.kinds.get(record.kind.as_str()).and_then(|kind| kind.id(attrs));
         let item = |what, id, changes| Drift { address: address.clone(), kind: record.kind.clone(), id, what, changes };
         match current(observed, address, record) {
+            None if observed.untagged.contains_key(address) => {
+                drifts.push(item(Happened::Untagged, id(&record.attrs), Vec::new()));
+            }
             None if record.settled => drifts.push(item(Happened::Deleted, id(&record.attrs), Vec::new())),
             None => {}
             Some(live) => {

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::failure::{Class, Failure};
 use crate::graph::Graph;
 use crate::ledger::{Entry, Ledger};
-use crate::observe::{Claims, Live, Observed};
+use crate::observe::{Claims, Live, Observed, Untagged};
 use crate::outcome::{Outcome, Unfinished};
 use crate::plan::{Action, Plan, Step};
 use crate::snapshot::{Intent, Intents, Record, Snapshot};
@@ -18,6 +18,7 @@ use crate::wish::{Goal, Part};
 use crate::work::guarded;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub struct Takeover {
     pub plan: Plan,
     /// What a deploy would do afterwards; or what would stand in its way.
     pub afterwards: Result<Plan, Vec<Refused>>,
+    /// The addresses of those steps that put tags back on what is recorded.
+    pub restored: BTreeSet<Address>,
 }
 
 /// What it takes to take over `claims`, of which `observed` must tell. Pure.
@@ -43,7 +46,8 @@ pub fn adopting(
     snapshot: &Snapshot,
     claims: &Claims,
 ) -> Result<Result<Takeover, Vec<Refused>>, Failure> {
-    let (mut steps, mut refused, mut after) = (Vec::new(), Vec::new(), snapshot.clone());
+    let (mut steps, mut refused) = (Vec::new(), Vec::new());
+    let (mut then, mut after, mut restored) = (observed.clone(), snapshot.clone(), BTreeSet::new());
     for (address, id) in claims {
         match claim(graph, observed, snapshot, address, id) {
             Err(why) => refused.push(Refused { address: address.clone(), why }),
@@ -53,6 +57,9 @@ pub fn adopting(
                 if step.action == Action::Adopt {
                     let record = Record { kind: step.kind.clone(), spec, attrs, settled: true };
                     after.resources.insert(address.clone(), record);
+                    let before = then.untagged.len();
+                    then.untagged.retain(|_, untagged| !is_same(graph, untagged, &step));
+                    restored.extend((then.untagged.len() < before).then(|| address.clone()));
                 }
                 steps.push(step);
             }
@@ -61,8 +68,8 @@ pub fn adopting(
     if !refused.is_empty() {
         return Ok(Err(refused));
     }
-    let afterwards = decide(graph, observed, &after, Goal::Deploy, &Part::default())?;
-    Ok(Ok(Takeover { plan: Plan { steps, ..Plan::default() }, afterwards }))
+    let afterwards = decide(graph, &then, &after, Goal::Deploy, &Part::default())?;
+    Ok(Ok(Takeover { plan: Plan { steps, ..Plan::default() }, afterwards, restored }))
 }
 
 fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Address, id: &str) -> Result<Step, String> {
@@ -82,9 +89,17 @@ fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Addr
             return Err(format!("there would be several here: {}", ids.collect::<Vec<_>>().join(", ")));
         }
     };
-    let ours = snapshot.resources.get(address).is_some_and(|record| record.attrs == live.attrs);
-    let action = if ours { Action::NoOp } else { Action::Adopt };
-    Ok(step(graph, address, live, action))
+    let recorded = snapshot.resources.get(address).is_some_and(|record| record.attrs == live.attrs);
+    let step = step(graph, address, live, Action::Adopt);
+    let untagged = observed.untagged.values().any(|untagged| is_same(graph, untagged, &step));
+    let action = if recorded && !untagged { Action::NoOp } else { Action::Adopt };
+    Ok(Step { action, ..step })
+}
+
+/// Whether the step is about this very resource.
+fn is_same(graph: &Graph, untagged: &Untagged, step: &Step) -> bool {
+    let claim = || graph.kinds.get(step.kind.as_str())?.claim(step.attrs.as_ref()?);
+    untagged.kind == step.kind && claim().as_ref() == Some(&untagged.claim)
 }
 
 /// What it takes to let go of what stands at `addresses`. Pure.

@@ -24,6 +24,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn unique(&self) -> bool;
     fn indexed(&self) -> bool;
     fn tagged(&self) -> bool;
+    fn delete_untags(&self) -> bool;
     fn check(&self, spec: &Value) -> Result<(), String>;
     fn hidden<'a>(&self, spec: &'a Value) -> Cow<'a, Value>;
     fn pending(&self, spec: &Value) -> Result<Value, Failure>;
@@ -32,6 +33,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn beside(&self, old: &Value, new: &Value) -> bool;
     fn guard(&self, spec: &Value, attrs: &Value) -> Option<String>;
     fn id(&self, attrs: &Value) -> Option<String>;
+    fn claim(&self, attrs: &Value) -> Option<String>;
     fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>>;
     fn create<'a>(&'a self, cx: &'a Context, spec: &'a Value) -> BoxFuture<'a, Result<Value, Failure>>;
     fn complete<'a>(&'a self, cx: &'a Context, attrs: &'a Value, spec: &'a Value)
@@ -72,6 +74,7 @@ pub(crate) struct Shared {
 pub(crate) enum AnyFound {
     Ours { address: Address, spec: Value, attrs: Value, settled: bool },
     Foreign { address: Address, what: String },
+    Untagged { address: Address, attrs: Value, claim: String },
 }
 
 /// Makes an [`AnyKind`] of a [`Resource`].
@@ -100,6 +103,10 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn tagged(&self) -> bool {
         R::TAGGED
+    }
+
+    fn delete_untags(&self) -> bool {
+        R::DELETE_UNTAGS
     }
 
     fn check(&self, spec: &Value) -> Result<(), String> {
@@ -144,6 +151,10 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn id(&self, attrs: &Value) -> Option<String> {
         R::id(&from_json(R::KIND, attrs).ok()?)
+    }
+
+    fn claim(&self, attrs: &Value) -> Option<String> {
+        R::claim(&from_json(R::KIND, attrs).ok()?)
     }
 
     fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>> {
@@ -219,6 +230,11 @@ fn erase<R: Resource>(found: Found<R>) -> Result<AnyFound, Failure> {
             AnyFound::Ours { address, spec: to_json(R::KIND, &spec)?, attrs: to_json(R::KIND, &attrs)?, settled }
         }
         Found::Foreign { address, what } => AnyFound::Foreign { address, what },
+        Found::Untagged { address, attrs } => AnyFound::Untagged {
+            address,
+            attrs: to_json(R::KIND, &attrs)?,
+            claim: R::claim(&attrs).unwrap_or_default(),
+        },
     })
 }
 

@@ -63,7 +63,7 @@ pub use inputs::{Input, Inputs};
 pub use ledger::{Entry, Ledger, MemoryLedger};
 pub use listed::{each, listed};
 pub use moving::{Relocation, moving};
-pub use observe::{Claims, Live, Observed, observe, observe_claims, observe_indexed};
+pub use observe::{Claims, Live, Observed, Untagged, observe, observe_claims, observe_indexed};
 pub use outcome::{Outcome, Unfinished};
 pub use ownership::{ADDRESS_TAG, Ownership, STACK_TAG, WORKSPACE_TAG};
 pub use plan::{Action, Order, Origin, Plan, Step};

@@ -2,7 +2,7 @@
 //! the plan.
 
 use crate::address::Address;
-use crate::decide::{Refused, decide};
+use crate::decide::{Refused, decide, without_tags};
 use crate::failure::Failure;
 use crate::graph::{Graph, Node};
 use crate::handover::{entry, step};
@@ -69,6 +69,7 @@ fn relocated(
         ([only], []) => only,
         // An earlier run has set the tag, and died before that was recorded.
         ([], [only]) if is_recorded(node, snapshot, from, only) => only,
+        ([], _) if observed.untagged.contains_key(from) => return Err(without_tags(from.as_str())),
         ([], _) => return Err("nothing of ours stands here: `state list` shows what does".to_owned()),
         (_, [_, ..]) => return Err(format!("something of ours stands at {to} already")),
         (several, []) => return Err(format!("{} stand here: deploy first, which leaves one", several.len())),

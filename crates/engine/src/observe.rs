@@ -35,6 +35,17 @@ pub struct Live {
     pub settled: bool,
 }
 
+/// A resource that the snapshot records and that has lost its ownership tags: it is not ours until they are on it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Untagged {
+    /// Its kind.
+    pub kind: String,
+    /// What AWS assigned.
+    pub attrs: Value,
+    /// The name by which it can be taken over again.
+    pub claim: String,
+}
+
 /// What of this workspace is there.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
@@ -45,9 +56,18 @@ pub struct Observed {
     /// The state of the checks that were read.
     #[serde(default)]
     pub checks: BTreeMap<Address, Checked>,
+    /// Recorded and without ownership tags, by the address of the record.
+    #[serde(default)]
+    pub untagged: BTreeMap<Address, Untagged>,
 }
 
 impl Observed {
+    /// Leaves out what a run that has not ended may just have made: its tags may not be visible yet.
+    pub fn ignore_recent(&mut self, snapshot: &Snapshot) {
+        self.untagged.retain(|address, _| !snapshot.is_recent(address));
+        self.foreign.retain(|address, _| !snapshot.is_suspect(address));
+    }
+
     fn add(&mut self, kind: &str, found: Vec<AnyFound>) {
         for found in found {
             match found {
@@ -56,6 +76,9 @@ impl Observed {
                     self.ours.entry(address).or_default().push(live);
                 }
                 AnyFound::Foreign { address, what } => drop(self.foreign.insert(address, what)),
+                AnyFound::Untagged { address, attrs, claim } => {
+                    self.untagged.insert(address, Untagged { kind: kind.to_owned(), attrs, claim });
+                }
             }
         }
     }
@@ -141,6 +164,11 @@ async fn sweep_all(
     for (kind, found) in try_join_all(sweeps).await? {
         observed.add(kind, found);
     }
+    let let_go = |address: &Address, untagged: &Untagged| {
+        let kind = graph.kinds.get(untagged.kind.as_str());
+        kind.is_some_and(|kind| kind.delete_untags()) && snapshot.deletes(address)
+    };
+    observed.untagged.retain(|address, untagged| !let_go(address, untagged));
     Ok(observed)
 }
 
@@ -150,16 +178,16 @@ async fn sweep(
     snapshot: &Snapshot,
     cancel: &Cancel,
 ) -> Result<Vec<AnyFound>, Failure> {
-    let found = kind.read(look.clone()).await?;
-    if kind.unique() || !missing(kind, snapshot, &found) {
+    let incomplete = |found: &[AnyFound]| lagging(snapshot, found) || !kind.unique() && missing(kind, snapshot, found);
+    let mut found = kind.read(look.clone()).await?;
+    if !incomplete(&found) {
         return Ok(found);
     }
     let mut pauses = LOOK_AGAIN.tries();
-    let mut found = found;
     while pauses.pause(cancel, kind.name(), "a create whose outcome is not known").await.is_ok() {
         let shared = Shared { memo: Arc::default(), ..look.shared.clone() };
         found = kind.read(Look { shared, ..look.clone() }).await?;
-        if !missing(kind, snapshot, &found) {
+        if !incomplete(&found) {
             break;
         }
     }
@@ -169,6 +197,15 @@ async fn sweep(
 fn remembered(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot) -> Vec<(Address, Value)> {
     let records = snapshot.resources.iter().filter(|(_, record)| record.kind == kind.name());
     records.map(|(address, record)| (address.clone(), record.attrs.clone())).collect()
+}
+
+/// Whether something has no ownership tags that a run which has not ended may just have made: they may not be visible yet.
+fn lagging(snapshot: &Snapshot, found: &[AnyFound]) -> bool {
+    found.iter().any(|found| match found {
+        AnyFound::Ours { .. } => false,
+        AnyFound::Foreign { address, .. } => snapshot.is_suspect(address),
+        AnyFound::Untagged { address, .. } => snapshot.is_recent(address),
+    })
 }
 
 /// Whether a suspect of this kind was not found, or one that was recorded and was not ready yet: it may be too new to be
@@ -185,7 +222,7 @@ fn missing(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFound]) -> 
     }
     let is_it = |suspect: &Intent, found: &AnyFound| match found {
         AnyFound::Ours { address, attrs, .. } => *address == suspect.address && Some(attrs) != suspect.was.as_ref(),
-        AnyFound::Foreign { .. } => false,
+        AnyFound::Foreign { .. } | AnyFound::Untagged { .. } => false,
     };
     snapshot.suspects(kind.name()).any(|suspect| !found.iter().any(|found| is_it(suspect, found)))
 }
@@ -213,6 +250,7 @@ pub(crate) async fn look_for(
                 at == address && !diff(live, spec).iter().any(|change| kind.replaces(change.field(), live, spec))
             }
             AnyFound::Foreign { address: at, .. } => at == address,
+            AnyFound::Untagged { .. } => false,
         };
         if let Some(found) = kind.read(look).await?.into_iter().find(is_it) {
             return Ok(Some(found));

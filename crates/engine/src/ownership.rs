@@ -44,6 +44,13 @@ impl Ownership {
         }
     }
 
+    /// Whether `tags` name another stack or workspace.
+    #[must_use]
+    pub fn is_other(&self, tags: &BTreeMap<String, String>) -> bool {
+        let names_other = |key: &str, value: &str| tags.get(key).is_some_and(|found| found != value);
+        names_other(STACK_TAG, &self.stack) || names_other(WORKSPACE_TAG, &self.workspace)
+    }
+
     /// `tags` without the ownership tags and without those that AWS adds itself (`aws:...`): the ones a spec speaks of.
     #[must_use]
     pub fn plain(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::diff::Change;
 use crate::failure::Failure;
 use crate::kind::{Shared, from_json};
-use crate::ownership::{Ownership, STACK_TAG};
+use crate::ownership::Ownership;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +37,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
 
     /// Whether it carries the ownership tags. What cannot is known by its parent or its name, and so is its address.
     const TAGGED: bool = true;
+
+    /// Whether [`Resource::delete`] takes the ownership tags off and leaves the resource itself, which goes with its parent.
+    const DELETE_UNTAGS: bool = false;
 
     /// Whether [`Resource::hide`] does anything.
     const HIDES: bool = false;
@@ -96,8 +99,14 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// What AWS calls it, for people.
     fn id(attrs: &Self::Attrs) -> Option<String>;
 
+    /// The name by which `adopt` takes it over, where the [id](Self::id) alone is not unique.
+    fn claim(attrs: &Self::Attrs) -> Option<String> {
+        Self::id(attrs)
+    }
+
     /// All of this kind in the workspace, in a few batched calls: those that carry our tags, those that stand in the names
-    /// that are wanted, and those that the snapshot remembers.
+    /// that are wanted, and those that the snapshot remembers. Of what carries tags, [`Scope::mine`] decides whose it is, and
+    /// [`Scope::untagged`] is reported as well.
     fn read(&self, scope: &Scope<Self>) -> impl Future<Output = Result<Vec<Found<Self>>, Failure>> + Send;
 
     /// Makes it, with its tags in the call itself: one call. [`complete`](Self::complete) sets the rest,
@@ -165,6 +174,14 @@ pub enum Found<R: Resource> {
         /// What it is, for people: `log group staging-pb_workers`.
         what: String,
     },
+    /// A resource that the snapshot records and that carries the ownership tags of nobody. It is not ours until they are
+    /// on it again, and is reported beside what else was found of it.
+    Untagged {
+        /// The address under which it is recorded.
+        address: Address,
+        /// What AWS assigned.
+        attrs: R::Attrs,
+    },
 }
 
 /// What a sweep over one kind looks for.
@@ -199,8 +216,22 @@ impl<R: Resource> Scope<R> {
     }
 
     fn claimed(&self, tags: &BTreeMap<String, String>, names: &[&str]) -> Option<&Address> {
-        let free = !tags.contains_key(STACK_TAG);
+        let free = !self.owner.is_other(tags);
         self.claims().find(|(_, id)| free && names.contains(id)).map(|(address, _)| address)
+    }
+
+    /// The resource with `attrs` and `tags`, when the snapshot records it and it carries the ownership tags of nobody: a
+    /// recorded id is enough to read a resource, and not to own it.
+    pub fn untagged(&self, tags: &BTreeMap<String, String>, attrs: &R::Attrs) -> Option<Found<R>> {
+        if self.owned(tags).is_some() || self.owner.is_other(tags) {
+            return None;
+        }
+        self.recorded(attrs).map(|address| Found::Untagged { address, attrs: attrs.clone() })
+    }
+
+    fn recorded(&self, attrs: &R::Attrs) -> Option<Address> {
+        let name = R::claim(attrs)?;
+        self.remembers(|known| R::claim(known).as_ref() == Some(&name)).cloned()
     }
 
     /// What of this kind is asked to be taken over: the address, and what AWS calls it, by id, name or ARN.

@@ -148,10 +148,32 @@ impl Snapshot {
         }
     }
 
+    /// Whether a run that has not ended is about what is recorded at `address`, or left it before it could be used.
+    pub(crate) fn is_recent(&self, address: &Address) -> bool {
+        let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
+        self.resources.get(address).is_some_and(|record| !record.settled) || steps.any(|step| step.address == *address)
+    }
+
+    /// Whether a run that has not ended means to delete what is recorded at `address`.
+    pub(crate) fn deletes(&self, address: &Address) -> bool {
+        let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
+        steps.any(|step| step.address == *address && matches!(step.action, Action::Delete | Action::Replace { .. }))
+    }
+
+    /// Whether a create was meant at `address` and is not recorded: there may be one.
+    pub(crate) fn is_suspect(&self, address: &Address) -> bool {
+        self.unrecorded_creates().any(|step| step.address == *address)
+    }
+
     /// The creates of `kind` that were meant and are not recorded: there may be one at each address.
     pub(crate) fn suspects<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
+        self.unrecorded_creates().filter(move |step| step.kind == kind)
+    }
+
+    fn unrecorded_creates(&self) -> impl Iterator<Item = &Intent> {
         let steps = self.intents.iter().flat_map(|intents| &intents.steps);
-        let creates = steps.filter(move |step| step.kind == kind && step.creates());
-        creates.filter(|step| self.resources.get(&step.address).map(|record| &record.attrs) == step.was.as_ref())
+        let recorded =
+            |step: &Intent| self.resources.get(&step.address).map(|record| &record.attrs) != step.was.as_ref();
+        steps.filter(move |step| step.creates() && !recorded(step))
     }
 }

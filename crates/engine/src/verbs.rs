@@ -65,9 +65,9 @@ impl Verbs<'_> {
                 let why = crate::decide::not_ours(&what);
                 Err(Failure::new(Class::NotOurs, failure.operation.clone(), why))
             }
-            Ok(None) if failure.class == Class::Exists => Err(failure.clone()),
-            Ok(None) if self.cx.cancel.is_stopped() => Err(failure.clone()),
-            Ok(None) => Ok(None),
+            Ok(Some(AnyFound::Untagged { .. }) | None) if failure.class == Class::Exists => Err(failure.clone()),
+            Ok(Some(AnyFound::Untagged { .. }) | None) if self.cx.cancel.is_stopped() => Err(failure.clone()),
+            Ok(Some(AnyFound::Untagged { .. }) | None) => Ok(None),
             Err(_) => {
                 Err(failure.clone().hint("it may have been made; the next run looks for it before it makes another"))
             }

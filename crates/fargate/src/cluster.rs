@@ -190,6 +190,7 @@ impl Resource for Clusters {
         let mut found = Vec::new();
         for cluster in shared.0.iter().chain(&others) {
             let (tags, attrs) = (of_ecs(cluster.tags()), attrs(cluster));
+            found.extend(scope.untagged(&tags, &attrs));
             if let Some(address) = scope.mine(&tags, &[&attrs.name, &attrs.arn]) {
                 let settled = cluster.status() == Some("ACTIVE");
                 found.push(Found::Ours { address, spec: spec(cluster, &tags), attrs, settled });

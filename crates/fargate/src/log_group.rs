@@ -174,7 +174,8 @@ impl Resource for LogGroups {
         let ask = |arns| each(arns, |arn| async move { self.tags(&arn).await });
         let tags = |arns| scope.tags_of(arns, ask);
         let groups = listed(self.candidates(scope), likely, |group| attrs(group).arn, tags).await?;
-        Ok(groups.iter().filter_map(|(group, tags)| found(scope, group, tags.as_ref()?)).collect())
+        let untagged = groups.iter().filter_map(|(group, tags)| scope.untagged(tags.as_ref()?, &attrs(group)));
+        Ok(groups.iter().filter_map(|(group, tags)| found(scope, group, tags.as_ref()?)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &LogGroupSpec) -> Result<LogGroupAttrs, Failure> {

@@ -280,10 +280,11 @@ impl Resource for Repositories {
         };
         let contents = |names| each(names, |name| async move { self.contents(&name).await });
         let all: Vec<((Repository, Tags), _)> = listed(tagged, likely, ours, contents).await?;
-        Ok(all
-            .into_iter()
-            .filter_map(|((repository, tags), contents)| found(scope, &repository, &tags, contents))
-            .collect())
+        let untagged = all.iter().filter_map(|((repository, tags), _)| scope.untagged(tags, &attrs(repository)));
+        let untagged: Vec<_> = untagged.collect();
+        let found =
+            all.into_iter().filter_map(|((repository, tags), contents)| found(scope, &repository, &tags, contents));
+        Ok(found.chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &RepositorySpec) -> Result<RepositoryAttrs, Failure> {

@@ -172,12 +172,17 @@ impl Resource for Services {
         Some(attrs.name.clone())
     }
 
+    fn claim(attrs: &ServiceAttrs) -> Option<String> {
+        Some(format!("{}/{}", attrs.cluster, attrs.name))
+    }
+
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let services = self.there(scope).await?;
         let mut found = Vec::new();
         for service in &services {
             let attrs = attrs(service);
             let qualified = format!("{}/{}", attrs.cluster, attrs.name);
+            found.extend(scope.untagged(&of_ecs(service.tags()), &attrs));
             let names = [attrs.arn.as_str(), &attrs.name, &qualified];
             if let Some(address) = scope.mine(&of_ecs(service.tags()), &names) {
                 let (spec, settled) = (service_spec::of_ecs(service), is_settled(service));

@@ -5,7 +5,9 @@ use crate::container::{self, ContainerSpec};
 use crate::revisions::{self, Revision};
 use crate::tags::{Tags, retag, to_ecs};
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{Compatibility, NetworkMode, TaskDefinition, TaskDefinitionFamilyStatus};
+use aws_sdk_ecs::types::{
+    Compatibility, NetworkMode, TaskDefinition, TaskDefinitionFamilyStatus, TaskDefinitionStatus,
+};
 use pb_aws::{Answer, no_retry};
 use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, each, listed, unknown};
 use serde::{Deserialize, Serialize};
@@ -123,7 +125,7 @@ impl TaskDefinitions {
         listed.answer("ecs:ListTaskDefinitionFamilies")
     }
 
-    async fn found(&self, scope: &Scope<Self>, family: String) -> Result<Option<Found<Self>>, Failure> {
+    async fn found(&self, scope: &Scope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {
         let claimed = scope.claims().find(|(_, id)| revisions::family(id) == family);
         let revision = match claimed {
             Some((_, id)) => revisions::describe(&self.client, id).await?,
@@ -135,11 +137,33 @@ impl TaskDefinitions {
         if let Some(address) = scope.mine(&revision.tags, &[claimed.map_or("", |(_, id)| id)]) {
             let spec = spec(&revision);
             let attrs = attrs(&revision.definition, &spec);
-            return Ok(Some(Found::Ours { address, spec, attrs, settled: true }));
+            let untagged = scope.untagged(&revision.tags, &attrs);
+            return Ok(Some(
+                untagged.into_iter().chain([Found::Ours { address, spec, attrs, settled: true }]).collect(),
+            ));
         }
         let foreign = scope.wants(|spec| spec.family == family);
         let what = format!("task definition family {family}");
-        Ok(foreign.map(|address| Found::Foreign { address: address.clone(), what }))
+        let foreign = foreign.map(|address| Found::Foreign { address: address.clone(), what });
+        Ok(Some(foreign.into_iter().chain(self.untagged(scope, &family, revision).await?).collect()))
+    }
+
+    /// The recorded revision of a family in which no revision is ours any more. Another one may have been registered since.
+    async fn untagged(
+        &self,
+        scope: &Scope<Self>,
+        family: &str,
+        latest: Revision,
+    ) -> Result<Option<Found<Self>>, Failure> {
+        let Some((_, recorded)) = scope.remembered.iter().find(|(_, attrs)| attrs.family == family) else {
+            return Ok(None);
+        };
+        let is_latest = latest.definition.task_definition_arn() == Some(recorded.arn.as_str());
+        let revision = if is_latest { Some(latest) } else { revisions::describe(&self.client, &recorded.arn).await? };
+        let active = |revision: &Revision| revision.definition.status() == Some(&TaskDefinitionStatus::Active);
+        Ok(revision
+            .filter(active)
+            .and_then(|revision| scope.untagged(&revision.tags, &attrs(&revision.definition, &spec(&revision)))))
     }
 }
 
@@ -266,7 +290,7 @@ impl Resource for TaskDefinitions {
         let all = async { Ok(self.families(scope).await?.into_iter().chain(known.clone()).collect()) };
         let ask = |families| each(families, |family| self.found(scope, family));
         let found = listed(all, known.clone(), |family: &String| Some(family.clone()), ask).await?;
-        Ok(found.into_iter().filter_map(|(_, found)| found).collect())
+        Ok(found.into_iter().filter_map(|(_, found)| found).flatten().collect())
     }
 
     async fn create(&self, cx: &Context, spec: &TaskDefinitionSpec) -> Result<TaskDefinitionAttrs, Failure> {

@@ -2,11 +2,11 @@
 
 use aws_sdk_ec2::types::SecurityGroup as Live;
 use futures_util::future::try_join;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, address, by, check_tags, filter, plain_tags, tag_map, unseen};
+use crate::ec2::{Ec2, by, check_tags, filter, tag_map, unseen};
 use crate::groups::{DEFAULT, Groups};
 
 /// The security group that comes with a VPC. It is there before it is made ours, and stays when it is let go: it goes
@@ -45,17 +45,22 @@ fn found(scope: &Scope<DefaultSecurityGroup>, groups: &Groups, live: &Live) -> O
         return None;
     }
     let (tags, id) = (tag_map(live.tags()), live.group_id()?);
-    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
+    let address = scope.mine(&tags, &[id])?;
     let spec = DefaultSecurityGroupSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
         rules: groups.unmanaged(scope, id),
-        tags: plain_tags(scope, &tags, id),
+        tags: Ownership::plain(&tags),
     };
     Some(Found::Ours { address, spec, attrs: DefaultSecurityGroupAttrs { id: id.to_owned() }, settled: true })
 }
 
+fn untagged(scope: &Scope<DefaultSecurityGroup>, live: &Live) -> Option<Found<DefaultSecurityGroup>> {
+    scope.untagged(&tag_map(live.tags()), &DefaultSecurityGroupAttrs { id: live.group_id()?.to_owned() })
+}
+
 impl Resource for DefaultSecurityGroup {
     const KIND: &'static str = "ec2.default_security_group";
+    const DELETE_UNTAGS: bool = true;
     type Spec = DefaultSecurityGroupSpec;
     type Attrs = DefaultSecurityGroupAttrs;
 
@@ -91,6 +96,7 @@ impl Resource for DefaultSecurityGroup {
         };
         let mut all = within(&tagged);
         all.extend(within(&besides));
+        all.extend(tagged.groups.iter().chain(&besides.groups).filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
 

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{AvailabilityZone, Filter, ResourceType, Tag, TagSpecifi
 use aws_types::SdkConfig;
 use pb_aws::{Answer, no_retry};
 use pb_engine::{
-    Address, Change, Class, Context, Failure, Limits, Ownership, Progress, Resource, STACK_TAG, Scope, WORKSPACE_TAG,
+    Change, Class, Context, Failure, Limits, Ownership, Progress, Resource, STACK_TAG, Scope, WORKSPACE_TAG,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -182,32 +182,6 @@ pub(crate) fn unseen<R: Resource>(scope: &Scope<R>, id: fn(&R::Attrs) -> &str, f
     let ids = scope.remembered.iter().map(|(_, attrs)| id(attrs));
     let ids: BTreeSet<&str> = ids.chain(scope.claims().map(|(_, id)| id)).collect();
     ids.into_iter().filter(|id| !found.contains(id)).map(str::to_owned).collect()
-}
-
-/// The address of what carries `tags`: by the tags themselves, or, where they are not visible yet or were removed, by what
-/// is remembered or claimed. What carries the tags of another stack or workspace has no address here.
-pub(crate) fn address<R: Resource>(
-    scope: &Scope<R>,
-    tags: &BTreeMap<String, String>,
-    id: &str,
-    remembered: impl Fn(&R::Attrs) -> bool,
-) -> Option<Address> {
-    let other = |key: &str, value: &str| tags.get(key).is_some_and(|found| found != value);
-    let owner = scope.owner();
-    if other(STACK_TAG, &owner.stack) || other(WORKSPACE_TAG, &owner.workspace) {
-        return None;
-    }
-    scope.mine(tags, &[id]).or_else(|| scope.remembers(remembered).cloned())
-}
-
-/// The plain tags of what is there. What is remembered and carries our tags no more counts as without any: that is seen, and
-/// they are put on again. Without them nobody could tell whose it is once the snapshot is lost.
-pub(crate) fn plain_tags<R: Resource>(
-    scope: &Scope<R>,
-    tags: &BTreeMap<String, String>,
-    id: &str,
-) -> BTreeMap<String, String> {
-    scope.mine(tags, &[id]).map(|_| Ownership::plain(tags)).unwrap_or_default()
 }
 
 /// Whether `tags` are those of the stack and workspace of `cx`.

@@ -2,13 +2,11 @@
 
 use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as Live, ResourceType};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{
-    Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, plain_tags, tag_map, tagged, unseen, visible,
-};
+use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, once, ours, tag_map, tagged, unseen, visible};
 use crate::vpc::quota;
 
 /// The internet gateway, with its attachment to the VPC.
@@ -60,12 +58,12 @@ impl InternetGateway {
 
     async fn found(&self, scope: &Scope<Self>, live: &Live) -> Result<Option<Found<Self>>, Failure> {
         let (tags, id) = (tag_map(live.tags()), live.internet_gateway_id().unwrap_or_default());
-        let Some(address) = address(scope, &tags, id, |attrs| attrs.id == id) else { return Ok(None) };
+        let Some(address) = scope.mine(&tags, &[id]) else { return Ok(None) };
         let (vpc_id, attached) = match attached_to(live) {
             Some(vpc_id) => (vpc_id.to_owned(), true),
             None => (self.meant_for(scope, id).await?, false),
         };
-        let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: plain_tags(scope, &tags, id) };
+        let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: Ownership::plain(&tags) };
         let attrs = InternetGatewayAttrs { id: id.to_owned(), vpc_id };
         Ok(Some(Found::Ours { address, spec, attrs, settled: true }))
     }
@@ -94,6 +92,11 @@ impl InternetGateway {
         };
         self.ec2.interfaces.let_go(cx, vpc_id, public, detach).await
     }
+}
+
+fn untagged(scope: &Scope<InternetGateway>, live: &Live) -> Option<Found<InternetGateway>> {
+    let (id, vpc_id) = (live.internet_gateway_id()?.to_owned(), attached_to(live).unwrap_or_default().to_owned());
+    scope.untagged(&tag_map(live.tags()), &InternetGatewayAttrs { id, vpc_id })
 }
 
 fn attached_to(live: &Live) -> Option<&str> {
@@ -144,6 +147,7 @@ impl Resource for InternetGateway {
         let mut all = Vec::new();
         for live in tagged.iter().chain(&besides) {
             all.extend(self.found(scope, live).await?);
+            all.extend(untagged(scope, live));
         }
         Ok(all)
     }

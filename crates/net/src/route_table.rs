@@ -5,13 +5,11 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ec2::{
-    Ec2, absent, address, by, check_tags, filter, gone_is_fine, ours, plain_tags, tag_map, tagged, unseen, visible,
-};
+use crate::ec2::{Ec2, absent, by, check_tags, filter, gone_is_fine, ours, tag_map, tagged, unseen, visible};
 
 /// A route table, with its routes and the subnets that use it.
 pub struct RouteTable {
@@ -162,14 +160,18 @@ fn associations(live: &Live) -> impl Iterator<Item = (&str, &str)> {
 
 fn found(scope: &Scope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
     let (tags, id) = (tag_map(live.tags()), live.route_table_id()?);
-    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
+    let address = scope.mine(&tags, &[id])?;
     let spec = RouteTableSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
         routes: routes(live),
         subnets: associations(live).map(|(_, subnet)| subnet.to_owned()).collect(),
-        tags: plain_tags(scope, &tags, id),
+        tags: Ownership::plain(&tags),
     };
     Some(Found::Ours { address, spec, attrs: RouteTableAttrs { id: id.to_owned() }, settled: true })
+}
+
+fn untagged(scope: &Scope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
+    scope.untagged(&tag_map(live.tags()), &RouteTableAttrs { id: live.route_table_id()?.to_owned() })
 }
 
 impl Resource for RouteTable {
@@ -212,7 +214,8 @@ impl Resource for RouteTable {
         let seen: Vec<&str> = live.iter().filter_map(Live::route_table_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
         live.extend(by("route-table-id", &besides, |filters| self.describe(filters)).await?);
-        Ok(live.iter().filter_map(|live| found(scope, live)).collect())
+        let untagged = live.iter().filter_map(|live| untagged(scope, live));
+        Ok(live.iter().filter_map(|live| found(scope, live)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &RouteTableSpec) -> Result<RouteTableAttrs, Failure> {

@@ -138,12 +138,18 @@ fn read(live: &Live) -> SecurityGroupRuleSpec {
 
 fn found(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
     let id = live.security_group_rule_id()?;
-    // One that carries our tags no more is what its group has revoked: it is made again.
     let address = scope.mine(&tag_map(live.tags()), &[id])?;
     let spec = read(live);
-    let (group_id, direction) = (spec.group_id.clone(), spec.direction);
-    let attrs = SecurityGroupRuleAttrs { id: id.to_owned(), group_id, direction };
+    let attrs = attrs_of(id, &spec);
     Some(Found::Ours { address, spec, attrs, settled: true })
+}
+
+fn untagged(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
+    scope.untagged(&tag_map(live.tags()), &attrs_of(live.security_group_rule_id()?, &read(live)))
+}
+
+fn attrs_of(id: &str, spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
+    SecurityGroupRuleAttrs { id: id.to_owned(), group_id: spec.group_id.clone(), direction: spec.direction }
 }
 
 impl SecurityGroupRule {
@@ -236,6 +242,7 @@ impl Resource for SecurityGroupRule {
         live.extend(by("security-group-rule-id", &besides, ask).await?);
         let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| found(scope, live)).collect();
         all.extend(self.foreign(scope, &all).await?);
+        all.extend(live.iter().filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
 

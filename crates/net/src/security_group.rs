@@ -2,11 +2,11 @@
 
 use aws_sdk_ec2::types::{NetworkInterface, ResourceType, SecurityGroup as Live};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, plain_tags, tag_map, tagged, unseen, visible};
+use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, tag_map, tagged, unseen, visible};
 use crate::groups::{DEFAULT, Groups};
 use crate::interfaces::used_by;
 
@@ -118,17 +118,22 @@ fn found(scope: &Scope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<F
         return None;
     }
     let (tags, id) = (tag_map(live.tags()), live.group_id()?);
-    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
+    let address = scope.mine(&tags, &[id])?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let spec = SecurityGroupSpec {
         vpc_id: text(live.vpc_id()),
         name: text(live.group_name()),
         description: text(live.description()),
         unmanaged_rules: groups.unmanaged(scope, id),
-        tags: plain_tags(scope, &tags, id),
+        tags: Ownership::plain(&tags),
     };
     let attrs = SecurityGroupAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
     Some(Found::Ours { address, spec, attrs, settled: true })
+}
+
+fn untagged(scope: &Scope<SecurityGroup>, live: &Live) -> Option<Found<SecurityGroup>> {
+    let (id, vpc_id) = (live.group_id()?.to_owned(), live.vpc_id().unwrap_or_default().to_owned());
+    scope.untagged(&tag_map(live.tags()), &SecurityGroupAttrs { id, vpc_id })
 }
 
 impl Resource for SecurityGroup {
@@ -180,6 +185,7 @@ impl Resource for SecurityGroup {
         let mut all = within(&tagged);
         all.extend(within(&besides));
         all.extend(self.foreign(scope, &all).await?);
+        all.extend(tagged.groups.iter().chain(&besides.groups).filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
 

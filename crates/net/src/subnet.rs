@@ -3,14 +3,14 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, Subnet as Live, SubnetState};
 use ipnet::Ipv4Net;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, is_unknown, unknown};
+use pb_engine::{
+    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, is_unknown, unknown,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::{
-    Ec2, OurVpcs, absent, address, by, check_tags, filter, once, ours, plain_tags, tag_map, tagged, unseen,
-};
+use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, once, ours, tag_map, tagged, unseen};
 
 /// A subnet is `available` within seconds; after this long something is wrong.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
@@ -95,17 +95,22 @@ impl Subnet {
 
 fn found(scope: &Scope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
     let (tags, id) = (tag_map(live.tags()), live.subnet_id()?);
-    let address = address(scope, &tags, id, |attrs| attrs.id == id)?;
+    let address = scope.mine(&tags, &[id])?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let spec = SubnetSpec {
         vpc_id: text(live.vpc_id()),
         cidr: text(live.cidr_block()),
         zone: text(live.availability_zone()),
         public_addresses: live.map_public_ip_on_launch().unwrap_or_default(),
-        tags: plain_tags(scope, &tags, id),
+        tags: Ownership::plain(&tags),
     };
     let attrs = SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
     Some(Found::Ours { address, spec, attrs, settled: live.state() == Some(&SubnetState::Available) })
+}
+
+fn untagged(scope: &Scope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
+    let attrs = SubnetAttrs { id: live.subnet_id()?.to_owned(), vpc_id: live.vpc_id().unwrap_or_default().to_owned() };
+    scope.untagged(&tag_map(live.tags()), &attrs)
 }
 
 /// Whether two blocks have an address in common. A block that cannot be read overlaps with nothing.
@@ -155,6 +160,7 @@ impl Resource for Subnet {
         live.extend(by("subnet-id", &besides, |filters| self.describe(filters)).await?);
         let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| found(scope, live)).collect();
         all.extend(self.foreign(scope, &all).await?);
+        all.extend(live.iter().filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
 

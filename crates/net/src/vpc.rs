@@ -3,13 +3,13 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
 use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
 use pb_engine::{each, listed, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::{Ec2, OurVpcs, absent, address, by, check_tags, filter, once, plain_tags, tag_map, tagged, unseen};
+use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, once, tag_map, tagged, unseen};
 use crate::interfaces::used_by;
 
 /// A VPC is `available` within seconds; after this long something is wrong.
@@ -98,7 +98,11 @@ impl Vpc {
 /// The address of a VPC that is ours.
 fn whose(scope: &Scope<Vpc>, vpc: &Live) -> Option<Address> {
     let id = vpc.vpc_id()?;
-    address(scope, &tag_map(vpc.tags()), id, |attrs| attrs.id == id)
+    scope.mine(&tag_map(vpc.tags()), &[id])
+}
+
+fn untagged(scope: &Scope<Vpc>, vpc: &Live) -> Option<Found<Vpc>> {
+    scope.untagged(&tag_map(vpc.tags()), &VpcAttrs { id: vpc.vpc_id()?.to_owned() })
 }
 
 fn found(scope: &Scope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bool)) -> Option<Found<Vpc>> {
@@ -106,7 +110,7 @@ fn found(scope: &Scope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bo
         cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
         dns_support,
         dns_hostnames,
-        tags: plain_tags(scope, &tag_map(vpc.tags()), vpc.vpc_id()?),
+        tags: Ownership::plain(&tag_map(vpc.tags())),
     };
     let attrs = VpcAttrs { id: vpc.vpc_id()?.to_owned() };
     let settled = vpc.state() == Some(&VpcState::Available);
@@ -156,7 +160,8 @@ impl Resource for Vpc {
         let ours = |vpc: &Live| whose(scope, vpc).and_then(|_| vpc.vpc_id().map(str::to_owned));
         let dns = |ids| each(ids, |id| async move { self.dns(&id).await });
         let all: Vec<(Live, _)> = listed(all, likely, ours, dns).await?;
-        Ok(all.into_iter().filter_map(|(vpc, dns)| found(scope, &vpc, dns?)).collect())
+        let untagged = all.iter().filter_map(|(vpc, _)| untagged(scope, vpc));
+        Ok(all.iter().filter_map(|(vpc, dns)| found(scope, vpc, (*dns)?)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &VpcSpec) -> Result<VpcAttrs, Failure> {

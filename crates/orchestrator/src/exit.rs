@@ -49,6 +49,9 @@ pub enum Error {
     /// What stands in the way of a plan.
     #[error("nothing was changed: {} in the way", if .0.len() == 1 { "1 thing is" } else { "several things are" })]
     Refused(Vec<Refused>),
+    /// What stands in the way of a plan, with recorded resources among it that have lost their ownership tags.
+    #[error("nothing was changed: ownership tags are missing")]
+    Untagged { refused: Vec<Refused>, hint: String },
     /// Several things that a deploy needs are not there.
     #[error("several things that this needs are not there")]
     Several(Vec<Failure>),
@@ -81,7 +84,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Failure(failure) => failure.hint.as_deref(),
-            Self::Usage { hint, .. } | Self::Other { hint, .. } => Some(hint),
+            Self::Usage { hint, .. } | Self::Other { hint, .. } | Self::Untagged { hint, .. } => Some(hint),
             Self::Config(_) | Self::Refused(_) | Self::Several(_) => None,
         }
     }

@@ -24,6 +24,7 @@ mod site;
 pub mod stack;
 mod standing;
 mod tag_index;
+mod untagged;
 
 use clap::Parser;
 use std::process::ExitCode;

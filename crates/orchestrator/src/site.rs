@@ -6,7 +6,7 @@ use crate::facts::{self, Facts};
 use crate::images::{Given, Images, give};
 use crate::releases;
 use crate::saved::{Bound, fingerprint, world};
-use crate::{select, stack, standing, tag_index};
+use crate::{select, stack, standing, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
@@ -231,7 +231,8 @@ impl Site {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
         let mut seen = snapshot.clone();
         seen.resources.values_mut().for_each(|record| record.settled = true);
-        let observed = self.with_checks(&seen, goal, self.glimpse(&seen)).await?;
+        let mut observed = self.with_checks(&seen, goal, self.glimpse(&seen)).await?;
+        observed.ignore_recent(&self.snapshot);
         self.decided(&snapshot, &observed, goal)
     }
 
@@ -258,7 +259,8 @@ impl Site {
     }
 
     fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
-        let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
+        let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?;
+        let plan = plan.map_err(|refused| untagged::explained(&self.workspace.name, observed, refused))?;
         if goal == Goal::Deploy {
             self.facts.images.guard(&plan)?;
         }

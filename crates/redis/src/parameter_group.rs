@@ -98,7 +98,10 @@ impl Resource for ParameterGroup {
         };
         let parameters = |names| each(names, |name| async move { self.parameters(&name).await });
         let all: Vec<((CacheParameterGroup, Tags), _)> = listed(tagged, likely, ours, parameters).await?;
-        Ok(all.into_iter().filter_map(|((group, tags), parameters)| found(scope, &group, &tags, parameters)).collect())
+        let untagged = all.iter().filter_map(|((group, tags), _)| scope.untagged(tags, &attrs_of(group)));
+        let found =
+            all.iter().filter_map(|((group, tags), parameters)| found(scope, group, tags, parameters.as_deref()));
+        Ok(found.chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ParameterGroupSpec) -> Result<ParameterGroupAttrs, Failure> {
@@ -198,7 +201,7 @@ fn found(
     scope: &Scope<ParameterGroup>,
     group: &CacheParameterGroup,
     tags: &Tags,
-    parameters: Option<Vec<Parameter>>,
+    parameters: Option<&[Parameter]>,
 ) -> Option<Found<ParameterGroup>> {
     let attrs = attrs_of(group);
     let Some(address) = scope.mine(tags, &[&attrs.name]) else {
@@ -209,7 +212,7 @@ fn found(
     let spec = ParameterGroupSpec {
         name: attrs.name.clone(),
         family: group.cache_parameter_group_family().unwrap_or_default().to_owned(),
-        parameters: set(&parameters?, wanted),
+        parameters: set(parameters?, wanted),
         tags: Ownership::plain(tags),
     };
     Some(Found::Ours { address, spec, attrs, settled: true })

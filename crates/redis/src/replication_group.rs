@@ -170,7 +170,10 @@ impl Resource for ReplicationGroup {
         let (groups, clusters) = try_join(listed(ours, likely, arn, tags), self.clusters(None)).await?;
         let found =
             groups.iter().map(|(group, tags)| self.look_at(scope, group, tags.as_ref(), member_of(group, &clusters)));
-        Ok(try_join_all(found).await?.into_iter().flatten().collect())
+        let untagged = groups.iter().filter_map(|(group, tags)| {
+            scope.untagged(tags.as_ref()?, &attrs_of(group, member_of(group, &clusters), None))
+        });
+        Ok(try_join_all(found).await?.into_iter().flatten().chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<ReplicationGroupAttrs, Failure> {
@@ -266,6 +269,7 @@ impl Resource for ReplicationGroup {
 
     async fn delete(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
         let id = &attrs.id;
+        self.check_owner(cx, attrs).await?;
         let call = self.client.delete_replication_group().replication_group_id(id).retain_primary_cluster(false);
         if let Err(failure) = call.send().await.answer("elasticache:DeleteReplicationGroup") {
             let deleting =

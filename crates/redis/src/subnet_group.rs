@@ -96,18 +96,19 @@ impl Resource for SubnetGroup {
         let tags = |arns| tags::of(scope, &self.client, arns);
         let tagged = listed(self.candidates(scope), likely, arn, tags).await?;
         let name = |group: &CacheSubnetGroup| group.cache_subnet_group_name().unwrap_or_default().to_owned();
-        let found = tagged.into_iter().filter_map(|(group, tags)| {
-            let (name, tags) = (name(&group), tags?);
+        let untagged = tagged.iter().filter_map(|(group, tags)| scope.untagged(tags.as_ref()?, &attrs_of(group)));
+        let found = tagged.iter().filter_map(|(group, tags)| {
+            let (name, tags) = (name(group), tags.as_ref()?);
             let what = format!("cache subnet group {name}");
             let is = |spec: &SubnetGroupSpec| spec.name == name;
-            ownership::whose(scope, &tags, &name, is, what, |address| Found::Ours {
+            ownership::whose(scope, tags, &name, is, what, |address| Found::Ours {
                 address,
-                spec: spec_of(&group, &tags),
-                attrs: attrs_of(&group),
+                spec: spec_of(group, tags),
+                attrs: attrs_of(group),
                 settled: true,
             })
         });
-        Ok(found.collect())
+        Ok(found.chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &SubnetGroupSpec) -> Result<SubnetGroupAttrs, Failure> {

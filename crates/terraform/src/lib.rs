@@ -5,6 +5,7 @@
 //! 1. [`Source`] says where a state lies; [`Source::read`] gives its bytes, [`State::parse`] what it names.
 //! 2. [`map`](map()) finds the address of each resource among those that a graph wants.
 //! 3. [`Lock`] keeps Terraform away while resources are taken over.
+//! 4. [`Removal`] says how Terraform is made to forget them.
 //!
 //! # Guarantees
 //!
@@ -13,10 +14,12 @@
 
 mod lock;
 mod map;
+mod removal;
 mod source;
 mod state;
 
 pub use lock::Lock;
 pub use map::{Claim, Left, Mapping, Target, map};
+pub use removal::Removal;
 pub use source::Source;
 pub use state::{Resource, State};

@@ -45,6 +45,9 @@ pub struct Left {
     pub id: String,
     /// Where it belongs, or why it is left.
     pub why: String,
+    /// The id of the resource that it is a part of.
+    #[serde(skip)]
+    pub whole: Option<String>,
 }
 
 /// Why a cache node that is in no replication group is left.
@@ -91,6 +94,18 @@ fn part_of(kind: &str) -> Option<&'static str> {
         "aws_internet_gateway_attachment" => "part of its gateway",
         _ => return None,
     })
+}
+
+/// The attribute of a part that names the resource that it is a part of.
+fn whole_of(kind: &str) -> &'static str {
+    match kind {
+        "aws_route" | "aws_route_table_association" | "aws_main_route_table_association" => "route_table_id",
+        "aws_ecr_lifecycle_policy" => "repository",
+        "aws_ecs_cluster_capacity_providers" => "cluster_name",
+        "aws_elasticache_cluster" => "replication_group_id",
+        "aws_internet_gateway_attachment" => "internet_gateway_id",
+        _ => "security_group_id",
+    }
 }
 
 /// What AWS, and so `adopt`, calls it.
@@ -218,7 +233,8 @@ impl Mapping {
 }
 
 fn left(resource: &Resource, why: impl Into<String>) -> Left {
-    Left { terraform: resource.address.clone(), id: resource.id.clone(), why: why.into() }
+    let whole = resource.text(whole_of(&resource.kind)).map(str::to_owned);
+    Left { terraform: resource.address.clone(), id: resource.id.clone(), why: why.into(), whole }
 }
 
 fn by_key(resource: &Resource, kind: &str, spec: &Value) -> bool {

@@ -8,6 +8,7 @@ mod lost;
 mod moves;
 mod parts;
 mod stack;
+mod untagged;
 mod world;
 
 use pb_engine::Goal;
@@ -141,6 +142,7 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
         let cache = world.things.values_mut().find(|thing| thing.spec.name == "jobqr").unwrap();
         cache.tags.clear();
     }
+    ledger.forget();
     let refused = plan(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap_err();
     assert_eq!(refused[0].address.as_str(), "redis/jobqr");
     assert!(refused[0].why.contains("not ours"), "{}", refused[0].why);

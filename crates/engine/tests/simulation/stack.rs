@@ -121,6 +121,12 @@ impl LateLedger {
         self.stored.lock().unwrap().clone()
     }
 
+    /// Stores what was recorded, as the writer of a run that dies may just have done.
+    pub fn store(&self) {
+        let mut stored = self.stored.lock().unwrap();
+        self.waiting.lock().unwrap().drain(..).for_each(|entry| entry.apply(&mut stored));
+    }
+
     pub fn forget(&self) {
         *self.stored.lock().unwrap() = Snapshot::default();
     }

@@ -107,6 +107,8 @@ pub struct World {
     pub writes: usize,
     pub log: Vec<String>,
     pub dead: bool,
+    /// How long the tags of what was made are not visible.
+    pub tags_lag: Duration,
     /// Told when the process dies.
     pub death: Arc<Notify>,
 }
@@ -247,7 +249,14 @@ impl<const K: usize> Resource for Client<K> {
         sleep(Duration::from_millis(40)).await;
         let world = self.0.lock().unwrap();
         let things = world.things.iter().filter(|(_, thing)| thing.kind == Self::KIND);
-        let found = things.filter_map(|(id, thing)| match scope.owned(&thing.tags) {
+        // Tags are those of a moment ago.
+        let tags = |thing: &Thing| match thing.made.elapsed() < world.tags_lag {
+            true => BTreeMap::new(),
+            false => thing.tags.clone(),
+        };
+        let untagged = things.clone().filter_map(|(id, thing)| scope.untagged(&tags(thing), &Self::attrs(id, thing)));
+        let untagged: Vec<Found<Self>> = untagged.collect();
+        let found = things.filter_map(|(id, thing)| match scope.mine(&tags(thing), &[id]) {
             // What has no unique name is seen some seconds late, by its tags still later than by its id.
             Some(_)
                 if !KINDS[K].unique
@@ -268,7 +277,7 @@ impl<const K: usize> Resource for Client<K> {
                 Some(Found::Foreign { address, what: format!("{} {}", Self::KIND, thing.spec.name) })
             }
         });
-        Ok(found.collect())
+        Ok(found.chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &Spec) -> Result<Attrs, Failure> {

@@ -4,7 +4,6 @@ use super::*;
 use crate::testing::{alone, by_tags, carries_our_tags, has, listen, our_tags, paths, plain, refusal};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_security_group::CreateSecurityGroupOutput;
-use aws_sdk_ec2::operation::create_tags::CreateTagsOutput;
 use aws_sdk_ec2::operation::delete_security_group::DeleteSecurityGroupOutput;
 use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfacesOutput;
 use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesOutput;
@@ -90,7 +89,7 @@ async fn a_new_group_lets_nothing_out() {
 
 /// Somebody took our tags off a group that is remembered.
 #[tokio::test(start_paused = true)]
-async fn tags_that_were_taken_off_are_put_on_again() {
+async fn group_without_its_tags_is_not_ours_any_more() {
     let (none, group) = (none(), groups("sg-1", "vpc-1", false));
     let there = mock!(Client::describe_security_groups).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
     let there = there.then_output(move || group.clone());
@@ -102,15 +101,16 @@ async fn tags_that_were_taken_off_are_put_on_again() {
         .then_output(|| CreateSecurityGroupOutput::builder().group_id("sg-1").build());
     let revoke =
         mock!(Client::revoke_security_group_egress).then_output(|| RevokeSecurityGroupEgressOutput::builder().build());
-    let tag = mock!(Client::create_tags)
-        .match_requests(|r| r.resources() == ["sg-1"] && our_tags().iter().all(|tag| r.tags().contains(tag)))
-        .then_output(|| CreateTagsOutput::builder().build());
-    let client = mock_client!(aws_sdk_ec2, [&none, &there, &nobody, &empty, &create, &revoke, &tag]);
+    let delete = mock!(Client::delete_security_group).then_output(|| DeleteSecurityGroupOutput::builder().build());
+    let client = mock_client!(aws_sdk_ec2, [&none, &there, &nobody, &empty, &create, &revoke, &delete]);
     let stack = alone(SecurityGroup::new(client.into()), spec());
     stack.deploy().await.unwrap();
-    assert_eq!(paths(&stack.plan().await.unwrap()), ["tags.Name"]);
-    stack.deploy().await.unwrap();
-    assert_eq!((create.num_calls(), tag.num_calls()), (1, 1));
+    for failure in [stack.plan().await.unwrap_err(), stack.destroy().await.unwrap_err()] {
+        assert!(failure.message.contains("sg-1 is recorded here and has lost this workspace's tags"), "{failure}");
+    }
+    let untagged = stack.read().await.unwrap().untagged;
+    assert_eq!(untagged.values().map(|found| found.claim.as_str()).collect::<Vec<_>>(), ["sg-1"]);
+    assert_eq!((create.num_calls(), delete.num_calls()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,6 +61,9 @@ pub struct Adoption {
     /// The state of a Terraform stack: `s3://BUCKET/KEY`, or a file
     #[arg(long, value_name = "STATE")]
     pub from_terraform: Option<String>,
+    /// Put the ownership tags back on what is recorded and has lost them, as to `terraform apply` after a takeover
+    #[arg(long)]
+    pub restore_tags: bool,
     #[command(flatten)]
     pub consent: Consent,
     /// Show what would be done, and no more

@@ -85,6 +85,7 @@ impl Scene {
         let mut graph = Graph::new();
         pb_fargate::services(&mut graph, &self.aws, None, usize::MAX, false);
         let observed = observe(&graph, snapshot, &Arc::new(self.place.owner.clone()), cancel).await?;
+        crate::untagged::refuse(&self.workspace.name, &observed.untagged)?;
         Ok(observed
             .ours
             .into_iter()

@@ -63,23 +63,27 @@ async fn record(site: &Site, session: &Session, cancel: &Cancel, saved: Option<&
         saved.check(&site.bound(&snapshot, &observed), &snapshot.applied, saved.drift == seen)?;
         session.record(Entry::Applied(saved.id.clone()));
     }
-    for drift in &seen {
-        session.record(entry(drift, &observed));
-    }
+    let entries: Vec<Entry> = seen.iter().filter_map(|drift| entry(drift, &observed)).collect();
+    let count = entries.len();
+    entries.into_iter().for_each(|entry| session.record(entry));
     session.end(false).await?;
-    Ok(seen.len())
+    Ok(count)
 }
 
-/// What is to be remembered of a resource that is not as the last run left it.
-fn entry(drift: &Drift, observed: &Observed) -> Entry {
+/// What is to be remembered of a resource that is not as the last run left it. The record of one that has lost its tags stays:
+/// `adopt --restore-tags` goes by it.
+fn entry(drift: &Drift, observed: &Observed) -> Option<Entry> {
+    if drift.what == Happened::Untagged {
+        return None;
+    }
     let found = observed.ours.get(&drift.address).into_iter().flatten();
     let live = found.filter(|live| live.kind == drift.kind).find(|_| drift.what != Happened::Deleted);
-    match live {
+    Some(match live {
         None => Entry::Remove(drift.address.clone()),
         Some(live) => {
             let (spec, attrs) = (live.spec.clone(), live.attrs.clone());
             let record = Record { kind: live.kind.clone(), spec, attrs, settled: live.settled };
             Entry::Put(drift.address.clone(), record)
         }
-    }
+    })
 }

@@ -11,6 +11,9 @@ pub fn text(drifts: &[Drift]) -> String {
         let (sign, style, note) = match drift.what {
             Happened::Changed => ("  ~", WARN, ""),
             Happened::Deleted => ("  -", BAD, "  # deleted"),
+            Happened::Untagged => {
+                ("  !", BAD, "  # has lost the ownership tags: it is not ours until `adopt --restore-tags`")
+            }
             Happened::Appeared => ("  ?", WARN, "  # carries our tags and was not recorded"),
         };
         let id = drift.id.as_deref().map(|id| format!("  {id}")).unwrap_or_default();

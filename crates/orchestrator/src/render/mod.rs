@@ -41,7 +41,7 @@ pub fn error(error: &Error, json: bool) {
         return;
     }
     anstream::eprintln!("{} {error}", paint(BAD, "error:"));
-    if let Error::Refused(refused) = error {
+    if let Error::Refused(refused) | Error::Untagged { refused, .. } = error {
         for refused in refused {
             anstream::eprintln!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why);
         }

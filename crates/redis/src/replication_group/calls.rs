@@ -86,6 +86,26 @@ impl ReplicationGroup {
         Ok(ours.then(|| wanted.clone()))
     }
 
+    /// Refuses to delete what has lost our tags. They cannot be read while a group is not available, when it was observed.
+    pub(super) async fn check_owner(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
+        const CALL: &str = "elasticache:ListTagsForResource";
+        let id = &attrs.id;
+        let Some(tags) = tags::read(&self.client, &attrs.arn).await? else {
+            let Some(group) = self.find(id).await? else { return Ok(()) };
+            let message = format!("the tags of replication group {id} cannot be read while it is {}", state(&group));
+            // One that was never created has no tags to be read.
+            let is_readable_later = !matches!(state(&group), "create-failed" | "deleting");
+            let failure = Failure::new(Class::NotReady, CALL, message);
+            return if is_readable_later { Err(failure) } else { Ok(()) };
+        };
+        let ours = cx.tags(&BTreeMap::new());
+        if ours.iter().all(|(key, value)| tags.get(key) == Some(value)) {
+            return Ok(());
+        }
+        let message = format!("replication group {id} does not carry this workspace's tags any more: it is left alone");
+        Err(Failure::new(Class::NotOurs, CALL, message))
+    }
+
     /// What "already exists" means: an id stays taken while its group is being deleted.
     pub(super) async fn taken(&self, id: &str, failure: Failure) -> Result<Failure, Failure> {
         let deleting = self.find(id).await?.is_none_or(|group| state(&group) == "deleting");

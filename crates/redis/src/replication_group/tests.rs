@@ -286,6 +286,28 @@ async fn a_delete_waits_until_it_may_and_until_it_is_gone() {
     assert_eq!((delete.num_calls(), states.num_calls()), (2, 5));
 }
 
+/// While it is modified its tags cannot be read; that they are lost is seen when it is available.
+#[tokio::test(start_paused = true)]
+async fn delete_of_a_group_that_lost_its_tags_is_refused() {
+    let delete =
+        mock!(Client::delete_replication_group).then_output(|| DeleteReplicationGroupOutput::builder().build());
+    let unreadable = || ListTagsForResourceError::generic(meta("InvalidReplicationGroupState"));
+    let stripped = || ListTagsForResourceOutput::builder().build();
+    let tags = mock!(Client::list_tags_for_resource)
+        .sequence()
+        .error(unreadable)
+        .error(unreadable)
+        .output(stripped)
+        .times(9)
+        .build();
+    let (states, clusters, create) = (states(&["", "available", "modifying"]), clusters(member().build()), create());
+    let stack = with(spec(), &[&states, &clusters, &tags, &create, &delete]);
+    stack.deploy().await.unwrap();
+    let failure = stack.destroy().await.unwrap_err();
+    assert_eq!(failure.class, Class::NotOurs, "{failure}");
+    assert_eq!(delete.num_calls(), 0);
+}
+
 #[test]
 fn what_aws_would_refuse_is_refused() {
     use pb_engine::Resource;

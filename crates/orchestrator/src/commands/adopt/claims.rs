@@ -4,7 +4,8 @@
 use crate::cli::{Adoption, Global};
 use crate::exit::Error;
 use crate::site::{REPOSITORY, Site, configured, connect};
-use pb_engine::{Action, Address, Cancel, Claims, Graph, Snapshot, Takeover, adopting, observe_claims};
+use pb_engine::{Action, Address, Cancel, Claims, Graph, Observed, Snapshot, Takeover, Untagged};
+use pb_engine::{adopting, observe_claims};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, same_rules};
 use pb_terraform::{Claim, Mapping, Source, State, Target, map};
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub struct Wanted {
     pub mapping: Mapping,
     /// Lineage and serial of the Terraform state.
     pub state: Option<(String, u64)>,
+    /// Whether all that is recorded and has lost its tags is taken over, too.
+    pub restore: bool,
 }
 
 /// An address that was typed.
@@ -58,25 +61,29 @@ impl Wanted {
     /// A state that cannot be read; a command line that names nothing.
     pub async fn of(site: &Site, adoption: &Adoption) -> Result<Self, Error> {
         let by_hand = by_hand(&adoption.pairs)?;
+        let mut named: BTreeMap<String, String> = BTreeMap::new();
         let (mut mapping, state) = match source(adoption)? {
-            None if by_hand.is_empty() => {
-                let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY";
+            None if by_hand.is_empty() && !adoption.restore_tags => {
+                let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY, or --restore-tags";
                 return Err(Error::usage("nothing is named to be adopted", hint));
             }
             None => (Mapping::default(), None),
             Some(source) => {
                 let state = State::parse(&source.read(&site.aws).await?)?;
                 let ids: Vec<&String> = by_hand.values().collect();
-                let open = state.resources.iter().filter(|found| !ids.contains(&&found.id)).cloned();
+                let (by_hand_too, open): (Vec<_>, Vec<_>) =
+                    state.resources.into_iter().partition(|found| ids.contains(&&found.id));
+                named.extend(by_hand_too.into_iter().map(|found| (found.id, found.address)));
                 let targets: Vec<Target> = targets(&site.graph, &by_hand)?;
-                (map(&open.collect::<Vec<_>>(), &targets), Some((state.lineage, state.serial)))
+                (map(&open, &targets), Some((state.lineage, state.serial)))
             }
         };
         for (address, id) in by_hand {
-            mapping.claims.insert(address, Claim { id, terraform: String::new() });
+            let terraform = named.remove(&id).unwrap_or_default();
+            mapping.claims.insert(address, Claim { id, terraform });
         }
         let claims = mapping.claims.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
-        Ok(Self { claims, mapping, state })
+        Ok(Self { claims, mapping, state, restore: adoption.restore_tags })
     }
 }
 
@@ -108,7 +115,12 @@ fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<Tar
 /// A read that fails; every claim that cannot be had.
 pub async fn takeover(site: &Site, wanted: &Wanted, snapshot: &Snapshot, cancel: &Cancel) -> Result<Takeover, Error> {
     let (graph, mut claims) = (&site.graph, wanted.claims.clone());
-    let observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
+    let mut observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
+    let lost = lost(graph, &observed, wanted);
+    if !lost.is_empty() {
+        claims.extend(lost);
+        observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
+    }
     let first = adopting(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
     let rules = same_rules(&Ec2::from(&site.aws), &wanted_rules(&first)).await?;
     if rules.is_empty() {
@@ -117,6 +129,21 @@ pub async fn takeover(site: &Site, wanted: &Wanted, snapshot: &Snapshot, cancel:
     claims.extend(rules);
     let observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
     adopting(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
+}
+
+/// What is recorded, has lost its tags and is to be taken over besides what is named: everything, when that is asked for, or
+/// else the rules of groups that are named.
+fn lost(graph: &Graph, observed: &Observed, wanted: &Wanted) -> Claims {
+    let is_rule = |untagged: &Untagged| {
+        let group = untagged.attrs.get("group_id").and_then(|group| group.as_str());
+        untagged.kind == <SecurityGroupRule as pb_engine::Resource>::KIND
+            && wanted.claims.values().any(|id| Some(id.as_str()) == group)
+    };
+    let open = observed.untagged.iter().filter(|(address, _)| !wanted.claims.contains_key(*address));
+    let all = open.filter(|(address, untagged)| {
+        (wanted.restore || is_rule(untagged)) && graph.addresses().any(|known| known == *address)
+    });
+    all.map(|(address, untagged)| (address.clone(), untagged.claim.clone())).collect()
 }
 
 /// The rules that a deploy would make afterwards, in groups that are there.

@@ -16,7 +16,7 @@ use claims::Wanted;
 use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, Refused, Run, Snapshot};
 use pb_engine::{forgetting, hand_over, observe};
 use pb_state::{Claim, LeaseTable, Session};
-use pb_terraform::Lock;
+use pb_terraform::{Lock, Mapping};
 use std::time::Duration;
 
 /// What is done to what is there.
@@ -33,6 +33,8 @@ struct Looked {
     json: serde_json::Value,
     /// The Terraform state that it was made from, by what it is known.
     state: Option<(String, u64)>,
+    /// What that state names.
+    mapping: Mapping,
 }
 
 /// Takes over what stands at the addresses, or what a Terraform state names.
@@ -90,11 +92,12 @@ async fn hand(
     show.json("plan", &looked.json);
     show.say(&looked.text);
     if looked.plan.writes().next().is_none() || dry_run {
+        show::removal(&looked, &Outcome::default()).iter().for_each(|removal| show.say(&show::terraform(removal)));
         return Ok(Exit::Done);
     }
     consent::confirm(workspace, &format!("{} this in", task.word()), consent.yes)?;
     let (outcome, interrupted) = locked(&show, global, &site, task, consent, &looked).await?;
-    Ok(report(&show, task, &site, &outcome, interrupted))
+    Ok(report(&show, task, &site, &looked, &outcome, interrupted))
 }
 
 impl Task<'_> {
@@ -133,6 +136,7 @@ async fn look(site: &Site, task: &Task<'_>, snapshot: &Snapshot, cancel: &Cancel
                 text: show::text(site, &wanted, &takeover),
                 json: show::json(&wanted, &takeover),
                 state: wanted.state,
+                mapping: wanted.mapping,
                 plan: takeover.plan,
             })
         }
@@ -142,12 +146,12 @@ async fn look(site: &Site, task: &Task<'_>, snapshot: &Snapshot, cancel: &Cancel
             no_record_alone(&plan)?;
             let text = show::forget(site, &plan);
             let json = serde_json::json!({ "plan": plan });
-            Ok(Looked { plan, text, json, state: None })
+            Ok(Looked { plan, text, json, state: None, mapping: Mapping::default() })
         }
         Task::Move { from, to } => {
             let moved = moves::look(site, from, to, snapshot, cancel).await?;
             let (text, json) = (show::moved(site, &moved), show::moved_json(&moved));
-            Ok(Looked { plan: moved.plan, text, json, state: None })
+            Ok(Looked { plan: moved.plan, text, json, state: None, mapping: Mapping::default() })
         }
     }
 }
@@ -190,7 +194,7 @@ async fn locked(
         cancel,
     };
     let done = with_terraform(site, task, &session, &run, looked).await;
-    if let (Task::Move { .. }, Ok(outcome)) = (task, &done)
+    if let (Task::Move { .. } | Task::Adopt(_), Ok(outcome)) = (task, &done)
         && outcome.is_complete()
         && !moves::is_seen(site, &session.snapshot(), &looked.plan, &run.cancel).await
     {
@@ -257,14 +261,16 @@ async fn under_locks(
     Ok(hand_over(&site.graph, &looked.plan, session, run).await?)
 }
 
-fn report(show: &Show, task: &Task<'_>, site: &Site, outcome: &Outcome, interrupted: bool) -> Exit {
+fn report(show: &Show, task: &Task<'_>, site: &Site, looked: &Looked, outcome: &Outcome, interrupted: bool) -> Exit {
     let workspace = &site.workspace.name;
+    let removal = show::removal(looked, outcome);
     let text = match outcome.is_complete() {
         true => show::done(task.word(), outcome.done.len(), workspace),
         false => show::not_done(task.word(), outcome, workspace),
     };
     show.say(&text);
-    show.json("finished", &serde_json::json!({ "complete": outcome.is_complete() }));
+    removal.iter().for_each(|removal| show.say(&show::terraform(removal)));
+    show.json("finished", &show::finished(outcome, removal.as_ref()));
     if outcome.is_complete() {
         return Exit::Done;
     }

@@ -1,10 +1,11 @@
 //! What `adopt`, `forget` and `state mv` say.
 
+use super::Looked;
 use super::claims::Wanted;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::Site;
 use pb_engine::{Action, Address, Outcome, Plan, Refused, Relocation, Step, Takeover};
-use pb_terraform::Left;
+use pb_terraform::{Left, Removal};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -12,9 +13,17 @@ use std::fmt::Write;
 pub fn text(site: &Site, wanted: &Wanted, takeover: &Takeover) -> String {
     let new = takeover.plan.writes().count();
     let mut text = match new {
+        0 if wanted.restore && takeover.plan.steps.is_empty() => {
+            format!("Nothing to adopt into {}: nothing that is recorded has lost its tags.\n", site.title())
+        }
         0 => format!("Nothing to adopt into {}: what is named is ours already.\n", site.title()),
         _ => format!("To adopt into {}, by its tags and nothing else:\n\n", site.title()),
     };
+    if !takeover.restored.is_empty() {
+        let count = render::count(takeover.restored.len(), "recorded resource");
+        let lost = "have lost their ownership tags, most likely to `terraform apply`: they are put back";
+        text.insert_str(0, &format!("{} {count} {lost}.\n", paint(WARN, "note:")));
+    }
     let steps = takeover.plan.steps.iter().map(|step| shown(wanted, takeover, step));
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     text.push_str(&render::plan::steps(&plan, false));
@@ -51,8 +60,12 @@ fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<Refused>>) {
 
 /// The step with what a deploy would change, and what Terraform calls it.
 fn shown(wanted: &Wanted, takeover: &Takeover, step: &Step) -> Step {
-    let terraform = wanted.mapping.claims.get(&step.address).map(|claim| claim.terraform.as_str()).unwrap_or_default();
-    judged(step, terraform, &takeover.afterwards)
+    let claim = wanted.mapping.claims.get(&step.address);
+    let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
+    if takeover.restored.contains(&step.address) {
+        from = if from.is_empty() { "without its tags".to_owned() } else { format!("{from}, without its tags") };
+    }
+    judged(step, &from, &takeover.afterwards)
 }
 
 /// The step with where it comes from, and with what a deploy would change.
@@ -151,8 +164,8 @@ pub fn done(word: &str, count: usize, workspace: &str) -> String {
     let things = render::count(count, "resource");
     let next = match word {
         "adopt" => format!(
-            "See what differs: pb-deploy plan {workspace}\nTerraform still believes that it manages these. Take them out of its \
-             state (terraform state rm), and never run terraform destroy on it."
+            "See what differs: pb-deploy plan {workspace}\nIf Terraform manages any of these, it has to forget them before it \
+             runs again: its `apply` would take the tags off, and its `destroy` would delete the resources."
         ),
         "move" => format!("See what differs: pb-deploy plan {workspace}"),
         _ => format!("See what is left: pb-deploy state show {workspace}"),
@@ -163,6 +176,46 @@ pub fn done(word: &str, count: usize, workspace: &str) -> String {
         _ => "Forgot",
     };
     format!("\n{} {things} in {}.\n{next}", paint(GOOD, did), paint(BOLD, workspace))
+}
+
+/// What Terraform has to forget: what was taken over now, and what is ours already. None where that is nothing.
+pub fn removal(looked: &Looked, outcome: &Outcome) -> Option<Removal> {
+    let done = outcome.done.iter().map(|(address, _)| address);
+    let before = looked.plan.steps.iter().filter(|step| step.action == Action::NoOp).map(|step| &step.address);
+    let removal = Removal::of(&looked.mapping, &done.chain(before).collect());
+    (!removal.addresses.is_empty()).then_some(removal)
+}
+
+/// How Terraform is made to forget it.
+pub fn terraform(removal: &Removal) -> String {
+    let mut text = String::new();
+    line(
+        &mut text,
+        format_args!(
+            "\n{} Do not run `terraform apply` before Terraform has forgotten these: it would take the tags off again, and \
+             `terraform destroy` would delete the resources. In its workspace, run:\n",
+            paint(WARN, "Important:")
+        ),
+    );
+    removal.commands().iter().for_each(|command| line(&mut text, format_args!("{command}")));
+    line(&mut text, format_args!("\nand take their blocks out of its configuration, or it makes others."));
+    if !removal.blocks.is_empty() {
+        line(
+            &mut text,
+            format_args!("From Terraform 1.7 on, these blocks in place of theirs, and one apply, do the same:\n"),
+        );
+        removal.removed_blocks().iter().for_each(|block| line(&mut text, format_args!("{block}\n")));
+    }
+    text.trim_end().to_owned()
+}
+
+/// The last line of JSON.
+pub fn finished(outcome: &Outcome, removal: Option<&Removal>) -> Value {
+    let mut value = json!({ "complete": outcome.is_complete() });
+    if let Some(removal) = removal {
+        value["terraform"] = json!({ "state_rm": removal.addresses, "removed": removal.blocks });
+    }
+    value
 }
 
 /// What was not done, and why.

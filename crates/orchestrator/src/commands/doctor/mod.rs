@@ -8,10 +8,10 @@ mod quotas;
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::site::{configured, connect, home, place};
-use crate::{facts, render::document};
+use crate::site::{Asked, Site, configured, connect, home, place};
+use crate::{facts, render::document, untagged};
 use anstyle::Style;
-use pb_engine::{Failure, Snapshot};
+use pb_engine::{Failure, Goal, Snapshot};
 use pb_state::{Session, Store};
 use serde::Serialize;
 
@@ -92,11 +92,13 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
             let (state, conditions) = tokio::join!(Session::read_only(&store), store.conditions());
             checks.extend(prepared::conditions(&workspace.state.bucket, conditions));
             let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
-            let (prepared, rest) = tokio::join!(
+            let (prepared, tagged, rest) = tokio::join!(
                 prepared::checks(global, &aws, &workspace, &account, state),
+                tagged(global, name, &snapshot),
                 account::checks(&aws, &workspace, &snapshot),
             );
             checks.extend(prepared);
+            checks.extend(tagged);
             checks.extend(rest);
         }
     }
@@ -107,6 +109,23 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
         show(name, ready, &checks);
     }
     Ok(if ready { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether all that is recorded still carries our tags; no check where nothing was deployed.
+async fn tagged(global: &Global, name: &str, snapshot: &Snapshot) -> Option<Check> {
+    const NAME: &str = "ownership tags";
+    if snapshot.resources.is_empty() {
+        return None;
+    }
+    let found = async {
+        let site = Site::open(global, name, Goal::Destroy, &Asked::default()).await?;
+        Ok::<_, Error>(untagged::summary(&untagged::find(&site).await?))
+    };
+    Some(match found.await {
+        Ok(None) => Check::good(NAME, "on all that is recorded and there"),
+        Ok(Some(lost)) => Check::bad(NAME, lost, untagged::hint(name)),
+        Err(error) => Check::new(NAME, Verdict::Unknown, error.to_string()),
+    })
 }
 
 fn show(name: &str, ready: bool, checks: &[Check]) {

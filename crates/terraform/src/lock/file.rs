@@ -1,0 +1,91 @@
+//! The lock file beside the state, which Terraform takes since 1.10 with `use_lockfile`: an object that is written only where
+//! there is none.
+
+use super::TRIES;
+use super::holder::{check_dead, contended, left_over};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+
+#[derive(Debug)]
+pub(super) struct LockFile {
+    client: Client,
+    bucket: String,
+    key: String,
+    text: String,
+}
+
+impl LockFile {
+    /// The lock file of the state `key`, which is to hold `text`.
+    pub fn new(client: Client, bucket: &str, key: &str, text: String) -> Self {
+        Self { client, bucket: bucket.to_owned(), key: format!("{key}.tflock"), text }
+    }
+
+    fn place(&self) -> String {
+        format!("Terraform's lock file s3://{}/{}", self.bucket, self.key)
+    }
+
+    /// Writes it where there is none, or in place of one that a run of ours left.
+    pub async fn take(&self, operation: &str) -> Result<(), Failure> {
+        let mut dead: Option<String> = None;
+        for _ in 0..TRIES {
+            match self.put(dead.as_deref()).await {
+                Err(failure) if is_taken(&failure) => {}
+                answer => return answer,
+            }
+            dead = match self.holder().await? {
+                // An earlier request was done whose answer was lost.
+                Some((text, _)) if text == self.text => return Ok(()),
+                Some((text, etag)) => {
+                    check_dead(&text, &self.place(), operation)?;
+                    Some(etag)
+                }
+                None => None,
+            };
+        }
+        Err(contended(&self.place()))
+    }
+
+    async fn put(&self, over: Option<&str>) -> Result<(), Failure> {
+        let body = ByteStream::from(self.text.clone().into_bytes());
+        let call = self.client.put_object().bucket(&self.bucket).key(&self.key).body(body);
+        let call = call.content_type("application/json").server_side_encryption(ServerSideEncryption::Aes256);
+        let call = match over {
+            None => call.if_none_match("*"),
+            Some(etag) => call.if_match(etag),
+        };
+        call.send().await.answer("s3:PutObject").map(drop)
+    }
+
+    /// What it holds, with its entity tag; none when it is not there.
+    async fn holder(&self) -> Result<Option<(String, String)>, Failure> {
+        let output =
+            match self.client.get_object().bucket(&self.bucket).key(&self.key).send().await.answer("s3:GetObject") {
+                Err(failure) if failure.is("NoSuchKey") => return Ok(None),
+                answer => answer?,
+            };
+        let etag = output.e_tag.clone().unwrap_or_default();
+        let broken = |error| Failure::new(Class::Ambiguous, "s3:GetObject", format!("the answer was cut: {error}"));
+        let bytes = output.body.collect().await.map_err(broken)?.to_vec();
+        Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), etag)))
+    }
+
+    /// Deletes it, when it is still ours. Terraform compares as well before it deletes: not every store has a conditional delete.
+    pub async fn release(&self) -> Result<(), Failure> {
+        let released = match self.holder().await {
+            Ok(Some((text, _))) if text == self.text => {
+                let call = self.client.delete_object().bucket(&self.bucket).key(&self.key).send();
+                call.await.answer("s3:DeleteObject").map(drop)
+            }
+            answer => answer.map(drop),
+        };
+        released.map_err(|failure| failure.hint(left_over(&self.text)))
+    }
+}
+
+/// Whether another lock was there, or was written or deleted at the same moment.
+fn is_taken(failure: &Failure) -> bool {
+    ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"].iter().any(|code| failure.is(code))
+}

@@ -1,0 +1,97 @@
+//! The lock in a DynamoDB table with the hash key `LockID`: the item `<bucket>/<key>`, whose `Info` says in JSON who holds it.
+//! Beside it, `<bucket>/<key>-md5` holds the MD5 of the state that was written last.
+
+use super::TRIES;
+use super::holder::{check_dead, contended, left_over};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use md5::{Digest, Md5};
+use pb_aws::Answer;
+use pb_engine::{Class, Failure};
+
+#[derive(Debug)]
+pub(super) struct LockItem {
+    client: Client,
+    table: String,
+    lock_id: String,
+    info: String,
+}
+
+impl LockItem {
+    /// The lock item of the state at `lock_id`, `<bucket>/<key>`, which is to hold `info`.
+    pub fn new(client: Client, table: &str, lock_id: String, info: String) -> Self {
+        Self { client, table: table.to_owned(), lock_id, info }
+    }
+
+    fn place(&self) -> String {
+        format!("Terraform's lock {} in the table {}", self.lock_id, self.table)
+    }
+
+    /// Writes it where there is none, or in place of one that a run of ours left.
+    pub async fn take(&self, operation: &str) -> Result<(), Failure> {
+        let mut dead: Option<String> = None;
+        for _ in 0..TRIES {
+            match self.put(dead.as_deref()).await {
+                Err(failure) if failure.is("ConditionalCheckFailedException") => {}
+                answer => return answer,
+            }
+            dead = match self.read(&self.lock_id, "Info").await? {
+                // An earlier request was done whose answer was lost.
+                Some(info) if info == self.info => return Ok(()),
+                Some(info) => {
+                    check_dead(&info, &self.place(), operation)?;
+                    Some(info)
+                }
+                None => None,
+            };
+        }
+        Err(contended(&self.place()))
+    }
+
+    async fn put(&self, over: Option<&str>) -> Result<(), Failure> {
+        let call = self.client.put_item().table_name(&self.table);
+        let call = call.item("LockID", text(&self.lock_id)).item("Info", text(&self.info));
+        let call = match over {
+            None => call.condition_expression("attribute_not_exists(LockID)"),
+            Some(dead) => call
+                .condition_expression("#info = :dead")
+                .expression_attribute_names("#info", "Info")
+                .expression_attribute_values(":dead", text(dead)),
+        };
+        call.send().await.answer("dynamodb:PutItem").map(drop)
+    }
+
+    async fn read(&self, lock_id: &str, attribute: &str) -> Result<Option<String>, Failure> {
+        let call = self.client.get_item().table_name(&self.table).key("LockID", text(lock_id)).consistent_read(true);
+        let item = call.send().await.answer("dynamodb:GetItem")?.item.unwrap_or_default();
+        Ok(item.get(attribute).and_then(|value| value.as_s().ok()).cloned())
+    }
+
+    /// Refuses `bytes` when Terraform has noted the digest of another state.
+    pub async fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let Some(noted) = self.read(&format!("{}-md5", self.lock_id), "Digest").await? else {
+            return Ok(());
+        };
+        let digest: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if digest == noted {
+            return Ok(());
+        }
+        let message = format!("the state has the MD5 {digest}, and Terraform noted {noted} when it wrote it last");
+        Err(Failure::new(Class::Refused, "check the Terraform state", message)
+            .hint("`terraform plan` says how to mend this; nothing was changed"))
+    }
+
+    /// Deletes it, when it is still ours.
+    pub async fn release(&self) -> Result<(), Failure> {
+        let call = self.client.delete_item().table_name(&self.table).key("LockID", text(&self.lock_id));
+        let call = call.condition_expression("#info = :ours").expression_attribute_names("#info", "Info");
+        match call.expression_attribute_values(":ours", text(&self.info)).send().await.answer("dynamodb:DeleteItem") {
+            Err(failure) if failure.is("ConditionalCheckFailedException") => Ok(()),
+            answer => answer.map(drop).map_err(|failure| failure.hint(left_over(&self.info))),
+        }
+    }
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}

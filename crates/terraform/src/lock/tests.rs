@@ -1,0 +1,131 @@
+//! The lock against typed mocks: both kinds are taken, and what was taken is released whatever fails.
+
+use super::file::LockFile;
+use super::holder::Info;
+use super::table::LockItem;
+use super::{Class, Lock};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_mocks::{Rule, mock};
+
+const OPERATION: &str = "pb-deploy adopt s/w";
+
+fn text(operation: &str, id: &str) -> String {
+    let info = Info { id: id.to_owned(), ..Info::new("ana@build", operation, "b/k".to_owned()) };
+    serde_json::to_string(&info).unwrap()
+}
+
+fn lock(files: &[&Rule], items: &[&Rule], ours: &str) -> Lock {
+    let s3 = pb_aws::mock_client!(aws_sdk_s3, files.iter().copied());
+    let dynamodb = pb_aws::mock_client!(aws_sdk_dynamodb, items.iter().copied());
+    Lock {
+        file: LockFile::new(s3, "b", "k", ours.to_owned()),
+        item: LockItem::new(dynamodb, "locks", "b/k".to_owned(), ours.to_owned()),
+    }
+}
+
+fn refused_put(code: &'static str) -> Rule {
+    let meta = move || aws_sdk_s3::error::ErrorMetadata::builder().code(code).message("no").build();
+    mock!(aws_sdk_s3::Client::put_object)
+        .match_requests(|call| call.if_none_match() == Some("*"))
+        .then_error(move || PutObjectError::generic(meta()))
+}
+
+fn put() -> Rule {
+    mock!(aws_sdk_s3::Client::put_object)
+        .match_requests(|call| call.key() == Some("k.tflock") && call.if_none_match() == Some("*"))
+        .then_output(|| PutObjectOutput::builder().build())
+}
+
+fn get(text: String) -> Rule {
+    mock!(aws_sdk_s3::Client::get_object).match_requests(|call| call.key() == Some("k.tflock")).then_output(move || {
+        GetObjectOutput::builder().e_tag("\"e\"").body(ByteStream::from(text.clone().into_bytes())).build()
+    })
+}
+
+fn delete() -> Rule {
+    mock!(aws_sdk_s3::Client::delete_object)
+        .match_requests(|call| call.key() == Some("k.tflock"))
+        .then_output(|| DeleteObjectOutput::builder().build())
+}
+
+fn put_item() -> Rule {
+    mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build())
+}
+
+fn held_item(info: String) -> [Rule; 2] {
+    let code = "ConditionalCheckFailedException";
+    let meta = move || aws_sdk_dynamodb::error::ErrorMetadata::builder().code(code).message("no").build();
+    let held = move || PutItemError::generic(meta());
+    let get = mock!(aws_sdk_dynamodb::Client::get_item)
+        .then_output(move || GetItemOutput::builder().item("Info", AttributeValue::S(info.clone())).build());
+    [mock!(aws_sdk_dynamodb::Client::put_item).then_error(held), get]
+}
+
+#[tokio::test]
+async fn both_locks_are_taken_and_released() {
+    let ours = text(OPERATION, "1");
+    let (put, get, delete, put_item) = (put(), get(ours.clone()), delete(), put_item());
+    let delete_item = mock!(aws_sdk_dynamodb::Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
+    let lock = lock(&[&put, &get, &delete], &[&put_item, &delete_item], &ours);
+    lock.acquire(OPERATION).await.unwrap().release().await.unwrap();
+    assert_eq!((put.num_calls(), put_item.num_calls()), (1, 1));
+    assert_eq!((delete.num_calls(), delete_item.num_calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn held_item_refuses_and_releases_the_file() {
+    let ours = text(OPERATION, "1");
+    let (put, get, delete) = (put(), get(ours.clone()), delete());
+    let [put_item, get_item] = held_item(text("OperationTypeApply", "2"));
+    let failure = lock(&[&put, &get, &delete], &[&put_item, &get_item], &ours).acquire(OPERATION).await.unwrap_err();
+    assert_eq!(failure.class, Class::Locked);
+    assert!(failure.message.contains("ana@build") && failure.message.contains("id 2"), "{failure}");
+    assert_eq!(delete.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn held_file_refuses_before_the_item_is_tried() {
+    let ours = text(OPERATION, "1");
+    for code in ["PreconditionFailed", "ConditionalRequestConflict"] {
+        let (put, get) = (refused_put(code), get(text("OperationTypePlan", "2")));
+        let failure = lock(&[&put, &get], &[], &ours).acquire(OPERATION).await.unwrap_err();
+        assert_eq!(failure.class, Class::Locked);
+        assert!(failure.message.contains("s3://b/k.tflock") && failure.message.contains("ana@build"), "{failure}");
+        assert!(failure.hint.unwrap().contains("terraform force-unlock 2"));
+    }
+}
+
+#[tokio::test]
+async fn file_of_a_dead_run_is_replaced_by_its_etag() {
+    let ours = text(OPERATION, "1");
+    let (held, get) = (refused_put("PreconditionFailed"), get(text(OPERATION, "0")));
+    let over = mock!(aws_sdk_s3::Client::put_object)
+        .match_requests(|call| call.if_match() == Some("\"e\""))
+        .then_output(|| PutObjectOutput::builder().build());
+    lock(&[&held, &get, &over], &[&put_item()], &ours).acquire(OPERATION).await.unwrap();
+    assert_eq!(over.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn file_whose_answer_was_lost_is_ours() {
+    let ours = text(OPERATION, "1");
+    let (held, get) = (refused_put("PreconditionFailed"), get(ours.clone()));
+    lock(&[&held, &get], &[&put_item()], &ours).acquire(OPERATION).await.unwrap();
+    assert_eq!(held.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn file_of_another_is_not_deleted_on_release() {
+    let ours = text(OPERATION, "1");
+    let get = get(text("OperationTypeApply", "2"));
+    let delete_item = mock!(aws_sdk_dynamodb::Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
+    lock(&[&get], &[&delete_item], &ours).release().await.unwrap();
+    assert_eq!((get.num_calls(), delete_item.num_calls()), (1, 1));
+}

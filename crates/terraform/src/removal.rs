@@ -1,0 +1,148 @@
+//! How Terraform is made to forget what was taken over. Until then its next `apply` takes the ownership tags off again, since
+//! its configuration does not have them.
+
+use crate::map::Mapping;
+use pb_engine::Address;
+use std::collections::BTreeSet;
+
+/// What Terraform has to forget.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// Each resource in its state, as Terraform writes it: `aws_subnet.public["a"]`.
+    pub addresses: Vec<String>,
+    /// The resources of which a `removed` block can speak: all instances of each were taken over.
+    pub blocks: Vec<String>,
+}
+
+impl Removal {
+    /// What Terraform has to forget once the resources at our addresses `taken` are ours: those resources, and the parts of them
+    /// that are resources of their own in its state.
+    #[must_use]
+    pub fn of(mapping: &Mapping, taken: &BTreeSet<&Address>) -> Self {
+        let claims = mapping.claims.iter().filter(|(_, claim)| !claim.terraform.is_empty());
+        let (ours, others): (Vec<_>, Vec<_>) = claims.partition(|(address, _)| taken.contains(address));
+        let ids: BTreeSet<&str> = ours.iter().map(|(_, claim)| claim.id.as_str()).collect();
+        let (parts, other_parts): (Vec<_>, Vec<_>) =
+            mapping.parts.iter().partition(|part| part.whole.as_deref().is_some_and(|whole| ids.contains(whole)));
+        let mut addresses: Vec<String> = ours.iter().map(|(_, claim)| claim.terraform.clone()).collect();
+        addresses.extend(parts.iter().map(|part| part.terraform.clone()));
+        addresses.sort_unstable();
+        let left = other_parts.into_iter().chain(&mapping.left).map(|left| left.terraform.as_str());
+        let kept: BTreeSet<String> =
+            left.chain(others.iter().map(|(_, claim)| claim.terraform.as_str())).map(without_keys).collect();
+        let blocks: BTreeSet<String> = addresses.iter().map(|address| without_keys(address)).collect();
+        Self { blocks: blocks.into_iter().filter(|block| !kept.contains(block)).collect(), addresses }
+    }
+
+    /// The commands, each for one resource.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        self.addresses.iter().map(|address| format!("terraform state rm {}", quoted(address))).collect()
+    }
+
+    /// The blocks that do the same from Terraform's configuration. (Terraform 1.7 and later: removed block)
+    #[must_use]
+    pub fn removed_blocks(&self) -> Vec<String> {
+        let block =
+            |from: &String| format!("removed {{\n  from = {from}\n  lifecycle {{\n    destroy = false\n  }}\n}}");
+        self.blocks.iter().map(block).collect()
+    }
+}
+
+/// The address of all instances of a resource: a `removed` block takes no keys.
+fn without_keys(address: &str) -> String {
+    let (mut plain, mut in_key, mut in_text, mut escaped) = (String::new(), false, false, false);
+    for character in address.chars() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if in_text => escaped = true,
+            '"' if in_key => in_text = !in_text,
+            '[' if !in_text => in_key = true,
+            ']' if !in_text => in_key = false,
+            other if !in_key => plain.push(other),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// The address as a shell takes it.
+fn quoted(address: &str) -> String {
+    let plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    if plain { address.to_owned() } else { format!("'{}'", address.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Removal, quoted, without_keys};
+    use crate::map::{Claim, Left, Mapping};
+    use pb_engine::Address;
+    use std::collections::BTreeSet;
+
+    fn address(text: &str) -> Address {
+        Address::new(text).unwrap()
+    }
+
+    fn mapping() -> Mapping {
+        let claim = |at: &str, id: &str, terraform: &str| {
+            (address(at), Claim { id: id.to_owned(), terraform: terraform.to_owned() })
+        };
+        let left = |terraform: &str, whole: Option<&str>| Left {
+            terraform: terraform.to_owned(),
+            id: "x".to_owned(),
+            why: String::new(),
+            whole: whole.map(str::to_owned),
+        };
+        Mapping {
+            claims: [
+                claim("net/vpc", "vpc-1", "module.net[\"eu\"].aws_vpc.main"),
+                claim("net/routes", "rtb-1", "aws_route_table.public"),
+                claim("net/tasks_subnet", "subnet-1", "aws_subnet.public[\"a\"]"),
+                claim("net/balancer_subnet", "subnet-2", "aws_subnet.public[\"b\"]"),
+                claim("fargate/logs", "by-hand", ""),
+            ]
+            .into(),
+            parts: vec![left("aws_route.internet", Some("rtb-1")), left("aws_route.other", Some("rtb-9"))],
+            left: vec![left("aws_s3_bucket.assets", None)],
+        }
+    }
+
+    fn removal(taken: &[&str]) -> Removal {
+        let taken: Vec<Address> = taken.iter().map(|text| address(text)).collect();
+        Removal::of(&mapping(), &taken.iter().collect::<BTreeSet<_>>())
+    }
+
+    #[test]
+    fn removal_of_taken_resources_has_their_parts() {
+        let all = removal(&["net/vpc", "net/routes", "net/tasks_subnet", "net/balancer_subnet", "fargate/logs"]);
+        assert_eq!(
+            all.commands(),
+            [
+                "terraform state rm aws_route.internet",
+                "terraform state rm aws_route_table.public",
+                "terraform state rm 'aws_subnet.public[\"a\"]'",
+                "terraform state rm 'aws_subnet.public[\"b\"]'",
+                "terraform state rm 'module.net[\"eu\"].aws_vpc.main'",
+            ]
+        );
+        assert_eq!(
+            all.blocks,
+            ["aws_route.internet", "aws_route_table.public", "aws_subnet.public", "module.net.aws_vpc.main"]
+        );
+        assert!(all.removed_blocks()[1].starts_with("removed {\n  from = aws_route_table.public\n  lifecycle {"));
+    }
+
+    #[test]
+    fn removed_block_is_left_out_when_an_instance_stays() {
+        let some = removal(&["net/tasks_subnet"]);
+        assert_eq!(some.addresses, ["aws_subnet.public[\"a\"]"]);
+        assert_eq!(some.blocks, [""; 0]);
+        assert_eq!(removal(&[]), Removal::default());
+    }
+
+    #[test]
+    fn keys_are_taken_out_and_quotes_are_kept_from_the_shell() {
+        assert_eq!(without_keys("module.a[\"x]\\\"y\"].aws_subnet.public[0]"), "module.a.aws_subnet.public");
+        assert_eq!(quoted("aws_subnet.it[\"it's\"]"), "'aws_subnet.it[\"it'\\''s\"]'");
+    }
+}
