@@ -12,6 +12,7 @@ mod files;
 mod identity;
 pub mod images;
 mod init;
+mod invocation;
 mod local;
 mod path;
 mod releases;

@@ -1,7 +1,7 @@
 //! What runs gave to services: noted for `history`, and for knowing what to go back to.
 
 use crate::images::Images;
-use pb_engine::{Action, Address, Outcome, Plan, Release, Released, Run, Snapshot, Step};
+use pb_engine::{Action, Address, Class, Outcome, Plan, Release, ReleaseOutcome, Released, Run, Snapshot, Step};
 use std::collections::BTreeMap;
 
 /// The kind of resource that is released to.
@@ -9,12 +9,6 @@ pub const SERVICE: &str = "ecs.service";
 
 /// What the addresses of services begin with.
 const CONCERN: &str = "fargate/";
-
-/// A release that succeeded.
-pub const SUCCEEDED: &str = "succeeded";
-
-/// A release that was not waited for.
-pub const UNKNOWN: &str = "unknown: not waited for";
 
 /// The address of a service.
 pub fn address(key: &str) -> String {
@@ -78,14 +72,23 @@ fn gives(step: &Step, operation: &str) -> bool {
 }
 
 /// What came of a step; none when it was not begun.
-fn came_of(step: &Step, outcome: &Outcome, waited: bool) -> Option<String> {
+fn came_of(step: &Step, outcome: &Outcome, waited: bool) -> Option<ReleaseOutcome> {
     if let Some(failed) = outcome.failed.iter().find(|failed| failed.address == step.address) {
-        return Some(failed.failure.message.clone());
+        let failure = &failed.failure;
+        let back = failure.details.iter().find(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
+        return Some(match (failure.class, back) {
+            (Class::Interrupted, None) => ReleaseOutcome::Interrupted,
+            (Class::Interrupted, Some(back)) => ReleaseOutcome::Failed(format!("interrupted; {back}")),
+            // By its text: only a wait leaves a rollout to go on.
+            (Class::TimedOut, _) => failure.message.clone().into(),
+            _ => ReleaseOutcome::Failed(failure.message.clone()),
+        });
     }
     let done = outcome.done.iter().any(|(address, action)| *address == step.address && *action != Action::Delete);
-    done.then(|| if waited { SUCCEEDED } else { UNKNOWN }.to_owned())
+    done.then_some(if waited { ReleaseOutcome::Succeeded } else { ReleaseOutcome::NotWaited })
 }
 
-fn definition(spec: Option<&serde_json::Value>) -> Option<String> {
+/// The revision in the spec of a service, by ARN; none while it is not known.
+pub fn definition(spec: Option<&serde_json::Value>) -> Option<String> {
     spec?.get("task_definition")?.as_str().filter(|arn| arn.starts_with("arn:")).map(str::to_owned)
 }
