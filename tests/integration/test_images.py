@@ -80,6 +80,8 @@ def test_images_that_are_pushed_while_it_runs_are_deployed_in_the_same_run(own: 
     push(own, "flask"), push(own, "celery")
     result = run.result().ended()
     assert "The images are in the repository now" in result.err and result.out == "http://staging.ospcapi.org\n"
+    shown = result.err.split("The images are in the repository now")[1]
+    assert "+ fargate/flask  ecs.service" in shown and "Plan: 4 to add" in shown, result
     own.finds_nothing()
 
 

@@ -101,7 +101,7 @@ def test_who_only_waits_gives_up_no_rollout(staging: Site) -> None:
     since = staging.mark()
     result = staging.run("wait", "staging").ended(1)
     assert "1 task ran and ended with an error" in result.err or "tasks ran and ended with an error" in result.err, result
-    assert "the rollout was left to go on" in result.err and staging.mutations(since) == [], result
+    assert "the rollout was left to go on" in result.err and staging.writes(since) == [], result
     flask(staging, image=image("good"))
     staging.deploy()
     staging.finds_nothing()

@@ -65,7 +65,7 @@ pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> 
         })
         .collect();
     if !steps.is_empty() {
-        ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps }).await?;
+        ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps, written: false }).await?;
     }
     let mut acting = Acting {
         graph,

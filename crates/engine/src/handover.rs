@@ -165,7 +165,7 @@ pub async fn hand_over(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Ru
     if steps.is_empty() {
         return Ok(Outcome::default());
     }
-    ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps }).await?;
+    ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps, written: false }).await?;
     let done = stream::iter(plan.writes().map(|step| one(graph, step, ledger, run))).buffer_unordered(AT_A_TIME);
     let done: Vec<(&Step, Result<(), Failure>)> = done.collect().await;
     let mut outcome = Outcome::default();

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn nothing_is_believed_without_a_snapshot_or_while_a_run_has_not_ended() {
-        let intents = Intents { plan: "p".to_owned(), operation: "deploy".to_owned(), steps: Vec::new() };
+        let intents =
+            Intents { plan: "p".to_owned(), operation: "deploy".to_owned(), steps: Vec::new(), written: false };
         for snapshot in [Snapshot::default(), Snapshot { intents: Some(intents), ..snapshot() }] {
             let agreed = agreed(full(), &snapshot);
             assert_eq!(asked(&agreed).len(), 3);

@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::failure::Failure;
+use crate::release::ReleaseOutcome;
 use crate::snapshot::{Intents, Record, Release, Scaled, Snapshot};
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -34,6 +35,17 @@ pub enum Entry {
     Applied(String),
     /// Services were given something else to run.
     Released(Release),
+    /// The end of an earlier release to a service was seen, or learnt of.
+    Concluded {
+        /// The id of the run that released.
+        run: String,
+        /// The service.
+        address: Address,
+        /// The result.
+        outcome: ReleaseOutcome,
+    },
+    /// The run has written all that it meant to, and had only rollouts left to wait for.
+    Written,
     /// The count of a service was set by hand, or goes by the configuration again.
     Scaled(Address, Option<Scaled>),
 }
@@ -60,6 +72,18 @@ impl Entry {
                 snapshot.releases.push(release);
                 let old = snapshot.releases.len().saturating_sub(RELEASES);
                 snapshot.releases.drain(..old);
+            }
+            Self::Concluded { run, address, outcome } => {
+                let mut releases = snapshot.releases.iter_mut().rev();
+                let release = releases.find(|release| release.run == run);
+                if let Some(released) = release.and_then(|release| release.services.get_mut(&address)) {
+                    released.outcome = outcome;
+                }
+            }
+            Self::Written => {
+                if let Some(intents) = &mut snapshot.intents {
+                    intents.written = true;
+                }
             }
             Self::Scaled(address, Some(scaled)) => drop(snapshot.scaled.insert(address, scaled)),
             Self::Scaled(address, None) => drop(snapshot.scaled.remove(&address)),

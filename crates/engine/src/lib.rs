@@ -37,6 +37,7 @@ mod observe;
 mod outcome;
 mod ownership;
 mod plan;
+mod release;
 mod resource;
 mod schedule;
 mod snapshot;
@@ -67,6 +68,7 @@ pub use observe::{Claims, Live, Observed, Untagged, observe, observe_claims, obs
 pub use outcome::{Outcome, Unfinished};
 pub use ownership::{ADDRESS_TAG, Ownership, STACK_TAG, WORKSPACE_TAG};
 pub use plan::{Action, Order, Origin, Plan, Step};
+pub use release::ReleaseOutcome;
 pub use resource::{Found, Resource, Scope};
 pub use snapshot::{Intent, Intents, Record, Release, Released, Scaled, Snapshot};
 pub use unknown::{UNKNOWN, has_unknown, is_unknown, unknown};

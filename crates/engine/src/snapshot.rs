@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::plan::Action;
+use crate::release::ReleaseOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -70,8 +71,8 @@ pub struct Released {
     /// The image, as it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// What came of it: `succeeded`, `unknown`, or why it failed.
-    pub outcome: String,
+    /// Its result.
+    pub outcome: ReleaseOutcome,
 }
 
 /// A count that was set by hand.
@@ -108,6 +109,9 @@ pub struct Intents {
     pub operation: String,
     /// Each write that is meant, but for the creates of which it is known that nothing came of them.
     pub steps: Vec<Intent>,
+    /// Whether all of these were written, so that the run had only rollouts left to wait for when it ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub written: bool,
 }
 
 /// One write that a run means to do.

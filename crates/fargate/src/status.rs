@@ -23,6 +23,8 @@ pub struct ServiceStatus {
     pub pending: i32,
     /// `COMPLETED`, `IN_PROGRESS` or `FAILED`; absent when there is no deployment.
     pub rollout: Option<String>,
+    /// Id of its deployment.
+    pub deployment: Option<String>,
     /// Family and revision that it is to run: `staging-flask:3`.
     pub revision: Option<String>,
     /// The image that it is to run.
@@ -64,6 +66,7 @@ pub async fn status(config: &SdkConfig, cluster: &str, names: &[String]) -> Resu
         running: service.running_count(),
         pending: service.pending_count(),
         rollout: primary(service).and_then(Deployment::rollout_state).map(|state| state.as_str().to_owned()),
+        deployment: primary(service).and_then(Deployment::id).map(str::to_owned),
         revision: primary(service).and_then(Deployment::task_definition).map(|arn| crate::last_part(arn).to_owned()),
         target_groups: service
             .load_balancers()

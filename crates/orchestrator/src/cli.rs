@@ -4,8 +4,8 @@ mod options;
 
 use options::count;
 pub use options::{
-    Adoption, Consent, First, GraphFormat, ImageOptions, LocalOptions, LogOptions, OnInterrupt, SchemaOf, Selection,
-    WaitOptions,
+    Acceptance, Adoption, Consent, First, GraphFormat, ImageOptions, LocalOptions, LogOptions, OnInterrupt, SchemaOf,
+    Selection, WaitOptions,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -104,6 +104,8 @@ pub enum Command {
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
+        acceptance: Acceptance,
+        #[command(flatten)]
         images: ImageOptions,
         #[command(flatten)]
         wait: WaitOptions,
@@ -125,6 +127,8 @@ pub enum Command {
         targets: Vec<String>,
         #[command(flatten)]
         consent: Consent,
+        #[command(flatten)]
+        acceptance: Acceptance,
     },
     /// Make what a first deploy needs: state bucket, lock table, execution role; what is there is used
     Bootstrap {

@@ -13,6 +13,7 @@ mod health;
 mod identity;
 pub mod images;
 mod init;
+mod invocation;
 mod local;
 mod path;
 mod releases;

@@ -1,7 +1,9 @@
 //! What runs gave to services: noted for `history`, and for knowing what to go back to.
 
 use crate::images::Images;
-use pb_engine::{Action, Address, Outcome, Plan, Release, Released, Run, Snapshot, Step};
+use pb_engine::{
+    Action, Address, Class, Failure, Outcome, Plan, Release, ReleaseOutcome, Released, Run, Snapshot, Step,
+};
 use std::collections::BTreeMap;
 
 /// The kind of resource that is released to.
@@ -9,12 +11,6 @@ pub const SERVICE: &str = "ecs.service";
 
 /// What the addresses of services begin with.
 const CONCERN: &str = "fargate/";
-
-/// A release that succeeded.
-pub const SUCCEEDED: &str = "succeeded";
-
-/// A release that was not waited for.
-pub const UNKNOWN: &str = "unknown: not waited for";
 
 /// The address of a service.
 pub fn address(key: &str) -> String {
@@ -77,17 +73,30 @@ fn gives(step: &Step, operation: &str) -> bool {
     }
 }
 
-/// What came of a step; none when it was not begun. A service whose check failed has failed.
-fn came_of(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<String> {
+/// Returns the failure of a step, or of a check that is about its resource.
+pub fn failure_of<'a>(step: &Step, plan: &Plan, outcome: &'a Outcome) -> Option<&'a Failure> {
     let checks = || plan.checks.iter().filter(|check| check.about.contains(&step.address));
     let is_about = |address: &Address| *address == step.address || checks().any(|check| check.address == *address);
-    if let Some(failed) = outcome.failed.iter().find(|failed| is_about(&failed.address)) {
-        return Some(failed.failure.message.clone());
-    }
-    let done = outcome.done.iter().any(|(address, action)| *address == step.address && *action != Action::Delete);
-    done.then(|| if waited { SUCCEEDED } else { UNKNOWN }.to_owned())
+    outcome.failed.iter().find(|failed| is_about(&failed.address)).map(|failed| &failed.failure)
 }
 
-fn definition(spec: Option<&serde_json::Value>) -> Option<String> {
+/// Returns the result of a step; none when it was not begun. A service whose check failed has failed.
+fn came_of(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<ReleaseOutcome> {
+    if let Some(failure) = failure_of(step, plan, outcome) {
+        let back = failure.details.iter().find(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
+        return Some(match (failure.class, back) {
+            (Class::Interrupted, None) => ReleaseOutcome::Interrupted,
+            (Class::Interrupted, Some(back)) => ReleaseOutcome::Failed(format!("interrupted; {back}")),
+            // By its text: only a wait leaves a rollout to go on.
+            (Class::TimedOut, _) => failure.message.clone().into(),
+            _ => ReleaseOutcome::Failed(failure.message.clone()),
+        });
+    }
+    let done = outcome.done.iter().any(|(address, action)| *address == step.address && *action != Action::Delete);
+    done.then_some(if waited { ReleaseOutcome::Succeeded } else { ReleaseOutcome::NotWaited })
+}
+
+/// The revision in the spec of a service, by ARN; none while it is not known.
+pub fn definition(spec: Option<&serde_json::Value>) -> Option<String> {
     spec?.get("task_definition")?.as_str().filter(|arn| arn.starts_with("arn:")).map(str::to_owned)
 }

@@ -178,7 +178,7 @@ fn refused(message: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::{checksum, decode, encode};
-    use pb_engine::{Action, Address, Class, Intent, Intents, Order, Ownership, Record, Snapshot};
+    use pb_engine::{Action, Address, Class, Intent, Intents, Order, Ownership, Record, ReleaseOutcome, Snapshot};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -230,12 +230,13 @@ mod tests {
             plan in any::<String>(),
             operation in any::<String>(),
             steps in prop::collection::vec((addresses(), any::<String>(), actions(), prop::option::of(values())), 0..4),
+            written: bool,
         ) -> Intents {
             let steps = steps.into_iter().map(|(address, kind, action, was)| {
                 // In JSON there is no difference between none and null.
                 Intent { address, kind, action, was: was.filter(|was| !was.is_null()) }
             });
-            Intents { plan, operation, steps: steps.collect() }
+            Intents { plan, operation, steps: steps.collect(), written }
         }
     }
 
@@ -320,8 +321,22 @@ mod tests {
             (releases[1].from.as_deref(), releases[1].to.as_str()),
             (Some("staging-celery:2"), "staging-celery:3")
         );
-        assert_eq!((snapshot.releases[1].operation.as_str(), releases[1].outcome.as_str()), ("rollback", "unknown"));
+        assert_eq!(snapshot.releases[1].operation, "rollback");
+        assert_eq!(releases[1].outcome, ReleaseOutcome::NotWaited);
         assert_eq!((snapshot.scaled[&celery].count, snapshot.scaled[&celery].configured), (8, 4));
+    }
+
+    /// As versions wrote it that knew no other result of a release than a text.
+    #[test]
+    fn format_1_with_an_interrupted_rollout_still_loads() {
+        let snapshot = decode(include_bytes!("../tests/fixtures/format-1-interrupted.json"), &owner()).unwrap();
+        let flask = Address::new("fargate/flask").unwrap();
+        let outcomes = snapshot.releases.iter().map(|release| &release.services[&flask].outcome);
+        let [failed, gave_up, interrupted] = outcomes.collect::<Vec<_>>()[..] else { panic!("three releases") };
+        assert!(matches!(failed, ReleaseOutcome::Failed(why) if why.starts_with("ECS deployment circuit breaker")));
+        assert!(matches!(gave_up, ReleaseOutcome::GaveUp(why) if why.starts_with("gave up after 1800 s")));
+        assert_eq!(interrupted, &ReleaseOutcome::Interrupted);
+        assert!(!snapshot.intents.unwrap().written);
     }
 
     #[test]

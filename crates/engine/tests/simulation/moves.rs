@@ -4,8 +4,8 @@ use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan};
 use crate::world::{Fault, Shared, at, owner};
 use crate::{deployed, nothing_left};
 use pb_engine::{
-    Action, Address, Cancel, Events, Goal, Outcome, Refused, Release, Released, Relocation, Run, Scaled, hand_over,
-    moving, observe,
+    Action, Address, Cancel, Events, Goal, Outcome, Refused, Release, ReleaseOutcome, Released, Relocation, Run,
+    Scaled, hand_over, moving, observe,
 };
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ async fn what_cannot_be_moved_is_refused_with_the_reason() {
 #[tokio::test(start_paused = true)]
 async fn what_was_released_and_the_count_that_was_set_move_along() {
     let (world, ledger) = deployed().await;
-    let released = Released { from: None, to: "task-1:1".to_owned(), image: None, outcome: "succeeded".to_owned() };
+    let released = Released { from: None, to: "task-1:1".to_owned(), image: None, outcome: ReleaseOutcome::Succeeded };
     let release = Release {
         run: "r".to_owned(),
         at: "2026-11-22T19:30:00Z".to_owned(),

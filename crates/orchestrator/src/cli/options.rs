@@ -81,6 +81,14 @@ pub struct Consent {
     pub lock_timeout: u64,
 }
 
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Acceptance {
+    /// With --yes: also apply a plan that, by the time the lock is held, deletes or replaces more than the one that was
+    /// shown; without this option such a plan is shown, and the run exits with 1
+    #[arg(long, requires = "yes")]
+    pub accept_changed_plan: bool,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 pub struct ImageOptions {
     /// Run this image in a service, in this run: a tag of the workspace's own repository, a digest (sha256:...) or a full

@@ -35,8 +35,9 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
     let lock_timeout = Duration::from_secs(consent.lock_timeout);
     let Some(goal) = goal else {
         show.say(&crate::render::drift::text(&saved.drift));
-        return refresh::locked(&show, global, &site, lock_timeout, Some(&saved)).await;
+        return refresh::locked(&show, global, &site, lock_timeout, &refresh::Agreed::Saved(&saved)).await;
     };
+    show.json("plan", &saved.plan);
     show.say(&crate::render::plan::text(&saved.plan, global.verbose));
     locked(&show, global, &site, goal, &saved.id, lock_timeout, Agreed::Saved(&saved)).await
 }

@@ -2,13 +2,15 @@
 //! record. Nothing of the services but what is asked for is changed.
 
 use crate::cli::{Consent, Global, OnInterrupt, WaitOptions};
+use crate::commands::conclude;
 use crate::commands::interrupted::Interrupted;
+use crate::commands::run::{same, waiting};
 use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
-use crate::render::{BOLD, GOOD, paint};
+use crate::render::{BAD, BOLD, GOOD, paint};
 use crate::site::{State, configured, connect, place};
-use crate::{consent, health, signals, standing};
+use crate::{consent, health, invocation, signals, standing};
 use aws_config::SdkConfig;
 use futures_util::future::BoxFuture;
 use pb_config::Workspace;
@@ -26,8 +28,10 @@ use std::time::Duration;
 /// What is asked for of a service.
 #[derive(Debug, Clone)]
 pub enum Wish {
-    /// Run this revision, by ARN.
+    /// Run this revision, by ARN: it was named.
     Revision(String),
+    /// Run the revision, by ARN, that ran before what runs now.
+    Before(String),
     /// Run so many tasks.
     Count(i32),
     /// Begin anew with all tasks.
@@ -109,12 +113,9 @@ pub async fn change(
     let show = Show::new(global.json, global.verbose);
     let name = &scene.workspace.name;
     let seen = scene.live(&scene.snapshot, &Cancel::never()).await?;
-    let steps = steps(wishes, &seen)?;
-    for step in &steps {
-        show.say(&announced(step, operation));
-    }
-    if steps.is_empty() {
-        show.say("Nothing to do.");
+    let plan = Plan { steps: steps(wishes, &seen)?, ..Plan::default() };
+    announce(&show, &plan, operation);
+    if plan.is_empty() {
         return Ok(Exit::Done);
     }
     consent::confirm(name, operation, consent.yes)?;
@@ -122,6 +123,7 @@ pub async fn change(
     let claim = Claim {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: cancel.clone(),
+        waiting: waiting(&show),
         ..Claim::new(crate::identity::who(), operation)
     };
     let leases = LeaseTable::new(&scene.aws, &scene.place, global.timing());
@@ -133,7 +135,8 @@ pub async fn change(
         events: show.events(),
         cancel,
     };
-    let acted = under_lease(&show, scene, &session, wishes, &run, scene.within(wait)).await;
+    let agreed = Agreed { plan: &plan, wishes, yes: consent.yes };
+    let acted = under_lease(&show, scene, &session, &agreed, &run, scene.within(wait)).await;
     let closed = session.close().await;
     let outcome = acted?;
     closed?;
@@ -143,8 +146,9 @@ pub async fn change(
 /// Says what came of it.
 fn finish(show: &Show, scene: &Scene, outcome: &Outcome, run: &Run, wait: &WaitOptions) -> Exit {
     let (name, operation) = (&scene.workspace.name, &run.operation);
-    super::run::failures(show, outcome, name);
     if !outcome.is_complete() {
+        show.say(&format!("{} {operation} of {name}.", paint(BAD, "Not complete:")));
+        super::run::failures(show, outcome, name);
         show.json("finished", &serde_json::json!({ "complete": false }));
         return super::run::exit(outcome, run);
     }
@@ -164,17 +168,19 @@ async fn under_lease(
     show: &Show,
     scene: &Scene,
     session: &Session,
-    wishes: &BTreeMap<Address, Wish>,
+    agreed: &Agreed<'_>,
     run: &Run,
     within: Option<Duration>,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    let steps = steps(wishes, &scene.live(&snapshot, &run.cancel).await?)?;
+    let steps = steps(agreed.wishes, &scene.live(&snapshot, &run.cancel).await?)?;
+    let mut plan = Plan { steps, ..Plan::default() };
+    agreed.check(show, &plan, &run.operation)?;
     let mut graph = Graph::new();
     let kept = scene.workspace.deploy.keep_revisions.into();
     let kind = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
     let healthy = health::kind(&scene.aws, &scene.workspace, within);
-    for step in &steps {
+    for step in &plan.steps {
         let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;
         let (key, count) = (releases::key(&step.address), spec.desired_count);
         let service = graph.add(step.address.as_str(), &kind, (), {
@@ -183,10 +189,9 @@ async fn under_lease(
         })?;
         health::add(&mut graph, &healthy, (key, service), &spec, count)?;
     }
-    let checks = if within.is_some() { graph.due_checks() } else { Vec::new() };
-    let plan = Plan { steps, checks };
+    plan.checks = if within.is_some() { graph.due_checks() } else { Vec::new() };
     let ledger = Partial { session, intents: snapshot.intents.clone(), remembered: &snapshot };
-    let outcome = tokio::select! {
+    let mut outcome = tokio::select! {
         outcome = act(&graph, &plan, &ledger, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
@@ -194,9 +199,11 @@ async fn under_lease(
         let (aws, workspace, operation) = (&scene.aws, scene.workspace.name.as_str(), run.operation.as_str());
         // A count that is set is no rollout, and nothing that could be rolled back.
         let asked = (operation == "scale").then_some(OnInterrupt::Leave);
-        Interrupted { show, aws, workspace, operation, asked }.settle(&plan, &outcome, &session.snapshot()).await;
+        Interrupted { show, aws, workspace, operation, asked }.settle(&plan, &mut outcome, &session.snapshot()).await;
     }
-    for (address, wish) in wishes {
+    let own_intents = snapshot.intents.as_ref().is_none_or(|intents| intents.written);
+    conclude::note(&plan, &outcome, &snapshot, session, within.is_some(), own_intents);
+    for (address, wish) in agreed.wishes {
         if let (Wish::Count(count), Some(configured)) = (wish, configured_count(&scene.workspace, address)) {
             session.record(Entry::Scaled(address.clone(), Some(Scaled { count: *count, configured })));
         }
@@ -227,7 +234,7 @@ fn steps(wishes: &BTreeMap<Address, Wish>, live: &BTreeMap<Address, Live>) -> Re
         let (mut before, mut after) = (live.spec.clone(), live.spec.clone());
         after["failed"] = Value::Bool(false);
         match wish {
-            Wish::Revision(arn) => after["task_definition"] = Value::String(arn.clone()),
+            Wish::Revision(arn) | Wish::Before(arn) => after["task_definition"] = Value::String(arn.clone()),
             Wish::Count(count) => after["desired_count"] = (*count).into(),
             // A service whose last rollout failed is told to begin anew; here it is asked for.
             Wish::Restart => before["failed"] = Value::Bool(true),
@@ -255,6 +262,39 @@ fn steps(wishes: &BTreeMap<Address, Wish>, live: &BTreeMap<Address, Live>) -> Re
         });
     }
     Ok(steps)
+}
+
+/// What was shown and agreed to, before the lease was taken.
+struct Agreed<'a> {
+    plan: &'a Plan,
+    wishes: &'a BTreeMap<Address, Wish>,
+    yes: bool,
+}
+
+impl Agreed<'_> {
+    /// Shows a plan that differs from the one that was shown, and refuses it where it was not agreed to: what somebody has
+    /// confirmed is done exactly, and a release that nobody has seen is not undone.
+    fn check(&self, show: &Show, plan: &Plan, operation: &str) -> Result<(), Error> {
+        if same(self.plan, plan) {
+            return Ok(());
+        }
+        show.say("What runs has changed since it was shown:");
+        announce(show, plan, operation);
+        let goes_back = self.wishes.values().any(|wish| matches!(wish, Wish::Before(_)));
+        if plan.writes().next().is_none() || (self.yes && !goes_back) {
+            return Ok(());
+        }
+        let hint = format!("look at what runs now, then run `{}` again", invocation::again(""));
+        Err(Error::other("what runs has changed since it was shown: nothing was changed", hint))
+    }
+}
+
+/// Shows what will be done.
+fn announce(show: &Show, plan: &Plan, operation: &str) {
+    show.json("plan", plan);
+    let lines: Vec<String> = plan.changes().map(|step| announced(step, operation)).collect();
+    let text = lines.join("\n");
+    show.say(if lines.is_empty() { "Nothing to do." } else { &text });
 }
 
 /// `fargate/flask: staging-flask:3 -> staging-flask:2`.

@@ -3,16 +3,18 @@
 use crate::cli::Global;
 use crate::commands::change::Scene;
 use crate::exit::{Error, Exit};
-use crate::releases;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, paint};
 use crate::standing;
-use pb_engine::{Address, Snapshot};
+use pb_engine::{Address, ReleaseOutcome, Snapshot};
 use pb_fargate::{RevisionInfo, Rolled};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// How many revisions of each service are shown.
 const SHOWN: usize = 20;
+
+/// The word of ECS for a rollout that succeeded.
+const SUCCESSFUL: &str = "successful";
 
 #[derive(Serialize)]
 struct Service<'a> {
@@ -82,7 +84,13 @@ fn row(
     });
     let rolled = rollouts.iter().find(|rolled| rolled.task_definition == revision.arn);
     let by_ecs = rolled.map(|rolled| rolled.status.to_lowercase().replace('_', " "));
-    let remembered = last.map(|(_, released)| released.outcome.clone());
+    let outcome = match (last.map(|(_, released)| &released.outcome), by_ecs) {
+        (None | Some(ReleaseOutcome::NotWaited), by_ecs) => by_ecs,
+        // ECS has seen the end that the run has not.
+        (Some(open), Some(_)) if open.is_open() && rolled.is_some_and(Rolled::succeeded) => Some(SUCCESSFUL.to_owned()),
+        (Some(open), Some(by_ecs)) if open.is_open() => Some(format!("{open}; in ECS: {by_ecs}")),
+        (Some(known), _) => Some(known.to_string()),
+    };
     Row {
         revision: revision.name.clone(),
         in_use: running.contains(revision.name.as_str()),
@@ -92,10 +100,7 @@ fn row(
         who: last.map(|(release, _)| release.who.clone()).or_else(|| revision.registered_by.clone()),
         operation: last.map(|(release, _)| release.operation.clone()),
         // What was not waited for is known to ECS by now.
-        outcome: match remembered {
-            Some(known) if known != releases::UNKNOWN => Some(known),
-            _ => by_ecs,
-        },
+        outcome,
     }
 }
 
@@ -111,7 +116,7 @@ fn show(service: &Service<'_>) {
             (None, digest) => short(digest).to_owned(),
         };
         let outcome = row.outcome.as_deref().unwrap_or("not released");
-        let style = if [releases::SUCCEEDED, "successful"].contains(&outcome) { GOOD } else { BAD };
+        let style = if [ReleaseOutcome::Succeeded.as_str(), SUCCESSFUL].contains(&outcome) { GOOD } else { BAD };
         anstream::println!(
             "{mark} {:<24} {image:<32} {}  {:<28} {} {}",
             row.revision,

@@ -26,8 +26,9 @@ pub struct Interrupted<'a> {
 }
 
 impl Interrupted<'_> {
-    /// Settles what becomes of the rollouts that it has started.
-    pub async fn settle(&self, plan: &Plan, outcome: &Outcome, now: &Snapshot) {
+    /// Settles what becomes of the rollouts that it has started. What came of a rollback is added to the failure of its
+    /// step, which the report of the run shows.
+    pub async fn settle(&self, plan: &Plan, outcome: &mut Outcome, now: &Snapshot) {
         let started = started(plan, outcome, now);
         if started.is_empty() {
             return;
@@ -42,7 +43,13 @@ impl Interrupted<'_> {
             OnInterrupt::Leave => self.left(&names),
             // All at once: while one rollback is waited for, another rollout would come to its end.
             OnInterrupt::Rollback => {
-                join_all(started.iter().map(|(address, attrs)| self.stop(address, attrs))).await;
+                let came = join_all(started.iter().map(|(address, attrs)| self.stop(address, attrs))).await;
+                for ((address, _), came) in started.iter().zip(came) {
+                    let mut failed = outcome.failed.iter_mut();
+                    if let Some(failed) = failed.find(|failed| failed.address == *address) {
+                        failed.failure.details.push(came);
+                    }
+                }
             }
         }
     }
@@ -57,11 +64,12 @@ impl Interrupted<'_> {
         self.show.say(&format!("{goes_on} {names}. Follow with `pb-deploy wait {workspace}`{undo}."));
     }
 
-    async fn stop(&self, address: &Address, attrs: &ServiceAttrs) {
+    /// Stops a rollout and goes back; returns what came of it, in words.
+    async fn stop(&self, address: &Address, attrs: &ServiceAttrs) -> String {
         self.show.say(&format!("  {}: stopping the rollout and rolling back", paint(BOLD, address)));
         match pb_fargate::stop_rollout(self.aws, attrs, ROLLBACK).await {
-            Ok(came) => self.show.say(&format!("  {}: {came}", paint(BOLD, address))),
-            Err(failure) => self.show.say(&format!("  {}: it may still go on: {failure}", paint(BOLD, address))),
+            Ok(came) => came,
+            Err(failure) => format!("it may still go on: {failure}"),
         }
     }
 }
@@ -90,18 +98,25 @@ async fn ask(show: &Show, names: &str) -> OnInterrupt {
         return OnInterrupt::Leave;
     }
     show.say(&format!("The rollout of {} is under way in ECS.", paint(BOLD, names)));
-    anstream::eprint!(
-        "{} Leave it going, or stop it and roll back? Type {} or {}: ",
-        paint(WARN, "?"),
-        paint(BOLD, "leave"),
-        paint(BOLD, "rollback")
-    );
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
-    });
-    match answer.await {
-        Ok(Ok(answer)) if answer.trim() == "rollback" => OnInterrupt::Rollback,
-        _ => OnInterrupt::Leave,
+    loop {
+        anstream::eprint!(
+            "{} Leave it going, or stop it and roll back? Type {} or {}: ",
+            paint(WARN, "?"),
+            paint(BOLD, "leave"),
+            paint(BOLD, "rollback")
+        );
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            std::io::stdin().lock().read_line(&mut answer).map(|read| (read, answer))
+        });
+        match answer.await {
+            Ok(Ok((read, answer))) if read > 0 => match answer.trim() {
+                "rollback" => return OnInterrupt::Rollback,
+                "leave" => return OnInterrupt::Leave,
+                _ => {}
+            },
+            // The terminal is gone, and nobody can answer.
+            _ => return OnInterrupt::Leave,
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The commands, one a file.
 
 mod adopt;
+mod agreed;
 mod apply;
 mod bootstrap;
 mod change;
+mod conclude;
 mod doctor;
 mod drift;
 mod exec;
@@ -26,9 +28,12 @@ mod state;
 mod state_edit;
 mod status;
 mod tasks;
+mod unserved;
 mod verify;
 
-use crate::cli::{Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand};
+use crate::cli::{
+    Acceptance, Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
+};
 use crate::exit::{Error, Exit};
 use crate::site::Asked;
 use pb_engine::Goal;
@@ -46,13 +51,16 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             let wanted = plan::Wanted { out, detailed_exitcode, markdown };
             plan::plan(global, &workspace, goal, &asked, &wanted).await
         }
-        Command::Deploy { workspace, selection, consent, images, wait, on_interrupt } => {
-            let asked = Asked { images: images.given(), wait, selection, on_interrupt, ..Asked::default() };
+        Command::Deploy { workspace, selection, consent, acceptance, images, wait, on_interrupt } => {
+            let Acceptance { accept_changed_plan } = acceptance;
+            let images = images.given();
+            let asked = Asked { images, wait, selection, on_interrupt, accept_changed_plan, ..Asked::default() };
             run::run(global, &workspace, Goal::Deploy, &consent, &asked).await
         }
-        Command::Destroy { workspace, targets, consent } => {
+        Command::Destroy { workspace, targets, consent, acceptance } => {
             let selection = Selection { targets, ..Selection::default() };
-            let asked = Asked { selection, ..Asked::default() };
+            let Acceptance { accept_changed_plan } = acceptance;
+            let asked = Asked { selection, accept_changed_plan, ..Asked::default() };
             run::run(global, &workspace, Goal::Destroy, &consent, &asked).await
         }
         Command::Bootstrap { workspace, zone, consent } => {

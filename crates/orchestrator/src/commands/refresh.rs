@@ -24,14 +24,27 @@ pub async fn run(global: &Global, site: &Site, consent: &Consent) -> Result<Exit
     let show = Show::new(global.json, global.verbose);
     let observed = site.glimpse(&site.snapshot).await?;
     let seen = drift(&site.graph, &observed, &site.snapshot);
-    show.json("drift", &json!({ "drift": seen }));
-    show.say(&render::drift::text(&seen));
+    say(&show, &seen);
     if seen.is_empty() {
         show.json("finished", &json!({ "complete": true, "outputs": site.snapshot.outputs }));
         return Ok(Exit::Done);
     }
     consent::confirm(&site.workspace.name, "record this as the state of", consent.yes)?;
-    locked(&show, global, site, Duration::from_secs(consent.lock_timeout), None).await
+    let shown = Agreed::Shown { drift: &seen, yes: consent.yes };
+    locked(&show, global, site, Duration::from_secs(consent.lock_timeout), &shown).await
+}
+
+fn say(show: &Show, drift: &[Drift]) {
+    show.json("drift", &json!({ "drift": drift }));
+    show.say(&render::drift::text(drift));
+}
+
+/// The drift that somebody has agreed to record.
+pub enum Agreed<'a> {
+    /// What was shown. With `--yes` it is shown again where it has changed: nothing in AWS is.
+    Shown { drift: &'a [Drift], yes: bool },
+    /// That of a saved plan, which is applied at most once.
+    Saved(&'a Saved),
 }
 
 /// Records what is there, under the lease. A saved plan has to be about just that.
@@ -43,10 +56,10 @@ pub async fn locked(
     global: &Global,
     site: &Site,
     lock_timeout: Duration,
-    saved: Option<&Saved>,
+    agreed: &Agreed<'_>,
 ) -> Result<Exit, Error> {
     let (session, cancel) = open(show, global, site, OPERATION, lock_timeout).await?;
-    let recorded = record(site, &session, &cancel, saved).await;
+    let recorded = record(show, site, &session, &cancel, agreed).await;
     let closed = session.close().await;
     let count = recorded?;
     closed?;
@@ -55,13 +68,30 @@ pub async fn locked(
     Ok(Exit::Done)
 }
 
-async fn record(site: &Site, session: &Session, cancel: &Cancel, saved: Option<&Saved>) -> Result<usize, Error> {
+async fn record(
+    show: &Show,
+    site: &Site,
+    session: &Session,
+    cancel: &Cancel,
+    agreed: &Agreed<'_>,
+) -> Result<usize, Error> {
     let snapshot = session.snapshot();
     let observed = site.observe(&snapshot, cancel).await?;
     let seen = drift(&site.graph, &observed, &snapshot);
-    if let Some(saved) = saved {
-        saved.check(&site.bound(&snapshot, &observed), &snapshot.applied, saved.drift == seen)?;
-        session.record(Entry::Applied(saved.id.clone()));
+    match agreed {
+        Agreed::Shown { drift, .. } if *drift == seen => {}
+        Agreed::Shown { yes: true, .. } => {
+            show.say("What is there has changed since it was shown:\n");
+            say(show, &seen);
+        }
+        Agreed::Shown { .. } => {
+            let message = "what is there has changed since it was shown: nothing was recorded";
+            return Err(Error::other(message, "run the same command again and look at what it shows"));
+        }
+        Agreed::Saved(saved) => {
+            saved.check(&site.bound(&snapshot, &observed), &snapshot.applied, saved.drift == seen)?;
+            session.record(Entry::Applied(saved.id.clone()));
+        }
     }
     let entries: Vec<Entry> = seen.iter().filter_map(|drift| entry(drift, &observed)).collect();
     let count = entries.len();

@@ -1,9 +1,10 @@
 //! `deploy` and `destroy`: plan, show, ask, act.
 
 use crate::cli::{Consent, Global};
+pub use crate::commands::agreed::{Agreed, same};
 use crate::commands::interrupted::Interrupted;
 use crate::commands::plan::operation;
-use crate::commands::{missing, refresh, verify};
+use crate::commands::{conclude, missing, refresh, verify};
 use crate::exit::{Error, Exit};
 use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
@@ -41,18 +42,9 @@ pub async fn run(
         consent::ask(workspace, goal, consent.yes)?;
     }
     let id = uuid::Uuid::new_v4().to_string();
-    let agreed = if consent.yes { Agreed::Whatever } else { Agreed::Exactly(&looked.plan) };
+    let (plan, accept_changed) = (&looked.plan, asked.accept_changed_plan);
+    let agreed = if consent.yes { Agreed::Shown { plan, accept_changed } } else { Agreed::Exactly(plan) };
     locked(&show, global, &site, goal, &id, Duration::from_secs(consent.lock_timeout), agreed).await
-}
-
-/// What was agreed to.
-pub enum Agreed<'a> {
-    /// Whatever brings the goal about; a plan that has changed since is shown again.
-    Whatever,
-    /// This plan and no other.
-    Exactly(&'a Plan),
-    /// A saved plan, which is applied at most once.
-    Saved(&'a crate::saved::Saved),
 }
 
 /// Acts under the lease, on a plan that is made anew under it.
@@ -78,10 +70,11 @@ pub async fn locked(
     };
     let since = Instant::now();
     let exactly = matches!(agreed, Agreed::Saved(_));
-    let acted = under_lease(show, global, site, goal, &session, &run, agreed).await;
+    let next = Agreed::Next { accept_changed: agreed.accepts_changed() };
+    let acted = under_lease(show, site, goal, &session, &run, agreed).await;
     let (outcome, later) = match acted {
         Ok(outcome) if goal == Goal::Deploy && !exactly && outcome.is_complete() => {
-            with_late_images(show, global, site, &session, run.cancel.clone(), outcome).await
+            with_late_images(show, site, &session, run.cancel.clone(), outcome, next).await
         }
         acted => (acted, None),
     };
@@ -141,11 +134,11 @@ fn is_rollout(failure: &Failure) -> bool {
 /// What waited for images that were pushed meanwhile is made too. Gives the site with them.
 async fn with_late_images(
     show: &Show,
-    global: &Global,
     site: &Site,
     session: &Session,
     cancel: Cancel,
     outcome: Outcome,
+    next: Agreed<'_>,
 ) -> (Result<Outcome, Error>, Option<Site>) {
     if site.facts.images.missing().next().is_none() || cancel.is_stopped() {
         return (Ok(outcome), None);
@@ -163,7 +156,7 @@ async fn with_late_images(
         events: show.events(),
         cancel,
     };
-    let more = under_lease(show, global, &later, Goal::Deploy, session, &run, Agreed::Whatever).await;
+    let more = under_lease(show, &later, Goal::Deploy, session, &run, next).await;
     let joined = more.map(|mut more| {
         more.done.splice(0..0, outcome.done);
         more
@@ -205,7 +198,6 @@ pub fn waiting(show: &Show) -> Arc<dyn Fn(&Holder) + Send + Sync> {
 
 async fn under_lease(
     show: &Show,
-    global: &Global,
     site: &Site,
     goal: Goal,
     session: &Session,
@@ -215,22 +207,18 @@ async fn under_lease(
     let snapshot = session.snapshot();
     let mut looked = site.look(&snapshot, goal, &run.cancel).await?;
     verify::skip_unless_waited_for(site, &mut looked.plan);
-    match agreed {
-        Agreed::Whatever => {}
-        Agreed::Exactly(plan) if same(plan, &looked.plan) => {}
-        Agreed::Exactly(_) => {
-            let message = "the plan has changed since it was shown: nothing was changed";
-            return Err(Error::other(message, "run the same command again and look at the new plan"));
+    if let Some(heading) = agreed.heading(&looked.plan) {
+        if !heading.is_empty() {
+            show.say(heading);
         }
-        Agreed::Saved(saved) => {
-            saved.check(&looked.bound, &snapshot.applied, same(&saved.plan, &looked.plan))?;
-            session.record(Entry::Applied(saved.id.clone()));
-        }
-    }
-    if global.verbose {
         show_plan(show, site, goal, &looked.plan, false);
     }
-    let outcome = tokio::select! {
+    agreed.check(&looked.plan)?;
+    if let Agreed::Saved(saved) = agreed {
+        saved.check(&looked.bound, &snapshot.applied, same(&saved.plan, &looked.plan))?;
+        session.record(Entry::Applied(saved.id.clone()));
+    }
+    let mut outcome = tokio::select! {
         outcome = act(&site.graph, &looked.plan, session, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
@@ -242,7 +230,11 @@ async fn under_lease(
             operation: &run.operation,
             asked: site.on_interrupt,
         };
-        interrupted.settle(&looked.plan, &outcome, &session.snapshot()).await;
+        interrupted.settle(&looked.plan, &mut outcome, &session.snapshot()).await;
+    }
+    if goal == Goal::Deploy {
+        let waited = site.workspace.deploy.wait_timeout > 0;
+        conclude::note(&looked.plan, &outcome, &snapshot, session, waited, true);
     }
     noted(site, goal, &looked.plan, &outcome, session, run);
     Ok(outcome)
@@ -266,14 +258,6 @@ fn noted(site: &Site, goal: Goal, plan: &Plan, outcome: &Outcome, session: &Sess
             session.record(Entry::Scaled(address.clone(), None));
         }
     }
-}
-
-/// Whether two plans do the same. What merely waits may be ready by now.
-pub fn same(one: &Plan, other: &Plan) -> bool {
-    let essence = |plan: &Plan| -> Vec<_> {
-        plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()
-    };
-    essence(one) == essence(other)
 }
 
 fn show_plan(show: &Show, site: &Site, goal: Goal, plan: &Plan, verbose: bool) {

@@ -2,6 +2,7 @@
 
 use crate::cli::{Consent, Global, WaitOptions};
 use crate::commands::change::{Scene, Wish, change};
+use crate::commands::conclude;
 use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
@@ -149,7 +150,7 @@ async fn before(scene: &Scene) -> Result<BTreeMap<Address, Wish>, Error> {
         let Some(from) = released.from.as_ref().filter(|from| **from != released.to) else {
             return Err(none(&format!("{address} has run nothing else before: there is nothing to go back to")));
         };
-        wishes.insert(address.clone(), Wish::Revision(usable(scene, from).await?));
+        wishes.insert(address.clone(), Wish::Before(usable(scene, from).await?));
     }
     Ok(wishes)
 }
@@ -171,7 +172,8 @@ fn deployed(snapshot: &Snapshot) -> impl Iterator<Item = &Address> {
     snapshot.resources.iter().filter(|(_, record)| record.kind == SERVICE).map(|(address, _)| address)
 }
 
-/// Waits until what was released last serves. Writes nothing.
+/// Waits until what was released last serves. Changes nothing in AWS; what came of the rollouts is recorded, if the lease
+/// is free.
 ///
 /// # Errors
 /// What a read fails with. A rollout that failed is said here, and gives an exit code.
@@ -223,6 +225,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
         outcome = act(&graph, &plan, &ledger, &run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
+    conclude::record(&show, global, &scene, &plan, &outcome, &ledger.snapshot()).await;
     super::run::failures(&show, &outcome, name);
     if !outcome.is_complete() {
         show.json("finished", &serde_json::json!({ "complete": false }));

@@ -1,16 +1,16 @@
 //! `status`: services, health, drift, address and lock, at a glance.
 
 use crate::cli::Global;
+use crate::commands::unserved::{self, Unserved};
 use crate::exit::{Error, Exit};
 use crate::facts;
-use crate::releases;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::{Asked, Site, configured, connect, home, place};
 use crate::standing::name_as_it_stands;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_edge::TargetHealth;
-use pb_engine::{Address, Failure, Goal, Origin, Plan, Snapshot};
+use pb_engine::{Address, Failure, Goal, Intents, Origin, Plan, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
@@ -37,6 +37,8 @@ struct Status<'a> {
     services: &'a [ServiceStatus],
     /// Releases that do not serve.
     unserved: Vec<Unserved<'a>>,
+    /// Releases that ECS has completed after the run that followed them had ended.
+    unconfirmed: Vec<Unserved<'a>>,
     targets: &'a [Target<'a>],
     drift: Option<&'a Drift>,
     /// The checks that fail now.
@@ -58,19 +60,6 @@ struct Target<'a> {
     service: &'a str,
     #[serde(flatten)]
     health: TargetHealth,
-}
-
-/// What a service was given last, and does not serve.
-#[derive(Serialize)]
-struct Unserved<'a> {
-    service: &'a str,
-    revision: &'a str,
-    operation: &'a str,
-    outcome: &'a str,
-    /// Whether ECS calls it completed all the same.
-    completed: bool,
-    at: &'a str,
-    who: &'a str,
 }
 
 /// What differs from the configuration.
@@ -180,17 +169,15 @@ impl Looker<'_> {
                 targets.extend(found.into_iter().map(|health| Target { service: &service.name, health }));
             }
         }
+        let (unserved, unconfirmed) = unserved::look(&standing, &services, &snapshot);
         let status = Status {
             workspace: &workspace.name,
             url: snapshot.outputs.get("url").and_then(|url| url.as_str()),
             deployed: !snapshot.resources.is_empty(),
             unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
             services: &services,
-            unserved: standing
-                .services
-                .all()
-                .filter_map(|(key, _)| unserved(&standing, key, &services, &snapshot))
-                .collect(),
+            unserved,
+            unconfirmed,
             targets: &targets,
             drift: drift.as_ref(),
             failing: drift.iter().flat_map(failing).collect(),
@@ -204,32 +191,6 @@ impl Looker<'_> {
         }
         Ok(())
     }
-}
-
-/// What a service was given last, when that is not what it runs now.
-fn unserved<'a>(
-    workspace: &'a Workspace,
-    key: &str,
-    services: &'a [ServiceStatus],
-    snapshot: &'a Snapshot,
-) -> Option<Unserved<'a>> {
-    let name = workspace.names.service(key)?;
-    let service = services.iter().find(|service| service.name == name)?;
-    let address = Address::new(releases::address(key)).ok()?;
-    let (release, released) = releases::last(snapshot, &address)?;
-    let revision = releases::revision(&released.to);
-    let is_there = service.revision.as_deref() == Some(revision);
-    let completed = is_there && service.rollout.as_deref() == Some("COMPLETED");
-    // One that came to its end later, and was waited for by another run, serves.
-    let serves = completed && snapshot.resources.get(&address).is_some_and(|record| record.settled);
-    let outcome = released.outcome.as_str();
-    let told = match outcome {
-        releases::SUCCEEDED => false,
-        releases::UNKNOWN => !is_there,
-        _ => !serves,
-    };
-    let (operation, at, who) = (release.operation.as_str(), release.at.as_str(), release.who.as_str());
-    told.then_some(Unserved { service: name, revision, operation, outcome, completed, at, who })
 }
 
 fn failing(drift: &Drift) -> impl Iterator<Item = Failing<'_>> {
@@ -248,7 +209,8 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
     anstream::println!("{}  {state}  {}", paint(BOLD, status.workspace), status.url.unwrap_or_default());
     for service in status.services {
         show_service(service);
-        status.unserved.iter().filter(|last| last.service == service.name).for_each(show_unserved);
+        let last = status.unserved.iter().chain(&status.unconfirmed).filter(|last| last.service == service.name);
+        last.for_each(|last| unserved::show(last, status.workspace));
         status.targets.iter().filter(|target| target.service == service.name).for_each(show_target);
     }
     if let Some(drift) = status.drift.filter(|_| status.deployed) {
@@ -257,11 +219,8 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
     for Failing { address, message, .. } in &status.failing {
         anstream::println!("  {} {address}: {message}", paint(BAD, "failing:"));
     }
-    if let Some(operation) = status.unfinished {
-        anstream::println!(
-            "  {} the last {operation} did not do all; run it again to finish",
-            paint(WARN, "unfinished:")
-        );
+    if let Some(intents) = &snapshot.intents {
+        show_unfinished(intents, status.workspace);
     }
     match &status.lock {
         Some(lock) => anstream::println!(
@@ -274,6 +233,15 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
         ),
         None => anstream::println!("  {}", paint(DIM, "not locked")),
     }
+}
+
+fn show_unfinished(intents: &Intents, workspace: &str) {
+    let operation = &intents.operation;
+    let words = match intents.written {
+        true => format!("the last {operation} left rollouts; follow them to their end: pb-deploy wait {workspace}"),
+        false => format!("the last {operation} did not do all; run it again to finish"),
+    };
+    anstream::println!("  {} {words}", paint(WARN, "unfinished:"));
 }
 
 fn show_service(service: &ServiceStatus) {
@@ -289,13 +257,6 @@ fn show_service(service: &ServiceStatus) {
     if let Some(image) = &service.image {
         anstream::println!("  {:<20} {}", "", paint(DIM, image));
     }
-}
-
-fn show_unserved(last: &Unserved<'_>) {
-    let Unserved { revision, operation, outcome, completed, at, who, .. } = last;
-    let verb = if *completed { "failed, though ECS calls it completed" } else { "does not serve" };
-    let words = format!("the last {operation}, of {revision}, {verb}: {outcome}");
-    anstream::println!("  {:<20} {}  {}", "", paint(BAD, words), paint(DIM, format!("{at}, {who}")));
 }
 
 fn show_target(target: &Target<'_>) {

@@ -1,0 +1,188 @@
+//! The agreement on a plan, and the plan that is made once the lease is held.
+//!
+//! A plan is shown before the lease is taken, and made again under it. Between the two another run may have changed what
+//! the plan is about. A plan that differs is shown before it is applied; one that destroys more than the shown one needs
+//! consent of its own.
+
+use crate::exit::Error;
+use crate::invocation;
+use crate::saved::Saved;
+use pb_engine::{Action, Address, Plan};
+use std::collections::BTreeSet;
+
+/// The option by which a plan is accepted that destroys more than the one that was shown.
+const ACCEPT: &str = "--accept-changed-plan";
+
+/// How many addresses a message names.
+const NAMED: usize = 5;
+
+/// The plan that somebody has agreed to, and how the one that is applied may differ from it.
+pub enum Agreed<'a> {
+    /// `--yes`: the shown plan. Another one is shown too, and refused where it destroys more, unless that is accepted.
+    Shown { plan: &'a Plan, accept_changed: bool },
+    /// The second round of a run, whose plan is shown only now. It destroys nothing, unless that is accepted.
+    Next { accept_changed: bool },
+    /// The shown plan and no other: somebody has confirmed it.
+    Exactly(&'a Plan),
+    /// A saved plan, which is applied at most once.
+    Saved(&'a Saved),
+}
+
+impl Agreed<'_> {
+    /// Whether a plan that destroys more than the shown one is accepted.
+    pub fn accepts_changed(&self) -> bool {
+        matches!(self, Self::Shown { accept_changed: true, .. } | Self::Next { accept_changed: true })
+    }
+
+    /// Returns the heading under which `plan` has to be shown before it is applied; none where it was shown.
+    pub fn heading(&self, plan: &Plan) -> Option<&'static str> {
+        match self {
+            Self::Shown { plan: shown, .. } if !same(shown, plan) => Some("The plan has changed since it was shown:\n"),
+            Self::Next { .. } if !plan.is_empty() => Some(""),
+            _ => None,
+        }
+    }
+
+    /// Refuses a plan that was not agreed to. A saved plan is checked by itself.
+    ///
+    /// # Errors
+    /// `Other`, with the command that applies the plan.
+    pub fn check(&self, plan: &Plan) -> Result<(), Error> {
+        let (shown, accept_changed, done) = match self {
+            Self::Exactly(shown) if !same(shown, plan) => {
+                let message = "the plan has changed since it was shown: nothing was changed";
+                return Err(Error::other(message, "run the same command again and look at the new plan"));
+            }
+            Self::Exactly(_) | Self::Saved(_) => return Ok(()),
+            Self::Shown { plan: shown, accept_changed } => (Some(*shown), *accept_changed, "nothing was changed"),
+            Self::Next { accept_changed } => (None, *accept_changed, "what waited for images was not made"),
+        };
+        match more_destroyed(shown, plan).filter(|_| !accept_changed) {
+            None => Ok(()),
+            Some(more) => {
+                let message = format!("the plan has changed since it was shown, and now also {more}: {done}");
+                let hint = format!("look at the new plan above; to apply it, run `{}`", invocation::again(ACCEPT));
+                Err(Error::other(message, hint))
+            }
+        }
+    }
+}
+
+/// Whether two plans do the same. What merely waits may be ready by now.
+pub fn same(one: &Plan, other: &Plan) -> bool {
+    let essence = |plan: &Plan| -> Vec<_> {
+        plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()
+    };
+    essence(one) == essence(other)
+}
+
+/// Returns in words what `plan` deletes or replaces and `shown` did not; none where there is nothing.
+fn more_destroyed(shown: Option<&Plan>, plan: &Plan) -> Option<String> {
+    let destroys = |action: Action| matches!(action, Action::Delete | Action::Replace { .. });
+    let known: BTreeSet<(&Address, Option<&str>)> = shown
+        .iter()
+        .flat_map(|shown| shown.writes())
+        .filter(|step| destroys(step.action))
+        .map(|step| (&step.address, step.id.as_deref()))
+        .collect();
+    let (mut deleted, mut replaced) = (Vec::new(), Vec::new());
+    for step in plan.writes().filter(|step| !known.contains(&(&step.address, step.id.as_deref()))) {
+        match step.action {
+            Action::Delete => deleted.push(step.address.as_str()),
+            Action::Replace { .. } => replaced.push(step.address.as_str()),
+            _ => {}
+        }
+    }
+    let parts = [("deletes", deleted), ("replaces", replaced)];
+    let parts = parts.iter().filter(|(_, addresses)| !addresses.is_empty());
+    let parts: Vec<String> = parts.map(|(verb, addresses)| format!("{verb} {}", named(addresses))).collect();
+    (!parts.is_empty()).then(|| parts.join(" and "))
+}
+
+fn named(addresses: &[&str]) -> String {
+    let more = addresses.len().saturating_sub(NAMED);
+    let first = addresses[..addresses.len() - more].join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Agreed;
+    use crate::exit::Error;
+    use pb_engine::{Action, Address, Order, Plan, Step};
+
+    fn step(address: &str, action: Action, id: Option<&str>) -> Step {
+        Step {
+            address: Address::new(address).unwrap(),
+            kind: "sim.thing".to_owned(),
+            action,
+            origin: None,
+            reason: None,
+            changes: Vec::new(),
+            forces: Vec::new(),
+            drift: Vec::new(),
+            from: None,
+            id: id.map(str::to_owned),
+            before: None,
+            after: None,
+            attrs: None,
+        }
+    }
+
+    fn plan<const N: usize>(steps: [Step; N]) -> Plan {
+        Plan { steps: steps.into() }
+    }
+
+    fn refusal(shown: &Plan, now: &Plan) -> Option<(String, String)> {
+        match (Agreed::Shown { plan: shown, accept_changed: false }).check(now) {
+            Ok(()) => None,
+            Err(Error::Other { message, hint }) => Some((message, hint)),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn changed_plan_that_destroys_no_more_is_shown_and_applied() {
+        let gone = || step("net/old", Action::Delete, Some("sg-1"));
+        let shown = plan([gone(), step("net/vpc", Action::Replace { order: Order::DeleteFirst }, Some("vpc-1"))]);
+        let now = plan([gone(), step("net/vpc", Action::Update, Some("vpc-1")), step("a/b", Action::Create, None)]);
+        assert_eq!(refusal(&shown, &now), None);
+        let agreed = Agreed::Shown { plan: &shown, accept_changed: false };
+        assert_eq!(agreed.heading(&now), Some("The plan has changed since it was shown:\n"));
+        assert_eq!(agreed.heading(&shown), None);
+        assert!(Agreed::Exactly(&shown).check(&now).is_err(), "somebody has confirmed the other one");
+    }
+
+    #[test]
+    fn changed_plan_that_destroys_more_is_refused_with_a_command() {
+        let shown = plan([step("net/old", Action::Delete, Some("sg-1"))]);
+        let replace = Action::Replace { order: Order::CreateFirst };
+        let now = plan([
+            step("net/old", Action::Delete, Some("sg-2")),
+            step("edge/targets", replace, Some("arn")),
+            step("net/older", Action::Delete, Some("sg-3")),
+        ]);
+        let (message, hint) = refusal(&shown, &now).unwrap();
+        let more = "now also deletes net/old, net/older and replaces edge/targets: nothing was changed";
+        assert!(message.contains(more), "{message}");
+        assert!(hint.contains("--accept-changed-plan`"), "{hint}");
+        assert!(Agreed::Shown { plan: &shown, accept_changed: true }.check(&now).is_ok());
+    }
+
+    #[test]
+    fn second_round_that_destroys_is_refused_unless_accepted() {
+        let now = plan([step("net/old", Action::Delete, Some("sg-1"))]);
+        assert!(Agreed::Next { accept_changed: false }.check(&now).is_err());
+        assert!(Agreed::Next { accept_changed: true }.check(&now).is_ok());
+        let made = plan([step("fargate/flask", Action::Create, None)]);
+        let next = Agreed::Next { accept_changed: false };
+        assert!(next.check(&made).is_ok() && next.heading(&made).is_some() && next.heading(&plan([])).is_none());
+    }
+
+    #[test]
+    fn refusal_of_a_long_plan_names_the_first_addresses() {
+        let now = plan([1, 2, 3, 4, 5, 6, 7].map(|n| step(&format!("net/group{n}"), Action::Delete, None)));
+        let (message, _) = refusal(&plan([]), &now).unwrap();
+        assert!(message.contains("net/group4, net/group5 and 2 more: nothing"), "{message}");
+    }
+}

@@ -1,0 +1,167 @@
+//! Rollouts whose run did not see their end: what a later run, or `wait`, learns of them is recorded.
+
+use crate::cli::Global;
+use crate::commands::change::Scene;
+use crate::releases::{self, SERVICE};
+use crate::render::run::Show;
+use crate::render::{DIM, paint};
+use pb_engine::{
+    Action, Address, Cancel, Class, Entry, Failure, Ledger, Outcome, Plan, Record, ReleaseOutcome, Released, Snapshot,
+    Step, Stop, has_unknown,
+};
+use pb_state::{Claim, LeaseTable, Session, Store};
+use serde_json::Value;
+
+/// Records what a run has learnt of earlier releases and, where the intents are its own, that it has left nothing but
+/// rollouts to wait for. `before` is the snapshot that the run began with.
+pub fn note(plan: &Plan, outcome: &Outcome, before: &Snapshot, session: &Session, waited: bool, own_intents: bool) {
+    for conclusion in conclusions(plan, outcome, before, waited) {
+        session.record(conclusion.entry());
+    }
+    if own_intents && only_rollouts_left(plan, outcome, &session.snapshot()) {
+        session.record(Entry::Written);
+    }
+}
+
+/// Records what `wait` has followed, if the lease is free: a run that holds it records what becomes of its own rollouts.
+/// What cannot be recorded is said and changes nothing about the result of `wait`.
+pub async fn record(show: &Show, global: &Global, scene: &Scene, plan: &Plan, outcome: &Outcome, followed: &Snapshot) {
+    let unsettled = |address: &&Address| scene.snapshot.resources.get(*address).is_some_and(|record| !record.settled);
+    let news = News {
+        conclusions: conclusions(plan, outcome, &scene.snapshot, true),
+        settled: plan
+            .steps
+            .iter()
+            .filter(|step| is_done(step, plan, outcome))
+            .map(|step| &step.address)
+            .filter(unsettled)
+            .filter_map(|address| Some((address.clone(), followed.resources.get(address)?.clone())))
+            .collect(),
+        ends: outcome.is_complete() && scene.snapshot.intents.as_ref().is_some_and(|intents| intents.written),
+    };
+    if news.conclusions.is_empty() && news.settled.is_empty() && !news.ends {
+        return;
+    }
+    match news.write(show, global, scene).await {
+        Ok(()) => {}
+        Err(failure) if matches!(failure.class, Class::Interrupted | Class::Locked) => {
+            show.say(&paint(DIM, "Not recorded: another run holds the lock, and records what it does itself."));
+        }
+        Err(failure) => show.say(&paint(DIM, format!("Not recorded: {failure}"))),
+    }
+}
+
+/// What `wait` has learnt.
+struct News {
+    conclusions: Vec<Conclusion>,
+    /// Services that can be used now.
+    settled: Vec<(Address, Record)>,
+    /// Whether the last run had left nothing but these rollouts.
+    ends: bool,
+}
+
+impl News {
+    /// Takes the lease if it is free, and records what still holds under it.
+    async fn write(self, show: &Show, global: &Global, scene: &Scene) -> Result<(), Failure> {
+        let (stop, cancel) = Cancel::new();
+        // The receiver is ours: it cannot be gone. A claim that is stopped takes a free lease, and waits for no other.
+        let _ = stop.send(Stop::Gently);
+        let claim = Claim { cancel, ..Claim::new(crate::identity::who(), "wait") };
+        let leases = LeaseTable::new(&scene.aws, &scene.place, global.timing());
+        let session = Session::open(Store::new(&scene.aws, &scene.place), &leases, &claim, show.events()).await?;
+        let now = session.snapshot();
+        let unchanged = |address: &Address| now.resources.get(address) == scene.snapshot.resources.get(address);
+        for conclusion in self.conclusions.into_iter().filter(|conclusion| unchanged(&conclusion.address)) {
+            session.record(conclusion.entry());
+        }
+        for (address, record) in self.settled.into_iter().filter(|(address, _)| unchanged(address)) {
+            session.record(Entry::Put(address, record));
+        }
+        let ended = session.end(self.ends && now.intents == scene.snapshot.intents).await;
+        let closed = session.close().await;
+        ended.and(closed)
+    }
+}
+
+/// The end of an earlier release to one service.
+struct Conclusion {
+    run: String,
+    address: Address,
+    outcome: ReleaseOutcome,
+}
+
+impl Conclusion {
+    fn entry(self) -> Entry {
+        Entry::Concluded { run: self.run, address: self.address, outcome: self.outcome }
+    }
+}
+
+/// Returns the end of each earlier release that the run has seen.
+fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) -> Vec<Conclusion> {
+    let services = plan.steps.iter().filter(|step| step.kind == SERVICE);
+    let conclusions = services.filter_map(|step| {
+        let (release, released) =
+            releases::last(before, &step.address).filter(|(_, last)| is_about(step, last, before))?;
+        let seen = seen(step, plan, outcome, &released.outcome, waited).filter(|seen| *seen != released.outcome)?;
+        Some(Conclusion { run: release.run.clone(), address: step.address.clone(), outcome: seen })
+    });
+    conclusions.collect()
+}
+
+/// Whether a step that gives a service nothing else to run is about what was released to it last. A deployment that was
+/// started again with the same revision is known by its id alone.
+fn is_about(step: &Step, released: &Released, before: &Snapshot) -> bool {
+    let deployment = |attrs: Option<&Value>| attrs.and_then(|attrs| attrs.get("deployment")).cloned();
+    let record = before.resources.get(&step.address).map(|record| &record.attrs);
+    let is_same = || deployment(step.attrs.as_ref()) == deployment(record);
+    releases::definition(step.after.as_ref()).as_ref() == Some(&released.to)
+        && (released.from.as_ref() != Some(&released.to) || is_same())
+}
+
+/// Returns the result of a release as a step has seen it, which waits for its rollout or finds it completed.
+fn seen(step: &Step, plan: &Plan, outcome: &Outcome, known: &ReleaseOutcome, waited: bool) -> Option<ReleaseOutcome> {
+    match step.action {
+        Action::Await if is_done(step, plan, outcome) => waited.then_some(ReleaseOutcome::Succeeded),
+        Action::Await if known.is_open() => {
+            let failure = releases::failure_of(step, plan, outcome).filter(|failure| failure.class == Class::Failed)?;
+            Some(ReleaseOutcome::Failed(failure.message.clone()))
+        }
+        Action::NoOp if known.is_open() && outcome.is_complete() => Some(ReleaseOutcome::Succeeded),
+        _ => None,
+    }
+}
+
+/// Whether a step was done, and no check that is about its resource failed.
+fn is_done(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
+    outcome.done.iter().any(|(address, _)| *address == step.address)
+        && releases::failure_of(step, plan, outcome).is_none()
+}
+
+/// Whether a run that did not do everything has written everything: rollouts that it has started go on, and it was
+/// interrupted, or ran out of time, while it followed them.
+fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
+    let step = |address: &Address| plan.changes().find(|step| step.address == *address && step.kind == SERVICE);
+    !outcome.is_complete()
+        && outcome.skipped.iter().all(|(_, action, _)| matches!(action, Action::Await | Action::Check))
+        && outcome.failed.iter().filter(|failed| failed.action != Action::Check).all(|failed| {
+            let went_back = failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
+            !went_back
+                && matches!(failed.failure.class, Class::Interrupted | Class::TimedOut)
+                && now.resources.get(&failed.address).is_some_and(|record| {
+                    !record.settled && step(&failed.address).is_some_and(|step| is_written(step, record))
+                })
+        })
+}
+
+/// Whether a record is what the step was to bring about.
+fn is_written(step: &Step, record: &Record) -> bool {
+    let field = |spec: Option<&Value>, field: &str| spec.and_then(|spec| spec.get(field)).cloned();
+    let Some(Value::Object(after)) = &step.after else { return false };
+    after.iter().all(|(name, wanted)| match has_unknown(wanted) {
+        true => field(Some(&record.spec), name) != field(step.before.as_ref(), name),
+        false => record.spec.get(name) == Some(wanted),
+    })
+}
+
+#[cfg(test)]
+mod tests;

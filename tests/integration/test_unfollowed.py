@@ -1,0 +1,162 @@
+"""Rollouts whose run did not see their end: interrupted, given up or not waited for, and followed or found later."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from configuration import image
+from gate import Gate
+from harness import Site, until
+from test_going_back import released
+from test_rollouts import endless, flask, history, revision, service
+
+
+def left(site: Site, gate: Gate, tag: str, how: str) -> None:
+    """A deploy that leaves a rollout in the middle: interrupted, or out of time."""
+    flask(site, image=image(tag))
+    updated = gate.hold_after("ecs:UpdateService")
+    within = ["--wait-timeout", "1"] if how == "timeout" else []
+    run = site.start("deploy", "staging", "--yes", *within, url=gate.url)
+    updated.wait()
+    # What it sees last is that the rollout goes on.
+    seen = gate.hold_after("ecs:DescribeServices")
+    updated.let_go()
+    seen.wait()
+    if how == "timeout":
+        time.sleep(1.1)
+    else:
+        run.interrupt()
+        until(lambda: "stopping" in run.so_far().err)
+    seen.let_go()
+    run.result().ended(1 if how == "timeout" else 130)
+    gate.open_all()
+
+
+def is_completed(site: Site) -> bool:
+    """Whether ECS has completed the rollout of the web service."""
+    deployments = service(site)["deployments"]
+    return len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED"
+
+
+def status(site: Site) -> dict[str, Any]:
+    """The status as JSON."""
+    return site.run("status", "staging", "--json").ended().json()
+
+
+def outcome(site: Site) -> str:
+    """What is recorded of the last release of the web service."""
+    last = [release for release in released(site) if "fargate/flask" in release["services"]][-1]
+    return str(last["services"]["fargate/flask"]["outcome"])
+
+
+@pytest.mark.parametrize("how", ["interrupt", "timeout"])
+def test_rollout_that_ecs_completes_later_is_not_called_failed(staging: Site, gate: Gate, how: str) -> None:
+    left(staging, gate, f"left-{how}", how)
+    recorded = outcome(staging)
+    assert recorded == "interrupted" if how == "interrupt" else recorded.startswith("gave up after "), recorded
+    until(lambda: is_completed(staging))
+    now = status(staging)
+    assert now["unserved"] == [] and now["unfinished"] == "deploy", now
+    (last,) = now["unconfirmed"]
+    assert (last["service"], last["revision"], last["completed"]) == ("staging-flask", revision(staging), True), last
+    text = staging.run("status", "staging").ended().out
+    assert "ECS has completed its rollout since" in text and "failed" not in text and "serve" not in text, text
+    (row,) = [row for row in history(staging) if row["in_use"]]
+    assert row["outcome"] == "successful", row
+    assert "Serving: " in staging.run("wait", "staging").ended().err
+    now = status(staging)
+    assert (now["unserved"], now["unconfirmed"], now["unfinished"], now["lock"]) == ([], [], None, None), now
+    (row,) = [row for row in history(staging) if row["in_use"]]
+    assert outcome(staging) == row["outcome"] == "succeeded", row
+    text = staging.run("status", "staging").ended().out
+    assert "the last deploy" not in text and "unfinished" not in text, text
+    since = staging.mark()
+    staging.run("wait", "staging").ended()
+    assert staging.mutations(since) == [], "there is nothing more to record"
+    staging.finds_nothing()
+
+
+def test_rollout_that_goes_on_after_an_interrupt_is_said_to(staging: Site) -> None:
+    endless(staging)
+    (last,) = status(staging)["unserved"]
+    assert (last["outcome"], last["completed"]) == ("interrupted", False), last
+    text = staging.run("status", "staging").ended().out
+    assert "was interrupted, and its rollout goes on; follow it with `pb-deploy wait staging`" in text, text
+    assert "follow them to their end: pb-deploy wait staging" in text, text
+    (row,) = [row for row in history(staging) if row["in_use"]]
+    assert row["outcome"] == "interrupted; in ECS: in progress", row
+    staging.mend()
+
+
+@pytest.mark.parametrize("how", ["interrupt", "no-wait"])
+def test_wait_records_the_failure_of_what_it_followed(staging: Site, gate: Gate, how: str) -> None:
+    if how == "interrupt":
+        left(staging, gate, "fail", how)
+    else:
+        flask(staging, image=image("fail"))
+        staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    staging.run("wait", "staging").ended(1)
+    assert "circuit breaker" in outcome(staging), outcome(staging)
+    (last,) = status(staging)["unserved"]
+    assert "circuit breaker" in last["outcome"], last
+    staging.mend()
+
+
+def test_wait_records_nothing_while_another_run_holds_the_lock(staging: Site, gate: Gate) -> None:
+    flask(staging, image=image("started"))
+    staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    before = outcome(staging)
+    flask(staging, image=image("held"))
+    held = gate.hold_before("ecs:RegisterTaskDefinition")
+    run = staging.start("deploy", "staging", "--yes", url=gate.url)
+    held.wait()
+    result = staging.run("wait", "staging").ended()
+    assert "Serving: " in result.err and "Not recorded: another run holds the lock" in result.err, result
+    assert outcome(staging) == before
+    held.let_go()
+    run.result().ended()
+    staging.finds_nothing()
+
+
+def test_wait_that_may_not_record_still_tells_the_result(staging: Site, gate: Gate) -> None:
+    flask(staging, image=image("read-only"))
+    staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    denied = b'{"__type": "AccessDeniedException", "message": "you may only read"}'
+    gate.refuse("dynamodb:UpdateItem", 400, denied)
+    result = staging.run("wait", "staging", url=gate.url).ended()
+    assert "Serving: " in result.err and "Not recorded: " in result.err and "you may only read" in result.err, result
+    staging.run("wait", "staging").ended()
+    assert outcome(staging) == "succeeded"
+    staging.finds_nothing()
+
+
+def test_deploy_that_finds_the_rollout_completed_records_it(staging: Site, gate: Gate) -> None:
+    left(staging, gate, "found", "interrupt")
+    until(lambda: is_completed(staging))
+    assert "No changes" in staging.deploy().err
+    now = status(staging)
+    assert outcome(staging) == "succeeded"
+    assert (now["unserved"], now["unconfirmed"], now["unfinished"]) == ([], [], None), now
+    staging.finds_nothing()
+
+
+def test_rollback_on_interrupt_is_recorded_as_such(staging: Site) -> None:
+    result = endless(staging, "--on-interrupt", "rollback")
+    assert outcome(staging) == "interrupted; rolled back: the revision before serves again", result
+    staging.mend()
+
+
+def test_terminal_is_asked_again_after_another_answer(staging: Site) -> None:
+    before = revision(staging)
+    flask(staging, image=image("unhealthy"), breaker=False)
+
+    def is_going() -> bool:
+        record = staging.state_object()["snapshot"]["resources"]["fargate/flask"]
+        return len(service(staging)["deployments"]) == 2 and not record["settled"]
+
+    result = staging.in_terminal("deploy", "staging", "--yes", answer="roll back\nrollback", interrupt_when=is_going)
+    assert result.ended(130).out.count("Leave it going, or stop it and roll back?") == 2, result
+    assert revision(staging) == before
+    staging.mend()
