@@ -245,6 +245,9 @@ def test_state_of_another_region_is_refused_with_both_names(site: Site) -> None:
     site.configure({"region": OTHER_REGION})
     result = site.run("plan", "staging").ended(1)
     assert f"is in region {region}, not in the configured one" in result.err, "the bucket is where it was"
+    checks = site.run("doctor", "staging", "--json").ended(1).json()["checks"]
+    (check,) = [check for check in checks if check["name"] == "state/bucket"]
+    assert f"the bucket is in {region}, and what is in it stays: correct `region`" in check["found"], check
 
     store(site, json.loads((site.folder / "pulled.json").read_text(encoding="utf-8")), config["bucket"], elsewhere)
     site.configure({"state": config})
