@@ -2,6 +2,7 @@
 
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
+use crate::images::{self, NOT_PUSHED, NotDeployed};
 use crate::releases;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::{Asked, Site, configured, connect, place};
@@ -13,6 +14,7 @@ use pb_engine::{Address, Failure, Goal, Origin, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ struct Status<'a> {
     /// What a run that did not end was about.
     unfinished: Option<&'a str>,
     services: &'a [ServiceStatus],
+    /// Configured services that ECS does not have.
+    not_deployed: Vec<NotDeployed>,
     /// Releases that do not serve.
     unserved: Vec<Unserved<'a>>,
     targets: &'a [Target<'a>],
@@ -70,6 +74,9 @@ struct Drift {
     outside: usize,
     /// Why that is not known.
     unknown: Option<String>,
+    /// The keys of the services whose images are yet to be pushed.
+    #[serde(skip)]
+    not_pushed: BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -125,16 +132,38 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
 async fn drift(global: &Global, name: &str) -> Drift {
     let looked = async {
         let site = Site::open(global, name, Goal::Deploy, &Asked::default()).await?;
-        site.glance(Goal::Deploy).await
+        let looked = site.glance(Goal::Deploy).await?;
+        Ok::<_, Error>((looked.plan, site.facts.images.missing().map(|(key, _)| key.to_owned()).collect()))
     };
     match looked.await {
-        Ok(looked) => {
+        Ok((plan, not_pushed)) => {
             let outside = |origin| matches!(origin, Some(Origin::Drift | Origin::Both));
-            let differ = looked.plan.writes().count();
-            Drift { differ, outside: looked.plan.writes().filter(|step| outside(step.origin)).count(), unknown: None }
+            let outside = plan.writes().filter(|step| outside(step.origin)).count();
+            Drift { differ: plan.writes().count(), outside, unknown: None, not_pushed }
         }
-        Err(why) => Drift { differ: 0, outside: 0, unknown: Some(why.to_string()) },
+        Err(why) => Drift { differ: 0, outside: 0, unknown: Some(why.to_string()), not_pushed: BTreeSet::new() },
     }
+}
+
+/// The configured services that are not among `services`.
+fn not_deployed(
+    workspace: &Workspace,
+    snapshot: &Snapshot,
+    services: &[ServiceStatus],
+    drift: Option<&Drift>,
+) -> Vec<NotDeployed> {
+    let is_there = |key: &str| {
+        let name = workspace.names.service(key);
+        services.iter().any(|service| Some(service.name.as_str()) == name)
+    };
+    let uri = images::repository(workspace, &snapshot.outputs);
+    let missing = workspace.services.all().filter(|(key, _)| !is_there(key));
+    let one = |(key, service)| {
+        let is_pushed = drift.is_none_or(|drift| !drift.not_pushed.contains(key));
+        let reason = (!is_pushed).then(|| NOT_PUSHED.to_owned());
+        NotDeployed { reason, ..images::not_deployed(workspace, key, service, uri) }
+    };
+    missing.map(one).collect()
 }
 
 impl Looker<'_> {
@@ -165,6 +194,7 @@ impl Looker<'_> {
             deployed: !snapshot.resources.is_empty(),
             unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
             services: &services,
+            not_deployed: not_deployed(&standing, &snapshot, &services, drift.as_ref()),
             unserved: standing
                 .services
                 .all()
@@ -224,8 +254,11 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
         status.unserved.iter().filter(|last| last.service == service.name).for_each(show_unserved);
         status.targets.iter().filter(|target| target.service == service.name).for_each(show_target);
     }
-    if let Some(drift) = status.drift.filter(|_| status.deployed) {
-        show_drift(drift, status.workspace);
+    if status.deployed {
+        status.not_deployed.iter().for_each(show_not_deployed);
+        if let Some(drift) = status.drift {
+            show_drift(drift, &status.not_deployed, status.workspace);
+        }
     }
     if let Some(operation) = status.unfinished {
         anstream::println!(
@@ -261,6 +294,12 @@ fn show_service(service: &ServiceStatus) {
     }
 }
 
+fn show_not_deployed(service: &NotDeployed) {
+    let reason = service.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let state = paint(WARN, format!("not deployed{reason}"));
+    anstream::println!("  {:<20} {state}  {}", service.name, paint(DIM, &service.image));
+}
+
 fn show_unserved(last: &Unserved<'_>) {
     let Unserved { revision, operation, outcome, completed, at, who, .. } = last;
     let verb = if *completed { "failed, though ECS calls it completed" } else { "does not serve" };
@@ -279,9 +318,16 @@ fn show_target(target: &Target<'_>) {
     anstream::println!("  {:<20} target {address} {}{reason}", "", paint(style, state));
 }
 
-fn show_drift(drift: &Drift, workspace: &str) {
+fn show_drift(drift: &Drift, not_deployed: &[NotDeployed], workspace: &str) {
+    if !not_deployed.is_empty() {
+        let verb = if not_deployed.len() == 1 { "is" } else { "are" };
+        let what = format!("{} {verb} not deployed", render::count(not_deployed.len(), "service"));
+        let push = if drift.not_pushed.is_empty() { "" } else { "push the images, then " };
+        anstream::println!("  {}", paint(WARN, format!("{what}: {push}pb-deploy deploy {workspace}")));
+    }
     let text = match drift {
         Drift { unknown: Some(why), .. } => paint(WARN, format!("drift is not known: {why}")),
+        Drift { differ: 0, .. } if !not_deployed.is_empty() => return,
         Drift { differ: 0, .. } => paint(GOOD, "as configured"),
         Drift { differ, outside, .. } => paint(
             WARN,
