@@ -38,8 +38,10 @@ def test_a_rollback_goes_back_in_one_step_and_the_next_deploy_forward_again(stag
     assert (last["operation"], last["who"].split(",")[0]) == ("rollback", "tester@test-host")
     assert last["services"]["fargate/flask"]["outcome"] == "succeeded"
     settled(staging)
-    assert staging.plan().changes == {"fargate/flask": "update"}
-    assert staging.plan().origin("fargate/flask") == "configuration", "nobody changed it outside"
+    plan = staging.plan()
+    assert plan.changes == {"fargate/flask_task": "update", "fargate/flask": "update"}
+    assert plan.fields("fargate/flask_task") == {"containers.flask.image": (image("one"), image("two"))}
+    assert plan.origin("fargate/flask") == "configuration", "nobody changed it outside"
     staging.deploy()
     assert revision(staging) == second
     staging.finds_nothing()

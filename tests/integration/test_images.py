@@ -46,7 +46,8 @@ def own(site: Site) -> Site:
 
 def test_a_first_deploy_makes_all_else_and_the_next_one_goes_on(own: Site) -> None:
     text = own.run("plan", "staging").ended().out
-    assert "2 services wait to be pushed: celery (celery), flask (flask)" in text, text
+    assert "2 services are left out: image not pushed yet." in text, text
+    assert f"celery: not deployed: image not pushed  {REPOSITORY}:celery\n" in text, text
     result = own.run("deploy", "staging", "--yes").ended(4)
     uri = f"{own.account}.dkr.ecr.{own.aws.region}.amazonaws.com/{REPOSITORY}"
     for command in (
@@ -72,6 +73,52 @@ def test_a_first_deploy_makes_all_else_and_the_next_one_goes_on(own: Site) -> No
     assert own.plan().changes == {"fargate/repository": "update"}
     own.deploy()
     assert kept_untagged(own) == 100
+
+
+def test_services_without_image_are_named_by_plan_and_status(own: Site) -> None:
+    own.run("deploy", "staging", "--yes").ended(4)
+    uri = f"{own.account}.dkr.ecr.{own.aws.region}.amazonaws.com/{REPOSITORY}"
+    waiting = [
+        {"service": key, "name": f"staging-{key}", "image": f"{uri}:{key}", "reason": "image not pushed"} for key in ("celery", "flask")
+    ]  # fmt: skip
+
+    text = own.run("plan", "staging", "--detailed-exitcode").ended(2).out
+    assert "No changes, but 2 services are not deployed: image not pushed yet.\n" in text and "as configured" not in text, text
+    assert f"flask: not deployed: image not pushed  {uri}:flask\n" in text, text
+    saved = own.run("plan", "staging", "--detailed-exitcode", "--out", "waits.plan", "--json").ended(2).json()
+    assert sorted(saved["not_deployed"], key=lambda one: str(one["service"])) == waiting, saved["not_deployed"]
+    assert "2 services are not deployed" in own.run("show", "waits.plan").ended().out
+    markdown = own.run("show", "waits.plan", "--markdown").ended().out
+    assert f"| `fargate/celery` | ecs.service | `{uri}:celery` | not deployed: image not pushed |" in markdown, markdown
+    own.run("plan", "staging", "--destroy", "--detailed-exitcode").ended(2)
+    own.run("plan", "staging", "--target", "net", "--detailed-exitcode").ended(0)
+
+    text = own.run("status", "staging").ended().out
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for key in ("flask", "celery"):
+        assert f"staging-{key} not deployed: image not pushed {uri}:{key}" in lines, text
+    assert "2 services are not deployed: push the images, then pb-deploy deploy staging" in lines, text
+    assert "as configured" not in text, text
+    status = own.run("status", "staging", "--json").ended().json()
+    assert sorted(status["not_deployed"], key=lambda one: str(one["service"])) == waiting, status
+
+    push(own, "flask"), push(own, "celery")
+    own.deploy()
+    own.run("plan", "staging", "--detailed-exitcode").ended(0)
+    assert "as configured" in own.run("status", "staging").ended().out
+    assert own.run("status", "staging", "--json").ended().json()["not_deployed"] == []
+
+
+def test_deleted_service_is_listed_by_status(staging: Site) -> None:
+    staging.aws.ecs.delete_service(cluster="staging-ecs-cluster", service="staging-celery", force=True)
+    there = {"cluster": "staging-ecs-cluster", "services": ["staging-celery"]}
+    until(lambda: staging.aws.ecs.describe_services(**there)["services"][0]["status"] == "INACTIVE")
+    text = staging.run("status", "staging").ended().out
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert any(line.startswith("staging-celery not deployed registry.example/") for line in lines), text
+    assert "1 service is not deployed: pb-deploy deploy staging" in lines and "as configured" not in text, text
+    staging.deploy()
+    staging.finds_nothing()
 
 
 def test_images_that_are_pushed_while_it_runs_are_deployed_in_the_same_run(own: Site) -> None:

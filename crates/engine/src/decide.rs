@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::check::plan_checks;
 use crate::diff::{Change, diff, keep, within};
-use crate::drift::changed;
+use crate::drift::{changed, is_other_edition};
 use crate::failure::Failure;
 use crate::graph::{Graph, Node, Values};
 use crate::kind::AnyKind;
@@ -203,7 +203,10 @@ impl<'a> Deciding<'a> {
             }
         };
         let mut step = Step {
-            origin: record.and_then(|record| origin(record, &changes, &drift, &spec)),
+            origin: record.and_then(|record| {
+                let other = is_other_edition(self.graph, record, live);
+                origin(record, &changes, &drift, &spec, other)
+            }),
             id: node.kind.id(&live.attrs),
             before: Some(live.spec.clone()),
             attrs: Some(live.attrs.clone()),
@@ -297,8 +300,9 @@ impl<'a> Deciding<'a> {
     }
 }
 
-/// Whether the fields differ because the configuration was changed, or the world, or both.
-fn origin(record: &Record, changes: &[Change], drift: &[Change], wanted: &Value) -> Option<Origin> {
+/// Whether the fields differ because the configuration was changed, or the world, or both; or neither, because another
+/// edition than the recorded one is in use.
+fn origin(record: &Record, changes: &[Change], drift: &[Change], wanted: &Value, other: bool) -> Option<Origin> {
     let asked = diff(&record.spec, wanted);
     let touches = |all: &[Change], one: &Change| {
         all.iter().any(|other| within(&other.path, &one.path) || within(&one.path, &other.path))
@@ -306,7 +310,7 @@ fn origin(record: &Record, changes: &[Change], drift: &[Change], wanted: &Value)
     let (mut configuration, mut world) = (false, false);
     for change in changes {
         let drifted = touches(drift, change);
-        configuration |= change.is_unknown() || touches(&asked, change) || !drifted;
+        configuration |= change.is_unknown() || touches(&asked, change) || !(drifted || other);
         world |= drifted;
     }
     match (configuration, world) {

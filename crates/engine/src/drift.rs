@@ -87,9 +87,16 @@ pub(crate) fn current<'a>(observed: &'a Observed, address: &Address, record: &Re
     found.min_by_key(|live| live.attrs != record.attrs)
 }
 
-/// The fields in which `live` is not what was recorded. A field that an older version did not record is none.
+/// Returns whether `live` is another edition of what was recorded, about which the record says nothing.
+pub(crate) fn is_other_edition(graph: &Graph, record: &Record, live: &Live) -> bool {
+    let kind = graph.kinds.get(record.kind.as_str());
+    record.kind == live.kind && kind.is_some_and(|kind| kind.is_other_edition(&record.attrs, &live.attrs))
+}
+
+/// The fields in which `live` is not what was recorded. A field that an older version did not record is none, and neither is
+/// one of another edition.
 pub(crate) fn changed(graph: &Graph, address: &Address, record: &Record, live: &Live) -> Vec<Change> {
-    if !record.settled {
+    if !record.settled || is_other_edition(graph, record, live) {
         return Vec::new();
     }
     let kind = graph.kinds.get(record.kind.as_str());
@@ -100,4 +107,91 @@ pub(crate) fn changed(graph: &Graph, address: &Address, record: &Record, live: &
         record.spec.get(change.field()).is_some() && !ignored.iter().any(|path| within(&change.path, path))
     });
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Happened, drift};
+    use crate::address::Address;
+    use crate::context::Context;
+    use crate::decide::decide;
+    use crate::diff::Change;
+    use crate::failure::Failure;
+    use crate::graph::Graph;
+    use crate::observe::{Live, Observed};
+    use crate::plan::{Action, Origin};
+    use crate::resource::{Found, Resource, Scope};
+    use crate::snapshot::{Record, Snapshot};
+    use crate::wish::{Goal, Part};
+    use serde_json::{Value, json};
+    use std::collections::BTreeMap;
+
+    /// A kind of which editions exist side by side; its attributes are the number of the edition.
+    struct Edition;
+
+    impl Resource for Edition {
+        const KIND: &'static str = "test.edition";
+        type Spec = BTreeMap<String, String>;
+        type Attrs = u32;
+
+        fn pending(_: &Self::Spec) -> u32 {
+            0
+        }
+
+        fn id(edition: &u32) -> Option<String> {
+            Some(edition.to_string())
+        }
+
+        fn is_other_edition(recorded: &u32, found: &u32) -> bool {
+            recorded != found
+        }
+
+        async fn read(&self, _: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+            Ok(Vec::new())
+        }
+
+        async fn create(&self, _: &Context, _: &Self::Spec) -> Result<u32, Failure> {
+            Ok(1)
+        }
+
+        async fn update(&self, _: &Context, edition: &u32, _: &Self::Spec, _: &[Change]) -> Result<u32, Failure> {
+            Ok(edition + 1)
+        }
+
+        async fn delete(&self, _: &Context, _: &u32) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    fn image(image: &str) -> Value {
+        json!({ "image": image })
+    }
+
+    /// An edition in use, one that was recorded, and what is wanted: what drifted, what is planned, and why.
+    fn judged(found: (u32, &str), recorded: (u32, &str), wanted: &str) -> (Vec<Happened>, Action, Option<Origin>) {
+        let mut graph = Graph::new();
+        let (kind, wanted) = (graph.kind(Edition), wanted.to_owned());
+        graph.add("a/b", &kind, (), move |()| BTreeMap::from([("image".to_owned(), wanted.clone())])).unwrap();
+        let kind = Edition::KIND.to_owned();
+        let live = Live { kind: kind.clone(), spec: image(found.1), attrs: found.0.into(), settled: true };
+        let record = Record { kind, spec: image(recorded.1), attrs: recorded.0.into(), settled: true };
+        let at = Address::new("a/b").unwrap();
+        let observed = Observed { ours: [(at.clone(), vec![live])].into(), ..Observed::default() };
+        let snapshot = Snapshot { resources: [(at, record)].into(), ..Snapshot::default() };
+        let drifts = drift(&graph, &observed, &snapshot).into_iter().map(|drift| drift.what).collect();
+        let plan = decide(&graph, &observed, &snapshot, Goal::Deploy, &Part::default()).unwrap().unwrap();
+        (drifts, plan.steps[0].action, plan.steps[0].origin)
+    }
+
+    #[test]
+    fn another_edition_in_use_is_no_drift() {
+        assert_eq!(
+            judged((1, "old"), (1, "new"), "new"),
+            (vec![Happened::Changed], Action::Update, Some(Origin::Drift))
+        );
+        assert_eq!(judged((1, "old"), (2, "new"), "old"), (Vec::new(), Action::NoOp, None));
+        // It is neither the configuration nor the world that was changed.
+        assert_eq!(judged((1, "old"), (2, "new"), "new"), (Vec::new(), Action::Update, None));
+        assert_eq!(judged((1, "old"), (2, "new"), "newer"), (Vec::new(), Action::Update, Some(Origin::Configuration)));
+    }
 }

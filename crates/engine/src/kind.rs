@@ -34,6 +34,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn guard(&self, spec: &Value, attrs: &Value) -> Option<String>;
     fn id(&self, attrs: &Value) -> Option<String>;
     fn claim(&self, attrs: &Value) -> Option<String>;
+    fn is_other_edition(&self, recorded: &Value, found: &Value) -> bool;
     fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>>;
     fn create<'a>(&'a self, cx: &'a Context, spec: &'a Value) -> BoxFuture<'a, Result<Value, Failure>>;
     fn complete<'a>(&'a self, cx: &'a Context, attrs: &'a Value, spec: &'a Value)
@@ -64,10 +65,19 @@ pub(crate) struct Look {
 /// What all kinds share in one sweep.
 #[derive(Clone, Default)]
 pub(crate) struct Shared {
-    /// What is remembered of all kinds: the kind, and the attributes.
-    pub recalled: Arc<Vec<(String, Value)>>,
+    /// The specs that the graph wants, of all kinds.
+    pub wanted: Arc<Vec<OfKind>>,
+    /// The attributes that are remembered, of all kinds.
+    pub recalled: Arc<Vec<OfKind>>,
     pub agreed: Arc<Agreed>,
     pub memo: Arc<Memo>,
+}
+
+/// The spec or the attributes of one resource.
+pub(crate) struct OfKind {
+    pub kind: String,
+    pub address: Address,
+    pub value: Value,
 }
 
 /// What stands in AWS.
@@ -155,6 +165,13 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn claim(&self, attrs: &Value) -> Option<String> {
         R::claim(&from_json(R::KIND, attrs).ok()?)
+    }
+
+    fn is_other_edition(&self, recorded: &Value, found: &Value) -> bool {
+        match (from_json(R::KIND, recorded), from_json(R::KIND, found)) {
+            (Ok(recorded), Ok(found)) => R::is_other_edition(&recorded, &found),
+            _ => false,
+        }
     }
 
     fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>> {

@@ -6,7 +6,7 @@ use crate::diff::diff;
 use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::index::{Agreed, TagIndex};
-use crate::kind::{AnyFound, AnyKind, Look, Shared};
+use crate::kind::{AnyFound, AnyKind, Look, OfKind, Shared};
 use crate::ownership::Ownership;
 use crate::snapshot::{Intent, Snapshot};
 use crate::wait::{Cancel, Limits};
@@ -142,8 +142,15 @@ async fn sweep_all(
 ) -> Result<Observed, Failure> {
     let specs = graph.specs()?;
     let claims = Arc::new(claims.clone());
-    let recalled = snapshot.resources.values().map(|record| (record.kind.clone(), record.attrs.clone()));
+    let of_kind = |kind: &str, address: &Address, value: &Value| OfKind {
+        kind: kind.to_owned(),
+        address: address.clone(),
+        value: value.clone(),
+    };
+    let wanted = graph.nodes.iter().zip(&specs).map(|(node, (address, spec))| of_kind(node.kind.name(), address, spec));
+    let recalled = snapshot.resources.iter().map(|(address, record)| of_kind(&record.kind, address, &record.attrs));
     let shared = Shared {
+        wanted: Arc::new(wanted.collect()),
         recalled: Arc::new(recalled.collect()),
         agreed: Arc::new(Agreed::new(index, graph, snapshot, owner)),
         memo: Arc::default(),

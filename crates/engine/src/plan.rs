@@ -76,7 +76,8 @@ pub struct Step {
     pub kind: String,
     /// What is done.
     pub action: Action,
-    /// Where the change comes from; absent where nothing changes or nothing was there.
+    /// Where the change comes from; absent where nothing changes, nothing was there, or another edition than the recorded one
+    /// is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
     /// Why, where it does not follow from the changes.

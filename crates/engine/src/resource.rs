@@ -4,8 +4,8 @@ use crate::address::Address;
 use crate::context::Context;
 use crate::diff::Change;
 use crate::failure::Failure;
-use crate::kind::{Shared, from_json};
-use crate::ownership::Ownership;
+use crate::kind::{OfKind, Shared, from_json};
+use crate::ownership::{Ownership, STACK_TAG};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
@@ -102,6 +102,14 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// The name by which `adopt` takes it over, where the [id](Self::id) alone is not unique.
     fn claim(attrs: &Self::Attrs) -> Option<String> {
         Self::id(attrs)
+    }
+
+    /// Returns whether `found` is another edition of the resource that is `recorded`, such as another revision of a task
+    /// definition. Editions exist side by side, and [`read`](Self::read) reports the one that is in use. A record of one edition
+    /// says nothing about another, so the two are not compared: that another edition is in use is no drift of this resource.
+    /// Whatever uses an edition names it in its own spec, and shows there when somebody exchanged it.
+    fn is_other_edition(_recorded: &Self::Attrs, _found: &Self::Attrs) -> bool {
+        false
     }
 
     /// All of this kind in the workspace, in a few batched calls: those that carry our tags, those that stand in the names
@@ -259,8 +267,20 @@ impl<R: Resource> Scope<R> {
     /// What the snapshot remembers of another kind.
     #[must_use]
     pub fn recalled<K: Resource>(&self) -> Vec<K::Attrs> {
-        let of_kind = self.shared.recalled.iter().filter(|(kind, _)| kind == K::KIND);
-        of_kind.filter_map(|(_, attrs)| from_json(K::KIND, attrs).ok()).collect()
+        of_kind::<K::Attrs>(K::KIND, &self.shared.recalled).map(|(_, attrs)| attrs).collect()
+    }
+
+    /// Returns the scope of another kind in this sweep, for an answer that both kinds need (see [`shared`](Self::shared)). What
+    /// was recorded in a shape that this version does not know is left out.
+    #[must_use]
+    pub fn of<K: Resource>(&self) -> Scope<K> {
+        Scope {
+            wanted: of_kind(K::KIND, &self.shared.wanted).collect(),
+            remembered: of_kind(K::KIND, &self.shared.recalled).collect(),
+            claims: Arc::clone(&self.claims),
+            owner: Arc::clone(&self.owner),
+            shared: self.shared.clone(),
+        }
     }
 
     /// The tags of what has these ARNs, by ARN: as an index tells them, where it agrees with what is remembered; `ask` is asked
@@ -298,4 +318,10 @@ impl<R: Resource> Scope<R> {
     {
         self.shared.memo.get(ask).await
     }
+}
+
+/// Those of one kind, typed; without those of another shape.
+fn of_kind<T: DeserializeOwned>(kind: &'static str, all: &[OfKind]) -> impl Iterator<Item = (Address, T)> {
+    let of_kind = all.iter().filter(move |one| one.kind == kind);
+    of_kind.filter_map(move |one| Some((one.address.clone(), from_json(kind, &one.value).ok()?)))
 }

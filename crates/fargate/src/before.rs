@@ -116,10 +116,14 @@ impl Before {
         }))
     }
 
-    /// Starts the task, unless it runs already; one at a time: what an earlier deploy has started for something else ends
-    /// first.
+    /// Starts the task, unless it runs already, or has succeeded with a revision that a rollback went back from; one at a time:
+    /// what an earlier deploy has started for something else ends first.
     async fn start(&self, cx: &Context, spec: &BeforeSpec) -> Result<BeforeAttrs, Failure> {
         let (ours, mark) = (cx.tags(&Tags::new()), mark(spec));
+        let revision = revisions::describe(&self.client, &spec.task_definition).await?;
+        if revision.is_some_and(|revision| revision.tags.get(DONE_TAG) == Some(&mark)) {
+            return Ok(attrs(spec, String::new()));
+        }
         let tasks = self.tasks(&spec.cluster).await?;
         let earlier = tasks.iter().find(|task| {
             let tags = of_ecs(task.tags());
@@ -231,17 +235,23 @@ impl Resource for Before {
         (!attrs.arn.is_empty()).then(|| crate::last_part(&attrs.arn).to_owned())
     }
 
-    /// It is there when the latest revision carries the mark, when the task runs for it, or when it has just ended well. One
+    /// What was done with one revision says nothing about another.
+    fn is_other_edition(recorded: &BeforeAttrs, found: &BeforeAttrs) -> bool {
+        recorded.task_definition != found.task_definition
+    }
+
+    /// It is there when the revision in use carries the mark, when the task runs for it, or when it has just ended well. One
     /// that failed is there as what was never done: the next deploy runs it again.
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, wanted) in scope.wanted.iter().filter(|(_, spec)| !is_unknown(&spec.cluster)) {
             let remembered = scope.remembered.iter().find(|(at, _)| at == address).map(|(_, attrs)| attrs);
-            let latest = revisions::describe(&self.client, &wanted.family).await?;
-            let arn = latest.as_ref().and_then(|latest| latest.definition.task_definition_arn());
-            let done = latest.as_ref().and_then(|latest| latest.tags.get(DONE_TAG));
-            let ours = |spec: BeforeSpec, mark: &str, arn: String, settled| {
-                let attrs = BeforeAttrs { mark: mark.to_owned(), ..attrs(&spec, arn) };
+            let revision = revisions::in_use(&self.client, scope, &wanted.family).await?;
+            let arn = revision.as_ref().and_then(|revision| revision.definition.task_definition_arn());
+            let done = revision.as_ref().and_then(|revision| revision.tags.get(DONE_TAG));
+            let ours = |spec: BeforeSpec, mark: &str, task: String, settled| {
+                let task_definition = arn.unwrap_or_default().to_owned();
+                let attrs = BeforeAttrs { mark: mark.to_owned(), task_definition, ..attrs(&spec, task) };
                 Found::Ours { address: address.clone(), spec, attrs, settled }
             };
             if let (Some(arn), Some(mark)) = (arn, done) {

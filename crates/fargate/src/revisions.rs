@@ -1,15 +1,16 @@
 //! The revisions of a family of task definitions.
 
 use crate::deployments;
-use crate::service::ServiceAttrs;
+use crate::service::{Known, ServiceAttrs};
 use crate::tags::{Tags, of_ecs, same_owner};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_ecs::types::{ContainerDefinition, SortOrder, TaskDefinition, TaskDefinitionField, TaskDefinitionStatus};
 use aws_types::SdkConfig;
+use futures_util::future::try_join;
 use futures_util::{StreamExt, stream};
 use pb_aws::Answer;
-use pb_engine::{Context, Failure};
+use pb_engine::{Address, Context, Failure, Resource, Scope};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,10 +23,69 @@ const PRUNED_AT_A_TIME: usize = 10;
 /// How many revisions are described at a time.
 const AT_A_TIME: usize = 8;
 
+/// How far back a revision of ours is looked for behind revisions that somebody else has registered.
+const LOOK_BACK: usize = 10;
+
 /// A revision, and its tags.
 pub(crate) struct Revision {
     pub definition: TaskDefinition,
     pub tags: Tags,
+}
+
+impl Revision {
+    fn arn(&self) -> &str {
+        self.definition.task_definition_arn().unwrap_or_default()
+    }
+
+    /// Whether it was deregistered: services that use it keep their tasks, and cannot be given it again.
+    fn is_gone(&self) -> bool {
+        use TaskDefinitionStatus::{DeleteInProgress, Inactive};
+        matches!(self.definition.status(), Some(Inactive | DeleteInProgress))
+    }
+}
+
+/// Returns the revision of a family that is in use: the one that a service of ours has, where it is ACTIVE and carries the same
+/// address as the latest. Without such a service it is the latest ACTIVE revision that is ours, or else the latest.
+///
+/// After a rollback, after a rollout that ECS rolled back, or when a run ended between the registration and the rollout, the
+/// latest is not the one that serves. Where it is, this takes one call for the family: the services are asked for anyway.
+///
+/// # Errors
+/// What ECS answers.
+pub(crate) async fn in_use<R: Resource>(
+    client: &Client,
+    scope: &Scope<R>,
+    family: &str,
+) -> Result<Option<Revision>, Failure> {
+    let (latest, services) = try_join(latest(client, scope, family), Known::of(scope, client)).await?;
+    let Some(latest) = latest else { return Ok(None) };
+    let Some(arn) = services.in_use(scope, family).filter(|arn| *arn != latest.arn()) else {
+        return Ok(Some(latest));
+    };
+    let owned = |revision: &Revision| -> Option<Address> { scope.owned(&revision.tags) };
+    let is_it = |used: &Revision| {
+        !used.is_gone() && owned(used).is_some_and(|at| owned(&latest).is_none_or(|latest| latest == at))
+    };
+    let used = describe(client, arn).await?;
+    Ok(Some(used.filter(is_it).unwrap_or(latest)))
+}
+
+/// The latest ACTIVE revision of a family that is ours, or else the latest. Revisions that somebody registered on top of ours
+/// change nothing until a service uses them, and that is seen at the service.
+async fn latest<R: Resource>(client: &Client, scope: &Scope<R>, family: &str) -> Result<Option<Revision>, Failure> {
+    let Some(latest) = describe(client, family).await? else {
+        return Ok(None);
+    };
+    if scope.owned(&latest.tags).is_some() {
+        return Ok(Some(latest));
+    }
+    for arn in active(client, family).await?.iter().skip(1).take(LOOK_BACK) {
+        let earlier = describe(client, arn).await?;
+        if let Some(earlier) = earlier.filter(|earlier| scope.owned(&earlier.tags).is_some()) {
+            return Ok(Some(earlier));
+        }
+    }
+    Ok(Some(latest))
 }
 
 /// The revision that `name` names: an ARN, or a family for its latest ACTIVE revision. None when there is none.

@@ -319,6 +319,7 @@ impl Resource for Services {
 
 mod follow;
 mod places;
+pub(crate) use places::Known;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

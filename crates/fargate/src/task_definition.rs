@@ -9,16 +9,14 @@ use aws_sdk_ecs::types::{
     Compatibility, NetworkMode, TaskDefinition, TaskDefinitionFamilyStatus, TaskDefinitionStatus,
 };
 use pb_aws::{Answer, no_retry};
-use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, each, listed, unknown};
+use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, diff, each, listed, unknown};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tag with the hash of a revision's content, by which a registration whose answer was lost is found.
 pub const CONTENT_TAG: &str = "pb-deploy:content";
-
-/// How far back a revision of ours is looked for behind revisions that somebody else has registered.
-const LOOK_BACK: usize = 10;
 
 /// A task definition for Fargate, as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,22 +93,28 @@ impl TaskDefinitions {
         })
     }
 
-    /// The latest ACTIVE revision of a family that is ours, or else the latest. Revisions that somebody registered on top of
-    /// ours change nothing until a service uses them, and that is seen at the service.
-    async fn latest(&self, scope: &Scope<Self>, family: &str) -> Result<Option<Revision>, Failure> {
-        let Some(latest) = revisions::describe(&self.client, family).await? else {
-            return Ok(None);
+    /// Returns the latest revision, where it is newer than `attrs`, of this resource, and has the content of `spec`: one whose
+    /// registration was not answered, or from which a rollback went back. Its tags are made what `spec` says.
+    async fn registered(
+        &self,
+        cx: &Context,
+        attrs: &TaskDefinitionAttrs,
+        spec: &TaskDefinitionSpec,
+    ) -> Result<Option<TaskDefinitionAttrs>, Failure> {
+        let (wanted, ours) = (content(spec), cx.tags(&Tags::new()));
+        let latest = revisions::describe(&self.client, &spec.family).await?;
+        let is_it = |latest: &Revision| {
+            Some(latest.definition.revision()) > attrs.revision
+                && ours.iter().all(|(key, value)| latest.tags.get(key) == Some(value))
+                // People who make a revision of another in the console copy its tags.
+                && latest.tags.get(CONTENT_TAG) == Some(&wanted)
+                && content(&self::spec(latest)) == wanted
         };
-        if scope.owned(&latest.tags).is_some() {
-            return Ok(Some(latest));
-        }
-        for arn in revisions::active(&self.client, family).await?.iter().skip(1).take(LOOK_BACK) {
-            let earlier = revisions::describe(&self.client, arn).await?;
-            if let Some(earlier) = earlier.filter(|earlier| scope.owned(&earlier.tags).is_some()) {
-                return Ok(Some(earlier));
-            }
-        }
-        Ok(Some(latest))
+        let Some(latest) = latest.filter(is_it) else { return Ok(None) };
+        let found = self::attrs(&latest.definition, spec);
+        let changes = diff(&json!({ "tags": Ownership::plain(&latest.tags) }), &json!({ "tags": spec.tags }));
+        retag(&self.client, &found.arn, &spec.tags, &changes).await?;
+        Ok(Some(found))
     }
 
     /// The families that may be ours, by their names. None where an index rules out that there are others than those that are
@@ -129,7 +133,7 @@ impl TaskDefinitions {
         let claimed = scope.claims().find(|(_, id)| revisions::family(id) == family);
         let revision = match claimed {
             Some((_, id)) => revisions::describe(&self.client, id).await?,
-            None => self.latest(scope, &family).await?,
+            None => revisions::in_use(&self.client, scope, &family).await?,
         };
         let Some(revision) = revision else {
             return Ok(None);
@@ -282,6 +286,11 @@ impl Resource for TaskDefinitions {
         Some(crate::last_part(&attrs.arn).to_owned())
     }
 
+    /// Revisions are kept, and the one that a service uses is in use.
+    fn is_other_edition(recorded: &TaskDefinitionAttrs, found: &TaskDefinitionAttrs) -> bool {
+        recorded.family == found.family && recorded.arn != found.arn
+    }
+
     async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let wanted = scope.wanted.iter().map(|(_, spec)| spec.family.clone());
         let known = wanted.chain(scope.remembered.iter().map(|(_, attrs)| attrs.family.clone()));
@@ -297,7 +306,7 @@ impl Resource for TaskDefinitions {
         self.register(cx, spec).await
     }
 
-    /// Registers another revision, unless an earlier try, whose answer was lost, has done so.
+    /// Registers another revision, unless the latest one is what is wanted.
     async fn update(
         &self,
         cx: &Context,
@@ -305,19 +314,12 @@ impl Resource for TaskDefinitions {
         spec: &TaskDefinitionSpec,
         changes: &[Change],
     ) -> Result<TaskDefinitionAttrs, Failure> {
-        let wanted = content(spec);
-        if attrs.content == wanted {
+        if attrs.content == content(spec) {
             retag(&self.client, &attrs.arn, &spec.tags, changes).await?;
             return Ok(attrs.clone());
         }
-        let latest = revisions::describe(&self.client, &spec.family).await?;
-        let made = latest.filter(|latest| {
-            Some(latest.definition.revision()) > attrs.revision
-                && latest.tags.get(CONTENT_TAG) == Some(&wanted)
-                && crate::tags::same_owner(cx, &latest.tags)
-        });
-        match made {
-            Some(made) => Ok(TaskDefinitionAttrs { content: wanted, ..self::attrs(&made.definition, spec) }),
+        match self.registered(cx, attrs, spec).await? {
+            Some(found) => Ok(found),
             None => self.register(cx, spec).await,
         }
     }

@@ -3,10 +3,12 @@
 use crate::exit::Error;
 use aws_config::SdkConfig;
 use futures_util::future::{join, join_all};
-use pb_config::{Image, Workspace};
+use pb_config::{Image, Service, Workspace};
 use pb_engine::{Action, Class, Failure, Plan, Refused};
 use pb_fargate::{EcrImage, Pushed, look_up_tags, pinned};
 use pb_rules::fargate as rules;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a digest begins with.
@@ -18,6 +20,24 @@ pub type Given = BTreeMap<String, String>;
 /// The images of all services, by service.
 #[derive(Debug, Clone, Default)]
 pub struct Images(BTreeMap<String, ServiceImage>);
+
+/// A configured service that is not deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotDeployed {
+    /// Its key in the configuration.
+    pub service: String,
+    /// Its name in ECS.
+    pub name: String,
+    /// The reference of its image.
+    pub image: String,
+    /// Why it is not deployed; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why a service is not deployed whose image is not in the repository yet.
+pub const NOT_PUSHED: &str = "image not pushed";
 
 /// The image of one service.
 #[derive(Debug, Clone)]
@@ -117,6 +137,16 @@ impl Images {
             .map(|(key, service)| (key.as_str(), service.asked.as_str()))
     }
 
+    /// Returns the services that are not deployed, because their images are yet to be pushed to the repository at `uri`.
+    #[must_use]
+    pub fn not_deployed(&self, workspace: &Workspace, uri: &str) -> Vec<NotDeployed> {
+        let one = |(key, service): (&str, &Service)| {
+            let reason = self.is_missing(key).then(|| NOT_PUSHED.to_owned());
+            reason.is_some().then(|| NotDeployed { reason, ..not_deployed(workspace, key, service, uri) })
+        };
+        workspace.services.all().filter_map(one).collect()
+    }
+
     /// What each service is to run, for people and for comparing: `sha256:...` or a full reference; empty when it waits.
     #[must_use]
     pub fn identities(&self) -> BTreeMap<String, String> {
@@ -171,6 +201,25 @@ impl Images {
         };
         std::iter::once(login).chain(tags.into_iter().flat_map(push)).collect()
     }
+}
+
+/// A service of a workspace that is not deployed for a reason that is not known. The own repository is at `uri`.
+pub fn not_deployed(workspace: &Workspace, key: &str, service: &Service, uri: &str) -> NotDeployed {
+    NotDeployed {
+        service: key.to_owned(),
+        name: workspace.names.service(key).unwrap_or(key).to_owned(),
+        image: match &service.image {
+            Image::Tag(digest) if digest.starts_with(DIGEST) => format!("{uri}@{digest}"),
+            Image::Tag(tag) => format!("{uri}:{tag}"),
+            Image::Reference(reference) => reference.clone(),
+        },
+        reason: None,
+    }
+}
+
+/// Returns the URI of the workspace's own repository, or its name where the repository is not there yet.
+pub fn repository<'a>(workspace: &'a Workspace, outputs: &'a BTreeMap<String, Value>) -> &'a str {
+    outputs.get("repository").and_then(Value::as_str).unwrap_or(&workspace.names.repository)
 }
 
 /// A word for the folder that an image is built from, which stands out in a command: it has to be filled in.

@@ -1,7 +1,7 @@
 //! Saved plans: bound to what they were made for, readable, applied at most once.
 
 use crate::exit::Error;
-use crate::images::Given;
+use crate::images::{Given, NotDeployed};
 use pb_engine::{Drift, Graph, Observed, Part, Plan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,6 +31,9 @@ pub struct Saved {
     pub part: Part,
     /// What will be done in AWS.
     pub plan: Plan,
+    /// The services that the plan leaves out, because their images are not pushed yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_deployed: Vec<NotDeployed>,
     /// What will be recorded, where nothing is done in AWS (`refresh`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
@@ -111,7 +114,8 @@ impl Saved {
     pub fn new(operation: &str, bound: Bound, part: Part, plan: Plan) -> Self {
         let id = uuid::Uuid::new_v4().to_string();
         let operation = operation.to_owned();
-        Self { format: FORMAT, id, operation, images: Given::default(), bound, part, plan, drift: Vec::new() }
+        let (images, not_deployed, drift) = (Given::default(), Vec::new(), Vec::new());
+        Self { format: FORMAT, id, operation, images, bound, part, plan, not_deployed, drift }
     }
 
     /// Whether there is nothing to do, and everything is as it should be.

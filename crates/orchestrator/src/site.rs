@@ -3,7 +3,7 @@
 use crate::cli::{Global, OnInterrupt, Selection, WaitOptions};
 use crate::exit::Error;
 use crate::facts::{self, Facts};
-use crate::images::{Given, Images, give};
+use crate::images::{Given, Images, NotDeployed, give, repository};
 use crate::releases;
 use crate::saved::{Bound, fingerprint, world};
 use crate::{select, stack, standing, tag_index, untagged};
@@ -299,6 +299,16 @@ impl Site {
             images: self.facts.images.identities(),
             observed: world(&self.graph, observed),
         }
+    }
+
+    /// Returns the services that a run with this goal leaves out, because their images are yet to be pushed. A run that is about a
+    /// part of the stack is not asked about the others.
+    pub fn not_deployed(&self, goal: Goal) -> Vec<NotDeployed> {
+        if goal == Goal::Destroy || !self.part.is_all() {
+            return Vec::new();
+        }
+        let uri = repository(&self.workspace, &self.snapshot.outputs);
+        self.facts.images.not_deployed(&self.workspace, uri)
     }
 
     /// `staging (account 123456789012, us-east-2)`

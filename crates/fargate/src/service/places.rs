@@ -3,13 +3,16 @@
 use super::Services;
 use crate::cluster::Prefixed;
 use crate::poller::describe;
+use crate::service_spec::ACTIVE;
 use crate::tags::of_ecs;
+use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Service;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pb_aws::Answer;
-use pb_engine::{Failure, Scope, each, is_unknown, listed};
+use pb_engine::{Failure, Resource, Scope, each, is_unknown, listed};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Clusters that are asked for their services at a time.
 const AT_A_TIME: usize = 4;
@@ -17,27 +20,41 @@ const AT_A_TIME: usize = 4;
 /// Names of services, by cluster.
 type Places = BTreeMap<String, BTreeSet<String>>;
 
+/// The services that are wanted, remembered or claimed: an answer that task definitions need as well.
+pub(crate) struct Known(Vec<Service>);
+
+impl Known {
+    /// Those of this sweep, asked for once, by whichever kind comes first.
+    ///
+    /// # Errors
+    /// What `ecs:DescribeServices` fails with.
+    pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+        scope.shared(Self::at(client, places(&scope.of()))).await
+    }
+
+    async fn at(client: &Client, places: Places) -> Result<Self, Failure> {
+        described(client, places).await.map(Self)
+    }
+
+    /// Returns the ARN of the revision of `family` that a service of ours uses; of several, the latest.
+    pub(crate) fn in_use<R: Resource>(&self, scope: &Scope<R>, family: &str) -> Option<&str> {
+        let is_ours =
+            |service: &&Service| service.status() == Some(ACTIVE) && scope.owned(&of_ecs(service.tags())).is_some();
+        let used = self.0.iter().filter(is_ours).filter_map(Service::task_definition);
+        let used = used.filter(|arn| crate::revisions::family(arn) == family);
+        used.max_by_key(|arn| arn.rsplit(':').next().and_then(|number| number.parse::<i32>().ok()))
+    }
+}
+
 impl Services {
     /// The services that are wanted, remembered or claimed, and all others in clusters of ours, as far as they are there.
     pub(super) async fn there(&self, scope: &Scope<Self>) -> Result<Vec<Service>, Failure> {
-        let places = Self::places(scope);
-        let (all, mut services) = try_join(self.all(scope, &places), self.described(places.clone())).await?;
-        services.extend(self.described(besides(all, &places)).await?);
+        let places = places(scope);
+        let known = scope.shared(Known::at(&self.client, places.clone()));
+        let (all, known) = try_join(self.all(scope, &places), known).await?;
+        let mut services = described(&self.client, besides(all, &places)).await?;
+        services.extend(known.0.iter().cloned());
         Ok(services)
-    }
-
-    /// The services that are wanted, remembered or claimed, by cluster.
-    fn places(scope: &Scope<Self>) -> Places {
-        let mut places = Places::new();
-        let wanted = scope.wanted.iter().map(|(_, spec)| (spec.cluster.as_str(), spec.name.as_str()));
-        let remembered = scope.remembered.iter().map(|(_, attrs)| (attrs.cluster.as_str(), attrs.name.as_str()));
-        let wanted_cluster = scope.wanted.first().map(|(_, spec)| spec.cluster.as_str());
-        let claimed = scope.claims().filter_map(|(_, id)| place(id, wanted_cluster));
-        let known = wanted.chain(remembered).filter(|(cluster, _)| !is_unknown(cluster));
-        for (cluster, name) in claimed.chain(known) {
-            places.entry(cluster.to_owned()).or_default().insert(name.to_owned());
-        }
-        places
     }
 
     /// The names of all services in the clusters that are ours or in which there are some of `places`, by cluster.
@@ -71,15 +88,29 @@ impl Services {
             Err(failure) => Err(failure),
         }
     }
+}
 
-    /// Services by cluster and name, as far as they are there.
-    async fn described(&self, places: Places) -> Result<Vec<Service>, Failure> {
-        let described = places.into_iter().map(|(cluster, names)| async move {
-            describe(&self.client, &cluster, &names.into_iter().collect::<Vec<_>>(), true).await
-        });
-        let services: Vec<Vec<Service>> = stream::iter(described).buffer_unordered(AT_A_TIME).try_collect().await?;
-        Ok(services.into_iter().flatten().collect())
+/// The services that are wanted, remembered or claimed, by cluster.
+fn places(scope: &Scope<Services>) -> Places {
+    let mut places = Places::new();
+    let wanted = scope.wanted.iter().map(|(_, spec)| (spec.cluster.as_str(), spec.name.as_str()));
+    let remembered = scope.remembered.iter().map(|(_, attrs)| (attrs.cluster.as_str(), attrs.name.as_str()));
+    let wanted_cluster = scope.wanted.first().map(|(_, spec)| spec.cluster.as_str());
+    let claimed = scope.claims().filter_map(|(_, id)| place(id, wanted_cluster));
+    let known = wanted.chain(remembered).filter(|(cluster, _)| !is_unknown(cluster));
+    for (cluster, name) in claimed.chain(known) {
+        places.entry(cluster.to_owned()).or_default().insert(name.to_owned());
     }
+    places
+}
+
+/// Services by cluster and name, as far as they are there.
+async fn described(client: &Client, places: Places) -> Result<Vec<Service>, Failure> {
+    let described = places.into_iter().map(|(cluster, names)| async move {
+        describe(client, &cluster, &names.into_iter().collect::<Vec<_>>(), true).await
+    });
+    let services: Vec<Vec<Service>> = stream::iter(described).buffer_unordered(AT_A_TIME).try_collect().await?;
+    Ok(services.into_iter().flatten().collect())
 }
 
 /// What of `all` is not among `known`.

@@ -1,16 +1,24 @@
 use super::{CONTENT_TAG, Client, TaskDefinition, TaskDefinitionSpec, TaskDefinitions};
 use crate::container::{ContainerSpec, LogSpec};
-use crate::testing::{World, alone, answered, attrs_of, named, owned, refused};
+use crate::testing::{World, alone, answered, attrs_of, named, owned, owned_ecs, owner, refused};
 use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinitionOutput;
+use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
 use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
 use aws_sdk_ecs::operation::list_task_definition_families::ListTaskDefinitionFamiliesOutput;
 use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
 use aws_sdk_ecs::operation::register_task_definition::{RegisterTaskDefinitionInput, RegisterTaskDefinitionOutput};
 use aws_sdk_ecs::operation::tag_resource::TagResourceOutput;
-use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair, NetworkMode, Tag, Volume};
+use aws_sdk_ecs::types::{
+    ContainerDefinition, KeyValuePair, NetworkMode, Service, Tag, TaskDefinitionStatus as Status, Volume,
+};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Address, Alone, Class, Graph, Resource};
+use pb_engine::{
+    Action, Address, Alone, Cancel, Class, Events, Goal, Graph, MemoryLedger, Observed, Part, Plan, Record, Resource,
+    Run, Snapshot, act, decide, drift, observe,
+};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const PARAMETER: &str = "arn:aws:ssm:us-east-2:123456789012:parameter/app/key";
 const ARN: &str = "arn:aws:ecs:us-east-2:1:task-definition/staging-web";
@@ -23,6 +31,9 @@ struct Ecs {
     /// The answers of so many registrations are lost.
     lost: usize,
     tagged: Vec<String>,
+    /// The revision that the service has, and what the revisions were asked for by.
+    service: Option<usize>,
+    described: Vec<String>,
 }
 
 impl Ecs {
@@ -70,7 +81,7 @@ fn filled(container: &ContainerDefinition) -> ContainerDefinition {
 }
 
 fn rules(world: &World<Ecs>) -> Vec<Rule> {
-    let [families, describe, list, register, deregister, tag] = [(); 6].map(|()| world.clone());
+    let [families, describe, list, register, deregister, tag, services] = [(); 7].map(|()| world.clone());
     vec![
         mock!(Client::list_task_definition_families).then_compute_output(move |_| {
             let is_there = families.get().named("staging-web").is_some();
@@ -79,13 +90,26 @@ fn rules(world: &World<Ecs>) -> Vec<Rule> {
         }),
         mock!(Client::describe_task_definition)
             .match_requests(|input| input.include().len() == 1)
-            .then_compute_response(move |input| match describe.get().named(input.task_definition().unwrap()) {
-                Some((found, tags, _)) => {
-                    let answer = DescribeTaskDefinitionOutput::builder().task_definition(found.clone());
-                    MockResponse::Output(answer.set_tags(Some(tags.clone())).build())
-                }
-                None => MockResponse::Http(refused("ClientException", "Unable to describe task definition.")),
+            .then_compute_response(move |input| {
+                let name = input.task_definition().unwrap();
+                let mut ecs = describe.get();
+                ecs.described.push(crate::last_part(name).to_owned());
+                let Some((found, tags, is_active)) = ecs.named(name) else {
+                    return MockResponse::Http(refused("ClientException", "Unable to describe task definition."));
+                };
+                let mut found = found.clone();
+                found.status = Some(if *is_active { Status::Active } else { Status::Inactive });
+                let answer = DescribeTaskDefinitionOutput::builder().task_definition(found);
+                MockResponse::Output(answer.set_tags(Some(tags.clone())).build())
             }),
+        mock!(Client::describe_services).then_compute_output(move |input| {
+            assert_eq!((input.cluster(), input.services()), (Some("c"), &["staging-web".to_owned()][..]));
+            let service = services.get().service.map(|revision| {
+                let service = Service::builder().status("ACTIVE").task_definition(format!("{ARN}:{revision}"));
+                service.set_tags(Some(owned_ecs("fargate/web"))).build()
+            });
+            DescribeServicesOutput::builder().set_services(service.map(|service| vec![service])).build()
+        }),
         mock!(Client::list_task_definitions).then_compute_output(move |_| {
             let ecs = list.get();
             let active = ecs.revisions.iter().rev().filter(|(_, _, is_active)| *is_active);
@@ -109,7 +133,8 @@ fn rules(world: &World<Ecs>) -> Vec<Rule> {
         mock!(Client::tag_resource).then_compute_output(move |input| {
             let mut ecs = tag.get();
             ecs.tagged.push(input.resource_arn().unwrap().to_owned());
-            ecs.revisions.last_mut().unwrap().1.extend(input.tags().to_vec());
+            let number = input.resource_arn().unwrap().rsplit(':').next().unwrap().parse::<usize>().unwrap();
+            ecs.revisions[number - 1].1.extend(input.tags().to_vec());
             TagResourceOutput::builder().build()
         }),
     ]
@@ -150,6 +175,10 @@ fn wanted(world: &World<Ecs>, spec: TaskDefinitionSpec) -> Alone {
 }
 
 fn wanted_but_for(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Alone {
+    alone(graph(world, spec, ignored))
+}
+
+fn graph(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Graph {
     let plain = pb_aws::mock_client!(aws_sdk_ecs, &rules(world));
     let retrying = plain.config().to_builder().retry_config(aws_sdk_ecs::config::retry::RetryConfig::standard());
     let mut graph = Graph::new();
@@ -158,7 +187,27 @@ fn wanted_but_for(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]
     for path in ignored {
         assert!(graph.ignore(&Address::new("fargate/web_task").unwrap(), *path));
     }
-    alone(graph)
+    graph
+}
+
+/// Two revisions, of which the service has the first; and what the run that registered the second has recorded.
+async fn gone_back(world: &World<Ecs>) -> Snapshot {
+    wanted(world, spec("1")).deploy().await.unwrap();
+    let mut snapshot = wanted(world, spec("2")).deploy().await.unwrap();
+    let attrs = json!({
+        "arn": "arn:aws:ecs:us-east-2:1:service/c/staging-web", "name": "staging-web", "cluster": "c",
+        "deployment": null, "task_definition": format!("{ARN}:1"),
+    });
+    let service = Record { kind: "ecs.service".to_owned(), spec: json!({}), attrs, settled: true };
+    snapshot.resources.insert(Address::new("fargate/web").unwrap(), service);
+    let mut ecs = world.get();
+    (ecs.service, ecs.described) = (Some(1), Vec::new());
+    snapshot
+}
+
+async fn planned(graph: &Graph, snapshot: &Snapshot) -> (Plan, Observed) {
+    let observed = observe(graph, snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
+    (decide(graph, &observed, snapshot, Goal::Deploy, &Part::default()).unwrap().unwrap(), observed)
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,6 +233,62 @@ async fn a_lost_answer_makes_no_second_revision() {
     assert_eq!((world.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (2, 2.into()));
     // The content of an earlier revision is no reason to take that one.
     wanted(&world, spec("1")).deploy().await.unwrap();
+    assert_eq!(world.get().registered, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_revision_of_service_is_what_a_plan_compares() {
+    let world = World::<Ecs>::new();
+    let snapshot = gone_back(&world).await;
+    let graph = graph(&world, spec("1"), &[]);
+    let (plan, observed) = planned(&graph, &snapshot).await;
+    assert!(plan.is_empty(), "{plan:?}");
+    let own: Vec<_> = drift(&graph, &observed, &snapshot).into_iter().filter(|one| one.id.is_some()).collect();
+    assert_eq!(own, [], "the record is about the other revision");
+    assert_eq!(world.get().described, ["staging-web", "staging-web:1"]);
+    // The usual case costs no call; and what cannot be had by a service any more is not in use.
+    for (service, deregistered) in [(2, None), (1, Some(0))] {
+        let mut ecs = world.get();
+        (ecs.service, ecs.described) = (Some(service), Vec::new());
+        deregistered.into_iter().for_each(|index: usize| ecs.revisions[index].2 = false);
+        drop(ecs);
+        let (plan, _) = planned(&graph, &snapshot).await;
+        assert_eq!(plan.changes().next().unwrap().id.as_deref(), Some("staging-web:2"));
+        assert_eq!(world.get().described.len(), service.abs_diff(3), "{:?}", world.get().described);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn latest_revision_with_wanted_content_is_used_again() {
+    let world = World::<Ecs>::new();
+    let snapshot = gone_back(&world).await;
+    let mut wanted = spec("2");
+    wanted.tags.insert("team".to_owned(), "a".to_owned());
+    let graph = graph(&world, wanted, &[]);
+    let (plan, _) = planned(&graph, &snapshot).await;
+    let step = plan.changes().next().unwrap();
+    let image = step.changes.iter().find(|change| change.path == "containers.web.image").unwrap();
+    assert_eq!((step.action, image.before.as_ref().unwrap()), (Action::Update, &json!("registry/app:1")));
+    assert_eq!(step.origin, Some(pb_engine::Origin::Configuration), "the tag; nobody exchanged the revision outside");
+    let ledger = MemoryLedger::new(snapshot);
+    let (owner, events) = (Arc::new(owner()), Events::none());
+    let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
+    assert!(act(&graph, &plan, &ledger, &run).await.unwrap().is_complete());
+    assert_eq!(attrs_of(&ledger.snapshot(), "fargate/web_task")["revision"], 2);
+    let ecs = world.get();
+    assert_eq!((ecs.registered, ecs.tagged.as_slice()), (2, &[format!("{ARN}:2")][..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn copied_content_tag_is_not_taken_for_the_content() {
+    let world = World::<Ecs>::new();
+    let snapshot = gone_back(&world).await;
+    world.get().revisions[1].0.cpu = Some("512".to_owned());
+    let graph = graph(&world, spec("2"), &[]);
+    let (plan, _) = planned(&graph, &snapshot).await;
+    let (owner, events) = (Arc::new(owner()), Events::none());
+    let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
+    assert!(act(&graph, &plan, &MemoryLedger::new(snapshot), &run).await.unwrap().is_complete());
     assert_eq!(world.get().registered, 3);
 }
 

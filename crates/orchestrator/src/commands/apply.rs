@@ -38,6 +38,6 @@ pub async fn apply(global: &Global, file: &Path, consent: &Consent) -> Result<Ex
         return refresh::locked(&show, global, &site, lock_timeout, &refresh::Agreed::Saved(&saved)).await;
     };
     show.json("plan", &saved.plan);
-    show.say(&crate::render::plan::text(&saved.plan, global.verbose));
+    show.say(&crate::render::plan::text_without(&saved.plan, &saved.not_deployed, global.verbose));
     locked(&show, global, &site, goal, &saved.id, lock_timeout, Agreed::Saved(&saved)).await
 }

@@ -2,23 +2,9 @@
 
 use crate::images::Images;
 use crate::render::run::Show;
-use crate::render::{BOLD, WARN, count, paint};
+use crate::render::{BOLD, WARN, paint};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// A line below a plan, when services wait for their images.
-pub fn announced(images: &Images) -> Option<String> {
-    let missing: Vec<String> = images.missing().map(|(key, tag)| format!("{key} ({tag})")).collect();
-    let services = count(missing.len(), "service");
-    let verb = if missing.len() == 1 { "waits" } else { "wait" };
-    (!missing.is_empty()).then(|| {
-        let what = missing.join(", ");
-        format!(
-            "{} {what}: made when the image is in the repository.\n",
-            paint(WARN, format!("{services} {verb} to be pushed:"))
-        )
-    })
-}
 
 /// Says which images to push, and the very commands.
 pub fn say(show: &Show, images: &Images, outputs: &BTreeMap<String, Value>, region: &str, workspace: &str) {

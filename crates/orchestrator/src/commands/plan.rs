@@ -1,7 +1,7 @@
 //! `plan` and `show`.
 
 use crate::cli::Global;
-use crate::commands::{missing, refresh};
+use crate::commands::refresh;
 use crate::exit::{Error, Exit};
 use crate::render;
 use crate::saved::Saved;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Wanted {
     /// Where it is saved.
     pub out: Option<PathBuf>,
-    /// Whether changes give an exit code of their own.
+    /// Whether changes, and services that are not deployed, give an exit code of their own.
     pub detailed_exitcode: bool,
     /// Whether it is shown as Markdown.
     pub markdown: bool,
@@ -31,21 +31,16 @@ pub async fn plan(global: &Global, workspace: &str, goal: Goal, asked: &Asked, w
     } else {
         let looked = site.glance(goal).await?;
         let part = site.part.clone();
-        Saved { images: asked.images.clone(), ..Saved::new(operation(goal), looked.bound, part, looked.plan) }
+        let (images, not_deployed) = (asked.images.clone(), site.not_deployed(goal));
+        Saved { images, not_deployed, ..Saved::new(operation(goal), looked.bound, part, looked.plan) }
     };
     show_saved(global, &saved, wanted.markdown, saved.is_empty())?;
-    if goal == Goal::Deploy
-        && !global.json
-        && let Some(text) = missing::announced(&site.facts.images)
-    {
-        anstream::print!("{text}");
-    }
     if let Some(out) = &wanted.out {
         saved.write(out)?;
         anstream::eprintln!("saved; apply it with: pb-deploy apply {}", out.display());
     }
-    let changed = wanted.detailed_exitcode && !saved.is_empty();
-    Ok(if changed { Exit::Changes } else { Exit::Done })
+    let is_done = saved.is_empty() && saved.not_deployed.is_empty();
+    Ok(if wanted.detailed_exitcode && !is_done { Exit::Changes } else { Exit::Done })
 }
 
 fn refuse_refresh(goal: Goal) -> Result<(), Error> {
@@ -90,7 +85,7 @@ fn show_saved(global: &Global, saved: &Saved, markdown: bool, untitled: bool) ->
     if saved.operation == refresh::OPERATION {
         anstream::print!("{}", render::drift::text(&saved.drift));
     } else {
-        anstream::print!("{}", render::plan::text(&saved.plan, global.verbose));
+        anstream::print!("{}", render::plan::text_without(&saved.plan, &saved.not_deployed, global.verbose));
     }
     Ok(())
 }

@@ -266,11 +266,8 @@ fn show_plan(show: &Show, site: &Site, goal: Goal, plan: &Plan, verbose: bool) {
     if goal == Goal::Destroy && plan.is_empty() {
         show.say(&format!("Nothing to destroy in {}.", site.title()));
     } else {
-        let waits = match goal {
-            Goal::Deploy => missing::announced(&site.facts.images).unwrap_or_default(),
-            Goal::Destroy => String::new(),
-        };
-        show.say(&format!("{title}{}{waits}", render::plan::text(plan, verbose)));
+        let text = render::plan::text_without(plan, &site.not_deployed(goal), verbose);
+        show.say(&format!("{title}{text}"));
     }
 }
 

@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::commands::unserved::{self, Unserved};
 use crate::exit::{Error, Exit};
 use crate::facts;
+use crate::images::{self, NOT_PUSHED, NotDeployed};
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::{Asked, Site, configured, connect, home, place};
 use crate::standing::name_as_it_stands;
@@ -14,6 +15,7 @@ use pb_engine::{Address, Failure, Goal, Intents, Origin, Plan, Snapshot};
 use pb_fargate::ServiceStatus;
 use pb_state::{Holder, LeaseTable, Place, Session, Store};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -35,6 +37,8 @@ struct Status<'a> {
     /// What a run that did not end was about.
     unfinished: Option<&'a str>,
     services: &'a [ServiceStatus],
+    /// Configured services that ECS does not have.
+    not_deployed: Vec<NotDeployed>,
     /// Releases that do not serve.
     unserved: Vec<Unserved<'a>>,
     /// Releases that ECS has completed after the run that followed them had ended.
@@ -74,6 +78,9 @@ struct Drift {
     /// The plan that it was taken from.
     #[serde(skip)]
     plan: Plan,
+    /// The keys of the services whose images are yet to be pushed.
+    #[serde(skip)]
+    not_pushed: BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -131,17 +138,44 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
 async fn drift(global: &Global, name: &str) -> Drift {
     let looked = async {
         let site = Site::open(global, name, Goal::Deploy, &Asked::default()).await?;
-        site.glance(Goal::Deploy).await
+        let looked = site.glance(Goal::Deploy).await?;
+        Ok::<_, Error>((looked.plan, site.facts.images.missing().map(|(key, _)| key.to_owned()).collect()))
     };
     match looked.await {
-        Ok(looked) => {
+        Ok((plan, not_pushed)) => {
             let outside = |origin| matches!(origin, Some(Origin::Drift | Origin::Both));
-            let differ = looked.plan.writes().count();
-            let outside = looked.plan.writes().filter(|step| outside(step.origin)).count();
-            Drift { differ, outside, unknown: None, plan: looked.plan }
+            let outside = plan.writes().filter(|step| outside(step.origin)).count();
+            Drift { differ: plan.writes().count(), outside, unknown: None, plan, not_pushed }
         }
-        Err(why) => Drift { differ: 0, outside: 0, unknown: Some(why.to_string()), plan: Plan::default() },
+        Err(why) => Drift {
+            differ: 0,
+            outside: 0,
+            unknown: Some(why.to_string()),
+            plan: Plan::default(),
+            not_pushed: BTreeSet::new(),
+        },
     }
+}
+
+/// The configured services that are not among `services`.
+fn not_deployed(
+    workspace: &Workspace,
+    snapshot: &Snapshot,
+    services: &[ServiceStatus],
+    drift: Option<&Drift>,
+) -> Vec<NotDeployed> {
+    let is_there = |key: &str| {
+        let name = workspace.names.service(key);
+        services.iter().any(|service| Some(service.name.as_str()) == name)
+    };
+    let uri = images::repository(workspace, &snapshot.outputs);
+    let missing = workspace.services.all().filter(|(key, _)| !is_there(key));
+    let one = |(key, service)| {
+        let is_pushed = drift.is_none_or(|drift| !drift.not_pushed.contains(key));
+        let reason = (!is_pushed).then(|| NOT_PUSHED.to_owned());
+        NotDeployed { reason, ..images::not_deployed(workspace, key, service, uri) }
+    };
+    missing.map(one).collect()
 }
 
 impl Looker<'_> {
@@ -176,6 +210,7 @@ impl Looker<'_> {
             deployed: !snapshot.resources.is_empty(),
             unfinished: snapshot.intents.as_ref().map(|intents| intents.operation.as_str()),
             services: &services,
+            not_deployed: not_deployed(&standing, &snapshot, &services, drift.as_ref()),
             unserved,
             unconfirmed,
             targets: &targets,
@@ -213,8 +248,11 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
         last.for_each(|last| unserved::show(last, status.workspace));
         status.targets.iter().filter(|target| target.service == service.name).for_each(show_target);
     }
-    if let Some(drift) = status.drift.filter(|_| status.deployed) {
-        show_drift(drift, status.workspace);
+    if status.deployed {
+        status.not_deployed.iter().for_each(show_not_deployed);
+        if let Some(drift) = status.drift {
+            show_drift(drift, &status.not_deployed, status.workspace);
+        }
     }
     for Failing { address, message, .. } in &status.failing {
         anstream::println!("  {} {address}: {message}", paint(BAD, "failing:"));
@@ -259,6 +297,12 @@ fn show_service(service: &ServiceStatus) {
     }
 }
 
+fn show_not_deployed(service: &NotDeployed) {
+    let reason = service.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let state = paint(WARN, format!("not deployed{reason}"));
+    anstream::println!("  {:<20} {state}  {}", service.name, paint(DIM, &service.image));
+}
+
 fn show_target(target: &Target<'_>) {
     let TargetHealth { address, state, reason } = &target.health;
     let style = match state.as_str() {
@@ -270,9 +314,16 @@ fn show_target(target: &Target<'_>) {
     anstream::println!("  {:<20} target {address} {}{reason}", "", paint(style, state));
 }
 
-fn show_drift(drift: &Drift, workspace: &str) {
+fn show_drift(drift: &Drift, not_deployed: &[NotDeployed], workspace: &str) {
+    if !not_deployed.is_empty() {
+        let verb = if not_deployed.len() == 1 { "is" } else { "are" };
+        let what = format!("{} {verb} not deployed", render::count(not_deployed.len(), "service"));
+        let push = if drift.not_pushed.is_empty() { "" } else { "push the images, then " };
+        anstream::println!("  {}", paint(WARN, format!("{what}: {push}pb-deploy deploy {workspace}")));
+    }
     let text = match drift {
         Drift { unknown: Some(why), .. } => paint(WARN, format!("drift is not known: {why}")),
+        Drift { differ: 0, .. } if !not_deployed.is_empty() => return,
         Drift { differ: 0, .. } => paint(GOOD, "as configured"),
         Drift { differ, outside, .. } => paint(
             WARN,

@@ -2,6 +2,8 @@
 
 use super::drift;
 use super::plan::{self, note, sign};
+use crate::images::NotDeployed;
+use crate::releases;
 use crate::saved::Saved;
 use pb_engine::Step;
 use std::fmt::Write;
@@ -14,8 +16,10 @@ pub fn text(saved: &Saved) -> String {
         saved.operation, bound.workspace, bound.account, bound.region, bound.serial
     );
     let (summary, rows, all) = if saved.drift.is_empty() {
-        let rows: Vec<String> = saved.plan.changes().map(row).collect();
-        (plan::summary(&saved.plan), rows, plan::text(&saved.plan, false))
+        let mut rows: Vec<String> = saved.plan.changes().map(row).collect();
+        rows.extend(saved.not_deployed.iter().map(left_out));
+        let (plan, left) = (&saved.plan, &saved.not_deployed);
+        (plan::summary_without(plan, left), rows, plan::text_without(plan, left, false))
     } else {
         let rows = saved.drift.iter().map(|drift| {
             cells(&format!("{:?}", drift.what), drift.address.as_str(), &drift.kind, drift.id.as_deref(), "")
@@ -50,6 +54,11 @@ fn write(text: &mut String, content: std::fmt::Arguments<'_>) {
 fn row(step: &Step) -> String {
     let sign = sign(step.action).0.trim();
     cells(&format!("`{sign}`"), step.address.as_str(), &step.kind, step.id.as_deref(), &note(step).unwrap_or_default())
+}
+
+fn left_out(service: &NotDeployed) -> String {
+    let note = service.reason.as_deref().map_or("not deployed".to_owned(), |reason| format!("not deployed: {reason}"));
+    cells("", &releases::address(&service.service), releases::SERVICE, Some(&service.image), &note)
 }
 
 fn cells(sign: &str, address: &str, kind: &str, id: Option<&str>, note: &str) -> String {

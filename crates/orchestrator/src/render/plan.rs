@@ -1,6 +1,7 @@
 //! A plan as text, in Terraform's signs.
 
 use super::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::images::{NOT_PUSHED, NotDeployed};
 use anstyle::Style;
 use pb_engine::{Action, Change, Order, Origin, Plan, Step, UNKNOWN};
 use serde_json::Value;
@@ -19,12 +20,21 @@ pub fn steps(plan: &Plan, verbose: bool) -> String {
 
 /// As [`steps`], the counts, and the checks that fail.
 pub fn text(plan: &Plan, verbose: bool) -> String {
+    text_without(plan, &[], verbose)
+}
+
+/// As [`text`], with the services that the plan leaves out.
+pub fn text_without(plan: &Plan, not_deployed: &[NotDeployed], verbose: bool) -> String {
     let mut text = steps(plan, verbose);
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(&summary(plan));
-    text.push('\n');
+    line(&mut text, format_args!("{}", summary_without(plan, not_deployed)));
+    for NotDeployed { service, image, reason, .. } in not_deployed {
+        let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let state = paint(WARN, format!("not deployed{reason}"));
+        line(&mut text, format_args!("  {} {state}  {}", paint(BOLD, format!("{service}:")), paint(DIM, image)));
+    }
     text.push_str(&failing(plan));
     text
 }
@@ -42,6 +52,19 @@ pub fn failing(plan: &Plan) -> String {
         details.iter().for_each(|detail| line(&mut text, format_args!("    {detail}")));
     }
     text
+}
+
+/// As [`summary`], with the number of services that the plan leaves out.
+pub fn summary_without(plan: &Plan, not_deployed: &[NotDeployed]) -> String {
+    let services = match not_deployed.len() {
+        0 => return summary(plan),
+        1 => "1 service is".to_owned(),
+        several => format!("{several} services are"),
+    };
+    match plan.is_empty() {
+        true => format!("No changes, but {services} not deployed: {NOT_PUSHED} yet."),
+        false => format!("{} {services} left out: {NOT_PUSHED} yet.", summary(plan)),
+    }
 }
 
 /// `Plan: 1 to add, 2 to change, 0 to replace, 0 to destroy.`
@@ -157,7 +180,8 @@ fn value(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{note, text};
+    use super::{note, text, text_without};
+    use crate::images::{NOT_PUSHED, NotDeployed};
     use pb_engine::{Action, Address, Change, Order, Origin, Plan, PlannedCheck, Step, Verdict};
     use serde_json::json;
 
@@ -213,6 +237,30 @@ mod tests {
 
         Plan: 0 to add, 1 to change, 1 to replace, 1 to destroy.
         "#);
+    }
+
+    #[test]
+    fn services_without_image_are_counted_and_named() {
+        let one = |service: &str| NotDeployed {
+            service: service.to_owned(),
+            name: format!("staging-{service}"),
+            image: format!("repository:{service}"),
+            reason: Some(NOT_PUSHED.to_owned()),
+        };
+        let shown = |action, waiting: &[NotDeployed]| {
+            plain(&text_without(&Plan { steps: vec![step("net/vpc", action)], ..Plan::default() }, waiting, false))
+        };
+        insta::assert_snapshot!(shown(Action::NoOp, &[one("celery"), one("flask")]), @r"
+        No changes, but 2 services are not deployed: image not pushed yet.
+          celery: not deployed: image not pushed  repository:celery
+          flask: not deployed: image not pushed  repository:flask
+        ");
+        insta::assert_snapshot!(shown(Action::Create, &[one("flask")]), @r"
+          + net/vpc  sim.thing
+
+        Plan: 1 to add, 0 to change, 0 to replace, 0 to destroy. 1 service is left out: image not pushed yet.
+          flask: not deployed: image not pushed  repository:flask
+        ");
     }
 
     #[test]
