@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The result of one release to one service, as far as any run has seen it. It is stored as text, as it was before it had
-/// a type, so that snapshots of every version load.
+/// The result of one release to one service, as far as any run has seen it. It is stored as text, as it was before it
+/// had a type, so that snapshots of every version load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ReleaseOutcome {

@@ -1,8 +1,8 @@
 //! The agreement on a plan, and the plan that is made once the lease is held.
 //!
-//! A plan is shown before the lease is taken, and made again under it. Between the two another run may have changed what
-//! the plan is about. A plan that differs is shown before it is applied; one that destroys more than the shown one needs
-//! consent of its own.
+//! A plan is shown before the lease is taken, and made again under it. Between the two another run may have changed
+//! what the plan is about. A plan that differs is shown before it is applied; one that destroys more than the shown
+//! one needs consent of its own.
 
 use crate::exit::Error;
 use crate::invocation;

@@ -23,8 +23,8 @@ pub fn note(plan: &Plan, outcome: &Outcome, before: &Snapshot, session: &Session
     }
 }
 
-/// Records what `wait` has followed, if the lease is free: a run that holds it records what becomes of its own rollouts.
-/// What cannot be recorded is said and changes nothing about the result of `wait`.
+/// Records what `wait` has followed, if the lease is free: a run that holds it records what becomes of its own
+/// rollouts. What cannot be recorded is said and changes nothing about the result of `wait`.
 pub async fn record(show: &Show, global: &Global, scene: &Scene, plan: &Plan, outcome: &Outcome, followed: &Snapshot) {
     let unsettled = |address: &&Address| scene.snapshot.resources.get(*address).is_some_and(|record| !record.settled);
     let news = News {
