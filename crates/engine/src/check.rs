@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::graph::{Edge, Graph, Values};
+use crate::graph::{Edge, Graph, Make, Values};
 use crate::kind::from_json;
 use crate::observe::Observed;
 use crate::plan::Step;
@@ -105,7 +105,7 @@ pub(crate) struct CheckNode {
     pub address: Address,
     pub kind: Arc<dyn AnyCheck>,
     pub inputs: Vec<Edge>,
-    pub make: Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>,
+    pub make: Make,
 }
 
 impl CheckNode {

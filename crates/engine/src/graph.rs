@@ -22,7 +22,7 @@ pub struct Graph {
     pub(crate) checks: Vec<CheckNode>,
 }
 
-type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
+pub(crate) type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
 
 /// One resource of the graph.
 pub(crate) struct Node {
