@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::diff::Change;
 use crate::failure::Failure;
 use crate::kind::{OfKind, Shared, from_json};
-use crate::ownership::{Ownership, STACK_TAG};
+use crate::ownership::Ownership;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};

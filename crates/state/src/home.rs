@@ -117,7 +117,8 @@ mod tests {
         let mut snapshot = Snapshot { resources: [].into(), ..recorded(Some("222222222222"), Some("eu-west-1")) };
         let here = home(Some("111111111111"), "us-east-2");
         here.check(&snapshot, "staging").unwrap();
-        snapshot.intents = Some(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false });
+        snapshot.intents =
+            Some(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false });
         here.check(&snapshot, "staging").unwrap_err();
     }
 }

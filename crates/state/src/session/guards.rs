@@ -143,7 +143,10 @@ async fn store_is_probed_before_the_first_write_alone() {
     let probe = &world.calls("PutObject")[0];
     assert!(probe.headers.contains_key("if-match") && world.object().is_none());
     assert_eq!(probe.headers["x-amz-server-side-encryption"], "AES256", "as a policy may ask for");
-    session.begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false }).await.unwrap();
+    session
+        .begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false })
+        .await
+        .unwrap();
     session.close().await.unwrap();
     assert_eq!(world.calls("PutObject").len(), 2);
     try_open(&world).await.unwrap().close().await.unwrap();
@@ -171,7 +174,10 @@ async fn home_is_recorded_by_the_next_write_and_by_no_write_of_its_own() {
     open_at(&world, here()).await.unwrap().close().await.unwrap();
     assert_eq!(world.calls("PutObject").len(), 0, "a snapshot of an older version is not written for that alone");
     let session = open_at(&world, here()).await.unwrap();
-    session.begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false }).await.unwrap();
+    session
+        .begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false })
+        .await
+        .unwrap();
     session.end(false).await.unwrap();
     session.close().await.unwrap();
     let stored = world.snapshot().unwrap();
