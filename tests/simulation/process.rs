@@ -14,7 +14,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use pb_config::Workspace;
 use pb_engine::{
-    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, decide, observe,
+    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, check_deletes,
+    decide, observe,
 };
 use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;
@@ -238,8 +239,10 @@ impl Process {
     /// What is to be done. Nothing is written.
     pub async fn plan(&self, goal: Goal, snapshot: &Snapshot) -> Result<Plan, Failure> {
         let observed = observe(&self.graph, snapshot, &Arc::new(owner()), &Cancel::never()).await?;
-        decide(&self.graph, &observed, snapshot, goal, &Part::default())?
-            .map_err(|refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}")))
+        let refused = |refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}"));
+        let plan = decide(&self.graph, &observed, snapshot, goal, &Part::default())?.map_err(refused)?;
+        let blocked = check_deletes(&self.graph, &observed, &owner(), &plan).await?;
+        if blocked.is_empty() { Ok(plan) } else { Err(refused(blocked)) }
     }
 
     pub fn resources(&self) -> usize {

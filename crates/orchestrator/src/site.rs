@@ -10,7 +10,7 @@ use crate::{select, stack, standing, tag_index};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
-use pb_engine::{decide, observe, observe_indexed};
+use pb_engine::{check_deletes, decide, observe, observe_indexed};
 use pb_state::{Place, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -192,7 +192,7 @@ impl Site {
         let mut seen = snapshot.clone();
         seen.resources.values_mut().for_each(|record| record.settled = true);
         let observed = self.glimpse(&seen).await?;
-        self.decided(&snapshot, &observed, goal)
+        self.decided(&snapshot, &observed, goal).await
     }
 
     /// Observes and decides. Changes nothing.
@@ -201,11 +201,15 @@ impl Site {
     /// A read that fails; everything that stands in the way of a plan.
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
         let observed = self.observe(snapshot, cancel).await?;
-        self.decided(snapshot, &observed, goal)
+        self.decided(snapshot, &observed, goal).await
     }
 
-    fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
+    async fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
         let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?.map_err(Error::Refused)?;
+        let blocked = check_deletes(&self.graph, observed, &self.owner, &plan).await?;
+        if !blocked.is_empty() {
+            return Err(Error::Refused(blocked));
+        }
         if goal == Goal::Deploy {
             self.facts.images.guard(&plan)?;
         }

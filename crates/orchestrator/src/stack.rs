@@ -60,6 +60,9 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
         },
     )?;
 
+    if let Some(within) = wait_limit(workspace.deploy.wait_timeout) {
+        graph.wait_at_most(within);
+    }
     let names = &workspace.names;
     let url = format!("http://{}", names.hostname);
     graph.output("url", edge.record, move |_| url.clone());
@@ -215,7 +218,12 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
             .as_ref()
             .map(|before| BeforeRollout { workload: before.service.clone(), command: before.command.clone() }),
         keep_revisions: workspace.deploy.keep_revisions.into(),
-        rollout_within: (workspace.deploy.wait_timeout > 0)
-            .then(|| Duration::from_secs(workspace.deploy.wait_timeout.into())),
+        rollout_within: wait_limit(workspace.deploy.wait_timeout),
     }
+}
+
+/// How long one thing is waited for: `deploy.wait_timeout` seconds. 0 (`--no-wait`) is about rollouts alone, which are not
+/// waited for then; what later steps need is waited for as long as AWS usually takes, half an hour at most.
+pub fn wait_limit(seconds: u32) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }

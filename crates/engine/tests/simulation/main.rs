@@ -7,6 +7,7 @@ mod lost;
 mod moves;
 mod parts;
 mod stack;
+mod waits;
 mod world;
 
 use pb_engine::Goal;

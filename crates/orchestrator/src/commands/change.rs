@@ -171,6 +171,9 @@ async fn under_lease(
     let mut graph = Graph::new();
     let kept = scene.workspace.deploy.keep_revisions.into();
     let kind = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
+    if let Some(within) = within.filter(|within| !within.is_zero()) {
+        graph.wait_at_most(within);
+    }
     for step in &steps {
         let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;
         graph.add(step.address.as_str(), &kind, (), move |()| spec.clone())?;

@@ -339,7 +339,9 @@ pub fn failures(show: &Show, outcome: &Outcome, workspace: &str) {
             let key = releases::key(&unfinished.address);
             format!("more is in `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`")
         };
-        if let Some(hint) = failure.hint.clone().or_else(|| is_rollout(failure).then(more)) {
+        let longer = || "run the same command again to go on, or raise `deploy.wait_timeout`".to_owned();
+        let timed_out = || (failure.class == Class::TimedOut && !is_rollout(failure)).then(longer);
+        if let Some(hint) = failure.hint.clone().or_else(|| is_rollout(failure).then(more)).or_else(timed_out) {
             show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
         }
     }
