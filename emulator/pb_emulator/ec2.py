@@ -79,13 +79,29 @@ def vpc_rules() -> None:
         self.get_vpc(vpc_id)
         groups = [group for group in self.groups.get(vpc_id, {}).values() if group.name != "default"]
         gateways = [igw for igw in self.internet_gateways.values() if igw.vpc and igw.vpc.id == vpc_id]
-        if groups or gateways or interfaces.in_vpc(self, vpc_id):
+        if groups or gateways or interfaces.in_vpc(self, vpc_id) or attached_to_vpc(self, vpc_id):
             raise dependency(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
         self.__dict__["_pb_deleting_vpc"] = True
         try:
-            return original(self, vpc_id)
+            gone = original(self, vpc_id)
         finally:
             self.__dict__["_pb_deleting_vpc"] = False
+        for acl in [acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id]:
+            del self.network_acls[acl.id]
+        return gone
+
+
+def attached_to_vpc(ec2: Any, vpc_id: str) -> list[str]:
+    """Ids of network ACLs, endpoints, peering connections and egress-only gateways that keep a VPC."""
+    acls = [acl for acl in ec2.network_acls.values() if acl.vpc_id == vpc_id and not acl.default]
+    endpoints = [end for end in ec2.vpc_end_points.values() if end.vpc_id == vpc_id and end.state != "deleted"]
+    peerings = [
+        peering
+        for peering in ec2.vpc_pcxs.values()
+        if vpc_id in (peering.vpc.id, peering.peer_vpc.id) and peering._status.code in ("active", "pending-acceptance")
+    ]
+    egress_only = [igw for igw in ec2.egress_only_internet_gateways.values() if igw.vpc_id == vpc_id]
+    return [found.id for found in [*acls, *endpoints, *peerings, *egress_only]]
 
 
 def subnet_rules() -> None:

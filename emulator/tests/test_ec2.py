@@ -85,6 +85,56 @@ def test_what_keeps_a_vpc(aws: Aws) -> None:
     assert aws.code(ec2.delete_vpc, VpcId=net.vpc) == "InvalidVpcID.NotFound"
 
 
+def test_what_is_attached_to_a_vpc_keeps_it(aws: Aws) -> None:
+    ec2 = aws.ec2
+    vpc, other = (ec2.create_vpc(CidrBlock=f"10.{n}.0.0/16")["Vpc"]["VpcId"] for n in range(2))
+    within = [{"Name": "vpc-id", "Values": [vpc]}]
+
+    def kept() -> bool:
+        return aws.code(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"
+
+    acls = ec2.describe_network_acls(Filters=within)["NetworkAcls"]
+    assert [acl["IsDefault"] for acl in acls] == [True]
+    acl = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+    assert kept()
+    ec2.delete_network_acl(NetworkAclId=acl)
+    service = f"com.amazonaws.{ec2.meta.region_name}.s3"
+    endpoint = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=service, VpcEndpointType="Gateway")
+    endpoint_id = endpoint["VpcEndpoint"]["VpcEndpointId"]
+    assert ec2.describe_vpc_endpoints(Filters=within)["VpcEndpoints"][0]["VpcEndpointId"] == endpoint_id
+    assert kept()
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint_id])
+    peering = ec2.create_vpc_peering_connection(VpcId=other, PeerVpcId=vpc)["VpcPeeringConnection"]
+    assert kept()
+    ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering["VpcPeeringConnectionId"])
+    egress = ec2.create_egress_only_internet_gateway(VpcId=vpc)["EgressOnlyInternetGateway"]
+    assert kept()
+    ec2.delete_egress_only_internet_gateway(EgressOnlyInternetGatewayId=egress["EgressOnlyInternetGatewayId"])
+    vpn = ec2.create_vpn_gateway(Type="ipsec.1")["VpnGateway"]["VpnGatewayId"]
+    ec2.attach_vpn_gateway(VpcId=vpc, VpnGatewayId=vpn)
+    attached = [{"Name": "attachment.vpc-id", "Values": [vpc]}]
+    assert ec2.describe_vpn_gateways(Filters=attached)["VpnGateways"][0]["VpnGatewayId"] == vpn
+    assert kept()
+    ec2.detach_vpn_gateway(VpcId=vpc, VpnGatewayId=vpn)
+    ec2.delete_vpc(VpcId=vpc)
+    assert ec2.describe_network_acls(Filters=within)["NetworkAcls"] == []
+
+
+def test_groups_are_found_by_those_they_name(aws: Aws) -> None:
+    net, ec2 = aws.network(), aws.ec2
+    bastion = net.add_group("bastion")
+    pair = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": net.group}]}]
+    ec2.authorize_security_group_ingress(GroupId=bastion, IpPermissions=pair)
+
+    def naming(name: str) -> list[str]:
+        found = ec2.describe_security_groups(Filters=[{"Name": name, "Values": [net.group, "sg-00000000"]}])
+        return [group["GroupId"] for group in found["SecurityGroups"]]
+
+    assert (naming("ip-permission.group-id"), naming("egress.ip-permission.group-id")) == ([bastion], [])
+    ec2.authorize_security_group_egress(GroupId=bastion, IpPermissions=pair)
+    assert naming("egress.ip-permission.group-id") == [bastion]
+
+
 def test_subnets(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
     create = ec2.create_subnet

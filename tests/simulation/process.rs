@@ -14,8 +14,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use pb_config::Workspace;
 use pb_engine::{
-    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, decide, observe,
-    with_checks,
+    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, check_deletes,
+    decide, observe, with_checks,
 };
 use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;
@@ -244,8 +244,10 @@ impl Process {
             Goal::Deploy => with_checks(&self.graph, snapshot, observed).await?,
             Goal::Destroy => observed.await?,
         };
-        decide(&self.graph, &observed, snapshot, goal, &Part::default())?
-            .map_err(|refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}")))
+        let refused = |refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}"));
+        let plan = decide(&self.graph, &observed, snapshot, goal, &Part::default())?.map_err(refused)?;
+        let blocked = check_deletes(&self.graph, &observed, &owner, &plan).await?;
+        if blocked.is_empty() { Ok(plan) } else { Err(refused(blocked)) }
     }
 
     pub fn resources(&self) -> usize {

@@ -74,6 +74,14 @@ fn no_credentials(operation: &str, error: &(dyn Error + 'static)) -> Failure {
 }
 
 fn with_hint(failure: Failure) -> Failure {
+    if is_service_linked_role(failure.code.as_deref().unwrap_or_default(), &failure.message) {
+        let service = failure.operation.split(':').next().unwrap_or_default();
+        let create = format!("aws iam create-service-linked-role --aws-service-name {service}.amazonaws.com");
+        return failure.hint(format!(
+            "the service creates this role with its first call; if it cannot, because iam:CreateServiceLinkedRole is not \
+             allowed, somebody who may has to run `{create}`"
+        ));
+    }
     match failure.class {
         Class::Credentials if is_late(&failure) => failure
             .hint("the clock of this machine differs from AWS's by minutes: set it, then run the same command again"),
@@ -84,6 +92,11 @@ fn with_hint(failure: Failure) -> Failure {
         Class::Throttled => failure.hint("AWS limits the rate of calls; run the same command again in a minute"),
         _ => failure,
     }
+}
+
+/// Whether a call was refused because the service's own role in this account is missing or cannot be assumed yet.
+fn is_service_linked_role(code: &str, message: &str) -> bool {
+    code.contains("ServiceLinkedRole") || message.contains("Unable to assume the service linked role")
 }
 
 /// Whether a request was refused for its time: it was signed with another time than AWS's.
@@ -186,14 +199,15 @@ pub fn classify(code: &str, message: &str, status: u16) -> Class {
         Class::Denied
     } else if code.starts_with("Throttl") || any(THROTTLED) || too_fast {
         Class::Throttled
-    } else if any(NOT_READY)
-        || code.ends_with("StateFault")
-        || message.contains("Unable to assume the service linked role")
-    {
+    } else if any(NOT_READY) || code.ends_with("StateFault") {
         Class::NotReady
     } else if code == "DependencyViolation" || code.contains("InUse") || code.starts_with("ClusterContains") {
         Class::InUse
-    } else if code.contains("NotFound") || code.starts_with("NoSuch") || any(NOT_FOUND) {
+    } else if code.contains("NotFound")
+        || code.starts_with("NoSuch")
+        || any(NOT_FOUND)
+        || is_service_linked_role(code, message)
+    {
         Class::NotFound
     } else if code == "DuplicateTagKeys" {
         // The request has a key twice; nothing exists.
@@ -274,9 +288,23 @@ mod tests {
             assert_eq!(classify(code, "", status), class, "{code}");
         }
         let first_call = "Unable to assume the service linked role. Please verify that it exists";
-        assert_eq!(classify("InvalidParameterException", first_call, 400), Class::NotReady);
+        assert_eq!(classify("InvalidParameterException", first_call, 400), Class::NotFound);
+        assert_eq!(classify("ServiceLinkedRoleNotFoundFault", "", 400), Class::NotFound);
         let at_once = "Too many concurrent attempts to create a new revision of the specified family.";
         assert_eq!(classify("ClientException", at_once, 400), Class::Throttled);
+    }
+
+    #[test]
+    fn missing_service_linked_role_is_named_with_its_command() {
+        let assume = "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
+        for (service, code, message) in
+            [("ecs", "InvalidParameterException", assume), ("elasticache", "ServiceLinkedRoleNotFoundFault", "")]
+        {
+            let failure = Failure::new(classify(code, message, 400), format!("{service}:Create"), message);
+            let hint = with_hint(Failure { code: Some(code.to_owned()), ..failure }).hint.unwrap();
+            let command = format!("aws iam create-service-linked-role --aws-service-name {service}.amazonaws.com");
+            assert!(hint.contains(&command) && hint.contains(":CreateServiceLinkedRole "), "{hint}");
+        }
     }
 
     #[test]

@@ -244,6 +244,7 @@ impl<'a> Acting<'a> {
             events: self.run.events.clone(),
             cancel: self.run.cancel.clone(),
             run: Arc::from(self.run.id.as_str()),
+            within: self.graph.within,
         };
         let part = part(Arc::new(Work { kind: Arc::clone(kind), cx, calls: Arc::clone(&self.calls) }));
         let news = guarded(self.ledger, part);

@@ -2,7 +2,8 @@
 
 use crate::act::{Run, act};
 use crate::check::with_checks;
-use crate::decide::decide;
+use crate::decide::{Refused, decide};
+use crate::doomed::check_deletes;
 use crate::event::Events;
 use crate::failure::{Class, Failure};
 use crate::graph::Graph;
@@ -86,11 +87,10 @@ impl Alone {
 
     async fn decide(&self, goal: Goal) -> Result<Plan, Failure> {
         let observed = self.read().await?;
-        decide(&self.graph, &observed, &self.ledger.snapshot(), goal, &Part::default())?.map_err(|refused| {
-            let why: Vec<String> =
-                refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why)).collect();
-            Failure::new(Class::Refused, "plan", why.join("; "))
-        })
+        let plan = decide(&self.graph, &observed, &self.ledger.snapshot(), goal, &Part::default())?;
+        let plan = plan.map_err(|refused| not_planned(&refused))?;
+        let blocked = check_deletes(&self.graph, &observed, &self.owner, &plan).await?;
+        if blocked.is_empty() { Ok(plan) } else { Err(not_planned(&blocked)) }
     }
 
     async fn run(&self, goal: Goal, operation: &str) -> Result<Snapshot, Failure> {
@@ -109,6 +109,11 @@ impl Alone {
             (None, None) => Ok(self.ledger.snapshot()),
         }
     }
+}
+
+fn not_planned(refused: &[Refused]) -> Failure {
+    let why: Vec<String> = refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why)).collect();
+    Failure::new(Class::Refused, "plan", why.join("; "))
 }
 
 /// An id that no other run has: client tokens follow from it.

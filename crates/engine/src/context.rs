@@ -7,6 +7,7 @@ use crate::ownership::Ownership;
 use crate::wait::{Cancel, Limits, Progress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a verb is given besides its spec: whose resource it is, and how to wait for it.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub struct Context {
     pub(crate) events: Events,
     pub(crate) cancel: Cancel,
     pub(crate) run: Arc<str>,
+    /// How long one wait or one repeated call may take; none is as long as its own limits say.
+    pub(crate) within: Option<Duration>,
 }
 
 impl Context {
@@ -43,12 +46,18 @@ impl Context {
         format!("{hash:032x}")
     }
 
+    /// `limits`, ended by the time that a step of this run may wait at most.
+    pub(crate) fn bounded(&self, limits: Limits) -> Limits {
+        Limits { within: self.within.map_or(limits.within, |within| limits.within.min(within)), ..limits }
+    }
+
     /// Says what this step waits for now.
     pub fn waiting(&self, what: impl Into<String>) {
         self.events.send(Event::Waiting { address: self.address.clone(), what: what.into() });
     }
 
-    /// Looks until `look` finds it ready, says what it waits for whenever that changes. A look that is throttled or not
+    /// Waits at most for `limits`, or for the shorter time that a step of this run may wait
+    /// ([`Graph::wait_at_most`](crate::Graph::wait_at_most)). Looks until `look` finds it ready, says what it waits for whenever that changes. A look that is throttled or not
     /// answered is only one look less: what is waited for goes on by itself.
     ///
     /// # Errors
@@ -58,7 +67,7 @@ impl Context {
         L: FnMut() -> F,
         F: Future<Output = Result<Progress<T>, Failure>>,
     {
-        let mut pauses = limits.looks();
+        let mut pauses = self.bounded(limits).looks();
         let mut said = String::new();
         loop {
             let what = match look().await {
@@ -82,7 +91,6 @@ impl Context {
 mod tests {
     use super::*;
     use std::sync::Mutex;
-    use std::time::Duration;
 
     fn context(said: &Arc<Mutex<Vec<String>>>) -> Context {
         let said = Arc::clone(said);
@@ -97,6 +105,7 @@ mod tests {
             events,
             cancel: Cancel::never(),
             run: Arc::from("run"),
+            within: None,
         }
     }
 

@@ -185,7 +185,8 @@ impl<'a> Deciding<'a> {
 
     fn compare(&mut self, node: &Node, spec: Value, live: &Live) -> Result<(Step, Value), Failure> {
         let forcing = |spec: &Value| -> (Vec<Change>, Vec<String>) {
-            let changes = diff(&live.spec, spec);
+            let mut changes = diff(&live.spec, spec);
+            changes.retain(|change| !node.kind.observed().contains(&change.field()));
             let forces = changes.iter().filter(|change| node.kind.replaces(change.field(), &live.spec, spec));
             let forces = forces.map(|change| change.path.clone()).collect();
             (changes, forces)
@@ -343,7 +344,7 @@ fn idle(address: Address, kind: String) -> Step {
     }
 }
 
-/// `wanted`, with what stands in the fields that its kind keeps.
+/// `wanted`, with what stands in the fields that its kind keeps, and what AWS does not let `live` lose now.
 pub(crate) fn kept(kind: &Arc<dyn AnyKind>, live: &Value, wanted: &Value) -> Value {
     let mut kept = wanted.clone();
     for field in kind.keeps() {
@@ -351,7 +352,7 @@ pub(crate) fn kept(kind: &Arc<dyn AnyKind>, live: &Value, wanted: &Value) -> Val
             slot.clone_from(stands);
         }
     }
-    kept
+    kind.retain(kept, live)
 }
 
 /// Why nothing is done with a recorded resource that has lost its ownership tags.

@@ -103,6 +103,8 @@ pub(crate) fn changed(graph: &Graph, address: &Address, record: &Record, live: &
     let recorded = kind.map_or(Cow::Borrowed(&record.spec), |kind| kind.hidden(&record.spec));
     let mut changes = diff(&recorded, &live.spec);
     let ignored = graph.ignored(address);
+    let observed = kind.map_or(&[] as &[&str], |kind| kind.observed());
+    changes.retain(|change| !observed.contains(&change.field()));
     changes.retain(|change| {
         record.spec.get(change.field()).is_some() && !ignored.iter().any(|path| within(&change.path, path))
     });

@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::check::{Check, CheckNode, ErasedCheck};
 use crate::diff::keep;
+use crate::doomed::DeleteCheck;
 use crate::failure::{Class, Failure};
 use crate::inputs::Inputs;
 use crate::kind::{AnyKind, Erased, to_json};
@@ -12,6 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The resources of a stack, and what each needs of the others.
 #[derive(Default)]
@@ -20,6 +22,9 @@ pub struct Graph {
     pub(crate) kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) checks: Vec<CheckNode>,
+    /// How long a step waits at most.
+    pub(crate) within: Option<Duration>,
+    pub(crate) delete_checks: Vec<Box<dyn DeleteCheck>>,
 }
 
 pub(crate) type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
@@ -177,6 +182,17 @@ impl Graph {
     ) {
         let make: Make = Box::new(move |values| to_json("output", &make(inputs.attrs(values)?)));
         self.outputs.push(Output { name: name.to_owned(), make });
+    }
+
+    /// Ends each wait of a step, and each call that is repeated because AWS refuses it for now, after `within` at the latest.
+    /// Without it each ends after its own limit, which is half an hour at most.
+    pub fn wait_at_most(&mut self, within: Duration) {
+        self.within = Some(within);
+    }
+
+    /// Has `check` asked before a plan that deletes something is shown or run; see [`check_deletes`](crate::check_deletes).
+    pub fn check_deletes_with(&mut self, check: impl DeleteCheck + 'static) {
+        self.delete_checks.push(Box::new(check));
     }
 
     /// Lets others change a field: `path` is as a plan shows it, and stands for all that is in it. A resource that is there

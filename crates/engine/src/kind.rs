@@ -21,6 +21,8 @@ pub(crate) trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
     fn holds(&self) -> &'static [&'static str];
     fn keeps(&self) -> &'static [&'static str];
+    fn observed(&self) -> &'static [&'static str];
+    fn retain(&self, wanted: Value, live: &Value) -> Value;
     fn unique(&self) -> bool;
     fn indexed(&self) -> bool;
     fn tagged(&self) -> bool;
@@ -101,6 +103,22 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn keeps(&self) -> &'static [&'static str] {
         R::KEEPS
+    }
+
+    fn observed(&self) -> &'static [&'static str] {
+        R::OBSERVED
+    }
+
+    fn retain(&self, wanted: Value, live: &Value) -> Value {
+        if R::OBSERVED.is_empty() {
+            return wanted;
+        }
+        let retained = || {
+            let (mut spec, live) = (from_json(R::KIND, &wanted).ok()?, from_json(R::KIND, live).ok()?);
+            R::retain(&mut spec, &live);
+            to_json(R::KIND, &spec).ok()
+        };
+        retained().unwrap_or(wanted)
     }
 
     fn unique(&self) -> bool {

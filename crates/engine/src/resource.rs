@@ -48,6 +48,10 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// stands there is kept. So what was taken over under another name stays, and a new naming moves nothing.
     const KEEPS: &'static [&'static str] = &[];
 
+    /// Fields of the spec that are only read, and decide about others in [`retain`](Self::retain). A difference in them is
+    /// neither a change nor drift. A wanted spec leaves them empty.
+    const OBSERVED: &'static [&'static str] = &[];
+
     /// What is wanted; each managed field is explicit, and all of it can be read back. What is unordered is a set or a map.
     type Spec: Serialize + DeserializeOwned + Clone + Send + Sync;
 
@@ -90,6 +94,10 @@ pub trait Resource: Send + Sync + Sized + 'static {
     fn beside(_old: &Self::Spec, _new: &Self::Spec) -> bool {
         false
     }
+
+    /// Adds to `wanted` what AWS does not let `live` lose now, and copies the [`OBSERVED`](Self::OBSERVED) fields. Called for
+    /// an update in place of a kind that has such fields; must be repeatable.
+    fn retain(_wanted: &mut Self::Spec, _live: &Self::Spec) {}
 
     /// Why AWS would refuse to delete what was observed, known before anything is torn down; and what to do.
     fn guard(_spec: &Self::Spec, _attrs: &Self::Attrs) -> Option<String> {

@@ -169,6 +169,13 @@ impl Snapshot {
         self.unrecorded_creates().any(|step| step.address == *address)
     }
 
+    /// Whether a run that did not end may have made something at `address` that is not recorded.
+    #[must_use]
+    pub fn is_unconfirmed(&self, address: &Address) -> bool {
+        let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
+        steps.any(|step| step.address == *address && self.suspects(&step.kind).any(|suspect| suspect == step))
+    }
+
     /// The creates of `kind` that were meant and are not recorded: there may be one at each address.
     pub(crate) fn suspects<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
         self.unrecorded_creates().filter(move |step| step.kind == kind)

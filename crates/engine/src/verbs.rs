@@ -12,6 +12,7 @@ use crate::wait::{Limits, Pauses};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// For what passes in seconds: throttling, an endpoint out of reach, a parent that is not visible yet.
 const SOON: Limits =
@@ -37,7 +38,7 @@ pub(crate) enum Made {
 
 impl Verbs<'_> {
     pub(crate) async fn create(&self, spec: &Value) -> Result<Made, Failure> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.cx);
         loop {
             let failure = match self.kind.create(self.cx, spec).await {
                 Ok(attrs) => return Ok(Made::New(attrs)),
@@ -75,7 +76,7 @@ impl Verbs<'_> {
     }
 
     pub(crate) async fn complete(&self, attrs: &Value, spec: &Value) -> Result<(), Failure> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.cx);
         loop {
             match self.kind.complete(self.cx, attrs, spec).await {
                 Err(failure) if passes(failure.class) => patience.again(self.cx, failure).await?,
@@ -86,7 +87,7 @@ impl Verbs<'_> {
 
     /// Puts our tags on what is there, or takes them off. What has gone meanwhile needs them off no more.
     pub(crate) async fn hand_over(&self, attrs: &Value, action: Action) -> Result<(), Failure> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.cx);
         loop {
             let answer = match action {
                 Action::Forget => self.kind.forget(self.cx, attrs).await,
@@ -108,7 +109,7 @@ impl Verbs<'_> {
         if changes.is_empty() {
             return Ok(attrs);
         }
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.cx);
         loop {
             match self.kind.update(self.cx, &attrs, spec, &changes).await {
                 Err(failure) if passes(failure.class) => patience.again(self.cx, failure).await?,
@@ -118,7 +119,7 @@ impl Verbs<'_> {
     }
 
     pub(crate) async fn delete(&self, attrs: &Value) -> Result<(), Failure> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.cx);
         loop {
             match self.kind.delete(self.cx, attrs).await {
                 Err(failure) if failure.class == Class::NotFound => return Ok(()),
@@ -136,35 +137,48 @@ fn passes(class: Class) -> bool {
     matches!(class, Class::Ambiguous | Class::Throttled | Class::Unreachable | Class::NotReady | Class::NotFound)
 }
 
-/// How long a step is tried again: each class of failure has its own end.
+/// How long a call is tried again: each class of failure has its own end, and none is later than a step may wait.
 struct Patience {
     soon: Pauses,
     later: Pauses,
+    since: Instant,
+    /// What was said last about why it is tried again.
+    said: String,
 }
 
 impl Patience {
-    fn new() -> Self {
-        Self { soon: SOON.tries(), later: LATER.tries() }
+    fn new(cx: &Context) -> Self {
+        let (soon, later) = (cx.bounded(SOON).tries(), cx.bounded(LATER).tries());
+        Self { soon, later, since: Instant::now(), said: String::new() }
     }
 
-    /// Waits before the next try; fails with `failure` itself when there shall be none.
+    /// Waits before the next try, and says why unless that was said last; fails with `failure` itself when there shall be
+    /// none.
     async fn again(&mut self, cx: &Context, failure: Failure) -> Result<(), Failure> {
         let what = failure.to_string();
-        let pauses = match failure.class {
-            Class::InUse | Class::NotReady => {
+        let waits = matches!(failure.class, Class::InUse | Class::NotReady);
+        if self.said != what {
+            if waits {
                 cx.waiting(what.clone());
-                &mut self.later
-            }
-            _ => {
+            } else {
                 cx.events.send(Event::Retrying { address: cx.address.clone(), failure: failure.clone() });
-                &mut self.soon
             }
-        };
+            self.said.clone_from(&what);
+        }
+        let pauses = if waits { &mut self.later } else { &mut self.soon };
+        let since = self.since;
         pauses.pause(&cx.cancel, &failure.operation, &what).await.map_err(|end| match end.class {
-            Class::TimedOut => {
-                failure.hint("it was tried again for as long as such things take; run the same command again")
-            }
+            Class::TimedOut => given_up(failure, since.elapsed()),
             _ => end,
         })
     }
+}
+
+/// The failure of a call that was tried again for `spent`.
+fn given_up(mut failure: Failure, spent: Duration) -> Failure {
+    failure.message = format!("{}; tried again for {} s", failure.message.trim_end_matches('.'), spent.as_secs());
+    if failure.hint.is_none() {
+        failure.hint = Some("run the same command again".to_owned());
+    }
+    failure
 }

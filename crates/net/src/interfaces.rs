@@ -138,7 +138,7 @@ pub(crate) fn used_by(mut refused: Failure, users: &str) -> Failure {
 }
 
 /// An interface and whose it is: `eni-1 (ELB app/staging-public/50dc6c495c0c9188)`.
-fn name(interface: &NetworkInterface) -> String {
+pub(crate) fn name(interface: &NetworkInterface) -> String {
     let id = interface.network_interface_id().unwrap_or("an interface");
     let described = [interface.description(), interface.requester_id(), interface.owner_id()];
     match described.into_iter().flatten().find(|text| !text.is_empty()) {

@@ -2,6 +2,7 @@
 //!
 //! [`network()`] adds all of it to a graph and returns typed handles. Each kind can also be used alone; see the examples.
 
+mod blockers;
 mod default_group;
 mod ec2;
 mod groups;

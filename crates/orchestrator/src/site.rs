@@ -10,7 +10,7 @@ use crate::{select, stack, standing, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
-use pb_engine::{decide, observe, observe_indexed, with_checks};
+use pb_engine::{check_deletes, decide, observe, observe_indexed, with_checks};
 use pb_state::{Home, Place, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -235,7 +235,7 @@ impl Site {
         seen.resources.values_mut().for_each(|record| record.settled = true);
         let mut observed = self.with_checks(&seen, goal, self.glimpse(&seen)).await?;
         observed.ignore_recent(&self.snapshot);
-        self.decided(&snapshot, &observed, goal)
+        self.decided(&snapshot, &observed, goal).await
     }
 
     /// Observes and decides. Changes nothing.
@@ -244,7 +244,7 @@ impl Site {
     /// A read that fails; everything that stands in the way of a plan.
     pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
         let observed = self.with_checks(snapshot, goal, self.observe(snapshot, cancel)).await?;
-        self.decided(snapshot, &observed, goal)
+        self.decided(snapshot, &observed, goal).await
     }
 
     /// An observation with the state of the checks, which a destroy has no use for.
@@ -260,9 +260,13 @@ impl Site {
         }
     }
 
-    fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
+    async fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
         let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?;
         let plan = plan.map_err(|refused| untagged::explained(&self.workspace.name, observed, refused))?;
+        let blocked = check_deletes(&self.graph, observed, &self.owner, &plan).await?;
+        if !blocked.is_empty() {
+            return Err(Error::Refused(blocked));
+        }
         if goal == Goal::Deploy {
             self.facts.images.guard(&plan)?;
         }

@@ -65,6 +65,9 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
 
     targets_are_healthy(&mut graph, aws, workspace, &edge, &fargate)?;
 
+    if let Some(within) = wait_limit(workspace.deploy.wait_timeout) {
+        graph.wait_at_most(within);
+    }
     let names = &workspace.names;
     let url = format!("http://{}", names.hostname);
     graph.output("url", edge.record, move |_| url.clone());
@@ -85,7 +88,7 @@ fn targets_are_healthy(
     edge: &Edge,
     fargate: &Fargate,
 ) -> Result<(), Failure> {
-    let kind = health::kind(aws, workspace, rollout_within(workspace));
+    let kind = health::kind(aws, workspace, wait_limit(workspace.deploy.wait_timeout));
     let routed = edge.routes.iter().map(|(key, route)| (key.as_str(), route.targets));
     for (key, targets) in [("flask", edge.targets)].into_iter().chain(routed) {
         // A service whose image is yet to be pushed is not in the graph.
@@ -100,12 +103,6 @@ fn targets_are_healthy(
         })?;
     }
     Ok(())
-}
-
-/// How long a rollout is waited for; none: not at all.
-fn rollout_within(workspace: &Workspace) -> Option<Duration> {
-    let seconds = workspace.deploy.wait_timeout;
-    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// The tasks of a workspace as they would be without AWS, with a queue at `queue_host`: what their containers are given.
@@ -251,6 +248,12 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
             .as_ref()
             .map(|before| BeforeRollout { workload: before.service.clone(), command: before.command.clone() }),
         keep_revisions: workspace.deploy.keep_revisions.into(),
-        rollout_within: rollout_within(workspace),
+        rollout_within: wait_limit(workspace.deploy.wait_timeout),
     }
+}
+
+/// How long one thing is waited for: `deploy.wait_timeout` seconds. 0 (`--no-wait`) is about rollouts alone, which are not
+/// waited for then; what later steps need is waited for as long as AWS usually takes, half an hour at most.
+pub fn wait_limit(seconds: u32) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }

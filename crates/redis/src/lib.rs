@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod clusters;
 mod offers;
 mod ownership;
 mod parameter_group;

@@ -4,7 +4,7 @@ use crate::{Client, ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec, Rep
 use crate::{ReplicationGroupSpec, SubnetGroup, SubnetGroupAttrs, SubnetGroupSpec};
 use aws_types::SdkConfig;
 use pb_engine::{Class, Failure, Graph, Handle, Input};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wanted of the queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +88,7 @@ pub fn queue_with(graph: &mut Graph, client: &Client, spec: &QueueSpec, inputs: 
             name: wanted.subnet_group.clone(),
             description: "Subnets of the queue".to_owned(),
             subnet_ids: subnet_ids.into_iter().collect(),
+            nodes_in: BTreeSet::new(),
             tags: named(&wanted.tags, &wanted.subnet_group),
         })?;
 

@@ -8,6 +8,7 @@ mod tests;
 
 use self::calls::not_modified;
 use self::observed::{attrs_of, member_of, state};
+use crate::clusters::Clusters;
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::ReplicationGroup as Group;
 use futures_util::future::{try_join, try_join_all};
@@ -167,11 +168,11 @@ impl Resource for ReplicationGroup {
         let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |group: &Group| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
-        let (groups, clusters) = try_join(listed(ours, likely, arn, tags), self.clusters(None)).await?;
+        let (groups, clusters) = try_join(listed(ours, likely, arn, tags), Clusters::of(scope, &self.client)).await?;
         let found =
-            groups.iter().map(|(group, tags)| self.look_at(scope, group, tags.as_ref(), member_of(group, &clusters)));
+            groups.iter().map(|(group, tags)| self.look_at(scope, group, tags.as_ref(), member_of(group, &clusters.0)));
         let untagged = groups.iter().filter_map(|(group, tags)| {
-            scope.untagged(tags.as_ref()?, &attrs_of(group, member_of(group, &clusters), None))
+            scope.untagged(tags.as_ref()?, &attrs_of(group, member_of(group, &clusters.0), None))
         });
         Ok(try_join_all(found).await?.into_iter().flatten().chain(untagged).collect())
     }

@@ -1,7 +1,9 @@
 //! `elasticache.subnet_group`: the subnets in which nodes may stand.
 
+use crate::clusters::Clusters;
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::CacheSubnetGroup;
+use futures_util::future::try_join;
 use pb_aws::Answer;
 use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, listed, unknown};
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,9 @@ pub struct SubnetGroupSpec {
     pub description: String,
     /// Ids of subnets, all in one VPC.
     pub subnet_ids: BTreeSet<String>,
+    /// Those of them in which a cache node may run; only read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub nodes_in: BTreeSet<String>,
     /// Tags, without those of ownership.
     pub tags: BTreeMap<String, String>,
 }
@@ -58,6 +63,7 @@ impl Resource for SubnetGroup {
     const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] = &["ec2.subnet"];
     const KEEPS: &'static [&'static str] = &["name"];
+    const OBSERVED: &'static [&'static str] = &["nodes_in"];
     type Spec = SubnetGroupSpec;
     type Attrs = SubnetGroupAttrs;
 
@@ -74,6 +80,15 @@ impl Resource for SubnetGroup {
 
     fn replaces(field: &str) -> bool {
         field == "name"
+    }
+
+    /// A subnet in which a node runs stays in the group: AWS refuses to take it out. (ElastiCache API: ModifyCacheSubnetGroup,
+    /// SubnetInUse) Where no wanted subnet is in the group, the group is replaced.
+    fn retain(wanted: &mut SubnetGroupSpec, live: &SubnetGroupSpec) {
+        wanted.nodes_in.clone_from(&live.nodes_in);
+        if !wanted.subnet_ids.is_disjoint(&live.subnet_ids) {
+            wanted.subnet_ids.extend(live.nodes_in.iter().cloned());
+        }
     }
 
     /// AWS lets no subnet go in which a node stands, and takes no subnets of another VPC: what shares no subnet with what is
@@ -94,7 +109,8 @@ impl Resource for SubnetGroup {
         let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |group: &CacheSubnetGroup| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
-        let tagged = listed(self.candidates(scope), likely, arn, tags).await?;
+        let tagged = listed(self.candidates(scope), likely, arn, tags);
+        let (tagged, clusters) = try_join(tagged, Clusters::of(scope, &self.client)).await?;
         let name = |group: &CacheSubnetGroup| group.cache_subnet_group_name().unwrap_or_default().to_owned();
         let untagged = tagged.iter().filter_map(|(group, tags)| scope.untagged(tags.as_ref()?, &attrs_of(group)));
         let found = tagged.iter().filter_map(|(group, tags)| {
@@ -103,7 +119,7 @@ impl Resource for SubnetGroup {
             let is = |spec: &SubnetGroupSpec| spec.name == name;
             ownership::whose(scope, tags, &name, is, what, |address| Found::Ours {
                 address,
-                spec: spec_of(group, tags),
+                spec: spec_of(group, &clusters, tags),
                 attrs: attrs_of(group),
                 settled: true,
             })
@@ -160,12 +176,13 @@ impl Resource for SubnetGroup {
     }
 }
 
-fn spec_of(group: &CacheSubnetGroup, tags: &BTreeMap<String, String>) -> SubnetGroupSpec {
+fn spec_of(group: &CacheSubnetGroup, clusters: &Clusters, tags: &BTreeMap<String, String>) -> SubnetGroupSpec {
     let subnets = group.subnets().iter().filter_map(|subnet| subnet.subnet_identifier());
     SubnetGroupSpec {
         name: group.cache_subnet_group_name().unwrap_or_default().to_owned(),
         description: group.cache_subnet_group_description().unwrap_or_default().to_owned(),
         subnet_ids: subnets.map(str::to_owned).collect(),
+        nodes_in: clusters.subnets_with_nodes(group),
         tags: Ownership::plain(tags),
     }
 }
@@ -186,24 +203,28 @@ mod tests {
     use aws_sdk_elasticache::operation::delete_cache_subnet_group::{
         DeleteCacheSubnetGroupError, DeleteCacheSubnetGroupOutput,
     };
+    use aws_sdk_elasticache::operation::describe_cache_clusters::DescribeCacheClustersOutput;
     use aws_sdk_elasticache::operation::describe_cache_subnet_groups::DescribeCacheSubnetGroupsOutput;
     use aws_sdk_elasticache::operation::list_tags_for_resource::ListTagsForResourceOutput;
     use aws_sdk_elasticache::operation::modify_cache_subnet_group::ModifyCacheSubnetGroupOutput;
-    use aws_sdk_elasticache::types::{CacheSubnetGroup, Subnet, Tag};
+    use aws_sdk_elasticache::types::{AvailabilityZone, CacheCluster, CacheNode, CacheSubnetGroup, Subnet, Tag};
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Action, Alone, Graph, Order};
+    use pb_engine::{Action, Alone, Graph, Order, Plan};
+    use std::collections::BTreeSet;
 
     fn spec() -> SubnetGroupSpec {
         SubnetGroupSpec {
             name: "staging-jobqr".to_owned(),
             description: "Subnets".to_owned(),
             subnet_ids: ["subnet-1".to_owned(), "subnet-2".to_owned()].into(),
+            nodes_in: BTreeSet::new(),
             tags: name_tag("staging-jobqr"),
         }
     }
 
     fn with(spec: SubnetGroupSpec, rules: &[&Rule]) -> Alone {
-        let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
+        let clusters = nodes_in(Vec::new());
+        let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied().chain([&clusters]));
         let mut graph = Graph::new();
         let kind = graph.kind(SubnetGroup::new(client));
         graph.add("redis/subnets", &kind, (), move |()| spec.clone()).unwrap();
@@ -211,7 +232,10 @@ mod tests {
     }
 
     fn group(name: &str) -> CacheSubnetGroup {
-        let subnet = |id: &str| Subnet::builder().subnet_identifier(id).build();
+        let subnet = |id: &str| {
+            let zone = AvailabilityZone::builder().name(id.replace("subnet-", "zone-")).build();
+            Subnet::builder().subnet_identifier(id).subnet_availability_zone(zone).build()
+        };
         CacheSubnetGroup::builder()
             .cache_subnet_group_name(name)
             .cache_subnet_group_description("Subnets")
@@ -230,6 +254,23 @@ mod tests {
                 Some(_) => answer.cache_subnet_groups(group(second)).build(),
             }
         })
+    }
+
+    /// Cache clusters, each with its subnet group and the zones of its nodes.
+    fn nodes_in(clusters: Vec<(&'static str, &'static [Option<&'static str>])>) -> Rule {
+        mock!(Client::describe_cache_clusters)
+            .match_requests(|call| call.show_cache_node_info() == Some(true))
+            .then_output(move || {
+                let node = |zone: &Option<&str>| {
+                    CacheNode::builder().set_customer_availability_zone(zone.map(str::to_owned)).build()
+                };
+                let cluster = |(group, zones): &(&str, &[Option<&str>])| {
+                    let nodes = zones.iter().map(node).collect();
+                    CacheCluster::builder().cache_subnet_group_name(*group).set_cache_nodes(Some(nodes)).build()
+                };
+                let clusters = clusters.iter().map(cluster).collect();
+                DescribeCacheClustersOutput::builder().set_cache_clusters(Some(clusters)).build()
+            })
     }
 
     fn tags(tags: Vec<Tag>) -> Rule {
@@ -264,6 +305,56 @@ mod tests {
         assert_eq!(modify.num_calls(), 1);
     }
 
+    /// What is planned where `wanted` is in the configuration and the group has subnets 1 and 2.
+    async fn planned(wanted: &[&str], clusters: Rule) -> Plan {
+        let ours = tags(owned("redis/subnets", "staging-jobqr"));
+        let subnet_ids = wanted.iter().map(|id| (*id).to_owned()).collect();
+        let wanted = SubnetGroupSpec { subnet_ids, ..spec() };
+        with(wanted, &[&listed("staging-jobqr"), &ours, &clusters]).plan().await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn subnet_of_a_cache_node_is_kept() {
+        let second: &[Option<&str>] = &[Some("zone-2")];
+        let plan = planned(&["subnet-1"], nodes_in(vec![("staging-jobqr", second)])).await;
+        assert!(plan.is_empty(), "{plan:?}");
+        let plan = planned(&["subnet-1", "subnet-3"], nodes_in(vec![("staging-jobqr", second)])).await;
+        let [change] = plan.steps[0].changes.as_slice() else { panic!("{plan:?}") };
+        let after = change.after.as_ref().unwrap().to_string();
+        assert_eq!((change.path.as_str(), after.as_str()), ("subnet_ids", r#"["subnet-1","subnet-2","subnet-3"]"#));
+        // Where AWS does not tell the zone yet, it may be any.
+        let plan = planned(&["subnet-1"], nodes_in(vec![("staging-jobqr", &[None])])).await;
+        assert!(plan.is_empty(), "{plan:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn subnet_without_a_cache_node_is_removed() {
+        let first: &[Option<&str>] = &[Some("zone-1")];
+        let other: &[Option<&str>] = &[Some("zone-2")];
+        let plan = planned(&["subnet-1"], nodes_in(vec![("staging-jobqr", first), ("other", other)])).await;
+        assert_eq!(plan.steps[0].action, Action::Update);
+        assert_eq!(plan.steps[0].changes[0].after.as_ref().unwrap().to_string(), r#"["subnet-1"]"#);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn node_that_moves_is_neither_change_nor_drift() {
+        let ours = tags(owned("redis/subnets", "staging-jobqr"));
+        let nodes = |zone: &'static str| {
+            let node = CacheNode::builder().customer_availability_zone(zone).build();
+            let cluster = CacheCluster::builder().cache_subnet_group_name("staging-jobqr").cache_nodes(node).build();
+            DescribeCacheClustersOutput::builder().cache_clusters(cluster).build()
+        };
+        let clusters = mock!(Client::describe_cache_clusters)
+            .sequence()
+            .output(move || nodes("zone-1"))
+            .output(move || nodes("zone-2"))
+            .build();
+        let stack = with(spec(), &[&listed("staging-jobqr"), &ours, &clusters]);
+        stack.deploy().await.unwrap();
+        let plan = stack.plan().await.unwrap();
+        assert!(plan.is_empty() && plan.steps[0].drift.is_empty(), "{plan:?}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn without_a_common_subnet_it_is_made_anew() {
         let ours = tags(owned("redis/subnets", "staging-jobqr"));
@@ -289,7 +380,7 @@ mod tests {
             .build();
         let client = pb_aws::mock_client!(
             aws_sdk_elasticache,
-            [&listed("staging-jobqr"), &tags(owned("redis/old", "x")), &delete]
+            [&listed("staging-jobqr"), &tags(owned("redis/old", "x")), &delete, &nodes_in(Vec::new())]
         );
         let mut graph = Graph::new();
         graph.kind(SubnetGroup::new(client));

@@ -78,7 +78,12 @@ impl World {
     fn subnet_group(&mut self, id: &str) -> Answer {
         let mut body = self.get(SUBNETS, id, NO_SUBNETS)?.body.clone();
         let subnets = body["subnets"].as_array().cloned().unwrap_or_default();
-        let subnets: Vec<Value> = subnets.iter().map(|id| json!({"SubnetIdentifier": id})).collect();
+        let zone = |id: &Value| {
+            let subnet = id.as_str().and_then(|id| self.things.get(id));
+            subnet.map_or(Value::Null, |subnet| json!({"Name": subnet.body["availabilityZone"]}))
+        };
+        let subnets: Vec<Value> =
+            subnets.iter().map(|id| json!({"SubnetIdentifier": id, "SubnetAvailabilityZone": zone(id)})).collect();
         body["Subnets"] = json!({"Subnet": subnets});
         body["ARN"] = json!(id);
         body.as_object_mut().unwrap().remove("subnets");
@@ -90,7 +95,7 @@ impl World {
         let (subnets, description) = (call.texts("SubnetIds"), call.input["CacheSubnetGroupDescription"].clone());
         let group = self.get(SUBNETS, &id, NO_SUBNETS)?;
         let before = group.body["subnets"].as_array().cloned().unwrap_or_default();
-        let used: Vec<String> = self.interfaces.iter().map(|interface| interface.subnet.clone()).collect();
+        let used = self.nodes_of(call.text("CacheSubnetGroupName"));
         let leaves =
             |subnet: &Value| !subnets.iter().any(|kept| subnet == kept) && used.iter().any(|used| subnet == used);
         if before.iter().any(leaves) {
@@ -100,6 +105,14 @@ impl World {
         group.body["subnets"] = json!(subnets);
         group.body["CacheSubnetGroupDescription"] = description;
         self.subnet_group(&id).map(|group| json!({"CacheSubnetGroup": group}))
+    }
+
+    /// The subnets in which nodes of this subnet group are.
+    fn nodes_of(&self, group: &str) -> Vec<String> {
+        let caches: Vec<&String> =
+            self.of(CACHE).filter(|(_, cache)| cache.body["CacheSubnetGroupName"] == group).map(|(id, _)| id).collect();
+        let nodes = self.interfaces.iter().filter(|one| one.until.is_none() && caches.contains(&&one.owner));
+        nodes.map(|one| one.subnet.clone()).collect()
     }
 
     fn describe_subnet_groups(&mut self, name: &str) -> Answer {
@@ -252,6 +265,8 @@ impl World {
             let groups = body["SecurityGroupIds"].as_array().cloned().unwrap_or_default();
             let groups: Vec<Value> =
                 groups.iter().map(|id| json!({"SecurityGroupId": id, "Status": "active"})).collect();
+            let subnet = self.interfaces.iter().find(|one| one.owner == **id).map(|one| one.subnet.clone());
+            let zone = subnet.and_then(|id| self.things.get(&id)).map(|subnet| subnet.body["availabilityZone"].clone());
             let is_it = member.is_empty() || member == format!("{name}-001");
             is_it.then(|| {
                 json!({
@@ -259,6 +274,7 @@ impl World {
                     "ReplicationGroupId": name,
                     "CacheClusterStatus": status,
                     "CacheNodeType": body["CacheNodeType"],
+                    "PreferredAvailabilityZone": zone,
                     "Engine": body["Engine"],
                     "EngineVersion": format!("{}.0", body["EngineVersion"].as_str().unwrap()),
                     "CacheSubnetGroupName": body["CacheSubnetGroupName"],

@@ -64,6 +64,11 @@ impl World {
                 let zone = |name: &str| json!({"zoneName": name, "zoneState": "available"});
                 Ok(json!({"availabilityZoneInfo": {"item": [zone("us-east-2a"), zone("us-east-2b")]}}))
             }
+            "DescribeNetworkAcls" => Ok(json!({"networkAclSet": {"item": []}})),
+            "DescribeVpcEndpoints" => Ok(json!({"vpcEndpointSet": {"item": []}})),
+            "DescribeVpnGateways" => Ok(json!({"vpnGatewaySet": {"item": []}})),
+            "DescribeVpcPeeringConnections" => Ok(json!({"vpcPeeringConnectionSet": {"item": []}})),
+            "DescribeEgressOnlyInternetGateways" => Ok(json!({"egressOnlyInternetGatewaySet": {"item": []}})),
             name if name.contains("Route") => self.routes(call),
             _ => self.groups(call),
         }

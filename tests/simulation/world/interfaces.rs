@@ -1,6 +1,6 @@
 //! Network interfaces, which keep subnets, groups and gateways.
 
-use super::World;
+use super::{ACCOUNT, REGION, World};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -16,6 +16,18 @@ pub struct Interface {
     pub public: bool,
     /// When it will be gone, once its owner has gone.
     pub until: Option<Duration>,
+}
+
+/// What EC2 says of an interface of a load balancer, a cache node or a task.
+fn described(interface: &Interface) -> String {
+    let Interface { id, owner, .. } = interface;
+    if let Some((_, balancer)) = owner.split_once(":loadbalancer/") {
+        format!("ELB {balancer}")
+    } else if let Some((_, cache)) = owner.split_once(":replicationgroup:") {
+        format!("ElastiCache {cache}-001")
+    } else {
+        format!("arn:aws:ecs:{REGION}:{ACCOUNT}:attachment/{id}")
+    }
 }
 
 impl World {
@@ -45,7 +57,9 @@ impl World {
                     "networkInterfaceId": interface.id,
                     "subnetId": interface.subnet,
                     "vpcId": interface.vpc,
-                    "description": interface.owner,
+                    "description": described(interface),
+                    "requesterManaged": "true",
+                    "status": "in-use",
                     "groupSet": {"item": groups},
                     "association": association,
                 })

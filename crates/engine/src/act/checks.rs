@@ -5,7 +5,7 @@ use crate::check::CheckNode;
 use crate::context::Context;
 use crate::event::Event;
 use crate::failure::{Class, Failure};
-use crate::graph::Edge;
+use crate::graph::{Edge, Graph};
 use crate::outcome::Unfinished;
 use crate::plan::Action;
 use crate::schedule::Task;
@@ -50,7 +50,7 @@ impl<'a> Acting<'a> {
     fn start_check(&mut self, index: usize, check: &'a CheckNode) {
         let (address, kind) = (check.address.clone(), check.kind.name().to_owned());
         self.run.events.send(Event::Started { address, kind, action: Action::Check });
-        let (since, ledger, cx) = (Instant::now(), self.ledger, context(self.run, check));
+        let (since, ledger, cx) = (Instant::now(), self.ledger, context(self.graph, self.run, check));
         let spec = (check.make)(&self.values);
         let wait = async move {
             let spec = spec?;
@@ -106,12 +106,13 @@ impl<'a> Acting<'a> {
     }
 }
 
-fn context(run: &Run, check: &CheckNode) -> Context {
+fn context(graph: &Graph, run: &Run, check: &CheckNode) -> Context {
     Context {
         address: check.address.clone(),
         owner: Arc::clone(&run.owner),
         events: run.events.clone(),
         cancel: run.cancel.clone(),
         run: Arc::from(run.id.as_str()),
+        within: graph.within,
     }
 }

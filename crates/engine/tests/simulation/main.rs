@@ -9,6 +9,7 @@ mod moves;
 mod parts;
 mod stack;
 mod untagged;
+mod waits;
 mod world;
 
 use pb_engine::Goal;

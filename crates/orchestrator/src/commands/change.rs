@@ -179,6 +179,9 @@ async fn under_lease(
     let mut graph = Graph::new();
     let kept = scene.workspace.deploy.keep_revisions.into();
     let kind = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
+    if let Some(within) = within.filter(|within| !within.is_zero()) {
+        graph.wait_at_most(within);
+    }
     let healthy = health::kind(&scene.aws, &scene.workspace, within);
     for step in &plan.steps {
         let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;

@@ -313,7 +313,9 @@ pub fn failures(show: &Show, outcome: &Outcome, workspace: &str) {
         let more =
             || format!("more is in `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
         let is_of_tasks = is_rollout(failure) || unfinished.action == Action::Check;
-        if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)) {
+        let longer = || "run the same command again to go on, or raise `deploy.wait_timeout`".to_owned();
+        let timed_out = || (failure.class == Class::TimedOut && !is_of_tasks).then(longer);
+        if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)).or_else(timed_out) {
             show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
         }
     }

@@ -150,6 +150,9 @@ impl Show {
     fn waiting(&self, address: &Address, what: &str) {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(step) = running.get_mut(address) else { return };
+        if step.what == what {
+            return;
+        }
         what.clone_into(&mut step.what);
         match &step.bar {
             Some(bar) => bar.set_message(format!("{address}: {}{}", doing(step.action), after_colon(what))),

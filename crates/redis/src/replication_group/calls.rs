@@ -2,7 +2,7 @@
 
 use super::observed::{attrs_of, spec_of, state};
 use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, TAKEN_UP};
-use crate::tags;
+use crate::{clusters, tags};
 use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group};
 use pb_aws::Answer;
 use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, Resource, Scope};
@@ -12,13 +12,6 @@ impl ReplicationGroup {
     pub(super) async fn groups(&self) -> Result<Vec<Group>, Failure> {
         let all = self.client.describe_replication_groups().into_paginator().items().send();
         all.collect::<Result<_, _>>().await.answer(DESCRIBE)
-    }
-
-    /// Members with their nodes: those of one member's id, or all.
-    pub(super) async fn clusters(&self, id: Option<&str>) -> Result<Vec<CacheCluster>, Failure> {
-        let call = self.client.describe_cache_clusters().show_cache_node_info(true);
-        let all = call.set_cache_cluster_id(id.map(str::to_owned)).into_paginator().items().send();
-        all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheClusters")
     }
 
     pub(super) async fn find(&self, id: &str) -> Result<Option<Group>, Failure> {
@@ -121,7 +114,7 @@ impl ReplicationGroup {
             if state(&group) != "available" || member.is_none() {
                 return Ok(Progress::Ready(()));
             }
-            let clusters = self.clusters(member.map(String::as_str)).await?;
+            let clusters = clusters::describe(&self.client, member.map(String::as_str)).await?;
             let seen = spec_of(&group, clusters.first(), Some(spec), &spec.tags) == *spec;
             let waiting =
                 || Progress::Pending(format!("the change of replication group {} is not visible yet", spec.id));

@@ -4,6 +4,7 @@
 mod claims;
 mod moves;
 mod show;
+mod unfinished;
 
 use crate::cli::{Adoption, Consent, Global};
 use crate::commands::run::{same, waiting};
@@ -18,6 +19,7 @@ use pb_engine::{forgetting, hand_over, observe};
 use pb_state::{Claim, LeaseTable, Session};
 use pb_terraform::{Lock, Mapping};
 use std::time::Duration;
+use unfinished::Keeping;
 
 /// What is done to what is there.
 enum Task<'a> {
@@ -87,7 +89,7 @@ async fn hand(
         Task::Forget(_) | Task::Move { .. } => None,
     };
     let site = Site::open(global, workspace, Goal::Deploy, &Asked { repository, ..Asked::default() }).await?;
-    finished(&site.snapshot, workspace)?;
+    unfinished::check(task, &site.snapshot, workspace)?;
     let looked = look(&site, task, &site.snapshot, &Cancel::never()).await?;
     show.json("plan", &looked.json);
     show.say(&looked.text);
@@ -112,17 +114,6 @@ impl Task<'_> {
     /// The word under which Terraform's lock is held: another run of ours knows by it that it was one of ours.
     fn operation(&self, site: &Site) -> String {
         format!("pb-deploy {} {}/{}", self.word(), site.owner.stack, site.owner.workspace)
-    }
-}
-
-/// Refuses where a deploy or destroy has not ended: its intents must not be forgotten.
-fn finished(snapshot: &Snapshot, workspace: &str) -> Result<(), Error> {
-    match &snapshot.intents {
-        Some(intents) if !["adopt", "forget", "move"].contains(&intents.operation.as_str()) => {
-            let message = format!("a run to {} did not end; nothing was changed", intents.operation);
-            Err(Error::other(message, format!("finish it first: pb-deploy {} {workspace}", intents.operation)))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -252,13 +243,14 @@ async fn under_locks(
     shown: &Looked,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    finished(&snapshot, &site.workspace.name)?;
+    unfinished::check(task, &snapshot, &site.workspace.name)?;
     let looked = look(site, task, &snapshot, &run.cancel).await?;
     if !same(&shown.plan, &looked.plan) || shown.state != looked.state {
         let message = "what is there has changed since it was shown: nothing was changed";
         return Err(Error::other(message, "run the same command again and look at what it shows"));
     }
-    Ok(hand_over(&site.graph, &looked.plan, session, run).await?)
+    let ledger = Keeping::new(session, task);
+    Ok(hand_over(&site.graph, &looked.plan, &ledger, run).await?)
 }
 
 fn report(show: &Show, task: &Task<'_>, site: &Site, looked: &Looked, outcome: &Outcome, interrupted: bool) -> Exit {

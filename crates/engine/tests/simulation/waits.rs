@@ -1,0 +1,114 @@
+//! Waits and repeated calls end within what a graph allows, and say why once.
+
+use crate::deployed;
+use crate::stack::{FIRST, LateLedger, graph, plan_part};
+use crate::world::{Fault, Shared, Spec, Thing, at, owner};
+use futures_util::future::BoxFuture;
+use pb_engine::{
+    Address, Cancel, Class, DeleteCheck, Doomed, Event, Events, Failure, Goal, Outcome, Part, Refused, Run, act,
+    check_deletes, observe,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs it; gives the outcome and what was said at `address`.
+async fn run(world: &Shared, ledger: &LateLedger, goal: Goal, address: &'static str) -> (Outcome, Vec<String>) {
+    let mut graph = graph(world, &FIRST);
+    graph.wait_at_most(WITHIN);
+    let plan = plan_part(&graph, ledger, goal, &Part::default()).await.unwrap();
+    let said: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hears = Arc::clone(&said);
+    let events = Events::new(move |event| match event {
+        Event::Waiting { address: at, what } if at.as_str() == address => hears.lock().unwrap().push(what),
+        Event::Retrying { address: at, failure } if at.as_str() == address => {
+            hears.lock().unwrap().push(failure.to_string());
+        }
+        _ => {}
+    });
+    let owner = Arc::new(owner());
+    let run = Run { id: "run".into(), operation: format!("{goal:?}"), owner, events, cancel: Cancel::never() };
+    let outcome = act(&graph, &plan, ledger, &run).await.unwrap();
+    let said = said.lock().unwrap().clone();
+    (outcome, said)
+}
+
+/// Puts a rule that is not ours into the cloud, which uses the queue's group.
+fn foreign_rule(world: &Shared) {
+    let queue = at(world, "net/queue").pop_first().unwrap();
+    let uses = BTreeMap::from([("group".to_owned(), queue)]);
+    let spec = Spec { name: "foreign".into(), uses, size: 1, shape: String::new(), setting: true };
+    let thing = Thing { kind: "sim.rule", spec, tags: BTreeMap::new(), revision: 0, made: Instant::now() };
+    world.lock().unwrap().things.insert("rule-foreign".to_owned(), thing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_delete_ends_within_the_limit_and_is_said_once() {
+    let (world, ledger) = deployed().await;
+    foreign_rule(&world);
+    // What lingers, lingers longer than the limit: only the queue's group is looked at.
+    let since = Instant::now();
+    let (outcome, said) = run(&world, &ledger, Goal::Destroy, "net/queue").await;
+    let failed = outcome.failed.iter().find(|failed| failed.address.as_str() == "net/queue").unwrap();
+    assert_eq!(failed.failure.class, Class::InUse);
+    assert!(failed.failure.message.ends_with("; tried again for 60 s"), "{}", failed.failure);
+    let mut causes = said.clone();
+    causes.dedup();
+    assert_eq!(said, causes, "the same cause is not said twice in a row");
+    assert!(since.elapsed() < 3 * WITHIN, "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_create_ends_within_the_limit() {
+    let (world, ledger) = (Shared::default(), LateLedger::default());
+    world.lock().unwrap().faults = (0..10_000).map(|call| (call, Fault::Throttled)).collect();
+    let since = Instant::now();
+    let (outcome, said) = run(&world, &ledger, Goal::Deploy, "net/vpc").await;
+    assert!(!outcome.is_complete());
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(since.elapsed() <= WITHIN + Duration::from_secs(1), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_for_a_slow_resource_ends_within_the_limit() {
+    let (world, ledger) = (Shared::default(), LateLedger::default());
+    let (outcome, _) = run(&world, &ledger, Goal::Deploy, "redis/jobqr").await;
+    let failed = outcome.failed.iter().find(|failed| failed.address.as_str() == "redis/jobqr").unwrap();
+    assert_eq!(failed.failure.class, Class::TimedOut);
+    assert!(failed.failure.message.contains("gave up after 60 s"), "{}", failed.failure);
+}
+
+/// Refuses every delete of the network, and counts how often it was asked.
+#[derive(Clone, Default)]
+struct Blocks(Arc<Mutex<usize>>);
+
+impl DeleteCheck for Blocks {
+    fn check<'a>(&'a self, doomed: &'a Doomed<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+        *self.0.lock().unwrap() += 1;
+        let groups = doomed.of::<crate::world::Client<{ crate::world::GROUP }>>();
+        assert_eq!(doomed.ours::<crate::world::Client<{ crate::world::GROUP }>>().len(), groups.len());
+        let refused =
+            groups.into_iter().map(|(address, spec, _)| Refused { address, why: format!("{} is kept", spec.name) });
+        let refused = refused.collect();
+        Box::pin(async { Ok(refused) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_checks_are_asked_only_where_something_is_deleted() {
+    let (world, ledger) = deployed().await;
+    let (mut graph, blocks) = (graph(&world, &FIRST), Blocks::default());
+    graph.check_deletes_with(blocks.clone());
+    let snapshot = ledger.snapshot();
+    let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
+    let nothing = plan_part(&graph, &ledger, Goal::Deploy, &Part::default()).await.unwrap();
+    assert_eq!(check_deletes(&graph, &observed, &owner(), &nothing).await.unwrap(), []);
+    assert_eq!(*blocks.0.lock().unwrap(), 0);
+    let all = plan_part(&graph, &ledger, Goal::Destroy, &Part::default()).await.unwrap();
+    let refused = check_deletes(&graph, &observed, &owner(), &all).await.unwrap();
+    let group = |at: &str, name: &str| Refused { address: Address::new(at).unwrap(), why: format!("{name} is kept") };
+    assert_eq!(refused, [group("net/front", "front"), group("net/queue", "queue")]);
+}

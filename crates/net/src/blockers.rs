@@ -1,0 +1,154 @@
+//! What is not ours and keeps AWS from deleting the network, found before anything is deleted.
+//!
+//! AWS answers DeleteVpc, DeleteSubnet, DeleteSecurityGroup and DetachInternetGateway with DependencyViolation while something
+//! depends on the resource. What is ours goes in the same run, in the right order; what is not ours stays, and with it the
+//! resource.
+
+mod contents;
+mod interfaces;
+#[cfg(test)]
+mod tests;
+
+use aws_sdk_ec2::types::{SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, Tag};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join3};
+use pb_engine::{Address, DeleteCheck, Doomed, Failure, Refused};
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::interfaces::Owners;
+use crate::ec2::{Ec2, by, tag_map};
+use crate::groups::{DEFAULT, egress};
+use crate::{DefaultSecurityGroup, InternetGateway, RouteTable, SecurityGroup, Subnet, Vpc};
+
+/// Finds what is not ours and keeps AWS from deleting a network.
+pub(crate) struct Blockers {
+    ec2: Ec2,
+}
+
+impl Blockers {
+    pub(crate) fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+}
+
+impl DeleteCheck for Blockers {
+    fn check<'a>(&'a self, doomed: &'a Doomed<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+        async move {
+            let going = Going::of(doomed);
+            let ours = Ours::of(doomed);
+            let is_ours = |id: &str, tags: &[Tag]| ours.ids.contains(id) || doomed.owns(&tag_map(tags));
+            let contents = contents::blockers(&self.ec2, &going, is_ours);
+            let groups = self.groups(&going, is_ours);
+            let interfaces = interfaces::blockers(&self.ec2, &going, &ours.owners);
+            let (groups, contents, interfaces) = try_join3(groups, contents, interfaces).await?;
+            Ok(groups.into_iter().chain(contents).chain(interfaces).collect())
+        }
+        .boxed()
+    }
+}
+
+/// What of the network is to be deleted: addresses by id.
+struct Going {
+    vpcs: BTreeMap<String, Address>,
+    subnets: BTreeMap<String, Address>,
+    groups: BTreeMap<String, Address>,
+    /// The internet gateways, by the id of their VPC.
+    gateways: BTreeMap<String, Address>,
+    /// The VPCs in which something of it is.
+    within: Vec<String>,
+}
+
+impl Going {
+    fn of(doomed: &Doomed<'_>) -> Self {
+        let subnets = doomed.of::<Subnet>();
+        let groups = doomed.of::<SecurityGroup>();
+        let vpcs: BTreeMap<_, _> = doomed.of::<Vpc>().into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect();
+        let gateways = doomed.of::<InternetGateway>().into_iter().filter(|(_, spec, _)| spec.attached);
+        let gateways: BTreeMap<_, _> = gateways.map(|(at, _, attrs)| (attrs.vpc_id, at)).collect();
+        let mut within: BTreeSet<String> = vpcs.keys().chain(gateways.keys()).cloned().collect();
+        within.extend(subnets.iter().map(|(_, _, attrs)| attrs.vpc_id.clone()));
+        within.extend(groups.iter().map(|(_, _, attrs)| attrs.vpc_id.clone()));
+        within.remove("");
+        Self {
+            subnets: subnets.into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect(),
+            groups: groups.into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect(),
+            vpcs,
+            gateways,
+            within: within.into_iter().collect(),
+        }
+    }
+
+    fn vpc_ids(&self) -> Vec<String> {
+        self.vpcs.keys().cloned().collect()
+    }
+}
+
+/// The ids of all that is ours, whether it is deleted or not.
+struct Ours {
+    ids: BTreeSet<String>,
+    owners: Owners,
+}
+
+impl Ours {
+    fn of(doomed: &Doomed<'_>) -> Self {
+        let groups: BTreeSet<String> = doomed.ours::<SecurityGroup>().into_iter().map(|attrs| attrs.id).collect();
+        let mut ids = groups.clone();
+        ids.extend(doomed.ours::<DefaultSecurityGroup>().into_iter().map(|attrs| attrs.id));
+        ids.extend(doomed.ours::<Subnet>().into_iter().map(|attrs| attrs.id));
+        ids.extend(doomed.ours::<RouteTable>().into_iter().map(|attrs| attrs.id));
+        ids.extend(doomed.ours::<InternetGateway>().into_iter().map(|attrs| attrs.id));
+        Self { ids, owners: Owners::of(groups, doomed.specs()) }
+    }
+}
+
+/// A refusal to delete what is at `address`.
+fn refused(address: &Address, blocker: &str, remedy: &str) -> Refused {
+    Refused { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
+}
+
+impl Blockers {
+    /// Groups that are not ours: those in a VPC that goes, and those with a rule that names a group that goes.
+    async fn groups(&self, going: &Going, is_ours: impl Fn(&str, &[Tag]) -> bool) -> Result<Vec<Refused>, Failure> {
+        let ids: Vec<String> = going.groups.keys().cloned().collect();
+        let vpcs = going.vpc_ids();
+        let ask = |filters| self.ec2.groups(filters);
+        let (within, sources, destinations) = try_join3(
+            by("vpc-id", &vpcs, ask),
+            by("ip-permission.group-id", &ids, ask),
+            by("egress.ip-permission.group-id", &ids, ask),
+        )
+        .await?;
+        let foreign = |groups: Vec<LiveGroup>| -> BTreeMap<String, LiveGroup> {
+            let by_id = groups.into_iter().filter_map(|group| Some((group.group_id()?.to_owned(), group)));
+            by_id.filter(|(id, group)| !is_ours(id, group.tags())).collect()
+        };
+        let naming = foreign(sources.into_iter().chain(destinations).collect());
+        let within = foreign(within);
+        let naming_ids: Vec<String> = naming.keys().cloned().collect();
+        let rules = by("group-id", &naming_ids, |filters| self.ec2.rules(filters)).await?;
+        let mut found: Vec<Refused> = rules.iter().filter_map(|rule| by_rule(rule, &naming, going)).collect();
+        let within = within.iter().filter(|(_, group)| group.group_name() != Some(DEFAULT));
+        found.extend(within.filter_map(|(id, group)| {
+            let address = going.vpcs.get(group.vpc_id()?)?;
+            let remedy = format!("delete it: aws ec2 delete-security-group --group-id {id}");
+            Some(refused(address, &format!("{} is in it", group_name(id, Some(group))), &remedy))
+        }));
+        Ok(found)
+    }
+}
+
+fn group_name(id: &str, group: Option<&LiveGroup>) -> String {
+    match group.and_then(LiveGroup::group_name) {
+        Some(name) => format!("security group {name} ({id})"),
+        None => format!("security group {id}"),
+    }
+}
+
+fn by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, going: &Going) -> Option<Refused> {
+    let address = going.groups.get(rule.referenced_group_info()?.group_id()?)?;
+    let (group, id) = (rule.group_id()?, rule.security_group_rule_id()?);
+    let (role, direction) = if egress(rule) { ("destination", "egress") } else { ("source", "ingress") };
+    let blocker = format!("{} has rule {id} with it as {role}", group_name(group, groups.get(group)));
+    let revoke = format!("aws ec2 revoke-security-group-{direction} --group-id {group} --security-group-rule-ids {id}");
+    Some(refused(address, &blocker, &format!("revoke that rule: {revoke}")))
+}

@@ -1,0 +1,96 @@
+//! Network interfaces that are not ours, in what is to be deleted.
+
+use aws_sdk_ec2::types::{NetworkInterface, NetworkInterfaceStatus};
+use pb_aws::Answer;
+use pb_engine::{Failure, Refused};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+use super::{Going, refused};
+use crate::ec2::{Ec2, by};
+use crate::interfaces::name;
+
+/// How the interfaces of load balancers, cache nodes and tasks are known as ours. AWS tells of such an interface a description
+/// and the security groups, and no tag of ours; it stays for minutes after its owner is gone.
+pub(super) struct Owners {
+    /// The security groups that are ours or that something of ours carries.
+    groups: BTreeSet<String>,
+    /// The names and ids of what is ours or wanted.
+    names: BTreeSet<String>,
+}
+
+impl Owners {
+    pub(super) fn of<'a>(groups: BTreeSet<String>, specs: impl Iterator<Item = &'a Value>) -> Self {
+        let mut owners = Self { groups, names: BTreeSet::new() };
+        for spec in specs {
+            let names = ["name", "id"].iter().filter_map(|field| spec.get(field)?.as_str());
+            owners.names.extend(names.map(str::to_owned));
+            let lists = spec.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(Value::as_array);
+            let groups = lists.flatten().filter_map(Value::as_str).filter(|text| text.starts_with("sg-"));
+            owners.groups.extend(groups.map(str::to_owned));
+        }
+        owners
+    }
+
+    /// Whether the interface belongs, or belonged, to a load balancer, a cache node or a task of ours.
+    fn have(&self, interface: &NetworkInterface) -> bool {
+        let description = interface.description().unwrap_or_default();
+        let named = match (description.strip_prefix("ELB "), description.strip_prefix("ElastiCache ")) {
+            // `ELB app/NAME/0123456789abcdef`
+            (Some(balancer), _) => balancer.split('/').nth(1).is_some_and(|name| self.names.contains(name)),
+            // `ElastiCache ID-001`
+            (_, Some(node)) => node.rsplit_once('-').is_some_and(|(id, _)| self.names.contains(id)),
+            _ if is_task(description) => false,
+            _ => return false,
+        };
+        named || interface.groups().iter().filter_map(|group| group.group_id()).any(|id| self.groups.contains(id))
+    }
+}
+
+/// Whether it describes the interface of a task: `arn:aws:ecs:us-east-2:123456789012:attachment/...`.
+fn is_task(description: &str) -> bool {
+    description.starts_with("arn:") && description.contains(":ecs:") && description.contains(":attachment/")
+}
+
+/// A refusal for each interface that is not ours and keeps something that goes.
+pub(super) async fn blockers(ec2: &Ec2, going: &Going, owners: &Owners) -> Result<Vec<Refused>, Failure> {
+    let all = by("vpc-id", &going.within, |filters| async move {
+        let call = ec2.client.describe_network_interfaces().set_filters(Some(filters)).into_paginator().items();
+        call.send().try_collect().await.answer("ec2:DescribeNetworkInterfaces")
+    });
+    let all = all.await?;
+    let foreign = all.iter().filter(|interface| stays(interface) && !owners.have(interface));
+    Ok(foreign.filter_map(|interface| blocked(interface, going)).collect())
+}
+
+/// Whether it does not go away by itself. One that AWS made for another service and that is not in use any more lingers until
+/// AWS deletes it.
+fn stays(interface: &NetworkInterface) -> bool {
+    let managed = interface.requester_managed().unwrap_or_default();
+    !managed || interface.status().is_none_or(|status| *status == NetworkInterfaceStatus::InUse)
+}
+
+/// What of the things that go the interface keeps: its subnet, else a group that it carries, else the way to the internet.
+fn blocked(interface: &NetworkInterface, going: &Going) -> Option<Refused> {
+    let mut groups = interface.groups().iter().filter_map(|group| group.group_id());
+    let public = interface.association().is_some_and(|association| association.public_ip().is_some());
+    let in_subnet = interface.subnet_id().and_then(|subnet| going.subnets.get(subnet)).map(|at| (at, "is in it"));
+    let in_group = || groups.find_map(|group| going.groups.get(group)).map(|at| (at, "carries it"));
+    let mapped = || interface.vpc_id().filter(|_| public).and_then(|vpc| going.gateways.get(vpc));
+    let (address, how) =
+        in_subnet.or_else(in_group).or_else(|| Some((mapped()?, "has a public address through it")))?;
+    let blocker = format!("network interface {} {how}", name(interface));
+    Some(refused(address, &blocker, &remedy(interface)))
+}
+
+fn remedy(interface: &NetworkInterface) -> String {
+    let instance = interface.attachment().and_then(|attachment| attachment.instance_id());
+    match instance {
+        Some(instance) => format!("terminate instance {instance}, or detach the interface and delete it"),
+        None if interface.requester_managed().unwrap_or_default() => "remove what it belongs to".to_owned(),
+        None => {
+            let id = interface.network_interface_id().unwrap_or_default();
+            format!("delete it: aws ec2 delete-network-interface --network-interface-id {id}")
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Forgetting while a deploy or destroy has not ended: a run that fails for ever must not keep what it manages.
+
+use super::Task;
+use crate::exit::Error;
+use futures_util::future::BoxFuture;
+use pb_engine::{Address, Entry, Failure, Intents, Ledger, Snapshot};
+use pb_state::Session;
+
+/// The operations of this module, whose intents may be replaced.
+const HANDING_OVER: [&str; 3] = ["adopt", "forget", "move"];
+
+/// What a deploy or destroy meant to do that did not end.
+fn unfinished(snapshot: &Snapshot) -> Option<&Intents> {
+    snapshot.intents.as_ref().filter(|intents| !HANDING_OVER.contains(&intents.operation.as_str()))
+}
+
+/// Refuses what would lose the intents of a deploy or destroy that did not end. Forgetting keeps them, and is refused only
+/// for an address at which that run may have created something that is not recorded: nobody could tell afterwards whose it is.
+pub(super) fn check(task: &Task<'_>, snapshot: &Snapshot, workspace: &str) -> Result<(), Error> {
+    let Some(intents) = unfinished(snapshot) else { return Ok(()) };
+    let operation = &intents.operation;
+    let message = match task {
+        Task::Forget(addresses) => match addresses.iter().find(|address| snapshot.is_unconfirmed(address)) {
+            None => return Ok(()),
+            Some(address) => {
+                format!("a run to {operation} did not end, and may have created {address}: nothing was changed")
+            }
+        },
+        _ => format!("a run to {operation} did not end; nothing was changed"),
+    };
+    Err(Error::other(message, format!("finish it first: pb-deploy {operation} {workspace}")))
+}
+
+/// The ledger of a run that hands over, which keeps what an unfinished run means to do with all other addresses.
+pub(super) struct Keeping<'a> {
+    session: &'a Session,
+    unfinished: Option<Intents>,
+    /// What is left of it when this run is complete.
+    rest: Option<Intents>,
+}
+
+impl<'a> Keeping<'a> {
+    /// The ledger of a run of `task`.
+    pub(super) fn new(session: &'a Session, task: &Task<'_>) -> Self {
+        let unfinished = unfinished(&session.snapshot()).cloned();
+        let forgotten: &[Address] = match task {
+            Task::Forget(addresses) => addresses,
+            _ => &[],
+        };
+        let rest = unfinished.clone().map(|mut rest| {
+            rest.steps.retain(|step| !forgotten.contains(&step.address));
+            rest
+        });
+        Self { session, unfinished, rest: rest.filter(|rest| !rest.steps.is_empty()) }
+    }
+}
+
+impl Ledger for Keeping<'_> {
+    fn begin(&self, mut intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
+        if let Some(unfinished) = &self.unfinished {
+            intents.operation.clone_from(&unfinished.operation);
+            intents.steps.splice(0..0, unfinished.steps.iter().cloned());
+        }
+        self.session.begin(intents)
+    }
+
+    fn record(&self, entry: Entry) {
+        self.session.record(entry);
+    }
+
+    fn lost(&self) -> Option<Failure> {
+        self.session.lost()
+    }
+
+    fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        match &self.rest {
+            Some(rest) if complete => self.session.begin(rest.clone()),
+            _ => self.session.end(complete),
+        }
+    }
+}

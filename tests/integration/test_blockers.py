@@ -1,0 +1,134 @@
+"""What is not ours and would keep AWS from deleting the network is named at plan, and nothing is deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gate import Gate
+from harness import Result, Site, until
+
+
+def vpc_of(site: Site) -> str:
+    """The VPC of the workspace."""
+    return str(site.state_object()["snapshot"]["resources"]["net/vpc"]["attrs"]["id"])
+
+
+def id_of(site: Site, address: str) -> str:
+    """What AWS calls what is at an address."""
+    return str(site.state_object()["snapshot"]["resources"][address]["attrs"]["id"])
+
+
+def refused(site: Site, *commands: list[str]) -> Result:
+    """Each command is refused, and nothing is changed; gives the last result."""
+    since, before = site.mark(), site.world.counts()
+    for command in commands or (["plan", "staging", "--destroy"], ["destroy", "staging", "--yes"]):
+        result = site.run(*command).ended(1)
+        assert site.mutations(since) == [] and site.world.counts() == before, result
+    return result
+
+
+def lines(result: Result) -> dict[str, str]:
+    """The refusals: why, by address; several at one address are joined."""
+    found: dict[str, str] = {}
+    for address, why in re.findall(r"(net/\w+):? (it has to be deleted, but .*)", result.err):
+        found[address] = f"{found.get(address, '')}{why}\n"
+    return found
+
+
+def test_destroy_with_a_foreign_group_and_rule_is_refused(staging: Site) -> None:
+    ec2, vpc, ours = staging.aws.ec2, vpc_of(staging), id_of(staging, "net/flask_group")
+    bastion = ec2.create_security_group(GroupName="bastion", Description="x", VpcId=vpc)["GroupId"]
+    pair = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": ours}]}]
+    made = ec2.authorize_security_group_ingress(GroupId=bastion, IpPermissions=pair)
+    rule = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    why = lines(refused(staging))
+    assert set(why) == {"net/flask_group", "net/vpc"}, why
+    assert f"security group bastion ({bastion}) has rule {rule} with it as source" in why["net/flask_group"]
+    assert f"--group-id {bastion} --security-group-rule-ids {rule}" in why["net/flask_group"]
+    assert f"aws ec2 delete-security-group --group-id {bastion}" in why["net/vpc"]
+    ec2.delete_security_group(GroupId=bastion)
+    assert "33 to destroy" in staging.run("plan", "staging", "--destroy").ended().out
+    staging.finds_nothing()
+
+
+def foreign_things(site: Site) -> tuple[dict[str, str], Callable[[], None]]:
+    """Makes one of each that blocks something of the network: what blocks, by the address; and what removes them."""
+    ec2, vpc, tasks = site.aws.ec2, vpc_of(site), id_of(site, "net/tasks_subnet")
+    within: dict[str, Any] = {"VpcId": vpc}
+    subnet = ec2.create_subnet(CidrBlock="10.0.9.0/24", **within)["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(**within)["RouteTable"]["RouteTableId"]
+    acl = ec2.create_network_acl(**within)["NetworkAcl"]["NetworkAclId"]
+    service = f"com.amazonaws.{ec2.meta.region_name}.s3"
+    endpoint = ec2.create_vpc_endpoint(ServiceName=service, VpcEndpointType="Gateway", **within)["VpcEndpoint"]
+    endpoint_id = endpoint["VpcEndpointId"]
+    eni = ec2.create_network_interface(SubnetId=tasks)["NetworkInterface"]["NetworkInterfaceId"]
+    egress = ec2.create_egress_only_internet_gateway(**within)["EgressOnlyInternetGateway"]
+    egress_id = egress["EgressOnlyInternetGatewayId"]
+    other = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    peering = ec2.create_vpc_peering_connection(VpcId=other, PeerVpcId=vpc)["VpcPeeringConnection"]
+    peering_id = peering["VpcPeeringConnectionId"]
+    vpn = ec2.create_vpn_gateway(Type="ipsec.1")["VpnGateway"]["VpnGatewayId"]
+    ec2.attach_vpn_gateway(VpnGatewayId=vpn, **within)
+
+    def remove() -> None:
+        ec2.delete_subnet(SubnetId=subnet)
+        ec2.delete_route_table(RouteTableId=table)
+        ec2.delete_network_acl(NetworkAclId=acl)
+        ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint_id])
+        ec2.delete_network_interface(NetworkInterfaceId=eni)
+        ec2.delete_egress_only_internet_gateway(EgressOnlyInternetGatewayId=egress_id)
+        ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering_id)
+        ec2.delete_vpc(VpcId=other)
+        ec2.detach_vpn_gateway(VpnGatewayId=vpn, **within)
+
+    blocks = dict.fromkeys([subnet, table, acl, endpoint_id, egress_id, peering_id, vpn], "net/vpc")
+    return {**blocks, eni: "net/tasks_subnet"}, remove
+
+
+def test_each_foreign_thing_in_the_network_is_named(staging: Site) -> None:
+    blocks, remove = foreign_things(staging)
+    why = lines(refused(staging))
+    for thing, address in blocks.items():
+        assert thing in why.get(address, ""), (thing, why)
+    assert sum(text.count("\n") for text in why.values()) == len(blocks), why
+    remove()
+    staging.run("plan", "staging", "--destroy").ended()
+    staging.finds_nothing()
+
+
+def test_replacement_of_a_blocked_network_is_refused(staging: Site) -> None:
+    ec2 = staging.aws.ec2
+    bastion = ec2.create_security_group(GroupName="bastion", Description="x", VpcId=vpc_of(staging))["GroupId"]
+    blocks = {"cidr": "10.7.0.0/16", "tasks_subnet": "10.7.1.0/24", "balancer_subnet": "10.7.2.0/24"}
+    staging.configure({"network": blocks})
+    assert bastion in lines(refused(staging, ["plan", "staging"], ["deploy", "staging", "--yes"]))["net/vpc"]
+    ec2.delete_security_group(GroupId=bastion)
+    staging.mend()
+
+
+def test_missing_service_linked_role_ends_within_the_limit(staging: Site, gate: Gate) -> None:
+    message = "Unable to assume the service linked role. Please verify that the ECS service linked role exists."
+    body = f'{{"__type": "InvalidParameterException", "message": "{message}"}}'.encode()
+    gate.refuse("ecs:CreateService", 400, body, times=10_000)
+    staging.configure({"services": {"reports": {"kind": "worker", "count": 1, "queues": ["reports"],
+                                                "image": staging.config["services"]["celery"]["image"]}}})  # fmt: skip
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5", url=gate.url, timeout=60).ended(1)
+    assert "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com" in result.err, result
+    assert "iam:CreateServiceLinkedRole" in result.err and "tried again for 5 s" in result.err, result
+    assert result.err.count("trying again after") == 1, result
+    gate.open_all()
+    staging.mend()
+
+
+@pytest.mark.parametrize("denied", ["ec2:DescribeVpcPeeringConnections", "ec2:DescribeNetworkAcls"])
+def test_denied_read_of_foreign_things_is_no_obstacle(staging: Site, gate: Gate, denied: str) -> None:
+    body = b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>"
+    gate.refuse(denied, 403, body, times=100)
+    since = staging.mark()
+    assert "33 to destroy" in staging.run("plan", "staging", "--destroy", url=gate.url).ended().out
+    assert "ec2:DescribeVpcEndpoints" in staging.calls(since)
+    until(lambda: staging.mutations(since) == [])
+    staging.settle()
