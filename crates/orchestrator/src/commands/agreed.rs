@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn plan<const N: usize>(steps: [Step; N]) -> Plan {
-        Plan { steps: steps.into() }
+        Plan { steps: steps.into(), ..Plan::default() }
     }
 
     fn refusal(shown: &Plan, now: &Plan) -> Option<(String, String)> {
