@@ -29,7 +29,8 @@ impl Known {
     /// # Errors
     /// What `ecs:DescribeServices` fails with.
     pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
-        scope.shared(Self::at(client, places(&scope.of()))).await
+        // Only who asks needs the places: there may be a hundred families, and as many services.
+        scope.shared(async { Self::at(client, places(&scope.of())).await }).await
     }
 
     async fn at(client: &Client, places: Places) -> Result<Self, Failure> {
