@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import terraform_runner
 from harness import Plan, Site
-from inventory import steady
 from terraform_runner import Terraform
 from test_adopt import TAGGING, ids, untagged
 
@@ -14,11 +13,11 @@ def stripped_by_apply(site: Site, terraform: Terraform) -> None:
     """Terraform's next apply takes our tags off: nothing of it is deleted, and `adopt` puts them back."""
     were = ids(site)
     terraform.apply()
-    before = steady(site.world.everything())
+    since = site.mark()
     destroyed = site.run("destroy", "staging", "--yes").ended(1)
     assert destroyed.err.count("has lost this workspace's tags") > 20, destroyed
     assert "--restore-tags" in site.run("plan", "staging").ended(1).err
-    assert steady(site.world.everything()) == before
+    assert site.writes(since) == [], "nothing is changed, and nothing deleted"
     again = site.run("adopt", "staging", "--from-terraform", terraform.url, "--yes").ended().err
     assert "ours already" not in again and "have lost their ownership tags" in again, again
     assert ids(site) == were
