@@ -10,7 +10,7 @@ from configuration import image
 from gate import Gate
 from harness import Site, until
 from test_going_back import released
-from test_rollouts import endless, flask, history, revision, service
+from test_rollouts import endless, flask, revision, service
 
 
 def left(site: Site, gate: Gate, tag: str, how: str) -> None:
@@ -32,6 +32,11 @@ def left(site: Site, gate: Gate, tag: str, how: str) -> None:
     seen.let_go()
     run.result().ended(1 if how == "timeout" else 130)
     gate.open_all()
+
+
+def history(site: Site) -> list[dict[str, Any]]:
+    """The revisions of the web service, as they are shown."""
+    return list(site.run("history", "staging", "--json").ended().json()[0]["revisions"])
 
 
 def is_completed(site: Site) -> bool:

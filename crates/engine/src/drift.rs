@@ -87,6 +87,18 @@ pub(crate) fn current<'a>(observed: &'a Observed, address: &Address, record: &Re
     found.min_by_key(|live| live.attrs != record.attrs)
 }
 
+/// Returns the resources of which another edition is in use than the recorded one, as records. That is no drift of theirs; a
+/// refresh records them all the same, with the drift of what uses them.
+#[must_use]
+pub fn other_editions(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<(Address, Record)> {
+    let editions = snapshot.resources.iter().filter_map(|(address, record)| {
+        let live = current(observed, address, record).filter(|live| is_other_edition(graph, record, live))?;
+        let (kind, spec, attrs) = (live.kind.clone(), live.spec.clone(), live.attrs.clone());
+        Some((address.clone(), Record { kind, spec, attrs, settled: live.settled }))
+    });
+    editions.collect()
+}
+
 /// Returns whether `live` is another edition of what was recorded, about which the record says nothing.
 pub(crate) fn is_other_edition(graph: &Graph, record: &Record, live: &Live) -> bool {
     let kind = graph.kinds.get(record.kind.as_str());
@@ -113,7 +125,7 @@ pub(crate) fn changed(graph: &Graph, address: &Address, record: &Record, live: &
 
 #[cfg(test)]
 mod tests {
-    use super::{Happened, drift};
+    use super::{Happened, drift, other_editions};
     use crate::address::Address;
     use crate::context::Context;
     use crate::decide::decide;
@@ -180,6 +192,9 @@ mod tests {
         let at = Address::new("a/b").unwrap();
         let observed = Observed { ours: [(at.clone(), vec![live])].into(), ..Observed::default() };
         let snapshot = Snapshot { resources: [(at, record)].into(), ..Snapshot::default() };
+        let editions = other_editions(&graph, &observed, &snapshot);
+        let expected = (found.0 != recorded.0).then(|| image(found.1));
+        assert_eq!(editions.into_iter().map(|(_, record)| record.spec).next(), expected);
         let drifts = drift(&graph, &observed, &snapshot).into_iter().map(|drift| drift.what).collect();
         let plan = decide(&graph, &observed, &snapshot, Goal::Deploy, &Part::default()).unwrap().unwrap();
         (drifts, plan.steps[0].action, plan.steps[0].origin)

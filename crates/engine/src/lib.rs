@@ -56,7 +56,7 @@ pub use context::Context;
 pub use decide::{Refused, decide};
 pub use diff::{Change, diff};
 pub use doomed::{DeleteCheck, Doomed, check_deletes};
-pub use drift::{Drift, Happened, drift};
+pub use drift::{Drift, Happened, drift, other_editions};
 pub use event::{Event, Events};
 pub use failure::{Class, Failure};
 pub use graph::{Graph, Handle, Kind, Until};

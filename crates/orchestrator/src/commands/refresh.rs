@@ -8,7 +8,7 @@ use crate::render;
 use crate::render::run::Show;
 use crate::saved::Saved;
 use crate::site::Site;
-use pb_engine::{Cancel, Drift, Entry, Happened, Ledger, Observed, Record, drift};
+use pb_engine::{Cancel, Drift, Entry, Happened, Ledger, Observed, Record, drift, other_editions};
 use pb_state::Session;
 use serde_json::json;
 use std::time::Duration;
@@ -93,7 +93,9 @@ async fn record(
             session.record(Entry::Applied(saved.id.clone()));
         }
     }
-    let entries: Vec<Entry> = seen.iter().filter_map(|drift| entry(drift, &observed)).collect();
+    let editions = other_editions(&site.graph, &observed, &snapshot).into_iter();
+    let editions = editions.map(|(address, record)| Entry::Put(address, record));
+    let entries: Vec<Entry> = seen.iter().filter_map(|drift| entry(drift, &observed)).chain(editions).collect();
     let count = entries.len();
     entries.into_iter().for_each(|entry| session.record(entry));
     session.end(false).await?;
