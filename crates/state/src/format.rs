@@ -347,7 +347,7 @@ mod tests {
             (snapshot.account.as_deref(), snapshot.region.as_deref()),
             (Some("123456789012"), Some("us-east-2"))
         );
-        assert_eq!(encode(&snapshot, &owner()).unwrap(), bytes, "it is written as it was");
+        assert_eq!(decode(&encode(&snapshot, &owner()).unwrap(), &owner()).unwrap(), snapshot);
         let older = decode(include_bytes!("../tests/fixtures/format-1-releases.json"), &owner()).unwrap();
         assert_eq!((&older.account, &older.region), (&None, &None));
     }
