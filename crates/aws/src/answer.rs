@@ -94,7 +94,7 @@ fn with_hint(failure: Failure) -> Failure {
     }
 }
 
-/// Whether a call was refused because the service's own role in this account is missing or cannot be assumed yet.
+/// Returns whether a call was refused because the service's own role in this account is missing or cannot be assumed yet.
 fn is_service_linked_role(code: &str, message: &str) -> bool {
     code.contains("ServiceLinkedRole") || message.contains("Unable to assume the service linked role")
 }

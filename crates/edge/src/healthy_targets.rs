@@ -27,7 +27,7 @@ impl HealthyTargets {
     }
 }
 
-/// How many targets of which group must be healthy.
+/// The number of targets of a group that must be healthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthyTargetsSpec {
     /// ARN of the target group.

@@ -200,7 +200,7 @@ struct Place {
     record_type: String,
     wanted: Option<Address>,
     remembered: Option<Address>,
-    /// Whether it is asked to be taken over.
+    /// Set when it is asked to be taken over.
     claimed: bool,
 }
 

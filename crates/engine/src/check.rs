@@ -63,11 +63,11 @@ pub struct PlannedCheck {
     pub about: Vec<Address>,
     /// Its state when the plan was made.
     pub verdict: Verdict,
-    /// Whether the run waits for it: it did not hold, or the run changes something that it depends on.
+    /// Set when the run waits for it: it did not hold, or the run changes something that it depends on.
     pub due: bool,
 }
 
-/// What was read of a check: the condition, and its state.
+/// A check as it was read: the condition, and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
     /// The condition that was read.

@@ -17,7 +17,7 @@ pub struct Context {
     pub(crate) events: Events,
     pub(crate) cancel: Cancel,
     pub(crate) run: Arc<str>,
-    /// How long one wait or one repeated call may take; none is as long as its own limits say.
+    /// The longest time of one wait or one repeated call; none leaves it to its own limits.
     pub(crate) within: Option<Duration>,
 }
 

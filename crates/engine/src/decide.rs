@@ -301,8 +301,8 @@ impl<'a> Deciding<'a> {
     }
 }
 
-/// Whether the fields differ because the configuration was changed, or the world, or both; or neither, because another
-/// edition than the recorded one is in use.
+/// Returns whether the fields differ because the configuration was changed, or the world, or both; or neither, because
+/// another edition than the recorded one is in use.
 fn origin(record: &Record, changes: &[Change], drift: &[Change], wanted: &Value, other: bool) -> Option<Origin> {
     let asked = diff(&record.spec, wanted);
     let touches = |all: &[Change], one: &Change| {

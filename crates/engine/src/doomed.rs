@@ -13,7 +13,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a plan deletes, and what else of ours is there.
+/// The resources that a plan deletes, and all others of ours.
 pub struct Doomed<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
@@ -40,7 +40,7 @@ impl Doomed<'_> {
         live.filter_map(|live| from_json(R::KIND, &live.attrs).ok()).collect()
     }
 
-    /// Whether `tags` say that something is ours. What was made a moment ago may be missing from what was observed.
+    /// Returns whether `tags` say that something is ours. What was made a moment ago may be missing from what was observed.
     #[must_use]
     pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
         self.owner.owned(tags).is_some()
@@ -59,7 +59,7 @@ pub trait DeleteCheck: Send + Sync {
     /// Makes no call when nothing of its kinds is deleted.
     ///
     /// # Errors
-    /// What a read fails with.
+    /// The error of a read.
     fn check<'a>(&'a self, doomed: &'a Doomed<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>>;
 }
 
@@ -67,7 +67,7 @@ pub trait DeleteCheck: Send + Sync {
 /// call.
 ///
 /// # Errors
-/// What a read fails with; `Bug` when a spec cannot be written.
+/// The error of a read; `Bug` when a spec cannot be written.
 pub async fn check_deletes(
     graph: &Graph,
     observed: &Observed,

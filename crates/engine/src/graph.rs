@@ -22,7 +22,7 @@ pub struct Graph {
     pub(crate) kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) checks: Vec<CheckNode>,
-    /// How long a step waits at most.
+    /// The longest time that a step waits.
     pub(crate) within: Option<Duration>,
     pub(crate) delete_checks: Vec<Box<dyn DeleteCheck>>,
 }

@@ -96,7 +96,7 @@ fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Addr
     Ok(Step { action, ..step })
 }
 
-/// Whether the step is about this very resource.
+/// Returns whether the step is about this very resource.
 fn is_same(graph: &Graph, untagged: &Untagged, step: &Step) -> bool {
     let claim = || graph.kinds.get(step.kind.as_str())?.claim(step.attrs.as_ref()?);
     untagged.kind == step.kind && claim().as_ref() == Some(&untagged.claim)

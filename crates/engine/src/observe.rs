@@ -29,7 +29,7 @@ pub struct Live {
     pub kind: String,
     /// What it is like now.
     pub spec: Value,
-    /// What AWS assigned.
+    /// The attributes that AWS assigned.
     pub attrs: Value,
     /// Whether it can be used.
     pub settled: bool,
@@ -40,7 +40,7 @@ pub struct Live {
 pub struct Untagged {
     /// Its kind.
     pub kind: String,
-    /// What AWS assigned.
+    /// The attributes that AWS assigned.
     pub attrs: Value,
     /// The name by which it can be taken over again.
     pub claim: String,
@@ -206,7 +206,8 @@ fn remembered(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot) -> Vec<(Address, Val
     records.map(|(address, record)| (address.clone(), record.attrs.clone())).collect()
 }
 
-/// Whether something has no ownership tags that a run which has not ended may just have made: they may not be visible yet.
+/// Returns whether something has no ownership tags that a run which has not ended may just have made: they may not be
+/// visible yet.
 fn lagging(snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     found.iter().any(|found| match found {
         AnyFound::Ours { .. } => false,

@@ -20,13 +20,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether everything was done and every check that was due holds.
+    /// Returns whether everything was done and every check that was due holds.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.skipped.is_empty()
     }
 
-    /// Whether all steps were done, whatever the checks say: nothing is left for another run to do.
+    /// Returns whether all steps were done, whatever the checks say: nothing is left for another run to do.
     #[must_use]
     pub fn is_applied(&self) -> bool {
         let mut undone =

@@ -44,7 +44,7 @@ impl Ownership {
         }
     }
 
-    /// Whether `tags` name another stack or workspace.
+    /// Returns whether `tags` name another stack or workspace.
     #[must_use]
     pub fn is_other(&self, tags: &BTreeMap<String, String>) -> bool {
         let names_other = |key: &str, value: &str| tags.get(key).is_some_and(|found| found != value);

@@ -138,7 +138,7 @@ impl Plan {
         })
     }
 
-    /// Whether no step has anything to do. A check may fail all the same: see [`failing`](Self::failing).
+    /// Returns whether no step has anything to do. A check may fail all the same: see [`failing`](Self::failing).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes().next().is_none()

@@ -31,7 +31,7 @@ const GAVE_UP: &str = "gave up after ";
 const STOPPED: &str = "stopped while waiting";
 
 impl ReleaseOutcome {
-    /// Whether the rollout may have ended since, in one way or the other, without any run that has seen it.
+    /// Returns whether the rollout may have ended since, in one way or the other, without any run that has seen it.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::NotWaited | Self::Interrupted | Self::GaveUp(_))

@@ -38,7 +38,8 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Whether it carries the ownership tags. What cannot is known by its parent or its name, and so is its address.
     const TAGGED: bool = true;
 
-    /// Whether [`Resource::delete`] takes the ownership tags off and leaves the resource itself, which goes with its parent.
+    /// Set when [`Resource::delete`] takes the ownership tags off and leaves the resource itself, which goes with its
+    /// parent.
     const DELETE_UNTAGS: bool = false;
 
     /// Whether [`Resource::hide`] does anything.
@@ -178,7 +179,7 @@ pub enum Found<R: Resource> {
         address: Address,
         /// What it is like now.
         spec: R::Spec,
-        /// What AWS assigned.
+        /// The attributes that AWS assigned.
         attrs: R::Attrs,
         /// Whether it can be used; otherwise [`Resource::settle`] waits for it.
         settled: bool,
@@ -195,7 +196,7 @@ pub enum Found<R: Resource> {
     Untagged {
         /// The address under which it is recorded.
         address: Address,
-        /// What AWS assigned.
+        /// The attributes that AWS assigned.
         attrs: R::Attrs,
     },
 }

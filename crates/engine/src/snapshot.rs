@@ -109,7 +109,7 @@ pub struct Intents {
     pub operation: String,
     /// Each write that is meant, but for the creates of which it is known that nothing came of them.
     pub steps: Vec<Intent>,
-    /// Whether all of these were written, so that the run had only rollouts left to wait for when it ended.
+    /// Set when all of these were written, so that the run had only rollouts left to wait for when it ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub written: bool,
 }
@@ -152,24 +152,24 @@ impl Snapshot {
         }
     }
 
-    /// Whether a run that has not ended is about what is recorded at `address`, or left it before it could be used.
+    /// Returns whether a run that has not ended is about what is recorded at `address`, or left it before it could be used.
     pub(crate) fn is_recent(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
         self.resources.get(address).is_some_and(|record| !record.settled) || steps.any(|step| step.address == *address)
     }
 
-    /// Whether a run that has not ended means to delete what is recorded at `address`.
+    /// Returns whether a run that has not ended means to delete what is recorded at `address`.
     pub(crate) fn deletes(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
         steps.any(|step| step.address == *address && matches!(step.action, Action::Delete | Action::Replace { .. }))
     }
 
-    /// Whether a create was meant at `address` and is not recorded: there may be one.
+    /// Returns whether a create was meant at `address` and is not recorded: there may be one.
     pub(crate) fn is_suspect(&self, address: &Address) -> bool {
         self.unrecorded_creates().any(|step| step.address == *address)
     }
 
-    /// Whether a run that did not end may have made something at `address` that is not recorded.
+    /// Returns whether a run that did not end may have made something at `address` that is not recorded.
     #[must_use]
     pub fn is_unconfirmed(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);

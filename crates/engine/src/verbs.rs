@@ -137,12 +137,12 @@ fn passes(class: Class) -> bool {
     matches!(class, Class::Ambiguous | Class::Throttled | Class::Unreachable | Class::NotReady | Class::NotFound)
 }
 
-/// How long a call is tried again: each class of failure has its own end, and none is later than a step may wait.
+/// The time for which a call is tried again: each class of failure has its own end, and none is later than a step may wait.
 struct Patience {
     soon: Pauses,
     later: Pauses,
     since: Instant,
-    /// What was said last about why it is tried again.
+    /// The cause that was reported last for trying again.
     said: String,
 }
 

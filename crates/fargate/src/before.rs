@@ -235,7 +235,7 @@ impl Resource for Before {
         (!attrs.arn.is_empty()).then(|| crate::last_part(&attrs.arn).to_owned())
     }
 
-    /// What was done with one revision says nothing about another.
+    /// A result of one revision says nothing about another.
     fn is_other_edition(recorded: &BeforeAttrs, found: &BeforeAttrs) -> bool {
         recorded.task_definition != found.task_definition
     }

@@ -23,7 +23,7 @@ const PRUNED_AT_A_TIME: usize = 10;
 /// How many revisions are described at a time.
 const AT_A_TIME: usize = 8;
 
-/// How far back a revision of ours is looked for behind revisions that somebody else has registered.
+/// The number of revisions of others behind which one of ours is looked for.
 const LOOK_BACK: usize = 10;
 
 /// A revision, and its tags.
@@ -37,7 +37,7 @@ impl Revision {
         self.definition.task_definition_arn().unwrap_or_default()
     }
 
-    /// Whether it was deregistered: services that use it keep their tasks, and cannot be given it again.
+    /// Returns whether it was deregistered: services that use it keep their tasks, and cannot be given it again.
     fn is_gone(&self) -> bool {
         use TaskDefinitionStatus::{DeleteInProgress, Inactive};
         matches!(self.definition.status(), Some(Inactive | DeleteInProgress))
@@ -51,7 +51,7 @@ impl Revision {
 /// latest is not the one that serves. Where it is, this takes one call for the family: the services are asked for anyway.
 ///
 /// # Errors
-/// What ECS answers.
+/// The failures of ECS.
 pub(crate) async fn in_use<R: Resource>(
     client: &Client,
     scope: &Scope<R>,
@@ -142,7 +142,7 @@ pub struct RevisionInfo {
 /// The revision of this name (`staging-flask:3`) or ARN; none when there never was one.
 ///
 /// # Errors
-/// What ECS answers.
+/// The failures of ECS.
 pub async fn revision(config: &SdkConfig, name: &str) -> Result<Option<RevisionInfo>, Failure> {
     Ok(describe(&Client::new(config), name).await?.map(info))
 }
@@ -150,7 +150,7 @@ pub async fn revision(config: &SdkConfig, name: &str) -> Result<Option<RevisionI
 /// The last revisions of a family that can be run, the latest first.
 ///
 /// # Errors
-/// What ECS answers.
+/// The failures of ECS.
 pub async fn known_revisions(config: &SdkConfig, family: &str, last: usize) -> Result<Vec<RevisionInfo>, Failure> {
     let client = Client::new(config);
     let mut arns = active(&client, family).await?;

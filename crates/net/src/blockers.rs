@@ -1,4 +1,4 @@
-//! What is not ours and keeps AWS from deleting the network, found before anything is deleted.
+//! Resources of others that keep AWS from deleting the network, found before anything is deleted.
 //!
 //! AWS answers DeleteVpc, DeleteSubnet, DeleteSecurityGroup and DetachInternetGateway with DependencyViolation while something
 //! depends on the resource. What is ours goes in the same run, in the right order; what is not ours stays, and with it the
@@ -47,7 +47,7 @@ impl DeleteCheck for Blockers {
     }
 }
 
-/// What of the network is to be deleted: addresses by id.
+/// The parts of the network that are to be deleted: addresses by id.
 struct Going {
     vpcs: BTreeMap<String, Address>,
     subnets: BTreeMap<String, Address>,

@@ -49,7 +49,7 @@ pub enum Error {
     /// What stands in the way of a plan.
     #[error("nothing was changed: {} in the way", if .0.len() == 1 { "1 thing is" } else { "several things are" })]
     Refused(Vec<Refused>),
-    /// What stands in the way of a plan, with recorded resources among it that have lost their ownership tags.
+    /// Refusals of a plan, among them recorded resources that have lost their ownership tags.
     #[error("nothing was changed: ownership tags are missing")]
     Untagged { refused: Vec<Refused>, hint: String },
     /// Several things that a deploy needs are not there.

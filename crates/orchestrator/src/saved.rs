@@ -118,7 +118,7 @@ impl Saved {
         Self { format: FORMAT, id, operation, images, bound, part, plan, not_deployed, drift }
     }
 
-    /// Whether there is nothing to do, and everything is as it should be.
+    /// Returns whether there is nothing to do, and everything is as it should be.
     pub fn is_empty(&self) -> bool {
         self.plan.is_empty() && self.plan.failing().next().is_none() && self.drift.is_empty()
     }

@@ -46,7 +46,7 @@ pub struct Asked {
     pub repository: Option<String>,
     /// What becomes of a rollout when the run is interrupted.
     pub on_interrupt: Option<OnInterrupt>,
-    /// Whether a plan may be applied that deletes or replaces more than the one that was shown.
+    /// Set when a plan may be applied that deletes or replaces more than the one that was shown.
     pub accept_changed_plan: bool,
 }
 

@@ -252,7 +252,7 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
     }
 }
 
-/// How long one thing is waited for: `deploy.wait_timeout` seconds. 0 (`--no-wait`) is about rollouts alone, which are not
+/// Returns the limit of a single wait: `deploy.wait_timeout` seconds. 0 (`--no-wait`) is about rollouts alone, which are not
 /// waited for then; what later steps need is waited for as long as AWS usually takes, half an hour at most.
 pub fn wait_limit(seconds: u32) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))

@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(modify.num_calls(), 1);
     }
 
-    /// What is planned where `wanted` is in the configuration and the group has subnets 1 and 2.
+    /// Plans with `wanted` in the configuration, while the group has subnets 1 and 2.
     async fn planned(wanted: &[&str], clusters: Rule) -> Plan {
         let ours = tags(owned("redis/subnets", "staging-jobqr"));
         let subnet_ids = wanted.iter().map(|id| (*id).to_owned()).collect();

@@ -5,18 +5,18 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::result::SdkError;
 use pb_engine::{Class, Failure};
 
-/// What is written where the condition is ignored. It is no snapshot, and says what it is.
+/// The text that is written where the condition is ignored. It is no snapshot, and says so.
 pub(crate) const BODY: &str = "{\"pb-deploy-probe\": \"a conditional write that this store should have refused\"}\n";
 /// The field of [`BODY`] by which it is known.
 pub(crate) const FIELD: &str = "pb-deploy-probe";
 /// An entity tag that no object has: of the form that S3 gives, and the MD5 of nothing known.
 const NO_TAG: &str = "\"00000000000000000000000000000000\"";
-/// What is appended to the key of the state for a probe beside it.
+/// The suffix of the state's key for a probe beside it.
 const BESIDE: &str = ".probe";
-/// What was tried, in each failure.
+/// The operation of each failure.
 const PROBE: &str = "check conditional writes";
 
-/// What a store does with a write whose condition does not hold.
+/// The answer of a store to a write whose condition does not hold.
 #[derive(Debug, Clone)]
 pub enum Conditions {
     /// It refuses the write, as Amazon S3 does.
@@ -86,9 +86,9 @@ impl Store {
     }
 }
 
-/// Whether the answer shows that the condition was looked at. Amazon S3 answers 412 to an `If-Match` that does not fit the
-/// object, 404 NoSuchKey where there is no object, and 409 when the object was deleted meanwhile. (Amazon S3 User Guide: How to
-/// prevent object overwrites with conditional writes)
+/// Returns whether the answer shows that the condition was looked at. Amazon S3 answers 412 to an `If-Match` that does not
+/// fit the object, 404 NoSuchKey where there is no object, and 409 when the object was deleted meanwhile. (Amazon S3 User
+/// Guide: How to prevent object overwrites with conditional writes)
 fn is_obeyed(failure: &Failure, status: Option<u16>) -> bool {
     status == Some(412) || failure.is("NoSuchKey") || failure.is("ConditionalRequestConflict")
 }

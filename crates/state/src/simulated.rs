@@ -42,7 +42,7 @@ struct Inner {
     without_old_item: bool,
     /// The bucket is one of a store that does not look at conditions.
     ignores_conditions: bool,
-    /// What lies at other keys.
+    /// The objects at other keys.
     beside: BTreeMap<String, Vec<u8>>,
 }
 

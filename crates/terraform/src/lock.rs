@@ -19,7 +19,7 @@ use pb_engine::{Class, Failure};
 /// The operation that is named in each failure.
 const TAKE: &str = "take Terraform's lock";
 
-/// How often a lock is tried whose holder releases it meanwhile.
+/// The number of tries for a lock whose holder releases it meanwhile.
 const TRIES: usize = 3;
 
 /// Terraform's lock on one state. It does not expire: [`release`](Lock::release) it.

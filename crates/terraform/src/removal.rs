@@ -1,11 +1,11 @@
-//! How Terraform is made to forget what was taken over. Until then its next `apply` takes the ownership tags off again, since
-//! its configuration does not have them.
+//! The removal of adopted resources from Terraform's state. Until then its next `apply` takes the ownership tags off again,
+//! since its configuration does not have them.
 
 use crate::map::Mapping;
 use pb_engine::Address;
 use std::collections::BTreeSet;
 
-/// What Terraform has to forget.
+/// The resources that Terraform has to forget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removal {
     /// Each resource in its state, as Terraform writes it: `aws_subnet.public["a"]`.
@@ -15,8 +15,8 @@ pub struct Removal {
 }
 
 impl Removal {
-    /// What Terraform has to forget once the resources at our addresses `taken` are ours: those resources, and the parts of them
-    /// that are resources of their own in its state.
+    /// Returns the resources that Terraform has to forget once those at our addresses `taken` are ours: these, and the parts
+    /// of them that are resources of their own in its state.
     #[must_use]
     pub fn of(mapping: &Mapping, taken: &BTreeSet<&Address>) -> Self {
         let claims = mapping.claims.iter().filter(|(_, claim)| !claim.terraform.is_empty());

@@ -20,11 +20,11 @@ pub struct Bounds {
     pub unheard: usize,
     /// How many holders die.
     pub deaths: usize,
-    /// How often the table loses the item, and with it the fence.
+    /// The number of times that the table loses the item, and with it the fence.
     pub resets: usize,
-    /// Whether the fence of the snapshot is looked at: before the lease is taken, by the table, and under it.
+    /// Set when the fence of the snapshot is looked at: before the lease is taken, by the table, and under it.
     pub guarded: bool,
-    /// Whether the first process restores the snapshot, from which it also follows a table that has lost its fence.
+    /// Set when the first process restores the snapshot, from which it also follows a table that has lost its fence.
     pub restores: bool,
     /// Whether everybody who can do something does it before the clock goes on: nobody stands still.
     pub prompt: bool,
@@ -112,7 +112,7 @@ impl Protocol {
         }
     }
 
-    /// How a process asks for the lease when it is free; the snapshot is read just before. In a table that loses nothing the
+    /// The request of a process for a free lease; the snapshot is read just before. In a table that loses nothing the
     /// fence is never behind the snapshot, as a property says, and the condition is left out: it would only make more states.
     fn take(&self, world: &World, process: usize) -> Request {
         if self.bounds.restores && process == 0 && world.fence < world.written() {

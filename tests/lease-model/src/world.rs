@@ -30,7 +30,7 @@ pub struct Process {
     pub sent: usize,
     /// Whether it has held the lease.
     pub served: bool,
-    /// Whether it has restored the snapshot, and brought the table up to it.
+    /// Set when it has restored the snapshot, and brought the table up to it.
     pub restored: bool,
 }
 
@@ -58,7 +58,7 @@ pub enum State {
     Dead,
 }
 
-/// How far a restore is, which takes a lease without a fence of its own.
+/// The progress of a restore, which takes a lease without a fence of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Restore {
     /// The lease has its own fence.

@@ -18,7 +18,7 @@ pub struct Interface {
     pub until: Option<Duration>,
 }
 
-/// What EC2 says of an interface of a load balancer, a cache node or a task.
+/// EC2's description of an interface of a load balancer, a cache node or a task.
 fn described(interface: &Interface) -> String {
     let Interface { id, owner, .. } = interface;
     if let Some((_, balancer)) = owner.split_once(":loadbalancer/") {

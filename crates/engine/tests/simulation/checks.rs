@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(35);
 
-/// Whether a service, by its id, is reached.
+/// The condition that a service, by its id, is reached.
 #[derive(Default)]
 struct Reached {
     sick: AtomicBool,

@@ -107,7 +107,7 @@ pub struct World {
     pub writes: usize,
     pub log: Vec<String>,
     pub dead: bool,
-    /// How long the tags of what was made are not visible.
+    /// The time for which the tags of a new resource are not visible.
     pub tags_lag: Duration,
     /// Told when the process dies.
     pub death: Arc<Notify>,

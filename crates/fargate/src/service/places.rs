@@ -27,7 +27,7 @@ impl Known {
     /// Those of this sweep, asked for once, by whichever kind comes first.
     ///
     /// # Errors
-    /// What `ecs:DescribeServices` fails with.
+    /// The failures of `ecs:DescribeServices`.
     pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         // Only who asks needs the places: there may be a hundred families, and as many services.
         scope.shared(async { Self::at(client, places(&scope.of())).await }).await

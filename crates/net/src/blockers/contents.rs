@@ -1,4 +1,4 @@
-//! What is not ours in a VPC that is to be deleted, or attached to it.
+//! Resources of others in a VPC that is to be deleted, or attached to it.
 
 use aws_sdk_ec2::types::{AttachmentStatus, State, Tag, VpcPeeringConnection, VpcPeeringConnectionStateReasonCode};
 use futures_util::future::try_join_all;
@@ -13,13 +13,14 @@ struct Content {
     vpc_id: String,
     id: String,
     tags: Vec<Tag>,
-    /// What it is and where: `subnet subnet-1 is in it`.
+    /// The resource and its place: `subnet subnet-1 is in it`.
     what: String,
     /// The command that removes it, without `aws ec2`.
     command: String,
 }
 
-/// What is in a VPC as `what`, and is removed by the AWS CLI's `command`, which ends with the option for its id.
+/// Names a resource that is in a VPC as `what`, with the AWS CLI's `command` that removes it, which ends with the option for
+/// its id.
 fn content(vpc_id: Option<&str>, id: Option<&str>, tags: &[Tag], what: &str, command: &str) -> Option<Content> {
     let (vpc_id, id, tags) = (vpc_id?.to_owned(), id?.to_owned(), tags.to_vec());
     let (what, command) = (what.replace("{}", &id), format!("{command} {id}"));
@@ -62,7 +63,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Whether nothing else of ours is of this kind, so that a policy may not allow to read it.
+    /// Returns whether nothing else of ours is of this kind, so that a policy may not allow to read it.
     fn is_foreign(self) -> bool {
         !matches!(self, Self::Subnet | Self::RouteTable | Self::Gateway)
     }

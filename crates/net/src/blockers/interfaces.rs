@@ -10,8 +10,8 @@ use super::{Going, refused};
 use crate::ec2::{Ec2, by};
 use crate::interfaces::name;
 
-/// How the interfaces of load balancers, cache nodes and tasks are known as ours. AWS tells of such an interface a description
-/// and the security groups, and no tag of ours; it stays for minutes after its owner is gone.
+/// The names by which interfaces of load balancers, cache nodes and tasks are known as ours. AWS gives such an interface a
+/// description and the security groups, and no tag of ours; it stays for minutes after its owner is gone.
 pub(super) struct Owners {
     /// The security groups that are ours or that something of ours carries.
     groups: BTreeSet<String>,
@@ -32,7 +32,7 @@ impl Owners {
         owners
     }
 
-    /// Whether the interface belongs, or belonged, to a load balancer, a cache node or a task of ours.
+    /// Returns whether the interface belongs, or belonged, to a load balancer, a cache node or a task of ours.
     fn have(&self, interface: &NetworkInterface) -> bool {
         let description = interface.description().unwrap_or_default();
         let named = match (description.strip_prefix("ELB "), description.strip_prefix("ElastiCache ")) {
@@ -47,7 +47,7 @@ impl Owners {
     }
 }
 
-/// Whether it describes the interface of a task: `arn:aws:ecs:us-east-2:123456789012:attachment/...`.
+/// Returns whether it describes the interface of a task: `arn:aws:ecs:us-east-2:123456789012:attachment/...`.
 fn is_task(description: &str) -> bool {
     description.starts_with("arn:") && description.contains(":ecs:") && description.contains(":attachment/")
 }
@@ -63,14 +63,15 @@ pub(super) async fn blockers(ec2: &Ec2, going: &Going, owners: &Owners) -> Resul
     Ok(foreign.filter_map(|interface| blocked(interface, going)).collect())
 }
 
-/// Whether it does not go away by itself. One that AWS made for another service and that is not in use any more lingers until
-/// AWS deletes it.
+/// Returns whether it does not go away by itself. One that AWS made for another service and that is not in use any more
+/// lingers until AWS deletes it.
 fn stays(interface: &NetworkInterface) -> bool {
     let managed = interface.requester_managed().unwrap_or_default();
     !managed || interface.status().is_none_or(|status| *status == NetworkInterfaceStatus::InUse)
 }
 
-/// What of the things that go the interface keeps: its subnet, else a group that it carries, else the way to the internet.
+/// Returns the resource that the interface keeps from being deleted: its subnet, else a group that it carries, else the way
+/// to the internet.
 fn blocked(interface: &NetworkInterface, going: &Going) -> Option<Refused> {
     let mut groups = interface.groups().iter().filter_map(|group| group.group_id());
     let public = interface.association().is_some_and(|association| association.public_ip().is_some());

@@ -27,7 +27,7 @@ use aws_smithy_mocks::{Rule, mock};
 use pb_aws::mock_client;
 use serde_json::json;
 
-/// What goes: a VPC with a subnet, two groups and a gateway.
+/// The resources to delete: a VPC with a subnet, two groups and a gateway.
 fn going() -> Going {
     let one = |id: &str, at: &str| BTreeMap::from([(id.to_owned(), Address::new(at).unwrap())]);
     let mut groups = one("sg-web", "net/flask_group");

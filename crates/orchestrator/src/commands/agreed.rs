@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// The option by which a plan is accepted that destroys more than the one that was shown.
 const ACCEPT: &str = "--accept-changed-plan";
 
-/// How many addresses a message names.
+/// The number of addresses that a message names.
 const NAMED: usize = 5;
 
 /// The plan that somebody has agreed to, and how the one that is applied may differ from it.
@@ -29,7 +29,7 @@ pub enum Agreed<'a> {
 }
 
 impl Agreed<'_> {
-    /// Whether a plan that destroys more than the shown one is accepted.
+    /// Returns whether a plan that destroys more than the shown one is accepted.
     pub fn accepts_changed(&self) -> bool {
         matches!(self, Self::Shown { accept_changed: true, .. } | Self::Next { accept_changed: true })
     }
@@ -68,7 +68,7 @@ impl Agreed<'_> {
     }
 }
 
-/// Whether two plans do the same. What merely waits may be ready by now.
+/// Returns whether two plans do the same. What merely waits may be ready by now.
 pub fn same(one: &Plan, other: &Plan) -> bool {
     let essence = |plan: &Plan| -> Vec<_> {
         plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()

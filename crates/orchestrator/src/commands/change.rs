@@ -267,7 +267,7 @@ fn steps(wishes: &BTreeMap<Address, Wish>, live: &BTreeMap<Address, Live>) -> Re
     Ok(steps)
 }
 
-/// What was shown and agreed to, before the lease was taken.
+/// The plan that was shown and agreed to, before the lease was taken.
 struct Agreed<'a> {
     plan: &'a Plan,
     wishes: &'a BTreeMap<Address, Wish>,

@@ -51,12 +51,12 @@ pub async fn record(show: &Show, global: &Global, scene: &Scene, plan: &Plan, ou
     }
 }
 
-/// What `wait` has learnt.
+/// The results that `wait` has learnt.
 struct News {
     conclusions: Vec<Conclusion>,
     /// Services that can be used now.
     settled: Vec<(Address, Record)>,
-    /// Whether the last run had left nothing but these rollouts.
+    /// Set when the last run had left nothing but these rollouts.
     ends: bool,
 }
 
@@ -108,8 +108,8 @@ fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) 
     conclusions.collect()
 }
 
-/// Whether a step that gives a service nothing else to run is about what was released to it last. A deployment that was
-/// started again with the same revision is known by its id alone.
+/// Returns whether a step that gives a service nothing else to run is about what was released to it last. A deployment that
+/// was started again with the same revision is known by its id alone.
 fn is_about(step: &Step, released: &Released, before: &Snapshot) -> bool {
     let deployment = |attrs: Option<&Value>| attrs.and_then(|attrs| attrs.get("deployment")).cloned();
     let record = before.resources.get(&step.address).map(|record| &record.attrs);
@@ -131,13 +131,13 @@ fn seen(step: &Step, plan: &Plan, outcome: &Outcome, known: &ReleaseOutcome, wai
     }
 }
 
-/// Whether a step was done, and no check that is about its resource failed.
+/// Returns whether a step was done, and no check that is about its resource failed.
 fn is_done(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
     outcome.done.iter().any(|(address, _)| *address == step.address)
         && releases::failure_of(step, plan, outcome).is_none()
 }
 
-/// Whether a run that did not do everything has written everything: rollouts that it has started go on, and it was
+/// Returns whether a run that did not do everything has written everything: rollouts that it has started go on, and it was
 /// interrupted, or ran out of time, while it followed them.
 fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
     let step = |address: &Address| plan.changes().find(|step| step.address == *address && step.kind == SERVICE);
@@ -153,7 +153,7 @@ fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
         })
 }
 
-/// Whether a record is what the step was to bring about.
+/// Returns whether a record is what the step was to bring about.
 fn is_written(step: &Step, record: &Record) -> bool {
     let field = |spec: Option<&Value>, field: &str| spec.and_then(|spec| spec.get(field)).cloned();
     let Some(Value::Object(after)) = &step.after else { return false };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Wanted {
     /// Where it is saved.
     pub out: Option<PathBuf>,
-    /// Whether changes, and services that are not deployed, give an exit code of their own.
+    /// Set when changes, and services that are not deployed, give an exit code of their own.
     pub detailed_exitcode: bool,
     /// Whether it is shown as Markdown.
     pub markdown: bool,

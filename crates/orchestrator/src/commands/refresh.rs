@@ -41,7 +41,7 @@ fn say(show: &Show, drift: &[Drift]) {
 
 /// The drift that somebody has agreed to record.
 pub enum Agreed<'a> {
-    /// What was shown. With `--yes` it is shown again where it has changed: nothing in AWS is.
+    /// The drift that was shown. With `--yes` it is shown again where it has changed: nothing in AWS is.
     Shown { drift: &'a [Drift], yes: bool },
     /// That of a saved plan, which is applied at most once.
     Saved(&'a Saved),
@@ -102,7 +102,7 @@ async fn record(
     Ok(count)
 }
 
-/// What is to be remembered of a resource that is not as the last run left it. The record of one that has lost its tags stays:
+/// Returns the entry for a resource that is not as the last run left it. The record of one that has lost its tags stays:
 /// `adopt --restore-tags` goes by it.
 fn entry(drift: &Drift, observed: &Observed) -> Option<Entry> {
     if drift.what == Happened::Untagged {

@@ -61,7 +61,7 @@ pub async fn remove(global: &Global, name: &str, addresses: &[String], consent: 
 /// Shows what a change of the snapshot changes, asks, and writes it under the lease with a condition.
 ///
 /// # Errors
-/// What `change` refuses; a snapshot that was deployed to another account or region; a lease that another holds; a snapshot
+/// A refusal of `change`; a snapshot that was deployed to another account or region; a lease that another holds; a snapshot
 /// that was changed since it was shown.
 async fn edit(
     global: &Global,

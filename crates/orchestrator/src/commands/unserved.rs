@@ -14,7 +14,7 @@ pub struct Unserved<'a> {
     revision: &'a str,
     operation: &'a str,
     outcome: &'a ReleaseOutcome,
-    /// Whether ECS calls its rollout completed.
+    /// Set when ECS calls its rollout completed.
     completed: bool,
     at: &'a str,
     who: &'a str,
@@ -22,7 +22,7 @@ pub struct Unserved<'a> {
     verdict: Verdict,
 }
 
-/// How far the last release to a service serves, by its record and by ECS.
+/// The state of the last release to a service, by its record and by ECS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// It serves.
@@ -37,7 +37,7 @@ enum Verdict {
     Failed,
 }
 
-/// What ECS says of a service, compared with what was released to it.
+/// A service in ECS, compared with what was released to it.
 #[derive(Debug, Clone, Copy, Default)]
 struct InEcs {
     /// The service is to run the revision.

@@ -47,7 +47,7 @@ fn dependencies(graph: &Graph) -> BTreeMap<String, BTreeSet<String>> {
     all
 }
 
-/// What must exist before a task of any service can be started and do its work.
+/// The resources that must exist before a task of any service can be started and do its work.
 const TASK: &[&str] = &[
     // ECS starts it in the cluster, with the image of the repository, and gives it a stream in the log group.
     "fargate/cluster",
@@ -87,7 +87,7 @@ const WEB: &[&str] = &[
 const WORKER: &[&str] =
     &["net/celery_group", "net/celery_out_redis", "net/redis_in_celery", "net/celery_out_tcp_443_any"];
 
-/// What each service needs beside that.
+/// The further needs of each service.
 const OWN: [(&str, &[&str], &[&str]); 5] = [
     ("flask", WEB, &["fargate/flask_task", "edge/targets"]),
     // Its rule is one of the listener, whose default is Flask.

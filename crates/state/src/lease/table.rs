@@ -60,7 +60,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What taking the lease asks of the fence in the table, and does to it.
+/// The condition on the fence in the table for taking the lease, and the change of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fencing {
     /// It rises by one, and only to one above this fence, under which the snapshot was written. A table that has not come so

@@ -1,4 +1,4 @@
-//! What is refused when a session is opened, and that trying again does not get it through.
+//! Refusals when a session is opened, which trying again does not get through.
 
 use super::Session;
 use crate::home::Home;

@@ -59,7 +59,7 @@ impl LockFile {
         call.send().await.answer("s3:PutObject").map(drop)
     }
 
-    /// What it holds, with its entity tag; none when it is not there.
+    /// Returns the content of the file with its entity tag; none when there is no file.
     async fn holder(&self) -> Result<Option<(String, String)>, Failure> {
         let output =
             match self.client.get_object().bucket(&self.bucket).key(&self.key).send().await.answer("s3:GetObject") {
@@ -85,7 +85,7 @@ impl LockFile {
     }
 }
 
-/// Whether another lock was there, or was written or deleted at the same moment.
+/// Returns whether another lock was there, or was written or deleted at the same moment.
 fn is_taken(failure: &Failure) -> bool {
     ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"].iter().any(|code| failure.is(code))
 }

@@ -16,7 +16,7 @@ pub struct Wanted {
     pub mapping: Mapping,
     /// Lineage and serial of the Terraform state.
     pub state: Option<(String, u64)>,
-    /// Whether all that is recorded and has lost its tags is taken over, too.
+    /// Set when all that is recorded and has lost its tags is taken over, too.
     pub restore: bool,
 }
 
@@ -131,8 +131,8 @@ pub async fn takeover(site: &Site, wanted: &Wanted, snapshot: &Snapshot, cancel:
     adopting(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
 }
 
-/// What is recorded, has lost its tags and is to be taken over besides what is named: everything, when that is asked for, or
-/// else the rules of groups that are named.
+/// Recorded resources that have lost their tags and are taken over besides those that are named: all, when that is asked
+/// for, or else the rules of groups that are named.
 fn lost(graph: &Graph, observed: &Observed, wanted: &Wanted) -> Claims {
     let is_rule = |untagged: &Untagged| {
         let group = untagged.attrs.get("group_id").and_then(|group| group.as_str());

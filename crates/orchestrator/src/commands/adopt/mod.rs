@@ -35,7 +35,7 @@ struct Looked {
     json: serde_json::Value,
     /// The Terraform state that it was made from, by what it is known.
     state: Option<(String, u64)>,
-    /// What that state names.
+    /// The resources that the state names.
     mapping: Mapping,
 }
 

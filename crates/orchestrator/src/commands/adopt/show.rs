@@ -178,7 +178,7 @@ pub fn done(word: &str, count: usize, workspace: &str) -> String {
     format!("\n{} {things} in {}.\n{next}", paint(GOOD, did), paint(BOLD, workspace))
 }
 
-/// What Terraform has to forget: what was taken over now, and what is ours already. None where that is nothing.
+/// The resources that Terraform has to forget: those that were taken over now, and those that are ours already.
 pub fn removal(looked: &Looked, outcome: &Outcome) -> Option<Removal> {
     let done = outcome.done.iter().map(|(address, _)| address);
     let before = looked.plan.steps.iter().filter(|step| step.action == Action::NoOp).map(|step| &step.address);
@@ -186,7 +186,7 @@ pub fn removal(looked: &Looked, outcome: &Outcome) -> Option<Removal> {
     (!removal.addresses.is_empty()).then_some(removal)
 }
 
-/// How Terraform is made to forget it.
+/// The commands that make Terraform forget it.
 pub fn terraform(removal: &Removal) -> String {
     let mut text = String::new();
     line(

@@ -9,7 +9,7 @@ use pb_state::Session;
 /// The operations of this module, whose intents may be replaced.
 const HANDING_OVER: [&str; 3] = ["adopt", "forget", "move"];
 
-/// What a deploy or destroy meant to do that did not end.
+/// The intents of a deploy or destroy that did not end.
 fn unfinished(snapshot: &Snapshot) -> Option<&Intents> {
     snapshot.intents.as_ref().filter(|intents| !HANDING_OVER.contains(&intents.operation.as_str()))
 }
@@ -35,7 +35,7 @@ pub(super) fn check(task: &Task<'_>, snapshot: &Snapshot, workspace: &str) -> Re
 pub(super) struct Keeping<'a> {
     session: &'a Session,
     unfinished: Option<Intents>,
-    /// What is left of it when this run is complete.
+    /// The intents that are left when this run is complete.
     rest: Option<Intents>,
 }
 

@@ -111,7 +111,7 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
     Ok(if ready { Exit::Done } else { Exit::Failed })
 }
 
-/// Whether all that is recorded still carries our tags; no check where nothing was deployed.
+/// Returns whether all that is recorded still carries our tags; no check where nothing was deployed.
 async fn tagged(global: &Global, name: &str, snapshot: &Snapshot) -> Option<Check> {
     const NAME: &str = "ownership tags";
     if snapshot.resources.is_empty() {

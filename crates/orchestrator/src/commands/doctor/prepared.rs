@@ -41,7 +41,7 @@ pub async fn checks(
     checks
 }
 
-/// Whether the store of the state refuses a write whose condition does not hold.
+/// Returns whether the store of the state refuses a write whose condition does not hold.
 pub fn conditions(bucket: &str, probed: Result<Conditions, Failure>) -> Option<Check> {
     let name = "conditional writes";
     match probed {
