@@ -6,6 +6,8 @@ use pb_torture::{At, How, Problem, Proxy, Rule, Shape, Signal, Site, World, conv
 const DEPLOY: [&str; 3] = ["deploy", "staging", "--yes"];
 const STATUS: [&str; 3] = ["status", "staging", "--json"];
 const STOPPING: &str = "stopping: nothing new is started";
+/// The lease in seconds where none has to end: other tests keep the endpoint busy, and heartbeats must get through.
+const LONG_LEASE: u32 = 20;
 
 fn hold(call: &str, how: How) -> Vec<Rule> {
     vec![Rule { at: At::nth(call, 1), how }]
@@ -14,7 +16,7 @@ fn hold(call: &str, how: How) -> Vec<Rule> {
 /// One signal: what was made is recorded, the lease released, and the next deploy need not wait.
 fn first_signal(signal: Signal, how: How) -> Result<(), Problem> {
     let (endpoint, shape) = (endpoint()?, Shape::first());
-    let (site, world) = (Site::new(endpoint, LEASE)?, World::start()?);
+    let (site, world) = (Site::new(endpoint, LONG_LEASE)?, World::start()?);
     let proxy = Proxy::start(endpoint, hold("ec2:CreateVpc", how))?;
     let mut running = site.start(&proxy.url, &shape, &DEPLOY)?;
     let held = held(&proxy, &mut running)?;
@@ -89,7 +91,7 @@ fn ctrl_c_and_sigterm_count_together() {
 /// One that waits for the lease: it stops waiting, and has changed nothing.
 fn while_waiting() -> Result<(), Problem> {
     let (endpoint, shape) = (endpoint()?, Shape::first());
-    let (site, world) = (Site::new(endpoint, LEASE)?, World::start()?);
+    let (site, world) = (Site::new(endpoint, LONG_LEASE)?, World::start()?);
     let proxy = Proxy::start(endpoint, hold("ec2:CreateVpc", How::HoldAfter))?;
     let mut holder = site.start(&proxy.url, &shape, &DEPLOY)?;
     let held = held(&proxy, &mut holder)?;
