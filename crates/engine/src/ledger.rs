@@ -137,7 +137,7 @@ impl MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
-        self.change(|snapshot| snapshot.intents = Some(intents));
+        self.change(|snapshot| snapshot.intend(intents));
         async { Ok(()) }.boxed()
     }
 

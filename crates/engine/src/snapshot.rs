@@ -137,6 +137,19 @@ impl Intent {
 }
 
 impl Snapshot {
+    /// Sets the intents of a run that begins. Deletes that an earlier run has begun stay among them as long as their resources
+    /// are recorded and this run does not deal with them: they may be done, all but the record.
+    pub fn intend(&mut self, mut intents: Intents) {
+        for step in self.intents.take().map(|earlier| earlier.steps).unwrap_or_default() {
+            let is_new = !intents.steps.iter().any(|new| new.address == step.address);
+            let deletes = matches!(step.action, Action::Delete | Action::Replace { .. });
+            if is_new && deletes && self.resources.contains_key(&step.address) {
+                intents.steps.push(Intent { action: Action::Delete, ..step });
+            }
+        }
+        self.intents = Some(intents);
+    }
+
     /// Takes all that is remembered of what was at `from` for what is at `to` now: the record, what was released to it, the
     /// count that was set by hand.
     pub(crate) fn readdress(&mut self, from: &Address, to: &Address, unrecorded: Record) {
@@ -186,5 +199,44 @@ impl Snapshot {
         let recorded =
             |step: &Intent| self.resources.get(&step.address).map(|record| &record.attrs) != step.was.as_ref();
         steps.filter(move |step| step.creates() && !recorded(step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Intent, Intents, Record, Snapshot};
+    use crate::address::Address;
+    use crate::plan::Action;
+    use serde_json::Value;
+
+    fn intents(steps: &[(&str, Action)]) -> Intents {
+        let step = |(address, action): &(&str, Action)| Intent {
+            address: Address::new(*address).unwrap(),
+            kind: "k".to_owned(),
+            action: *action,
+            was: None,
+        };
+        let steps = steps.iter().map(step).collect();
+        Intents { plan: "p".to_owned(), operation: "destroy".to_owned(), steps, written: false }
+    }
+
+    #[test]
+    fn begun_delete_stays_intended_until_its_record_is_gone() {
+        let record = Record { kind: "k".to_owned(), spec: Value::Null, attrs: Value::Null, settled: true };
+        let recorded = ["net/group", "net/vpc"].map(|address| (Address::new(address).unwrap(), record.clone()));
+        let mut snapshot = Snapshot { resources: recorded.into(), ..Snapshot::default() };
+        snapshot.intend(intents(&[
+            ("net/group", Action::Delete),
+            ("net/vpc", Action::Delete),
+            ("net/gone", Action::Delete),
+            ("net/new", Action::Create),
+        ]));
+        let next = intents(&[("net/vpc", Action::Update)]);
+        snapshot.intend(next.clone());
+        let steps = snapshot.intents.as_ref().map(|intents| intents.steps.clone()).unwrap();
+        assert_eq!(steps, [next.steps, intents(&[("net/group", Action::Delete)]).steps].concat());
+        snapshot.resources.clear();
+        snapshot.intend(intents(&[]));
+        assert_eq!(snapshot.intents, Some(intents(&[])));
     }
 }
