@@ -23,7 +23,7 @@ from report import Report
 EMULATORS_MAX = 4
 _report = Report()
 #: Tests that take longest, which begin first: one that begins last keeps all others waiting for its end.
-LONGEST = ("test_terraform", "test_killed", "test_before", "test_cost", "test_services")
+LONGEST = ("test_terraform", "test_lost_tags", "test_killed", "test_before", "test_cost", "test_services")
 #: What was started for the tests, and is ended after them.
 _started = contextlib.ExitStack()
 #: The endpoint itself, where calls go through an observer.
