@@ -152,8 +152,8 @@ impl Patience {
         Self { soon, later, since: Instant::now(), said: String::new() }
     }
 
-    /// Waits before the next try, and says why unless that was said last; fails with `failure` itself when there shall be
-    /// none.
+    /// Waits before the next try, and says why unless that was said last; fails with `failure` itself when none is
+    /// left.
     async fn again(&mut self, cx: &Context, failure: Failure) -> Result<(), Failure> {
         let what = failure.to_string();
         let waits = matches!(failure.class, Class::InUse | Class::NotReady);

@@ -81,11 +81,11 @@ async fn record(
     match agreed {
         Agreed::Shown { drift, .. } if *drift == seen => {}
         Agreed::Shown { yes: true, .. } => {
-            show.say("What is there has changed since it was shown:\n");
+            show.say("The resources have changed since they were shown:\n");
             say(show, &seen);
         }
         Agreed::Shown { .. } => {
-            let message = "what is there has changed since it was shown: nothing was recorded";
+            let message = "the resources have changed since they were shown: nothing was recorded";
             return Err(Error::other(message, "run the same command again and look at what it shows"));
         }
         Agreed::Saved(saved) => {

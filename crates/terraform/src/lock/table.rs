@@ -78,7 +78,7 @@ impl LockItem {
         }
         let message = format!("the state has the MD5 {digest}, and Terraform noted {noted} when it wrote it last");
         Err(Failure::new(Class::Refused, "check the Terraform state", message)
-            .hint("`terraform plan` says how to mend this; nothing was changed"))
+            .hint("`terraform plan` says how to fix this; nothing was changed"))
     }
 
     /// Deletes it, when it is still ours.

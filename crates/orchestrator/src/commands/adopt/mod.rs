@@ -246,7 +246,7 @@ async fn under_locks(
     unfinished::check(task, &snapshot, &site.workspace.name)?;
     let looked = look(site, task, &snapshot, &run.cancel).await?;
     if !same(&shown.plan, &looked.plan) || shown.state != looked.state {
-        let message = "what is there has changed since it was shown: nothing was changed";
+        let message = "the resources have changed since they were shown: nothing was changed";
         return Err(Error::other(message, "run the same command again and look at what it shows"));
     }
     let ledger = Keeping::new(session, task);

@@ -47,7 +47,7 @@ pub fn conditions(bucket: &str, probed: Result<Conditions, Failure>) -> Option<C
     match probed {
         Ok(Conditions::Obeyed) => Some(Check::good(name, format!("the store of bucket {bucket} honours them"))),
         Ok(Conditions::Ignored(failure)) => Some(Check::failed(name, Verdict::Bad, &failure)),
-        // That there is no bucket is told by the bucket's own check.
+        // The check of the bucket itself reports a missing one.
         Err(failure) if failure.class == Class::NotFound => None,
         Err(failure) => Some(Check::failed(name, Verdict::Unknown, &failure)),
     }
