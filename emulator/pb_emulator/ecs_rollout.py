@@ -18,12 +18,24 @@ from .patching import Place
 
 RUNNING_AFTER, HEALTHY_AFTER = 0.4, 0.8
 BREAKER_MINIMUM, BREAKER_MAXIMUM = 3, 200
+#: Accounts whose services and tasks make no progress.
+_paused: set[str] = set()
+
+
+def pause(account: str, paused: bool) -> None:
+    """Stop the progress of all services and tasks of an account, or let it go on; what is due by then happens at once."""
+    _paused.add(account) if paused else _paused.discard(account)
+
+
+def reset() -> None:
+    """Let all accounts go on."""
+    _paused.clear()
 
 
 def advance(place: Place) -> None:
     """Let the services and tasks of an account and region come to the present."""
     backends = ecs_backends[place.account]
-    if not dict.__contains__(backends, place.region):
+    if place.account in _paused or not dict.__contains__(backends, place.region):
         return
     everything = world(place)
     for service in list(everything.services.values()):

@@ -16,7 +16,7 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import pace, preconditions, s3, strict
+from . import ecs_rollout, pace, preconditions, s3, strict
 from .journal import Journal, Recorder
 from .patching import wrap
 from .wire import Call, error_answer, error_code, identify
@@ -166,6 +166,11 @@ class Application:
         if (method, path) == ("POST", "s3"):
             wanted = json.loads(body or b"{}")
             s3.be_without_conditions(wanted["bucket"], bool(wanted["without_conditions"]))
+            return as_json(wanted)
+        if (method, path) == ("POST", "rollouts"):
+            wanted = json.loads(body or b"{}")
+            with self._lock:
+                ecs_rollout.pause(wanted["account"], bool(wanted["paused"]))
             return as_json(wanted)
         return as_json({"error": f"no control endpoint {method} /_pb/{path}"}, 404)
 

@@ -40,3 +40,4 @@ def reset() -> None:
     reset_model_data()
     quotas.reset()
     s3.reset()
+    ecs_rollout.reset()

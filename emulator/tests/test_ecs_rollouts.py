@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from conftest import App, until
+from conftest import App, control, until
 
 
 def test_an_update_is_a_rollout(app: App) -> None:
@@ -144,3 +146,15 @@ def test_stopping_a_deployment(app: App, kind: str, status: str) -> None:
     )
     if kind == "ROLLBACK":
         assert app.steady()["taskDefinition"] == first
+
+
+def test_paused_rollout_makes_no_progress_until_it_goes_on(app: App) -> None:
+    app.create(app.definition())
+    app.steady()
+    control(app.aws.url, "POST", "rollouts", {"account": app.aws.account, "paused": True})
+    app.ecs.update_service(cluster="c", service="web", taskDefinition=app.definition("app:2"))
+    time.sleep(1)
+    shown = app.show()["deployments"][0]
+    assert (shown["rolloutState"], shown["pendingCount"], shown["runningCount"]) == ("IN_PROGRESS", 0, 0)
+    control(app.aws.url, "POST", "rollouts", {"account": app.aws.account, "paused": False})
+    app.steady()

@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,6 +230,15 @@ class Site:
         self.configure({})
         self.deploy()
         self.finds_nothing()
+
+    @contextlib.contextmanager
+    def paused_rollouts(self) -> Iterator[None]:
+        """Services and tasks make no progress meanwhile."""
+        control(self.url, "rollouts", {"account": self.account, "paused": True})
+        try:
+            yield
+        finally:
+            control(self.url, "rollouts", {"account": self.account, "paused": False})
 
     def end(self) -> None:
         """End what still runs."""

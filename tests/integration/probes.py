@@ -132,6 +132,14 @@ def s3_stand_in(aws: Aws) -> None:
         raise Missing(f"there is no such control endpoint: {error}") from error
 
 
+def paused_rollouts(aws: Aws) -> None:
+    """The progress of services and tasks can be stopped for a while."""
+    try:
+        control(aws.url, "rollouts", {"account": aws.account, "paused": False})
+    except (OSError, ValueError) as error:
+        raise Missing(f"there is no such control endpoint: {error}") from error
+
+
 def dynamodb_conditions(aws: Aws) -> None:
     """A conditional update that lost is refused, with the item that is there."""
     table = {"TableName": "probe"}
@@ -359,6 +367,7 @@ PROBES: dict[str, Callable[[Aws], None]] = {
     "s3-if-match": s3_if_match,
     "s3-regions": s3_regions,
     "s3-stand-in": s3_stand_in,
+    "paused-rollouts": paused_rollouts,
     "dynamodb-conditions": dynamodb_conditions,
     "ec2-rules": ec2_rules,
     "sg-dependency": sg_dependency,
