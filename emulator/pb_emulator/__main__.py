@@ -22,6 +22,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     serve.add_argument("--pace", default="1", help="aws, aws:FACTOR, a factor on the default times, or a JSON file")
     serve.add_argument("--vpc-quota", type=int, default=5, help="VPCs and internet gateways a region; 0 for no limit")
     serve.add_argument("--cache-host", default="", help="address of every cache node, where a real server listens")
+    serve.add_argument("--data-plane", action="store_true", help="web tasks and listeners of all accounts answer requests")
     serve.add_argument("--ready-file", type=Path, help="the URL is written here when requests are accepted")
     serve.add_argument("--record", type=Path, help="append every exchange to this file as JSON lines")
     return parser.parse_args(argv)
@@ -51,7 +52,7 @@ def serve(options: argparse.Namespace) -> int:
     settings.vpc_quota = options.vpc_quota
     settings.cache_host = options.cache_host
     recorder = Recorder(options.record) if options.record else None
-    server = make_server(options.host, options.port, Application(options.latency_ms / 1000, recorder))
+    server = make_server(options.host, options.port, Application(options.latency_ms / 1000, recorder, options.data_plane))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         threading.Thread(target=server.stop, daemon=True).start()

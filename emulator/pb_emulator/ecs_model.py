@@ -98,6 +98,8 @@ class Task:
     container_reason: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
+    #: Since when it is unhealthy as a target.
+    sick_since: float | None = None
     #: The load balancers that it registers with, for as long as it lives: those of its deployment.
     balancers: list[dict[str, Any]] = field(default_factory=list)
 

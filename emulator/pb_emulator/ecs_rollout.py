@@ -12,7 +12,7 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from . import ecs_one_off, ecs_tasks, pace, quotas
+from . import ecs_one_off, ecs_tasks, pace, quotas, targets
 from .ecs_model import ACTIVE, DRAINING, INACTIVE, Deployment, Service, Task, World, deployment_id, hex_id, utc, world
 from .patching import Place
 
@@ -65,10 +65,8 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         return
     if not fate and task.last != "RUNNING" and moment >= task.run_due:
         task.last, task.started = "RUNNING", utc()
-        if service and ecs_tasks.target_groups(place, task):
-            ecs_tasks.set_health(place, task, ecs_tasks.ELB_INITIAL)
-            for lb in task.balancers:
-                service.event(f"registered 1 targets in (target-group {lb['targetGroupArn']})")
+        for arn in targets.register(place, task) if service else []:
+            service.event(f"registered 1 targets in (target-group {arn})")
     ended = ecs_one_off.outcome(task) if service is None and task.last == "RUNNING" else None
     if ended and moment >= task.run_due + pace.seconds("task_failing"):
         for line in ended[1]:
@@ -81,8 +79,7 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", 1)
         return
     if service and task.last == "RUNNING" and moment >= task.healthy_due:
-        bad = ecs_tasks.unhealthy(place, task.definition)
-        ecs_tasks.set_health(place, task, ecs_tasks.ELB_UNHEALTHY if bad else ecs_tasks.ELB_HEALTHY)
+        targets.check(place, task)
 
 
 def fail_task(place: Place, task: Task, fate: tuple[str, str, int | None, str | None]) -> None:
@@ -152,14 +149,9 @@ def threshold(service: Service) -> int:
     return share if kind == "UNBOUNDED_PERCENT" else min(BREAKER_MAXIMUM, max(BREAKER_MINIMUM, share))
 
 
-def ready_tasks(place: Place, service: Service, tasks: list[Task]) -> int:
+def ready_tasks(place: Place, tasks: list[Task]) -> int:
     """Running tasks that pass their health checks."""
-    checked = bool(service.fields.get("loadBalancers"))
-    moment = pace.now()
-    good = [t for t in tasks if t.live and t.last == "RUNNING"]
-    if not checked:
-        return len(good)
-    return sum(1 for t in good if moment >= t.healthy_due and not ecs_tasks.unhealthy(place, t.definition))
+    return sum(1 for task in tasks if task.live and task.last == "RUNNING" and targets.is_healthy(place, task))
 
 
 def advance_rollout(place: Place, everything: World, service: Service) -> None:
@@ -180,7 +172,7 @@ def advance_rollout(place: Place, everything: World, service: Service) -> None:
     if service.primary.rollout == "IN_PROGRESS":
         complete_when_ready(place, everything, service, service.primary)
     elif current.rollout == "COMPLETED" and not service.steady:
-        if ready_tasks(place, service, everything.tasks_of(service, current)) == current.desired:
+        if ready_tasks(place, everything.tasks_of(service, current)) == current.desired:
             service.steady = True
             service.event("has reached a steady state.")
 
@@ -192,18 +184,32 @@ def balance(place: Place, everything: World, service: Service, current: Deployme
     least = math.ceil(current.desired * int(settings.get("minimumHealthyPercent", 100)) / 100)
     mine = [t for t in everything.tasks_of(service, current) if t.live]
     others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
-    for task in mine[current.desired :]:
+    wanted = replace_sick(place, service, current, mine, most)
+    mine = [task for task in mine if task.live]
+    for task in mine[wanted:]:
         stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
-    ready = ready_tasks(place, service, mine[: current.desired])
+    ready = ready_tasks(place, mine[: current.desired])
     room = max(most, current.desired) - current.desired
     keep = max(0, least - ready) if len(others) > room or ready >= current.desired else len(others)
     if ready >= current.desired:
         keep = 0
     for task in others[keep:]:
         stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
-    missing = min(current.desired - len(mine), max(most, 1) - len(mine) - min(keep, len(others)))
+    missing = min(wanted - len(mine), max(most, 1) - len(mine) - min(keep, len(others)))
     if missing > 0 and not ecs_tasks.launch_error(place, current.definition):
         start_tasks(place, everything, service, current, missing, len(mine))
+
+
+def replace_sick(place: Place, service: Service, current: Deployment, mine: list[Task], most: int) -> int:
+    """How many tasks a deployment is to have: one more for each that is unhealthy after the rollout, as far as maximumPercent
+    lets it. Such a task is stopped once the checks of its successor have ended, well or not."""
+    sick = [task for task in mine if targets.is_given_up(place, task)] if current.rollout == "COMPLETED" else []
+    if not sick:
+        return current.desired
+    if all(targets.is_healthy(place, task) or targets.failure(place, task) for task in mine):
+        for task in sick[: len(mine) - current.desired if most > current.desired else 1]:
+            stop_sick(place, service, task)
+    return min(max(most, current.desired), current.desired + sum(task.live for task in sick))
 
 
 def start_tasks(
@@ -232,45 +238,52 @@ def start_tasks(
 
 def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:
     """Stop a task of a service; its target drains."""
-    if task.last == "RUNNING":
-        ecs_tasks.set_health(place, task, ecs_tasks.ELB_DRAINING)
+    draining = targets.drain(place, task) if task.last == "RUNNING" else 0.0
     service.event(f"has stopped 1 running tasks: (task {task.id}).")
-    ecs_tasks.begin_stop(task, "ServiceSchedulerInitiated", reason, 0)
+    ecs_tasks.begin_stop(task, "ServiceSchedulerInitiated", reason, 0, draining=draining)
 
 
 def count_failures(place: Place, everything: World, service: Service, current: Deployment) -> None:
-    """Tasks that cannot run fail again and again, until the breaker trips; without one, for ever."""
+    """Tasks that cannot run or are unhealthy fail again and again, until the breaker trips; without one, for ever."""
     fate = ecs_tasks.fate(place, current.definition)
-    unhealthy = ecs_tasks.unhealthy(place, current.definition) and bool(service.fields.get("loadBalancers"))
     error = ecs_tasks.launch_error(place, current.definition)
-    if not fate and not unhealthy and not error:
-        return
-    interval, moment = pace.seconds("task_failing"), pace.now()
-    wait = interval if fate or error else interval + HEALTHY_AFTER * pace.seconds("service_steady")
-    if current.next_failure is None:
-        current.next_failure = current.started_at + wait
-    if moment < current.next_failure:
-        return
-    current.next_failure = moment + wait
     tried = [task for task in everything.tasks_of(service, current) if task.live]
+    if not fate and not error:
+        sick = [task for task in tried if targets.is_given_up(place, task)]
+        for task in sick:
+            stop_sick(place, service, task)
+        return count(place, service, current, len(sick), "tasks failed ELB health checks")
+    interval, moment = pace.seconds("task_failing"), pace.now()
+    if current.next_failure is None:
+        current.next_failure = current.started_at + interval
+    if moment < current.next_failure:
+        return None
+    current.next_failure = moment + interval
     if error:
         # Nothing was placed, so there is no task to tell how it ended: the event is all there is.
         service.event(error)
+        return count(place, service, current, current.desired, "tasks failed to start")
     for task in tried:
-        if fate:
-            fail_task(place, task, fate)
-        else:
-            groups = " ".join(f"(target-group {lb['targetGroupArn']})" for lb in service.fields["loadBalancers"])
-            service.event(
-                f"(task {task.id}) is unhealthy in {groups} due to (reason Health checks failed with these codes:"
-                " [500])."
-            )
-            stop_task(place, service, task, f"Task failed ELB health checks in {groups}")
-    failed = current.desired if error else len(tried)
+        assert fate
+        fail_task(place, task, fate)
+    return count(place, service, current, len(tried), "tasks failed to start")
+
+
+def stop_sick(place: Place, service: Service, task: Task) -> None:
+    """Stop a task that is unhealthy."""
+    arn, why = targets.failure(place, task) or ("", "")
+    service.event(f"(task {task.id}) is unhealthy in (target-group {arn}) due to (reason {why}).")
+    stop_task(place, service, task, f"Task failed ELB health checks in (target-group {arn})")
+
+
+def count(place: Place, service: Service, current: Deployment, failed: int, why: str) -> None:
+    """Count failed tasks for the breaker."""
+    if not failed:
+        return
     current.failed += failed
     current.updated = utc()
     if breaker(service).get("enable") and current.failed >= threshold(service):
-        trip(place, service, current, "tasks failed ELB health checks" if unhealthy else "tasks failed to start")
+        trip(place, service, current, why)
     elif current.failed % 10 < failed:
         service.event(
             "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section"
@@ -325,7 +338,7 @@ def complete_when_ready(place: Place, everything: World, service: Service, curre
     if pace.now() < current.started_at + pace.seconds("service_steady"):
         return
     others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
-    if others or ready_tasks(place, service, everything.tasks_of(service, current)) < current.desired:
+    if others or ready_tasks(place, everything.tasks_of(service, current)) < current.desired:
         return
     current.rollout, current.updated = "COMPLETED", utc()
     if current.open:

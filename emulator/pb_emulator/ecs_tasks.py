@@ -5,22 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 
-from . import ecr_images, ecs_secrets, interfaces, pace
+from . import ecr_images, ecs_secrets, interfaces, pace, targets
 from .ecs_model import INACTIVE, Cluster, Definition, Deployment, Service, Task, World, hex_id, utc, world
 from .faults import AwsError
-from .patching import Place, attached
+from .patching import Place
 
 #: stopped tasks of a group that are remembered
 KEPT_STOPPED = 30
 NO_CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
-ELB_INITIAL = ("initial", "Elb.RegistrationInProgress", "Target registration is in progress")
-ELB_HEALTHY = ("healthy", None, None)
-ELB_UNHEALTHY = ("unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [500]")
-ELB_DRAINING = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
 
 
 def invalid(message: str) -> AwsError:
@@ -108,11 +103,6 @@ def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, st
     return None
 
 
-def unhealthy(place: Place, definition: Definition) -> bool:
-    """Whether the load balancer's checks of these tasks fail: an image tag `:unhealthy`."""
-    return any((ecr_images.tag_of(place, image) or "").endswith(":unhealthy") for image in images(definition))
-
-
 def crashes(place: Place, definition: Definition) -> bool:
     """Whether these tasks run, and exit with an error some time later: an image tag `:crash`."""
     return any((ecr_images.tag_of(place, image) or "").endswith(":crash") for image in images(definition))
@@ -177,36 +167,15 @@ def launch(
     return task
 
 
-def target_groups(place: Place, task: Task) -> list[tuple[Any, int]]:
-    """The target groups that a task registers with, and the port."""
-    known = elbv2_backends[place.account][place.region].target_groups
-    pairs = [(known.get(lb.get("targetGroupArn")), lb["containerPort"]) for lb in task.balancers]
-    return [(group, port) for group, port in pairs if group is not None]
-
-
-def set_health(place: Place, task: Task, state: tuple[str, str | None, str | None]) -> None:
-    """Register the task as a target, and set its health."""
-    address = task.eni.private_ip_address
-    for group, port in target_groups(place, task):
-        group.targets[address] = {"Id": address, "Port": port}
-        attached(group, "health", dict)[address] = state
-
-
-def forget_target(place: Place, task: Task) -> None:
-    """Take the task out of its target groups."""
-    address = task.eni.private_ip_address
-    for group, _ in target_groups(place, task):
-        group.targets.pop(address, None)
-        attached(group, "health", dict).pop(address, None)
-
-
-def begin_stop(task: Task, code: str, reason: str, exit_code: int | None, container_reason: str | None = None) -> None:
-    """The task is to stop; it is STOPPED some time later."""
+def begin_stop(
+    task: Task, code: str, reason: str, exit_code: int | None, container_reason: str | None = None, *, draining: float = 0.0
+) -> None:
+    """The task is to stop; it is STOPPED some time later, and not before it is drained."""
     if task.desired == "STOPPED":
         return
     task.desired, task.last = "STOPPED", "DEPROVISIONING"
     task.code, task.reason, task.exit_code, task.container_reason = code, reason, exit_code, container_reason
-    task.stop_due = pace.now() + pace.seconds("task_stopping")
+    task.stop_due = pace.now() + draining + pace.seconds("task_stopping")
 
 
 def finish_stop(place: Place, service: Service | None, task: Task) -> None:
@@ -214,7 +183,7 @@ def finish_stop(place: Place, service: Service | None, task: Task) -> None:
     task.last, task.stopped = "STOPPED", utc()
     interfaces.release(task.eni, task.stop_due)
     if service:
-        forget_target(place, task)
+        targets.forget(place, task)
     everything = world(place)
     stopped = [
         t

@@ -150,9 +150,13 @@ def load_balancer_creation() -> None:
     def describe_load_balancers(original: Any, self: Any, arns: Any, names: Any) -> Any:
         found = original(self, arns, names)
         for balancer in found:
-            age = pace.now() - getattr(balancer, "_pb_created", 0.0)
-            balancer.state = "active" if age >= pace.seconds("alb_provisioning") else "provisioning"
+            balancer.state = "active" if is_active(balancer) else "provisioning"
         return found
+
+
+def is_active(balancer: Any) -> bool:
+    """Whether a load balancer is provisioned."""
+    return bool(pace.now() - getattr(balancer, "_pb_created", 0.0) >= pace.seconds("alb_provisioning"))
 
 
 def same_load_balancer(known: Any, scheme: str, ids: list[str], wanted: dict[str, Any]) -> FakeLoadBalancer:

@@ -1,4 +1,7 @@
-"""How long things take: one table of seconds, replaced as a whole when the server starts."""
+"""How long things take: one table of seconds, replaced as a whole when the server starts.
+
+`deregistration_share` is no time but a share: how much passes of the deregistration delay of a target group.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ DEFAULT: dict[str, float] = {
     "service_draining": 0.3,
     "task_failing": 0.1,
     "task_stopping": 0.1,
+    "target_changing": 0.4,
+    "deregistration_share": 0.005,
     "record_insync": 0.3,
     "interfaces_linger": 0.3,
 }
@@ -35,6 +40,8 @@ AWS: dict[str, float] = {
     "service_draining": 60.0,
     "task_failing": 30.0,
     "task_stopping": 30.0,
+    "target_changing": 30.0,
+    "deregistration_share": 1.0,
     "record_insync": 35.0,
     "interfaces_linger": 180.0,
 }

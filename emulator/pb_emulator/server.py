@@ -17,8 +17,9 @@ from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from . import ecs_rollout, pace, preconditions, s3, strict
+from .data_plane import DataPlane
 from .journal import Journal, Recorder
-from .patching import wrap
+from .patching import Place, wrap
 from .wire import Call, error_answer, error_code, identify
 
 StartResponse = Callable[..., Any]
@@ -50,13 +51,14 @@ class Answer:
 class Application:
     """The WSGI application."""
 
-    def __init__(self, latency: float = 0.0, recorder: Recorder | None = None) -> None:
+    def __init__(self, latency: float = 0.0, recorder: Recorder | None = None, data_plane: bool = False) -> None:
         strict.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
         self._latency = latency
         self._recorder = recorder
         self.journal = Journal()
+        self._data_plane = DataPlane(self._lock, strict.advance, everywhere=data_plane)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         body = read_body(environ)
@@ -80,6 +82,7 @@ class Application:
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")
         with self._lock:
             answer = self._dispatch(call, environ)
+            self._data_plane.follow(Place(call.account, call.region))
         self.journal.add(
             began,
             service=call.service,
@@ -158,6 +161,7 @@ class Application:
         if (method, path) == ("POST", "reset"):
             with self._lock:
                 strict.reset()
+                self._data_plane.reset()
             return as_json({})
         if (method, path) == ("POST", "preconditions"):
             with self._lock:
@@ -172,6 +176,18 @@ class Application:
             with self._lock:
                 ecs_rollout.pause(wanted["account"], bool(wanted["paused"]))
             return as_json(wanted)
+        if (method, path) == ("POST", "data-plane"):
+            wanted = json.loads(body or b"{}")
+            place = Place(wanted["account"], wanted["region"])
+            with self._lock:
+                self._data_plane.open(place)
+            return as_json(wanted)
+        if (method, path) == ("GET", "listeners"):
+            place = Place(query["account"], query["region"])
+            with self._lock:
+                strict.advance(place.account, place.region)
+                self._data_plane.follow(place)
+                return as_json({"listeners": self._data_plane.shown(place)})
         return as_json({"error": f"no control endpoint {method} /_pb/{path}"}, 404)
 
 

@@ -124,6 +124,11 @@ class Net:
         """Another security group."""
         return self.aws.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]
 
+    def let_in(self) -> None:
+        """Let everything in to what carries the group."""
+        anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+        self.aws.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=anybody)
+
     def balancer(self, name: str = "web", **settings: Any) -> dict[str, Any]:
         """A load balancer in both subnets."""
         wanted = {"Name": name, "Subnets": self.subnets, "SecurityGroups": [self.group], **settings}
@@ -155,6 +160,7 @@ class App:
 
     def __init__(self, aws: Aws) -> None:
         self.aws, self.ecs, self.net = aws, aws.ecs, aws.network()
+        self.net.let_in()
         self.ecs.create_cluster(clusterName="c")
         aws.logs.create_log_group(logGroupName="app")
         self.role = self.make_role("x", "ecs-tasks.amazonaws.com")

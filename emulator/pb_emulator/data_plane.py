@@ -1,0 +1,204 @@
+"""The load balancers and web tasks of an account as real servers on loopback addresses, so that a test can send requests.
+
+Each task that runs behind a load balancer answers on an address of its own in 127.0.0.0/8, at the port of its container;
+each listener on a port of 127.0.0.1 that `GET /_pb/listeners` tells. Both open and close as the account's world goes on.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from moto.ecs.models import ecs_backends
+from moto.elbv2.models import elbv2_backends
+
+from . import elbv2, reachability, routing, targets
+from .ecs_model import Task, world
+from .patching import Place
+
+TIMEOUT_SECONDS = 30.0
+#: 127.1.0.1 and up; the addresses below are left to others.
+_addresses = itertools.count((1 << 16) + 1)
+
+
+class Endpoint(ThreadingHTTPServer):
+    """A server with threads that end with the process."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class DataPlane:
+    """The servers of all accounts that have asked for them."""
+
+    def __init__(self, lock: threading.Lock, advance: Callable[[str, str], None], everywhere: bool = False) -> None:
+        self._lock, self._advance, self._everywhere = lock, advance, everywhere
+        self._places: set[Place] = set()
+        self._tasks: dict[str, Endpoint] = {}
+        self._listeners: dict[str, Endpoint] = {}
+
+    def open(self, place: Place) -> None:
+        """Begin to serve an account."""
+        self._places.add(place)
+        self.follow(place)
+
+    def reset(self) -> None:
+        """Close everything."""
+        for known in (self._tasks, self._listeners):
+            for arn in list(known):
+                self._close(known, arn)
+        self._places.clear()
+
+    def follow(self, place: Place) -> None:
+        """Open and close servers, so that they are those of the account's world; the caller holds the lock."""
+        if not self._everywhere and place not in self._places:
+            return
+        if not dict.__contains__(ecs_backends[place.account], place.region):
+            return
+        prefix = f":{place.region}:{place.account}:"
+        tasks = {task.arn: task for task in world(place).tasks.values() if task.balancers and is_answering(task)}
+        for arn in [arn for arn in self._tasks if prefix in arn and arn not in tasks]:
+            self._close(self._tasks, arn)
+        for arn in tasks.keys() - self._tasks.keys():
+            self._tasks[arn] = task_server(place, tasks[arn])
+        listeners = listeners_of(place)
+        for arn in [arn for arn in self._listeners if prefix in arn and arn not in listeners]:
+            self._close(self._listeners, arn)
+        for arn in listeners.keys() - self._listeners.keys():
+            self._listeners[arn] = started(Endpoint(("127.0.0.1", 0), listener_handler(self, place, arn)))
+
+    def shown(self, place: Place) -> list[dict[str, Any]]:
+        """The listeners of an account, with the address at which each answers."""
+        known = listeners_of(place)
+        return [
+            {"ListenerArn": arn, "LoadBalancerArn": known[arn].load_balancer_arn, "Port": int(known[arn].port),
+             "Address": "127.0.0.1:{}".format(self._listeners[arn].server_address[1])}
+            for arn in known if arn in self._listeners
+        ]  # fmt: skip
+
+    def route(self, place: Place, listener_arn: str, request: routing.Request) -> routing.Answer | tuple[str, int]:
+        """What becomes of a request now: an answer, or the address and port of the task that it goes to."""
+        with self._lock:
+            self._advance(place.account, place.region)
+            self.follow(place)
+            listener = listeners_of(place).get(listener_arn)
+            if listener is None:
+                return routing.Answer(503, "the listener is gone")
+            found = routing.route(place, listener, request)
+            if isinstance(found, routing.Answer):
+                return found
+            server = self._tasks.get(found.task.arn)
+            if server is None or server.server_address[1] != found.port:
+                return routing.Answer(502, f"nothing listens at port {found.port} of {found.task.id}")
+            return str(server.server_address[0]), found.port
+
+    def _close(self, known: dict[str, Endpoint], arn: str) -> None:
+        """Close a server; what it is answering at the moment is answered."""
+        server = known.pop(arn)
+        server.socket.close()
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+
+def is_answering(task: Task) -> bool:
+    """Whether the container of a task runs: until the scheduler has it end, or it exits by itself."""
+    return task.last == "RUNNING" or (task.last == "DEPROVISIONING" and task.code == "ServiceSchedulerInitiated")
+
+
+def listeners_of(place: Place) -> dict[str, Any]:
+    """The listeners of the active load balancers that the internet reaches."""
+    found = {}
+    for balancer in elbv2_backends[place.account][place.region].load_balancers.values():
+        groups = set(balancer.security_groups)
+        for listener in balancer.listeners.values() if elbv2.is_active(balancer) else []:
+            if reachability.is_open(place, groups, int(listener.port)):
+                found[listener.arn] = listener
+    return found
+
+
+def started(server: Endpoint) -> Endpoint:
+    """Have a server serve."""
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server
+
+
+def task_server(place: Place, task: Task) -> Endpoint:
+    """The server of a task, at the port of its container."""
+    port = int(task.balancers[0]["containerPort"])
+    while True:
+        number = next(_addresses)
+        address = f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+        try:
+            return started(Endpoint((address, port), task_handler(place, task)))
+        except OSError:
+            # Another process of this machine has it.
+            if number >> 16 > 250:
+                raise
+
+
+class Handler(BaseHTTPRequestHandler):
+    """What both kinds of servers share."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent."""
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send a whole answer."""
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def read_body(self) -> bytes:
+        """The body of the request."""
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+
+def task_handler(place: Place, task: Task) -> type[Handler]:
+    """A handler that says which task of which revision has answered."""
+
+    class TaskHandler(Handler):
+        def handle_any(self) -> None:
+            self.read_body()
+            revision = task.definition.arn.rsplit("/", 1)[-1]
+            body = json.dumps({"revision": revision, "task": task.id, "path": self.path}).encode()
+            self.reply(targets.answer(place, task.definition, self.path), {"Content-Type": "application/json"}, body)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names are those of http.server
+
+    return TaskHandler
+
+
+def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[Handler]:
+    """A handler that routes as the load balancer does."""
+
+    class ListenerHandler(Handler):
+        def handle_any(self) -> None:
+            body, parts = self.read_body(), urlsplit(self.path)
+            host = (self.headers.get("Host") or "").partition(":")[0]
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = routing.Request(self.command, host, parts.path or "/", parts.query, headers)
+            found = plane.route(place, listener_arn, request)
+            if isinstance(found, routing.Answer):
+                return self.reply(found.status, dict(found.headers), found.body.encode())
+            try:
+                connection = http.client.HTTPConnection(*found, timeout=TIMEOUT_SECONDS)
+                connection.request(self.command, self.path, body or None, {"Host": self.headers.get("Host") or host})
+                answer = connection.getresponse()
+                kind = {"Content-Type": answer.headers.get("Content-Type") or "text/plain"}
+                return self.reply(answer.status, kind, answer.read())
+            except (OSError, http.client.HTTPException) as error:
+                return self.reply(502, {}, f"the task does not answer: {error}".encode())
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names are those of http.server
+
+    return ListenerHandler

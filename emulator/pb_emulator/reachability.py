@@ -1,0 +1,55 @@
+"""Which traffic security groups let through.
+
+AWS rule: a connection needs a rule of a group at each end, one that lets it out and one that lets it in; answers need none.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from . import interfaces
+from .patching import Place
+
+#: The address of a client in the internet.
+CLIENT = "198.51.100.10"
+
+
+def is_let_through(place: Place, sender: list[Any], receiver: list[Any], port: int) -> bool:
+    """Whether one of the interfaces of a sender reaches a port of one of those of a receiver."""
+    return any(passes(place, one, other, port) for one in sender for other in receiver)
+
+
+def passes(place: Place, sender: Any, receiver: Any, port: int) -> bool:
+    """Whether a connection from one interface to a port of another is let out and in."""
+    out = rules(place, carried(sender), "egress_rules")
+    into = rules(place, carried(receiver), "ingress_rules")
+    return any(allows(rule, carried(receiver), receiver.private_ip_address, port) for rule in out) and any(
+        allows(rule, carried(sender), sender.private_ip_address, port) for rule in into
+    )
+
+
+def carried(interface: Any) -> set[str]:
+    """The security groups of an interface."""
+    return {group.id for group in interface.group_set}
+
+
+def is_open(place: Place, groups: set[str], port: int) -> bool:
+    """Whether the internet reaches a port of what carries these groups."""
+    return any(allows(rule, set(), CLIENT, port) for rule in rules(place, groups, "ingress_rules"))
+
+
+def rules(place: Place, groups: set[str], direction: str) -> list[Any]:
+    """The rules of groups in one direction."""
+    known = [interfaces.backend(place).get_security_group_from_id(group) for group in groups]
+    return [rule for group in known if group for rule in getattr(group, direction)]
+
+
+def allows(rule: Any, peers: set[str], address: str, port: int) -> bool:
+    """Whether a rule lets TCP through to or from what carries one of the groups `peers`, or has this address."""
+    if rule.ip_protocol != "-1" and not (rule.ip_protocol == "tcp" and rule.from_port <= port <= rule.to_port):
+        return False
+    if (rule.source_group or {}).get("GroupId") in peers:
+        return True
+    block = rule.cidr_ipv4
+    return bool(block) and ipaddress.ip_address(address) in ipaddress.ip_network(block)

@@ -1,0 +1,136 @@
+"""Where an application load balancer sends a request: rules, weights, health, redirects and fixed responses.
+
+AWS rule: the rules of a listener are tried by priority, the default last. Of the target groups of a forward action one is
+drawn by weight, whether or not it has healthy targets. Requests go to healthy targets; where all are unhealthy, to all.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.elbv2.models import elbv2_backends
+
+from . import targets
+from .ecs_model import Task, world
+from .patching import Place
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a rule looks at."""
+
+    method: str
+    host: str
+    path: str
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the load balancer answers by itself."""
+
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The task that a request goes to, and the port."""
+
+    task: Task
+    port: int
+
+
+def route(place: Place, listener: Any, request: Request) -> Answer | Forward:
+    """What becomes of a request that a listener accepts."""
+    rule = next(rule for rule in in_order(listener.rules.values()) if all(holds(c, request) for c in rule.conditions))
+    action = rule.actions[-1].data
+    if action["Type"] == "redirect":
+        return redirect(action["RedirectConfig"], listener, request)
+    if action["Type"] == "fixed-response":
+        fixed = action["FixedResponseConfig"]
+        kind = {"Content-Type": fixed.get("ContentType") or "text/plain"}
+        return Answer(int(fixed["StatusCode"]), fixed.get("MessageBody") or "", kind)
+    return forward(place, action)
+
+
+def in_order(rules: Iterable[Any]) -> list[Any]:
+    """The rules of a listener in the order in which they are tried."""
+    last = 10**6
+    return sorted(rules, key=lambda rule: last if rule.priority == "default" else int(rule.priority))
+
+
+def holds(condition: dict[str, Any], request: Request) -> bool:
+    """Whether a condition of a rule holds; its values are alternatives."""
+    name = condition["Field"]
+    settings = condition.get("".join(part.capitalize() for part in name.split("-")) + "Config") or {}
+    values = list(settings.get("Values") or condition.get("Values") or [])
+    if name == "host-header":
+        return any(fits(value.lower(), request.host.lower()) for value in values)
+    if name == "path-pattern":
+        return any(fits(value, request.path) for value in values)
+    if name == "http-request-method":
+        return request.method in values
+    if name == "http-header":
+        header = request.headers.get(str(settings["HttpHeaderName"]).lower(), "")
+        return any(fits(value.lower(), header.lower()) for value in values)
+    raise NotImplementedError(f"conditions of {name} are not emulated")
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether a text fits a pattern with `*` and `?`."""
+    parts = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(parts.get(letter) or re.escape(letter) for letter in pattern), text, re.DOTALL) is not None
+
+
+def redirect(config: dict[str, Any], listener: Any, request: Request) -> Answer:
+    """A redirect; what its settings leave out stays as it was asked for."""
+    given = {"protocol": listener.protocol.lower(), "host": request.host, "port": str(listener.port), "path": request.path}
+    given["query"] = request.query
+
+    def filled(name: str, otherwise: str) -> str:
+        text = str(config.get(name) or otherwise)
+        for key, value in given.items():
+            text = text.replace(f"#{{{key}}}", value)
+        return text
+
+    protocol = filled("Protocol", "#{protocol}").lower()
+    port, path = filled("Port", "#{port}"), "/" + filled("Path", "/#{path}").lstrip("/")
+    query = filled("Query", "#{query}")
+    place = f"{protocol}://{filled('Host', '#{host}')}:{port}{path}" + (f"?{query}" if query else "")
+    return Answer(int(str(config["StatusCode"]).removeprefix("HTTP_")), headers={"Location": place})
+
+
+def forward(place: Place, action: dict[str, Any]) -> Answer | Forward:
+    """A target of the action's groups."""
+    pairs = (action.get("ForwardConfig") or {}).get("TargetGroups") or [{"TargetGroupArn": action["TargetGroupArn"]}]
+    weights = [int(pair.get("Weight", 1)) for pair in pairs]
+    if not any(weights):
+        return Answer(503, "no target group has a weight")
+    (chosen,) = random.choices(pairs, weights)
+    group = elbv2_backends[place.account][place.region].target_groups.get(chosen["TargetGroupArn"])
+    return to_target(place, group) if group else Answer(503, "the target group is gone")
+
+
+def to_target(place: Place, group: Any) -> Answer | Forward:
+    """A healthy target of a group, or any that is not draining where all are unhealthy."""
+    known = targets.states(group)
+    open_to = [address for address in group.targets if known.get(address, targets.INITIAL)[0] != "draining"]
+    good = [address for address in open_to if known.get(address) == targets.HEALTHY]
+    if not good and all(known.get(address, targets.INITIAL)[0] == "unhealthy" for address in open_to):
+        good = open_to
+    tasks = {task.eni.private_ip_address: task for task in world(place).tasks.values() if task.last != "STOPPED"}
+    if not good:
+        return Answer(503, f"{group.name} has no healthy target")
+    address = random.choice(good)
+    port = int(group.targets[address]["Port"])
+    task = tasks.get(address)
+    if task is None or not targets.is_reachable(place, task, group, port):
+        return Answer(504, f"{address}:{port} does not answer")
+    return Forward(task, port)

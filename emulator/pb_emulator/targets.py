@@ -1,0 +1,152 @@
+"""The tasks of web services as targets of load balancers: registered, checked, and drained at the end.
+
+AWS rule: a target is checked while a listener or a rule of a load balancer uses its group, through the security groups of
+both; ECS takes a task for healthy when it is healthy in every group of its service.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from moto.elbv2.models import elbv2_backends
+
+from . import ecr_images, pace, reachability
+from .ecs_model import Definition, Task
+from .patching import Place, attached
+
+State = tuple[str, str | None, str | None]
+INITIAL: State = ("initial", "Elb.RegistrationInProgress", "Target registration is in progress")
+HEALTHY: State = ("healthy", None, None)
+DRAINING: State = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+TIMED_OUT: State = ("unhealthy", "Target.Timeout", "Request timed out")
+#: An image tag that ends in `only-a_b` answers at /a and /b alone.
+ONLY = re.compile(r"only-(?P<paths>[A-Za-z0-9_]+)$")
+
+
+def answer(place: Place, definition: Definition, path: str) -> int:
+    """The status with which tasks of this definition answer at a path.
+
+    It is 200, unless an image tag says otherwise: `:unhealthy` answers with 500; `only-a_b`, at the end of a tag, with 404
+    but at /a and /b.
+    """
+    for container in definition.containers:
+        tag = ecr_images.tag_of(place, str(container.get("image") or "")) or ""
+        if tag.endswith(":unhealthy"):
+            return 500
+        if (only := ONLY.search(tag)) and path.split("?")[0].strip("/") not in only["paths"].split("_"):
+            return 404
+    return 200
+
+
+def groups(place: Place, task: Task) -> list[tuple[Any, int]]:
+    """The target groups that a task registers with, and the port."""
+    known = elbv2_backends[place.account][place.region].target_groups
+    pairs = [(known.get(lb.get("targetGroupArn")), lb["containerPort"]) for lb in task.balancers]
+    return [(group, port) for group, port in pairs if group is not None]
+
+
+def register(place: Place, task: Task) -> list[str]:
+    """Register a task that runs; gives the ARNs of its groups."""
+    set_all(place, task, INITIAL)
+    return [group.arn for group, _ in groups(place, task)]
+
+
+def drain(place: Place, task: Task) -> float:
+    """Give a target no more requests; gives for how many seconds it may finish those that it has."""
+    set_all(place, task, DRAINING)
+    delays = [int(group.attributes["deregistration_delay.timeout_seconds"]) for group, _ in groups(place, task)]
+    return max(delays, default=0) * pace.seconds("deregistration_share")
+
+
+def set_all(place: Place, task: Task, state: State) -> None:
+    """Register a task as a target, and set its health, in all of its groups."""
+    address = task.eni.private_ip_address
+    for group, port in groups(place, task):
+        group.targets[address] = {"Id": address, "Port": port}
+        states(group)[address] = state
+
+
+def forget(place: Place, task: Task) -> None:
+    """Take a task out of its target groups."""
+    address = task.eni.private_ip_address
+    for group, _ in groups(place, task):
+        group.targets.pop(address, None)
+        states(group).pop(address, None)
+        due_changes(group).pop(address, None)
+
+
+def states(group: Any) -> dict[str, State]:
+    """The health of the targets of a group by address."""
+    return attached(group, "health", dict)
+
+
+def due_changes(group: Any) -> dict[str, float]:
+    """When the health of a target changes whose checks began to end otherwise."""
+    return attached(group, "changes", dict)
+
+
+def check(place: Place, task: Task) -> None:
+    """Check a task in all of its groups: the first check decides, later on it takes several that end otherwise."""
+    address, moment = task.eni.private_ip_address, pace.now()
+    for group, port in groups(place, task):
+        found, known, due = result(place, task, group, port), states(group).get(address), due_changes(group)
+        if known is None or known[0] == "initial":
+            states(group)[address] = found
+        elif known[0] == found[0]:
+            states(group)[address] = found
+            due.pop(address, None)
+        elif moment >= due.setdefault(address, moment + pace.seconds("target_changing")):
+            states(group)[address] = found
+            del due[address]
+    if failure(place, task) is None:
+        task.sick_since = None
+    elif task.sick_since is None:
+        task.sick_since = moment
+
+
+def is_given_up(place: Place, task: Task) -> bool:
+    """Whether ECS has noticed that a task is unhealthy."""
+    noticed = (task.sick_since or 0.0) + pace.seconds("task_failing")
+    return failure(place, task) is not None and pace.now() >= noticed
+
+
+def result(place: Place, task: Task, group: Any, port: int) -> State:
+    """What the checks of a group find."""
+    if not is_reachable(place, task, group, port):
+        return TIMED_OUT
+    status = answer(place, task.definition, group.health_check_path or "/")
+    if matches((group.matcher or {}).get("HttpCode") or "200", status):
+        return HEALTHY
+    return "unhealthy", "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{status}]"
+
+
+def is_reachable(place: Place, task: Task, group: Any, port: int) -> bool:
+    """Whether the security groups let the load balancer of a group through to a task; yes where it has none yet."""
+    balancers = elbv2_backends[place.account][place.region].load_balancers
+    users = [balancers[arn] for arn in group.load_balancer_arns if arn in balancers]
+    senders = [list(attached(user, "interfaces", dict).values()) for user in users]
+    return all(reachability.is_let_through(place, sender, [task.eni], port) for sender in senders)
+
+
+def matches(matcher: str, status: int) -> bool:
+    """Whether a status is one of `200`, `200,202` or `200-299`."""
+    bounds = [part.partition("-") for part in matcher.split(",")]
+    return any(int(low) <= status <= int(high or low) for low, _, high in bounds)
+
+
+def is_healthy(place: Place, task: Task) -> bool:
+    """Whether a task is healthy in all groups of its service, each of which is in use."""
+    address, known = task.eni.private_ip_address, groups(place, task)
+    good = [group for group, _ in known if group.load_balancer_arns and states(group).get(address) == HEALTHY]
+    return len(good) == len(task.balancers)
+
+
+def failure(place: Place, task: Task) -> tuple[str, str] | None:
+    """Of a task that is unhealthy in some group: the ARN of that group, and why."""
+    address = task.eni.private_ip_address
+    for group, _ in groups(place, task):
+        state, _, why = states(group).get(address, INITIAL)
+        if state == "unhealthy" and group.load_balancer_arns:
+            return group.arn, why or ""
+    return None

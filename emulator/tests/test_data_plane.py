@@ -1,0 +1,199 @@
+"""The data plane: tasks and listeners that answer, as the rules, the health and the security groups of the account say."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import pytest
+from conftest import App, control, until
+
+
+class Client:
+    """Sends requests to the listener of an account."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.place = app, {"account": app.aws.account, "region": app.aws.region}
+        control(app.aws.url, "POST", "data-plane", self.place)
+
+    def address(self, port: int = 80) -> str:
+        """Where a listener answers."""
+        query = "&".join(f"{name}={value}" for name, value in self.place.items())
+
+        def found() -> Any:
+            listeners = control(self.app.aws.url, "GET", f"listeners?{query}")["listeners"]
+            return next((known["Address"] for known in listeners if known["Port"] == port), None)
+
+        return str(until(found))
+
+    def get(self, path: str = "/", host: str = "example.org") -> tuple[int, Any, dict[str, str]]:
+        """Status, body and headers."""
+        connection = http.client.HTTPConnection(self.address(), timeout=10)
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        shown = json.loads(body) if answer.headers.get("Content-Type") == "application/json" else body
+        return answer.status, shown, dict(answer.headers)
+
+    def revision(self, path: str = "/", host: str = "example.org") -> str:
+        """The revision that has answered with 200."""
+        status, body, _ = self.get(path, host)
+        assert status == 200, (status, body)
+        return str(body["revision"])
+
+
+@pytest.fixture
+def client(app: App) -> Client:
+    """A client of an account without a listener."""
+    return Client(app)
+
+
+def behind(app: App, image: str = "app:1", name: str = "web", group: str = "", **settings: Any) -> str:
+    """A service behind a target group; gives the group."""
+    group = group or app.web()[1]
+    pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
+    definition = app.definition(image, family=name)
+    app.create(definition, name, loadBalancers=pair, desiredCount=1, **settings)
+    return group
+
+
+def health(app: App, group: str) -> list[tuple[str, str | None]]:
+    """State and reason of each target."""
+    found = app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+    return [(one["TargetHealth"]["State"], one["TargetHealth"].get("Reason")) for one in found]
+
+
+def listener_of(app: App) -> dict[str, Any]:
+    """The only listener."""
+    balancer = app.aws.elbv2.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+    return app.aws.elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"][0]
+
+
+def forward(**weights: int) -> list[dict[str, Any]]:
+    """A forward action by ARNs and weights."""
+    pairs = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in weights.items()]
+    return [{"Type": "forward", "ForwardConfig": {"TargetGroups": pairs}}]
+
+
+def test_request_is_answered_by_the_revision_that_runs(app: App, client: Client) -> None:
+    behind(app)
+    app.steady()
+    assert client.revision() == "web:1"
+    app.ecs.update_service(cluster="c", service="web", taskDefinition=app.definition("app:2"))
+    seen: list[str] = []
+    while seen[-3:] != ["web:2"] * 3:
+        seen.append(client.revision())
+    assert seen[0] == "web:1" and sorted(seen) == seen, "the old one serves until the new one does"
+    app.steady()
+
+
+def test_port_of_the_container_may_differ_within_a_target_group(app: App, client: Client) -> None:
+    group = behind(app)
+    app.steady()
+    ports = {"portMappings": [{"containerPort": 9000}]}
+    pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 9000}]
+    app.ecs.update_service(
+        cluster="c", service="web", taskDefinition=app.definition("app:2", container=ports), loadBalancers=pair
+    )
+    seen: list[str] = []
+    while seen[-3:] != ["web:2"] * 3:
+        seen.append(client.revision())
+    assert seen[0] == "web:1"
+    app.steady()
+    until(lambda: health(app, group) == [("healthy", None)])
+
+
+def test_rules_are_tried_by_priority(app: App, client: Client) -> None:
+    behind(app)
+    elb, listener = app.aws.elbv2, listener_of(app)["ListenerArn"]
+    fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418", "MessageBody": "tea"}}
+    moved = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
+    for priority, field, value, action in (
+        (30, "path-pattern", "/v1/*", {"Type": "redirect", "RedirectConfig": moved}),
+        (20, "host-header", "api.*", fixed),
+    ):
+        elb.create_rule(
+            ListenerArn=listener, Priority=priority, Actions=[action], Conditions=[{"Field": field, "Values": [value]}]
+        )
+    app.steady()
+    assert client.revision("/other") == "web:1"
+    assert client.get("/v1/x", "API.example.org")[:2] == (418, "tea")
+    status, _, headers = client.get("/v1/x?y=1")
+    assert (status, headers["Location"]) == (301, "https://example.org:443/v1/x?y=1")
+
+
+def test_weight_of_nothing_gets_no_requests(app: App, client: Client) -> None:
+    first = behind(app)
+    second = app.net.target_group("other")
+    listener = listener_of(app)["ListenerArn"]
+    app.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=forward(**{first: 1, second: 0}))
+    behind(app, name="other", group=second)
+    app.steady()
+    app.steady("other")
+    assert {client.revision() for _ in range(20)} == {"web:1"} and health(app, second) == [("healthy", None)]
+    app.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=forward(**{first: 0, second: 1}))
+    assert {client.revision() for _ in range(20)} == {"other:1"}
+
+
+def test_group_without_a_target_gets_its_share(app: App, client: Client) -> None:
+    first = behind(app)
+    app.steady()
+    empty = app.net.target_group("empty")
+    arn = listener_of(app)["ListenerArn"]
+    app.aws.elbv2.modify_listener(ListenerArn=arn, DefaultActions=forward(**{first: 1, empty: 1}))
+    assert {client.get()[0] for _ in range(60)} == {200, 503}
+
+
+def test_target_that_groups_do_not_let_through_is_unhealthy(app: App, client: Client) -> None:
+    group = behind(app)
+    app.steady()
+    anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    http = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    app.aws.ec2.authorize_security_group_ingress(GroupId=app.net.group, IpPermissions=http)
+    app.aws.ec2.revoke_security_group_ingress(GroupId=app.net.group, IpPermissions=anybody)
+    assert client.get()[0] == 504
+    until(lambda: ("unhealthy", "Target.Timeout") in health(app, group))
+
+
+def test_load_balancer_without_a_rule_for_its_port_is_not_reached(app: App, client: Client) -> None:
+    behind(app)
+    app.steady()
+    assert client.revision() == "web:1"
+    anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    app.aws.ec2.revoke_security_group_ingress(GroupId=app.net.group, IpPermissions=anybody)
+    query = "&".join(f"{name}={value}" for name, value in client.place.items())
+    assert control(app.aws.url, "GET", f"listeners?{query}")["listeners"] == []
+
+
+def test_unhealthy_targets_get_requests_where_none_is_healthy(app: App, client: Client) -> None:
+    group = behind(app, "app:only-status")
+    until(lambda: health(app, group) == [("unhealthy", "Target.ResponseCodeMismatch")])
+    app.aws.elbv2.modify_target_group(TargetGroupArn=group, HealthCheckPath="/status")
+    app.steady()
+    assert client.revision("/status") == "web:1" and client.get("/")[0] == 404
+    app.aws.elbv2.modify_target_group(TargetGroupArn=group, HealthCheckPath="/")
+    until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
+    assert client.get("/status")[0] == 200
+    # The scheduler starts the successor of an unhealthy task first, and stops one when it knows both.
+    first = app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]
+    until(lambda: set(first).isdisjoint(app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]))
+    assert client.get("/status")[0] == 200
+
+
+def test_matcher_decides_what_is_healthy(app: App) -> None:
+    group = behind(app)
+    app.steady()
+    app.aws.elbv2.modify_target_group(TargetGroupArn=group, Matcher={"HttpCode": "204,300-399"})
+    until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
+    app.aws.elbv2.modify_target_group(TargetGroupArn=group, Matcher={"HttpCode": "100-299"})
+    until(lambda: health(app, group) == [("healthy", None)])
+
+
+def test_draining_target_gets_no_request(app: App, client: Client) -> None:
+    group = behind(app)
+    app.steady()
+    app.ecs.update_service(cluster="c", service="web", desiredCount=0)
+    until(lambda: health(app, group) == [("draining", "Target.DeregistrationInProgress")])
+    assert client.get()[0] == 503
+    until(lambda: health(app, group) == [])
