@@ -226,10 +226,11 @@ pub(crate) fn absent(operation: &str, what: &str) -> Failure {
     Failure::new(Class::Ambiguous, operation, format!("the answer has no {what}"))
 }
 
-/// `result`, with a call for what is gone already taken for done.
-pub(crate) fn gone_is_fine(result: Result<(), Failure>) -> Result<(), Failure> {
+/// `result`, with one of `codes` taken for success: what was to be removed is gone already. A code that says the same of what
+/// it is in is no such one: that may only be invisible yet, and what was to be removed from it still there.
+pub(crate) fn gone_is_fine(result: Result<(), Failure>, codes: &[&str]) -> Result<(), Failure> {
     match result {
-        Err(failure) if failure.class == Class::NotFound => Ok(()),
+        Err(failure) if codes.iter().any(|code| failure.is(code)) => Ok(()),
         other => other,
     }
 }

@@ -76,7 +76,8 @@ impl Ec2 {
 
     /// Revokes one rule; one that is gone already is fine.
     pub(crate) async fn revoke(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
-        gone_is_fine(self.revoke_there(group, rule, egress).await)
+        let gone = ["InvalidSecurityGroupRuleId.NotFound", "InvalidPermission.NotFound"];
+        gone_is_fine(self.revoke_there(group, rule, egress).await, &gone)
     }
 
     /// Revokes one rule.
@@ -96,7 +97,10 @@ impl Ec2 {
         let anywhere = IpRange::builder().cidr_ip("0.0.0.0/0").build();
         let all = IpPermission::builder().ip_protocol("-1").ip_ranges(anywhere).build();
         let call = self.client.revoke_security_group_egress().group_id(group).ip_permissions(all);
-        no_such_permission_is_fine(call.send().await.answer("ec2:RevokeSecurityGroupEgress").map(drop))
+        gone_is_fine(
+            call.send().await.answer("ec2:RevokeSecurityGroupEgress").map(drop),
+            &["InvalidPermission.NotFound"],
+        )
     }
 
     /// Revokes the rule by which a VPC's default group lets its own members in.
@@ -104,7 +108,10 @@ impl Ec2 {
         let members = UserIdGroupPair::builder().group_id(group).build();
         let all = IpPermission::builder().ip_protocol("-1").user_id_group_pairs(members).build();
         let call = self.client.revoke_security_group_ingress().group_id(group).ip_permissions(all);
-        no_such_permission_is_fine(call.send().await.answer("ec2:RevokeSecurityGroupIngress").map(drop))
+        gone_is_fine(
+            call.send().await.answer("ec2:RevokeSecurityGroupIngress").map(drop),
+            &["InvalidPermission.NotFound"],
+        )
     }
 
     /// Revokes all rules in a group, whosever they are.
@@ -138,13 +145,6 @@ impl Ec2 {
     async fn revoke_all(&self, group: &str, rules: Vec<&LiveRule>) -> Result<(), Failure> {
         let known = rules.into_iter().filter_map(|rule| Some((rule.security_group_rule_id()?, egress(rule))));
         try_join_all(known.map(|(rule, egress)| self.revoke(group, rule, egress))).await.map(drop)
-    }
-}
-
-fn no_such_permission_is_fine(result: Result<(), Failure>) -> Result<(), Failure> {
-    match result {
-        Err(failure) if failure.is("InvalidPermission.NotFound") => Ok(()),
-        other => other,
     }
 }
 

@@ -70,7 +70,7 @@ impl RouteTable {
             true => call.destination_ipv6_cidr_block(block),
             false => call.destination_cidr_block(block),
         };
-        gone_is_fine(call.send().await.answer("ec2:DeleteRoute").map(drop))
+        gone_is_fine(call.send().await.answer("ec2:DeleteRoute").map(drop), &["InvalidRoute.NotFound"])
     }
 
     /// Has the subnet use this table, also when it uses another one now.
@@ -92,7 +92,8 @@ impl RouteTable {
 
     async fn disassociate(&self, association: &str) -> Result<(), Failure> {
         let call = self.ec2.client.disassociate_route_table().association_id(association);
-        gone_is_fine(call.send().await.answer("ec2:DisassociateRouteTable").map(drop))
+        let answer = call.send().await.answer("ec2:DisassociateRouteTable").map(drop);
+        gone_is_fine(answer, &["InvalidAssociationID.NotFound"])
     }
 
     async fn sync_routes(&self, live: &Live, id: &str, wanted: &BTreeMap<String, String>) -> Result<(), Failure> {

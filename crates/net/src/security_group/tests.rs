@@ -129,6 +129,18 @@ async fn a_rule_that_somebody_added_is_shown_and_revoked_and_no_other() {
     assert_eq!(revoke.num_calls(), 1);
 }
 
+/// A group of a run that failed may be invisible to a call yet that changes it, though a describe has shown it.
+#[tokio::test(start_paused = true)]
+async fn rule_in_a_group_that_is_invisible_yet_is_revoked_later() {
+    let (there, visible, rules) = (ours(), visible(), rules());
+    let unseen = refusal("InvalidGroup.NotFound", "The security group 'sg-1' does not exist");
+    let revoke = mock!(Client::revoke_security_group_ingress).sequence().http_status(400, unseen);
+    let revoke = revoke.output(|| RevokeSecurityGroupIngressOutput::builder().build()).build();
+    let client = mock_client!(aws_sdk_ec2, [&there, &visible, &rules, &revoke]);
+    alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
+    assert_eq!(revoke.num_calls(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rule_whose_tags_are_only_now_visible_is_not_revoked() {
     let (there, visible) = (ours(), visible());
