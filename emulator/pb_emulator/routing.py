@@ -1,7 +1,7 @@
 """Where an application load balancer sends a request: rules, weights, health, redirects and fixed responses.
 
 AWS rule: the rules of a listener are tried by priority, the default last. Of the target groups of a forward action one is
-drawn by weight, whether or not it has healthy targets. Requests go to healthy targets; where all are unhealthy, to all.
+drawn by weight, whether or not it has healthy targets. Requests go to healthy targets; where none is, to unhealthy ones.
 """
 
 from __future__ import annotations
@@ -119,18 +119,18 @@ def forward(place: Place, action: dict[str, Any]) -> Answer | Forward:
 
 
 def to_target(place: Place, group: Any) -> Answer | Forward:
-    """A healthy target of a group, or any that is not draining where all are unhealthy."""
-    known = targets.states(group)
-    open_to = [address for address in group.targets if known.get(address, targets.INITIAL)[0] != "draining"]
-    good = [address for address in open_to if known.get(address) == targets.HEALTHY]
-    if not good and all(known.get(address, targets.INITIAL)[0] == "unhealthy" for address in open_to):
-        good = open_to
+    """A healthy target of a group; where none is, one of those that are unhealthy."""
+    known = {address: targets.states(group).get(address, targets.INITIAL)[0] for address in group.targets}
+    for wanted in ("healthy", "unhealthy"):
+        if good := [address for address, state in known.items() if state == wanted]:
+            return to_address(place, group, random.choice(good))
+    return Answer(503, f"{group.name} has no target that could answer: {known}")
+
+
+def to_address(place: Place, group: Any, address: str) -> Answer | Forward:
+    """The task at an address, if the security groups let the load balancer through to it."""
     tasks = {task.eni.private_ip_address: task for task in world(place).tasks.values() if task.last != "STOPPED"}
-    if not good:
-        return Answer(503, f"{group.name} has no healthy target")
-    address = random.choice(good)
-    port = int(group.targets[address]["Port"])
-    task = tasks.get(address)
+    task, port = tasks.get(address), int(group.targets[address]["Port"])
     if task is None or not targets.is_reachable(place, task, group, port):
         return Answer(504, f"{address}:{port} does not answer")
     return Forward(task, port)

@@ -124,20 +124,27 @@ def s3_regions(aws: Aws) -> None:
         raise Missing("a redirect does not name the region of the bucket")
 
 
-def s3_stand_in(aws: Aws) -> None:
-    """The endpoint can stand in for a store that ignores conditions."""
+def has_control(aws: Aws, path: str, body: dict[str, Any]) -> None:
+    """The endpoint has a control endpoint of our emulator."""
     try:
-        control(aws.url, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
+        control(aws.url, path, body)
     except (OSError, ValueError) as error:
         raise Missing(f"there is no such control endpoint: {error}") from error
+
+
+def s3_stand_in(aws: Aws) -> None:
+    """The endpoint can stand in for a store that ignores conditions."""
+    has_control(aws, "s3", {"bucket": f"stand-in-{aws.account}", "without_conditions": True})
 
 
 def paused_rollouts(aws: Aws) -> None:
     """The progress of services and tasks can be stopped for a while."""
-    try:
-        control(aws.url, "rollouts", {"account": aws.account, "paused": False})
-    except (OSError, ValueError) as error:
-        raise Missing(f"there is no such control endpoint: {error}") from error
+    has_control(aws, "rollouts", {"account": aws.account, "paused": False})
+
+
+def data_plane(aws: Aws) -> None:
+    """Listeners and web tasks answer requests."""
+    has_control(aws, "data-plane", {"account": aws.account, "region": aws.region})
 
 
 def dynamodb_conditions(aws: Aws) -> None:
@@ -246,6 +253,9 @@ def ecs_threshold(aws: Aws) -> None:
 def target_health(aws: Aws) -> None:
     """The tasks of a service behind a load balancer are its targets."""
     net = Net(aws)
+    # The load balancer reaches the tasks.
+    own = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": net.group}]}]
+    aws.ec2.authorize_security_group_ingress(GroupId=net.group, IpPermissions=own)
     found = targets(aws, net, balancer(aws, net))
     service(
         aws, net, "app:1", loadBalancers=[{"targetGroupArn": found, "containerName": "app", "containerPort": 80}]
@@ -368,6 +378,7 @@ PROBES: dict[str, Callable[[Aws], None]] = {
     "s3-regions": s3_regions,
     "s3-stand-in": s3_stand_in,
     "paused-rollouts": paused_rollouts,
+    "data-plane": data_plane,
     "dynamodb-conditions": dynamodb_conditions,
     "ec2-rules": ec2_rules,
     "sg-dependency": sg_dependency,

@@ -28,7 +28,7 @@ def test_no_service_starts_without_the_rules_of_the_queue(site: Site, gate: Gate
 
 def test_a_new_port_of_the_queue_is_open_before_the_rollout(staging: Site, gate: Gate) -> None:
     (group,) = [group for group in staging.world.groups().values() if "jobqr" in group["GroupName"]]
-    held = gate.hold_before("ec2:ModifySecurityGroupRules", having=f"&GroupId={group['GroupId']}".encode())
+    held = gate.hold_before("ec2:AuthorizeSecurityGroupIngress", having=f"&GroupId={group['GroupId']}".encode())
     since = staging.mark()
     staging.configure({"redis": {"port": 6500}})
     run = staging.start("deploy", "staging", "--yes", url=gate.url)

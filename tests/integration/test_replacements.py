@@ -31,16 +31,16 @@ def test_another_port_of_flask(staging: Site) -> None:
     (old,) = staging.world.target_groups().values()
     port = old["Port"] + 1
     plan = replace(staging, {"services": {"flask": {"port": port}}})
-    assert plan.changes["edge/targets"] == "create_first"
     assert plan.changes["fargate/flask"] == "update"
-    assert plan.changes["edge/listener"] == "update"
-    assert "port" in plan.steps["edge/targets"]["forces"]
+    rules = {address: change for address, change in plan.changes.items() if address.startswith("net/")}
+    assert rules == {"net/lb_out_flask": "create_first", "net/flask_in_lb": "create_first"}, rules
+    # One group serves both ports: no more than its tag changes.
+    assert {address for address in plan.changes if address.startswith("edge/")} <= {"edge/targets"}
+    assert set(plan.fields("edge/targets")) == {"tags.Name"}
     (new,) = staging.world.target_groups().values()
-    assert (new["Port"], new["TargetGroupArn"] != old["TargetGroupArn"]) == (port, True)
-    (listener,) = staging.world.listeners().values()
-    assert listener["DefaultActions"][0]["TargetGroupArn"] == new["TargetGroupArn"]
     (target,) = staging.world.services()["staging-flask"]["loadBalancers"]
-    assert (target["targetGroupArn"], target["containerPort"]) == (new["TargetGroupArn"], port)
+    assert new["TargetGroupArn"] == old["TargetGroupArn"] == target["targetGroupArn"]
+    assert target["containerPort"] == port
     opened = [r for r in staging.world.rules().values() if r["FromPort"] == port]
     assert len(opened) == 2
 
@@ -111,7 +111,7 @@ def test_another_block_of_the_vpc_replaces_everything_in_it(site: Site) -> None:
 def test_the_text_says_what_forces_a_replacement(staging: Site) -> None:
     staging.configure({"services": {"flask": {"port": 5060}}})
     text = staging.run("plan", "staging").ended().out
-    assert "+/- edge/targets" in text and "# forces replacement" in text
+    assert "+/- net/lb_out_flask" in text and "# forces replacement" in text
     assert "made anew, then the old one deleted" in text
     staging.configure({"services": {"flask": {"port": None}}})
     staging.finds_nothing()

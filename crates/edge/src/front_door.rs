@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub struct EdgeSpec {
     /// Name of the load balancer.
     pub load_balancer: String,
-    /// Name of the target group. With the port in it, another port is another group beside this one.
+    /// Name of the target group.
     pub target_group: String,
     /// The permanent name, which lies in the zone.
     pub hostname: String,

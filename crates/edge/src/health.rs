@@ -49,3 +49,15 @@ fn health(description: &TargetHealthDescription) -> TargetHealth {
         reason: health.and_then(|health| health.description()).map(|words| words.trim_end_matches('.').to_owned()),
     }
 }
+
+/// Each target with its state and the reason for it.
+pub(crate) fn details(targets: &[TargetHealth]) -> Vec<String> {
+    if targets.is_empty() {
+        return vec!["no target is registered".to_owned()];
+    }
+    let target = |target: &TargetHealth| {
+        let reason = target.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("target {}: {}{reason}", target.address, target.state)
+    };
+    targets.iter().map(target).collect()
+}

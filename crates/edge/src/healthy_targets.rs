@@ -51,7 +51,7 @@ impl Check for HealthyTargets {
             Verdict::Holds
         } else {
             let message = format!("{} of {} targets of {} are healthy", healthy(&targets), spec.at_least, spec.service);
-            Verdict::Fails { message, details: details(&targets) }
+            Verdict::Fails { message, details: health::details(&targets) }
         })
     }
 
@@ -81,22 +81,10 @@ impl Check for HealthyTargets {
             Class::Interrupted => format!("stopped while waiting: {counts}"),
             _ => format!("{counts} after {} s", self.within.as_secs()),
         };
-        Err(Failure::new(class, format!("reach {}", spec.service), message).details(details(&targets)))
+        Err(Failure::new(class, format!("reach {}", spec.service), message).details(health::details(&targets)))
     }
 }
 
 fn healthy(targets: &[TargetHealth]) -> i32 {
     i32::try_from(targets.iter().filter(|target| target.state == "healthy").count()).unwrap_or(i32::MAX)
-}
-
-/// Each target with its state and the reason for it.
-fn details(targets: &[TargetHealth]) -> Vec<String> {
-    if targets.is_empty() {
-        return vec!["no target is registered".to_owned()];
-    }
-    let target = |target: &TargetHealth| {
-        let reason = target.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        format!("target {}: {}{reason}", target.address, target.state)
-    };
-    targets.iter().map(target).collect()
 }

@@ -22,6 +22,9 @@ use std::time::Duration;
 const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
 
+/// A host that no request asks for: what a new rule takes until its service serves.
+const NO_HOST: &str = "not-served-yet.invalid";
+
 /// How long rules that change places may be in each other's way.
 const MOVES: Limits =
     Limits { first: Duration::from_millis(200), longest: Duration::from_secs(2), within: Duration::from_secs(60) };
@@ -70,6 +73,8 @@ pub struct ListenerRuleAttrs {
 /// A rule goes with its listener, whichever is deleted first.
 impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
+    /// Requests go to a service as long as there is a rule that sends them.
+    const RELIES_ON: &'static [&'static str] = &["ecs.service"];
     const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
     type Spec = ListenerRuleSpec;
@@ -97,6 +102,14 @@ impl Resource for ListenerRule {
     /// A target group serves one load balancer only: the old rule has to let go of it.
     fn beside(old: &ListenerRuleSpec, new: &ListenerRuleSpec) -> bool {
         old.listener_arn != new.listener_arn && old.target_group_arn != new.target_group_arn
+    }
+
+    /// ECS makes no service for a target group without a rule, and requests shall go to one that serves: until the service does,
+    /// a new rule takes none.
+    fn meanwhile(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) -> Option<ListenerRuleSpec> {
+        let takes_none =
+            || ListenerRuleSpec { hosts: [NO_HOST.to_owned()].into(), paths: BTreeSet::new(), ..new.clone() };
+        old.is_none_or(|old| old.hosts.contains(NO_HOST)).then(takes_none)
     }
 
     fn id(attrs: &ListenerRuleAttrs) -> Option<String> {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub struct RouteSpec {
     /// What it is called in addresses: `api` is at `edge/api_targets` and `edge/api_rule`.
     pub key: String,
-    /// Name of the target group. With the port in it, another port is another group beside this one.
+    /// Name of the target group.
     pub target_group: String,
     /// The port at which the targets answer.
     pub target_port: i32,

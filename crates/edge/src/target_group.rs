@@ -1,5 +1,6 @@
 //! `elbv2.target_group`: where requests go, and how it is found out whether something answers there.
 
+mod checked;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ impl TargetGroup {
 /// What is wanted of a target group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetGroupSpec {
-    /// The name, 32 characters at most. With the port in it, another port is another group beside this one.
+    /// The name, 32 characters at most.
     pub name: String,
     /// Id of the VPC of the targets.
     pub vpc_id: String,
@@ -68,6 +69,27 @@ pub struct Health {
     pub unhealthy: i32,
 }
 
+impl Health {
+    /// Returns whether a check of `other` may find a target unhealthy that one of these finds healthy.
+    fn asks_otherwise(&self, other: &Self) -> bool {
+        (&self.path, &self.matcher) != (&other.path, &other.matcher)
+    }
+
+    /// Seconds that a target takes to be unhealthy once it fails each check.
+    fn period(&self) -> i32 {
+        self.interval * self.unhealthy + self.timeout
+    }
+
+    /// The checks before `changes` of path and matcher.
+    fn before(&self, changes: &[Change]) -> Self {
+        let text = |path: &str, now: &str| {
+            let change = changes.iter().find(|change| change.path == path);
+            change.and_then(|change| change.before.as_ref()?.as_str()).unwrap_or(now).to_owned()
+        };
+        Self { path: text("health.path", &self.path), matcher: text("health.matcher", &self.matcher), ..self.clone() }
+    }
+}
+
 /// What names a target group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetGroupAttrs {
@@ -81,7 +103,9 @@ pub struct TargetGroupAttrs {
 impl Resource for TargetGroup {
     const KIND: &'static str = "elbv2.target_group";
     const INDEXED: bool = true;
-    const KEEPS: &'static [&'static str] = &["name"];
+    /// The port is that of targets which are registered without one (Elastic Load Balancing API, CreateTargetGroup). ECS
+    /// registers each task with the port of its container, so another port needs no other group.
+    const KEEPS: &'static [&'static str] = &["name", "port"];
     type Spec = TargetGroupSpec;
     type Attrs = TargetGroupAttrs;
 
@@ -114,6 +138,12 @@ impl Resource for TargetGroup {
 
     fn beside(old: &TargetGroupSpec, new: &TargetGroupSpec) -> bool {
         old.name != new.name
+    }
+
+    /// The tasks that run may not know what a new image answers to the checks, so it is not asked before the new ones run.
+    fn meanwhile(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<TargetGroupSpec> {
+        let old = old.filter(|old| old.health.asks_otherwise(&new.health))?;
+        Some(TargetGroupSpec { health: old.health.clone(), ..new.clone() })
     }
 
     fn id(attrs: &TargetGroupAttrs) -> Option<String> {
@@ -176,17 +206,7 @@ impl Resource for TargetGroup {
         tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changed = |field: &str| changes.iter().any(|change| change.field() == field);
         if changed("health") {
-            let call = self
-                .client
-                .modify_target_group()
-                .target_group_arn(&attrs.arn)
-                .health_check_path(&spec.health.path)
-                .matcher(Matcher::builder().http_code(&spec.health.matcher).build())
-                .health_check_interval_seconds(spec.health.interval)
-                .health_check_timeout_seconds(spec.health.timeout)
-                .healthy_threshold_count(spec.health.healthy)
-                .unhealthy_threshold_count(spec.health.unhealthy);
-            call.send().await.answer("elasticloadbalancing:ModifyTargetGroup")?;
+            self.check_otherwise(cx, attrs, (&spec.health.before(changes), &spec.health)).await?;
         }
         if changed("deregistration_delay") {
             self.complete(cx, attrs, spec).await?;

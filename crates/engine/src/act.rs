@@ -1,9 +1,10 @@
 //! Runs a plan: each step as soon as what it needs is there.
 
 mod checks;
+mod start;
+mod take_back;
 
 use crate::address::Address;
-use crate::context::Context;
 use crate::decide::kept;
 use crate::diff::{diff, keep};
 use crate::event::{Event, Events};
@@ -16,12 +17,11 @@ use crate::plan::{Action, Plan, Step};
 use crate::schedule::{Schedule, Task, drops};
 use crate::snapshot::{Intent, Intents, Record};
 use crate::unknown::{has_unknown, within_unknown};
-use crate::verbs::Made;
 use crate::wait::Cancel;
-use crate::work::{News, Work, guarded};
+use crate::work::News;
 use checks::Checks;
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -82,6 +82,7 @@ pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> 
         outcome: Outcome::default(),
     };
     acting.drive().await;
+    acting.take_back().await;
     let outcome = acting.finish();
     ledger.end(outcome.is_applied()).await?;
     Ok(outcome)
@@ -169,17 +170,20 @@ impl<'a> Acting<'a> {
             self.run.events.send(Event::Started { address, kind, action: half(task, step) });
         }
         let since = Instant::now();
-        match task {
-            Task::Drop(_) => self.start_drop(task, step, since),
-            Task::Make(_) => match self.spec(task, step) {
-                Ok(spec) => self.start_make(task, step, spec, since),
-                Err(failure) => self.hear(Message { task, since, news: Err(failure) }),
-            },
+        match (task, self.spec(task, step)) {
+            (Task::Drop(_), _) => self.start_drop(task, step, since),
+            (Task::Make(_), Ok(spec)) => self.start_make(task, step, spec, since),
+            (Task::Finish(_), Ok(spec)) => self.start_finish(task, step, spec, since),
+            (_, Err(failure)) => self.hear(Message { task, since, news: Err(failure) }),
         }
     }
 
-    /// The spec, now that the parents are there. It must be what the plan says, but for what was not known then.
+    /// The spec, now that the parents are there. It must be what the plan says, but for what was not known then. What is
+    /// deleted has none.
     fn spec(&self, task: Task, step: &Step) -> Result<Value, Failure> {
+        if matches!(task, Task::Drop(_)) {
+            return Ok(Value::Null);
+        }
         let node = &self.graph.nodes[task.step()];
         let mut spec = (node.make)(&self.values)?;
         if let (Some(_), Some(after)) = (&step.before, &step.after) {
@@ -196,59 +200,6 @@ impl<'a> Acting<'a> {
             Some(change) => bug(format!("{} is not what was planned", change.path)),
             None => Ok(spec),
         }
-    }
-
-    fn start_make(&mut self, task: Task, step: &'a Step, spec: Value, since: Instant) {
-        let attrs = step.attrs.clone().unwrap_or_default();
-        match step.action {
-            Action::NoOp => self.hear(Message { task, since, news: Ok(News::Settled { spec, attrs }) }),
-            Action::Await => self.then(task, since, move |work| async move { work.settle(spec, attrs).await }),
-            Action::Update => self.then(task, since, move |work| async move {
-                let before = step.before.as_ref().unwrap_or(&Value::Null);
-                let attrs = work.limited(work.verbs().update(attrs, before, &spec)).await?;
-                Ok(News::Named { spec, attrs })
-            }),
-            _ => self.then(task, since, move |work| async move {
-                match work.limited(work.verbs().create(&spec)).await? {
-                    Made::New(attrs) => Ok(News::Created { spec, attrs }),
-                    Made::There { spec: before, attrs } => {
-                        let attrs = work.limited(work.verbs().update(attrs, &before, &spec)).await?;
-                        Ok(News::Named { spec, attrs })
-                    }
-                }
-            }),
-        }
-    }
-
-    fn start_drop(&mut self, task: Task, step: &'a Step, since: Instant) {
-        self.then(task, since, move |work| async move {
-            let attrs = step.attrs.as_ref().unwrap_or(&Value::Null);
-            work.verbs().delete(attrs).await?;
-            Ok(News::Gone)
-        });
-    }
-
-    /// Runs one part of a task; what it tells is heard by [`hear`](Self::hear).
-    fn then<F>(&mut self, task: Task, since: Instant, part: impl FnOnce(Arc<Work>) -> F)
-    where
-        F: Future<Output = Result<News, Failure>> + Send + 'a,
-    {
-        let step = &self.plan.steps[task.step()];
-        let Some(kind) = self.graph.kinds.get(step.kind.as_str()) else {
-            let failure = Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known");
-            return self.hear(Message { task, since, news: Err(failure) });
-        };
-        let cx = Context {
-            address: step.address.clone(),
-            owner: Arc::clone(&self.run.owner),
-            events: self.run.events.clone(),
-            cancel: self.run.cancel.clone(),
-            run: Arc::from(self.run.id.as_str()),
-            within: self.graph.within,
-        };
-        let part = part(Arc::new(Work { kind: Arc::clone(kind), cx, calls: Arc::clone(&self.calls) }));
-        let news = guarded(self.ledger, part);
-        self.running.push(async move { Message { task, since, news: news.await } }.boxed());
     }
 
     fn hear(&mut self, message: Message) {
@@ -306,13 +257,17 @@ impl<'a> Acting<'a> {
 
     fn done(&mut self, task: Task, step: &Step, since: Instant, id: Option<String>) {
         self.reached.insert(task, Until::Settled);
-        if step.action == Action::NoOp {
+        let is_half_done = step.action == Action::Update && self.is_finished_later(task);
+        if step.action == Action::NoOp || is_half_done {
             return;
         }
         let action = half(task, step);
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.run.events.send(Event::Done { address: step.address.clone(), action, id, millis });
-        self.outcome.done.push((step.address.clone(), action));
+        // What was made and finished later was made, and not changed.
+        if !(matches!(task, Task::Finish(_)) && step.action == Action::Create) {
+            self.outcome.done.push((step.address.clone(), action));
+        }
     }
 
     fn failed(&mut self, task: Task, step: &Step, failure: Failure) {
@@ -339,7 +294,8 @@ impl<'a> Acting<'a> {
         left.sort_unstable();
         for task in left {
             let step = &self.plan.steps[task.step()];
-            if step.action == Action::NoOp {
+            let is_part = matches!(task, Task::Finish(index) if !self.reached.contains_key(&Task::Make(*index)));
+            if step.action == Action::NoOp || is_part {
                 continue;
             }
             let (address, action) = (step.address.clone(), half(*task, step));
@@ -378,6 +334,7 @@ impl<'a> Acting<'a> {
 fn half(task: Task, step: &Step) -> Action {
     match task {
         Task::Drop(_) => Action::Delete,
+        Task::Finish(_) => Action::Update,
         Task::Make(_) if drops(step) => Action::Create,
         Task::Make(_) => step.action,
     }

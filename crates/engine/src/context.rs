@@ -19,6 +19,8 @@ pub struct Context {
     pub(crate) run: Arc<str>,
     /// The longest time of one wait or one repeated call; none leaves it to its own limits.
     pub(crate) within: Option<Duration>,
+    /// Set when later steps of the run need the resource to be ready.
+    pub(crate) is_needed: bool,
 }
 
 impl Context {
@@ -26,6 +28,12 @@ impl Context {
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Returns whether later steps of the run need the resource to be ready. What is not needed may be left to become so.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.is_needed
     }
 
     /// `tags` together with the ownership tags. Every create that can carry tags carries these.
@@ -106,6 +114,7 @@ mod tests {
             cancel: Cancel::never(),
             run: Arc::from("run"),
             within: None,
+            is_needed: false,
         }
     }
 

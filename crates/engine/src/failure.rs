@@ -62,13 +62,16 @@ pub struct Failure {
     /// What else is known about it, a line each: how tasks ended, what they said last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
+    /// Set when what the step changed is again as it was before the step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
 }
 
 impl Failure {
     /// A failure of `class` in `operation`.
     pub fn new(class: Class, operation: impl Into<String>, message: impl Into<String>) -> Self {
         let (operation, message) = (operation.into(), message.into());
-        Self { class, operation, code: None, message, request_id: None, hint: None, details: Vec::new() }
+        Self { class, operation, code: None, message, request_id: None, hint: None, details: Vec::new(), undone: false }
     }
 
     /// The same failure, with what to do about it.

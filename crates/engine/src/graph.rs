@@ -224,6 +224,12 @@ impl Graph {
         })
     }
 
+    /// The nodes that need the node at `index`, directly.
+    pub(crate) fn users(&self, index: usize) -> impl Iterator<Item = usize> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter(move |(_, node)| node.inputs.iter().any(|edge| edge.node == index)).map(|(user, _)| user)
+    }
+
     /// The addresses of the graph, parents first.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.nodes.iter().map(|node| &node.address)

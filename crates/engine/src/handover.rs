@@ -229,6 +229,7 @@ async fn tag(graph: &Graph, step: &Step, run: &Run) -> Result<(), Failure> {
         cancel: run.cancel.clone(),
         run: Arc::from(run.id.as_str()),
         within: graph.within,
+        is_needed: false,
     };
     Verbs { kind, cx: &cx }.hand_over(step.attrs.as_ref().unwrap_or(&Value::Null), step.action).await
 }

@@ -20,10 +20,12 @@ use std::sync::Arc;
 pub(crate) trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
     fn holds(&self) -> &'static [&'static str];
+    fn relies_on(&self) -> &'static [&'static str];
     fn keeps(&self) -> &'static [&'static str];
     fn observed(&self) -> &'static [&'static str];
     fn retain(&self, wanted: Value, live: &Value) -> Value;
     fn unique(&self) -> bool;
+    fn takes_over(&self) -> bool;
     fn indexed(&self) -> bool;
     fn tagged(&self) -> bool;
     fn delete_untags(&self) -> bool;
@@ -33,6 +35,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
     fn replaces(&self, field: &str, old: &Value, new: &Value) -> bool;
     fn beside(&self, old: &Value, new: &Value) -> bool;
+    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Value>;
     fn guard(&self, spec: &Value, attrs: &Value) -> Option<String>;
     fn id(&self, attrs: &Value) -> Option<String>;
     fn claim(&self, attrs: &Value) -> Option<String>;
@@ -101,6 +104,10 @@ impl<R: Resource> AnyKind for Erased<R> {
         R::HOLDS
     }
 
+    fn relies_on(&self) -> &'static [&'static str] {
+        R::RELIES_ON
+    }
+
     fn keeps(&self) -> &'static [&'static str] {
         R::KEEPS
     }
@@ -123,6 +130,10 @@ impl<R: Resource> AnyKind for Erased<R> {
 
     fn unique(&self) -> bool {
         R::UNIQUE
+    }
+
+    fn takes_over(&self) -> bool {
+        R::TAKES_OVER
     }
 
     fn indexed(&self) -> bool {
@@ -171,6 +182,12 @@ impl<R: Resource> AnyKind for Erased<R> {
             (Ok(old), Ok(new)) => R::beside(&old, &new),
             _ => false,
         }
+    }
+
+    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Value> {
+        let old: Option<R::Spec> = old.and_then(|old| from_json(R::KIND, old).ok());
+        let meanwhile = R::meanwhile(old.as_ref(), &from_json(R::KIND, new).ok()?)?;
+        to_json(R::KIND, &meanwhile).ok().filter(|meanwhile| meanwhile != new)
     }
 
     fn guard(&self, spec: &Value, attrs: &Value) -> Option<String> {

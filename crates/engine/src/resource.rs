@@ -27,6 +27,14 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Kinds that AWS does not let go while one of this kind uses them. Deletes are ordered by it.
     const HOLDS: &'static [&'static str] = &[];
 
+    /// Kinds that one of this kind relies on while it runs, though AWS would delete them all the same. What is deleted of them
+    /// is deleted after all changes and deletes of this kind, and stays where one of those fails.
+    const RELIES_ON: &'static [&'static str] = &[];
+
+    /// Set when [`Resource::create`] takes over what is at another address of ours and stands in its way. Where it does not, the
+    /// other one is deleted first.
+    const TAKES_OVER: bool = false;
+
     /// Whether AWS refuses a second one where one is already, and shows at once the one that is there. Where it does not (a VPC
     /// can be made twice, a group can be missed for some seconds), the engine waits out eventual consistency after a create
     /// whose outcome is not known: else another is made, or the one that is there is in nobody's plan.
@@ -94,6 +102,12 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// Whether `new` can be made while `old` is still there: another name, or no name at all.
     fn beside(_old: &Self::Spec, _new: &Self::Spec) -> bool {
         false
+    }
+
+    /// The spec of a resource until its dependents are as wanted, where that is not yet `new`: what users notice, such as where
+    /// requests go, changes only then. `old` is absent for a resource that is made.
+    fn meanwhile(_old: Option<&Self::Spec>, _new: &Self::Spec) -> Option<Self::Spec> {
+        None
     }
 
     /// Adds to `wanted` what AWS does not let `live` lose now, and copies the [`OBSERVED`](Self::OBSERVED) fields. Called for

@@ -5,11 +5,13 @@ use crate::graph::{Graph, Until};
 use crate::plan::{Action, Order, Plan, Step};
 use std::collections::HashMap;
 
-/// One half of a step: a replacement has both.
+/// One part of a step: a replacement has two, and so has what becomes as wanted only after its dependents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Task {
     /// Make it, change it, wait for it, or find nothing to do: afterwards its attributes are known.
     Make(usize),
+    /// Make it as wanted, now that its dependents are: what was made was what it is to be meanwhile.
+    Finish(usize),
     /// Delete what is there.
     Drop(usize),
 }
@@ -17,7 +19,7 @@ pub(crate) enum Task {
 impl Task {
     pub(crate) fn step(self) -> usize {
         match self {
-            Self::Make(step) | Self::Drop(step) => step,
+            Self::Make(step) | Self::Finish(step) | Self::Drop(step) => step,
         }
     }
 }
@@ -40,6 +42,9 @@ impl Schedule {
         for (index, step) in plan.steps.iter().enumerate() {
             if !matches!(step.action, Action::Delete | Action::Leave) {
                 needs.insert(Task::Make(index), ordering.before_make(index, step));
+            }
+            if ordering.is_finished_later(index, step) {
+                needs.insert(Task::Finish(index), ordering.before_finish(index));
             }
             if drops(step) {
                 needs.insert(Task::Drop(index), ordering.before_drop(index, step));
@@ -93,6 +98,25 @@ struct Ordering<'a> {
 }
 
 impl Ordering<'_> {
+    /// Returns whether a resource is another one until its dependents are as wanted.
+    fn is_finished_later(&self, index: usize, step: &Step) -> bool {
+        let meanwhile = || self.graph.nodes[index].kind.meanwhile(step.before.as_ref(), step.after.as_ref()?);
+        matches!(step.action, Action::Create | Action::Update)
+            && self.dependents(index).next().is_some()
+            && meanwhile().is_some()
+    }
+
+    fn before_finish(&self, index: usize) -> Vec<(Task, Until)> {
+        let made = std::iter::once(index).chain(self.dependents(index));
+        made.map(|needed| (Task::Make(needed), Until::Settled)).collect()
+    }
+
+    /// The last part of a step that changes something.
+    fn changed(&self, index: usize) -> Task {
+        let later = self.is_finished_later(index, &self.steps[index]);
+        if later { Task::Finish(index) } else { Task::Make(index) }
+    }
+
     fn before_make(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
         let inputs = &self.graph.nodes[index].inputs;
         let mut needs: Vec<(Task, Until)> = inputs.iter().map(|edge| (Task::Make(edge.node), edge.until)).collect();
@@ -111,6 +135,7 @@ impl Ordering<'_> {
     fn in_the_way(&self, index: usize, step: &Step) -> impl Iterator<Item = usize> {
         let kind = &self.graph.nodes[index].kind;
         let blocks = move |other: &Step| match (&other.before, &step.after) {
+            _ if kind.takes_over() => false,
             (Some(old), Some(new)) => !kind.beside(old, new),
             _ => true,
         };
@@ -124,7 +149,8 @@ impl Ordering<'_> {
         let delete_first = step.action == Action::Replace { order: Order::DeleteFirst };
         let mut needs = Vec::new();
         for (other_index, other) in self.steps.iter().enumerate() {
-            if other_index == index || !self.holds(other, step) {
+            let relies = self.relies(other, step);
+            if other_index == index || !(relies || self.holds(other, step)) {
                 continue;
             }
             // A successor is made after this one is gone, so only what depends on it can wait in turn. All else may use it.
@@ -133,13 +159,13 @@ impl Ordering<'_> {
             }
             if drops(other) {
                 needs.push((Task::Drop(other_index), Until::Settled));
-            } else if !delete_first && other.action == Action::Update {
-                needs.push((Task::Make(other_index), Until::Settled));
+            } else if !delete_first && (other.action == Action::Update || (relies && other.action == Action::Await)) {
+                needs.push((self.changed(other_index), Until::Settled));
             }
         }
         if step.action == (Action::Replace { order: Order::CreateFirst }) {
             needs.push((Task::Make(index), Until::Settled));
-            needs.extend(self.dependents(index).map(|dependent| (Task::Make(dependent), Until::Settled)));
+            needs.extend(self.dependents(index).map(|dependent| (self.changed(dependent), Until::Settled)));
         }
         needs.sort_unstable_by_key(|(task, _)| *task);
         needs.dedup_by_key(|(task, _)| *task);
@@ -151,6 +177,11 @@ impl Ordering<'_> {
         kind.is_some_and(|kind| kind.holds().contains(&held.kind.as_str()))
     }
 
+    fn relies(&self, user: &Step, used: &Step) -> bool {
+        let kind = self.graph.kinds.get(user.kind.as_str());
+        kind.is_some_and(|kind| kind.relies_on().contains(&used.kind.as_str()))
+    }
+
     fn depends(&self, dependent: usize, on: usize) -> bool {
         let node = self.graph.nodes.get(dependent);
         node.is_some_and(|node| node.inputs.iter().any(|edge| edge.node == on))
@@ -158,10 +189,9 @@ impl Ordering<'_> {
 
     /// The changed nodes that depend on `index`, directly.
     fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
-        let nodes = self.graph.nodes.iter().enumerate().map(|(dependent, _)| dependent);
-        nodes.filter(move |dependent| {
+        self.graph.users(index).filter(|dependent| {
             let action = self.steps[*dependent].action;
-            self.depends(*dependent, index) && !action.is_idle() && action != Action::Await
+            !action.is_idle() && action != Action::Await
         })
     }
 }

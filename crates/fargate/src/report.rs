@@ -2,6 +2,7 @@
 
 use crate::container::{LogSpec, log_of_ecs};
 use crate::crashes;
+use crate::deployments::ROLLED_BACK;
 use crate::one_off;
 use crate::revisions;
 use crate::rollout::{Wanted, brief, events, revision};
@@ -55,9 +56,11 @@ impl Report<'_> {
         if let Some(task) = failing(&tasks) {
             details.extend(self.last_words(task).await);
         }
+        let undone = afterwards.as_ref().is_some_and(|afterwards| afterwards.starts_with(ROLLED_BACK));
         details.extend(afterwards);
         details.extend(now.or(seen).map(running));
         let failure = Failure::new(class, format!("roll out {}", self.wanted.service), reason).details(details);
+        let failure = Failure { undone, ..failure };
         if lacks_secrets { failure.hint(one_off::LET_READ) } else { failure }
     }
 

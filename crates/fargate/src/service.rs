@@ -138,6 +138,8 @@ impl Resource for Services {
     const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] =
         &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.route_table", "ec2.internet_gateway"];
+    /// Tasks have connections as long as they run: a worker that drains still reports to the queue.
+    const RELIES_ON: &'static [&'static str] = &["ec2.security_group_rule"];
     const KEEPS: &'static [&'static str] = &["name"];
     type Spec = ServiceSpec;
     type Attrs = ServiceAttrs;
@@ -277,9 +279,10 @@ impl Resource for Services {
         Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
     }
 
-    /// Waits until the rollout has succeeded, where it is waited for; then revisions that are too old are no longer needed.
+    /// Waits until the rollout has succeeded, where it is waited for or something is done only then; after that, revisions that
+    /// are too old are no longer needed.
     async fn settle(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
-        let Some(within) = self.rollout else { return Ok(attrs) };
+        let Some(within) = self.rollout.or_else(|| cx.is_needed().then_some(ROLLOUT)) else { return Ok(attrs) };
         let attrs = self.rolled_out(cx, &attrs, within).await?;
         // What is left over costs nothing, and the next rollout tries again.
         revisions::prune(&self.client, cx, &attrs, self.kept).await.ok();

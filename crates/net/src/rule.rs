@@ -153,9 +153,9 @@ fn attrs_of(id: &str, spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
 }
 
 impl SecurityGroupRule {
-    /// The answer to a create. Where another rule of ours still says the same, it is about to be changed or deleted by this
-    /// very run (EC2 has no two rules that say the same in a group): the create can be tried again.
-    async fn unless_moving<T: Send>(
+    /// The answer to a create. EC2 has no two rules of a group that say the same. Where one of ours that is at another address
+    /// says it, this address takes it over: the other one wants another rule now, or none.
+    async fn taking_over<T: Send>(
         &self,
         cx: &Context,
         spec: &SecurityGroupRuleSpec,
@@ -165,16 +165,21 @@ impl SecurityGroupRule {
             Err(failure) if failure.code.as_deref() == Some("InvalidPermission.Duplicate") => failure,
             other => return other,
         };
-        let wanted = cx.tags(&BTreeMap::new());
+        let here = cx.address().as_str();
         let rules = self.ec2.rules(vec![filter("group-id", [&spec.group_id])]).await.unwrap_or_default();
         let mut alike = rules.iter().filter(|rule| says_same(spec, &read(rule)));
-        let another = |rule: &Live| {
+        let of_another = |rule: &&Live| {
             let tags = tag_map(rule.tags());
-            is_ours(cx, &tags) && tags.get(ADDRESS_TAG) != wanted.get(ADDRESS_TAG)
+            is_ours(cx, &tags) && tags.get(ADDRESS_TAG).is_some_and(|address| address != here)
         };
         // None is alike any more when it was changed since.
-        let moving = alike.clone().next().is_none() || alike.any(another);
-        Err(if moving { refused.class(Class::NotReady) } else { refused })
+        if alike.clone().next().is_none() {
+            return Err(refused.class(Class::NotReady));
+        }
+        let Some(id) = alike.find(of_another).and_then(Live::security_group_rule_id) else { return Err(refused) };
+        self.ec2.adopt(cx, id).await?;
+        // With the next try it is one of this address that is there already.
+        Err(refused.class(Class::NotReady))
     }
 }
 
@@ -182,6 +187,7 @@ impl Resource for SecurityGroupRule {
     const KIND: &'static str = "ec2.security_group_rule";
     const HOLDS: &'static [&'static str] = &["ec2.security_group"];
     const UNIQUE: bool = false;
+    const TAKES_OVER: bool = true;
     type Spec = SecurityGroupRuleSpec;
     type Attrs = SecurityGroupRuleAttrs;
 
@@ -213,9 +219,10 @@ impl Resource for SecurityGroupRule {
         SecurityGroupRuleAttrs { id: unknown(), group_id: spec.group_id.clone(), direction: spec.direction }
     }
 
-    /// A rule cannot go over to another sort of peer (block, group, prefix list), so another peer is another rule.
+    /// A rule cannot go over to another sort of peer (block, group, prefix list), so another peer is another rule. Ports could
+    /// be changed in place, at once for everybody; beside each other, the old rule stays until nothing uses it any more.
     fn replaces(field: &str) -> bool {
-        matches!(field, "group_id" | "direction" | "peer")
+        matches!(field, "group_id" | "direction" | "peer" | "protocol" | "from_port" | "to_port")
     }
 
     fn beside(old: &SecurityGroupRuleSpec, new: &SecurityGroupRuleSpec) -> bool {
@@ -254,13 +261,13 @@ impl Resource for SecurityGroupRule {
                 const CALL: &str = "ec2:AuthorizeSecurityGroupIngress";
                 let call = client.authorize_security_group_ingress().group_id(&spec.group_id);
                 let answer = call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL);
-                (CALL, self.unless_moving(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
+                (CALL, self.taking_over(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
             }
             Direction::Egress => {
                 const CALL: &str = "ec2:AuthorizeSecurityGroupEgress";
                 let call = client.authorize_security_group_egress().group_id(&spec.group_id);
                 let answer = call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL);
-                (CALL, self.unless_moving(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
+                (CALL, self.taking_over(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
             }
         };
         let id = rules.first().and_then(Live::security_group_rule_id).ok_or_else(|| absent(call, "rule id"))?;

@@ -33,6 +33,19 @@ fn spec() -> ListenerRuleSpec {
     }
 }
 
+/// A rule for this host alone.
+fn for_host(host: &str) -> ListenerRuleSpec {
+    ListenerRuleSpec { hosts: set(&[host]), paths: BTreeSet::new(), ..spec() }
+}
+
+#[test]
+fn new_rule_takes_no_requests_until_its_service_serves() {
+    let none = for_host("not-served-yet.invalid");
+    assert_eq!(ListenerRule::meanwhile(None, &spec()), Some(none.clone()));
+    assert_eq!(ListenerRule::meanwhile(Some(&none), &spec()), Some(none));
+    assert_eq!(ListenerRule::meanwhile(Some(&for_host("api.example.org")), &spec()), None);
+}
+
 fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Alone {
     let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
     let mut graph = Graph::new();

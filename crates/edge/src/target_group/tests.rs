@@ -5,13 +5,18 @@ use aws_sdk_elasticloadbalancingv2::operation::create_target_group::CreateTarget
 use aws_sdk_elasticloadbalancingv2::operation::delete_target_group::{DeleteTargetGroupError, DeleteTargetGroupOutput};
 use aws_sdk_elasticloadbalancingv2::operation::describe_target_group_attributes::DescribeTargetGroupAttributesOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_target_groups::DescribeTargetGroupsOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_target_health::DescribeTargetHealthOutput;
 use aws_sdk_elasticloadbalancingv2::operation::modify_target_group::ModifyTargetGroupOutput;
 use aws_sdk_elasticloadbalancingv2::operation::modify_target_group_attributes::ModifyTargetGroupAttributesOutput;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
+    Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetHealth, TargetHealthDescription,
+    TargetHealthStateEnum, TargetTypeEnum,
 };
 use aws_smithy_mocks::{Rule, mock};
 use pb_engine::{Action, Alone, Graph, Order, Resource};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn spec() -> TargetGroupSpec {
     TargetGroupSpec {
@@ -105,33 +110,78 @@ async fn a_create_carries_its_tags_and_is_completed() {
     assert_eq!((create.num_calls(), set_delay.num_calls()), (1, 1));
 }
 
+/// The health of the only target of the group, look by look; the last one stays.
+fn targets(states: &'static [&'static str]) -> Rule {
+    let looks = AtomicUsize::new(0);
+    mock!(Client::describe_target_health).then_compute_output(move |_| {
+        let look = looks.fetch_add(1, Ordering::Relaxed).min(states.len() - 1);
+        let health = TargetHealth::builder().state(TargetHealthStateEnum::from(states[look])).build();
+        let target = TargetHealthDescription::builder().target_health(health).build();
+        DescribeTargetHealthOutput::builder().target_health_descriptions(target).build()
+    })
+}
+
+/// A change of the checks to this path.
+fn checks(path: &'static str) -> Rule {
+    mock!(Client::modify_target_group)
+        .match_requests(move |call| call.health_check_path() == Some(path))
+        .then_output(|| ModifyTargetGroupOutput::builder().build())
+}
+
+fn other_path() -> TargetGroupSpec {
+    TargetGroupSpec { health: Health { path: "/ready".to_owned(), ..spec().health }, ..spec() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_deployed_needs_no_change_and_a_health_check_changes_in_place() {
     let plan = with(spec(), &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
 
-    let wanted = TargetGroupSpec { health: Health { path: "/ready".to_owned(), ..spec().health }, ..spec() };
-    let modify = mock!(Client::modify_target_group)
-        .match_requests(|call| call.health_check_path() == Some("/ready"))
-        .then_output(|| ModifyTargetGroupOutput::builder().build());
-    let alone = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes(), &modify]);
+    let (serve, modify, back) = (targets(&["healthy"]), checks("/ready"), checks("/hello"));
+    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &serve, &modify, &back];
+    let alone = with(other_path(), &rules);
     let paths: Vec<String> =
         alone.plan().await.unwrap().steps[0].changes.iter().map(|change| change.path.clone()).collect();
     assert_eq!(paths, ["health.path"]);
+    let began = Instant::now();
     alone.deploy().await.unwrap();
-    assert_eq!(modify.num_calls(), 1);
+    assert_eq!((modify.num_calls(), back.num_calls()), (1, 0));
+    // Three checks, ten seconds apart, and five until the last has failed.
+    assert!(began.elapsed() >= Duration::from_secs(35), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_port_is_another_group_beside_this_one() {
-    let wanted = TargetGroupSpec {
-        name: "staging-flask-5051".to_owned(),
-        port: 5051,
-        tags: name_tag("staging-flask-5050"),
-        ..spec()
-    };
+async fn checks_that_no_target_passes_are_put_back() {
+    let (fail, modify, back) = (targets(&["healthy", "healthy", "unhealthy"]), checks("/ready"), checks("/hello"));
+    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &fail, &modify, &back];
+    let failure = with(other_path(), &rules).deploy().await.unwrap_err();
+    assert!(failure.message.contains("no target of staging-flask-5050 passes the new checks"), "{failure}");
+    assert_eq!((modify.num_calls(), back.num_calls()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_of_a_group_that_nobody_serves_are_changed_at_once() {
+    let (none, modify) = (targets(&["initial"]), checks("/ready"));
+    let began = Instant::now();
+    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &none, &modify];
+    with(other_path(), &rules).deploy().await.unwrap();
+    assert_eq!((modify.num_calls(), none.num_calls()), (1, 1));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_is_asked_stays_the_same_until_the_dependents_are_as_wanted() {
+    let slower = TargetGroupSpec { health: Health { interval: 20, ..spec().health }, ..spec() };
+    assert_eq!(TargetGroup::meanwhile(None, &other_path()), None);
+    assert_eq!(TargetGroup::meanwhile(Some(&spec()), &slower), None);
+    assert_eq!(TargetGroup::meanwhile(Some(&spec()), &other_path()), Some(spec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_port_needs_no_other_group() {
+    let wanted = TargetGroupSpec { name: "staging-flask-5051".to_owned(), port: 5051, ..spec() };
     let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+    assert!(plan.is_empty(), "{plan:?}");
     let wanted = TargetGroupSpec { vpc_id: "vpc-2".to_owned(), ..spec() };
     let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });

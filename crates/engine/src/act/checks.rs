@@ -102,7 +102,9 @@ impl<'a> Acting<'a> {
     }
 
     fn is_reached(&self, edge: Edge) -> bool {
-        self.reached.get(&Task::Make(edge.node)).is_some_and(|reached| *reached >= edge.until)
+        let later = Task::Finish(edge.node);
+        let task = if self.schedule.needs.contains_key(&later) { later } else { Task::Make(edge.node) };
+        self.reached.get(&task).is_some_and(|reached| *reached >= edge.until)
     }
 }
 
@@ -114,5 +116,6 @@ fn context(graph: &Graph, run: &Run, check: &CheckNode) -> Context {
         cancel: run.cancel.clone(),
         run: Arc::from(run.id.as_str()),
         within: graph.within,
+        is_needed: false,
     }
 }

@@ -5,6 +5,7 @@ use crate::testing::{alone, by_tags, carries_our_tags, has, our_tags, paths, pla
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::authorize_security_group_egress::AuthorizeSecurityGroupEgressOutput;
 use aws_sdk_ec2::operation::authorize_security_group_ingress::AuthorizeSecurityGroupIngressOutput;
+use aws_sdk_ec2::operation::create_tags::CreateTagsOutput;
 use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesOutput;
 use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroupsOutput;
 use aws_sdk_ec2::operation::modify_security_group_rules::ModifySecurityGroupRulesOutput;
@@ -12,7 +13,9 @@ use aws_sdk_ec2::operation::revoke_security_group_ingress::RevokeSecurityGroupIn
 use aws_sdk_ec2::types::{ReferencedSecurityGroup, SecurityGroup};
 use aws_smithy_mocks::{Rule, mock};
 use pb_aws::mock_client;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use pb_engine::{Action, Order};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 fn spec() -> SecurityGroupRuleSpec {
     SecurityGroupRuleSpec {
@@ -117,6 +120,43 @@ async fn a_rule_that_is_there_already_is_found_among_others_of_its_port() {
     assert_eq!(create.num_calls(), 1, "it was waited for something to go");
 }
 
+/// Two web services have exchanged their ports: what one wants is there, at the address of the other.
+#[tokio::test(start_paused = true)]
+async fn rule_of_another_address_is_taken_over() {
+    let taken = Arc::new(AtomicBool::new(false));
+    let is_taken = || {
+        let taken = Arc::clone(&taken);
+        move || taken.load(Ordering::Relaxed)
+    };
+    let (tagged, within) = (is_taken(), is_taken());
+    let at_other = || {
+        let mut tags = our_tags();
+        tags.retain(|tag| tag.key() != Some(ADDRESS_TAG));
+        tags.push(aws_sdk_ec2::types::Tag::builder().key(ADDRESS_TAG).value("test/other").build());
+        tags
+    };
+    let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+    let by_tags = by_tags.then_compute_output(move |_| match tagged() {
+        true => live(5050, Some(our_tags())),
+        false => DescribeSecurityGroupRulesOutput::builder().build(),
+    });
+    let beside = mock!(Client::describe_security_group_rules).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
+    let beside = beside.then_compute_output(move |_| live(5050, Some(if within() { our_tags() } else { at_other() })));
+    let there = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
+    let create = mock!(Client::authorize_security_group_ingress).sequence();
+    let create = create.http_status(400, there.clone()).http_status(400, there).build();
+    let take = mock!(Client::create_tags).then_compute_output(move |call| {
+        assert!(call.resources() == ["sgr-1"] && !call.tags().is_empty());
+        taken.store(true, Ordering::Relaxed);
+        CreateTagsOutput::builder().build()
+    });
+    let (visible, group) = (visible(), group());
+    let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &beside, &create, &take]);
+    let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
+    assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
+    assert_eq!((create.num_calls(), take.num_calls()), (2, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rule_for_all_protocols_names_no_ports() {
     let (none, visible, group) = (none(), visible(), group());
@@ -144,8 +184,18 @@ async fn a_rule_for_all_protocols_names_no_ports() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ports_change_in_place_and_nothing_else_is_lost() {
+async fn another_port_is_another_rule_beside_this_one() {
     let (there, visible) = (ours(5051), visible());
+    let client = mock_client!(aws_sdk_ec2, [&there, &visible]);
+    let plan = alone(SecurityGroupRule::new(client.into()), spec()).plan().await.unwrap();
+    assert_eq!(paths(&plan), ["from_port", "to_port"]);
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+}
+
+#[tokio::test(start_paused = true)]
+async fn description_changes_in_place_and_nothing_else_is_lost() {
+    let (there, visible) = (ours(5050), visible());
+    let wanted = SecurityGroupRuleSpec { description: "from our load balancer".to_owned(), ..spec() };
     let modify = mock!(Client::modify_security_group_rules)
         .match_requests(|r| {
             let [update] = r.security_group_rules() else { return false };
@@ -153,12 +203,12 @@ async fn ports_change_in_place_and_nothing_else_is_lost() {
             update.security_group_rule_id() == Some("sgr-1")
                 && (rule.from_port(), rule.to_port(), rule.ip_protocol()) == (Some(5050), Some(5050), Some("tcp"))
                 && rule.referenced_group_id() == Some("sg-2")
-                && rule.description() == Some("from the load balancer")
+                && rule.description() == Some("from our load balancer")
         })
         .then_output(|| ModifySecurityGroupRulesOutput::builder().build());
     let client = mock_client!(aws_sdk_ec2, [&there, &visible, &modify]);
-    let stack = alone(SecurityGroupRule::new(client.into()), spec());
-    assert_eq!(paths(&stack.plan().await.unwrap()), ["from_port", "to_port"]);
+    let stack = alone(SecurityGroupRule::new(client.into()), wanted);
+    assert_eq!(paths(&stack.plan().await.unwrap()), ["description"]);
     stack.deploy().await.unwrap();
     assert_eq!(modify.num_calls(), 1);
 }

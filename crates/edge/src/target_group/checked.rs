@@ -1,0 +1,79 @@
+//! Other health checks for targets that serve: when they find none of these healthy, the checks of before are put back.
+
+use super::{Health, TargetGroup, TargetGroupAttrs};
+use crate::health::{self, TargetHealth};
+use aws_sdk_elasticloadbalancingv2::types::Matcher;
+use pb_aws::Answer;
+use pb_engine::{Class, Context, Failure, Limits, Progress};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const READ: &str = "elasticloadbalancing:DescribeTargetHealth";
+
+impl TargetGroup {
+    /// Changes the health checks of a group from `before` to `wanted`. Where they ask something else of targets that are healthy,
+    /// waits for as long as they take to find a target unhealthy.
+    ///
+    /// # Errors
+    /// `Failed` when no target is healthy any more: the checks are again what they were.
+    pub(super) async fn check_otherwise(
+        &self,
+        cx: &Context,
+        attrs: &TargetGroupAttrs,
+        (before, wanted): (&Health, &Health),
+    ) -> Result<(), Failure> {
+        let asks_otherwise = before.asks_otherwise(wanted);
+        let serves = asks_otherwise && is_any_healthy(&health::of_group(&self.client, &attrs.arn).await?);
+        self.modify(&attrs.arn, wanted).await?;
+        if !serves {
+            return Ok(());
+        }
+        let Err(failure) = self.stay_healthy(cx, attrs, wanted).await else { return Ok(()) };
+        self.modify(&attrs.arn, before).await?;
+        let hint = format!(
+            "tasks have to answer GET {} with {} before it can be what is checked; the checks are again what they were",
+            wanted.path, wanted.matcher
+        );
+        Err(Failure { undone: true, ..failure }.hint(hint))
+    }
+
+    async fn modify(&self, arn: &str, health: &Health) -> Result<(), Failure> {
+        let call = self
+            .client
+            .modify_target_group()
+            .target_group_arn(arn)
+            .health_check_path(&health.path)
+            .matcher(Matcher::builder().http_code(&health.matcher).build())
+            .health_check_interval_seconds(health.interval)
+            .health_check_timeout_seconds(health.timeout)
+            .healthy_threshold_count(health.healthy)
+            .unhealthy_threshold_count(health.unhealthy);
+        call.send().await.answer("elasticloadbalancing:ModifyTargetGroup").map(drop)
+    }
+
+    /// Waits for one health period: as long as the checks of a target have to fail until it is unhealthy.
+    async fn stay_healthy(&self, cx: &Context, attrs: &TargetGroupAttrs, checks: &Health) -> Result<(), Failure> {
+        let period = Duration::from_secs(u64::try_from(checks.period()).unwrap_or_default());
+        let until = Instant::now() + period;
+        let second = Duration::from_secs(1);
+        let limits = Limits { first: second, longest: 2 * second, within: period + 10 * second };
+        cx.wait(READ, limits, || async {
+            let targets = health::of_group(&self.client, &attrs.arn).await?;
+            if !is_any_healthy(&targets) {
+                let message = format!("no target of {} passes the new checks", attrs.name);
+                let failure = Failure::new(Class::Failed, "change the health checks", message);
+                return Err(failure.details(health::details(&targets)));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            Ok(match left.is_zero() {
+                true => Progress::Ready(()),
+                false => Progress::Pending("the targets pass the new checks so far".to_owned()),
+            })
+        })
+        .await
+    }
+}
+
+fn is_any_healthy(targets: &[TargetHealth]) -> bool {
+    targets.iter().any(|target| target.state == "healthy")
+}

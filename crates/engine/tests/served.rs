@@ -1,0 +1,224 @@
+//! What users notice changes only once what serves them is as wanted, and stays where that fails.
+
+#![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
+
+use pb_engine::{
+    Action, Address, Change, Class, Context, Failure, Found, Goal, Graph, MemoryLedger, Outcome, Ownership, Part,
+    Resource, Run, Scope,
+};
+use pb_engine::{Cancel, Events, act, decide, observe};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// What is there by id, and what was called.
+#[derive(Default)]
+struct World {
+    things: BTreeMap<String, (&'static str, Address, Spec)>,
+    calls: Vec<String>,
+    /// What an update of a service ends with.
+    failure: Option<Failure>,
+}
+
+type Shared = Arc<Mutex<World>>;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    name: String,
+    value: String,
+    /// Ids of others.
+    uses: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Attrs {
+    id: String,
+}
+
+impl World {
+    fn set(&mut self, verb: &str, kind: &'static str, (id, address): (String, &Address), spec: &Spec) -> Attrs {
+        self.calls.push(format!("{verb} {address} {}", spec.value));
+        self.things.insert(id.clone(), (kind, address.clone(), spec.clone()));
+        Attrs { id }
+    }
+
+    /// The values at an address.
+    fn at(&self, address: &str) -> Vec<&str> {
+        let all = self.things.values().filter(|(_, at, _)| at.as_str() == address);
+        all.map(|(_, _, spec)| spec.value.as_str()).collect()
+    }
+}
+
+/// A kind with the verbs of the world.
+macro_rules! kind {
+    ($name:ident, $kind:literal, { $($more:tt)* }) => {
+        struct $name(Shared);
+
+        impl Resource for $name {
+            const KIND: &'static str = $kind;
+            type Spec = Spec;
+            type Attrs = Attrs;
+            $($more)*
+
+            fn pending(_: &Spec) -> Attrs {
+                Attrs { id: pb_engine::unknown() }
+            }
+
+            fn id(attrs: &Attrs) -> Option<String> {
+                Some(attrs.id.clone())
+            }
+
+            async fn read(&self, _: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+                let world = self.0.lock().unwrap();
+                let mine = world.things.iter().filter(|(_, (kind, ..))| *kind == $kind);
+                let found = mine.map(|(id, (_, address, spec))| Found::Ours {
+                    address: address.clone(),
+                    spec: spec.clone(),
+                    attrs: Attrs { id: id.clone() },
+                    settled: true,
+                });
+                Ok(found.collect())
+            }
+
+            async fn create(&self, cx: &Context, spec: &Spec) -> Result<Attrs, Failure> {
+                let id = format!("{}-{}", spec.name, spec.value);
+                Ok(self.0.lock().unwrap().set("create", $kind, (id, cx.address()), spec))
+            }
+
+            async fn update(&self, cx: &Context, attrs: &Attrs, spec: &Spec, _: &[Change]) -> Result<Attrs, Failure> {
+                let mut world = self.0.lock().unwrap();
+                match world.failure.clone().filter(|_| $kind == "test.service") {
+                    Some(failure) => Err(failure),
+                    None => Ok(world.set("update", $kind, (attrs.id.clone(), cx.address()), spec)),
+                }
+            }
+
+            async fn delete(&self, cx: &Context, attrs: &Attrs) -> Result<(), Failure> {
+                let mut world = self.0.lock().unwrap();
+                let (_, _, spec) = world.things.remove(&attrs.id).unwrap();
+                world.calls.push(format!("delete {} {}", cx.address(), spec.value));
+                Ok(())
+            }
+        }
+    };
+}
+
+kind!(Rule, "test.rule", {
+    fn replaces(field: &str) -> bool {
+        field == "value"
+    }
+
+    fn beside(_: &Spec, _: &Spec) -> bool {
+        true
+    }
+});
+kind!(Door, "test.door", {
+    fn meanwhile(old: Option<&Spec>, new: &Spec) -> Option<Spec> {
+        Some(old.cloned().unwrap_or_else(|| Spec { value: "closed".to_owned(), ..new.clone() }))
+    }
+});
+kind!(Service, "test.service", {
+    const RELIES_ON: &'static [&'static str] = &["test.rule"];
+});
+
+/// A service behind a rule at `rule` and a door.
+fn graph(world: &Shared, rule: &'static str, value: &'static str) -> Graph {
+    let mut graph = Graph::new();
+    let rules = graph.kind(Rule(Arc::clone(world)));
+    let doors = graph.kind(Door(Arc::clone(world)));
+    let services = graph.kind(Service(Arc::clone(world)));
+    let spec = move |name: &str, uses: Vec<String>| Spec { name: name.to_owned(), value: value.to_owned(), uses };
+    let rule = graph.add(rule, &rules, (), move |()| spec("rule", Vec::new())).unwrap();
+    let door = graph.add("test/door", &doors, (), move |()| spec("door", Vec::new())).unwrap();
+    graph
+        .add("test/service", &services, (rule, door), move |(rule, door)| spec("service", vec![rule.id, door.id]))
+        .unwrap();
+    graph
+}
+
+async fn run(graph: &Graph, ledger: &MemoryLedger) -> Outcome {
+    let owner = Arc::new(Ownership { stack: "s".to_owned(), workspace: "w".to_owned() });
+    let snapshot = ledger.snapshot();
+    let observed = observe(graph, &snapshot, &owner, &Cancel::never()).await.unwrap();
+    let plan = decide(graph, &observed, &snapshot, Goal::Deploy, &Part::default()).unwrap().unwrap();
+    let (id, operation) = ("run".to_owned(), "deploy".to_owned());
+    let run = Run { id, operation, owner, events: Events::none(), cancel: Cancel::never() };
+    act(graph, &plan, ledger, &run).await.unwrap()
+}
+
+/// A world with the first values, and its ledger.
+async fn deployed(rule: &'static str) -> (Shared, MemoryLedger) {
+    let (world, ledger) = (Shared::default(), MemoryLedger::default());
+    assert!(run(&graph(&world, rule, "one"), &ledger).await.is_complete());
+    (world, ledger)
+}
+
+fn calls(world: &Shared) -> Vec<String> {
+    std::mem::take(&mut world.lock().unwrap().calls)
+}
+
+fn rolled_back() -> Failure {
+    Failure { undone: true, ..Failure::new(Class::Failed, "roll out", "it was rolled back") }
+}
+
+#[tokio::test]
+async fn new_door_stays_closed_until_its_service_is_there() {
+    let (world, _) = deployed("test/rule").await;
+    let calls = calls(&world);
+    let at = |call: &str| calls.iter().position(|known| known == call).unwrap();
+    assert!(at("create test/door closed") < at("create test/service one"), "{calls:?}");
+    assert_eq!(calls.last().unwrap(), "update test/door one");
+}
+
+#[tokio::test]
+async fn door_and_old_rule_change_after_the_service() {
+    let (world, ledger) = deployed("test/rule").await;
+    calls(&world);
+    let outcome = run(&graph(&world, "test/rule", "two"), &ledger).await;
+    assert!(outcome.is_complete(), "{outcome:?}");
+    let mut calls = calls(&world);
+    calls[2..].sort();
+    let wanted = ["create test/rule two", "update test/service two", "delete test/rule one", "update test/door two"];
+    assert_eq!(calls, wanted);
+    let changed = outcome.done.iter().filter(|(address, _)| address.as_str() == "test/door");
+    assert_eq!(changed.map(|(_, action)| *action).collect::<Vec<_>>(), [Action::Update]);
+}
+
+#[tokio::test]
+async fn rule_at_another_address_is_deleted_after_the_service_has_changed() {
+    let (world, ledger) = deployed("test/rule_one").await;
+    calls(&world);
+    assert!(run(&graph(&world, "test/rule_two", "two"), &ledger).await.is_complete());
+    let calls = calls(&world);
+    let at = |call: &str| calls.iter().position(|known| known == call).unwrap();
+    assert!(at("update test/service two") < at("delete test/rule_one one"), "{calls:?}");
+}
+
+#[tokio::test]
+async fn service_that_is_as_before_keeps_its_door_and_rule_and_leaves_no_other() {
+    for (first, second) in [("test/rule", "test/rule"), ("test/rule_one", "test/rule_two")] {
+        let (world, ledger) = deployed(first).await;
+        let before = ledger.snapshot().resources;
+        world.lock().unwrap().failure = Some(rolled_back());
+        let outcome = run(&graph(&world, second, "two"), &ledger).await;
+        assert!(outcome.skipped.iter().any(|(address, ..)| address.as_str() == "test/door"), "{outcome:?}");
+        {
+            let world = world.lock().unwrap();
+            assert_eq!((world.at("test/door"), world.at(first)), (vec!["one"], vec!["one"]));
+            assert_eq!(world.things.len(), 3, "{:?}", world.calls);
+        }
+        assert_eq!(ledger.snapshot().resources.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+        calls(&world);
+        world.lock().unwrap().failure = None;
+        assert!(run(&graph(&world, first, "one"), &ledger).await.is_complete());
+        assert_eq!(calls(&world), [String::new(); 0], "going back changes nothing");
+    }
+}
+
+#[tokio::test]
+async fn service_that_was_left_half_changed_keeps_both_rules() {
+    let (world, ledger) = deployed("test/rule").await;
+    world.lock().unwrap().failure = Some(Failure { undone: false, ..rolled_back() });
+    assert!(!run(&graph(&world, "test/rule", "two"), &ledger).await.is_complete());
+    assert_eq!(world.lock().unwrap().at("test/rule"), ["one", "two"]);
+}
