@@ -54,3 +54,11 @@ fn rules_that_were_made_and_not_recorded_are_found_among_others_of_their_port() 
 fn default_group_gone_with_its_vpc_is_forgotten() {
     survives(&scenarios::network(), Fault::Refused, |calls| first(calls, "ec2:CreateTags"));
 }
+
+/// The groups were made and their rules for all outbound traffic not yet revoked when the snapshot was refused; the next run's calls
+/// come before EC2 shows the groups to them.
+#[test]
+fn new_groups_that_are_invisible_yet_are_closed_by_the_next_run() {
+    let (scenario, _, case) = Case::parse("deploy:Random:5902640496002578339:64=Refused");
+    scenario.tried(&case).unwrap();
+}
