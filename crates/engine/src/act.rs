@@ -5,6 +5,7 @@ mod start;
 mod take_back;
 
 use crate::address::Address;
+use crate::context::Context;
 use crate::decide::kept;
 use crate::diff::{diff, keep};
 use crate::event::{Event, Events};
@@ -26,6 +27,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many steps make calls at a time. Waits do not count.
@@ -43,6 +45,21 @@ pub struct Run {
     pub events: Events,
     /// Stops the run.
     pub cancel: Cancel,
+}
+
+impl Run {
+    /// What the verbs and checks of `address` are given.
+    pub(crate) fn context(&self, address: &Address, within: Option<Duration>, is_needed: bool) -> Context {
+        Context {
+            address: address.clone(),
+            owner: Arc::clone(&self.owner),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+            run: Arc::from(self.id.as_str()),
+            within,
+            is_needed,
+        }
+    }
 }
 
 /// Runs a plan. Steps run as soon as what they need is there; when one fails, those that need it are skipped and all others

@@ -3,7 +3,6 @@
 
 use crate::act::Run;
 use crate::address::Address;
-use crate::context::Context;
 use crate::decide::{Refused, decide};
 use crate::event::Event;
 use crate::failure::{Class, Failure};
@@ -19,7 +18,6 @@ use crate::work::guarded;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// How many resources are handed over at a time.
@@ -222,14 +220,6 @@ async fn tag(graph: &Graph, step: &Step, run: &Run) -> Result<(), Failure> {
     let Some(kind) = graph.kinds.get(step.kind.as_str()) else {
         return Err(Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known"));
     };
-    let cx = Context {
-        address: step.address.clone(),
-        owner: Arc::clone(&run.owner),
-        events: run.events.clone(),
-        cancel: run.cancel.clone(),
-        run: Arc::from(run.id.as_str()),
-        within: graph.within,
-        is_needed: false,
-    };
+    let cx = run.context(&step.address, graph.within, false);
     Verbs { kind, cx: &cx }.hand_over(step.attrs.as_ref().unwrap_or(&Value::Null), step.action).await
 }

@@ -211,7 +211,7 @@ async fn service_that_is_as_before_keeps_its_door_and_rule_and_leaves_no_other()
         calls(&world);
         world.lock().unwrap().failure = None;
         assert!(run(&graph(&world, first, "one"), &ledger).await.is_complete());
-        assert_eq!(calls(&world), [String::new(); 0], "going back changes nothing");
+        assert!(calls(&world).is_empty(), "going back changes nothing");
     }
 }
 

@@ -1,11 +1,10 @@
 //! The checks of a run: each is waited for once the resources that it depends on are ready.
 
-use super::{Acting, Run};
+use super::Acting;
 use crate::check::CheckNode;
-use crate::context::Context;
 use crate::event::Event;
 use crate::failure::{Class, Failure};
-use crate::graph::{Edge, Graph};
+use crate::graph::Edge;
 use crate::outcome::Unfinished;
 use crate::plan::Action;
 use crate::schedule::Task;
@@ -14,7 +13,6 @@ use crate::work::guarded;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashSet;
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The checks of a run that were started.
@@ -50,7 +48,8 @@ impl<'a> Acting<'a> {
     fn start_check(&mut self, index: usize, check: &'a CheckNode) {
         let (address, kind) = (check.address.clone(), check.kind.name().to_owned());
         self.run.events.send(Event::Started { address, kind, action: Action::Check });
-        let (since, ledger, cx) = (Instant::now(), self.ledger, context(self.graph, self.run, check));
+        let (since, ledger, cx) =
+            (Instant::now(), self.ledger, self.run.context(&check.address, self.graph.within, false));
         let spec = (check.make)(&self.values);
         let wait = async move {
             let spec = spec?;
@@ -105,17 +104,5 @@ impl<'a> Acting<'a> {
         let later = Task::Finish(edge.node);
         let task = if self.schedule.needs.contains_key(&later) { later } else { Task::Make(edge.node) };
         self.reached.get(&task).is_some_and(|reached| *reached >= edge.until)
-    }
-}
-
-fn context(graph: &Graph, run: &Run, check: &CheckNode) -> Context {
-    Context {
-        address: check.address.clone(),
-        owner: Arc::clone(&run.owner),
-        events: run.events.clone(),
-        cancel: run.cancel.clone(),
-        run: Arc::from(run.id.as_str()),
-        within: graph.within,
-        is_needed: false,
     }
 }

@@ -1,7 +1,6 @@
 //! The parts of a step: what is called for each, and in which order.
 
 use super::{Acting, Message};
-use crate::context::Context;
 use crate::failure::{Class, Failure};
 use crate::graph::{Node, Until};
 use crate::plan::{Action, Step};
@@ -94,15 +93,7 @@ impl<'a> Acting<'a> {
             let failure = Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known");
             return self.hear(Message { task, since, news: Err(failure) });
         };
-        let cx = Context {
-            address: step.address.clone(),
-            owner: Arc::clone(&self.run.owner),
-            events: self.run.events.clone(),
-            cancel: self.run.cancel.clone(),
-            run: Arc::from(self.run.id.as_str()),
-            within: self.graph.within,
-            is_needed: self.is_needed(task),
-        };
+        let cx = self.run.context(&step.address, self.graph.within, self.is_needed(task));
         let part = part(Arc::new(Work { kind: Arc::clone(kind), cx, calls: Arc::clone(&self.calls) }));
         let news = guarded(self.ledger, part);
         self.running.push(async move { Message { task, since, news: news.await } }.boxed());

@@ -1,7 +1,6 @@
 //! Takes back what was made for something that failed and is as it was before.
 
-use super::{Acting, Run};
-use crate::context::Context;
+use super::Acting;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::graph::Until;
@@ -69,7 +68,7 @@ impl Acting<'_> {
         self.run.events.send(Event::Started { address, kind, action: Action::Delete });
         let work = Work {
             kind: Arc::clone(&self.graph.nodes[index].kind),
-            cx: context(self.run, step, self.graph.within),
+            cx: self.run.context(&step.address, self.graph.within, false),
             calls: Arc::clone(&self.calls),
         };
         let attrs = self.values[index].clone().unwrap_or(Value::Null);
@@ -94,17 +93,5 @@ impl Acting<'_> {
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.run.events.send(Event::Done { address: address.clone(), action, id: None, millis });
         self.outcome.done.push((address, action));
-    }
-}
-
-fn context(run: &Run, step: &Step, within: Option<std::time::Duration>) -> Context {
-    Context {
-        address: step.address.clone(),
-        owner: Arc::clone(&run.owner),
-        events: run.events.clone(),
-        cancel: run.cancel.clone(),
-        run: Arc::from(run.id.as_str()),
-        within,
-        is_needed: false,
     }
 }
