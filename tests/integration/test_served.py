@@ -19,7 +19,7 @@ FAST = {"health_interval": 5, "health_timeout": 2, "unhealthy_threshold": 2}
 
 
 def released(site: Site, code: int = 0, path: str = "/", **changes: Any) -> tuple[list[str], str, str]:
-    """A deploy of a changed web service: the revisions that answered meanwhile, the one of before, and the one of after."""
+    """Deploys a changed web service; returns the revisions that answered during it, and those before and after it."""
     before = revision(site)
     with Prober(site, path=path) as prober:
         flask(site, **changes)
@@ -42,6 +42,14 @@ def checked_path(site: Site) -> str:
 def configure_checks(site: Site, path: str) -> None:
     """Have another path checked, and soon."""
     site.configure({"load_balancer": {**FAST, "health_path": path}})
+
+
+def deploy_and_configure_checks(site: Site, path: str) -> None:
+    """Deploys an image that answers at the default path alone, then configures another path to be checked."""
+    site.configure({"load_balancer": FAST})
+    flask(site, image=image("v1.only-hello"))
+    site.deploy()
+    configure_checks(site, path)
 
 
 def test_image_change_is_served_by_the_old_until_the_new_serves(staging: Site) -> None:
@@ -108,21 +116,14 @@ def test_other_path_is_checked_when_the_new_image_runs(site: Site) -> None:
 
 
 def test_path_that_only_the_new_image_answers_is_not_asked_of_the_old(site: Site) -> None:
-    # Both know the path that is checked by default, and one of them the new one, too.
-    site.configure({"load_balancer": FAST})
-    flask(site, image=image("v1.only-hello"))
-    site.deploy()
-    configure_checks(site, "/ready")
+    deploy_and_configure_checks(site, "/ready")
     seen, before, after = released(site, path="/hello", image=image("v2.only-hello_ready"))
     assert seen[0] == before and seen[-1] == after and checked_path(site) == "/ready"
     site.finds_nothing()
 
 
 def test_path_that_nobody_answers_is_not_kept(site: Site) -> None:
-    site.configure({"load_balancer": FAST})
-    flask(site, image=image("v1.only-hello"))
-    site.deploy()
-    configure_checks(site, "/nowhere")
+    deploy_and_configure_checks(site, "/nowhere")
     before = revision(site)
     with Prober(site, path="/hello") as prober:
         result = site.run("deploy", "staging", "--yes").ended(1)

@@ -22,7 +22,7 @@ use std::time::Duration;
 const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
 
-/// A host that no request asks for: what a new rule takes until its service serves.
+/// A host that no client asks for. A new rule matches it alone until its service has healthy tasks.
 const NO_HOST: &str = "not-served-yet.invalid";
 
 /// How long rules that change places may be in each other's way.
@@ -73,7 +73,7 @@ pub struct ListenerRuleAttrs {
 /// A rule goes with its listener, whichever is deleted first.
 impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
-    /// Requests go to a service as long as there is a rule that sends them.
+    /// A rule sends requests to its service as long as it exists.
     const RELIES_ON: &'static [&'static str] = &["ecs.service"];
     const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
@@ -104,8 +104,8 @@ impl Resource for ListenerRule {
         old.listener_arn != new.listener_arn && old.target_group_arn != new.target_group_arn
     }
 
-    /// ECS makes no service for a target group without a rule, and requests shall go to one that serves: until the service does,
-    /// a new rule takes none.
+    /// ECS refuses a service whose target group has no load balancer, so the rule must exist before the service. Until the service
+    /// has healthy tasks, the rule matches no request.
     fn meanwhile(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) -> Option<ListenerRuleSpec> {
         let takes_none =
             || ListenerRuleSpec { hosts: [NO_HOST.to_owned()].into(), paths: BTreeSet::new(), ..new.clone() };

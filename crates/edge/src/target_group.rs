@@ -140,7 +140,7 @@ impl Resource for TargetGroup {
         old.name != new.name
     }
 
-    /// The tasks that run may not know what a new image answers to the checks, so it is not asked before the new ones run.
+    /// The old tasks may not pass the new checks, so the checks change after the new tasks have started.
     fn meanwhile(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<TargetGroupSpec> {
         let old = old.filter(|old| old.health.asks_otherwise(&new.health))?;
         Some(TargetGroupSpec { health: old.health.clone(), ..new.clone() })

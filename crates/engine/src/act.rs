@@ -48,7 +48,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// What the verbs and checks of `address` are given.
+    /// Returns the context for the verbs and checks of `address`.
     pub(crate) fn context(&self, address: &Address, within: Option<Duration>, is_needed: bool) -> Context {
         Context {
             address: address.clone(),

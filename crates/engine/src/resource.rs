@@ -104,8 +104,8 @@ pub trait Resource: Send + Sync + Sized + 'static {
         false
     }
 
-    /// The spec of a resource until its dependents are as wanted, where that is not yet `new`: what users notice, such as where
-    /// requests go, changes only then. `old` is absent for a resource that is made.
+    /// Returns the spec that applies until all dependents are updated, if it differs from `new`. With it, changes that users
+    /// notice, such as the routing of requests, come last. `old` is absent for a resource that is created.
     fn meanwhile(_old: Option<&Self::Spec>, _new: &Self::Spec) -> Option<Self::Spec> {
         None
     }

@@ -1,4 +1,4 @@
-//! What users notice changes only once what serves them is as wanted, and stays where that fails.
+//! Changes that users notice come after the resources that serve them, and do not come at all if those fail.
 
 #![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
 
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// What is there by id, and what was called.
+/// The resources by id, and the calls that were made.
 #[derive(Default)]
 struct World {
     things: BTreeMap<String, (&'static str, Address, Spec)>,
     calls: Vec<String>,
-    /// What an update of a service ends with.
+    /// The failure of each update of a service.
     failure: Option<Failure>,
 }
 

@@ -1,4 +1,4 @@
-//! Other health checks for targets that serve: when they find none of these healthy, the checks of before are put back.
+//! Changes the health checks of targets that receive requests, and restores the old checks if no target passes the new ones.
 
 use super::{Health, TargetGroup, TargetGroupAttrs};
 use crate::health::{self, TargetHealth};
@@ -15,7 +15,7 @@ impl TargetGroup {
     /// waits for as long as they take to find a target unhealthy.
     ///
     /// # Errors
-    /// `Failed` when no target is healthy any more: the checks are again what they were.
+    /// `Failed` when no target passes the new checks; the old ones are restored.
     pub(super) async fn check_otherwise(
         &self,
         cx: &Context,
@@ -31,7 +31,7 @@ impl TargetGroup {
         let Err(failure) = self.stay_healthy(cx, attrs, wanted).await else { return Ok(()) };
         self.modify(&attrs.arn, before).await?;
         let hint = format!(
-            "tasks have to answer GET {} with {} before it can be what is checked; the checks are again what they were",
+            "the tasks have to answer GET {} with {} first; the old health checks were restored",
             wanted.path, wanted.matcher
         );
         Err(Failure { undone: true, ..failure }.hint(hint))

@@ -36,7 +36,7 @@ impl<'a> Acting<'a> {
         }
     }
 
-    /// Changes what was made to what is wanted.
+    /// Updates the resource from its interim spec to the wanted one.
     pub(super) fn start_finish(&mut self, task: Task, step: &Step, spec: Value, since: Instant) {
         let attrs = self.values[task.step()].clone().unwrap_or_default();
         let meanwhile = self.meanwhile(task, step, &spec);
