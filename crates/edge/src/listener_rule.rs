@@ -1,5 +1,6 @@
 //! `elbv2.listener_rule`: which requests go to another target group than the listener's own.
 
+mod handover;
 #[cfg(test)]
 mod tests;
 
@@ -12,8 +13,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, each, is_unknown, listed,
-    unknown,
+    Change, Class, Context, Failure, Found, Interim, Limits, Ownership, Progress, Resource, Scope, each, is_unknown,
+    listed, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +22,6 @@ use std::time::Duration;
 
 const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
-
-/// A host that no client asks for. A new rule matches it alone until its service has healthy tasks.
-const NO_HOST: &str = "not-served-yet.invalid";
 
 /// How long rules that change places may be in each other's way.
 const MOVES: Limits =
@@ -75,6 +73,7 @@ impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
     /// A rule sends requests to its service as long as it exists.
     const RELIES_ON: &'static [&'static str] = &["ecs.service"];
+    const TAKES_TURNS: bool = true;
     const INDEXED: bool = true;
     const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
     type Spec = ListenerRuleSpec;
@@ -99,17 +98,16 @@ impl Resource for ListenerRule {
         field == "listener_arn"
     }
 
-    /// A target group serves one load balancer only: the old rule has to let go of it.
+    /// No two rules of a listener have the same place, and a target group serves one load balancer only.
     fn beside(old: &ListenerRuleSpec, new: &ListenerRuleSpec) -> bool {
-        old.listener_arn != new.listener_arn && old.target_group_arn != new.target_group_arn
+        match old.listener_arn == new.listener_arn {
+            true => old.priority != new.priority,
+            false => old.target_group_arn != new.target_group_arn,
+        }
     }
 
-    /// ECS refuses a service whose target group has no load balancer, so the rule must exist before the service. Until the service
-    /// has healthy tasks, the rule matches no request.
-    fn meanwhile(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) -> Option<ListenerRuleSpec> {
-        let takes_none =
-            || ListenerRuleSpec { hosts: [NO_HOST.to_owned()].into(), paths: BTreeSet::new(), ..new.clone() };
-        old.is_none_or(|old| old.hosts.contains(NO_HOST)).then(takes_none)
+    fn meanwhile(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) -> Option<Interim<ListenerRuleSpec>> {
+        handover::interim(old, new)
     }
 
     fn id(attrs: &ListenerRuleAttrs) -> Option<String> {

@@ -11,7 +11,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::Answer;
 use pb_engine::{
-    Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope, each, is_unknown, listed, unknown,
+    Address, Awaited, Change, Class, Context, Failure, Found, Interim, Ownership, Resource, Scope, each, is_unknown,
+    listed, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -141,9 +142,10 @@ impl Resource for TargetGroup {
     }
 
     /// The old tasks may not pass the new checks, so the checks change after the new tasks have started.
-    fn meanwhile(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<TargetGroupSpec> {
+    fn meanwhile(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<Interim<TargetGroupSpec>> {
         let old = old.filter(|old| old.health.asks_otherwise(&new.health))?;
-        Some(TargetGroupSpec { health: old.health.clone(), ..new.clone() })
+        let spec = TargetGroupSpec { health: old.health.clone(), ..new.clone() };
+        Some(Interim { spec, until: Awaited::Dependents })
     }
 
     fn id(attrs: &TargetGroupAttrs) -> Option<String> {

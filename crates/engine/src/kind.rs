@@ -7,7 +7,7 @@ use crate::failure::{Class, Failure};
 use crate::index::Agreed;
 use crate::memo::Memo;
 use crate::ownership::Ownership;
-use crate::resource::{Found, Resource, Scope};
+use crate::resource::{Found, Interim, Resource, Scope};
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +26,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn retain(&self, wanted: Value, live: &Value) -> Value;
     fn unique(&self) -> bool;
     fn takes_over(&self) -> bool;
+    fn takes_turns(&self) -> bool;
     fn indexed(&self) -> bool;
     fn tagged(&self) -> bool;
     fn delete_untags(&self) -> bool;
@@ -35,7 +36,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
     fn replaces(&self, field: &str, old: &Value, new: &Value) -> bool;
     fn beside(&self, old: &Value, new: &Value) -> bool;
-    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Value>;
+    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Interim<Value>>;
     fn guard(&self, spec: &Value, attrs: &Value) -> Option<String>;
     fn id(&self, attrs: &Value) -> Option<String>;
     fn claim(&self, attrs: &Value) -> Option<String>;
@@ -136,6 +137,10 @@ impl<R: Resource> AnyKind for Erased<R> {
         R::TAKES_OVER
     }
 
+    fn takes_turns(&self) -> bool {
+        R::TAKES_TURNS
+    }
+
     fn indexed(&self) -> bool {
         R::INDEXED
     }
@@ -184,10 +189,11 @@ impl<R: Resource> AnyKind for Erased<R> {
         }
     }
 
-    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Value> {
+    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Interim<Value>> {
         let old: Option<R::Spec> = old.and_then(|old| from_json(R::KIND, old).ok());
-        let meanwhile = R::meanwhile(old.as_ref(), &from_json(R::KIND, new).ok()?)?;
-        to_json(R::KIND, &meanwhile).ok().filter(|meanwhile| meanwhile != new)
+        let Interim { spec, until } = R::meanwhile(old.as_ref(), &from_json(R::KIND, new).ok()?)?;
+        let spec = to_json(R::KIND, &spec).ok().filter(|spec| spec != new)?;
+        Some(Interim { spec, until })
     }
 
     fn guard(&self, spec: &Value, attrs: &Value) -> Option<String> {

@@ -71,7 +71,7 @@ pub use outcome::{Outcome, Unfinished};
 pub use ownership::{ADDRESS_TAG, Ownership, STACK_TAG, WORKSPACE_TAG};
 pub use plan::{Action, Order, Origin, Plan, Step};
 pub use release::ReleaseOutcome;
-pub use resource::{Found, Resource, Scope};
+pub use resource::{Awaited, Found, Interim, Resource, Scope};
 pub use snapshot::{Intent, Intents, Record, Release, Released, Scaled, Snapshot};
 pub use unknown::{UNKNOWN, has_unknown, is_unknown, unknown};
 pub use wait::{Cancel, Limits, Progress, Stop};

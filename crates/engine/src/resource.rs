@@ -35,6 +35,10 @@ pub trait Resource: Send + Sync + Sized + 'static {
     /// other one is deleted first.
     const TAKES_OVER: bool = false;
 
+    /// Set when resources of this kind take over from each other, as listener rules take over requests. One is then deleted only
+    /// after all others have got what they gain.
+    const TAKES_TURNS: bool = false;
+
     /// Whether AWS refuses a second one where one is already, and shows at once the one that is there. Where it does not (a VPC
     /// can be made twice, a group can be missed for some seconds), the engine waits out eventual consistency after a create
     /// whose outcome is not known: else another is made, or the one that is there is in nobody's plan.
@@ -104,9 +108,9 @@ pub trait Resource: Send + Sync + Sized + 'static {
         false
     }
 
-    /// Returns the spec that applies until all dependents are updated, if it differs from `new`. With it, changes that users
-    /// notice, such as the routing of requests, come last. `old` is absent for a resource that is created.
-    fn meanwhile(_old: Option<&Self::Spec>, _new: &Self::Spec) -> Option<Self::Spec> {
+    /// Returns the spec that applies until others are updated, if it differs from `new`. With it, changes that users notice,
+    /// such as the routing of requests, come last. `old` is absent for a resource that is created.
+    fn meanwhile(_old: Option<&Self::Spec>, _new: &Self::Spec) -> Option<Interim<Self::Spec>> {
         None
     }
 
@@ -182,6 +186,24 @@ pub trait Resource: Send + Sync + Sized + 'static {
     fn forget(&self, _cx: &Context, _attrs: &Self::Attrs) -> impl Future<Output = Result<(), Failure>> + Send {
         async { Ok(()) }
     }
+}
+
+/// The spec of a resource until it can become as wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interim<S> {
+    /// The spec.
+    pub spec: S,
+    /// The changes that come before the wanted spec.
+    pub until: Awaited,
+}
+
+/// The changes of other resources that an interim spec waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Those of its dependents. Without a changed dependent there is no interim spec.
+    Dependents,
+    /// Those of all other resources of its kind. Without one that changes there is no interim spec.
+    Others,
 }
 
 /// What stands in AWS.

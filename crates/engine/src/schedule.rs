@@ -3,6 +3,8 @@
 use crate::decide::Refused;
 use crate::graph::{Graph, Until};
 use crate::plan::{Action, Order, Plan, Step};
+use crate::resource::{Awaited, Interim};
+use serde_json::Value;
 use std::collections::HashMap;
 
 /// One part of a step: a replacement has two, and so has what becomes as wanted only after its dependents.
@@ -31,20 +33,24 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Derives the order of a plan.
+    /// Derives the order of a plan. Resources take over from each other without a gap where the plan has such an order.
     ///
     /// # Errors
     /// When steps wait for each other in a circle: something has to go before its name can be used again, and cannot go
     /// before what is to use that name is there.
     pub(crate) fn new(graph: &Graph, plan: &Plan) -> Result<Self, Refused> {
-        let ordering = Ordering { graph, steps: &plan.steps };
+        Self::ordered(graph, plan, true).or_else(|_| Self::ordered(graph, plan, false))
+    }
+
+    fn ordered(graph: &Graph, plan: &Plan, takes_turns: bool) -> Result<Self, Refused> {
+        let ordering = Ordering { graph, steps: &plan.steps, takes_turns };
         let mut needs = HashMap::new();
         for (index, step) in plan.steps.iter().enumerate() {
             if !matches!(step.action, Action::Delete | Action::Leave) {
                 needs.insert(Task::Make(index), ordering.before_make(index, step));
             }
             if ordering.is_finished_later(index, step) {
-                needs.insert(Task::Finish(index), ordering.before_finish(index));
+                needs.insert(Task::Finish(index), ordering.before_finish(index, step));
             }
             if drops(step) {
                 needs.insert(Task::Drop(index), ordering.before_drop(index, step));
@@ -95,20 +101,57 @@ pub(crate) fn drops(step: &Step) -> bool {
 struct Ordering<'a> {
     graph: &'a Graph,
     steps: &'a [Step],
+    /// Unset when resources may leave a gap between them.
+    takes_turns: bool,
 }
 
 impl Ordering<'_> {
-    /// Returns whether a resource is another one until its dependents are as wanted.
+    /// Returns whether a resource has an interim spec first.
     fn is_finished_later(&self, index: usize, step: &Step) -> bool {
-        let meanwhile = || self.graph.nodes[index].kind.meanwhile(step.before.as_ref(), step.after.as_ref()?);
-        matches!(step.action, Action::Create | Action::Update)
-            && self.dependents(index).next().is_some()
-            && meanwhile().is_some()
+        self.interim(index, step).is_some()
     }
 
-    fn before_finish(&self, index: usize) -> Vec<(Task, Until)> {
-        let made = std::iter::once(index).chain(self.dependents(index));
-        made.map(|needed| (Task::Make(needed), Until::Settled)).collect()
+    /// Returns the spec that a resource has until others are as wanted.
+    fn interim(&self, index: usize, step: &Step) -> Option<Interim<Value>> {
+        if !matches!(step.action, Action::Create | Action::Update) {
+            return None;
+        }
+        let interim = self.graph.nodes[index].kind.meanwhile(step.before.as_ref(), step.after.as_ref()?)?;
+        let is_awaited = match interim.until {
+            Awaited::Dependents => self.dependents(index).next().is_some(),
+            Awaited::Others => self.takes_turns && self.others(step).any(|other| other != index),
+        };
+        is_awaited.then_some(interim)
+    }
+
+    fn before_finish(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
+        let awaited: Vec<Task> = match self.interim(index, step).map(|interim| interim.until) {
+            Some(Awaited::Others) => self.others(step).map(|other| self.gained(other)).collect(),
+            _ => self.dependents(index).map(Task::Make).collect(),
+        };
+        let made = std::iter::once(Task::Make(index));
+        let needs = made.chain(awaited.into_iter().filter(|task| task.step() != index));
+        needs.map(|task| (task, Until::Settled)).collect()
+    }
+
+    /// The resources of the kind of `step` that are created or updated.
+    fn others(&self, step: &Step) -> impl Iterator<Item = usize> {
+        let of_kind = self.graph.nodes.iter().zip(self.steps).enumerate();
+        of_kind
+            .filter(|(_, (node, other))| {
+                other.kind == step.kind
+                    && node.address == other.address
+                    && matches!(other.action, Action::Create | Action::Update)
+            })
+            .map(|(other, _)| other)
+    }
+
+    /// The part of a step after which a resource has got all that it takes over from others.
+    fn gained(&self, index: usize) -> Task {
+        match self.interim(index, &self.steps[index]).map(|interim| interim.until) {
+            Some(Awaited::Dependents) => Task::Finish(index),
+            _ => Task::Make(index),
+        }
     }
 
     /// The last part of a step that changes something.
@@ -133,21 +176,41 @@ impl Ordering<'_> {
 
     /// Deletes of the same kind that cannot stand beside what is to be made.
     fn in_the_way(&self, index: usize, step: &Step) -> impl Iterator<Item = usize> {
+        let deletes = self.steps.iter().enumerate();
+        deletes
+            .filter(move |(_, other)| {
+                other.action == Action::Delete && other.kind == step.kind && self.blocks(other, index, step)
+            })
+            .map(|(other, _)| other)
+    }
+
+    /// Returns whether what a step deletes cannot stand beside what another one is going to make first.
+    fn blocks(&self, deleted: &Step, index: usize, step: &Step) -> bool {
         let kind = &self.graph.nodes[index].kind;
-        let blocks = move |other: &Step| match (&other.before, &step.after) {
+        let interim = self.interim(index, step).map(|interim| interim.spec);
+        match (&deleted.before, interim.as_ref().or(step.after.as_ref())) {
             _ if kind.takes_over() => false,
             (Some(old), Some(new)) => !kind.beside(old, new),
             _ => true,
+        }
+    }
+
+    /// The changes by which others take over from a resource that is deleted.
+    fn takers<'b>(&'b self, step: &'b Step) -> impl Iterator<Item = Task> + 'b {
+        let kind = self.graph.kinds.get(step.kind.as_str());
+        let is_taken_over =
+            self.takes_turns && step.action == Action::Delete && kind.is_some_and(|kind| kind.takes_turns());
+        let others = is_taken_over.then(|| self.others(step)).into_iter().flatten();
+        let is_beside = |other: &usize| {
+            let taker = &self.steps[*other];
+            taker.action == Action::Update || !self.blocks(step, *other, taker)
         };
-        let deletes = self.steps.iter().enumerate();
-        deletes
-            .filter(move |(_, other)| other.action == Action::Delete && other.kind == step.kind && blocks(other))
-            .map(|(other, _)| other)
+        others.filter(is_beside).map(|other| self.gained(other))
     }
 
     fn before_drop(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
         let delete_first = step.action == Action::Replace { order: Order::DeleteFirst };
-        let mut needs = Vec::new();
+        let mut needs: Vec<(Task, Until)> = self.takers(step).map(|task| (task, Until::Settled)).collect();
         for (other_index, other) in self.steps.iter().enumerate() {
             let relies = self.relies(other, step);
             if other_index == index || !(relies || self.holds(other, step)) {

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
 
 use pb_engine::{
-    Action, Address, Change, Class, Context, Failure, Found, Goal, Graph, MemoryLedger, Outcome, Ownership, Part,
-    Resource, Run, Scope,
+    Action, Address, Awaited, Change, Class, Context, Failure, Found, Goal, Graph, Interim, MemoryLedger, Outcome,
+    Ownership, Part, Resource, Run, Scope,
 };
 use pb_engine::{Cancel, Events, act, decide, observe};
 use serde::{Deserialize, Serialize};
@@ -113,8 +113,25 @@ kind!(Rule, "test.rule", {
     }
 });
 kind!(Door, "test.door", {
-    fn meanwhile(old: Option<&Spec>, new: &Spec) -> Option<Spec> {
-        Some(old.cloned().unwrap_or_else(|| Spec { value: "closed".to_owned(), ..new.clone() }))
+    fn meanwhile(old: Option<&Spec>, new: &Spec) -> Option<Interim<Spec>> {
+        let spec = old.cloned().unwrap_or_else(|| Spec { value: "closed".to_owned(), ..new.clone() });
+        Some(Interim { spec, until: Awaited::Dependents })
+    }
+});
+kind!(Route, "test.route", {
+    const TAKES_TURNS: bool = true;
+
+    fn beside(_: &Spec, _: &Spec) -> bool {
+        true
+    }
+
+    fn meanwhile(old: Option<&Spec>, new: &Spec) -> Option<Interim<Spec>> {
+        let Some(old) = old else {
+            let spec = Spec { value: "closed".to_owned(), ..new.clone() };
+            return Some(Interim { spec, until: Awaited::Dependents });
+        };
+        let value = format!("{}+{}", old.value, new.value);
+        Some(Interim { spec: Spec { value, ..new.clone() }, until: Awaited::Others })
     }
 });
 kind!(Service, "test.service", {
@@ -221,4 +238,61 @@ async fn service_that_was_left_half_changed_keeps_both_rules() {
     world.lock().unwrap().failure = Some(Failure { undone: false, ..rolled_back() });
     assert!(!run(&graph(&world, "test/rule", "two"), &ledger).await.is_complete());
     assert_eq!(world.lock().unwrap().at("test/rule"), ["one", "two"]);
+}
+
+/// Routes with these values, each with a service of its own.
+fn routes(world: &Shared, values: &[(&'static str, &'static str)]) -> Graph {
+    let mut graph = Graph::new();
+    let routes = graph.kind(Route(Arc::clone(world)));
+    let services = graph.kind(Service(Arc::clone(world)));
+    for (name, value) in values {
+        let spec = |value: &str, uses| Spec { name: (*name).to_owned(), value: value.to_owned(), uses };
+        let route = spec(value, Vec::new());
+        let route = graph.add(&format!("test/{name}"), &routes, (), move |()| route.clone()).unwrap();
+        let service = spec("same", Vec::new());
+        let make = move |route: Attrs| Spec { uses: vec![route.id], ..service.clone() };
+        graph.add(&format!("test/{name}_service"), &services, route, make).unwrap();
+    }
+    graph
+}
+
+/// The calls about routes that lead from one set of routes to another, in order.
+async fn route_changes(from: &[(&'static str, &'static str)], to: &[(&'static str, &'static str)]) -> Vec<String> {
+    let (world, ledger) = (Shared::default(), MemoryLedger::default());
+    assert!(run(&routes(&world, from), &ledger).await.is_complete());
+    calls(&world);
+    let outcome = run(&routes(&world, to), &ledger).await;
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert!(run(&routes(&world, to), &ledger).await.done.is_empty(), "all is as wanted");
+    calls(&world).into_iter().filter(|call| !call.contains("_service")).collect()
+}
+
+#[tokio::test]
+async fn routes_that_exchange_values_have_both_in_between() {
+    let mut calls = route_changes(&[("a", "one"), ("b", "two")], &[("a", "two"), ("b", "one")]).await;
+    calls[..2].sort();
+    calls[2..].sort();
+    let interim = ["update test/a one+two", "update test/b two+one"];
+    assert_eq!(
+        (&calls[..2], &calls[2..]),
+        (&interim.map(String::from)[..], &["update test/a two", "update test/b one"].map(String::from)[..])
+    );
+}
+
+#[tokio::test]
+async fn route_alone_is_updated_in_one_part() {
+    assert_eq!(route_changes(&[("a", "one")], &[("a", "two")]).await, ["update test/a two"]);
+}
+
+#[tokio::test]
+async fn route_is_deleted_once_its_successor_has_a_service() {
+    let calls = route_changes(&[("a", "one")], &[("b", "one")]).await;
+    assert_eq!(calls, ["create test/b closed", "update test/b one", "delete test/a one"]);
+}
+
+#[tokio::test]
+async fn route_that_gives_to_a_new_one_waits_for_its_service() {
+    let calls = route_changes(&[("a", "one")], &[("a", "two"), ("b", "one")]).await;
+    let at = |call: &str| calls.iter().position(|known| known == call).unwrap();
+    assert!(at("update test/b one") < at("update test/a two"), "{calls:?}");
 }

@@ -14,7 +14,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Rule as Live, RuleCondition, TagDescription,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Alone, Graph, Resource};
+use pb_engine::{Alone, Awaited, Graph, Interim, Resource};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn set(patterns: &[&str]) -> BTreeSet<String> {
@@ -40,10 +40,34 @@ fn for_host(host: &str) -> ListenerRuleSpec {
 
 #[test]
 fn new_rule_takes_no_requests_until_its_service_serves() {
-    let none = for_host("not-served-yet.invalid");
+    let aside = ListenerRuleSpec { priority: 41_001, ..for_host("not-served-yet.invalid") };
+    let none = Interim { spec: aside.clone(), until: Awaited::Dependents };
     assert_eq!(ListenerRule::meanwhile(None, &spec()), Some(none.clone()));
-    assert_eq!(ListenerRule::meanwhile(Some(&none), &spec()), Some(none));
-    assert_eq!(ListenerRule::meanwhile(Some(&for_host("api.example.org")), &spec()), None);
+    assert_eq!(ListenerRule::meanwhile(Some(&aside), &spec()), Some(none));
+    let last = ListenerRuleSpec { priority: 50_000, ..spec() };
+    assert_eq!(ListenerRule::meanwhile(None, &last).unwrap().spec.priority, 50_000);
+}
+
+#[test]
+fn host_that_is_given_up_stays_until_the_other_rules_have_theirs() {
+    let interim = |old: &[&str], new: &[&str]| {
+        let spec = |hosts| ListenerRuleSpec { hosts: set(hosts), ..for_host("") };
+        let interim = ListenerRule::meanwhile(Some(&spec(old)), &spec(new))?;
+        assert_eq!(interim.until, Awaited::Others);
+        Some(interim.spec.hosts)
+    };
+    assert_eq!(interim(&["a.org"], &["b.org"]), Some(set(&["a.org", "b.org"])));
+    assert_eq!(interim(&["a.org", "b.org"], &["b.org"]), Some(set(&["a.org", "b.org"])));
+    let many = ["a.org", "b.org", "c.org", "d.org", "e.org"];
+    assert_eq!(interim(&many, &["f.org"]), None, "a rule has five patterns at most");
+}
+
+#[test]
+fn hosts_and_paths_that_change_together_have_no_interim() {
+    let other = ListenerRuleSpec { paths: set(&["/v3"]), ..for_host("other.example.org") };
+    assert_eq!(ListenerRule::meanwhile(Some(&spec()), &other), None);
+    let every_host = ListenerRuleSpec { hosts: BTreeSet::new(), ..spec() };
+    assert_eq!(ListenerRule::meanwhile(Some(&spec()), &every_host).unwrap().spec.hosts, BTreeSet::new());
 }
 
 fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Alone {

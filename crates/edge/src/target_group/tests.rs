@@ -13,7 +13,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     TargetHealthStateEnum, TargetTypeEnum,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Action, Alone, Graph, Order, Resource};
+use pb_engine::{Action, Alone, Awaited, Graph, Interim, Order, Resource};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -174,7 +174,8 @@ fn what_is_asked_stays_the_same_until_the_dependents_are_as_wanted() {
     let slower = TargetGroupSpec { health: Health { interval: 20, ..spec().health }, ..spec() };
     assert_eq!(TargetGroup::meanwhile(None, &other_path()), None);
     assert_eq!(TargetGroup::meanwhile(Some(&spec()), &slower), None);
-    assert_eq!(TargetGroup::meanwhile(Some(&spec()), &other_path()), Some(spec()));
+    let interim = TargetGroup::meanwhile(Some(&spec()), &other_path());
+    assert_eq!(interim, Some(Interim { spec: spec(), until: Awaited::Dependents }));
 }
 
 #[tokio::test(start_paused = true)]

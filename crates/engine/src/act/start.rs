@@ -48,7 +48,7 @@ impl<'a> Acting<'a> {
 
     fn meanwhile(&self, task: Task, step: &Step, spec: &Value) -> Value {
         let kind = &self.graph.nodes[task.step()].kind;
-        kind.meanwhile(step.before.as_ref(), spec).unwrap_or_else(|| spec.clone())
+        kind.meanwhile(step.before.as_ref(), spec).map_or_else(|| spec.clone(), |interim| interim.spec)
     }
 
     /// Returns whether another task of the plan needs this one to be ready.
