@@ -25,6 +25,7 @@ mod site;
 pub mod stack;
 mod standing;
 mod tag_index;
+mod traffic;
 mod untagged;
 
 use clap::Parser;

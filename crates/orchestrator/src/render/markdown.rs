@@ -28,6 +28,12 @@ pub fn text(saved: &Saved) -> String {
         (summary, rows.collect(), drift::text(&saved.drift))
     };
     write(&mut text, format_args!("**{summary}**\n"));
+    for effect in crate::traffic::effects(&saved.plan) {
+        write(
+            &mut text,
+            format_args!("\n**Requests to `{}`** {}: {}\n", effect.service, plan::verdict(&effect), effect.text),
+        );
+    }
     for (check, message, details) in saved.plan.failing() {
         write(&mut text, format_args!("\n**Failing check** `{}`: {message}\n", check.address));
         details.iter().for_each(|detail| write(&mut text, format_args!("- {}\n", detail.replace('\n', " "))));

@@ -2,6 +2,7 @@
 
 use super::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::images::{NOT_PUSHED, NotDeployed};
+use crate::traffic::{self, Effect};
 use anstyle::Style;
 use pb_engine::{Action, Change, Order, Origin, Plan, Step, UNKNOWN};
 use serde_json::Value;
@@ -35,8 +36,32 @@ pub fn text_without(plan: &Plan, not_deployed: &[NotDeployed], verbose: bool) ->
         let state = paint(WARN, format!("not deployed{reason}"));
         line(&mut text, format_args!("  {} {state}  {}", paint(BOLD, format!("{service}:")), paint(DIM, image)));
     }
+    text.push_str(&requests(plan));
     text.push_str(&failing(plan));
     text
+}
+
+/// The effects of a plan on requests, a line for each web service; empty when requests go on as before.
+fn requests(plan: &Plan) -> String {
+    let effects = traffic::effects(plan);
+    if effects.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nRequests:\n".to_owned();
+    for effect in &effects {
+        let style = if effect.interrupted.is_some() { BAD } else { GOOD };
+        let (service, verdict) = (paint(BOLD, format!("{}:", effect.service)), paint(style, verdict(effect)));
+        line(&mut text, format_args!("  {service} {verdict}: {}", effect.text));
+    }
+    text
+}
+
+/// `not interrupted`, or `interrupted for about 5 min`.
+pub(super) fn verdict(effect: &Effect) -> String {
+    let about = |seconds: u64| super::age(i64::try_from(seconds).unwrap_or(i64::MAX));
+    effect
+        .interrupted
+        .map_or("not interrupted".to_owned(), |seconds| format!("interrupted for about {}", about(seconds)))
 }
 
 /// `1 check is failing: 0 of 1 targets of staging-flask are healthy`, with the targets; empty when none fails.
