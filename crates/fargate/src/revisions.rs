@@ -133,6 +133,9 @@ pub struct RevisionInfo {
     pub tags: Tags,
     /// The images by container.
     pub images: BTreeMap<String, String>,
+    /// The ports by container.
+    #[serde(skip)]
+    pub ports: BTreeMap<String, Vec<u16>>,
     /// When it was registered: `2026-11-22T19:30:00Z`.
     pub registered: Option<String>,
     /// Who registered it, as AWS names them: an ARN.
@@ -166,12 +169,18 @@ fn info(revision: Revision) -> RevisionInfo {
     let image = |container: &ContainerDefinition| {
         (container.name().unwrap_or_default().to_owned(), container.image().unwrap_or_default().to_owned())
     };
+    let ports = |container: &ContainerDefinition| {
+        let ports =
+            container.port_mappings().iter().filter_map(|mapping| u16::try_from(mapping.container_port()?).ok());
+        (container.name().unwrap_or_default().to_owned(), ports.collect())
+    };
     let registered = definition.registered_at().map(|at| DateTime::from_secs(at.secs()));
     RevisionInfo {
         name: crate::last_part(&arn).to_owned(),
         active: definition.status() == Some(&TaskDefinitionStatus::Active),
         tags: revision.tags,
         images: definition.container_definitions().iter().map(image).collect(),
+        ports: definition.container_definitions().iter().map(ports).collect(),
         registered: registered.and_then(|at| at.fmt(DateTimeFormat::DateTime).ok()),
         registered_by: definition.registered_by().map(str::to_owned),
         arn,

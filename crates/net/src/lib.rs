@@ -17,6 +17,7 @@ mod security_group;
 mod spec;
 mod subnet;
 mod vpc;
+mod web_rules;
 
 #[cfg(test)]
 mod testing;
@@ -32,3 +33,4 @@ pub use security_group::{SecurityGroup, SecurityGroupAttrs, SecurityGroupSpec};
 pub use spec::{Egress, NetworkNames, NetworkSpec};
 pub use subnet::{Subnet, SubnetAttrs, SubnetSpec};
 pub use vpc::{Vpc, VpcAttrs, VpcSpec};
+pub use web_rules::{is_web_rule, web_rules};

@@ -9,6 +9,7 @@ use crate::rule::{Direction, SecurityGroupRule, SecurityGroupRuleAttrs, Security
 use crate::security_group::{SecurityGroup, SecurityGroupAttrs, SecurityGroupSpec};
 use crate::spec::{Egress, NetworkSpec};
 use crate::vpc::VpcAttrs;
+use crate::web_rules;
 
 /// A security group with its rules.
 #[derive(Clone)]
@@ -89,10 +90,11 @@ impl Groups<'_> {
             let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, why: "HTTP" };
             self.rule(&address, &mut lb, allow)?;
         }
-        self.between("net/lb_out_flask", &mut lb, &mut flask, (Egress, flask_port, "to Flask"))?;
-        self.between("net/flask_in_lb", &mut flask, &mut lb, (Ingress, flask_port, "from the load balancer"))?;
+        let [out, into] = web_rules::MAIN;
+        self.between(out, &mut lb, &mut flask, (Egress, flask_port, "to Flask"))?;
+        self.between(into, &mut flask, &mut lb, (Ingress, flask_port, "from the load balancer"))?;
         for port in self.spec.more_web_ports() {
-            let (out, into) = (format!("net/lb_out_web_{port}"), format!("net/flask_in_lb_{port}"));
+            let [out, into] = web_rules::addresses(port);
             self.between(&out, &mut lb, &mut flask, (Egress, port, "to a web service"))?;
             self.between(&into, &mut flask, &mut lb, (Ingress, port, "from the load balancer"))?;
         }

@@ -29,6 +29,11 @@ pub fn kind(aws: &SdkConfig, workspace: &Workspace, rollout: Option<Duration>) -
     Arc::new(HealthyTargets::new(BalancerClient::new(aws), within))
 }
 
+/// The kind of these checks where targets are reached only now: ECS may have to start other tasks first.
+pub fn kind_within(aws: &SdkConfig, within: Option<Duration>) -> Arc<HealthyTargets> {
+    Arc::new(HealthyTargets::new(BalancerClient::new(aws), within.unwrap_or_default()))
+}
+
 /// The longest time until the state of a target is known: so many checks in a row, the last of which may time out.
 fn period(balancer: &LoadBalancer) -> Duration {
     let checks = balancer.healthy_threshold.max(balancer.unhealthy_threshold);

@@ -1,5 +1,13 @@
 //! A change of services alone, with all that a deploy has: the lease, intents before the first write, what came of it on
-//! record. Nothing of the services but what is asked for is changed.
+//! record. Nothing of the services but what is asked for is changed. A rollback repairs the way to them, too.
+
+mod announced;
+mod partial;
+mod parts;
+mod reach;
+mod wishes;
+
+pub use wishes::{Revision, Wish};
 
 use crate::cli::{Consent, Global, OnInterrupt, WaitOptions};
 use crate::commands::conclude;
@@ -10,33 +18,15 @@ use crate::releases::{self, SERVICE};
 use crate::render::run::Show;
 use crate::render::{BAD, BOLD, GOOD, paint};
 use crate::site::{State, configured, connect, place};
-use crate::{consent, health, invocation, signals, standing};
+use crate::{consent, invocation, signals, standing};
 use aws_config::SdkConfig;
-use futures_util::future::BoxFuture;
+use partial::Partial;
 use pb_config::Workspace;
-use pb_engine::{
-    Action, Address, Cancel, Entry, Failure, Graph, Intents, Ledger, Live, Outcome, Plan, Record, Run, Scaled,
-    Snapshot, Step, act, diff, observe,
-};
-use pb_fargate::ServiceSpec;
+use pb_engine::{Address, Cancel, Entry, Graph, Ledger, Outcome, Plan, Run, Scaled, Snapshot, act, observe};
 use pb_state::{Claim, LeaseTable, Place, Session, Store};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What is asked for of a service.
-#[derive(Debug, Clone)]
-pub enum Wish {
-    /// Run this revision, by ARN: it was named.
-    Revision(String),
-    /// Run the revision, by ARN, that ran before what runs now.
-    Before(String),
-    /// Run so many tasks.
-    Count(i32),
-    /// Begin anew with all tasks.
-    Restart,
-}
 
 /// A workspace whose services are to be changed.
 pub struct Scene {
@@ -84,18 +74,41 @@ impl Scene {
         (!wait.no_wait).then(|| Duration::from_secs(seconds.into()))
     }
 
-    /// The services as they are now.
-    async fn live(&self, snapshot: &Snapshot, cancel: &Cancel) -> Result<BTreeMap<Address, Live>, Failure> {
+    /// Returns whether something on the way from the load balancer to the services has to be repaired.
+    ///
+    /// # Errors
+    /// What a read fails with.
+    pub async fn needs_repair(&self) -> Result<bool, Error> {
+        let nothing = Change { operation: "rollback", wishes: &BTreeMap::new(), reach: true };
+        Ok(!self.plan(&self.snapshot, &nothing, &Cancel::never()).await?.is_empty())
+    }
+
+    /// The plan for what is wished, from what is there now. With `reach`, whatever leads to the web services is repaired, too.
+    async fn plan(&self, snapshot: &Snapshot, change: &Change<'_>, cancel: &Cancel) -> Result<Plan, Error> {
         let mut graph = Graph::new();
         pb_fargate::services(&mut graph, &self.aws, None, usize::MAX, false);
-        let observed = observe(&graph, snapshot, &Arc::new(self.place.owner.clone()), cancel).await?;
+        if change.reach {
+            parts::Kinds::of(&mut graph, &self.aws);
+        }
+        let mut observed = observe(&graph, snapshot, &Arc::new(self.place.owner.clone()), cancel).await?;
+        observed.untagged.retain(|_, untagged| untagged.kind == SERVICE);
         crate::untagged::refuse(&self.workspace.name, &observed.untagged)?;
-        Ok(observed
-            .ours
-            .into_iter()
-            .filter_map(|(address, found)| Some((address, found.into_iter().next()?)))
-            .collect())
+        let mut steps = wishes::steps(change.wishes, &observed)?;
+        if change.reach {
+            steps = reach::with_repairs(&self.aws, &observed, steps).await?;
+        }
+        Ok(Plan { steps, ..Plan::default() })
     }
+}
+
+/// A change of services.
+pub struct Change<'a> {
+    /// `rollback`, `restart` or `scale`.
+    pub operation: &'a str,
+    /// What is asked for of each service.
+    pub wishes: &'a BTreeMap<Address, Wish>,
+    /// Set when the way from the load balancer to the services is repaired, too.
+    pub reach: bool,
 }
 
 /// Does what is wished, and follows it.
@@ -105,15 +118,13 @@ impl Scene {
 pub async fn change(
     global: &Global,
     scene: &Scene,
-    operation: &str,
-    wishes: &BTreeMap<Address, Wish>,
+    change: &Change<'_>,
     consent: &Consent,
     wait: &WaitOptions,
 ) -> Result<Exit, Error> {
     let show = Show::new(global.json, global.verbose);
-    let name = &scene.workspace.name;
-    let seen = scene.live(&scene.snapshot, &Cancel::never()).await?;
-    let plan = Plan { steps: steps(wishes, &seen)?, ..Plan::default() };
+    let (name, operation) = (&scene.workspace.name, change.operation);
+    let plan = scene.plan(&scene.snapshot, change, &Cancel::never()).await?;
     announce(&show, &plan, operation);
     if plan.is_empty() {
         return Ok(Exit::Done);
@@ -135,7 +146,7 @@ pub async fn change(
         events: show.events(),
         cancel,
     };
-    let agreed = Agreed { plan: &plan, wishes, yes: consent.yes };
+    let agreed = Agreed { plan: &plan, change, yes: consent.yes };
     let acted = under_lease(&show, scene, &session, &agreed, &run, scene.within(wait)).await;
     let closed = session.close().await;
     let outcome = acted?;
@@ -173,25 +184,9 @@ async fn under_lease(
     within: Option<Duration>,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    let steps = steps(agreed.wishes, &scene.live(&snapshot, &run.cancel).await?)?;
-    let mut plan = Plan { steps, ..Plan::default() };
+    let mut plan = scene.plan(&snapshot, agreed.change, &run.cancel).await?;
     agreed.check(show, &plan, &run.operation)?;
-    let mut graph = Graph::new();
-    let kept = scene.workspace.deploy.keep_revisions.into();
-    let kind = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
-    if let Some(within) = within.filter(|within| !within.is_zero()) {
-        graph.wait_at_most(within);
-    }
-    let healthy = health::kind(&scene.aws, &scene.workspace, within);
-    for step in &plan.steps {
-        let spec = typed(step.after.as_ref().unwrap_or(&Value::Null))?;
-        let (key, count) = (releases::key(&step.address), spec.desired_count);
-        let service = graph.add(step.address.as_str(), &kind, (), {
-            let spec = spec.clone();
-            move |()| spec.clone()
-        })?;
-        health::add(&mut graph, &healthy, (key, service), &spec, count)?;
-    }
+    let graph = parts::graph(scene, &plan.steps, within)?;
     plan.checks = if within.is_some() { graph.due_checks() } else { Vec::new() };
     let ledger = Partial { session, intents: snapshot.intents.clone(), remembered: &snapshot };
     let mut outcome = tokio::select! {
@@ -206,7 +201,7 @@ async fn under_lease(
     }
     let own_intents = snapshot.intents.as_ref().is_none_or(|intents| intents.written);
     conclude::note(&plan, &outcome, &snapshot, session, within.is_some(), own_intents);
-    for (address, wish) in agreed.wishes {
+    for (address, wish) in agreed.change.wishes {
         if let (Wish::Count(count), Some(configured)) = (wish, configured_count(&scene.workspace, address)) {
             session.record(Entry::Scaled(address.clone(), Some(Scaled { count: *count, configured })));
         }
@@ -222,55 +217,10 @@ fn configured_count(workspace: &Workspace, address: &Address) -> Option<i32> {
     workspace.services.all().find(|(known, _)| *known == key).map(|(_, service)| service.count)
 }
 
-fn typed(spec: &Value) -> Result<ServiceSpec, Error> {
-    serde_json::from_value(spec.clone())
-        .map_err(|e| Error::other(format!("cannot read a service: {e}"), "this is an error in pb-deploy"))
-}
-
-/// What has to be done for the wishes: a step for each service, without those that are as wished already.
-fn steps(wishes: &BTreeMap<Address, Wish>, live: &BTreeMap<Address, Live>) -> Result<Vec<Step>, Error> {
-    let mut steps = Vec::new();
-    for (address, wish) in wishes {
-        let Some(live) = live.get(address) else {
-            return Err(Error::other(format!("{address} is not there"), "deploy it first"));
-        };
-        let (mut before, mut after) = (live.spec.clone(), live.spec.clone());
-        after["failed"] = Value::Bool(false);
-        match wish {
-            Wish::Revision(arn) | Wish::Before(arn) => after["task_definition"] = Value::String(arn.clone()),
-            Wish::Count(count) => after["desired_count"] = (*count).into(),
-            // A service whose last rollout failed is told to begin anew; here it is asked for.
-            Wish::Restart => before["failed"] = Value::Bool(true),
-        }
-        let changes = diff(&before, &after);
-        let action = match (changes.is_empty(), live.settled) {
-            (true, true) => continue,
-            (true, false) => Action::Await,
-            (false, _) => Action::Update,
-        };
-        steps.push(Step {
-            address: address.clone(),
-            kind: SERVICE.to_owned(),
-            action,
-            origin: None,
-            drift: Vec::new(),
-            reason: None,
-            changes,
-            forces: Vec::new(),
-            from: None,
-            id: None,
-            before: Some(before),
-            after: Some(after),
-            attrs: Some(live.attrs.clone()),
-        });
-    }
-    Ok(steps)
-}
-
 /// The plan that was shown and agreed to, before the lease was taken.
 struct Agreed<'a> {
     plan: &'a Plan,
-    wishes: &'a BTreeMap<Address, Wish>,
+    change: &'a Change<'a>,
     yes: bool,
 }
 
@@ -283,7 +233,7 @@ impl Agreed<'_> {
         }
         show.say("What runs has changed since it was shown:");
         announce(show, plan, operation);
-        let goes_back = self.wishes.values().any(|wish| matches!(wish, Wish::Before(_)));
+        let goes_back = self.change.wishes.values().any(|wish| matches!(wish, Wish::Before(_)));
         if plan.writes().next().is_none() || (self.yes && !goes_back) {
             return Ok(());
         }
@@ -295,72 +245,7 @@ impl Agreed<'_> {
 /// Shows what will be done.
 fn announce(show: &Show, plan: &Plan, operation: &str) {
     show.json("plan", plan);
-    let lines: Vec<String> = plan.changes().map(|step| announced(step, operation)).collect();
+    let lines: Vec<String> = plan.changes().map(|step| announced::line(step, operation)).collect();
     let text = lines.join("\n");
     show.say(if lines.is_empty() { "Nothing to do." } else { &text });
-}
-
-/// `fargate/flask: staging-flask:3 -> staging-flask:2`.
-fn announced(step: &Step, operation: &str) -> String {
-    let text = |value: Option<&Value>| match value {
-        Some(Value::String(text)) => releases::revision(text).to_owned(),
-        Some(value) => value.to_string(),
-        None => String::new(),
-    };
-    let what: Vec<String> = step
-        .changes
-        .iter()
-        .filter(|change| change.field() != "failed")
-        .map(|change| format!("{} -> {}", text(change.before.as_ref()), text(change.after.as_ref())))
-        .collect();
-    let what = if what.is_empty() { operation.to_owned() } else { what.join(", ") };
-    format!("  {}: {what}", paint(BOLD, &step.address))
-}
-
-/// The ledger of a run that is about services alone: what is remembered of all else stays, and so does what an earlier run
-/// meant to do and did not end.
-struct Partial<'a> {
-    session: &'a Session,
-    intents: Option<Intents>,
-    remembered: &'a Snapshot,
-}
-
-impl Partial<'_> {
-    /// What is to be remembered of a service: what was wanted before, but for what is changed by hand.
-    fn record(&self, address: &Address, record: Record) -> Record {
-        let Some(before) = self.remembered.resources.get(address) else { return record };
-        let mut spec = before.spec.clone();
-        for field in ["task_definition", "desired_count"] {
-            spec[field] = record.spec[field].clone();
-        }
-        Record { spec, ..record }
-    }
-}
-
-impl Ledger for Partial<'_> {
-    fn begin(&self, mut intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
-        if let Some(unfinished) = &self.intents {
-            intents.operation.clone_from(&unfinished.operation);
-            intents.steps.splice(0..0, unfinished.steps.iter().cloned());
-        }
-        self.session.begin(intents)
-    }
-
-    fn record(&self, entry: Entry) {
-        if let Entry::Put(address, record) = entry {
-            let record = self.record(&address, record);
-            self.session.record(Entry::Put(address, record));
-        }
-    }
-
-    fn lost(&self) -> Option<Failure> {
-        self.session.lost()
-    }
-
-    fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
-        match &self.intents {
-            Some(unfinished) if complete => self.session.begin(unfinished.clone()),
-            _ => self.session.end(complete),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! `rollback`, `restart`, `scale` and `wait`.
 
 use crate::cli::{Consent, Global, WaitOptions};
-use crate::commands::change::{Scene, Wish, change};
+use crate::commands::change::{Change, Revision, Scene, Wish, change};
 use crate::commands::conclude;
 use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
@@ -33,7 +33,8 @@ pub async fn restart(
     if services.is_empty() {
         wishes.extend(deployed(&scene.snapshot).map(|address| (address.clone(), Wish::Restart)));
     }
-    change(global, &scene, "restart", &wishes, consent, wait).await
+    let asked = Change { operation: "restart", wishes: &wishes, reach: false };
+    change(global, &scene, &asked, consent, wait).await
 }
 
 /// Sets how many tasks run.
@@ -67,7 +68,8 @@ pub async fn scale(
         }
         wishes.insert(address, Wish::Count(*count));
     }
-    let exit = change(global, &scene, "scale", &wishes, consent, wait).await?;
+    let asked = Change { operation: "scale", wishes: &wishes, reach: false };
+    let exit = change(global, &scene, &asked, consent, wait).await?;
     let show = Show::new(global.json, global.verbose);
     counts.iter().for_each(|(key, _)| show.say(&afterwards(&scene.workspace, key)));
     Ok(exit)
@@ -85,7 +87,8 @@ fn afterwards(workspace: &Workspace, key: &str) -> String {
     }
 }
 
-/// Goes back: to the named revision, or to what each service ran before the deploy that brought what it runs now.
+/// Goes back: to the named revision, or to what each service ran before the deploy that brought what it runs now. Repairs what
+/// leads from the load balancer to the services.
 ///
 /// # Errors
 /// As [`change`]; a revision that cannot be run; nothing to go back to.
@@ -99,9 +102,15 @@ pub async fn rollback(
     let scene = Scene::open(global, name).await?;
     let wishes = match revision {
         Some(revision) => BTreeMap::from([named(&scene, revision).await?]),
-        None => before(&scene).await?,
+        None => match before(&scene).await {
+            Ok(wishes) => wishes,
+            // Where no earlier revision can be run, the way to the one that runs may still have to be repaired.
+            Err(error) if !scene.needs_repair().await? => return Err(error),
+            Err(_) => BTreeMap::new(),
+        },
     };
-    change(global, &scene, "rollback", &wishes, consent, wait).await
+    let asked = Change { operation: "rollback", wishes: &wishes, reach: true };
+    change(global, &scene, &asked, consent, wait).await
 }
 
 /// `flask:3` or `staging-flask:3`.
@@ -120,8 +129,8 @@ async fn named(scene: &Scene, text: &str) -> Result<(Address, Wish), Error> {
     Ok((address, Wish::Revision(usable(scene, &name).await?)))
 }
 
-/// The ARN of a revision that can be run and is ours.
-async fn usable(scene: &Scene, name: &str) -> Result<String, Error> {
+/// A revision that can be run and is ours.
+async fn usable(scene: &Scene, name: &str) -> Result<Revision, Error> {
     let hint = format!("see what there is: pb-deploy history {}", scene.workspace.name);
     match pb_fargate::revision(&scene.aws, name).await? {
         None => Err(Error::other(format!("there is no revision {name}"), hint)),
@@ -131,7 +140,7 @@ async fn usable(scene: &Scene, name: &str) -> Result<String, Error> {
         Some(found) if !found.active => {
             Err(Error::other(format!("the revision {name} was deregistered and cannot be run any more"), hint))
         }
-        Some(found) => Ok(found.arn),
+        Some(found) => Ok(found.into()),
     }
 }
 

@@ -1,0 +1,104 @@
+//! The rules that let requests through from the load balancer to web tasks, one pair for each port.
+
+use crate::rule::{Direction, SecurityGroupRuleSpec};
+use pb_engine::Address;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The pair for the port of the web service that gets all requests which no other one is for.
+pub(crate) const MAIN: [&str; 2] = ["net/lb_out_flask", "net/flask_in_lb"];
+/// The beginnings of the pairs for other ports.
+const OTHERS: [&str; 2] = ["net/lb_out_web_", "net/flask_in_lb_"];
+
+/// The addresses of the pair for another port.
+pub(crate) fn addresses(port: u16) -> [String; 2] {
+    OTHERS.map(|start| format!("{start}{port}"))
+}
+
+/// Returns whether the rule at an address lets requests through to web tasks.
+#[must_use]
+pub fn is_web_rule(address: &Address) -> bool {
+    let is_of = |start: &&str| address.as_str().strip_prefix(*start).is_some_and(|port| port.parse::<u16>().is_ok());
+    MAIN.contains(&address.as_str()) || OTHERS.iter().any(|start| is_of(start))
+}
+
+/// Returns the rules with which web services answer on `main` and `others`, made from the pair that exists. `None` without one.
+#[must_use]
+pub fn web_rules(
+    live: &BTreeMap<Address, SecurityGroupRuleSpec>,
+    main: u16,
+    others: &BTreeSet<u16>,
+) -> Option<BTreeMap<Address, SecurityGroupRuleSpec>> {
+    let one = |direction: Direction| {
+        let mut rules = live.iter().filter(|(address, rule)| is_web_rule(address) && rule.direction == direction);
+        rules.next().map(|(_, rule)| rule)
+    };
+    let pair = [one(Direction::Egress)?, one(Direction::Ingress)?];
+    let mut rules = BTreeMap::new();
+    let mut add = |addresses: [String; 2], port: u16| {
+        for (address, rule) in addresses.into_iter().zip(pair) {
+            let address = Address::new(address).ok()?;
+            let mut rule = live.get(&address).unwrap_or(rule).clone();
+            (rule.from_port, rule.to_port) = (port.into(), port.into());
+            rule.tags.insert("Name".to_owned(), address.as_str().trim_start_matches("net/").to_owned());
+            rules.insert(address, rule);
+        }
+        Some(())
+    };
+    add(MAIN.map(str::to_owned), main)?;
+    others.iter().filter(|port| **port != main).try_for_each(|port| add(addresses(*port), *port))?;
+    Some(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_web_rule, web_rules};
+    use crate::rule::{Direction, SecurityGroupRuleSpec};
+    use pb_engine::Address;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn rule(direction: Direction, group: &str, peer: &str) -> SecurityGroupRuleSpec {
+        SecurityGroupRuleSpec {
+            group_id: group.to_owned(),
+            direction,
+            protocol: "tcp".to_owned(),
+            from_port: 8000,
+            to_port: 8000,
+            peer: peer.to_owned(),
+            description: "to Flask".to_owned(),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn rules_for_other_ports_have_the_groups_of_those_that_exist() {
+        let address = |text: &str| Address::new(text).unwrap();
+        let mut live = BTreeMap::from([
+            (address("net/lb_out_flask"), rule(Direction::Egress, "sg-lb", "sg-flask")),
+            (address("net/flask_in_lb"), rule(Direction::Ingress, "sg-flask", "sg-lb")),
+            (address("net/lb_in_80_any"), rule(Direction::Ingress, "sg-lb", "0.0.0.0/0")),
+        ]);
+        let rules = web_rules(&live, 5050, &BTreeSet::from([5050, 8080])).unwrap();
+        let shown: Vec<String> = rules
+            .iter()
+            .map(|(at, rule)| format!("{at} {} {} {} {}", rule.group_id, rule.peer, rule.from_port, rule.tags["Name"]))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "net/flask_in_lb sg-flask sg-lb 5050 flask_in_lb",
+                "net/flask_in_lb_8080 sg-flask sg-lb 8080 flask_in_lb_8080",
+                "net/lb_out_flask sg-lb sg-flask 5050 lb_out_flask",
+                "net/lb_out_web_8080 sg-lb sg-flask 8080 lb_out_web_8080",
+            ]
+        );
+        live.remove(&address("net/lb_out_flask"));
+        assert_eq!(web_rules(&live, 5050, &BTreeSet::new()), None);
+    }
+
+    #[test]
+    fn web_rules_are_known_by_their_addresses() {
+        let is_web = |text: &str| is_web_rule(&Address::new(text).unwrap());
+        assert!(is_web("net/lb_out_flask") && is_web("net/flask_in_lb") && is_web("net/lb_out_web_8080"));
+        assert!(!is_web("net/lb_in_80_any") && !is_web("net/flask_out_redis") && !is_web("net/flask_in_lb_x"));
+    }
+}

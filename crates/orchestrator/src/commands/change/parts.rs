@@ -1,0 +1,97 @@
+//! The graph of a change of services: the resources that its plan is about.
+
+use super::Scene;
+use super::wishes::typed;
+use crate::exit::Error;
+use crate::{health, releases};
+use aws_config::SdkConfig;
+use pb_edge::{BalancerClient, Listener, ListenerRule, ListenerRuleSpec, ListenerSpec};
+use pb_engine::{Action, Failure, Graph, Handle, Kind, Resource, Step};
+use pb_fargate::{ServiceSpec, Services};
+use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The kinds of what leads to services.
+pub(super) struct Kinds {
+    listeners: Kind<Listener>,
+    listener_rules: Kind<ListenerRule>,
+    rules: Kind<SecurityGroupRule>,
+}
+
+impl Kinds {
+    /// Makes them known to a graph.
+    pub(super) fn of(graph: &mut Graph, aws: &SdkConfig) -> Self {
+        let balancers = BalancerClient::new(aws);
+        Self {
+            listeners: graph.kind(Listener::new(balancers.clone())),
+            listener_rules: graph.kind(ListenerRule::new(balancers)),
+            rules: graph.kind(SecurityGroupRule::new(Ec2::from(aws))),
+        }
+    }
+}
+
+/// Returns the graph of a plan, with a check of the targets of each service. `within` is how long a rollout is waited for.
+pub(super) fn graph(scene: &Scene, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
+    let mut graph = Graph::new();
+    let kept = scene.workspace.deploy.keep_revisions.into();
+    let services = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
+    let kinds = Kinds::of(&mut graph, &scene.aws);
+    if let Some(within) = within.filter(|within| !within.is_zero()) {
+        graph.wait_at_most(within);
+    }
+    let mut parts = Parts { graph, services, kinds, opened: Vec::new() };
+    for step in steps.iter().filter(|step| step.action != Action::Delete) {
+        parts.add(scene, step, within)?;
+    }
+    Ok(parts.graph)
+}
+
+struct Parts {
+    graph: Graph,
+    services: Kind<Services>,
+    kinds: Kinds,
+    /// The rules that a service needs before its new tasks start.
+    opened: Vec<Handle<SecurityGroupRuleAttrs>>,
+}
+
+impl Parts {
+    fn add(&mut self, scene: &Scene, step: &Step, within: Option<Duration>) -> Result<(), Error> {
+        let (address, spec) = (step.address.as_str(), step.after.as_ref().unwrap_or(&Value::Null));
+        match step.kind.as_str() {
+            Listener::KIND => {
+                let spec: ListenerSpec = typed(spec)?;
+                self.graph.add(address, &self.kinds.listeners, (), move |()| spec.clone())?;
+            }
+            ListenerRule::KIND => {
+                let spec: ListenerRuleSpec = typed(spec)?;
+                self.graph.add(address, &self.kinds.listener_rules, (), move |()| spec.clone())?;
+            }
+            SecurityGroupRule::KIND => {
+                let spec: SecurityGroupRuleSpec = typed(spec)?;
+                let rule = self.graph.add(address, &self.kinds.rules, (), move |()| spec.clone())?;
+                self.opened.push(rule);
+            }
+            _ => self.service(scene, step, &typed(spec)?, within)?,
+        }
+        Ok(())
+    }
+
+    fn service(
+        &mut self,
+        scene: &Scene,
+        step: &Step,
+        spec: &ServiceSpec,
+        within: Option<Duration>,
+    ) -> Result<(), Failure> {
+        let wanted = spec.clone();
+        let opened = self.opened.clone();
+        let service = self.graph.add(step.address.as_str(), &self.services, opened, move |_| wanted.clone())?;
+        let healthy = match step.action {
+            // Its targets may begin to be healthy only now.
+            Action::NoOp => health::kind_within(&scene.aws, within),
+            _ => health::kind(&scene.aws, &scene.workspace, within),
+        };
+        health::add(&mut self.graph, &healthy, (releases::key(&step.address), service), spec, spec.desired_count)
+    }
+}

@@ -1,0 +1,125 @@
+//! The changes that are asked for of services, as steps of a plan.
+
+use crate::exit::Error;
+use crate::releases::SERVICE;
+use pb_engine::{Action, Address, Live, Observed, Step, diff};
+use pb_fargate::{RevisionInfo, ServiceSpec};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A revision that a service is to run.
+#[derive(Debug, Clone)]
+pub struct Revision {
+    arn: String,
+    /// Family and number.
+    name: String,
+    /// The ports by container.
+    ports: BTreeMap<String, Vec<u16>>,
+}
+
+impl From<RevisionInfo> for Revision {
+    fn from(info: RevisionInfo) -> Self {
+        Self { arn: info.arn, name: info.name, ports: info.ports }
+    }
+}
+
+/// What is asked for of a service.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    /// Run this revision: it was named.
+    Revision(Revision),
+    /// Run the revision that ran before what runs now.
+    Before(Revision),
+    /// Run so many tasks.
+    Count(i32),
+    /// Begin anew with all tasks.
+    Restart,
+}
+
+/// Returns a step for each service, without those that are as asked for already.
+///
+/// # Errors
+/// A service that does not exist; a revision that cannot answer the requests to its service.
+pub fn steps(wishes: &BTreeMap<Address, Wish>, observed: &Observed) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    for (address, wish) in wishes {
+        let Some(live) = observed.ours.get(address).and_then(|found| found.first()) else {
+            return Err(Error::other(format!("{address} is not there"), "deploy it first"));
+        };
+        let mut before = live.spec.clone();
+        let mut after: ServiceSpec = typed(&before)?;
+        after.failed = false;
+        match wish {
+            Wish::Revision(revision) | Wish::Before(revision) => run(&mut after, revision)?,
+            Wish::Count(count) => after.desired_count = *count,
+            // A service whose last rollout failed is told to begin anew; here it is asked for.
+            Wish::Restart => before["failed"] = Value::Bool(true),
+        }
+        let after = json(&after)?;
+        let changes = diff(&before, &after);
+        let action = match (changes.is_empty(), live.settled) {
+            (true, true) => continue,
+            (true, false) => Action::Await,
+            (false, _) => Action::Update,
+        };
+        let step = step(address, SERVICE, action, Some(live));
+        steps.push(Step { changes, before: Some(before), after: Some(after), ..step });
+    }
+    Ok(steps)
+}
+
+/// Has a service run a revision, whose container may have another port.
+fn run(spec: &mut ServiceSpec, revision: &Revision) -> Result<(), Error> {
+    let targets = std::mem::take(&mut spec.load_balancers);
+    for mut target in targets {
+        let ports = revision.ports.get(&target.container).map_or(&[][..], Vec::as_slice);
+        if !ports.contains(&target.port) {
+            target.port = *ports.first().ok_or_else(|| unreachable(revision, &target.container))?;
+        }
+        spec.load_balancers.insert(target);
+    }
+    spec.task_definition.clone_from(&revision.arn);
+    Ok(())
+}
+
+fn unreachable(revision: &Revision, container: &str) -> Error {
+    let message = format!("{} cannot serve requests: it has no container {container} with a port", revision.name);
+    Error::other(message, "roll back to another revision")
+}
+
+/// A step that changes nothing yet.
+pub fn step(address: &Address, kind: &str, action: Action, live: Option<&Live>) -> Step {
+    Step {
+        address: address.clone(),
+        kind: kind.to_owned(),
+        action,
+        origin: None,
+        drift: Vec::new(),
+        reason: None,
+        changes: Vec::new(),
+        forces: Vec::new(),
+        from: None,
+        id: live.and_then(|live| live.attrs.get("id")?.as_str()).map(str::to_owned),
+        before: live.map(|live| live.spec.clone()),
+        after: None,
+        attrs: live.map(|live| live.attrs.clone()),
+    }
+}
+
+/// Reads a spec.
+///
+/// # Errors
+/// A spec of another version.
+pub fn typed<S: serde::de::DeserializeOwned>(spec: &Value) -> Result<S, Error> {
+    serde_json::from_value(spec.clone())
+        .map_err(|e| Error::other(format!("cannot read a spec: {e}"), "this is an error in pb-deploy"))
+}
+
+/// Writes a spec.
+///
+/// # Errors
+/// A spec that is no JSON, which is a bug.
+pub fn json<S: serde::Serialize>(spec: &S) -> Result<Value, Error> {
+    serde_json::to_value(spec)
+        .map_err(|e| Error::other(format!("cannot write a spec: {e}"), "this is an error in pb-deploy"))
+}
