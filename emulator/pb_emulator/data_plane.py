@@ -145,6 +145,9 @@ class Handler(BaseHTTPRequestHandler):
     """What both kinds of servers share."""
 
     protocol_version = "HTTP/1.1"
+    #: Headers and body go out together, at once.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Stay silent."""
@@ -182,6 +185,21 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
     """A handler that routes as the load balancer does."""
 
     class ListenerHandler(Handler):
+        def setup(self) -> None:
+            super().setup()
+            self.connections: dict[tuple[str, int], http.client.HTTPConnection] = {}
+
+        def finish(self) -> None:
+            super().finish()
+            for connection in self.connections.values():
+                connection.close()
+
+        def connection(self, place: tuple[str, int]) -> http.client.HTTPConnection:
+            """A connection to a task, which is kept for the next request of the same client."""
+            if place not in self.connections:
+                self.connections[place] = http.client.HTTPConnection(*place, timeout=TIMEOUT_SECONDS)
+            return self.connections[place]
+
         def handle_any(self) -> None:
             body, parts = self.read_body(), urlsplit(self.path)
             host = (self.headers.get("Host") or "").partition(":")[0]
@@ -191,12 +209,13 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
             if isinstance(found, routing.Answer):
                 return self.reply(found.status, dict(found.headers), found.body.encode())
             try:
-                connection = http.client.HTTPConnection(*found, timeout=TIMEOUT_SECONDS)
+                connection = self.connection(found)
                 connection.request(self.command, self.path, body or None, {"Host": self.headers.get("Host") or host})
                 answer = connection.getresponse()
                 kind = {"Content-Type": answer.headers.get("Content-Type") or "text/plain"}
                 return self.reply(answer.status, kind, answer.read())
             except (OSError, http.client.HTTPException) as error:
+                self.connection(found).close()
                 return self.reply(502, {}, f"the task does not answer: {error}".encode())
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names are those of http.server

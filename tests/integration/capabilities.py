@@ -79,6 +79,11 @@ def decode(text: str) -> dict[str, str]:
     return dict(json.loads(text))
 
 
+def has(name: str) -> bool:
+    """Returns whether the endpoint has a capability."""
+    return not missing((name,), decode(os.environ["PB_TEST_CAPABILITIES"]))
+
+
 def require(*names: str) -> None:
     """Skips the test that runs unless the endpoint has these capabilities."""
     lacking = missing(names, decode(os.environ["PB_TEST_CAPABILITIES"]))

@@ -7,7 +7,8 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import capabilities
@@ -18,10 +19,13 @@ from gate import Gate, Waves
 from harness import BINARY, Site
 from observer import Observer
 from report import Report
+from watch import Watch
 
 #: One emulator uses one core, and the tests are in accounts of their own.
 EMULATORS_MAX = 4
 _report = Report()
+#: What sends requests while a test rolls something out.
+_watch = Watch()
 #: Tests that take longest, which begin first: one that begins last keeps all others waiting for its end.
 LONGEST = ("test_terraform", "test_lost_tags", "test_killed", "test_before", "test_cost", "test_services")
 #: What was started for the tests, and is ended after them.
@@ -34,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the endpoint ready and measure it, in the one process that all workers come from."""
     config.addinivalue_line("markers", "needs(*capabilities): what the endpoint must do; else the test is skipped")
     config.addinivalue_line("markers", "sample: runs on the second endpoint of a usual run of all tests, too")
+    config.addinivalue_line("markers", "unserved(reason): no requests are sent while the test rolls something out")
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     config.pluginmanager.register(_report)
@@ -79,6 +84,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         known = info.name2fixturedefs if info else {}
         if any(name != "new_site" and fixtures[-1].scope == "module" for name, fixtures in known.items()):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fails a test during whose rollouts a request has failed, and reports who answered."""
+    if is_watched(item):
+        _watch.begin()
+    try:
+        yield
+    finally:
+        probers = _watch.end()
+        if probers:
+            item.add_report_section("call", "requests", "\n".join(prober.report() for prober in probers))
+    failed = [prober.report() for prober in probers if prober.failures]
+    assert not failed, "\n".join(failed)
+
+
+def is_watched(item: pytest.Item) -> bool:
+    """Returns whether requests are sent during the rollouts of a test: not where it says why they could fail."""
+    if mark := item.get_closest_marker("unserved"):
+        (reason,) = mark.args
+        assert reason, "why is nobody served?"
+        return False
+    return capabilities.has("data-plane")
 
 
 def start_emulator() -> str:
@@ -135,6 +164,7 @@ def new_site(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
         account = str(random.SystemRandom().randrange(10**11, 10**12))
         site = Site(url, account, tmp_path_factory.mktemp("site"))
         site.make_preconditions()
+        site.before_run = partial(_watch.before, site)
         sites.append(site)
         return site
 

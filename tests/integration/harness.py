@@ -25,6 +25,8 @@ BINARY = Path(os.environ.get("PB_TEST_BINARY", ROOT / "target" / "release" / "pb
 TIMEOUT_SECONDS = 120
 #: What the tool writes for itself.
 STATE_WRITES = {"s3:PutObject", "dynamodb:UpdateItem"}
+#: Options with which a deploy that succeeds has not shown that everything serves.
+PARTS = {"--target", "--no-wait", "--refresh-only"}
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -81,6 +83,7 @@ class Running:
     """The tool while it runs; what it says goes to files, so that it never waits for a reader."""
 
     def __init__(self, command: list[str], folder: Path, environment: dict[str, str], number: int) -> None:
+        self.arguments = tuple(command[1:])
         self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
@@ -128,6 +131,8 @@ class Site:
         #: The moment of the journal at which a test found that nothing is to be done.
         self._settled_at: int | None = None
         self._running: list[Running] = []
+        #: Called with the arguments of each run before it starts; `conftest.py` has requests sent meanwhile.
+        self.before_run: Callable[[tuple[str, ...]], None] = lambda _: None
         self.configure({})
 
     def make_preconditions(self) -> None:
@@ -187,6 +192,12 @@ class Site:
 
     def start(self, *arguments: str, url: str | None = None, env: dict[str, str | None] | None = None) -> Running:
         """Start the tool."""
+        self.before_run(arguments)
+        return self._start(arguments, url, env)
+
+    def _start(
+        self, arguments: tuple[str, ...], url: str | None = None, env: dict[str, str | None] | None = None
+    ) -> Running:
         need_deploys(arguments)
         environment = self.environment({**({"AWS_ENDPOINT_URL": url} if url else {}), **(env or {})})
         running = Running([str(BINARY), *arguments], self.folder, environment, len(self._running))
@@ -211,6 +222,17 @@ class Site:
         """Destroy without asking."""
         return self.run("destroy", workspace, "--yes").ended(code)
 
+    def deployed_workspaces(self) -> set[str]:
+        """Returns the workspaces that a run has deployed as a whole, and that no run has begun to destroy since."""
+        found: set[str] = set()
+        for running in self._running:
+            command, workspace, *options = *running.arguments, "", ""
+            if command == "deploy" and running.process.returncode == 0 and not PARTS & set(options):
+                found.add(workspace)
+            elif command == "destroy":
+                found.discard(workspace)
+        return found
+
     def plan(self, workspace: str = "staging", *arguments: str) -> Plan:
         """The plan."""
         return Plan(self.run("plan", workspace, "--json", *arguments).ended().json())
@@ -218,7 +240,7 @@ class Site:
     def finds_nothing(self, workspace: str = "staging") -> None:
         """Deploying again finds nothing to do, and makes no call that changes anything."""
         since = self.mark()
-        result = self.deploy(workspace)
+        result = self._start(("deploy", workspace, "--yes")).result().ended()
         assert "No changes" in result.err, result
         assert self.mutations(since) == []
         if workspace == "staging":
@@ -302,6 +324,7 @@ class Site:
     ) -> Result:
         """Run the tool in a terminal, and type an answer at its prompt; maybe after a Ctrl-C."""
         need_deploys(arguments)
+        self.before_run(arguments)
         master, slave = pty.openpty()
         process = subprocess.Popen(
             [str(BINARY), *arguments],

@@ -14,6 +14,8 @@ from harness import Site, until
 
 PAUSE_SECONDS = 0.02
 TIMEOUT_SECONDS = 10.0
+#: Requests that are answered before anything may change.
+STARTED = 3
 
 
 @dataclass(frozen=True)
@@ -25,55 +27,79 @@ class Answer:
     failure: str = ""
 
 
-def address(site: Site, port: int = 80) -> str:
-    """Where the listener on a port answers, once it does."""
+def address(site: Site, workspace: str = "staging", port: int = 80, seconds: float = 30.0) -> str:
+    """Returns where a listener of a workspace's load balancer answers, as soon as it does."""
     place = {"account": site.account, "region": site.aws.region}
     control(site.url, "data-plane", place)
     query = "&".join(f"{name}={value}" for name, value in place.items())
 
     def found() -> str | None:
-        known = control(site.url, f"listeners?{query}")["listeners"]
-        return next((str(one["Address"]) for one in known if one["Port"] == port), None)
+        known = [one for one in control(site.url, f"listeners?{query}")["listeners"] if one["Port"] == port]
+        # What was taken over keeps its name, whatever that is.
+        ours = [one for one in known if f"/{workspace}-" in one["LoadBalancerArn"]] or known[:1]
+        return str(ours[0]["Address"]) if ours else None
 
-    return str(until(found))
+    return str(until(found, seconds))
 
 
 def ask(where: str, host: str, path: str) -> tuple[str, str]:
     """The revision that answers a request, or why it failed."""
     connection = http.client.HTTPConnection(where, timeout=TIMEOUT_SECONDS)
     try:
+        return asked(connection, host, path)
+    finally:
+        connection.close()
+
+
+def asked(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[str, str]:
+    """As `ask`, on a connection that stays open unless the request gets no answer."""
+    try:
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
         body = answer.read().decode("utf-8", "replace")
+        return (str(json.loads(body)["revision"]), "") if answer.status == 200 else ("", f"{answer.status} {body}")
     except (OSError, http.client.HTTPException) as error:
-        return "", f"no answer: {error!r}"
-    finally:
         connection.close()
-    return (str(json.loads(body)["revision"]), "") if answer.status == 200 else ("", f"{answer.status} {body}")
+        return "", f"no answer: {error!r}"
+    except (ValueError, KeyError) as error:
+        return "", f"no answer of a task: {error!r}"
 
 
 class Prober:
-    """Sends requests for a host and a path as long as it is entered."""
+    """Sends requests for a host and a path, from `start` to `stop` or as long as it is entered."""
 
-    def __init__(self, site: Site, host: str = "", path: str = "/") -> None:
-        self.where, self.host, self.path = address(site), host or str(site.config["hostname"]), path
+    def __init__(self, site: Site, host: str = "", path: str = "/", where: str = "") -> None:
+        self.where, self.host, self.path = where or address(site), host or str(site.config["hostname"]), path
         self.answers: list[Answer] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
 
-    def __enter__(self) -> Prober:
+    def start(self) -> Prober:
+        """Begins to send, and returns when the first requests are answered: before anything changes."""
         self._thread.start()
-        # It is at work before anything changes.
-        until(lambda: len(self.answers) > 2)
+        until(lambda: len(self.answers) >= STARTED)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Sends nothing more."""
         self._over.set()
         self._thread.join()
 
+    def __enter__(self) -> Prober:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def _send(self) -> None:
+        connection = http.client.HTTPConnection(self.where, timeout=TIMEOUT_SECONDS)
         while not self._over.wait(PAUSE_SECONDS):
-            self.answers.append(Answer(time.monotonic(), *ask(self.where, self.host, self.path)))
+            self.answers.append(Answer(time.monotonic(), *asked(connection, self.host, self.path)))
+        connection.close()
+
+    def until_answered_by(self, service: str) -> None:
+        """Waits for an answer of a service of staging."""
+        until(lambda: self.answers[-1].revision.startswith(f"staging-{service}:"))
 
     @property
     def failures(self) -> list[str]:
@@ -86,8 +112,18 @@ class Prober:
         """The revisions that have answered, in order, each as often as it began to."""
         return [revision for revision, _ in groupby(one.revision for one in self.answers if one.revision)]
 
+    def report(self) -> str:
+        """Counts of the requests and of those that failed, the first failures, and who has answered."""
+        counts = f"{self.host}{self.path}: {len(self.failures)} of {len(self.answers)} requests failed"
+        return "\n  ".join([counts, *self.failures[:5], f"answered by: {', '.join(self.revisions) or 'nobody'}"])
+
     def served(self) -> list[str]:
         """The revisions that have answered; no request has failed."""
-        assert len(self.answers) > 10, "too few requests"
-        assert self.failures == [], f"{len(self.failures)} of {len(self.answers)}: {self.failures[:5]}"
+        assert len(self.answers) > STARTED, "no request since the first ones"
+        assert self.failures == [], self.report()
         return self.revisions
+
+    def services(self) -> list[str]:
+        """The services of staging that have answered, in order; no request has failed."""
+        names = (revision.split(":")[0].removeprefix("staging-") for revision in self.served())
+        return [name for name, _ in groupby(names)]

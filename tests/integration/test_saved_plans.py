@@ -39,6 +39,7 @@ def test_a_saved_plan_can_be_looked_at(site: Site) -> None:
     assert (document["format"], document["operation"], document["bound"]["workspace"]) == (1, "deploy", "staging")
 
 
+@pytest.mark.unserved("the plan that is applied deletes everything")
 def test_a_saved_destroy(site: Site) -> None:
     site.deploy()
     site.run("apply", saved(site, "--destroy")).ended()

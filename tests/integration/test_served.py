@@ -13,7 +13,7 @@ from prober import Prober, address, ask
 from test_killed import kill
 from test_rollouts import flask, revision
 
-pytestmark = pytest.mark.needs("data-plane")
+pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
 #: Checks that find a target unhealthy as soon as AWS lets them: after 2 of them, 5 s apart.
 FAST = {"health_interval": 5, "health_timeout": 2, "unhealthy_threshold": 2}
 
@@ -33,15 +33,16 @@ def rules(site: Site) -> set[tuple[str, bool, int]]:
     return {(rule["GroupId"], rule["IsEgress"], rule.get("FromPort", -1)) for rule in found}
 
 
-def checked_path(site: Site) -> str:
-    """The path that the load balancer checks of the first web service."""
+def checks(site: Site) -> tuple[str, str]:
+    """The path that the load balancer checks of the first web service, and the status codes that are healthy."""
     groups = site.aws.elbv2.describe_target_groups()["TargetGroups"]
-    return str(next(one["HealthCheckPath"] for one in groups if one["TargetGroupName"].startswith("staging-flask")))
+    group = next(one for one in groups if one["TargetGroupName"].startswith("staging-flask"))
+    return str(group["HealthCheckPath"]), str(group["Matcher"]["HttpCode"])
 
 
-def configure_checks(site: Site, path: str) -> None:
-    """Have another path checked, and soon."""
-    site.configure({"load_balancer": {**FAST, "health_path": path}})
+def configure_checks(site: Site, **changes: str) -> None:
+    """Have something else checked, and soon."""
+    site.configure({"load_balancer": {**FAST, **changes}})
 
 
 def deploy_and_configure_checks(site: Site, path: str) -> None:
@@ -49,7 +50,7 @@ def deploy_and_configure_checks(site: Site, path: str) -> None:
     site.configure({"load_balancer": FAST})
     flask(site, image=image("v1.only-hello"))
     site.deploy()
-    configure_checks(site, path)
+    configure_checks(site, health_path=path)
 
 
 def test_image_change_is_served_by_the_old_until_the_new_serves(staging: Site) -> None:
@@ -109,16 +110,16 @@ def test_failing_image_on_another_port_leaves_all_as_it_was(staging: Site, end: 
 
 def test_other_path_is_checked_when_the_new_image_runs(site: Site) -> None:
     site.deploy()
-    configure_checks(site, "/health")
+    configure_checks(site, health_path="/health")
     seen, before, after = released(site, image=image("knows-health"))
-    assert seen[0] == before and seen[-1] == after and checked_path(site) == "/health"
+    assert seen[0] == before and seen[-1] == after and checks(site)[0] == "/health"
     site.finds_nothing()
 
 
 def test_path_that_only_the_new_image_answers_is_not_asked_of_the_old(site: Site) -> None:
     deploy_and_configure_checks(site, "/ready")
     seen, before, after = released(site, path="/hello", image=image("v2.only-hello_ready"))
-    assert seen[0] == before and seen[-1] == after and checked_path(site) == "/ready"
+    assert seen[0] == before and seen[-1] == after and checks(site)[0] == "/ready"
     site.finds_nothing()
 
 
@@ -127,9 +128,37 @@ def test_path_that_nobody_answers_is_not_kept(site: Site) -> None:
     before = revision(site)
     with Prober(site, path="/hello") as prober:
         result = site.run("deploy", "staging", "--yes").ended(1)
-    assert prober.served() == [before] and checked_path(site) == "/hello"
+    assert prober.served() == [before] and checks(site)[0] == "/hello"
     assert "no target of staging-flask-5050 passes the new checks" in result.err, result
     assert "tasks have to answer GET /nowhere with 200" in result.err, result
+
+
+def test_other_matcher_is_tried_while_served(site: Site) -> None:
+    site.deploy()
+    before = revision(site)
+    with Prober(site) as prober:
+        configure_checks(site, health_matcher="200-299")
+        site.deploy()
+    assert prober.served() == [before] and checks(site)[1] == "200-299"
+    site.finds_nothing()
+
+
+def test_other_matcher_comes_with_the_new_image_while_served(site: Site) -> None:
+    site.deploy()
+    configure_checks(site, health_matcher="200,202")
+    seen, before, after = released(site, image=image("next"))
+    assert seen[0] == before and seen[-1] == after != before and checks(site)[1] == "200,202"
+    site.finds_nothing()
+
+
+def test_matcher_that_no_task_answers_is_not_kept(site: Site) -> None:
+    site.deploy()
+    before = revision(site)
+    with Prober(site) as prober:
+        configure_checks(site, health_matcher="204")
+        result = site.run("deploy", "staging", "--yes").ended(1)
+    assert set(prober.served()) == {before} and checks(site)[1] == "200"
+    assert "tasks have to answer GET /hello with 204" in result.err, result
 
 
 def test_host_is_added_and_removed_without_a_failed_request(staging: Site) -> None:
@@ -143,9 +172,8 @@ def test_host_is_added_and_removed_without_a_failed_request(staging: Site) -> No
         staging.configure({"services": {"api": None}})
         staging.deploy()
     # Before and after, the first web service answers for every host.
-    served = [revision.split(":")[0] for revision in prober.served()]
-    assert served == ["staging-flask", "staging-api", "staging-flask"], served
-    assert {revision.split(":")[0] for revision in main.served()} == {"staging-flask"}
+    assert prober.services() == ["flask", "api", "flask"]
+    assert main.services() == ["flask"]
     staging.finds_nothing()
 
 
@@ -155,12 +183,26 @@ def test_service_that_does_not_start_takes_no_requests(staging: Site) -> None:
     with Prober(staging, host) as prober:
         staging.configure({"services": {"api": api}})
         staging.run("deploy", "staging", "--yes").ended(1)
-    assert {revision.split(":")[0] for revision in prober.served()} == {"staging-flask"}
+    assert prober.services() == ["flask"]
     staging.configure({"services": {"api": {"image": image("good")}}})
     staging.deploy()
     assert ask(address(staging), host, "/")[0].startswith("staging-api:")
     staging.configure({"services": {"api": None}})
     staging.mend()
+
+
+def test_subnet_of_the_load_balancer_is_replaced_while_served(staging: Site) -> None:
+    (old,) = staging.world.balancers().values()
+    with Prober(staging) as prober:
+        staging.configure({"network": {"balancer_subnet": "10.0.3.0/24"}})
+        staging.deploy()
+    prober.served()
+    (new,) = staging.world.balancers().values()
+    subnets = {subnet["CidrBlock"]: key for key, subnet in staging.world.subnets().items()}
+    assert set(subnets) == {"10.0.1.0/24", "10.0.3.0/24"}
+    assert {zone["SubnetId"] for zone in new["AvailabilityZones"]} == set(subnets.values())
+    assert new["LoadBalancerArn"] == old["LoadBalancerArn"], "a load balancer can change its subnets"
+    staging.finds_nothing()
 
 
 def changes_of_a_port_change(new_site: Callable[[], Site]) -> list[str]:

@@ -1,0 +1,137 @@
+"""Rules of the load balancer change without a failed request, and each host and path is answered by a service that it belongs to."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from configuration import Table, image
+from gate import Gate
+from harness import Site
+from prober import Prober
+
+pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
+
+
+def web(**changes: Any) -> Table:
+    """A web service with a rule."""
+    return {"kind": "web", "image": image("app"), "port": 8080, **changes}
+
+
+def deploy(site: Site, **services: Table | None) -> None:
+    """Deploys changed services."""
+    site.configure({"services": services})
+    site.deploy()
+
+
+def deploy_slowly(site: Site, gate: Gate, key: str, **services: Table | None) -> None:
+    """Deploys changed services, with the changes of the rule of one of them held up for a second."""
+    rule = site.state_object()["snapshot"]["resources"][f"edge/{key}_rule"]["attrs"]["arn"]
+    held = gate.hold_before("elasticloadbalancing:ModifyRule", having=quote(rule, safe="").encode())
+    site.configure({"services": services})
+    running = site.start("deploy", "staging", "--yes", url=gate.url)
+    held.wait()
+    time.sleep(1)
+    held.let_go()
+    running.result().ended()
+
+
+def full(site: Site, host: str) -> str:
+    """A host of staging as requests have it."""
+    return f"{host}.staging.{site.config['hostname']}"
+
+
+def test_path_of_a_new_service_goes_back_when_it_is_removed(staging: Site) -> None:
+    with Prober(staging) as main, Prober(staging, path="/v1/x") as prober:
+        deploy(staging, pages=web(paths=["/v1/*"]))
+        prober.until_answered_by("pages")
+        deploy(staging, pages=None)
+        prober.until_answered_by("flask")
+    assert prober.services() == ["flask", "pages", "flask"]
+    assert main.services() == ["flask"]
+    staging.finds_nothing()
+
+
+def test_path_of_a_rule_changes_without_a_failed_request(staging: Site) -> None:
+    deploy(staging, pages=web(paths=["/v1/*"]))
+    with Prober(staging, path="/v1/x") as old, Prober(staging, path="/v2/x") as new:
+        deploy(staging, pages={"paths": ["/v1/*", "/v2/*"]})
+        new.until_answered_by("pages")
+        deploy(staging, pages={"paths": ["/v2/*"]})
+        old.until_answered_by("flask")
+    assert old.services() == ["pages", "flask"]
+    assert new.services() == ["flask", "pages"]
+    staging.finds_nothing()
+
+
+def test_priorities_are_exchanged_without_a_failed_request(staging: Site) -> None:
+    host = full(staging, "api")
+    deploy(staging, api=web(hosts=["api"], priority=10), pages=web(paths=["/v1/*"], priority=20))
+    with Prober(staging, host) as api, Prober(staging, path="/v1/x") as pages, Prober(staging, host, "/v1/x") as both:
+        deploy(staging, api={"priority": 20}, pages={"priority": 10})
+        both.until_answered_by("pages")
+    assert both.services() == ["api", "pages"]
+    assert (api.services(), pages.services()) == (["api"], ["pages"])
+    staging.finds_nothing()
+
+
+def test_shorter_path_moves_a_rule_without_a_failed_request(staging: Site) -> None:
+    deploy(staging, admin=web(paths=["/admin/*"]), reports=web(paths=["/admin/reports/*"]))
+    with Prober(staging, path="/admin/x") as admin, Prober(staging, path="/admin/reports/x") as both:
+        # Longer paths come first, so the two rules change places.
+        deploy(staging, reports={"paths": ["/a"]})
+        both.until_answered_by("admin")
+    assert both.services() == ["reports", "admin"]
+    assert admin.services() == ["admin"]
+    staging.finds_nothing()
+
+
+def test_moved_host_is_answered_by_the_old_or_new_service(staging: Site, gate: Gate) -> None:
+    deploy(staging, api=web(hosts=["api", "v2"]), admin=web(hosts=["admin"]))
+    with Prober(staging, full(staging, "api")) as stays, Prober(staging, full(staging, "v2")) as moves:
+        deploy_slowly(staging, gate, "admin", api={"hosts": ["api"]}, admin={"hosts": ["admin", "v2"]})
+        moves.until_answered_by("admin")
+    assert moves.services() == ["api", "admin"]
+    assert stays.services() == ["api"]
+    staging.finds_nothing()
+
+
+def test_host_moves_to_a_new_service_once_that_serves(staging: Site) -> None:
+    deploy(staging, api=web(hosts=["api", "v2"]))
+    with Prober(staging, full(staging, "v2")) as moves:
+        deploy(staging, api={"hosts": ["api"]}, next=web(hosts=["v2"]))
+        moves.until_answered_by("next")
+    assert moves.services() == ["api", "next"]
+    staging.finds_nothing()
+
+
+def test_host_stays_where_it_is_if_the_new_service_fails(staging: Site) -> None:
+    deploy(staging, api=web(hosts=["api", "v2"]))
+    with Prober(staging, full(staging, "v2")) as prober:
+        bad = web(hosts=["v2"], image=image("fail"), breaker_threshold=1)
+        staging.configure({"services": {"api": {"hosts": ["api"]}, "next": bad}})
+        staging.deploy(code=1)
+    assert prober.services() == ["api"]
+    staging.mend()
+
+
+@pytest.mark.parametrize("rule", [{"hosts": ["v2"]}, {"paths": ["/v2/*"]}], ids=["host", "path"])
+def test_successor_takes_over_the_rule_of_a_removed_service(staging: Site, rule: Table) -> None:
+    deploy(staging, api=web(**rule))
+    with Prober(staging, full(staging, "v2"), "/v2/x") as prober:
+        deploy(staging, api=None, next=web(**rule))
+        prober.until_answered_by("next")
+    assert prober.services() == ["api", "next"]
+    staging.finds_nothing()
+
+
+def test_exchanged_hosts_are_never_answered_by_the_default(staging: Site, gate: Gate) -> None:
+    deploy(staging, api=web(hosts=["api"]), admin=web(hosts=["admin"]))
+    with Prober(staging, full(staging, "api")) as one, Prober(staging, full(staging, "admin")) as other:
+        deploy_slowly(staging, gate, "admin", api={"hosts": ["admin"]}, admin={"hosts": ["api"]})
+        one.until_answered_by("admin"), other.until_answered_by("api")
+    for seen, (first, last) in ((one.services(), ("api", "admin")), (other.services(), ("admin", "api"))):
+        assert (seen[0], seen[-1], set(seen)) == (first, last, {first, last}), seen
+    staging.finds_nothing()
