@@ -9,8 +9,6 @@ from configuration import Table, image
 from harness import Site
 from inventory import tags_of
 
-pytestmark = pytest.mark.sample
-
 REGISTER = ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
 HTTPS = {"protocol": "tcp", "port": 443, "cidr": "0.0.0.0/0", "description": "HTTPS"}
 POSTGRES = {"protocol": "tcp", "port": 5432, "cidr": "192.0.2.0/24", "description": "database"}
@@ -116,9 +114,17 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
 BEFORE = {"another rule instead": {"network": {"egress": [HTTPS, POSTGRES]}}}
 #: What an endpoint has to know for a change.
 NEEDS = {"a breaker": ["ecs-threshold"]}
+#: One change of each service of AWS.
+SAMPLE = {"a count", "another tag of an image", "a health path", "a rule more", "days of logs", "a size of the node"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.needs(*NEEDS.get(n, []))) for n in IN_PLACE])
+def marked(name: str) -> Any:
+    """The name of a change, with what it needs of the endpoint."""
+    sample = [pytest.mark.sample] if name in SAMPLE else []
+    return pytest.param(name, marks=[pytest.mark.needs(*NEEDS.get(name, [])), *sample])
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in IN_PLACE])
 def test_only_what_was_changed_is_planned_and_done(staging: Site, name: str) -> None:
     change, planned, called = IN_PLACE[name]
     if name in BEFORE:
@@ -146,6 +152,7 @@ def test_the_plan_shows_before_and_after(staging: Site) -> None:
     staging.finds_nothing()
 
 
+@pytest.mark.sample
 def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: Site) -> None:
     old = staging.world.services()["staging-flask"]["taskDefinition"]
     staging.configure(flask(image=image("three")))
@@ -161,6 +168,7 @@ def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: Sit
     staging.finds_nothing()
 
 
+@pytest.mark.sample
 def test_a_tag_goes_to_everything_and_away_again(site: Site) -> None:
     site.deploy()
     everything = {
