@@ -1,7 +1,7 @@
 //! Whether each call to AWS stands among the permissions that somebody is told to give.
 //!
-//! Each crate names its calls as IAM does (`ecs:CreateService`), where it turns an answer into a failure. Whoever writes a
-//! policy reads the README of the crate, or, for what the tool itself looks up, that of the project.
+//! Each crate names its calls as IAM does (`ecs:CreateService`), where it turns an answer into a failure. Its README
+//! documents them for authors of policies; `docs/permissions.md` does so for crates without a README.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,7 +26,10 @@ const SERVICES: [&str; 13] = [
     "tag",
 ];
 
-/// Every call that the README does not name.
+/// The document for crates without a README.
+const DOCUMENT: &str = "docs/permissions.md";
+
+/// Returns every call that the document of its crate does not name.
 ///
 /// # Errors
 ///
@@ -42,9 +45,9 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
             calls.extend(calls_in(&failure::read(&file)?));
         }
         let own = folder.join("README.md");
-        let readme = if own.is_file() { own } else { root.join("README.md") };
-        let named = words(&failure::read(&readme)?);
-        let shown = readme.strip_prefix(root).unwrap_or(&readme).display();
+        let document = if own.is_file() { own } else { root.join(DOCUMENT) };
+        let named = words(&failure::read(&document)?);
+        let shown = document.strip_prefix(root).unwrap_or(&document).display();
         let missing =
             calls.iter().filter(|call| call.split_once(':').is_some_and(|(_, action)| !named.contains(action)));
         problems.extend(missing.map(|call| format!("{name} calls {call}, which {shown} does not name")));
@@ -78,7 +81,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        write("README.md", "needs `sts:GetCallerIdentity`");
+        write(DOCUMENT, "needs `sts:GetCallerIdentity`");
         write("crates/net/README.md", "`ec2:` `DescribeVpcs`, `CreateVpc`");
         write(
             "crates/net/src/vpc/calls.rs",
@@ -90,7 +93,7 @@ mod tests {
             found,
             [
                 "net calls ec2:DeleteVpc, which crates/net/README.md does not name",
-                "tool calls iam:GetRole, which README.md does not name",
+                "tool calls iam:GetRole, which docs/permissions.md does not name",
             ]
         );
     }

@@ -1,0 +1,118 @@
+"""The sample in README.md is what the tool prints. PB_TEST_RECORD=1 writes it again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from endpoint import ROOT, control
+from harness import Site
+from messages import RECORD
+
+README = ROOT / "README.md"
+SAMPLE = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
+#: The command of a sample. `--local` gives the tool the endpoint, with an image for every tag; what xtask itself says
+#: about the endpoint is not part of the sample.
+COMMAND = re.compile(r"^\$ (?P<shown>cargo xtask (?P<arguments>.*) --local\b(?P<more>.*))$")
+#: In a sample, for lines that it leaves out.
+ELLIPSIS = "..."
+#: Resources that the sample shows of all plans.
+SHOWN_RESOURCES = 1
+#: Steps that the sample shows of a run. Each depends on the one before it, so their order is always the same.
+SHOWN_STEPS = ("net/vpc", "redis/jobqr", "fargate/flask")
+STEP = re.compile(r"^  (?P<address>[a-z_]+/\w+): ")
+UNSTABLE = [
+    (re.compile(r"\b([a-z]+)-[0-9a-f]{17}\b"), r"\1-ID"),
+    (re.compile(r"\b\d{12}\b"), "ACCOUNT"),
+    (re.compile(r"\b(\d+ min )?\d+(\.\d)? s\b"), "SECONDS"),
+]
+
+
+def excerpt(output: str) -> list[str]:
+    """Returns the lines of an output that the sample shows: the first resource of a plan, the last line of some steps,
+    and all lines that are not indented. An ellipsis replaces the others, with the blank lines around them."""
+    lines = output.rstrip("\n").split("\n")
+    resources = 0
+    last = {match["address"]: number for number, line in enumerate(lines) if (match := STEP.match(line))}
+    kept: list[str] = []
+    for number, line in enumerate(lines):
+        step = STEP.match(line)
+        resources += line.startswith("  + ")
+        if step:
+            is_shown = step["address"] in SHOWN_STEPS and last[step["address"]] == number
+        else:
+            is_shown = not line.startswith(" ") or resources <= SHOWN_RESOURCES
+        kept.append(line if is_shown else ELLIPSIS)
+    return tidy(kept)
+
+
+def tidy(lines: list[str]) -> list[str]:
+    """Returns the lines with one ellipsis for several and for the blank lines next to it."""
+    text = re.sub(r"(?:^\n)*(?:^\.\.\.\n(?:^\n)*)+", f"{ELLIPSIS}\n", "\n".join([*lines, ""]), flags=re.MULTILINE)
+    return text.splitlines()
+
+
+def normalised(lines: list[str]) -> list[str]:
+    """Returns the lines without what differs from run to run. Steps run in parallel, so ellipses and blank lines
+    are left out."""
+    stable = []
+    for line in lines:
+        for pattern, word in UNSTABLE:
+            line = pattern.sub(word, line)
+        if line not in (ELLIPSIS, ""):
+            stable.append(line)
+    return stable
+
+
+def sample() -> list[str]:
+    """Returns the lines of the one sample."""
+    (block,) = SAMPLE.findall(README.read_text(encoding="utf-8"))
+    return str(block).splitlines()
+
+
+@pytest.fixture
+def local(site: Site) -> Site:
+    """An account as `--local` prepares it, with the configuration of this repository."""
+    control(site.url, "preconditions", {"stand_in_images": True, "account": site.account, "region": site.aws.region})
+    site.configure({"services": {"flask": {"image": None}, "celery": {"image": None}}})
+    return site
+
+
+def test_readme_sample_is_what_the_tool_prints(local: Site) -> None:
+    shown = sample()
+    commands = [match for line in shown if (match := COMMAND.match(line))]
+    assert len(commands) == len([line for line in shown if line.startswith("$ ")]) > 1, "each command uses --local"
+    printed: list[str] = []
+    for command in commands:
+        result = local.run(*shlex.split(command["arguments"] + command["more"])).ended()
+        # A terminal shows both; the address on stdout comes last.
+        printed += [f"$ {command['shown']}", *excerpt(result.err + result.out)]
+    if RECORD and normalised(shown) != normalised(printed):
+        text = "\n".join(printed).replace(local.account, "123456789012")
+        readme = README.read_text(encoding="utf-8")
+        README.write_text(SAMPLE.sub(lambda _: f"```console\n{text}\n```\n", readme), encoding="utf-8")
+        shown = sample()
+    assert normalised(shown) == normalised(printed), "PB_TEST_RECORD=1 records the sample again"
+
+
+def test_excerpt_keeps_what_has_one_order() -> None:
+    plan = "To deploy a:\n\n  + net/vpc  k\n      + a: 1\n  + net/igw  k\n  + net/routes  k\n      + c: 3\n\nPlan: 3.\n"
+    steps = "  net/igw: created igw-1 (0.0 s)\n  net/vpc: creating: soon\n  net/vpc: created vpc-1 (0.0 s)\n"
+    assert excerpt(f"{plan}\n{steps}\nDeployed a: 3 made in 2.8 s.\n") == [
+        "To deploy a:",
+        "",
+        "  + net/vpc  k",
+        "      + a: 1",
+        "...",
+        "Plan: 3.",
+        "...",
+        "  net/vpc: created vpc-1 (0.0 s)",
+        "",
+        "Deployed a: 3 made in 2.8 s.",
+    ]
+
+
+def test_normalised_lines_have_no_ids_and_durations() -> None:
+    lines = ["  net/vpc: created vpc-78f95f8752b8f198a (0.0 s)", "...", "", "(account 123456789012) in 1 min 0 s."]
+    assert normalised(lines) == ["  net/vpc: created vpc-ID (SECONDS)", "(account ACCOUNT) in SECONDS."]
