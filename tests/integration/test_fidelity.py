@@ -38,14 +38,16 @@ UPDATES = [
      "services": {"web": {"paths": ["/w"]}, "api": None}},
 ]  # fmt: skip
 HEAD = """\
-# Actions of the AWS API that a deployment uses
+# AWS API actions
 
-Recorded by `tests/integration/test_fidelity.py` in a full deploy, three updates that change or replace every kind of resource, the
-commands that only look, and a destroy, where each request is checked against its published model. What was not called there and
-stands in the sources is in the last column: it repairs what somebody changed, or looks closer when something fails. The list is compared in every run of the tests; `PB_TEST_RECORD=1` records it anew.
+The actions that pb-deploy calls, by service. `tests/integration/test_fidelity.py` records them in a full deploy, three
+updates that change or replace every kind of resource, the commands that only read, and a destroy, and checks each
+request against its published model. The last column has actions that these runs do not call and that the sources
+contain: other commands such as `bootstrap` and `adopt` need them, or they repair drift, or they collect details when
+something fails. Every test run compares the list; `PB_TEST_RECORD=1` records it again.
 
-Services have the name that requests are signed for. An IAM policy has another name for some actions: `s3:ListObjectVersions` is
-allowed by `s3:ListBucketVersions`.
+Services have the name that requests are signed for. IAM has another name for some actions: `s3:ListBucketVersions`
+allows `s3:ListObjectVersions`. [permissions.md](permissions.md) describes which permissions a command needs.
 
 """
 
@@ -87,7 +89,7 @@ def test_the_documentation_lists_the_actions(requests: list[Request]) -> None:
 
 def document(used: set[str], written: set[str]) -> str:
     """The list for people: by service, what reads, what changes something, and what only the sources have."""
-    lines = ["| service | reads | changes | when something has drifted or goes wrong |", "|---|---|---|---|"]
+    lines = ["| service | reads | changes | other commands, drift, failures |", "|---|---|---|---|"]
     for service in sorted({name.partition(":")[0] for name in written}):
         cells: list[list[str]] = [[], [], []]
         for name in sorted(written):
