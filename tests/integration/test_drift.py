@@ -13,7 +13,6 @@ from harness import Site, until
 from inventory import ID, steady, tags_of
 
 
-
 @dataclass
 class Meddling:
     """What somebody did, and what the plan must say about it."""
