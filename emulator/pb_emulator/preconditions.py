@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
+from moto.elbv2.models import FakeTargetGroup, elbv2_backends
 from moto.iam.models import iam_backends
 from moto.route53.models import route53_backends
 from moto.s3.models import s3_backends
@@ -21,8 +22,10 @@ TRUST = {
 
 
 def ensure(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Make what is wanted and not there yet: `bucket`, `table`, `zone`, `role`, `stand_in_images`, `vcpus`; in `region` of `account`."""
-    known = {"bucket", "table", "zone", "role", "stand_in_images", "vcpus", "region", "account"}
+    """Make what is wanted and not there yet; the README has the keys."""
+    known = {
+        "bucket", "table", "zone", "role", "stand_in_images", "vcpus", "quotas", "target_groups", "region", "account",
+    }  # fmt: skip
     if set(wanted) - known:
         raise ValueError(f"unknown preconditions: {', '.join(sorted(set(wanted) - known))}")
     account, region = wanted.get("account") or DEFAULT_ACCOUNT, wanted.get("region") or DEFAULT_REGION
@@ -39,9 +42,26 @@ def ensure(wanted: dict[str, Any]) -> dict[str, Any]:
         ecr_images.use_stand_ins(account, region)
         made["stand_in_images"] = True
     if wanted.get("vcpus"):
-        quotas.limit_vcpus(account, region, float(wanted["vcpus"]))
+        quotas.apply(account, region, quotas.VCPUS[1], float(wanted["vcpus"]))
         made["vcpus"] = wanted["vcpus"]
+    for code, value in wanted.get("quotas", {}).items():
+        quotas.apply(account, region, code, float(value))
+        made["quotas"] = wanted["quotas"]
+    if wanted.get("target_groups"):
+        made["target_groups"] = ensure_target_groups(account, region, int(wanted["target_groups"]))
     return made
+
+
+def ensure_target_groups(account: str, region: str, count: int) -> int:
+    """So many target groups that nothing uses, called `spare-0` and so on."""
+    elb = elbv2_backends[account][region]
+    there = {group.name for group in elb.target_groups.values()}
+    for number in range(count):
+        name = f"spare-{number}"
+        if name not in there:
+            group = FakeTargetGroup(name, account, region, vpc_id="", protocol="HTTP", port="80", target_type="lambda")
+            elb.target_groups[group.arn] = group
+    return count
 
 
 def ensure_bucket(account: str, region: str, name: str) -> str:

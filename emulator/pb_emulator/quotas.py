@@ -1,4 +1,4 @@
-"""Service Quotas: what an account may have, and the virtual CPUs of Fargate, of which a new account has few."""
+"""Service Quotas: how much an account may have. It may ask for more; a new one has few virtual CPUs of Fargate."""
 
 from __future__ import annotations
 
@@ -10,28 +10,52 @@ from . import settings
 from .ecs_model import Definition, World
 from .patching import Place, wrap
 
+#: A service and a code, as Service Quotas names a quota.
+Quota = tuple[str, str]
+
 VPCS, GATEWAYS = ("vpc", "L-F678F1CE"), ("vpc", "L-A4707A72")
+RULES_OF_A_GROUP = ("vpc", "L-0EA8095F")
+TARGET_GROUPS = ("elasticloadbalancing", "L-B22855CB")
+RULES_OF_A_BALANCER = ("elasticloadbalancing", "L-7EED9B64")
+TARGET_GROUPS_OF_A_BALANCER = ("elasticloadbalancing", "L-822D1B1B")
 VCPUS = ("fargate", "L-3032A538")
 #: of an account that nobody has limited
 PLENTY = 10_000.0
+#: The values of an account that has asked for nothing; it has plenty of virtual CPUs here.
+#: (VPC user guide: Amazon VPC quotas; Elastic Load Balancing: Quotas for your Application Load Balancers)
+DEFAULTS: dict[Quota, float] = {
+    RULES_OF_A_GROUP: 60.0,
+    TARGET_GROUPS: 3000.0,
+    RULES_OF_A_BALANCER: 100.0,
+    TARGET_GROUPS_OF_A_BALANCER: 100.0,
+    VCPUS: PLENTY,
+}
 LIMIT_REACHED = "You've reached the limit on the number of vCPUs you can run concurrently"
-_vcpus: dict[tuple[str, str], float] = {}
+_applied: dict[tuple[str, str, Quota], float] = {}
 
 
-def limit_vcpus(account: str, region: str, count: float) -> None:
-    """Let an account have so many virtual CPUs on Fargate at a time."""
-    _vcpus[account, region] = count
+def apply(account: str, region: str, code: str, value: float) -> None:
+    """Let an account have so much of what a quota counts, instead of the default."""
+    quota = next((known for known in DEFAULTS if known[1] == code), None)
+    if quota is None:
+        raise ValueError(f"the quota {code} is not enforced here; there are {', '.join(code for _, code in DEFAULTS)}")
+    _applied[account, region, quota] = value
+
+
+def limit(account: str, region: str, quota: Quota) -> float:
+    """How much of what a quota counts an account may have."""
+    return _applied.get((account, region, quota), DEFAULTS[quota])
 
 
 def reset() -> None:
-    """All accounts have plenty again."""
-    _vcpus.clear()
+    """All accounts have the defaults again."""
+    _applied.clear()
 
 
 def more_tasks(place: Place, everything: World, definition: Definition) -> int:
     """How many more tasks of a definition the account may run."""
     units = sum(int(task.definition.fields["cpu"]) for task in everything.tasks.values() if task.last != "STOPPED")
-    free = _vcpus.get((place.account, place.region), PLENTY) * 1024 - units
+    free = limit(place.account, place.region, VCPUS) * 1024 - units
     return max(0, int(free // int(definition.fields["cpu"])))
 
 
@@ -40,13 +64,12 @@ def install_rules() -> None:
 
     @wrap(ServiceQuotasBackend)
     def get_service_quota(original: Any, self: Any, service_code: str, quota_code: str) -> Any:
-        held = {
-            VPCS: float(settings.vpc_quota or PLENTY),
-            GATEWAYS: float(settings.vpc_quota or PLENTY),
-            VCPUS: _vcpus.get((self.account_id, self.region_name), PLENTY),
-        }
-        if (service_code, quota_code) not in held:
+        asked = (service_code, quota_code)
+        if asked in (VPCS, GATEWAYS):
+            value = float(settings.vpc_quota or PLENTY)
+        elif asked in DEFAULTS:
+            value = limit(self.account_id, self.region_name, asked)
+        else:
             return original(self, service_code, quota_code)
         arn = f"arn:aws:servicequotas:{self.region_name}:{self.account_id}:{service_code}/{quota_code}"
-        value = held[service_code, quota_code]
         return {"QuotaArn": arn, "QuotaCode": quota_code, "ServiceCode": service_code, "Value": value, "Unit": "None"}

@@ -6,8 +6,8 @@ from moto.core.base_backend import BackendDict
 from moto.moto_api._internal.models import reset_model_data
 
 from . import (
-    ec2, ecr_images, ecs, ecs_rollout, elasticache, elbv2, interfaces, quotas, route53, s3, simple_services, tagging_api,
-    thrift,
+    ec2, ecr_images, ecs, ecs_rollout, elasticache, elbv2, interfaces, quota_rules, quotas, route53, s3, simple_services,
+    tagging_api, thrift,
 )  # fmt: skip
 from .patching import Place
 
@@ -20,7 +20,8 @@ def install() -> None:
     if _installed:
         return
     for module in (
-        interfaces, ec2, ecr_images, elbv2, ecs, elasticache, quotas, route53, s3, simple_services, tagging_api, thrift,
+        interfaces, ec2, ecr_images, elbv2, ecs, elasticache, quotas, quota_rules, route53, s3, simple_services, tagging_api,
+        thrift,
     ):  # fmt: skip
         module.install_rules()
     _installed = True

@@ -16,7 +16,7 @@ from localstack.services.edge import ROUTER
 from localstack.services.plugins import SERVICE_PLUGINS, Service, ServiceManager
 from localstack.utils.bootstrap import get_enabled_apis
 from moto.core.exceptions import ServiceException
-from pb_emulator import ec2, ecs, ecs_rollout, elasticache, elbv2, interfaces, simple_services, thrift
+from pb_emulator import ec2, ecs, ecs_rollout, elasticache, elbv2, interfaces, quota_rules, simple_services, thrift
 from pb_emulator.patching import Operation, Place, plain
 
 from .tally import Tally
@@ -30,7 +30,7 @@ SERVICES: dict[str, dict[str, Operation]] = {
     "application-autoscaling": {},
 }
 #: Rules for the moto inside; those of Route 53 are for a newer moto, and Route 53 is LocalStack's own.
-RULES = (interfaces, ec2, elbv2, ecs, elasticache, simple_services, thrift)
+RULES = (interfaces, ec2, elbv2, ecs, elasticache, quota_rules, simple_services, thrift)
 
 #: One call at a time reaches moto, as in our emulator: its rules look before they act.
 _lock = threading.RLock()

@@ -368,7 +368,7 @@ def tag_index(aws: Aws) -> None:
 def quotas(aws: Aws) -> None:
     """Service Quotas tells what an account may have."""
     client = getattr(aws, "service-quotas")
-    for service, code in (("vpc", "L-F678F1CE"), ("vpc", "L-A4707A72"), ("fargate", "L-3032A538")):
+    for service, code in (("vpc", "L-F678F1CE"), ("vpc", "L-0EA8095F"), ("fargate", "L-3032A538")):
         client.get_service_quota(ServiceCode=service, QuotaCode=code)
 
 

@@ -14,8 +14,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use pb_config::Workspace;
 use pb_engine::{
-    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, check_deletes,
-    decide, observe, with_checks,
+    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, decide, observe,
+    preflight, with_checks,
 };
 use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;
@@ -246,7 +246,7 @@ impl Process {
         };
         let refused = |refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}"));
         let plan = decide(&self.graph, &observed, snapshot, goal, &Part::default())?.map_err(refused)?;
-        let blocked = check_deletes(&self.graph, &observed, &owner, &plan).await?;
+        let blocked = preflight(&self.graph, &observed, &owner, &plan).await?;
         if blocked.is_empty() { Ok(plan) } else { Err(refused(blocked)) }
     }
 

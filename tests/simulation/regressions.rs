@@ -59,6 +59,6 @@ fn default_group_gone_with_its_vpc_is_forgotten() {
 /// come before EC2 shows the groups to them.
 #[test]
 fn new_groups_that_are_invisible_yet_are_closed_by_the_next_run() {
-    let (scenario, _, case) = Case::parse("deploy:Random:5902640496002578339:64=Refused");
+    let (scenario, _, case) = Case::parse("deploy:Random:5902640496002578339:65=Refused");
     scenario.tried(&case).unwrap();
 }

@@ -206,7 +206,7 @@ impl ListenerRule {
     }
 
     /// The rules of a listener besides its default one; none when it has gone.
-    async fn rules(&self, listener_arn: &str) -> Result<Vec<Rule>, Failure> {
+    pub(crate) async fn rules(&self, listener_arn: &str) -> Result<Vec<Rule>, Failure> {
         let all = self.client.describe_rules().listener_arn(listener_arn).into_paginator().items().send();
         match all.collect::<Result<Vec<Rule>, _>>().await.answer("elasticloadbalancing:DescribeRules") {
             Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),

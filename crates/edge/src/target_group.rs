@@ -232,9 +232,7 @@ impl Resource for TargetGroup {
 
 impl TargetGroup {
     async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<Group>, Failure> {
-        let all = self.client.describe_target_groups().into_paginator().items().send();
-        let mut groups: Vec<Group> =
-            all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeTargetGroups")?;
+        let mut groups = all(&self.client).await?;
         let workspace = format!("{}-", scope.owner().workspace);
         groups.retain(|group| {
             let name = group.target_group_name().unwrap_or_default();
@@ -256,6 +254,12 @@ impl TargetGroup {
         let delay = output.attributes().iter().find(|attribute| attribute.key() == Some(DEREGISTRATION_DELAY));
         Ok(Some(delay.and_then(|attribute| attribute.value()?.parse().ok()).unwrap_or(300)))
     }
+}
+
+/// Returns all target groups of the region.
+pub(crate) async fn all(client: &Client) -> Result<Vec<Group>, Failure> {
+    let all = client.describe_target_groups().into_paginator().items().send();
+    all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeTargetGroups")
 }
 
 /// The address of a group that is ours.

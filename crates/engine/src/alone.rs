@@ -3,7 +3,6 @@
 use crate::act::{Run, act};
 use crate::check::with_checks;
 use crate::decide::{Refused, decide};
-use crate::doomed::check_deletes;
 use crate::event::Events;
 use crate::failure::{Class, Failure};
 use crate::graph::Graph;
@@ -12,6 +11,7 @@ use crate::observe::{Observed, observe};
 use crate::outcome::Outcome;
 use crate::ownership::Ownership;
 use crate::plan::Plan;
+use crate::preflight::preflight;
 use crate::snapshot::Snapshot;
 use crate::wait::Cancel;
 use crate::wish::{Goal, Part};
@@ -89,7 +89,7 @@ impl Alone {
         let observed = self.read().await?;
         let plan = decide(&self.graph, &observed, &self.ledger.snapshot(), goal, &Part::default())?;
         let plan = plan.map_err(|refused| not_planned(&refused))?;
-        let blocked = check_deletes(&self.graph, &observed, &self.owner, &plan).await?;
+        let blocked = preflight(&self.graph, &observed, &self.owner, &plan).await?;
         if blocked.is_empty() { Ok(plan) } else { Err(not_planned(&blocked)) }
     }
 

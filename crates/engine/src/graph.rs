@@ -3,10 +3,10 @@
 use crate::address::Address;
 use crate::check::{Check, CheckNode, ErasedCheck};
 use crate::diff::keep;
-use crate::doomed::DeleteCheck;
 use crate::failure::{Class, Failure};
 use crate::inputs::Inputs;
 use crate::kind::{AnyKind, Erased, to_json};
+use crate::preflight::PreflightCheck;
 use crate::resource::Resource;
 use serde::Serialize;
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub struct Graph {
     pub(crate) checks: Vec<CheckNode>,
     /// The longest time that a step waits.
     pub(crate) within: Option<Duration>,
-    pub(crate) delete_checks: Vec<Box<dyn DeleteCheck>>,
+    pub(crate) preflight_checks: Vec<Box<dyn PreflightCheck>>,
 }
 
 pub(crate) type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
@@ -190,9 +190,9 @@ impl Graph {
         self.within = Some(within);
     }
 
-    /// Has `check` asked before a plan that deletes something is shown or run; see [`check_deletes`](crate::check_deletes).
-    pub fn check_deletes_with(&mut self, check: impl DeleteCheck + 'static) {
-        self.delete_checks.push(Box::new(check));
+    /// Adds a check that is asked before a plan that writes something is shown or run; see [`preflight`](crate::preflight()).
+    pub fn add_preflight_check(&mut self, check: impl PreflightCheck + 'static) {
+        self.preflight_checks.push(Box::new(check));
     }
 
     /// Lets others change a field: `path` is as a plan shows it, and stands for all that is in it. A resource that is there

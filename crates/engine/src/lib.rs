@@ -5,6 +5,7 @@
 //! 1. A stack adds resources to a [`Graph`]; each names its inputs by typed [`Handle`]s, so a cycle cannot be written.
 //! 2. [`observe`](observe()) asks what of this workspace is there, one batched sweep over the kinds.
 //! 3. [`decide()`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
+//!    [`preflight`](preflight()) asks for what else in AWS would make the plan fail midway.
 //! 4. [`act`](act()) runs the plan: each step as soon as what it needs is there, with every outcome put into a [`Ledger`].
 //!    Then it waits for the [`Check`]s of the graph: conditions that make nothing and are never recorded.
 //!
@@ -21,7 +22,6 @@ mod check;
 mod context;
 mod decide;
 mod diff;
-mod doomed;
 mod drift;
 mod event;
 mod failure;
@@ -38,6 +38,7 @@ mod observe;
 mod outcome;
 mod ownership;
 mod plan;
+mod preflight;
 mod release;
 mod resource;
 mod schedule;
@@ -55,7 +56,6 @@ pub use check::{Check, Checked, PlannedCheck, Verdict, with_checks};
 pub use context::Context;
 pub use decide::{Refused, decide};
 pub use diff::{Change, diff};
-pub use doomed::{DeleteCheck, Doomed, check_deletes};
 pub use drift::{Drift, Happened, drift, other_editions};
 pub use event::{Event, Events};
 pub use failure::{Class, Failure};
@@ -70,6 +70,7 @@ pub use observe::{Claims, Live, Observed, Untagged, observe, observe_claims, obs
 pub use outcome::{Outcome, Unfinished};
 pub use ownership::{ADDRESS_TAG, Ownership, STACK_TAG, WORKSPACE_TAG};
 pub use plan::{Action, Order, Origin, Plan, Step};
+pub use preflight::{Planned, PreflightCheck, preflight};
 pub use release::ReleaseOutcome;
 pub use resource::{Awaited, Found, Interim, Resource, Scope};
 pub use snapshot::{Intent, Intents, Record, Release, Released, Scaled, Snapshot};

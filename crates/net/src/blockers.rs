@@ -12,7 +12,7 @@ mod tests;
 use aws_sdk_ec2::types::{SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, Tag};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join3};
-use pb_engine::{Address, DeleteCheck, Doomed, Failure, Refused};
+use pb_engine::{Address, Failure, Planned, PreflightCheck, Refused};
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::interfaces::Owners;
@@ -31,12 +31,15 @@ impl Blockers {
     }
 }
 
-impl DeleteCheck for Blockers {
-    fn check<'a>(&'a self, doomed: &'a Doomed<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+impl PreflightCheck for Blockers {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
         async move {
-            let going = Going::of(doomed);
-            let ours = Ours::of(doomed);
-            let is_ours = |id: &str, tags: &[Tag]| ours.ids.contains(id) || doomed.owns(&tag_map(tags));
+            let going = Going::of(planned);
+            if going.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ours = Ours::of(planned);
+            let is_ours = |id: &str, tags: &[Tag]| ours.ids.contains(id) || planned.owns(&tag_map(tags));
             let contents = contents::blockers(&self.ec2, &going, is_ours);
             let groups = self.groups(&going, is_ours);
             let interfaces = interfaces::blockers(&self.ec2, &going, &ours.owners);
@@ -59,11 +62,11 @@ struct Going {
 }
 
 impl Going {
-    fn of(doomed: &Doomed<'_>) -> Self {
-        let subnets = doomed.of::<Subnet>();
-        let groups = doomed.of::<SecurityGroup>();
-        let vpcs: BTreeMap<_, _> = doomed.of::<Vpc>().into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect();
-        let gateways = doomed.of::<InternetGateway>().into_iter().filter(|(_, spec, _)| spec.attached);
+    fn of(planned: &Planned<'_>) -> Self {
+        let subnets = planned.deleted::<Subnet>();
+        let groups = planned.deleted::<SecurityGroup>();
+        let vpcs: BTreeMap<_, _> = planned.deleted::<Vpc>().into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect();
+        let gateways = planned.deleted::<InternetGateway>().into_iter().filter(|(_, spec, _)| spec.attached);
         let gateways: BTreeMap<_, _> = gateways.map(|(at, _, attrs)| (attrs.vpc_id, at)).collect();
         let mut within: BTreeSet<String> = vpcs.keys().chain(gateways.keys()).cloned().collect();
         within.extend(subnets.iter().map(|(_, _, attrs)| attrs.vpc_id.clone()));
@@ -78,6 +81,10 @@ impl Going {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        [&self.vpcs, &self.subnets, &self.groups, &self.gateways].iter().all(|parts| parts.is_empty())
+    }
+
     fn vpc_ids(&self) -> Vec<String> {
         self.vpcs.keys().cloned().collect()
     }
@@ -90,14 +97,15 @@ struct Ours {
 }
 
 impl Ours {
-    fn of(doomed: &Doomed<'_>) -> Self {
-        let groups: BTreeSet<String> = doomed.ours::<SecurityGroup>().into_iter().map(|attrs| attrs.id).collect();
+    fn of(planned: &Planned<'_>) -> Self {
+        let groups = planned.ours::<SecurityGroup>().into_iter().map(|(_, _, attrs)| attrs.id);
+        let groups: BTreeSet<String> = groups.collect();
         let mut ids = groups.clone();
-        ids.extend(doomed.ours::<DefaultSecurityGroup>().into_iter().map(|attrs| attrs.id));
-        ids.extend(doomed.ours::<Subnet>().into_iter().map(|attrs| attrs.id));
-        ids.extend(doomed.ours::<RouteTable>().into_iter().map(|attrs| attrs.id));
-        ids.extend(doomed.ours::<InternetGateway>().into_iter().map(|attrs| attrs.id));
-        Self { ids, owners: Owners::of(groups, doomed.specs()) }
+        ids.extend(planned.ours::<DefaultSecurityGroup>().into_iter().map(|(_, _, attrs)| attrs.id));
+        ids.extend(planned.ours::<Subnet>().into_iter().map(|(_, _, attrs)| attrs.id));
+        ids.extend(planned.ours::<RouteTable>().into_iter().map(|(_, _, attrs)| attrs.id));
+        ids.extend(planned.ours::<InternetGateway>().into_iter().map(|(_, _, attrs)| attrs.id));
+        Self { ids, owners: Owners::of(groups, planned.specs()) }
     }
 }
 

@@ -10,6 +10,7 @@ mod interfaces;
 mod internet_gateway;
 mod network;
 mod permission;
+mod quotas;
 mod roles;
 mod route_table;
 mod rule;
@@ -26,6 +27,7 @@ pub use default_group::{DefaultSecurityGroup, DefaultSecurityGroupAttrs, Default
 pub use ec2::{Counts, Ec2};
 pub use internet_gateway::{InternetGateway, InternetGatewayAttrs, InternetGatewaySpec};
 pub use network::{Network, network};
+pub use quotas::quota_usage;
 pub use roles::Group;
 pub use route_table::{RouteTable, RouteTableAttrs, RouteTableSpec};
 pub use rule::{Direction, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec, same_rules};

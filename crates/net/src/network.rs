@@ -62,8 +62,8 @@ impl Network {
 ///    └─ net/{lb,flask,celery,redis}_group ── net/*_in_*, net/*_out_*
 /// ```
 ///
-/// A plan that deletes some of it is refused by [`check_deletes`](pb_engine::check_deletes) while something that is not ours
-/// depends on that.
+/// A plan that deletes some of it is refused by [`preflight`](pb_engine::preflight()) while something that is not ours depends on
+/// that.
 ///
 /// Groups are made for roles, not for services: a second web service or another pool of workers carries the same group.
 ///
@@ -87,7 +87,7 @@ pub fn network(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Re
     let routes = routes(graph, &ec2, spec, inputs)?;
     let default_group = default_group(graph, &ec2, spec, vpc)?;
     let [lb_group, flask_group, celery_group, redis_group] = groups(graph, &ec2, spec, vpc)?;
-    graph.check_deletes_with(Blockers::new(ec2));
+    graph.add_preflight_check(Blockers::new(ec2));
     Ok(Network {
         vpc: whole,
         igw,

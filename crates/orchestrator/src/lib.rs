@@ -16,6 +16,7 @@ mod init;
 mod invocation;
 mod local;
 mod path;
+mod quotas;
 mod releases;
 mod render;
 mod saved;

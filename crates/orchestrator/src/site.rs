@@ -10,7 +10,7 @@ use crate::{select, stack, standing, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
-use pb_engine::{check_deletes, decide, observe, observe_indexed, with_checks};
+use pb_engine::{decide, observe, observe_indexed, preflight, with_checks};
 use pb_state::{Home, Place, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -263,7 +263,7 @@ impl Site {
     async fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
         let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?;
         let plan = plan.map_err(|refused| untagged::explained(&self.workspace.name, observed, refused))?;
-        let blocked = check_deletes(&self.graph, observed, &self.owner, &plan).await?;
+        let blocked = preflight(&self.graph, observed, &self.owner, &plan).await?;
         if !blocked.is_empty() {
             return Err(Error::Refused(blocked));
         }

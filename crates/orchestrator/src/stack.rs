@@ -8,6 +8,7 @@ pub use workloads::LocalTask;
 
 use crate::facts::Facts;
 use crate::health;
+use crate::quotas;
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
 use pb_edge::{Edge, EdgeInputs, EdgeSpec, Health, HealthyTargetsSpec, RouteSpec, front_door};
@@ -64,6 +65,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
     )?;
 
     targets_are_healthy(&mut graph, aws, workspace, &edge, &fargate)?;
+    quotas::check_plans(&mut graph, aws);
 
     if let Some(within) = wait_limit(workspace.deploy.wait_timeout) {
         graph.wait_at_most(within);

@@ -23,6 +23,7 @@ pub mod fargate;
 pub mod logs;
 pub mod names;
 pub mod network;
+pub mod quotas;
 pub mod secrets;
 pub mod tags;
 mod text;

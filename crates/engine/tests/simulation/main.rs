@@ -7,6 +7,7 @@ mod faults;
 mod lost;
 mod moves;
 mod parts;
+mod preflight;
 mod stack;
 mod untagged;
 mod waits;

@@ -3,11 +3,7 @@
 use crate::deployed;
 use crate::stack::{FIRST, LateLedger, graph, plan_part};
 use crate::world::{Fault, Shared, Spec, Thing, at, owner};
-use futures_util::future::BoxFuture;
-use pb_engine::{
-    Address, Cancel, Class, DeleteCheck, Doomed, Event, Events, Failure, Goal, Outcome, Part, Refused, Run, act,
-    check_deletes, observe,
-};
+use pb_engine::{Cancel, Class, Event, Events, Goal, Outcome, Part, Run, act};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -79,36 +75,4 @@ async fn wait_for_a_slow_resource_ends_within_the_limit() {
     let failed = outcome.failed.iter().find(|failed| failed.address.as_str() == "redis/jobqr").unwrap();
     assert_eq!(failed.failure.class, Class::TimedOut);
     assert!(failed.failure.message.contains("gave up after 60 s"), "{}", failed.failure);
-}
-
-/// Refuses every delete of the network, and counts how often it was asked.
-#[derive(Clone, Default)]
-struct Blocks(Arc<Mutex<usize>>);
-
-impl DeleteCheck for Blocks {
-    fn check<'a>(&'a self, doomed: &'a Doomed<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
-        *self.0.lock().unwrap() += 1;
-        let groups = doomed.of::<crate::world::Client<{ crate::world::GROUP }>>();
-        assert_eq!(doomed.ours::<crate::world::Client<{ crate::world::GROUP }>>().len(), groups.len());
-        let refused =
-            groups.into_iter().map(|(address, spec, _)| Refused { address, why: format!("{} is kept", spec.name) });
-        let refused = refused.collect();
-        Box::pin(async { Ok(refused) })
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn delete_checks_are_asked_only_where_something_is_deleted() {
-    let (world, ledger) = deployed().await;
-    let (mut graph, blocks) = (graph(&world, &FIRST), Blocks::default());
-    graph.check_deletes_with(blocks.clone());
-    let snapshot = ledger.snapshot();
-    let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
-    let nothing = plan_part(&graph, &ledger, Goal::Deploy, &Part::default()).await.unwrap();
-    assert_eq!(check_deletes(&graph, &observed, &owner(), &nothing).await.unwrap(), []);
-    assert_eq!(*blocks.0.lock().unwrap(), 0);
-    let all = plan_part(&graph, &ledger, Goal::Destroy, &Part::default()).await.unwrap();
-    let refused = check_deletes(&graph, &observed, &owner(), &all).await.unwrap();
-    let group = |at: &str, name: &str| Refused { address: Address::new(at).unwrap(), why: format!("{name} is kept") };
-    assert_eq!(refused, [group("net/front", "front"), group("net/queue", "queue")]);
 }

@@ -1,15 +1,14 @@
 //! What the account may have of what a deploy makes: VPCs, internet gateways, and the virtual CPUs of its tasks.
 
 use super::{Check, Verdict};
+use crate::quotas::{Allowed, applied};
 use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
 use aws_sdk_servicequotas::config::Builder;
-use aws_sdk_servicequotas::types::ServiceQuota;
-use pb_aws::{Answer, no_retry};
+use pb_aws::no_retry;
 use pb_config::Workspace;
-use pb_engine::{Class, Failure, Snapshot};
+use pb_engine::{Failure, Snapshot};
 use pb_net::Ec2;
-use std::fmt;
 
 /// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
 const USUAL: Allowed = Allowed::Usual(5.0);
@@ -39,22 +38,7 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     checks
 }
 
-/// How much an account may have.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Allowed {
-    /// The account's own quota.
-    Own(f64),
-    /// What accounts have by default: nothing else was asked for, or nobody says.
-    Usual(f64),
-}
-
 impl Allowed {
-    fn value(self) -> f64 {
-        match self {
-            Self::Own(value) | Self::Usual(value) => value,
-        }
-    }
-
     /// What it means when that is not enough.
     fn too_little(self, name: &str, found: String, hint: &str) -> Check {
         match self {
@@ -64,33 +48,8 @@ impl Allowed {
     }
 }
 
-/// As it is shown.
-impl fmt::Display for Allowed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Own(value) => write!(f, "{value}"),
-            Self::Usual(value) => write!(f, "{value} by default"),
-        }
-    }
-}
-
-/// What the account has. A quota that was never set for it may not be told by GetServiceQuota (NoSuchResourceException): then
-/// it is the default. (Service Quotas API: GetServiceQuota, GetAWSDefaultServiceQuota)
-async fn quota(client: &Client, quota: Quota) -> Result<Allowed, Failure> {
-    let value = |quota: Option<ServiceQuota>| {
-        let none = || Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "no value was answered");
-        quota.and_then(|quota| quota.value()).ok_or_else(none)
-    };
-    let own = client.get_service_quota().service_code(quota.service).quota_code(quota.code).send().await;
-    match own.answer("servicequotas:GetServiceQuota") {
-        Ok(answer) => value(answer.quota).map(Allowed::Own),
-        Err(failure) if failure.is("NoSuchResourceException") => {
-            let call = client.get_aws_default_service_quota().service_code(quota.service).quota_code(quota.code);
-            let answer = call.send().await.answer("servicequotas:GetAWSDefaultServiceQuota")?;
-            value(answer.quota).map(Allowed::Usual)
-        }
-        Err(failure) => Err(failure),
-    }
+async fn quota(client: &Client, Quota { service, code }: Quota) -> Result<Allowed, Failure> {
+    applied(client, service, code).await
 }
 
 /// Room for a VPC and a gateway, where they are yet to be made.
@@ -172,13 +131,7 @@ fn needed(workspace: &Workspace) -> Needed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowed, Needed, USUAL, VCPUS, VPCS, Verdict, needed, quota, room_for, vcpus};
-    use aws_sdk_servicequotas::Client;
-    use aws_sdk_servicequotas::error::ErrorMetadata;
-    use aws_sdk_servicequotas::operation::get_aws_default_service_quota::GetAwsDefaultServiceQuotaOutput;
-    use aws_sdk_servicequotas::operation::get_service_quota::{GetServiceQuotaError, GetServiceQuotaOutput};
-    use aws_sdk_servicequotas::types::ServiceQuota;
-    use aws_smithy_mocks::mock;
+    use super::{Allowed, Needed, USUAL, Verdict, needed, room_for, vcpus};
     use pb_config::Workspace;
     use pb_engine::{Class, Failure};
 
@@ -187,27 +140,6 @@ mod tests {
                     roles = { execution = \"role\" }\n";
         let text = format!("{base}{services}\n[workspace.staging]\n");
         pb_config::Config::parse(&text, "x").unwrap().workspace("staging").unwrap()
-    }
-
-    fn quota_of(value: f64) -> ServiceQuota {
-        ServiceQuota::builder().value(value).build()
-    }
-
-    #[tokio::test]
-    async fn the_quota_is_the_accounts_own_or_the_default() {
-        let own = mock!(Client::get_service_quota)
-            .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("fargate"), Some("L-3032A538")))
-            .then_output(|| GetServiceQuotaOutput::builder().quota(quota_of(6.0)).build());
-        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&own]);
-        assert_eq!(quota(&client, VCPUS).await.unwrap(), Allowed::Own(6.0));
-        let never_set = mock!(Client::get_service_quota).then_error(|| {
-            GetServiceQuotaError::generic(ErrorMetadata::builder().code("NoSuchResourceException").build())
-        });
-        let default = mock!(Client::get_aws_default_service_quota)
-            .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("vpc"), Some("L-F678F1CE")))
-            .then_output(|| GetAwsDefaultServiceQuotaOutput::builder().quota(quota_of(5.0)).build());
-        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&never_set, &default]);
-        assert_eq!(quota(&client, VPCS).await.unwrap(), Allowed::Usual(5.0));
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! Room for the target groups and listener rules that a plan creates.
+
+#[cfg(test)]
+mod tests;
+
+use crate::BalancerClient as Client;
+use crate::balancers::listeners;
+use crate::target_group;
+use crate::{Listener, ListenerRule, ListenerRuleSpec, LoadBalancer, TargetGroup};
+use aws_sdk_elasticloadbalancingv2::types::TargetGroup as Group;
+use futures_util::future::try_join_all;
+use pb_engine::{Address, Failure, Planned, is_unknown};
+use pb_rules::quotas::{RULES_PER_BALANCER, TARGET_GROUPS, TARGET_GROUPS_PER_BALANCER, Usage};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Returns the uses of quotas that a plan brings beyond their defaults, each with the address of the first resource for
+/// which it needs the room: target groups of the region, rules and target groups of a load balancer.
+///
+/// Rules of a listener that is yet to be created are left out: its load balancer has no others. Makes no call unless
+/// the plan creates a target group or a rule.
+///
+/// # Errors
+/// The error of a read.
+pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
+    let groups = planned.added::<TargetGroup>();
+    let balancers = by_balancer(planned);
+    if groups.is_empty() && balancers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = target_group::all(client).await?;
+    let mut found = Vec::new();
+    if let Some((first, _)) = groups.first() {
+        let of = "this region".to_owned();
+        let (now, more) = (all.len(), groups.len());
+        found.push((first.clone(), Usage { quota: &TARGET_GROUPS, of, what: "target groups", now, more }));
+    }
+    for (balancer, added) in balancers {
+        let Some((first, _)) = added.first() else { continue };
+        let of = format!("load balancer {}", name(planned, &balancer));
+        let (now, more) = targets(&all, &balancer, &added);
+        let quota = &TARGET_GROUPS_PER_BALANCER;
+        found.push((first.clone(), Usage { quota, of: of.clone(), what: "target groups", now, more }));
+        let (now, more) = (rules(client, &balancer).await?, added.len());
+        found.push((first.clone(), Usage { quota: &RULES_PER_BALANCER, of, what: "listener rules", now, more }));
+    }
+    found.retain(|(_, usage)| usage.exceeds_default());
+    Ok(found)
+}
+
+/// Returns the rules that a plan adds to listeners that exist, by the ARN of the load balancer.
+fn by_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> {
+    let mut found: BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> = BTreeMap::new();
+    let added = planned.added::<ListenerRule>();
+    if added.is_empty() {
+        return found;
+    }
+    let listeners = planned.ours::<Listener>();
+    for (address, spec) in added {
+        let listener = listeners.iter().find(|(_, _, attrs)| attrs.arn == spec.listener_arn);
+        if let Some((_, _, attrs)) = listener {
+            found.entry(attrs.load_balancer_arn.clone()).or_default().push((address, spec));
+        }
+    }
+    found
+}
+
+fn name(planned: &Planned<'_>, balancer: &str) -> String {
+    let ours = planned.ours::<LoadBalancer>();
+    ours.into_iter().find(|(_, _, attrs)| attrs.arn == balancer).map_or(balancer.to_owned(), |(_, _, attrs)| attrs.name)
+}
+
+/// Returns the number of target groups of a load balancer, and the number of those that rules add to them.
+fn targets(all: &[Group], balancer: &str, added: &[(Address, ListenerRuleSpec)]) -> (usize, usize) {
+    let serves = |group: &&Group| group.load_balancer_arns().iter().any(|arn| arn == balancer);
+    let there: BTreeSet<&str> = all.iter().filter(serves).filter_map(Group::target_group_arn).collect();
+    let wanted = added.iter().map(|(_, spec)| spec.target_group_arn.as_str());
+    let (new, known): (Vec<&str>, Vec<&str>) = wanted.partition(|arn| is_unknown(arn));
+    let known: BTreeSet<&str> = known.into_iter().filter(|arn| !there.contains(arn)).collect();
+    (there.len(), new.len() + known.len())
+}
+
+/// Returns the number of rules of all listeners of a load balancer, besides the default ones.
+async fn rules(client: &Client, balancer: &str) -> Result<usize, Failure> {
+    let (listeners, kind) = (listeners(client, balancer).await?, ListenerRule::new(client.clone()));
+    let arns = listeners.iter().filter_map(|listener| listener.listener_arn());
+    let rules = try_join_all(arns.map(|arn| kind.rules(arn))).await?;
+    Ok(rules.iter().map(Vec::len).sum())
+}

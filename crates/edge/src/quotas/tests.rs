@@ -1,0 +1,173 @@
+//! The room for target groups and listener rules, with typed answers of Elastic Load Balancing.
+
+use super::*;
+use crate::testing::{alone, owned};
+use crate::{Health, ListenerSpec, TargetGroupSpec};
+use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_rules::DescribeRulesOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
+use aws_sdk_elasticloadbalancingv2::operation::describe_target_groups::DescribeTargetGroupsOutput;
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, Listener as Port, LoadBalancer as Balancer, ProtocolEnum, Rule as LiveRule, TagDescription,
+};
+use aws_smithy_mocks::{Rule, mock};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use pb_engine::{Graph, PreflightCheck, Refused};
+
+/// Refuses what goes beyond the default, in numbers.
+struct Check(Client);
+
+impl PreflightCheck for Check {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+        async move {
+            let refused = |(address, usage): (Address, Usage)| {
+                let Usage { of, what, now, more, .. } = usage;
+                Refused { address, why: format!("{of} {now} + {more} {what}") }
+            };
+            Ok(quota_usage(&self.0, planned).await?.into_iter().map(refused).collect())
+        }
+        .boxed()
+    }
+}
+
+/// The target groups of a region, and the rules and target groups of our load balancer, none of them ours.
+#[derive(Clone, Copy)]
+struct Others {
+    groups: usize,
+    serving: usize,
+    rules: usize,
+}
+
+const FEW: Others = Others { groups: 1, serving: 1, rules: 1 };
+
+/// A listener of ours.
+fn listener() -> [Rule; 3] {
+    let balancers = mock!(Client::describe_load_balancers).then_output(|| {
+        let lb = Balancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
+        DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
+    });
+    let listeners = mock!(Client::describe_listeners).then_output(|| {
+        let action = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn("arn:other-0").build();
+        let port = Port::builder().listener_arn("arn:listener").load_balancer_arn("arn:lb").port(80);
+        let port = port.protocol(ProtocolEnum::Http).default_actions(action).build();
+        DescribeListenersOutput::builder().listeners(port).build()
+    });
+    let tags = mock!(Client::describe_tags).then_compute_output(|call| {
+        let described = call.resource_arns().iter().map(|arn| {
+            let tags = match arn.as_str() {
+                "arn:lb" => owned("edge/balancer", "staging-public"),
+                "arn:listener" => owned("edge/listener", "staging-public-80"),
+                _ => Vec::new(),
+            };
+            TagDescription::builder().resource_arn(arn).set_tags(Some(tags)).build()
+        });
+        DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build()
+    });
+    [balancers, listeners, tags]
+}
+
+/// A listener, and a web service beside the first one if `routed`.
+fn graph(client: &Client, routed: bool) -> Graph {
+    let mut graph = Graph::new();
+    let listeners = graph.kind(Listener::new(client.clone()));
+    let groups = graph.kind(TargetGroup::new(client.clone()));
+    let rules = graph.kind(ListenerRule::new(client.clone()));
+    // Another port, so that every plan writes something.
+    let listener = graph.add("edge/listener", &listeners, (), |()| ListenerSpec {
+        load_balancer_arn: "arn:lb".to_owned(),
+        port: 8080,
+        protocol: "HTTP".to_owned(),
+        target_group_arn: "arn:other-0".to_owned(),
+        tags: BTreeMap::new(),
+    });
+    if !routed {
+        return graph;
+    }
+    let targets = graph.add("edge/api_targets", &groups, (), |()| TargetGroupSpec {
+        name: "staging-api-8000".to_owned(),
+        vpc_id: "vpc-1".to_owned(),
+        port: 8000,
+        protocol: "HTTP".to_owned(),
+        target_type: "ip".to_owned(),
+        health: Health {
+            path: "/".to_owned(),
+            matcher: "200".to_owned(),
+            interval: 10,
+            timeout: 5,
+            healthy: 2,
+            unhealthy: 3,
+        },
+        deregistration_delay: 15,
+        tags: BTreeMap::new(),
+    });
+    let needs = (listener.unwrap(), targets.unwrap());
+    let rule = graph.add("edge/api_rule", &rules, needs, |(listener, targets)| ListenerRuleSpec {
+        listener_arn: listener.arn,
+        priority: 1001,
+        hosts: BTreeSet::new(),
+        paths: ["/v1/*".to_owned()].into(),
+        other_conditions: BTreeSet::new(),
+        target_group_arn: targets.arn,
+        tags: BTreeMap::new(),
+    });
+    rule.unwrap();
+    graph
+}
+
+/// Plans; returns the refusal, if there is one, and the number of times that target groups were listed.
+async fn plan(others: Others, routed: bool) -> (Option<String>, usize) {
+    let [balancers, listeners, tags] = listener();
+    let rules = mock!(Client::describe_rules).then_output(move || {
+        let rule = |number: usize| {
+            let rule = LiveRule::builder().rule_arn(format!("arn:rule-{number}")).priority((number + 1).to_string());
+            rule.is_default(false).build()
+        };
+        let default = LiveRule::builder().rule_arn("arn:default").priority("default").is_default(true).build();
+        let all = (0..others.rules).map(rule).chain([default]).collect();
+        DescribeRulesOutput::builder().set_rules(Some(all)).build()
+    });
+    let groups = mock!(Client::describe_target_groups).then_output(move || {
+        let group = |number: usize| {
+            let name = format!("other-{number}");
+            let group = Group::builder().target_group_arn(format!("arn:{name}")).target_group_name(name);
+            if number < others.serving { group.load_balancer_arns("arn:lb").build() } else { group.build() }
+        };
+        let all = (0..others.groups).map(group).collect();
+        DescribeTargetGroupsOutput::builder().set_target_groups(Some(all)).build()
+    });
+    let all = [&balancers, &listeners, &tags, &rules, &groups];
+    let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, all);
+    let mut graph = graph(&client, routed);
+    graph.add_preflight_check(Check(client));
+    let planned = alone(graph).plan().await;
+    (planned.err().map(|failure| failure.message), groups.num_calls())
+}
+
+#[tokio::test]
+async fn full_region_has_no_room_for_another_target_group() {
+    let (refusal, _) = plan(Others { groups: 3000, ..FEW }, true).await;
+    assert_eq!(refusal.unwrap(), "edge/api_targets: this region 3000 + 1 target groups");
+    assert_eq!(plan(Others { groups: 2999, ..FEW }, true).await.0, None);
+}
+
+#[tokio::test]
+async fn full_load_balancer_has_no_room_for_another_rule() {
+    let (refusal, _) = plan(Others { rules: 100, ..FEW }, true).await;
+    assert_eq!(refusal.unwrap(), "edge/api_rule: load balancer arn:lb 100 + 1 listener rules");
+    assert_eq!(plan(Others { rules: 99, ..FEW }, true).await.0, None);
+}
+
+#[tokio::test]
+async fn full_load_balancer_serves_no_other_target_group() {
+    let (refusal, _) = plan(Others { groups: 100, serving: 100, ..FEW }, true).await;
+    assert_eq!(refusal.unwrap(), "edge/api_rule: load balancer arn:lb 100 + 1 target groups");
+    assert_eq!(plan(Others { groups: 100, serving: 99, ..FEW }, true).await.0, None);
+}
+
+#[tokio::test]
+async fn plan_that_creates_no_group_or_rule_costs_no_call() {
+    assert_eq!(plan(FEW, false).await, (None, 1));
+    assert_eq!(plan(FEW, true).await, (None, 2), "one for the plan, one to count");
+}

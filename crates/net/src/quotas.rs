@@ -1,0 +1,146 @@
+//! Room for the rules that a plan adds to security groups.
+//!
+//! A rule that is replaced is created beside its predecessor, which is deleted after the rollout. In between, a group
+//! has both.
+
+#[cfg(test)]
+mod tests;
+
+use aws_sdk_ec2::types::SecurityGroupRule as LiveRule;
+use pb_engine::{Address, Failure, Planned, is_unknown};
+use pb_rules::quotas::{RULES_PER_GROUP, Usage};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ec2::{Ec2, by};
+use crate::groups::{egress, peer};
+use crate::{Direction, SecurityGroup, SecurityGroupRule};
+
+/// A group and a direction, which have a quota together: the group's id, and whether traffic goes out.
+type Side = (String, bool);
+
+/// Returns the sides of security groups to which a plan adds more rules than fit into the default quota, each with the
+/// address of the first rule that it adds there.
+///
+/// Rules in a group that is yet to be created are left out: [`NetworkSpec::check`](crate::NetworkSpec::check) counts
+/// them. So are those that the plan revokes before it adds any. A prefix list counts as one rule, though AWS counts its
+/// entries. Makes a call only where what was observed does not show that there is room.
+///
+/// # Errors
+/// What `DescribeSecurityGroupRules` fails with.
+pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
+    let added = Added::of(planned);
+    if added.0.is_empty() {
+        return Ok(Vec::new());
+    }
+    let groups = Groups::of(planned);
+    let doubtful = added.0.iter().filter(|(side, peers)| !groups.have_room(side, peers.len()));
+    let doubtful: BTreeSet<String> = doubtful.map(|((group, _), _)| group.clone()).collect();
+    let doubtful: Vec<String> = doubtful.into_iter().collect();
+    let mut live = by("group-id", &doubtful, |filters| ec2.rules(filters)).await?;
+    live.retain(|rule| !groups.revoked.contains(rule.security_group_rule_id().unwrap_or_default()));
+    let doubtful = added.0.iter().filter(|((group, _), _)| doubtful.contains(group));
+    let usage = doubtful.filter_map(|(side, peers)| {
+        let (first, _) = peers.first()?;
+        Some((first.clone(), usage(&groups.name(&side.0), side, peers, &live)))
+    });
+    Ok(usage.filter(|(_, usage)| usage.exceeds_default()).collect())
+}
+
+/// The rules that a plan adds to groups that exist: address and peer of each.
+struct Added(BTreeMap<Side, Vec<(Address, String)>>);
+
+impl Added {
+    fn of(planned: &Planned<'_>) -> Self {
+        let mut sides: BTreeMap<Side, Vec<(Address, String)>> = BTreeMap::new();
+        for (address, spec) in planned.added::<SecurityGroupRule>() {
+            if !is_unknown(&spec.group_id) {
+                let side = (spec.group_id, spec.direction == Direction::Egress);
+                sides.entry(side).or_default().push((address, spec.peer));
+            }
+        }
+        Self(sides)
+    }
+}
+
+/// The groups that are ours, as they were observed.
+struct Groups {
+    /// Name, and number of the unmanaged rules that stay, by id.
+    known: BTreeMap<String, (String, usize)>,
+    /// The number of our own rules on each side.
+    rules: BTreeMap<Side, usize>,
+    /// The unmanaged rules that the plan revokes, by id. A rule is added to a group only after the group's own update.
+    revoked: BTreeSet<String>,
+}
+
+impl Groups {
+    fn of(planned: &Planned<'_>) -> Self {
+        let mut revoked = BTreeSet::new();
+        for (before, after) in planned.updated::<SecurityGroup>() {
+            let ids = before.unmanaged_rules.into_keys();
+            revoked.extend(ids.filter(|id| !after.unmanaged_rules.contains_key(id)));
+        }
+        let known = planned.ours::<SecurityGroup>().into_iter().map(|(_, spec, attrs)| {
+            let staying = spec.unmanaged_rules.keys().filter(|id| !revoked.contains(*id)).count();
+            (attrs.id, (spec.name, staying))
+        });
+        let known = known.collect();
+        let mut rules: BTreeMap<Side, usize> = BTreeMap::new();
+        for (_, _, attrs) in planned.ours::<SecurityGroupRule>() {
+            *rules.entry((attrs.group_id, attrs.direction == Direction::Egress)).or_default() += 1;
+        }
+        Self { known, rules, revoked }
+    }
+
+    /// Returns whether a side has room for `more` rules even if all unmanaged rules of its group are on this side.
+    fn have_room(&self, side: &Side, more: usize) -> bool {
+        let Some((_, unmanaged)) = self.known.get(&side.0) else { return false };
+        self.rules.get(side).copied().unwrap_or_default() + unmanaged + more <= RULES_PER_GROUP.default
+    }
+
+    fn name(&self, id: &str) -> String {
+        match self.known.get(id) {
+            Some((name, _)) => format!("security group {name} ({id})"),
+            None => format!("security group {id}"),
+        }
+    }
+}
+
+/// The use of the quota on one side: that of IPv4 or of IPv6, whichever is more.
+fn usage(of: &str, side: &Side, added: &[(Address, String)], live: &[LiveRule]) -> Usage {
+    let (group, out) = side;
+    let there = live.iter().filter(|rule| rule.group_id() == Some(group) && egress(rule) == *out);
+    let there: Vec<&str> = there.map(peer).collect();
+    let of_version = |version: Version| {
+        let now = there.iter().filter(|peer| version.has(peer)).count();
+        let more = added.iter().filter(|(_, peer)| version.has(peer)).count();
+        let what = match (version, *out) {
+            (Version::V4, false) => "inbound rules",
+            (Version::V4, true) => "outbound rules",
+            (Version::V6, false) => "inbound rules for IPv6",
+            (Version::V6, true) => "outbound rules for IPv6",
+        };
+        Usage { quota: &RULES_PER_GROUP, of: of.to_owned(), what, now, more }
+    };
+    let (v4, v6) = (of_version(Version::V4), of_version(Version::V6));
+    if v4.more == 0 || (v6.more > 0 && v6.peak() > v4.peak()) { v6 } else { v4 }
+}
+
+/// A version of the Internet Protocol, of which each has its own count.
+#[derive(Clone, Copy)]
+enum Version {
+    V4,
+    V6,
+}
+
+impl Version {
+    /// Returns whether a rule with this peer counts. Groups and prefix lists count for both versions.
+    fn has(self, peer: &str) -> bool {
+        if peer.starts_with("sg-") || peer.starts_with("pl-") || is_unknown(peer) {
+            return true;
+        }
+        match self {
+            Self::V4 => !peer.contains(':'),
+            Self::V6 => peer.contains(':'),
+        }
+    }
+}

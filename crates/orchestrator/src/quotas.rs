@@ -1,0 +1,180 @@
+//! The quotas of the account: read from Service Quotas, and compared with the use of them that a plan comes to.
+
+use aws_config::SdkConfig;
+use aws_sdk_servicequotas::Client;
+use aws_sdk_servicequotas::types::ServiceQuota;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join};
+use pb_aws::Answer;
+use pb_edge::BalancerClient;
+use pb_engine::{Address, Class, Failure, Graph, Planned, PreflightCheck, Refused};
+use pb_net::Ec2;
+use pb_rules::quotas::{Quota, Usage};
+use std::fmt;
+
+/// The value of a quota.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Allowed {
+    /// The account's own.
+    Own(f64),
+    /// The default: the account has requested no other, or its own is unknown.
+    Usual(f64),
+}
+
+impl Allowed {
+    /// Returns the number.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Own(value) | Self::Usual(value) => value,
+        }
+    }
+}
+
+/// As it is shown.
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(value) => write!(f, "{value}"),
+            Self::Usual(value) => write!(f, "{value} by default"),
+        }
+    }
+}
+
+/// Returns the value of a quota. GetServiceQuota may not know a quota that was never changed for the account
+/// (NoSuchResourceException): then it is the default. (Service Quotas API: GetServiceQuota, GetAWSDefaultServiceQuota)
+///
+/// # Errors
+/// The error of these calls.
+pub async fn applied(client: &Client, service: &str, code: &str) -> Result<Allowed, Failure> {
+    let value = |quota: Option<ServiceQuota>| {
+        let none = || Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "no value was answered");
+        quota.and_then(|quota| quota.value()).ok_or_else(none)
+    };
+    let own = client.get_service_quota().service_code(service).quota_code(code).send().await;
+    match own.answer("servicequotas:GetServiceQuota") {
+        Ok(answer) => value(answer.quota).map(Allowed::Own),
+        Err(failure) if failure.is("NoSuchResourceException") => {
+            let call = client.get_aws_default_service_quota().service_code(service).quota_code(code);
+            let answer = call.send().await.answer("servicequotas:GetAWSDefaultServiceQuota")?;
+            value(answer.quota).map(Allowed::Usual)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Has a plan refused for which the account has no room: rules of security groups, target groups, listener rules.
+pub fn check_plans(graph: &mut Graph, aws: &SdkConfig) {
+    graph.add_preflight_check(Room(aws.clone()));
+}
+
+/// The room that the account has.
+struct Room(SdkConfig);
+
+impl PreflightCheck for Room {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+        async move {
+            let (ec2, balancers) = (Ec2::from(&self.0), BalancerClient::new(&self.0));
+            let usage = try_join(pb_net::quota_usage(&ec2, planned), pb_edge::quota_usage(&balancers, planned));
+            let (rules, balancers) = usage.await?;
+            let mut refused = Vec::new();
+            for (address, usage) in rules.into_iter().chain(balancers) {
+                refused.extend(refusal(&Client::new(&self.0), address, &usage).await?);
+            }
+            Ok(refused)
+        }
+        .boxed()
+    }
+}
+
+/// Returns the refusal of what goes beyond the quota. Only here is the account's own value needed, which is the default
+/// or more.
+async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Option<Refused>, Failure> {
+    let Quota { service, code, default, adjustable, .. } = usage.quota;
+    let default = f64::from(u32::try_from(*default).unwrap_or(u32::MAX));
+    let (limit, note) = match *adjustable {
+        true => match applied(client, service, code).await {
+            Ok(allowed) => (allowed.value(), None),
+            // Not to be asked, or nobody to ask: the plan is judged by what every account has.
+            Err(failure) if matches!(failure.class, Class::Denied | Class::Refused | Class::NotFound) => {
+                (default, Some(format!("the default; the value of this account is unknown: {failure}")))
+            }
+            Err(failure) => return Err(failure),
+        },
+        false => (default, None),
+    };
+    Ok(usage.refusal(limit, note.as_deref()).map(|why| Refused { address, why }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Allowed, applied, refusal};
+    use aws_sdk_servicequotas::Client;
+    use aws_sdk_servicequotas::error::ErrorMetadata;
+    use aws_sdk_servicequotas::operation::get_aws_default_service_quota::GetAwsDefaultServiceQuotaOutput;
+    use aws_sdk_servicequotas::operation::get_service_quota::{GetServiceQuotaError, GetServiceQuotaOutput};
+    use aws_sdk_servicequotas::types::ServiceQuota;
+    use aws_smithy_mocks::{Rule, mock};
+    use pb_engine::{Address, Class};
+    use pb_rules::quotas::{Quota, RULES_PER_GROUP, TARGET_GROUPS_PER_BALANCER, Usage};
+
+    fn quota_of(value: f64) -> ServiceQuota {
+        ServiceQuota::builder().value(value).build()
+    }
+
+    fn answers(value: f64) -> Rule {
+        mock!(Client::get_service_quota)
+            .then_output(move || GetServiceQuotaOutput::builder().quota(quota_of(value)).build())
+    }
+
+    fn fails(code: &'static str) -> Rule {
+        mock!(Client::get_service_quota).then_error(move || {
+            GetServiceQuotaError::generic(ErrorMetadata::builder().code(code).message("no").build())
+        })
+    }
+
+    /// The words of the refusal, if there is one.
+    async fn judged(rule: &Rule, quota: &'static Quota) -> Result<Option<String>, Class> {
+        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [rule]);
+        let (now, more) = (quota.default, 1);
+        let usage = Usage { quota, of: "it".to_owned(), what: "things", now, more };
+        let refused = refusal(&client, Address::new("net/it").unwrap(), &usage).await;
+        refused.map(|refused| refused.map(|refused| refused.why)).map_err(|failure| failure.class)
+    }
+
+    #[tokio::test]
+    async fn the_quota_is_the_accounts_own_or_the_default() {
+        let own = mock!(Client::get_service_quota)
+            .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("fargate"), Some("L-3032A538")))
+            .then_output(|| GetServiceQuotaOutput::builder().quota(quota_of(6.0)).build());
+        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&own]);
+        assert_eq!(applied(&client, "fargate", "L-3032A538").await.unwrap(), Allowed::Own(6.0));
+        let default = mock!(Client::get_aws_default_service_quota)
+            .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("vpc"), Some("L-F678F1CE")))
+            .then_output(|| GetAwsDefaultServiceQuotaOutput::builder().quota(quota_of(5.0)).build());
+        let never_set = fails("NoSuchResourceException");
+        let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&never_set, &default]);
+        assert_eq!(applied(&client, "vpc", "L-F678F1CE").await.unwrap(), Allowed::Usual(5.0));
+    }
+
+    #[tokio::test]
+    async fn plan_beyond_the_default_is_judged_by_the_account() {
+        let refused = judged(&answers(60.0), &RULES_PER_GROUP).await.unwrap().unwrap();
+        assert!(refused.contains("it has 60 of 60 things, and would have 61"), "{refused}");
+        assert_eq!(judged(&answers(61.0), &RULES_PER_GROUP).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn quota_that_may_not_be_read_is_taken_for_the_default() {
+        let refused = judged(&fails("AccessDeniedException"), &RULES_PER_GROUP).await.unwrap().unwrap();
+        assert!(refused.contains("60 (the default; the value of this account is unknown: "), "{refused}");
+        assert!(refused.contains("servicequotas:GetServiceQuota"), "{refused}");
+        assert_eq!(judged(&fails("TooManyRequestsException"), &RULES_PER_GROUP).await, Err(Class::Throttled));
+    }
+
+    #[tokio::test]
+    async fn fixed_quota_is_not_asked_for() {
+        let never = answers(1_000.0);
+        let refused = judged(&never, &TARGET_GROUPS_PER_BALANCER).await.unwrap().unwrap();
+        assert!(refused.contains("would have 101") && never.num_calls() == 0, "{refused}");
+    }
+}

@@ -1,0 +1,130 @@
+"""Quotas that EC2 and ELBv2 enforce: rules of a group, target groups, rules and target groups of a load balancer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from moto.ec2.models.security_groups import SecurityGroupBackend
+from moto.elbv2.models import ELBv2Backend
+
+from . import quotas
+from .faults import AwsError, ec2_error
+from .patching import wrap
+
+
+def install_rules() -> None:
+    """Put the rules into moto's EC2 and ELBv2, around those of the other modules."""
+    rules_of_groups()
+    target_groups()
+    rules_of_balancers()
+    targets_of_balancers()
+
+
+def rules_of_groups() -> None:
+    """A security group has so many rules in each direction, IPv4 and IPv6 apart; a rule that names a group counts for
+    both. A prefix list counts as one rule. (VPC user guide: Amazon VPC quotas, Security group size)
+    """
+
+    @wrap(SecurityGroupBackend)
+    def _verify_group_will_respect_rule_count_limit(
+        original: Any, self: Any, group: Any, current_rule_nb: int, ip_ranges: Any, source_groups: Any = None,
+        egress: bool = False,
+    ) -> None:  # fmt: skip
+        most = quotas.limit(self.account_id, self.region_name, quotas.RULES_OF_A_GROUP)
+        there = group.egress_rules if egress else group.ingress_rules
+        named = len(source_groups or [])
+        blocks = [block if isinstance(block, dict) else {"CidrIp": block} for block in ip_ranges or []]
+        ipv4 = sum(not rule.cidr_ipv6 for rule in there) + sum("CidrIpv6" not in block for block in blocks) + named
+        ipv6 = sum(not rule.cidr_ipv4 for rule in there) + sum("CidrIpv6" in block for block in blocks) + named
+        if max(ipv4, ipv6) > most:
+            raise ec2_error(
+                "RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached."
+            )
+
+
+def target_groups() -> None:
+    """A region has so many target groups; one that is there is given back all the same."""
+
+    @wrap(ELBv2Backend)
+    def create_target_group(original: Any, self: Any, name: str, **wanted: Any) -> Any:
+        most = quotas.limit(self.account_id, self.region_name, quotas.TARGET_GROUPS)
+        if len(self.target_groups) >= most and not any(group.name == name for group in self.target_groups.values()):
+            raise AwsError("TooManyTargetGroups", "The maximum number of target groups has been reached")
+        return original(self, name, **wanted)
+
+
+def balancer_of(elb: Any, listener_arn: str) -> Any:
+    """The load balancer of a listener."""
+    return next((known for known in elb.load_balancers.values() if listener_arn in known.listeners), None)
+
+
+def rules_of(balancer: Any) -> list[Any]:
+    """The rules of all listeners of a load balancer, besides the default ones."""
+    found = [rule for listener in balancer.listeners.values() for rule in listener.rules.values()]
+    return [rule for rule in found if rule.priority != "default"]
+
+
+def rules_of_balancers() -> None:
+    """A load balancer has so many rules, those of all its listeners together and the default ones apart."""
+
+    @wrap(ELBv2Backend)
+    def create_rule(original: Any, self: Any, **wanted: Any) -> Any:
+        most = quotas.limit(self.account_id, self.region_name, quotas.RULES_OF_A_BALANCER)
+        balancer = balancer_of(self, wanted["listener_arn"])
+        if balancer and len(rules_of(balancer)) >= most:
+            reached = f"The maximum number of rules on load balancer '{balancer.arn}' has been reached"
+            raise AwsError("TooManyRules", reached)
+        return original(self, **wanted)
+
+
+def leads_to(elb: Any, actions: Iterable[Any]) -> set[str]:
+    """The target groups that actions name, as parameters or as moto keeps them."""
+    data = [action if isinstance(action, dict) else action.data for action in actions]
+    return {arn for one in data for arn in elb._get_target_group_arns_from(one)}
+
+
+def targets_of_balancers() -> None:
+    """A load balancer serves so many target groups; one that several rules name counts once."""
+
+    def check(elb: Any, balancer: Any, actions: list[Any], instead_of: str = "") -> None:
+        if balancer is None:
+            return
+        served = leads_to(elb, actions or [])
+        for listener in balancer.listeners.values():
+            if listener.arn != instead_of:
+                served |= leads_to(elb, listener.default_actions)
+        for rule in rules_of(balancer):
+            if rule.arn != instead_of:
+                served |= leads_to(elb, rule.actions)
+        if len(served) > quotas.limit(elb.account_id, elb.region_name, quotas.TARGET_GROUPS_OF_A_BALANCER):
+            raise AwsError(
+                "TooManyUniqueTargetGroupsPerLoadBalancer",
+                f"The maximum number of unique target groups on load balancer '{balancer.arn}' has been reached",
+            )
+
+    @wrap(ELBv2Backend)
+    def create_listener(original: Any, self: Any, **wanted: Any) -> Any:
+        check(self, self.load_balancers.get(wanted["load_balancer_arn"]), wanted["actions"])
+        return original(self, **wanted)
+
+    @wrap(ELBv2Backend)
+    def create_rule(original: Any, self: Any, **wanted: Any) -> Any:
+        check(self, balancer_of(self, wanted["listener_arn"]), wanted["actions"])
+        return original(self, **wanted)
+
+    @wrap(ELBv2Backend)
+    def modify_rule(original: Any, self: Any, **wanted: Any) -> Any:
+        rules = {rule.arn: balancer for balancer in self.load_balancers.values() for rule in rules_of(balancer)}
+        if wanted["actions"]:
+            check(self, rules.get(wanted["rule_arn"]), wanted["actions"], wanted["rule_arn"])
+        return original(self, **wanted)
+
+    @wrap(ELBv2Backend)
+    def modify_listener(
+        original: Any, self: Any, arn: str, port: Any = None, protocol: Any = None, ssl_policy: Any = None,
+        certificates: Any = None, actions: Any = None,
+    ) -> Any:  # fmt: skip
+        if actions:
+            check(self, balancer_of(self, arn), actions, arn)
+        return original(self, arn, port, protocol, ssl_policy, certificates, actions)
