@@ -122,8 +122,8 @@ def listeners_of(place: Place) -> dict[str, Any]:
 
 
 def started(server: Endpoint) -> Endpoint:
-    """Have a server serve."""
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    """Have a server serve; a closed one refuses connections at once, and its thread ends within half a second."""
+    threading.Thread(target=server.serve_forever, args=(0.5,), daemon=True).start()
     return server
 
 
@@ -194,7 +194,7 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
             for connection in self.connections.values():
                 connection.close()
 
-        def connection(self, place: tuple[str, int]) -> http.client.HTTPConnection:
+        def to_task(self, place: tuple[str, int]) -> http.client.HTTPConnection:
             """A connection to a task, which is kept for the next request of the same client."""
             if place not in self.connections:
                 self.connections[place] = http.client.HTTPConnection(*place, timeout=TIMEOUT_SECONDS)
@@ -209,13 +209,13 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
             if isinstance(found, routing.Answer):
                 return self.reply(found.status, dict(found.headers), found.body.encode())
             try:
-                connection = self.connection(found)
+                connection = self.to_task(found)
                 connection.request(self.command, self.path, body or None, {"Host": self.headers.get("Host") or host})
                 answer = connection.getresponse()
                 kind = {"Content-Type": answer.headers.get("Content-Type") or "text/plain"}
                 return self.reply(answer.status, kind, answer.read())
             except (OSError, http.client.HTTPException) as error:
-                self.connection(found).close()
+                self.to_task(found).close()
                 return self.reply(502, {}, f"the task does not answer: {error}".encode())
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names are those of http.server

@@ -253,6 +253,10 @@ def count_failures(place: Place, everything: World, service: Service, current: D
         for task in sick:
             stop_sick(place, service, task)
         return count(place, service, current, len(sick), "tasks failed ELB health checks")
+    # What runs already goes on; only what is yet to start fails.
+    tried = [task for task in tried if task.last != "RUNNING"]
+    if error and sum(task.live for task in everything.tasks_of(service, current)) >= current.desired:
+        return None
     interval, moment = pace.seconds("task_failing"), pace.now()
     if current.next_failure is None:
         current.next_failure = current.started_at + interval

@@ -1,4 +1,4 @@
-"""Rules of the load balancer change without a failed request, and each host and path is answered by a service that it belongs to."""
+"""Rules of the load balancer change without a failed request: each host and path is answered by a service that it belongs to."""
 
 from __future__ import annotations
 
