@@ -18,7 +18,7 @@ pub(crate) fn addresses(port: u16) -> [String; 2] {
 #[must_use]
 pub fn is_web_rule(address: &Address) -> bool {
     let is_of = |start: &&str| address.as_str().strip_prefix(*start).is_some_and(|port| port.parse::<u16>().is_ok());
-    MAIN.contains(&address.as_str()) || OTHERS.iter().any(|start| is_of(start))
+    MAIN.contains(&address.as_str()) || OTHERS.iter().any(is_of)
 }
 
 /// Returns the rules with which web services answer on `main` and `others`, made from the pair that exists. `None` without one.

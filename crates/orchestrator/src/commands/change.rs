@@ -7,7 +7,7 @@ mod parts;
 mod reach;
 mod wishes;
 
-pub use wishes::{Revision, Wish};
+pub use wishes::{Revision, Wish, step};
 
 use crate::cli::{Consent, Global, OnInterrupt, WaitOptions};
 use crate::commands::conclude;

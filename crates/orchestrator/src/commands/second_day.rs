@@ -1,7 +1,7 @@
 //! `rollback`, `restart`, `scale` and `wait`.
 
 use crate::cli::{Consent, Global, WaitOptions};
-use crate::commands::change::{Change, Revision, Scene, Wish, change};
+use crate::commands::change::{Change, Revision, Scene, Wish, change, step};
 use crate::commands::conclude;
 use crate::exit::{Error, Exit};
 use crate::releases::{self, SERVICE};
@@ -204,21 +204,9 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
         })?;
         let at_least = health::at_least(&scene.workspace, key, count);
         health::add(&mut graph, &healthy, (key, service), &spec, at_least)?;
-        steps.push(Step {
-            address: address.clone(),
-            kind: SERVICE.to_owned(),
-            action: Action::Await,
-            origin: None,
-            drift: Vec::new(),
-            reason: None,
-            changes: Vec::new(),
-            forces: Vec::new(),
-            from: None,
-            id: None,
-            before: Some(record.spec.clone()),
-            after: Some(record.spec.clone()),
-            attrs: Some(record.attrs.clone()),
-        });
+        let (before, attrs) = (Some(record.spec.clone()), Some(record.attrs.clone()));
+        let after = before.clone();
+        steps.push(Step { before, after, attrs, ..step(address, SERVICE, Action::Await, None) });
     }
     let run = Run {
         id: String::new(),
