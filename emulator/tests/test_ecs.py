@@ -170,6 +170,17 @@ def test_unhealthy_targets_trip_the_breaker(app: App) -> None:
     assert "ELB health checks" in app.show()["deployments"][0]["rolloutStateReason"]
 
 
+def test_revision_without_the_port_of_the_targets_is_refused(app: App) -> None:
+    """ECS API, LoadBalancer: the port must be one of the container in the task definition that the service uses."""
+    _, group = app.web()
+    target = {"targetGroupArn": group, "containerName": "app"}
+    app.create(app.definition(), loadBalancers=[{**target, "containerPort": 8080}])
+    other = app.definition(container={"portMappings": [{"containerPort": 8000}]})
+    wanted = {"cluster": "c", "service": "web", "taskDefinition": other}
+    assert "did not have a container port 8080" in app.aws.message(app.ecs.update_service, **wanted)
+    app.ecs.update_service(**wanted, loadBalancers=[{**target, "containerPort": 8000}])
+
+
 def test_what_a_service_needs(app: App) -> None:
     definition, code = app.definition(), "InvalidParameterException"
     lone = app.net.target_group("lone")
