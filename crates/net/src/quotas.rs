@@ -26,7 +26,7 @@ type Side = (String, bool);
 /// entries. Makes a call only where what was observed does not show that there is room.
 ///
 /// # Errors
-/// What `DescribeSecurityGroupRules` fails with.
+/// The error of `DescribeSecurityGroupRules`.
 pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
     let added = Added::of(planned);
     if added.0.is_empty() {

@@ -97,7 +97,7 @@ impl SecurityGroupRule {
 /// hand or by another tool has ids that say nothing.
 ///
 /// # Errors
-/// What `DescribeSecurityGroupRules` fails with.
+/// The error of `DescribeSecurityGroupRules`.
 pub async fn same_rules(
     ec2: &Ec2,
     wanted: &[(Address, SecurityGroupRuleSpec)],

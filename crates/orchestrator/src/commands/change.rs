@@ -1,5 +1,5 @@
-//! A change of services alone, with all that a deploy has: the lease, intents before the first write, what came of it on
-//! record. Nothing of the services but what is asked for is changed. A rollback repairs the way to them, too.
+//! Changes of services without a deploy: `rollback`, `restart` and `scale`. They take the lease, store intents before the first
+//! write and record the outcome, as a deploy does. A rollback also repairs the routing to the services.
 
 mod announced;
 mod partial;
@@ -74,16 +74,16 @@ impl Scene {
         (!wait.no_wait).then(|| Duration::from_secs(seconds.into()))
     }
 
-    /// Returns whether something on the way from the load balancer to the services has to be repaired.
+    /// Returns whether the routing from the load balancer to the services has to be repaired.
     ///
     /// # Errors
-    /// What a read fails with.
+    /// The error of a read.
     pub async fn needs_repair(&self) -> Result<bool, Error> {
         let nothing = Change { operation: "rollback", wishes: &BTreeMap::new(), reach: true };
         Ok(!self.plan(&self.snapshot, &nothing, &Cancel::never()).await?.is_empty())
     }
 
-    /// The plan for what is wished, from what is there now. With `reach`, whatever leads to the web services is repaired, too.
+    /// Returns the plan of a change, from the services as they are now.
     async fn plan(&self, snapshot: &Snapshot, change: &Change<'_>, cancel: &Cancel) -> Result<Plan, Error> {
         let mut graph = Graph::new();
         pb_fargate::services(&mut graph, &self.aws, None, usize::MAX, false);
@@ -105,13 +105,13 @@ impl Scene {
 pub struct Change<'a> {
     /// `rollback`, `restart` or `scale`.
     pub operation: &'a str,
-    /// What is asked for of each service.
+    /// The requested change of each service.
     pub wishes: &'a BTreeMap<Address, Wish>,
-    /// Set when the way from the load balancer to the services is repaired, too.
+    /// Set to repair the routing from the load balancer to the services as well.
     pub reach: bool,
 }
 
-/// Does what is wished, and follows it.
+/// Plans a change, asks, applies it and waits for the rollouts.
 ///
 /// # Errors
 /// What keeps it from beginning: no consent, a lease that another holds, a service that is not there.

@@ -5,8 +5,8 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Address, Entry, Failure, Intents, Ledger, Record, Snapshot};
 use pb_state::Session;
 
-/// The ledger of a run that is about services alone: what is remembered of all else stays, and so does what an earlier run
-/// meant to do and did not end.
+/// The ledger of a run that changes only services and the routing to them. All other records stay, and so do the intents of an
+/// unfinished run.
 pub(super) struct Partial<'a> {
     pub session: &'a Session,
     pub intents: Option<Intents>,
@@ -14,7 +14,7 @@ pub(super) struct Partial<'a> {
 }
 
 impl Partial<'_> {
-    /// What is to be remembered of a service: what was wanted before, but for what is changed by hand.
+    /// Returns the record of a service: the recorded spec with the fields that such a run changes.
     fn record(&self, address: &Address, record: Record) -> Record {
         let Some(before) = self.remembered.resources.get(address).filter(|before| before.kind == SERVICE) else {
             return record;
@@ -25,9 +25,7 @@ impl Partial<'_> {
         }
         Record { spec, ..record }
     }
-}
 
-impl Partial<'_> {
     fn is_unfinished(&self, address: &Address) -> bool {
         self.intents.as_ref().is_some_and(|intents| intents.steps.iter().any(|intent| intent.address == *address))
     }

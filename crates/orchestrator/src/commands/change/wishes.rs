@@ -1,4 +1,4 @@
-//! The changes that are asked for of services, as steps of a plan.
+//! The requested changes of services, as steps of a plan.
 
 use crate::exit::Error;
 use crate::releases::SERVICE;
@@ -23,7 +23,7 @@ impl From<RevisionInfo> for Revision {
     }
 }
 
-/// What is asked for of a service.
+/// A requested change of a service.
 #[derive(Debug, Clone)]
 pub enum Wish {
     /// Run this revision: it was named.
@@ -32,11 +32,11 @@ pub enum Wish {
     Before(Revision),
     /// Run so many tasks.
     Count(i32),
-    /// Begin anew with all tasks.
+    /// Replace all tasks.
     Restart,
 }
 
-/// Returns a step for each service, without those that are as asked for already.
+/// Returns a step for each service that does not match its request yet.
 ///
 /// # Errors
 /// A service that does not exist; a revision that cannot answer the requests to its service.
@@ -52,7 +52,7 @@ pub fn steps(wishes: &BTreeMap<Address, Wish>, observed: &Observed) -> Result<Ve
         match wish {
             Wish::Revision(revision) | Wish::Before(revision) => run(&mut after, revision)?,
             Wish::Count(count) => after.desired_count = *count,
-            // A service whose last rollout failed is told to begin anew; here it is asked for.
+            // An update from `failed` forces a new deployment.
             Wish::Restart => before["failed"] = Value::Bool(true),
         }
         let after = json(&after)?;
