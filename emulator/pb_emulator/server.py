@@ -23,6 +23,8 @@ from .patching import Place, wrap
 from .wire import Call, error_answer, error_code, identify
 
 StartResponse = Callable[..., Any]
+#: How many requests are answered at once; most of them wait for the one lock.
+THREADS = 32
 STATUS_TEXT = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 412: "Precondition Failed"}
 RECORDED_HEADERS = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
@@ -256,11 +258,27 @@ class Connection(HTTPConnection):
     """A connection with such answers."""
 
     RequestHandlerClass = WholeAnswer
+    is_new = True
+
+
+class EmulatorServer(Server):
+    """A server that gives a connection to a thread only when a request has come.
+
+    Clients open connections ahead of need, and may never use them. Cheroot 11.1.2 gives each new one to a thread, which
+    then waits for its first request for up to `timeout`; a few such clients leave no thread for anybody else.
+    """
+
+    def process_conn(self, conn: Connection) -> None:
+        if conn.is_new:
+            conn.is_new = False
+            self._connections.put(conn)
+        else:
+            super().process_conn(conn)
 
 
 def make_server(host: str, port: int, app: Application) -> Server:
     """A threaded HTTP/1.1 server with keep-alive, bound and ready to accept."""
-    server = Server((host, port), app, numthreads=32, request_queue_size=128)
+    server = EmulatorServer((host, port), app, numthreads=THREADS, request_queue_size=128)
     server.ConnectionClass = Connection
     server.timeout = 300
     server.keep_alive_conn_limit = 256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
@@ -15,6 +16,7 @@ from urllib.parse import urlparse
 
 import pytest
 from conftest import Aws, control, running_server
+from pb_emulator.server import THREADS
 
 
 def test_a_twelve_digit_key_is_an_account_of_its_own(server: str) -> None:
@@ -157,6 +159,16 @@ def test_twenty_clients_at_once(server: str) -> None:
     [t.start() for t in threads]
     [t.join() for t in threads]
     assert not failures
+
+
+def test_connections_without_a_request_take_no_thread(server: str) -> None:
+    where = urlparse(server)
+    with contextlib.ExitStack() as idle:
+        for _ in range(2 * THREADS):
+            idle.enter_context(socket.create_connection((where.hostname, where.port), timeout=10))
+        connection = http.client.HTTPConnection(where.netloc, timeout=10)
+        connection.request("GET", "/_pb/health")
+        assert connection.getresponse().status == 200
 
 
 def test_head_and_body_of_an_answer_come_in_one_piece(server: str) -> None:
