@@ -1,1 +1,1 @@
-"""An example of what pb-deploy deploys: a Flask application that gives its work to Celery."""
+"""An example application for pb-deploy: Flask hands work to Celery."""

@@ -1,10 +1,13 @@
-"""What runs once before a rollout: here, whether the queue can be reached. With a database: its migrations."""
+"""The release command, which runs once before a rollout.
+
+It checks that the queue can be reached. With a database, it would run the migrations.
+"""
 
 from shop.queue import app
 
 
 def main() -> None:
-    """Say so, or end with an error, which stops the rollout."""
+    """Connects to the queue; an error stops the rollout."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=3, interval_start=0.2, interval_step=0.2)
     print("the queue answers: ready to be rolled out", flush=True)

@@ -1,7 +1,7 @@
-"""Task protection: ECS stops no task that asks for it, neither in a rollout nor when it scales in.
+"""Task protection: ECS does not stop a protected task, neither during a rollout nor when it scales in.
 
-The agent's address is in ECS_AGENT_URI, which every task on Fargate has.  Elsewhere there is no such variable, and nothing
-is asked for.  The task's role needs `ecs:UpdateTaskProtection`.
+Every task on Fargate has the address of the agent in ECS_AGENT_URI. Without this variable, nothing is protected. The task
+role needs `ecs:UpdateTaskProtection`.
 """
 
 import contextlib
@@ -11,12 +11,12 @@ import os
 import urllib.request
 from collections.abc import Iterator
 
-ASKING_SECONDS = 5
+TIMEOUT_SECONDS = 5
 
 
 @contextlib.contextmanager
 def protected(minutes: int) -> Iterator[None]:
-    """Keep this task from being stopped while the work is done, `minutes` at most."""
+    """Protects this task from being stopped during the block, for at most `minutes`."""
     protect(True, minutes)
     try:
         yield
@@ -24,12 +24,12 @@ def protected(minutes: int) -> Iterator[None]:
         protect(False, minutes)
 
 
-def protect(wanted: bool, minutes: int) -> None:
-    """Ask the agent; work that goes on without protection is better than none."""
+def protect(enabled: bool, minutes: int) -> None:
+    """Asks the agent. If it fails, the work continues without protection."""
     agent = os.environ.get("ECS_AGENT_URI")
     if not agent:
         return
-    body = {"ProtectionEnabled": wanted} | ({"ExpiresInMinutes": minutes} if wanted else {})
+    body = {"ProtectionEnabled": enabled} | ({"ExpiresInMinutes": minutes} if enabled else {})
     request = urllib.request.Request(
         f"{agent}/task-protection/v1/state",
         data=json.dumps(body).encode(),
@@ -37,6 +37,6 @@ def protect(wanted: bool, minutes: int) -> None:
         method="PUT",
     )
     try:
-        urllib.request.urlopen(request, timeout=ASKING_SECONDS).close()
+        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
     except OSError as error:
         logging.warning("no task protection: %s", error)

@@ -1,6 +1,6 @@
 """The queue between the web service and the workers.
 
-All that is read here is what the task definition gives: CELERY_BROKER_URL and CELERY_RESULT_BACKEND.
+It needs the variables CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which the task definition sets.
 """
 
 import os
@@ -14,13 +14,13 @@ app = Celery(
     include=["shop.tasks"],
 )
 app.conf.update(
-    # A task is acknowledged when it is done: one that a worker loses on its way out is given to another.
+    # Tasks are acknowledged when they are done, so a task that a stopping worker loses goes to another one.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
-    # A worker holds no more than it works on, so that a rollout does not strand what it has reserved.
+    # Workers reserve no tasks that they do not work on, so a rollout strands none.
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    # Reports are slow, and have a pool of workers of their own.
+    # Reports are slow and have their own pool of workers.
     task_routes={"shop.tasks.report": {"queue": "reports"}},
     beat_schedule={"tidy": {"task": "shop.tasks.tidy", "schedule": 60.0}},
 )

@@ -1,4 +1,4 @@
-"""What workers do."""
+"""The tasks of the workers."""
 
 import os
 import time
@@ -9,13 +9,13 @@ from shop.queue import app
 
 @app.task
 def add(x: int, y: int) -> int:
-    """Short work."""
+    """Adds two numbers."""
     return x + y
 
 
 @app.task
 def report(seconds: float) -> dict[str, object]:
-    """Slow work, which a rollout must not cut off."""
+    """Works for some seconds; a rollout must not stop it."""
     with protected(minutes=60):
         time.sleep(seconds)
     return {"done": True, "worker": os.getpid()}
@@ -23,5 +23,5 @@ def report(seconds: float) -> dict[str, object]:
 
 @app.task
 def tidy() -> str:
-    """What the scheduler sends once a minute."""
+    """Runs once a minute, sent by the scheduler."""
     return "tidy"

@@ -10,25 +10,25 @@ web = Flask("shop")
 
 @web.get("/hello")
 def hello() -> str:
-    """What the load balancer asks for. It does not touch the queue: a queue that is down must not stop every task."""
+    """Answers health checks of the load balancer, without the queue: if that is unavailable, tasks should keep running."""
     return "hello"
 
 
 @web.post("/sums")
 def new_sum() -> tuple[Response, int]:
-    """Have a sum worked out."""
+    """Enqueues a sum."""
     numbers = request.get_json()
     return jsonify(id=add.delay(numbers["x"], numbers["y"]).id), 202
 
 
 @web.post("/reports")
 def new_report() -> tuple[Response, int]:
-    """Have a report made, which takes so many seconds."""
+    """Enqueues a report that takes the given number of seconds."""
     return jsonify(id=report.delay(request.get_json().get("seconds", 1)).id), 202
 
 
 @web.get("/results/<identity>")
 def result(identity: str) -> Response:
-    """What came of it."""
+    """Returns the state of a task, and its result if it succeeded."""
     found = queue.AsyncResult(identity)
     return jsonify(state=found.state, result=found.result if found.successful() else None)
