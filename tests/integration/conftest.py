@@ -15,8 +15,8 @@ import capabilities
 import endpoint
 import live
 import pytest
-from gate import Gate, Waves
-from harness import BINARY, Site
+from fault_proxy import FaultProxy, BatchProxy
+from harness import BINARY, TestWorkspace
 from observer import Observer
 from report import Report
 from watch import Watch
@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="not of the sample: `cargo xtask test --target ...` runs them all"))
         info = getattr(item, "_fixtureinfo", None)
         known = info.name2fixturedefs if info else {}
-        if any(name != "new_site" and fixtures[-1].scope == "module" for name, fixtures in known.items()):
+        if any(name != "new_workspace" and fixtures[-1].scope == "module" for name, fixtures in known.items()):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
@@ -156,55 +156,55 @@ def url() -> str:
 
 
 @pytest.fixture(scope="module")
-def new_site(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Site]]:
+def new_workspace(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], TestWorkspace]]:
     """Makes accounts with the preconditions of a deploy, and ends what still runs in them."""
-    sites: list[Site] = []
+    workspaces: list[TestWorkspace] = []
 
-    def make() -> Site:
+    def make() -> TestWorkspace:
         account = str(random.SystemRandom().randrange(10**11, 10**12))
-        site = Site(url, account, tmp_path_factory.mktemp("site"))
-        site.make_preconditions()
-        site.before_run = partial(_watch.before, site)
-        sites.append(site)
-        return site
+        workspace = TestWorkspace(url, account, tmp_path_factory.mktemp("workspace"))
+        workspace.create_prerequisites()
+        workspace.before_run = partial(_watch.before, workspace)
+        workspaces.append(workspace)
+        return workspace
 
     yield make
-    for site in sites:
-        site.end()
+    for workspace in workspaces:
+        workspace.end()
 
 
 @pytest.fixture
-def site(new_site: Callable[[], Site]) -> Site:
+def workspace(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
     """An account of its own, with the preconditions of a deploy, and a folder with a configuration."""
-    return new_site()
+    return new_workspace()
 
 
 @pytest.fixture
-def gate(url: str) -> Iterator[Gate]:
+def proxy(url: str) -> Iterator[FaultProxy]:
     """Something between the tool and the endpoint that can hold, lose and refuse calls."""
-    with Gate(url) as gate:
-        yield gate
+    with FaultProxy(url) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def waves(url: str) -> Iterator[Waves]:
-    """Something between the tool and the endpoint that lets calls go on in waves."""
-    with Waves(url) as waves:
-        yield waves
+def batches(url: str) -> Iterator[BatchProxy]:
+    """Something between the tool and the endpoint that lets calls go on in batches."""
+    with BatchProxy(url) as batches:
+        yield batches
 
 
 @pytest.fixture(scope="module")
-def _shared() -> list[Site]:
+def _shared() -> list[TestWorkspace]:
     return []
 
 
 @pytest.fixture
-def staging(new_site: Callable[[], Site], _shared: list[Site]) -> Iterator[Site]:
+def staging(new_workspace: Callable[[], TestWorkspace], _shared: list[TestWorkspace]) -> Iterator[TestWorkspace]:
     """A staging that is deployed as `pb_deploy.toml` has it. Tests of a file hand it on, unless one fails or spoils it: each
     begins with the same configuration, and none goes by what the one before has left in it.
     """
-    site = _shared.pop() if _shared else new_site()
-    site.begin()
-    yield site
-    if site.is_settled():
-        _shared.append(site)
+    workspace = _shared.pop() if _shared else new_workspace()
+    workspace.reset()
+    yield workspace
+    if workspace.is_unchanged():
+        _shared.append(workspace)

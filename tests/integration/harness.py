@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import capabilities
+import schemas
 from configuration import Table, merged, real, toml
 from endpoint import ROOT, Aws, control
-from inventory import World
+from inventory import AccountInventory
 
 BINARY = Path(os.environ.get("PB_TEST_BINARY", ROOT / "target" / "release" / "pb-deploy"))
 #: Longer than anything that goes well; the tool's own limit for one wait is 60 s in these tests.
@@ -38,12 +39,12 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     return found
 
 
-def heeds_ctrl_c() -> None:
+def accept_ctrl_c() -> None:
     """Who runs these tests in the background ignores Ctrl-C, and the tool would inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def need_deploys(arguments: tuple[str, ...]) -> None:
+def require_deploys(arguments: tuple[str, ...]) -> None:
     """Skips a test in which the tool deploys where no deploy can come to its end."""
     if arguments and arguments[0] in ("deploy", "apply"):
         capabilities.require(*capabilities.DEPLOYS)
@@ -60,7 +61,7 @@ class Result:
     def __str__(self) -> str:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
-    def ended(self, code: int = 0) -> Result:
+    def expect_exit(self, code: int = 0) -> Result:
         """The same, if it ended so."""
         assert self.code == code, f"exit {code} was expected, not:\n{self}"
         return self
@@ -75,8 +76,11 @@ class Result:
         return json.loads(self.out)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The JSON lines on stdout."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        """Returns the events on stdout, each of which fits the schema."""
+        events = [json.loads(line) for line in self.out.splitlines()]
+        for event in events:
+            schemas.event(event)
+        return events
 
 
 class Running:
@@ -88,7 +92,7 @@ class Running:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                preexec_fn=heeds_ctrl_c,
+                preexec_fn=accept_ctrl_c,
             )  # fmt: skip
 
     def result(self, timeout: float = TIMEOUT_SECONDS) -> Result:
@@ -97,10 +101,10 @@ class Running:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"it did not end within {timeout} s:\n{self.so_far()}") from None
+            raise AssertionError(f"it did not end within {timeout} s:\n{self.output_so_far()}") from None
         return Result(code, *self._texts())
 
-    def so_far(self) -> Result:
+    def output_so_far(self) -> Result:
         """What it has said until now."""
         return Result(-1, *self._texts())
 
@@ -117,25 +121,28 @@ class Running:
         self.process.send_signal(number)
 
 
-class Site:
+class TestWorkspace:
     """One account with one configuration."""
+
+    #: Not a class of tests, despite its name.
+    __test__ = False
 
     def __init__(self, url: str, account: str, folder: Path) -> None:
         self.url, self.account, self.folder = url, account, folder
         self.aws = Aws(url, account)
-        self.world = World(self.aws)
+        self.inventory = AccountInventory(self.aws)
         #: The configuration that a test begins with.
         self.first = real(account)
         self.config = self.first
         self.config_file = folder / "pb_deploy.toml"
         #: The moment of the journal at which a test found that nothing is to be done.
-        self._settled_at: int | None = None
+        self._unchanged_at: int | None = None
         self._running: list[Running] = []
         #: Called with the arguments of each run before it starts; `conftest.py` has requests sent meanwhile.
         self.before_run: Callable[[tuple[str, ...]], None] = lambda _: None
         self.configure({})
 
-    def make_preconditions(self) -> None:
+    def create_prerequisites(self) -> None:
         """What a deploy looks up and never makes."""
         aws, state = self.aws, self.config["state"]
         aws.s3.create_bucket(
@@ -158,22 +165,24 @@ class Site:
         self.config = merged(self.config, changes)
         self.config_file.write_text(toml(self.config), encoding="utf-8")
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """Be deployed with the configuration that a test begins with, whatever the one before has left."""
         as_first = self.config == self.first
         self.config = self.first
         self.configure({})
-        if not (as_first and self.is_settled()):
+        if not (as_first and self.is_unchanged()):
             self.deploy()
-        self._settled_at = None
+        self._unchanged_at = None
 
-    def settle(self) -> None:
+    def mark_unchanged(self) -> None:
         """What was deployed is as it is configured: another test may go on from here."""
-        self._settled_at = self.mark()
+        self._unchanged_at = self.mark()
 
-    def is_settled(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether that still holds: nobody has changed anything since, neither the tool nor a test."""
-        return self._settled_at is not None and not any(entry["mutating"] for entry in self._since(self._settled_at))
+        return self._unchanged_at is not None and not any(
+            entry["mutating"] for entry in self._since(self._unchanged_at)
+        )
 
     def environment(self, changes: dict[str, str | None] | None = None) -> dict[str, str]:
         """Nothing of the one who runs the tests; None takes a variable out."""
@@ -198,7 +207,7 @@ class Site:
     def _start(
         self, arguments: tuple[str, ...], url: str | None = None, env: dict[str, str | None] | None = None
     ) -> Running:
-        need_deploys(arguments)
+        require_deploys(arguments)
         environment = self.environment({**({"AWS_ENDPOINT_URL": url} if url else {}), **(env or {})})
         running = Running([str(BINARY), *arguments], self.folder, environment, len(self._running))
         self._running.append(running)
@@ -216,11 +225,11 @@ class Site:
 
     def deploy(self, workspace: str = "staging", code: int = 0) -> Result:
         """Deploy without asking."""
-        return self.run("deploy", workspace, "--yes").ended(code)
+        return self.run("deploy", workspace, "--yes").expect_exit(code)
 
     def destroy(self, workspace: str = "staging", code: int = 0) -> Result:
         """Destroy without asking."""
-        return self.run("destroy", workspace, "--yes").ended(code)
+        return self.run("destroy", workspace, "--yes").expect_exit(code)
 
     def deployed_workspaces(self) -> set[str]:
         """Returns the workspaces that a run has deployed as a whole, and that no run has begun to destroy since."""
@@ -235,23 +244,23 @@ class Site:
 
     def plan(self, workspace: str = "staging", *arguments: str) -> Plan:
         """The plan."""
-        return Plan(self.run("plan", workspace, "--json", *arguments).ended().json())
+        return Plan(self.run("plan", workspace, "--json", *arguments).expect_exit().json())
 
-    def finds_nothing(self, workspace: str = "staging") -> None:
+    def assert_no_changes(self, workspace: str = "staging") -> None:
         """Deploying again finds nothing to do, and makes no call that changes anything."""
         since = self.mark()
-        result = self._start(("deploy", workspace, "--yes")).result().ended()
+        result = self._start(("deploy", workspace, "--yes")).result().expect_exit()
         assert "No changes" in result.err, result
         assert self.mutations(since) == []
         if workspace == "staging":
-            self.settle()
+            self.mark_unchanged()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Deploy the configuration that a test begins with: afterwards all is well again, whatever failed before."""
         self.config = self.first
         self.configure({})
         self.deploy()
-        self.finds_nothing()
+        self.assert_no_changes()
 
     @contextlib.contextmanager
     def paused_rollouts(self) -> Iterator[None]:
@@ -323,7 +332,7 @@ class Site:
         self, *arguments: str, answer: str, prompt: str = ": ", interrupt_when: Callable[[], bool] | None = None
     ) -> Result:
         """Run the tool in a terminal, and type an answer at its prompt; maybe after a Ctrl-C."""
-        need_deploys(arguments)
+        require_deploys(arguments)
         self.before_run(arguments)
         master, slave = pty.openpty()
         process = subprocess.Popen(

@@ -22,7 +22,7 @@ VOLATILE = {
 ID = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b|(?<=/)[0-9a-f]{16}\b")
 
 
-class World:
+class AccountInventory:
     """The things in an account, each kind as a dictionary by name or id. The default VPC with all in it is left out."""
 
     def __init__(self, aws: Aws) -> None:

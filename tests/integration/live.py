@@ -108,7 +108,7 @@ def deployed(made: Live) -> Iterator[Result]:
     """A workspace that is removed at the end, whatever happens on the way, its deploy among it."""
     print(f"\nworkspace {made.workspace} in account {made.account}", file=sys.stderr)
     try:
-        yield made.run("deploy", "--yes").ended()
+        yield made.run("deploy", "--yes").expect_exit()
     finally:
         made.remove()
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from harness import Result, Site
+from harness import Result, TestWorkspace
 
 SNAPSHOTS = Path(__file__).resolve().parent / "snapshots"
 #: With this variable set, what is said is recorded instead of compared.
@@ -23,12 +23,12 @@ UNSTABLE = [
 ]
 
 
-def recorded(name: str, site: Site, result: Result, also: dict[str, str] | None = None) -> None:
+def recorded(name: str, workspace: TestWorkspace, result: Result, also: dict[str, str] | None = None) -> None:
     """The exit code and all that was said are as recorded under this name."""
     text = f"exit {result.code}\n"
     text += f"--- stdout\n{result.out}" if result.out else ""
     text += f"--- stderr\n{result.err}" if result.err else ""
-    for value, word in {str(site.folder): "FOLDER", site.account: "ACCOUNT", **(also or {})}.items():
+    for value, word in {str(workspace.folder): "FOLDER", workspace.account: "ACCOUNT", **(also or {})}.items():
         text = text.replace(value, word)
     for pattern, word in UNSTABLE:
         text = pattern.sub(word, text)

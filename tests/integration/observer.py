@@ -9,14 +9,14 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gate import Gate
+from fault_proxy import FaultProxy
 from models import Request
 
 READ_ONLY = re.compile(r"^(Describe|List|Get|Head|BatchGet)")
 
 
-class Observer(Gate):
-    """A gate through which all calls go, and a journal of those that the endpoint answered."""
+class Observer(FaultProxy):
+    """A proxy through which all calls go, and a journal of those that the endpoint answered."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from endpoint import control
-from harness import Site, until
+from harness import TestWorkspace, until
 
 PAUSE_SECONDS = 0.02
 TIMEOUT_SECONDS = 10.0
@@ -27,16 +27,16 @@ class Answer:
     failure: str = ""
 
 
-def address(site: Site, workspace: str = "staging", port: int = 80, seconds: float = 30.0) -> str:
+def address(workspace: TestWorkspace, name: str = "staging", port: int = 80, seconds: float = 30.0) -> str:
     """Returns where a listener of a workspace's load balancer answers, as soon as it does."""
-    place = {"account": site.account, "region": site.aws.region}
-    control(site.url, "data-plane", place)
-    query = "&".join(f"{name}={value}" for name, value in place.items())
+    place = {"account": workspace.account, "region": workspace.aws.region}
+    control(workspace.url, "data-plane", place)
+    query = "&".join(f"{key}={value}" for key, value in place.items())
 
     def found() -> str | None:
-        known = [one for one in control(site.url, f"listeners?{query}")["listeners"] if one["Port"] == port]
+        known = [one for one in control(workspace.url, f"listeners?{query}")["listeners"] if one["Port"] == port]
         # What was taken over keeps its name, whatever that is.
-        ours = [one for one in known if f"/{workspace}-" in one["LoadBalancerArn"]] or known[:1]
+        ours = [one for one in known if f"/{name}-" in one["LoadBalancerArn"]] or known[:1]
         return str(ours[0]["Address"]) if ours else None
 
     return str(until(found, seconds))
@@ -68,8 +68,8 @@ def asked(connection: http.client.HTTPConnection, host: str, path: str) -> tuple
 class Prober:
     """Sends requests for a host and a path, from `start` to `stop` or as long as it is entered."""
 
-    def __init__(self, site: Site, host: str = "", path: str = "/", where: str = "") -> None:
-        self.where, self.host, self.path = where or address(site), host or str(site.config["hostname"]), path
+    def __init__(self, workspace: TestWorkspace, host: str = "", path: str = "/", where: str = "") -> None:
+        self.where, self.host, self.path = where or address(workspace), host or str(workspace.config["hostname"]), path
         self.answers: list[Answer] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)

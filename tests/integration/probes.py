@@ -118,7 +118,9 @@ def s3_regions(aws: Aws) -> None:
     elsewhere = Aws(aws.url, aws.account, "eu-west-1")
     # boto3 would follow.
     follow = "before-call.s3"
-    elsewhere.s3.meta.events.register(follow, lambda params, **_: params["context"]["s3_redirect"].update(redirected=True))
+    elsewhere.s3.meta.events.register(
+        follow, lambda params, **_: params["context"]["s3_redirect"].update(redirected=True)
+    )
     error = refused(elsewhere.s3.get_object, "PermanentRedirect", Bucket=bucket, Key="k")
     if error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region") != aws.region:
         raise Missing("a redirect does not name the region of the bucket")

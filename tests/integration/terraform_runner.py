@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from harness import Site
+from harness import TestWorkspace
 
 STACK = Path(__file__).parent / "terraform"
 #: Where a provider may lie that need not be downloaded: `PB_TEST_TERRAFORM_PLUGINS`, or this.
@@ -29,28 +29,28 @@ def why_not() -> str | None:
 
 
 class Terraform:
-    """A Terraform configuration with its state in the account of a site."""
+    """A Terraform configuration with its state in the account of a workspace."""
 
-    def __init__(self, site: Site, **variables: str) -> None:
-        self.site, self.folder = site, site.folder / "terraform"
+    def __init__(self, workspace: TestWorkspace, **variables: str) -> None:
+        self.workspace, self.folder = workspace, workspace.folder / "terraform"
         shutil.copytree(STACK, self.folder)
         mirror = f'filesystem_mirror {{ path = "{PLUGINS}" }}'
         (self.folder / "cli.tfrc").write_text(f"provider_installation {{ {mirror} }}\n", encoding="utf-8")
         values = {
-            "endpoint": site.url,
-            "hostname": site.config["hostname"],
-            "execution_role": site.config["roles"]["execution"],
+            "endpoint": workspace.url,
+            "hostname": workspace.config["hostname"],
+            "execution_role": workspace.config["roles"]["execution"],
             **variables,
         }
         (self.folder / "terraform.tfvars.json").write_text(json.dumps(values), encoding="utf-8")
-        state = site.config["state"]
+        state = workspace.config["state"]
         self.run("init", f"-backend-config=bucket={state['bucket']}",
                  f"-backend-config=dynamodb_table={state['lock_table']}")  # fmt: skip
         self.run("workspace", "new", "staging")
 
     def run(self, *arguments: str) -> str:
         """Run it to its end, which must be a good one."""
-        environment = self.site.environment(
+        environment = self.workspace.environment(
             {
                 "TF_CLI_CONFIG_FILE": str(self.folder / "cli.tfrc"),
                 "TF_IN_AUTOMATION": "1",
@@ -72,9 +72,9 @@ class Terraform:
     @property
     def url(self) -> str:
         """Where the state lies."""
-        return f"s3://{self.site.config['state']['bucket']}/env:/staging/{KEY}"
+        return f"s3://{self.workspace.config['state']['bucket']}/env:/staging/{KEY}"
 
     def state(self) -> Any:
         """The state, as it lies there."""
         bucket, _, key = self.url.removeprefix("s3://").partition("/")
-        return json.loads(self.site.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        return json.loads(self.workspace.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from endpoint import ROOT
-from harness import Site, until
+from harness import TestWorkspace, until
 from inventory import steady
 
 FORMAT_3 = ROOT / "crates" / "terraform" / "tests" / "fixtures" / "format-3.json"
@@ -18,9 +18,9 @@ UNTAGGING = {"DeleteTags", "RemoveTags", "RemoveTagsFromResource", "UntagResourc
 LOCKING = {"dynamodb:PutItem", "dynamodb:DeleteItem", "s3:DeleteObject"}
 
 
-def ids(site: Site) -> dict[str, str]:
+def ids(workspace: TestWorkspace) -> dict[str, str]:
     """What is remembered, by address: what AWS calls it."""
-    resources = site.state_object()["snapshot"]["resources"]
+    resources = workspace.state_object()["snapshot"]["resources"]
 
     def called(record: dict[str, Any]) -> str:
         attrs, kind = record["attrs"], record["kind"]
@@ -53,108 +53,114 @@ def untagged(world: Any) -> str:
     return json.dumps(bare(stays), sort_keys=True, default=str).replace('"Tags": [], ', "")
 
 
-def forget_all(site: Site) -> dict[str, str]:
+def forget_all(workspace: TestWorkspace) -> dict[str, str]:
     """Forget everything; gives what it was."""
-    were = ids(site)
-    since = site.mark()
-    site.run("forget", "staging", *were, "--yes").ended()
-    assert {call.split(":")[1] for call in site.writes(since)} <= UNTAGGING
-    assert site.state_object()["snapshot"]["resources"] == {}
+    were = ids(workspace)
+    since = workspace.mark()
+    workspace.run("forget", "staging", *were, "--yes").expect_exit()
+    assert {call.split(":")[1] for call in workspace.writes(since)} <= UNTAGGING
+    assert workspace.state_object()["snapshot"]["resources"] == {}
     return were
 
 
-def state_file(site: Site, were: dict[str, str]) -> Path:
+def state_file(workspace: TestWorkspace, were: dict[str, str]) -> Path:
     """A Terraform state that names what was forgotten."""
     text = FORMAT_3.read_text(encoding="utf-8")
     for address, identity in were.items():
         text = text.replace(f"@{address}@", identity)
-    path = site.folder / "terraform.tfstate"
+    path = workspace.folder / "terraform.tfstate"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_what_was_forgotten_is_adopted_by_hand_and_is_as_it_was(staging: Site) -> None:
-    before = untagged(staging.world.everything())
+def test_what_was_forgotten_is_adopted_by_hand_and_is_as_it_was(staging: TestWorkspace) -> None:
+    before = untagged(staging.inventory.everything())
     were = forget_all(staging)
-    assert untagged(staging.world.everything()) == before
+    assert untagged(staging.inventory.everything()) == before
     assert "Nothing to destroy" in staging.destroy().err, "nothing of it is ours any more"
     since = staging.mark()
     pairs = [f"{address}={identity}" for address, identity in were.items()]
-    result = staging.run("adopt", "staging", *pairs, "--yes").ended()
+    result = staging.run("adopt", "staging", *pairs, "--yes").expect_exit()
     assert f"Adopted {len(were)} resources" in result.err, result
     assert {call.split(":")[1] for call in staging.writes(since)} <= TAGGING
-    assert untagged(staging.world.everything()) == before
+    assert untagged(staging.inventory.everything()) == before
     assert ids(staging) == were
-    assert "ours already" in staging.run("adopt", "staging", *pairs, "--yes").ended().err
-    staging.finds_nothing()
+    assert "ours already" in staging.run("adopt", "staging", *pairs, "--yes").expect_exit().err
+    staging.assert_no_changes()
 
 
-def test_a_state_of_format_3_is_taken_over_with_the_rules_that_it_does_not_name(site: Site) -> None:
-    site.deploy()
-    were = forget_all(site)
-    path = state_file(site, were)
-    since = site.mark()
-    shown = site.run("adopt", "staging", "--from-terraform", str(path), "--dry-run").ended()
-    assert site.mutations(since) == []
+def test_a_state_of_format_3_is_taken_over_with_the_rules_that_it_does_not_name(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    were = forget_all(workspace)
+    path = state_file(workspace, were)
+    since = workspace.mark()
+    shown = workspace.run("adopt", "staging", "--from-terraform", str(path), "--dry-run").expect_exit()
+    assert workspace.mutations(since) == []
     assert "aws_s3_bucket.assets" in shown.err and "0 to replace, 0 to destroy" in shown.err, shown
     assert "a-secret-that-nobody-may-see" not in shown.text
-    site.run("adopt", "staging", "--from-terraform", str(path), "--yes").ended()
-    assert "a-secret-that-nobody-may-see" not in json.dumps(site.state_object())
+    workspace.run("adopt", "staging", "--from-terraform", str(path), "--yes").expect_exit()
+    assert "a-secret-that-nobody-may-see" not in json.dumps(workspace.state_object())
     # Terraform knows nothing of the default group of a VPC.
-    assert site.plan().changes == {"net/default_group": "create"}
-    site.deploy()
-    assert ids(site) == were
-    site.destroy()
-    assert site.world.remains() == {}
+    assert workspace.plan().changes == {"net/default_group": "create"}
+    workspace.deploy()
+    assert ids(workspace) == were
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
-def lock_item(site: Site, key: str, operation: str) -> dict[str, Any]:
+def lock_item(workspace: TestWorkspace, key: str, operation: str) -> dict[str, Any]:
     """A lock as Terraform has it."""
     info = {"ID": "7f0e", "Operation": operation, "Info": "", "Who": "ana@build", "Version": "1.11.4",
             "Created": "2026-11-22T10:00:00Z", "Path": key}  # fmt: skip
-    return {"LockID": {"S": f"{site.config['state']['bucket']}/{key}"}, "Info": {"S": json.dumps(info)}}
+    return {"LockID": {"S": f"{workspace.config['state']['bucket']}/{key}"}, "Info": {"S": json.dumps(info)}}
 
 
-def test_terraforms_lock_is_respected_taken_and_given_back(site: Site) -> None:
-    site.deploy()
-    were = forget_all(site)
-    table, bucket, key = site.config["state"]["lock_table"], site.config["state"]["bucket"], "env:/staging/tf.tfstate"
-    body = state_file(site, were).read_bytes()
-    site.aws.s3.put_object(Bucket=bucket, Key=key, Body=body)
+def test_terraforms_lock_is_respected_taken_and_given_back(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    were = forget_all(workspace)
+    table, bucket, key = (
+        workspace.config["state"]["lock_table"],
+        workspace.config["state"]["bucket"],
+        "env:/staging/tf.tfstate",
+    )
+    body = state_file(workspace, were).read_bytes()
+    workspace.aws.s3.put_object(Bucket=bucket, Key=key, Body=body)
     adopt = ["adopt", "staging", "--from-terraform", f"s3://{bucket}/{key}", "--yes"]
-    dynamodb = site.aws.dynamodb
+    dynamodb = workspace.aws.dynamodb
 
-    dynamodb.put_item(TableName=table, Item=lock_item(site, key, "OperationTypeApply"))
-    since = site.mark()
-    refused = site.run(*adopt).ended(3)
+    dynamodb.put_item(TableName=table, Item=lock_item(workspace, key, "OperationTypeApply"))
+    since = workspace.mark()
+    refused = workspace.run(*adopt).expect_exit(3)
     assert "ana@build" in refused.err and "terraform force-unlock 7f0e" in refused.err
-    assert site.writes(since) == ["dynamodb:PutItem", "s3:DeleteObject"], "the locks were tried, and nothing was tagged"
+    assert workspace.writes(since) == ["dynamodb:PutItem", "s3:DeleteObject"], (
+        "the locks were tried, and nothing was tagged"
+    )
 
     # Left by a run of ours that was killed: the lease says that none is at work.
-    dynamodb.put_item(TableName=table, Item=lock_item(site, key, "pb-deploy adopt pb-deploy/staging"))
+    dynamodb.put_item(TableName=table, Item=lock_item(workspace, key, "pb-deploy adopt pb-deploy/staging"))
     digest = {"LockID": {"S": f"{bucket}/{key}-md5"}, "Digest": {"S": "0" * 32}}
     dynamodb.put_item(TableName=table, Item=digest)
-    stale = site.run(*adopt).ended(1)
+    stale = workspace.run(*adopt).expect_exit(1)
     assert "Terraform noted 0000" in stale.err
-    assert site.state_object()["snapshot"]["resources"] == {}
+    assert workspace.state_object()["snapshot"]["resources"] == {}
 
     digest["Digest"]["S"] = hashlib.md5(body, usedforsecurity=False).hexdigest()
     dynamodb.put_item(TableName=table, Item=digest)
-    site.aws.s3.put_object(Bucket=bucket, Key=f"{key}.tflock", Body=b"{}")
-    assert "lock file" in site.run(*adopt).ended(3).err
-    site.aws.s3.delete_object(Bucket=bucket, Key=f"{key}.tflock")
+    workspace.aws.s3.put_object(Bucket=bucket, Key=f"{key}.tflock", Body=b"{}")
+    assert "lock file" in workspace.run(*adopt).expect_exit(3).err
+    workspace.aws.s3.delete_object(Bucket=bucket, Key=f"{key}.tflock")
 
-    since = site.mark()
-    site.run(*adopt).ended()
-    assert LOCKING <= set(site.writes(since))
+    since = workspace.mark()
+    workspace.run(*adopt).expect_exit()
+    assert LOCKING <= set(workspace.writes(since))
     left = dynamodb.scan(TableName=table)["Items"]
     assert not [item for item in left if item["LockID"]["S"] == f"{bucket}/{key}"]
-    assert site.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
+    assert workspace.aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
     # Changed since: what Terraform did meanwhile is seen.
-    assert "ours already" in site.run(*adopt).ended().err
+    assert "ours already" in workspace.run(*adopt).expect_exit().err
 
 
-def test_what_cannot_be_had_is_refused_with_the_reason(staging: Site) -> None:
+def test_what_cannot_be_had_is_refused_with_the_reason(staging: TestWorkspace) -> None:
     since = staging.mark()
     for pair, why in [
         ("net/nothing=vpc-1", "the configuration wants nothing here; there are: net/vpc"),
@@ -162,54 +168,54 @@ def test_what_cannot_be_had_is_refused_with_the_reason(staging: Site) -> None:
     ]:
         result = staging.run("adopt", "staging", pair, "--yes")
         assert (why in result.err) == (result.code == 1) or pair.startswith("net/vpc"), result
-    production = staging.run("adopt", "production", f"net/vpc={ids(staging)['net/vpc']}", "--yes").ended(1)
+    production = staging.run("adopt", "production", f"net/vpc={ids(staging)['net/vpc']}", "--yes").expect_exit(1)
     assert "belongs to another stack or workspace" in production.err
     for arguments in (["net/vpc"], ["vpc=vpc-1"], [], ["net/vpc=a", "net/vpc=b"], ["--from-terraform", "s3://b"]):
-        staging.run("adopt", "staging", *arguments, "--yes").ended(64)
-    record = staging.run("forget", "staging", "edge/record", "--yes").ended(1)
+        staging.run("adopt", "staging", *arguments, "--yes").expect_exit(64)
+    record = staging.run("forget", "staging", "edge/record", "--yes").expect_exit(1)
     assert "is ours as long as its load balancer is" in record.err
-    assert "nothing of ours stands here" in staging.run("forget", "staging", "net/nothing", "--yes").ended(1).err
+    assert "nothing of ours stands here" in staging.run("forget", "staging", "net/nothing", "--yes").expect_exit(1).err
     assert staging.writes(since) == []
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_without_consent_nothing_is_adopted(staging: Site) -> None:
+def test_without_consent_nothing_is_adopted(staging: TestWorkspace) -> None:
     were = ids(staging)
-    staging.run("forget", "staging", "fargate/logs", "--yes").ended()
+    staging.run("forget", "staging", "fargate/logs", "--yes").expect_exit()
     since = staging.mark()
     pair = f"fargate/logs={were['fargate/logs']}"
-    staging.run("adopt", "staging", pair).ended(64)
+    staging.run("adopt", "staging", pair).expect_exit(64)
     assert staging.mutations(since) == []
-    lines = staging.run("adopt", "staging", pair, "--yes", "--json").ended().lines()
+    lines = staging.run("adopt", "staging", pair, "--yes", "--json").expect_exit().lines()
     (plan,) = [line for line in lines if line["event"] == "plan"]
     assert [step["action"]["do"] for step in plan["plan"]["steps"]] == ["adopt"]
     assert "afterwards" in plan and lines[-1] == {"event": "finished", "complete": True}
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def node_of_its_own(site: Site, group: str) -> dict[str, Any]:
+def node_of_its_own(workspace: TestWorkspace, group: str) -> dict[str, Any]:
     """A queue as stacks had it before replication groups, in place of ours; gives how it is."""
-    cache = site.aws.elasticache
+    cache = workspace.aws.elasticache
     cache.delete_replication_group(ReplicationGroupId="staging-jobqr")
     until(lambda: not cache.describe_cache_clusters()["CacheClusters"])
     cache.create_cache_cluster(
         CacheClusterId="staging-node", Engine="redis", CacheNodeType="cache.t3.small", NumCacheNodes=1,
         CacheSubnetGroupName="staging-jobqr", SecurityGroupIds=[group],
     )  # fmt: skip
-    return until(lambda: node(site)["CacheClusterStatus"] == "available") and node(site)
+    return until(lambda: node(workspace)["CacheClusterStatus"] == "available") and node(workspace)
 
 
-def node(site: Site) -> dict[str, Any]:
+def node(workspace: TestWorkspace) -> dict[str, Any]:
     """How the node is."""
-    (found,) = site.aws.elasticache.describe_cache_clusters(CacheClusterId="staging-node")["CacheClusters"]
+    (found,) = workspace.aws.elasticache.describe_cache_clusters(CacheClusterId="staging-node")["CacheClusters"]
     return dict(found)
 
 
-def test_a_cache_node_of_its_own_is_kept_and_a_group_is_made_beside_it(site: Site) -> None:
-    site.deploy()
-    were = forget_all(site)
-    path = state_file(site, were)
-    before = node_of_its_own(site, were["net/redis_group"])
+def test_a_cache_node_of_its_own_is_kept_and_a_group_is_made_beside_it(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    were = forget_all(workspace)
+    path = state_file(workspace, were)
+    before = node_of_its_own(workspace, were["net/redis_group"])
     state = json.loads(path.read_text(encoding="utf-8"))
     for module in state["modules"]:
         module["resources"].pop("aws_elasticache_replication_group.queue", None)
@@ -219,14 +225,14 @@ def test_a_cache_node_of_its_own_is_kept_and_a_group_is_made_beside_it(site: Sit
         "type": "aws_elasticache_cluster", "depends_on": [], "primary": primary, "deposed": [], "provider": "provider.aws",
     }  # fmt: skip
     path.write_text(json.dumps(state), encoding="utf-8")
-    shown = site.run("adopt", "staging", "--from-terraform", str(path), "--yes").ended()
+    shown = workspace.run("adopt", "staging", "--from-terraform", str(path), "--yes").expect_exit()
     assert "aws_elasticache_cluster.queue" in shown.err and "is kept as it is, with the jobs in it" in shown.err, shown
-    assert "redis/jobqr" not in ids(site)
-    changes = site.plan().changes
+    assert "redis/jobqr" not in ids(workspace)
+    changes = workspace.plan().changes
     assert changes["redis/jobqr"] == "create" and not {"delete", "delete_first", "create_first"} & set(changes.values())
-    site.deploy()
-    assert node(site) == before, "neither tagged nor changed"
-    site.finds_nothing()
-    site.aws.elasticache.delete_cache_cluster(CacheClusterId="staging-node")
-    site.destroy()
-    assert site.world.remains() == {}
+    workspace.deploy()
+    assert node(workspace) == before, "neither tagged nor changed"
+    workspace.assert_no_changes()
+    workspace.aws.elasticache.delete_cache_cluster(CacheClusterId="staging-node")
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}

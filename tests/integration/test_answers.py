@@ -7,22 +7,22 @@ from collections.abc import Callable
 
 import pytest
 from configuration import image
-from harness import Site
+from harness import TestWorkspace
 
 ESCAPE = "\x1b["
 
 
 @pytest.fixture(scope="module")
-def done(new_site: Callable[[], Site]) -> Site:
+def done(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
     """A deployed staging that the tests of this file only ask."""
-    site = new_site()
-    site.deploy()
-    return site
+    workspace = new_workspace()
+    workspace.deploy()
+    return workspace
 
 
 @pytest.mark.needs("target-health")
-def test_status_shows_services_health_address_and_lock(done: Site) -> None:
-    text = done.run("status", "staging").ended().out
+def test_status_shows_services_health_address_and_lock(done: TestWorkspace) -> None:
+    text = done.run("status", "staging").expect_exit().out
     assert text.startswith("staging  33 resources  http://staging.ospcapi.org\n")
     assert "1 of 1 running, 0 pending  COMPLETED  staging-flask:1" in text
     assert "4 of 4 running, 0 pending  COMPLETED  staging-celery:1" in text
@@ -30,8 +30,8 @@ def test_status_shows_services_health_address_and_lock(done: Site) -> None:
 
 
 @pytest.mark.needs("target-health")
-def test_status_as_json(done: Site) -> None:
-    status = done.run("status", "staging", "--json").ended().json()
+def test_status_as_json(done: TestWorkspace) -> None:
+    status = done.run("status", "staging", "--json").expect_exit().json()
     assert (status["workspace"], status["url"], status["deployed"]) == ("staging", "http://staging.ospcapi.org", True)
     assert (status["unfinished"], status["lock"]) == (None, None)
     services = {service["name"]: service for service in status["services"]}
@@ -42,85 +42,85 @@ def test_status_as_json(done: Site) -> None:
     assert [target["state"] for target in status["targets"]] == ["healthy"]
 
 
-def test_status_of_what_is_not_deployed(site: Site) -> None:
-    assert "not deployed" in site.run("status", "staging").ended().out
-    status = site.run("status", "staging", "--json").ended().json()
+def test_status_of_what_is_not_deployed(workspace: TestWorkspace) -> None:
+    assert "not deployed" in workspace.run("status", "staging").expect_exit().out
+    status = workspace.run("status", "staging", "--json").expect_exit().json()
     assert (status["deployed"], status["services"], status["url"]) == (False, [], None)
 
 
-def test_output(done: Site) -> None:
-    outputs = done.run("output", "staging", "--json").ended().json()
-    (balancer,) = done.world.balancers().values()
-    (group,) = done.world.replication_groups().values()
+def test_output(done: TestWorkspace) -> None:
+    outputs = done.run("output", "staging", "--json").expect_exit().json()
+    (balancer,) = done.inventory.balancers().values()
+    (group,) = done.inventory.replication_groups().values()
     endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
-    (repository,) = done.world.repositories().values()
+    (repository,) = done.inventory.repositories().values()
     assert outputs == {
         "url": "http://staging.ospcapi.org",
         "load_balancer": balancer["DNSName"],
         "queue": f"{endpoint['Address']}:6400",
         "repository": repository["repositoryUri"],
         "cluster": "staging-ecs-cluster",
-        "vpc": next(iter(done.world.vpcs())),
+        "vpc": next(iter(done.inventory.vpcs())),
     }
-    text = done.run("output", "staging").ended().out
+    text = done.run("output", "staging").expect_exit().out
     assert dict(line.split(" = ") for line in text.splitlines()) == outputs
-    assert done.run("output", "staging", "url").ended().out == "http://staging.ospcapi.org\n"
-    assert done.run("output", "staging", "url", "--json").ended().json() == "http://staging.ospcapi.org"
-    assert 'there is no output "ulr"' in done.run("output", "staging", "ulr").ended(64).err
+    assert done.run("output", "staging", "url").expect_exit().out == "http://staging.ospcapi.org\n"
+    assert done.run("output", "staging", "url", "--json").expect_exit().json() == "http://staging.ospcapi.org"
+    assert 'there is no output "ulr"' in done.run("output", "staging", "ulr").expect_exit(64).err
 
 
-def test_output_of_what_is_not_deployed(done: Site) -> None:
-    result = done.run("output", "production").ended(1)
+def test_output_of_what_is_not_deployed(done: TestWorkspace) -> None:
+    result = done.run("output", "production").expect_exit(1)
     assert "it is not deployed" in result.err and result.out == ""
 
 
-def test_state_show(done: Site) -> None:
-    state = done.run("state", "show", "staging", "--json").ended().json()
+def test_state_show(done: TestWorkspace) -> None:
+    state = done.run("state", "show", "staging", "--json").expect_exit().json()
     assert state == done.state_object()["snapshot"]
-    addresses = {address for address, _ in done.world.owned()}
+    addresses = {address for address, _ in done.inventory.owned()}
     assert set(state["resources"]) == addresses | {"edge/record"}
-    text = done.run("state", "show", "staging").ended().out
+    text = done.run("state", "show", "staging").expect_exit().out
     assert text.startswith(f"lineage {state['lineage']}  serial {state['serial']}")
-    for address, identity in done.world.owned():
+    for address, identity in done.inventory.owned():
         if address == "net/vpc":
             assert identity in text
 
 
-def test_workspaces(site: Site) -> None:
-    listed = site.run("workspace", "list", "--json").ended().json()
+def test_workspaces(workspace: TestWorkspace) -> None:
+    listed = workspace.run("workspace", "list", "--json").expect_exit().json()
     assert listed == [
         {"name": "production", "hostname": "ospcapi.org", "region": "us-east-2"},
         {"name": "staging", "hostname": "staging.ospcapi.org", "region": "us-east-2"},
         {"name": "default", "hostname": "default.ospcapi.org", "region": "us-east-2"},
     ] or [row["name"] for row in listed] == sorted(row["name"] for row in listed)
     assert {row["name"] for row in listed} == {"production", "staging", "default"}
-    text = site.run("workspace", "list").ended().out
+    text = workspace.run("workspace", "list").expect_exit().out
     assert [line.split()[0] for line in text.splitlines()] == [row["name"] for row in listed]
 
 
-def test_validate_makes_no_call(site: Site) -> None:
-    result = site.run("validate").ended()
+def test_validate_makes_no_call(workspace: TestWorkspace) -> None:
+    result = workspace.run("validate").expect_exit()
     assert "pb_deploy.toml: valid" in result.out
-    answer = site.run("validate", "--json").ended().json()
+    answer = workspace.run("validate", "--json").expect_exit().json()
     assert answer["valid"] is True and set(answer["workspaces"]) == {"production", "staging", "default"}
-    assert site.calls() == []
+    assert workspace.calls() == []
 
 
-def test_the_real_configuration_is_valid(site: Site) -> None:
+def test_the_real_configuration_is_valid(workspace: TestWorkspace) -> None:
     from endpoint import ROOT
 
-    site.run("validate", "--config", str(ROOT / "pb_deploy.toml")).ended()
+    workspace.run("validate", "--config", str(ROOT / "pb_deploy.toml")).expect_exit()
 
 
-def test_questions_change_nothing(done: Site) -> None:
+def test_questions_change_nothing(done: TestWorkspace) -> None:
     since = done.mark()
     for command in (["status", "staging"], ["output", "staging"], ["state", "show", "staging"], ["workspace", "list"]):
-        done.run(*command).ended()
+        done.run(*command).expect_exit()
     assert done.mutations(since) == []
 
 
-def test_a_deploy_in_json_lines(site: Site) -> None:
-    result = site.run("deploy", "staging", "--yes", "--json").ended()
+def test_a_deploy_in_json_lines(workspace: TestWorkspace) -> None:
+    result = workspace.run("deploy", "staging", "--yes", "--json").expect_exit()
     lines = result.lines()
     events = [line["event"] for line in lines]
     assert events[0] == "plan" and events[-1] == "finished"
@@ -131,21 +131,21 @@ def test_a_deploy_in_json_lines(site: Site) -> None:
     assert checks == {"edge/flask_health"} and checks <= done
     assert lines[-1]["complete"] is True
     assert lines[-1]["outputs"]["url"] == "http://staging.ospcapi.org"
-    again = site.run("deploy", "staging", "--yes", "--json").ended().lines()
+    again = workspace.run("deploy", "staging", "--yes", "--json").expect_exit().lines()
     assert again[-1]["complete"] is True and "started" not in [line["event"] for line in again]
 
 
 @pytest.mark.needs("ecs-breaker")
-def test_a_failed_deploy_in_json_lines(site: Site) -> None:
-    site.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
-    lines = site.run("deploy", "staging", "--yes", "--json").ended(1).lines()
+def test_a_failed_deploy_in_json_lines(workspace: TestWorkspace) -> None:
+    workspace.configure({"services": {"flask": {"image": image("fail"), "breaker_threshold": 3}}})
+    lines = workspace.run("deploy", "staging", "--yes", "--json").expect_exit(1).lines()
     (failed,) = [line for line in lines if line["event"] == "failed"]
     assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"
     assert lines[-1] == {**lines[-1], "event": "finished", "complete": False}
 
 
-def test_an_error_in_json(site: Site) -> None:
-    result = site.run("plan", "stagin", "--json").ended(64)
+def test_an_error_in_json(workspace: TestWorkspace) -> None:
+    result = workspace.run("plan", "stagin", "--json").expect_exit(64)
     error = json.loads(result.err)
     assert "stagin" in error["error"] and error["exit"] == 64
     assert result.out == ""
@@ -153,21 +153,23 @@ def test_an_error_in_json(site: Site) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--no-color"], ["--verbose"]])
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"TERM": "xterm-256color"}])
-def test_without_a_terminal_there_are_no_escape_codes(done: Site, arguments: list[str], env: dict[str, str]) -> None:
+def test_without_a_terminal_there_are_no_escape_codes(
+    done: TestWorkspace, arguments: list[str], env: dict[str, str]
+) -> None:
     for command in (["plan", "staging"], ["status", "staging"], ["plan", "nowhere"]):
         result = done.run(*command, *arguments, env=dict(env))
         assert ESCAPE not in result.text
 
 
-def test_in_a_terminal_there_is_colour_unless_it_is_unwanted(done: Site) -> None:
+def test_in_a_terminal_there_is_colour_unless_it_is_unwanted(done: TestWorkspace) -> None:
     coloured = done.in_terminal("status", "staging", answer="")
     assert coloured.code == 0 and ESCAPE in coloured.out
     assert ESCAPE not in done.in_terminal("status", "staging", "--no-color", answer="").out
 
 
-def test_help_tells_the_exit_codes(site: Site) -> None:
-    text = site.run("--help").ended().out
+def test_help_tells_the_exit_codes(workspace: TestWorkspace) -> None:
+    text = workspace.run("--help").expect_exit().out
     for line in ("0    done", "1    failed", "2    the plan has changes", "3    locked by another", "64   usage",
                  "130  interrupted"):  # fmt: skip
         assert line in text
-    assert site.run("--version").ended().out.startswith("pb-deploy ")
+    assert workspace.run("--version").expect_exit().out.startswith("pb-deploy ")

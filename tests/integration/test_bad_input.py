@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from gate import Gate
-from harness import Site
+from fault_proxy import FaultProxy
+from harness import TestWorkspace
 from messages import recorded
 
 #: Longer than any of these commands may take: none of them waits for something that is not there.
@@ -51,39 +51,39 @@ CONFIGURATIONS = {
 }
 
 
-def configure(site: Site, more: str = "") -> None:
+def configure(workspace: TestWorkspace, more: str = "") -> None:
     """A small configuration, so that the lines that messages show stay where they are."""
-    text = BASE.replace("ACCOUNT", site.account) + ("\n" + more if more else "") + WORKSPACES
+    text = BASE.replace("ACCOUNT", workspace.account) + ("\n" + more if more else "") + WORKSPACES
     text = text.replace("[workspace.staging]\n", "") if "[workspace.staging." in more else text
-    site.config_file.write_text(text, encoding="utf-8")
+    workspace.config_file.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
-def plain(site: Site) -> Site:
-    """A site with the small configuration."""
-    configure(site)
-    return site
+def plain(workspace: TestWorkspace) -> TestWorkspace:
+    """A workspace with the small configuration."""
+    configure(workspace)
+    return workspace
 
 
 @pytest.fixture(scope="module")
-def untouched(new_site: Callable[[], Site]) -> Site:
-    """A site that all tests share in which nothing is called or changed."""
-    return new_site()
+def untouched(new_workspace: Callable[[], TestWorkspace]) -> TestWorkspace:
+    """A workspace that all tests share in which nothing is called or changed."""
+    return new_workspace()
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_mistake_in_the_configuration(untouched: Site, name: str) -> None:
+def test_a_mistake_in_the_configuration(untouched: TestWorkspace, name: str) -> None:
     configure(untouched, CONFIGURATIONS[name])
-    result = untouched.run("validate", timeout=SOON).ended(1)
+    result = untouched.run("validate", timeout=SOON).expect_exit(1)
     recorded(name, untouched, result)
-    again = untouched.run("plan", "staging", timeout=SOON).ended(1)
+    again = untouched.run("plan", "staging", timeout=SOON).expect_exit(1)
     assert again.err == result.err, "every command says the same"
     assert untouched.calls() == [], "no call is made before the configuration is right"
 
 
-def test_a_configuration_that_is_not_there(plain: Site) -> None:
+def test_a_configuration_that_is_not_there(plain: TestWorkspace) -> None:
     plain.config_file.unlink()
-    recorded("no configuration", plain, plain.run("plan", "staging", timeout=SOON).ended(1))
+    recorded("no configuration", plain, plain.run("plan", "staging", timeout=SOON).expect_exit(1))
 
 
 @pytest.mark.parametrize(
@@ -97,57 +97,57 @@ def test_a_configuration_that_is_not_there(plain: Site) -> None:
         ("bad region", ["plan", "staging", "--region", "nowhere"]),
     ],
 )
-def test_a_command_line_that_makes_no_sense(untouched: Site, name: str, arguments: list[str]) -> None:
+def test_a_command_line_that_makes_no_sense(untouched: TestWorkspace, name: str, arguments: list[str]) -> None:
     configure(untouched)
-    recorded(name, untouched, untouched.run(*arguments, timeout=SOON).ended(64))
+    recorded(name, untouched, untouched.run(*arguments, timeout=SOON).expect_exit(64))
     assert untouched.calls() == []
 
 
-def no_zone(site: Site) -> None:
-    (zone,) = site.aws.route53.list_hosted_zones()["HostedZones"]
-    site.aws.route53.delete_hosted_zone(Id=zone["Id"])
+def no_zone(workspace: TestWorkspace) -> None:
+    (zone,) = workspace.aws.route53.list_hosted_zones()["HostedZones"]
+    workspace.aws.route53.delete_hosted_zone(Id=zone["Id"])
 
 
-def a_private_zone(site: Site) -> None:
-    no_zone(site)
-    vpc = site.aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    site.aws.route53.create_hosted_zone(
-        Name="ospcapi.org", CallerReference="private", VPC={"VPCRegion": site.aws.region, "VPCId": vpc},
+def a_private_zone(workspace: TestWorkspace) -> None:
+    no_zone(workspace)
+    vpc = workspace.aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    workspace.aws.route53.create_hosted_zone(
+        Name="ospcapi.org", CallerReference="private", VPC={"VPCRegion": workspace.aws.region, "VPCId": vpc},
         HostedZoneConfig={"PrivateZone": True, "Comment": "private"},
     )  # fmt: skip
 
 
-def two_zones(site: Site) -> None:
-    site.aws.route53.create_hosted_zone(Name="ospcapi.org", CallerReference="second")
+def two_zones(workspace: TestWorkspace) -> None:
+    workspace.aws.route53.create_hosted_zone(Name="ospcapi.org", CallerReference="second")
 
 
-def no_bucket(site: Site) -> None:
-    site.aws.s3.delete_bucket(Bucket=f"state-{site.account}")
+def no_bucket(workspace: TestWorkspace) -> None:
+    workspace.aws.s3.delete_bucket(Bucket=f"state-{workspace.account}")
 
 
-def no_table(site: Site) -> None:
-    site.aws.dynamodb.delete_table(TableName="ospc-terraform-state-lock-table")
+def no_table(workspace: TestWorkspace) -> None:
+    workspace.aws.dynamodb.delete_table(TableName="ospc-terraform-state-lock-table")
 
 
-def another_key(site: Site) -> None:
-    no_table(site)
-    site.aws.dynamodb.create_table(
+def another_key(workspace: TestWorkspace) -> None:
+    no_table(workspace)
+    workspace.aws.dynamodb.create_table(
         TableName="ospc-terraform-state-lock-table", BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
     )  # fmt: skip
 
 
-def no_role(site: Site) -> None:
-    site.aws.iam.delete_role(RoleName="ecsTaskExecutionRole")
+def no_role(workspace: TestWorkspace) -> None:
+    workspace.aws.iam.delete_role(RoleName="ecsTaskExecutionRole")
 
 
-def several(site: Site) -> None:
-    no_zone(site)
-    no_role(site)
+def several(workspace: TestWorkspace) -> None:
+    no_zone(workspace)
+    no_role(workspace)
 
 
-MISSING: dict[str, Callable[[Site], None]] = {
+MISSING: dict[str, Callable[[TestWorkspace], None]] = {
     "missing zone": no_zone,
     "private zone": a_private_zone,
     "two zones of one name": two_zones,
@@ -160,92 +160,94 @@ MISSING: dict[str, Callable[[Site], None]] = {
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_what_a_deploy_needs_and_does_not_find(plain: Site, name: str) -> None:
+def test_what_a_deploy_needs_and_does_not_find(plain: TestWorkspace, name: str) -> None:
     MISSING[name](plain)
     zones = [zone["Id"].rsplit("/", 1)[-1] for zone in plain.aws.route53.list_hosted_zones()["HostedZones"]]
-    result = plain.run("deploy", "staging", "--yes", timeout=SOON).ended(1)
+    result = plain.run("deploy", "staging", "--yes", timeout=SOON).expect_exit(1)
     text = {zone: f"ZONE{number}" for number, zone in enumerate(sorted(zones))}
     result.err = result.err[result.err.index("error:") :]
     recorded(name, plain, result, text)
-    assert plain.writes() == [] and plain.world.remains() == {}
+    assert plain.writes() == [] and plain.inventory.remains() == {}
 
 
-def test_the_zone_of_two_can_be_chosen(site: Site) -> None:
-    two_zones(site)
-    zone = sorted(zone["Id"].rsplit("/", 1)[-1] for zone in site.aws.route53.list_hosted_zones()["HostedZones"])[1]
-    site.configure({"zone_id": zone})
-    assert site.plan().steps["edge/record"]["after"]["zone_id"] == zone
+def test_the_zone_of_two_can_be_chosen(workspace: TestWorkspace) -> None:
+    two_zones(workspace)
+    zone = sorted(zone["Id"].rsplit("/", 1)[-1] for zone in workspace.aws.route53.list_hosted_zones()["HostedZones"])[1]
+    workspace.configure({"zone_id": zone})
+    assert workspace.plan().steps["edge/record"]["after"]["zone_id"] == zone
 
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
 
 
-def test_no_credentials(plain: Site) -> None:
-    recorded("no credentials", plain, plain.run("plan", "staging", env={**CREDENTIALS}, timeout=SOON).ended(1))
+def test_no_credentials(plain: TestWorkspace) -> None:
+    recorded("no credentials", plain, plain.run("plan", "staging", env={**CREDENTIALS}, timeout=SOON).expect_exit(1))
 
 
-def test_no_credentials_where_the_instance_metadata_service_is_looked_for(plain: Site) -> None:
+def test_no_credentials_where_the_instance_metadata_service_is_looked_for(plain: TestWorkspace) -> None:
     env = {**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": None}
-    assert "no AWS credentials" in plain.run("plan", "staging", env=env, timeout=SOON).ended(1).err
+    assert "no AWS credentials" in plain.run("plan", "staging", env=env, timeout=SOON).expect_exit(1).err
 
 
-def test_a_profile_that_is_not_there(plain: Site) -> None:
-    result = plain.run("plan", "staging", "--profile", "nobody", env={**CREDENTIALS}, timeout=SOON).ended(1)
+def test_a_profile_that_is_not_there(plain: TestWorkspace) -> None:
+    result = plain.run("plan", "staging", "--profile", "nobody", env={**CREDENTIALS}, timeout=SOON).expect_exit(1)
     recorded("no such profile", plain, result)
 
 
-def test_a_profile_of_the_environment_that_is_not_there(plain: Site) -> None:
-    result = plain.run("plan", "staging", env={**CREDENTIALS, "AWS_PROFILE": "nobody"}, timeout=SOON).ended(1)
+def test_a_profile_of_the_environment_that_is_not_there(plain: TestWorkspace) -> None:
+    result = plain.run("plan", "staging", env={**CREDENTIALS, "AWS_PROFILE": "nobody"}, timeout=SOON).expect_exit(1)
     recorded("no such profile in the environment", plain, result)
 
 
-def test_a_named_profile_comes_before_the_keys_of_the_environment(plain: Site) -> None:
+def test_a_named_profile_comes_before_the_keys_of_the_environment(plain: TestWorkspace) -> None:
     profiles = plain.folder / "profiles"
     profiles.write_text(
-        f"[site]\naws_access_key_id = {plain.account}\naws_secret_access_key = x\n", encoding="utf-8"
+        f"[workspace]\naws_access_key_id = {plain.account}\naws_secret_access_key = x\n", encoding="utf-8"
     )
     env: dict[str, str | None] = {"AWS_SHARED_CREDENTIALS_FILE": str(profiles), "AWS_ACCESS_KEY_ID": "000000000001"}
-    result = plain.run("plan", "staging", "--profile", "site", env=env, timeout=SOON).ended()
+    result = plain.run("plan", "staging", "--profile", "workspace", env=env, timeout=SOON).expect_exit()
     assert f"account {plain.account}" in result.out + result.err
-    recorded("another profile", plain, plain.run("plan", "staging", "--profile", "sit", env=env, timeout=SOON).ended(1))
+    recorded(
+        "another profile", plain, plain.run("plan", "staging", "--profile", "sit", env=env, timeout=SOON).expect_exit(1)
+    )
 
 
-def test_another_account_than_allowed(plain: Site) -> None:
+def test_another_account_than_allowed(plain: TestWorkspace) -> None:
     plain.config_file.write_text(
         'allowed_account_ids = ["000000000000"]\n' + plain.config_file.read_text(encoding="utf-8"), encoding="utf-8"
     )
-    recorded("another account", plain, plain.run("plan", "staging", timeout=SOON).ended(1))
+    recorded("another account", plain, plain.run("plan", "staging", timeout=SOON).expect_exit(1))
 
 
-def test_an_expired_token(plain: Site, gate: Gate) -> None:
+def test_an_expired_token(plain: TestWorkspace, proxy: FaultProxy) -> None:
     body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
-    gate.refuse("s3:GetObject", 400, body, times=100)
-    recorded("expired token", plain, plain.run("plan", "staging", url=gate.url, timeout=SOON).ended(1))
+    proxy.refuse("s3:GetObject", 400, body, times=100)
+    recorded("expired token", plain, plain.run("plan", "staging", url=proxy.url, timeout=SOON).expect_exit(1))
 
 
-def test_throttled_calls_are_tried_again(plain: Site, gate: Gate) -> None:
+def test_throttled_calls_are_tried_again(plain: TestWorkspace, proxy: FaultProxy) -> None:
     error = b"<Error><Code>RequestLimitExceeded</Code><Message>slow</Message></Error>"
-    stop = gate.refuse("ec2:DescribeVpcs", 503, b"<Response><Errors>" + error + b"</Errors></Response>", times=2)
-    assert "Plan: 29 to add" in plain.run("plan", "staging", url=gate.url).ended().out
+    stop = proxy.refuse("ec2:DescribeVpcs", 503, b"<Response><Errors>" + error + b"</Errors></Response>", times=2)
+    assert "Plan: 29 to add" in plain.run("plan", "staging", url=proxy.url).expect_exit().out
     assert stop.times == 0
 
 
-def test_a_closed_port(plain: Site) -> None:
+def test_a_closed_port(plain: TestWorkspace) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
-        recorded("closed port", plain, plain.run("plan", "staging", url=url, timeout=SOON).ended(1))
+        recorded("closed port", plain, plain.run("plan", "staging", url=url, timeout=SOON).expect_exit(1))
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
-def test_an_endpoint_without_a_url(plain: Site, how: str) -> None:
+def test_an_endpoint_without_a_url(plain: TestWorkspace, how: str) -> None:
     given = {"option": ["--endpoint-url", ""], "variable": []}[how]
     variables = {"AWS_ENDPOINT_URL": ""} if how == "variable" else {}
-    result = plain.start(*given, "plan", "staging", env=variables).result().ended(64)
+    result = plain.start(*given, "plan", "staging", env=variables).result().expect_exit(64)
     assert "the URL of the endpoint is empty" in result.err and "unset AWS_ENDPOINT_URL" in result.err, result
 
 
-def envelope(site: Site, **changes: object) -> bytes:
+def envelope(**changes: object) -> bytes:
     """A snapshot with a right checksum; the checksum is taken with zeros in its place."""
     fields = {
         "format": 1, "checksum": "0" * 64, "stack": "pb-deploy", "workspace": "staging",
@@ -255,57 +257,57 @@ def envelope(site: Site, **changes: object) -> bytes:
     return text.replace("0" * 64, hashlib.sha256(text.encode()).hexdigest(), 1).encode()
 
 
-STATES: dict[str, Callable[[bytes, Site], bytes]] = {
+STATES: dict[str, Callable[[bytes, TestWorkspace], bytes]] = {
     "truncated state": lambda whole, _: whole[: len(whole) // 2],
     "empty state": lambda whole, _: b"",
     "changed state": lambda whole, _: whole.replace(b'"serial": 1', b'"serial": 9'),
     "state that is no json": lambda whole, _: b"hello",
-    "state of a newer version": lambda whole, site: envelope(site, format=2),
-    "state of another workspace": lambda whole, site: envelope(site, workspace="production"),
-    "state of another stack": lambda whole, site: envelope(site, stack="other"),
+    "state of a newer version": lambda whole, _: envelope(format=2),
+    "state of another workspace": lambda whole, _: envelope(workspace="production"),
+    "state of another stack": lambda whole, _: envelope(stack="other"),
     "state of terraform": lambda whole, _: b'{"version": 4, "terraform_version": "1.11.0", "serial": 1}',
 }
 
 
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("command", ["plan", "deploy"])
-def test_a_state_that_is_not_to_be_used(plain: Site, name: str, command: str) -> None:
+def test_a_state_that_is_not_to_be_used(plain: TestWorkspace, name: str, command: str) -> None:
     plain.put_state(STATES[name](envelope(plain), plain))
     arguments = [command, "staging"] + (["--yes"] if command == "deploy" else [])
-    result = plain.run(*arguments, timeout=SOON).ended(1)
+    result = plain.run(*arguments, timeout=SOON).expect_exit(1)
     recorded(name, plain, result)
     assert plain.mutations() == []
 
 
-def test_a_whole_state_is_taken(plain: Site) -> None:
+def test_a_whole_state_is_taken(plain: TestWorkspace) -> None:
     plain.put_state(envelope(plain))
-    assert "Plan: 29 to add" in plain.run("plan", "staging").ended().out
+    assert "Plan: 29 to add" in plain.run("plan", "staging").expect_exit().out
 
 
-def test_without_a_terminal_nobody_is_asked(plain: Site) -> None:
+def test_without_a_terminal_nobody_is_asked(plain: TestWorkspace) -> None:
     for command in ("deploy", "destroy"):
         result = plain.run(command, "staging", timeout=SOON)
         if command == "destroy":
-            assert "Nothing to destroy" in result.ended(0).err
+            assert "Nothing to destroy" in result.expect_exit(0).err
             continue
-        result.ended(64).err = result.err[result.err.index("error:") :]
+        result.expect_exit(64).err = result.err[result.err.index("error:") :]
         recorded("no terminal", plain, result)
     assert plain.mutations() == []
 
 
 @pytest.mark.parametrize(
-    ("workspace", "answer", "code"),
+    ("name", "answer", "code"),
     [("production", "yes", 1), ("production", "production", 0), ("staging", "no", 1), ("staging", "yes", 0)],
 )
 def test_in_a_terminal_it_asks_and_production_wants_its_name(
-    site: Site, workspace: str, answer: str, code: int
+    workspace: TestWorkspace, name: str, answer: str, code: int
 ) -> None:
-    wanted = workspace if workspace == "production" else "yes"
-    result = site.in_terminal("deploy", workspace, answer=answer)
+    wanted = name if name == "production" else "yes"
+    result = workspace.in_terminal("deploy", name, answer=answer)
     assert result.code == code, result
     assert "to deploy" in result.out and wanted in result.out
     if code:
         assert "not confirmed: nothing was changed" in result.out
-        assert site.mutations() == [] and site.world.remains() == {}
+        assert workspace.mutations() == [] and workspace.inventory.remains() == {}
     else:
-        site.finds_nothing(workspace)
+        workspace.assert_no_changes(name)

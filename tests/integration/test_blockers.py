@@ -7,26 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gate import Gate
-from harness import Result, Site, until
+from fault_proxy import FaultProxy
+from harness import Result, TestWorkspace, until
 
 
-def vpc_of(site: Site) -> str:
+def vpc_of(workspace: TestWorkspace) -> str:
     """The VPC of the workspace."""
-    return str(site.state_object()["snapshot"]["resources"]["net/vpc"]["attrs"]["id"])
+    return str(workspace.state_object()["snapshot"]["resources"]["net/vpc"]["attrs"]["id"])
 
 
-def id_of(site: Site, address: str) -> str:
+def id_of(workspace: TestWorkspace, address: str) -> str:
     """What AWS calls what is at an address."""
-    return str(site.state_object()["snapshot"]["resources"][address]["attrs"]["id"])
+    return str(workspace.state_object()["snapshot"]["resources"][address]["attrs"]["id"])
 
 
-def refused(site: Site, *commands: list[str]) -> Result:
+def refused(workspace: TestWorkspace, *commands: list[str]) -> Result:
     """Each command is refused, and nothing is changed; gives the last result."""
-    since, before = site.mark(), site.world.counts()
+    since, before = workspace.mark(), workspace.inventory.counts()
     for command in commands or (["plan", "staging", "--destroy"], ["destroy", "staging", "--yes"]):
-        result = site.run(*command).ended(1)
-        assert site.mutations(since) == [] and site.world.counts() == before, result
+        result = workspace.run(*command).expect_exit(1)
+        assert workspace.mutations(since) == [] and workspace.inventory.counts() == before, result
     return result
 
 
@@ -38,7 +38,7 @@ def lines(result: Result) -> dict[str, str]:
     return found
 
 
-def test_destroy_with_a_foreign_group_and_rule_is_refused(staging: Site) -> None:
+def test_destroy_with_a_foreign_group_and_rule_is_refused(staging: TestWorkspace) -> None:
     ec2, vpc, ours = staging.aws.ec2, vpc_of(staging), id_of(staging, "net/flask_group")
     bastion = ec2.create_security_group(GroupName="bastion", Description="x", VpcId=vpc)["GroupId"]
     pair = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": ours}]}]
@@ -50,13 +50,13 @@ def test_destroy_with_a_foreign_group_and_rule_is_refused(staging: Site) -> None
     assert f"--group-id {bastion} --security-group-rule-ids {rule}" in why["net/flask_group"]
     assert f"aws ec2 delete-security-group --group-id {bastion}" in why["net/vpc"]
     ec2.delete_security_group(GroupId=bastion)
-    assert "33 to destroy" in staging.run("plan", "staging", "--destroy").ended().out
-    staging.finds_nothing()
+    assert "33 to destroy" in staging.run("plan", "staging", "--destroy").expect_exit().out
+    staging.assert_no_changes()
 
 
-def foreign_things(site: Site) -> tuple[dict[str, str], Callable[[], None]]:
+def foreign_things(workspace: TestWorkspace) -> tuple[dict[str, str], Callable[[], None]]:
     """Makes one of each that blocks something of the network: what blocks, by the address; and what removes them."""
-    ec2, vpc, tasks = site.aws.ec2, vpc_of(site), id_of(site, "net/tasks_subnet")
+    ec2, vpc, tasks = workspace.aws.ec2, vpc_of(workspace), id_of(workspace, "net/tasks_subnet")
     within: dict[str, Any] = {"VpcId": vpc}
     subnet = ec2.create_subnet(CidrBlock="10.0.9.0/24", **within)["Subnet"]["SubnetId"]
     table = ec2.create_route_table(**within)["RouteTable"]["RouteTableId"]
@@ -88,47 +88,49 @@ def foreign_things(site: Site) -> tuple[dict[str, str], Callable[[], None]]:
     return {**blocks, eni: "net/tasks_subnet"}, remove
 
 
-def test_each_foreign_thing_in_the_network_is_named(staging: Site) -> None:
+def test_each_foreign_thing_in_the_network_is_named(staging: TestWorkspace) -> None:
     blocks, remove = foreign_things(staging)
     why = lines(refused(staging))
     for thing, address in blocks.items():
         assert thing in why.get(address, ""), (thing, why)
     assert sum(text.count("\n") for text in why.values()) == len(blocks), why
     remove()
-    staging.run("plan", "staging", "--destroy").ended()
-    staging.finds_nothing()
+    staging.run("plan", "staging", "--destroy").expect_exit()
+    staging.assert_no_changes()
 
 
-def test_replacement_of_a_blocked_network_is_refused(staging: Site) -> None:
+def test_replacement_of_a_blocked_network_is_refused(staging: TestWorkspace) -> None:
     ec2 = staging.aws.ec2
     bastion = ec2.create_security_group(GroupName="bastion", Description="x", VpcId=vpc_of(staging))["GroupId"]
     blocks = {"cidr": "10.7.0.0/16", "tasks_subnet": "10.7.1.0/24", "balancer_subnet": "10.7.2.0/24"}
     staging.configure({"network": blocks})
     assert bastion in lines(refused(staging, ["plan", "staging"], ["deploy", "staging", "--yes"]))["net/vpc"]
     ec2.delete_security_group(GroupId=bastion)
-    staging.mend()
+    staging.restore()
 
 
-def test_missing_service_linked_role_ends_within_the_limit(staging: Site, gate: Gate) -> None:
+def test_missing_service_linked_role_ends_within_the_limit(staging: TestWorkspace, proxy: FaultProxy) -> None:
     message = "Unable to assume the service linked role. Please verify that the ECS service linked role exists."
     body = f'{{"__type": "InvalidParameterException", "message": "{message}"}}'.encode()
-    gate.refuse("ecs:CreateService", 400, body, times=10_000)
+    proxy.refuse("ecs:CreateService", 400, body, times=10_000)
     staging.configure({"services": {"reports": {"kind": "worker", "count": 1, "queues": ["reports"],
                                                 "image": staging.config["services"]["celery"]["image"]}}})  # fmt: skip
-    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5", url=gate.url, timeout=60).ended(1)
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5", url=proxy.url, timeout=60).expect_exit(1)
     assert "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com" in result.err, result
     assert "iam:CreateServiceLinkedRole" in result.err and "tried again for 5 s" in result.err, result
     assert result.err.count("trying again after") == 1, result
-    gate.open_all()
-    staging.mend()
+    proxy.release_all()
+    staging.restore()
 
 
 @pytest.mark.parametrize("denied", ["ec2:DescribeVpcPeeringConnections", "ec2:DescribeNetworkAcls"])
-def test_denied_read_of_foreign_things_is_no_obstacle(staging: Site, gate: Gate, denied: str) -> None:
-    body = b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>"
-    gate.refuse(denied, 403, body, times=100)
+def test_denied_read_of_foreign_things_is_no_obstacle(staging: TestWorkspace, proxy: FaultProxy, denied: str) -> None:
+    body = (
+        b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>"
+    )
+    proxy.refuse(denied, 403, body, times=100)
     since = staging.mark()
-    assert "33 to destroy" in staging.run("plan", "staging", "--destroy", url=gate.url).ended().out
+    assert "33 to destroy" in staging.run("plan", "staging", "--destroy", url=proxy.url).expect_exit().out
     assert "ec2:DescribeVpcEndpoints" in staging.calls(since)
     until(lambda: staging.mutations(since) == [])
-    staging.settle()
+    staging.mark_unchanged()

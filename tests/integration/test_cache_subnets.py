@@ -5,22 +5,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from gate import Gate
-from harness import Site, until
+from fault_proxy import FaultProxy
+from harness import TestWorkspace, until
 
 
-def resources(site: Site) -> dict[str, Any]:
+def resources(workspace: TestWorkspace) -> dict[str, Any]:
     """What is remembered."""
-    found: dict[str, Any] = site.state_object()["snapshot"]["resources"]
+    found: dict[str, Any] = workspace.state_object()["snapshot"]["resources"]
     return found
 
 
-def cache_in_the_second_zone(site: Site) -> list[str]:
+def cache_in_the_second_zone(workspace: TestWorkspace) -> list[str]:
     """Makes the cache anew as Terraform stacks have it: its group has both subnets, and the node is in the second zone. Gives
     what is to be adopted."""
-    ec, were = site.aws.elasticache, resources(site)
+    ec, were = workspace.aws.elasticache, resources(workspace)
     subnets = [were[f"net/{name}_subnet"]["attrs"]["id"] for name in ("balancer", "tasks")]
-    site.run("forget", "staging", "redis/jobqr", "redis/subnets", "--yes").ended()
+    workspace.run("forget", "staging", "redis/jobqr", "redis/subnets", "--yes").expect_exit()
     group, subnet_group = were["redis/jobqr"]["spec"], were["redis/subnets"]["spec"]
     ec.delete_replication_group(ReplicationGroupId=group["id"])
     until(lambda: not ec.describe_replication_groups()["ReplicationGroups"])
@@ -43,56 +43,56 @@ def pairs(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def in_group(site: Site) -> int:
+def in_group(workspace: TestWorkspace) -> int:
     """How many subnets the cache's group has."""
-    (group,) = site.aws.elasticache.describe_cache_subnet_groups()["CacheSubnetGroups"]
+    (group,) = workspace.aws.elasticache.describe_cache_subnet_groups()["CacheSubnetGroups"]
     return len(group["Subnets"])
 
 
-def test_deploy_after_adopt_keeps_the_subnet_of_the_node(site: Site) -> None:
-    site.deploy()
-    wanted = cache_in_the_second_zone(site)
-    site.run("adopt", "staging", *wanted, "--yes").ended()
-    planned = site.plan().changes
+def test_deploy_after_adopt_keeps_the_subnet_of_the_node(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    wanted = cache_in_the_second_zone(workspace)
+    workspace.run("adopt", "staging", *wanted, "--yes").expect_exit()
+    planned = workspace.plan().changes
     assert "redis/subnets" not in planned and "redis/jobqr" not in planned, planned
-    site.deploy()
-    site.finds_nothing()
-    assert in_group(site) == 2
+    workspace.deploy()
+    workspace.assert_no_changes()
+    assert in_group(workspace) == 2
     # Another change of the group leaves its subnets alone.
-    name = resources(site)["redis/subnets"]["attrs"]["name"]
-    site.aws.elasticache.modify_cache_subnet_group(CacheSubnetGroupName=name, CacheSubnetGroupDescription="other")
-    site.deploy()
-    assert in_group(site) == 2
-    site.destroy()
-    assert site.world.remains() == {}
+    name = resources(workspace)["redis/subnets"]["attrs"]["name"]
+    workspace.aws.elasticache.modify_cache_subnet_group(CacheSubnetGroupName=name, CacheSubnetGroupDescription="other")
+    workspace.deploy()
+    assert in_group(workspace) == 2
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
-def test_forget_after_a_failed_deploy_keeps_other_intents(site: Site, gate: Gate) -> None:
-    site.deploy()
+def test_forget_after_a_failed_deploy_keeps_other_intents(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    workspace.deploy()
     body = b'{"__type": "AccessDeniedException", "message": "not allowed"}'
-    gate.refuse("ecs:UpdateService", 403, body, times=100)
-    site.configure({"services": {"celery": {"count": 2}}})
-    site.run("deploy", "staging", "--yes", url=gate.url).ended(1)
-    left = site.state_object()["snapshot"]["intents"]
-    assert "finish it first" in site.run("adopt", "staging", "net/vpc=vpc-1", "--yes").ended(1).err
-    site.run("forget", "staging", "redis/subnets", "--yes").ended()
-    assert "redis/subnets" not in resources(site)
-    assert site.state_object()["snapshot"]["intents"] == left, "what is left to do stays on record"
+    proxy.refuse("ecs:UpdateService", 403, body, times=100)
+    workspace.configure({"services": {"celery": {"count": 2}}})
+    workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
+    left = workspace.state_object()["snapshot"]["intents"]
+    assert "finish it first" in workspace.run("adopt", "staging", "net/vpc=vpc-1", "--yes").expect_exit(1).err
+    workspace.run("forget", "staging", "redis/subnets", "--yes").expect_exit()
+    assert "redis/subnets" not in resources(workspace)
+    assert workspace.state_object()["snapshot"]["intents"] == left, "what is left to do stays on record"
     services = [step["address"] for step in left["steps"]]
-    site.run("forget", "staging", *services, "--yes").ended()
-    assert "intents" not in site.state_object()["snapshot"], "nothing is left of the failed run"
+    workspace.run("forget", "staging", *services, "--yes").expect_exit()
+    assert "intents" not in workspace.state_object()["snapshot"], "nothing is left of the failed run"
 
 
-def test_forget_of_what_may_have_been_created_is_refused(site: Site, gate: Gate) -> None:
-    stop = gate.hold_after("elasticache:CreateReplicationGroup")
-    running = site.start("deploy", "staging", "--yes", url=gate.url)
+def test_forget_of_what_may_have_been_created_is_refused(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    stop = proxy.hold_after("elasticache:CreateReplicationGroup")
+    running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     stop.wait()
-    until(lambda: "redis/parameters" in resources(site))
+    until(lambda: "redis/parameters" in resources(workspace))
     running.kill()
-    gate.open_all()
-    site.run("unlock", "staging", site.lock_id()).ended()
-    result = site.run("forget", "staging", "redis/jobqr", "--yes").ended(1)
+    proxy.release_all()
+    workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
+    result = workspace.run("forget", "staging", "redis/jobqr", "--yes").expect_exit(1)
     assert "may have created redis/jobqr" in result.err and "pb-deploy deploy staging" in result.err, result
-    site.run("forget", "staging", "redis/parameters", "--yes").ended()
-    steps = site.state_object()["snapshot"]["intents"]["steps"]
+    workspace.run("forget", "staging", "redis/parameters", "--yes").expect_exit()
+    steps = workspace.state_object()["snapshot"]["intents"]["steps"]
     assert "redis/jobqr" in [step["address"] for step in steps]

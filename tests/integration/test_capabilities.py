@@ -12,7 +12,7 @@ import capabilities
 import conftest
 import pytest
 from endpoint import control
-from harness import Site
+from harness import TestWorkspace
 from observer import Observer
 from probes import Missing, refused
 from report import Report
@@ -63,22 +63,22 @@ def test_every_capability_that_a_deploy_needs_is_measured() -> None:
     assert set(capabilities.DEPLOYS) <= set(capabilities.PROBES)
 
 
-def test_a_probe_tells_what_is_done_where_aws_refuses(site: Site) -> None:
-    create = site.aws.ec2.create_vpc
+def test_a_probe_tells_what_is_done_where_aws_refuses(workspace: TestWorkspace) -> None:
+    create = workspace.aws.ec2.create_vpc
     with pytest.raises(Missing, match="is done where AWS answers InvalidVpc.Range"):
         refused(create, "InvalidVpc.Range", CidrBlock="10.0.0.0/16")
     with pytest.raises(Missing, match="answers InvalidVpc.Range, not NoSuchCode"):
         refused(create, "NoSuchCode", CidrBlock="10.0.0.0/8")
 
 
-def test_the_observer_notes_what_the_endpoint_notes(site: Site, url: str) -> None:
+def test_the_observer_notes_what_the_endpoint_notes(workspace: TestWorkspace, url: str) -> None:
     with Observer(url) as observer:
-        since = site.mark()
-        site.run("deploy", "staging", "--yes", url=observer.url).ended()
-        site.run("destroy", "staging", "--yes", url=observer.url).ended()
-        noted = control(observer.url, f"requests?account={site.account}")["requests"]
+        since = workspace.mark()
+        workspace.run("deploy", "staging", "--yes", url=observer.url).expect_exit()
+        workspace.run("destroy", "staging", "--yes", url=observer.url).expect_exit()
+        noted = control(observer.url, f"requests?account={workspace.account}")["requests"]
     told = [entry for entry in noted if "aws-sdk-rust" in entry["user_agent"]]
-    assert sorted(f"{e['service']}:{e['action']}" for e in told) == sorted(site.calls(since))
+    assert sorted(f"{e['service']}:{e['action']}" for e in told) == sorted(workspace.calls(since))
     assert [e for e in told if e["mutating"]]
     assert len(told) > 100
 
@@ -132,8 +132,8 @@ def test_only_what_is_marked_runs_in_a_sample(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_tests_that_share_something_stay_together() -> None:
-    alone = Collected(fixtures={"new_site": "module", "gate": "function"})
-    sharing = Collected(fixtures={"new_site": "module", "_shared": "module", "staging": "function"})
+    alone = Collected(fixtures={"new_workspace": "module", "proxy": "function"})
+    sharing = Collected(fixtures={"new_workspace": "module", "_shared": "module", "staging": "function"})
     conftest.pytest_collection_modifyitems([alone, sharing])  # type: ignore[list-item]
     assert alone.added == []
     (group,) = sharing.added

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from configuration import Table, image
-from harness import Site
+from harness import TestWorkspace
 from inventory import tags_of
 
 REGISTER = ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
@@ -38,7 +38,11 @@ IN_PLACE: dict[str, tuple[Table, dict[str, str], list[str]]] = {
         {"fargate/celery": "update", "fargate/flask": "update"},
         ["ecs:UpdateService", "ecs:UpdateService"],
     ),
-    "another tag of an image": (flask(image=image("two")), {"fargate/flask_task": "update", "fargate/flask": "update"}, REGISTER),
+    "another tag of an image": (
+        flask(image=image("two")),
+        {"fargate/flask_task": "update", "fargate/flask": "update"},
+        REGISTER,
+    ),
     "a full image": (
         flask(image="ghcr.io/team/app:9"),
         {"fargate/flask_task": "update", "fargate/flask": "update"},
@@ -125,7 +129,7 @@ def marked(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in IN_PLACE])
-def test_only_what_was_changed_is_planned_and_done(staging: Site, name: str) -> None:
+def test_only_what_was_changed_is_planned_and_done(staging: TestWorkspace, name: str) -> None:
     change, planned, called = IN_PLACE[name]
     if name in BEFORE:
         staging.configure(BEFORE[name])
@@ -137,27 +141,27 @@ def test_only_what_was_changed_is_planned_and_done(staging: Site, name: str) -> 
     since = staging.mark()
     staging.deploy()
     assert staging.writes(since) == sorted(called)
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_the_plan_shows_before_and_after(staging: Site) -> None:
+def test_the_plan_shows_before_and_after(staging: TestWorkspace) -> None:
     staging.configure(celery(count=6))
     assert staging.plan().fields("fargate/celery") == {"desired_count": (4, 6)}
-    text = staging.run("plan", "staging", "--detailed-exitcode").ended(2).out
+    text = staging.run("plan", "staging", "--detailed-exitcode").expect_exit(2).out
     assert "  ~ fargate/celery  ecs.service" in text
     assert "~ desired_count: 4 -> 6" in text
     assert "Plan: 0 to add, 1 to change, 0 to replace, 0 to destroy." in text
     staging.deploy()
-    assert staging.world.services()["staging-celery"]["desiredCount"] == 6
-    staging.finds_nothing()
+    assert staging.inventory.services()["staging-celery"]["desiredCount"] == 6
+    staging.assert_no_changes()
 
 
 @pytest.mark.sample
-def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: Site) -> None:
-    old = staging.world.services()["staging-flask"]["taskDefinition"]
+def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: TestWorkspace) -> None:
+    old = staging.inventory.services()["staging-flask"]["taskDefinition"]
     staging.configure(flask(image=image("three")))
     staging.deploy()
-    service = staging.world.services()["staging-flask"]
+    service = staging.inventory.services()["staging-flask"]
     assert service["taskDefinition"] != old
     ecs = staging.aws.ecs
     new = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
@@ -165,24 +169,26 @@ def test_a_new_image_runs_and_the_old_revision_stays_for_a_rollback(staging: Sit
     assert ecs.describe_task_definition(taskDefinition=old)["taskDefinition"]["status"] == "ACTIVE"
     (deployment,) = service["deployments"]
     assert (deployment["rolloutState"], deployment["taskDefinition"]) == ("COMPLETED", service["taskDefinition"])
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
 @pytest.mark.sample
-def test_a_tag_goes_to_everything_and_away_again(site: Site) -> None:
-    site.deploy()
+def test_a_tag_goes_to_everything_and_away_again(workspace: TestWorkspace) -> None:
+    workspace.deploy()
     everything = {
-        kind: getattr(site.world, kind)() for kind in site.world.KINDS if kind not in ("records", "interfaces")
+        kind: getattr(workspace.inventory, kind)()
+        for kind in workspace.inventory.KINDS
+        if kind not in ("records", "interfaces")
     }
     ours = sum(1 for things in everything.values() for thing in things.values() if tags_of(thing))
     for tags, present in (({"team": "api"}, True), ({"team": None}, False)):
-        site.configure({"tags": tags})
-        plan = site.plan()
+        workspace.configure({"tags": tags})
+        plan = workspace.plan()
         assert set(plan.changes.values()) == {"update"} and len(plan.changes) == ours
         assert all(set(plan.fields(address)) == {"tags.team"} for address in plan.changes)
-        since = site.mark()
-        site.deploy()
-        calls = {call.split(":")[1] for call in site.writes(since)}
+        since = workspace.mark()
+        workspace.deploy()
+        calls = {call.split(":")[1] for call in workspace.writes(since)}
         assert calls <= {
             "CreateTags", "DeleteTags", "AddTags", "RemoveTags", "AddTagsToResource", "RemoveTagsFromResource",
             "TagResource", "UntagResource",
@@ -190,8 +196,8 @@ def test_a_tag_goes_to_everything_and_away_again(site: Site) -> None:
         with_tag = [
             thing
             for kind in everything
-            for thing in getattr(site.world, kind)().values()
+            for thing in getattr(workspace.inventory, kind)().values()
             if tags_of(thing).get("team") == "api"
         ]
         assert len(with_tag) == (ours if present else 0)
-        site.finds_nothing()
+        workspace.assert_no_changes()

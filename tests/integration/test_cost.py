@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from configuration import Table, image
-from harness import BINARY, Site
+from harness import BINARY, TestWorkspace
 
 MIB = 1024 * 1024
 #: What a process may hold, most of it the pages of the program itself: a tenth more than was seen (45 MiB of a plan, 50 of a
@@ -28,44 +28,50 @@ POOLS = 100
 WORKSPACES = 4
 
 
-def instructions(site: Site, *arguments: str) -> int:
+def instructions(workspace: TestWorkspace, *arguments: str) -> int:
     """How many instructions a run takes, as callgrind counts them."""
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed, so nobody counts instructions")
-    out = site.folder / "callgrind.out"
+    out = workspace.folder / "callgrind.out"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", str(BINARY), *arguments]
     done = subprocess.run(
-        command, cwd=site.folder, env=site.environment(), capture_output=True, text=True, timeout=300, check=False
+        command,
+        cwd=workspace.folder,
+        env=workspace.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     (count,) = re.findall(r"^summary: (\d+)$", out.read_text(encoding="utf-8"), re.MULTILINE)
     return int(count)
 
 
-def peak(site: Site, *arguments: str) -> int:
+def peak(workspace: TestWorkspace, *arguments: str) -> int:
     """The most memory that a run holds, in bytes. The system knows the highest so far, so the last look tells all."""
-    running = site.start(*arguments)
+    running = workspace.start(*arguments)
     status, highest = Path(f"/proc/{running.process.pid}/status"), 0
     while running.process.poll() is None:
         found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
         highest = max(highest, int(found[1]) * 1024 if found else 0)
         time.sleep(0.002)
-    running.result().ended()
+    running.result().expect_exit()
     assert highest > MIB, "the run was over before anybody looked"
     return highest
 
 
-def test_a_plan_takes_so_many_instructions_and_a_version_hardly_any(staging: Site) -> None:
+def test_a_plan_takes_so_many_instructions_and_a_version_hardly_any(staging: TestWorkspace) -> None:
     plan, version = instructions(staging, "plan", "staging"), instructions(staging, "--version")
     print(f"instructions: {plan} of a plan, {version} of --version")
     assert plan < PLAN_MAX
     assert version < VERSION_MAX
-    staging.settle()
+    staging.mark_unchanged()
 
 
-def test_a_run_holds_so_much_memory(site: Site) -> None:
+def test_a_run_holds_so_much_memory(workspace: TestWorkspace) -> None:
     commands = (["deploy", "staging", "--yes"], ["plan", "staging"], ["destroy", "staging", "--yes"])
-    highest = {arguments[0]: peak(site, *arguments) for arguments in commands}
+    highest = {arguments[0]: peak(workspace, *arguments) for arguments in commands}
     print({command: f"{held / MIB:.1f} MiB" for command, held in highest.items()})
     assert max(highest.values()) < MEMORY_MAX, highest
 
@@ -76,16 +82,16 @@ def pools(count: int) -> Table:
     return {"services": {f"pool{number}": {**pool, "queues": [f"q{number}"]} for number in range(count)}}
 
 
-def test_calls_grow_with_pools_as_told_and_memory_does_not(site: Site) -> None:
-    site.deploy()
-    since = site.mark()
-    site.plan()
-    few = Counter(site.calls(since))
-    site.configure(pools(POOLS))
-    held = peak(site, "deploy", "staging", "--yes")
-    since = site.mark()
-    assert site.plan().changes == {}
-    many = Counter(site.calls(since))
+def test_calls_grow_with_pools_as_told_and_memory_does_not(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    since = workspace.mark()
+    workspace.plan()
+    few = Counter(workspace.calls(since))
+    workspace.configure(pools(POOLS))
+    held = peak(workspace, "deploy", "staging", "--yes")
+    since = workspace.mark()
+    assert workspace.plan().changes == {}
+    many = Counter(workspace.calls(since))
     more = {call: count - few[call] for call, count in many.items() if count != few[call]}
     # The index has pages: of a hundred resources, or, at some endpoints, of a hundred tags.
     assert more.pop("tagging:GetResources", 1) <= POOLS // 20, more
@@ -95,21 +101,21 @@ def test_calls_grow_with_pools_as_told_and_memory_does_not(site: Site) -> None:
     assert held < POOLS_MEMORY_MAX, f"{held / MIB:.1f} MiB"
 
 
-def test_other_workspaces_change_nothing_about_the_calls_of_one(new_site: Callable[[], Site]) -> None:
-    site = new_site()
+def test_other_workspaces_change_nothing_about_the_calls_of_one(new_workspace: Callable[[], TestWorkspace]) -> None:
+    workspace = new_workspace()
     names = [f"w{number}" for number in range(WORKSPACES)]
-    site.configure({"workspace": {name: {} for name in names}, "hostname": site.config["hostname"]})
-    running = [site.start("deploy", name, "--yes") for name in names[:2]]
+    workspace.configure({"workspace": {name: {} for name in names}, "hostname": workspace.config["hostname"]})
+    running = [workspace.start("deploy", name, "--yes") for name in names[:2]]
     for each in running:
-        each.result().ended()
+        each.result().expect_exit()
     counts = []
     for name in names[:2]:
-        since = site.mark()
-        assert site.plan(name).changes == {}
-        counts.append(Counter(site.calls(since)))
-    running = [site.start("deploy", name, "--yes") for name in names[2:]]
+        since = workspace.mark()
+        assert workspace.plan(name).changes == {}
+        counts.append(Counter(workspace.calls(since)))
+    running = [workspace.start("deploy", name, "--yes") for name in names[2:]]
     for each in running:
-        each.result().ended()
-    since = site.mark()
-    assert site.plan(names[0]).changes == {}
-    assert Counter(site.calls(since)) == counts[0] == counts[1]
+        each.result().expect_exit()
+    since = workspace.mark()
+    assert workspace.plan(names[0]).changes == {}
+    assert Counter(workspace.calls(since)) == counts[0] == counts[1]

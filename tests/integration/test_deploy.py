@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from configuration import image
-from harness import Result, Site
+from harness import Result, TestWorkspace
 from inventory import Things, tags_of
 
 pytestmark = pytest.mark.sample
@@ -21,14 +21,14 @@ ANYWHERE = "0.0.0.0/0"
 class Deployed:
     """A deployed workspace, and all that is in its account."""
 
-    site: Site
-    workspace: str
+    workspace: TestWorkspace
+    name: str
     result: Result
     things: dict[str, Things]
 
     def one(self, kind: str, suffix: str = "") -> Any:
         """The only one of a kind, which is called `WORKSPACE-suffix` or has that Name tag."""
-        wanted = f"{self.workspace}-{suffix}"
+        wanted = f"{self.name}-{suffix}"
         found = {k: v for k, v in self.things[kind].items() if wanted in (k, tags_of(v).get("Name"))}
         assert len(found) == 1, f"{list(found)} of {kind} are called {wanted}"
         return next(iter(found.values()))
@@ -38,27 +38,29 @@ class Deployed:
         return {group["GroupName"]: identity for identity, group in self.things["groups"].items()}
 
 
-def deployed(site: Site, workspace: str) -> Deployed:
+def deployed(workspace: TestWorkspace, name: str) -> Deployed:
     """Deploy, and look at everything."""
-    result = site.deploy(workspace)
-    return Deployed(site, workspace, result, {kind: getattr(site.world, kind)() for kind in site.world.KINDS})
+    result = workspace.deploy(name)
+    return Deployed(
+        workspace, name, result, {kind: getattr(workspace.inventory, kind)() for kind in workspace.inventory.KINDS}
+    )
 
 
 @pytest.fixture(scope="module")
-def production(new_site: Callable[[], Site]) -> Deployed:
+def production(new_workspace: Callable[[], TestWorkspace]) -> Deployed:
     """Production, deployed once for this file."""
-    return deployed(new_site(), "production")
+    return deployed(new_workspace(), "production")
 
 
 @pytest.fixture(scope="module")
-def staging(new_site: Callable[[], Site]) -> Deployed:
+def staging(new_workspace: Callable[[], TestWorkspace]) -> Deployed:
     """Staging, in another account."""
-    return deployed(new_site(), "staging")
+    return deployed(new_workspace(), "staging")
 
 
 def test_stdout_is_the_url_and_stderr_says_what_was_made(production: Deployed) -> None:
     assert production.result.out == f"http://{HOST}\n"
-    for address, _ in production.site.world.owned():
+    for address, _ in production.workspace.inventory.owned():
         assert f"  {address}: created" in production.result.err, address
     assert "Deployed production:" in production.result.err
 
@@ -148,9 +150,9 @@ def test_logs_images_and_cluster(production: Deployed) -> None:
 
 @pytest.mark.parametrize(("key", "ports", "stop", "init"), [("flask", [5050], 30, False), ("celery", [], 120, True)])
 def test_a_task_definition(production: Deployed, key: str, ports: list[int], stop: int, init: bool) -> None:
-    region = production.site.aws.region
+    region = production.workspace.aws.region
     found = production.things["task_definitions"][f"production-{key}:1"]
-    role = production.site.aws.iam.get_role(RoleName="ecsTaskExecutionRole")["Role"]["Arn"]
+    role = production.workspace.aws.iam.get_role(RoleName="ecsTaskExecutionRole")["Role"]["Arn"]
     assert (found["cpu"], found["memory"], found["networkMode"]) == ("1024", "4096", "awsvpc")
     assert (found["requiresCompatibilities"], found["executionRoleArn"]) == (["FARGATE"], role)
     assert not found.get("taskRoleArn")
@@ -194,7 +196,7 @@ def test_only_flask_is_behind_the_load_balancer(production: Deployed) -> None:
     flask, celery = (production.things["services"][f"production-{key}"] for key in ("flask", "celery"))
     assert (flask["loadBalancers"], flask["healthCheckGracePeriodSeconds"]) == (wanted, 60)
     assert celery["loadBalancers"] == []
-    health = production.site.aws.elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
+    health = production.workspace.aws.elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
     assert [t["TargetHealth"]["State"] for t in health["TargetHealthDescriptions"]] == ["healthy"]
 
 
@@ -257,17 +259,17 @@ def test_everything_says_whose_it_is(production: Deployed) -> None:
 
 
 def test_tasks_say_whose_they_are(production: Deployed) -> None:
-    ecs, cluster = production.site.aws.ecs, "production-ecs-cluster"
+    ecs, cluster = production.workspace.aws.ecs, "production-ecs-cluster"
     arns = ecs.list_tasks(cluster=cluster)["taskArns"]
     tasks = ecs.describe_tasks(cluster=cluster, tasks=arns, include=["TAGS"])["tasks"]
     assert len(tasks) == 5 and all(tags_of(task)["pb-deploy:workspace"] == "production" for task in tasks)
 
 
 def test_nothing_is_made_before_it_is_meant(production: Deployed) -> None:
-    mutations = production.site.mutations()
+    mutations = production.workspace.mutations()
     assert mutations[:2] == ["dynamodb:UpdateItem", "s3:PutObject"], "the lease, then the intents"
     assert mutations[-1] == "dynamodb:UpdateItem", "the lease is given back last"
-    assert "intents" not in production.site.state_object("production")["snapshot"]
+    assert "intents" not in production.workspace.state_object("production")["snapshot"]
 
 
 def test_staging_has_its_own_hostname_and_no_protection(staging: Deployed) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from harness import Site, until
+from harness import TestWorkspace, until
 from inventory import ID, steady, tags_of
 
 
@@ -17,7 +17,7 @@ from inventory import ID, steady, tags_of
 class Meddling:
     """What somebody did, and what the plan must say about it."""
 
-    do: Callable[[Site], Any]
+    do: Callable[[TestWorkspace], Any]
     planned: dict[str, str]
     #: Why nobody is served until it is repaired, if so.
     unserved: str = ""
@@ -28,33 +28,33 @@ def permission(port: int, cidr: str = "203.0.113.0/24") -> list[dict[str, Any]]:
     return [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": cidr}]}]
 
 
-def group(site: Site, name: str) -> str:
+def group(workspace: TestWorkspace, name: str) -> str:
     """The id of a security group."""
-    return next(i for i, g in site.world.groups().items() if g["GroupName"] == name)
+    return next(i for i, g in workspace.inventory.groups().items() if g["GroupName"] == name)
 
 
-def rule_added(site: Site) -> None:
-    site.aws.ec2.authorize_security_group_ingress(
-        GroupId=group(site, "staging-ecs-celery-sg"), IpPermissions=permission(22)
+def rule_added(workspace: TestWorkspace) -> None:
+    workspace.aws.ec2.authorize_security_group_ingress(
+        GroupId=group(workspace, "staging-ecs-celery-sg"), IpPermissions=permission(22)
     )
 
 
-def default_group_filled(site: Site) -> None:
-    site.aws.ec2.authorize_security_group_egress(GroupId=group(site, "default"), IpPermissions=permission(80))
+def default_group_filled(workspace: TestWorkspace) -> None:
+    workspace.aws.ec2.authorize_security_group_egress(GroupId=group(workspace, "default"), IpPermissions=permission(80))
 
 
-def rule_deleted(site: Site) -> None:
-    celery = group(site, "staging-ecs-celery-sg")
-    (rule,) = [r for r in site.world.rules().values() if r["GroupId"] == celery and r["FromPort"] == 443]
-    site.aws.ec2.revoke_security_group_egress(GroupId=celery, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
+def rule_deleted(workspace: TestWorkspace) -> None:
+    celery = group(workspace, "staging-ecs-celery-sg")
+    (rule,) = [r for r in workspace.inventory.rules().values() if r["GroupId"] == celery and r["FromPort"] == 443]
+    workspace.aws.ec2.revoke_security_group_egress(GroupId=celery, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
 
 
-def count_changed(site: Site) -> None:
-    site.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=1)
+def count_changed(workspace: TestWorkspace) -> None:
+    workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=1)
 
 
-def other_revision(site: Site) -> None:
-    ecs = site.aws.ecs
+def other_revision(workspace: TestWorkspace) -> None:
+    ecs = workspace.aws.ecs
     old = ecs.describe_task_definition(taskDefinition="staging-flask")["taskDefinition"]
     keep = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
     (container,) = old["containerDefinitions"]
@@ -65,108 +65,112 @@ def other_revision(site: Site) -> None:
     ecs.update_service(cluster="staging-ecs-cluster", service="staging-flask", taskDefinition=arn)
 
 
-def service_deleted(site: Site) -> None:
-    site.aws.ecs.delete_service(cluster="staging-ecs-cluster", service="staging-celery", force=True)
+def service_deleted(workspace: TestWorkspace) -> None:
+    workspace.aws.ecs.delete_service(cluster="staging-ecs-cluster", service="staging-celery", force=True)
 
 
-def cluster_deleted(site: Site) -> None:
-    ecs = site.aws.ecs
+def cluster_deleted(workspace: TestWorkspace) -> None:
+    ecs = workspace.aws.ecs
     for service in ("staging-flask", "staging-celery"):
         ecs.delete_service(cluster="staging-ecs-cluster", service=service, force=True)
-    until(lambda: not site.world.interfaces_of("ecs"))
+    until(lambda: not workspace.inventory.interfaces_of("ecs"))
     ecs.delete_cluster(cluster="staging-ecs-cluster")
 
 
-def group_deleted(site: Site) -> None:
-    service_deleted(site)
-    celery, queue = group(site, "staging-ecs-celery-sg"), group(site, "staging-elasticache-jobqr-sg")
-    for rule in site.world.rules().values():
+def group_deleted(workspace: TestWorkspace) -> None:
+    service_deleted(workspace)
+    celery, queue = group(workspace, "staging-ecs-celery-sg"), group(workspace, "staging-elasticache-jobqr-sg")
+    for rule in workspace.inventory.rules().values():
         if rule["GroupId"] == queue and rule.get("ReferencedGroupInfo", {}).get("GroupId") == celery:
-            site.aws.ec2.revoke_security_group_ingress(
+            workspace.aws.ec2.revoke_security_group_ingress(
                 GroupId=queue, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
             )
-    until(lambda: celery not in {g["GroupId"] for i in site.world.interfaces().values() for g in i["Groups"]})
-    site.aws.ec2.delete_security_group(GroupId=celery)
+    until(lambda: celery not in {g["GroupId"] for i in workspace.inventory.interfaces().values() for g in i["Groups"]})
+    workspace.aws.ec2.delete_security_group(GroupId=celery)
 
 
-def record(site: Site, action: str, **changes: Any) -> None:
-    (zone,) = site.aws.route53.list_hosted_zones()["HostedZones"]
-    (found,) = site.world.records().values()
+def record(workspace: TestWorkspace, action: str, **changes: Any) -> None:
+    (zone,) = workspace.aws.route53.list_hosted_zones()["HostedZones"]
+    (found,) = workspace.inventory.records().values()
     batch = {"Changes": [{"Action": action, "ResourceRecordSet": changes or found}]}
-    site.aws.route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=batch)
+    workspace.aws.route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=batch)
 
 
-def record_elsewhere(site: Site) -> None:
-    record(site, "UPSERT", Name="staging.ospcapi.org", Type="A", TTL=60, ResourceRecords=[{"Value": "192.0.2.1"}])
+def record_elsewhere(workspace: TestWorkspace) -> None:
+    record(workspace, "UPSERT", Name="staging.ospcapi.org", Type="A", TTL=60, ResourceRecords=[{"Value": "192.0.2.1"}])
 
 
-def record_deleted(site: Site) -> None:
-    record(site, "DELETE")
+def record_deleted(workspace: TestWorkspace) -> None:
+    record(workspace, "DELETE")
 
 
-def log_group_deleted(site: Site) -> None:
-    site.aws.logs.delete_log_group(logGroupName="staging-pb_workers")
+def log_group_deleted(workspace: TestWorkspace) -> None:
+    workspace.aws.logs.delete_log_group(logGroupName="staging-pb_workers")
 
 
-def retention_changed(site: Site) -> None:
-    site.aws.logs.put_retention_policy(logGroupName="staging-pb_workers", retentionInDays=1)
+def retention_changed(workspace: TestWorkspace) -> None:
+    workspace.aws.logs.put_retention_policy(logGroupName="staging-pb_workers", retentionInDays=1)
 
 
-def parameter_changed(site: Site) -> None:
+def parameter_changed(workspace: TestWorkspace) -> None:
     change = {"ParameterName": "maxmemory-policy", "ParameterValue": "allkeys-lru"}
-    site.aws.elasticache.modify_cache_parameter_group(
+    workspace.aws.elasticache.modify_cache_parameter_group(
         CacheParameterGroupName="staging-jobqr-redis7", ParameterNameValues=[change]
     )
 
 
-def health_check_changed(site: Site) -> None:
-    (found,) = site.world.target_groups().values()
-    site.aws.elbv2.modify_target_group(TargetGroupArn=found["TargetGroupArn"], HealthCheckPath="/other")
+def health_check_changed(workspace: TestWorkspace) -> None:
+    (found,) = workspace.inventory.target_groups().values()
+    workspace.aws.elbv2.modify_target_group(TargetGroupArn=found["TargetGroupArn"], HealthCheckPath="/other")
 
 
-def listener_deleted(site: Site) -> None:
-    (found,) = site.world.listeners()
-    site.aws.elbv2.delete_listener(ListenerArn=found)
+def listener_deleted(workspace: TestWorkspace) -> None:
+    (found,) = workspace.inventory.listeners()
+    workspace.aws.elbv2.delete_listener(ListenerArn=found)
 
 
-def protection_turned_on(site: Site) -> None:
-    (found,) = site.world.balancers().values()
-    site.aws.elbv2.modify_load_balancer_attributes(
+def protection_turned_on(workspace: TestWorkspace) -> None:
+    (found,) = workspace.inventory.balancers().values()
+    workspace.aws.elbv2.modify_load_balancer_attributes(
         LoadBalancerArn=found["LoadBalancerArn"], Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}]
     )
 
 
-def balancer_in_another_group(site: Site) -> None:
-    (found,) = site.world.balancers().values()
-    site.aws.elbv2.set_security_groups(
-        LoadBalancerArn=found["LoadBalancerArn"], SecurityGroups=[group(site, "staging-ecs-celery-sg")]
+def balancer_in_another_group(workspace: TestWorkspace) -> None:
+    (found,) = workspace.inventory.balancers().values()
+    workspace.aws.elbv2.set_security_groups(
+        LoadBalancerArn=found["LoadBalancerArn"], SecurityGroups=[group(workspace, "staging-ecs-celery-sg")]
     )
 
 
-def dns_names_turned_off(site: Site) -> None:
-    (vpc,) = site.world.vpcs()
-    site.aws.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
+def dns_names_turned_off(workspace: TestWorkspace) -> None:
+    (vpc,) = workspace.inventory.vpcs()
+    workspace.aws.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
 
 
-def our_table(site: Site) -> dict[str, Any]:
-    return next(t for t in site.world.route_tables().values() if not any(a["Main"] for a in t["Associations"]))
+def our_table(workspace: TestWorkspace) -> dict[str, Any]:
+    return next(t for t in workspace.inventory.route_tables().values() if not any(a["Main"] for a in t["Associations"]))
 
 
-def default_route_deleted(site: Site) -> None:
-    site.aws.ec2.delete_route(RouteTableId=our_table(site)["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+def default_route_deleted(workspace: TestWorkspace) -> None:
+    workspace.aws.ec2.delete_route(RouteTableId=our_table(workspace)["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
 
 
-def association_deleted(site: Site) -> None:
-    site.aws.ec2.disassociate_route_table(AssociationId=our_table(site)["Associations"][0]["RouteTableAssociationId"])
+def association_deleted(workspace: TestWorkspace) -> None:
+    workspace.aws.ec2.disassociate_route_table(
+        AssociationId=our_table(workspace)["Associations"][0]["RouteTableAssociationId"]
+    )
 
 
-def tag_changed(site: Site) -> None:
-    (vpc,) = site.world.vpcs()
-    site.aws.ec2.create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "mine"}, {"Key": "note", "Value": "x"}])
+def tag_changed(workspace: TestWorkspace) -> None:
+    (vpc,) = workspace.inventory.vpcs()
+    workspace.aws.ec2.create_tags(
+        Resources=[vpc], Tags=[{"Key": "Name", "Value": "mine"}, {"Key": "note", "Value": "x"}]
+    )
 
 
-def scanning_turned_off(site: Site) -> None:
-    site.aws.ecr.put_image_scanning_configuration(
+def scanning_turned_off(workspace: TestWorkspace) -> None:
+    workspace.aws.ecr.put_image_scanning_configuration(
         repositoryName="staging-celeryflask", imageScanningConfiguration={"scanOnPush": False}
     )
 
@@ -229,7 +233,7 @@ def marked(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in MEDDLING])
-def test_drift_is_shown_and_repaired(staging: Site, name: str) -> None:
+def test_drift_is_shown_and_repaired(staging: TestWorkspace, name: str) -> None:
     meddling, before = MEDDLING[name], comparable(staging)
     meddling.do(staging)
     plan = staging.plan()
@@ -239,22 +243,22 @@ def test_drift_is_shown_and_repaired(staging: Site, name: str) -> None:
         assert plan.origin(address) == "drift", f"{address}: {plan.steps[address]}"
     staging.deploy()
     same(before, comparable(staging))
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
 @pytest.mark.sample
-def test_the_text_says_that_it_was_somebody_else(staging: Site) -> None:
+def test_the_text_says_that_it_was_somebody_else(staging: TestWorkspace) -> None:
     count_changed(staging)
-    text = staging.run("plan", "staging").ended().out
+    text = staging.run("plan", "staging").expect_exit().out
     assert "~ fargate/celery  ecs.service" in text and "# changed outside of pb-deploy" in text
     assert "~ desired_count: 1 -> 4" in text
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def comparable(site: Site) -> list[str]:
+def comparable(workspace: TestWorkspace) -> list[str]:
     """All that is ours as lines of text, with addresses for the ids that a repair has to give anew."""
-    everything = site.world.everything()
+    everything = workspace.inventory.everything()
     del everything["interfaces"]
     names = {
         identity: f"<{tags_of(thing)['pb-deploy:address']}>"

@@ -11,7 +11,7 @@ import pytest
 from configuration import image
 from endpoint import ROOT
 from fidelity import violations
-from harness import Site
+from harness import TestWorkspace
 from models import Request
 from observer import READ_ONLY, Observer
 from sources import callable_actions
@@ -53,20 +53,20 @@ allows `s3:ListObjectVersions`. [permissions.md](permissions.md) describes which
 
 
 @pytest.fixture(scope="module")
-def requests(new_site: Callable[[], Site], url: str) -> list[Request]:
+def requests(new_workspace: Callable[[], TestWorkspace], url: str) -> list[Request]:
     """All requests of a workspace's life."""
-    site = new_site()
+    workspace = new_workspace()
     with Observer(url) as observer:
-        site.run("plan", "staging", url=observer.url).ended()
-        site.run("deploy", "staging", "--yes", url=observer.url).ended()
+        workspace.run("plan", "staging", url=observer.url).expect_exit()
+        workspace.run("deploy", "staging", "--yes", url=observer.url).expect_exit()
         for change in UPDATES:
-            site.configure(change)
-            site.run("deploy", "staging", "--yes", url=observer.url).ended()
+            workspace.configure(change)
+            workspace.run("deploy", "staging", "--yes", url=observer.url).expect_exit()
         for look in (["status", "staging"], ["output", "staging"], ["state", "show", "staging"],
                      ["state", "versions", "staging"], ["tasks", "staging"], ["logs", "staging", "flask", "--filter", "x"],
                      ["run", "staging", "--", "echo", "x"]):  # fmt: skip
-            site.run(*look, url=observer.url).ended()
-        site.run("destroy", "staging", "--yes", url=observer.url).ended()
+            workspace.run(*look, url=observer.url).expect_exit()
+        workspace.run("destroy", "staging", "--yes", url=observer.url).expect_exit()
         return [request for request, _ in observer.requests]
 
 
@@ -83,7 +83,9 @@ def test_the_documentation_lists_the_actions(requests: list[Request]) -> None:
     if os.environ.get("PB_TEST_RECORD"):
         DOCUMENT.write_text(document(used, written), encoding="utf-8")
     text = DOCUMENT.read_text(encoding="utf-8")
-    documented = {f"{service}:{action}" for service, actions in LISTED.findall(text) for action in NAME.findall(actions)}
+    documented = {
+        f"{service}:{action}" for service, actions in LISTED.findall(text) for action in NAME.findall(actions)
+    }
     assert documented == written, f"{DOCUMENT.name} is not right any more: PB_TEST_RECORD=1 records it anew"
 
 
@@ -137,7 +139,10 @@ def test_what_is_wrong_is_found() -> None:
     ):
         found = violations(request)
         assert any(why in problem for problem in found), (why, found)
-    logs = {"X-Amz-Target": "Logs_20140328.CreateLogGroup", "Authorization": "Credential=1/20260101/r/logs/aws4_request"}
+    logs = {
+        "X-Amz-Target": "Logs_20140328.CreateLogGroup",
+        "Authorization": "Credential=1/20260101/r/logs/aws4_request",
+    }
     (problem,) = violations(Request("POST", "/", logs, b'{"logGroupName": "a b"}'))
     assert "'a b' does not fit" in problem
     assert violations(form("elasticache", redis + "&Port=6400&NetworkType=ipv4")) == []

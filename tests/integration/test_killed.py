@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from gate import Gate
-from harness import Site
+from fault_proxy import FaultProxy
+from harness import TestWorkspace
 
 #: A whole staging.
 COMPLETE = {
@@ -23,17 +23,17 @@ CREATES = [
 ]  # fmt: skip
 
 
-def kill(site: Site, gate: Gate, call: str, when: str) -> None:
+def kill(workspace: TestWorkspace, proxy: FaultProxy, call: str, when: str) -> None:
     """Kill a deploy at a call: before the endpoint sees it, or after it was done and before the tool knows."""
-    stop = gate.hold_before(call) if when == "before" else gate.hold_after(call)
-    running = site.start("deploy", "staging", "--yes", url=gate.url)
+    stop = proxy.hold_before(call) if when == "before" else proxy.hold_after(call)
+    running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     stop.wait()
     running.kill()
     if when == "before":
         # What was not sent yet never arrives.
-        gate.drop(stop)
-    gate.open_all()
-    site.run("unlock", "staging", site.lock_id()).ended()
+        proxy.drop(stop)
+    proxy.release_all()
+    workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
 
 
 #: Moments of a deploy at which it is killed; every call is tried by `tests/torture`.
@@ -43,63 +43,67 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-def after_kills(new_site: Callable[[], Site], url: str, command: str, when: str) -> dict[str, Site]:
+def after_kills(
+    new_workspace: Callable[[], TestWorkspace], url: str, command: str, when: str
+) -> dict[str, TestWorkspace]:
     """A command after a kill at each moment: all at once, for most of it is waiting for what AWS may not show yet."""
-    sites = {}
+    workspaces = {}
     for call in MOMENTS:
-        sites[call] = new_site()
-        with Gate(url) as gate:
-            kill(sites[call], gate, call, when)
-    runs = {call: site.start(command, "staging", "--yes") for call, site in sites.items()}
+        workspaces[call] = new_workspace()
+        with FaultProxy(url) as proxy:
+            kill(workspaces[call], proxy, call, when)
+    runs = {call: workspace.start(command, "staging", "--yes") for call, workspace in workspaces.items()}
     for call, running in runs.items():
         result = running.result()
         assert result.code == 0, f"killed {when} {call}, then {command}:\n{result}"
-    return sites
+    return workspaces
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_deploy_after_a_kill_makes_the_rest(new_site: Callable[[], Site], url: str, when: str) -> None:
-    for call, site in after_kills(new_site, url, "deploy", when).items():
-        assert site.world.counts() == COMPLETE, f"killed {when} {call}"
-        site.finds_nothing()
+def test_a_deploy_after_a_kill_makes_the_rest(new_workspace: Callable[[], TestWorkspace], url: str, when: str) -> None:
+    for call, workspace in after_kills(new_workspace, url, "deploy", when).items():
+        assert workspace.inventory.counts() == COMPLETE, f"killed {when} {call}"
+        workspace.assert_no_changes()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_destroy_after_a_kill_leaves_nothing(new_site: Callable[[], Site], url: str, when: str) -> None:
-    for call, site in after_kills(new_site, url, "destroy", when).items():
-        assert site.world.remains() == {}, f"killed {when} {call}"
+def test_a_destroy_after_a_kill_leaves_nothing(new_workspace: Callable[[], TestWorkspace], url: str, when: str) -> None:
+    for call, workspace in after_kills(new_workspace, url, "destroy", when).items():
+        assert workspace.inventory.remains() == {}, f"killed {when} {call}"
 
 
 @pytest.mark.parametrize("call", ["ec2:DeleteSecurityGroup", "elasticache:DeleteReplicationGroup", "ecs:DeleteService"])
-def test_a_destroy_after_a_killed_destroy_leaves_nothing(site: Site, gate: Gate, call: str) -> None:
-    site.deploy()
-    stop = gate.hold_after(call)
-    running = site.start("destroy", "staging", "--yes", url=gate.url)
+def test_a_destroy_after_a_killed_destroy_leaves_nothing(
+    workspace: TestWorkspace, proxy: FaultProxy, call: str
+) -> None:
+    workspace.deploy()
+    stop = proxy.hold_after(call)
+    running = workspace.start("destroy", "staging", "--yes", url=proxy.url)
     stop.wait()
     running.kill()
-    gate.open_all()
-    site.run("unlock", "staging", site.lock_id()).ended()
-    site.destroy()
-    assert site.world.remains() == {}
+    proxy.release_all()
+    workspace.run("unlock", "staging", workspace.lock_id()).expect_exit()
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
 @pytest.mark.parametrize("call", CREATES)
-def test_a_lost_answer_makes_nothing_twice(site: Site, gate: Gate, call: str) -> None:
-    lost = gate.lose(call)
-    site.run("deploy", "staging", "--yes", url=gate.url).ended()
+def test_a_lost_answer_makes_nothing_twice(workspace: TestWorkspace, proxy: FaultProxy, call: str) -> None:
+    lost = proxy.lose(call)
+    workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit()
     assert lost.reached.is_set()
-    assert site.world.counts() == COMPLETE
-    site.finds_nothing()
+    assert workspace.inventory.counts() == COMPLETE
+    workspace.assert_no_changes()
 
 
-def test_the_lease_of_a_dead_holder_is_followed(new_site: Callable[[], Site], gate: Gate) -> None:
-    site = new_site()
-    stop = gate.hold_after("elasticache:CreateReplicationGroup")
-    running = site.start("deploy", "staging", "--yes", url=gate.url)
+def test_the_lease_of_a_dead_holder_is_followed(new_workspace: Callable[[], TestWorkspace], proxy: FaultProxy) -> None:
+    workspace = new_workspace()
+    stop = proxy.hold_after("elasticache:CreateReplicationGroup")
+    running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     stop.wait()
     running.kill()
-    gate.open_all()
-    result = site.deploy()
+    proxy.release_all()
+    result = workspace.deploy()
     assert "locked by tester@test-host" in result.err, result
-    assert site.world.counts() == COMPLETE
-    site.finds_nothing()
+    assert workspace.inventory.counts() == COMPLETE
+    workspace.assert_no_changes()

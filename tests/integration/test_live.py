@@ -13,7 +13,7 @@ import boto3
 import live
 import pytest
 from capabilities import DEPLOYS
-from harness import Result, Site
+from harness import Result, TestWorkspace
 from live import Live
 
 pytestmark = pytest.mark.sample
@@ -40,9 +40,9 @@ def started_on_aws(folder: Path) -> Live:
     return Live(live.new_workspace(), base, account, folder, environment)
 
 
-def started_here(site: Site) -> Live:
+def started_here(workspace: TestWorkspace) -> Live:
     """A workspace in an account of this endpoint."""
-    return Live(live.new_workspace(), site.config, site.account, site.folder, site.environment())
+    return Live(live.new_workspace(), workspace.config, workspace.account, workspace.folder, workspace.environment())
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if live.on_aws():
         made = started_on_aws(tmp_path_factory.mktemp("live"))
     else:
-        new_site: Callable[[], Site] = request.getfixturevalue("new_site")
-        made = started_here(new_site())
+        new_workspace: Callable[[], TestWorkspace] = request.getfixturevalue("new_workspace")
+        made = started_here(new_workspace())
     with live.deployed(made) as result:
         assert result.out.startswith("http://"), result
         yield made
@@ -60,7 +60,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 def services(of: Live) -> dict[str, dict[str, Any]]:
     """The services, as the tool shows them."""
-    shown = of.run("status", "--json").ended().json()
+    shown = of.run("status", "--json").expect_exit().json()
     return {service["name"]: service for service in shown["services"]}
 
 
@@ -71,24 +71,24 @@ def what_was_deployed_runs(workspace: Live) -> None:
 
 
 def there_is_nothing_to_do(workspace: Live) -> None:
-    workspace.run("plan", "--detailed-exitcode").ended(0)
-    assert "No changes" in workspace.run("deploy", "--yes").ended().err
+    workspace.run("plan", "--detailed-exitcode").expect_exit(0)
+    assert "No changes" in workspace.run("deploy", "--yes").expect_exit().err
 
 
 def a_change_is_planned_and_done(workspace: Live) -> None:
     workspace.configure({"services": {"celery": {"count": 2}}})
-    text = workspace.run("plan", "--detailed-exitcode").ended(2).out
+    text = workspace.run("plan", "--detailed-exitcode").expect_exit(2).out
     assert "~ desired_count: 1 -> 2" in text
-    workspace.run("deploy", "--yes").ended()
+    workspace.run("deploy", "--yes").expect_exit()
     assert services(workspace)[f"{workspace.workspace}-celery"]["running"] == 2
 
 
 def what_somebody_changed_is_shown_and_repaired(workspace: Live) -> None:
     name = workspace.workspace
     client("ecs", workspace).update_service(cluster=f"{name}-ecs-cluster", service=f"{name}-celery", desiredCount=1)
-    assert "# changed outside of pb-deploy" in workspace.run("plan").ended().out
-    workspace.run("deploy", "--yes").ended()
-    workspace.run("plan", "--detailed-exitcode").ended(0)
+    assert "# changed outside of pb-deploy" in workspace.run("plan").expect_exit().out
+    workspace.run("deploy", "--yes").expect_exit()
+    workspace.run("plan", "--detailed-exitcode").expect_exit(0)
 
 
 def the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
@@ -97,7 +97,7 @@ def the_tags_tell_whose_it_is_until_it_is_gone(workspace: Live) -> None:
     session, reach = boto3.Session(**keys), {"endpoint_url": url} if url else {}
     assert workspace.workspace in live.leftovers(session, workspace.config["region"], **reach)
     assert workspace.remains()
-    workspace.run("destroy", "--yes").ended()
+    workspace.run("destroy", "--yes").expect_exit()
     assert not workspace.remains()
 
 
@@ -159,28 +159,28 @@ def test_a_workspace_is_removed_whatever_happens() -> None:
         Scripted(destroy=[1, 1, 1]).remove()
 
 
-def swept(site: Site, *arguments: str, account: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the sweeper in the account of a site."""
+def swept(workspace: TestWorkspace, *arguments: str, account: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the sweeper in the account of a workspace."""
     environment = {
-        **site.environment(), live.ACCOUNT: account or site.account, live.CONFIG: str(site.config_file),
-        "PB_SWEEP_ENDPOINT": site.url, "AWS_DEFAULT_REGION": site.aws.region, "PYTHONDONTWRITEBYTECODE": "1",
+        **workspace.environment(), live.ACCOUNT: account or workspace.account, live.CONFIG: str(workspace.config_file),
+        "PB_SWEEP_ENDPOINT": workspace.url, "AWS_DEFAULT_REGION": workspace.aws.region, "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
     line = [sys.executable, str(Path(__file__).with_name("sweep.py")), *arguments]
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @deploys
-def test_what_an_interrupted_test_left_is_swept_and_nothing_else(site: Site) -> None:
-    assert "nothing is left" in swept(site).stdout
-    site.deploy("staging")
-    left = started_here(site)
-    left.folder = site.folder
-    left.run("deploy", "--yes").ended()
-    site.configure({})
-    assert swept(site, account="999999999999").returncode == 69
-    listed = swept(site)
+def test_what_an_interrupted_test_left_is_swept_and_nothing_else(workspace: TestWorkspace) -> None:
+    assert "nothing is left" in swept(workspace).stdout
+    workspace.deploy("staging")
+    left = started_here(workspace)
+    left.folder = workspace.folder
+    left.run("deploy", "--yes").expect_exit()
+    workspace.configure({})
+    assert swept(workspace, account="999999999999").returncode == 69
+    listed = swept(workspace)
     assert listed.returncode == 1 and left.workspace in listed.stdout and "staging" not in listed.stdout, listed
-    removed = swept(site, "--remove")
+    removed = swept(workspace, "--remove")
     assert removed.returncode == 0 and f"{left.workspace}: removed" in removed.stdout, removed
-    assert "nothing is left" in swept(site).stdout
-    site.finds_nothing("staging")
+    assert "nothing is left" in swept(workspace).stdout
+    workspace.assert_no_changes("staging")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from configuration import image
-from gate import Gate
-from harness import Site
+from fault_proxy import FaultProxy
+from harness import TestWorkspace
 from inventory import steady
 from test_adopt import FORMAT_3, TAGGING, forget_all, ids, state_file, untagged
 
@@ -24,15 +24,15 @@ KINDS = {
 UNTAGGABLE = {"edge/record"}
 
 
-def log_group_arn(site: Site, name: str) -> str:
+def log_group_arn(workspace: TestWorkspace, name: str) -> str:
     """The ARN of a log group, as calls about tags take it."""
-    (group,) = site.aws.logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    (group,) = workspace.aws.logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     return str(group["arn"]).removesuffix(":*")
 
 
-def strip(site: Site, *addresses: str) -> None:
+def strip(workspace: TestWorkspace, *addresses: str) -> None:
     """Take our tags off what is recorded at these addresses, or off everything."""
-    aws, records = site.aws, site.state_object()["snapshot"]["resources"]
+    aws, records = workspace.aws, workspace.state_object()["snapshot"]["resources"]
 
     def one(kind: str, attrs: dict[str, Any]) -> None:
         off: dict[str, Callable[[], Any]] = {
@@ -40,7 +40,7 @@ def strip(site: Site, *addresses: str) -> None:
             "elbv2": lambda: aws.elbv2.remove_tags(ResourceArns=[attrs["arn"]], TagKeys=KEYS),
             "ecs": lambda: aws.ecs.untag_resource(resourceArn=attrs["arn"], tagKeys=KEYS),
             "ecr": lambda: aws.ecr.untag_resource(resourceArn=attrs["arn"], tagKeys=KEYS),
-            "logs": lambda: aws.logs.untag_resource(resourceArn=log_group_arn(site, attrs["name"]), tagKeys=KEYS),
+            "logs": lambda: aws.logs.untag_resource(resourceArn=log_group_arn(workspace, attrs["name"]), tagKeys=KEYS),
             "elasticache": lambda: aws.elasticache.remove_tags_from_resource(ResourceName=attrs["arn"], TagKeys=KEYS),
             "route53": lambda: None,
         }
@@ -50,81 +50,81 @@ def strip(site: Site, *addresses: str) -> None:
         one(records[address]["kind"], records[address]["attrs"])
 
 
-def refused(site: Site, *arguments: str) -> set[str]:
+def refused(workspace: TestWorkspace, *arguments: str) -> set[str]:
     """The addresses that a command names as without their tags; it changes nothing, and says what to do."""
-    since, before = site.mark(), steady(site.world.everything())
-    result = site.run(*arguments).ended(1)
-    assert site.mutations(since) == [] or set(site.mutations(since)) <= {"dynamodb:UpdateItem"}, result
-    assert steady(site.world.everything()) == before
+    since, before = workspace.mark(), steady(workspace.inventory.everything())
+    result = workspace.run(*arguments).expect_exit(1)
+    assert workspace.mutations(since) == [] or set(workspace.mutations(since)) <= {"dynamodb:UpdateItem"}, result
+    assert steady(workspace.inventory.everything()) == before
     assert "nothing was changed" in result.err, result
     assert "pb-deploy adopt staging --restore-tags" in result.err, result
     lost = [line for line in result.err.splitlines() if "has lost this workspace's tags" in line]
     return {line.split(":")[0].strip() for line in lost}
 
 
-def restore(site: Site, *arguments: str) -> str:
+def restore(workspace: TestWorkspace, *arguments: str) -> str:
     """Have `adopt` put the tags back; gives what it said."""
-    since = site.mark()
-    result = site.run("adopt", "staging", *(arguments or ["--restore-tags"]), "--yes").ended()
-    assert {call.split(":")[1] for call in site.writes(since)} <= TAGGING, result
+    since = workspace.mark()
+    result = workspace.run("adopt", "staging", *(arguments or ["--restore-tags"]), "--yes").expect_exit()
+    assert {call.split(":")[1] for call in workspace.writes(since)} <= TAGGING, result
     return result.err
 
 
-def test_stripped_stack_is_refused_and_restored(site: Site) -> None:
-    site.deploy()
-    were, before = ids(site), untagged(site.world.everything())
+def test_stripped_stack_is_refused_and_restored(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    were, before = ids(workspace), untagged(workspace.inventory.everything())
     tagged = len(set(were) - UNTAGGABLE)
-    strip(site)
-    assert untagged(site.world.everything()) == before
+    strip(workspace)
+    assert untagged(workspace.inventory.everything()) == before
     for command in (["plan", "staging"], ["plan", "staging", "--destroy"], ["deploy", "staging", "--yes"],
                     ["destroy", "staging", "--yes"]):  # fmt: skip
-        assert refused(site, *command) == set(were), command
-    doctor = site.run("doctor", "staging").ended(1)
+        assert refused(workspace, *command) == set(were), command
+    doctor = workspace.run("doctor", "staging").expect_exit(1)
     (line,) = [line for line in doctor.out.splitlines() if "ownership tags" in line and "bad" in line]
     assert f"{len(were)} recorded resources have lost the ownership tags" in line
     assert "--restore-tags" in doctor.out
-    drift = site.run("drift", "staging", "--json").ended(2).json()["drift"]
+    drift = workspace.run("drift", "staging", "--json").expect_exit(2).json()["drift"]
     assert {item["address"]: item["what"] for item in drift} == dict.fromkeys(were, "untagged")
-    restart = site.run("restart", "staging", "flask", "--yes").ended(1)
+    restart = workspace.run("restart", "staging", "flask", "--yes").expect_exit(1)
     assert "fargate/flask" in restart.err and "--restore-tags" in restart.err, restart
     pairs = [f"{address}={identity}" for address, identity in were.items()]
-    shown = site.run("adopt", "staging", *pairs, "--dry-run").ended().err
+    shown = workspace.run("adopt", "staging", *pairs, "--dry-run").expect_exit().err
     assert "ours already" not in shown and f"{tagged} recorded resources have lost their ownership tags" in shown
-    assert f"Adopted {tagged} resources" in restore(site)
-    assert untagged(site.world.everything()) == before
-    assert ids(site) == were
-    assert "ours already" in site.run("adopt", "staging", *pairs, "--yes").ended().err
-    site.finds_nothing()
-    assert "ownership tags  on all that is recorded" in site.run("doctor", "staging").out
-    site.destroy()
-    assert site.world.remains() == {}
+    assert f"Adopted {tagged} resources" in restore(workspace)
+    assert untagged(workspace.inventory.everything()) == before
+    assert ids(workspace) == were
+    assert "ours already" in workspace.run("adopt", "staging", *pairs, "--yes").expect_exit().err
+    workspace.assert_no_changes()
+    assert "ownership tags  on all that is recorded" in workspace.run("doctor", "staging").out
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
-def test_each_kind_without_its_tags_stops_destroy(site: Site) -> None:
+def test_each_kind_without_its_tags_stops_destroy(workspace: TestWorkspace) -> None:
     api = {"kind": "web", "paths": ["/v1/*"], "port": 8000, "image": image("app")}
-    site.configure({"services": {"api": api}})
-    site.deploy()
-    were, records = ids(site), site.state_object()["snapshot"]["resources"]
+    workspace.configure({"services": {"api": api}})
+    workspace.deploy()
+    were, records = ids(workspace), workspace.state_object()["snapshot"]["resources"]
     assert {record["kind"] for record in records.values()} == KINDS
     for address in sorted(set(were) - UNTAGGABLE):
-        strip(site, address)
+        strip(workspace, address)
         with_it = UNTAGGABLE if address == "edge/balancer" else set()
-        assert refused(site, "destroy", "staging", "--yes") == {address} | with_it
-        restore(site)
-    assert ids(site) == were
-    site.finds_nothing()
+        assert refused(workspace, "destroy", "staging", "--yes") == {address} | with_it
+        restore(workspace)
+    assert ids(workspace) == were
+    workspace.assert_no_changes()
 
 
-def test_state_of_terraform_restores_what_it_stripped(site: Site) -> None:
-    site.deploy()
-    path = state_file(site, forget_all(site))
+def test_state_of_terraform_restores_what_it_stripped(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    path = state_file(workspace, forget_all(workspace))
     adopt = ["--from-terraform", str(path)]
-    first = restore(site, *adopt)
-    were = ids(site)
-    site.deploy()
-    strip(site, *were)
-    assert refused(site, "destroy", "staging", "--yes") >= set(were)
-    again = restore(site, *adopt)
+    first = restore(workspace, *adopt)
+    were = ids(workspace)
+    workspace.deploy()
+    strip(workspace, *were)
+    assert refused(workspace, "destroy", "staging", "--yes") >= set(were)
+    again = restore(workspace, *adopt)
     assert "ours already" not in again and "have lost their ownership tags" in again, again
     for said in (first, again):
         lines = [line for line in said.splitlines() if line.startswith("terraform state rm ")]
@@ -135,33 +135,33 @@ def test_state_of_terraform_restores_what_it_stripped(site: Site) -> None:
         assert not [line for line in lines if "aws_s3_bucket" in line] and "aws_s3_bucket" in text
         assert "  from = module.network.aws_vpc.main\n  lifecycle {\n    destroy = false\n" in said
         assert "Do not run `terraform apply` before" in said
-    site.finds_nothing()
+    workspace.assert_no_changes()
 
 
-def test_untagged_resource_that_is_let_go_survives_destroy(site: Site) -> None:
-    site.deploy()
-    strip(site, "fargate/logs")
-    assert refused(site, "destroy", "staging", "--yes") == {"fargate/logs"}
-    site.run("forget", "staging", "fargate/logs", "--yes").ended()
-    site.destroy()
-    (group,) = site.aws.logs.describe_log_groups(logGroupNamePrefix="staging-pb_workers")["logGroups"]
+def test_untagged_resource_that_is_let_go_survives_destroy(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    strip(workspace, "fargate/logs")
+    assert refused(workspace, "destroy", "staging", "--yes") == {"fargate/logs"}
+    workspace.run("forget", "staging", "fargate/logs", "--yes").expect_exit()
+    workspace.destroy()
+    (group,) = workspace.aws.logs.describe_log_groups(logGroupNamePrefix="staging-pb_workers")["logGroups"]
     assert group["logGroupName"] == "staging-pb_workers"
-    site.aws.logs.delete_log_group(logGroupName=group["logGroupName"])
-    assert site.world.remains() == {}
+    workspace.aws.logs.delete_log_group(logGroupName=group["logGroupName"])
+    assert workspace.inventory.remains() == {}
 
 
-def test_tags_lost_after_the_plan_stop_destroy(site: Site) -> None:
-    site.deploy()
-    with Gate(site.url) as gate:
+def test_tags_lost_after_the_plan_stop_destroy(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    with FaultProxy(workspace.url) as proxy:
         # The lease is taken after the plan was made, and before it is made again.
-        held = gate.hold_before("dynamodb:UpdateItem")
-        running = site.start("destroy", "staging", "--yes", url=gate.url)
+        held = proxy.hold_before("dynamodb:UpdateItem")
+        running = workspace.start("destroy", "staging", "--yes", url=proxy.url)
         held.wait()
-        strip(site, "edge/listener", "net/routes")
-        before = steady(site.world.everything())
-        gate.open_all()
-        result = running.result().ended(1)
+        strip(workspace, "edge/listener", "net/routes")
+        before = steady(workspace.inventory.everything())
+        proxy.release_all()
+        result = running.result().expect_exit(1)
     assert "edge/listener: " in result.err and "net/routes: " in result.err, result
-    assert steady(site.world.everything()) == before
-    restore(site)
-    site.finds_nothing()
+    assert steady(workspace.inventory.everything()) == before
+    restore(workspace)
+    workspace.assert_no_changes()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from configuration import image
-from gate import Gate
-from harness import Site
+from fault_proxy import FaultProxy
+from harness import TestWorkspace
 from test_adopt import TAGGING, ids, untagged
 
 API: dict[str, Any] = {"kind": "web", "paths": ["/v1/*"], "port": 8000, "image": image("app")}
@@ -18,71 +18,73 @@ MOVED = {
 }
 
 
-def renamed(site: Site) -> dict[str, str]:
+def renamed(workspace: TestWorkspace) -> dict[str, str]:
     """A deployed service whose key is another one in the configuration now; gives what was remembered."""
-    site.configure({"services": {"api": API}})
-    site.deploy()
-    were = ids(site)
-    site.configure({"services": {"api": None, "backend": API}})
+    workspace.configure({"services": {"api": API}})
+    workspace.deploy()
+    were = ids(workspace)
+    workspace.configure({"services": {"api": None, "backend": API}})
     return were
 
 
-def test_a_service_with_another_key_is_moved_and_nothing_of_it_is_made_anew(site: Site) -> None:
-    were = renamed(site)
-    anew = site.plan().changes
+def test_a_service_with_another_key_is_moved_and_nothing_of_it_is_made_anew(workspace: TestWorkspace) -> None:
+    were = renamed(workspace)
+    anew = workspace.plan().changes
     assert {anew[old] for old in MOVED} == {"delete"} and {anew[new] for new in MOVED.values()} == {"create"}
-    since, before = site.mark(), untagged(site.world.everything())
-    shown = site.run("state", "mv", "staging", "api", "backend", "--dry-run").ended()
+    since, before = workspace.mark(), untagged(workspace.inventory.everything())
+    shown = workspace.run("state", "mv", "staging", "api", "backend", "--dry-run").expect_exit()
     assert "0 to add, 4 to change, 0 to replace, 0 to destroy" in shown.err, shown
-    assert site.mutations(since) == []
-    site.run("state", "mv", "staging", "api", "backend").ended(64)
-    assert site.mutations(since) == [], "nothing without consent"
+    assert workspace.mutations(since) == []
+    workspace.run("state", "mv", "staging", "api", "backend").expect_exit(64)
+    assert workspace.mutations(since) == [], "nothing without consent"
 
-    lines = site.run("state", "mv", "staging", "api", "backend", "--yes", "--json").ended().lines()
+    lines = workspace.run("state", "mv", "staging", "api", "backend", "--yes", "--json").expect_exit().lines()
     (plan,) = [line for line in lines if line["event"] == "plan"]
     assert {step["from"]: step["address"] for step in plan["plan"]["steps"]} == MOVED
     assert {step["action"]["do"] for step in plan["plan"]["steps"]} == {"move"}
     assert lines[-1] == {"event": "finished", "complete": True}
-    assert {call.split(":")[1] for call in site.writes(since)} <= TAGGING
-    assert untagged(site.world.everything()) == before
-    assert ids(site) == {MOVED.get(address, address): identity for address, identity in were.items()}
+    assert {call.split(":")[1] for call in workspace.writes(since)} <= TAGGING
+    assert untagged(workspace.inventory.everything()) == before
+    assert ids(workspace) == {MOVED.get(address, address): identity for address, identity in were.items()}
 
     # By the name that it keeps it is looked at.
-    services = {service["name"]: service for service in site.run("status", "staging", "--json").json()["services"]}
+    services = {service["name"]: service for service in workspace.run("status", "staging", "--json").json()["services"]}
     assert services["staging-api"]["running"] == 1 and "staging-backend" not in services
-    assert set(site.plan().changes.values()) == {"update"}
-    site.deploy()
-    after = ids(site)
+    assert set(workspace.plan().changes.values()) == {"update"}
+    workspace.deploy()
+    after = ids(workspace)
     assert after["fargate/backend"] == were["fargate/api"] and after["edge/backend_targets"] == were["edge/api_targets"]
-    history = {service["service"]: service["revisions"] for service in site.run("history", "staging", "--json").json()}
+    history = {
+        service["service"]: service["revisions"] for service in workspace.run("history", "staging", "--json").json()
+    }
     revisions = {row["revision"]: row for row in history["backend"]}
     assert set(revisions) == {"staging-api:1", "staging-api:2"} and revisions["staging-api:2"]["in_use"]
     assert all(row["operation"] == "deploy" for row in revisions.values()), "what was released is remembered of it"
     assert "tester" in str(revisions["staging-api:1"]["who"])
-    site.finds_nothing()
-    site.configure({"services": {"backend": {"image": image("fail"), "breaker_threshold": 3}}})
-    site.deploy(code=1)
-    (last,) = site.run("status", "staging", "--json").ended().json()["unserved"]
+    workspace.assert_no_changes()
+    workspace.configure({"services": {"backend": {"image": image("fail"), "breaker_threshold": 3}}})
+    workspace.deploy(code=1)
+    (last,) = workspace.run("status", "staging", "--json").expect_exit().json()["unserved"]
     assert (last["service"], last["revision"]) == ("staging-api", "staging-api:3"), "its failure is told, too"
-    site.destroy()
-    assert site.world.remains() == {}
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
-def test_a_move_that_was_killed_is_finished_by_the_same_command(site: Site, gate: Gate) -> None:
-    were = renamed(site)
-    stop = gate.hold_before("elasticloadbalancing:AddTags")
-    running = site.start("state", "mv", "staging", "api", "backend", "--yes", url=gate.url)
+def test_a_move_that_was_killed_is_finished_by_the_same_command(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    were = renamed(workspace)
+    stop = proxy.hold_before("elasticloadbalancing:AddTags")
+    running = workspace.start("state", "mv", "staging", "api", "backend", "--yes", url=proxy.url)
     stop.wait()
     running.kill()
-    gate.open_all()
-    assert site.state_object()["snapshot"]["intents"]["operation"] == "move"
-    site.run("state", "mv", "staging", "api", "backend", "--yes", "--lock-timeout", "60").ended()
-    assert ids(site) == {MOVED.get(address, address): identity for address, identity in were.items()}
-    assert "intents" not in site.state_object()["snapshot"]
-    assert set(site.plan().changes.values()) == {"update"}
+    proxy.release_all()
+    assert workspace.state_object()["snapshot"]["intents"]["operation"] == "move"
+    workspace.run("state", "mv", "staging", "api", "backend", "--yes", "--lock-timeout", "60").expect_exit()
+    assert ids(workspace) == {MOVED.get(address, address): identity for address, identity in were.items()}
+    assert "intents" not in workspace.state_object()["snapshot"]
+    assert set(workspace.plan().changes.values()) == {"update"}
 
 
-def test_what_cannot_be_moved_is_refused_with_the_reason(staging: Site) -> None:
+def test_what_cannot_be_moved_is_refused_with_the_reason(staging: TestWorkspace) -> None:
     since = staging.mark()
     for code, pair, why in [
         (1, ("fargate/flask", "fargate/web"), "the configuration wants nothing at fargate/web"),
@@ -92,16 +94,20 @@ def test_what_cannot_be_moved_is_refused_with_the_reason(staging: Site) -> None:
         (64, ("api", "fargate/backend"), "are not of the same sort"),
         (64, ("fargate/", "fargate/backend"), "fargate/"),
     ]:
-        result = staging.run("state", "mv", "staging", *pair, "--yes").ended(code)
+        result = staging.run("state", "mv", "staging", *pair, "--yes").expect_exit(code)
         assert why in result.err, result
     assert staging.writes(since) == []
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_what_waits_for_its_image_cannot_be_moved_to_yet(site: Site) -> None:
-    renamed(site)
-    site.configure({"services": {"backend": {"image": None, "tag": "not-pushed"}}})
-    refused = site.run("state", "mv", "staging", "fargate/api", "fargate/backend", "--yes").ended(1)
+def test_what_waits_for_its_image_cannot_be_moved_to_yet(workspace: TestWorkspace) -> None:
+    renamed(workspace)
+    workspace.configure({"services": {"backend": {"image": None, "tag": "not-pushed"}}})
+    refused = workspace.run("state", "mv", "staging", "fargate/api", "fargate/backend", "--yes").expect_exit(1)
     assert "its image is not in the repository" in refused.err
-    rest = site.run("state", "mv", "staging", "edge/api_rule", "edge/backend_rule", "--dry-run", "--json").ended().lines()
+    rest = (
+        workspace.run("state", "mv", "staging", "edge/api_rule", "edge/backend_rule", "--dry-run", "--json")
+        .expect_exit()
+        .lines()
+    )
     assert [step["action"]["do"] for step in rest[0]["plan"]["steps"]] == ["move"], "all else can be"

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import Site
+from harness import TestWorkspace
 from inventory import steady
 
 
-def vpc(site: Site) -> str:
+def vpc(workspace: TestWorkspace) -> str:
     """A VPC of somebody else."""
-    return str(site.aws.ec2.create_vpc(CidrBlock="172.16.0.0/16")["Vpc"]["VpcId"])
+    return str(workspace.aws.ec2.create_vpc(CidrBlock="172.16.0.0/16")["Vpc"]["VpcId"])
 
 
-def subnets(site: Site, network: str) -> list[str]:
+def subnets(workspace: TestWorkspace, network: str) -> list[str]:
     """Two subnets in two zones of it, with a way out."""
-    ec2, region = site.aws.ec2, site.aws.region
+    ec2, region = workspace.aws.ec2, workspace.aws.region
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network)
     return [
@@ -29,80 +29,84 @@ def subnets(site: Site, network: str) -> list[str]:
     ]
 
 
-def log_group(site: Site) -> None:
-    site.aws.logs.create_log_group(logGroupName="staging-pb_workers")
+def log_group(workspace: TestWorkspace) -> None:
+    workspace.aws.logs.create_log_group(logGroupName="staging-pb_workers")
 
 
-def repository(site: Site) -> None:
-    site.aws.ecr.create_repository(repositoryName="staging-celeryflask")
+def repository(workspace: TestWorkspace) -> None:
+    workspace.aws.ecr.create_repository(repositoryName="staging-celeryflask")
 
 
-def cluster(site: Site) -> None:
-    site.aws.ecs.create_cluster(clusterName="staging-ecs-cluster", tags=[{"key": "owner", "value": "somebody"}])
+def cluster(workspace: TestWorkspace) -> None:
+    workspace.aws.ecs.create_cluster(clusterName="staging-ecs-cluster", tags=[{"key": "owner", "value": "somebody"}])
 
 
-def service(site: Site) -> None:
-    cluster(site)
-    net = vpc(site)
-    found = subnets(site, net)
-    group = site.aws.ec2.create_security_group(GroupName="x", Description="x", VpcId=net)["GroupId"]
-    definition = site.aws.ecs.register_task_definition(
+def service(workspace: TestWorkspace) -> None:
+    cluster(workspace)
+    net = vpc(workspace)
+    found = subnets(workspace, net)
+    group = workspace.aws.ec2.create_security_group(GroupName="x", Description="x", VpcId=net)["GroupId"]
+    definition = workspace.aws.ecs.register_task_definition(
         family="theirs", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
         containerDefinitions=[{"name": "x", "image": "x:1"}],
     )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
     network = {"subnets": found, "securityGroups": [group], "assignPublicIp": "ENABLED"}
-    site.aws.ecs.create_service(
+    workspace.aws.ecs.create_service(
         cluster="staging-ecs-cluster", serviceName="staging-flask", taskDefinition=definition, desiredCount=1,
         launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": network},
     )  # fmt: skip
 
 
-def balancer(site: Site) -> None:
-    made = site.aws.elbv2.create_load_balancer(Name="staging-public", Subnets=subnets(site, vpc(site)))
+def balancer(workspace: TestWorkspace) -> None:
+    made = workspace.aws.elbv2.create_load_balancer(Name="staging-public", Subnets=subnets(workspace, vpc(workspace)))
     (arn,) = [each["LoadBalancerArn"] for each in made["LoadBalancers"]]
-    waiter = site.aws.elbv2.get_waiter("load_balancer_available")
+    waiter = workspace.aws.elbv2.get_waiter("load_balancer_available")
     waiter.wait(LoadBalancerArns=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
-def target_group(site: Site) -> None:
-    site.aws.elbv2.create_target_group(
-        Name="staging-flask-5050", Protocol="HTTP", Port=5050, VpcId=vpc(site), TargetType="ip"
+def target_group(workspace: TestWorkspace) -> None:
+    workspace.aws.elbv2.create_target_group(
+        Name="staging-flask-5050", Protocol="HTTP", Port=5050, VpcId=vpc(workspace), TargetType="ip"
     )
 
 
-def record(site: Site) -> None:
-    (zone,) = site.aws.route53.list_hosted_zones()["HostedZones"]
+def record(workspace: TestWorkspace) -> None:
+    (zone,) = workspace.aws.route53.list_hosted_zones()["HostedZones"]
     values = {"Name": "staging.ospcapi.org", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.9"}]}
     batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": values}]}
-    site.aws.route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=batch)
+    workspace.aws.route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=batch)
 
 
-def parameter_group(site: Site) -> None:
-    site.aws.elasticache.create_cache_parameter_group(
+def parameter_group(workspace: TestWorkspace) -> None:
+    workspace.aws.elasticache.create_cache_parameter_group(
         CacheParameterGroupName="staging-jobqr-redis7", CacheParameterGroupFamily="redis7", Description="theirs"
     )
 
 
-def subnet_group(site: Site) -> None:
-    site.aws.elasticache.create_cache_subnet_group(
-        CacheSubnetGroupName="staging-jobqr", CacheSubnetGroupDescription="theirs", SubnetIds=subnets(site, vpc(site))
+def subnet_group(workspace: TestWorkspace) -> None:
+    workspace.aws.elasticache.create_cache_subnet_group(
+        CacheSubnetGroupName="staging-jobqr",
+        CacheSubnetGroupDescription="theirs",
+        SubnetIds=subnets(workspace, vpc(workspace)),
     )
 
 
-def replication_group(site: Site) -> None:
-    site.aws.elasticache.create_cache_subnet_group(
-        CacheSubnetGroupName="theirs", CacheSubnetGroupDescription="theirs", SubnetIds=subnets(site, vpc(site))
+def replication_group(workspace: TestWorkspace) -> None:
+    workspace.aws.elasticache.create_cache_subnet_group(
+        CacheSubnetGroupName="theirs",
+        CacheSubnetGroupDescription="theirs",
+        SubnetIds=subnets(workspace, vpc(workspace)),
     )
-    site.aws.elasticache.create_replication_group(
+    workspace.aws.elasticache.create_replication_group(
         ReplicationGroupId="staging-jobqr", ReplicationGroupDescription="theirs", Engine="redis",
         CacheNodeType="cache.t3.micro", NumCacheClusters=1, CacheSubnetGroupName="theirs",
     )  # fmt: skip
-    while site.world.replication_groups()["staging-jobqr"]["Status"] != "available":
+    while workspace.inventory.replication_groups()["staging-jobqr"]["Status"] != "available":
         time.sleep(0.1)
 
 
 #: Who makes it, the address whose name it stands in, and what the refusal calls it.
-FOREIGN: dict[str, tuple[Callable[[Site], Any], str, str]] = {
+FOREIGN: dict[str, tuple[Callable[[TestWorkspace], Any], str, str]] = {
     "a log group": (log_group, "fargate/logs", "staging-pb_workers"),
     "a repository": (repository, "fargate/repository", "staging-celeryflask"),
     "a cluster": (cluster, "fargate/cluster", "staging-ecs-cluster"),
@@ -118,49 +122,51 @@ FOREIGN: dict[str, tuple[Callable[[Site], Any], str, str]] = {
 SAMPLE = {"a service", "a target group", "a record", "a replication group"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.sample] * (name in SAMPLE)) for name in FOREIGN])
-def test_what_is_not_ours_is_named_and_left_alone(site: Site, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.sample] * (name in SAMPLE)) for name in FOREIGN]
+)
+def test_what_is_not_ours_is_named_and_left_alone(workspace: TestWorkspace, name: str) -> None:
     make, address, called = FOREIGN[name]
-    make(site)
-    before = steady(site.world.everything())
+    make(workspace)
+    before = steady(workspace.inventory.everything())
     for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
-        result = site.run(*command).ended(1)
+        result = workspace.run(*command).expect_exit(1)
         (line,) = [line for line in result.err.splitlines() if f"{address}:" in line]
         assert called in line, result
         assert "nothing was changed" in result.err
-    assert "Nothing to destroy" in site.destroy().err
-    assert site.mutations() == []
-    assert steady(site.world.everything()) == before
+    assert "Nothing to destroy" in workspace.destroy().err
+    assert workspace.mutations() == []
+    assert steady(workspace.inventory.everything()) == before
 
 
 @pytest.mark.sample
-def test_a_group_in_our_vpc_under_our_name_is_left_alone(staging: Site) -> None:
+def test_a_group_in_our_vpc_under_our_name_is_left_alone(staging: TestWorkspace) -> None:
     ec2 = staging.aws.ec2
-    (celery,) = [g for g in staging.world.groups().values() if g["GroupName"] == "staging-ecs-celery-sg"]
+    (celery,) = [g for g in staging.inventory.groups().values() if g["GroupName"] == "staging-ecs-celery-sg"]
     keys = [{"Key": f"pb-deploy:{key}"} for key in ("stack", "workspace", "address")]
     ec2.delete_tags(Resources=[celery["GroupId"]], Tags=keys)
     bucket = staging.config["state"]["bucket"]
     staging.aws.s3.delete_object(Bucket=bucket, Key=staging.state_key())
-    since, before = staging.mark(), steady(staging.world.everything())
-    result = staging.run("deploy", "staging", "--yes").ended(1)
+    since, before = staging.mark(), steady(staging.inventory.everything())
+    result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "net/celery_group:" in result.err and celery["GroupId"] in result.err, result
     assert staging.mutations(since) == []
-    assert steady(staging.world.everything()) == before
+    assert steady(staging.inventory.everything()) == before
 
 
-def test_two_foreign_things_are_told_at_once(site: Site) -> None:
-    log_group(site)
-    cluster(site)
-    result = site.run("deploy", "staging", "--yes").ended(1)
+def test_two_foreign_things_are_told_at_once(workspace: TestWorkspace) -> None:
+    log_group(workspace)
+    cluster(workspace)
+    result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/logs:" in result.err and "fargate/cluster:" in result.err
 
 
-def test_another_stack_of_the_same_workspace_is_not_ours(staging: Site) -> None:
+def test_another_stack_of_the_same_workspace_is_not_ours(staging: TestWorkspace) -> None:
     since = staging.mark()
     staging.configure({"stack": "other"})
-    result = staging.run("deploy", "staging", "--yes").ended(1)
+    result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/cluster:" in result.err, result
     assert "Nothing to destroy" in staging.destroy().err
     assert staging.mutations(since) == []
     staging.configure({"stack": None})
-    staging.finds_nothing()
+    staging.assert_no_changes()

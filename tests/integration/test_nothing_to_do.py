@@ -5,46 +5,46 @@ from __future__ import annotations
 import json
 
 import pytest
-from gate import Gate, Waves
-from harness import Site
+from fault_proxy import FaultProxy, BatchProxy
+from harness import TestWorkspace
 from inventory import steady
 
 pytestmark = pytest.mark.sample
 
 
-def test_deploying_again_changes_nothing(staging: Site) -> None:
-    since, before = staging.mark(), steady(staging.world.everything())
+def test_deploying_again_changes_nothing(staging: TestWorkspace) -> None:
+    since, before = staging.mark(), steady(staging.inventory.everything())
     result = staging.deploy()
     assert "No changes" in result.err
     assert result.out == "http://staging.ospcapi.org\n"
     assert staging.mutations(since) == [], "not even the lease is taken"
-    assert steady(staging.world.everything()) == before
-    staging.settle()
+    assert steady(staging.inventory.everything()) == before
+    staging.mark_unchanged()
 
 
-def test_a_plan_has_no_changes(staging: Site) -> None:
+def test_a_plan_has_no_changes(staging: TestWorkspace) -> None:
     since = staging.mark()
-    staging.run("plan", "staging", "--detailed-exitcode").ended(0)
+    staging.run("plan", "staging", "--detailed-exitcode").expect_exit(0)
     plan = staging.plan()
     assert plan.changes == {}
     assert {step["action"]["do"] for step in plan.steps.values()} == {"no_op"}
     assert len(plan.steps) == 33
     assert staging.mutations(since) == []
-    staging.settle()
+    staging.mark_unchanged()
 
 
-def test_a_plan_changes_nothing_and_tells_what_it_would(site: Site) -> None:
-    site.run("plan", "staging", "--detailed-exitcode").ended(2)
-    result = site.run("plan", "staging").ended(0)
+def test_a_plan_changes_nothing_and_tells_what_it_would(workspace: TestWorkspace) -> None:
+    workspace.run("plan", "staging", "--detailed-exitcode").expect_exit(2)
+    result = workspace.run("plan", "staging").expect_exit(0)
     assert "Plan: 33 to add, 0 to change, 0 to replace, 0 to destroy." in result.out
     assert "(known after apply)" in result.out and '"10.0.0.0/16"' in result.out
-    assert site.mutations() == [] and site.world.remains() == {}
+    assert workspace.mutations() == [] and workspace.inventory.remains() == {}
 
 
-def test_destroying_nothing_is_nothing_to_do(site: Site) -> None:
-    result = site.destroy()
+def test_destroying_nothing_is_nothing_to_do(workspace: TestWorkspace) -> None:
+    result = workspace.destroy()
     assert "Nothing to destroy" in result.err
-    assert site.mutations() == []
+    assert workspace.mutations() == []
 
 
 #: What needs no other answer: who one is, what is remembered, what must be there, what carries our tags.
@@ -56,61 +56,61 @@ CALLS = 33
 
 
 @pytest.mark.needs("tag-index")
-def test_an_unchanged_stack_is_looked_at_in_two_round_trips(staging: Site, waves: Waves) -> None:
-    running = staging.start("plan", "staging", url=waves.url)
-    assert waves.wave(len(FIRST)) == FIRST
-    waves.wave(CALLS - len(FIRST))
-    assert "No changes" in running.result().ended(0).out
-    staging.settle()
+def test_an_unchanged_stack_is_looked_at_in_two_round_trips(staging: TestWorkspace, batches: BatchProxy) -> None:
+    running = staging.start("plan", "staging", url=batches.url)
+    assert batches.batch(len(FIRST)) == FIRST
+    batches.batch(CALLS - len(FIRST))
+    assert "No changes" in running.result().expect_exit(0).out
+    staging.mark_unchanged()
 
 
 @pytest.mark.needs("tag-index")
-def test_it_asks_for_what_it_needs_and_no_more(staging: Site) -> None:
+def test_it_asks_for_what_it_needs_and_no_more(staging: TestWorkspace) -> None:
     since = staging.mark()
     staging.plan()
     calls = staging.calls(since)
     assert len(calls) == CALLS, f"{len(calls)} calls for a plan of 33 resources: {sorted(calls)}"
-    staging.settle()
+    staging.mark_unchanged()
 
 
-def refuse_the_index(gate: Gate) -> None:
+def refuse_the_index(proxy: FaultProxy) -> None:
     body = json.dumps({"__type": "AccessDeniedException", "message": "not authorized to perform: tag:GetResources"})
-    gate.refuse("tagging:GetResources", 400, body.encode())
+    proxy.refuse("tagging:GetResources", 400, body.encode())
 
 
-def test_without_an_index_the_services_are_asked_for_tags(staging: Site, gate: Gate) -> None:
-    refuse_the_index(gate)
+def test_without_an_index_the_services_are_asked_for_tags(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    refuse_the_index(proxy)
     since = staging.mark()
-    assert "No changes" in staging.run("plan", "staging", url=gate.url).ended(0).out
+    assert "No changes" in staging.run("plan", "staging", url=proxy.url).expect_exit(0).out
     calls = staging.calls(since)
     assert CALLS < len(calls) <= CALLS + 11, f"{len(calls)} calls: {sorted(calls)}"
-    staging.settle()
+    staging.mark_unchanged()
 
 
 @pytest.mark.needs("tag-index")
-def test_an_index_that_lags_shows_no_change_that_is_not_there(staging: Site, gate: Gate) -> None:
+def test_an_index_that_lags_shows_no_change_that_is_not_there(staging: TestWorkspace, proxy: FaultProxy) -> None:
     client, bodies = staging.aws.resourcegroupstaggingapi, []
     client.meta.events.register("before-parse.*", lambda **seen: bodies.append(seen["response_dict"]["body"]))
     client.get_resources(TagFilters=[{"Key": "pb-deploy:workspace", "Values": ["staging"]}], ResourcesPerPage=100)
     staging.configure({"tags": {"team": "late"}})
     staging.deploy()
-    gate.refuse("tagging:GetResources", 200, bodies[0])
-    assert "No changes" in staging.run("plan", "staging", url=gate.url).ended(0).out
-    staging.finds_nothing()
+    proxy.refuse("tagging:GetResources", 200, bodies[0])
+    assert "No changes" in staging.run("plan", "staging", url=proxy.url).expect_exit(0).out
+    staging.assert_no_changes()
 
 
 @pytest.mark.needs("tag-index")
-def test_a_tag_that_somebody_changed_is_drift(staging: Site) -> None:
+def test_a_tag_that_somebody_changed_is_drift(staging: TestWorkspace) -> None:
     (group,) = staging.aws.logs.describe_log_groups(logGroupNamePrefix="staging-pb_workers")["logGroups"]
     staging.aws.logs.tag_resource(resourceArn=group["arn"].removesuffix(":*"), tags={"Name": "somebody"})
     plan = staging.plan()
     assert plan.fields("fargate/logs") == {"tags.Name": ("somebody", "staging-pb_workers")}
     assert plan.origin("fargate/logs") == "drift"
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_what_nobody_remembers_is_found_in_the_index_too(staging: Site) -> None:
+def test_what_nobody_remembers_is_found_in_the_index_too(staging: TestWorkspace) -> None:
     service = {"cluster": "staging-ecs-cluster", "service": "staging-celery"}
     (there,) = staging.aws.ecs.describe_services(cluster=service["cluster"], services=[service["service"]])["services"]
     tags = {"pb-deploy:stack": "pb-deploy", "pb-deploy:workspace": "staging", "pb-deploy:address": "fargate/lost"}
@@ -121,4 +121,4 @@ def test_what_nobody_remembers_is_found_in_the_index_too(staging: Site) -> None:
     )  # fmt: skip
     assert staging.plan().changes == {"fargate/lost": "delete"}
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()

@@ -2,137 +2,141 @@
 
 from __future__ import annotations
 
-from harness import Site
+from harness import TestWorkspace
 
 CELERY = "fargate/celery"
 
 
-def scale(site: Site, count: int) -> None:
+def scale(workspace: TestWorkspace, count: int) -> None:
     """Somebody else changes how many workers there are."""
-    site.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=count)
+    workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=count)
 
 
-def test_a_target_is_made_with_what_it_needs_and_destroyed_with_what_needs_it(site: Site) -> None:
-    site.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").ended()
-    assert set(site.state_object()["snapshot"]["resources"]) == {"net/vpc", "net/tasks_subnet"}
-    again = site.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").ended()
+def test_a_target_is_made_with_what_it_needs_and_destroyed_with_what_needs_it(workspace: TestWorkspace) -> None:
+    workspace.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").expect_exit()
+    assert set(workspace.state_object()["snapshot"]["resources"]) == {"net/vpc", "net/tasks_subnet"}
+    again = workspace.run("deploy", "staging", "--yes", "--target", "net/tasks_subnet").expect_exit()
     assert "targeted are as configured" in again.err
-    site.deploy()
-    site.finds_nothing()
-    since = site.mark()
-    site.run("destroy", "staging", "--yes", "--target", "edge/listener").ended()
-    gone = site.writes(since)
+    workspace.deploy()
+    workspace.assert_no_changes()
+    since = workspace.mark()
+    workspace.run("destroy", "staging", "--yes", "--target", "edge/listener").expect_exit()
+    gone = workspace.writes(since)
     assert "elasticloadbalancing:DeleteListener" in gone and "ec2:DeleteVpc" not in gone, gone
-    assert site.run("output", "staging", "vpc").ended().out.startswith("vpc-"), "what is there still has its outputs"
-    site.destroy()
-    assert site.world.remains() == {}
+    assert workspace.run("output", "staging", "vpc").expect_exit().out.startswith("vpc-"), (
+        "what is there still has its outputs"
+    )
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
-def test_a_target_that_is_not_there_is_a_mistake(staging: Site) -> None:
+def test_a_target_that_is_not_there_is_a_mistake(staging: TestWorkspace) -> None:
     since = staging.mark()
-    result = staging.run("plan", "staging", "--target", "fargate/celry").ended(64)
+    result = staging.run("plan", "staging", "--target", "fargate/celry").expect_exit(64)
     assert 'there is no resource "fargate/celry"' in result.err and f"did you mean {CELERY}?" in result.err
-    staging.run("plan", "staging", "--replace", "nothing/here").ended(64)
-    staging.run("plan", "staging", "--destroy", "--refresh-only").ended(64)
+    staging.run("plan", "staging", "--replace", "nothing/here").expect_exit(64)
+    staging.run("plan", "staging", "--destroy", "--refresh-only").expect_exit(64)
     assert staging.mutations(since) == []
-    staging.settle()
+    staging.mark_unchanged()
 
 
-def test_a_saved_plan_keeps_its_part(staging: Site) -> None:
+def test_a_saved_plan_keeps_its_part(staging: TestWorkspace) -> None:
     staging.configure({"logs": {"retention_days": 3}, "services": {"celery": {"count": 2}}})
-    staging.run("plan", "staging", "--target", "fargate/logs", "--out", "a.plan").ended()
-    document = staging.run("show", "a.plan", "--json").ended().json()
+    staging.run("plan", "staging", "--target", "fargate/logs", "--out", "a.plan").expect_exit()
+    document = staging.run("show", "a.plan", "--json").expect_exit().json()
     assert document["part"] == {"targets": ["fargate/logs"]}
     since = staging.mark()
-    staging.run("apply", "a.plan").ended()
+    staging.run("apply", "a.plan").expect_exit()
     assert staging.writes(since) == ["logs:PutRetentionPolicy"]
     assert staging.plan().changes == {CELERY: "update"}
     staging.configure({"logs": {"retention_days": None}, "services": {"celery": {"count": None}}})
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_what_is_asked_for_is_replaced(staging: Site) -> None:
-    staging.run("plan", "staging", "--replace", CELERY, "--out", "a.plan").ended()
-    assert "asked for with --replace" in staging.run("show", "a.plan").ended().out
-    staging.run("apply", "a.plan").ended()
-    staging.finds_nothing()
+def test_what_is_asked_for_is_replaced(staging: TestWorkspace) -> None:
+    staging.run("plan", "staging", "--replace", CELERY, "--out", "a.plan").expect_exit()
+    assert "asked for with --replace" in staging.run("show", "a.plan").expect_exit().out
+    staging.run("apply", "a.plan").expect_exit()
+    staging.assert_no_changes()
 
 
-def test_drift_a_change_and_both(staging: Site) -> None:
-    assert staging.run("drift", "staging").ended().out.startswith("No drift")
+def test_drift_a_change_and_both(staging: TestWorkspace) -> None:
+    assert staging.run("drift", "staging").expect_exit().out.startswith("No drift")
     staging.configure({"services": {"celery": {"count": 2}}})
     assert staging.plan().origin(CELERY) == "configuration"
-    staging.run("drift", "staging").ended(0)
+    staging.run("drift", "staging").expect_exit(0)
     scale(staging, 3)
     assert staging.plan().origin(CELERY) == "both"
     staging.configure({"services": {"celery": {"count": None}}})
     assert staging.plan().origin(CELERY) == "drift"
-    text = staging.run("plan", "staging").ended().out
+    text = staging.run("plan", "staging").expect_exit().out
     assert "~ desired_count: 3 -> 4  # changed outside of pb-deploy: it was 4" in text
     since = staging.mark()
-    report = staging.run("drift", "staging").ended(2)
+    report = staging.run("drift", "staging").expect_exit(2)
     assert f"~ {CELERY}" in report.out and "~ desired_count: 4 -> 3" in report.out
-    (drift,) = staging.run("drift", "staging", "--json").ended(2).json()["drift"]
+    (drift,) = staging.run("drift", "staging", "--json").expect_exit(2).json()["drift"]
     assert (drift["address"], drift["what"]) == (CELERY, "changed")
     assert drift["changes"] == [{"path": "desired_count", "before": 4, "after": 3}]
     assert staging.mutations(since) == []
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_what_was_deleted_is_drift(staging: Site) -> None:
+def test_what_was_deleted_is_drift(staging: TestWorkspace) -> None:
     staging.aws.logs.delete_log_group(logGroupName="staging-pb_workers")
-    (drift,) = staging.run("drift", "staging", "--json").ended(2).json()["drift"]
+    (drift,) = staging.run("drift", "staging", "--json").expect_exit(2).json()["drift"]
     assert (drift["address"], drift["what"]) == ("fargate/logs", "deleted")
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_field_that_others_may_change_is_left_as_it_is(staging: Site) -> None:
+def test_a_field_that_others_may_change_is_left_as_it_is(staging: TestWorkspace) -> None:
     scale(staging, 7)
     staging.configure({"ignore_changes": [f"{CELERY}.desired_count"]})
-    staging.run("drift", "staging").ended(0)
-    staging.run("plan", "staging", "--out", "a.plan").ended()
-    staging.run("plan", "staging", "--detailed-exitcode").ended(0)
+    staging.run("drift", "staging").expect_exit(0)
+    staging.run("plan", "staging", "--out", "a.plan").expect_exit()
+    staging.run("plan", "staging", "--detailed-exitcode").expect_exit(0)
     staging.configure({"services": {"celery": {"stop_timeout": 60}}})
-    staging.run("plan", "staging", "--out", "a.plan").ended()
+    staging.run("plan", "staging", "--out", "a.plan").expect_exit()
     scale(staging, 5)
-    staging.run("apply", "a.plan").ended()
-    (service,) = staging.aws.ecs.describe_services(cluster="staging-ecs-cluster", services=["staging-celery"])["services"]
+    staging.run("apply", "a.plan").expect_exit()
+    (service,) = staging.aws.ecs.describe_services(cluster="staging-ecs-cluster", services=["staging-celery"])[
+        "services"
+    ]
     assert service["desiredCount"] == 5, "neither the plan nor the deploy minds it"
     staging.configure({"ignore_changes": None, "services": {"celery": {"stop_timeout": None}}})
     assert staging.plan().fields(CELERY)["desired_count"] == (5, 4)
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_ignoring_what_is_not_there_is_a_mistake(staging: Site) -> None:
+def test_ignoring_what_is_not_there_is_a_mistake(staging: TestWorkspace) -> None:
     for text, why in (
         ("fargate/celry.count", f"did you mean {CELERY}?"),
         (f"{CELERY}.desired_cuont", "did you mean desired_count?"),
         ("count", "is not of the form ADDRESS.FIELD"),
     ):
         staging.configure({"ignore_changes": [text]})
-        assert why in staging.run("plan", "staging").ended(1).err
+        assert why in staging.run("plan", "staging").expect_exit(1).err
     staging.configure({"ignore_changes": None})
-    staging.settle()
+    staging.mark_unchanged()
 
 
-def test_refresh_only_records_and_changes_nothing_else(staging: Site) -> None:
+def test_refresh_only_records_and_changes_nothing_else(staging: TestWorkspace) -> None:
     scale(staging, 3)
-    staging.run("plan", "staging", "--refresh-only", "--detailed-exitcode", "--out", "a.plan").ended(2)
-    assert "desired_count: 4 -> 3" in staging.run("show", "a.plan").ended().out
+    staging.run("plan", "staging", "--refresh-only", "--detailed-exitcode", "--out", "a.plan").expect_exit(2)
+    assert "desired_count: 4 -> 3" in staging.run("show", "a.plan").expect_exit().out
     since = staging.mark()
-    staging.run("apply", "a.plan").ended()
+    staging.run("apply", "a.plan").expect_exit()
     assert staging.writes(since) == []
     assert staging.state_object()["snapshot"]["resources"][CELERY]["spec"]["desired_count"] == 3
-    staging.run("drift", "staging").ended(0)
+    staging.run("drift", "staging").expect_exit(0)
     assert staging.plan().origin(CELERY) == "configuration", "the configuration wants four still"
-    assert "it was applied already" in staging.run("apply", "a.plan").ended(1).err
+    assert "it was applied already" in staging.run("apply", "a.plan").expect_exit(1).err
     scale(staging, 2)
-    staging.run("deploy", "staging", "--refresh-only").ended(64)
-    staging.run("deploy", "staging", "--refresh-only", "--auto-approve").ended()
-    staging.run("plan", "staging", "--refresh-only", "--detailed-exitcode").ended(0)
+    staging.run("deploy", "staging", "--refresh-only").expect_exit(64)
+    staging.run("deploy", "staging", "--refresh-only", "--auto-approve").expect_exit()
+    staging.run("plan", "staging", "--refresh-only", "--detailed-exitcode").expect_exit(0)
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from gate import ALL, Gate
-from harness import Site, until
+from fault_proxy import ALL, FaultProxy
+from harness import TestWorkspace, until
 
 LIMIT = "RulesPerSecurityGroupLimitExceeded"
 REFUSED = (
@@ -14,28 +14,28 @@ REFUSED = (
 ).encode()
 
 
-def test_no_service_starts_without_the_rules_of_the_queue(site: Site, gate: Gate) -> None:
-    gate.refuse("ec2:AuthorizeSecurityGroupIngress", 400, REFUSED, times=ALL, having=b"FromPort=6400")
-    result = site.run("deploy", "staging", "--yes", url=gate.url).ended(1)
+def test_no_service_starts_without_the_rules_of_the_queue(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    proxy.refuse("ec2:AuthorizeSecurityGroupIngress", 400, REFUSED, times=ALL, having=b"FromPort=6400")
+    result = workspace.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
     assert f"net/redis_in_celery: failed: ec2:AuthorizeSecurityGroupIngress: {LIMIT}" in result.err, result
     assert "fargate/flask: not done: net/redis_in_flask is not done" in result.err, result
     assert "fargate/celery: not done: net/redis_in_celery is not done" in result.err, result
-    assert site.world.services() == {} and "ecs:CreateService" not in site.calls()
-    gate.open_all()
-    site.deploy()
-    site.finds_nothing()
+    assert workspace.inventory.services() == {} and "ecs:CreateService" not in workspace.calls()
+    proxy.release_all()
+    workspace.deploy()
+    workspace.assert_no_changes()
 
 
-def test_a_new_port_of_the_queue_is_open_before_the_rollout(staging: Site, gate: Gate) -> None:
-    (group,) = [group for group in staging.world.groups().values() if "jobqr" in group["GroupName"]]
-    held = gate.hold_before("ec2:AuthorizeSecurityGroupIngress", having=f"&GroupId={group['GroupId']}".encode())
+def test_a_new_port_of_the_queue_is_open_before_the_rollout(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    (group,) = [group for group in staging.inventory.groups().values() if "jobqr" in group["GroupName"]]
+    held = proxy.hold_before("ec2:AuthorizeSecurityGroupIngress", having=f"&GroupId={group['GroupId']}".encode())
     since = staging.mark()
     staging.configure({"redis": {"port": 6500}})
-    run = staging.start("deploy", "staging", "--yes", url=gate.url)
+    run = staging.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
     until(lambda: staging.calls(since).count("ecs:RegisterTaskDefinition") == 2, 60)
     time.sleep(2)
     assert "ecs:UpdateService" not in staging.calls(since), "a task that starts now does not reach the queue"
-    held.let_go()
-    run.result().ended()
-    staging.finds_nothing()
+    held.release()
+    run.result().expect_exit()
+    staging.assert_no_changes()

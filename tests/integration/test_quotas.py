@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from configuration import Table, image
 from endpoint import control
-from gate import Gate
-from harness import Site
+from fault_proxy import FaultProxy
+from harness import TestWorkspace
 from test_blockers import id_of
 from test_changed_plans import before_the_lock
 
@@ -27,63 +27,67 @@ API: Table = {"services": {"api": {"kind": "web", "image": image("api"), "paths"
 FULL = "has 60 of 60 inbound rules, and would have 61 before this plan deletes any"
 
 
-def prepare(site: Site, **wanted: Any) -> None:
+def prepare(workspace: TestWorkspace, **wanted: Any) -> None:
     """Call the control endpoint of the emulator for this account."""
-    control(site.url, "preconditions", {"account": site.account, "region": site.config["region"], **wanted})
+    control(
+        workspace.url, "preconditions", {"account": workspace.account, "region": workspace.config["region"], **wanted}
+    )
 
 
-def increase(site: Site, code: str, value: int) -> None:
+def increase(workspace: TestWorkspace, code: str, value: int) -> None:
     """Give the account another value of a quota."""
-    prepare(site, quotas={code: value})
+    prepare(workspace, quotas={code: value})
 
 
-def fill(site: Site, address: str, out: bool = False, count: int = 59) -> str:
+def fill(workspace: TestWorkspace, address: str, out: bool = False, count: int = 59) -> str:
     """Adds rules of somebody else to a group of ours, which has one of its own; returns the group's id."""
-    group = id_of(site, address)
+    group = id_of(workspace, address)
     blocks = {"IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
     rules = [{"IpProtocol": "udp", "FromPort": p, "ToPort": p, **blocks} for p in range(9000, 9000 + count)]
-    add = site.aws.ec2.authorize_security_group_egress if out else site.aws.ec2.authorize_security_group_ingress
+    add = (
+        workspace.aws.ec2.authorize_security_group_egress if out else workspace.aws.ec2.authorize_security_group_ingress
+    )
     add(GroupId=group, IpPermissions=rules)
     return group
 
 
-def deploy_with_kept_rules(site: Site, address: str = "net/flask_group") -> None:
+def deploy_with_kept_rules(workspace: TestWorkspace, address: str = "net/flask_group") -> None:
     """Deploys a stack that leaves the rules of others in a group, then configures another port."""
-    site.configure({"ignore_changes": [f"{address}.unmanaged_rules"]})
-    site.deploy()
-    site.configure(PORT)
+    workspace.configure({"ignore_changes": [f"{address}.unmanaged_rules"]})
+    workspace.deploy()
+    workspace.configure(PORT)
 
 
-def is_refused(site: Site, *words: str) -> None:
+def is_refused(workspace: TestWorkspace, *words: str) -> None:
     """Plan and deploy say why they are refused, and change nothing."""
-    since = site.mark()
+    since = workspace.mark()
     for command in (["plan", "staging"], ["deploy", "staging", "--yes"]):
-        result = site.run(*command).ended(1)
-        assert site.mutations(since) == [], result
+        result = workspace.run(*command).expect_exit(1)
+        assert workspace.mutations(since) == [], result
         assert [word for word in words if word not in result.err] == [], result
 
 
-def is_deployed(site: Site) -> None:
+def is_deployed(workspace: TestWorkspace) -> None:
     """A deploy succeeds, and leaves nothing to do."""
-    site.deploy()
-    site.finds_nothing()
+    workspace.deploy()
+    workspace.assert_no_changes()
 
 
 @pytest.mark.parametrize(("address", "out"), [("net/flask_group", False), ("net/lb_group", True)])
-def test_port_change_of_a_full_group_is_refused(site: Site, address: str, out: bool) -> None:
-    deploy_with_kept_rules(site, address)
-    group, direction = fill(site, address, out), "outbound" if out else "inbound"
+def test_port_change_of_a_full_group_is_refused(workspace: TestWorkspace, address: str, out: bool) -> None:
+    deploy_with_kept_rules(workspace, address)
+    group, direction = fill(workspace, address, out), "outbound" if out else "inbound"
     name, rule = ("staging-lb-public", "net/lb_out_flask") if out else ("staging-ecs-flask-sg", "net/flask_in_lb")
     is_refused(
-        site, rule, f"security group {name} ({group}) has 60 of 60 {direction} rules, and would have 61",
+        workspace, rule, f"security group {name} ({group}) has 60 of 60 {direction} rules, and would have 61",
         f"quota {GROUP_RULES}, Inbound or outbound rules per security group",
         f"--service-code vpc --quota-code {GROUP_RULES} --desired-value 61",
     )  # fmt: skip
-    increase(site, GROUP_RULES, 61)
-    is_deployed(site)
+    increase(workspace, GROUP_RULES, 61)
+    is_deployed(workspace)
 
 
-def test_port_change_with_room_makes_no_further_call(staging: Site) -> None:
+def test_port_change_with_room_makes_no_further_call(staging: TestWorkspace) -> None:
     counts = []
     for change in ({}, PORT):
         staging.configure(change)
@@ -93,53 +97,53 @@ def test_port_change_with_room_makes_no_further_call(staging: Site) -> None:
         counts.append([calls["ec2:DescribeSecurityGroupRules"], calls["elasticloadbalancing:DescribeTargetGroups"]])
         assert calls["servicequotas:GetServiceQuota"] == 0
     assert counts[0] == counts[1]
-    staging.settle()
+    staging.mark_unchanged()
 
 
-def test_rules_that_the_deploy_revokes_take_no_room(site: Site) -> None:
-    site.deploy()
-    fill(site, "net/flask_group")
-    site.configure(PORT)
-    is_deployed(site)
+def test_rules_that_the_deploy_revokes_take_no_room(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    fill(workspace, "net/flask_group")
+    workspace.configure(PORT)
+    is_deployed(workspace)
 
 
-def test_quota_that_may_not_be_read_is_the_default(site: Site, gate: Gate) -> None:
-    deploy_with_kept_rules(site)
-    fill(site, "net/flask_group")
-    increase(site, GROUP_RULES, 100)
+def test_quota_that_may_not_be_read_is_the_default(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    deploy_with_kept_rules(workspace)
+    fill(workspace, "net/flask_group")
+    increase(workspace, GROUP_RULES, 100)
     denied = b'{"__type": "AccessDeniedException", "message": "not allowed"}'
-    gate.refuse("servicequotas:GetServiceQuota", 400, denied)
-    result = site.run("plan", "staging", url=gate.url).ended(1)
+    proxy.refuse("servicequotas:GetServiceQuota", 400, denied)
+    result = workspace.run("plan", "staging", url=proxy.url).expect_exit(1)
     note = "the default; the value of this account is unknown: servicequotas:GetServiceQuota: AccessDeniedException"
     assert f"60 of 60 ({note}" in result.err, result
-    site.run("plan", "staging").ended()
+    workspace.run("plan", "staging").expect_exit()
 
 
-def test_group_that_fills_up_before_the_lock_is_refused(site: Site, gate: Gate) -> None:
-    deploy_with_kept_rules(site)
-    since = site.mark()
-    with before_the_lock(site, gate, "deploy", "staging", "--yes") as running:
-        fill(site, "net/flask_group")
-    result = running.result().ended(1)
-    assert FULL in result.err and site.writes(since) == [], result
-    assert site.run("status", "staging", "--json").ended().json()["lock"] is None
+def test_group_that_fills_up_before_the_lock_is_refused(workspace: TestWorkspace, proxy: FaultProxy) -> None:
+    deploy_with_kept_rules(workspace)
+    since = workspace.mark()
+    with before_the_lock(workspace, proxy, "deploy", "staging", "--yes") as running:
+        fill(workspace, "net/flask_group")
+    result = running.result().expect_exit(1)
+    assert FULL in result.err and workspace.writes(since) == [], result
+    assert workspace.run("status", "staging", "--json").expect_exit().json()["lock"] is None
 
 
-def test_web_service_in_a_full_region_is_refused(site: Site) -> None:
-    site.deploy()
-    prepare(site, target_groups=2999)
-    site.configure(API)
+def test_web_service_in_a_full_region_is_refused(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    prepare(workspace, target_groups=2999)
+    workspace.configure(API)
     is_refused(
-        site, "edge/api_targets", "this region has 3000 of 3000 target groups, and would have 3001",
+        workspace, "edge/api_targets", "this region has 3000 of 3000 target groups, and would have 3001",
         f"--service-code elasticloadbalancing --quota-code {TARGET_GROUPS} --desired-value 3001",
     )  # fmt: skip
-    increase(site, TARGET_GROUPS, 3001)
-    is_deployed(site)
+    increase(workspace, TARGET_GROUPS, 3001)
+    is_deployed(workspace)
 
 
-def add_rules(site: Site, groups: list[str]) -> list[str]:
+def add_rules(workspace: TestWorkspace, groups: list[str]) -> list[str]:
     """Adds rules of somebody else to our listener, each to one of these target groups; returns their ARNs."""
-    elb, listener = site.aws.elbv2, next(iter(site.world.listeners()))
+    elb, listener = workspace.aws.elbv2, next(iter(workspace.inventory.listeners()))
     return [
         elb.create_rule(
             ListenerArn=listener, Priority=priority, Actions=[{"Type": "forward", "TargetGroupArn": group}],
@@ -149,29 +153,29 @@ def add_rules(site: Site, groups: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def test_web_service_of_a_balancer_full_of_rules_is_refused(site: Site) -> None:
-    site.deploy()
-    (ours,) = site.world.target_groups().values()
-    add_rules(site, [ours["TargetGroupArn"]] * 100)
-    site.configure(API)
+def test_web_service_of_a_balancer_full_of_rules_is_refused(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    (ours,) = workspace.inventory.target_groups().values()
+    add_rules(workspace, [ours["TargetGroupArn"]] * 100)
+    workspace.configure(API)
     is_refused(
-        site, "edge/api_rule", "load balancer staging-public has 100 of 100 listener rules, and would have 101",
+        workspace, "edge/api_rule", "load balancer staging-public has 100 of 100 listener rules, and would have 101",
         f"--service-code elasticloadbalancing --quota-code {BALANCER_RULES} --desired-value 101",
     )  # fmt: skip
-    increase(site, BALANCER_RULES, 101)
-    is_deployed(site)
+    increase(workspace, BALANCER_RULES, 101)
+    is_deployed(workspace)
 
 
-def test_web_service_of_a_balancer_full_of_targets_is_refused(site: Site) -> None:
-    site.deploy()
-    elb, vpc = site.aws.elbv2, id_of(site, "net/vpc")
+def test_web_service_of_a_balancer_full_of_targets_is_refused(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    elb, vpc = workspace.aws.elbv2, id_of(workspace, "net/vpc")
     settings = {"Protocol": "HTTP", "Port": 80, "VpcId": vpc}
     made = [elb.create_target_group(Name=f"other-{number}", **settings)["TargetGroups"] for number in range(99)]
-    rules = add_rules(site, [group["TargetGroupArn"] for (group,) in made])
-    site.configure(API)
+    rules = add_rules(workspace, [group["TargetGroupArn"] for (group,) in made])
+    workspace.configure(API)
     is_refused(
-        site, "edge/api_rule", "load balancer staging-public has 100 of 100 target groups, and would have 101",
+        workspace, "edge/api_rule", "load balancer staging-public has 100 of 100 target groups, and would have 101",
         f"quota {BALANCER_TARGETS}, Target Groups per Application Load Balancer", "AWS does not increase this quota",
     )  # fmt: skip
     elb.delete_rule(RuleArn=rules[0])
-    is_deployed(site)
+    is_deployed(workspace)

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 from endpoint import ROOT, control
-from harness import Site
+from harness import TestWorkspace
 from messages import RECORD
 
 README = ROOT / "README.md"
@@ -72,20 +72,24 @@ def sample() -> list[str]:
 
 
 @pytest.fixture
-def local(site: Site) -> Site:
+def local(workspace: TestWorkspace) -> TestWorkspace:
     """An account as `--local` prepares it, with the configuration of this repository."""
-    control(site.url, "preconditions", {"stand_in_images": True, "account": site.account, "region": site.aws.region})
-    site.configure({"services": {"flask": {"image": None}, "celery": {"image": None}}})
-    return site
+    control(
+        workspace.url,
+        "preconditions",
+        {"stand_in_images": True, "account": workspace.account, "region": workspace.aws.region},
+    )
+    workspace.configure({"services": {"flask": {"image": None}, "celery": {"image": None}}})
+    return workspace
 
 
-def test_readme_sample_is_what_the_tool_prints(local: Site) -> None:
+def test_readme_sample_is_what_the_tool_prints(local: TestWorkspace) -> None:
     shown = sample()
     commands = [match for line in shown if (match := COMMAND.match(line))]
     assert len(commands) == len([line for line in shown if line.startswith("$ ")]) > 1, "each command uses --local"
     printed: list[str] = []
     for command in commands:
-        result = local.run(*shlex.split(command["arguments"] + command["more"])).ended()
+        result = local.run(*shlex.split(command["arguments"] + command["more"])).expect_exit()
         # A terminal shows both; the address on stdout comes last.
         printed += [f"$ {command['shown']}", *excerpt(result.err + result.out)]
     if RECORD and normalised(shown) != normalised(printed):

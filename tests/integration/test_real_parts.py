@@ -13,7 +13,7 @@ from typing import Any
 import endpoint
 import pytest
 from configuration import image
-from harness import Site, until
+from harness import TestWorkspace, until
 from real_parts import APP, Part, application_folder, ask, free_port, listens, redis_folder
 
 WORKER = ["celery", "--app", "shop.queue", "worker", "--loglevel", "INFO", "--concurrency", "1"]
@@ -40,26 +40,26 @@ def services(flask_port: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def deployed(tmp_path: Path) -> Iterator[Site]:
+def deployed(tmp_path: Path) -> Iterator[TestWorkspace]:
     """A workspace whose queue is where a real server will listen."""
     process, url = endpoint.start(tmp_path, "--cache-host", "127.0.0.1")
     try:
-        site = Site(url, "123456789012", tmp_path)
-        site.make_preconditions()
-        site.configure({"redis": {"port": free_port()}, "services": services(free_port())})
-        site.configure({"deploy": {"before": {"service": "flask", "command": ["python", "-m", "shop.migrate"]}}})
-        site.deploy()
-        yield site
-        site.end()
+        workspace = TestWorkspace(url, "123456789012", tmp_path)
+        workspace.create_prerequisites()
+        workspace.configure({"redis": {"port": free_port()}, "services": services(free_port())})
+        workspace.configure({"deploy": {"before": {"service": "flask", "command": ["python", "-m", "shop.migrate"]}}})
+        workspace.deploy()
+        yield workspace
+        workspace.end()
     finally:
         endpoint.stop(process)
 
 
-def definitions(site: Site) -> dict[str, dict[str, Any]]:
+def definitions(workspace: TestWorkspace) -> dict[str, dict[str, Any]]:
     """The container that each service was registered with, by the service's name."""
     found = {}
-    for name, service in site.world.services().items():
-        described = site.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
+    for name, service in workspace.inventory.services().items():
+        described = workspace.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
         found[name] = described["taskDefinition"]["containerDefinitions"][0]
     return found
 
@@ -83,9 +83,9 @@ def result(port: int, request: str, body: dict[str, Any]) -> Callable[[], Any]:
     return look
 
 
-def test_the_registered_task_definitions_serve_and_work(deployed: Site, path: str, tmp_path: Path) -> None:
+def test_the_registered_task_definitions_serve_and_work(deployed: TestWorkspace, path: str, tmp_path: Path) -> None:
     containers, parts = definitions(deployed), []
-    queue = deployed.world.replication_groups()["staging-jobqr"]["NodeGroups"][0]["PrimaryEndpoint"]
+    queue = deployed.inventory.replication_groups()["staging-jobqr"]["NodeGroups"][0]["PrimaryEndpoint"]
     assert queue["Address"] == "127.0.0.1"
 
     def start(name: str, command: list[str], variables: dict[str, str]) -> Part:
@@ -110,7 +110,7 @@ def test_the_registered_task_definitions_serve_and_work(deployed: Site, path: st
             for name, container in containers.items()
         }
         port = containers["staging-flask"]["portMappings"][0]["containerPort"]
-        health = next(iter(deployed.world.target_groups().values()))["HealthCheckPath"]
+        health = next(iter(deployed.inventory.target_groups().values()))["HealthCheckPath"]
         until(lambda: ask(port, health) == (200, b"hello"), START_SECONDS)
 
         assert until(result(port, "/sums", {"x": 19, "y": 23}), START_SECONDS)["result"] == 42
@@ -132,63 +132,70 @@ def test_the_registered_task_definitions_serve_and_work(deployed: Site, path: st
 
 
 @pytest.fixture
-def local(tmp_path: Path, path: str) -> Iterator[Site]:
+def local(tmp_path: Path, path: str) -> Iterator[TestWorkspace]:
     """A configuration, and no AWS at all: calls would find nobody."""
-    site = Site("http://127.0.0.1:9", "123456789012", tmp_path)
-    site.configure({"redis": {"port": free_port()}, "services": services(free_port())})
+    workspace = TestWorkspace("http://127.0.0.1:9", "123456789012", tmp_path)
+    workspace.configure({"redis": {"port": free_port()}, "services": services(free_port())})
     # Its command is that of the stage `celery` in the Dockerfile.
-    site.configure({"services": {"celery": {"command": None, "image": None}, "beat": None}})
-    yield site
-    site.end()
+    workspace.configure({"services": {"celery": {"command": None, "image": None}, "beat": None}})
+    yield workspace
+    workspace.end()
 
 
-def up(site: Site, path: str, *arguments: str) -> Any:
+def up(workspace: TestWorkspace, path: str, *arguments: str) -> Any:
     """Start the command with nothing of an account in its environment."""
     variables = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     without: dict[str, str | None] = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"))
-    return site.start("local", "up", "staging", "--app", str(APP), *arguments, env={**without, **variables})
+    return workspace.start("local", "up", "staging", "--app", str(APP), *arguments, env={**without, **variables})
 
 
-def test_local_up_runs_everything_until_ctrl_c(local: Site, path: str) -> None:
+def test_local_up_runs_everything_until_ctrl_c(local: TestWorkspace, path: str) -> None:
     local.configure({"deploy": {"before": {"command": ["python", "-m", "shop.migrate"]}}})
     running = up(local, path)
     flask, queue = local.config["services"]["flask"]["port"], local.config["redis"]["port"]
-    until(lambda: f"ready flask: http://127.0.0.1:{flask}/hello" in running.so_far().err, START_SECONDS)
+    until(lambda: f"ready flask: http://127.0.0.1:{flask}/hello" in running.output_so_far().err, START_SECONDS)
     assert ask(flask, "/hello") == (200, b"hello")
     assert until(result(flask, "/sums", {"x": 1, "y": 2}), START_SECONDS)["result"] == 3
     busy = result(flask, "/reports", {"seconds": 2})
-    until(lambda: "shop.tasks.report" in running.so_far().out and "received" in running.so_far().out.splitlines()[-1])
+    until(
+        lambda: (
+            "shop.tasks.report" in running.output_so_far().out
+            and "received" in running.output_so_far().out.splitlines()[-1]
+        )
+    )
     running.interrupt()
-    ended = running.result().ended(130)
+    ended = running.result().expect_exit(130)
     lines = ended.out.splitlines()
     assert {line.split("|")[0].strip() for line in lines} == {"queue", "before", "flask", "celery", "reports"}
     assert any(line.startswith("before ") and "the queue answers" in line for line in lines)
-    assert any(line.startswith("reports ") and "succeeded" in line for line in lines), "a task that is begun is finished"
+    assert any(line.startswith("reports ") and "succeeded" in line for line in lines), (
+        "a task that is begun is finished"
+    )
     assert not listens(flask) and not listens(queue)
     del busy
 
 
-def test_local_up_stops_at_the_second_ctrl_c_at_once(local: Site, path: str) -> None:
+def test_local_up_stops_at_the_second_ctrl_c_at_once(local: TestWorkspace, path: str) -> None:
     running = up(local, path, "--only", "reports", "--only", "flask")
     flask, queue = local.config["services"]["flask"]["port"], local.config["redis"]["port"]
-    until(lambda: "up:" in running.so_far().err and ask(flask, "/hello")[0] == 200, START_SECONDS)
-    until(lambda: "ready." in running.so_far().out, START_SECONDS)
+    until(lambda: "up:" in running.output_so_far().err and ask(flask, "/hello")[0] == 200, START_SECONDS)
+    until(lambda: "ready." in running.output_so_far().out, START_SECONDS)
     result(flask, "/reports", {"seconds": 100})
-    until(lambda: "received" in running.so_far().out)
+    until(lambda: "received" in running.output_so_far().out)
     running.interrupt()
-    until(lambda: "stopping" in running.so_far().err)
+    until(lambda: "stopping" in running.output_so_far().err)
     time.sleep(0.2)
     running.interrupt()
-    running.result(20).ended(130)
+    running.result(20).expect_exit(130)
     assert not listens(flask) and not listens(queue)
 
 
-def test_local_up_says_what_keeps_it_from_running(local: Site, path: str) -> None:
+def test_local_up_says_what_keeps_it_from_running(local: TestWorkspace, path: str) -> None:
     local.configure({"deploy": {"before": {"command": ["python", "-c", "import sys; sys.exit(3)"]}}})
-    failed = up(local, path).result().ended(1)
+    failed = up(local, path).result().expect_exit(1)
     assert "no service was started" in failed.err and not listens(local.config["redis"]["port"])
     local.configure({"deploy": {"before": None}, "services": {"flask": {"command": ["no-such-program"]}}})
-    missing = up(local, path).result().ended(1)
+    missing = up(local, path).result().expect_exit(1)
     assert "cannot run `no-such-program` for flask" in missing.err and "pip install" in missing.err
-    nowhere = up(local, "/nowhere").result().ended(1)
+    nowhere = up(local, "/nowhere").result().expect_exit(1)
     assert "neither redis-server nor valkey-server is on the PATH" in nowhere.err

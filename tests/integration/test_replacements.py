@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 from configuration import Table
-from harness import Plan, Site
+from harness import Plan, TestWorkspace
 
 COUNTS_STAY = ("vpcs", "gateways", "subnets", "groups", "rules", "replication_groups", "balancers", "target_groups",
                "listeners", "services", "records", "cache_parameter_groups", "cache_subnet_groups")  # fmt: skip
 
 
-def replace(site: Site, change: Table) -> Plan:
+def replace(workspace: TestWorkspace, change: Table) -> Plan:
     """Deploy a change after looking at its plan; nothing is doubled, and then there is nothing to do."""
-    before = site.world.counts()
-    site.configure(change)
-    plan = site.plan()
-    site.deploy()
-    after = site.world.counts()
+    before = workspace.inventory.counts()
+    workspace.configure(change)
+    plan = workspace.plan()
+    workspace.deploy()
+    after = workspace.inventory.counts()
     assert {kind: after[kind] for kind in COUNTS_STAY} == {kind: before[kind] for kind in COUNTS_STAY}
-    site.finds_nothing()
+    workspace.assert_no_changes()
     return plan
 
 
@@ -27,8 +27,8 @@ def replaced(plan: Plan) -> set[str]:
     return {address for address, action in plan.changes.items() if action in ("create_first", "delete_first")}
 
 
-def test_another_port_of_flask(staging: Site) -> None:
-    (old,) = staging.world.target_groups().values()
+def test_another_port_of_flask(staging: TestWorkspace) -> None:
+    (old,) = staging.inventory.target_groups().values()
     port = old["Port"] + 1
     plan = replace(staging, {"services": {"flask": {"port": port}}})
     assert plan.changes["fargate/flask"] == "update"
@@ -37,82 +37,82 @@ def test_another_port_of_flask(staging: Site) -> None:
     # One group serves both ports: no more than its tag changes.
     assert {address for address in plan.changes if address.startswith("edge/")} <= {"edge/targets"}
     assert set(plan.fields("edge/targets")) == {"tags.Name"}
-    (new,) = staging.world.target_groups().values()
-    (target,) = staging.world.services()["staging-flask"]["loadBalancers"]
+    (new,) = staging.inventory.target_groups().values()
+    (target,) = staging.inventory.services()["staging-flask"]["loadBalancers"]
     assert new["TargetGroupArn"] == old["TargetGroupArn"] == target["targetGroupArn"]
     assert target["containerPort"] == port
-    opened = [r for r in staging.world.rules().values() if r["FromPort"] == port]
+    opened = [r for r in staging.inventory.rules().values() if r["FromPort"] == port]
     assert len(opened) == 2
 
 
-def test_another_port_of_the_queue(staging: Site) -> None:
+def test_another_port_of_the_queue(staging: TestWorkspace) -> None:
     plan = replace(staging, {"redis": {"port": 6500}})
     assert plan.changes["redis/jobqr"] == "delete_first"
     assert plan.fields("redis/jobqr")["port"] == (6400, 6500)
-    (group,) = staging.world.replication_groups().values()
+    (group,) = staging.inventory.replication_groups().values()
     endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
     assert endpoint["Port"] == 6500
-    for service in staging.world.services().values():
+    for service in staging.inventory.services().values():
         found = staging.aws.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
         environment = {e["name"]: e["value"] for e in found["containerDefinitions"][0]["environment"]}
         assert environment["CELERY_BROKER_URL"] == f"redis://{endpoint['Address']}:6500/0"
-    assert not [r for r in staging.world.rules().values() if r["FromPort"] == 6400]
+    assert not [r for r in staging.inventory.rules().values() if r["FromPort"] == 6400]
 
 
 @pytest.mark.parametrize(
     ("engine", "version", "family"),
     [("redis", "6.2", "redis6.x"), ("valkey", "8.0", "valkey8"), ("redis", "7.1", "redis7")],
 )
-def test_another_engine_or_version_of_the_queue(staging: Site, engine: str, version: str, family: str) -> None:
+def test_another_engine_or_version_of_the_queue(staging: TestWorkspace, engine: str, version: str, family: str) -> None:
     if (engine, version) == ("redis", "7.1"):
         staging.configure({"redis": {"engine": "valkey", "version": "8.0"}})
         staging.deploy()
     replace(staging, {"redis": {"engine": engine, "version": version}})
-    (group,) = staging.world.replication_groups().values()
+    (group,) = staging.inventory.replication_groups().values()
     (cluster,) = group["Clusters"]
     assert (group["Status"], cluster["Engine"]) == ("available", engine)
     assert cluster["EngineVersion"].startswith(version)
-    (parameters,) = staging.world.cache_parameter_groups().values()
+    (parameters,) = staging.inventory.cache_parameter_groups().values()
     assert parameters["CacheParameterGroupFamily"] == family
     assert parameters["Changed"] == {"maxmemory-policy": "noeviction"}
     used = cluster["CacheParameterGroup"]["CacheParameterGroupName"]
     assert used == parameters["CacheParameterGroupName"]
 
 
-def test_another_subnet_for_the_tasks(staging: Site) -> None:
+def test_another_subnet_for_the_tasks(staging: TestWorkspace) -> None:
     plan = replace(staging, {"network": {"tasks_subnet": "10.0.3.0/24"}})
     assert "net/tasks_subnet" in replaced(plan) and "net/vpc" not in plan.changes
-    subnets = {s["CidrBlock"]: i for i, s in staging.world.subnets().items()}
+    subnets = {s["CidrBlock"]: i for i, s in staging.inventory.subnets().items()}
     assert set(subnets) == {"10.0.2.0/24", "10.0.3.0/24"}
-    for service in staging.world.services().values():
+    for service in staging.inventory.services().values():
         network = service["networkConfiguration"]["awsvpcConfiguration"]
         assert network["subnets"] == [subnets["10.0.3.0/24"]]
-    (balancer,) = staging.world.balancers().values()
+    (balancer,) = staging.inventory.balancers().values()
     assert {zone["SubnetId"] for zone in balancer["AvailabilityZones"]} == set(subnets.values())
 
 
 @pytest.mark.unserved("a load balancer cannot leave its VPC: it is deleted, and made again under its name")
-def test_another_block_of_the_vpc_replaces_everything_in_it(site: Site) -> None:
-    site.deploy()
-    (old,) = site.world.vpcs()
+def test_another_block_of_the_vpc_replaces_everything_in_it(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    (old,) = workspace.inventory.vpcs()
     change = {"cidr": "10.1.0.0/16", "tasks_subnet": "10.1.1.0/24", "balancer_subnet": "10.1.2.0/24"}
-    plan = replace(site, {"network": change})
+    plan = replace(workspace, {"network": change})
     assert {"net/vpc", "net/tasks_subnet", "net/balancer_subnet", "net/lb_group", "net/flask_group"} <= replaced(plan)
     assert {"redis/jobqr", "edge/balancer", "edge/targets"} <= replaced(plan)
-    ((new, vpc),) = site.world.vpcs().items()
+    ((new, vpc),) = workspace.inventory.vpcs().items()
     assert (vpc["CidrBlock"], new != old) == ("10.1.0.0/16", True)
-    assert {s["CidrBlock"] for s in site.world.subnets().values()} == {"10.1.1.0/24", "10.1.2.0/24"}
-    ((_, record),) = site.world.records().items()
-    (balancer,) = site.world.balancers().values()
+    assert {s["CidrBlock"] for s in workspace.inventory.subnets().values()} == {"10.1.1.0/24", "10.1.2.0/24"}
+    ((_, record),) = workspace.inventory.records().items()
+    (balancer,) = workspace.inventory.balancers().values()
     assert balancer["DNSName"] in record["AliasTarget"]["DNSName"] and balancer["VpcId"] == new
-    (flask,) = [s for s in site.world.services().values() if s["serviceName"] == "staging-flask"]
+    (flask,) = [s for s in workspace.inventory.services().values() if s["serviceName"] == "staging-flask"]
     assert flask["runningCount"] == 1
 
 
-def test_the_text_says_what_forces_a_replacement(staging: Site) -> None:
+def test_the_text_says_what_forces_a_replacement(staging: TestWorkspace) -> None:
     staging.configure({"services": {"flask": {"port": 5060}}})
-    text = staging.run("plan", "staging").ended().out
+    text = staging.run("plan", "staging").expect_exit().out
     assert "+/- net/lb_out_flask" in text and "# forces replacement" in text
     assert "made anew, then the old one deleted" in text
     staging.configure({"services": {"flask": {"port": None}}})
-    staging.finds_nothing()
+    staging.assert_no_changes()

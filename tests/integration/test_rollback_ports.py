@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from configuration import image
-from harness import Site
+from harness import TestWorkspace
 from prober import Prober
 from test_rollouts import flask, revision
 from test_served import rules
@@ -12,12 +12,12 @@ from test_served import rules
 pytestmark = pytest.mark.needs("data-plane")
 
 
-def web_ports(site: Site) -> set[int]:
+def web_ports(workspace: TestWorkspace) -> set[int]:
     """The ports that the load balancer may open connections to."""
-    return {port for _, is_egress, port in rules(site) if is_egress} & {5050, 8000, 9000, 9001}
+    return {port for _, is_egress, port in rules(workspace) if is_egress} & {5050, 8000, 9000, 9001}
 
 
-def test_rollback_over_a_port_change_is_served_throughout(staging: Site) -> None:
+def test_rollback_over_a_port_change_is_served_throughout(staging: TestWorkspace) -> None:
     flask(staging, image=image("first"), port=5050)
     staging.deploy()
     first = revision(staging)
@@ -25,7 +25,7 @@ def test_rollback_over_a_port_change_is_served_throughout(staging: Site) -> None
     staging.deploy()
     assert web_ports(staging) == {8000}
     with Prober(staging) as prober:
-        result = staging.run("rollback", "staging", "--yes").ended()
+        result = staging.run("rollback", "staging", "--yes").expect_exit()
     assert prober.served()[-1] == revision(staging) == first
     assert "net/lb_out_flask: port 8000 -> 5050" in result.err, result
     assert web_ports(staging) == {5050}, "the port of the undone release is closed again"
@@ -33,36 +33,36 @@ def test_rollback_over_a_port_change_is_served_throughout(staging: Site) -> None
     assert plan.origin("net/lb_out_flask") == plan.origin("fargate/flask") == "configuration", plan
     staging.deploy()
     assert web_ports(staging) == {8000}
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_rollback_of_one_service_opens_its_port_alone(site: Site) -> None:
-    host = f"api.{site.config['hostname']}"
+def test_rollback_of_one_service_opens_its_port_alone(workspace: TestWorkspace) -> None:
+    host = f"api.{workspace.config['hostname']}"
     api = {"kind": "web", "image": image("one"), "port": 9000, "hosts": [host]}
-    site.configure({"services": {"api": api}})
-    site.deploy()
-    first = revision(site, "api")
-    site.configure({"services": {"api": {"image": image("two"), "port": 9001}}})
-    site.deploy()
-    with Prober(site) as main, Prober(site, host) as prober:
-        site.run("rollback", "staging", first.removeprefix("staging-"), "--yes").ended()
-    assert prober.served()[-1] == revision(site, "api") == first
-    assert main.served() == [revision(site)], "the other service is left alone"
-    assert web_ports(site) == {5050, 9000}
-    site.deploy()
-    assert web_ports(site) == {5050, 9001}
-    site.finds_nothing()
+    workspace.configure({"services": {"api": api}})
+    workspace.deploy()
+    first = revision(workspace, "api")
+    workspace.configure({"services": {"api": {"image": image("two"), "port": 9001}}})
+    workspace.deploy()
+    with Prober(workspace) as main, Prober(workspace, host) as prober:
+        workspace.run("rollback", "staging", first.removeprefix("staging-"), "--yes").expect_exit()
+    assert prober.served()[-1] == revision(workspace, "api") == first
+    assert main.served() == [revision(workspace)], "the other service is left alone"
+    assert web_ports(workspace) == {5050, 9000}
+    workspace.deploy()
+    assert web_ports(workspace) == {5050, 9001}
+    workspace.assert_no_changes()
 
 
-def test_failed_rollback_over_a_port_change_leaves_the_present_port(staging: Site) -> None:
+def test_failed_rollback_over_a_port_change_leaves_the_present_port(staging: TestWorkspace) -> None:
     flask(staging, image=image("fail"), port=5050, breaker_threshold=1)
-    staging.run("deploy", "staging", "--yes").ended(1)
+    staging.run("deploy", "staging", "--yes").expect_exit(1)
     revisions = staging.aws.ecs.list_task_definitions(familyPrefix="staging-flask", sort="DESC")
     broken = revisions["taskDefinitionArns"][0].rsplit("/", 1)[-1]
     flask(staging, image=image("sound"), port=8000)
     staging.deploy()
     with Prober(staging) as prober:
-        staging.run("rollback", "staging", broken.removeprefix("staging-"), "--yes").ended(1)
+        staging.run("rollback", "staging", broken.removeprefix("staging-"), "--yes").expect_exit(1)
     assert prober.served() == [revision(staging)]
     assert web_ports(staging) == {8000}
-    staging.mend()
+    staging.restore()

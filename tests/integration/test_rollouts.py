@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 from configuration import image
-from gate import Gate
-from harness import Result, Site, until
+from fault_proxy import FaultProxy
+from harness import Result, TestWorkspace, until
 
 
-def flask(site: Site, **changes: Any) -> None:
+def flask(workspace: TestWorkspace, **changes: Any) -> None:
     """Change the web service; it gives up soon."""
-    site.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
+    workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 
-def service(site: Site, key: str = "flask") -> dict[str, Any]:
+def service(workspace: TestWorkspace, key: str = "flask") -> dict[str, Any]:
     """The service as it is."""
-    return site.world.services()[f"staging-{key}"]
+    return workspace.inventory.services()[f"staging-{key}"]
 
 
-def revision(site: Site, key: str = "flask") -> str:
+def revision(workspace: TestWorkspace, key: str = "flask") -> str:
     """Family and number of what it is to run."""
-    return str(service(site, key)["taskDefinition"].rsplit("/", 1)[-1])
+    return str(service(workspace, key)["taskDefinition"].rsplit("/", 1)[-1])
 
 
 #: What the image does, and what has to be told about it.
@@ -44,184 +44,194 @@ STARTED = {"missing", "fail", "unhealthy", "oom"}
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_rollout_that_fails_is_told_and_rolled_back(staging: Site, end: str) -> None:
+def test_a_rollout_that_fails_is_told_and_rolled_back(staging: TestWorkspace, end: str) -> None:
     flask(staging, image=image("fail"))
-    staging.run("deploy", "staging", "--yes").ended(1)
+    staging.run("deploy", "staging", "--yes").expect_exit(1)
     flask(staging, image=image("good"))
     staging.deploy()
     good = revision(staging)
     flask(staging, image=image(end))
-    result = staging.run("deploy", "staging", "--yes").ended(1)
+    result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "fargate/flask: failed: roll out staging-flask: " in result.err and result.out == "", result
-    for words in [*ENDS[end], "rolled back: the revision before serves again", f"running now: 1 of 1 wanted tasks: 1 in {good}"]:
+    for words in [
+        *ENDS[end],
+        "rolled back: the revision before serves again",
+        f"running now: 1 of 1 wanted tasks: 1 in {good}",
+    ]:
         assert words in result.err, f"{words!r} is not in:\n{result}"
-    assert ("stopped: " in result.err) == (end in STARTED) and ("log: fatal" in result.err) == (end in {"fail", "oom"}), result
+    assert ("stopped: " in result.err) == (end in STARTED) and ("log: fatal" in result.err) == (
+        end in {"fail", "oom"}
+    ), result
     assert "pb-deploy logs staging flask" in result.err and "Mend what failed" in result.err, result
     assert revision(staging) == good
-    staging.mend()
+    staging.restore()
 
 
 @pytest.mark.parametrize("key", ["flask", "celery"])
-def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_them(staging: Site, key: str) -> None:
+def test_tasks_that_run_and_then_end_are_a_failure_though_ecs_does_not_count_them(
+    staging: TestWorkspace, key: str
+) -> None:
     before, since = revision(staging, key), staging.mark()
     staging.configure({"services": {key: {"image": image("crash"), "breaker_threshold": 2}}})
-    result = staging.run("deploy", "staging", "--yes").ended(1)
+    result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert f"roll out staging-{key}: " in result.err and "ran and ended with an error" in result.err, result
     assert f"{key} exited with 1" in result.err and "log: fatal: the worker ended with status 1" in result.err, result
     assert "Deployed" not in result.err and result.out == "", result
     if "going back takes another rollout" in result.err:
         # For a moment all of them ran, which ECS takes for the end.
-        shown = staging.run("status", "staging").ended().out
+        shown = staging.run("status", "staging").expect_exit().out
         assert "failed, though ECS calls it completed: " in shown or "does not serve: " in shown, shown
         assert f"{key} is left at what is new; `pb-deploy rollback staging` goes back" in result.err, result
-        staging.run("rollback", "staging", "--yes").ended()
+        staging.run("rollback", "staging", "--yes").expect_exit()
     else:
         assert "rolled back: the revision before serves again" in result.err, result
         assert staging.calls(since).count("ecs:StopServiceDeployment") == 1
     assert revision(staging, key) == before
     staging.configure({"services": {key: {"image": image(key), "breaker_threshold": None}}})
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_first_rollout_whose_tasks_end_again_and_again_has_nothing_to_go_back_to(site: Site) -> None:
-    flask(site, image=image("crash"))
-    since = site.mark()
-    result = site.run("deploy", "staging", "--yes").ended(1)
+def test_a_first_rollout_whose_tasks_end_again_and_again_has_nothing_to_go_back_to(workspace: TestWorkspace) -> None:
+    flask(workspace, image=image("crash"))
+    since = workspace.mark()
+    result = workspace.run("deploy", "staging", "--yes").expect_exit(1)
     assert "there is nothing to go back to" in result.err and "ran and ended with an error" in result.err, result
-    assert "ecs:StopServiceDeployment" not in site.calls(since)
-    flask(site, image=image("good"))
-    site.deploy()
-    site.finds_nothing()
+    assert "ecs:StopServiceDeployment" not in workspace.calls(since)
+    flask(workspace, image=image("good"))
+    workspace.deploy()
+    workspace.assert_no_changes()
 
 
-def test_who_only_waits_gives_up_no_rollout(staging: Site) -> None:
+def test_who_only_waits_gives_up_no_rollout(staging: TestWorkspace) -> None:
     flask(staging, image=image("crash"))
-    staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     since = staging.mark()
-    result = staging.run("wait", "staging").ended(1)
-    assert "1 task ran and ended with an error" in result.err or "tasks ran and ended with an error" in result.err, result
+    result = staging.run("wait", "staging").expect_exit(1)
+    assert "1 task ran and ended with an error" in result.err or "tasks ran and ended with an error" in result.err, (
+        result
+    )
     assert "the rollout was left to go on" in result.err and staging.writes(since) == [], result
     flask(staging, image=image("good"))
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_role_that_cannot_be_assumed(staging: Site) -> None:
+def test_a_role_that_cannot_be_assumed(staging: TestWorkspace) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     role = staging.config["roles"]["execution"]
     right = staging.aws.iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=document)
     flask(staging, image=image("another"))
-    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5").ended(1)
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "5").expect_exit(1)
     assert "ECS was unable to assume the role" in result.err, result
     staging.aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(right))
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_first_rollout_has_nothing_to_go_back_to(site: Site) -> None:
-    flask(site, image=image("fail"))
-    result = site.run("deploy", "staging", "--yes", "--json").ended(1)
+def test_a_first_rollout_has_nothing_to_go_back_to(workspace: TestWorkspace) -> None:
+    flask(workspace, image=image("fail"))
+    result = workspace.run("deploy", "staging", "--yes", "--json").expect_exit(1)
     (failed,) = [line for line in result.lines() if line["event"] == "failed"]
     details = failed["failure"]["details"]
     assert failed["address"] == "fargate/flask" and failed["failure"]["class"] == "failed"
     assert any(detail.startswith("there is nothing to go back to") for detail in details), details
     assert "running now: nothing, 1 wanted" in details
-    site.mend()
+    workspace.restore()
 
 
-def test_a_rollback_that_fails_too(staging: Site) -> None:
+def test_a_rollback_that_fails_too(staging: TestWorkspace) -> None:
     staging.aws.ecs.deregister_task_definition(taskDefinition=service(staging)["taskDefinition"])
     flask(staging, image=image("fail"))
-    result = staging.run("deploy", "staging", "--yes").ended(1)
+    result = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "the rollback failed too" in result.err and "INACTIVE" in result.err, result
-    staging.mend()
+    staging.restore()
 
 
-def test_a_service_that_drains_from_before_is_waited_for(staging: Site) -> None:
+def test_a_service_that_drains_from_before_is_waited_for(staging: TestWorkspace) -> None:
     staging.aws.ecs.delete_service(cluster="staging-ecs-cluster", service="staging-celery", force=True)
     staging.deploy()
     assert service(staging, "celery")["status"] == "ACTIVE"
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_without_a_breaker_it_is_given_up_after_the_time_that_was_agreed(staging: Site) -> None:
+def test_without_a_breaker_it_is_given_up_after_the_time_that_was_agreed(staging: TestWorkspace) -> None:
     flask(staging, image=image("fail"), breaker=False)
-    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "3").ended(1)
+    result = staging.run("deploy", "staging", "--yes", "--wait-timeout", "3").expect_exit(1)
     assert "gave up after 3 s" in result.err and "the rollout was left to go on" in result.err, result
     assert "flask exited with 1" in result.err
     assert service(staging)["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"] is False
-    staging.mend()
+    staging.restore()
 
 
 @pytest.mark.parametrize(("tag", "code"), [("next", 0), ("fail", 1)])
-def test_what_was_not_waited_for_is_not_known_until_it_is(staging: Site, tag: str, code: int) -> None:
+def test_what_was_not_waited_for_is_not_known_until_it_is(staging: TestWorkspace, tag: str, code: int) -> None:
     flask(staging, image=image(tag))
-    result = staging.run("deploy", "staging", "--yes", "--no-wait").ended(0)
+    result = staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit(0)
     assert "Not waited for rollouts: whether what was started succeeds is not known" in result.err, result
     assert "Started staging" in result.err and "Deployed" not in result.err, result
-    waited = staging.run("wait", "staging").ended(code)
+    waited = staging.run("wait", "staging").expect_exit(code)
     assert ("Serving: " if code == 0 else "flask exited with 1") in waited.err, waited
-    assert staging.run("status", "staging", "--json").ended().json()["lock"] is None
-    staging.mend()
+    assert staging.run("status", "staging", "--json").expect_exit().json()["lock"] is None
+    staging.restore()
 
 
-def endless(site: Site, *arguments: str) -> Result:
+def endless(workspace: TestWorkspace, *arguments: str) -> Result:
     """A deploy whose rollout never ends, interrupted in the middle."""
-    flask(site, image=image("unhealthy"), breaker=False)
-    run = site.start("deploy", "staging", "--yes", *arguments)
-    until(lambda: len(service(site)["deployments"]) == 2)
-    until(lambda: site.state_object()["snapshot"]["resources"]["fargate/flask"]["settled"] is False)
+    flask(workspace, image=image("unhealthy"), breaker=False)
+    run = workspace.start("deploy", "staging", "--yes", *arguments)
+    until(lambda: len(service(workspace)["deployments"]) == 2)
+    until(lambda: workspace.state_object()["snapshot"]["resources"]["fargate/flask"]["settled"] is False)
     run.interrupt()
-    return run.result().ended(130)
+    return run.result().expect_exit(130)
 
 
-def test_all_rollouts_of_an_interrupted_deploy_are_stopped_at_once(staging: Site, gate: Gate) -> None:
+def test_all_rollouts_of_an_interrupted_deploy_are_stopped_at_once(staging: TestWorkspace, proxy: FaultProxy) -> None:
     before = revision(staging), revision(staging, "celery")
     staging.configure({"services": {"celery": {"image": image("fail"), "breaker": False}}})
     flask(staging, image=image("unhealthy"), breaker=False)
-    run = staging.start("deploy", "staging", "--yes", "--on-interrupt", "rollback", url=gate.url)
+    run = staging.start("deploy", "staging", "--yes", "--on-interrupt", "rollback", url=proxy.url)
     until(lambda: all(len(service(staging, key)["deployments"]) == 2 for key in ("flask", "celery")))
-    held, since = gate.hold_after("ecs:StopServiceDeployment"), staging.mark()
+    held, since = proxy.hold_after("ecs:StopServiceDeployment"), staging.mark()
     run.interrupt()
     held.wait()
     # Neither was answered yet: the second does not wait for what comes of the first.
     until(lambda: staging.calls(since).count("ecs:StopServiceDeployment") == 2)
-    held.let_go()
-    result = run.result().ended(130)
+    held.release()
+    result = run.result().expect_exit(130)
     assert result.err.count("rolled back: the revision before serves again") == 2, result
     assert (revision(staging), revision(staging, "celery")) == before
     staging.configure({"services": {"celery": {"image": image("celery"), "breaker": None}}})
-    staging.mend()
+    staging.restore()
 
 
-def endless_restart(site: Site) -> None:
+def endless_restart(workspace: TestWorkspace) -> None:
     """A rollout that never ends goes on, and nobody waits for it."""
-    flask(site, image=image("unhealthy"), breaker=False)
-    site.run("deploy", "staging", "--yes", "--no-wait").ended()
+    flask(workspace, image=image("unhealthy"), breaker=False)
+    workspace.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
 
 
-def restart_is_going(site: Site) -> bool:
+def restart_is_going(workspace: TestWorkspace) -> bool:
     """Whether the restart of it has begun, and is on record as not ended."""
-    record = site.state_object()["snapshot"]["resources"]["fargate/flask"]
-    return record["attrs"]["deployment"] == service(site)["deployments"][0]["id"] and not record["settled"]
+    record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
+    return record["attrs"]["deployment"] == service(workspace)["deployments"][0]["id"] and not record["settled"]
 
 
-def test_an_interrupted_restart_says_that_it_goes_on(staging: Site) -> None:
+def test_an_interrupted_restart_says_that_it_goes_on(staging: TestWorkspace) -> None:
     endless_restart(staging)
     before = service(staging)["deployments"][0]["id"]
     run = staging.start("restart", "staging", "flask", "--yes")
     until(lambda: service(staging)["deployments"][0]["id"] != before)
     until(lambda: restart_is_going(staging))
     run.interrupt()
-    result = run.result().ended(130)
+    result = run.result().expect_exit(130)
     assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
-    staging.mend()
+    staging.restore()
 
 
-def test_a_terminal_is_asked_what_becomes_of_a_restart(staging: Site) -> None:
+def test_a_terminal_is_asked_what_becomes_of_a_restart(staging: TestWorkspace) -> None:
     good = revision(staging)
     endless_restart(staging)
     before = service(staging)["deployments"][0]["id"]
@@ -230,28 +240,28 @@ def test_a_terminal_is_asked_what_becomes_of_a_restart(staging: Site) -> None:
         return service(staging)["deployments"][0]["id"] != before and restart_is_going(staging)
 
     result = staging.in_terminal("restart", "staging", "flask", "--yes", answer="rollback", interrupt_when=is_going)
-    assert "Leave it going, or stop it and roll back?" in result.ended(130).out, result
+    assert "Leave it going, or stop it and roll back?" in result.expect_exit(130).out, result
     assert revision(staging) == good
-    staging.mend()
+    staging.restore()
 
 
-def test_an_interrupted_rollout_is_left_going_where_nobody_can_be_asked(staging: Site) -> None:
+def test_an_interrupted_rollout_is_left_going_where_nobody_can_be_asked(staging: TestWorkspace) -> None:
     result = endless(staging)
     assert "The rollout goes on in ECS: staging-flask" in result.err and "pb-deploy wait staging" in result.err, result
     assert len(service(staging)["deployments"]) == 2
-    staging.mend()
+    staging.restore()
 
 
-def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: Site) -> None:
+def test_an_interrupted_rollout_is_rolled_back_when_that_was_asked_for(staging: TestWorkspace) -> None:
     before = revision(staging)
     result = endless(staging, "--on-interrupt", "rollback")
     assert "rolled back: the revision before serves again" in result.err, result
     assert revision(staging) == before and len(service(staging)["deployments"]) == 1
-    staging.mend()
+    staging.restore()
 
 
 @pytest.mark.parametrize("answer", ["rollback", "leave"])
-def test_a_terminal_is_asked_what_becomes_of_the_rollout(staging: Site, answer: str) -> None:
+def test_a_terminal_is_asked_what_becomes_of_the_rollout(staging: TestWorkspace, answer: str) -> None:
     before = revision(staging)
     flask(staging, image=image("unhealthy"), breaker=False)
 
@@ -259,7 +269,7 @@ def test_a_terminal_is_asked_what_becomes_of_the_rollout(staging: Site, answer: 
         record = staging.state_object()["snapshot"]["resources"]["fargate/flask"]
         return len(service(staging)["deployments"]) == 2 and not record["settled"]
 
-    result = staging.in_terminal("deploy", "staging", "--yes", answer=answer, interrupt_when=is_going).ended(130)
+    result = staging.in_terminal("deploy", "staging", "--yes", answer=answer, interrupt_when=is_going).expect_exit(130)
     assert "Leave it going, or stop it and roll back?" in result.out, result
     assert (revision(staging) == before) == (answer == "rollback"), result
-    staging.mend()
+    staging.restore()

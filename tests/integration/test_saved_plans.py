@@ -8,56 +8,56 @@ from typing import Any
 
 import pytest
 from configuration import image
-from harness import Site
+from harness import TestWorkspace
 
 
-def saved(site: Site, *arguments: str) -> str:
+def saved(workspace: TestWorkspace, *arguments: str) -> str:
     """Save a plan; gives its name."""
-    result = site.run("plan", "staging", "--out", "a.plan", *arguments).ended()
+    result = workspace.run("plan", "staging", "--out", "a.plan", *arguments).expect_exit()
     assert "apply a.plan" in result.err
     return "a.plan"
 
 
-def test_a_saved_plan_is_applied_once(site: Site) -> None:
-    plan = saved(site)
-    assert site.mutations() == [], "planning writes nothing"
-    result = site.run("apply", plan).ended()
+def test_a_saved_plan_is_applied_once(workspace: TestWorkspace) -> None:
+    plan = saved(workspace)
+    assert workspace.mutations() == [], "planning writes nothing"
+    result = workspace.run("apply", plan).expect_exit()
     assert result.out == "http://staging.ospcapi.org\n"
-    site.finds_nothing()
-    since = site.mark()
-    again = site.run("apply", plan).ended(1)
+    workspace.assert_no_changes()
+    since = workspace.mark()
+    again = workspace.run("apply", plan).expect_exit(1)
     assert "it was applied already" in again.err
-    assert site.writes(since) == []
+    assert workspace.writes(since) == []
 
 
-def test_a_saved_plan_can_be_looked_at(site: Site) -> None:
-    plan = saved(site)
-    text = site.run("show", plan).ended().out
+def test_a_saved_plan_can_be_looked_at(workspace: TestWorkspace) -> None:
+    plan = saved(workspace)
+    text = workspace.run("show", plan).expect_exit().out
     assert text.startswith("To deploy staging") and "Plan: 33 to add" in text
-    document = site.run("show", plan, "--json").ended().json()
-    assert document == json.loads((site.folder / plan).read_text(encoding="utf-8"))
+    document = workspace.run("show", plan, "--json").expect_exit().json()
+    assert document == json.loads((workspace.folder / plan).read_text(encoding="utf-8"))
     assert (document["format"], document["operation"], document["bound"]["workspace"]) == (1, "deploy", "staging")
 
 
 @pytest.mark.unserved("the plan that is applied deletes everything")
-def test_a_saved_destroy(site: Site) -> None:
-    site.deploy()
-    site.run("apply", saved(site, "--destroy")).ended()
-    assert site.world.remains() == {}
+def test_a_saved_destroy(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    workspace.run("apply", saved(workspace, "--destroy")).expect_exit()
+    assert workspace.inventory.remains() == {}
 
 
-def configuration_changed(site: Site) -> None:
-    site.configure({"logs": {"retention_days": 3}})
+def configuration_changed(workspace: TestWorkspace) -> None:
+    workspace.configure({"logs": {"retention_days": 3}})
 
 
-def drifted(site: Site) -> None:
-    site.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=2)
+def drifted(workspace: TestWorkspace) -> None:
+    workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=2)
 
 
-def deployed(site: Site) -> None:
-    site.configure({"logs": {"retention_days": 14}})
-    site.deploy()
-    site.configure({"logs": {"retention_days": None}})
+def deployed(workspace: TestWorkspace) -> None:
+    workspace.configure({"logs": {"retention_days": 14}})
+    workspace.deploy()
+    workspace.configure({"logs": {"retention_days": None}})
 
 
 @pytest.mark.parametrize(
@@ -68,38 +68,40 @@ def deployed(site: Site) -> None:
         (deployed, "something was deployed since"),
     ],
 )
-def test_a_saved_plan_is_refused_after(staging: Site, happened: Callable[[Site], Any], why: str) -> None:
+def test_a_saved_plan_is_refused_after(
+    staging: TestWorkspace, happened: Callable[[TestWorkspace], Any], why: str
+) -> None:
     staging.configure({"services": {"celery": {"count": 5}}})
     plan = saved(staging)
     happened(staging)
     since = staging.mark()
-    result = staging.run("apply", plan).ended(1)
+    result = staging.run("apply", plan).expect_exit(1)
     assert "the saved plan is refused, nothing was changed" in result.err and why in result.err, result
     assert staging.writes(since) == []
     staging.deploy()
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_plan_of_another_account_is_refused(new_site: Callable[[], Site]) -> None:
-    site, other = new_site(), new_site()
-    (other.folder / "a.plan").write_bytes((site.folder / saved(site)).read_bytes())
-    result = other.run("apply", "a.plan").ended(1)
-    assert f"it was made for account {site.account}, and this is {other.account}" in result.err
-    assert other.world.remains() == {}
+def test_a_plan_of_another_account_is_refused(new_workspace: Callable[[], TestWorkspace]) -> None:
+    workspace, other = new_workspace(), new_workspace()
+    (other.folder / "a.plan").write_bytes((workspace.folder / saved(workspace)).read_bytes())
+    result = other.run("apply", "a.plan").expect_exit(1)
+    assert f"it was made for account {workspace.account}, and this is {other.account}" in result.err
+    assert other.inventory.remains() == {}
 
 
-def another_lineage(site: Site) -> None:
+def another_lineage(workspace: TestWorkspace) -> None:
     """The state is lost and made anew, with as many writes."""
-    forget(site)
-    site.run("deploy", "staging", "--yes").ended()
+    forget(workspace)
+    workspace.run("deploy", "staging", "--yes").expect_exit()
 
 
-def another_region(site: Site) -> None:
-    site.configure({"region": "us-west-2", "network": {"zones": None}})
+def another_region(workspace: TestWorkspace) -> None:
+    workspace.configure({"region": "us-west-2", "network": {"zones": None}})
 
 
-def workspace_gone(site: Site) -> None:
-    site.configure({"workspace": {"staging": None}})
+def workspace_gone(workspace: TestWorkspace) -> None:
+    workspace.configure({"workspace": {"staging": None}})
 
 
 @pytest.mark.parametrize(
@@ -110,18 +112,20 @@ def workspace_gone(site: Site) -> None:
         (workspace_gone, 64, "no workspace `staging`"),
     ],
 )
-def test_a_plan_of_another_place_is_refused(site: Site, happened: Callable[[Site], Any], code: int, why: str) -> None:
-    site.deploy()
-    site.configure({"logs": {"retention_days": 3}})
-    plan = saved(site)
-    happened(site)
-    since = site.mark()
-    result = site.run("apply", plan).ended(code)
+def test_a_plan_of_another_place_is_refused(
+    workspace: TestWorkspace, happened: Callable[[TestWorkspace], Any], code: int, why: str
+) -> None:
+    workspace.deploy()
+    workspace.configure({"logs": {"retention_days": 3}})
+    plan = saved(workspace)
+    happened(workspace)
+    since = workspace.mark()
+    result = workspace.run("apply", plan).expect_exit(code)
     assert why in result.err, result
-    assert site.writes(since) == []
+    assert workspace.writes(since) == []
 
 
-def test_a_plan_that_somebody_edited_is_refused(staging: Site) -> None:
+def test_a_plan_that_somebody_edited_is_refused(staging: TestWorkspace) -> None:
     before = staging.config.get("logs")
     staging.configure({"logs": {"retention_days": 5}})
     plan = staging.folder / saved(staging)
@@ -130,17 +134,17 @@ def test_a_plan_that_somebody_edited_is_refused(staging: Site) -> None:
     step["changes"][0]["after"] = 3653
     plan.write_text(json.dumps(document), encoding="utf-8")
     since = staging.mark()
-    assert "would do something else" in staging.run("apply", "a.plan").ended(1).err
+    assert "would do something else" in staging.run("apply", "a.plan").expect_exit(1).err
     document["bound"]["workspace"] = "production"
     plan.write_text(json.dumps(document), encoding="utf-8")
-    assert "the saved plan is refused" in staging.run("apply", "a.plan").ended(1).err
+    assert "the saved plan is refused" in staging.run("apply", "a.plan").expect_exit(1).err
     assert staging.writes(since) == []
     staging.configure({"logs": before or {"retention_days": None}})
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_what_is_no_plan_is_refused(site: Site) -> None:
-    plan = site.folder / saved(site)
+def test_what_is_no_plan_is_refused(workspace: TestWorkspace) -> None:
+    plan = workspace.folder / saved(workspace)
     document = json.loads(plan.read_text(encoding="utf-8"))
     for text, why in (
         ("{", "is not a saved plan"),
@@ -149,51 +153,51 @@ def test_what_is_no_plan_is_refused(site: Site) -> None:
         (json.dumps({**document, "more": 1}), "is not a saved plan"),
     ):
         plan.write_text(text, encoding="utf-8")
-        assert why in site.run("apply", "a.plan").ended(1).err
-    assert "cannot read" in site.run("apply", "nowhere.plan").ended(1).err
-    assert site.mutations() == []
+        assert why in workspace.run("apply", "a.plan").expect_exit(1).err
+    assert "cannot read" in workspace.run("apply", "nowhere.plan").expect_exit(1).err
+    assert workspace.mutations() == []
 
 
-def forget(site: Site) -> None:
+def forget(workspace: TestWorkspace) -> None:
     """Lose the snapshot, with all of its versions."""
-    bucket, s3 = site.config["state"]["bucket"], site.aws.s3
+    bucket, s3 = workspace.config["state"]["bucket"], workspace.aws.s3
     for version in s3.list_object_versions(Bucket=bucket).get("Versions", []):
         s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
     assert not s3.list_objects_v2(Bucket=bucket).get("Contents")
 
 
-def test_a_lost_snapshot_changes_nothing(staging: Site) -> None:
+def test_a_lost_snapshot_changes_nothing(staging: TestWorkspace) -> None:
     forget(staging)
     assert staging.plan().changes == {}
     since = staging.mark()
     staging.deploy()
     assert staging.writes(since) == [], "only the snapshot is written anew"
     assert len(staging.state_object()["snapshot"]["resources"]) == 33
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_change_after_a_lost_snapshot_is_just_that(staging: Site) -> None:
+def test_a_change_after_a_lost_snapshot_is_just_that(staging: TestWorkspace) -> None:
     forget(staging)
     staging.configure({"services": {"celery": {"count": 3}}})
     assert staging.plan().changes == {"fargate/celery": "update"}
     since = staging.mark()
     staging.deploy()
     assert staging.writes(since) == ["ecs:UpdateService"]
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_destroy_after_a_lost_snapshot_leaves_nothing(site: Site) -> None:
-    site.deploy()
-    forget(site)
-    site.destroy()
-    assert site.world.remains() == {}
+def test_destroy_after_a_lost_snapshot_leaves_nothing(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    forget(workspace)
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
-def test_an_old_snapshot_is_as_good_as_none(staging: Site) -> None:
+def test_an_old_snapshot_is_as_good_as_none(staging: TestWorkspace) -> None:
     bucket, s3 = staging.config["state"]["bucket"], staging.aws.s3
     old = s3.get_object(Bucket=bucket, Key=staging.state_key())["Body"].read()
     staging.configure({"services": {"flask": {"image": image("next")}}})
     staging.deploy()
     staging.put_state(old)
     assert staging.plan().changes == {}
-    staging.finds_nothing()
+    staging.assert_no_changes()

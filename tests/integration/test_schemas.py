@@ -9,70 +9,71 @@ from typing import Any
 
 import fastjsonschema
 import pytest
+import schemas
 from configuration import image
 from endpoint import ROOT
-from harness import Site
+from harness import TestWorkspace
+from schemas import SCHEMAS, refuses
 
-SCHEMAS = ROOT / "docs" / "schema"
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 TOKEN = "FwoGZXIvYXdzEJrSessionTokenForTests"
+#: The command of each document. A failed command prints the document `error` instead.
+QUERIES = {
+    "doctor": "doctor staging",
+    "drift": "drift staging",
+    "fmt": "fmt",
+    "graph": "graph staging",
+    "history": "history staging",
+    "output": "output staging",
+    "state_list": "state list staging",
+    "state_versions": "state versions staging",
+    "status": "status staging",
+    "tasks": "tasks staging",
+    "validate": "validate",
+    "workspace_list": "workspace list",
+}
 
 
-def load(name: str) -> Any:
-    return json.loads((SCHEMAS / name).read_text(encoding="utf-8"))
-
-
-is_plan = fastjsonschema.compile(load("plan.json"))
-is_config = fastjsonschema.compile(load("pb_deploy.json"))
-
-
-def refuses(validate: Any, document: Any) -> bool:
-    try:
-        validate(document)
-    except fastjsonschema.JsonSchemaException:
-        return True
-    return False
-
-
-def test_the_schemas_are_those_that_the_tool_shows(site: Site) -> None:
-    assert site.run("schema", "plan").ended().out == (SCHEMAS / "plan.json").read_text(encoding="utf-8")
-    shown = site.run("schema", "config").ended().out
+def test_schema_command_prints_the_published_schemas(workspace: TestWorkspace) -> None:
+    for name in ("plan", "events", "documents"):
+        assert workspace.run("schema", name).expect_exit().out == (SCHEMAS / f"{name}.json").read_text(encoding="utf-8")
+    shown = workspace.run("schema", "config").expect_exit().out
     assert shown == (SCHEMAS / "pb_deploy.json").read_text(encoding="utf-8"), (
         "the keys were changed: pb-deploy schema config > docs/schema/pb_deploy.json"
     )
 
 
-def test_every_sort_of_plan_fits_and_holds_no_secret(site: Site) -> None:
+def test_every_sort_of_plan_fits_and_holds_no_secret(workspace: TestWorkspace) -> None:
     keys = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
 
     def plan(*arguments: str) -> dict[str, Any]:
-        site.run("plan", "staging", "--out", "a.plan", *arguments, env=dict(keys)).ended()
-        document = json.loads((site.folder / "a.plan").read_text(encoding="utf-8"))
-        is_plan(document)
-        assert document == site.run("show", "a.plan", "--json").ended().json()
-        text = (site.folder / "a.plan").read_text(encoding="utf-8")
+        workspace.run("plan", "staging", "--out", "a.plan", *arguments, env=dict(keys)).expect_exit()
+        document = json.loads((workspace.folder / "a.plan").read_text(encoding="utf-8"))
+        schemas.plan()(document)
+        assert document == workspace.run("show", "a.plan", "--json").expect_exit().json()
+        text = (workspace.folder / "a.plan").read_text(encoding="utf-8")
         assert SECRET not in text and TOKEN not in text
         return document
 
     first = plan()
     assert plan("--target", "net/vpc")["part"] == {"targets": ["net/vpc"]}
-    applied = site.run("deploy", "staging", "--yes", "--json", env=dict(keys)).ended()
-    stored = json.dumps(site.state_object())
+    applied = workspace.run("deploy", "staging", "--yes", "--json", env=dict(keys)).expect_exit()
+    stored = json.dumps(workspace.state_object())
     assert not [word for word in (SECRET, TOKEN) if word in applied.text + stored]
-    site.configure({"services": {"flask": {"image": image("next"), "port": 6060}}})
+    workspace.configure({"services": {"flask": {"image": image("next"), "port": 6060}}})
     actions = {step["action"]["do"] for step in plan("--replace", "fargate/celery")["plan"]["steps"]}
     assert {"no_op", "create", "update", "replace"} & actions >= {"no_op", "update", "replace"}
-    site.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=1)
+    workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=1)
     assert plan("--refresh-only")["drift"]
     assert plan("--destroy")["operation"] == "destroy"
     for change in ({"format": 2}, {"more": 1}, {"operation": "else"}, {"plan": {}}):
-        assert refuses(is_plan, {**first, **change}), change
+        assert refuses(schemas.plan(), {**first, **change}), change
 
 
-def test_the_documented_configuration_fits(site: Site) -> None:
+def test_the_documented_configuration_fits(workspace: TestWorkspace) -> None:
     text = (ROOT / "pb_deploy.toml").read_text(encoding="utf-8")
-    is_config(tomllib.loads(text))
-    is_config(site.config)
+    schemas.config()(tomllib.loads(text))
+    schemas.config()(workspace.config)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +90,31 @@ def test_the_documented_configuration_fits(site: Site) -> None:
         {"tags": {"team": 1}},
     ],
 )
-def test_what_the_tool_refuses_the_schema_refuses(site: Site, changes: dict[str, Any]) -> None:
-    before = copy.deepcopy(site.config)
-    site.configure(changes)
-    assert refuses(is_config, site.config)
-    site.run("validate").ended(1)
-    site.config = before
+def test_what_the_tool_refuses_the_schema_refuses(workspace: TestWorkspace, changes: dict[str, Any]) -> None:
+    before = copy.deepcopy(workspace.config)
+    workspace.configure(changes)
+    assert refuses(schemas.config(), workspace.config)
+    workspace.run("validate").expect_exit(1)
+    workspace.config = before
+
+
+def test_documents_fit_their_schemas(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    workspace.aws.ecs.update_service(cluster="staging-ecs-cluster", service="staging-celery", desiredCount=1)
+    seen = {name: workspace.run(*command.split(), "--json") for name, command in QUERIES.items()}
+    for name, result in seen.items():
+        schemas.document(name)(result.json())
+    assert seen["drift"].json()["drift"] and seen["status"].json()["services"] and seen["tasks"].json()
+    error = workspace.run("plan", "nowhere", "--json").expect_exit(64)
+    schemas.document("error")(json.loads(error.err))
+    workspace.config_file.rename(workspace.folder / "other.toml")
+    schemas.document("init")(workspace.run("init", "--json").expect_exit().json())
+    assert {*QUERIES, "error", "init"} == set(schemas.documents())
+
+
+def test_event_schema_refuses_unknown_fields() -> None:
+    line = {"event": "skipped", "address": "net/vpc", "action": {"do": "create"}, "because": "a reason"}
+    schemas.event(line)
+    for change in ({"reason": "a reason"}, {"because": None}, {"action": {"do": "make"}}, {"action": {}}):
+        with pytest.raises(fastjsonschema.JsonSchemaException):
+            schemas.event({**line, **change})

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 from configuration import image
-from gate import Gate
-from harness import Site, until
+from fault_proxy import FaultProxy
+from harness import TestWorkspace, until
 
 GROUP = "staging-pb_workers"
 
 
 @pytest.fixture
-def running(staging: Site) -> Iterator[Site]:
+def running(staging: TestWorkspace) -> Iterator[TestWorkspace]:
     """A deployed staging; it is left as it was found."""
     yield staging
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def write(site: Site, stream: str, *lines: str, ago: float = 0.0) -> None:
+def write(workspace: TestWorkspace, stream: str, *lines: str, ago: float = 0.0) -> None:
     """Lines of a container."""
-    logs = site.aws.logs
+    logs = workspace.aws.logs
     known = logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=stream)["logStreams"]
     if not known:
         logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
@@ -34,63 +34,63 @@ def write(site: Site, stream: str, *lines: str, ago: float = 0.0) -> None:
     logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
 
 
-def test_logs_of_all_of_one_service_of_late_and_filtered(site: Site) -> None:
-    site.deploy()
-    write(site, "staging-flask/flask/" + "a" * 32, "GET /hello", "ERROR no queue")
-    write(site, "staging-celery/celery/" + "b" * 32, "task done")
-    write(site, "staging-celery/celery/" + "c" * 32, "long ago", ago=3600)
-    everything = site.run("logs", "staging").ended()
+def test_logs_of_all_of_one_service_of_late_and_filtered(workspace: TestWorkspace) -> None:
+    workspace.deploy()
+    write(workspace, "staging-flask/flask/" + "a" * 32, "GET /hello", "ERROR no queue")
+    write(workspace, "staging-celery/celery/" + "b" * 32, "task done")
+    write(workspace, "staging-celery/celery/" + "c" * 32, "long ago", ago=3600)
+    everything = workspace.run("logs", "staging").expect_exit()
     assert [line.split(" ", 3)[1:3] for line in everything.out.splitlines()] == [
         ["staging-flask", "aaaaaaaa"], ["staging-flask", "aaaaaaaa"], ["staging-celery", "bbbbbbbb"],
     ]  # fmt: skip
     assert "GET /hello" in everything.out and everything.err == ""
-    of_celery = site.run("logs", "staging", "celery", "--since", "2h").ended().out
+    of_celery = workspace.run("logs", "staging", "celery", "--since", "2h").expect_exit().out
     assert "long ago" in of_celery and "task done" in of_celery and "GET" not in of_celery
-    filtered = site.run("logs", "staging", "--filter", "ERROR", "--json").ended().lines()
+    filtered = workspace.run("logs", "staging", "--filter", "ERROR", "--json").expect_exit().lines()
     assert [(line["service"], line["message"]) for line in filtered] == [("staging-flask", "ERROR no queue")]
 
 
-def test_no_line_is_said_to_be_none(running: Site) -> None:
-    nothing = running.run("logs", "staging", "--filter", "nobody-writes-this").ended()
+def test_no_line_is_said_to_be_none(running: TestWorkspace) -> None:
+    nothing = running.run("logs", "staging", "--filter", "nobody-writes-this").expect_exit()
     assert nothing.out == "" and "no such line within 10 min" in nothing.err and "--since" in nothing.err
 
 
-def test_logs_go_on_until_ctrl_c(running: Site) -> None:
+def test_logs_go_on_until_ctrl_c(running: TestWorkspace) -> None:
     write(running, "staging-flask/flask/" + "d" * 32, "before")
     following = running.start("logs", "staging", "flask", "--follow", "--since", "1h")
-    until(lambda: "before" in following.so_far().out)
+    until(lambda: "before" in following.output_so_far().out)
     write(running, "staging-flask/flask/" + "d" * 32, "after")
-    until(lambda: "after" in following.so_far().out)
+    until(lambda: "after" in following.output_so_far().out)
     following.interrupt(signal.SIGINT)
-    result = following.result().ended(130)
+    result = following.result().expect_exit(130)
     assert result.out.count("before") == 1 and result.out.count("after") == 1
 
 
-def test_what_is_not_there_is_named(running: Site) -> None:
-    unknown = running.run("logs", "staging", "flsk").ended(64)
-    assert "staging has no service \"flsk\"" in unknown.err and "flask, celery" in unknown.err
-    assert "such as 5m" in running.run("logs", "staging", "--since", "soon").ended(64).err
-    missing = running.run("logs", "production").ended(1)
+def test_what_is_not_there_is_named(running: TestWorkspace) -> None:
+    unknown = running.run("logs", "staging", "flsk").expect_exit(64)
+    assert 'staging has no service "flsk"' in unknown.err and "flask, celery" in unknown.err
+    assert "such as 5m" in running.run("logs", "staging", "--since", "soon").expect_exit(64).err
+    missing = running.run("logs", "production").expect_exit(1)
     assert "pb-deploy deploy production" in missing.err
-    assert "is not deployed" in running.run("run", "production", "--", "true").ended(1).err
+    assert "is not deployed" in running.run("run", "production", "--", "true").expect_exit(1).err
 
 
-def test_tasks_with_what_runs_and_why_others_stopped(running: Site) -> None:
-    running.run("run", "staging", "--", "sh", "-c", "exit 5").ended(5)
-    tasks = running.run("tasks", "staging", "--json").ended().json()
+def test_tasks_with_what_runs_and_why_others_stopped(running: TestWorkspace) -> None:
+    running.run("run", "staging", "--", "sh", "-c", "exit 5").expect_exit(5)
+    tasks = running.run("tasks", "staging", "--json").expect_exit().json()
     services = [task["service"] for task in tasks if task["status"] == "RUNNING"]
     assert sorted(services) == ["staging-celery"] * 4 + ["staging-flask"]
     [stopped] = [task for task in tasks if task["status"] == "STOPPED" and task["exit_codes"] == [5]]
     assert (stopped["started_by"], stopped["reason"]) == ("pb-deploy/run", "Essential container in task exited")
-    shown = running.run("tasks", "staging").ended().out
+    shown = running.run("tasks", "staging").expect_exit().out
     assert "exit code 5" in shown and shown.count("RUNNING") == 5
 
 
-def test_run_shows_the_log_and_passes_the_exit_code_on(running: Site) -> None:
-    ended = running.run("run", "staging", "--", "echo", "hello", "there").ended()
+def test_run_shows_the_log_and_passes_the_exit_code_on(running: TestWorkspace) -> None:
+    ended = running.run("run", "staging", "--", "echo", "hello", "there").expect_exit()
     assert ended.out == "hello there\n"
-    assert running.run("run", "staging", "--service", "flask", "--", "sh", "-c", "exit 42").ended(42).out
-    lines = running.run("run", "staging", "--json", "--", "false").ended(1).lines()
+    assert running.run("run", "staging", "--service", "flask", "--", "sh", "-c", "exit 42").expect_exit(42).out
+    lines = running.run("run", "staging", "--json", "--", "false").expect_exit(1).lines()
     assert lines[-1]["event"] == "finished" and lines[-1]["exit_code"] == 1
     task = running.aws.ecs.describe_tasks(cluster="staging-ecs-cluster", tasks=[lines[-1]["task"]], include=["TAGS"])
     tags = {tag["key"]: tag["value"] for tag in task["tasks"][0]["tags"]}
@@ -98,18 +98,18 @@ def test_run_shows_the_log_and_passes_the_exit_code_on(running: Site) -> None:
 
 
 @pytest.mark.parametrize("reason", ["RESOURCE:ENI", "Capacity is unavailable at this time. Please try again later"])
-def test_run_without_room_says_that_nothing_was_started(running: Site, gate: Gate, reason: str) -> None:
-    gate.refuse("ecs:RunTask", 200, json.dumps({"tasks": [], "failures": [{"reason": reason}]}).encode())
-    result = running.run("run", "staging", "--", "true", url=gate.url).ended(1)
+def test_run_without_room_says_that_nothing_was_started(running: TestWorkspace, proxy: FaultProxy, reason: str) -> None:
+    proxy.refuse("ecs:RunTask", 200, json.dumps({"tasks": [], "failures": [{"reason": reason}]}).encode())
+    result = running.run("run", "staging", "--", "true", url=proxy.url).expect_exit(1)
     assert reason in result.err and "no task was started; try again" in result.err, result
 
 
-def test_ctrl_c_stops_the_task(running: Site) -> None:
+def test_ctrl_c_stops_the_task(running: TestWorkspace) -> None:
     run = running.start("run", "staging", "--", "sleep", "600")
-    until(lambda: "task RUNNING" in run.so_far().err)
+    until(lambda: "task RUNNING" in run.output_so_far().err)
     run.interrupt(signal.SIGINT)
-    assert "the task was stopped" in run.result().ended(130).err
-    tasks = running.run("tasks", "staging", "--json").ended().json()
+    assert "the task was stopped" in run.result().expect_exit(130).err
+    tasks = running.run("tasks", "staging", "--json").expect_exit().json()
     assert not [task for task in tasks if task["started_by"] and task["status"] != "STOPPED"]
 
 
@@ -119,44 +119,44 @@ def plugin(folder: Path) -> Path:
     bin_folder.mkdir(exist_ok=True)
     file = bin_folder / "session-manager-plugin"
     file.write_text(
-        '#!/usr/bin/env python3\nimport json, pathlib, sys\n'
-        f'pathlib.Path({str(folder / "given.json")!r}).write_text(json.dumps(sys.argv[1:]))\nsys.exit(9)\n'
+        "#!/usr/bin/env python3\nimport json, pathlib, sys\n"
+        f"pathlib.Path({str(folder / 'given.json')!r}).write_text(json.dumps(sys.argv[1:]))\nsys.exit(9)\n"
     )
     file.chmod(0o755)
     return bin_folder
 
 
-def test_exec_hands_a_session_to_the_plugin(site: Site) -> None:
+def test_exec_hands_a_session_to_the_plugin(workspace: TestWorkspace) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    site.aws.iam.create_role(RoleName="app", AssumeRolePolicyDocument=document)
-    site.deploy()
-    path = {"PATH": f"{plugin(site.folder)}:/usr/bin:/bin"}
-    closed = site.run("exec", "staging", "flask", env=path).ended(1)
+    workspace.aws.iam.create_role(RoleName="app", AssumeRolePolicyDocument=document)
+    workspace.deploy()
+    path = {"PATH": f"{plugin(workspace.folder)}:/usr/bin:/bin"}
+    closed = workspace.run("exec", "staging", "flask", env=path).expect_exit(1)
     assert "execute_command = true" in closed.err, closed
 
-    site.configure({"roles": {"task": "app"}, "services": {"flask": {"execute_command": True}}})
-    site.deploy()
-    assert site.world.services()["staging-flask"]["enableExecuteCommand"] is True
-    site.run("exec", "staging", "flask", "--", "python", "-c", "print('a b')", env=path).ended(9)
-    session, region, action, _profile, request, endpoint = json.loads((site.folder / "given.json").read_text())
+    workspace.configure({"roles": {"task": "app"}, "services": {"flask": {"execute_command": True}}})
+    workspace.deploy()
+    assert workspace.inventory.services()["staging-flask"]["enableExecuteCommand"] is True
+    workspace.run("exec", "staging", "flask", "--", "python", "-c", "print('a b')", env=path).expect_exit(9)
+    session, region, action, _profile, request, endpoint = json.loads((workspace.folder / "given.json").read_text())
     assert set(json.loads(session)) == {"SessionId", "StreamUrl", "TokenValue"}
     assert (region, action) == ("us-east-2", "StartSession")
     target = json.loads(request)["Target"]
-    tasks = site.run("tasks", "staging", "--json").json()
+    tasks = workspace.run("tasks", "staging", "--json").json()
     [task] = [task for task in tasks if task["service"] == "staging-flask" and task["status"] == "RUNNING"]
     assert target.startswith("ecs:staging-ecs-cluster_") and endpoint == "https://ssm.us-east-2.amazonaws.com"
-    assert task["id"] in target and site.calls().count("ecs:ExecuteCommand") == 1
-    site.finds_nothing()
+    assert task["id"] in target and workspace.calls().count("ecs:ExecuteCommand") == 1
+    workspace.assert_no_changes()
 
 
-def test_exec_without_the_plugin_says_how_to_get_it(running: Site) -> None:
-    missing = running.run("exec", "staging", "flask", env={"PATH": "/nowhere"}).ended(1)
+def test_exec_without_the_plugin_says_how_to_get_it(running: TestWorkspace) -> None:
+    missing = running.run("exec", "staging", "flask", env={"PATH": "/nowhere"}).expect_exit(1)
     assert "session-manager-plugin is not on the PATH" in missing.err and "docs.aws.amazon.com" in missing.err
 
 
-def test_a_shell_needs_a_task_role(running: Site) -> None:
+def test_a_shell_needs_a_task_role(running: TestWorkspace) -> None:
     running.configure({"services": {"flask": {"execute_command": True}}})
-    refused = running.run("plan", "staging").ended(1)
+    refused = running.run("plan", "staging").expect_exit(1)
     assert "a shell in the tasks of `flask` needs a task role" in refused.err
     running.configure({"services": {"flask": {"execute_command": None, "image": image("flask")}}})

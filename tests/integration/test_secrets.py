@@ -9,97 +9,103 @@ from typing import Any
 
 import pytest
 from fidelity import violations
-from harness import Site
+from harness import TestWorkspace
 from observer import Observer
 
 VALUE = "hunter2-is-what-nobody-may-see"
 ROLE, POLICY = "roles/execution", "pb-deploy.staging.us-east-2.secrets"
 
 
-def secrets(site: Site) -> dict[str, str]:
+def secrets(workspace: TestWorkspace) -> dict[str, str]:
     """A secret and a parameter of the account; gives the references of both, by variable."""
-    secret = site.aws.secretsmanager.create_secret(Name="app/db", SecretString=json.dumps({"password": VALUE}))["ARN"]
-    site.aws.ssm.put_parameter(Name="/app/key", Value=VALUE, Type="SecureString")
-    parameter = f"arn:aws:ssm:{site.config['region']}:{site.account}:parameter/app/key"
+    secret = workspace.aws.secretsmanager.create_secret(Name="app/db", SecretString=json.dumps({"password": VALUE}))[
+        "ARN"
+    ]
+    workspace.aws.ssm.put_parameter(Name="/app/key", Value=VALUE, Type="SecureString")
+    parameter = f"arn:aws:ssm:{workspace.config['region']}:{workspace.account}:parameter/app/key"
     return {"DB_PASSWORD": f"{secret}:password::", "APP_SECRET_KEY": parameter}
 
 
-def check(site: Site) -> dict[str, Any]:
+def check(workspace: TestWorkspace) -> dict[str, Any]:
     """What `doctor` says of the execution role."""
-    checks = site.run("doctor", "staging", "--json").ended().json()["checks"]
+    checks = workspace.run("doctor", "staging", "--json").expect_exit().json()["checks"]
     return next(check for check in checks if check["name"] == ROLE)
 
 
-def policies(site: Site) -> dict[str, list[dict[str, Any]]]:
+def policies(workspace: TestWorkspace) -> dict[str, list[dict[str, Any]]]:
     """The statements of the inline policies of the execution role."""
-    iam, role = site.aws.iam, site.config["roles"]["execution"]
+    iam, role = workspace.aws.iam, workspace.config["roles"]["execution"]
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
     found = {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
     return {name: document["Statement"] for name, document in found.items()}
 
 
 @pytest.mark.needs("ecs-breaker")
-def test_a_secret_is_given_to_tasks_by_its_reference(site: Site, url: str) -> None:
-    references = secrets(site)
-    site.run("bootstrap", "staging", "--yes").ended()
-    assert check(site)["verdict"] == "good" and policies(site) == {}
-    site.configure({"services": {"flask": {"secrets": references, "count": 2}}})
+def test_a_secret_is_given_to_tasks_by_its_reference(workspace: TestWorkspace, url: str) -> None:
+    references = secrets(workspace)
+    workspace.run("bootstrap", "staging", "--yes").expect_exit()
+    assert check(workspace)["verdict"] == "good" and policies(workspace) == {}
+    workspace.configure({"services": {"flask": {"secrets": references, "count": 2}}})
 
-    found = check(site)
+    found = check(workspace)
     assert found["verdict"] == "warning" and "to read the secrets" in found["found"]
     assert found["hint"] == "pb-deploy bootstrap staging"
-    failed = site.deploy(code=1)
+    failed = workspace.deploy(code=1)
     assert "unable to pull secrets" in failed.err and "`pb-deploy bootstrap` lets it" in failed.err, failed
 
-    shown = site.run("bootstrap", "staging").ended(64)
+    shown = workspace.run("bootstrap", "staging").expect_exit(64)
     assert all(reference.removesuffix(":password::") in shown.err for reference in references.values()), shown
-    site.run("bootstrap", "staging", "--yes").ended()
+    workspace.run("bootstrap", "staging", "--yes").expect_exit()
     password, key = (references[name] for name in ("DB_PASSWORD", "APP_SECRET_KEY"))
-    assert policies(site) == {
+    assert policies(workspace) == {
         POLICY: [
-            {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": [password.removesuffix(":password::")]},
+            {
+                "Effect": "Allow",
+                "Action": "secretsmanager:GetSecretValue",
+                "Resource": [password.removesuffix(":password::")],
+            },
             {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": [key]},
         ]
     }
-    assert check(site)["verdict"] == "good"
-    assert "No changes" in site.run("bootstrap", "staging", "--yes").ended().err
+    assert check(workspace)["verdict"] == "good"
+    assert "No changes" in workspace.run("bootstrap", "staging", "--yes").expect_exit().err
 
     with Observer(url) as observer:
-        site.run("deploy", "staging", "--yes", url=observer.url).ended()
+        workspace.run("deploy", "staging", "--yes", url=observer.url).expect_exit()
     assert [problem for request, _ in observer.requests for problem in violations(request)] == []
-    site.finds_nothing()
-    (container,) = revision(site)["containerDefinitions"]
+    workspace.assert_no_changes()
+    (container,) = revision(workspace)["containerDefinitions"]
     assert {one["name"]: one["valueFrom"] for one in container["secrets"]} == references
     assert not {one["name"] for one in container["environment"]} & set(references)
-    spec = site.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
+    spec = workspace.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
     assert spec["containers"]["flask"]["secrets"] == references
 
-    site.configure({"services": {"flask": {"secrets": {"DB_PASSWORD": None}}}})
-    (path,) = site.plan().fields("fargate/flask_task")
+    workspace.configure({"services": {"flask": {"secrets": {"DB_PASSWORD": None}}}})
+    (path,) = workspace.plan().fields("fargate/flask_task")
     assert path == "containers.flask.secrets.DB_PASSWORD"
-    site.deploy()
-    site.finds_nothing()
+    workspace.deploy()
+    workspace.assert_no_changes()
     # A rollback to the revision before needs what the configuration does not name any more, whoever runs `bootstrap` meanwhile.
-    site.aws.ssm.put_parameter(Name="/app/other", Value=VALUE, Type="SecureString")
-    site.configure({"services": {"flask": {"secrets": {"APP_SECRET_KEY": key.replace("/app/key", "/app/other")}}}})
-    site.run("bootstrap", "staging", "--yes").ended()
-    assert [statement["Resource"] for statement in policies(site)[POLICY]] == [
+    workspace.aws.ssm.put_parameter(Name="/app/other", Value=VALUE, Type="SecureString")
+    workspace.configure({"services": {"flask": {"secrets": {"APP_SECRET_KEY": key.replace("/app/key", "/app/other")}}}})
+    workspace.run("bootstrap", "staging", "--yes").expect_exit()
+    assert [statement["Resource"] for statement in policies(workspace)[POLICY]] == [
         [password.removesuffix(":password::")], [key], [key.replace("/app/key", "/app/other")]
     ]  # fmt: skip
-    site.deploy()
-    site.run("rollback", "staging", "--yes").ended()
-    site.destroy()
-    assert site.world.remains() == {}
+    workspace.deploy()
+    workspace.run("rollback", "staging", "--yes").expect_exit()
+    workspace.destroy()
+    assert workspace.inventory.remains() == {}
 
 
-def revision(site: Site, family: str = "staging-flask") -> dict[str, Any]:
+def revision(workspace: TestWorkspace, family: str = "staging-flask") -> dict[str, Any]:
     """The latest revision of a family."""
-    return dict(site.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"])
+    return dict(workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"])
 
 
-def leak(site: Site) -> None:
+def leak(workspace: TestWorkspace) -> None:
     """Somebody puts secrets into a revision of ours, and rolls it out."""
-    ecs = site.aws.ecs
+    ecs = workspace.aws.ecs
     found = ecs.describe_task_definition(taskDefinition="staging-flask", include=["TAGS"])
     keep = ("family", "networkMode", "cpu", "memory", "requiresCompatibilities", "executionRoleArn")
     (container,) = found["taskDefinition"]["containerDefinitions"]
@@ -119,7 +125,7 @@ def said(folder: Path) -> str:
     return "".join(file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file())
 
 
-def test_a_secret_that_somebody_put_into_aws_is_in_no_plan_and_no_state(staging: Site) -> None:
+def test_a_secret_that_somebody_put_into_aws_is_in_no_plan_and_no_state(staging: TestWorkspace) -> None:
     leak(staging)
     texts = []
     for look, code in (
@@ -133,28 +139,28 @@ def test_a_secret_that_somebody_put_into_aws_is_in_no_plan_and_no_state(staging:
         texts.append(result.text)
     assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
     # What is there is recorded: what is hidden, too, as hidden.
-    staging.run("apply", "refresh.plan").ended()
+    staging.run("apply", "refresh.plan").expect_exit()
     recorded = staging.state_object()["snapshot"]["resources"]["fargate/flask_task"]["spec"]
     assert "hidden" in recorded["containers"]["flask"]["environment"]["DB_PASSWORD"]
     texts += [json.dumps(staging.state_object()), said(staging.folder)]
     texts += [staging.run("state", "show", "staging").text, staging.run("state", "pull", "staging").text]
     # To be kept it would have to be written again, and it is not known.
     staging.configure({"ignore_changes": ["fargate/flask_task.containers.flask.environment"]})
-    refused = staging.run("deploy", "staging", "--yes").ended(1)
+    refused = staging.run("deploy", "staging", "--yes").expect_exit(1)
     assert "hidden" in refused.err and "`secrets`" in refused.err, refused
     staging.configure({"ignore_changes": None})
-    mended = staging.run("deploy", "staging", "--yes", "--json").ended()
+    mended = staging.run("deploy", "staging", "--yes", "--json").expect_exit()
     texts += [refused.text, mended.text, json.dumps(staging.state_object())]
     assert [text for text in texts if VALUE in text] == []
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_secret_in_a_state_of_before_is_not_said(staging: Site) -> None:
-    document = json.loads(staging.run("state", "pull", "staging").ended().out)
+def test_a_secret_in_a_state_of_before_is_not_said(staging: TestWorkspace) -> None:
+    document = json.loads(staging.run("state", "pull", "staging").expect_exit().out)
     environment = document["snapshot"]["resources"]["fargate/flask_task"]["spec"]["containers"]["flask"]["environment"]
     environment["DB_PASSWORD"] = VALUE
     (staging.folder / "old.json").write_text(json.dumps(document), encoding="utf-8")
-    staging.run("state", "push", "staging", "old.json", "--force", "--yes").ended()
+    staging.run("state", "push", "staging", "old.json", "--force", "--yes").expect_exit()
     (staging.folder / "old.json").unlink()
     texts = [staging.run(*look).text for look in (
         ["plan", "staging"], ["plan", "staging", "--json"], ["plan", "staging", "--refresh-only", "--out", "refresh.plan"],
@@ -162,53 +168,55 @@ def test_a_secret_in_a_state_of_before_is_not_said(staging: Site) -> None:
     )] + [said(staging.folder)]  # fmt: skip
     assert any("DB_PASSWORD" in text and "hidden" in text for text in texts)
     assert [text for text in texts if VALUE in text] == []
-    staging.run("deploy", "staging", "--refresh-only", "--yes").ended()
+    staging.run("deploy", "staging", "--refresh-only", "--yes").expect_exit()
     assert VALUE not in json.dumps(staging.state_object())
 
 
-def test_a_secret_in_the_configuration_is_refused_and_not_said(site: Site) -> None:
+def test_a_secret_in_the_configuration_is_refused_and_not_said(workspace: TestWorkspace) -> None:
     for change in (
         {"services": {"flask": {"environment": {"DB_PASSWORD": VALUE}}}},
         {"services": {"celery": {"command": ["celery", f"--broker=amqp://app:{VALUE}@mq.example.org"]}}},
         {"services": {"flask": {"secrets": {"DB": VALUE}}}},
     ):
-        since = site.mark()
-        site.configure(change)
+        since = workspace.mark()
+        workspace.configure(change)
         for command in (["validate"], ["plan", "staging"], ["deploy", "staging", "--yes", "--json"]):
-            refused = site.run(*command).ended(1)
+            refused = workspace.run(*command).expect_exit(1)
             assert "pb_deploy.toml:" in refused.err and "***" in refused.err, refused
             assert VALUE not in refused.text
-        assert site.calls(since) == []
-        site.configure({"services": {"flask": {"environment": None, "secrets": None}, "celery": {"command": None}}})
-    site.run("validate").ended()
+        assert workspace.calls(since) == []
+        workspace.configure(
+            {"services": {"flask": {"environment": None, "secrets": None}, "celery": {"command": None}}}
+        )
+    workspace.run("validate").expect_exit()
 
 
-def test_a_first_configuration_takes_no_secret_along(site: Site) -> None:
+def test_a_first_configuration_takes_no_secret_along(workspace: TestWorkspace) -> None:
     text = (
         f'hostname = "api.example.com"\nflask_environment = {{ DB_PASSWORD = "{VALUE}", LEVEL = "info" }}\n'
         f'celery_command = ["celery", "--broker=amqp://app:{VALUE}@mq.example.org"]\n'
         f'celery_environment = [{{ name = "DB_PASSWORD", value = "{VALUE}" }}]\n'
     )
-    (site.folder / "terraform.tfvars").write_text(text, encoding="utf-8")
-    result = site.run("init", "--config", "new.toml", "--from", "terraform.tfvars").ended()
+    (workspace.folder / "terraform.tfvars").write_text(text, encoding="utf-8")
+    result = workspace.run("init", "--config", "new.toml", "--from", "terraform.tfvars").expect_exit()
     assert "left out, it looks like a secret: flask_environment.DB_PASSWORD (line 2)" in result.err, result
     assert "left out, it looks like a secret: celery_command (line 3)" in result.err
     assert "left out, there is no key for it: celery_environment (line 4)" in result.err
-    written = (site.folder / "new.toml").read_text(encoding="utf-8")
+    written = (workspace.folder / "new.toml").read_text(encoding="utf-8")
     assert 'LEVEL = "info"' in written and VALUE not in result.text + written
-    (site.folder / "bad.tfvars").write_text(f'db_password = "{VALUE}\n', encoding="utf-8")
-    bad = site.run("init", "--config", "bad.toml", "--from", "bad.tfvars").ended(1)
+    (workspace.folder / "bad.tfvars").write_text(f'db_password = "{VALUE}\n', encoding="utf-8")
+    bad = workspace.run("init", "--config", "bad.toml", "--from", "bad.tfvars").expect_exit(1)
     assert "bad.tfvars:1:" in bad.err and VALUE not in bad.text
     assert re.search(r"^#secrets = \{\}$", written, re.MULTILINE)
 
 
-def test_on_this_machine_a_secret_is_a_variable_of_ones_own(site: Site) -> None:
-    arn = f"arn:aws:ssm:{site.config['region']}:{site.account}:parameter/app/key"
+def test_on_this_machine_a_secret_is_a_variable_of_ones_own(workspace: TestWorkspace) -> None:
+    arn = f"arn:aws:ssm:{workspace.config['region']}:{workspace.account}:parameter/app/key"
     config = {"command": ["sh", "-c", 'test "$APP_SECRET_KEY" = mine'], "secrets": {"APP_SECRET_KEY": arn}}
-    site.configure({"services": {"flask": config}})
+    workspace.configure({"services": {"flask": config}})
     # A queue that nobody asks will do.
     up = ("local", "up", "staging", "--only", "flask", "--app", ".", "--queue", "127.0.0.1:9")
-    without = site.run(*up, env={"APP_SECRET_KEY": None})
+    without = workspace.run(*up, env={"APP_SECRET_KEY": None})
     assert "flask runs without APP_SECRET_KEY" in without.err and "exit status: 1" in without.err, without
-    own = site.run(*up, env={"APP_SECRET_KEY": "mine"})
+    own = workspace.run(*up, env={"APP_SECRET_KEY": "mine"})
     assert "runs without" not in own.err and "exit status: 0" in own.err, own

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 from configuration import Table, image
-from gate import Gate
-from harness import Site
+from fault_proxy import FaultProxy
+from harness import TestWorkspace
 from prober import Prober
 
 pytestmark = [pytest.mark.needs("data-plane"), pytest.mark.unserved("these tests send requests themselves")]
@@ -20,30 +20,30 @@ def web(**changes: Any) -> Table:
     return {"kind": "web", "image": image("app"), "port": 8080, **changes}
 
 
-def deploy(site: Site, **services: Table | None) -> None:
+def deploy(workspace: TestWorkspace, **services: Table | None) -> None:
     """Deploys changed services."""
-    site.configure({"services": services})
-    site.deploy()
+    workspace.configure({"services": services})
+    workspace.deploy()
 
 
-def deploy_slowly(site: Site, gate: Gate, key: str, **services: Table | None) -> None:
+def deploy_slowly(workspace: TestWorkspace, proxy: FaultProxy, key: str, **services: Table | None) -> None:
     """Deploys changed services, with the changes of the rule of one of them held up for a second."""
-    rule = site.state_object()["snapshot"]["resources"][f"edge/{key}_rule"]["attrs"]["arn"]
-    held = gate.hold_before("elasticloadbalancing:ModifyRule", having=quote(rule, safe="").encode())
-    site.configure({"services": services})
-    running = site.start("deploy", "staging", "--yes", url=gate.url)
+    rule = workspace.state_object()["snapshot"]["resources"][f"edge/{key}_rule"]["attrs"]["arn"]
+    held = proxy.hold_before("elasticloadbalancing:ModifyRule", having=quote(rule, safe="").encode())
+    workspace.configure({"services": services})
+    running = workspace.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
     time.sleep(1)
-    held.let_go()
-    running.result().ended()
+    held.release()
+    running.result().expect_exit()
 
 
-def full(site: Site, host: str) -> str:
+def full(workspace: TestWorkspace, host: str) -> str:
     """A host of staging as requests have it."""
-    return f"{host}.staging.{site.config['hostname']}"
+    return f"{host}.staging.{workspace.config['hostname']}"
 
 
-def test_path_of_a_new_service_goes_back_when_it_is_removed(staging: Site) -> None:
+def test_path_of_a_new_service_goes_back_when_it_is_removed(staging: TestWorkspace) -> None:
     with Prober(staging) as main, Prober(staging, path="/v1/x") as prober:
         deploy(staging, pages=web(paths=["/v1/*"]))
         prober.until_answered_by("pages")
@@ -51,10 +51,10 @@ def test_path_of_a_new_service_goes_back_when_it_is_removed(staging: Site) -> No
         prober.until_answered_by("flask")
     assert prober.services() == ["flask", "pages", "flask"]
     assert main.services() == ["flask"]
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_path_of_a_rule_changes_without_a_failed_request(staging: Site) -> None:
+def test_path_of_a_rule_changes_without_a_failed_request(staging: TestWorkspace) -> None:
     deploy(staging, pages=web(paths=["/v1/*"]))
     with Prober(staging, path="/v1/x") as old, Prober(staging, path="/v2/x") as new:
         deploy(staging, pages={"paths": ["/v1/*", "/v2/*"]})
@@ -63,10 +63,10 @@ def test_path_of_a_rule_changes_without_a_failed_request(staging: Site) -> None:
         old.until_answered_by("flask")
     assert old.services() == ["pages", "flask"]
     assert new.services() == ["flask", "pages"]
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_priorities_are_exchanged_without_a_failed_request(staging: Site) -> None:
+def test_priorities_are_exchanged_without_a_failed_request(staging: TestWorkspace) -> None:
     host = full(staging, "api")
     deploy(staging, api=web(hosts=["api"], priority=10), pages=web(paths=["/v1/*"], priority=20))
     with Prober(staging, host) as api, Prober(staging, path="/v1/x") as pages, Prober(staging, host, "/v1/x") as both:
@@ -74,10 +74,10 @@ def test_priorities_are_exchanged_without_a_failed_request(staging: Site) -> Non
         both.until_answered_by("pages")
     assert both.services() == ["api", "pages"]
     assert (api.services(), pages.services()) == (["api"], ["pages"])
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_shorter_path_moves_a_rule_without_a_failed_request(staging: Site) -> None:
+def test_shorter_path_moves_a_rule_without_a_failed_request(staging: TestWorkspace) -> None:
     deploy(staging, admin=web(paths=["/admin/*"]), reports=web(paths=["/admin/reports/*"]))
     with Prober(staging, path="/admin/x") as admin, Prober(staging, path="/admin/reports/x") as both:
         # Longer paths come first, so the two rules change places.
@@ -85,53 +85,53 @@ def test_shorter_path_moves_a_rule_without_a_failed_request(staging: Site) -> No
         both.until_answered_by("admin")
     assert both.services() == ["reports", "admin"]
     assert admin.services() == ["admin"]
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_moved_host_is_answered_by_the_old_or_new_service(staging: Site, gate: Gate) -> None:
+def test_moved_host_is_answered_by_the_old_or_new_service(staging: TestWorkspace, proxy: FaultProxy) -> None:
     deploy(staging, api=web(hosts=["api", "v2"]), admin=web(hosts=["admin"]))
     with Prober(staging, full(staging, "api")) as stays, Prober(staging, full(staging, "v2")) as moves:
-        deploy_slowly(staging, gate, "admin", api={"hosts": ["api"]}, admin={"hosts": ["admin", "v2"]})
+        deploy_slowly(staging, proxy, "admin", api={"hosts": ["api"]}, admin={"hosts": ["admin", "v2"]})
         moves.until_answered_by("admin")
     assert moves.services() == ["api", "admin"]
     assert stays.services() == ["api"]
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_host_moves_to_a_new_service_once_that_serves(staging: Site) -> None:
+def test_host_moves_to_a_new_service_once_that_serves(staging: TestWorkspace) -> None:
     deploy(staging, api=web(hosts=["api", "v2"]))
     with Prober(staging, full(staging, "v2")) as moves:
         deploy(staging, api={"hosts": ["api"]}, next=web(hosts=["v2"]))
         moves.until_answered_by("next")
     assert moves.services() == ["api", "next"]
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_host_stays_where_it_is_if_the_new_service_fails(staging: Site) -> None:
+def test_host_stays_where_it_is_if_the_new_service_fails(staging: TestWorkspace) -> None:
     deploy(staging, api=web(hosts=["api", "v2"]))
     with Prober(staging, full(staging, "v2")) as prober:
         bad = web(hosts=["v2"], image=image("fail"), breaker_threshold=1)
         staging.configure({"services": {"api": {"hosts": ["api"]}, "next": bad}})
         staging.deploy(code=1)
     assert prober.services() == ["api"]
-    staging.mend()
+    staging.restore()
 
 
 @pytest.mark.parametrize("rule", [{"hosts": ["v2"]}, {"paths": ["/v2/*"]}], ids=["host", "path"])
-def test_successor_takes_over_the_rule_of_a_removed_service(staging: Site, rule: Table) -> None:
+def test_successor_takes_over_the_rule_of_a_removed_service(staging: TestWorkspace, rule: Table) -> None:
     deploy(staging, api=web(**rule))
     with Prober(staging, full(staging, "v2"), "/v2/x") as prober:
         deploy(staging, api=None, next=web(**rule))
         prober.until_answered_by("next")
     assert prober.services() == ["api", "next"]
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_exchanged_hosts_are_never_answered_by_the_default(staging: Site, gate: Gate) -> None:
+def test_exchanged_hosts_are_never_answered_by_the_default(staging: TestWorkspace, proxy: FaultProxy) -> None:
     deploy(staging, api=web(hosts=["api"]), admin=web(hosts=["admin"]))
     with Prober(staging, full(staging, "api")) as one, Prober(staging, full(staging, "admin")) as other:
-        deploy_slowly(staging, gate, "admin", api={"hosts": ["admin"]}, admin={"hosts": ["api"]})
+        deploy_slowly(staging, proxy, "admin", api={"hosts": ["admin"]}, admin={"hosts": ["api"]})
         one.until_answered_by("admin"), other.until_answered_by("api")
     for seen, (first, last) in ((one.services(), ("api", "admin")), (other.services(), ("admin", "api"))):
         assert (seen[0], seen[-1], set(seen)) == (first, last, {first, last}), seen
-    staging.finds_nothing()
+    staging.assert_no_changes()

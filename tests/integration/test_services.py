@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from configuration import image
-from harness import Site
+from harness import TestWorkspace
 
 BEAT = ["celery", "-A", "app", "beat", "--schedule", "/tmp/schedule"]
 MORE: dict[str, Any] = {
@@ -19,11 +19,13 @@ for _service in MORE.values():
     _service["image"] = image("app")
 
 
-def rules(site: Site) -> list[tuple[str, list[str], list[str], str]]:
+def rules(workspace: TestWorkspace) -> list[tuple[str, list[str], list[str], str]]:
     """The rules of the listener in their order: priority, hosts, paths, name of the target group."""
-    elb = site.aws.elbv2
-    listener = next(iter(site.world.listeners()))
-    names = {group["TargetGroupArn"]: group["TargetGroupName"] for group in elb.describe_target_groups()["TargetGroups"]}
+    elb = workspace.aws.elbv2
+    listener = next(iter(workspace.inventory.listeners()))
+    names = {
+        group["TargetGroupArn"]: group["TargetGroupName"] for group in elb.describe_target_groups()["TargetGroups"]
+    }
     found = []
     for rule in elb.describe_rules(ListenerArn=listener)["Rules"]:
         values: dict[str, list[str]] = {}
@@ -35,15 +37,15 @@ def rules(site: Site) -> list[tuple[str, list[str], list[str], str]]:
     return sorted(found, key=lambda rule: (rule[0] == "default", rule[0]))
 
 
-def definition(site: Site, family: str) -> dict[str, Any]:
+def definition(workspace: TestWorkspace, family: str) -> dict[str, Any]:
     """The container of the latest revision."""
-    described = site.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
+    described = workspace.aws.ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
     return described["containerDefinitions"][0]
 
 
 @pytest.mark.needs("interfaces")
-def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: Site) -> None:
-    before = {address: identity for address, identity in staging.world.owned()}
+def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: TestWorkspace) -> None:
+    before = {address: identity for address, identity in staging.inventory.owned()}
     staging.configure({"services": MORE})
     plan = staging.plan()
     assert set(plan.changes.values()) == {"create"}, "the two services and all that is theirs stay"
@@ -51,7 +53,7 @@ def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: Site)
         "edge/api_targets", "edge/api_rule", "edge/record_api_staging_ospcapi_org", "edge/admin_targets", "edge/admin_rule",
     }  # fmt: skip
     staging.deploy()
-    after = {address: identity for address, identity in staging.world.owned()}
+    after = {address: identity for address, identity in staging.inventory.owned()}
     assert before.items() <= after.items()
 
     assert rules(staging) == [
@@ -59,7 +61,7 @@ def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: Site)
         ("1002", [], ["/admin/*"], "staging-admin-5050"),
         ("default", [], [], "staging-flask-5050"),
     ]
-    services = {service["serviceName"]: service for service in staging.world.services().values()}
+    services = {service["serviceName"]: service for service in staging.inventory.services().values()}
     assert {name: service["runningCount"] for name, service in services.items()} == {
         "staging-flask": 1, "staging-celery": 4, "staging-api": 1, "staging-admin": 2, "staging-reports": 3,
         "staging-beat": 1,
@@ -70,18 +72,25 @@ def test_more_services_come_beside_the_two_which_stay_as_they_are(staging: Site)
     environment = {pair["name"]: pair["value"] for pair in definition(staging, "staging-reports")["environment"]}
     assert environment["CELERY_WORKER_QUEUES"] == "reports,mail"
     assert definition(staging, "staging-api")["portMappings"][0]["containerPort"] == 8000
-    groups = {group["GroupId"]: group["GroupName"] for group in staging.world.groups().values()}
+    groups = {group["GroupId"]: group["GroupName"] for group in staging.inventory.groups().values()}
     ports = {
         (groups[rule["GroupId"]], rule["IsEgress"], rule["FromPort"])
-        for rule in staging.world.rules().values()
+        for rule in staging.inventory.rules().values()
         if rule["FromPort"] == 8000
     }
     assert ports == {("staging-lb-public", True, 8000), ("staging-ecs-flask-sg", False, 8000)}
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_rule_that_comes_first_moves_the_others_and_none_is_missing(staging: Site) -> None:
-    staging.configure({"services": {"admin": MORE["admin"], "longer": {"kind": "web", "paths": ["/admin/reports/*"], "image": image("app")}}})
+def test_a_rule_that_comes_first_moves_the_others_and_none_is_missing(staging: TestWorkspace) -> None:
+    staging.configure(
+        {
+            "services": {
+                "admin": MORE["admin"],
+                "longer": {"kind": "web", "paths": ["/admin/reports/*"], "image": image("app")},
+            }
+        }
+    )
     staging.deploy()
     first = {rule[3]: rule[0] for rule in rules(staging)}
     assert first["staging-longer-5050"] < first["staging-admin-5050"]
@@ -94,10 +103,10 @@ def test_a_rule_that_comes_first_moves_the_others_and_none_is_missing(staging: S
     assert moved["staging-longer-5050"] > moved["staging-admin-5050"]
     calls = staging.mutations(since)
     assert "elasticloadbalancing:DeleteRule" not in calls and "elasticloadbalancing:CreateRule" not in calls
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_services_that_are_taken_out_go_with_all_that_is_theirs(staging: Site) -> None:
+def test_services_that_are_taken_out_go_with_all_that_is_theirs(staging: TestWorkspace) -> None:
     staging.configure({"services": MORE})
     staging.deploy()
     staging.configure({"services": dict.fromkeys(MORE)})
@@ -105,46 +114,49 @@ def test_services_that_are_taken_out_go_with_all_that_is_theirs(staging: Site) -
     assert set(plan.changes.values()) == {"delete"}
     staging.deploy()
     assert rules(staging) == [("default", [], [], "staging-flask-5050")]
-    left = {service["serviceName"] for service in staging.world.services().values()}
+    left = {service["serviceName"] for service in staging.inventory.services().values()}
     assert left == {"staging-flask", "staging-celery"}
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_a_rule_made_by_hand_in_our_place_is_left_alone(staging: Site) -> None:
-    elb, listener = staging.aws.elbv2, next(iter(staging.world.listeners()))
-    group = next(iter(staging.world.target_groups().values()))["TargetGroupArn"]
+def test_a_rule_made_by_hand_in_our_place_is_left_alone(staging: TestWorkspace) -> None:
+    elb, listener = staging.aws.elbv2, next(iter(staging.inventory.listeners()))
+    group = next(iter(staging.inventory.target_groups().values()))["TargetGroupArn"]
     theirs = elb.create_rule(
         ListenerArn=listener, Priority=1001, Actions=[{"Type": "forward", "TargetGroupArn": group}],
         Conditions=[{"Field": "path-pattern", "Values": ["/theirs/*"]}],
     )["Rules"][0]["RuleArn"]  # fmt: skip
     staging.configure({"services": {"admin": MORE["admin"]}})
-    refused = staging.run("plan", "staging").ended(1)
+    refused = staging.run("plan", "staging").expect_exit(1)
     assert "a rule of the listener with the priority 1001" in refused.err
     elb.delete_rule(RuleArn=theirs)
     staging.configure({"services": {"admin": None}})
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_two_schedulers_are_refused_before_any_call(staging: Site) -> None:
+def test_two_schedulers_are_refused_before_any_call(staging: TestWorkspace) -> None:
     since = staging.mark()
     staging.configure({"services": {"beat": {**MORE["beat"], "count": 2}}})
-    assert "could run two schedulers at once" in staging.run("deploy", "staging", "--yes").ended(1).err
+    assert "could run two schedulers at once" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
     staging.configure({"services": {"beat": MORE["beat"], "clock": {**MORE["beat"]}}})
-    assert "there is a scheduler already" in staging.run("deploy", "staging", "--yes").ended(1).err
+    assert "there is a scheduler already" in staging.run("deploy", "staging", "--yes").expect_exit(1).err
     assert staging.calls(since) == []
     staging.configure({"services": {"beat": None, "clock": None}})
-    staging.settle()
+    staging.mark_unchanged()
 
 
-def test_a_hundred_pools_of_workers(site: Site) -> None:
-    pools = {f"pool-{number:03}": {"kind": "worker", "queues": [f"q{number}"], "count": 1, "image": image("app")} for number in range(100)}
-    site.configure({"services": pools})
-    site.deploy()
-    services = site.world.services().values()
+def test_a_hundred_pools_of_workers(workspace: TestWorkspace) -> None:
+    pools = {
+        f"pool-{number:03}": {"kind": "worker", "queues": [f"q{number}"], "count": 1, "image": image("app")}
+        for number in range(100)
+    }
+    workspace.configure({"services": pools})
+    workspace.deploy()
+    services = workspace.inventory.services().values()
     assert len(services) == 102 and all(service["runningCount"] == service["desiredCount"] for service in services)
-    since = site.mark()
-    site.finds_nothing()
-    reads = [call for call in site.calls(since) if call == "ecs:DescribeServices"]
+    since = workspace.mark()
+    workspace.assert_no_changes()
+    reads = [call for call in workspace.calls(since) if call == "ecs:DescribeServices"]
     assert len(reads) == 11, "ten services a call"
-    site.destroy()
-    assert site.world.owned() == []
+    workspace.destroy()
+    assert workspace.inventory.owned() == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from configuration import image
-from gate import ALL, Gate
-from harness import Result, Site, until
+from fault_proxy import ALL, FaultProxy
+from harness import Result, TestWorkspace, until
 
 CALL = "elasticloadbalancing:DescribeTargetHealth"
 UNHEALTHY = "0 of 1 targets of staging-flask are healthy"
@@ -24,148 +24,148 @@ def target(state: str) -> bytes:
     return f'<DescribeTargetHealthResponse xmlns="{space}">{result}</DescribeTargetHealthResponse>'.encode()
 
 
-def flask(site: Site, **changes: Any) -> None:
+def flask(workspace: TestWorkspace, **changes: Any) -> None:
     """Change the web service; it gives up soon."""
-    site.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
+    workspace.configure({"services": {"flask": {"breaker_threshold": 1, **changes}}})
 
 
-def deploy(site: Site, gate: Gate, *arguments: str) -> Result:
-    """Deploy through the gate, without waiting long."""
-    return site.run("deploy", "staging", "--yes", "--wait-timeout", "2", *arguments, url=gate.url)
+def deploy(workspace: TestWorkspace, proxy: FaultProxy, *arguments: str) -> Result:
+    """Deploy through the proxy, without waiting long."""
+    return workspace.run("deploy", "staging", "--yes", "--wait-timeout", "2", *arguments, url=proxy.url)
 
 
 @pytest.fixture
-def sick(staging: Site, gate: Gate) -> Site:
-    """A deployed staging whose target is unhealthy from now on, as the gate shows it."""
-    gate.refuse(CALL, 200, target("unhealthy"), times=ALL)
+def sick(staging: TestWorkspace, proxy: FaultProxy) -> TestWorkspace:
+    """A deployed staging whose target is unhealthy from now on, as the proxy shows it."""
+    proxy.refuse(CALL, 200, target("unhealthy"), times=ALL)
     return staging
 
 
-def test_a_deploy_waits_until_the_targets_are_healthy(staging: Site, gate: Gate) -> None:
-    gate.refuse(CALL, 200, target("initial"), times=ALL)
+def test_a_deploy_waits_until_the_targets_are_healthy(staging: TestWorkspace, proxy: FaultProxy) -> None:
+    proxy.refuse(CALL, 200, target("initial"), times=ALL)
     flask(staging, image=image("reached"))
-    run = staging.start("deploy", "staging", "--yes", url=gate.url)
-    until(lambda: "edge/flask_health: checking: 0 of 1 targets are healthy" in run.so_far().err)
-    so_far = run.so_far()
-    assert "Deployed" not in so_far.err and so_far.out == "", so_far
-    gate.open_all()
-    result = run.result().ended()
+    run = staging.start("deploy", "staging", "--yes", url=proxy.url)
+    until(lambda: "edge/flask_health: checking: 0 of 1 targets are healthy" in run.output_so_far().err)
+    output_so_far = run.output_so_far()
+    assert "Deployed" not in output_so_far.err and output_so_far.out == "", output_so_far
+    proxy.release_all()
+    result = run.result().expect_exit()
     assert "edge/flask_health: passed" in result.err and "Deployed staging" in result.err, result
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_unhealthy_targets_fail_each_deploy_until_healthy(sick: Site, gate: Gate) -> None:
+def test_unhealthy_targets_fail_each_deploy_until_healthy(sick: TestWorkspace, proxy: FaultProxy) -> None:
     flask(sick, image=image("unreached"))
-    first = deploy(sick, gate).ended(1)
+    first = deploy(sick, proxy).expect_exit(1)
     assert "0 of 1 targets are healthy" in first.err and first.out == "", first
     assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in first.err and "Deployed" not in first.err, first
     assert "Nothing is left to apply" in first.err and "pb-deploy logs staging flask" in first.err, first
     # All steps were done, and are on record as done.
     assert "intents" not in sick.state_object()["snapshot"]
     since = sick.mark()
-    again = deploy(sick, gate).ended(1)
+    again = deploy(sick, proxy).expect_exit(1)
     assert "No changes: all 33 resources are as configured." in again.err, again
     assert "1 check is failing:" in again.err and UNHEALTHY in again.err and again.out == "", again
     assert "Not healthy: staging is as configured, but 1 check fails" in again.err, again
     assert "target 10.0.1.9:5050: unhealthy: Health checks failed" in again.err, again
     assert sick.mutations(since) == [], "neither the lock nor the state is written"
-    gate.open_all()
-    healthy = deploy(sick, gate).ended()
+    proxy.release_all()
+    healthy = deploy(sick, proxy).expect_exit()
     assert "No changes" in healthy.err and "failing" not in healthy.err and healthy.out, healthy
-    sick.finds_nothing()
+    sick.assert_no_changes()
 
 
-def test_plan_status_and_wait_agree_about_unhealthy_targets(sick: Site, gate: Gate) -> None:
-    plan = sick.run("plan", "staging", "--detailed-exitcode", url=gate.url).ended(2)
+def test_plan_status_and_wait_agree_about_unhealthy_targets(sick: TestWorkspace, proxy: FaultProxy) -> None:
+    plan = sick.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(2)
     assert "No changes: all 33 resources are as configured." in plan.out and "1 check is failing:" in plan.out, plan
     assert UNHEALTHY in plan.out and "10.0.1.9:5050" in plan.out, plan
-    sick.run("plan", "staging", url=gate.url).ended(0)
-    markdown = sick.run("plan", "staging", "--markdown", url=gate.url).ended().out
+    sick.run("plan", "staging", url=proxy.url).expect_exit(0)
+    markdown = sick.run("plan", "staging", "--markdown", url=proxy.url).expect_exit().out
     assert f"**Failing check** `edge/flask_health`: {UNHEALTHY}" in markdown, markdown
-    document = sick.run("plan", "staging", "--json", url=gate.url).ended().json()
+    document = sick.run("plan", "staging", "--json", url=proxy.url).expect_exit().json()
     (check,) = document["plan"]["checks"]
     assert (check["address"], check["kind"], check["due"]) == ("edge/flask_health", "elbv2.healthy_targets", True)
     assert check["verdict"]["is"] == "fails" and "fargate/flask" in check["about"], check
-    status = sick.run("status", "staging", url=gate.url).ended().out
+    status = sick.run("status", "staging", url=proxy.url).expect_exit().out
     assert f"failing: edge/flask_health: {UNHEALTHY}" in status and "33 resources" in status, status
-    (failing,) = sick.run("status", "staging", "--json", url=gate.url).ended().json()["failing"]
+    (failing,) = sick.run("status", "staging", "--json", url=proxy.url).expect_exit().json()["failing"]
     assert (failing["address"], failing["message"]) == ("edge/flask_health", UNHEALTHY)
-    waited = sick.run("wait", "staging", "--wait-timeout", "2", url=gate.url).ended(1)
+    waited = sick.run("wait", "staging", "--wait-timeout", "2", url=proxy.url).expect_exit(1)
     assert "0 of 1 targets are healthy" in waited.err and "Serving" not in waited.err, waited
-    gate.open_all()
-    sick.run("plan", "staging", "--detailed-exitcode", url=gate.url).ended(0)
-    assert "failing" not in sick.run("status", "staging", url=gate.url).ended().out
-    assert "Serving" in sick.run("wait", "staging", url=gate.url).ended().err
+    proxy.release_all()
+    sick.run("plan", "staging", "--detailed-exitcode", url=proxy.url).expect_exit(0)
+    assert "failing" not in sick.run("status", "staging", url=proxy.url).expect_exit().out
+    assert "Serving" in sick.run("wait", "staging", url=proxy.url).expect_exit().err
 
 
-def test_an_unchanged_deploy_waits_one_health_period(staging: Site, gate: Gate) -> None:
+def test_an_unchanged_deploy_waits_one_health_period(staging: TestWorkspace, proxy: FaultProxy) -> None:
     health = {"health_interval": 5, "health_timeout": 2, "healthy_threshold": 2, "unhealthy_threshold": 2}
     staging.configure({"load_balancer": health})
     staging.deploy()
-    gate.refuse(CALL, 200, target("unhealthy"), times=ALL)
+    proxy.refuse(CALL, 200, target("unhealthy"), times=ALL)
     began = time.monotonic()
-    result = staging.run("deploy", "staging", "--yes", url=gate.url).ended(1)
+    result = staging.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(1)
     assert "0 of 1 targets are healthy after 12 s" in result.err and time.monotonic() - began >= 12, result
-    gate.open_all()
-    gate.refuse(CALL, 200, target("initial"), times=4)
-    staging.run("deploy", "staging", "--yes", url=gate.url).ended(0)
+    proxy.release_all()
+    proxy.refuse(CALL, 200, target("initial"), times=4)
+    staging.run("deploy", "staging", "--yes", url=proxy.url).expect_exit(0)
 
 
-def test_a_deploy_that_does_not_wait_judges_what_it_reads(sick: Site, gate: Gate) -> None:
+def test_a_deploy_that_does_not_wait_judges_what_it_reads(sick: TestWorkspace, proxy: FaultProxy) -> None:
     began = time.monotonic()
-    result = sick.run("deploy", "staging", "--yes", "--no-wait", url=gate.url).ended(1)
+    result = sick.run("deploy", "staging", "--yes", "--no-wait", url=proxy.url).expect_exit(1)
     assert UNHEALTHY in result.err and time.monotonic() - began < 10, result
     flask(sick, image=image("unwaited"))
-    started = sick.run("deploy", "staging", "--yes", "--no-wait", url=gate.url).ended(0)
+    started = sick.run("deploy", "staging", "--yes", "--no-wait", url=proxy.url).expect_exit(0)
     assert "Started staging" in started.err and "Not waited for rollouts" in started.err, started
 
 
-def test_a_target_selection_checks_only_its_own_service(sick: Site, gate: Gate) -> None:
-    deploy(sick, gate, "--target", "fargate/celery").ended(0)
-    result = deploy(sick, gate, "--target", "fargate/flask").ended(1)
+def test_a_target_selection_checks_only_its_own_service(sick: TestWorkspace, proxy: FaultProxy) -> None:
+    deploy(sick, proxy, "--target", "fargate/celery").expect_exit(0)
+    result = deploy(sick, proxy, "--target", "fargate/flask").expect_exit(1)
     assert UNHEALTHY in result.err, result
 
 
-def test_a_saved_plan_fails_while_its_check_fails(sick: Site, gate: Gate) -> None:
-    sick.run("plan", "staging", "--out", "plan.json", url=gate.url).ended()
+def test_a_saved_plan_fails_while_its_check_fails(sick: TestWorkspace, proxy: FaultProxy) -> None:
+    sick.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
     since = sick.mark()
-    result = sick.run("apply", "plan.json", "--yes", url=gate.url).ended(1)
+    result = sick.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(1)
     assert "0 of 1 targets are healthy" in result.err and sick.writes(since) == [], result
-    sick.run("plan", "staging", "--out", "plan.json", url=gate.url).ended()
-    gate.open_all()
-    sick.run("apply", "plan.json", "--yes", url=gate.url).ended(0)
+    sick.run("plan", "staging", "--out", "plan.json", url=proxy.url).expect_exit()
+    proxy.release_all()
+    sick.run("apply", "plan.json", "--yes", url=proxy.url).expect_exit(0)
 
 
-def test_restart_scale_and_rollback_fail_on_unhealthy_targets(sick: Site, gate: Gate) -> None:
+def test_restart_scale_and_rollback_fail_on_unhealthy_targets(sick: TestWorkspace, proxy: FaultProxy) -> None:
     flask(sick, image=image("next"))
-    deploy(sick, gate).ended(1)
+    deploy(sick, proxy).expect_exit(1)
     (row,) = [row for row in history(sick) if row["in_use"]]
     assert "0 of 1 targets are healthy" in row["outcome"], row
     for command in (["restart", "staging", "flask"], ["scale", "staging", "flask=2"], ["rollback", "staging"]):
-        result = sick.run(*command, "--yes", "--wait-timeout", "4", url=gate.url).ended(1)
+        result = sick.run(*command, "--yes", "--wait-timeout", "4", url=proxy.url).expect_exit(1)
         assert "edge/flask_health: failed: " in result.err and "targets are healthy" in result.err, result
         assert "Done" not in result.err, result
-    sick.run("restart", "staging", "celery", "--yes", "--wait-timeout", "8", url=gate.url).ended()
+    sick.run("restart", "staging", "celery", "--yes", "--wait-timeout", "8", url=proxy.url).expect_exit()
 
 
-def history(site: Site) -> list[dict[str, Any]]:
+def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
     """The revisions of the web service, as they are shown."""
-    return site.run("history", "staging", "--json").ended().json()[0]["revisions"]
+    return workspace.run("history", "staging", "--json").expect_exit().json()[0]["revisions"]
 
 
-def test_checks_are_events_and_never_resources(sick: Site, gate: Gate) -> None:
+def test_checks_are_events_and_never_resources(sick: TestWorkspace, proxy: FaultProxy) -> None:
     flask(sick, image=image("recorded"))
-    lines = deploy(sick, gate, "--json").ended(1).lines()
+    lines = deploy(sick, proxy, "--json").expect_exit(1).lines()
     (failed,) = [line for line in lines if line["event"] == "failed"]
     assert (failed["address"], failed["action"]) == ("edge/flask_health", {"do": "check"}), failed
     assert failed["failure"]["details"] == ["target 10.0.1.9:5050: unhealthy: Health checks failed"], failed
     assert lines[-1]["event"] == "finished" and lines[-1]["complete"] is False
-    gate.open_all()
-    assert "edge/flask_health" not in sick.run("state", "list", "staging").ended().out
+    proxy.release_all()
+    assert "edge/flask_health" not in sick.run("state", "list", "staging").expect_exit().out
     assert "edge/flask_health" not in sick.state_object()["snapshot"]["resources"]
     unknown = sick.run("forget", "staging", "edge/flask_health", "--yes")
     assert unknown.code not in (0, 2), unknown
     # A snapshot of an older version has just these resources, so it is not changed either.
     since = sick.mark()
-    assert "No changes: all 33 resources" in sick.run("deploy", "staging", "--yes").ended().err
+    assert "No changes: all 33 resources" in sick.run("deploy", "staging", "--yes").expect_exit().err
     assert sick.mutations(since) == []

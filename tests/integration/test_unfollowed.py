@@ -6,56 +6,56 @@ from typing import Any
 
 import pytest
 from configuration import image
-from gate import Gate
-from harness import Site, until
+from fault_proxy import FaultProxy
+from harness import TestWorkspace, until
 from test_going_back import released
 from test_rollouts import endless, flask, revision, service
 
 
-def left(site: Site, tag: str, how: str) -> None:
+def left(workspace: TestWorkspace, tag: str, how: str) -> None:
     """A deploy that leaves a rollout in the middle: interrupted, or out of time."""
-    flask(site, image=image(tag))
+    flask(workspace, image=image(tag))
     within = ["--wait-timeout", "1"] if how == "timeout" else []
     # On a busy machine it could have ended by the time that the run is interrupted.
-    with site.paused_rollouts():
-        run = site.start("deploy", "staging", "--yes", *within)
-        until(lambda: is_followed(site))
+    with workspace.paused_rollouts():
+        run = workspace.start("deploy", "staging", "--yes", *within)
+        until(lambda: is_followed(workspace))
         if how != "timeout":
             run.interrupt()
-        run.result().ended(1 if how == "timeout" else 130)
+        run.result().expect_exit(1 if how == "timeout" else 130)
 
 
-def is_followed(site: Site) -> bool:
+def is_followed(workspace: TestWorkspace) -> bool:
     """Whether a run waits for the rollout of the web service."""
-    record = site.state_object()["snapshot"]["resources"]["fargate/flask"]
-    return len(service(site)["deployments"]) == 2 and record["settled"] is False
+    record = workspace.state_object()["snapshot"]["resources"]["fargate/flask"]
+    return len(service(workspace)["deployments"]) == 2 and record["settled"] is False
 
 
-def history(site: Site) -> list[dict[str, Any]]:
+def history(workspace: TestWorkspace) -> list[dict[str, Any]]:
     """The revisions of the web service, as they are shown."""
-    return list(site.run("history", "staging", "--json").ended().json()[0]["revisions"])
+    return list(workspace.run("history", "staging", "--json").expect_exit().json()[0]["revisions"])
 
 
-def is_completed(site: Site) -> bool:
+def is_completed(workspace: TestWorkspace) -> bool:
     """Whether ECS has completed the rollout of the web service."""
-    deployments = service(site)["deployments"]
+    deployments = service(workspace)["deployments"]
     return len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED"
 
 
-def status(site: Site) -> dict[str, Any]:
+def status(workspace: TestWorkspace) -> dict[str, Any]:
     """The status as JSON."""
-    return site.run("status", "staging", "--json").ended().json()
+    return workspace.run("status", "staging", "--json").expect_exit().json()
 
 
-def outcome(site: Site) -> str:
+def outcome(workspace: TestWorkspace) -> str:
     """What is recorded of the last release of the web service."""
-    last = [release for release in released(site) if "fargate/flask" in release["services"]][-1]
+    last = [release for release in released(workspace) if "fargate/flask" in release["services"]][-1]
     return str(last["services"]["fargate/flask"]["outcome"])
 
 
 @pytest.mark.needs("paused-rollouts")
 @pytest.mark.parametrize("how", ["interrupt", "timeout"])
-def test_rollout_that_ecs_completes_later_is_not_called_failed(staging: Site, how: str) -> None:
+def test_rollout_that_ecs_completes_later_is_not_called_failed(staging: TestWorkspace, how: str) -> None:
     left(staging, f"left-{how}", how)
     recorded = outcome(staging)
     assert recorded == "interrupted" if how == "interrupt" else recorded.startswith("gave up after "), recorded
@@ -64,96 +64,96 @@ def test_rollout_that_ecs_completes_later_is_not_called_failed(staging: Site, ho
     assert now["unserved"] == [] and now["unfinished"] == "deploy", now
     (last,) = now["unconfirmed"]
     assert (last["service"], last["revision"], last["completed"]) == ("staging-flask", revision(staging), True), last
-    text = staging.run("status", "staging").ended().out
+    text = staging.run("status", "staging").expect_exit().out
     assert "ECS has completed its rollout since" in text and "failed" not in text and "serve" not in text, text
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert row["outcome"] == "successful", row
-    assert "Serving: " in staging.run("wait", "staging").ended().err
+    assert "Serving: " in staging.run("wait", "staging").expect_exit().err
     now = status(staging)
     assert (now["unserved"], now["unconfirmed"], now["unfinished"], now["lock"]) == ([], [], None, None), now
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert outcome(staging) == row["outcome"] == "succeeded", row
-    text = staging.run("status", "staging").ended().out
+    text = staging.run("status", "staging").expect_exit().out
     assert "the last deploy" not in text and "unfinished" not in text, text
     since = staging.mark()
-    staging.run("wait", "staging").ended()
+    staging.run("wait", "staging").expect_exit()
     assert staging.mutations(since) == [], "there is nothing more to record"
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_rollout_that_goes_on_after_an_interrupt_is_said_to(staging: Site) -> None:
+def test_rollout_that_goes_on_after_an_interrupt_is_said_to(staging: TestWorkspace) -> None:
     endless(staging)
     (last,) = status(staging)["unserved"]
     assert (last["outcome"], last["completed"]) == ("interrupted", False), last
-    text = staging.run("status", "staging").ended().out
+    text = staging.run("status", "staging").expect_exit().out
     assert "was interrupted, and its rollout goes on; follow it with `pb-deploy wait staging`" in text, text
     assert "follow them to their end: pb-deploy wait staging" in text, text
     (row,) = [row for row in history(staging) if row["in_use"]]
     assert row["outcome"] == "interrupted; in ECS: in progress", row
-    staging.mend()
+    staging.restore()
 
 
 @pytest.mark.needs("paused-rollouts")
 @pytest.mark.parametrize("how", ["interrupt", "no-wait"])
-def test_wait_records_the_failure_of_what_it_followed(staging: Site, how: str) -> None:
+def test_wait_records_the_failure_of_what_it_followed(staging: TestWorkspace, how: str) -> None:
     if how == "interrupt":
         left(staging, "fail", how)
     else:
         flask(staging, image=image("fail"))
-        staging.run("deploy", "staging", "--yes", "--no-wait").ended()
-    staging.run("wait", "staging").ended(1)
+        staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
+    staging.run("wait", "staging").expect_exit(1)
     assert "circuit breaker" in outcome(staging), outcome(staging)
     (last,) = status(staging)["unserved"]
     assert "circuit breaker" in last["outcome"], last
-    staging.mend()
+    staging.restore()
 
 
-def test_wait_records_nothing_while_another_run_holds_the_lock(staging: Site, gate: Gate) -> None:
+def test_wait_records_nothing_while_another_run_holds_the_lock(staging: TestWorkspace, proxy: FaultProxy) -> None:
     flask(staging, image=image("started"))
-    staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     before = outcome(staging)
     flask(staging, image=image("held"))
-    held = gate.hold_before("ecs:RegisterTaskDefinition")
-    run = staging.start("deploy", "staging", "--yes", url=gate.url)
+    held = proxy.hold_before("ecs:RegisterTaskDefinition")
+    run = staging.start("deploy", "staging", "--yes", url=proxy.url)
     held.wait()
-    result = staging.run("wait", "staging").ended()
+    result = staging.run("wait", "staging").expect_exit()
     assert "Serving: " in result.err and "Not recorded: another run holds the lock" in result.err, result
     assert outcome(staging) == before
-    held.let_go()
-    run.result().ended()
-    staging.finds_nothing()
+    held.release()
+    run.result().expect_exit()
+    staging.assert_no_changes()
 
 
-def test_wait_that_may_not_record_still_tells_the_result(staging: Site, gate: Gate) -> None:
+def test_wait_that_may_not_record_still_tells_the_result(staging: TestWorkspace, proxy: FaultProxy) -> None:
     flask(staging, image=image("read-only"))
-    staging.run("deploy", "staging", "--yes", "--no-wait").ended()
+    staging.run("deploy", "staging", "--yes", "--no-wait").expect_exit()
     denied = b'{"__type": "AccessDeniedException", "message": "you may only read"}'
-    gate.refuse("dynamodb:UpdateItem", 400, denied)
-    result = staging.run("wait", "staging", url=gate.url).ended()
+    proxy.refuse("dynamodb:UpdateItem", 400, denied)
+    result = staging.run("wait", "staging", url=proxy.url).expect_exit()
     assert "Serving: " in result.err and "Not recorded: " in result.err and "you may only read" in result.err, result
-    staging.run("wait", "staging").ended()
+    staging.run("wait", "staging").expect_exit()
     assert outcome(staging) == "succeeded"
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
 @pytest.mark.needs("paused-rollouts")
-def test_deploy_that_finds_the_rollout_completed_records_it(staging: Site) -> None:
+def test_deploy_that_finds_the_rollout_completed_records_it(staging: TestWorkspace) -> None:
     left(staging, "found", "interrupt")
     until(lambda: is_completed(staging))
     assert "No changes" in staging.deploy().err
     now = status(staging)
     assert outcome(staging) == "succeeded"
     assert (now["unserved"], now["unconfirmed"], now["unfinished"]) == ([], [], None), now
-    staging.finds_nothing()
+    staging.assert_no_changes()
 
 
-def test_rollback_on_interrupt_is_recorded_as_such(staging: Site) -> None:
+def test_rollback_on_interrupt_is_recorded_as_such(staging: TestWorkspace) -> None:
     result = endless(staging, "--on-interrupt", "rollback")
     assert outcome(staging) == "interrupted; rolled back: the revision before serves again", result
-    staging.mend()
+    staging.restore()
 
 
-def test_terminal_is_asked_again_after_another_answer(staging: Site) -> None:
+def test_terminal_is_asked_again_after_another_answer(staging: TestWorkspace) -> None:
     before = revision(staging)
     flask(staging, image=image("unhealthy"), breaker=False)
 
@@ -162,6 +162,6 @@ def test_terminal_is_asked_again_after_another_answer(staging: Site) -> None:
         return len(service(staging)["deployments"]) == 2 and not record["settled"]
 
     result = staging.in_terminal("deploy", "staging", "--yes", answer="roll back\nrollback", interrupt_when=is_going)
-    assert result.ended(130).out.count("Leave it going, or stop it and roll back?") == 2, result
+    assert result.expect_exit(130).out.count("Leave it going, or stop it and roll back?") == 2, result
     assert revision(staging) == before
-    staging.mend()
+    staging.restore()

@@ -7,7 +7,7 @@ from functools import partial
 import conftest
 import pytest
 from configuration import image
-from harness import Site, until
+from harness import TestWorkspace, until
 from test_rollouts import flask
 from watch import Watch
 
@@ -15,23 +15,25 @@ pytestmark = pytest.mark.needs("data-plane")
 
 
 @pytest.fixture
-def watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """A watch of the site beside the one of this test itself."""
+def watch(workspace: TestWorkspace, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """A watch of the workspace beside the one of this test itself."""
     made = Watch()
     monkeypatch.setattr(conftest, "_watch", made)
-    site.before_run = partial(made.before, site)
+    workspace.before_run = partial(made.before, workspace)
     return made
 
 
-def test_request_that_fails_after_a_rollout_fails_the_test(site: Site, watch: Watch, request: pytest.FixtureRequest) -> None:
-    site.deploy()
+def test_request_that_fails_after_a_rollout_fails_the_test(
+    workspace: TestWorkspace, watch: Watch, request: pytest.FixtureRequest
+) -> None:
+    workspace.deploy()
     test = conftest.pytest_runtest_call(request.node)
     next(test)
-    flask(site, image=image("next"))
-    site.deploy()
-    (listener,) = site.world.listeners()
+    flask(workspace, image=image("next"))
+    workspace.deploy()
+    (listener,) = workspace.inventory.listeners()
     tea = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418", "MessageBody": "tea"}}
-    site.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=[tea])
+    workspace.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=[tea])
     until(lambda: any(prober.failures for prober in watch.running))
     with pytest.raises(AssertionError) as failed:
         next(test)
@@ -39,13 +41,13 @@ def test_request_that_fails_after_a_rollout_fails_the_test(site: Site, watch: Wa
     assert "answered by: staging-flask:1, staging-flask:2" in str(failed.value)
 
 
-def test_only_deployed_workspaces_are_watched_until_destroyed(site: Site, watch: Watch) -> None:
+def test_only_deployed_workspaces_are_watched_until_destroyed(workspace: TestWorkspace, watch: Watch) -> None:
     watch.begin()
-    site.deploy()
-    site.finds_nothing()
+    workspace.deploy()
+    workspace.assert_no_changes()
     assert watch.end() == [], "nothing serves before the first deploy"
     watch.begin()
-    site.run("restart", "staging", "celery", "--yes").ended()
-    site.destroy()
+    workspace.run("restart", "staging", "celery", "--yes").expect_exit()
+    workspace.destroy()
     (prober,) = watch.end()
     assert prober.served() == ["staging-flask:1"]

@@ -5,7 +5,7 @@ A test in which users are not served for some time, or which sends requests itse
 
 from __future__ import annotations
 
-from harness import Site
+from harness import TestWorkspace
 from prober import Prober, address
 
 #: Commands that start a rollout or follow one.
@@ -26,16 +26,16 @@ class Watch:
         """Watches the test that begins now."""
         self._is_on, self._stopped = True, []
 
-    def before(self, site: Site, arguments: tuple[str, ...]) -> None:
+    def before(self, workspace: TestWorkspace, arguments: tuple[str, ...]) -> None:
         """Starts a prober before a command changes a deployed workspace, and stops it before one destroys it."""
         command, *named = arguments or ("",)
         if command == "destroy" and named:
-            self._stop(site, named[0])
+            self._stop(workspace, named[0])
         elif self._is_on and command in ROLLOUTS:
             # A saved plan names its workspace itself.
-            for workspace in site.deployed_workspaces():
-                if command == "apply" or workspace in named[:1]:
-                    self._start(site, workspace)
+            for name in workspace.deployed_workspaces():
+                if command == "apply" or name in named[:1]:
+                    self._start(workspace, name)
 
     @property
     def running(self) -> list[Prober]:
@@ -50,12 +50,12 @@ class Watch:
         self._is_on, self._running, self._stopped = False, {}, []
         return probers
 
-    def _start(self, site: Site, workspace: str) -> None:
-        if (site.account, workspace) not in self._running:
-            where = address(site, workspace, seconds=LISTENER_SECONDS)
-            self._running[site.account, workspace] = Prober(site, where=where).start()
+    def _start(self, workspace: TestWorkspace, name: str) -> None:
+        if (workspace.account, name) not in self._running:
+            where = address(workspace, name, seconds=LISTENER_SECONDS)
+            self._running[workspace.account, name] = Prober(workspace, where=where).start()
 
-    def _stop(self, site: Site, workspace: str) -> None:
-        if prober := self._running.pop((site.account, workspace), None):
+    def _stop(self, workspace: TestWorkspace, name: str) -> None:
+        if prober := self._running.pop((workspace.account, name), None):
             prober.stop()
             self._stopped.append(prober)

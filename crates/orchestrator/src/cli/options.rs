@@ -42,6 +42,10 @@ pub enum SchemaOf {
     Config,
     /// Saved plans, and what `plan --json` and `show --json` answer
     Plan,
+    /// Events of a run, as `--json` prints them
+    Events,
+    /// Documents of all other commands, as `--json` prints them
+    Documents,
 }
 
 /// How a graph is written.

@@ -7,6 +7,11 @@ use crate::render;
 /// The schema of a saved plan, which is also what `plan --json` shows.
 const PLAN: &str = include_str!("../../../../docs/schema/plan.json");
 
+/// The schema of the events that a run prints with `--json`.
+const EVENTS: &str = include_str!("../../../../docs/schema/events.json");
+/// The schemas of the documents that queries print with `--json`.
+const DOCUMENTS: &str = include_str!("../../../../docs/schema/documents.json");
+
 /// Writes a schema to stdout.
 ///
 /// # Errors
@@ -15,6 +20,8 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Error> {
     match of {
         SchemaOf::Config => render::document(&pb_config::schema()?)?,
         SchemaOf::Plan => anstream::print!("{PLAN}"),
+        SchemaOf::Events => anstream::print!("{EVENTS}"),
+        SchemaOf::Documents => anstream::print!("{DOCUMENTS}"),
     }
     Ok(Exit::Done)
 }

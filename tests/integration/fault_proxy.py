@@ -25,7 +25,7 @@ REST = [
 
 
 @dataclass
-class Stop:
+class Interception:
     """A call that something is done to, so many times."""
 
     call: str
@@ -43,7 +43,7 @@ class Stop:
         """Wait until the call is made."""
         assert self.reached.wait(seconds), f"{self.call} was not called within {seconds} s"
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let the call go on."""
         self.open.set()
 
@@ -56,66 +56,66 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 512
 
 
-class Gate:
+class FaultProxy:
     """A server that hands on every call, but for those that it is told to treat otherwise."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlparse(upstream).netloc
-        self._stops: list[Stop] = []
+        self._stops: list[Interception] = []
         self._lock = threading.Lock()
         self._server = Server(("127.0.0.1", 0), handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Gate:
+    def __enter__(self) -> FaultProxy:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.open_all()
+        self.release_all()
         self._server.shutdown()
         self._server.server_close()
 
-    def hold_before(self, call: str, having: bytes = b"") -> Stop:
+    def hold_before(self, call: str, having: bytes = b"") -> Interception:
         """Calls of `service:Action` are held before the endpoint sees them, and when they are repeated as well."""
-        return self._add(Stop(call, "before", times=ALL, having=having))
+        return self._add(Interception(call, "before", times=ALL, having=having))
 
-    def hold_after(self, call: str) -> Stop:
+    def hold_after(self, call: str) -> Interception:
         """Calls of `service:Action` are done, and their answers are held."""
-        return self._add(Stop(call, "after", times=ALL))
+        return self._add(Interception(call, "after", times=ALL))
 
-    def lose(self, call: str) -> Stop:
+    def lose(self, call: str) -> Interception:
         """The next `service:Action` is done, and its answer is lost."""
-        return self._add(Stop(call, "lose"))
+        return self._add(Interception(call, "lose"))
 
-    def refuse(self, call: str, status: int, body: bytes, times: int = 1, having: bytes = b"") -> Stop:
+    def refuse(self, call: str, status: int, body: bytes, times: int = 1, having: bytes = b"") -> Interception:
         """The next calls of `service:Action` (with `having` in their body) are answered here, and not done."""
-        return self._add(Stop(call, "refuse", (status, body), times, having))
+        return self._add(Interception(call, "refuse", (status, body), times, having))
 
-    def drop(self, stop: Stop) -> None:
+    def drop(self, stop: Interception) -> None:
         """A call that is held before the endpoint saw it never gets there."""
         stop.how = "drop"
-        stop.let_go()
+        stop.release()
 
-    def open_all(self) -> None:
+    def release_all(self) -> None:
         """Let everything go on, and stop nothing more."""
         with self._lock:
             stops, self._stops = self._stops, []
         for stop in stops:
-            stop.let_go()
+            stop.release()
 
     def control(self, target: str) -> bytes | None:
-        """An answer of the gate's own, in JSON; None if the call is the endpoint's."""
+        """An answer of the proxy's own, in JSON; None if the call is the endpoint's."""
         return None
 
     def answered(self, method: str, target: str, headers: dict[str, str], body: bytes, status: int) -> None:
         """The endpoint has answered a call."""
 
-    def _add(self, stop: Stop) -> Stop:
+    def _add(self, stop: Interception) -> Interception:
         with self._lock:
             self._stops.append(stop)
         return stop
 
-    def take(self, call: str, body: bytes = b"") -> Stop | None:
+    def take(self, call: str, body: bytes = b"") -> Interception | None:
         """What is to be done to this call."""
         with self._lock:
             for stop in self._stops:
@@ -125,44 +125,44 @@ class Gate:
         return None
 
 
-class Waves(Gate):
+class BatchProxy(FaultProxy):
     """Holds every call until as many are there as a test says: calls that need no other's answer come together."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
-        self._held: list[Stop] = []
+        self._held: list[Interception] = []
         self._changed = threading.Condition()
 
-    def take(self, call: str, body: bytes = b"") -> Stop | None:
+    def take(self, call: str, body: bytes = b"") -> Interception | None:
         """Hold it."""
-        stop = Stop(call, "before")
+        stop = Interception(call, "before")
         with self._changed:
             self._held.append(stop)
             self._changed.notify_all()
         return stop
 
-    def wave(self, count: int, seconds: float = 60.0) -> list[str]:
+    def batch(self, count: int, seconds: float = 60.0) -> list[str]:
         """Wait for so many calls, and let them go; gives what they are, sorted."""
         with self._changed:
             complete = self._changed.wait_for(lambda: len(self._held) >= count, seconds)
             held, self._held = self._held, []
         calls = sorted(stop.call for stop in held)
         for stop in held:
-            stop.let_go()
+            stop.release()
         assert complete and len(calls) == count, f"{len(calls)} calls at once, not {count}: {calls}"
         return calls
 
-    def open_all(self) -> None:
+    def release_all(self) -> None:
         """Let everything go on."""
         with self._changed:
             held, self._held = self._held, []
         for stop in held:
-            stop.let_go()
-        super().open_all()
+            stop.release()
+        super().release_all()
 
 
-def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
-    """The handler of a gate's requests."""
+def handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
+    """The handler of a proxy's requests."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -170,9 +170,9 @@ def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
 
         def handle_any(self) -> None:
             body = read_body(self)
-            if (own := gate.control(self.path)) is not None:
+            if (own := proxy.control(self.path)) is not None:
                 return self.answer(200, [("Content-Type", "application/json")], own)
-            stop = gate.take(call_of(self.command, self.path, dict(self.headers), body), body)
+            stop = proxy.take(call_of(self.command, self.path, dict(self.headers), body), body)
             if stop and stop.how == "refuse":
                 stop.reached.set()
                 return self.answer(stop.answer[0], [("Content-Type", "text/xml")], stop.answer[1])
@@ -182,8 +182,8 @@ def handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
             if stop and stop.how == "drop":
                 self.close_connection = True
                 return None
-            status, headers, content = forward(gate.upstream, self, body)
-            gate.answered(self.command, self.path, dict(self.headers), body, status)
+            status, headers, content = forward(proxy.upstream, self, body)
+            proxy.answered(self.command, self.path, dict(self.headers), body, status)
             if stop and stop.how == "after":
                 stop.reached.set()
                 stop.open.wait(120)
