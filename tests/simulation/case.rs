@@ -323,7 +323,7 @@ async fn gone(world: &Shared) -> Result<(), String> {
 
 /// What no fault may lead to.
 fn hopeless(end: &End) -> Option<String> {
-    let bad = |class: Class| matches!(class, Class::Bug | Class::NotOurs);
+    let bad = |class: Class| matches!(class, Class::Bug | Class::Unmanaged);
     match end {
         End::Stopped(failure) if bad(failure.class) => Some(failure.to_string()),
         End::Ran(outcome) => {

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use pb_config::Workspace;
 use pb_engine::{
-    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Part, Plan, Run, Snapshot, act, decide, observe,
+    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, PlanScope, Plan, Run, Snapshot, apply_plan, compute_plan, observe,
     preflight, with_checks,
 };
 use pb_orchestrator::facts::Facts;
@@ -147,10 +147,10 @@ fn input(world: &World, call: &Call) -> String {
     let Some(snapshot) = world.stored.as_ref().filter(|_| call.service == "s3" && call.writes()) else {
         return call.input.to_string();
     };
-    let new = snapshot.resources.iter().filter(|(_, record)| !record.settled);
+    let new = snapshot.resources.iter().filter(|(_, record)| !record.ready);
     let new: Vec<&str> = new.map(|(address, _)| address.as_str()).collect();
     let meant = snapshot.intents.as_ref().map(|intents| intents.steps.len());
-    format!("serial {}, meant {meant:?}, not settled {new:?}", snapshot.serial)
+    format!("serial {}, meant {meant:?}, not ready {new:?}", snapshot.serial)
 }
 
 impl std::fmt::Debug for Wire {
@@ -233,7 +233,7 @@ impl Process {
             events: Events::none(),
             cancel: Cancel::never(),
         };
-        act(&self.graph, &plan, session, &run).await
+        apply_plan(&self.graph, &plan, session, &run).await
     }
 
     /// What is to be done. Nothing is written.
@@ -244,8 +244,8 @@ impl Process {
             Goal::Deploy => with_checks(&self.graph, snapshot, observed).await?,
             Goal::Destroy => observed.await?,
         };
-        let refused = |refused| Failure::new(Class::NotOurs, "plan", format!("{refused:?}"));
-        let plan = decide(&self.graph, &observed, snapshot, goal, &Part::default())?.map_err(refused)?;
+        let refused = |refused| Failure::new(Class::Unmanaged, "plan", format!("{refused:?}"));
+        let plan = compute_plan(&self.graph, &observed, snapshot, goal, &PlanScope::default())?.map_err(refused)?;
         let blocked = preflight(&self.graph, &observed, &owner, &plan).await?;
         if blocked.is_empty() { Ok(plan) } else { Err(refused(blocked)) }
     }

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
 };
 use aws_types::SdkConfig;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope};
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, ReadScope};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -196,15 +196,15 @@ impl Resource for Bucket {
     type Spec = BucketSpec;
     type Attrs = BucketAttrs;
 
-    fn pending(spec: &BucketSpec) -> BucketAttrs {
+    fn planned_attrs(spec: &BucketSpec) -> BucketAttrs {
         BucketAttrs { name: spec.name.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "name" | "region")
     }
 
-    fn guard(spec: &BucketSpec, _attrs: &BucketAttrs) -> Option<String> {
+    fn deletion_blocker(spec: &BucketSpec, _attrs: &BucketAttrs) -> Option<String> {
         Some(format!("the bucket is in {}, and what is in it stays: correct `region` or `state.bucket`", spec.region))
     }
 
@@ -213,9 +213,9 @@ impl Resource for Bucket {
     }
 
     /// A bucket that stands in the name is used, whoever of this account made it.
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
-        for (address, spec) in &scope.wanted {
+        for (address, spec) in &scope.desired {
             let name = &spec.name;
             let answer = self.client.head_bucket().bucket(name).expected_bucket_owner(&self.account).send().await;
             let elsewhere = elsewhere(&answer, &spec.region);
@@ -224,25 +224,25 @@ impl Resource for Bucket {
                 // HEAD has no body, so that the status is all there is.
                 Err(failure) if failure.class == Class::Denied || failure.message.contains("403") => {
                     let what = format!("the bucket {name}, of another account or closed to these credentials,");
-                    found.push(Found::Foreign { address: address.clone(), what });
+                    found.push(Found::Unmanaged { address: address.clone(), what });
                 }
                 // It differs in its region, which is refused by the guard with what to do; the rest cannot be read from here.
-                Err(_) if elsewhere.is_some() => found.push(Found::Ours {
+                Err(_) if elsewhere.is_some() => found.push(Found::Managed {
                     address: address.clone(),
                     spec: BucketSpec { region: elsewhere.unwrap_or_default(), ..spec.clone() },
                     attrs: BucketAttrs { name: name.clone() },
-                    settled: true,
+                    ready: true,
                 }),
                 Err(failure) if failure.message.contains("301") => {
                     let what = format!("the bucket {name}, in another region than {},", spec.region);
-                    found.push(Found::Foreign { address: address.clone(), what });
+                    found.push(Found::Unmanaged { address: address.clone(), what });
                 }
                 Err(failure) => return Err(failure),
-                Ok(_) => found.push(Found::Ours {
+                Ok(_) => found.push(Found::Managed {
                     address: address.clone(),
                     spec: self.look_at(name).await?,
                     attrs: BucketAttrs { name: name.clone() },
-                    settled: true,
+                    ready: true,
                 }),
             }
         }
@@ -262,10 +262,10 @@ impl Resource for Bucket {
         };
         let answer = call.send().await.answer("s3:CreateBucket");
         answer.map_err(|failure| failure.when(&["BucketAlreadyOwnedByYou", "BucketAlreadyExists"], Class::Exists))?;
-        Ok(Self::pending(spec))
+        Ok(Self::planned_attrs(spec))
     }
 
-    async fn complete(&self, cx: &Context, attrs: &BucketAttrs, _: &BucketSpec) -> Result<(), Failure> {
+    async fn configure(&self, cx: &Context, attrs: &BucketAttrs, _: &BucketSpec) -> Result<(), Failure> {
         self.set(&attrs.name, |_| true).await?;
         let bug = |error: aws_sdk_s3::error::BuildError| Failure::new(Class::Bug, "tag a bucket", error.to_string());
         let tags = cx.tags(&BTreeMap::new());

@@ -4,7 +4,7 @@ use crate::policy::{Document, is_trust_of_ecs_tasks, read_secrets, trust_ecs_tas
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{PolicyEvaluationDecisionType, Role as Live, Tag};
 use pb_aws::{Answer, no_retry};
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, each, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, ReadScope, fetch_each, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +73,7 @@ impl Role {
         let (mut reads, others): (BTreeSet<String>, Vec<String>) =
             (secrets & &ours, secrets.difference(&ours).cloned().collect());
         let ask = |secret: String| async move { Ok(self.is_allowed(role.arn(), &secret).await.then_some(())) };
-        reads.extend(each(others, ask).await?.into_keys());
+        reads.extend(fetch_each(others, ask).await?.into_keys());
         Ok(reads)
     }
 
@@ -137,11 +137,11 @@ impl Resource for Role {
     type Spec = RoleSpec;
     type Attrs = RoleAttrs;
 
-    fn pending(spec: &RoleSpec) -> RoleAttrs {
+    fn planned_attrs(spec: &RoleSpec) -> RoleAttrs {
         RoleAttrs { name: spec.name.clone(), arn: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "name"
     }
 
@@ -149,11 +149,11 @@ impl Resource for Role {
         Some(attrs.name.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
-        for (address, spec) in &scope.wanted {
+        for (address, spec) in &scope.desired {
             if let Some(role) = self.find(&spec.name).await? {
-                found.push(Found::Ours {
+                found.push(Found::Managed {
                     address: address.clone(),
                     spec: RoleSpec {
                         name: spec.name.clone(),
@@ -162,7 +162,7 @@ impl Resource for Role {
                         reads: self.reads(&role, &spec.reads).await?,
                     },
                     attrs: RoleAttrs { name: spec.name.clone(), arn: role.arn().to_owned() },
-                    settled: true,
+                    ready: true,
                 });
             }
         }
@@ -183,10 +183,10 @@ impl Resource for Role {
         let answer = call.send().await.answer("iam:CreateRole");
         let output = answer.map_err(|failure| failure.when(&["EntityAlreadyExists"], Class::Exists))?;
         let arn = output.role().map(|role| role.arn().to_owned());
-        Ok(RoleAttrs { arn: arn.unwrap_or_else(unknown), ..Self::pending(spec) })
+        Ok(RoleAttrs { arn: arn.unwrap_or_else(unknown), ..Self::planned_attrs(spec) })
     }
 
-    async fn complete(&self, _cx: &Context, attrs: &RoleAttrs, spec: &RoleSpec) -> Result<(), Failure> {
+    async fn configure(&self, _cx: &Context, attrs: &RoleAttrs, spec: &RoleSpec) -> Result<(), Failure> {
         self.attach(attrs).await?;
         if spec.reads.is_empty() { Ok(()) } else { self.let_read(attrs, &spec.reads).await }
     }

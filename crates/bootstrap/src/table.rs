@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     Tag,
 };
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
+use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,15 +71,15 @@ impl Resource for Table {
     type Spec = TableSpec;
     type Attrs = TableAttrs;
 
-    fn pending(spec: &TableSpec) -> TableAttrs {
+    fn planned_attrs(spec: &TableSpec) -> TableAttrs {
         TableAttrs { name: spec.name.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "name" | "key")
     }
 
-    fn guard(spec: &TableSpec, _attrs: &TableAttrs) -> Option<String> {
+    fn deletion_blocker(spec: &TableSpec, _attrs: &TableAttrs) -> Option<String> {
         Some(format!("the table has the key `{}`, and what is in it stays: name another `state.lock_table`", spec.key))
     }
 
@@ -87,15 +87,15 @@ impl Resource for Table {
         Some(attrs.name.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
-        for (address, spec) in &scope.wanted {
+        for (address, spec) in &scope.desired {
             if let Some(table) = self.find(&spec.name).await? {
-                found.push(Found::Ours {
+                found.push(Found::Managed {
                     address: address.clone(),
                     spec: TableSpec { name: spec.name.clone(), key: key_of(&table) },
                     attrs: TableAttrs { name: spec.name.clone() },
-                    settled: table.table_status() == Some(&TableStatus::Active),
+                    ready: table.table_status() == Some(&TableStatus::Active),
                 });
             }
         }
@@ -118,7 +118,7 @@ impl Resource for Table {
             .set_tags(Some(tags.collect::<Result<_, _>>().map_err(bug)?));
         let answer = call.send().await.answer("dynamodb:CreateTable");
         answer.map_err(|failure| too_many(failure.when(&["ResourceInUseException"], Class::Exists)))?;
-        Ok(Self::pending(spec))
+        Ok(Self::planned_attrs(spec))
     }
 
     /// Nothing about a table is changed in place.
@@ -132,9 +132,9 @@ impl Resource for Table {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: TableAttrs) -> Result<TableAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: TableAttrs) -> Result<TableAttrs, Failure> {
         let name = &attrs.name;
-        cx.wait(DESCRIBE, Limits::seconds(Duration::from_secs(300)), || async move {
+        cx.wait(DESCRIBE, Backoff::seconds(Duration::from_secs(300)), || async move {
             let status = self.find(name).await?.and_then(|table| table.table_status);
             Ok(match status {
                 Some(TableStatus::Active) => Progress::Ready(()),

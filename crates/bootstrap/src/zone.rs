@@ -3,7 +3,7 @@
 use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{HostedZone as Live, Tag, TagResourceType};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Resource, ReadScope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -59,19 +59,19 @@ fn short(id: &str) -> &str {
 impl Resource for HostedZone {
     const KIND: &'static str = "route53.hosted_zone";
     /// AWS makes another zone of the same name.
-    const UNIQUE: bool = false;
+    const UNIQUE_NAME: bool = false;
     type Spec = HostedZoneSpec;
     type Attrs = HostedZoneAttrs;
 
-    fn check(spec: &HostedZoneSpec) -> Result<(), String> {
+    fn validate(spec: &HostedZoneSpec) -> Result<(), String> {
         if spec.name.is_empty() { Err("a hosted zone needs a name".to_owned()) } else { Ok(()) }
     }
 
-    fn pending(_: &HostedZoneSpec) -> HostedZoneAttrs {
+    fn planned_attrs(_: &HostedZoneSpec) -> HostedZoneAttrs {
         HostedZoneAttrs { id: unknown(), name_servers: vec![unknown()] }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "name"
     }
 
@@ -80,16 +80,16 @@ impl Resource for HostedZone {
     }
 
     /// A public zone of the name is used, whoever made it.
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
-        for (address, spec) in &scope.wanted {
+        for (address, spec) in &scope.desired {
             match self.find(&spec.name).await?.as_slice() {
                 [] => {}
                 [zone] => {
                     let id = short(zone.id()).to_owned();
                     let name_servers = self.name_servers(&id).await?;
                     let attrs = HostedZoneAttrs { id, name_servers };
-                    found.push(Found::Ours { address: address.clone(), spec: spec.clone(), attrs, settled: true });
+                    found.push(Found::Managed { address: address.clone(), spec: spec.clone(), attrs, ready: true });
                 }
                 several => {
                     let ids: Vec<&str> = several.iter().map(|zone| short(zone.id())).collect();
@@ -104,7 +104,7 @@ impl Resource for HostedZone {
 
     /// The caller reference is the same for each try of this run, by which Route 53 knows a repeated call.
     async fn create(&self, cx: &Context, spec: &HostedZoneSpec) -> Result<HostedZoneAttrs, Failure> {
-        let call = self.client.create_hosted_zone().name(&spec.name).caller_reference(cx.token());
+        let call = self.client.create_hosted_zone().name(&spec.name).caller_reference(cx.client_token());
         let answer = call.send().await.answer("route53:CreateHostedZone");
         let output = answer.map_err(|failure| failure.when(&["HostedZoneAlreadyExists"], Class::Exists))?;
         let id = output.hosted_zone().map(|zone| short(zone.id()).to_owned());
@@ -115,7 +115,7 @@ impl Resource for HostedZone {
     }
 
     /// A zone takes no tags when it is made.
-    async fn complete(&self, cx: &Context, attrs: &HostedZoneAttrs, _: &HostedZoneSpec) -> Result<(), Failure> {
+    async fn configure(&self, cx: &Context, attrs: &HostedZoneAttrs, _: &HostedZoneSpec) -> Result<(), Failure> {
         let tags = cx.tags(&BTreeMap::new()).into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
         let call = self.client.change_tags_for_resource().resource_type(TagResourceType::Hostedzone);

@@ -5,7 +5,7 @@
 //! is not as it should be.
 
 use pb_edge::{DnsClient, EdgeInputs, EdgeSpec, Health, Zone, find_zone, front_door};
-use pb_engine::{Action, Alone, Event, Events, Graph, Input, Ownership};
+use pb_engine::{Action, Standalone, Event, Events, Graph, Input, Ownership};
 use std::error::Error;
 
 #[path = "support/place.rs"]
@@ -22,7 +22,7 @@ impl Example {
         EdgeSpec::named("example-public", &format!("{hostname}.{}", self.zone.name), target_port)
     }
 
-    fn alone(&self, spec: &EdgeSpec) -> Result<Alone, Box<dyn Error>> {
+    fn alone(&self, spec: &EdgeSpec) -> Result<Standalone, Box<dyn Error>> {
         let known = |id: &String| Input::known(id.clone());
         let inputs = EdgeInputs {
             vpc_id: known(&self.place.vpc),
@@ -34,7 +34,7 @@ impl Example {
         let mut graph = Graph::new();
         front_door(&mut graph, &self.config, spec, inputs)?;
         let owner = Ownership { stack: "pb-edge".to_owned(), workspace: "example".to_owned() };
-        Ok(Alone::new(owner, graph).events(Events::new(|event| {
+        Ok(Standalone::new(owner, graph).events(Events::new(|event| {
             if let Event::Waiting { address, what } = event {
                 eprintln!("{address}: {what}");
             }
@@ -68,7 +68,7 @@ impl Example {
         self.change(&moved, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
 
         self.alone(&moved)?.destroy().await?;
-        place::expect(self.alone(&moved)?.read().await?.ours.is_empty(), "nothing is left")
+        place::expect(self.alone(&moved)?.read().await?.managed.is_empty(), "nothing is left")
     }
 }
 

@@ -3,7 +3,7 @@
 //! `cargo run --release -p pb-edge --example target_group`. Credentials, region and endpoint come from the environment.
 
 use pb_edge::{BalancerClient, Health, TargetGroup, TargetGroupSpec};
-use pb_engine::{Alone, Graph, Ownership};
+use pb_engine::{Standalone, Graph, Ownership};
 use std::error::Error;
 
 #[path = "support/place.rs"]
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = place::config().await;
     let place = place::find(&config).await?;
     eprintln!("in {} with {:?} and {}", place.vpc, place.subnets, place.group);
-    let alone = |path: &str| -> Result<Alone, Box<dyn Error>> {
+    let alone = |path: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = TargetGroupSpec {
             name: "example-single".to_owned(),
             vpc_id: place.vpc.clone(),
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let kind = graph.kind(TargetGroup::new(BalancerClient::new(&config)));
         graph.add("example/targets", &kind, (), move |()| spec.clone())?;
         let owner = Ownership { stack: "pb-edge".to_owned(), workspace: "example-single".to_owned() };
-        Ok(Alone::new(owner, graph))
+        Ok(Standalone::new(owner, graph))
     };
 
     alone("/")?.deploy().await?;
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     alone("/ready")?.deploy().await?;
     place::expect(alone("/ready")?.plan().await?.is_empty(), "the change was made")?;
     alone("/ready")?.destroy().await?;
-    place::expect(alone("/ready")?.read().await?.ours.is_empty(), "nothing is left")?;
+    place::expect(alone("/ready")?.read().await?.managed.is_empty(), "nothing is left")?;
     println!("created, changed and deleted");
     Ok(())
 }

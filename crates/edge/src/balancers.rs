@@ -5,7 +5,7 @@ use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{Listener, LoadBalancer};
 use pb_aws::Answer;
-use pb_engine::{Class, Failure, Resource, Scope, each, listed};
+use pb_engine::{Class, Failure, Resource, ReadScope, fetch_each, list_with_details};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,32 +15,32 @@ pub(crate) struct Balancers(pub Vec<(LoadBalancer, Tags)>);
 
 impl Balancers {
     /// The balancers of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::ask(scope, client)).await
     }
 
-    async fn ask<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Self, Failure> {
+    async fn ask<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
         let all = async {
             let all = client.describe_load_balancers().into_paginator().items().send();
             all.collect::<Result<Vec<_>, _>>().await.answer("elasticloadbalancing:DescribeLoadBalancers")
         };
-        let tagged = listed(all, remembered(scope), arn, |arns| tags::read(scope, client, arns)).await?;
+        let tagged = list_with_details(all, remembered(scope), arn, |arns| tags::read(scope, client, arns)).await?;
         Ok(Self(tagged.into_iter().filter_map(|(lb, tags)| Some((lb, tags?))).collect()))
     }
 
     /// Those with the tags of this workspace.
-    pub(crate) fn ours<R: Resource>(&self, scope: &Scope<R>) -> impl Iterator<Item = &LoadBalancer> {
-        self.0.iter().filter(|(_, tags)| scope.owned(tags).is_some()).map(|(lb, _)| lb)
+    pub(crate) fn ours<R: Resource>(&self, scope: &ReadScope<R>) -> impl Iterator<Item = &LoadBalancer> {
+        self.0.iter().filter(|(_, tags)| scope.address_from_tags(tags).is_some()).map(|(lb, _)| lb)
     }
 
     /// The DNS names of those that are recorded and carry the tags of nobody, unless they are about to be taken over.
-    pub(crate) fn untagged<R: Resource>(&self, scope: &Scope<R>) -> BTreeSet<String> {
-        let recorded = scope.recalled::<crate::LoadBalancer>();
+    pub(crate) fn untagged<R: Resource>(&self, scope: &ReadScope<R>) -> BTreeSet<String> {
+        let recorded = scope.recorded_of::<crate::LoadBalancer>();
         let is_recorded = |lb: &LoadBalancer| recorded.iter().any(|attrs| arn(lb).as_ref() == Some(&attrs.arn));
         let is_claimed = |lb: &LoadBalancer| {
-            [lb.load_balancer_arn(), lb.load_balancer_name()].into_iter().flatten().any(|name| scope.is_claimed(name))
+            [lb.load_balancer_arn(), lb.load_balancer_name()].into_iter().flatten().any(|name| scope.is_import(name))
         };
-        let untagged = |tags: &Tags| scope.owned(tags).is_none() && !scope.owner().is_other(tags);
+        let untagged = |tags: &Tags| scope.address_from_tags(tags).is_none() && !scope.owner().is_other(tags);
         let all = self.0.iter().filter(|(lb, tags)| untagged(tags) && is_recorded(lb) && !is_claimed(lb));
         all.map(|(lb, _)| dns_name(lb)).collect()
     }
@@ -51,24 +51,24 @@ pub(crate) struct Ports(pub Vec<Listener>);
 
 impl Ports {
     /// The listeners of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::ask(scope, client)).await
     }
 
-    async fn ask<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Self, Failure> {
+    async fn ask<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
         let ours = async {
             let balancers = Balancers::of(scope, client).await?;
             Ok(balancers.ours(scope).filter_map(arn).collect())
         };
-        let ask = |arns| each(arns, |arn| async move { listeners(client, &arn).await.map(Some) });
-        let listeners = listed(ours, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
+        let ask = |arns| fetch_each(arns, |arn| async move { listeners(client, &arn).await.map(Some) });
+        let listeners = list_with_details(ours, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
         Ok(Self(listeners.into_iter().filter_map(|(_, listeners)| listeners).flatten().collect()))
     }
 }
 
 /// The ARNs of the load balancers that are remembered.
-fn remembered<R: Resource>(scope: &Scope<R>) -> impl Iterator<Item = String> {
-    scope.recalled::<crate::LoadBalancer>().into_iter().map(|attrs| attrs.arn)
+fn remembered<R: Resource>(scope: &ReadScope<R>) -> impl Iterator<Item = String> {
+    scope.recorded_of::<crate::LoadBalancer>().into_iter().map(|attrs| attrs.arn)
 }
 
 /// The ARN of a load balancer.

@@ -148,7 +148,7 @@ pub fn front_door_with(
     })?;
 
     let wanted = spec.clone();
-    let needs = (balancer.made(), targets);
+    let needs = (balancer.created(), targets);
     let listener = graph.add("edge/listener", &listeners, needs, move |(balancer, targets)| ListenerSpec {
         load_balancer_arn: balancer.arn,
         port: wanted.port,
@@ -159,7 +159,7 @@ pub fn front_door_with(
 
     let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id.clone());
     let record = graph
-        .add("edge/record", &records, balancer.made(), move |balancer| RecordSpec::alias(&zone_id, &name, balancer))?;
+        .add("edge/record", &records, balancer.created(), move |balancer| RecordSpec::alias(&zone_id, &name, balancer))?;
     let kinds = Kinds { rules, target_groups, records };
     let common = Common { vpc_id: inputs.vpc_id, zone_id: inputs.zone.id, balancer, listener };
     let mut routes = BTreeMap::new();
@@ -218,7 +218,7 @@ mod tests {
     fn all_is_wanted_and_fits_together() {
         let mut graph = Graph::new();
         add(&mut graph, "staging.example.org").unwrap();
-        assert!(graph.check().unwrap().is_empty());
+        assert!(graph.validate().unwrap().is_empty());
         let specs: Vec<String> = graph.specs().unwrap().iter().map(|(at, spec)| format!("{at} {spec}")).collect();
         assert!(specs[1].contains(r#""name":"staging-public-5050""#), "{}", specs[1]);
         assert!(specs[2].contains(r#""target_group_arn":"(known after apply)""#), "{}", specs[2]);

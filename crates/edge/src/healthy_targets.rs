@@ -5,7 +5,7 @@ mod tests;
 
 use crate::BalancerClient as Client;
 use crate::health::{self, TargetHealth};
-use pb_engine::{Check, Class, Context, Failure, Limits, Progress, Verdict};
+use pb_engine::{Check, Class, Context, Failure, Backoff, Progress, Verdict};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Check for HealthyTargets {
             return Ok(());
         }
         let last = Mutex::new(Vec::new());
-        let waited = cx.wait(CALL, Limits::seconds(self.within), || async {
+        let waited = cx.wait(CALL, Backoff::seconds(self.within), || async {
             let targets = health::of_group(&self.client, &spec.target_group_arn).await?;
             let progress = match healthy(&targets) {
                 healthy if healthy >= spec.at_least => Progress::Ready(()),

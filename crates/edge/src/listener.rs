@@ -6,7 +6,7 @@ use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, listed, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +23,12 @@ impl Listener {
     }
 
     /// The listeners of our load balancers, and of those that are wanted, remembered or claimed.
-    async fn ports(&self, scope: &Scope<Self>) -> Result<Vec<Port>, Failure> {
+    async fn ports(&self, scope: &ReadScope<Self>) -> Result<Vec<Port>, Failure> {
         let ports = Ports::of(scope, &self.client).await?;
         let seen: BTreeSet<&str> = ports.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
-        let wanted = scope.wanted.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
-        let remembered = scope.remembered.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
-        let claimed: Vec<String> = scope.claims().filter_map(|(_, arn)| balancer_of(arn)).collect();
+        let wanted = scope.desired.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
+        let remembered = scope.recorded.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
+        let claimed: Vec<String> = scope.imports().filter_map(|(_, arn)| balancer_of(arn)).collect();
         let others = wanted.chain(remembered).chain(claimed.iter().map(String::as_str));
         let others: BTreeSet<&str> = others.filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
         let others = try_join_all(others.into_iter().map(|arn| listeners(&self.client, arn))).await?;
@@ -63,25 +63,25 @@ pub struct ListenerAttrs {
 /// A listener goes with its load balancer, whichever is deleted first.
 impl Resource for Listener {
     const KIND: &'static str = "elbv2.listener";
-    const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
-    const INDEXED: bool = true;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.target_group"];
+    const TAG_INDEXED: bool = true;
     type Spec = ListenerSpec;
     type Attrs = ListenerAttrs;
 
-    fn check(spec: &ListenerSpec) -> Result<(), String> {
+    fn validate(spec: &ListenerSpec) -> Result<(), String> {
         pb_rules::network::port(spec.port.into()).map_err(|violation| violation.to_string())
     }
 
-    fn pending(spec: &ListenerSpec) -> ListenerAttrs {
+    fn planned_attrs(spec: &ListenerSpec) -> ListenerAttrs {
         ListenerAttrs { arn: unknown(), load_balancer_arn: spec.load_balancer_arn.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "load_balancer_arn"
     }
 
     /// Two load balancers may listen, but a target group serves one of them only: TargetGroupAssociationLimit.
-    fn beside(old: &ListenerSpec, new: &ListenerSpec) -> bool {
+    fn can_coexist(old: &ListenerSpec, new: &ListenerSpec) -> bool {
         old.load_balancer_arn != new.load_balancer_arn && old.target_group_arn != new.target_group_arn
     }
 
@@ -89,11 +89,11 @@ impl Resource for Listener {
         (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |port: &Port| port.listener_arn().map(str::to_owned);
         let tags = |arns| tags::read(scope, &self.client, arns);
-        let all = listed(self.ports(scope), likely, arn, tags).await?;
+        let all = list_with_details(self.ports(scope), likely, arn, tags).await?;
         let untagged = all.iter().filter_map(|(port, tags)| scope.untagged(tags.as_ref()?, &attrs_of(port)));
         Ok(all.iter().filter_map(|(port, tags)| whose(scope, port, tags.as_ref()?)).chain(untagged).collect())
     }
@@ -108,7 +108,7 @@ impl Resource for Listener {
             .default_actions(forward(&spec.target_group_arn))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let output = call.send().await.answer("elasticloadbalancing:CreateListener").map_err(still_taken)?;
-        Ok(output.listeners().first().map_or_else(|| Self::pending(spec), attrs_of))
+        Ok(output.listeners().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
     async fn update(
@@ -154,10 +154,10 @@ fn balancer_of(listener_arn: &str) -> Option<String> {
 }
 
 /// Ours by its tags. Another one on a port that is wanted stands in our place.
-fn whose(scope: &Scope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<Listener>> {
+fn whose(scope: &ReadScope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<Listener>> {
     let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
-    if let Some(address) = scope.mine(tags, &[&attrs.arn]) {
-        return Some(Found::Ours { address, spec, attrs, settled: true });
+    if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
+        return Some(Found::Managed { address, spec, attrs, ready: true });
     }
     let same_port = |wanted: &ListenerSpec| {
         let same_balancer =
@@ -165,7 +165,7 @@ fn whose(scope: &Scope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<
         wanted.port == spec.port && same_balancer
     };
     let what = format!("a listener on port {} of the load balancer", spec.port);
-    scope.wants(same_port).map(|address| Found::Foreign { address: address.clone(), what })
+    scope.find_desired(same_port).map(|address| Found::Unmanaged { address: address.clone(), what })
 }
 
 fn forward(target_group_arn: &str) -> Action {
@@ -184,7 +184,7 @@ fn spec_of(listener: &Port, tags: &Tags) -> ListenerSpec {
         port: listener.port().unwrap_or_default(),
         protocol: listener.protocol().map_or_else(String::new, |protocol| protocol.as_str().to_owned()),
         target_group_arn: target_of(listener.default_actions()),
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
         TargetGroupTuple,
     };
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Alone, Graph, Resource, UNKNOWN};
+    use pb_engine::{Standalone, Graph, Resource, UNKNOWN};
 
     fn spec() -> ListenerSpec {
         ListenerSpec {
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    fn with(spec: ListenerSpec, rules: &[&Rule]) -> Alone {
+    fn with(spec: ListenerSpec, rules: &[&Rule]) -> Standalone {
         let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
         let mut graph = Graph::new();
         let kind = graph.kind(Listener::new(client));
@@ -352,8 +352,8 @@ mod tests {
     #[test]
     fn a_target_group_serves_one_load_balancer() {
         let other = ListenerSpec { load_balancer_arn: "arn:lb2".to_owned(), ..spec() };
-        assert!(!Listener::beside(&spec(), &other));
-        assert!(Listener::beside(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..other }));
-        assert!(!Listener::beside(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..spec() }));
+        assert!(!Listener::can_coexist(&spec(), &other));
+        assert!(Listener::can_coexist(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..other }));
+        assert!(!Listener::can_coexist(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..spec() }));
     }
 }

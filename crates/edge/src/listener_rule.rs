@@ -13,8 +13,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Interim, Limits, Ownership, Progress, Resource, Scope, each, is_unknown,
-    listed, unknown,
+    Change, Class, Context, Failure, Found, Interim, Backoff, Ownership, Progress, Resource, ReadScope, fetch_each, is_unknown,
+    list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +24,8 @@ const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
 
 /// How long rules that change places may be in each other's way.
-const MOVES: Limits =
-    Limits { first: Duration::from_millis(200), longest: Duration::from_secs(2), within: Duration::from_secs(60) };
+const MOVES: Backoff =
+    Backoff { initial: Duration::from_millis(200), max_interval: Duration::from_secs(2), timeout: Duration::from_secs(60) };
 
 /// The kind of listener rules.
 pub struct ListenerRule {
@@ -73,13 +73,13 @@ impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
     /// A rule sends requests to its service as long as it exists.
     const RELIES_ON: &'static [&'static str] = &["ecs.service"];
-    const TAKES_TURNS: bool = true;
-    const INDEXED: bool = true;
-    const HOLDS: &'static [&'static str] = &["elbv2.target_group"];
+    const DELETED_AFTER_PEERS: bool = true;
+    const TAG_INDEXED: bool = true;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.target_group"];
     type Spec = ListenerRuleSpec;
     type Attrs = ListenerRuleAttrs;
 
-    fn check(spec: &ListenerRuleSpec) -> Result<(), String> {
+    fn validate(spec: &ListenerRuleSpec) -> Result<(), String> {
         use pb_rules::balancer as rules;
         let all = || {
             rules::priority(spec.priority.into())?;
@@ -90,23 +90,23 @@ impl Resource for ListenerRule {
         all().map_err(|violation| violation.to_string())
     }
 
-    fn pending(spec: &ListenerRuleSpec) -> ListenerRuleAttrs {
+    fn planned_attrs(spec: &ListenerRuleSpec) -> ListenerRuleAttrs {
         ListenerRuleAttrs { arn: unknown(), listener_arn: spec.listener_arn.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "listener_arn"
     }
 
     /// No two rules of a listener have the same place, and a target group serves one load balancer only.
-    fn beside(old: &ListenerRuleSpec, new: &ListenerRuleSpec) -> bool {
+    fn can_coexist(old: &ListenerRuleSpec, new: &ListenerRuleSpec) -> bool {
         match old.listener_arn == new.listener_arn {
             true => old.priority != new.priority,
             false => old.target_group_arn != new.target_group_arn,
         }
     }
 
-    fn meanwhile(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) -> Option<Interim<ListenerRuleSpec>> {
+    fn interim_spec(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) -> Option<Interim<ListenerRuleSpec>> {
         handover::interim(old, new)
     }
 
@@ -114,14 +114,14 @@ impl Resource for ListenerRule {
         (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let nothing_wanted = scope.wanted.is_empty() && scope.remembered.is_empty();
-        if nothing_wanted && scope.knows_all(|arn| arn.contains(":listener-rule/")) {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let nothing_wanted = scope.desired.is_empty() && scope.recorded.is_empty();
+        if nothing_wanted && scope.index_is_complete(|arn| arn.contains(":listener-rule/")) {
             return Ok(Vec::new());
         }
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let tags = |arns| tags::read(scope, &self.client, arns);
-        let all = listed(self.all(scope), likely, |(_, rule)| Some(arn(rule)), tags).await?;
+        let all = list_with_details(self.all(scope), likely, |(_, rule)| Some(arn(rule)), tags).await?;
         let found = all.iter().filter_map(|((listener, rule), tags)| whose(scope, listener, rule, tags.as_ref()?));
         let untagged =
             all.iter().filter_map(|((listener, rule), tags)| scope.untagged(tags.as_ref()?, &attrs_of(listener, rule)));
@@ -188,17 +188,17 @@ impl Resource for ListenerRule {
 
 impl ListenerRule {
     /// The rules, each with the ARN of its listener: of our listeners, and of those that are wanted or remembered.
-    async fn all(&self, scope: &Scope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
+    async fn all(&self, scope: &ReadScope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
         let listeners = async {
             let ports = Ports::of(scope, &self.client).await?;
             let ours = ports.0.iter().filter_map(|listener| listener.listener_arn());
-            let wanted = scope.wanted.iter().map(|(_, spec)| spec.listener_arn.as_str());
+            let wanted = scope.desired.iter().map(|(_, spec)| spec.listener_arn.as_str());
             let known = ours.chain(wanted).filter(|arn| !is_unknown(arn)).map(str::to_owned);
             Ok(known.chain(remembered(scope)).collect::<BTreeSet<_>>().into_iter().collect())
         };
-        let ask = |arns| each(arns, |arn| async move { self.rules(&arn).await.map(Some) });
+        let ask = |arns| fetch_each(arns, |arn| async move { self.rules(&arn).await.map(Some) });
         let rules: Vec<(String, Option<Vec<Rule>>)> =
-            listed(listeners, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
+            list_with_details(listeners, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
         let with = |(listener, rules): (String, Option<Vec<Rule>>)| {
             rules.into_iter().flatten().map(move |rule| (listener.clone(), rule))
         };
@@ -249,18 +249,18 @@ impl ListenerRule {
 }
 
 /// Ours by its tags. Another one in a place that is wanted stands in our way.
-fn whose(scope: &Scope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
+fn whose(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
     let spec = spec_of(listener, rule, tags);
     let attrs = attrs_of(listener, rule);
-    if let Some(address) = scope.mine(tags, &[&attrs.arn]) {
-        return Some(Found::Ours { address, spec, attrs, settled: true });
+    if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
+        return Some(Found::Managed { address, spec, attrs, ready: true });
     }
     let same_place = |wanted: &ListenerRuleSpec| {
         let same = is_unknown(&wanted.listener_arn) || wanted.listener_arn == listener;
         wanted.priority == spec.priority && same
     };
     let what = format!("a rule of the listener with the priority {}", spec.priority);
-    scope.wants(same_place).map(|address| Found::Foreign { address: address.clone(), what })
+    scope.find_desired(same_place).map(|address| Found::Unmanaged { address: address.clone(), what })
 }
 
 fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {
@@ -287,9 +287,9 @@ fn still_taken(failure: Failure) -> Failure {
 }
 
 /// The ARNs of the listeners whose rules are remembered, and of those that are remembered themselves.
-fn remembered(scope: &Scope<ListenerRule>) -> impl Iterator<Item = String> {
-    let listeners = scope.recalled::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
-    let of_rules = scope.remembered.iter().map(|(_, attrs)| attrs.listener_arn.clone());
+fn remembered(scope: &ReadScope<ListenerRule>) -> impl Iterator<Item = String> {
+    let listeners = scope.recorded_of::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
+    let of_rules = scope.recorded.iter().map(|(_, attrs)| attrs.listener_arn.clone());
     listeners.chain(of_rules).filter(|arn| !is_unknown(arn))
 }
 
@@ -314,7 +314,7 @@ fn spec_of(listener: &str, rule: &Rule, tags: &Tags) -> ListenerRuleSpec {
         paths: BTreeSet::new(),
         other_conditions: BTreeSet::new(),
         target_group_arn: crate::listener::target_of(rule.actions()),
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     };
     for condition in rule.conditions() {
         let values = condition.values().iter().cloned();

@@ -12,8 +12,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
     IpAddressType, LoadBalancer as Balancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
 };
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
-use pb_engine::{each, is_unknown, listed, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope};
+use pb_engine::{fetch_each, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +22,7 @@ use std::time::Duration;
 const DESCRIBE: &str = "elasticloadbalancing:DescribeLoadBalancers";
 
 /// Provisioning takes 2 to 3 minutes.
-const SLOW: Limits = Limits::minutes(Duration::from_secs(15 * 60));
+const SLOW: Backoff = Backoff::minutes(Duration::from_secs(15 * 60));
 
 /// Looks for which a new load balancer may not be found: half a minute.
 const UNSEEN_LOOKS: u32 = 60;
@@ -78,13 +78,13 @@ pub struct LoadBalancerAttrs {
 
 impl Resource for LoadBalancer {
     const KIND: &'static str = "elbv2.load_balancer";
-    const HOLDS: &'static [&'static str] = &["ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
-    const INDEXED: bool = true;
-    const KEEPS: &'static [&'static str] = &["name"];
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    const TAG_INDEXED: bool = true;
+    const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = LoadBalancerSpec;
     type Attrs = LoadBalancerAttrs;
 
-    fn check(spec: &LoadBalancerSpec) -> Result<(), String> {
+    fn validate(spec: &LoadBalancerSpec) -> Result<(), String> {
         if !is_unknown(&spec.name) {
             pb_rules::names::load_balancer(&spec.name).map_err(|violation| violation.to_string())?;
         }
@@ -102,19 +102,19 @@ impl Resource for LoadBalancer {
         }
     }
 
-    fn pending(spec: &LoadBalancerSpec) -> LoadBalancerAttrs {
+    fn planned_attrs(spec: &LoadBalancerSpec) -> LoadBalancerAttrs {
         LoadBalancerAttrs { arn: unknown(), name: spec.name.clone(), dns_name: unknown(), hosted_zone_id: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "name" | "scheme" | "vpc_id")
     }
 
-    fn beside(old: &LoadBalancerSpec, new: &LoadBalancerSpec) -> bool {
+    fn can_coexist(old: &LoadBalancerSpec, new: &LoadBalancerSpec) -> bool {
         old.name != new.name
     }
 
-    fn guard(spec: &LoadBalancerSpec, _attrs: &LoadBalancerAttrs) -> Option<String> {
+    fn deletion_blocker(spec: &LoadBalancerSpec, _attrs: &LoadBalancerAttrs) -> Option<String> {
         spec.deletion_protection.then(|| {
             "deletion protection is on; set deletion_protection = false for this workspace, deploy, then destroy"
                 .to_owned()
@@ -125,25 +125,25 @@ impl Resource for LoadBalancer {
         (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let ours = async {
             let all = Balancers::of(scope, &self.client).await?;
             let mine = all.0.iter().filter_map(|(lb, tags)| Some((whose(scope, lb, tags)?, lb.clone(), tags.clone())));
             Ok(mine.collect())
         };
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
-        let ask = |arns| each(arns, |arn| async move { Attributes::read(&self.client, &arn).await });
-        let ours: Vec<((Address, Balancer, Tags), _)> = listed(ours, likely, |(_, lb, _)| arn(lb), ask).await?;
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
+        let ask = |arns| fetch_each(arns, |arn| async move { Attributes::read(&self.client, &arn).await });
+        let ours: Vec<((Address, Balancer, Tags), _)> = list_with_details(ours, likely, |(_, lb, _)| arn(lb), ask).await?;
         let ours = ours.into_iter().filter_map(|((address, lb, tags), attributes)| {
-            let (spec, attrs, settled) = (spec_of(&lb, &tags, &attributes?), attrs_of(&lb), is_active(&lb));
-            Some(Found::Ours { address, spec, attrs, settled })
+            let (spec, attrs, ready) = (spec_of(&lb, &tags, &attributes?), attrs_of(&lb), is_active(&lb));
+            Some(Found::Managed { address, spec, attrs, ready })
         });
         let all = Balancers::of(scope, &self.client).await?;
         let foreign = all.0.iter().filter(|(lb, tags)| whose(scope, lb, tags).is_none());
         let foreign = foreign.filter_map(|(lb, _)| {
             let name = lb.load_balancer_name().unwrap_or_default();
-            let address = scope.wants(|spec| spec.name == name)?.clone();
-            Some(Found::Foreign { address, what: format!("load balancer {name}") })
+            let address = scope.find_desired(|spec| spec.name == name)?.clone();
+            Some(Found::Unmanaged { address, what: format!("load balancer {name}") })
         });
         let untagged = all.0.iter().filter_map(|(lb, tags)| scope.untagged(tags, &attrs_of(lb)));
         Ok(ours.chain(foreign).chain(untagged).collect())
@@ -163,10 +163,10 @@ impl Resource for LoadBalancer {
             .set_security_groups(Some(spec.security_group_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let output = call.send().await.answer("elasticloadbalancing:CreateLoadBalancer").map_err(unseen)?;
-        Ok(output.load_balancers().first().map_or_else(|| Self::pending(spec), attrs_of))
+        Ok(output.load_balancers().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
-    async fn complete(&self, _cx: &Context, attrs: &LoadBalancerAttrs, spec: &LoadBalancerSpec) -> Result<(), Failure> {
+    async fn configure(&self, _cx: &Context, attrs: &LoadBalancerAttrs, spec: &LoadBalancerSpec) -> Result<(), Failure> {
         Attributes::wanted(spec).write(&self.client, &attrs.arn).await
     }
 
@@ -195,7 +195,7 @@ impl Resource for LoadBalancer {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: LoadBalancerAttrs) -> Result<LoadBalancerAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: LoadBalancerAttrs) -> Result<LoadBalancerAttrs, Failure> {
         let looks = AtomicU32::new(0);
         let name = &attrs.name;
         cx.wait(DESCRIBE, SLOW, || async {
@@ -267,9 +267,9 @@ fn is_active(lb: &Balancer) -> bool {
 }
 
 /// The address of a load balancer that is ours.
-fn whose(scope: &Scope<LoadBalancer>, lb: &Balancer, tags: &Tags) -> Option<Address> {
+fn whose(scope: &ReadScope<LoadBalancer>, lb: &Balancer, tags: &Tags) -> Option<Address> {
     let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
-    scope.mine(tags, &[arn.unwrap_or_default(), name])
+    scope.managed_address(tags, &[arn.unwrap_or_default(), name])
 }
 
 fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerSpec {
@@ -283,7 +283,7 @@ fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerS
         deletion_protection: attributes.deletion_protection,
         idle_timeout: attributes.idle_timeout,
         drop_invalid_headers: attributes.drop_invalid_headers,
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     }
 }
 

@@ -54,7 +54,7 @@ fn by_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Address, Listener
     if added.is_empty() {
         return found;
     }
-    let listeners = planned.ours::<Listener>();
+    let listeners = planned.managed::<Listener>();
     for (address, spec) in added {
         let listener = listeners.iter().find(|(_, _, attrs)| attrs.arn == spec.listener_arn);
         if let Some((_, _, attrs)) = listener {
@@ -65,7 +65,7 @@ fn by_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Address, Listener
 }
 
 fn name(planned: &Planned<'_>, balancer: &str) -> String {
-    let ours = planned.ours::<LoadBalancer>();
+    let ours = planned.managed::<LoadBalancer>();
     ours.into_iter().find(|(_, _, attrs)| attrs.arn == balancer).map_or(balancer.to_owned(), |(_, _, attrs)| attrs.name)
 }
 

@@ -15,14 +15,14 @@ use aws_sdk_route53::types::{
 };
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
 use pb_engine::{is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A change is on all name servers after 10 to 60 seconds. Looks are few: an account has five requests a second.
-const INSYNC: Limits = Limits::minutes(Duration::from_secs(10 * 60));
+const INSYNC: Backoff = Backoff::minutes(Duration::from_secs(10 * 60));
 
 /// Records asked for from a name on: those of the name itself that matter come first, A before AAAA, CAA and CNAME.
 const RECORDS_A_LOOK: i32 = 10;
@@ -95,27 +95,27 @@ impl Resource for Record {
     const KIND: &'static str = "route53.record";
     /// AWS would let the load balancer go. But a record is known to be ours by its target, so it goes first; and no name is
     /// left that points to a load balancer of nobody.
-    const HOLDS: &'static [&'static str] = &["elbv2.load_balancer"];
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.load_balancer"];
     const TAGGED: bool = false;
     type Spec = RecordSpec;
     type Attrs = RecordAttrs;
 
-    fn check(spec: &RecordSpec) -> Result<(), String> {
+    fn validate(spec: &RecordSpec) -> Result<(), String> {
         if spec.record_type != "A" {
             return Err(format!("`{}` is not a type of alias record: `A` is", spec.record_type));
         }
         pb_rules::dns::hostname(&spec.name).map_err(|violation| violation.to_string())
     }
 
-    fn pending(spec: &RecordSpec) -> RecordAttrs {
+    fn planned_attrs(spec: &RecordSpec) -> RecordAttrs {
         attrs(spec, unknown())
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "zone_id" | "name" | "type")
     }
 
-    fn beside(old: &RecordSpec, new: &RecordSpec) -> bool {
+    fn can_coexist(old: &RecordSpec, new: &RecordSpec) -> bool {
         (&old.zone_id, &old.name) != (&new.zone_id, &new.name)
     }
 
@@ -123,7 +123,7 @@ impl Resource for Record {
         Some(format!("{} {}", attrs.name, attrs.record_type))
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let places = places(scope);
         if places.is_empty() {
             return Ok(Vec::new());
@@ -134,7 +134,7 @@ impl Resource for Record {
         }));
         let (balancers, sets) = try_join(Balancers::of(scope, &self.balancers), sets).await?;
         let mut targets: BTreeSet<String> = balancers.ours(scope).map(crate::balancers::dns_name).collect();
-        targets.extend(scope.wanted.iter().map(|(_, spec)| spec.alias.clone()).filter(|alias| !is_unknown(alias)));
+        targets.extend(scope.desired.iter().map(|(_, spec)| spec.alias.clone()).filter(|alias| !is_unknown(alias)));
         let lost = balancers.untagged(scope);
         let all = || sets.iter().flat_map(|(place, sets)| sets.iter().map(move |set| (place, set)));
         let found = all().filter_map(|(place, set)| whose(place, set, &targets, &lost));
@@ -159,7 +159,7 @@ impl Resource for Record {
         Ok(attrs(spec, change_id))
     }
 
-    async fn settle(&self, cx: &Context, attrs: RecordAttrs) -> Result<RecordAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: RecordAttrs) -> Result<RecordAttrs, Failure> {
         if attrs.change_id.is_empty() || is_unknown(&attrs.change_id) {
             return Ok(RecordAttrs { change_id: String::new(), ..attrs });
         }
@@ -206,7 +206,7 @@ struct Place {
 
 /// The names that are wanted, and those that are remembered or claimed. A record is claimed by the name that is wanted: one
 /// of another name could not be kept.
-fn places(scope: &Scope<Record>) -> Vec<Place> {
+fn places(scope: &ReadScope<Record>) -> Vec<Place> {
     let mut places: BTreeMap<(&str, &str, &str), Place> = BTreeMap::new();
     let place = |(zone_id, name, record_type): (&str, &str, &str)| Place {
         zone_id: zone_id.to_owned(),
@@ -216,17 +216,17 @@ fn places(scope: &Scope<Record>) -> Vec<Place> {
         remembered: None,
         claimed: false,
     };
-    for (address, spec) in &scope.wanted {
+    for (address, spec) in &scope.desired {
         let key = (spec.zone_id.as_str(), spec.name.as_str(), spec.record_type.as_str());
         if !is_unknown(key.0) && !is_unknown(key.1) {
             places.entry(key).or_insert_with(|| place(key)).wanted = Some(address.clone());
         }
     }
-    for (address, attrs) in &scope.remembered {
+    for (address, attrs) in &scope.recorded {
         let key = (attrs.zone_id.as_str(), attrs.name.as_str(), attrs.record_type.as_str());
         places.entry(key).or_insert_with(|| place(key)).remembered = Some(address.clone());
     }
-    for (address, id) in scope.claims() {
+    for (address, id) in scope.imports() {
         let key = places.keys().copied().find(|(_, name, kind)| id == format!("{name} {kind}") || id == *name);
         if let Some(place) = key.and_then(|key| places.get_mut(&key)) {
             place.remembered = Some(address.clone());
@@ -252,25 +252,25 @@ fn whose(
         let by_memory = place.remembered.as_ref().filter(|_| place.claimed || !lost.contains(&spec.alias));
         if let Some(address) = by_memory.or(by_target) {
             let attrs = attrs(&spec, String::new());
-            return Some(Found::Ours { address: address.clone(), spec, attrs, settled: true });
+            return Some(Found::Managed { address: address.clone(), spec, attrs, ready: true });
         }
     } else if kind != place.record_type && kind != RrType::Cname.as_str() {
         return None;
     }
     let what = format!("the {kind} record {} in the hosted zone {}", place.name, place.zone_id);
-    place.wanted.clone().map(|address| Found::Foreign { address, what })
+    place.wanted.clone().map(|address| Found::Unmanaged { address, what })
 }
 
 /// A recorded record whose load balancer was lost.
 fn untagged(
-    scope: &Scope<Record>,
+    scope: &ReadScope<Record>,
     place: &Place,
     set: &ResourceRecordSet,
     lost: &BTreeSet<String>,
 ) -> Option<Found<Record>> {
     let attrs = attrs(&spec_of(&place.zone_id, set), String::new());
     let is_it = |known: &RecordAttrs| (&known.zone_id, Record::id(known)) == (&attrs.zone_id, Record::id(&attrs));
-    let address = scope.remembers(is_it).filter(|_| is_simple(set, &place.record_type))?.clone();
+    let address = scope.find_recorded(is_it).filter(|_| is_simple(set, &place.record_type))?.clone();
     lost.contains(&spec_of(&place.zone_id, set).alias).then_some(Found::Untagged { address, attrs })
 }
 

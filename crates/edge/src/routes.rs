@@ -89,7 +89,7 @@ pub(crate) fn add(
     for host in &route.records {
         let (name, zone_id) = (host.clone(), common.zone_id.clone());
         let address = format!("edge/record_{}", host.replace('.', "_"));
-        graph.add(&address, &kinds.records, common.balancer.made(), move |balancer| {
+        graph.add(&address, &kinds.records, common.balancer.created(), move |balancer| {
             RecordSpec::alias(&zone_id, &name, balancer)
         })?;
     }

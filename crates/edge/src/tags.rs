@@ -4,7 +4,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use futures_util::future::try_join_all;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, Scope};
+use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, ReadScope};
 use std::collections::{BTreeMap, HashMap};
 
 /// ARNs that one call may ask for. (Elastic Load Balancing API: DescribeTags)
@@ -20,7 +20,7 @@ pub(crate) fn to_sdk(tags: &Tags) -> Vec<Tag> {
 
 /// The tags of each of these, by ARN, asked for only as far as no index tells them; what has gone meanwhile is left out.
 pub(crate) async fn read<R: Resource>(
-    scope: &Scope<R>,
+    scope: &ReadScope<R>,
     client: &Client,
     arns: Vec<String>,
 ) -> Result<HashMap<String, Tags>, Failure> {

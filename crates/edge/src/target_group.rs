@@ -11,8 +11,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::Answer;
 use pb_engine::{
-    Address, Awaited, Change, Class, Context, Failure, Found, Interim, Ownership, Resource, Scope, each, is_unknown,
-    listed, unknown,
+    Address, Awaited, Change, Class, Context, Failure, Found, Interim, Ownership, Resource, ReadScope, fetch_each, is_unknown,
+    list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,14 +103,14 @@ pub struct TargetGroupAttrs {
 /// A target group does not keep its VPC from being deleted.
 impl Resource for TargetGroup {
     const KIND: &'static str = "elbv2.target_group";
-    const INDEXED: bool = true;
+    const TAG_INDEXED: bool = true;
     /// The port is that of targets which are registered without one (Elastic Load Balancing API, CreateTargetGroup). ECS
     /// registers each task with the port of its container, so another port needs no other group.
-    const KEEPS: &'static [&'static str] = &["name", "port"];
+    const RETAINED_FIELDS: &'static [&'static str] = &["name", "port"];
     type Spec = TargetGroupSpec;
     type Attrs = TargetGroupAttrs;
 
-    fn check(spec: &TargetGroupSpec) -> Result<(), String> {
+    fn validate(spec: &TargetGroupSpec) -> Result<(), String> {
         use pb_rules::balancer;
         let rules = || {
             if !is_unknown(&spec.name) {
@@ -129,20 +129,20 @@ impl Resource for TargetGroup {
         rules().map_err(|violation| violation.to_string())
     }
 
-    fn pending(spec: &TargetGroupSpec) -> TargetGroupAttrs {
+    fn planned_attrs(spec: &TargetGroupSpec) -> TargetGroupAttrs {
         TargetGroupAttrs { arn: unknown(), name: spec.name.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "name" | "vpc_id" | "port" | "protocol" | "target_type")
     }
 
-    fn beside(old: &TargetGroupSpec, new: &TargetGroupSpec) -> bool {
+    fn can_coexist(old: &TargetGroupSpec, new: &TargetGroupSpec) -> bool {
         old.name != new.name
     }
 
     /// The old tasks may not pass the new checks, so the checks change after the new tasks have started.
-    fn meanwhile(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<Interim<TargetGroupSpec>> {
+    fn interim_spec(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<Interim<TargetGroupSpec>> {
         let old = old.filter(|old| old.health.asks_otherwise(&new.health))?;
         let spec = TargetGroupSpec { health: old.health.clone(), ..new.clone() };
         Some(Interim { spec, until: Awaited::Dependents })
@@ -154,17 +154,17 @@ impl Resource for TargetGroup {
 
     /// There may be thousands in a region, so the tags are asked for of those only whose name begins with the workspace's,
     /// is wanted, or whose ARN is remembered.
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |group: &Group| group.target_group_arn().map(str::to_owned);
-        let likely = || scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let likely = || scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let tagged = async {
             let tags = |arns| tags::read(scope, &self.client, arns);
-            let tagged = listed(self.candidates(scope), likely(), arn, tags).await?;
+            let tagged = list_with_details(self.candidates(scope), likely(), arn, tags).await?;
             Ok(tagged.into_iter().filter_map(|(group, tags)| Some((group, tags?))).collect())
         };
-        let delays = |arns| each(arns, |arn| async move { self.deregistration_delay(&arn).await });
+        let delays = |arns| fetch_each(arns, |arn| async move { self.deregistration_delay(&arn).await });
         let ours = |(group, tags): &(Group, Tags)| whose(scope, &attrs_of(group), tags).and_then(|_| arn(group));
-        let all: Vec<((Group, Tags), _)> = listed(tagged, likely(), ours, delays).await?;
+        let all: Vec<((Group, Tags), _)> = list_with_details(tagged, likely(), ours, delays).await?;
         let untagged = all.iter().filter_map(|((group, tags), _)| scope.untagged(tags, &attrs_of(group)));
         let found = all.iter().filter_map(|((group, tags), delay)| found(scope, group, tags, *delay));
         Ok(found.chain(untagged).collect())
@@ -188,10 +188,10 @@ impl Resource for TargetGroup {
             .unhealthy_threshold_count(spec.health.unhealthy)
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let output = call.send().await.answer("elasticloadbalancing:CreateTargetGroup")?;
-        Ok(output.target_groups().first().map_or_else(|| Self::pending(spec), attrs_of))
+        Ok(output.target_groups().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
-    async fn complete(&self, _cx: &Context, attrs: &TargetGroupAttrs, spec: &TargetGroupSpec) -> Result<(), Failure> {
+    async fn configure(&self, _cx: &Context, attrs: &TargetGroupAttrs, spec: &TargetGroupSpec) -> Result<(), Failure> {
         let delay = spec.deregistration_delay.to_string();
         let attribute = TargetGroupAttribute::builder().key(DEREGISTRATION_DELAY).value(delay).build();
         let call = self.client.modify_target_group_attributes().target_group_arn(&attrs.arn).attributes(attribute);
@@ -211,7 +211,7 @@ impl Resource for TargetGroup {
             self.check_otherwise(cx, attrs, (&spec.health.before(changes), &spec.health)).await?;
         }
         if changed("deregistration_delay") {
-            self.complete(cx, attrs, spec).await?;
+            self.configure(cx, attrs, spec).await?;
         }
         Ok(attrs.clone())
     }
@@ -231,15 +231,15 @@ impl Resource for TargetGroup {
 }
 
 impl TargetGroup {
-    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<Group>, Failure> {
+    async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<Group>, Failure> {
         let mut groups = all(&self.client).await?;
         let workspace = format!("{}-", scope.owner().workspace);
         groups.retain(|group| {
             let name = group.target_group_name().unwrap_or_default();
             name.starts_with(&workspace)
-                || scope.wants(|spec| spec.name == name).is_some()
-                || scope.remembers(|attrs| group.target_group_arn() == Some(&attrs.arn)).is_some()
-                || scope.claims().any(|(_, id)| id == name || group.target_group_arn() == Some(id))
+                || scope.find_desired(|spec| spec.name == name).is_some()
+                || scope.find_recorded(|attrs| group.target_group_arn() == Some(&attrs.arn)).is_some()
+                || scope.imports().any(|(_, id)| id == name || group.target_group_arn() == Some(id))
         });
         Ok(groups)
     }
@@ -263,18 +263,18 @@ pub(crate) async fn all(client: &Client) -> Result<Vec<Group>, Failure> {
 }
 
 /// The address of a group that is ours.
-fn whose(scope: &Scope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
-    scope.mine(tags, &[&attrs.arn, &attrs.name])
+fn whose(scope: &ReadScope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
+    scope.managed_address(tags, &[&attrs.arn, &attrs.name])
 }
 
 /// What a group is to us; nothing that matters when it has gone meanwhile.
-fn found(scope: &Scope<TargetGroup>, group: &Group, tags: &Tags, delay: Option<i32>) -> Option<Found<TargetGroup>> {
+fn found(scope: &ReadScope<TargetGroup>, group: &Group, tags: &Tags, delay: Option<i32>) -> Option<Found<TargetGroup>> {
     let attrs = attrs_of(group);
     match whose(scope, &attrs, tags) {
-        Some(address) => Some(Found::Ours { address, spec: spec_of(group, tags, delay?), attrs, settled: true }),
+        Some(address) => Some(Found::Managed { address, spec: spec_of(group, tags, delay?), attrs, ready: true }),
         None => {
-            let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
-            Some(Found::Foreign { address, what: format!("target group {}", attrs.name) })
+            let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
+            Some(Found::Unmanaged { address, what: format!("target group {}", attrs.name) })
         }
     }
 }
@@ -295,7 +295,7 @@ fn spec_of(group: &Group, tags: &Tags, deregistration_delay: i32) -> TargetGroup
             unhealthy: group.unhealthy_threshold_count().unwrap_or_default(),
         },
         deregistration_delay,
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     }
 }
 

@@ -1,12 +1,12 @@
 //! What the tests of all kinds use.
 
 use aws_sdk_elasticloadbalancingv2::types::Tag;
-use pb_engine::{ADDRESS_TAG, Alone, Graph, Ownership, STACK_TAG, WORKSPACE_TAG};
+use pb_engine::{ADDRESS_TAG, Standalone, Graph, Ownership, STACK_TAG, WORKSPACE_TAG};
 use std::collections::BTreeMap;
 
 /// `graph`, run for the workspace `staging`.
-pub(crate) fn alone(graph: Graph) -> Alone {
-    Alone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
+pub(crate) fn alone(graph: Graph) -> Standalone {
+    Standalone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
 }
 
 /// The ownership tags of the resource at `address`, with `Name`.

@@ -62,7 +62,7 @@ mod tests {
     use super::Address;
 
     #[test]
-    fn an_address_has_a_concern_and_a_name() {
+    fn address_needs_a_concern_and_a_name() {
         assert_eq!(Address::new("net/vpc").unwrap().as_str(), "net/vpc");
         for bad in ["", "net", "net/", "/vpc", "net/Vpc", "net/a b", "net/a/b"] {
             assert!(Address::new(bad).is_err(), "{bad:?} was taken");

@@ -131,7 +131,7 @@ impl Graph {
     }
 
     /// All checks of the graph as those that a run has to wait for. For plans that were not made by
-    /// [`decide()`](crate::decide()).
+    /// [`compute_plan()`](crate::compute_plan()).
     #[must_use]
     pub fn due_checks(&self) -> Vec<PlannedCheck> {
         self.checks.iter().map(|check| check.planned(self, Verdict::Unknown, true)).collect()
@@ -152,7 +152,7 @@ pub async fn with_checks(
     let (observed, early) = join(observed, read(graph, &recorded, BTreeMap::new())).await;
     let mut observed = observed?;
     let live = graph.nodes.iter().zip(&recorded).map(|(node, recorded)| {
-        let found = observed.ours.get(&node.address)?.iter().filter(|live| live.kind == node.kind.name());
+        let found = observed.managed.get(&node.address)?.iter().filter(|live| live.kind == node.kind.name());
         found.min_by_key(|live| Some(&live.attrs) != recorded.as_ref()).map(|live| live.attrs.clone())
     });
     let live = live.collect();

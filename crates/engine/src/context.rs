@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::event::{Event, Events};
 use crate::failure::{Class, Failure};
 use crate::ownership::Ownership;
-use crate::wait::{Cancel, Limits, Progress};
+use crate::wait::{Backoff, Cancel, Progress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Context {
     pub(crate) cancel: Cancel,
     pub(crate) run: Arc<str>,
     /// The longest time of one wait or one repeated call; none leaves it to its own limits.
-    pub(crate) within: Option<Duration>,
+    pub(crate) max_wait: Option<Duration>,
     /// Set when later steps of the run need the resource to be ready.
     pub(crate) is_needed: bool,
 }
@@ -45,7 +45,7 @@ impl Context {
     /// A client token: the same for each try of this step in this run, another for every other step and run. 32
     /// characters of 0-9 and a-f.
     #[must_use]
-    pub fn token(&self) -> String {
+    pub fn client_token(&self) -> String {
         // FNV-1a, 128 bits: a token must be stable and distinct, not secret.
         let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
         for byte in self.run.bytes().chain([0]).chain(self.address.as_str().bytes()) {
@@ -55,8 +55,8 @@ impl Context {
     }
 
     /// `limits`, ended by the time that a step of this run may wait at most.
-    pub(crate) fn bounded(&self, limits: Limits) -> Limits {
-        Limits { within: self.within.map_or(limits.within, |within| limits.within.min(within)), ..limits }
+    pub(crate) fn bounded(&self, limits: Backoff) -> Backoff {
+        Backoff { timeout: self.max_wait.map_or(limits.timeout, |max| limits.timeout.min(max)), ..limits }
     }
 
     /// Says what this step waits for now.
@@ -70,12 +70,12 @@ impl Context {
     ///
     /// # Errors
     /// What else `look` answers; `TimedOut` at the end of `limits`; `Interrupted` when the run is asked to stop.
-    pub async fn wait<T, F, L>(&self, operation: &str, limits: Limits, mut look: L) -> Result<T, Failure>
+    pub async fn wait<T, F, L>(&self, operation: &str, limits: Backoff, mut look: L) -> Result<T, Failure>
     where
         L: FnMut() -> F,
         F: Future<Output = Result<Progress<T>, Failure>>,
     {
-        let mut pauses = self.bounded(limits).looks();
+        let mut pauses = self.bounded(limits).polling();
         let mut said = String::new();
         loop {
             let what = match look().await {
@@ -113,34 +113,34 @@ mod tests {
             events,
             cancel: Cancel::never(),
             run: Arc::from("run"),
-            within: None,
+            max_wait: None,
             is_needed: false,
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_is_not_answered_does_not_end_a_wait_of_minutes() {
+    async fn wait_survives_polls_without_an_answer() {
         let said = Arc::default();
         let cx = context(&said);
         let fails = |class| Err(Failure::new(class, "look", "no answer"));
-        let looks = Mutex::new(vec![
+        let polls = Mutex::new(vec![
             Ok(Progress::Ready("there")),
             fails(Class::Unreachable),
             fails(Class::Ambiguous),
             fails(Class::Throttled),
             Ok(Progress::Pending("it is creating".to_owned())),
         ]);
-        let next = || std::future::ready(looks.lock().unwrap().pop().unwrap());
-        let found = cx.wait("wait", Limits::minutes(Duration::from_secs(600)), next).await;
+        let next = || std::future::ready(polls.lock().unwrap().pop().unwrap());
+        let found = cx.wait("wait", Backoff::minutes(Duration::from_secs(600)), next).await;
         assert_eq!(found.unwrap(), "there");
         assert_eq!(*said.lock().unwrap(), ["it is creating", "look: no answer"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_ends_with_what_does_not_pass_and_with_its_time() {
+    async fn wait_ends_with_a_permanent_failure_or_its_timeout() {
         for (class, end) in [(Class::Denied, Class::Denied), (Class::Throttled, Class::TimedOut)] {
             let look = || std::future::ready(Err::<Progress<()>, _>(Failure::new(class, "look", "no")));
-            let limits = Limits::seconds(Duration::from_secs(60));
+            let limits = Backoff::seconds(Duration::from_secs(60));
             let failure = context(&Arc::default()).wait("wait", limits, look).await.unwrap_err();
             assert_eq!(failure.class, end);
         }

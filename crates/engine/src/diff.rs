@@ -12,7 +12,7 @@ pub struct Change {
     /// What is there now; absent when the field is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is wanted; absent when the field shall go.
+    /// What is desired; absent when the field shall go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
@@ -25,7 +25,7 @@ impl Change {
         &self.path[..end]
     }
 
-    /// Whether the wanted value is not known before something else was made.
+    /// Whether the desired value is not known before something else was made.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.after.as_ref().is_some_and(has_unknown)
@@ -68,31 +68,31 @@ fn walk(path: String, before: &Value, after: &Value, changes: &mut Vec<Change>) 
 }
 
 /// Whether `path` is `outer`, or lies in it.
-pub(crate) fn within(path: &str, outer: &str) -> bool {
+pub(crate) fn is_at_or_below(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// `wanted`, but in each of the fields `ignored` as `live` is.
-pub(crate) fn keep(wanted: &mut Value, live: &Value, ignored: &[String]) {
-    for change in diff(wanted, live) {
+/// `desired`, but in each of the fields `ignored` as `live` is.
+pub(crate) fn keep_ignored(desired: &mut Value, live: &Value, ignored: &[String]) {
+    for change in diff(desired, live) {
         for path in ignored {
-            if within(&change.path, path) {
-                put(wanted, live, &change.path);
-            } else if within(path, &change.path) {
-                put(wanted, live, path);
+            if is_at_or_below(&change.path, path) {
+                put(desired, live, &change.path);
+            } else if is_at_or_below(path, &change.path) {
+                put(desired, live, path);
             }
         }
     }
 }
 
-/// Makes the field at `at` in `wanted` what it is in `live`.
-fn put(wanted: &mut Value, live: &Value, at: &str) {
-    fn walk(path: &str, wanted: &mut Value, live: &Value, at: &str) {
+/// Makes the field at `at` in `desired` what it is in `live`.
+fn put(desired: &mut Value, live: &Value, at: &str) {
+    fn walk(path: &str, desired: &mut Value, live: &Value, at: &str) {
         if path == at {
-            *wanted = live.clone();
+            *desired = live.clone();
             return;
         }
-        if let (Value::Array(items), Value::Array(now)) = (&mut *wanted, live) {
+        if let (Value::Array(items), Value::Array(now)) = (&mut *desired, live) {
             for (index, (item, now)) in items.iter_mut().zip(now).enumerate() {
                 walk(&format!("{path}[{index}]"), item, now, at);
             }
@@ -100,11 +100,11 @@ fn put(wanted: &mut Value, live: &Value, at: &str) {
         }
         let none = Map::new();
         let now = live.as_object().unwrap_or(&none);
-        let Some(fields) = wanted.as_object_mut() else { return };
+        let Some(fields) = desired.as_object_mut() else { return };
         let keys: Vec<String> = fields.keys().chain(now.keys()).cloned().collect();
         for key in keys {
             let path = join(path, &key);
-            if !within(at, &path) {
+            if !is_at_or_below(at, &path) {
                 continue;
             }
             match now.get(&key) {
@@ -113,7 +113,7 @@ fn put(wanted: &mut Value, live: &Value, at: &str) {
             }
         }
     }
-    walk("", wanted, live, at);
+    walk("", desired, live, at);
 }
 
 fn holds_objects(items: &[Value]) -> bool {
@@ -135,11 +135,11 @@ fn join(path: &str, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{diff, keep, within};
+    use super::{diff, is_at_or_below, keep_ignored};
     use serde_json::json;
 
     #[test]
-    fn a_diff_names_each_field_that_differs() {
+    fn diff_lists_each_field_that_differs() {
         let before = json!({"count": 1, "tags": {"a.b": "x", "c": "y"}, "list": [1, 2], "same": {"z": 1}});
         let after = json!({"count": 2, "tags": {"a.b": "z"}, "list": [2, 1], "same": {"z": 1}, "new": "n"});
         let paths: Vec<String> = diff(&before, &after).into_iter().map(|change| change.path).collect();
@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn absent_and_null_are_the_same() {
+    fn diff_treats_absent_and_null_as_equal() {
         assert!(diff(&json!({"a": null}), &json!({})).is_empty());
     }
 
     #[test]
-    fn an_object_that_comes_or_goes_is_told_field_by_field() {
+    fn diff_of_added_or_removed_object_lists_its_fields() {
         let paths = |before, after| diff(&before, &after).into_iter().map(|change| change.path).collect::<Vec<_>>();
         assert_eq!(paths(json!(null), json!({"a": {"b": 1}, "c": [1]})), ["a.b", "c"]);
         assert_eq!(paths(json!({"a": {"b": 1}}), json!({"a": null})), ["a.b"]);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_is_the_first_part_of_the_path() {
+    fn change_field_is_the_first_part_of_its_path() {
         let changes = diff(&json!({"health": {"path": "/a"}}), &json!({"health": {"path": "/b"}}));
         assert_eq!(changes[0].field(), "health");
         let changes = diff(&json!({"rules": [{"port": 1}]}), &json!({"rules": [{"port": 2}]}));
@@ -168,18 +168,22 @@ mod tests {
     }
 
     #[test]
-    fn a_path_lies_in_itself_and_in_what_is_around_it() {
-        assert!(within("tags", "tags") && within("tags.a", "tags") && within("tags[\"a.b\"]", "tags"));
-        assert!(!within("tagsets", "tags") && !within("tags", "tags.a"));
+    fn path_is_at_or_below_itself_and_its_parents() {
+        assert!(
+            is_at_or_below("tags", "tags")
+                && is_at_or_below("tags.a", "tags")
+                && is_at_or_below("tags[\"a.b\"]", "tags")
+        );
+        assert!(!is_at_or_below("tagsets", "tags") && !is_at_or_below("tags", "tags.a"));
     }
 
     #[test]
-    fn what_is_ignored_is_kept_as_it_is() {
-        let wanted = json!({"count": 2, "tags": {"a": "x", "b": "y"}, "list": [{"image": "1", "cpu": 1}], "same": 1});
+    fn ignored_fields_keep_their_live_values() {
+        let desired = json!({"count": 2, "tags": {"a": "x", "b": "y"}, "list": [{"image": "1", "cpu": 1}], "same": 1});
         let live = json!({"count": 9, "tags": {"a": "z", "c": "w"}, "list": [{"image": "2", "cpu": 2}], "same": 2});
         let kept = |paths: &[&str]| {
-            let mut kept = wanted.clone();
-            keep(&mut kept, &live, &paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
+            let mut kept = desired.clone();
+            keep_ignored(&mut kept, &live, &paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
             kept
         };
         assert_eq!(kept(&["count"])["count"], 9);
@@ -187,6 +191,6 @@ mod tests {
         assert_eq!(kept(&["tags.a", "tags.b", "tags.c"])["tags"], live["tags"]);
         assert_eq!(kept(&["tags.c"])["tags"], json!({"a": "x", "b": "y", "c": "w"}));
         assert_eq!(kept(&["list[0].image"])["list"], json!([{"image": "2", "cpu": 1}]));
-        assert_eq!(kept(&["nothing"]), wanted);
+        assert_eq!(kept(&["nothing"]), desired);
     }
 }

@@ -1,7 +1,7 @@
 //! What somebody else changed: the world against what was recorded, whatever is configured now.
 
 use crate::address::Address;
-use crate::diff::{Change, diff, within};
+use crate::diff::{Change, diff, is_at_or_below};
 use crate::graph::Graph;
 use crate::observe::{Live, Observed};
 use crate::snapshot::{Record, Snapshot};
@@ -20,7 +20,7 @@ pub struct Drift {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What happened to it.
-    pub what: Happened,
+    pub what: DriftKind,
     /// The fields that were changed: as recorded, and as it is now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
@@ -29,7 +29,7 @@ pub struct Drift {
 /// What happened to a resource since the last run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Happened {
+pub enum DriftKind {
     /// Fields of it were changed.
     Changed,
     /// It was deleted.
@@ -48,16 +48,16 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
     for (address, record) in &snapshot.resources {
         let id = |attrs| graph.kinds.get(record.kind.as_str()).and_then(|kind| kind.id(attrs));
         let item = |what, id, changes| Drift { address: address.clone(), kind: record.kind.clone(), id, what, changes };
-        match current(observed, address, record) {
+        match recorded_live(observed, address, record) {
             None if observed.untagged.contains_key(address) => {
-                drifts.push(item(Happened::Untagged, id(&record.attrs), Vec::new()));
+                drifts.push(item(DriftKind::Untagged, id(&record.attrs), Vec::new()));
             }
-            None if record.settled => drifts.push(item(Happened::Deleted, id(&record.attrs), Vec::new())),
+            None if record.ready => drifts.push(item(DriftKind::Deleted, id(&record.attrs), Vec::new())),
             None => {}
             Some(live) => {
-                let changes = changed(graph, address, record, live);
+                let changes = drifted_fields(graph, address, record, live);
                 if !changes.is_empty() {
-                    drifts.push(item(Happened::Changed, id(&live.attrs), changes));
+                    drifts.push(item(DriftKind::Changed, id(&live.attrs), changes));
                 }
             }
         }
@@ -66,7 +66,7 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
         let mut steps = snapshot.intents.iter().flat_map(|intents| &intents.steps);
         steps.any(|step| step.address == *address)
     };
-    let unrecorded = observed.ours.iter().filter(|(address, _)| !snapshot.resources.contains_key(*address));
+    let unrecorded = observed.managed.iter().filter(|(address, _)| !snapshot.resources.contains_key(*address));
     for (address, live) in
         unrecorded.filter(|(address, _)| !begun(address)).flat_map(|(a, all)| all.iter().map(move |l| (a, l)))
     {
@@ -74,7 +74,7 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
             address: address.clone(),
             kind: live.kind.clone(),
             id: graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
-            what: Happened::Appeared,
+            what: DriftKind::Appeared,
             changes: Vec::new(),
         });
     }
@@ -82,61 +82,61 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
 }
 
 /// What stands where something was recorded; of several, the one that was recorded.
-pub(crate) fn current<'a>(observed: &'a Observed, address: &Address, record: &Record) -> Option<&'a Live> {
-    let found = observed.ours.get(address)?.iter().filter(|live| live.kind == record.kind);
+pub(crate) fn recorded_live<'a>(observed: &'a Observed, address: &Address, record: &Record) -> Option<&'a Live> {
+    let found = observed.managed.get(address)?.iter().filter(|live| live.kind == record.kind);
     found.min_by_key(|live| live.attrs != record.attrs)
 }
 
 /// Returns the resources of which another edition is in use than the recorded one, as records. That is no drift of theirs; a
 /// refresh records them all the same, with the drift of what uses them.
 #[must_use]
-pub fn other_editions(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<(Address, Record)> {
+pub fn other_revisions(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<(Address, Record)> {
     let editions = snapshot.resources.iter().filter_map(|(address, record)| {
-        let live = current(observed, address, record).filter(|live| is_other_edition(graph, record, live))?;
+        let live = recorded_live(observed, address, record).filter(|live| is_other_revision(graph, record, live))?;
         let (kind, spec, attrs) = (live.kind.clone(), live.spec.clone(), live.attrs.clone());
-        Some((address.clone(), Record { kind, spec, attrs, settled: live.settled }))
+        Some((address.clone(), Record { kind, spec, attrs, ready: live.ready }))
     });
     editions.collect()
 }
 
 /// Returns whether `live` is another edition of what was recorded, about which the record says nothing.
-pub(crate) fn is_other_edition(graph: &Graph, record: &Record, live: &Live) -> bool {
+pub(crate) fn is_other_revision(graph: &Graph, record: &Record, live: &Live) -> bool {
     let kind = graph.kinds.get(record.kind.as_str());
-    record.kind == live.kind && kind.is_some_and(|kind| kind.is_other_edition(&record.attrs, &live.attrs))
+    record.kind == live.kind && kind.is_some_and(|kind| kind.is_other_revision(&record.attrs, &live.attrs))
 }
 
 /// The fields in which `live` is not what was recorded. A field that an older version did not record is none, and neither is
 /// one of another edition.
-pub(crate) fn changed(graph: &Graph, address: &Address, record: &Record, live: &Live) -> Vec<Change> {
-    if !record.settled || is_other_edition(graph, record, live) {
+pub(crate) fn drifted_fields(graph: &Graph, address: &Address, record: &Record, live: &Live) -> Vec<Change> {
+    if !record.ready || is_other_revision(graph, record, live) {
         return Vec::new();
     }
     let kind = graph.kinds.get(record.kind.as_str());
-    let recorded = kind.map_or(Cow::Borrowed(&record.spec), |kind| kind.hidden(&record.spec));
+    let recorded = kind.map_or(Cow::Borrowed(&record.spec), |kind| kind.redacted(&record.spec));
     let mut changes = diff(&recorded, &live.spec);
     let ignored = graph.ignored(address);
-    let observed = kind.map_or(&[] as &[&str], |kind| kind.observed());
+    let observed = kind.map_or(&[] as &[&str], |kind| kind.read_only_fields());
     changes.retain(|change| !observed.contains(&change.field()));
     changes.retain(|change| {
-        record.spec.get(change.field()).is_some() && !ignored.iter().any(|path| within(&change.path, path))
+        record.spec.get(change.field()).is_some() && !ignored.iter().any(|path| is_at_or_below(&change.path, path))
     });
     changes
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Happened, drift, other_editions};
+    use super::{DriftKind, drift, other_revisions};
     use crate::address::Address;
     use crate::context::Context;
-    use crate::decide::decide;
     use crate::diff::Change;
     use crate::failure::Failure;
+    use crate::goal::{Goal, PlanScope};
     use crate::graph::Graph;
     use crate::observe::{Live, Observed};
     use crate::plan::{Action, Origin};
-    use crate::resource::{Found, Resource, Scope};
+    use crate::planner::compute_plan;
+    use crate::resource::{Found, ReadScope, Resource};
     use crate::snapshot::{Record, Snapshot};
-    use crate::wish::{Goal, Part};
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
@@ -148,7 +148,7 @@ mod tests {
         type Spec = BTreeMap<String, String>;
         type Attrs = u32;
 
-        fn pending(_: &Self::Spec) -> u32 {
+        fn planned_attrs(_: &Self::Spec) -> u32 {
             0
         }
 
@@ -156,11 +156,11 @@ mod tests {
             Some(edition.to_string())
         }
 
-        fn is_other_edition(recorded: &u32, found: &u32) -> bool {
+        fn is_other_revision(recorded: &u32, found: &u32) -> bool {
             recorded != found
         }
 
-        async fn read(&self, _: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        async fn read(&self, _: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
             Ok(Vec::new())
         }
 
@@ -182,29 +182,29 @@ mod tests {
     }
 
     /// An edition in use, one that was recorded, and what is wanted: what drifted, what is planned, and why.
-    fn judged(found: (u32, &str), recorded: (u32, &str), wanted: &str) -> (Vec<Happened>, Action, Option<Origin>) {
+    fn judged(found: (u32, &str), recorded: (u32, &str), wanted: &str) -> (Vec<DriftKind>, Action, Option<Origin>) {
         let mut graph = Graph::new();
         let (kind, wanted) = (graph.kind(Edition), wanted.to_owned());
         graph.add("a/b", &kind, (), move |()| BTreeMap::from([("image".to_owned(), wanted.clone())])).unwrap();
         let kind = Edition::KIND.to_owned();
-        let live = Live { kind: kind.clone(), spec: image(found.1), attrs: found.0.into(), settled: true };
-        let record = Record { kind, spec: image(recorded.1), attrs: recorded.0.into(), settled: true };
+        let live = Live { kind: kind.clone(), spec: image(found.1), attrs: found.0.into(), ready: true };
+        let record = Record { kind, spec: image(recorded.1), attrs: recorded.0.into(), ready: true };
         let at = Address::new("a/b").unwrap();
-        let observed = Observed { ours: [(at.clone(), vec![live])].into(), ..Observed::default() };
+        let observed = Observed { managed: [(at.clone(), vec![live])].into(), ..Observed::default() };
         let snapshot = Snapshot { resources: [(at, record)].into(), ..Snapshot::default() };
-        let editions = other_editions(&graph, &observed, &snapshot);
+        let editions = other_revisions(&graph, &observed, &snapshot);
         let expected = (found.0 != recorded.0).then(|| image(found.1));
         assert_eq!(editions.into_iter().map(|(_, record)| record.spec).next(), expected);
         let drifts = drift(&graph, &observed, &snapshot).into_iter().map(|drift| drift.what).collect();
-        let plan = decide(&graph, &observed, &snapshot, Goal::Deploy, &Part::default()).unwrap().unwrap();
+        let plan = compute_plan(&graph, &observed, &snapshot, Goal::Deploy, &PlanScope::default()).unwrap().unwrap();
         (drifts, plan.steps[0].action, plan.steps[0].origin)
     }
 
     #[test]
-    fn another_edition_in_use_is_no_drift() {
+    fn other_revision_in_use_is_no_drift() {
         assert_eq!(
             judged((1, "old"), (1, "new"), "new"),
-            (vec![Happened::Changed], Action::Update, Some(Origin::Drift))
+            (vec![DriftKind::Changed], Action::Update, Some(Origin::Drift))
         );
         assert_eq!(judged((1, "old"), (2, "new"), "old"), (Vec::new(), Action::NoOp, None));
         // It is neither the configuration nor the world that was changed.

@@ -34,7 +34,8 @@ pub enum Event {
         failure: Failure,
     },
     /// The resource is there, though not yet ready for use.
-    Made {
+    #[serde(rename = "made")]
+    Created {
         /// What it is about.
         address: Address,
         /// What AWS calls it, where there is such a name.

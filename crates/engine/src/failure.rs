@@ -28,7 +28,8 @@ pub enum Class {
     /// It cannot be done yet: a state that passes by itself.
     NotReady,
     /// Something stands in our name that is not ours. It is left alone.
-    NotOurs,
+    #[serde(rename = "not_ours")]
+    Unmanaged,
     /// It was waited for as long as was agreed.
     TimedOut,
     /// Somebody asked to stop.

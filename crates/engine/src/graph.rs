@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::check::{Check, CheckNode, ErasedCheck};
-use crate::diff::keep;
+use crate::diff::keep_ignored;
 use crate::failure::{Class, Failure};
 use crate::inputs::Inputs;
 use crate::kind::{AnyKind, Erased, to_json};
@@ -23,7 +23,7 @@ pub struct Graph {
     pub(crate) outputs: Vec<Output>,
     pub(crate) checks: Vec<CheckNode>,
     /// The longest time that a step waits.
-    pub(crate) within: Option<Duration>,
+    pub(crate) max_wait: Option<Duration>,
     pub(crate) preflight_checks: Vec<Box<dyn PreflightCheck>>,
 }
 
@@ -50,16 +50,16 @@ pub(crate) struct Output {
 #[doc(hidden)]
 pub struct Edge {
     pub(crate) node: usize,
-    pub(crate) until: Until,
+    pub(crate) readiness: Readiness,
 }
 
 /// How far a resource must be before a dependent may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Until {
+pub enum Readiness {
     /// It has its name.
-    Made,
+    Created,
     /// It can be used.
-    Settled,
+    Ready,
 }
 
 /// The attributes of each node that are known so far, by the node's place in the graph.
@@ -79,7 +79,7 @@ impl<R> Clone for Kind<R> {
 /// Cheap to copy.
 pub struct Handle<A> {
     pub(crate) node: usize,
-    pub(crate) until: Until,
+    pub(crate) readiness: Readiness,
     attrs: PhantomData<fn() -> A>,
 }
 
@@ -95,8 +95,8 @@ impl<A> Handle<A> {
     /// The same resource, needed only so far that it has its name. A record needs the name of a load balancer, not that it
     /// is active.
     #[must_use]
-    pub fn made(self) -> Self {
-        Self { until: Until::Made, ..self }
+    pub fn created(self) -> Self {
+        Self { readiness: Readiness::Created, ..self }
     }
 }
 
@@ -136,10 +136,10 @@ impl Graph {
             make: Box::new(move |values| to_json(R::KIND, &make(inputs.attrs(values)?))),
             ignored: Vec::new(),
         });
-        Ok(Handle { node: self.nodes.len() - 1, until: Until::Settled, attrs: PhantomData })
+        Ok(Handle { node: self.nodes.len() - 1, readiness: Readiness::Ready, attrs: PhantomData })
     }
 
-    /// Adds a condition that must hold once `inputs` are as wanted. `make` must be pure, as that of [`add`](Self::add).
+    /// Adds a condition that must hold once `inputs` are as desired. `make` must be pure, as that of [`add`](Self::add).
     ///
     /// # Errors
     /// `Bug` when the address is malformed or taken.
@@ -187,7 +187,7 @@ impl Graph {
     /// Ends each wait of a step, and each call that is repeated because AWS refuses it for now, after `within` at the latest.
     /// Without it each ends after its own limit, which is half an hour at most.
     pub fn wait_at_most(&mut self, within: Duration) {
-        self.within = Some(within);
+        self.max_wait = Some(within);
     }
 
     /// Adds a check that is asked before a plan that writes something is shown or run; see [`preflight`](crate::preflight()).
@@ -212,7 +212,7 @@ impl Graph {
     #[must_use]
     pub fn without_ignored(&self, address: &Address, spec: &Value) -> Value {
         let mut kept = spec.clone();
-        keep(&mut kept, &Value::Null, self.ignored(address));
+        keep_ignored(&mut kept, &Value::Null, self.ignored(address));
         kept
     }
 
@@ -225,7 +225,7 @@ impl Graph {
     }
 
     /// The nodes that need the node at `index`, directly.
-    pub(crate) fn users(&self, index: usize) -> impl Iterator<Item = usize> {
+    pub(crate) fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
         let nodes = self.nodes.iter().enumerate();
         nodes.filter(move |(_, node)| node.inputs.iter().any(|edge| edge.node == index)).map(|(user, _)| user)
     }
@@ -242,7 +242,7 @@ impl Graph {
 
     /// The kinds that the graph knows, each with the kinds that it holds.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-        self.kinds.values().map(|kind| (kind.name(), kind.holds()))
+        self.kinds.values().map(|kind| (kind.name(), kind.blocks_deletion_of()))
     }
 
     /// The spec of each node as far as it follows from the configuration alone: all that AWS assigns is unknown.
@@ -254,7 +254,7 @@ impl Graph {
         let mut specs = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let spec = (node.make)(&values)?;
-            values.push(Some(node.kind.pending(&spec)?));
+            values.push(Some(node.kind.planned_attrs(&spec)?));
             specs.push((node.address.clone(), spec));
         }
         Ok(specs)
@@ -264,9 +264,9 @@ impl Graph {
     ///
     /// # Errors
     /// `Bug` when a spec cannot be written.
-    pub fn check(&self) -> Result<Vec<(Address, String)>, Failure> {
+    pub fn validate(&self) -> Result<Vec<(Address, String)>, Failure> {
         let problem = |(node, (address, spec)): (&Node, (Address, Value))| {
-            node.kind.check(&spec).err().map(|message| (address, message))
+            node.kind.validate(&spec).err().map(|message| (address, message))
         };
         Ok(self.nodes.iter().zip(self.specs()?).filter_map(problem).collect())
     }

@@ -21,7 +21,7 @@ impl<A: DeserializeOwned + 'static> Inputs for Handle<A> {
     type Attrs = A;
 
     fn edges(&self, edges: &mut Vec<Edge>) {
-        edges.push(Edge { node: self.node, until: self.until });
+        edges.push(Edge { node: self.node, readiness: self.readiness });
     }
 
     fn attrs(&self, values: &Values) -> Result<A, Failure> {

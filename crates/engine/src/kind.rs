@@ -4,10 +4,10 @@ use crate::address::Address;
 use crate::context::Context;
 use crate::diff::Change;
 use crate::failure::{Class, Failure};
-use crate::index::Agreed;
-use crate::memo::Memo;
 use crate::ownership::Ownership;
-use crate::resource::{Found, Interim, Resource, Scope};
+use crate::request_cache::RequestCache;
+use crate::resource::{Found, Interim, ReadScope, Resource};
+use crate::tag_index::TrustedTags;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,32 +19,36 @@ use std::sync::Arc;
 /// What [`Resource`] is, with specs and attributes as JSON.
 pub(crate) trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
-    fn holds(&self) -> &'static [&'static str];
+    fn blocks_deletion_of(&self) -> &'static [&'static str];
     fn relies_on(&self) -> &'static [&'static str];
-    fn keeps(&self) -> &'static [&'static str];
-    fn observed(&self) -> &'static [&'static str];
-    fn retain(&self, wanted: Value, live: &Value) -> Value;
-    fn unique(&self) -> bool;
-    fn takes_over(&self) -> bool;
-    fn takes_turns(&self) -> bool;
-    fn indexed(&self) -> bool;
+    fn retained_fields(&self) -> &'static [&'static str];
+    fn read_only_fields(&self) -> &'static [&'static str];
+    fn merge_live(&self, desired: Value, live: &Value) -> Value;
+    fn unique_name(&self) -> bool;
+    fn create_reuses_existing(&self) -> bool;
+    fn deleted_after_peers(&self) -> bool;
+    fn tag_indexed(&self) -> bool;
     fn tagged(&self) -> bool;
     fn delete_untags(&self) -> bool;
-    fn check(&self, spec: &Value) -> Result<(), String>;
-    fn hidden<'a>(&self, spec: &'a Value) -> Cow<'a, Value>;
-    fn pending(&self, spec: &Value) -> Result<Value, Failure>;
-    fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
-    fn replaces(&self, field: &str, old: &Value, new: &Value) -> bool;
-    fn beside(&self, old: &Value, new: &Value) -> bool;
-    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Interim<Value>>;
-    fn guard(&self, spec: &Value, attrs: &Value) -> Option<String>;
+    fn validate(&self, spec: &Value) -> Result<(), String>;
+    fn redacted<'a>(&self, spec: &'a Value) -> Cow<'a, Value>;
+    fn planned_attrs(&self, spec: &Value) -> Result<Value, Failure>;
+    fn attrs_after_update(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure>;
+    fn requires_replacement(&self, field: &str, old: &Value, new: &Value) -> bool;
+    fn can_coexist(&self, old: &Value, new: &Value) -> bool;
+    fn interim_spec(&self, old: Option<&Value>, new: &Value) -> Option<Interim<Value>>;
+    fn deletion_blocker(&self, spec: &Value, attrs: &Value) -> Option<String>;
     fn id(&self, attrs: &Value) -> Option<String>;
-    fn claim(&self, attrs: &Value) -> Option<String>;
-    fn is_other_edition(&self, recorded: &Value, found: &Value) -> bool;
-    fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>>;
+    fn import_id(&self, attrs: &Value) -> Option<String>;
+    fn is_other_revision(&self, recorded: &Value, found: &Value) -> bool;
+    fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>>;
     fn create<'a>(&'a self, cx: &'a Context, spec: &'a Value) -> BoxFuture<'a, Result<Value, Failure>>;
-    fn complete<'a>(&'a self, cx: &'a Context, attrs: &'a Value, spec: &'a Value)
-    -> BoxFuture<'a, Result<(), Failure>>;
+    fn configure<'a>(
+        &'a self,
+        cx: &'a Context,
+        attrs: &'a Value,
+        spec: &'a Value,
+    ) -> BoxFuture<'a, Result<(), Failure>>;
     fn update<'a>(
         &'a self,
         cx: &'a Context,
@@ -52,7 +56,7 @@ pub(crate) trait AnyKind: Send + Sync {
         spec: &'a Value,
         changes: &'a [Change],
     ) -> BoxFuture<'a, Result<Value, Failure>>;
-    fn settle<'a>(&'a self, cx: &'a Context, attrs: Value) -> BoxFuture<'a, Result<Value, Failure>>;
+    fn wait_ready<'a>(&'a self, cx: &'a Context, attrs: Value) -> BoxFuture<'a, Result<Value, Failure>>;
     fn delete<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
     fn adopt<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
     fn forget<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
@@ -60,10 +64,10 @@ pub(crate) trait AnyKind: Send + Sync {
 
 /// What a sweep over one kind looks for.
 #[derive(Clone)]
-pub(crate) struct Look {
-    pub wanted: Vec<(Address, Value)>,
-    pub remembered: Vec<(Address, Value)>,
-    pub claims: Arc<BTreeMap<Address, String>>,
+pub(crate) struct ReadRequest {
+    pub desired: Vec<(Address, Value)>,
+    pub recorded: Vec<(Address, Value)>,
+    pub imports: Arc<BTreeMap<Address, String>>,
     pub owner: Arc<Ownership>,
     pub shared: Shared,
 }
@@ -72,15 +76,15 @@ pub(crate) struct Look {
 #[derive(Clone, Default)]
 pub(crate) struct Shared {
     /// The specs that the graph wants, of all kinds.
-    pub wanted: Arc<Vec<OfKind>>,
-    /// The attributes that are remembered, of all kinds.
-    pub recalled: Arc<Vec<OfKind>>,
-    pub agreed: Arc<Agreed>,
-    pub memo: Arc<Memo>,
+    pub desired: Arc<Vec<KindValue>>,
+    /// The attributes that are recorded, of all kinds.
+    pub recorded: Arc<Vec<KindValue>>,
+    pub trusted: Arc<TrustedTags>,
+    pub cache: Arc<RequestCache>,
 }
 
 /// The spec or the attributes of one resource.
-pub(crate) struct OfKind {
+pub(crate) struct KindValue {
     pub kind: String,
     pub address: Address,
     pub value: Value,
@@ -88,9 +92,9 @@ pub(crate) struct OfKind {
 
 /// What stands in AWS.
 pub(crate) enum AnyFound {
-    Ours { address: Address, spec: Value, attrs: Value, settled: bool },
-    Foreign { address: Address, what: String },
-    Untagged { address: Address, attrs: Value, claim: String },
+    Managed { address: Address, spec: Value, attrs: Value, ready: bool },
+    Unmanaged { address: Address, what: String },
+    Untagged { address: Address, attrs: Value, import_id: String },
 }
 
 /// Makes an [`AnyKind`] of a [`Resource`].
@@ -101,48 +105,48 @@ impl<R: Resource> AnyKind for Erased<R> {
         R::KIND
     }
 
-    fn holds(&self) -> &'static [&'static str] {
-        R::HOLDS
+    fn blocks_deletion_of(&self) -> &'static [&'static str] {
+        R::BLOCKS_DELETION_OF
     }
 
     fn relies_on(&self) -> &'static [&'static str] {
         R::RELIES_ON
     }
 
-    fn keeps(&self) -> &'static [&'static str] {
-        R::KEEPS
+    fn retained_fields(&self) -> &'static [&'static str] {
+        R::RETAINED_FIELDS
     }
 
-    fn observed(&self) -> &'static [&'static str] {
-        R::OBSERVED
+    fn read_only_fields(&self) -> &'static [&'static str] {
+        R::READ_ONLY_FIELDS
     }
 
-    fn retain(&self, wanted: Value, live: &Value) -> Value {
-        if R::OBSERVED.is_empty() {
-            return wanted;
+    fn merge_live(&self, desired: Value, live: &Value) -> Value {
+        if R::READ_ONLY_FIELDS.is_empty() {
+            return desired;
         }
         let retained = || {
-            let (mut spec, live) = (from_json(R::KIND, &wanted).ok()?, from_json(R::KIND, live).ok()?);
-            R::retain(&mut spec, &live);
+            let (mut spec, live) = (from_json(R::KIND, &desired).ok()?, from_json(R::KIND, live).ok()?);
+            R::merge_live(&mut spec, &live);
             to_json(R::KIND, &spec).ok()
         };
-        retained().unwrap_or(wanted)
+        retained().unwrap_or(desired)
     }
 
-    fn unique(&self) -> bool {
-        R::UNIQUE
+    fn unique_name(&self) -> bool {
+        R::UNIQUE_NAME
     }
 
-    fn takes_over(&self) -> bool {
-        R::TAKES_OVER
+    fn create_reuses_existing(&self) -> bool {
+        R::CREATE_REUSES_EXISTING
     }
 
-    fn takes_turns(&self) -> bool {
-        R::TAKES_TURNS
+    fn deleted_after_peers(&self) -> bool {
+        R::DELETED_AFTER_PEERS
     }
 
-    fn indexed(&self) -> bool {
-        R::INDEXED
+    fn tag_indexed(&self) -> bool {
+        R::TAG_INDEXED
     }
 
     fn tagged(&self) -> bool {
@@ -153,81 +157,81 @@ impl<R: Resource> AnyKind for Erased<R> {
         R::DELETE_UNTAGS
     }
 
-    fn check(&self, spec: &Value) -> Result<(), String> {
+    fn validate(&self, spec: &Value) -> Result<(), String> {
         let spec: R::Spec = from_json(R::KIND, spec).map_err(|failure| failure.message)?;
-        R::check(&spec)
+        R::validate(&spec)
     }
 
-    fn hidden<'a>(&self, spec: &'a Value) -> Cow<'a, Value> {
-        let hide = |mut spec: R::Spec| {
-            R::hide(&mut spec);
+    fn redacted<'a>(&self, spec: &'a Value) -> Cow<'a, Value> {
+        let redact = |mut spec: R::Spec| {
+            R::redact(&mut spec);
             to_json(R::KIND, &spec).ok()
         };
-        let hidden = R::HIDES.then(|| from_json(R::KIND, spec).ok().and_then(hide)).flatten();
-        hidden.map_or(Cow::Borrowed(spec), Cow::Owned)
+        let redacted = R::REDACTS.then(|| from_json(R::KIND, spec).ok().and_then(redact)).flatten();
+        redacted.map_or(Cow::Borrowed(spec), Cow::Owned)
     }
 
-    fn pending(&self, spec: &Value) -> Result<Value, Failure> {
-        to_json(R::KIND, &R::pending(&from_json(R::KIND, spec)?))
+    fn planned_attrs(&self, spec: &Value) -> Result<Value, Failure> {
+        to_json(R::KIND, &R::planned_attrs(&from_json(R::KIND, spec)?))
     }
 
-    fn updated(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure> {
-        to_json(R::KIND, &R::updated(&from_json(R::KIND, attrs)?, &from_json(R::KIND, spec)?))
+    fn attrs_after_update(&self, attrs: &Value, spec: &Value) -> Result<Value, Failure> {
+        to_json(R::KIND, &R::attrs_after_update(&from_json(R::KIND, attrs)?, &from_json(R::KIND, spec)?))
     }
 
-    fn replaces(&self, field: &str, old: &Value, new: &Value) -> bool {
+    fn requires_replacement(&self, field: &str, old: &Value, new: &Value) -> bool {
         match (from_json(R::KIND, old), from_json(R::KIND, new)) {
-            (Ok(old), Ok(new)) => R::replaces_from(field, &old, &new),
-            _ => R::replaces(field),
+            (Ok(old), Ok(new)) => R::change_requires_replacement(field, &old, &new),
+            _ => R::requires_replacement(field),
         }
     }
 
-    fn beside(&self, old: &Value, new: &Value) -> bool {
+    fn can_coexist(&self, old: &Value, new: &Value) -> bool {
         match (from_json(R::KIND, old), from_json(R::KIND, new)) {
-            (Ok(old), Ok(new)) => R::beside(&old, &new),
+            (Ok(old), Ok(new)) => R::can_coexist(&old, &new),
             _ => false,
         }
     }
 
-    fn meanwhile(&self, old: Option<&Value>, new: &Value) -> Option<Interim<Value>> {
+    fn interim_spec(&self, old: Option<&Value>, new: &Value) -> Option<Interim<Value>> {
         let old: Option<R::Spec> = old.and_then(|old| from_json(R::KIND, old).ok());
-        let Interim { spec, until } = R::meanwhile(old.as_ref(), &from_json(R::KIND, new).ok()?)?;
+        let Interim { spec, until } = R::interim_spec(old.as_ref(), &from_json(R::KIND, new).ok()?)?;
         let spec = to_json(R::KIND, &spec).ok().filter(|spec| spec != new)?;
         Some(Interim { spec, until })
     }
 
-    fn guard(&self, spec: &Value, attrs: &Value) -> Option<String> {
-        R::guard(&from_json(R::KIND, spec).ok()?, &from_json(R::KIND, attrs).ok()?)
+    fn deletion_blocker(&self, spec: &Value, attrs: &Value) -> Option<String> {
+        R::deletion_blocker(&from_json(R::KIND, spec).ok()?, &from_json(R::KIND, attrs).ok()?)
     }
 
     fn id(&self, attrs: &Value) -> Option<String> {
         R::id(&from_json(R::KIND, attrs).ok()?)
     }
 
-    fn claim(&self, attrs: &Value) -> Option<String> {
-        R::claim(&from_json(R::KIND, attrs).ok()?)
+    fn import_id(&self, attrs: &Value) -> Option<String> {
+        R::import_id(&from_json(R::KIND, attrs).ok()?)
     }
 
-    fn is_other_edition(&self, recorded: &Value, found: &Value) -> bool {
+    fn is_other_revision(&self, recorded: &Value, found: &Value) -> bool {
         match (from_json(R::KIND, recorded), from_json(R::KIND, found)) {
-            (Ok(recorded), Ok(found)) => R::is_other_edition(&recorded, &found),
+            (Ok(recorded), Ok(found)) => R::is_other_revision(&recorded, &found),
             _ => false,
         }
     }
 
-    fn read(&self, look: Look) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>> {
+    fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Vec<AnyFound>, Failure>> {
         async move {
-            let scope = Scope::<R> {
-                wanted: typed(look.wanted)?,
+            let scope = ReadScope::<R> {
+                desired: typed(request.desired)?,
                 // What an older version recorded in another shape is found by its tags.
-                remembered: look
-                    .remembered
+                recorded: request
+                    .recorded
                     .into_iter()
                     .filter_map(|(address, attrs)| Some((address, from_json(R::KIND, &attrs).ok()?)))
                     .collect(),
-                claims: look.claims,
-                owner: look.owner,
-                shared: look.shared,
+                imports: request.imports,
+                owner: request.owner,
+                shared: request.shared,
             };
             self.0.read(&scope).await?.into_iter().map(erase).collect()
         }
@@ -238,13 +242,13 @@ impl<R: Resource> AnyKind for Erased<R> {
         async move { to_json(R::KIND, &self.0.create(cx, &from_json(R::KIND, spec)?).await?) }.boxed()
     }
 
-    fn complete<'a>(
+    fn configure<'a>(
         &'a self,
         cx: &'a Context,
         attrs: &'a Value,
         spec: &'a Value,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        async move { self.0.complete(cx, &from_json(R::KIND, attrs)?, &from_json(R::KIND, spec)?).await }.boxed()
+        async move { self.0.configure(cx, &from_json(R::KIND, attrs)?, &from_json(R::KIND, spec)?).await }.boxed()
     }
 
     fn update<'a>(
@@ -261,8 +265,8 @@ impl<R: Resource> AnyKind for Erased<R> {
         .boxed()
     }
 
-    fn settle<'a>(&'a self, cx: &'a Context, attrs: Value) -> BoxFuture<'a, Result<Value, Failure>> {
-        async move { to_json(R::KIND, &self.0.settle(cx, from_json(R::KIND, &attrs)?).await?) }.boxed()
+    fn wait_ready<'a>(&'a self, cx: &'a Context, attrs: Value) -> BoxFuture<'a, Result<Value, Failure>> {
+        async move { to_json(R::KIND, &self.0.wait_ready(cx, from_json(R::KIND, &attrs)?).await?) }.boxed()
     }
 
     fn delete<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>> {
@@ -284,14 +288,14 @@ fn typed<T: DeserializeOwned>(items: Vec<(Address, Value)>) -> Result<Vec<(Addre
 
 fn erase<R: Resource>(found: Found<R>) -> Result<AnyFound, Failure> {
     Ok(match found {
-        Found::Ours { address, spec, attrs, settled } => {
-            AnyFound::Ours { address, spec: to_json(R::KIND, &spec)?, attrs: to_json(R::KIND, &attrs)?, settled }
+        Found::Managed { address, spec, attrs, ready } => {
+            AnyFound::Managed { address, spec: to_json(R::KIND, &spec)?, attrs: to_json(R::KIND, &attrs)?, ready }
         }
-        Found::Foreign { address, what } => AnyFound::Foreign { address, what },
+        Found::Unmanaged { address, what } => AnyFound::Unmanaged { address, what },
         Found::Untagged { address, attrs } => AnyFound::Untagged {
             address,
             attrs: to_json(R::KIND, &attrs)?,
-            claim: R::claim(&attrs).unwrap_or_default(),
+            import_id: R::import_id(&attrs).unwrap_or_default(),
         },
     })
 }

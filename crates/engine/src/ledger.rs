@@ -17,7 +17,7 @@ pub enum Entry {
     /// A resource is gone.
     Remove(Address),
     /// Nothing but these is there: what else is remembered has gone without that being recorded.
-    Only(BTreeSet<Address>),
+    RetainOnly(BTreeSet<Address>),
     /// What was remembered at one address is at another now. `unrecorded` is what to remember when nothing was.
     Moved {
         /// Where it was.
@@ -28,7 +28,7 @@ pub enum Entry {
         unrecorded: Record,
     },
     /// The create that was meant at this address was not begun, or was refused: nothing came of it.
-    Undone(Address),
+    CreateAborted(Address),
     /// What people ask the stack for.
     Outputs(BTreeMap<String, Value>),
     /// A saved plan was applied; it is not applied again.
@@ -60,13 +60,13 @@ impl Entry {
         match self {
             Self::Put(address, record) => drop(snapshot.resources.insert(address, record)),
             Self::Remove(address) => drop(snapshot.resources.remove(&address)),
-            Self::Moved { from, to, unrecorded } => snapshot.readdress(&from, &to, unrecorded),
-            Self::Undone(address) => {
+            Self::Moved { from, to, unrecorded } => snapshot.move_records(&from, &to, unrecorded),
+            Self::CreateAborted(address) => {
                 if let Some(intents) = &mut snapshot.intents {
                     intents.steps.retain(|step| step.address != address || !step.creates());
                 }
             }
-            Self::Only(kept) => snapshot.resources.retain(|address, _| kept.contains(address)),
+            Self::RetainOnly(kept) => snapshot.resources.retain(|address, _| kept.contains(address)),
             Self::Outputs(outputs) => snapshot.outputs = outputs,
             Self::Released(release) => {
                 snapshot.releases.push(release);
@@ -137,7 +137,7 @@ impl MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
-        self.change(|snapshot| snapshot.intend(intents));
+        self.change(|snapshot| snapshot.set_intents(intents));
         async { Ok(()) }.boxed()
     }
 

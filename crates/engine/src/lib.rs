@@ -4,9 +4,9 @@
 //!
 //! 1. A stack adds resources to a [`Graph`]; each names its inputs by typed [`Handle`]s, so a cycle cannot be written.
 //! 2. [`observe`](observe()) asks what of this workspace is there, one batched sweep over the kinds.
-//! 3. [`decide()`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
+//! 3. [`compute_plan()`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
 //!    [`preflight`](preflight()) asks for what else in AWS would make the plan fail midway.
-//! 4. [`act`](act()) runs the plan: each step as soon as what it needs is there, with every outcome put into a [`Ledger`].
+//! 4. [`apply_plan`](apply_plan()) runs the plan: each step as soon as what it needs is there, with every outcome put into a [`Ledger`].
 //!    Then it waits for the [`Check`]s of the graph: conditions that make nothing and are never recorded.
 //!
 //! # Guarantees
@@ -15,65 +15,65 @@
 //! said that the intent is durable, never repeats a create whose outcome is unknown without looking for it first, and never
 //! touches what is not ours. Every wait and every retry has an end.
 
-mod act;
 mod address;
-mod alone;
+mod adoption;
 mod check;
 mod context;
-mod decide;
 mod diff;
 mod drift;
 mod event;
+mod executor;
 mod failure;
+mod goal;
 mod graph;
-mod handover;
-mod index;
 mod inputs;
 mod kind;
 mod ledger;
-mod listed;
-mod memo;
-mod moving;
+mod list;
 mod observe;
+mod operations;
 mod outcome;
 mod ownership;
+mod phase;
 mod plan;
+mod planner;
 mod preflight;
 mod release;
+mod request_cache;
 mod resource;
 mod schedule;
 mod snapshot;
+mod standalone;
+mod state_move;
+mod tag_index;
 mod unknown;
-mod verbs;
 mod wait;
-mod wish;
-mod work;
 
-pub use act::{Run, act};
 pub use address::{Address, InvalidAddress};
-pub use alone::Alone;
+pub use adoption::{AdoptionPlan, apply_ownership_changes, plan_adoption, plan_forget};
 pub use check::{Check, Checked, PlannedCheck, Verdict, with_checks};
 pub use context::Context;
-pub use decide::{Refused, decide};
 pub use diff::{Change, diff};
-pub use drift::{Drift, Happened, drift, other_editions};
+pub use drift::{Drift, DriftKind, drift, other_revisions};
 pub use event::{Event, Events};
+pub use executor::{Run, apply_plan};
 pub use failure::{Class, Failure};
-pub use graph::{Graph, Handle, Kind, Until};
-pub use handover::{Takeover, adopting, forgetting, hand_over};
-pub use index::TagIndex;
+pub use goal::{Goal, PlanScope};
+pub use graph::{Graph, Handle, Kind, Readiness};
 pub use inputs::{Input, Inputs};
 pub use ledger::{Entry, Ledger, MemoryLedger};
-pub use listed::{each, listed};
-pub use moving::{Relocation, moving};
-pub use observe::{Claims, Live, Observed, Untagged, observe, observe_claims, observe_indexed};
-pub use outcome::{Outcome, Unfinished};
+pub use list::{fetch_each, list_with_details};
+pub use observe::{Imports, Live, Observed, Untagged, observe, observe_with_imports, observe_with_index};
+pub use outcome::{Outcome, StepFailure};
 pub use ownership::{ADDRESS_TAG, Ownership, STACK_TAG, WORKSPACE_TAG};
 pub use plan::{Action, Order, Origin, Plan, Step};
+pub use planner::{PlanError, compute_plan};
 pub use preflight::{Planned, PreflightCheck, preflight};
 pub use release::ReleaseOutcome;
-pub use resource::{Awaited, Found, Interim, Resource, Scope};
+pub use resource::{Awaited, Found, Interim, ReadScope, Resource};
 pub use snapshot::{Intent, Intents, Record, Release, Released, Scaled, Snapshot};
+pub use standalone::Standalone;
+pub use state_move::{MovePlan, plan_move};
+pub use tag_index::TagIndex;
 pub use unknown::{UNKNOWN, has_unknown, is_unknown, unknown};
-pub use wait::{Cancel, Limits, Progress, Stop};
-pub use wish::{Goal, Part};
+pub use wait::{Backoff, Cancel, Progress, Stop};

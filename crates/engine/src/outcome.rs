@@ -12,7 +12,7 @@ pub struct Outcome {
     /// The steps that did something, in the order in which they ended.
     pub done: Vec<(Address, Action)>,
     /// The steps that failed.
-    pub failed: Vec<Unfinished>,
+    pub failed: Vec<StepFailure>,
     /// The steps that were not started, and why.
     pub skipped: Vec<(Address, Action, String)>,
     /// What people ask the stack for.
@@ -37,7 +37,7 @@ impl Outcome {
 
 /// A step that failed.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct StepFailure {
     /// Which resource.
     pub address: Address,
     /// What was tried.

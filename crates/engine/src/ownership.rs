@@ -35,7 +35,7 @@ impl Ownership {
 
     /// The address of what carries `tags`, when it is of this stack and workspace.
     #[must_use]
-    pub fn owned(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
+    pub fn address_from_tags(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
         let is = |key: &str, value: &str| tags.get(key).is_some_and(|found| found == value);
         if is(STACK_TAG, &self.stack) && is(WORKSPACE_TAG, &self.workspace) {
             Address::new(tags.get(ADDRESS_TAG)?.clone()).ok()
@@ -53,7 +53,7 @@ impl Ownership {
 
     /// `tags` without the ownership tags and without those that AWS adds itself (`aws:...`): the ones a spec speaks of.
     #[must_use]
-    pub fn plain(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub fn user_tags(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         tags.iter()
             .filter(|(key, _)| !key.starts_with("pb-deploy:") && !key.starts_with("aws:"))
             .map(|(key, value)| (key.clone(), value.clone()))

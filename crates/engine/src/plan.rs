@@ -24,9 +24,11 @@ pub enum Action {
     /// Delete it.
     Delete,
     /// Wait until it can be used; it is as it should be otherwise.
-    Await,
+    #[serde(rename = "await")]
+    Wait,
     /// Nothing, whatever it is like: the plan is about another part of the stack.
-    Leave,
+    #[serde(rename = "leave")]
+    Untargeted,
     /// Take over what is there: put our tags on it and remember it. Nothing else about it is changed.
     Adopt,
     /// Let go of it: take our tags off and remember it no more. It stays as it is.
@@ -41,7 +43,7 @@ impl Action {
     /// Whether nothing is done.
     #[must_use]
     pub fn is_idle(self) -> bool {
-        matches!(self, Self::NoOp | Self::Leave)
+        matches!(self, Self::NoOp | Self::Untargeted)
     }
 }
 
@@ -50,9 +52,11 @@ impl Action {
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// The new one is made, dependents go over to it, the old one is deleted.
-    CreateFirst,
+    #[serde(rename = "create_first")]
+    CreateBeforeDestroy,
     /// The old one is deleted, after whatever holds it; the new one takes its name.
-    DeleteFirst,
+    #[serde(rename = "delete_first")]
+    DestroyBeforeCreate,
 }
 
 /// Where a change comes from.
@@ -87,8 +91,8 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// The changed fields that cannot change in place.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forces: Vec<String>,
+    #[serde(rename = "forces", default, skip_serializing_if = "Vec::is_empty")]
+    pub replacement_fields: Vec<String>,
     /// What somebody else changed since the last run: as it was recorded, and as it is now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Change>,
@@ -127,7 +131,7 @@ impl Plan {
 
     /// The steps that write to AWS: those that do something besides waiting.
     pub fn writes(&self) -> impl Iterator<Item = &Step> {
-        self.changes().filter(|step| step.action != Action::Await)
+        self.changes().filter(|step| step.action != Action::Wait)
     }
 
     /// The checks that failed when the plan was made, each with its reason and more about it.
@@ -150,7 +154,7 @@ mod tests {
     use super::Plan;
 
     #[test]
-    fn plan_of_a_version_without_checks_still_loads() {
+    fn plan_without_checks_still_loads() {
         let plan: Plan = serde_json::from_str(r#"{"steps": []}"#).unwrap();
         assert_eq!(plan, Plan::default());
         assert_eq!(serde_json::to_string(&plan).unwrap(), r#"{"steps":[]}"#);

@@ -1,13 +1,13 @@
 //! Checks of a plan against what exists in AWS beside the resources of the plan, made before anything is changed.
 
 use crate::address::Address;
-use crate::decide::Refused;
 use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::kind::from_json;
 use crate::observe::Observed;
 use crate::ownership::Ownership;
 use crate::plan::{Action, Order, Plan, Step};
+use crate::planner::PlanError;
 use crate::resource::Resource;
 use futures_util::future::{BoxFuture, try_join_all};
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ pub struct Planned<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
     owner: &'a Ownership,
-    wanted: Vec<Value>,
+    desired: Vec<Value>,
 }
 
 impl Planned<'_> {
@@ -37,8 +37,9 @@ impl Planned<'_> {
     /// and each replacement that is created before its predecessor is deleted. Texts of the specs may be unknown yet.
     #[must_use]
     pub fn added<R: Resource>(&self) -> Vec<(Address, R::Spec)> {
-        let is_added =
-            |step: &&Step| matches!(step.action, Action::Create | Action::Replace { order: Order::CreateFirst });
+        let is_added = |step: &&Step| {
+            matches!(step.action, Action::Create | Action::Replace { order: Order::CreateBeforeDestroy })
+        };
         let added = self.steps::<R>().filter(is_added);
         added.filter_map(|step| Some((step.address.clone(), typed::<R, _>(step.after.as_ref())?))).collect()
     }
@@ -54,8 +55,9 @@ impl Planned<'_> {
 
     /// Returns each resource of kind `R` that is ours, whether the plan deletes it or not.
     #[must_use]
-    pub fn ours<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Attrs)> {
-        let all = self.observed.ours.iter().flat_map(|(address, found)| found.iter().map(move |live| (address, live)));
+    pub fn managed<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Attrs)> {
+        let all =
+            self.observed.managed.iter().flat_map(|(address, found)| found.iter().map(move |live| (address, live)));
         let typed = all.filter(|(_, live)| live.kind == R::KIND).filter_map(|(address, live)| {
             Some((address.clone(), typed::<R, _>(Some(&live.spec))?, typed::<R, _>(Some(&live.attrs))?))
         });
@@ -66,13 +68,13 @@ impl Planned<'_> {
     /// observed.
     #[must_use]
     pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
-        self.owner.owned(tags).is_some()
+        self.owner.address_from_tags(tags).is_some()
     }
 
     /// The specs of all that is ours, of whatever kind, and of all that the graph wants: what was deleted a moment ago
-    /// has the name that it is wanted under.
+    /// has the name that it is desired under.
     pub fn specs(&self) -> impl Iterator<Item = &Value> {
-        self.observed.ours.values().flatten().map(|live| &live.spec).chain(&self.wanted)
+        self.observed.managed.values().flatten().map(|live| &live.spec).chain(&self.desired)
     }
 
     fn steps<R: Resource>(&self) -> impl Iterator<Item = &Step> {
@@ -92,7 +94,7 @@ pub trait PreflightCheck: Send + Sync {
     ///
     /// # Errors
     /// The error of a read.
-    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>>;
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>>;
 }
 
 /// Asks the preflight checks of the graph about `plan`. A plan that writes nothing costs no call.
@@ -104,12 +106,12 @@ pub async fn preflight(
     observed: &Observed,
     owner: &Ownership,
     plan: &Plan,
-) -> Result<Vec<Refused>, Failure> {
+) -> Result<Vec<PlanError>, Failure> {
     if plan.writes().next().is_none() {
         return Ok(Vec::new());
     }
-    let wanted = graph.specs()?.into_iter().map(|(_, spec)| spec).collect();
-    let planned = Planned { plan, observed, owner, wanted };
+    let desired = graph.specs()?.into_iter().map(|(_, spec)| spec).collect();
+    let planned = Planned { plan, observed, owner, desired };
     let found = try_join_all(graph.preflight_checks.iter().map(|check| check.check(&planned))).await?;
     Ok(found.into_iter().flatten().collect())
 }

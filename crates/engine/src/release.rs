@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn release_outcome_of_an_older_version_is_read_by_meaning() {
+    fn release_outcome_of_an_older_version_is_recognized() {
         assert_eq!(read("succeeded"), ReleaseOutcome::Succeeded);
         for text in ["unknown", "unknown: not waited for"] {
             assert_eq!(read(text), ReleaseOutcome::NotWaited);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn release_outcome_that_is_written_is_read_back() {
+    fn release_outcome_round_trips_as_text() {
         for outcome in [
             ReleaseOutcome::Succeeded,
             ReleaseOutcome::NotWaited,

@@ -1,8 +1,8 @@
 //! Which step waits for which.
 
-use crate::decide::Refused;
-use crate::graph::{Graph, Until};
+use crate::graph::{Graph, Readiness};
 use crate::plan::{Action, Order, Plan, Step};
+use crate::planner::PlanError;
 use crate::resource::{Awaited, Interim};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -11,17 +11,17 @@ use std::collections::HashMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Task {
     /// Make it, change it, wait for it, or find nothing to do: afterwards its attributes are known.
-    Make(usize),
+    Apply(usize),
     /// Make it as wanted, now that its dependents are: what was made was what it is to be meanwhile.
     Finish(usize),
     /// Delete what is there.
-    Drop(usize),
+    Delete(usize),
 }
 
 impl Task {
     pub(crate) fn step(self) -> usize {
         match self {
-            Self::Make(step) | Self::Finish(step) | Self::Drop(step) => step,
+            Self::Apply(step) | Self::Finish(step) | Self::Delete(step) => step,
         }
     }
 }
@@ -29,37 +29,37 @@ impl Task {
 /// Which task waits for which, and how far that one must be. Steps are named by their place in the plan, which for those of
 /// the graph is their place in the graph.
 pub(crate) struct Schedule {
-    pub needs: HashMap<Task, Vec<(Task, Until)>>,
+    pub needs: HashMap<Task, Vec<(Task, Readiness)>>,
 }
 
 impl Schedule {
     /// Derives the order of a plan. Resources take over from each other without a gap where the plan has such an order.
     ///
     /// # Errors
-    /// When steps wait for each other in a circle: something has to go before its name can be used again, and cannot go
+    /// When steps wait for each other in a cycle: something has to go before its name can be used again, and cannot go
     /// before what is to use that name is there.
-    pub(crate) fn new(graph: &Graph, plan: &Plan) -> Result<Self, Refused> {
+    pub(crate) fn new(graph: &Graph, plan: &Plan) -> Result<Self, PlanError> {
         Self::ordered(graph, plan, true).or_else(|_| Self::ordered(graph, plan, false))
     }
 
-    fn ordered(graph: &Graph, plan: &Plan, takes_turns: bool) -> Result<Self, Refused> {
-        let ordering = Ordering { graph, steps: &plan.steps, takes_turns };
+    fn ordered(graph: &Graph, plan: &Plan, gapless: bool) -> Result<Self, PlanError> {
+        let ordering = Ordering { graph, steps: &plan.steps, gapless };
         let mut needs = HashMap::new();
         for (index, step) in plan.steps.iter().enumerate() {
-            if !matches!(step.action, Action::Delete | Action::Leave) {
-                needs.insert(Task::Make(index), ordering.before_make(index, step));
+            if !matches!(step.action, Action::Delete | Action::Untargeted) {
+                needs.insert(Task::Apply(index), ordering.needs_of_apply(index, step));
             }
-            if ordering.is_finished_later(index, step) {
-                needs.insert(Task::Finish(index), ordering.before_finish(index, step));
+            if ordering.has_finish_task(index, step) {
+                needs.insert(Task::Finish(index), ordering.needs_of_finish(index, step));
             }
-            if drops(step) {
-                needs.insert(Task::Drop(index), ordering.before_drop(index, step));
+            if deletes(step) {
+                needs.insert(Task::Delete(index), ordering.needs_of_delete(index, step));
             }
         }
         let schedule = Self { needs };
-        match schedule.circle() {
+        match schedule.cycle() {
             None => Ok(schedule),
-            Some(index) => Err(Refused {
+            Some(index) => Err(PlanError {
                 address: plan.steps[index].address.clone(),
                 why: "it has to go before its successor can be made, and cannot go before others use the successor; \
                       give the successor another name, or do it in two deploys"
@@ -69,7 +69,7 @@ impl Schedule {
     }
 
     /// A step that waits for itself, if there is one.
-    fn circle(&self) -> Option<usize> {
+    fn cycle(&self) -> Option<usize> {
         let mut open: HashMap<Task, usize> = self.needs.iter().map(|(task, needs)| (*task, needs.len())).collect();
         let mut dependents: HashMap<Task, Vec<Task>> = HashMap::new();
         for (task, needs) in &self.needs {
@@ -94,7 +94,7 @@ impl Schedule {
 }
 
 /// Whether the step deletes something.
-pub(crate) fn drops(step: &Step) -> bool {
+pub(crate) fn deletes(step: &Step) -> bool {
     matches!(step.action, Action::Delete | Action::Replace { .. })
 }
 
@@ -102,12 +102,12 @@ struct Ordering<'a> {
     graph: &'a Graph,
     steps: &'a [Step],
     /// Unset when resources may leave a gap between them.
-    takes_turns: bool,
+    gapless: bool,
 }
 
 impl Ordering<'_> {
     /// Returns whether a resource has an interim spec first.
-    fn is_finished_later(&self, index: usize, step: &Step) -> bool {
+    fn has_finish_task(&self, index: usize, step: &Step) -> bool {
         self.interim(index, step).is_some()
     }
 
@@ -116,26 +116,26 @@ impl Ordering<'_> {
         if !matches!(step.action, Action::Create | Action::Update) {
             return None;
         }
-        let interim = self.graph.nodes[index].kind.meanwhile(step.before.as_ref(), step.after.as_ref()?)?;
+        let interim = self.graph.nodes[index].kind.interim_spec(step.before.as_ref(), step.after.as_ref()?)?;
         let is_awaited = match interim.until {
             Awaited::Dependents => self.dependents(index).next().is_some(),
-            Awaited::Others => self.takes_turns && self.others(step).any(|other| other != index),
+            Awaited::Peers => self.gapless && self.peers(step).any(|other| other != index),
         };
         is_awaited.then_some(interim)
     }
 
-    fn before_finish(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
+    fn needs_of_finish(&self, index: usize, step: &Step) -> Vec<(Task, Readiness)> {
         let awaited: Vec<Task> = match self.interim(index, step).map(|interim| interim.until) {
-            Some(Awaited::Others) => self.others(step).map(|other| self.gained(other)).collect(),
-            _ => self.dependents(index).map(Task::Make).collect(),
+            Some(Awaited::Peers) => self.peers(step).map(|other| self.takeover_task(other)).collect(),
+            _ => self.dependents(index).map(Task::Apply).collect(),
         };
-        let made = std::iter::once(Task::Make(index));
+        let made = std::iter::once(Task::Apply(index));
         let needs = made.chain(awaited.into_iter().filter(|task| task.step() != index));
-        needs.map(|task| (task, Until::Settled)).collect()
+        needs.map(|task| (task, Readiness::Ready)).collect()
     }
 
     /// The resources of the kind of `step` that are created or updated.
-    fn others(&self, step: &Step) -> impl Iterator<Item = usize> {
+    fn peers(&self, step: &Step) -> impl Iterator<Item = usize> {
         let of_kind = self.graph.nodes.iter().zip(self.steps).enumerate();
         of_kind
             .filter(|(_, (node, other))| {
@@ -147,27 +147,31 @@ impl Ordering<'_> {
     }
 
     /// The part of a step after which a resource has got all that it takes over from others.
-    fn gained(&self, index: usize) -> Task {
+    fn takeover_task(&self, index: usize) -> Task {
         match self.interim(index, &self.steps[index]).map(|interim| interim.until) {
             Some(Awaited::Dependents) => Task::Finish(index),
-            _ => Task::Make(index),
+            _ => Task::Apply(index),
         }
     }
 
     /// The last part of a step that changes something.
-    fn changed(&self, index: usize) -> Task {
-        let later = self.is_finished_later(index, &self.steps[index]);
-        if later { Task::Finish(index) } else { Task::Make(index) }
+    fn last_change(&self, index: usize) -> Task {
+        let later = self.has_finish_task(index, &self.steps[index]);
+        if later { Task::Finish(index) } else { Task::Apply(index) }
     }
 
-    fn before_make(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
+    fn needs_of_apply(&self, index: usize, step: &Step) -> Vec<(Task, Readiness)> {
         let inputs = &self.graph.nodes[index].inputs;
-        let mut needs: Vec<(Task, Until)> = inputs.iter().map(|edge| (Task::Make(edge.node), edge.until)).collect();
+        let mut needs: Vec<(Task, Readiness)> =
+            inputs.iter().map(|edge| (Task::Apply(edge.node), edge.readiness)).collect();
         match step.action {
-            Action::Replace { order: Order::DeleteFirst } => needs.push((Task::Drop(index), Until::Settled)),
+            Action::Replace { order: Order::DestroyBeforeCreate } => {
+                needs.push((Task::Delete(index), Readiness::Ready))
+            }
             // What goes may stand in the name that is wanted.
-            Action::Create | Action::Replace { order: Order::CreateFirst } => {
-                needs.extend(self.in_the_way(index, step).map(|other| (Task::Drop(other), Until::Settled)));
+            Action::Create | Action::Replace { order: Order::CreateBeforeDestroy } => {
+                needs
+                    .extend(self.conflicting_deletes(index, step).map(|other| (Task::Delete(other), Readiness::Ready)));
             }
             _ => {}
         }
@@ -175,69 +179,70 @@ impl Ordering<'_> {
     }
 
     /// Deletes of the same kind that cannot stand beside what is to be made.
-    fn in_the_way(&self, index: usize, step: &Step) -> impl Iterator<Item = usize> {
+    fn conflicting_deletes(&self, index: usize, step: &Step) -> impl Iterator<Item = usize> {
         let deletes = self.steps.iter().enumerate();
         deletes
             .filter(move |(_, other)| {
-                other.action == Action::Delete && other.kind == step.kind && self.blocks(other, index, step)
+                other.action == Action::Delete && other.kind == step.kind && self.conflicts(other, index, step)
             })
             .map(|(other, _)| other)
     }
 
     /// Returns whether what a step deletes cannot stand beside what another one is going to make first.
-    fn blocks(&self, deleted: &Step, index: usize, step: &Step) -> bool {
+    fn conflicts(&self, deleted: &Step, index: usize, step: &Step) -> bool {
         let kind = &self.graph.nodes[index].kind;
         let interim = self.interim(index, step).map(|interim| interim.spec);
         match (&deleted.before, interim.as_ref().or(step.after.as_ref())) {
-            _ if kind.takes_over() => false,
-            (Some(old), Some(new)) => !kind.beside(old, new),
+            _ if kind.create_reuses_existing() => false,
+            (Some(old), Some(new)) => !kind.can_coexist(old, new),
             _ => true,
         }
     }
 
     /// The changes by which others take over from a resource that is deleted.
-    fn takers<'b>(&'b self, step: &'b Step) -> impl Iterator<Item = Task> + 'b {
+    fn takeover_tasks<'b>(&'b self, step: &'b Step) -> impl Iterator<Item = Task> + 'b {
         let kind = self.graph.kinds.get(step.kind.as_str());
         let is_taken_over =
-            self.takes_turns && step.action == Action::Delete && kind.is_some_and(|kind| kind.takes_turns());
-        let others = is_taken_over.then(|| self.others(step)).into_iter().flatten();
-        let is_beside = |other: &usize| {
-            let taker = &self.steps[*other];
-            taker.action == Action::Update || !self.blocks(step, *other, taker)
+            self.gapless && step.action == Action::Delete && kind.is_some_and(|kind| kind.deleted_after_peers());
+        let others = is_taken_over.then(|| self.peers(step)).into_iter().flatten();
+        let can_follow = |other: &usize| {
+            let successor = &self.steps[*other];
+            successor.action == Action::Update || !self.conflicts(step, *other, successor)
         };
-        others.filter(is_beside).map(|other| self.gained(other))
+        others.filter(can_follow).map(|other| self.takeover_task(other))
     }
 
-    fn before_drop(&self, index: usize, step: &Step) -> Vec<(Task, Until)> {
-        let delete_first = step.action == Action::Replace { order: Order::DeleteFirst };
-        let mut needs: Vec<(Task, Until)> = self.takers(step).map(|task| (task, Until::Settled)).collect();
+    fn needs_of_delete(&self, index: usize, step: &Step) -> Vec<(Task, Readiness)> {
+        let delete_first = step.action == Action::Replace { order: Order::DestroyBeforeCreate };
+        let mut needs: Vec<(Task, Readiness)> =
+            self.takeover_tasks(step).map(|task| (task, Readiness::Ready)).collect();
         for (other_index, other) in self.steps.iter().enumerate() {
             let relies = self.relies(other, step);
-            if other_index == index || !(relies || self.holds(other, step)) {
+            if other_index == index || !(relies || self.blocks_deletion(other, step)) {
                 continue;
             }
             // A successor is made after this one is gone, so only what depends on it can wait in turn. All else may use it.
             if delete_first && other.action != Action::Delete && !self.depends(other_index, index) {
                 continue;
             }
-            if drops(other) {
-                needs.push((Task::Drop(other_index), Until::Settled));
-            } else if !delete_first && (other.action == Action::Update || (relies && other.action == Action::Await)) {
-                needs.push((self.changed(other_index), Until::Settled));
+            if deletes(other) {
+                needs.push((Task::Delete(other_index), Readiness::Ready));
+            } else if !delete_first && (other.action == Action::Update || (relies && other.action == Action::Wait)) {
+                needs.push((self.last_change(other_index), Readiness::Ready));
             }
         }
-        if step.action == (Action::Replace { order: Order::CreateFirst }) {
-            needs.push((Task::Make(index), Until::Settled));
-            needs.extend(self.dependents(index).map(|dependent| (self.changed(dependent), Until::Settled)));
+        if step.action == (Action::Replace { order: Order::CreateBeforeDestroy }) {
+            needs.push((Task::Apply(index), Readiness::Ready));
+            needs.extend(self.dependents(index).map(|dependent| (self.last_change(dependent), Readiness::Ready)));
         }
         needs.sort_unstable_by_key(|(task, _)| *task);
         needs.dedup_by_key(|(task, _)| *task);
         needs
     }
 
-    fn holds(&self, holder: &Step, held: &Step) -> bool {
+    fn blocks_deletion(&self, holder: &Step, held: &Step) -> bool {
         let kind = self.graph.kinds.get(holder.kind.as_str());
-        kind.is_some_and(|kind| kind.holds().contains(&held.kind.as_str()))
+        kind.is_some_and(|kind| kind.blocks_deletion_of().contains(&held.kind.as_str()))
     }
 
     fn relies(&self, user: &Step, used: &Step) -> bool {
@@ -252,9 +257,9 @@ impl Ordering<'_> {
 
     /// The changed nodes that depend on `index`, directly.
     fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
-        self.graph.users(index).filter(|dependent| {
+        self.graph.dependents(index).filter(|dependent| {
             let action = self.steps[*dependent].action;
-            !action.is_idle() && action != Action::Await
+            !action.is_idle() && action != Action::Wait
         })
     }
 }

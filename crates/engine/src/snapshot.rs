@@ -1,4 +1,4 @@
-//! What is remembered between runs.
+//! What is recorded between runs.
 
 use crate::address::Address;
 use crate::plan::Action;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What is remembered between runs: a cache of what AWS assigned, what was wanted when it was last applied, and what a run
+/// What is recorded between runs: a cache of what AWS assigned, what was wanted when it was last applied, and what a run
 /// that did not end meant to do. AWS itself is the authority; a lost snapshot loses no resource.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,7 +96,8 @@ pub struct Record {
     /// What AWS assigned.
     pub attrs: Value,
     /// Whether it could be used.
-    pub settled: bool,
+    #[serde(rename = "settled")]
+    pub ready: bool,
 }
 
 /// What a run means to do. It is stored before the first write to AWS, and removed when the run has ended well.
@@ -139,7 +140,7 @@ impl Intent {
 impl Snapshot {
     /// Sets the intents of a run that begins. Deletes that an earlier run has begun stay among them as long as their resources
     /// are recorded and this run does not deal with them: they may be done, all but the record.
-    pub fn intend(&mut self, mut intents: Intents) {
+    pub fn set_intents(&mut self, mut intents: Intents) {
         for step in self.intents.take().map(|earlier| earlier.steps).unwrap_or_default() {
             let is_new = !intents.steps.iter().any(|new| new.address == step.address);
             let deletes = matches!(step.action, Action::Delete | Action::Replace { .. });
@@ -150,9 +151,9 @@ impl Snapshot {
         self.intents = Some(intents);
     }
 
-    /// Takes all that is remembered of what was at `from` for what is at `to` now: the record, what was released to it, the
+    /// Takes all that is recorded of what was at `from` for what is at `to` now: the record, what was released to it, the
     /// count that was set by hand.
-    pub(crate) fn readdress(&mut self, from: &Address, to: &Address, unrecorded: Record) {
+    pub(crate) fn move_records(&mut self, from: &Address, to: &Address, unrecorded: Record) {
         let record = self.resources.remove(from).unwrap_or(unrecorded);
         self.resources.entry(to.clone()).or_insert(record);
         if let Some(scaled) = self.scaled.remove(from) {
@@ -168,7 +169,7 @@ impl Snapshot {
     /// Returns whether a run that has not ended is about what is recorded at `address`, or left it before it could be used.
     pub(crate) fn is_recent(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
-        self.resources.get(address).is_some_and(|record| !record.settled) || steps.any(|step| step.address == *address)
+        self.resources.get(address).is_some_and(|record| !record.ready) || steps.any(|step| step.address == *address)
     }
 
     /// Returns whether a run that has not ended means to delete what is recorded at `address`.
@@ -178,23 +179,25 @@ impl Snapshot {
     }
 
     /// Returns whether a create was meant at `address` and is not recorded: there may be one.
-    pub(crate) fn is_suspect(&self, address: &Address) -> bool {
-        self.unrecorded_creates().any(|step| step.address == *address)
+    pub(crate) fn has_unconfirmed_create(&self, address: &Address) -> bool {
+        self.unconfirmed_creates().any(|step| step.address == *address)
     }
 
     /// Returns whether a run that did not end may have made something at `address` that is not recorded.
     #[must_use]
     pub fn is_unconfirmed(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
-        steps.any(|step| step.address == *address && self.suspects(&step.kind).any(|suspect| suspect == step))
+        steps.any(|step| {
+            step.address == *address && self.unconfirmed_creates_of(&step.kind).any(|intent| intent == step)
+        })
     }
 
     /// The creates of `kind` that were meant and are not recorded: there may be one at each address.
-    pub(crate) fn suspects<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
-        self.unrecorded_creates().filter(move |step| step.kind == kind)
+    pub(crate) fn unconfirmed_creates_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
+        self.unconfirmed_creates().filter(move |step| step.kind == kind)
     }
 
-    fn unrecorded_creates(&self) -> impl Iterator<Item = &Intent> {
+    fn unconfirmed_creates(&self) -> impl Iterator<Item = &Intent> {
         let steps = self.intents.iter().flat_map(|intents| &intents.steps);
         let recorded =
             |step: &Intent| self.resources.get(&step.address).map(|record| &record.attrs) != step.was.as_ref();
@@ -221,22 +224,22 @@ mod tests {
     }
 
     #[test]
-    fn begun_delete_stays_intended_until_its_record_is_gone() {
-        let record = Record { kind: "k".to_owned(), spec: Value::Null, attrs: Value::Null, settled: true };
+    fn intent_of_begun_delete_stays_until_its_record_is_gone() {
+        let record = Record { kind: "k".to_owned(), spec: Value::Null, attrs: Value::Null, ready: true };
         let recorded = ["net/group", "net/vpc"].map(|address| (Address::new(address).unwrap(), record.clone()));
         let mut snapshot = Snapshot { resources: recorded.into(), ..Snapshot::default() };
-        snapshot.intend(intents(&[
+        snapshot.set_intents(intents(&[
             ("net/group", Action::Delete),
             ("net/vpc", Action::Delete),
             ("net/gone", Action::Delete),
             ("net/new", Action::Create),
         ]));
         let next = intents(&[("net/vpc", Action::Update)]);
-        snapshot.intend(next.clone());
+        snapshot.set_intents(next.clone());
         let steps = snapshot.intents.as_ref().map(|intents| intents.steps.clone()).unwrap();
         assert_eq!(steps, [next.steps, intents(&[("net/group", Action::Delete)]).steps].concat());
         snapshot.resources.clear();
-        snapshot.intend(intents(&[]));
+        snapshot.set_intents(intents(&[]));
         assert_eq!(snapshot.intents, Some(intents(&[])));
     }
 }

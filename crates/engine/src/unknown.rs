@@ -34,7 +34,7 @@ pub fn has_unknown(value: &Value) -> bool {
 }
 
 /// Whether a field of the final spec differs from the planned one only where that was not known.
-pub(crate) fn within_unknown(planned: &Value, change: &Change) -> bool {
+pub(crate) fn differs_only_where_unknown(planned: &Value, change: &Change) -> bool {
     match &change.before {
         Some(before) => has_unknown(before),
         // A key that was made of something unknown gives two differences: the unknown key, and the real one.

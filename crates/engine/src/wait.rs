@@ -50,48 +50,48 @@ impl Cancel {
 /// How often to look, and for how long.
 ///
 /// A pause is a small share of what was waited so far: whoever waits learns that something is there a few hundredths later
-/// than it is, whether it took seconds or minutes, and the looks of a wait that is ten times as long are not ten times as
+/// than it is, whether it took seconds or minutes, and the polling of a wait that is ten times as long are not ten times as
 /// many.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct Backoff {
     /// The shortest pause.
-    pub first: Duration,
+    pub initial: Duration,
     /// The longest pause.
-    pub longest: Duration,
+    pub max_interval: Duration,
     /// When to give up.
-    pub within: Duration,
+    pub timeout: Duration,
 }
 
 /// Which part of what was waited so far a pause is.
 const SHARE: u32 = 40;
 
-impl Limits {
-    /// For what takes seconds: looks every 0.25 s at first, every 2 s at the least, for `within`.
+impl Backoff {
+    /// For what takes seconds: polling every 0.25 s at first, every 2 s at the least, for `within`.
     #[must_use]
-    pub const fn seconds(within: Duration) -> Self {
-        Self { first: Duration::from_millis(250), longest: Duration::from_secs(2), within }
+    pub const fn seconds(timeout: Duration) -> Self {
+        Self { initial: Duration::from_millis(250), max_interval: Duration::from_secs(2), timeout }
     }
 
-    /// For what takes minutes: looks every 0.5 s at first, every 4 s at the least, for `within`.
+    /// For what takes minutes: polling every 0.5 s at first, every 4 s at the least, for `within`.
     #[must_use]
-    pub const fn minutes(within: Duration) -> Self {
-        Self { first: Duration::from_millis(500), longest: Duration::from_secs(4), within }
+    pub const fn minutes(timeout: Duration) -> Self {
+        Self { initial: Duration::from_millis(500), max_interval: Duration::from_secs(4), timeout }
     }
 
     /// The pause of those who have waited for `waited`, without jitter.
     #[must_use]
     pub fn pause_after(self, waited: Duration) -> Duration {
-        (waited / SHARE).max(self.first).min(self.longest)
+        (waited / SHARE).max(self.initial).min(self.max_interval)
     }
 
-    /// The pauses between looks: nothing is changed by a look.
-    pub(crate) fn looks(self) -> Pauses {
-        Pauses { growth: Growth::Share, ..self.tries() }
+    /// The pauses between polling: nothing is changed by a look.
+    pub(crate) fn polling(self) -> Pauses {
+        Pauses { growth: Growth::Proportional, ..self.retrying() }
     }
 
-    /// The pauses between tries of what failed: each half as long again as the one before.
-    pub(crate) fn tries(self) -> Pauses {
-        Pauses { limits: self, growth: Growth::Half, next: self.first, since: Instant::now() }
+    /// The pauses between retrying of what failed: each half as long again as the one before.
+    pub(crate) fn retrying(self) -> Pauses {
+        Pauses { limits: self, growth: Growth::Exponential, next: self.initial, since: Instant::now() }
     }
 }
 
@@ -106,7 +106,7 @@ pub enum Progress<T> {
 
 /// Growing pauses, with jitter, and with an end.
 pub(crate) struct Pauses {
-    limits: Limits,
+    limits: Backoff,
     growth: Growth,
     next: Duration,
     since: Instant,
@@ -116,9 +116,9 @@ pub(crate) struct Pauses {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Growth {
     /// By what was waited.
-    Share,
+    Proportional,
     /// Each is half as long again as the one before.
-    Half,
+    Exponential,
 }
 
 impl Pauses {
@@ -128,16 +128,16 @@ impl Pauses {
     /// `TimedOut` when the time is over, `Interrupted` when the run was asked to stop.
     pub(crate) async fn pause(&mut self, cancel: &Cancel, operation: &str, what: &str) -> Result<(), Failure> {
         let spent = self.since.elapsed();
-        if spent >= self.limits.within {
+        if spent >= self.limits.timeout {
             let message = format!("gave up after {} s: {what}", spent.as_secs());
             return Err(Failure::new(Class::TimedOut, operation, message));
         }
         let next = match self.growth {
-            Growth::Share => self.limits.pause_after(spent),
-            Growth::Half => self.next,
+            Growth::Proportional => self.limits.pause_after(spent),
+            Growth::Exponential => self.next,
         };
-        let pause = jitter(next).min(self.limits.within - spent);
-        self.next = (self.next * 3 / 2).min(self.limits.longest);
+        let pause = jitter(next).min(self.limits.timeout - spent);
+        self.next = (self.next * 3 / 2).min(self.limits.max_interval);
         tokio::select! {
             () = sleep(pause) => Ok(()),
             () = cancel.stopped() => {
@@ -156,43 +156,46 @@ fn jitter(pause: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// How many looks there are until something is there that takes `takes`, and how much later that is seen.
-    async fn looked(limits: Limits, takes: Duration) -> (usize, Duration) {
-        let (began, mut pauses, mut looks) = (Instant::now(), limits.looks(), 1);
+    /// How many polls there are until something is there that takes `takes`, and how much later that is seen.
+    async fn looked(limits: Backoff, takes: Duration) -> (usize, Duration) {
+        let (began, mut pauses, mut polls) = (Instant::now(), limits.polling(), 1);
         while began.elapsed() < takes {
             pauses.pause(&Cancel::never(), "look", "it").await.unwrap();
-            looks += 1;
+            polls += 1;
         }
-        (looks, began.elapsed() - takes)
+        (polls, began.elapsed() - takes)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_there_is_seen_soon_and_by_few_looks() {
+    async fn polling_sees_a_change_soon_with_few_polls() {
         let hour = Duration::from_secs(3600);
         for (limits, seconds, most, late) in [
-            (Limits::seconds(hour), 2, 12, 0.25),
-            (Limits::seconds(hour), 9, 50, 0.25),
-            (Limits::seconds(hour), 90, 150, 2.0),
-            (Limits::minutes(hour), 39, 85, 1.0),
-            (Limits::minutes(hour), 150, 160, 3.8),
-            (Limits::minutes(hour), 390, 225, 4.0),
-            (Limits::minutes(hour), 1800, 675, 4.0),
+            (Backoff::seconds(hour), 2, 12, 0.25),
+            (Backoff::seconds(hour), 9, 50, 0.25),
+            (Backoff::seconds(hour), 90, 150, 2.0),
+            (Backoff::minutes(hour), 39, 85, 1.0),
+            (Backoff::minutes(hour), 150, 160, 3.8),
+            (Backoff::minutes(hour), 390, 225, 4.0),
+            (Backoff::minutes(hour), 1800, 675, 4.0),
         ] {
             for seed in 0..20 {
                 fastrand::seed(seed);
-                let (looks, lag) = looked(limits, Duration::from_secs(seconds)).await;
-                assert!(looks <= most, "{seconds} s: {looks} looks");
+                let (polls, lag) = looked(limits, Duration::from_secs(seconds)).await;
+                assert!(polls <= most, "{seconds} s: {polls} polls");
                 assert!(lag.as_secs_f64() <= late, "{seconds} s: {lag:?} late");
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tries_are_fewer_than_looks_and_both_end() {
-        type Way = fn(Limits) -> Pauses;
-        let limits =
-            Limits { first: Duration::from_secs(1), longest: Duration::from_secs(5), within: Duration::from_secs(60) };
-        let ways: [(Way, usize); 2] = [(Limits::tries, 20), (Limits::looks, 80)];
+    async fn retries_are_fewer_than_polls_and_both_time_out() {
+        type Way = fn(Backoff) -> Pauses;
+        let limits = Backoff {
+            initial: Duration::from_secs(1),
+            max_interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(60),
+        };
+        let ways: [(Way, usize); 2] = [(Backoff::retrying, 20), (Backoff::polling, 80)];
         for (pauses, most) in ways {
             let mut pauses = pauses(limits);
             let (began, mut count) = (Instant::now(), 0);
@@ -202,7 +205,7 @@ mod tests {
                     Err(end) => break end,
                 }
             };
-            assert_eq!((end.class, began.elapsed()), (Class::TimedOut, limits.within));
+            assert_eq!((end.class, began.elapsed()), (Class::TimedOut, limits.timeout));
             assert!(count <= most, "{count}");
         }
     }

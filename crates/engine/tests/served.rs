@@ -4,9 +4,9 @@
 
 use pb_engine::{
     Action, Address, Awaited, Change, Class, Context, Failure, Found, Goal, Graph, Interim, MemoryLedger, Outcome,
-    Ownership, Part, Resource, Run, Scope,
+    Ownership, PlanScope, ReadScope, Resource, Run,
 };
-use pb_engine::{Cancel, Events, act, decide, observe};
+use pb_engine::{Cancel, Events, apply_plan, compute_plan, observe};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -60,7 +60,7 @@ macro_rules! kind {
             type Attrs = Attrs;
             $($more)*
 
-            fn pending(_: &Spec) -> Attrs {
+            fn planned_attrs(_: &Spec) -> Attrs {
                 Attrs { id: pb_engine::unknown() }
             }
 
@@ -68,14 +68,14 @@ macro_rules! kind {
                 Some(attrs.id.clone())
             }
 
-            async fn read(&self, _: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+            async fn read(&self, _: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
                 let world = self.0.lock().unwrap();
                 let mine = world.things.iter().filter(|(_, (kind, ..))| *kind == $kind);
-                let found = mine.map(|(id, (_, address, spec))| Found::Ours {
+                let found = mine.map(|(id, (_, address, spec))| Found::Managed {
                     address: address.clone(),
                     spec: spec.clone(),
                     attrs: Attrs { id: id.clone() },
-                    settled: true,
+                    ready: true,
                 });
                 Ok(found.collect())
             }
@@ -104,34 +104,34 @@ macro_rules! kind {
 }
 
 kind!(Rule, "test.rule", {
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "value"
     }
 
-    fn beside(_: &Spec, _: &Spec) -> bool {
+    fn can_coexist(_: &Spec, _: &Spec) -> bool {
         true
     }
 });
 kind!(Door, "test.door", {
-    fn meanwhile(old: Option<&Spec>, new: &Spec) -> Option<Interim<Spec>> {
+    fn interim_spec(old: Option<&Spec>, new: &Spec) -> Option<Interim<Spec>> {
         let spec = old.cloned().unwrap_or_else(|| Spec { value: "closed".to_owned(), ..new.clone() });
         Some(Interim { spec, until: Awaited::Dependents })
     }
 });
 kind!(Route, "test.route", {
-    const TAKES_TURNS: bool = true;
+    const DELETED_AFTER_PEERS: bool = true;
 
-    fn beside(_: &Spec, _: &Spec) -> bool {
+    fn can_coexist(_: &Spec, _: &Spec) -> bool {
         true
     }
 
-    fn meanwhile(old: Option<&Spec>, new: &Spec) -> Option<Interim<Spec>> {
+    fn interim_spec(old: Option<&Spec>, new: &Spec) -> Option<Interim<Spec>> {
         let Some(old) = old else {
             let spec = Spec { value: "closed".to_owned(), ..new.clone() };
             return Some(Interim { spec, until: Awaited::Dependents });
         };
         let value = format!("{}+{}", old.value, new.value);
-        Some(Interim { spec: Spec { value, ..new.clone() }, until: Awaited::Others })
+        Some(Interim { spec: Spec { value, ..new.clone() }, until: Awaited::Peers })
     }
 });
 kind!(Service, "test.service", {
@@ -157,10 +157,10 @@ async fn run(graph: &Graph, ledger: &MemoryLedger) -> Outcome {
     let owner = Arc::new(Ownership { stack: "s".to_owned(), workspace: "w".to_owned() });
     let snapshot = ledger.snapshot();
     let observed = observe(graph, &snapshot, &owner, &Cancel::never()).await.unwrap();
-    let plan = decide(graph, &observed, &snapshot, Goal::Deploy, &Part::default()).unwrap().unwrap();
+    let plan = compute_plan(graph, &observed, &snapshot, Goal::Deploy, &PlanScope::default()).unwrap().unwrap();
     let (id, operation) = ("run".to_owned(), "deploy".to_owned());
     let run = Run { id, operation, owner, events: Events::none(), cancel: Cancel::never() };
-    act(graph, &plan, ledger, &run).await.unwrap()
+    apply_plan(graph, &plan, ledger, &run).await.unwrap()
 }
 
 /// A world with the first values, and its ledger.
@@ -212,7 +212,7 @@ async fn rule_at_another_address_is_deleted_after_the_service_has_changed() {
 }
 
 #[tokio::test]
-async fn service_that_is_as_before_keeps_its_door_and_rule_and_leaves_no_other() {
+async fn rolled_back_service_keeps_its_door_and_rule_and_no_other() {
     for (first, second) in [("test/rule", "test/rule"), ("test/rule_one", "test/rule_two")] {
         let (world, ledger) = deployed(first).await;
         let before = ledger.snapshot().resources;
@@ -233,7 +233,7 @@ async fn service_that_is_as_before_keeps_its_door_and_rule_and_leaves_no_other()
 }
 
 #[tokio::test]
-async fn service_that_was_left_half_changed_keeps_both_rules() {
+async fn partially_changed_service_keeps_both_rules() {
     let (world, ledger) = deployed("test/rule").await;
     world.lock().unwrap().failure = Some(Failure { undone: false, ..rolled_back() });
     assert!(!run(&graph(&world, "test/rule", "two"), &ledger).await.is_complete());
@@ -280,7 +280,7 @@ async fn routes_that_exchange_values_have_both_in_between() {
 }
 
 #[tokio::test]
-async fn route_alone_is_updated_in_one_part() {
+async fn single_route_is_updated_in_one_part() {
     assert_eq!(route_changes(&[("a", "one")], &[("a", "two")]).await, ["update test/a two"]);
 }
 
@@ -291,7 +291,7 @@ async fn route_is_deleted_once_its_successor_has_a_service() {
 }
 
 #[tokio::test]
-async fn route_that_gives_to_a_new_one_waits_for_its_service() {
+async fn route_with_a_new_successor_waits_for_its_service() {
     let calls = route_changes(&[("a", "one")], &[("a", "two"), ("b", "one")]).await;
     let at = |call: &str| calls.iter().position(|known| known == call).unwrap();
     assert!(at("update test/b one") < at("update test/a two"), "{calls:?}");

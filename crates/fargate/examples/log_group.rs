@@ -7,14 +7,14 @@
 //! Exits with 1 when anything is not as it should be.
 
 use pb_aws::{Access, connect};
-use pb_engine::{Alone, Failure, Graph, Ownership};
+use pb_engine::{Standalone, Failure, Graph, Ownership};
 use pb_fargate::{LogGroupSpec, LogGroups};
 use std::error::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
-    let group = |days: i32| -> Result<Alone, Failure> {
+    let group = |days: i32| -> Result<Standalone, Failure> {
         let mut graph = Graph::new();
         let groups = graph.kind(LogGroups::new(aws_sdk_cloudwatchlogs::Client::new(&config)));
         graph.add("logs/app", &groups, (), move |()| LogGroupSpec {
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             tags: [("Name".to_owned(), "alone-app".to_owned())].into(),
         })?;
         let owner = Ownership { stack: "pb-fargate-alone".to_owned(), workspace: "alone".to_owned() };
-        Ok(Alone::new(owner, graph))
+        Ok(Standalone::new(owner, graph))
     };
 
     group(7)?.deploy().await?;
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     group(30)?.deploy().await?;
     ensure(group(30)?.plan().await?.is_empty(), "the change is there")?;
     group(30)?.destroy().await?;
-    ensure(group(30)?.read().await?.ours.is_empty(), "nothing is left")?;
+    ensure(group(30)?.read().await?.managed.is_empty(), "nothing is left")?;
     Ok(())
 }
 

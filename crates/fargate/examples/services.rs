@@ -8,7 +8,7 @@
 //! when anything is not as it should be.
 
 use pb_aws::{Access, connect};
-use pb_engine::{Action, Alone, Event, Events, Failure, Graph, Input, Ownership};
+use pb_engine::{Action, Standalone, Event, Events, Failure, Graph, Input, Ownership};
 use pb_fargate::{FargateInputs, FargateSpec, Image, Workload, WorkloadSpec, tasks};
 use std::error::Error;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const IMAGE: &str = "public.ecr.aws/docker/library/redis:7";
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = connect(&Access { region: REGION.to_owned(), ..Access::default() }).await;
     let (subnet, group) = default_network(&aws_sdk_ec2::Client::new(&config)).await?;
-    let concern = |count: i32| -> Result<Alone, Failure> {
+    let concern = |count: i32| -> Result<Standalone, Failure> {
         let mut graph = Graph::new();
         let workload = WorkloadSpec { count, ..WorkloadSpec::workers("worker", "example-worker", image()) };
         let workload = Workload { spec: workload, group_id: Input::known(group.clone()), target: None };
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
         tasks(&mut graph, &config, &spec(), inputs)?;
         let owner = Ownership { stack: "pb-fargate".to_owned(), workspace: "example".to_owned() };
-        Ok(Alone::new(owner, graph).events(Events::new(print)))
+        Ok(Standalone::new(owner, graph).events(Events::new(print)))
     };
 
     let made = concern(2)?.deploy().await?;
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ensure(concern(3)?.plan().await?.is_empty(), "the change is there")?;
 
     concern(3)?.destroy().await?;
-    ensure(concern(3)?.read().await?.ours.is_empty(), "nothing is left")?;
+    ensure(concern(3)?.read().await?.managed.is_empty(), "nothing is left")?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{DesiredStatus, Tag, Task, TaskField};
 use pb_aws::Answer;
 use pb_engine::{
-    Address, Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope, is_unknown, unknown,
+    Address, Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope, is_unknown, unknown,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -98,7 +98,7 @@ impl Before {
     /// The task of this kind that runs for a revision, or ended well within the last hour: its ARN and its mark.
     async fn under_way(
         &self,
-        scope: &Scope<Self>,
+        scope: &ReadScope<Self>,
         at: &Address,
         spec: &BeforeSpec,
         revision: &str,
@@ -110,7 +110,7 @@ impl Before {
         };
         Ok(tasks.iter().find_map(|task| {
             let tags = of_ecs(task.tags());
-            let ours = scope.owned(&tags).as_ref() == Some(at) && task.task_definition_arn() == Some(revision);
+            let ours = scope.address_from_tags(&tags).as_ref() == Some(at) && task.task_definition_arn() == Some(revision);
             let arn = task.task_arn().filter(|_| ours && well(task))?;
             Some((arn.to_owned(), tags.get(DONE_TAG)?.clone()))
         }))
@@ -146,7 +146,7 @@ impl Before {
             command: spec.command.clone(),
             network: service_spec::public_network([spec.subnet.clone()], [spec.security_group.clone()])?,
             started_by: STARTED_BY,
-            token: cx.token(),
+            token: cx.client_token(),
             tags,
         };
         Ok(attrs(spec, one_off::start(&self.client, one).await?))
@@ -199,12 +199,12 @@ impl Resource for Before {
     const TAGGED: bool = false;
     const KIND: &'static str = "ecs.before";
     /// RunTask starts another task each time.
-    const UNIQUE: bool = false;
-    const HOLDS: &'static [&'static str] = &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    const UNIQUE_NAME: bool = false;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
     type Spec = BeforeSpec;
     type Attrs = BeforeAttrs;
 
-    fn check(spec: &BeforeSpec) -> Result<(), String> {
+    fn validate(spec: &BeforeSpec) -> Result<(), String> {
         if spec.command.is_empty() {
             return Err("invalid command: what is to be run before a rollout has one".to_owned());
         }
@@ -214,20 +214,20 @@ impl Resource for Before {
         checks::tags(&spec.tags)
     }
 
-    fn pending(spec: &BeforeSpec) -> BeforeAttrs {
+    fn planned_attrs(spec: &BeforeSpec) -> BeforeAttrs {
         attrs(spec, unknown())
     }
 
     /// Dependents wait for the task: what was there is not what is to come.
-    fn updated(attrs: &BeforeAttrs, spec: &BeforeSpec) -> BeforeAttrs {
+    fn attrs_after_update(attrs: &BeforeAttrs, spec: &BeforeSpec) -> BeforeAttrs {
         if attrs.mark == mark(spec) && attrs.task_definition == spec.task_definition {
             attrs.clone()
         } else {
-            Self::pending(spec)
+            Self::planned_attrs(spec)
         }
     }
 
-    fn replaces(_field: &str) -> bool {
+    fn requires_replacement(_field: &str) -> bool {
         false
     }
 
@@ -236,23 +236,23 @@ impl Resource for Before {
     }
 
     /// A result of one revision says nothing about another.
-    fn is_other_edition(recorded: &BeforeAttrs, found: &BeforeAttrs) -> bool {
+    fn is_other_revision(recorded: &BeforeAttrs, found: &BeforeAttrs) -> bool {
         recorded.task_definition != found.task_definition
     }
 
     /// It is there when the revision in use carries the mark, when the task runs for it, or when it has just ended well. One
     /// that failed is there as what was never done: the next deploy runs it again.
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
-        for (address, wanted) in scope.wanted.iter().filter(|(_, spec)| !is_unknown(&spec.cluster)) {
-            let remembered = scope.remembered.iter().find(|(at, _)| at == address).map(|(_, attrs)| attrs);
+        for (address, wanted) in scope.desired.iter().filter(|(_, spec)| !is_unknown(&spec.cluster)) {
+            let remembered = scope.recorded.iter().find(|(at, _)| at == address).map(|(_, attrs)| attrs);
             let revision = revisions::in_use(&self.client, scope, &wanted.family).await?;
             let arn = revision.as_ref().and_then(|revision| revision.definition.task_definition_arn());
             let done = revision.as_ref().and_then(|revision| revision.tags.get(DONE_TAG));
-            let ours = |spec: BeforeSpec, mark: &str, task: String, settled| {
+            let ours = |spec: BeforeSpec, mark: &str, task: String, ready| {
                 let task_definition = arn.unwrap_or_default().to_owned();
                 let attrs = BeforeAttrs { mark: mark.to_owned(), task_definition, ..attrs(&spec, task) };
-                Found::Ours { address: address.clone(), spec, attrs, settled }
+                Found::Managed { address: address.clone(), spec, attrs, ready }
             };
             if let (Some(arn), Some(mark)) = (arn, done) {
                 found.push(ours(marked(wanted, remembered, mark, arn), mark, String::new(), true));
@@ -287,12 +287,12 @@ impl Resource for Before {
     }
 
     /// Waits for its end, and marks the revision when that was good.
-    async fn settle(&self, cx: &Context, attrs: BeforeAttrs) -> Result<BeforeAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: BeforeAttrs) -> Result<BeforeAttrs, Failure> {
         if attrs.arn.is_empty() {
             return Ok(attrs);
         }
         let command = attrs.command.join(" ");
-        let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within: self.within };
+        let limits = Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: self.within };
         let end = cx.wait("ecs:DescribeTasks", limits, || async {
             let look = one_off::look(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await;
             Ok(match look {
@@ -324,7 +324,7 @@ impl Resource for Before {
             return Ok(());
         }
         one_off::stop(&self.client, &attrs.cluster, &attrs.arn, "the workspace is destroyed").await?;
-        let within = Limits::minutes(Duration::from_secs(5 * 60));
+        let within = Backoff::minutes(Duration::from_secs(5 * 60));
         cx.wait("ecs:StopTask", within, || async {
             let look = one_off::look(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await?;
             Ok(match look {

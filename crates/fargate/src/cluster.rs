@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingNa
 use futures_util::future::try_join;
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, listed, unknown,
+    Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope, list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -51,16 +51,16 @@ pub(crate) struct Prefixed(pub Vec<Cluster>);
 
 impl Prefixed {
     /// Those of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::ask(scope, client)).await
     }
 
-    async fn ask<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Self, Failure> {
+    async fn ask<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
         let prefix = crate::prefix(scope.owner());
-        let remembered = scope.recalled::<Clusters>().into_iter().map(|attrs| attrs.name);
+        let remembered = scope.recorded_of::<Clusters>().into_iter().map(|attrs| attrs.name);
         let remembered: Vec<String> = remembered.filter(|name| name.starts_with(&prefix)).collect();
         let all = async {
-            if !remembered.is_empty() && scope.knows_all(|arn| arn.contains(":cluster/")) {
+            if !remembered.is_empty() && scope.index_is_complete(|arn| arn.contains(":cluster/")) {
                 return Ok(remembered.clone());
             }
             let arns = client.list_clusters().into_paginator().items().send().collect::<Result<Vec<String>, _>>().await;
@@ -71,7 +71,7 @@ impl Prefixed {
             let found = describe(client, names).await?.into_iter();
             Ok(found.map(|cluster| (cluster.cluster_name().unwrap_or_default().to_owned(), cluster)).collect())
         };
-        let clusters = listed(all, remembered.clone(), |name: &String| Some(name.clone()), ask).await?;
+        let clusters = list_with_details(all, remembered.clone(), |name: &String| Some(name.clone()), ask).await?;
         Ok(Self(clusters.into_iter().filter_map(|(_, cluster)| cluster).collect()))
     }
 }
@@ -110,9 +110,9 @@ impl Clusters {
 }
 
 /// The names of the clusters that are wanted and remembered.
-fn known(scope: &Scope<Clusters>) -> impl Iterator<Item = &str> {
-    let wanted = scope.wanted.iter().map(|(_, spec)| spec.name.as_str());
-    wanted.chain(scope.remembered.iter().map(|(_, attrs)| attrs.name.as_str()))
+fn known(scope: &ReadScope<Clusters>) -> impl Iterator<Item = &str> {
+    let wanted = scope.desired.iter().map(|(_, spec)| spec.name.as_str());
+    wanted.chain(scope.recorded.iter().map(|(_, attrs)| attrs.name.as_str()))
 }
 
 async fn describe(client: &Client, names: Vec<String>) -> Result<Vec<Cluster>, Failure> {
@@ -143,18 +143,18 @@ fn spec(cluster: &Cluster, tags: &Tags) -> ClusterSpec {
     ClusterSpec {
         name: cluster.cluster_name().unwrap_or_default().to_owned(),
         container_insights: setting.unwrap_or("disabled").to_owned(),
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     }
 }
 
 impl Resource for Clusters {
     const KIND: &'static str = "ecs.cluster";
-    const INDEXED: bool = true;
-    const KEEPS: &'static [&'static str] = &["name"];
+    const TAG_INDEXED: bool = true;
+    const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = ClusterSpec;
     type Attrs = ClusterAttrs;
 
-    fn check(spec: &ClusterSpec) -> Result<(), String> {
+    fn validate(spec: &ClusterSpec) -> Result<(), String> {
         checks::text("name", &spec.name, pb_rules::names::cluster)?;
         if !INSIGHTS.contains(&spec.container_insights.as_str()) {
             let (wrong, right) = (&spec.container_insights, INSIGHTS.join(", "));
@@ -163,15 +163,15 @@ impl Resource for Clusters {
         checks::tags(&spec.tags)
     }
 
-    fn pending(spec: &ClusterSpec) -> ClusterAttrs {
+    fn planned_attrs(spec: &ClusterSpec) -> ClusterAttrs {
         ClusterAttrs { name: spec.name.clone(), arn: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "name"
     }
 
-    fn beside(old: &ClusterSpec, new: &ClusterSpec) -> bool {
+    fn can_coexist(old: &ClusterSpec, new: &ClusterSpec) -> bool {
         old.name != new.name
     }
 
@@ -179,10 +179,10 @@ impl Resource for Clusters {
         Some(attrs.name.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let others = async {
             let prefix = crate::prefix(scope.owner());
-            let names = scope.claims().map(|(_, id)| crate::last_part(id)).chain(known(scope));
+            let names = scope.imports().map(|(_, id)| crate::last_part(id)).chain(known(scope));
             let names: BTreeSet<&str> = names.filter(|name| !name.starts_with(&prefix)).collect();
             describe(&self.client, names.into_iter().map(str::to_owned).collect()).await
         };
@@ -191,12 +191,12 @@ impl Resource for Clusters {
         for cluster in shared.0.iter().chain(&others) {
             let (tags, attrs) = (of_ecs(cluster.tags()), attrs(cluster));
             found.extend(scope.untagged(&tags, &attrs));
-            if let Some(address) = scope.mine(&tags, &[&attrs.name, &attrs.arn]) {
-                let settled = cluster.status() == Some("ACTIVE");
-                found.push(Found::Ours { address, spec: spec(cluster, &tags), attrs, settled });
-            } else if let Some(address) = scope.wants(|spec| spec.name == attrs.name) {
+            if let Some(address) = scope.managed_address(&tags, &[&attrs.name, &attrs.arn]) {
+                let ready = cluster.status() == Some("ACTIVE");
+                found.push(Found::Managed { address, spec: spec(cluster, &tags), attrs, ready });
+            } else if let Some(address) = scope.find_desired(|spec| spec.name == attrs.name) {
                 let what = format!("ECS cluster {}", attrs.name);
-                found.push(Found::Foreign { address: address.clone(), what });
+                found.push(Found::Unmanaged { address: address.clone(), what });
             }
         }
         Ok(found)
@@ -205,7 +205,7 @@ impl Resource for Clusters {
     async fn create(&self, cx: &Context, spec: &ClusterSpec) -> Result<ClusterAttrs, Failure> {
         let call = self.client.create_cluster().cluster_name(&spec.name).settings(insights(&spec.container_insights));
         let answer = call.set_tags(Some(to_ecs(cx.tags(&spec.tags)))).send().await.answer("ecs:CreateCluster")?;
-        Ok(answer.cluster().map_or_else(|| Self::pending(spec), attrs))
+        Ok(answer.cluster().map_or_else(|| Self::planned_attrs(spec), attrs))
     }
 
     async fn update(
@@ -224,16 +224,16 @@ impl Resource for Clusters {
     }
 
     /// Waits until it is ACTIVE, and makes sure that it is ours: CreateCluster gives back whatever has the name.
-    async fn settle(&self, cx: &Context, attrs: ClusterAttrs) -> Result<ClusterAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: ClusterAttrs) -> Result<ClusterAttrs, Failure> {
         let name = &attrs.name;
-        cx.wait("ecs:DescribeClusters", Limits::seconds(Duration::from_secs(120)), || async move {
+        cx.wait("ecs:DescribeClusters", Backoff::seconds(Duration::from_secs(120)), || async move {
             let cluster = describe(&self.client, vec![name.clone()]).await?.into_iter().next();
             let Some(cluster) = cluster else {
                 return Ok(Progress::Pending("cluster not visible yet".to_owned()));
             };
             if !same_owner(cx, &of_ecs(cluster.tags())) {
                 let why = format!("ECS cluster {name} was there already and is not ours; rename or remove it");
-                return Err(Failure::new(Class::NotOurs, "ecs:CreateCluster", why));
+                return Err(Failure::new(Class::Unmanaged, "ecs:CreateCluster", why));
             }
             Ok(match cluster.status() {
                 Some("ACTIVE") | None => Progress::Ready(self::attrs(&cluster)),
@@ -252,7 +252,7 @@ impl Resource for Clusters {
             }
             answer => answer?,
         };
-        cx.wait("ecs:DeleteCluster", Limits::seconds(Duration::from_secs(300)), || async {
+        cx.wait("ecs:DeleteCluster", Backoff::seconds(Duration::from_secs(300)), || async {
             let left = describe(&self.client, vec![attrs.name.clone()]).await?.into_iter().next();
             Ok(match left {
                 None => Progress::Ready(()),

@@ -5,7 +5,7 @@ use crate::tags::{TagChanges, Tags};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroup;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, each, listed};
+use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope, fetch_each, list_with_details};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,12 +52,12 @@ impl LogGroups {
     }
 
     /// The groups with the workspace's prefix, and those of other names that are wanted or remembered.
-    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<LogGroup>, Failure> {
+    async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<LogGroup>, Failure> {
         let prefix = crate::prefix(scope.owner());
         let mut groups = self.list(&prefix).await?;
-        let wanted = scope.wanted.iter().map(|(_, spec)| &spec.name);
-        let names = wanted.chain(scope.remembered.iter().map(|(_, attrs)| &attrs.name)).map(String::as_str);
-        let names: BTreeSet<&str> = names.chain(scope.claims().map(|(_, id)| id)).collect();
+        let wanted = scope.desired.iter().map(|(_, spec)| &spec.name);
+        let names = wanted.chain(scope.recorded.iter().map(|(_, attrs)| &attrs.name)).map(String::as_str);
+        let names: BTreeSet<&str> = names.chain(scope.imports().map(|(_, id)| id)).collect();
         for name in names.into_iter().filter(|name| !name.starts_with(&prefix)) {
             let found = self.list(name).await?;
             groups.extend(found.into_iter().filter(|group| group.log_group_name() == Some(name)));
@@ -114,28 +114,28 @@ fn attrs(group: &LogGroup) -> LogGroupAttrs {
 }
 
 /// What a group is to us.
-fn found(scope: &Scope<LogGroups>, group: &LogGroup, tags: &Tags) -> Option<Found<LogGroups>> {
+fn found(scope: &ReadScope<LogGroups>, group: &LogGroup, tags: &Tags) -> Option<Found<LogGroups>> {
     let attrs = attrs(group);
-    if let Some(address) = scope.mine(tags, &[&attrs.name]) {
+    if let Some(address) = scope.managed_address(tags, &[&attrs.name]) {
         let spec = LogGroupSpec {
             name: attrs.name.clone(),
             retention_days: group.retention_in_days,
-            tags: Ownership::plain(tags),
+            tags: Ownership::user_tags(tags),
         };
-        return Some(Found::Ours { address, spec, attrs, settled: true });
+        return Some(Found::Managed { address, spec, attrs, ready: true });
     }
-    let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
-    Some(Found::Foreign { address, what: format!("log group {}", attrs.name) })
+    let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
+    Some(Found::Unmanaged { address, what: format!("log group {}", attrs.name) })
 }
 
 impl Resource for LogGroups {
     const KIND: &'static str = "logs.log_group";
-    const INDEXED: bool = true;
-    const KEEPS: &'static [&'static str] = &["name"];
+    const TAG_INDEXED: bool = true;
+    const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = LogGroupSpec;
     type Attrs = LogGroupAttrs;
 
-    fn check(spec: &LogGroupSpec) -> Result<(), String> {
+    fn validate(spec: &LogGroupSpec) -> Result<(), String> {
         checks::text("name", &spec.name, pb_rules::logs::log_group)?;
         if let Some(days) = spec.retention_days {
             checks::verdict("retention", pb_rules::logs::retention_days(days.into()))?;
@@ -143,19 +143,19 @@ impl Resource for LogGroups {
         checks::tags(&spec.tags)
     }
 
-    fn pending(spec: &LogGroupSpec) -> LogGroupAttrs {
+    fn planned_attrs(spec: &LogGroupSpec) -> LogGroupAttrs {
         LogGroupAttrs { name: spec.name.clone(), arn: None, protected: false }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "name"
     }
 
-    fn beside(old: &LogGroupSpec, new: &LogGroupSpec) -> bool {
+    fn can_coexist(old: &LogGroupSpec, new: &LogGroupSpec) -> bool {
         old.name != new.name
     }
 
-    fn guard(_spec: &LogGroupSpec, attrs: &LogGroupAttrs) -> Option<String> {
+    fn deletion_blocker(_spec: &LogGroupSpec, attrs: &LogGroupAttrs) -> Option<String> {
         let name = &attrs.name;
         attrs.protected.then(|| {
             format!(
@@ -169,11 +169,11 @@ impl Resource for LogGroups {
         Some(attrs.name.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let likely = scope.remembered.iter().filter_map(|(_, attrs)| attrs.arn.clone());
-        let ask = |arns| each(arns, |arn| async move { self.tags(&arn).await });
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let likely = scope.recorded.iter().filter_map(|(_, attrs)| attrs.arn.clone());
+        let ask = |arns| fetch_each(arns, |arn| async move { self.tags(&arn).await });
         let tags = |arns| scope.tags_of(arns, ask);
-        let groups = listed(self.candidates(scope), likely, |group| attrs(group).arn, tags).await?;
+        let groups = list_with_details(self.candidates(scope), likely, |group| attrs(group).arn, tags).await?;
         let untagged = groups.iter().filter_map(|(group, tags)| scope.untagged(tags.as_ref()?, &attrs(group)));
         Ok(groups.iter().filter_map(|(group, tags)| found(scope, group, tags.as_ref()?)).chain(untagged).collect())
     }
@@ -182,10 +182,10 @@ impl Resource for LogGroups {
         let tags = cx.tags(&spec.tags).into_iter().collect();
         let call = self.client.create_log_group().log_group_name(&spec.name).set_tags(Some(tags));
         call.send().await.answer("logs:CreateLogGroup")?;
-        Ok(Self::pending(spec))
+        Ok(Self::planned_attrs(spec))
     }
 
-    async fn complete(&self, _cx: &Context, attrs: &LogGroupAttrs, spec: &LogGroupSpec) -> Result<(), Failure> {
+    async fn configure(&self, _cx: &Context, attrs: &LogGroupAttrs, spec: &LogGroupSpec) -> Result<(), Failure> {
         match spec.retention_days {
             Some(days) => self.retain(&attrs.name, Some(days)).await,
             None => Ok(()),
@@ -207,12 +207,12 @@ impl Resource for LogGroups {
     }
 
     /// Waits until it is seen; only then is its ARN known.
-    async fn settle(&self, cx: &Context, attrs: LogGroupAttrs) -> Result<LogGroupAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: LogGroupAttrs) -> Result<LogGroupAttrs, Failure> {
         if attrs.arn.is_some() {
             return Ok(attrs);
         }
         let name = &attrs.name;
-        cx.wait("logs:DescribeLogGroups", Limits::seconds(Duration::from_secs(60)), || async move {
+        cx.wait("logs:DescribeLogGroups", Backoff::seconds(Duration::from_secs(60)), || async move {
             let group = self.list(name).await?.into_iter().find(|group| group.log_group_name() == Some(name));
             Ok(match group {
                 Some(group) => Progress::Ready(self::attrs(&group)),
@@ -254,7 +254,7 @@ mod tests {
     use aws_sdk_cloudwatchlogs::operation::untag_resource::UntagResourceOutput;
     use aws_sdk_cloudwatchlogs::types::LogGroup;
     use aws_smithy_mocks::{MockResponse, Rule, mock};
-    use pb_engine::{Alone, Class, Graph, Resource};
+    use pb_engine::{Standalone, Class, Graph, Resource};
 
     const ARN: &str = "arn:aws:logs:us-east-2:1:log-group:staging-app";
 
@@ -327,7 +327,7 @@ mod tests {
         ]
     }
 
-    fn wanted(world: &World<Logs>, days: Option<i32>, tags: Tags) -> Alone {
+    fn wanted(world: &World<Logs>, days: Option<i32>, tags: Tags) -> Standalone {
         let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
         let mut graph = Graph::new();
         let kind = graph.kind(LogGroups::new(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, &rules)));
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn a_retention_that_aws_does_not_know_is_refused() {
         let spec = |days| LogGroupSpec { name: "a".to_owned(), retention_days: Some(days), tags: Tags::new() };
-        assert_eq!(LogGroups::check(&spec(30)), Ok(()));
-        assert!(LogGroups::check(&spec(31)).unwrap_err().contains("the nearest is 30"));
+        assert_eq!(LogGroups::validate(&spec(30)), Ok(()));
+        assert!(LogGroups::validate(&spec(31)).unwrap_err().contains("the nearest is 30"));
     }
 }

@@ -154,7 +154,7 @@ mod tests {
     use crate::testing::{World, refused};
     use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::Limits;
+    use pb_engine::Backoff;
     use std::time::Duration;
 
     type Asked = Vec<Vec<String>>;
@@ -207,7 +207,7 @@ mod tests {
     async fn a_hundred_who_wait_make_ten_calls_a_round_and_ten_a_second() {
         let asked = World::<Asked>::new();
         let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&answers(&asked)]));
-        let limits = Limits::seconds(Duration::from_secs(3600));
+        let limits = Backoff::seconds(Duration::from_secs(3600));
         let names: Vec<String> = (0..100).map(|number| format!("pool{number}")).collect();
         let began = Instant::now();
         let poller = &poller;

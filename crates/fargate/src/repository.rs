@@ -6,8 +6,8 @@ use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
 use futures_util::future::try_join;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope};
-use pb_engine::{UNKNOWN, each, listed, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope};
+use pb_engine::{UNKNOWN, fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -124,7 +124,7 @@ impl Repositories {
         Ok(!call.send().await.answer("ecr:ListImages")?.image_ids().is_empty())
     }
 
-    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<Repository>, Failure> {
+    async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<Repository>, Failure> {
         let prefix = crate::prefix(scope.owner());
         let pages = self.client.describe_repositories().into_paginator().page_size(A_PAGE);
         let all: Result<Vec<Repository>, _> = pages.items().send().collect().await;
@@ -132,9 +132,9 @@ impl Repositories {
         all.retain(|repository| {
             let name = repository.repository_name().unwrap_or_default();
             name.starts_with(&prefix)
-                || scope.wants(|spec| spec.name == name).is_some()
-                || scope.remembers(|attrs| attrs.name == name).is_some()
-                || scope.claims().any(|(_, id)| id == name || Some(id) == repository.repository_arn())
+                || scope.find_desired(|spec| spec.name == name).is_some()
+                || scope.find_recorded(|attrs| attrs.name == name).is_some()
+                || scope.imports().any(|(_, id)| id == name || Some(id) == repository.repository_arn())
         });
         Ok(all)
     }
@@ -174,21 +174,21 @@ impl Repositories {
 }
 
 /// The address of a repository that is ours.
-fn whose(scope: &Scope<Repositories>, repository: &Repository, tags: &Tags) -> Option<Address> {
-    scope.mine(tags, &[repository.repository_arn()?, repository.repository_name()?])
+fn whose(scope: &ReadScope<Repositories>, repository: &Repository, tags: &Tags) -> Option<Address> {
+    scope.managed_address(tags, &[repository.repository_arn()?, repository.repository_name()?])
 }
 
 /// What a repository is to us; nothing when it has gone meanwhile.
 fn found(
-    scope: &Scope<Repositories>,
+    scope: &ReadScope<Repositories>,
     repository: &Repository,
     tags: &Tags,
     contents: Option<Contents>,
 ) -> Option<Found<Repositories>> {
     let mut attrs = attrs(repository);
     let Some(address) = whose(scope, repository, tags) else {
-        let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
-        return Some(Found::Foreign { address, what: format!("ECR repository {}", attrs.name) });
+        let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
+        return Some(Found::Unmanaged { address, what: format!("ECR repository {}", attrs.name) });
     };
     let Contents { lifecycle, keeps_images } = contents?;
     attrs.keeps_images = keeps_images;
@@ -198,9 +198,9 @@ fn found(
         scan_on_push: scanning.is_some_and(ImageScanningConfiguration::scan_on_push),
         tag_mutability: repository.image_tag_mutability().map_or("MUTABLE", ImageTagMutability::as_str).to_owned(),
         lifecycle,
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     };
-    Some(Found::Ours { address, spec, attrs, settled: true })
+    Some(Found::Managed { address, spec, attrs, ready: true })
 }
 
 fn attrs(repository: &Repository) -> RepositoryAttrs {
@@ -224,12 +224,12 @@ fn scanning(on_push: bool) -> ImageScanningConfiguration {
 
 impl Resource for Repositories {
     const KIND: &'static str = "ecr.repository";
-    const INDEXED: bool = true;
-    const KEEPS: &'static [&'static str] = &["name"];
+    const TAG_INDEXED: bool = true;
+    const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = RepositorySpec;
     type Attrs = RepositoryAttrs;
 
-    fn check(spec: &RepositorySpec) -> Result<(), String> {
+    fn validate(spec: &RepositorySpec) -> Result<(), String> {
         checks::text("name", &spec.name, pb_rules::names::repository)?;
         if !["MUTABLE", "IMMUTABLE"].contains(&spec.tag_mutability.as_str()) {
             return Err(format!("invalid tag_mutability: `{}` is neither MUTABLE nor IMMUTABLE", spec.tag_mutability));
@@ -237,20 +237,20 @@ impl Resource for Repositories {
         checks::tags(&spec.tags)
     }
 
-    fn pending(spec: &RepositorySpec) -> RepositoryAttrs {
+    fn planned_attrs(spec: &RepositorySpec) -> RepositoryAttrs {
         let uri = format!("{UNKNOWN}/{}", spec.name);
         RepositoryAttrs { name: spec.name.clone(), arn: unknown(), uri, keeps_images: false }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "name"
     }
 
-    fn beside(old: &RepositorySpec, new: &RepositorySpec) -> bool {
+    fn can_coexist(old: &RepositorySpec, new: &RepositorySpec) -> bool {
         old.name != new.name
     }
 
-    fn guard(_spec: &RepositorySpec, attrs: &RepositoryAttrs) -> Option<String> {
+    fn deletion_blocker(_spec: &RepositorySpec, attrs: &RepositoryAttrs) -> Option<String> {
         let name = &attrs.name;
         attrs.keeps_images.then(|| {
             format!(
@@ -266,20 +266,20 @@ impl Resource for Repositories {
     }
 
     /// DescribeRepositories fails as a whole when one of its names is not there, so all are listed, up to 1000 a call.
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |repository: &Repository| repository.repository_arn().map(str::to_owned);
         let tagged = async {
-            let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
-            let ask = |arns| each(arns, |arn| async move { self.tags(&arn).await });
-            let tagged = listed(self.candidates(scope), likely, arn, |arns| scope.tags_of(arns, ask)).await?;
+            let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
+            let ask = |arns| fetch_each(arns, |arn| async move { self.tags(&arn).await });
+            let tagged = list_with_details(self.candidates(scope), likely, arn, |arns| scope.tags_of(arns, ask)).await?;
             Ok(tagged.into_iter().filter_map(|(repository, tags)| Some((repository, tags?))).collect())
         };
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.name.clone());
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.name.clone());
         let ours = |(repository, tags): &(Repository, Tags)| {
             whose(scope, repository, tags).and_then(|_| repository.repository_name().map(str::to_owned))
         };
-        let contents = |names| each(names, |name| async move { self.contents(&name).await });
-        let all: Vec<((Repository, Tags), _)> = listed(tagged, likely, ours, contents).await?;
+        let contents = |names| fetch_each(names, |name| async move { self.contents(&name).await });
+        let all: Vec<((Repository, Tags), _)> = list_with_details(tagged, likely, ours, contents).await?;
         let untagged = all.iter().filter_map(|((repository, tags), _)| scope.untagged(tags, &attrs(repository)));
         let untagged: Vec<_> = untagged.collect();
         let found =
@@ -292,10 +292,10 @@ impl Resource for Repositories {
         let call = call.image_scanning_configuration(scanning(spec.scan_on_push));
         let call = call.image_tag_mutability(ImageTagMutability::from(spec.tag_mutability.as_str()));
         let answer = call.set_tags(Some(to_ecr(cx.tags(&spec.tags))?)).send().await.answer("ecr:CreateRepository")?;
-        Ok(answer.repository().map_or_else(|| Self::pending(spec), attrs))
+        Ok(answer.repository().map_or_else(|| Self::planned_attrs(spec), attrs))
     }
 
-    async fn complete(&self, _cx: &Context, attrs: &RepositoryAttrs, spec: &RepositorySpec) -> Result<(), Failure> {
+    async fn configure(&self, _cx: &Context, attrs: &RepositoryAttrs, spec: &RepositorySpec) -> Result<(), Failure> {
         match &spec.lifecycle {
             Some(policy) => self.set_lifecycle(&attrs.name, Some(policy)).await,
             None => Ok(()),

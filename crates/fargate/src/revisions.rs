@@ -10,7 +10,7 @@ use aws_types::SdkConfig;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, stream};
 use pb_aws::Answer;
-use pb_engine::{Address, Context, Failure, Resource, Scope};
+use pb_engine::{Address, Context, Failure, Resource, ReadScope};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ impl Revision {
 /// The failures of ECS.
 pub(crate) async fn in_use<R: Resource>(
     client: &Client,
-    scope: &Scope<R>,
+    scope: &ReadScope<R>,
     family: &str,
 ) -> Result<Option<Revision>, Failure> {
     let (latest, services) = try_join(latest(client, scope, family), Known::of(scope, client)).await?;
@@ -62,7 +62,7 @@ pub(crate) async fn in_use<R: Resource>(
     let Some(arn) = services.in_use(scope, family).filter(|arn| *arn != latest.arn()) else {
         return Ok(Some(latest));
     };
-    let owned = |revision: &Revision| -> Option<Address> { scope.owned(&revision.tags) };
+    let owned = |revision: &Revision| -> Option<Address> { scope.address_from_tags(&revision.tags) };
     let is_it = |used: &Revision| {
         !used.is_gone() && owned(used).is_some_and(|at| owned(&latest).is_none_or(|latest| latest == at))
     };
@@ -72,16 +72,16 @@ pub(crate) async fn in_use<R: Resource>(
 
 /// The latest ACTIVE revision of a family that is ours, or else the latest. Revisions that somebody registered on top of ours
 /// change nothing until a service uses them, and that is seen at the service.
-async fn latest<R: Resource>(client: &Client, scope: &Scope<R>, family: &str) -> Result<Option<Revision>, Failure> {
+async fn latest<R: Resource>(client: &Client, scope: &ReadScope<R>, family: &str) -> Result<Option<Revision>, Failure> {
     let Some(latest) = describe(client, family).await? else {
         return Ok(None);
     };
-    if scope.owned(&latest.tags).is_some() {
+    if scope.address_from_tags(&latest.tags).is_some() {
         return Ok(Some(latest));
     }
     for arn in active(client, family).await?.iter().skip(1).take(LOOK_BACK) {
         let earlier = describe(client, arn).await?;
-        if let Some(earlier) = earlier.filter(|earlier| scope.owned(&earlier.tags).is_some()) {
+        if let Some(earlier) = earlier.filter(|earlier| scope.address_from_tags(&earlier.tags).is_some()) {
             return Ok(Some(earlier));
         }
     }

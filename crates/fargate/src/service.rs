@@ -9,7 +9,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, LaunchType, PropagateTags, Service};
 use pb_aws::Answer;
 use pb_engine::unknown;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
+use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -135,20 +135,20 @@ impl Resource for Services {
     const KIND: &'static str = "ecs.service";
     /// Its tasks have interfaces with groups and public addresses in a subnet. A target group or a listener can go first.
     /// AWS would let the routes go as well; but a task that stops has work to end and its last logs to send.
-    const INDEXED: bool = true;
-    const HOLDS: &'static [&'static str] =
+    const TAG_INDEXED: bool = true;
+    const BLOCKS_DELETION_OF: &'static [&'static str] =
         &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.route_table", "ec2.internet_gateway"];
     /// Tasks have connections as long as they run: a worker that drains still reports to the queue.
     const RELIES_ON: &'static [&'static str] = &["ec2.security_group_rule"];
-    const KEEPS: &'static [&'static str] = &["name"];
+    const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = ServiceSpec;
     type Attrs = ServiceAttrs;
 
-    fn check(spec: &ServiceSpec) -> Result<(), String> {
+    fn validate(spec: &ServiceSpec) -> Result<(), String> {
         service_spec::check(spec)
     }
 
-    fn pending(spec: &ServiceSpec) -> ServiceAttrs {
+    fn planned_attrs(spec: &ServiceSpec) -> ServiceAttrs {
         ServiceAttrs {
             arn: unknown(),
             name: spec.name.clone(),
@@ -158,15 +158,15 @@ impl Resource for Services {
         }
     }
 
-    fn updated(attrs: &ServiceAttrs, spec: &ServiceSpec) -> ServiceAttrs {
-        ServiceAttrs { arn: attrs.arn.clone(), ..Self::pending(spec) }
+    fn attrs_after_update(attrs: &ServiceAttrs, spec: &ServiceSpec) -> ServiceAttrs {
+        ServiceAttrs { arn: attrs.arn.clone(), ..Self::planned_attrs(spec) }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         ["name", "cluster", "launch_type", "status"].contains(&field)
     }
 
-    fn beside(old: &ServiceSpec, new: &ServiceSpec) -> bool {
+    fn can_coexist(old: &ServiceSpec, new: &ServiceSpec) -> bool {
         (&old.cluster, &old.name) != (&new.cluster, &new.name)
     }
 
@@ -174,11 +174,11 @@ impl Resource for Services {
         Some(attrs.name.clone())
     }
 
-    fn claim(attrs: &ServiceAttrs) -> Option<String> {
+    fn import_id(attrs: &ServiceAttrs) -> Option<String> {
         Some(format!("{}/{}", attrs.cluster, attrs.name))
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let services = self.there(scope).await?;
         let mut found = Vec::new();
         for service in &services {
@@ -186,14 +186,14 @@ impl Resource for Services {
             let qualified = format!("{}/{}", attrs.cluster, attrs.name);
             found.extend(scope.untagged(&of_ecs(service.tags()), &attrs));
             let names = [attrs.arn.as_str(), &attrs.name, &qualified];
-            if let Some(address) = scope.mine(&of_ecs(service.tags()), &names) {
-                let (spec, settled) = (service_spec::of_ecs(service), is_settled(service));
-                found.push(Found::Ours { address, spec, attrs, settled });
+            if let Some(address) = scope.managed_address(&of_ecs(service.tags()), &names) {
+                let (spec, ready) = (service_spec::of_ecs(service), is_settled(service));
+                found.push(Found::Managed { address, spec, attrs, ready });
             } else if let Some(address) =
-                scope.wants(|spec| (&spec.cluster, &spec.name) == (&attrs.cluster, &attrs.name))
+                scope.find_desired(|spec| (&spec.cluster, &spec.name) == (&attrs.cluster, &attrs.name))
             {
                 let what = format!("ECS service {} in {}", attrs.name, attrs.cluster);
-                found.push(Found::Foreign { address: address.clone(), what });
+                found.push(Found::Unmanaged { address: address.clone(), what });
             }
         }
         Ok(found)
@@ -204,7 +204,7 @@ impl Resource for Services {
         let call = self
             .client
             .create_service()
-            .client_token(cx.token())
+            .client_token(cx.client_token())
             .cluster(&spec.cluster)
             .service_name(&spec.name)
             .task_definition(&spec.task_definition)
@@ -223,7 +223,7 @@ impl Resource for Services {
         let answer = call.send().await.answer("ecs:CreateService").map_err(refine)?;
         Ok(ServiceAttrs {
             task_definition: spec.task_definition.clone(),
-            ..answer.service().map_or_else(|| Self::pending(spec), attrs)
+            ..answer.service().map_or_else(|| Self::planned_attrs(spec), attrs)
         })
     }
 
@@ -275,13 +275,13 @@ impl Resource for Services {
             call = call.force_new_deployment(true);
         }
         let answer = call.send().await.answer("ecs:UpdateService").map_err(refine)?;
-        let made = answer.service().map_or_else(|| Self::updated(attrs, spec), self::attrs);
+        let made = answer.service().map_or_else(|| Self::attrs_after_update(attrs, spec), self::attrs);
         Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
     }
 
     /// Waits until the rollout has succeeded, where it is waited for or something is done only then; after that, revisions that
     /// are too old are no longer needed.
-    async fn settle(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
         let Some(within) = self.rollout.or_else(|| cx.is_needed().then_some(ROLLOUT)) else { return Ok(attrs) };
         let attrs = self.rolled_out(cx, &attrs, within).await?;
         // What is left over costs nothing, and the next rollout tries again.
@@ -297,7 +297,7 @@ impl Resource for Services {
             answer => drop(answer?),
         }
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
-        let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within: DRAIN };
+        let limits = Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: DRAIN };
         cx.wait("ecs:DeleteService", limits, || async {
             Ok(match watch.look().await? {
                 None => Progress::Ready(()),

@@ -227,7 +227,7 @@ pub(crate) fn of_ecs(service: &Service) -> ServiceSpec {
         status: service.status().unwrap_or(ACTIVE).to_owned(),
         failed: primary(service)
             .is_some_and(|primary| primary.rollout_state() == Some(&DeploymentRolloutState::Failed)),
-        tags: Ownership::plain(&tags::of_ecs(service.tags())),
+        tags: Ownership::user_tags(&tags::of_ecs(service.tags())),
     }
 }
 

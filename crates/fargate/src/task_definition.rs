@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
     Compatibility, NetworkMode, TaskDefinition, TaskDefinitionFamilyStatus, TaskDefinitionStatus,
 };
 use pb_aws::{Answer, no_retry};
-use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, Scope, diff, each, listed, unknown};
+use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, ReadScope, diff, fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -112,15 +112,15 @@ impl TaskDefinitions {
         };
         let Some(latest) = latest.filter(is_it) else { return Ok(None) };
         let found = self::attrs(&latest.definition, spec);
-        let changes = diff(&json!({ "tags": Ownership::plain(&latest.tags) }), &json!({ "tags": spec.tags }));
+        let changes = diff(&json!({ "tags": Ownership::user_tags(&latest.tags) }), &json!({ "tags": spec.tags }));
         retag(&self.client, &found.arn, &spec.tags, &changes).await?;
         Ok(Some(found))
     }
 
     /// The families that may be ours, by their names. None where an index rules out that there are others than those that are
     /// remembered.
-    async fn families(&self, scope: &Scope<Self>) -> Result<Vec<String>, Failure> {
-        if scope.knows_all(|arn| arn.contains(":task-definition/")) {
+    async fn families(&self, scope: &ReadScope<Self>) -> Result<Vec<String>, Failure> {
+        if scope.index_is_complete(|arn| arn.contains(":task-definition/")) {
             return Ok(Vec::new());
         }
         let call = self.client.list_task_definition_families().family_prefix(crate::prefix(scope.owner()));
@@ -129,8 +129,8 @@ impl TaskDefinitions {
         listed.answer("ecs:ListTaskDefinitionFamilies")
     }
 
-    async fn found(&self, scope: &Scope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {
-        let claimed = scope.claims().find(|(_, id)| revisions::family(id) == family);
+    async fn found(&self, scope: &ReadScope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {
+        let claimed = scope.imports().find(|(_, id)| revisions::family(id) == family);
         let revision = match claimed {
             Some((_, id)) => revisions::describe(&self.client, id).await?,
             None => revisions::in_use(&self.client, scope, &family).await?,
@@ -138,28 +138,28 @@ impl TaskDefinitions {
         let Some(revision) = revision else {
             return Ok(None);
         };
-        if let Some(address) = scope.mine(&revision.tags, &[claimed.map_or("", |(_, id)| id)]) {
+        if let Some(address) = scope.managed_address(&revision.tags, &[claimed.map_or("", |(_, id)| id)]) {
             let spec = spec(&revision);
             let attrs = attrs(&revision.definition, &spec);
             let untagged = scope.untagged(&revision.tags, &attrs);
             return Ok(Some(
-                untagged.into_iter().chain([Found::Ours { address, spec, attrs, settled: true }]).collect(),
+                untagged.into_iter().chain([Found::Managed { address, spec, attrs, ready: true }]).collect(),
             ));
         }
-        let foreign = scope.wants(|spec| spec.family == family);
+        let foreign = scope.find_desired(|spec| spec.family == family);
         let what = format!("task definition family {family}");
-        let foreign = foreign.map(|address| Found::Foreign { address: address.clone(), what });
+        let foreign = foreign.map(|address| Found::Unmanaged { address: address.clone(), what });
         Ok(Some(foreign.into_iter().chain(self.untagged(scope, &family, revision).await?).collect()))
     }
 
     /// The recorded revision of a family in which no revision is ours any more. Another one may have been registered since.
     async fn untagged(
         &self,
-        scope: &Scope<Self>,
+        scope: &ReadScope<Self>,
         family: &str,
         latest: Revision,
     ) -> Result<Option<Found<Self>>, Failure> {
-        let Some((_, recorded)) = scope.remembered.iter().find(|(_, attrs)| attrs.family == family) else {
+        let Some((_, recorded)) = scope.recorded.iter().find(|(_, attrs)| attrs.family == family) else {
             return Ok(None);
         };
         let is_latest = latest.definition.task_definition_arn() == Some(recorded.arn.as_str());
@@ -200,7 +200,7 @@ fn spec(Revision { definition, tags }: &Revision) -> TaskDefinitionSpec {
         task_role_arn: definition.task_role_arn().map(str::to_owned),
         containers: containers.iter().map(|found| (name(found.name()), container::of_ecs(found))).collect(),
         other: others(definition),
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     }
 }
 
@@ -235,13 +235,13 @@ fn is_unusual(platform: &aws_sdk_ecs::types::RuntimePlatform) -> bool {
 impl Resource for TaskDefinitions {
     const KIND: &'static str = "ecs.task_definition";
     /// RegisterTaskDefinition makes another revision each time.
-    const UNIQUE: bool = false;
-    const HIDES: bool = true;
-    const KEEPS: &'static [&'static str] = &["family"];
+    const UNIQUE_NAME: bool = false;
+    const REDACTS: bool = true;
+    const RETAINED_FIELDS: &'static [&'static str] = &["family"];
     type Spec = TaskDefinitionSpec;
     type Attrs = TaskDefinitionAttrs;
 
-    fn check(spec: &TaskDefinitionSpec) -> Result<(), String> {
+    fn validate(spec: &TaskDefinitionSpec) -> Result<(), String> {
         checks::text("family", &spec.family, pb_rules::names::family)?;
         checks::verdict("size", pb_rules::fargate::size(spec.cpu.into(), spec.memory.into()))?;
         checks::role("execution_role_arn", &spec.execution_role_arn)?;
@@ -260,25 +260,25 @@ impl Resource for TaskDefinitions {
         checks::tags(&spec.tags)
     }
 
-    fn hide(spec: &mut TaskDefinitionSpec) {
+    fn redact(spec: &mut TaskDefinitionSpec) {
         spec.containers.values_mut().for_each(container::hide);
     }
 
-    fn pending(spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
+    fn planned_attrs(spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
         let content = content(spec);
         TaskDefinitionAttrs { family: spec.family.clone(), arn: unknown(), revision: None, content }
     }
 
     /// Other tags leave the revision; all else makes another one.
-    fn updated(attrs: &TaskDefinitionAttrs, spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
-        if attrs.content == content(spec) { attrs.clone() } else { Self::pending(spec) }
+    fn attrs_after_update(attrs: &TaskDefinitionAttrs, spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
+        if attrs.content == content(spec) { attrs.clone() } else { Self::planned_attrs(spec) }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "family"
     }
 
-    fn beside(old: &TaskDefinitionSpec, new: &TaskDefinitionSpec) -> bool {
+    fn can_coexist(old: &TaskDefinitionSpec, new: &TaskDefinitionSpec) -> bool {
         old.family != new.family
     }
 
@@ -287,18 +287,18 @@ impl Resource for TaskDefinitions {
     }
 
     /// Revisions are kept, and the one that a service uses is in use.
-    fn is_other_edition(recorded: &TaskDefinitionAttrs, found: &TaskDefinitionAttrs) -> bool {
+    fn is_other_revision(recorded: &TaskDefinitionAttrs, found: &TaskDefinitionAttrs) -> bool {
         recorded.family == found.family && recorded.arn != found.arn
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let wanted = scope.wanted.iter().map(|(_, spec)| spec.family.clone());
-        let known = wanted.chain(scope.remembered.iter().map(|(_, attrs)| attrs.family.clone()));
-        let known = known.chain(scope.claims().map(|(_, id)| revisions::family(id).to_owned()));
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let wanted = scope.desired.iter().map(|(_, spec)| spec.family.clone());
+        let known = wanted.chain(scope.recorded.iter().map(|(_, attrs)| attrs.family.clone()));
+        let known = known.chain(scope.imports().map(|(_, id)| revisions::family(id).to_owned()));
         let known: BTreeSet<String> = known.collect();
         let all = async { Ok(self.families(scope).await?.into_iter().chain(known.clone()).collect()) };
-        let ask = |families| each(families, |family| self.found(scope, family));
-        let found = listed(all, known.clone(), |family: &String| Some(family.clone()), ask).await?;
+        let ask = |families| fetch_each(families, |family| self.found(scope, family));
+        let found = list_with_details(all, known.clone(), |family: &String| Some(family.clone()), ask).await?;
         Ok(found.into_iter().filter_map(|(_, found)| found).flatten().collect())
     }
 

@@ -278,7 +278,7 @@ fn add_task(
     workload: &Workload,
     fargate: &Fargate,
 ) -> Result<Handle<TaskDefinitionAttrs>, Failure> {
-    let needs = (fargate.log_group.made(), fargate.repository.made(), inputs.redis_address.clone());
+    let needs = (fargate.log_group.created(), fargate.repository.created(), inputs.redis_address.clone());
     let (spec, of) = (spec.clone(), workload.spec.clone());
     let ports: BTreeSet<u16> = workload.target.iter().map(|target| target.port).collect();
     let address = format!("fargate/{}_task", of.key);

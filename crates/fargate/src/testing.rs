@@ -6,7 +6,7 @@ use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, Tag};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use pb_engine::{Address, Alone, Graph, Ownership, Snapshot};
+use pb_engine::{Address, Standalone, Graph, Ownership, Snapshot};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The fake AWS of a test, shared by the rules that answer for it.
@@ -32,8 +32,8 @@ pub(crate) fn owner() -> Ownership {
     Ownership { stack: "app".to_owned(), workspace: "staging".to_owned() }
 }
 
-pub(crate) fn alone(graph: Graph) -> Alone {
-    Alone::new(owner(), graph)
+pub(crate) fn alone(graph: Graph) -> Standalone {
+    Standalone::new(owner(), graph)
 }
 
 /// The ownership tags of the resource at `address`, with one tag beside them.

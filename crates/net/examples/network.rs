@@ -8,7 +8,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{IpPermission, IpRange, UserIdGroupPair};
 use pb_aws::Access;
-use pb_engine::{Action, Address, Alone, Graph, Ownership, Plan, Snapshot};
+use pb_engine::{Action, Address, Standalone, Graph, Ownership, Plan, Snapshot};
 use pb_net::{Ec2, Egress, NetworkNames, NetworkSpec, network};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -68,7 +68,7 @@ async fn main() -> Done {
         call.send().await?;
     }
     changed.destroy().await?;
-    let left = changed.read().await?.ours;
+    let left = changed.read().await?.managed;
     if !left.is_empty() {
         return Err(format!("left over: {:?}", left.keys()).into());
     }
@@ -97,11 +97,11 @@ fn id(made: &Snapshot, address: &str) -> Result<String, Box<dyn Error>> {
     Ok(record.attrs.get("id").and_then(|id| id.as_str()).ok_or("it has no id")?.to_owned())
 }
 
-fn alone(ec2: &Ec2, spec: &NetworkSpec) -> Result<Alone, Box<dyn Error>> {
+fn alone(ec2: &Ec2, spec: &NetworkSpec) -> Result<Standalone, Box<dyn Error>> {
     let mut graph = Graph::new();
     network(&mut graph, ec2.clone(), spec)?;
     let owner = Ownership { stack: "example-network".to_owned(), workspace: "example".to_owned() };
-    Ok(Alone::new(owner, graph))
+    Ok(Standalone::new(owner, graph))
 }
 
 fn spec(zones: [String; 2]) -> NetworkSpec {

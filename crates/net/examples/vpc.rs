@@ -6,7 +6,7 @@
 //! ```
 
 use pb_aws::Access;
-use pb_engine::{Alone, Graph, Ownership};
+use pb_engine::{Standalone, Graph, Ownership};
 use pb_net::{Ec2, Vpc, VpcSpec};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -32,14 +32,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     named.destroy().await?;
-    if !named.read().await?.ours.is_empty() {
+    if !named.read().await?.managed.is_empty() {
         return Err("the VPC is still there".into());
     }
     println!("deleted it");
     Ok(())
 }
 
-fn vpc(ec2: &Ec2, dns_hostnames: bool) -> Result<Alone, Box<dyn Error>> {
+fn vpc(ec2: &Ec2, dns_hostnames: bool) -> Result<Standalone, Box<dyn Error>> {
     let mut graph = Graph::new();
     let kind = graph.kind(Vpc::new(ec2.clone()));
     graph.add("example/vpc", &kind, (), move |()| VpcSpec {
@@ -49,5 +49,5 @@ fn vpc(ec2: &Ec2, dns_hostnames: bool) -> Result<Alone, Box<dyn Error>> {
         tags: BTreeMap::from([("Name".to_owned(), "example".to_owned())]),
     })?;
     let owner = Ownership { stack: "example-vpc".to_owned(), workspace: "example".to_owned() };
-    Ok(Alone::new(owner, graph))
+    Ok(Standalone::new(owner, graph))
 }

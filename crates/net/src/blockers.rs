@@ -12,7 +12,7 @@ mod tests;
 use aws_sdk_ec2::types::{SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, Tag};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join3};
-use pb_engine::{Address, Failure, Planned, PreflightCheck, Refused};
+use pb_engine::{Address, Failure, Planned, PreflightCheck, PlanError};
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::interfaces::Owners;
@@ -32,7 +32,7 @@ impl Blockers {
 }
 
 impl PreflightCheck for Blockers {
-    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
             let going = Going::of(planned);
             if going.is_empty() {
@@ -98,25 +98,25 @@ struct Ours {
 
 impl Ours {
     fn of(planned: &Planned<'_>) -> Self {
-        let groups = planned.ours::<SecurityGroup>().into_iter().map(|(_, _, attrs)| attrs.id);
+        let groups = planned.managed::<SecurityGroup>().into_iter().map(|(_, _, attrs)| attrs.id);
         let groups: BTreeSet<String> = groups.collect();
         let mut ids = groups.clone();
-        ids.extend(planned.ours::<DefaultSecurityGroup>().into_iter().map(|(_, _, attrs)| attrs.id));
-        ids.extend(planned.ours::<Subnet>().into_iter().map(|(_, _, attrs)| attrs.id));
-        ids.extend(planned.ours::<RouteTable>().into_iter().map(|(_, _, attrs)| attrs.id));
-        ids.extend(planned.ours::<InternetGateway>().into_iter().map(|(_, _, attrs)| attrs.id));
+        ids.extend(planned.managed::<DefaultSecurityGroup>().into_iter().map(|(_, _, attrs)| attrs.id));
+        ids.extend(planned.managed::<Subnet>().into_iter().map(|(_, _, attrs)| attrs.id));
+        ids.extend(planned.managed::<RouteTable>().into_iter().map(|(_, _, attrs)| attrs.id));
+        ids.extend(planned.managed::<InternetGateway>().into_iter().map(|(_, _, attrs)| attrs.id));
         Self { ids, owners: Owners::of(groups, planned.specs()) }
     }
 }
 
 /// A refusal to delete what is at `address`.
-fn refused(address: &Address, blocker: &str, remedy: &str) -> Refused {
-    Refused { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
+fn refused(address: &Address, blocker: &str, remedy: &str) -> PlanError {
+    PlanError { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
 }
 
 impl Blockers {
     /// Groups that are not ours: those in a VPC that goes, and those with a rule that names a group that goes.
-    async fn groups(&self, going: &Going, is_ours: impl Fn(&str, &[Tag]) -> bool) -> Result<Vec<Refused>, Failure> {
+    async fn groups(&self, going: &Going, is_ours: impl Fn(&str, &[Tag]) -> bool) -> Result<Vec<PlanError>, Failure> {
         let ids: Vec<String> = going.groups.keys().cloned().collect();
         let vpcs = going.vpc_ids();
         let ask = |filters| self.ec2.groups(filters);
@@ -134,7 +134,7 @@ impl Blockers {
         let within = foreign(within);
         let naming_ids: Vec<String> = naming.keys().cloned().collect();
         let rules = by("group-id", &naming_ids, |filters| self.ec2.rules(filters)).await?;
-        let mut found: Vec<Refused> = rules.iter().filter_map(|rule| by_rule(rule, &naming, going)).collect();
+        let mut found: Vec<PlanError> = rules.iter().filter_map(|rule| by_rule(rule, &naming, going)).collect();
         let within = within.iter().filter(|(_, group)| group.group_name() != Some(DEFAULT));
         found.extend(within.filter_map(|(id, group)| {
             let address = going.vpcs.get(group.vpc_id()?)?;
@@ -152,7 +152,7 @@ fn group_name(id: &str, group: Option<&LiveGroup>) -> String {
     }
 }
 
-fn by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, going: &Going) -> Option<Refused> {
+fn by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, going: &Going) -> Option<PlanError> {
     let address = going.groups.get(rule.referenced_group_info()?.group_id()?)?;
     let (group, id) = (rule.group_id()?, rule.security_group_rule_id()?);
     let (role, direction) = if egress(rule) { ("destination", "egress") } else { ("source", "ingress") };

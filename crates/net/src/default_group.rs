@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::SecurityGroup as Live;
 use futures_util::future::try_join;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,21 +40,21 @@ impl DefaultSecurityGroup {
     }
 }
 
-fn found(scope: &Scope<DefaultSecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<DefaultSecurityGroup>> {
+fn found(scope: &ReadScope<DefaultSecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<DefaultSecurityGroup>> {
     if live.group_name() != Some(DEFAULT) {
         return None;
     }
     let (tags, id) = (tag_map(live.tags()), live.group_id()?);
-    let address = scope.mine(&tags, &[id])?;
+    let address = scope.managed_address(&tags, &[id])?;
     let spec = DefaultSecurityGroupSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
         rules: groups.unmanaged(scope, id),
-        tags: Ownership::plain(&tags),
+        tags: Ownership::user_tags(&tags),
     };
-    Some(Found::Ours { address, spec, attrs: DefaultSecurityGroupAttrs { id: id.to_owned() }, settled: true })
+    Some(Found::Managed { address, spec, attrs: DefaultSecurityGroupAttrs { id: id.to_owned() }, ready: true })
 }
 
-fn untagged(scope: &Scope<DefaultSecurityGroup>, live: &Live) -> Option<Found<DefaultSecurityGroup>> {
+fn untagged(scope: &ReadScope<DefaultSecurityGroup>, live: &Live) -> Option<Found<DefaultSecurityGroup>> {
     scope.untagged(&tag_map(live.tags()), &DefaultSecurityGroupAttrs { id: live.group_id()?.to_owned() })
 }
 
@@ -64,20 +64,20 @@ impl Resource for DefaultSecurityGroup {
     type Spec = DefaultSecurityGroupSpec;
     type Attrs = DefaultSecurityGroupAttrs;
 
-    fn check(spec: &DefaultSecurityGroupSpec) -> Result<(), String> {
+    fn validate(spec: &DefaultSecurityGroupSpec) -> Result<(), String> {
         check_tags(&spec.tags)
     }
 
-    fn pending(_: &DefaultSecurityGroupSpec) -> DefaultSecurityGroupAttrs {
+    fn planned_attrs(_: &DefaultSecurityGroupSpec) -> DefaultSecurityGroupAttrs {
         DefaultSecurityGroupAttrs { id: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "vpc_id"
     }
 
     /// Each VPC has one.
-    fn beside(old: &DefaultSecurityGroupSpec, new: &DefaultSecurityGroupSpec) -> bool {
+    fn can_coexist(old: &DefaultSecurityGroupSpec, new: &DefaultSecurityGroupSpec) -> bool {
         old.vpc_id != new.vpc_id
     }
 
@@ -85,7 +85,7 @@ impl Resource for DefaultSecurityGroup {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let tagged = Groups::ours(scope, &self.ec2).await?;
         let seen: Vec<&str> = tagged.groups.iter().filter_map(Live::group_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
@@ -116,7 +116,7 @@ impl Resource for DefaultSecurityGroup {
         Ok(DefaultSecurityGroupAttrs { id: id.to_owned() })
     }
 
-    async fn complete(
+    async fn configure(
         &self,
         _: &Context,
         attrs: &DefaultSecurityGroupAttrs,

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{AvailabilityZone, Filter, ResourceType, Tag, TagSpecifi
 use aws_types::SdkConfig;
 use pb_aws::{Answer, no_retry};
 use pb_engine::{
-    Change, Class, Context, Failure, Limits, Ownership, Progress, Resource, STACK_TAG, Scope, WORKSPACE_TAG,
+    Change, Class, Context, Failure, Backoff, Ownership, Progress, Resource, STACK_TAG, ReadScope, WORKSPACE_TAG,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -178,9 +178,9 @@ where
 }
 
 /// The ids that are remembered or claimed and not among those found.
-pub(crate) fn unseen<R: Resource>(scope: &Scope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
-    let ids = scope.remembered.iter().map(|(_, attrs)| id(attrs));
-    let ids: BTreeSet<&str> = ids.chain(scope.claims().map(|(_, id)| id)).collect();
+pub(crate) fn unseen<R: Resource>(scope: &ReadScope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
+    let ids = scope.recorded.iter().map(|(_, attrs)| id(attrs));
+    let ids: BTreeSet<&str> = ids.chain(scope.imports().map(|(_, id)| id)).collect();
     ids.into_iter().filter(|id| !found.contains(id)).map(str::to_owned).collect()
 }
 
@@ -214,7 +214,7 @@ pub(crate) async fn visible<T, F>(
 where
     F: Future<Output = Result<Vec<T>, Failure>>,
 {
-    cx.wait("wait until it is visible", Limits::seconds(VISIBLE_WITHIN), || async {
+    cx.wait("wait until it is visible", Backoff::seconds(VISIBLE_WITHIN), || async {
         let found = ask(vec![filter(by, [id])]).await?;
         Ok(if found.is_empty() { Progress::Pending(format!("{id} to be visible")) } else { Progress::Ready(()) })
     })

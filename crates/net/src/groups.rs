@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Context, Failure, Resource, Scope, listed};
+use pb_engine::{Change, Context, Failure, Resource, ReadScope, list_with_details};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -23,26 +23,26 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// Those of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn ours<R: Resource>(scope: &Scope<R>, ec2: &Ec2) -> Result<Arc<Self>, Failure> {
+    pub(crate) async fn ours<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::ask(scope, ec2)).await
     }
 
-    async fn ask<R: Resource>(scope: &Scope<R>, ec2: &Ec2) -> Result<Self, Failure> {
-        let defaults = scope.recalled::<DefaultSecurityGroup>().into_iter().map(|attrs| attrs.id);
-        let likely = scope.recalled::<SecurityGroup>().into_iter().map(|attrs| attrs.id).chain(defaults);
+    async fn ask<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Self, Failure> {
+        let defaults = scope.recorded_of::<DefaultSecurityGroup>().into_iter().map(|attrs| attrs.id);
+        let likely = scope.recorded_of::<SecurityGroup>().into_iter().map(|attrs| attrs.id).chain(defaults);
         let id = |group: &LiveGroup| group.group_id().map(str::to_owned);
-        let found = listed(ec2.groups(ours(scope.owner())), likely, id, |ids| ec2.rules_by_group(ids)).await?;
+        let found = list_with_details(ec2.groups(ours(scope.owner())), likely, id, |ids| ec2.rules_by_group(ids)).await?;
         let (groups, rules): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         Ok(Self { groups, rules: rules.into_iter().flatten().flatten().collect() })
     }
 
     /// The rules in a group that no rule of ours accounts for, by their ids: those that AWS made with the group, and those
     /// that somebody added.
-    pub(crate) fn unmanaged<R: Resource>(&self, scope: &Scope<R>, group: &str) -> BTreeMap<String, String> {
+    pub(crate) fn unmanaged<R: Resource>(&self, scope: &ReadScope<R>, group: &str) -> BTreeMap<String, String> {
         let within = self.rules.iter().filter(|rule| rule.group_id() == Some(group));
         let unmanaged = within.filter_map(|rule| {
             let id = rule.security_group_rule_id()?;
-            let accounted = scope.owned(&tag_map(rule.tags())).is_some() || scope.is_claimed(id);
+            let accounted = scope.address_from_tags(&tag_map(rule.tags())).is_some() || scope.is_import(id);
             (!accounted).then(|| (id.to_owned(), text(rule)))
         });
         unmanaged.collect()

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::NetworkInterface;
 use pb_aws::Answer;
-use pb_engine::{Class, Context, Failure, Limits, Progress};
+use pb_engine::{Class, Context, Failure, Backoff, Progress};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::ec2::filter;
 
 /// Interfaces linger for up to five minutes after their owner is gone; then a delete is tried in spite of what is shown.
-const LINGERING: Limits = Limits::minutes(Duration::from_secs(5 * 60));
+const LINGERING: Backoff = Backoff::minutes(Duration::from_secs(5 * 60));
 
 /// Which part of a pause an answer may be old. Everything in a VPC waits for the same interfaces: they are asked for once,
 /// and not once for each subnet, group and gateway.
@@ -168,7 +168,7 @@ mod tests {
         let answers = join_all((0..8).map(|_| interfaces.users("vpc-1", |_| true))).await;
         assert!(answers.iter().all(|users| users.as_deref() == Some("eni-1, eni-2, eni-3 and 2 more")), "{answers:?}");
         assert_eq!(ask.num_calls(), 1);
-        tokio::time::advance(LINGERING.first / SHARE).await;
+        tokio::time::advance(LINGERING.initial / SHARE).await;
         assert_eq!(interfaces.users("vpc-1", |_| false).await, None);
         assert_eq!(ask.num_calls(), 2);
     }

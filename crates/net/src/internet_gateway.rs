@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as Live, ResourceType};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,8 +47,8 @@ impl InternetGateway {
     }
 
     /// The VPC that a detached gateway of ours is meant for: the one that is remembered, or the only one of ours.
-    async fn meant_for(&self, scope: &Scope<Self>, id: &str) -> Result<String, Failure> {
-        let mut remembered = scope.remembered.iter().filter(|(_, attrs)| attrs.id == id);
+    async fn meant_for(&self, scope: &ReadScope<Self>, id: &str) -> Result<String, Failure> {
+        let mut remembered = scope.recorded.iter().filter(|(_, attrs)| attrs.id == id);
         if let Some((_, attrs)) = remembered.next() {
             return Ok(attrs.vpc_id.clone());
         }
@@ -56,16 +56,16 @@ impl InternetGateway {
         Ok(if let [only] = vpcs.as_slice() { only.clone() } else { String::new() })
     }
 
-    async fn found(&self, scope: &Scope<Self>, live: &Live) -> Result<Option<Found<Self>>, Failure> {
+    async fn found(&self, scope: &ReadScope<Self>, live: &Live) -> Result<Option<Found<Self>>, Failure> {
         let (tags, id) = (tag_map(live.tags()), live.internet_gateway_id().unwrap_or_default());
-        let Some(address) = scope.mine(&tags, &[id]) else { return Ok(None) };
+        let Some(address) = scope.managed_address(&tags, &[id]) else { return Ok(None) };
         let (vpc_id, attached) = match attached_to(live) {
             Some(vpc_id) => (vpc_id.to_owned(), true),
             None => (self.meant_for(scope, id).await?, false),
         };
-        let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: Ownership::plain(&tags) };
+        let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: Ownership::user_tags(&tags) };
         let attrs = InternetGatewayAttrs { id: id.to_owned(), vpc_id };
-        Ok(Some(Found::Ours { address, spec, attrs, settled: true }))
+        Ok(Some(Found::Managed { address, spec, attrs, ready: true }))
     }
 
     async fn attach(&self, id: &str, vpc_id: &str) -> Result<(), Failure> {
@@ -94,7 +94,7 @@ impl InternetGateway {
     }
 }
 
-fn untagged(scope: &Scope<InternetGateway>, live: &Live) -> Option<Found<InternetGateway>> {
+fn untagged(scope: &ReadScope<InternetGateway>, live: &Live) -> Option<Found<InternetGateway>> {
     let (id, vpc_id) = (live.internet_gateway_id()?.to_owned(), attached_to(live).unwrap_or_default().to_owned());
     scope.untagged(&tag_map(live.tags()), &InternetGatewayAttrs { id, vpc_id })
 }
@@ -106,32 +106,32 @@ fn attached_to(live: &Live) -> Option<&str> {
 
 impl Resource for InternetGateway {
     const KIND: &'static str = "ec2.internet_gateway";
-    const HOLDS: &'static [&'static str] = &["ec2.vpc"];
-    const UNIQUE: bool = false;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.vpc"];
+    const UNIQUE_NAME: bool = false;
     type Spec = InternetGatewaySpec;
     type Attrs = InternetGatewayAttrs;
 
-    fn check(spec: &InternetGatewaySpec) -> Result<(), String> {
+    fn validate(spec: &InternetGatewaySpec) -> Result<(), String> {
         check_tags(&spec.tags)
     }
 
-    fn pending(spec: &InternetGatewaySpec) -> InternetGatewayAttrs {
+    fn planned_attrs(spec: &InternetGatewaySpec) -> InternetGatewayAttrs {
         InternetGatewayAttrs { id: unknown(), vpc_id: spec.vpc_id.clone() }
     }
 
     /// A gateway can be attached to another VPC, but only after everything with a public address has left the old one.
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "vpc_id"
     }
 
     /// One that is not attached, or not yet, can be attached to any VPC. While a VPC is replaced there are two of ours, and
     /// such a one does not say which it is meant for.
-    fn replaces_from(field: &str, old: &InternetGatewaySpec, _new: &InternetGatewaySpec) -> bool {
-        Self::replaces(field) && old.attached
+    fn change_requires_replacement(field: &str, old: &InternetGatewaySpec, _new: &InternetGatewaySpec) -> bool {
+        Self::requires_replacement(field) && old.attached
     }
 
     /// A VPC has one internet gateway.
-    fn beside(old: &InternetGatewaySpec, new: &InternetGatewaySpec) -> bool {
+    fn can_coexist(old: &InternetGatewaySpec, new: &InternetGatewaySpec) -> bool {
         old.vpc_id != new.vpc_id
     }
 
@@ -139,7 +139,7 @@ impl Resource for InternetGateway {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let tagged = self.describe(ours(scope.owner())).await?;
         let seen: Vec<&str> = tagged.iter().filter_map(Live::internet_gateway_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
@@ -162,7 +162,7 @@ impl Resource for InternetGateway {
         Ok(InternetGatewayAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
     }
 
-    async fn complete(
+    async fn configure(
         &self,
         _: &Context,
         attrs: &InternetGatewayAttrs,
@@ -189,7 +189,7 @@ impl Resource for InternetGateway {
         Ok(InternetGatewayAttrs { id: attrs.id.clone(), vpc_id: spec.vpc_id.clone() })
     }
 
-    async fn settle(&self, cx: &Context, attrs: InternetGatewayAttrs) -> Result<InternetGatewayAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: InternetGatewayAttrs) -> Result<InternetGatewayAttrs, Failure> {
         visible(cx, &attrs.id, |filters| self.describe(filters), "internet-gateway-id").await?;
         Ok(attrs)
     }

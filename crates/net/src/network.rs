@@ -75,7 +75,7 @@ pub fn network(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Re
     let whole = vpc(graph, &ec2, spec)?;
     // What is made in EC2 needs only names of EC2. A call that comes before one of them is visible is tried again, which
     // takes less time than to wait until a describe shows it.
-    let vpc = whole.made();
+    let vpc = whole.created();
     let igw = internet_gateway(graph, &ec2, spec, vpc)?;
     let subnets = graph.kind(Subnet::new(ec2.clone()));
     let names = &spec.names;
@@ -83,7 +83,7 @@ pub fn network(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Re
         |address, cidr, zone, name| subnet(graph, &subnets, spec, vpc, Place { address, cidr, zone, name });
     let tasks_subnet = subnet("net/tasks_subnet", spec.tasks_cidr, &spec.zones[0], &names.tasks_subnet)?;
     let balancer_subnet = subnet("net/balancer_subnet", spec.balancer_cidr, &spec.zones[1], &names.balancer_subnet)?;
-    let inputs = (vpc, igw.made(), tasks_subnet.made(), balancer_subnet.made());
+    let inputs = (vpc, igw.created(), tasks_subnet.created(), balancer_subnet.created());
     let routes = routes(graph, &ec2, spec, inputs)?;
     let default_group = default_group(graph, &ec2, spec, vpc)?;
     let [lb_group, flask_group, celery_group, redis_group] = groups(graph, &ec2, spec, vpc)?;
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn the_network_is_what_was_asked_for_and_aws_takes_it() {
         let graph = graph(&spec()).unwrap();
-        assert_eq!(graph.check().unwrap(), []);
+        assert_eq!(graph.validate().unwrap(), []);
         let line = |(address, spec): &(pb_engine::Address, serde_json::Value)| {
             let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
             let rule = spec.get("direction").map(|_| {
@@ -266,7 +266,7 @@ mod tests {
     fn each_further_port_of_web_services_gets_its_rules() {
         let plain = graph(&spec()).unwrap();
         let more = graph(&NetworkSpec { more_web_ports: BTreeSet::from([5050, 8000]), ..spec() }).unwrap();
-        assert_eq!(more.check().unwrap(), []);
+        assert_eq!(more.validate().unwrap(), []);
         let addresses = |graph: &Graph| -> BTreeSet<String> {
             graph.addresses().map(|address| address.as_str().to_owned()).collect()
         };

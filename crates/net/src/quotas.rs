@@ -79,13 +79,13 @@ impl Groups {
             let ids = before.unmanaged_rules.into_keys();
             revoked.extend(ids.filter(|id| !after.unmanaged_rules.contains_key(id)));
         }
-        let known = planned.ours::<SecurityGroup>().into_iter().map(|(_, spec, attrs)| {
+        let known = planned.managed::<SecurityGroup>().into_iter().map(|(_, spec, attrs)| {
             let staying = spec.unmanaged_rules.keys().filter(|id| !revoked.contains(*id)).count();
             (attrs.id, (spec.name, staying))
         });
         let known = known.collect();
         let mut rules: BTreeMap<Side, usize> = BTreeMap::new();
-        for (_, _, attrs) in planned.ours::<SecurityGroupRule>() {
+        for (_, _, attrs) in planned.managed::<SecurityGroupRule>() {
             *rules.entry((attrs.group_id, attrs.direction == Direction::Egress)).or_default() += 1;
         }
         Self { known, rules, revoked }

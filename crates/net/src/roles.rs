@@ -137,7 +137,7 @@ impl Groups<'_> {
         peer: &mut Group,
         (direction, port, why): (Direction, u16, &str),
     ) -> Result<(), Failure> {
-        let id = peer.handle.made().map(|group| group.id);
+        let id = peer.handle.created().map(|group| group.id);
         self.rule(address, group, Allow { direction, protocol: "tcp", port, peer: id, why })?;
         peer.opposite.extend(group.rules.last());
         Ok(())
@@ -147,7 +147,7 @@ impl Groups<'_> {
         let Allow { direction, protocol, port, peer, why } = allow;
         let name = address.trim_start_matches("net/");
         let (tags, protocol, why) = (self.spec.tagged(name), protocol.to_owned(), why.to_owned());
-        let inputs = (group.handle.made(), peer);
+        let inputs = (group.handle.created(), peer);
         let rule = self.graph.add(address, &self.rules, inputs, move |(group, peer)| SecurityGroupRuleSpec {
             group_id: group.id,
             direction,

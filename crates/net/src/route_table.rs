@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,31 +159,31 @@ fn associations(live: &Live) -> impl Iterator<Item = (&str, &str)> {
     standing.filter_map(|association| Some((association.route_table_association_id()?, association.subnet_id()?)))
 }
 
-fn found(scope: &Scope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
+fn found(scope: &ReadScope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
     let (tags, id) = (tag_map(live.tags()), live.route_table_id()?);
-    let address = scope.mine(&tags, &[id])?;
+    let address = scope.managed_address(&tags, &[id])?;
     let spec = RouteTableSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
         routes: routes(live),
         subnets: associations(live).map(|(_, subnet)| subnet.to_owned()).collect(),
-        tags: Ownership::plain(&tags),
+        tags: Ownership::user_tags(&tags),
     };
-    Some(Found::Ours { address, spec, attrs: RouteTableAttrs { id: id.to_owned() }, settled: true })
+    Some(Found::Managed { address, spec, attrs: RouteTableAttrs { id: id.to_owned() }, ready: true })
 }
 
-fn untagged(scope: &Scope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
+fn untagged(scope: &ReadScope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
     scope.untagged(&tag_map(live.tags()), &RouteTableAttrs { id: live.route_table_id()?.to_owned() })
 }
 
 impl Resource for RouteTable {
     const KIND: &'static str = "ec2.route_table";
-    const HOLDS: &'static [&'static str] = &["ec2.vpc"];
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.vpc"];
     /// A client token is of one run; another run would make a second table.
-    const UNIQUE: bool = false;
+    const UNIQUE_NAME: bool = false;
     type Spec = RouteTableSpec;
     type Attrs = RouteTableAttrs;
 
-    fn check(spec: &RouteTableSpec) -> Result<(), String> {
+    fn validate(spec: &RouteTableSpec) -> Result<(), String> {
         for (block, target) in &spec.routes {
             pb_rules::network::cidr(block).map_err(|e| format!("invalid destination of a route: {e}"))?;
             let gateway = target.starts_with("igw-") || target.starts_with("vgw-") || is_unknown(target);
@@ -194,15 +194,15 @@ impl Resource for RouteTable {
         check_tags(&spec.tags)
     }
 
-    fn pending(_: &RouteTableSpec) -> RouteTableAttrs {
+    fn planned_attrs(_: &RouteTableSpec) -> RouteTableAttrs {
         RouteTableAttrs { id: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "vpc_id"
     }
 
-    fn beside(_: &RouteTableSpec, _: &RouteTableSpec) -> bool {
+    fn can_coexist(_: &RouteTableSpec, _: &RouteTableSpec) -> bool {
         true
     }
 
@@ -210,7 +210,7 @@ impl Resource for RouteTable {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut live = self.describe(ours(scope.owner())).await?;
         let seen: Vec<&str> = live.iter().filter_map(Live::route_table_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
@@ -221,14 +221,14 @@ impl Resource for RouteTable {
 
     async fn create(&self, cx: &Context, spec: &RouteTableSpec) -> Result<RouteTableAttrs, Failure> {
         const CALL: &str = "ec2:CreateRouteTable";
-        let call = self.ec2.client.create_route_table().vpc_id(&spec.vpc_id).client_token(cx.token());
+        let call = self.ec2.client.create_route_table().vpc_id(&spec.vpc_id).client_token(cx.client_token());
         let call = call.tag_specifications(tagged(cx, ResourceType::RouteTable, &spec.tags));
         let answer = call.send().await.answer(CALL)?;
         let id = answer.route_table().and_then(Live::route_table_id);
         Ok(RouteTableAttrs { id: id.ok_or_else(|| absent(CALL, "route table id"))?.to_owned() })
     }
 
-    async fn complete(&self, _: &Context, attrs: &RouteTableAttrs, spec: &RouteTableSpec) -> Result<(), Failure> {
+    async fn configure(&self, _: &Context, attrs: &RouteTableAttrs, spec: &RouteTableSpec) -> Result<(), Failure> {
         let routes = spec.routes.iter().map(|(block, target)| self.create_route(&attrs.id, block, target));
         let subnets = spec.subnets.iter().map(|subnet| self.associate(&attrs.id, subnet));
         try_join(try_join_all(routes), try_join_all(subnets)).await.map(drop)
@@ -258,7 +258,7 @@ impl Resource for RouteTable {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: RouteTableAttrs) -> Result<RouteTableAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: RouteTableAttrs) -> Result<RouteTableAttrs, Failure> {
         visible(cx, &attrs.id, |filters| self.describe(filters), "route-table-id").await?;
         Ok(attrs)
     }

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupRule as Live, SecurityGroupRuleUpdate};
 use pb_aws::Answer;
 use pb_engine::{
-    ADDRESS_TAG, Address, Change, Class, Context, Failure, Found, Ownership, Resource, STACK_TAG, Scope, is_unknown,
+    ADDRESS_TAG, Address, Change, Class, Context, Failure, Found, Ownership, Resource, STACK_TAG, ReadScope, is_unknown,
     unknown,
 };
 use serde::{Deserialize, Serialize};
@@ -68,11 +68,11 @@ impl SecurityGroupRule {
 
     /// Rules that say what a wanted one says, in groups that are not ours. In a group of ours the group itself accounts
     /// for them, and has them revoked first.
-    async fn foreign(&self, scope: &Scope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+    async fn foreign(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
         let there = |wanted: &Address| {
-            ours.iter().any(|found| matches!(found, Found::Ours { address, .. } if address == wanted))
+            ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
-        let wanted = scope.wanted.iter().filter(|(address, spec)| !is_unknown(&spec.group_id) && !there(address));
+        let wanted = scope.desired.iter().filter(|(address, spec)| !is_unknown(&spec.group_id) && !there(address));
         let wanted: Vec<_> = wanted.collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -82,12 +82,12 @@ impl SecurityGroupRule {
         let ids = wanted.iter().map(|(_, spec)| spec.group_id.clone()).filter(|id| not_ours(id));
         let live = by("group-id", &ids.collect::<Vec<_>>(), |filters| self.ec2.rules(filters)).await?;
         let same = |spec: &SecurityGroupRuleSpec, live: &&Live| {
-            says_same(spec, &read(live)) && scope.owned(&tag_map(live.tags())).is_none()
+            says_same(spec, &read(live)) && scope.address_from_tags(&tag_map(live.tags())).is_none()
         };
         let foreign = wanted.into_iter().filter_map(|(address, spec)| {
             let live = live.iter().find(|live| same(spec, live))?;
             let what = format!("the same rule ({})", live.security_group_rule_id().unwrap_or_default());
-            Some(Found::Foreign { address: address.clone(), what })
+            Some(Found::Unmanaged { address: address.clone(), what })
         });
         Ok(foreign.collect())
     }
@@ -132,19 +132,19 @@ fn read(live: &Live) -> SecurityGroupRuleSpec {
         to_port: live.to_port().unwrap_or(-1),
         peer: peer(live).to_owned(),
         description: text(live.description()),
-        tags: Ownership::plain(&tag_map(live.tags())),
+        tags: Ownership::user_tags(&tag_map(live.tags())),
     }
 }
 
-fn found(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
+fn found(scope: &ReadScope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
     let id = live.security_group_rule_id()?;
-    let address = scope.mine(&tag_map(live.tags()), &[id])?;
+    let address = scope.managed_address(&tag_map(live.tags()), &[id])?;
     let spec = read(live);
     let attrs = attrs_of(id, &spec);
-    Some(Found::Ours { address, spec, attrs, settled: true })
+    Some(Found::Managed { address, spec, attrs, ready: true })
 }
 
-fn untagged(scope: &Scope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
+fn untagged(scope: &ReadScope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
     scope.untagged(&tag_map(live.tags()), &attrs_of(live.security_group_rule_id()?, &read(live)))
 }
 
@@ -185,13 +185,13 @@ impl SecurityGroupRule {
 
 impl Resource for SecurityGroupRule {
     const KIND: &'static str = "ec2.security_group_rule";
-    const HOLDS: &'static [&'static str] = &["ec2.security_group"];
-    const UNIQUE: bool = false;
-    const TAKES_OVER: bool = true;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.security_group"];
+    const UNIQUE_NAME: bool = false;
+    const CREATE_REUSES_EXISTING: bool = true;
     type Spec = SecurityGroupRuleSpec;
     type Attrs = SecurityGroupRuleAttrs;
 
-    fn check(spec: &SecurityGroupRuleSpec) -> Result<(), String> {
+    fn validate(spec: &SecurityGroupRuleSpec) -> Result<(), String> {
         match spec.protocol.as_str() {
             "tcp" | "udp" => {
                 for port in [spec.from_port, spec.to_port] {
@@ -215,17 +215,17 @@ impl Resource for SecurityGroupRule {
         check_tags(&spec.tags)
     }
 
-    fn pending(spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
+    fn planned_attrs(spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
         SecurityGroupRuleAttrs { id: unknown(), group_id: spec.group_id.clone(), direction: spec.direction }
     }
 
     /// A rule cannot go over to another sort of peer (block, group, prefix list), so another peer is another rule. Ports could
     /// be changed in place, at once for everybody; beside each other, the old rule stays until nothing uses it any more.
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "group_id" | "direction" | "peer" | "protocol" | "from_port" | "to_port")
     }
 
-    fn beside(old: &SecurityGroupRuleSpec, new: &SecurityGroupRuleSpec) -> bool {
+    fn can_coexist(old: &SecurityGroupRuleSpec, new: &SecurityGroupRuleSpec) -> bool {
         let says = |spec: &SecurityGroupRuleSpec| {
             (spec.group_id.clone(), spec.peer.clone(), spec.protocol.clone(), spec.from_port, spec.to_port)
         };
@@ -236,14 +236,14 @@ impl Resource for SecurityGroupRule {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let ask = |filters: Vec<Filter>| self.ec2.rules(filters);
-        let mut live = match scope.remembered.is_empty() {
+        let mut live = match scope.recorded.is_empty() {
             true => ask(ours(scope.owner())).await?,
             // They are in groups of ours, and with these all rules are asked for anyway.
             false => Groups::ours(scope, &self.ec2).await?.rules.clone(),
         };
-        live.retain(|rule| scope.owned(&tag_map(rule.tags())).is_some());
+        live.retain(|rule| scope.address_from_tags(&tag_map(rule.tags())).is_some());
         let seen: Vec<&str> = live.iter().filter_map(Live::security_group_rule_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
         live.extend(by("security-group-rule-id", &besides, ask).await?);
@@ -271,7 +271,7 @@ impl Resource for SecurityGroupRule {
             }
         };
         let id = rules.first().and_then(Live::security_group_rule_id).ok_or_else(|| absent(call, "rule id"))?;
-        Ok(SecurityGroupRuleAttrs { id: id.to_owned(), ..Self::pending(spec) })
+        Ok(SecurityGroupRuleAttrs { id: id.to_owned(), ..Self::planned_attrs(spec) })
     }
 
     async fn update(
@@ -291,7 +291,7 @@ impl Resource for SecurityGroupRule {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: SecurityGroupRuleAttrs) -> Result<SecurityGroupRuleAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: SecurityGroupRuleAttrs) -> Result<SecurityGroupRuleAttrs, Failure> {
         visible(cx, &attrs.id, |filters| self.ec2.rules(filters), "security-group-rule-id").await?;
         Ok(attrs)
     }

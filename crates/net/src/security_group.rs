@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{NetworkInterface, ResourceType, SecurityGroup as Live};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,11 +47,11 @@ impl SecurityGroup {
     }
 
     /// Groups that stand in a name that is wanted and not there yet. They are asked for only when one is missing.
-    async fn foreign(&self, scope: &Scope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+    async fn foreign(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
         let there = |wanted: &Address| {
-            ours.iter().any(|found| matches!(found, Found::Ours { address, .. } if address == wanted))
+            ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
-        let missing: Vec<_> = scope.wanted.iter().filter(|(address, _)| !there(address)).collect();
+        let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !there(address)).collect();
         let mut vpcs: Vec<String> = missing.iter().map(|(_, spec)| spec.vpc_id.clone()).collect();
         if vpcs.iter().any(|vpc| is_unknown(vpc)) {
             vpcs.extend(scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?.ids());
@@ -68,8 +68,8 @@ impl SecurityGroup {
                 let vpc = live.vpc_id().unwrap_or_default();
                 live.group_name() == Some(spec.name.as_str())
                     && (vpc == spec.vpc_id || is_unknown(&spec.vpc_id) && vpcs.iter().any(|ours| ours == vpc))
-                    && scope.owned(&tag_map(live.tags())).is_none()
-                    && scope.remembers(|attrs| live.group_id() == Some(attrs.id.as_str())).is_none()
+                    && scope.address_from_tags(&tag_map(live.tags())).is_none()
+                    && scope.find_recorded(|attrs| live.group_id() == Some(attrs.id.as_str())).is_none()
             };
             if let Some(live) = live.iter().find(stands) {
                 let what = format!(
@@ -78,7 +78,7 @@ impl SecurityGroup {
                     live.group_id().unwrap_or_default(),
                     live.vpc_id().unwrap_or_default()
                 );
-                foreign.push(Found::Foreign { address: wanted.clone(), what });
+                foreign.push(Found::Unmanaged { address: wanted.clone(), what });
             }
         }
         Ok(foreign)
@@ -113,38 +113,38 @@ fn carries(id: &str) -> impl Fn(&NetworkInterface) -> bool + Send + Sync {
     move |interface| interface.groups().iter().any(|group| group.group_id() == Some(id))
 }
 
-fn found(scope: &Scope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<SecurityGroup>> {
+fn found(scope: &ReadScope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<SecurityGroup>> {
     if live.group_name() == Some(DEFAULT) {
         return None;
     }
     let (tags, id) = (tag_map(live.tags()), live.group_id()?);
-    let address = scope.mine(&tags, &[id])?;
+    let address = scope.managed_address(&tags, &[id])?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let spec = SecurityGroupSpec {
         vpc_id: text(live.vpc_id()),
         name: text(live.group_name()),
         description: text(live.description()),
         unmanaged_rules: groups.unmanaged(scope, id),
-        tags: Ownership::plain(&tags),
+        tags: Ownership::user_tags(&tags),
     };
     let attrs = SecurityGroupAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
-    Some(Found::Ours { address, spec, attrs, settled: true })
+    Some(Found::Managed { address, spec, attrs, ready: true })
 }
 
-fn untagged(scope: &Scope<SecurityGroup>, live: &Live) -> Option<Found<SecurityGroup>> {
+fn untagged(scope: &ReadScope<SecurityGroup>, live: &Live) -> Option<Found<SecurityGroup>> {
     let (id, vpc_id) = (live.group_id()?.to_owned(), live.vpc_id().unwrap_or_default().to_owned());
     scope.untagged(&tag_map(live.tags()), &SecurityGroupAttrs { id, vpc_id })
 }
 
 impl Resource for SecurityGroup {
     const KIND: &'static str = "ec2.security_group";
-    const HOLDS: &'static [&'static str] = &["ec2.vpc"];
-    const UNIQUE: bool = false;
-    const KEEPS: &'static [&'static str] = &["name", "description"];
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.vpc"];
+    const UNIQUE_NAME: bool = false;
+    const RETAINED_FIELDS: &'static [&'static str] = &["name", "description"];
     type Spec = SecurityGroupSpec;
     type Attrs = SecurityGroupAttrs;
 
-    fn check(spec: &SecurityGroupSpec) -> Result<(), String> {
+    fn validate(spec: &SecurityGroupSpec) -> Result<(), String> {
         pb_rules::names::security_group(&spec.name).map_err(|e| format!("invalid name of a security group: {e}"))?;
         if spec.name == DEFAULT {
             return Err("invalid name of a security group: `default` is the group that comes with a VPC".to_owned());
@@ -157,15 +157,15 @@ impl Resource for SecurityGroup {
         check_tags(&spec.tags)
     }
 
-    fn pending(spec: &SecurityGroupSpec) -> SecurityGroupAttrs {
+    fn planned_attrs(spec: &SecurityGroupSpec) -> SecurityGroupAttrs {
         SecurityGroupAttrs { id: unknown(), vpc_id: spec.vpc_id.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "vpc_id" | "name" | "description")
     }
 
-    fn beside(old: &SecurityGroupSpec, new: &SecurityGroupSpec) -> bool {
+    fn can_coexist(old: &SecurityGroupSpec, new: &SecurityGroupSpec) -> bool {
         old.vpc_id != new.vpc_id || old.name != new.name
     }
 
@@ -173,7 +173,7 @@ impl Resource for SecurityGroup {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let tagged = Groups::ours(scope, &self.ec2).await?;
         let seen: Vec<&str> = tagged.groups.iter().filter_map(Live::group_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
@@ -199,7 +199,7 @@ impl Resource for SecurityGroup {
         Ok(SecurityGroupAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
     }
 
-    async fn complete(&self, _: &Context, attrs: &SecurityGroupAttrs, _: &SecurityGroupSpec) -> Result<(), Failure> {
+    async fn configure(&self, _: &Context, attrs: &SecurityGroupAttrs, _: &SecurityGroupSpec) -> Result<(), Failure> {
         self.ec2.revoke_allow_all_egress(&attrs.id).await
     }
 
@@ -215,7 +215,7 @@ impl Resource for SecurityGroup {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: SecurityGroupAttrs) -> Result<SecurityGroupAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: SecurityGroupAttrs) -> Result<SecurityGroupAttrs, Failure> {
         visible(cx, &attrs.id, |filters| self.ec2.groups(filters), "group-id").await?;
         Ok(attrs)
     }

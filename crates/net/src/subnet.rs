@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, Subnet as 
 use ipnet::Ipv4Net;
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, is_unknown, unknown,
+    Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope, is_unknown, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,11 +62,11 @@ impl Subnet {
     }
 
     /// Subnets that stand in a block that is wanted and not there yet. They are asked for only when one is missing.
-    async fn foreign(&self, scope: &Scope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+    async fn foreign(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
         let there = |wanted: &pb_engine::Address| {
-            ours.iter().any(|found| matches!(found, Found::Ours { address, .. } if address == wanted))
+            ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
-        let missing: Vec<_> = scope.wanted.iter().filter(|(address, _)| !there(address)).collect();
+        let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !there(address)).collect();
         let mut vpcs: Vec<String> = missing.iter().map(|(_, spec)| spec.vpc_id.clone()).collect();
         if vpcs.iter().any(|vpc| is_unknown(vpc)) {
             vpcs.extend(scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?.ids());
@@ -80,35 +80,35 @@ impl Subnet {
             let stands = |live: &&Live| {
                 overlap(&spec.cidr, live.cidr_block().unwrap_or_default())
                     && (is_unknown(&spec.vpc_id) || live.vpc_id() == Some(spec.vpc_id.as_str()))
-                    && scope.owned(&tag_map(live.tags())).is_none()
-                    && scope.remembers(|attrs| live.subnet_id() == Some(attrs.id.as_str())).is_none()
+                    && scope.address_from_tags(&tag_map(live.tags())).is_none()
+                    && scope.find_recorded(|attrs| live.subnet_id() == Some(attrs.id.as_str())).is_none()
             };
             if let Some(live) = live.iter().find(stands) {
                 let (id, cidr) = (live.subnet_id().unwrap_or_default(), live.cidr_block().unwrap_or_default());
                 let what = format!("subnet {id} with {cidr} in {}", live.vpc_id().unwrap_or_default());
-                foreign.push(Found::Foreign { address: wanted.clone(), what });
+                foreign.push(Found::Unmanaged { address: wanted.clone(), what });
             }
         }
         Ok(foreign)
     }
 }
 
-fn found(scope: &Scope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
+fn found(scope: &ReadScope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
     let (tags, id) = (tag_map(live.tags()), live.subnet_id()?);
-    let address = scope.mine(&tags, &[id])?;
+    let address = scope.managed_address(&tags, &[id])?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let spec = SubnetSpec {
         vpc_id: text(live.vpc_id()),
         cidr: text(live.cidr_block()),
         zone: text(live.availability_zone()),
         public_addresses: live.map_public_ip_on_launch().unwrap_or_default(),
-        tags: Ownership::plain(&tags),
+        tags: Ownership::user_tags(&tags),
     };
     let attrs = SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
-    Some(Found::Ours { address, spec, attrs, settled: live.state() == Some(&SubnetState::Available) })
+    Some(Found::Managed { address, spec, attrs, ready: live.state() == Some(&SubnetState::Available) })
 }
 
-fn untagged(scope: &Scope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
+fn untagged(scope: &ReadScope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
     let attrs = SubnetAttrs { id: live.subnet_id()?.to_owned(), vpc_id: live.vpc_id().unwrap_or_default().to_owned() };
     scope.untagged(&tag_map(live.tags()), &attrs)
 }
@@ -123,12 +123,12 @@ fn overlap(one: &str, other: &str) -> bool {
 
 impl Resource for Subnet {
     const KIND: &'static str = "ec2.subnet";
-    const HOLDS: &'static [&'static str] = &["ec2.vpc"];
-    const UNIQUE: bool = false;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.vpc"];
+    const UNIQUE_NAME: bool = false;
     type Spec = SubnetSpec;
     type Attrs = SubnetAttrs;
 
-    fn check(spec: &SubnetSpec) -> Result<(), String> {
+    fn validate(spec: &SubnetSpec) -> Result<(), String> {
         let cidr = pb_rules::network::cidr(&spec.cidr);
         // Whether it lies in the VPC is known where both blocks are.
         cidr.and_then(|cidr| pb_rules::network::subnet_cidr(cidr, cidr))
@@ -136,16 +136,16 @@ impl Resource for Subnet {
         check_tags(&spec.tags)
     }
 
-    fn pending(spec: &SubnetSpec) -> SubnetAttrs {
+    fn planned_attrs(spec: &SubnetSpec) -> SubnetAttrs {
         SubnetAttrs { id: unknown(), vpc_id: spec.vpc_id.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "vpc_id" | "cidr" | "zone")
     }
 
     /// Two subnets of a VPC have no address in common.
-    fn beside(old: &SubnetSpec, new: &SubnetSpec) -> bool {
+    fn can_coexist(old: &SubnetSpec, new: &SubnetSpec) -> bool {
         old.vpc_id != new.vpc_id || !overlap(&old.cidr, &new.cidr)
     }
 
@@ -153,7 +153,7 @@ impl Resource for Subnet {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut live = self.describe(ours(scope.owner())).await?;
         let seen: Vec<&str> = live.iter().filter_map(Live::subnet_id).collect();
         let besides = unseen(scope, |attrs| &attrs.id, &seen);
@@ -174,7 +174,7 @@ impl Resource for Subnet {
         Ok(SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
     }
 
-    async fn complete(&self, _: &Context, attrs: &SubnetAttrs, spec: &SubnetSpec) -> Result<(), Failure> {
+    async fn configure(&self, _: &Context, attrs: &SubnetAttrs, spec: &SubnetSpec) -> Result<(), Failure> {
         self.set_public_addresses(&attrs.id, spec.public_addresses).await
     }
 
@@ -192,9 +192,9 @@ impl Resource for Subnet {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: SubnetAttrs) -> Result<SubnetAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: SubnetAttrs) -> Result<SubnetAttrs, Failure> {
         let id = attrs.id.as_str();
-        cx.wait("wait for the subnet", Limits::seconds(AVAILABLE_WITHIN), || async move {
+        cx.wait("wait for the subnet", Backoff::seconds(AVAILABLE_WITHIN), || async move {
             let found = self.describe(vec![filter("subnet-id", [id])]).await?;
             Ok(match found.first().and_then(Live::state) {
                 Some(SubnetState::Available) => Progress::Ready(()),
@@ -363,8 +363,8 @@ mod tests {
     #[test]
     fn subnets_stand_beside_each_other_unless_they_overlap() {
         let at = |vpc: &str, cidr: &str| SubnetSpec { vpc_id: vpc.to_owned(), cidr: cidr.to_owned(), ..spec() };
-        assert!(Subnet::beside(&spec(), &at("vpc-1", "10.0.2.0/24")));
-        assert!(Subnet::beside(&spec(), &at("vpc-2", "10.0.1.0/24")));
-        assert!(!Subnet::beside(&spec(), &at("vpc-1", "10.0.0.0/23")));
+        assert!(Subnet::can_coexist(&spec(), &at("vpc-1", "10.0.2.0/24")));
+        assert!(Subnet::can_coexist(&spec(), &at("vpc-2", "10.0.1.0/24")));
+        assert!(!Subnet::can_coexist(&spec(), &at("vpc-1", "10.0.0.0/23")));
     }
 }

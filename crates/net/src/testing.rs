@@ -1,7 +1,7 @@
 //! What the tests of the kinds have in common.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
-use pb_engine::{Alone, Event, Events, Graph, Ownership, Plan, Resource};
+use pb_engine::{Standalone, Event, Events, Graph, Ownership, Plan, Resource};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -48,11 +48,11 @@ pub(crate) fn has(filters: &[Filter], name: &str, value: &str) -> bool {
 }
 
 /// A program that wants one resource.
-pub(crate) fn alone<R: Resource>(resource: R, spec: R::Spec) -> Alone {
+pub(crate) fn alone<R: Resource>(resource: R, spec: R::Spec) -> Standalone {
     let mut graph = Graph::new();
     let kind = graph.kind(resource);
     graph.add("test/it", &kind, (), move |()| spec.clone()).unwrap();
-    Alone::new(owner(), graph)
+    Standalone::new(owner(), graph)
 }
 
 fn owner() -> Ownership {
@@ -60,7 +60,7 @@ fn owner() -> Ownership {
 }
 
 /// The same program, and what it waits for in words.
-pub(crate) fn listen(alone: Alone) -> (Alone, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn listen(alone: Standalone) -> (Standalone, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&said);
     let events = Events::new(move |event| {

@@ -3,8 +3,8 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
 use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope};
-use pb_engine::{each, listed, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope};
+use pb_engine::{fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -96,34 +96,34 @@ impl Vpc {
 }
 
 /// The address of a VPC that is ours.
-fn whose(scope: &Scope<Vpc>, vpc: &Live) -> Option<Address> {
+fn whose(scope: &ReadScope<Vpc>, vpc: &Live) -> Option<Address> {
     let id = vpc.vpc_id()?;
-    scope.mine(&tag_map(vpc.tags()), &[id])
+    scope.managed_address(&tag_map(vpc.tags()), &[id])
 }
 
-fn untagged(scope: &Scope<Vpc>, vpc: &Live) -> Option<Found<Vpc>> {
+fn untagged(scope: &ReadScope<Vpc>, vpc: &Live) -> Option<Found<Vpc>> {
     scope.untagged(&tag_map(vpc.tags()), &VpcAttrs { id: vpc.vpc_id()?.to_owned() })
 }
 
-fn found(scope: &Scope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bool)) -> Option<Found<Vpc>> {
+fn found(scope: &ReadScope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bool)) -> Option<Found<Vpc>> {
     let spec = VpcSpec {
         cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
         dns_support,
         dns_hostnames,
-        tags: Ownership::plain(&tag_map(vpc.tags())),
+        tags: Ownership::user_tags(&tag_map(vpc.tags())),
     };
     let attrs = VpcAttrs { id: vpc.vpc_id()?.to_owned() };
-    let settled = vpc.state() == Some(&VpcState::Available);
-    Some(Found::Ours { address: whose(scope, vpc)?, spec, attrs, settled })
+    let ready = vpc.state() == Some(&VpcState::Available);
+    Some(Found::Managed { address: whose(scope, vpc)?, spec, attrs, ready })
 }
 
 impl Resource for Vpc {
     const KIND: &'static str = "ec2.vpc";
-    const UNIQUE: bool = false;
+    const UNIQUE_NAME: bool = false;
     type Spec = VpcSpec;
     type Attrs = VpcAttrs;
 
-    fn check(spec: &VpcSpec) -> Result<(), String> {
+    fn validate(spec: &VpcSpec) -> Result<(), String> {
         let cidr = pb_rules::network::cidr(&spec.cidr).and_then(pb_rules::network::vpc_cidr);
         cidr.map_err(|e| format!("invalid block of a VPC: {e}"))?;
         if spec.dns_hostnames && !spec.dns_support {
@@ -132,15 +132,15 @@ impl Resource for Vpc {
         check_tags(&spec.tags)
     }
 
-    fn pending(_: &VpcSpec) -> VpcAttrs {
+    fn planned_attrs(_: &VpcSpec) -> VpcAttrs {
         VpcAttrs { id: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "cidr"
     }
 
-    fn beside(_: &VpcSpec, _: &VpcSpec) -> bool {
+    fn can_coexist(_: &VpcSpec, _: &VpcSpec) -> bool {
         true
     }
 
@@ -148,7 +148,7 @@ impl Resource for Vpc {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let all = async {
             let tagged = scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?;
             let seen: Vec<&str> = tagged.0.iter().filter_map(Live::vpc_id).collect();
@@ -156,10 +156,10 @@ impl Resource for Vpc {
             let besides = by("vpc-id", &besides, |filters| self.ec2.vpcs(filters)).await?;
             Ok(tagged.0.iter().cloned().chain(besides).collect())
         };
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.id.clone());
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.id.clone());
         let ours = |vpc: &Live| whose(scope, vpc).and_then(|_| vpc.vpc_id().map(str::to_owned));
-        let dns = |ids| each(ids, |id| async move { self.dns(&id).await });
-        let all: Vec<(Live, _)> = listed(all, likely, ours, dns).await?;
+        let dns = |ids| fetch_each(ids, |id| async move { self.dns(&id).await });
+        let all: Vec<(Live, _)> = list_with_details(all, likely, ours, dns).await?;
         let untagged = all.iter().filter_map(|(vpc, _)| untagged(scope, vpc));
         Ok(all.iter().filter_map(|(vpc, dns)| found(scope, vpc, (*dns)?)).chain(untagged).collect())
     }
@@ -173,7 +173,7 @@ impl Resource for Vpc {
         Ok(VpcAttrs { id: id.to_owned() })
     }
 
-    async fn complete(&self, _: &Context, attrs: &VpcAttrs, spec: &VpcSpec) -> Result<(), Failure> {
+    async fn configure(&self, _: &Context, attrs: &VpcAttrs, spec: &VpcSpec) -> Result<(), Failure> {
         self.set_dns(&attrs.id, spec).await
     }
 
@@ -191,9 +191,9 @@ impl Resource for Vpc {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: VpcAttrs) -> Result<VpcAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: VpcAttrs) -> Result<VpcAttrs, Failure> {
         let (ec2, id) = (&self.ec2, attrs.id.as_str());
-        cx.wait("wait for the VPC", Limits::seconds(AVAILABLE_WITHIN), || async move {
+        cx.wait("wait for the VPC", Backoff::seconds(AVAILABLE_WITHIN), || async move {
             let found = ec2.vpcs(vec![filter("vpc-id", [id])]).await?;
             Ok(match found.first().and_then(Live::state) {
                 Some(VpcState::Available) => Progress::Ready(()),
@@ -346,13 +346,13 @@ mod tests {
 
     #[test]
     fn what_aws_refuses_is_refused() {
-        assert_eq!(Vpc::check(&spec()), Ok(()));
+        assert_eq!(Vpc::validate(&spec()), Ok(()));
         for bad in [
             VpcSpec { cidr: "10.0.0.0/8".to_owned(), ..spec() },
             VpcSpec { dns_support: false, ..spec() },
             VpcSpec { tags: BTreeMap::from([("aws:x".to_owned(), String::new())]), ..spec() },
         ] {
-            assert!(Vpc::check(&bad).is_err(), "{bad:?}");
+            assert!(Vpc::validate(&bad).is_err(), "{bad:?}");
         }
     }
 }

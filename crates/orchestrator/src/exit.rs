@@ -1,7 +1,7 @@
 //! How a command ends.
 
 use pb_config::ConfigError;
-use pb_engine::{Class, Failure, Refused};
+use pb_engine::{Class, Failure, PlanError};
 
 /// How a command ends well enough to have an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +48,10 @@ pub enum Error {
     Failure(Failure),
     /// What stands in the way of a plan.
     #[error("nothing was changed: {} in the way", if .0.len() == 1 { "1 thing is" } else { "several things are" })]
-    Refused(Vec<Refused>),
+    Refused(Vec<PlanError>),
     /// Refusals of a plan, among them recorded resources that have lost their ownership tags.
     #[error("nothing was changed: ownership tags are missing")]
-    Untagged { refused: Vec<Refused>, hint: String },
+    Untagged { refused: Vec<PlanError>, hint: String },
     /// Several things that a deploy needs are not there.
     #[error("several things that this needs are not there")]
     Several(Vec<Failure>),

@@ -4,7 +4,7 @@ use crate::exit::Error;
 use aws_config::SdkConfig;
 use futures_util::future::{join, join_all};
 use pb_config::{Image, Service, Workspace};
-use pb_engine::{Action, Class, Failure, Plan, Refused};
+use pb_engine::{Action, Class, Failure, Plan, PlanError};
 use pb_fargate::{EcrImage, Pushed, look_up_tags, pinned};
 use pb_rules::fargate as rules;
 use serde::{Deserialize, Serialize};
@@ -175,11 +175,11 @@ impl Images {
             .flat_map(|(key, tag)| [(format!("fargate/{key}"), tag), (format!("fargate/{key}_task"), tag)])
             .collect();
         let lost = plan.steps.iter().filter(|step| step.action == Action::Delete);
-        let refused: Vec<Refused> = lost
+        let refused: Vec<PlanError> = lost
             .filter_map(|step| {
                 let tag = waits.get(step.address.as_str())?;
                 let why = format!("its image `{tag}` is not in the repository any more; push it, or name another one");
-                Some(Refused { address: step.address.clone(), why })
+                Some(PlanError { address: step.address.clone(), why })
             })
             .collect();
         if refused.is_empty() { Ok(()) } else { Err(Error::Refused(refused)) }

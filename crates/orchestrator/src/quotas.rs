@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join};
 use pb_aws::Answer;
 use pb_edge::BalancerClient;
-use pb_engine::{Address, Class, Failure, Graph, Planned, PreflightCheck, Refused};
+use pb_engine::{Address, Class, Failure, Graph, Planned, PreflightCheck, PlanError};
 use pb_net::Ec2;
 use pb_rules::quotas::{Quota, Usage};
 use std::fmt;
@@ -71,7 +71,7 @@ pub fn check_plans(graph: &mut Graph, aws: &SdkConfig) {
 struct Room(SdkConfig);
 
 impl PreflightCheck for Room {
-    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
             let (ec2, balancers) = (Ec2::from(&self.0), BalancerClient::new(&self.0));
             let usage = try_join(pb_net::quota_usage(&ec2, planned), pb_edge::quota_usage(&balancers, planned));
@@ -88,7 +88,7 @@ impl PreflightCheck for Room {
 
 /// Returns the refusal of what goes beyond the quota. Only here is the account's own value needed, which is the default
 /// or more.
-async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Option<Refused>, Failure> {
+async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Option<PlanError>, Failure> {
     let Quota { service, code, default, adjustable, .. } = usage.quota;
     let default = f64::from(u32::try_from(*default).unwrap_or(u32::MAX));
     let (limit, note) = match *adjustable {
@@ -102,7 +102,7 @@ async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Opt
         },
         false => (default, None),
     };
-    Ok(usage.refusal(limit, note.as_deref()).map(|why| Refused { address, why }))
+    Ok(usage.refusal(limit, note.as_deref()).map(|why| PlanError { address, why }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::images::{Given, NotDeployed};
-use pb_engine::{Drift, Graph, Observed, Part, Plan};
+use pb_engine::{Drift, Graph, Observed, PlanScope, Plan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub struct Saved {
     pub bound: Bound,
     /// What of the stack it is about.
     #[serde(default, skip_serializing_if = "is_everything")]
-    pub part: Part,
+    pub part: PlanScope,
     /// What will be done in AWS.
     pub plan: Plan,
     /// The services that the plan leaves out, because their images are not pushed yet.
@@ -39,8 +39,8 @@ pub struct Saved {
     pub drift: Vec<Drift>,
 }
 
-fn is_everything(part: &Part) -> bool {
-    *part == Part::default()
+fn is_everything(part: &PlanScope) -> bool {
+    *part == PlanScope::default()
 }
 
 /// What a plan is bound to: when any of it differs, the plan is refused.
@@ -111,7 +111,7 @@ impl Bound {
 
 impl Saved {
     /// A plan with an id of its own.
-    pub fn new(operation: &str, bound: Bound, part: Part, plan: Plan) -> Self {
+    pub fn new(operation: &str, bound: Bound, part: PlanScope, plan: Plan) -> Self {
         let id = uuid::Uuid::new_v4().to_string();
         let operation = operation.to_owned();
         let (images, not_deployed, drift) = (Given::default(), Vec::new(), Vec::new());
@@ -198,12 +198,12 @@ pub fn fingerprint<T: Serialize>(value: &T) -> String {
 /// may change.
 pub fn world(graph: &Graph, observed: &Observed) -> String {
     let ours: Vec<_> = observed
-        .ours
+        .managed
         .iter()
         .flat_map(|(address, found)| found.iter().map(move |live| (address, live)))
         .map(|(address, live)| (address, &live.kind, graph.without_ignored(address, &live.spec)))
         .collect();
-    fingerprint(&(ours, &observed.foreign))
+    fingerprint(&(ours, &observed.unmanaged))
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use crate::cli::Selection;
 use crate::exit::Error;
 use pb_config::Workspace;
-use pb_engine::{Address, Graph, Part, Snapshot};
+use pb_engine::{Address, Graph, PlanScope, Snapshot};
 use std::collections::BTreeSet;
 
 /// The part of a stack that was chosen on the command line: an address, or a concern (`net`) for all that is in it.
 ///
 /// # Errors
 /// `Usage` when something that was named is neither configured nor recorded.
-pub fn part(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result<Part, Error> {
+pub fn part(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result<PlanScope, Error> {
     let known: BTreeSet<&Address> = graph.addresses().chain(snapshot.resources.keys()).collect();
     let named = |texts: &[String]| {
         let mut chosen = BTreeSet::new();
@@ -28,7 +28,7 @@ pub fn part(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result
     if !targets.is_empty() {
         targets.extend(replace.iter().cloned());
     }
-    Ok(Part { targets, replace })
+    Ok(PlanScope { targets, replace })
 }
 
 fn is_in(address: &Address, text: &str) -> bool {

@@ -9,8 +9,8 @@ use crate::saved::{Bound, fingerprint, world};
 use crate::{select, stack, standing, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
-use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Part, Plan, Snapshot, TagIndex};
-use pb_engine::{decide, observe, observe_indexed, preflight, with_checks};
+use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, PlanScope, Plan, Snapshot, TagIndex};
+use pb_engine::{compute_plan, observe, observe_with_index, preflight, with_checks};
 use pb_state::{Home, Place, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Site {
     /// What an index says carries our tags; good for looking, not for acting.
     index: Option<TagIndex>,
     /// What of it the run is about: everything, unless something was chosen.
-    pub part: Part,
+    pub part: PlanScope,
     /// What becomes of a rollout when the run is interrupted.
     pub on_interrupt: Option<OnInterrupt>,
 }
@@ -232,7 +232,7 @@ impl Site {
     pub async fn glance(&self, goal: Goal) -> Result<Looked, Error> {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
         let mut seen = snapshot.clone();
-        seen.resources.values_mut().for_each(|record| record.settled = true);
+        seen.resources.values_mut().for_each(|record| record.ready = true);
         let mut observed = self.with_checks(&seen, goal, self.glimpse(&seen)).await?;
         observed.ignore_recent(&self.snapshot);
         self.decided(&snapshot, &observed, goal).await
@@ -261,7 +261,7 @@ impl Site {
     }
 
     async fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
-        let plan = decide(&self.graph, observed, snapshot, goal, &self.part)?;
+        let plan = compute_plan(&self.graph, observed, snapshot, goal, &self.part)?;
         let plan = plan.map_err(|refused| untagged::explained(&self.workspace.name, observed, refused))?;
         let blocked = preflight(&self.graph, observed, &self.owner, &plan).await?;
         if !blocked.is_empty() {
@@ -287,7 +287,7 @@ impl Site {
     /// # Errors
     /// A read that fails.
     pub async fn glimpse(&self, snapshot: &Snapshot) -> Result<Observed, Failure> {
-        observe_indexed(&self.graph, snapshot, &self.owner, self.index.as_ref(), &Cancel::never()).await
+        observe_with_index(&self.graph, snapshot, &self.owner, self.index.as_ref(), &Cancel::never()).await
     }
 
     /// What a plan made of this is bound to.
@@ -347,7 +347,7 @@ pub fn is_recorded(snapshot: &Snapshot, plan: &Plan) -> bool {
     let steps = || plan.steps.iter().filter(|step| step.action != Action::Delete);
     let kept: BTreeSet<_> = steps().map(|step| &step.address).collect();
     snapshot.intents.is_none()
-        && steps().all(|step| step.action == Action::Leave || snapshot.resources.contains_key(&step.address))
+        && steps().all(|step| step.action == Action::Untargeted || snapshot.resources.contains_key(&step.address))
         && snapshot.resources.keys().all(|address| kept.contains(address))
 }
 

@@ -36,7 +36,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
         aws,
         &queue_spec(workspace),
         QueueInputs {
-            subnet_ids: vec![network.tasks_subnet.made().map(|subnet| subnet.id)],
+            subnet_ids: vec![network.tasks_subnet.created().map(|subnet| subnet.id)],
             security_group_ids: vec![network.redis_group.id()],
         },
     )?;
@@ -73,7 +73,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
     let names = &workspace.names;
     let url = format!("http://{}", names.hostname);
     graph.output("url", edge.record, move |_| url.clone());
-    graph.output("load_balancer", edge.balancer.made(), |balancer| balancer.dns_name);
+    graph.output("load_balancer", edge.balancer.created(), |balancer| balancer.dns_name);
     graph
         .output("queue", queue.replication_group, |group| format!("{}:{}", group.primary_endpoint_address, group.port));
     graph.output("repository", fargate.repository, |repository| repository.uri);

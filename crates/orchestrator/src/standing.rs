@@ -67,7 +67,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn record(kind: &str, spec: Value, attrs: Value) -> Record {
-        Record { kind: kind.to_owned(), spec, attrs, settled: true }
+        Record { kind: kind.to_owned(), spec, attrs, ready: true }
     }
 
     #[test]

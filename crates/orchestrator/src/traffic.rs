@@ -57,11 +57,11 @@ struct WebService<'a> {
 
 impl<'a> WebService<'a> {
     fn of(step: &'a Step) -> Option<Self> {
-        if step.kind != SERVICE || step.action == Action::Leave {
+        if step.kind != SERVICE || step.action == Action::Untargeted {
             return None;
         }
         let before: Option<ServiceSpec> = spec(step.before.as_ref());
-        let idle = matches!(step.action, Action::NoOp | Action::Await);
+        let idle = matches!(step.action, Action::NoOp | Action::Wait);
         let after = spec(step.after.as_ref()).or_else(|| if idle { before.clone() } else { None });
         let is_web = [&before, &after].into_iter().flatten().any(|spec| !spec.load_balancers.is_empty());
         is_web.then(|| Self { key: releases::key(&step.address), step, before, after })
@@ -124,7 +124,7 @@ impl Traffic<'_> {
 
     /// The step of a resource that is deleted before its successor exists.
     fn deleted_first(&self, address: &str) -> Option<&Step> {
-        let is_first = |step: &&Step| step.action == (Action::Replace { order: Order::DeleteFirst });
+        let is_first = |step: &&Step| step.action == (Action::Replace { order: Order::DestroyBeforeCreate });
         self.plan.steps.iter().filter(is_first).find(|step| step.address.as_str() == address)
     }
 
@@ -227,7 +227,7 @@ fn kept(spec: &ServiceSpec) -> i32 {
 
 /// The reason for a replacement.
 fn why(step: &Step) -> String {
-    step.reason.clone().unwrap_or_else(|| match step.forces.as_slice() {
+    step.reason.clone().unwrap_or_else(|| match step.replacement_fields.as_slice() {
         [] => "it has to be replaced".to_owned(),
         fields => format!("AWS cannot change its {}", fields.join(" and ")),
     })

@@ -4,7 +4,7 @@
 use crate::exit::Error;
 use crate::render::count;
 use crate::site::Site;
-use pb_engine::{Address, Cancel, Class, Failure, Observed, Refused, Snapshot, Untagged, observe};
+use pb_engine::{Address, Cancel, Class, Failure, Observed, PlanError, Snapshot, Untagged, observe};
 use std::collections::BTreeMap;
 
 /// The advice for a workspace in which resources have lost their tags.
@@ -16,7 +16,7 @@ pub fn hint(workspace: &str) -> String {
 }
 
 /// The error for what stands in the way of a plan.
-pub fn explained(workspace: &str, observed: &Observed, refused: Vec<Refused>) -> Error {
+pub fn explained(workspace: &str, observed: &Observed, refused: Vec<PlanError>) -> Error {
     match refused.iter().any(|refused| observed.untagged.contains_key(&refused.address)) {
         true => Error::Untagged { refused, hint: hint(workspace) },
         false => Error::Refused(refused),
@@ -30,7 +30,7 @@ pub fn explained(workspace: &str, observed: &Observed, refused: Vec<Refused>) ->
 pub fn refuse(workspace: &str, untagged: &BTreeMap<Address, Untagged>) -> Result<(), Failure> {
     match summary(untagged) {
         None => Ok(()),
-        Some(message) => Err(Failure::new(Class::NotOurs, "find the resources", message).hint(hint(workspace))),
+        Some(message) => Err(Failure::new(Class::Unmanaged, "find the resources", message).hint(hint(workspace))),
     }
 }
 
@@ -49,7 +49,7 @@ pub fn summary(untagged: &BTreeMap<Address, Untagged>) -> Option<String> {
 /// A read that fails.
 pub async fn find(site: &Site) -> Result<BTreeMap<Address, Untagged>, Failure> {
     let mut seen = Snapshot { intents: None, ..site.snapshot.clone() };
-    seen.resources.values_mut().for_each(|record| record.settled = true);
+    seen.resources.values_mut().for_each(|record| record.ready = true);
     let mut observed = observe(&site.graph, &seen, &site.owner, &Cancel::never()).await?;
     observed.ignore_recent(&site.snapshot);
     Ok(observed.untagged)

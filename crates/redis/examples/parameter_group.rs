@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p pb-redis --example parameter_group`. Credentials, region and endpoint come from the environment.
 
-use pb_engine::{Alone, Graph, Ownership};
+use pb_engine::{Standalone, Graph, Ownership};
 use pb_redis::{Client, ParameterGroup, ParameterGroupSpec};
 use std::error::Error;
 
@@ -12,7 +12,7 @@ mod place;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = place::config().await;
-    let alone = |timeout: &str| -> Result<Alone, Box<dyn Error>> {
+    let alone = |timeout: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = ParameterGroupSpec {
             name: "example-parameters".to_owned(),
             family: "redis7".to_owned(),
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let kind = graph.kind(ParameterGroup::new(Client::new(&config)));
         graph.add("example/parameters", &kind, (), move |()| spec.clone())?;
         let owner = Ownership { stack: "pb-redis".to_owned(), workspace: "example-single".to_owned() };
-        Ok(Alone::new(owner, graph))
+        Ok(Standalone::new(owner, graph))
     };
 
     alone("60")?.deploy().await?;
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     alone("90")?.deploy().await?;
     place::expect(alone("90")?.plan().await?.is_empty(), "the change was made")?;
     alone("90")?.destroy().await?;
-    place::expect(alone("90")?.read().await?.ours.is_empty(), "nothing is left")?;
+    place::expect(alone("90")?.read().await?.managed.is_empty(), "nothing is left")?;
     println!("created, changed and deleted");
     Ok(())
 }

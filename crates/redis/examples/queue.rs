@@ -4,7 +4,7 @@
 //! those of the default VPC. Credentials, region and endpoint come from the environment. Ends with an error as soon as
 //! something is not as it should be.
 
-use pb_engine::{Alone, Event, Events, Graph, Input, Ownership};
+use pb_engine::{Standalone, Event, Events, Graph, Input, Ownership};
 use pb_redis::{QueueInputs, QueueSpec, queue};
 use std::error::Error;
 
@@ -15,7 +15,7 @@ mod place;
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = place::config().await;
     let (subnet, group) = place::find(&config).await?;
-    let alone = |node_type: &str| -> Result<Alone, Box<dyn Error>> {
+    let alone = |node_type: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = QueueSpec { node_type: node_type.to_owned(), ..QueueSpec::named("example-queue") };
         let inputs = QueueInputs {
             subnet_ids: vec![Input::known(subnet.clone())],
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mut graph = Graph::new();
         queue(&mut graph, &config, &spec, inputs)?;
         let owner = Ownership { stack: "pb-redis".to_owned(), workspace: "example".to_owned() };
-        Ok(Alone::new(owner, graph).events(Events::new(|event| {
+        Ok(Standalone::new(owner, graph).events(Events::new(|event| {
             if let Event::Waiting { address, what } = event {
                 eprintln!("{address}: {what}");
             }
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     place::expect(larger.plan().await?.is_empty(), "the change was made")?;
 
     larger.destroy().await?;
-    place::expect(alone("cache.t3.small")?.read().await?.ours.is_empty(), "nothing is left")?;
+    place::expect(alone("cache.t3.small")?.read().await?.managed.is_empty(), "nothing is left")?;
     println!("created, changed and deleted");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::Client;
 use aws_sdk_elasticache::types::{CacheCluster, CacheSubnetGroup, Subnet};
 use pb_aws::Answer;
-use pb_engine::{Failure, Resource, Scope};
+use pb_engine::{Failure, Resource, ReadScope};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(crate) struct Clusters(pub Vec<CacheCluster>);
 
 impl Clusters {
-    pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(async { describe(client, None).await.map(Self) }).await
     }
 

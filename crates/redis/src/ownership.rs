@@ -1,34 +1,34 @@
 //! Which names are looked at, and whose they are.
 
-use pb_engine::{Address, Found, Resource, Scope};
+use pb_engine::{Address, Found, Resource, ReadScope};
 use std::collections::BTreeMap;
 
 /// Whether a name may be one of ours: it begins with the workspace's name, is wanted, is remembered or is claimed. ElastiCache has no
 /// filter by tags, and tags cost a call for each resource.
 pub(crate) fn may_be_ours<R: Resource>(
-    scope: &Scope<R>,
+    scope: &ReadScope<R>,
     name: &str,
     wanted: impl Fn(&R::Spec) -> &str,
     remembered: impl Fn(&R::Attrs) -> &str,
 ) -> bool {
     let workspace = name.strip_prefix(scope.owner().workspace.as_str()).is_some_and(|rest| rest.starts_with('-'));
     workspace
-        || scope.wants(|spec| wanted(spec) == name).is_some()
-        || scope.remembers(|attrs| remembered(attrs) == name).is_some()
-        || scope.claims().any(|(_, id)| id == name)
+        || scope.find_desired(|spec| wanted(spec) == name).is_some()
+        || scope.find_recorded(|attrs| remembered(attrs) == name).is_some()
+        || scope.imports().any(|(_, id)| id == name)
 }
 
 /// What stands in `name` with `tags`: ours, in a name that is wanted but not ours, or nothing of interest.
 pub(crate) fn whose<R: Resource>(
-    scope: &Scope<R>,
+    scope: &ReadScope<R>,
     tags: &BTreeMap<String, String>,
     name: &str,
     wanted: impl Fn(&R::Spec) -> bool,
     what: String,
     ours: impl FnOnce(Address) -> Found<R>,
 ) -> Option<Found<R>> {
-    match scope.mine(tags, &[name]) {
+    match scope.managed_address(tags, &[name]) {
         Some(address) => Some(ours(address)),
-        None => scope.wants(wanted).map(|address| Found::Foreign { address: address.clone(), what }),
+        None => scope.find_desired(wanted).map(|address| Found::Unmanaged { address: address.clone(), what }),
     }
 }

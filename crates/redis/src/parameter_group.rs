@@ -3,8 +3,8 @@
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter, ParameterNameValue};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope};
-use pb_engine::{each, is_unknown, listed, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope};
+use pb_engine::{fetch_each, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,27 +55,27 @@ pub struct ParameterGroupAttrs {
 
 impl Resource for ParameterGroup {
     const KIND: &'static str = "elasticache.parameter_group";
-    const INDEXED: bool = true;
-    const KEEPS: &'static [&'static str] = &["name"];
+    const TAG_INDEXED: bool = true;
+    const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = ParameterGroupSpec;
     type Attrs = ParameterGroupAttrs;
 
-    fn check(spec: &ParameterGroupSpec) -> Result<(), String> {
+    fn validate(spec: &ParameterGroupSpec) -> Result<(), String> {
         if is_unknown(&spec.name) {
             return Ok(());
         }
         pb_rules::names::cache_parameter_group(&spec.name).map_err(|violation| violation.to_string())
     }
 
-    fn pending(spec: &ParameterGroupSpec) -> ParameterGroupAttrs {
+    fn planned_attrs(spec: &ParameterGroupSpec) -> ParameterGroupAttrs {
         ParameterGroupAttrs { name: spec.name.clone(), arn: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "name" | "family")
     }
 
-    fn beside(old: &ParameterGroupSpec, new: &ParameterGroupSpec) -> bool {
+    fn can_coexist(old: &ParameterGroupSpec, new: &ParameterGroupSpec) -> bool {
         old.name != new.name
     }
 
@@ -83,21 +83,21 @@ impl Resource for ParameterGroup {
         Some(attrs.name.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |group: &CacheParameterGroup| group.arn().map(str::to_owned);
         let tagged = async {
-            let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+            let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
             let tags = |arns| tags::of(scope, &self.client, arns);
-            let tagged = listed(self.candidates(scope), likely, arn, tags).await?;
+            let tagged = list_with_details(self.candidates(scope), likely, arn, tags).await?;
             Ok(tagged.into_iter().filter_map(|(group, tags)| Some((group, tags?))).collect())
         };
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.name.clone());
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.name.clone());
         let ours = |(group, tags): &(CacheParameterGroup, Tags)| {
             let name = group.cache_parameter_group_name()?;
-            scope.mine(tags, &[name]).map(|_| name.to_owned())
+            scope.managed_address(tags, &[name]).map(|_| name.to_owned())
         };
-        let parameters = |names| each(names, |name| async move { self.parameters(&name).await });
-        let all: Vec<((CacheParameterGroup, Tags), _)> = listed(tagged, likely, ours, parameters).await?;
+        let parameters = |names| fetch_each(names, |name| async move { self.parameters(&name).await });
+        let all: Vec<((CacheParameterGroup, Tags), _)> = list_with_details(tagged, likely, ours, parameters).await?;
         let untagged = all.iter().filter_map(|((group, tags), _)| scope.untagged(tags, &attrs_of(group)));
         let found =
             all.iter().filter_map(|((group, tags), parameters)| found(scope, group, tags, parameters.as_deref()));
@@ -113,10 +113,10 @@ impl Resource for ParameterGroup {
             .description(DESCRIPTION)
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let output = call.send().await.answer("elasticache:CreateCacheParameterGroup")?;
-        Ok(output.cache_parameter_group().map_or_else(|| Self::pending(spec), attrs_of))
+        Ok(output.cache_parameter_group().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
-    async fn complete(
+    async fn configure(
         &self,
         _cx: &Context,
         attrs: &ParameterGroupAttrs,
@@ -142,7 +142,7 @@ impl Resource for ParameterGroup {
         tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changes: Vec<&Change> = changes.iter().filter(|change| change.field() == "parameters").collect();
         if changes.iter().any(|change| change.after.is_some()) {
-            self.complete(cx, attrs, spec).await?;
+            self.configure(cx, attrs, spec).await?;
         }
         let gone: Vec<ParameterNameValue> = changes
             .iter()
@@ -175,7 +175,7 @@ impl Resource for ParameterGroup {
 }
 
 impl ParameterGroup {
-    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<CacheParameterGroup>, Failure> {
+    async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<CacheParameterGroup>, Failure> {
         let all = self.client.describe_cache_parameter_groups().into_paginator().items().send();
         let mut all: Vec<CacheParameterGroup> =
             all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheParameterGroups")?;
@@ -198,24 +198,24 @@ impl ParameterGroup {
 
 /// What a group is to us; nothing when it has gone meanwhile.
 fn found(
-    scope: &Scope<ParameterGroup>,
+    scope: &ReadScope<ParameterGroup>,
     group: &CacheParameterGroup,
     tags: &Tags,
     parameters: Option<&[Parameter]>,
 ) -> Option<Found<ParameterGroup>> {
     let attrs = attrs_of(group);
-    let Some(address) = scope.mine(tags, &[&attrs.name]) else {
-        let address = scope.wants(|spec| spec.name == attrs.name)?.clone();
-        return Some(Found::Foreign { address, what: format!("cache parameter group {}", attrs.name) });
+    let Some(address) = scope.managed_address(tags, &[&attrs.name]) else {
+        let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
+        return Some(Found::Unmanaged { address, what: format!("cache parameter group {}", attrs.name) });
     };
-    let wanted = scope.wanted.iter().find(|(at, _)| *at == address).map(|(_, spec)| spec);
+    let wanted = scope.desired.iter().find(|(at, _)| *at == address).map(|(_, spec)| spec);
     let spec = ParameterGroupSpec {
         name: attrs.name.clone(),
         family: group.cache_parameter_group_family().unwrap_or_default().to_owned(),
         parameters: set(parameters?, wanted),
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     };
-    Some(Found::Ours { address, spec, attrs, settled: true })
+    Some(Found::Managed { address, spec, attrs, ready: true })
 }
 
 /// The parameters that somebody set, and those that are wanted whoever set them: AWS need not call a value that is the family's
@@ -262,7 +262,7 @@ mod tests {
     use aws_sdk_elasticache::operation::reset_cache_parameter_group::ResetCacheParameterGroupOutput;
     use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter};
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Action, Alone, Graph, Order};
+    use pb_engine::{Action, Standalone, Graph, Order};
 
     fn spec() -> ParameterGroupSpec {
         ParameterGroupSpec {
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    fn with(spec: ParameterGroupSpec, rules: &[&Rule]) -> Alone {
+    fn with(spec: ParameterGroupSpec, rules: &[&Rule]) -> Standalone {
         let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
         let mut graph = Graph::new();
         let kind = graph.kind(ParameterGroup::new(client));
@@ -366,7 +366,7 @@ mod tests {
         };
         let parameters = parameters(&[("maxmemory-policy", "noeviction", "user")]);
         let plan = with(wanted, &[&listed("staging-jobqr-redis7"), &tags(), &parameters]).plan().await.unwrap();
-        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateBeforeDestroy });
     }
 
     #[tokio::test(start_paused = true)]

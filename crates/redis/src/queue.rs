@@ -153,7 +153,7 @@ mod tests {
     fn the_queue_does_not_evict_and_waits_for_nothing_that_it_need_not() {
         let mut graph = Graph::new();
         queue_with(&mut graph, &client(), &QueueSpec::named("staging-jobqr"), inputs()).unwrap();
-        assert!(graph.check().unwrap().is_empty());
+        assert!(graph.validate().unwrap().is_empty());
         let specs: Vec<String> = graph.specs().unwrap().iter().map(|(at, spec)| format!("{at} {spec}")).collect();
         assert!(specs[0].starts_with("redis/subnets"), "{}", specs[0]);
         assert!(specs[1].contains(r#""family":"redis7""#), "{}", specs[1]);

@@ -13,8 +13,8 @@ use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::ReplicationGroup as Group;
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Limits, Progress, Resource, Scope};
-use pb_engine::{is_unknown, listed, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
+use pb_engine::{is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,10 +23,10 @@ use std::time::Duration;
 const DESCRIBE: &str = "elasticache:DescribeReplicationGroups";
 
 /// Creating takes 5 to 8 minutes, deleting 3 to 8, a change of the node type up to 20.
-const SLOW: Limits = Limits::minutes(Duration::from_secs(30 * 60));
+const SLOW: Backoff = Backoff::minutes(Duration::from_secs(30 * 60));
 
 /// How long a change that was accepted may stay invisible: the group is `available` for some seconds more.
-const TAKEN_UP: Limits = Limits::seconds(Duration::from_secs(30));
+const TAKEN_UP: Backoff = Backoff::seconds(Duration::from_secs(30));
 
 /// Looks for which a new group may not be found: half a minute.
 const UNSEEN_LOOKS: u32 = 60;
@@ -99,14 +99,14 @@ pub struct ReplicationGroupAttrs {
 
 impl Resource for ReplicationGroup {
     const KIND: &'static str = "elasticache.replication_group";
-    const INDEXED: bool = true;
-    const HOLDS: &'static [&'static str] =
+    const TAG_INDEXED: bool = true;
+    const BLOCKS_DELETION_OF: &'static [&'static str] =
         &["elasticache.subnet_group", "elasticache.parameter_group", "ec2.security_group"];
-    const KEEPS: &'static [&'static str] = &["id"];
+    const RETAINED_FIELDS: &'static [&'static str] = &["id"];
     type Spec = ReplicationGroupSpec;
     type Attrs = ReplicationGroupAttrs;
 
-    fn check(spec: &ReplicationGroupSpec) -> Result<(), String> {
+    fn validate(spec: &ReplicationGroupSpec) -> Result<(), String> {
         let rules = || {
             if !is_unknown(&spec.id) {
                 pb_rules::names::replication_group(&spec.id)?;
@@ -126,7 +126,7 @@ impl Resource for ReplicationGroup {
         }
     }
 
-    fn pending(spec: &ReplicationGroupSpec) -> ReplicationGroupAttrs {
+    fn planned_attrs(spec: &ReplicationGroupSpec) -> ReplicationGroupAttrs {
         ReplicationGroupAttrs {
             id: spec.id.clone(),
             arn: unknown(),
@@ -135,17 +135,17 @@ impl Resource for ReplicationGroup {
         }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption")
     }
 
     /// AWS goes to a later version in place, and never back. (ElastiCache user guide: Version management)
-    fn replaces_from(field: &str, old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
+    fn change_requires_replacement(field: &str, old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
         let back = || engine_version::is_earlier(&new.engine_version, &old.engine_version);
-        Self::replaces(field) || (field == "engine_version" && back())
+        Self::requires_replacement(field) || (field == "engine_version" && back())
     }
 
-    fn beside(old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
+    fn can_coexist(old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
         old.id != new.id
     }
 
@@ -155,7 +155,7 @@ impl Resource for ReplicationGroup {
 
     /// A group that is being deleted is left out: nothing can be done with it, a create waits until its id is free, and
     /// what it holds cannot go before it is gone.
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let ours = async {
             let mut groups = self.groups().await?;
             groups.retain(|group| {
@@ -165,10 +165,10 @@ impl Resource for ReplicationGroup {
             });
             Ok(groups)
         };
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |group: &Group| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
-        let (groups, clusters) = try_join(listed(ours, likely, arn, tags), Clusters::of(scope, &self.client)).await?;
+        let (groups, clusters) = try_join(list_with_details(ours, likely, arn, tags), Clusters::of(scope, &self.client)).await?;
         let found =
             groups.iter().map(|(group, tags)| self.look_at(scope, group, tags.as_ref(), member_of(group, &clusters.0)));
         let untagged = groups.iter().filter_map(|(group, tags)| {
@@ -200,7 +200,7 @@ impl Resource for ReplicationGroup {
         match call.send().await.answer("elasticache:CreateReplicationGroup") {
             Ok(output) => Ok(output
                 .replication_group()
-                .map_or_else(|| Self::pending(spec), |group| attrs_of(group, None, Some(spec.port)))),
+                .map_or_else(|| Self::planned_attrs(spec), |group| attrs_of(group, None, Some(spec.port)))),
             Err(failure) if failure.class == Class::Exists => Err(self.taken(&spec.id, failure).await?),
             Err(failure) => Err(failure),
         }
@@ -243,7 +243,7 @@ impl Resource for ReplicationGroup {
         Ok(attrs.clone())
     }
 
-    async fn settle(&self, cx: &Context, attrs: ReplicationGroupAttrs) -> Result<ReplicationGroupAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: ReplicationGroupAttrs) -> Result<ReplicationGroupAttrs, Failure> {
         let looks = AtomicU32::new(0);
         cx.wait(DESCRIBE, SLOW, || async {
             let id = &attrs.id;
@@ -253,10 +253,10 @@ impl Resource for ReplicationGroup {
                 }
                 return Err(Failure::new(Class::NotFound, DESCRIBE, format!("replication group {id} is not there")));
             };
-            let settled = attrs_of(&group, None, Some(attrs.port));
+            let ready = attrs_of(&group, None, Some(attrs.port));
             let failed = |what: String| Err(Failure::new(Class::Failed, DESCRIBE, what));
             match state(&group) {
-                "available" if !is_unknown(&settled.primary_endpoint_address) => Ok(Progress::Ready(settled)),
+                "available" if !is_unknown(&ready.primary_endpoint_address) => Ok(Progress::Ready(ready)),
                 "create-failed" => failed(format!("replication group {id} could not be created")).map_err(|failure| {
                     failure.hint("ElastiCache's events tell why; delete the replication group and deploy again")
                 }),

@@ -5,7 +5,7 @@ use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::CacheSubnetGroup;
 use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, Scope, is_unknown, listed, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ impl SubnetGroup {
         Self { client }
     }
 
-    async fn candidates(&self, scope: &Scope<Self>) -> Result<Vec<CacheSubnetGroup>, Failure> {
+    async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<CacheSubnetGroup>, Failure> {
         let all = self.client.describe_cache_subnet_groups().into_paginator().items().send();
         let mut all: Vec<CacheSubnetGroup> =
             all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheSubnetGroups")?;
@@ -60,31 +60,31 @@ pub struct SubnetGroupAttrs {
 
 impl Resource for SubnetGroup {
     const KIND: &'static str = "elasticache.subnet_group";
-    const INDEXED: bool = true;
-    const HOLDS: &'static [&'static str] = &["ec2.subnet"];
-    const KEEPS: &'static [&'static str] = &["name"];
-    const OBSERVED: &'static [&'static str] = &["nodes_in"];
+    const TAG_INDEXED: bool = true;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.subnet"];
+    const RETAINED_FIELDS: &'static [&'static str] = &["name"];
+    const READ_ONLY_FIELDS: &'static [&'static str] = &["nodes_in"];
     type Spec = SubnetGroupSpec;
     type Attrs = SubnetGroupAttrs;
 
-    fn check(spec: &SubnetGroupSpec) -> Result<(), String> {
+    fn validate(spec: &SubnetGroupSpec) -> Result<(), String> {
         if !is_unknown(&spec.name) {
             pb_rules::names::cache_subnet_group(&spec.name).map_err(|violation| violation.to_string())?;
         }
         if spec.subnet_ids.is_empty() { Err("a cache subnet group needs a subnet".to_owned()) } else { Ok(()) }
     }
 
-    fn pending(spec: &SubnetGroupSpec) -> SubnetGroupAttrs {
+    fn planned_attrs(spec: &SubnetGroupSpec) -> SubnetGroupAttrs {
         SubnetGroupAttrs { name: spec.name.clone(), arn: unknown() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         field == "name"
     }
 
     /// A subnet in which a node runs stays in the group: AWS refuses to take it out. (ElastiCache API: ModifyCacheSubnetGroup,
     /// SubnetInUse) Where no wanted subnet is in the group, the group is replaced.
-    fn retain(wanted: &mut SubnetGroupSpec, live: &SubnetGroupSpec) {
+    fn merge_live(wanted: &mut SubnetGroupSpec, live: &SubnetGroupSpec) {
         wanted.nodes_in.clone_from(&live.nodes_in);
         if !wanted.subnet_ids.is_disjoint(&live.subnet_ids) {
             wanted.subnet_ids.extend(live.nodes_in.iter().cloned());
@@ -93,11 +93,11 @@ impl Resource for SubnetGroup {
 
     /// AWS lets no subnet go in which a node stands, and takes no subnets of another VPC: what shares no subnet with what is
     /// wanted is made anew. (ElastiCache API: ModifyCacheSubnetGroup, SubnetInUse)
-    fn replaces_from(field: &str, old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
-        Self::replaces(field) || (field == "subnet_ids" && old.subnet_ids.is_disjoint(&new.subnet_ids))
+    fn change_requires_replacement(field: &str, old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
+        Self::requires_replacement(field) || (field == "subnet_ids" && old.subnet_ids.is_disjoint(&new.subnet_ids))
     }
 
-    fn beside(old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
+    fn can_coexist(old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
         old.name != new.name
     }
 
@@ -105,11 +105,11 @@ impl Resource for SubnetGroup {
         Some(attrs.name.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let likely = scope.remembered.iter().map(|(_, attrs)| attrs.arn.clone());
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |group: &CacheSubnetGroup| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
-        let tagged = listed(self.candidates(scope), likely, arn, tags);
+        let tagged = list_with_details(self.candidates(scope), likely, arn, tags);
         let (tagged, clusters) = try_join(tagged, Clusters::of(scope, &self.client)).await?;
         let name = |group: &CacheSubnetGroup| group.cache_subnet_group_name().unwrap_or_default().to_owned();
         let untagged = tagged.iter().filter_map(|(group, tags)| scope.untagged(tags.as_ref()?, &attrs_of(group)));
@@ -117,11 +117,11 @@ impl Resource for SubnetGroup {
             let (name, tags) = (name(group), tags.as_ref()?);
             let what = format!("cache subnet group {name}");
             let is = |spec: &SubnetGroupSpec| spec.name == name;
-            ownership::whose(scope, tags, &name, is, what, |address| Found::Ours {
+            ownership::whose(scope, tags, &name, is, what, |address| Found::Managed {
                 address,
                 spec: spec_of(group, &clusters, tags),
                 attrs: attrs_of(group),
-                settled: true,
+                ready: true,
             })
         });
         Ok(found.chain(untagged).collect())
@@ -138,7 +138,7 @@ impl Resource for SubnetGroup {
         let answer = call.send().await.answer("elasticache:CreateCacheSubnetGroup");
         // ElastiCache may see a subnet some moments after EC2 has made it. (ElastiCache API: CreateCacheSubnetGroup)
         let output = answer.map_err(|failure| failure.when(&["InvalidSubnet"], Class::NotFound))?;
-        Ok(output.cache_subnet_group().map_or_else(|| Self::pending(spec), attrs_of))
+        Ok(output.cache_subnet_group().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
     async fn update(
@@ -183,7 +183,7 @@ fn spec_of(group: &CacheSubnetGroup, clusters: &Clusters, tags: &BTreeMap<String
         description: group.cache_subnet_group_description().unwrap_or_default().to_owned(),
         subnet_ids: subnets.map(str::to_owned).collect(),
         nodes_in: clusters.subnets_with_nodes(group),
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
     use aws_sdk_elasticache::operation::modify_cache_subnet_group::ModifyCacheSubnetGroupOutput;
     use aws_sdk_elasticache::types::{AvailabilityZone, CacheCluster, CacheNode, CacheSubnetGroup, Subnet, Tag};
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Action, Alone, Graph, Order, Plan};
+    use pb_engine::{Action, Standalone, Graph, Order, Plan};
     use std::collections::BTreeSet;
 
     fn spec() -> SubnetGroupSpec {
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    fn with(spec: SubnetGroupSpec, rules: &[&Rule]) -> Alone {
+    fn with(spec: SubnetGroupSpec, rules: &[&Rule]) -> Standalone {
         let clusters = nodes_in(Vec::new());
         let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied().chain([&clusters]));
         let mut graph = Graph::new();
@@ -361,7 +361,7 @@ mod tests {
         for wanted in ["subnet-3".to_owned(), pb_engine::unknown()] {
             let wanted = SubnetGroupSpec { subnet_ids: [wanted].into(), ..spec() };
             let plan = with(wanted, &[&listed("staging-jobqr"), &ours]).plan().await.unwrap();
-            assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+            assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DestroyBeforeCreate });
         }
     }
 

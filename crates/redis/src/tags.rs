@@ -3,7 +3,7 @@
 use aws_sdk_elasticache::Client;
 use aws_sdk_elasticache::types::Tag;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, Scope, each};
+use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, ReadScope, fetch_each};
 use std::collections::{BTreeMap, HashMap};
 
 /// As the SDK takes them.
@@ -13,11 +13,11 @@ pub(crate) fn to_sdk(tags: &BTreeMap<String, String>) -> Vec<Tag> {
 
 /// The tags of each of these, by ARN, asked for only as far as no index tells them. What is gone, or not `available`, is left out.
 pub(crate) async fn of<R: Resource>(
-    scope: &Scope<R>,
+    scope: &ReadScope<R>,
     client: &Client,
     arns: Vec<String>,
 ) -> Result<HashMap<String, BTreeMap<String, String>>, Failure> {
-    let ask = |arns| each(arns, |arn| async move { read(client, &arn).await });
+    let ask = |arns| fetch_each(arns, |arn| async move { read(client, &arn).await });
     scope.tags_of(arns, ask).await
 }
 

@@ -1,6 +1,6 @@
 //! What the tests of all kinds use.
 
-use pb_engine::{Alone, Graph, Ownership};
+use pb_engine::{Standalone, Graph, Ownership};
 
 /// The body of a refusal, in ElastiCache's protocol.
 pub(crate) fn refusal(code: &str) -> Option<String> {
@@ -11,8 +11,8 @@ pub(crate) fn refusal(code: &str) -> Option<String> {
 }
 
 /// `graph`, run for the workspace `staging`.
-pub(crate) fn alone(graph: Graph) -> Alone {
-    Alone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
+pub(crate) fn alone(graph: Graph) -> Standalone {
+    Standalone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
 }
 
 /// The ownership tags of the resource at `address`, with `Name`.

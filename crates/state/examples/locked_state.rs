@@ -59,7 +59,7 @@ async fn run(session: &Session) -> Done {
         .begin(Intents { plan: "p1".to_owned(), operation: "deploy".to_owned(), steps: vec![step], written: false })
         .await?;
     let attrs = json!({"id": format!("vpc-{}", session.snapshot().serial)});
-    session.record(Entry::Put(address, Record { kind: "ec2.vpc".to_owned(), spec: json!({}), attrs, settled: true }));
+    session.record(Entry::Put(address, Record { kind: "ec2.vpc".to_owned(), spec: json!({}), attrs, ready: true }));
     session.end(true).await?;
     match session.lost() {
         None => Ok(()),

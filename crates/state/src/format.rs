@@ -209,15 +209,15 @@ mod tests {
             Just(Action::Create),
             Just(Action::Update),
             Just(Action::Delete),
-            Just(Action::Await),
-            Just(Action::Replace { order: Order::CreateFirst }),
-            Just(Action::Replace { order: Order::DeleteFirst }),
+            Just(Action::Wait),
+            Just(Action::Replace { order: Order::CreateBeforeDestroy }),
+            Just(Action::Replace { order: Order::DestroyBeforeCreate }),
         ]
     }
 
     prop_compose! {
-        fn records()(kind in any::<String>(), spec in values(), attrs in values(), settled: bool) -> Record {
-            Record { kind, spec, attrs, settled }
+        fn records()(kind in any::<String>(), spec in values(), attrs in values(), ready: bool) -> Record {
+            Record { kind, spec, attrs, ready }
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
         let snapshot = decode(include_bytes!("../tests/fixtures/format-1.json"), &owner()).unwrap();
         assert_eq!((snapshot.serial, snapshot.fence, snapshot.resources.len()), (7, 3, 2));
         let vpc = &snapshot.resources[&Address::new("net/vpc").unwrap()];
-        assert_eq!((vpc.kind.as_str(), vpc.settled), ("ec2.vpc", true));
+        assert_eq!((vpc.kind.as_str(), vpc.ready), ("ec2.vpc", true));
         assert_eq!(vpc.attrs["id"], "vpc-0123456789abcdef0");
         let steps = snapshot.intents.unwrap().steps;
         assert_eq!((steps.len(), &steps[2].was), (6, &Some(json!({"arn": "arn:aws:tg/1"}))));
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!((snapshot.serial, snapshot.fence, snapshot.resources.len()), (42, 9, 1));
         let celery = Address::new("fargate/celery").unwrap();
         let actions: Vec<Action> = snapshot.intents.unwrap().steps.iter().map(|step| step.action).collect();
-        assert_eq!(actions, [Action::Adopt, Action::Forget, Action::Leave, Action::NoOp]);
+        assert_eq!(actions, [Action::Adopt, Action::Forget, Action::Untargeted, Action::NoOp]);
         let releases: Vec<_> = snapshot.releases.iter().map(|release| &release.services[&celery]).collect();
         assert_eq!((&releases[0].from, releases[0].image.as_deref()), (&None, Some("v1")));
         assert_eq!(

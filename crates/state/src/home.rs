@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn recorded(account: Option<&str>, region: Option<&str>) -> Snapshot {
-        let record = Record { kind: "k".into(), spec: json!({}), attrs: json!({}), settled: true };
+        let record = Record { kind: "k".into(), spec: json!({}), attrs: json!({}), ready: true };
         Snapshot {
             account: account.map(str::to_owned),
             region: region.map(str::to_owned),

@@ -190,7 +190,7 @@ impl Ledger for Session {
                 return Err(lost);
             }
             let before = self.shared.state().wanted.intents.clone();
-            self.change(|snapshot| snapshot.intend(intents));
+            self.change(|snapshot| snapshot.set_intents(intents));
             let stored = self.flush().await;
             if stored.is_err() {
                 // Nothing will be done, so nothing is meant.

@@ -15,21 +15,21 @@ pub struct Bounds {
     /// Requests that each process may send.
     pub requests: usize,
     /// How many requests are given up before they arrive, and then arrive late or never.
-    pub late: usize,
+    pub late_requests: usize,
     /// How many answers are lost.
-    pub unheard: usize,
+    pub lost_responses: usize,
     /// How many holders die.
     pub deaths: usize,
     /// The number of times that the table loses the item, and with it the fence.
-    pub resets: usize,
+    pub item_losses: usize,
     /// Set when the fence of the snapshot is looked at: before the lease is taken, by the table, and under it.
-    pub guarded: bool,
+    pub checks_snapshot_token: bool,
     /// Set when the first process restores the snapshot, from which it also follows a table that has lost its fence.
     pub restores: bool,
     /// Whether everybody who can do something does it before the clock goes on: nobody stands still.
     pub prompt: bool,
     /// For how long a holder trusts a beat: the lease that others wait for, if all is well.
-    pub trusted: Timing,
+    pub trusted_timing: Timing,
 }
 
 /// The lease protocol within some bounds.
@@ -46,21 +46,21 @@ pub enum Step {
     /// A process sends a request.
     Send(usize, Request),
     /// A process that does not know whether it holds the lease looks.
-    Look(usize),
+    Query(usize),
     /// A holder reads the snapshot.
     Read(usize),
     /// The request of a process arrives, and it hears the answer.
     Arrive(usize),
     /// The request of a process arrives, and the answer is lost.
-    Unheard(usize),
+    LoseResponse(usize),
     /// A process waits no longer for an answer; the request may still arrive.
-    GiveUp(usize),
+    Abandon(usize),
     /// A request that nobody waits for arrives.
-    Late(usize),
+    ArriveLate(usize),
     /// A process dies.
     Die(usize),
     /// The table loses the item.
-    Reset,
+    LoseItem,
 }
 
 impl Protocol {
@@ -71,7 +71,7 @@ impl Protocol {
     }
 
     /// What a process may do now, with no request under way.
-    fn does(&self, world: &World, process: usize, steps: &mut Vec<Step>) {
+    fn process_steps(&self, world: &World, process: usize, steps: &mut Vec<Step>) {
         let one = &world.processes[process];
         let mut send = |request| {
             if one.sent < self.bounds.requests {
@@ -79,47 +79,48 @@ impl Protocol {
             }
         };
         match &one.state {
-            State::Wants => send(self.take(world, process)),
-            State::Unclear => steps.push(Step::Look(process)),
-            State::Confirms(fence) => send(Request::Beat(*fence)),
-            State::Waits(waiter) => match world.mark() {
-                None => send(self.take(world, process)),
+            State::Idle => send(self.take_request(world, process)),
+            State::Unknown => steps.push(Step::Query(process)),
+            State::Confirming(fence) => send(Request::Heartbeat(*fence)),
+            State::Waiting(waiter) => match world.observation() {
+                None => send(self.take_request(world, process)),
                 Some(mark) => {
                     if let Next::TakeOver(mark) = waiter.clone().sees(mark, at(world.now))
-                        && (mark.fence >= world.written() || !self.bounds.guarded)
+                        && (mark.fence >= world.snapshot_token() || !self.bounds.checks_snapshot_token)
                     {
                         send(Request::TakeOver(mark));
                     }
                 }
             },
-            State::Holds { tenure, fence, read, restore } => {
+            State::Holding { tenure, fence, read, restore } => {
                 send(Request::Release);
                 if tenure.is_certain(at(world.now)) {
-                    send(Request::Beat(*fence));
+                    send(Request::Heartbeat(*fence));
                     match (restore, read) {
                         (Restore::Wrote(fence), _) => send(Request::Raise(*fence)),
                         (_, None) => steps.push(Step::Read(process)),
                         (Restore::No, Some(read)) => send(Request::Write { fence: *fence, read: *read }),
                         (Restore::Begun, Some(read)) => {
-                            let above =
+                            let least_token =
                                 world.writes[..*read].iter().max().max(Some(fence)).map_or(0, |fence| fence + 1);
-                            send(Request::Write { fence: above, read: *read });
+                            send(Request::Write { fence: least_token, read: *read });
                         }
                     }
                 }
             }
-            State::Refused | State::Ended | State::Dead => {}
+            State::Refused | State::Finished | State::Dead => {}
         }
     }
 
     /// The request of a process for a free lease; the snapshot is read just before. In a table that loses nothing the
     /// fence is never behind the snapshot, as a property says, and the condition is left out: it would only make more states.
-    fn take(&self, world: &World, process: usize) -> Request {
-        if self.bounds.restores && process == 0 && world.fence < world.written() {
-            return Request::TakeKept;
+    fn take_request(&self, world: &World, process: usize) -> Request {
+        if self.bounds.restores && process == 0 && world.fence < world.snapshot_token() {
+            return Request::TakeWithoutRaise;
         }
-        let above = if self.bounds.guarded && self.bounds.resets > 0 { world.written() } else { 0 };
-        Request::Take { above }
+        let least_token =
+            if self.bounds.checks_snapshot_token && self.bounds.item_losses > 0 { world.snapshot_token() } else { 0 };
+        Request::Take { least_token }
     }
 }
 
@@ -132,28 +133,28 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
-        let Bounds { processes, ticks, late, unheard, deaths, resets, prompt, .. } = self.bounds;
+        let Bounds { processes, ticks, late_requests, lost_responses, deaths, item_losses, prompt, .. } = self.bounds;
         for process in 0..processes {
-            if world.processes[process].asked.is_none() {
-                self.does(world, process, steps);
+            if world.processes[process].in_flight.is_none() {
+                self.process_steps(world, process, steps);
                 continue;
             }
             steps.push(Step::Arrive(process));
-            if world.unheard < unheard {
-                steps.push(Step::Unheard(process));
+            if world.lost_responses < lost_responses {
+                steps.push(Step::LoseResponse(process));
             }
-            if world.given_up < late {
-                steps.push(Step::GiveUp(process));
+            if world.abandoned < late_requests {
+                steps.push(Step::Abandon(process));
             }
         }
-        steps.extend((0..world.late.len()).map(Step::Late));
+        steps.extend((0..world.late.len()).map(Step::ArriveLate));
         if world.now < ticks && (!prompt || steps.is_empty()) {
             steps.push(Step::Tick);
         }
-        if world.resets < resets {
-            steps.push(Step::Reset);
+        if world.item_losses < item_losses {
+            steps.push(Step::LoseItem);
         }
-        let holds = |process: &usize| matches!(world.processes[*process].state, State::Holds { .. });
+        let holds = |process: &usize| matches!(world.processes[*process].state, State::Holding { .. });
         if world.deaths < deaths {
             steps.extend((0..processes).filter(holds).map(Step::Die));
         }
@@ -168,52 +169,54 @@ impl Model for Protocol {
                 sender.sent += 1;
                 if request == Request::Release {
                     // Whoever gives the lease back does nothing more under it, and does not care for the answer.
-                    sender.state = State::Ended;
+                    sender.state = State::Finished;
                 }
-                sender.asked = Some((request, world.now));
+                sender.in_flight = Some((request, world.now));
             }
-            Step::Look(process) => world.look(process),
+            Step::Query(process) => world.query(process),
             Step::Read(process) => {
-                let (count, written) = (world.writes.len(), world.written());
+                let (count, written) = (world.writes.len(), world.snapshot_token());
                 let state = &mut world.processes[process].state;
                 match state {
-                    State::Holds { fence, restore: Restore::No, .. } if self.bounds.guarded && written >= *fence => {
+                    State::Holding { fence, restore: Restore::No, .. }
+                        if self.bounds.checks_snapshot_token && written >= *fence =>
+                    {
                         *state = State::Refused;
                     }
-                    State::Holds { read, .. } => *read = Some(count),
+                    State::Holding { read, .. } => *read = Some(count),
                     _ => {}
                 }
             }
             Step::Arrive(process) => {
-                let (request, asked) = world.processes[process].asked.take()?;
-                let answer = world.serve(process, &request);
-                world.hear(process, &request, asked, &answer, self.bounds.trusted);
+                let (request, asked) = world.processes[process].in_flight.take()?;
+                let response = world.serve(process, &request);
+                world.on_response(process, &request, asked, &response, self.bounds.trusted_timing);
             }
-            Step::Unheard(process) => {
-                let (request, _) = world.processes[process].asked.take()?;
+            Step::LoseResponse(process) => {
+                let (request, _) = world.processes[process].in_flight.take()?;
                 world.serve(process, &request);
-                world.give_up(process, &request);
-                world.unheard += 1;
+                world.on_abandoned(process, &request);
+                world.lost_responses += 1;
             }
-            Step::GiveUp(process) => {
-                let (request, _) = world.processes[process].asked.take()?;
-                world.give_up(process, &request);
+            Step::Abandon(process) => {
+                let (request, _) = world.processes[process].in_flight.take()?;
+                world.on_abandoned(process, &request);
                 world.late.push((process, request));
-                world.given_up += 1;
+                world.abandoned += 1;
             }
-            Step::Late(which) => {
+            Step::ArriveLate(which) => {
                 let (process, request) = world.late.remove(which);
                 world.serve(process, &request);
             }
             Step::Die(process) => {
                 let dead = &mut world.processes[process];
                 dead.state = State::Dead;
-                world.late.extend(dead.asked.take().map(|(request, _)| (process, request)));
+                world.late.extend(dead.in_flight.take().map(|(request, _)| (process, request)));
                 world.deaths += 1;
             }
-            Step::Reset => {
+            Step::LoseItem => {
                 (world.fence, world.held) = (0, None);
-                world.resets += 1;
+                world.item_losses += 1;
             }
         }
         Some(world)
@@ -226,15 +229,15 @@ impl Model for Protocol {
                 world.writes.windows(2).any(|pair| pair[0] < pair[1])
             }),
             Property::sometimes("a lease that was not given back is taken over", |_, world: &World| {
-                let wants = |state: &State| matches!(state, State::Holds { .. } | State::Dead);
+                let wants = |state: &State| matches!(state, State::Holding { .. } | State::Dead);
                 world.processes.iter().filter(|process| wants(&process.state)).count() > 1
             }),
         ];
-        if self.bounds.resets == 0 {
-            let ahead = |_: &Self, world: &World| world.fence >= world.written();
+        if self.bounds.item_losses == 0 {
+            let ahead = |_: &Self, world: &World| world.fence >= world.snapshot_token();
             properties.push(Property::always("the table is never behind the snapshot", ahead));
             properties.push(Property::always("two never believe to hold the lease", |_, world: &World| {
-                (0..world.processes.len()).filter(|process| world.believes(*process)).count() <= 1
+                (0..world.processes.len()).filter(|process| world.believes_to_hold(*process)).count() <= 1
             }));
         } else {
             // Nothing in the table keeps two apart any more. The fence of the snapshot keeps the writes in order all the same.
@@ -253,7 +256,7 @@ impl Model for Protocol {
         if self.bounds.prompt {
             properties.push(Property::eventually("everybody who lives has held the lease", |_, world: &World| {
                 let done = |state: &State| matches!(state, State::Dead);
-                world.processes.iter().all(|process| process.served || done(&process.state))
+                world.processes.iter().all(|process| process.has_held || done(&process.state))
             }));
         }
         properties

@@ -16,20 +16,20 @@ pub struct World {
     pub processes: Vec<Process>,
     /// Requests that nobody waits for any more, and which may still arrive.
     pub late: Vec<(usize, Request)>,
-    pub given_up: usize,
-    pub unheard: usize,
+    pub abandoned: usize,
+    pub lost_responses: usize,
     pub deaths: usize,
-    pub resets: usize,
+    pub item_losses: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Process {
     pub state: State,
     /// The request that is under way, and when it was sent.
-    pub asked: Option<(Request, u64)>,
+    pub in_flight: Option<(Request, u64)>,
     pub sent: usize,
     /// Whether it has held the lease.
-    pub served: bool,
+    pub has_held: bool,
     /// Set when it has restored the snapshot, and brought the table up to it.
     pub restored: bool,
 }
@@ -37,15 +37,15 @@ pub struct Process {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
     /// Wants the lease and has not asked.
-    Wants,
+    Idle,
     /// Another holds it.
-    Waits(Waiter),
+    Waiting(Waiter),
     /// Asked for it and does not know the answer.
-    Unclear,
+    Unknown,
     /// It is ours, though nobody told us: only a beat makes it certain.
-    Confirms(u64),
+    Confirming(u64),
     /// Holds it; `read` is how many writes there were when the snapshot was read.
-    Holds {
+    Holding {
         tenure: Tenure,
         fence: u64,
         read: Option<usize>,
@@ -54,7 +54,7 @@ pub enum State {
     /// The snapshot was written under a later fence than the table has come to.
     Refused,
     /// Does nothing more.
-    Ended,
+    Finished,
     Dead,
 }
 
@@ -73,14 +73,14 @@ pub enum Restore {
 pub enum Request {
     /// Takes the lease, if that gives a fence above this one.
     Take {
-        above: u64,
+        least_token: u64,
     },
     /// Takes the lease with the fence that the table has.
-    TakeKept,
+    TakeWithoutRaise,
     /// Raises the fence.
     Raise(u64),
     TakeOver(Mark),
-    Beat(u64),
+    Heartbeat(u64),
     Write {
         fence: u64,
         read: usize,
@@ -89,7 +89,7 @@ pub enum Request {
 }
 
 /// What the table or the bucket did.
-pub enum Answer {
+pub enum Response {
     Granted(u64),
     Refused,
     Done,
@@ -101,7 +101,7 @@ pub fn name(process: usize) -> String {
 
 impl World {
     pub fn new(processes: usize) -> Self {
-        let process = Process { state: State::Wants, asked: None, sent: 0, served: false, restored: false };
+        let process = Process { state: State::Idle, in_flight: None, sent: 0, has_held: false, restored: false };
         Self {
             now: 0,
             fence: 0,
@@ -109,129 +109,140 @@ impl World {
             writes: Vec::new(),
             processes: vec![process; processes],
             late: Vec::new(),
-            given_up: 0,
-            unheard: 0,
+            abandoned: 0,
+            lost_responses: 0,
             deaths: 0,
-            resets: 0,
+            item_losses: 0,
         }
     }
 
     /// The fence of the snapshot.
-    pub fn written(&self) -> u64 {
+    pub fn snapshot_token(&self) -> u64 {
         self.writes.last().copied().unwrap_or_default()
     }
 
     /// What a look shows.
-    pub fn mark(&self) -> Option<Mark> {
+    pub fn observation(&self) -> Option<Mark> {
         self.held.map(|(holder, beat)| Mark { holder: name(holder), fence: self.fence, beat })
     }
 
     /// Whether a process may write now, as far as it knows.
-    pub fn believes(&self, process: usize) -> bool {
-        matches!(&self.processes[process].state, State::Holds { tenure, .. } if tenure.is_certain(at(self.now)))
+    pub fn believes_to_hold(&self, process: usize) -> bool {
+        matches!(&self.processes[process].state, State::Holding { tenure, .. } if tenure.is_certain(at(self.now)))
     }
 
     /// What the table and the bucket do with a request.
-    pub fn serve(&mut self, process: usize, request: &Request) -> Answer {
+    pub fn serve(&mut self, process: usize, request: &Request) -> Response {
         let ours = self.held.is_some_and(|(holder, _)| holder == process);
         match request {
-            Request::Take { above } if self.held.is_none() && self.fence >= *above => self.grant(process),
-            Request::TakeKept if self.held.is_none() => {
+            Request::Take { least_token } if self.held.is_none() && self.fence >= *least_token => self.grant(process),
+            Request::TakeWithoutRaise if self.held.is_none() => {
                 self.held = Some((process, 0));
-                Answer::Granted(self.fence)
+                Response::Granted(self.fence)
             }
             Request::Raise(fence) if ours && self.fence < *fence => {
                 self.fence = *fence;
-                Answer::Granted(*fence)
+                Response::Granted(*fence)
             }
-            Request::TakeOver(mark) if self.mark().as_ref() == Some(mark) => self.grant(process),
-            Request::Beat(fence) if ours && *fence == self.fence => {
+            Request::TakeOver(mark) if self.observation().as_ref() == Some(mark) => self.grant(process),
+            Request::Heartbeat(fence) if ours && *fence == self.fence => {
                 self.held = self.held.map(|(holder, beat)| (holder, beat + 1));
-                Answer::Granted(self.fence)
+                Response::Granted(self.fence)
             }
             Request::Release if ours => {
                 self.held = None;
-                Answer::Done
+                Response::Done
             }
             Request::Write { fence, read } if *read == self.writes.len() => {
                 self.writes.push(*fence);
-                Answer::Done
+                Response::Done
             }
-            _ => Answer::Refused,
+            _ => Response::Refused,
         }
     }
 
-    fn grant(&mut self, process: usize) -> Answer {
+    fn grant(&mut self, process: usize) -> Response {
         self.fence += 1;
         self.held = Some((process, 0));
-        Answer::Granted(self.fence)
+        Response::Granted(self.fence)
     }
 
     /// What a process makes of the answer to `request`, which it sent at `asked`. `trusted` is how long it trusts a beat.
-    pub fn hear(&mut self, process: usize, request: &Request, asked: u64, answer: &Answer, trusted: Timing) {
+    pub fn on_response(
+        &mut self,
+        process: usize,
+        request: &Request,
+        asked: u64,
+        response: &Response,
+        trusted_timing: Timing,
+    ) {
         let (now, ours) = (at(self.now), self.held.is_some_and(|(holder, _)| holder == process));
-        let (mark, current, free) = (self.mark(), self.fence, self.held.is_none());
+        let (mark, current, free) = (self.observation(), self.fence, self.held.is_none());
         let process = &mut self.processes[process];
-        process.state = match (request, answer, process.state.clone()) {
-            (Request::Beat(_), Answer::Granted(_), State::Holds { mut tenure, fence, read, restore }) => {
+        process.state = match (request, response, process.state.clone()) {
+            (Request::Heartbeat(_), Response::Granted(_), State::Holding { mut tenure, fence, read, restore }) => {
                 tenure.beaten(at(asked));
-                State::Holds { tenure, fence, read, restore }
+                State::Holding { tenure, fence, read, restore }
             }
-            (Request::Raise(_), Answer::Granted(fence), State::Holds { tenure, read, .. }) => {
+            (Request::Raise(_), Response::Granted(fence), State::Holding { tenure, read, .. }) => {
                 process.restored = true;
-                State::Holds { tenure, fence: *fence, read, restore: Restore::No }
+                State::Holding { tenure, fence: *fence, read, restore: Restore::No }
             }
-            (Request::TakeKept, Answer::Granted(fence), _) => {
-                process.served = true;
-                let tenure = Tenure::new(trusted, at(asked));
-                State::Holds { tenure, fence: *fence, read: None, restore: Restore::Begun }
+            (Request::TakeWithoutRaise, Response::Granted(fence), _) => {
+                process.has_held = true;
+                let tenure = Tenure::new(trusted_timing, at(asked));
+                State::Holding { tenure, fence: *fence, read: None, restore: Restore::Begun }
             }
-            (Request::Take { .. } | Request::TakeOver(_) | Request::Beat(_), Answer::Granted(fence), _) => {
-                process.served = true;
-                let tenure = Tenure::new(trusted, at(asked));
-                State::Holds { tenure, fence: *fence, read: None, restore: Restore::No }
+            (Request::Take { .. } | Request::TakeOver(_) | Request::Heartbeat(_), Response::Granted(fence), _) => {
+                process.has_held = true;
+                let tenure = Tenure::new(trusted_timing, at(asked));
+                State::Holding { tenure, fence: *fence, read: None, restore: Restore::No }
             }
-            (Request::Take { .. }, Answer::Refused, _) if free => State::Refused,
-            (Request::Take { .. } | Request::TakeOver(_), _, _) if ours => State::Confirms(current),
-            (Request::Take { .. } | Request::TakeKept | Request::TakeOver(_), _, state) => {
+            (Request::Take { .. }, Response::Refused, _) if free => State::Refused,
+            (Request::Take { .. } | Request::TakeOver(_), _, _) if ours => State::Confirming(current),
+            (Request::Take { .. } | Request::TakeWithoutRaise | Request::TakeOver(_), _, state) => {
                 let new = || Waiter::new(LEASE, at(100), now);
-                let mut waiter = if let State::Waits(waiter) = state { waiter } else { new() };
+                let mut waiter = if let State::Waiting(waiter) = state { waiter } else { new() };
                 mark.map(|mark| waiter.sees(mark, now));
-                State::Waits(waiter)
+                State::Waiting(waiter)
             }
-            (Request::Beat(_), _, State::Confirms(_)) => State::Wants,
-            (Request::Write { read, fence: written }, Answer::Done, State::Holds { tenure, fence, restore, .. }) => {
+            (Request::Heartbeat(_), _, State::Confirming(_)) => State::Idle,
+            (
+                Request::Write { read, fence: written },
+                Response::Done,
+                State::Holding { tenure, fence, restore, .. },
+            ) => {
                 let restore = if restore == Restore::No { restore } else { Restore::Wrote(*written) };
-                State::Holds { tenure, fence, read: Some(read + 1), restore }
+                State::Holding { tenure, fence, read: Some(read + 1), restore }
             }
-            _ => State::Ended,
+            _ => State::Finished,
         };
     }
 
     /// What a process makes of a request that was never answered.
-    pub fn give_up(&mut self, process: usize, request: &Request) {
+    pub fn on_abandoned(&mut self, process: usize, request: &Request) {
         let process = &mut self.processes[process];
         process.state = match (&process.state, request) {
             (State::Dead, _) => State::Dead,
-            (State::Wants | State::Waits(_), _) => State::Unclear,
-            (State::Confirms(_), _) => State::Unclear,
-            (State::Holds { .. }, Request::Beat(_)) => process.state.clone(),
-            _ => State::Ended,
+            (State::Idle | State::Waiting(_), _) => State::Unknown,
+            (State::Confirming(_), _) => State::Unknown,
+            (State::Holding { .. }, Request::Heartbeat(_)) => process.state.clone(),
+            _ => State::Finished,
         };
     }
 
     /// A look of one that does not know whether it holds the lease.
-    pub fn look(&mut self, process: usize) {
+    pub fn query(&mut self, process: usize) {
         let ours = self.held.is_some_and(|(holder, _)| holder == process);
-        self.processes[process].state = if ours { State::Confirms(self.fence) } else { State::Wants };
+        self.processes[process].state = if ours { State::Confirming(self.fence) } else { State::Idle };
     }
 
     /// The clock goes on, and everybody who waits looks.
     pub fn tick(&mut self) {
         self.now += 1;
-        let mark = self.mark();
+        let mark = self.observation();
         for process in &mut self.processes {
-            if let (State::Waits(waiter), Some(mark)) = (&mut process.state, &mark) {
+            if let (State::Waiting(waiter), Some(mark)) = (&mut process.state, &mark) {
                 waiter.sees(mark.clone(), at(self.now));
             }
         }

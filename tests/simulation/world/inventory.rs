@@ -28,7 +28,7 @@ impl World {
     /// Everything that somebody made: what comes with a VPC or a group, and what is only described still, is left out.
     pub fn made(&self) -> BTreeMap<&str, &super::Thing> {
         let comes_along =
-            |thing: &super::Thing| matches!(thing.kind, DEFAULT | RULE) && owner().owned(&thing.tags).is_none();
+            |thing: &super::Thing| matches!(thing.kind, DEFAULT | RULE) && owner().address_from_tags(&thing.tags).is_none();
         let made = self.things.iter().filter(|(_, thing)| !thing.inactive && !comes_along(thing));
         made.map(|(id, thing)| (id.as_str(), thing)).collect()
     }
@@ -37,7 +37,7 @@ impl World {
     pub fn essence(&self) -> String {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         for (at, (id, thing)) in self.things.iter().enumerate() {
-            let address = owner().owned(&thing.tags);
+            let address = owner().address_from_tags(&thing.tags);
             let name = address.map_or_else(|| format!("{} {at}", thing.kind), |address| address.to_string());
             for also in ["DNSName", "address"].into_iter().filter_map(|field| thing.body[field].as_str()) {
                 names.insert(also.to_owned(), format!("{name} host"));
@@ -67,7 +67,7 @@ impl World {
                 if let Some(tags) = spec["tags"].as_object_mut() {
                     tags.remove(CONTENT);
                 }
-                format!("{address} {spec} {attrs} {}", record.settled)
+                format!("{address} {spec} {attrs} {}", record.ready)
             }));
         }
         let named = |line: &String| names.iter().rev().fold(line.clone(), |line, (id, name)| line.replace(id, name));
@@ -86,7 +86,7 @@ impl World {
         for (id, thing) in self.made() {
             let address = match thing.kind {
                 RECORD => Some(Address::new("edge/record").unwrap()),
-                _ => owner().owned(&thing.tags),
+                _ => owner().address_from_tags(&thing.tags),
             };
             let Some(address) = address else {
                 wrong.push(format!("{id} is nobody's"));
@@ -123,7 +123,7 @@ impl World {
             if !there {
                 wrong.push(format!("{address} is remembered as {}, and is not there", record.attrs));
             }
-            if !record.settled {
+            if !record.ready {
                 wrong.push(format!("{address} is remembered as one that is not ready"));
             }
         }

@@ -31,7 +31,7 @@ pub(super) fn interim(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) ->
     }
     let (hosts, paths) = (both(&old.hosts, &new.hosts), both(&old.paths, &new.paths));
     pb_rules::balancer::conditions(hosts.iter().chain(&paths).map(String::as_str)).ok()?;
-    Some(Interim { spec: ListenerRuleSpec { hosts, paths, ..new.clone() }, until: Awaited::Others })
+    Some(Interim { spec: ListenerRuleSpec { hosts, paths, ..new.clone() }, until: Awaited::Peers })
 }
 
 /// The patterns of both sets. An empty set stands for all.

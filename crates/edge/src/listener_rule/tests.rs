@@ -14,7 +14,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Rule as Live, RuleCondition, TagDescription,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Alone, Awaited, Graph, Interim, Resource};
+use pb_engine::{Standalone, Awaited, Graph, Interim, Resource};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn set(patterns: &[&str]) -> BTreeSet<String> {
@@ -42,18 +42,18 @@ fn for_host(host: &str) -> ListenerRuleSpec {
 fn new_rule_takes_no_requests_until_its_service_serves() {
     let aside = ListenerRuleSpec { priority: 41_001, ..for_host("not-served-yet.invalid") };
     let none = Interim { spec: aside.clone(), until: Awaited::Dependents };
-    assert_eq!(ListenerRule::meanwhile(None, &spec()), Some(none.clone()));
-    assert_eq!(ListenerRule::meanwhile(Some(&aside), &spec()), Some(none));
+    assert_eq!(ListenerRule::interim_spec(None, &spec()), Some(none.clone()));
+    assert_eq!(ListenerRule::interim_spec(Some(&aside), &spec()), Some(none));
     let last = ListenerRuleSpec { priority: 50_000, ..spec() };
-    assert_eq!(ListenerRule::meanwhile(None, &last).unwrap().spec.priority, 50_000);
+    assert_eq!(ListenerRule::interim_spec(None, &last).unwrap().spec.priority, 50_000);
 }
 
 #[test]
 fn host_that_is_given_up_stays_until_the_other_rules_have_theirs() {
     let interim = |old: &[&str], new: &[&str]| {
         let spec = |hosts| ListenerRuleSpec { hosts: set(hosts), ..for_host("") };
-        let interim = ListenerRule::meanwhile(Some(&spec(old)), &spec(new))?;
-        assert_eq!(interim.until, Awaited::Others);
+        let interim = ListenerRule::interim_spec(Some(&spec(old)), &spec(new))?;
+        assert_eq!(interim.until, Awaited::Peers);
         Some(interim.spec.hosts)
     };
     assert_eq!(interim(&["a.org"], &["b.org"]), Some(set(&["a.org", "b.org"])));
@@ -65,12 +65,12 @@ fn host_that_is_given_up_stays_until_the_other_rules_have_theirs() {
 #[test]
 fn hosts_and_paths_that_change_together_have_no_interim() {
     let other = ListenerRuleSpec { paths: set(&["/v3"]), ..for_host("other.example.org") };
-    assert_eq!(ListenerRule::meanwhile(Some(&spec()), &other), None);
+    assert_eq!(ListenerRule::interim_spec(Some(&spec()), &other), None);
     let every_host = ListenerRuleSpec { hosts: BTreeSet::new(), ..spec() };
-    assert_eq!(ListenerRule::meanwhile(Some(&spec()), &every_host).unwrap().spec.hosts, BTreeSet::new());
+    assert_eq!(ListenerRule::interim_spec(Some(&spec()), &every_host).unwrap().spec.hosts, BTreeSet::new());
 }
 
-fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Alone {
+fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Standalone {
     let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
     let mut graph = Graph::new();
     let kind = graph.kind(ListenerRule::new(client));
@@ -233,7 +233,7 @@ fn what_aws_refuses_is_refused() {
         ListenerRuleSpec { hosts: BTreeSet::new(), paths: BTreeSet::new(), ..spec() },
         ListenerRuleSpec { paths: set(&["/a", "/b", "/c", "/d", "/e"]), ..spec() },
     ] {
-        assert!(ListenerRule::check(&bad).is_err(), "{bad:?}");
+        assert!(ListenerRule::validate(&bad).is_err(), "{bad:?}");
     }
-    assert_eq!(ListenerRule::check(&spec()), Ok(()));
+    assert_eq!(ListenerRule::validate(&spec()), Ok(()));
 }

@@ -14,7 +14,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     LoadBalancerStateEnum,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Alone, Class, Graph, Order, Resource};
+use pb_engine::{Action, Standalone, Class, Graph, Order, Resource};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -32,7 +32,7 @@ fn spec() -> LoadBalancerSpec {
     }
 }
 
-fn with(spec: LoadBalancerSpec, rules: &[&Rule]) -> Alone {
+fn with(spec: LoadBalancerSpec, rules: &[&Rule]) -> Standalone {
     let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
     let mut graph = Graph::new();
     let kind = graph.kind(LoadBalancer::new(client));
@@ -133,7 +133,7 @@ async fn what_was_deployed_needs_no_change() {
     let plan = with(spec(), &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
     let plan = with(spec(), &[&states(&["provisioning"]), &ours(), &attributes("false")]).plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Await);
+    assert_eq!(plan.steps[0].action, Action::Wait);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ async fn a_name_alone_replaces_nothing_and_lets_a_replacement_be_made_beside_the
     let named = LoadBalancerSpec { name: "staging-front".to_owned(), ..spec() };
     for (wanted, action) in [
         (named.clone(), Action::NoOp),
-        (LoadBalancerSpec { scheme: "internal".to_owned(), ..named }, Action::Replace { order: Order::CreateFirst }),
+        (LoadBalancerSpec { scheme: "internal".to_owned(), ..named }, Action::Replace { order: Order::CreateBeforeDestroy }),
     ] {
         let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
         assert_eq!(plan.steps[0].action, action);
@@ -175,7 +175,7 @@ async fn a_name_alone_replaces_nothing_and_lets_a_replacement_be_made_beside_the
         LoadBalancerSpec { vpc_id: "vpc-2".to_owned(), ..spec() },
     ] {
         let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
-        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+        assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DestroyBeforeCreate });
     }
 }
 
@@ -216,8 +216,8 @@ fn what_aws_would_refuse_is_refused() {
         (LoadBalancerSpec { scheme: "public".to_owned(), ..spec() }, "not a scheme"),
         (LoadBalancerSpec { idle_timeout: 0, ..spec() }, "between 1 and 4000"),
     ] {
-        let refused = LoadBalancer::check(&wrong).unwrap_err();
+        let refused = LoadBalancer::validate(&wrong).unwrap_err();
         assert!(refused.contains(why), "{refused}");
     }
-    assert_eq!(LoadBalancer::check(&spec()), Ok(()));
+    assert_eq!(LoadBalancer::validate(&spec()), Ok(()));
 }

@@ -14,17 +14,17 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use aws_smithy_mocks::{Rule, mock};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use pb_engine::{Graph, PreflightCheck, Refused};
+use pb_engine::{Graph, PreflightCheck, PlanError};
 
 /// Refuses what goes beyond the default, in numbers.
 struct Check(Client);
 
 impl PreflightCheck for Check {
-    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
             let refused = |(address, usage): (Address, Usage)| {
                 let Usage { of, what, now, more, .. } = usage;
-                Refused { address, why: format!("{of} {now} + {more} {what}") }
+                PlanError { address, why: format!("{of} {now} + {more} {what}") }
             };
             Ok(quota_usage(&self.0, planned).await?.into_iter().map(refused).collect())
         }

@@ -14,7 +14,7 @@ use aws_sdk_route53::types::{
     AliasTarget, ChangeAction, ChangeInfo, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Alone, Class, Graph, Order, Resource};
+use pb_engine::{Action, Standalone, Class, Graph, Order, Resource};
 use std::sync::{Arc, Mutex};
 
 const LB: &str = "staging-public-1.us-east-2.elb.amazonaws.com";
@@ -124,7 +124,7 @@ fn changes() -> Rule {
 }
 
 /// A world with our load balancer, or with none, and this zone.
-fn world(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Alone, Rule) {
+fn world(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Standalone, Rule) {
     let changes = changes();
     let dns = pb_aws::mock_client!(aws_sdk_route53, [&zone.list(), &zone.change(), &changes]);
     let lbs = mock!(BalancerClient::describe_load_balancers).then_output(move || {
@@ -219,7 +219,7 @@ async fn one_that_appears_between_plan_and_create_is_not_overwritten() {
     let kind = graph.kind(Record::new(dns, balancers));
     graph.add("edge/record", &kind, (), |()| spec()).unwrap();
     let failure = crate::testing::alone(graph).deploy().await.unwrap_err();
-    assert_eq!(failure.class, Class::NotOurs, "{failure}");
+    assert_eq!(failure.class, Class::Unmanaged, "{failure}");
     assert_eq!(other.actions(), [ChangeAction::Create]);
 }
 
@@ -251,12 +251,12 @@ async fn a_record_is_deleted_exactly_as_it_stands() {
 #[test]
 fn another_name_is_made_beside_the_old_one() {
     let renamed = RecordSpec { name: "test.ospcapi.org".to_owned(), ..spec() };
-    assert!(Record::replaces("name") && Record::replaces("zone_id") && !Record::replaces("alias"));
-    assert!(Record::beside(&spec(), &renamed));
-    assert!(!Record::beside(&spec(), &RecordSpec { alias: "x".to_owned(), ..spec() }));
-    assert!(Record::check(&RecordSpec { name: "Staging.ospcapi.org".to_owned(), ..spec() }).is_err());
-    assert!(Record::check(&RecordSpec { record_type: "CNAME".to_owned(), ..spec() }).is_err());
-    assert_eq!(Record::check(&spec()), Ok(()));
+    assert!(Record::requires_replacement("name") && Record::requires_replacement("zone_id") && !Record::requires_replacement("alias"));
+    assert!(Record::can_coexist(&spec(), &renamed));
+    assert!(!Record::can_coexist(&spec(), &RecordSpec { alias: "x".to_owned(), ..spec() }));
+    assert!(Record::validate(&RecordSpec { name: "Staging.ospcapi.org".to_owned(), ..spec() }).is_err());
+    assert!(Record::validate(&RecordSpec { record_type: "CNAME".to_owned(), ..spec() }).is_err());
+    assert_eq!(Record::validate(&spec()), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,7 +275,7 @@ async fn a_changed_hostname_moves_the_record() {
     alone.deploy().await.unwrap();
     wanted.lock().unwrap().name = "test.ospcapi.org".to_owned();
     let plan = alone.plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst }, "{plan:?}");
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateBeforeDestroy }, "{plan:?}");
     alone.deploy().await.unwrap();
     assert_eq!(zone.names(), ["test.ospcapi.org. A"]);
     assert_eq!(zone.actions(), [ChangeAction::Create, ChangeAction::Create, ChangeAction::Delete]);

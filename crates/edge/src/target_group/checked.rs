@@ -4,7 +4,7 @@ use super::{Health, TargetGroup, TargetGroupAttrs};
 use crate::health::{self, TargetHealth};
 use aws_sdk_elasticloadbalancingv2::types::Matcher;
 use pb_aws::Answer;
-use pb_engine::{Class, Context, Failure, Limits, Progress};
+use pb_engine::{Class, Context, Failure, Backoff, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -56,7 +56,7 @@ impl TargetGroup {
         let period = Duration::from_secs(u64::try_from(checks.period()).unwrap_or_default());
         let until = Instant::now() + period;
         let second = Duration::from_secs(1);
-        let limits = Limits { first: second, longest: 2 * second, within: period + 10 * second };
+        let limits = Backoff { initial: second, max_interval: 2 * second, timeout: period + 10 * second };
         cx.wait(READ, limits, || async {
             let targets = health::of_group(&self.client, &attrs.arn).await?;
             if !is_any_healthy(&targets) {

@@ -13,7 +13,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     TargetHealthStateEnum, TargetTypeEnum,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Action, Alone, Awaited, Graph, Interim, Order, Resource};
+use pb_engine::{Action, Standalone, Awaited, Graph, Interim, Order, Resource};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ fn spec() -> TargetGroupSpec {
     }
 }
 
-fn with(spec: TargetGroupSpec, rules: &[&Rule]) -> Alone {
+fn with(spec: TargetGroupSpec, rules: &[&Rule]) -> Standalone {
     let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, rules.iter().copied());
     let mut graph = Graph::new();
     let kind = graph.kind(TargetGroup::new(client));
@@ -172,9 +172,9 @@ async fn checks_of_a_group_that_nobody_serves_are_changed_at_once() {
 #[test]
 fn what_is_asked_stays_the_same_until_the_dependents_are_as_wanted() {
     let slower = TargetGroupSpec { health: Health { interval: 20, ..spec().health }, ..spec() };
-    assert_eq!(TargetGroup::meanwhile(None, &other_path()), None);
-    assert_eq!(TargetGroup::meanwhile(Some(&spec()), &slower), None);
-    let interim = TargetGroup::meanwhile(Some(&spec()), &other_path());
+    assert_eq!(TargetGroup::interim_spec(None, &other_path()), None);
+    assert_eq!(TargetGroup::interim_spec(Some(&spec()), &slower), None);
+    let interim = TargetGroup::interim_spec(Some(&spec()), &other_path());
     assert_eq!(interim, Some(Interim { spec: spec(), until: Awaited::Dependents }));
 }
 
@@ -185,7 +185,7 @@ async fn another_port_needs_no_other_group() {
     assert!(plan.is_empty(), "{plan:?}");
     let wanted = TargetGroupSpec { vpc_id: "vpc-2".to_owned(), ..spec() };
     let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DeleteFirst });
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DestroyBeforeCreate });
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,8 +217,8 @@ fn what_aws_would_refuse_is_refused() {
         (health(Health { healthy: 1, ..spec().health }), "between 2 and 10"),
         (health(Health { matcher: "2xx".to_owned(), ..spec().health }), "codes from 200"),
     ] {
-        let refused = TargetGroup::check(&wrong).unwrap_err();
+        let refused = TargetGroup::validate(&wrong).unwrap_err();
         assert!(refused.contains(why), "{refused}");
     }
-    assert_eq!(TargetGroup::check(&spec()), Ok(()));
+    assert_eq!(TargetGroup::validate(&spec()), Ok(()));
 }

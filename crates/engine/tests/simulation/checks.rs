@@ -3,8 +3,8 @@
 use crate::stack::{LateLedger, lines, plan_part, run_part};
 use crate::world::{Attrs, Client, Fault, NET, SERVICE, Shared, Spec, owner};
 use pb_engine::{
-    Action, Address, Check, Class, Context, Events, Failure, Goal, Graph, Limits, Outcome, Part, Plan, Progress, Run,
-    Verdict, act,
+    Action, Address, Backoff, Check, Class, Context, Events, Failure, Goal, Graph, Outcome, Plan, PlanScope, Progress,
+    Run, Verdict, apply_plan,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ impl Check for Reached {
                 true => Progress::Pending("not reached".to_owned()),
             })
         };
-        cx.wait("reach", Limits::seconds(PERIOD), look).await
+        cx.wait("reach", Backoff::seconds(PERIOD), look).await
     }
 }
 
@@ -70,15 +70,15 @@ fn graph(world: &Shared, check: &Arc<Reached>, size: u32) -> Graph {
 }
 
 async fn planned(graph: &Graph, ledger: &LateLedger) -> Plan {
-    plan_part(graph, ledger, Goal::Deploy, &Part::default()).await.unwrap()
+    plan_part(graph, ledger, Goal::Deploy, &PlanScope::default()).await.unwrap()
 }
 
 async fn deploy(world: &Shared, graph: &Graph, ledger: &LateLedger) -> Outcome {
-    run_part(world, graph, ledger, Goal::Deploy, &Part::default()).await.unwrap()
+    run_part(world, graph, ledger, Goal::Deploy, &PlanScope::default()).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn check_that_fails_is_no_reason_to_apply_again() {
+async fn failing_check_applies_no_step_again() {
     let (world, ledger, check) = (Shared::default(), LateLedger::default(), Arc::<Reached>::default());
     let graph = graph(&world, &check, 1);
     check.sick.store(true, Ordering::Relaxed);
@@ -136,7 +136,7 @@ async fn check_is_read_once_with_and_without_a_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn check_of_what_failed_is_skipped_and_nothing_else_is() {
+async fn check_of_failed_resource_is_skipped() {
     let (world, ledger, check) = (Shared::default(), LateLedger::default(), Arc::<Reached>::default());
     let graph = graph(&world, &check, 1);
     assert!(deploy(&world, &graph, &ledger).await.is_complete());
@@ -154,24 +154,24 @@ async fn check_of_what_failed_is_skipped_and_nothing_else_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn check_is_left_out_where_its_resource_is_no_target() {
+async fn check_of_untargeted_resource_is_omitted() {
     let (world, ledger, check) = (Shared::default(), LateLedger::default(), Arc::<Reached>::default());
     let graph = graph(&world, &check, 1);
     deploy(&world, &graph, &ledger).await;
     check.sick.store(true, Ordering::Relaxed);
     for (target, checks) in [("fargate/worker", 0), ("fargate/web", 1)] {
-        let part = Part { targets: [Address::new(target).unwrap()].into(), ..Part::default() };
+        let part = PlanScope { targets: [Address::new(target).unwrap()].into(), ..PlanScope::default() };
         let plan = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
         assert_eq!(plan.checks.len(), checks, "{target}");
         let outcome = run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap();
         assert_eq!(outcome.failed.len(), checks, "{target}");
     }
-    let gone = plan_part(&graph, &ledger, Goal::Destroy, &Part::default()).await.unwrap();
+    let gone = plan_part(&graph, &ledger, Goal::Destroy, &PlanScope::default()).await.unwrap();
     assert_eq!((gone.checks.len(), gone.changes().count()), (0, 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn check_that_is_interrupted_is_not_complete() {
+async fn interrupted_check_leaves_the_run_incomplete() {
     let (world, ledger, check) = (Shared::default(), LateLedger::default(), Arc::<Reached>::default());
     let graph = graph(&world, &check, 1);
     deploy(&world, &graph, &ledger).await;
@@ -184,11 +184,11 @@ async fn check_that_is_interrupted_is_not_complete() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         stop.send(pb_engine::Stop::Gently).unwrap();
     };
-    let (outcome, ()) = tokio::join!(act(&graph, &plan, &ledger, &run), later);
+    let (outcome, ()) = tokio::join!(apply_plan(&graph, &plan, &ledger, &run), later);
     let outcome = outcome.unwrap();
     assert_eq!(outcome.failed[0].failure.class, Class::Interrupted);
     // Stopped before it began.
-    let outcome = act(&graph, &plan, &ledger, &run).await.unwrap();
+    let outcome = apply_plan(&graph, &plan, &ledger, &run).await.unwrap();
     assert_eq!(outcome.skipped[0].2, "the run was stopped");
     assert!(!outcome.is_complete() && outcome.is_applied());
 }

@@ -4,11 +4,11 @@
 
 mod checks;
 mod faults;
-mod lost;
-mod moves;
-mod parts;
+mod lost_lease;
+mod plan_scope;
 mod preflight;
 mod stack;
+mod state_move;
 mod untagged;
 mod waits;
 mod world;
@@ -45,7 +45,7 @@ async fn nothing_left(world: &Shared, ledger: &LateLedger, config: &Config) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deploy_from_nothing_takes_as_long_as_the_longest_chain() {
+async fn first_deploy_takes_as_long_as_the_critical_path() {
     let since = Instant::now();
     let (world, ledger) = deployed().await;
     // The cache settles in 300 s, then the service in 60 s; polls are 5 s apart at most, and calls take 40 ms.
@@ -55,7 +55,7 @@ async fn a_deploy_from_nothing_takes_as_long_as_the_longest_chain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_deploy_writes_nothing() {
+async fn second_deploy_writes_nothing() {
     let (world, ledger) = deployed().await;
     let writes = world.lock().unwrap().writes;
     run(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_second_deploy_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_snapshot_loses_nothing() {
+async fn lost_snapshot_loses_no_resource() {
     let (world, ledger) = deployed().await;
     ledger.forget();
     nothing_left(&world, &ledger, &FIRST).await;
@@ -72,14 +72,14 @@ async fn a_lost_snapshot_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_task_is_updated_and_then_the_services_that_run_it() {
+async fn changed_task_is_updated_before_its_services() {
     let (world, ledger) = deployed().await;
     let lines = change(&world, &ledger, &Config { size: 2, ..FIRST }).await;
     assert_eq!(lines, ["update fargate/task", "update fargate/flask", "update fargate/celery"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_name_is_made_beside_the_old_one_and_dependents_go_over() {
+async fn renamed_resource_is_created_before_the_old_one_is_deleted() {
     let (world, ledger) = deployed().await;
     let old = at(&world, "edge/targets");
     let lines = change(&world, &ledger, &Config { port: 6060, ..FIRST }).await;
@@ -88,7 +88,7 @@ async fn another_name_is_made_beside_the_old_one_and_dependents_go_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_keeps_its_name_goes_first_and_what_uses_it_is_updated_after() {
+async fn resource_with_the_same_name_is_deleted_before_it_is_created() {
     let (world, ledger) = deployed().await;
     let lines = change(&world, &ledger, &Config { cache: "valkey", ..FIRST }).await;
     assert_eq!(
@@ -98,7 +98,7 @@ async fn what_keeps_its_name_goes_first_and_what_uses_it_is_updated_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_network_replaces_everything_in_it() {
+async fn changed_network_replaces_everything_in_it() {
     let (world, ledger) = deployed().await;
     let lines = change(&world, &ledger, &Config { net: "10.1.0.0/16", ..FIRST }).await;
     assert_eq!(lines[0], "create-then-delete net/vpc");
@@ -108,7 +108,7 @@ async fn another_network_replaces_everything_in_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_configuration_no_longer_names_is_deleted() {
+async fn unconfigured_resource_is_deleted() {
     let (world, ledger) = deployed().await;
     let lines = change(&world, &ledger, &Config { workers: false, ..FIRST }).await;
     assert_eq!(lines, ["delete fargate/celery"]);
@@ -116,7 +116,7 @@ async fn what_the_configuration_no_longer_names_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drift_is_told_from_a_change_of_the_configuration() {
+async fn plan_after_drift_has_origin_drift_and_repairs_it() {
     let (world, ledger) = deployed().await;
     {
         let mut world = world.lock().unwrap();
@@ -137,7 +137,7 @@ async fn drift_is_told_from_a_change_of_the_configuration() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_ours_is_refused_and_left_alone() {
+async fn unmanaged_resource_is_refused_and_left_alone() {
     let (world, ledger) = deployed().await;
     {
         let mut world = world.lock().unwrap();
@@ -151,7 +151,7 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn destroy_takes_as_long_as_the_longest_chain_and_leaves_nothing() {
+async fn destroy_takes_as_long_as_the_critical_path() {
     let (world, ledger) = deployed().await;
     let since = Instant::now();
     assert!(run(&world, &ledger, &FIRST, Goal::Destroy).await.unwrap().is_complete());
@@ -162,7 +162,7 @@ async fn destroy_takes_as_long_as_the_longest_chain_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_lets_calls_finish_and_starts_nothing_new() {
+async fn stopped_run_finishes_calls_and_starts_no_others() {
     let (world, ledger) = (Shared::default(), LateLedger::default());
     let graph = stack::graph(&world, &FIRST);
     let plan = plan(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap();
@@ -181,7 +181,7 @@ async fn stopping_lets_calls_finish_and_starts_nothing_new() {
         std::future::pending::<()>().await;
     };
     let outcome = tokio::select! {
-        outcome = pb_engine::act(&graph, &plan, &ledger, &run) => outcome.unwrap(),
+        outcome = pb_engine::apply_plan(&graph, &plan, &ledger, &run) => outcome.unwrap(),
         () = stopping => unreachable!(),
     };
     assert!(since.elapsed().as_secs() < 32);

@@ -4,7 +4,7 @@ use crate::deployed;
 use crate::stack::{Config, FIRST, LateLedger, graph, plan};
 use crate::world::{CACHE, Client, GROUP, Shared, TARGET, TASK, owner};
 use futures_util::future::BoxFuture;
-use pb_engine::{Address, Cancel, Failure, Goal, Planned, PreflightCheck, Refused, observe, preflight};
+use pb_engine::{Address, Cancel, Failure, Goal, PlanError, Planned, PreflightCheck, observe, preflight};
 use std::sync::{Arc, Mutex};
 
 /// Refuses every delete of a group, and notes what it sees of other kinds.
@@ -12,23 +12,23 @@ use std::sync::{Arc, Mutex};
 struct Probe(Arc<Mutex<Vec<String>>>);
 
 impl PreflightCheck for Probe {
-    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         let groups = planned.deleted::<Client<GROUP>>();
         let mut seen = self.0.lock().unwrap();
-        seen.push(format!("groups {} of {}", groups.len(), planned.ours::<Client<GROUP>>().len()));
+        seen.push(format!("groups {} of {}", groups.len(), planned.managed::<Client<GROUP>>().len()));
         seen.extend(planned.added::<Client<TARGET>>().into_iter().map(|(at, spec)| format!("{at} {}", spec.name)));
         seen.extend(planned.added::<Client<CACHE>>().into_iter().map(|(at, spec)| format!("{at} {}", spec.name)));
         let updated = planned.updated::<Client<TASK>>();
         seen.extend(updated.into_iter().map(|(old, new)| format!("{} {} to {}", new.name, old.size, new.size)));
         let refused =
-            groups.into_iter().map(|(address, spec, _)| Refused { address, why: format!("{} is kept", spec.name) });
+            groups.into_iter().map(|(address, spec, _)| PlanError { address, why: format!("{} is kept", spec.name) });
         let refused = refused.collect();
         Box::pin(async { Ok(refused) })
     }
 }
 
 /// Plans `config` and asks about it. Returns the refusals, and what was seen when the check was asked.
-async fn asked(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> (Vec<Refused>, Vec<String>) {
+async fn asked(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> (Vec<PlanError>, Vec<String>) {
     let (mut graph, probe) = (graph(world, config), Probe::default());
     graph.add_preflight_check(probe.clone());
     let observed = observe(&graph, &ledger.snapshot(), &Arc::new(owner()), &Cancel::never()).await.unwrap();
@@ -39,17 +39,17 @@ async fn asked(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal)
 }
 
 #[tokio::test(start_paused = true)]
-async fn preflight_checks_are_asked_about_writes_alone() {
+async fn preflight_checks_see_only_plans_with_writes() {
     let (world, ledger) = deployed().await;
     assert_eq!(asked(&world, &ledger, &FIRST, Goal::Deploy).await, (vec![], vec![]));
     let (refused, seen) = asked(&world, &ledger, &FIRST, Goal::Destroy).await;
     assert_eq!(seen, ["groups 2 of 2"]);
-    let group = |at: &str, name: &str| Refused { address: Address::new(at).unwrap(), why: format!("{name} is kept") };
+    let group = |at: &str, name: &str| PlanError { address: Address::new(at).unwrap(), why: format!("{name} is kept") };
     assert_eq!(refused, [group("net/front", "front"), group("net/queue", "queue")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn added_resources_are_those_beside_their_predecessors() {
+async fn added_resources_exclude_destroy_before_create() {
     let (world, ledger) = (Shared::default(), LateLedger::default());
     let (_, seen) = asked(&world, &ledger, &FIRST, Goal::Deploy).await;
     assert_eq!(seen, ["groups 0 of 0", "edge/targets flask-5050", "redis/jobqr jobqr"]);

@@ -4,8 +4,8 @@ use crate::world::{
     Attrs, BALANCER, CACHE, Client, GROUP, LISTENER, NET, RECORD, RULE, SERVICE, Shared, Spec, TARGET, TASK, owner,
 };
 use pb_engine::{
-    Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Part, Plan, Refused, Run,
-    Snapshot, act, decide, observe, with_checks,
+    Action, Cancel, Entry, Events, Failure, Goal, Graph, Handle, Intents, Ledger, Outcome, Plan, PlanError, PlanScope,
+    Run, Snapshot, apply_plan, compute_plan, observe, with_checks,
 };
 use std::sync::{Arc, Mutex};
 
@@ -82,11 +82,14 @@ fn build(world: &Shared, config: &Config) -> Result<Graph, Failure> {
     let balancer = graph.add("edge/balancer", &balancers, (front, net), |(front, net): (Attrs, Attrs)| {
         spec("public", &[("group", &front.id), ("net", &net.id)])
     })?;
-    let listener =
-        graph.add("edge/listener", &listeners, (balancer.made(), target), |(balancer, target): (Attrs, Attrs)| {
-            spec("http", &[("balancer", &balancer.id), ("target", &target.id)])
-        })?;
-    graph.add("edge/record", &records, balancer.made(), |balancer: Attrs| spec("host", &[("alias", &balancer.id)]))?;
+    let listener = graph.add(
+        "edge/listener",
+        &listeners,
+        (balancer.created(), target),
+        |(balancer, target): (Attrs, Attrs)| spec("http", &[("balancer", &balancer.id), ("target", &target.id)]),
+    )?;
+    graph
+        .add("edge/record", &records, balancer.created(), |balancer: Attrs| spec("host", &[("alias", &balancer.id)]))?;
     let size = config.size;
     let task = graph.add("fargate/task", &tasks, cache, move |cache: Attrs| Spec {
         size,
@@ -157,23 +160,34 @@ impl Ledger for LateLedger {
     }
 }
 
-pub async fn plan(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Result<Plan, Vec<Refused>> {
-    plan_part(&graph(world, config), ledger, goal, &Part::default()).await
+pub async fn plan(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Result<Plan, Vec<PlanError>> {
+    plan_part(&graph(world, config), ledger, goal, &PlanScope::default()).await
 }
 
-pub async fn plan_part(graph: &Graph, ledger: &LateLedger, goal: Goal, part: &Part) -> Result<Plan, Vec<Refused>> {
+pub async fn plan_part(
+    graph: &Graph,
+    ledger: &LateLedger,
+    goal: Goal,
+    part: &PlanScope,
+) -> Result<Plan, Vec<PlanError>> {
     let snapshot = ledger.snapshot();
     let (owner, cancel) = (Arc::new(owner()), Cancel::never());
     let observed = with_checks(graph, &snapshot, observe(graph, &snapshot, &owner, &cancel)).await.unwrap();
-    decide(graph, &observed, &snapshot, goal, part).unwrap()
+    compute_plan(graph, &observed, &snapshot, goal, part).unwrap()
 }
 
 /// Plans and acts; `None` when the process died on the way.
 pub async fn run(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Option<Outcome> {
-    run_part(world, &graph(world, config), ledger, goal, &Part::default()).await
+    run_part(world, &graph(world, config), ledger, goal, &PlanScope::default()).await
 }
 
-pub async fn run_part(world: &Shared, graph: &Graph, ledger: &LateLedger, goal: Goal, part: &Part) -> Option<Outcome> {
+pub async fn run_part(
+    world: &Shared,
+    graph: &Graph,
+    ledger: &LateLedger,
+    goal: Goal,
+    part: &PlanScope,
+) -> Option<Outcome> {
     let plan = plan_part(graph, ledger, goal, part).await.unwrap();
     let run = Run {
         id: "run".into(),
@@ -184,7 +198,7 @@ pub async fn run_part(world: &Shared, graph: &Graph, ledger: &LateLedger, goal: 
     };
     let death = Arc::clone(&world.lock().unwrap().death);
     let outcome = tokio::select! {
-        outcome = act(graph, &plan, ledger, &run) => Some(outcome.unwrap()),
+        outcome = apply_plan(graph, &plan, ledger, &run) => Some(outcome.unwrap()),
         () = death.notified() => None,
     };
     world.lock().unwrap().dead = false;
@@ -198,11 +212,11 @@ pub fn lines(plan: &Plan) -> Vec<String> {
             Action::NoOp => "keep",
             Action::Create => "create",
             Action::Update => "update",
-            Action::Replace { order: pb_engine::Order::CreateFirst } => "create-then-delete",
-            Action::Replace { order: pb_engine::Order::DeleteFirst } => "delete-then-create",
+            Action::Replace { order: pb_engine::Order::CreateBeforeDestroy } => "create-then-delete",
+            Action::Replace { order: pb_engine::Order::DestroyBeforeCreate } => "delete-then-create",
             Action::Delete => "delete",
-            Action::Await => "await",
-            Action::Leave => "leave",
+            Action::Wait => "await",
+            Action::Untargeted => "leave",
             Action::Adopt => "adopt",
             Action::Forget => "forget",
             Action::Move => "move",

@@ -5,8 +5,8 @@ use crate::deployed;
 use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_part, run};
 use crate::world::{Fault, Shared, at, owner};
 use pb_engine::{
-    Action, Address, Cancel, Claims, Events, Goal, Happened, Part, Run, Takeover, adopting, drift, hand_over, observe,
-    observe_claims,
+    Action, Address, AdoptionPlan, Cancel, DriftKind, Events, Goal, Imports, PlanScope, Run, apply_ownership_changes,
+    drift, observe, observe_with_imports, plan_adoption,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,14 +24,14 @@ fn strip(world: &Shared, name: &str) -> String {
     id.clone()
 }
 
-async fn take_over(world: &Shared, ledger: &LateLedger, claims: &Claims) -> Takeover {
+async fn take_over(world: &Shared, ledger: &LateLedger, claims: &Imports) -> AdoptionPlan {
     let (graph, snapshot) = (graph(world, &FIRST), ledger.snapshot());
     let owner = Arc::new(owner());
-    let observed = observe_claims(&graph, &snapshot, &owner, claims, &Cancel::never()).await.unwrap();
-    let takeover = adopting(&graph, &observed, &snapshot, claims).unwrap().unwrap();
+    let observed = observe_with_imports(&graph, &snapshot, &owner, claims, &Cancel::never()).await.unwrap();
+    let takeover = plan_adoption(&graph, &observed, &snapshot, claims).unwrap().unwrap();
     let (events, cancel) = (Events::none(), Cancel::never());
     let run = Run { id: "run".into(), operation: "adopt".into(), owner, events, cancel };
-    assert!(hand_over(&graph, &takeover.plan, ledger, &run).await.unwrap().is_complete());
+    assert!(apply_ownership_changes(&graph, &takeover.plan, ledger, &run).await.unwrap().is_complete());
     takeover
 }
 
@@ -59,16 +59,16 @@ async fn resource_without_tags_and_record_is_left_by_destroy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn plan_of_another_part_goes_on_without_the_tags() {
+async fn plan_of_other_targets_ignores_lost_tags() {
     let (world, ledger) = deployed().await;
     strip(&world, "celery");
-    let part = Part { targets: BTreeSet::from([address("redis/jobqr")]), ..Part::default() };
+    let part = PlanScope { targets: BTreeSet::from([address("redis/jobqr")]), ..PlanScope::default() };
     let graph = graph(&world, &FIRST);
     assert!(plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn orphan_without_tags_is_refused_with_another_way_out() {
+async fn untagged_orphan_is_refused_with_hint_to_forget() {
     let (world, ledger) = deployed().await;
     strip(&world, "celery");
     let smaller = Config { workers: false, ..FIRST };
@@ -77,11 +77,11 @@ async fn orphan_without_tags_is_refused_with_another_way_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn adopt_puts_lost_tags_back() {
+async fn adopt_restores_lost_tags() {
     let (world, ledger) = deployed().await;
     let before = at(&world, "edge/balancer");
     let (balancer, net) = (strip(&world, "public"), at(&world, "net/vpc").pop_first().unwrap());
-    let claims = Claims::from([(address("edge/balancer"), balancer), (address("net/vpc"), net)]);
+    let claims = Imports::from([(address("edge/balancer"), balancer), (address("net/vpc"), net)]);
     let takeover = take_over(&world, &ledger, &claims).await;
     let actions: Vec<Action> = takeover.plan.steps.iter().map(|step| step.action).collect();
     assert_eq!(actions, [Action::Adopt, Action::NoOp], "what carries its tags needs nothing");
@@ -92,10 +92,10 @@ async fn adopt_puts_lost_tags_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn adopt_of_one_is_refused_afterwards_for_the_others() {
+async fn plan_after_adopt_refuses_other_untagged_resources() {
     let (world, ledger) = deployed().await;
     strip(&world, "queue");
-    let claims = Claims::from([(address("edge/balancer"), strip(&world, "public"))]);
+    let claims = Imports::from([(address("edge/balancer"), strip(&world, "public"))]);
     let refused = take_over(&world, &ledger, &claims).await.afterwards.unwrap_err();
     assert_eq!(refused.iter().map(|refused| refused.address.as_str()).collect::<Vec<_>>(), ["net/queue"]);
 }
@@ -107,11 +107,11 @@ async fn lost_tags_are_drift() {
     let (graph, snapshot) = (graph(&world, &FIRST), ledger.snapshot());
     let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
     let seen = drift(&graph, &observed, &snapshot);
-    assert_eq!(seen.iter().map(|drift| drift.what).collect::<Vec<_>>(), [Happened::Untagged]);
+    assert_eq!(seen.iter().map(|drift| drift.what).collect::<Vec<_>>(), [DriftKind::Untagged]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_that_are_not_visible_yet_are_waited_for() {
+async fn tags_not_visible_yet_are_waited_for() {
     for stored in [false, true] {
         for write in 0.. {
             let (world, ledger) = (Shared::default(), LateLedger::default());

@@ -3,7 +3,7 @@
 use crate::deployed;
 use crate::stack::{FIRST, LateLedger, graph, plan_part};
 use crate::world::{Fault, Shared, Spec, Thing, at, owner};
-use pb_engine::{Cancel, Class, Event, Events, Goal, Outcome, Part, Run, act};
+use pb_engine::{Cancel, Class, Event, Events, Goal, Outcome, PlanScope, Run, apply_plan};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 async fn run(world: &Shared, ledger: &LateLedger, goal: Goal, address: &'static str) -> (Outcome, Vec<String>) {
     let mut graph = graph(world, &FIRST);
     graph.wait_at_most(WITHIN);
-    let plan = plan_part(&graph, ledger, goal, &Part::default()).await.unwrap();
+    let plan = plan_part(&graph, ledger, goal, &PlanScope::default()).await.unwrap();
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
     let hears = Arc::clone(&said);
     let events = Events::new(move |event| match event {
@@ -27,7 +27,7 @@ async fn run(world: &Shared, ledger: &LateLedger, goal: Goal, address: &'static 
     });
     let owner = Arc::new(owner());
     let run = Run { id: "run".into(), operation: format!("{goal:?}"), owner, events, cancel: Cancel::never() };
-    let outcome = act(&graph, &plan, ledger, &run).await.unwrap();
+    let outcome = apply_plan(&graph, &plan, ledger, &run).await.unwrap();
     let said = said.lock().unwrap().clone();
     (outcome, said)
 }
@@ -42,7 +42,7 @@ fn foreign_rule(world: &Shared) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_delete_ends_within_the_limit_and_is_said_once() {
+async fn refused_delete_ends_within_the_limit_and_reports_once() {
     let (world, ledger) = deployed().await;
     foreign_rule(&world);
     // What lingers, lingers longer than the limit: only the queue's group is looked at.

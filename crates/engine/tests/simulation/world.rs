@@ -1,7 +1,7 @@
 //! A small cloud: things with names, tags and references, and the rules by which real ones behave. Every call can fail.
 
 use pb_engine::{
-    Address, Change, Class, Context, Failure, Found, Limits, Ownership, Progress, Resource, Scope, unknown,
+    Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +73,7 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attrs {
     pub id: String,
-    /// Known when it is settled.
+    /// Known when it is ready.
     pub endpoint: String,
 }
 
@@ -167,7 +167,7 @@ impl<const K: usize> Client<K> {
 
     fn attrs(id: &str, thing: &Thing) -> Attrs {
         let id = if KINDS[K].revisions { format!("{id}:{}", thing.revision) } else { id.to_owned() };
-        let endpoint = if settled(thing) { format!("{id}.example") } else { unknown() };
+        let endpoint = if ready(thing) { format!("{id}.example") } else { unknown() };
         Attrs { id, endpoint }
     }
 }
@@ -176,7 +176,7 @@ fn of_kind(kind: &str) -> &'static Rules {
     KINDS.iter().find(|rules| rules.kind == kind).unwrap()
 }
 
-fn settled(thing: &Thing) -> bool {
+fn ready(thing: &Thing) -> bool {
     let rules = of_kind(thing.kind);
     let seen = rules.unique || thing.made.elapsed() >= SEEN_BY_ID;
     seen && thing.made.elapsed() >= Duration::from_secs(rules.settles_secs)
@@ -220,24 +220,24 @@ impl World {
 
 impl<const K: usize> Resource for Client<K> {
     const KIND: &'static str = KINDS[K].kind;
-    const HOLDS: &'static [&'static str] = KINDS[K].holds;
-    const UNIQUE: bool = KINDS[K].unique;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = KINDS[K].holds;
+    const UNIQUE_NAME: bool = KINDS[K].unique;
     type Spec = Spec;
     type Attrs = Attrs;
 
-    fn pending(_: &Spec) -> Attrs {
+    fn planned_attrs(_: &Spec) -> Attrs {
         Attrs { id: unknown(), endpoint: unknown() }
     }
 
-    fn updated(attrs: &Attrs, spec: &Spec) -> Attrs {
-        if KINDS[K].revisions { Self::pending(spec) } else { attrs.clone() }
+    fn attrs_after_update(attrs: &Attrs, spec: &Spec) -> Attrs {
+        if KINDS[K].revisions { Self::planned_attrs(spec) } else { attrs.clone() }
     }
 
-    fn replaces(field: &str) -> bool {
+    fn requires_replacement(field: &str) -> bool {
         matches!(field, "name" | "shape") || (field == "uses" && matches!(K, GROUP | TARGET))
     }
 
-    fn beside(old: &Spec, new: &Spec) -> bool {
+    fn can_coexist(old: &Spec, new: &Spec) -> bool {
         !KINDS[K].unique || old.name != new.name
     }
 
@@ -245,7 +245,7 @@ impl<const K: usize> Resource for Client<K> {
         Some(attrs.id.clone())
     }
 
-    async fn read(&self, scope: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+    async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         sleep(Duration::from_millis(40)).await;
         let world = self.0.lock().unwrap();
         let things = world.things.iter().filter(|(_, thing)| thing.kind == Self::KIND);
@@ -256,25 +256,25 @@ impl<const K: usize> Resource for Client<K> {
         };
         let untagged = things.clone().filter_map(|(id, thing)| scope.untagged(&tags(thing), &Self::attrs(id, thing)));
         let untagged: Vec<Found<Self>> = untagged.collect();
-        let found = things.filter_map(|(id, thing)| match scope.mine(&tags(thing), &[id]) {
+        let found = things.filter_map(|(id, thing)| match scope.managed_address(&tags(thing), &[id]) {
             // What has no unique name is seen some seconds late, by its tags still later than by its id.
             Some(_)
                 if !KINDS[K].unique
                     && (thing.made.elapsed() < SEEN_BY_ID
                         || thing.made.elapsed() < SEEN_BY_TAG
-                            && scope.remembers(|attrs| attrs.id == *id).is_none()) =>
+                            && scope.find_recorded(|attrs| attrs.id == *id).is_none()) =>
             {
                 None
             }
-            Some(address) => Some(Found::Ours {
+            Some(address) => Some(Found::Managed {
                 address,
                 spec: thing.spec.clone(),
                 attrs: Self::attrs(id, thing),
-                settled: settled(thing),
+                ready: ready(thing),
             }),
             None => {
-                let address = scope.wants(|spec| spec.name == thing.spec.name)?.clone();
-                Some(Found::Foreign { address, what: format!("{} {}", Self::KIND, thing.spec.name) })
+                let address = scope.find_desired(|spec| spec.name == thing.spec.name)?.clone();
+                Some(Found::Unmanaged { address, what: format!("{} {}", Self::KIND, thing.spec.name) })
             }
         });
         Ok(found.chain(untagged).collect())
@@ -302,7 +302,7 @@ impl<const K: usize> Resource for Client<K> {
         .await
     }
 
-    async fn complete(&self, _: &Context, attrs: &Attrs, spec: &Spec) -> Result<(), Failure> {
+    async fn configure(&self, _: &Context, attrs: &Attrs, spec: &Spec) -> Result<(), Failure> {
         if !spec.setting {
             return Ok(());
         }
@@ -316,7 +316,10 @@ impl<const K: usize> Resource for Client<K> {
 
     async fn update(&self, _: &Context, attrs: &Attrs, spec: &Spec, changes: &[Change]) -> Result<Attrs, Failure> {
         assert!(!changes.is_empty(), "an update without a change");
-        assert!(!changes.iter().any(|change| Self::replaces(change.field())), "an update of what cannot change");
+        assert!(
+            !changes.iter().any(|change| Self::requires_replacement(change.field())),
+            "an update of what cannot change"
+        );
         self.write("update", |world| {
             world.check_uses(spec)?;
             let id = target_of(&attrs.id).to_owned();
@@ -330,14 +333,14 @@ impl<const K: usize> Resource for Client<K> {
         .await
     }
 
-    async fn settle(&self, cx: &Context, attrs: Attrs) -> Result<Attrs, Failure> {
-        let limits = Limits::minutes(Duration::from_secs(1800));
+    async fn wait_ready(&self, cx: &Context, attrs: Attrs) -> Result<Attrs, Failure> {
+        let limits = Backoff::minutes(Duration::from_secs(1800));
         cx.wait("settle", limits, || async {
             sleep(Duration::from_millis(40)).await;
             let world = self.0.lock().unwrap();
             let id = target_of(&attrs.id);
             let thing = world.things.get(id).ok_or_else(|| gone(&attrs))?;
-            if settled(thing) {
+            if ready(thing) {
                 Ok(Progress::Ready(Self::attrs(id, thing)))
             } else {
                 Ok(Progress::Pending("made".into()))
@@ -388,6 +391,7 @@ pub fn owner() -> Ownership {
 pub fn at(world: &Shared, address: &str) -> BTreeSet<String> {
     let address = Address::new(address).unwrap();
     let world = world.lock().unwrap();
-    let here = world.things.iter().filter(|(_, thing)| owner().owned(&thing.tags).as_ref() == Some(&address));
+    let here =
+        world.things.iter().filter(|(_, thing)| owner().address_from_tags(&thing.tags).as_ref() == Some(&address));
     here.map(|(id, _)| id.clone()).collect()
 }

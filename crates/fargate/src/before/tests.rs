@@ -14,7 +14,7 @@ use aws_sdk_ecs::types::{
     AssignPublicIp, Container, ContainerDefinition, Failure, LogConfiguration, LogDriver, Task, TaskDefinition,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Alone, Graph};
+use pb_engine::{Standalone, Graph};
 use std::time::Duration;
 
 const REVISION: &str = "arn:aws:ecs:us-east-2:1:task-definition/staging-web:3";
@@ -99,7 +99,7 @@ fn world(ecs: &World<Ecs>, exit_code: i32) -> Vec<Rule> {
     ]
 }
 
-fn with(spec: BeforeSpec, rules: &[Rule]) -> Alone {
+fn with(spec: BeforeSpec, rules: &[Rule]) -> Standalone {
     let lines = mock!(LogsClient::get_log_events)
         .match_requests(|call| call.log_stream_name() == Some("staging-web/web/0123456789abcdef0123456789abcdef"))
         .then_output(|| {

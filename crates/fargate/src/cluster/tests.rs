@@ -10,7 +10,7 @@ use aws_sdk_ecs::operation::stop_task::StopTaskOutput;
 use aws_sdk_ecs::operation::update_cluster_settings::UpdateClusterSettingsOutput;
 use aws_sdk_ecs::types::Tag;
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Alone, Class, Event, Events, Graph};
+use pb_engine::{Standalone, Class, Event, Events, Graph};
 use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
@@ -90,7 +90,7 @@ fn writes(world: &World<Ecs>) -> Vec<Rule> {
     ]
 }
 
-fn wanted(world: &World<Ecs>, insights: &'static str) -> Alone {
+fn wanted(world: &World<Ecs>, insights: &'static str) -> Standalone {
     let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
     let mut graph = Graph::new();
     let kind = graph.kind(Clusters::new(pb_aws::mock_client!(aws_sdk_ecs, &rules)));
@@ -119,7 +119,7 @@ async fn a_cluster_that_create_gives_back_and_that_is_not_ours_is_refused() {
     let world = World::<Ecs>::new();
     world.get().taken = true;
     let failure = wanted(&world, "disabled").deploy().await.unwrap_err();
-    assert_eq!(failure.class, Class::NotOurs);
+    assert_eq!(failure.class, Class::Unmanaged);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,5 +145,5 @@ async fn a_delete_waits_for_the_tasks_in_it_and_names_them() {
     wanted(&world, "disabled").events(events).destroy().await.unwrap();
     assert!(said.lock().unwrap()[0].contains("0 services and 1 tasks are in it: 0a1b"), "{said:?}");
     assert_eq!(world.get().stopped, 4, "tasks on their own are stopped, of either kind, each time it is refused");
-    assert!(wanted(&world, "disabled").read().await.unwrap().ours.is_empty());
+    assert!(wanted(&world, "disabled").read().await.unwrap().managed.is_empty());
 }

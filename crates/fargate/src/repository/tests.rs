@@ -10,7 +10,7 @@ use aws_sdk_ecr::operation::put_image_scanning_configuration::PutImageScanningCo
 use aws_sdk_ecr::operation::put_lifecycle_policy::PutLifecyclePolicyOutput;
 use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Alone, Graph};
+use pb_engine::{Standalone, Graph};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -84,7 +84,7 @@ fn writes(world: &World<Ecr>) -> Vec<Rule> {
     ]
 }
 
-fn wanted(world: &World<Ecr>, scan: bool, delete_images: bool) -> Alone {
+fn wanted(world: &World<Ecr>, scan: bool, delete_images: bool) -> Standalone {
     let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
     let mut graph = Graph::new();
     let client = pb_aws::mock_client!(aws_sdk_ecr, &rules);

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::rollout::{self, Rollout};
 use crate::service_spec::primary;
 use aws_sdk_ecs::types::{Deployment, Service, ServiceDeploymentStatus as Status};
-use pb_engine::{Class, Context, Failure, Limits, Progress};
+use pb_engine::{Class, Context, Failure, Backoff, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ impl Services {
         let following = Following { attrs: attrs.clone(), last: None, crashing: Crashing::new() };
         let following = tokio::sync::Mutex::new(following);
         let asked = Instant::now();
-        let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within };
+        let limits = Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: within };
         let waited = cx
             .wait("ecs:DescribeServices", limits, || async {
                 let look = watch.look().await?;
@@ -117,7 +117,7 @@ impl Services {
     async fn rolled_back(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
         let (wanted, failed) = (wanted(attrs), Instant::now());
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
-        let limits = Limits { first: Duration::from_millis(300), longest: Duration::from_secs(3), within };
+        let limits = Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: within };
         let waited = cx.wait("ecs:ListServiceDeployments", limits, || async {
             let all = deployments::list(&self.client, &attrs.cluster, &attrs.name).await?;
             let Some(rolled) = deployments::ours(&all, &wanted) else { return Ok(Progress::Ready(None)) };

@@ -10,7 +10,7 @@ use aws_sdk_ecs::types::Service;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pb_aws::Answer;
-use pb_engine::{Failure, Resource, Scope, each, is_unknown, listed};
+use pb_engine::{Failure, Resource, ReadScope, fetch_each, is_unknown, list_with_details};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,9 +28,9 @@ impl Known {
     ///
     /// # Errors
     /// The failures of `ecs:DescribeServices`.
-    pub(crate) async fn of<R: Resource>(scope: &Scope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         // Only who asks needs the places: there may be a hundred families, and as many services.
-        scope.shared(async { Self::at(client, places(&scope.of())).await }).await
+        scope.shared(async { Self::at(client, places(&scope.for_kind())).await }).await
     }
 
     async fn at(client: &Client, places: Places) -> Result<Self, Failure> {
@@ -38,9 +38,9 @@ impl Known {
     }
 
     /// Returns the ARN of the revision of `family` that a service of ours uses; of several, the latest.
-    pub(crate) fn in_use<R: Resource>(&self, scope: &Scope<R>, family: &str) -> Option<&str> {
+    pub(crate) fn in_use<R: Resource>(&self, scope: &ReadScope<R>, family: &str) -> Option<&str> {
         let is_ours =
-            |service: &&Service| service.status() == Some(ACTIVE) && scope.owned(&of_ecs(service.tags())).is_some();
+            |service: &&Service| service.status() == Some(ACTIVE) && scope.address_from_tags(&of_ecs(service.tags())).is_some();
         let used = self.0.iter().filter(is_ours).filter_map(Service::task_definition);
         let used = used.filter(|arn| crate::revisions::family(arn) == family);
         used.max_by_key(|arn| arn.rsplit(':').next().and_then(|number| number.parse::<i32>().ok()))
@@ -49,7 +49,7 @@ impl Known {
 
 impl Services {
     /// The services that are wanted, remembered or claimed, and all others in clusters of ours, as far as they are there.
-    pub(super) async fn there(&self, scope: &Scope<Self>) -> Result<Vec<Service>, Failure> {
+    pub(super) async fn there(&self, scope: &ReadScope<Self>) -> Result<Vec<Service>, Failure> {
         let places = places(scope);
         let known = scope.shared(Known::at(&self.client, places.clone()));
         let (all, known) = try_join(self.all(scope, &places), known).await?;
@@ -59,21 +59,21 @@ impl Services {
     }
 
     /// The names of all services in the clusters that are ours or in which there are some of `places`, by cluster.
-    async fn all(&self, scope: &Scope<Self>, places: &Places) -> Result<Places, Failure> {
-        if scope.knows_all(|arn| arn.contains(":service/") || arn.contains(":cluster/")) {
+    async fn all(&self, scope: &ReadScope<Self>, places: &Places) -> Result<Places, Failure> {
+        if scope.index_is_complete(|arn| arn.contains(":service/") || arn.contains(":cluster/")) {
             return Ok(places.clone());
         }
         let clusters = async {
             let clusters = Prefixed::of(scope, &self.client).await?;
-            let ours = clusters.0.iter().filter(|cluster| scope.owned(&of_ecs(cluster.tags())).is_some());
+            let ours = clusters.0.iter().filter(|cluster| scope.address_from_tags(&of_ecs(cluster.tags())).is_some());
             let ours = ours.map(|cluster| cluster.cluster_name().unwrap_or_default().to_owned());
             let distinct: BTreeSet<String> = ours.chain(places.keys().cloned()).collect();
             Ok(distinct.into_iter().collect())
         };
-        let ask = |clusters| each(clusters, |cluster| async move { self.names(&cluster).await.map(Some) });
+        let ask = |clusters| fetch_each(clusters, |cluster| async move { self.names(&cluster).await.map(Some) });
         let name = |cluster: &String| Some(cluster.clone());
         let mut all = places.clone();
-        for (cluster, names) in listed(clusters, places.keys().cloned(), name, ask).await? {
+        for (cluster, names) in list_with_details(clusters, places.keys().cloned(), name, ask).await? {
             all.entry(cluster).or_default().extend(names.into_iter().flatten());
         }
         Ok(all)
@@ -92,12 +92,12 @@ impl Services {
 }
 
 /// The services that are wanted, remembered or claimed, by cluster.
-fn places(scope: &Scope<Services>) -> Places {
+fn places(scope: &ReadScope<Services>) -> Places {
     let mut places = Places::new();
-    let wanted = scope.wanted.iter().map(|(_, spec)| (spec.cluster.as_str(), spec.name.as_str()));
-    let remembered = scope.remembered.iter().map(|(_, attrs)| (attrs.cluster.as_str(), attrs.name.as_str()));
-    let wanted_cluster = scope.wanted.first().map(|(_, spec)| spec.cluster.as_str());
-    let claimed = scope.claims().filter_map(|(_, id)| place(id, wanted_cluster));
+    let wanted = scope.desired.iter().map(|(_, spec)| (spec.cluster.as_str(), spec.name.as_str()));
+    let remembered = scope.recorded.iter().map(|(_, attrs)| (attrs.cluster.as_str(), attrs.name.as_str()));
+    let wanted_cluster = scope.desired.first().map(|(_, spec)| spec.cluster.as_str());
+    let claimed = scope.imports().filter_map(|(_, id)| place(id, wanted_cluster));
     let known = wanted.chain(remembered).filter(|(cluster, _)| !is_unknown(cluster));
     for (cluster, name) in claimed.chain(known) {
         places.entry(cluster.to_owned()).or_default().insert(name.to_owned());

@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
     AvailabilityZoneRebalancing, DeploymentRolloutState as State, PropagateTags, ServiceDeploymentStatus as Status,
 };
 use aws_smithy_mocks::Rule;
-use pb_engine::{Action, Alone, Class, Failure, Graph, Order, Resource};
+use pb_engine::{Action, Standalone, Class, Failure, Graph, Order, Resource};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn spec() -> ServiceSpec {
     }
 }
 
-fn wanted(world: &World<Ecs>, spec: ServiceSpec) -> Alone {
+fn wanted(world: &World<Ecs>, spec: ServiceSpec) -> Standalone {
     let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
     let client = pb_aws::mock_client!(aws_sdk_ecs, &rules);
     let mut graph = Graph::new();
@@ -297,7 +297,7 @@ async fn a_rollout_that_another_run_left_is_waited_for() {
     let world = World::<Ecs>::new();
     wanted(&world, spec()).deploy().await.unwrap_err();
     let plan = wanted(&world, spec()).plan().await.unwrap();
-    assert_eq!(plan.changes().map(|step| step.action).collect::<Vec<_>>(), [Action::Await]);
+    assert_eq!(plan.changes().map(|step| step.action).collect::<Vec<_>>(), [Action::Wait]);
     world.get().ends = Some(State::Completed);
     let made = wanted(&world, spec()).deploy().await.unwrap();
     assert_eq!(attrs_of(&made, "fargate/web")["deployment"], "ecs-svc/1");
@@ -315,7 +315,7 @@ async fn a_service_that_drains_is_gone_before_another_is_made() {
     }
     let alone = wanted(&world, spec());
     let plan = alone.plan().await.unwrap();
-    assert_eq!(plan.changes().next().unwrap().action, Action::Replace { order: Order::DeleteFirst });
+    assert_eq!(plan.changes().next().unwrap().action, Action::Replace { order: Order::DestroyBeforeCreate });
     alone.deploy().await.unwrap();
     assert_eq!(world.get().created.len(), 2);
 }
@@ -327,7 +327,7 @@ async fn a_delete_waits_until_it_is_gone() {
     wanted(&world, spec()).destroy().await.unwrap();
     assert_eq!(world.get().deleted, 1);
     assert_eq!(world.get().draining, 0);
-    assert!(wanted(&world, spec()).read().await.unwrap().ours.is_empty());
+    assert!(wanted(&world, spec()).read().await.unwrap().managed.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -350,11 +350,11 @@ fn what_ecs_does_not_take_is_refused() {
         (|spec| spec.circuit_breaker.enable = false, "circuit_breaker"),
         (|spec| spec.launch_type = "EC2".to_owned(), "launch_type"),
     ];
-    assert_eq!(Services::check(&spec()), Ok(()));
+    assert_eq!(Services::validate(&spec()), Ok(()));
     for (change, word) in table {
         let mut spec = spec();
         change(&mut spec);
-        let why = Services::check(&spec).unwrap_err();
+        let why = Services::validate(&spec).unwrap_err();
         assert!(why.contains(word), "{why}");
     }
 }

@@ -13,8 +13,8 @@ use aws_sdk_ecs::types::{
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use pb_engine::{
-    Action, Address, Alone, Cancel, Class, Events, Goal, Graph, MemoryLedger, Observed, Part, Plan, Record, Resource,
-    Run, Snapshot, act, decide, drift, observe,
+    Action, Address, Standalone, Cancel, Class, Events, Goal, Graph, MemoryLedger, Observed, PlanScope, Plan, Record, Resource,
+    Run, Snapshot, apply_plan, compute_plan, drift, observe,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,11 +170,11 @@ fn web(spec: &mut TaskDefinitionSpec) -> &mut ContainerSpec {
 }
 
 /// The SDK would repeat calls here, as it does outside of tests.
-fn wanted(world: &World<Ecs>, spec: TaskDefinitionSpec) -> Alone {
+fn wanted(world: &World<Ecs>, spec: TaskDefinitionSpec) -> Standalone {
     wanted_but_for(world, spec, &[])
 }
 
-fn wanted_but_for(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Alone {
+fn wanted_but_for(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Standalone {
     alone(graph(world, spec, ignored))
 }
 
@@ -198,7 +198,7 @@ async fn gone_back(world: &World<Ecs>) -> Snapshot {
         "arn": "arn:aws:ecs:us-east-2:1:service/c/staging-web", "name": "staging-web", "cluster": "c",
         "deployment": null, "task_definition": format!("{ARN}:1"),
     });
-    let service = Record { kind: "ecs.service".to_owned(), spec: json!({}), attrs, settled: true };
+    let service = Record { kind: "ecs.service".to_owned(), spec: json!({}), attrs, ready: true };
     snapshot.resources.insert(Address::new("fargate/web").unwrap(), service);
     let mut ecs = world.get();
     (ecs.service, ecs.described) = (Some(1), Vec::new());
@@ -207,7 +207,7 @@ async fn gone_back(world: &World<Ecs>) -> Snapshot {
 
 async fn planned(graph: &Graph, snapshot: &Snapshot) -> (Plan, Observed) {
     let observed = observe(graph, snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
-    (decide(graph, &observed, snapshot, Goal::Deploy, &Part::default()).unwrap().unwrap(), observed)
+    (compute_plan(graph, &observed, snapshot, Goal::Deploy, &PlanScope::default()).unwrap().unwrap(), observed)
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,7 +273,7 @@ async fn latest_revision_with_wanted_content_is_used_again() {
     let ledger = MemoryLedger::new(snapshot);
     let (owner, events) = (Arc::new(owner()), Events::none());
     let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
-    assert!(act(&graph, &plan, &ledger, &run).await.unwrap().is_complete());
+    assert!(apply_plan(&graph, &plan, &ledger, &run).await.unwrap().is_complete());
     assert_eq!(attrs_of(&ledger.snapshot(), "fargate/web_task")["revision"], 2);
     let ecs = world.get();
     assert_eq!((ecs.registered, ecs.tagged.as_slice()), (2, &[format!("{ARN}:2")][..]));
@@ -288,7 +288,7 @@ async fn copied_content_tag_is_not_taken_for_the_content() {
     let (plan, _) = planned(&graph, &snapshot).await;
     let (owner, events) = (Arc::new(owner()), Events::none());
     let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
-    assert!(act(&graph, &plan, &MemoryLedger::new(snapshot), &run).await.unwrap().is_complete());
+    assert!(apply_plan(&graph, &plan, &MemoryLedger::new(snapshot), &run).await.unwrap().is_complete());
     assert_eq!(world.get().registered, 3);
 }
 
@@ -390,11 +390,11 @@ fn what_fargate_does_not_take_is_refused() {
         (|spec| drop(web(spec).secrets.insert("KEY".to_owned(), "hunter2".to_owned())), "neither the ARN"),
         (|spec| drop(spec.tags.insert("aws:x".to_owned(), String::new())), "tag"),
     ];
-    assert_eq!(TaskDefinitions::check(&spec("1")), Ok(()));
+    assert_eq!(TaskDefinitions::validate(&spec("1")), Ok(()));
     for (change, word) in table {
         let mut spec = spec("1");
         change(&mut spec);
-        let why = TaskDefinitions::check(&spec).unwrap_err();
+        let why = TaskDefinitions::validate(&spec).unwrap_err();
         assert!(why.contains(word), "{why}");
     }
 }

@@ -76,7 +76,7 @@ fn the_addresses_and_the_kinds() {
         ]
     );
     assert_eq!(graph.kinds().count(), 6);
-    assert!(graph.check().unwrap().is_empty(), "{:?}", graph.check());
+    assert!(graph.validate().unwrap().is_empty(), "{:?}", graph.validate());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{AttachmentStatus, State, Tag, VpcPeeringConnection, VpcPeeringConnectionStateReasonCode};
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Class, Failure, Refused};
+use pb_engine::{Class, Failure, PlanError};
 
 use super::{Going, refused};
 use crate::ec2::{Ec2, filter};
@@ -32,7 +32,7 @@ pub(super) async fn blockers(
     ec2: &Ec2,
     going: &Going,
     is_ours: impl Fn(&str, &[Tag]) -> bool,
-) -> Result<Vec<Refused>, Failure> {
+) -> Result<Vec<PlanError>, Failure> {
     let vpcs = going.vpc_ids();
     if vpcs.is_empty() {
         return Ok(Vec::new());

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{NetworkInterface, NetworkInterfaceStatus};
 use pb_aws::Answer;
-use pb_engine::{Failure, Refused};
+use pb_engine::{Failure, PlanError};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ fn is_task(description: &str) -> bool {
 }
 
 /// A refusal for each interface that is not ours and keeps something that goes.
-pub(super) async fn blockers(ec2: &Ec2, going: &Going, owners: &Owners) -> Result<Vec<Refused>, Failure> {
+pub(super) async fn blockers(ec2: &Ec2, going: &Going, owners: &Owners) -> Result<Vec<PlanError>, Failure> {
     let all = by("vpc-id", &going.within, |filters| async move {
         let call = ec2.client.describe_network_interfaces().set_filters(Some(filters)).into_paginator().items();
         call.send().try_collect().await.answer("ec2:DescribeNetworkInterfaces")
@@ -72,7 +72,7 @@ fn stays(interface: &NetworkInterface) -> bool {
 
 /// Returns the resource that the interface keeps from being deleted: its subnet, else a group that it carries, else the way
 /// to the internet.
-fn blocked(interface: &NetworkInterface, going: &Going) -> Option<Refused> {
+fn blocked(interface: &NetworkInterface, going: &Going) -> Option<PlanError> {
     let mut groups = interface.groups().iter().filter_map(|group| group.group_id());
     let public = interface.association().is_some_and(|association| association.public_ip().is_some());
     let in_subnet = interface.subnet_id().and_then(|subnet| going.subnets.get(subnet)).map(|at| (at, "is in it"));

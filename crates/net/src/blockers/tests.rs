@@ -50,8 +50,8 @@ fn owners() -> Owners {
     Owners::of(BTreeSet::from(["sg-web".to_owned(), "sg-lb".to_owned()]), specs.iter())
 }
 
-fn lines(refused: &[Refused]) -> Vec<String> {
-    let short = |refused: &Refused| {
+fn lines(refused: &[PlanError]) -> Vec<String> {
+    let short = |refused: &PlanError| {
         let why = refused.why.strip_prefix("it has to be deleted, but ").unwrap();
         format!("{}: {why}", refused.address)
     };

@@ -11,17 +11,17 @@ use aws_smithy_mocks::mock;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pb_aws::mock_client;
-use pb_engine::{Alone, Graph, Ownership, PreflightCheck, Refused};
+use pb_engine::{Standalone, Graph, Ownership, PreflightCheck, PlanError};
 
 /// Refuses what goes beyond the default, in numbers.
 struct Check(Ec2);
 
 impl PreflightCheck for Check {
-    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<Refused>, Failure>> {
+    fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
             let refused = |(address, usage): (Address, Usage)| {
                 let Usage { of, what, now, more, .. } = usage;
-                Refused { address, why: format!("{of} {now} + {more} {what}") }
+                PlanError { address, why: format!("{of} {now} + {more} {what}") }
             };
             Ok(quota_usage(&self.0, planned).await?.into_iter().map(refused).collect())
         }
@@ -82,7 +82,7 @@ async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (
         unmanaged_rules: BTreeMap::new(),
         tags: BTreeMap::new(),
     });
-    let added = graph.add("net/flask_in_lb", &rules, group.unwrap().made(), move |group| SecurityGroupRuleSpec {
+    let added = graph.add("net/flask_in_lb", &rules, group.unwrap().created(), move |group| SecurityGroupRuleSpec {
         group_id: group.id,
         direction: Direction::Ingress,
         protocol: "tcp".to_owned(),
@@ -98,7 +98,7 @@ async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (
     }
     graph.add_preflight_check(Check(ec2));
     let owner = Ownership { stack: "stack".to_owned(), workspace: "workspace".to_owned() };
-    let planned = Alone::new(owner, graph).plan().await;
+    let planned = Standalone::new(owner, graph).plan().await;
     (planned.err().map(|failure| failure.message), within.num_calls())
 }
 

@@ -189,7 +189,7 @@ async fn another_port_is_another_rule_beside_this_one() {
     let client = mock_client!(aws_sdk_ec2, [&there, &visible]);
     let plan = alone(SecurityGroupRule::new(client.into()), spec()).plan().await.unwrap();
     assert_eq!(paths(&plan), ["from_port", "to_port"]);
-    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateFirst });
+    assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateBeforeDestroy });
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +242,7 @@ async fn a_rule_that_is_gone_is_deleted() {
 
 #[test]
 fn what_aws_refuses_is_refused() {
-    assert_eq!(SecurityGroupRule::check(&spec()), Ok(()));
+    assert_eq!(SecurityGroupRule::validate(&spec()), Ok(()));
     for bad in [
         SecurityGroupRuleSpec { protocol: "TCP".to_owned(), ..spec() },
         SecurityGroupRuleSpec { from_port: 0, ..spec() },
@@ -251,6 +251,6 @@ fn what_aws_refuses_is_refused() {
         SecurityGroupRuleSpec { peer: "10.0.0.1/8".to_owned(), ..spec() },
         SecurityGroupRuleSpec { description: "a > b".to_owned(), ..spec() },
     ] {
-        assert!(SecurityGroupRule::check(&bad).is_err(), "{bad:?}");
+        assert!(SecurityGroupRule::validate(&bad).is_err(), "{bad:?}");
     }
 }

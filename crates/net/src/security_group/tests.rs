@@ -109,7 +109,7 @@ async fn group_without_its_tags_is_not_ours_any_more() {
         assert!(failure.message.contains("sg-1 is recorded here and has lost this workspace's tags"), "{failure}");
     }
     let untagged = stack.read().await.unwrap().untagged;
-    assert_eq!(untagged.values().map(|found| found.claim.as_str()).collect::<Vec<_>>(), ["sg-1"]);
+    assert_eq!(untagged.values().map(|found| found.import_id.as_str()).collect::<Vec<_>>(), ["sg-1"]);
     assert_eq!((create.num_calls(), delete.num_calls()), (1, 0));
 }
 

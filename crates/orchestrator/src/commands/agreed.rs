@@ -119,7 +119,7 @@ mod tests {
             origin: None,
             reason: None,
             changes: Vec::new(),
-            forces: Vec::new(),
+            replacement_fields: Vec::new(),
             drift: Vec::new(),
             from: None,
             id: id.map(str::to_owned),
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn changed_plan_that_destroys_no_more_is_shown_and_applied() {
         let gone = || step("net/old", Action::Delete, Some("sg-1"));
-        let shown = plan([gone(), step("net/vpc", Action::Replace { order: Order::DeleteFirst }, Some("vpc-1"))]);
+        let shown = plan([gone(), step("net/vpc", Action::Replace { order: Order::DestroyBeforeCreate }, Some("vpc-1"))]);
         let now = plan([gone(), step("net/vpc", Action::Update, Some("vpc-1")), step("a/b", Action::Create, None)]);
         assert_eq!(refusal(&shown, &now), None);
         let agreed = Agreed::Shown { plan: &shown, accept_changed: false };
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn changed_plan_that_destroys_more_is_refused_with_a_command() {
         let shown = plan([step("net/old", Action::Delete, Some("sg-1"))]);
-        let replace = Action::Replace { order: Order::CreateFirst };
+        let replace = Action::Replace { order: Order::CreateBeforeDestroy };
         let now = plan([
             step("net/old", Action::Delete, Some("sg-2")),
             step("edge/targets", replace, Some("arn")),

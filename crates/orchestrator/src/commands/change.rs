@@ -22,7 +22,7 @@ use crate::{consent, invocation, signals, standing};
 use aws_config::SdkConfig;
 use partial::Partial;
 use pb_config::Workspace;
-use pb_engine::{Address, Cancel, Entry, Graph, Ledger, Outcome, Plan, Run, Scaled, Snapshot, act, observe};
+use pb_engine::{Address, Cancel, Entry, Graph, Ledger, Outcome, Plan, Run, Scaled, Snapshot, apply_plan, observe};
 use pb_state::{Claim, LeaseTable, Place, Session, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -190,7 +190,7 @@ async fn under_lease(
     plan.checks = if within.is_some() { graph.due_checks() } else { Vec::new() };
     let ledger = Partial { session, intents: snapshot.intents.clone(), remembered: &snapshot };
     let mut outcome = tokio::select! {
-        outcome = act(&graph, &plan, &ledger, run) => outcome?,
+        outcome = apply_plan(&graph, &plan, &ledger, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
     if run.cancel.is_stopped() {

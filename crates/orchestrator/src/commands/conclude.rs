@@ -26,10 +26,10 @@ pub fn note(plan: &Plan, outcome: &Outcome, before: &Snapshot, session: &Session
 /// Records what `wait` has followed, if the lease is free: a run that holds it records what becomes of its own
 /// rollouts. What cannot be recorded is said and changes nothing about the result of `wait`.
 pub async fn record(show: &Show, global: &Global, scene: &Scene, plan: &Plan, outcome: &Outcome, followed: &Snapshot) {
-    let unsettled = |address: &&Address| scene.snapshot.resources.get(*address).is_some_and(|record| !record.settled);
+    let unsettled = |address: &&Address| scene.snapshot.resources.get(*address).is_some_and(|record| !record.ready);
     let news = News {
         conclusions: conclusions(plan, outcome, &scene.snapshot, true),
-        settled: plan
+        ready: plan
             .steps
             .iter()
             .filter(|step| is_done(step, plan, outcome))
@@ -39,7 +39,7 @@ pub async fn record(show: &Show, global: &Global, scene: &Scene, plan: &Plan, ou
             .collect(),
         ends: outcome.is_complete() && scene.snapshot.intents.as_ref().is_some_and(|intents| intents.written),
     };
-    if news.conclusions.is_empty() && news.settled.is_empty() && !news.ends {
+    if news.conclusions.is_empty() && news.ready.is_empty() && !news.ends {
         return;
     }
     match news.write(show, global, scene).await {
@@ -55,7 +55,7 @@ pub async fn record(show: &Show, global: &Global, scene: &Scene, plan: &Plan, ou
 struct News {
     conclusions: Vec<Conclusion>,
     /// Services that can be used now.
-    settled: Vec<(Address, Record)>,
+    ready: Vec<(Address, Record)>,
     /// Set when the last run had left nothing but these rollouts.
     ends: bool,
 }
@@ -74,7 +74,7 @@ impl News {
         for conclusion in self.conclusions.into_iter().filter(|conclusion| unchanged(&conclusion.address)) {
             session.record(conclusion.entry());
         }
-        for (address, record) in self.settled.into_iter().filter(|(address, _)| unchanged(address)) {
+        for (address, record) in self.ready.into_iter().filter(|(address, _)| unchanged(address)) {
             session.record(Entry::Put(address, record));
         }
         let ended = session.end(self.ends && now.intents == scene.snapshot.intents).await;
@@ -121,8 +121,8 @@ fn is_about(step: &Step, released: &Released, before: &Snapshot) -> bool {
 /// Returns the result of a release as a step has seen it, which waits for its rollout or finds it completed.
 fn seen(step: &Step, plan: &Plan, outcome: &Outcome, known: &ReleaseOutcome, waited: bool) -> Option<ReleaseOutcome> {
     match step.action {
-        Action::Await if is_done(step, plan, outcome) => waited.then_some(ReleaseOutcome::Succeeded),
-        Action::Await if known.is_open() => {
+        Action::Wait if is_done(step, plan, outcome) => waited.then_some(ReleaseOutcome::Succeeded),
+        Action::Wait if known.is_open() => {
             let failure = releases::failure_of(step, plan, outcome).filter(|failure| failure.class == Class::Failed)?;
             Some(ReleaseOutcome::Failed(failure.message.clone()))
         }
@@ -142,13 +142,13 @@ fn is_done(step: &Step, plan: &Plan, outcome: &Outcome) -> bool {
 fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
     let step = |address: &Address| plan.changes().find(|step| step.address == *address && step.kind == SERVICE);
     !outcome.is_complete()
-        && outcome.skipped.iter().all(|(_, action, _)| matches!(action, Action::Await | Action::Check))
+        && outcome.skipped.iter().all(|(_, action, _)| matches!(action, Action::Wait | Action::Check))
         && outcome.failed.iter().filter(|failed| failed.action != Action::Check).all(|failed| {
             let went_back = failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
             !went_back
                 && matches!(failed.failure.class, Class::Interrupted | Class::TimedOut)
                 && now.resources.get(&failed.address).is_some_and(|record| {
-                    !record.settled && step(&failed.address).is_some_and(|step| is_written(step, record))
+                    !record.ready && step(&failed.address).is_some_and(|step| is_written(step, record))
                 })
         })
 }

@@ -82,7 +82,7 @@ fn started(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Address, Serv
         failed.any(|failed| failed.address == *address && failed.failure.class == Class::Interrupted)
     };
     let attrs = |address: &Address| {
-        let record = now.resources.get(address).filter(|record| !record.settled)?;
+        let record = now.resources.get(address).filter(|record| !record.ready)?;
         serde_json::from_value(record.attrs.clone()).ok()
     };
     services

@@ -8,7 +8,7 @@ use crate::render;
 use crate::render::run::Show;
 use crate::saved::Saved;
 use crate::site::Site;
-use pb_engine::{Cancel, Drift, Entry, Happened, Ledger, Observed, Record, drift, other_editions};
+use pb_engine::{Cancel, Drift, Entry, DriftKind, Ledger, Observed, Record, drift, other_revisions};
 use pb_state::Session;
 use serde_json::json;
 use std::time::Duration;
@@ -93,7 +93,7 @@ async fn record(
             session.record(Entry::Applied(saved.id.clone()));
         }
     }
-    let editions = other_editions(&site.graph, &observed, &snapshot).into_iter();
+    let editions = other_revisions(&site.graph, &observed, &snapshot).into_iter();
     let editions = editions.map(|(address, record)| Entry::Put(address, record));
     let entries: Vec<Entry> = seen.iter().filter_map(|drift| entry(drift, &observed)).chain(editions).collect();
     let count = entries.len();
@@ -105,16 +105,16 @@ async fn record(
 /// Returns the entry for a resource that is not as the last run left it. The record of one that has lost its tags stays:
 /// `adopt --restore-tags` goes by it.
 fn entry(drift: &Drift, observed: &Observed) -> Option<Entry> {
-    if drift.what == Happened::Untagged {
+    if drift.what == DriftKind::Untagged {
         return None;
     }
-    let found = observed.ours.get(&drift.address).into_iter().flatten();
-    let live = found.filter(|live| live.kind == drift.kind).find(|_| drift.what != Happened::Deleted);
+    let found = observed.managed.get(&drift.address).into_iter().flatten();
+    let live = found.filter(|live| live.kind == drift.kind).find(|_| drift.what != DriftKind::Deleted);
     Some(match live {
         None => Entry::Remove(drift.address.clone()),
         Some(live) => {
             let (spec, attrs) = (live.spec.clone(), live.attrs.clone());
-            let record = Record { kind: live.kind.clone(), spec, attrs, settled: live.settled };
+            let record = Record { kind: live.kind.clone(), spec, attrs, ready: live.ready };
             Entry::Put(drift.address.clone(), record)
         }
     })

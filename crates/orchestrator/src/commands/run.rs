@@ -10,7 +10,7 @@ use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
 use crate::site::{Asked, Site, is_recorded};
 use crate::{consent, health, releases, signals};
-use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, act};
+use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, apply_plan};
 use pb_state::{Claim, Holder, LeaseTable, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -219,7 +219,7 @@ async fn under_lease(
         session.record(Entry::Applied(saved.id.clone()));
     }
     let mut outcome = tokio::select! {
-        outcome = act(&site.graph, &looked.plan, session, run) => outcome?,
+        outcome = apply_plan(&site.graph, &looked.plan, session, run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
     if run.cancel.is_stopped() && goal == Goal::Deploy {

@@ -9,7 +9,7 @@ use crate::render::run::Show;
 use crate::render::{BOLD, GOOD, paint};
 use crate::{health, signals, standing};
 use pb_config::{OtherService, Workspace};
-use pb_engine::{Action, Address, Graph, MemoryLedger, Outcome, Plan, Release, Run, Snapshot, Step, act};
+use pb_engine::{Action, Address, Graph, MemoryLedger, Outcome, Plan, Release, Run, Snapshot, Step, apply_plan};
 use pb_fargate::ServiceSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ async fn usable(scene: &Scene, name: &str) -> Result<Revision, Error> {
     let hint = format!("see what there is: pb-deploy history {}", scene.workspace.name);
     match pb_fargate::revision(&scene.aws, name).await? {
         None => Err(Error::other(format!("there is no revision {name}"), hint)),
-        Some(found) if scene.place.owner.owned(&found.tags).is_none() => {
+        Some(found) if scene.place.owner.address_from_tags(&found.tags).is_none() => {
             Err(Error::other(format!("the revision {name} does not carry this workspace's tags: it is not ours"), hint))
         }
         Some(found) if !found.active => {
@@ -206,7 +206,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
         health::add(&mut graph, &healthy, (key, service), &spec, at_least)?;
         let (before, attrs) = (Some(record.spec.clone()), Some(record.attrs.clone()));
         let after = before.clone();
-        steps.push(Step { before, after, attrs, ..step(address, SERVICE, Action::Await, None) });
+        steps.push(Step { before, after, attrs, ..step(address, SERVICE, Action::Wait, None) });
     }
     let run = Run {
         id: String::new(),
@@ -219,7 +219,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
     let plan = Plan { steps, checks };
     let ledger = MemoryLedger::default();
     let outcome = tokio::select! {
-        outcome = act(&graph, &plan, &ledger, &run) => outcome?,
+        outcome = apply_plan(&graph, &plan, &ledger, &run) => outcome?,
         () = show.still_waiting() => Outcome::default(),
     };
     conclude::record(&show, global, &scene, &plan, &outcome, &ledger.snapshot()).await;

@@ -50,7 +50,7 @@ fn show_all(snapshot: &Snapshot) {
     for (address, record) in &snapshot.resources {
         let id = record.attrs.get("id").or_else(|| record.attrs.get("arn")).or_else(|| record.attrs.get("name"));
         let id = id.and_then(|id| id.as_str()).unwrap_or_default();
-        let note = if record.settled { "" } else { "  (not ready yet)" };
+        let note = if record.ready { "" } else { "  (not ready yet)" };
         anstream::println!("{:<28} {:<30} {}{note}", address.as_str(), record.kind, paint(DIM, id));
     }
     if let Some(intents) = &snapshot.intents {

@@ -81,24 +81,24 @@ fn of<'a>(
         completed: is_there && service.rollout.as_deref() == Some("COMPLETED"),
         going: is_there && service.rollout.as_deref() == Some("IN_PROGRESS"),
     };
-    let verdict = verdict(&released.outcome, in_ecs, record.is_some_and(|record| record.settled));
+    let verdict = verdict(&released.outcome, in_ecs, record.is_some_and(|record| record.ready));
     let (operation, at, who) = (release.operation.as_str(), release.at.as_str(), release.who.as_str());
     let (outcome, completed) = (&released.outcome, in_ecs.completed);
     Some(Unserved { service: name, revision, operation, outcome, completed, at, who, verdict })
 }
 
-/// Judges a release. `settled`: another run has found the service ready since.
-fn verdict(outcome: &ReleaseOutcome, in_ecs: InEcs, settled: bool) -> Verdict {
+/// Judges a release. `ready`: another run has found the service ready since.
+fn verdict(outcome: &ReleaseOutcome, in_ecs: InEcs, ready: bool) -> Verdict {
     let InEcs { is_there, is_ours, completed, going } = in_ecs;
     match outcome {
         ReleaseOutcome::Succeeded => Verdict::Serves,
         ReleaseOutcome::NotWaited if is_there => Verdict::Serves,
-        ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_ours && completed && !settled => {
+        ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_ours && completed && !ready => {
             Verdict::Completed
         }
         ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_ours && going => Verdict::GoesOn,
         ReleaseOutcome::NotWaited => Verdict::Failed,
-        _ if completed && settled => Verdict::Serves,
+        _ if completed && ready => Verdict::Serves,
         _ if completed => Verdict::FailedAll,
         _ => Verdict::Failed,
     }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn interrupted_release_is_judged_by_its_rollout_in_ecs() {
         for outcome in [ReleaseOutcome::Interrupted, ReleaseOutcome::GaveUp("gave up after 3 s".to_owned())] {
-            let judged = |in_ecs, settled| verdict(&outcome, in_ecs, settled);
+            let judged = |in_ecs, ready| verdict(&outcome, in_ecs, ready);
             assert_eq!(judged(COMPLETED, false), Verdict::Completed);
             assert_eq!(judged(COMPLETED, true), Verdict::Serves, "another run has seen it");
             assert_eq!(judged(GOING, false), Verdict::GoesOn);

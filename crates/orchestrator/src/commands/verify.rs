@@ -6,7 +6,7 @@ use crate::render::run::Show;
 use crate::render::{BAD, count, paint};
 use crate::signals;
 use crate::site::Site;
-use pb_engine::{Action, Class, Failure, MemoryLedger, Outcome, Plan, Run, Unfinished, act};
+use pb_engine::{Action, Class, Failure, MemoryLedger, Outcome, Plan, Run, StepFailure, apply_plan};
 
 /// Waits for the checks of a plan without changes, one health period at most. Takes no lease and writes nothing.
 ///
@@ -26,7 +26,7 @@ pub async fn unchanged(show: &Show, site: &Site, plan: &Plan) -> Result<Exit, Er
     let outcome = if is_waited_for(site) {
         let ledger = MemoryLedger::new(site.snapshot.clone());
         tokio::select! {
-            outcome = act(&site.graph, plan, &ledger, &run) => outcome?,
+            outcome = apply_plan(&site.graph, plan, &ledger, &run) => outcome?,
             () = show.still_waiting() => Outcome::default(),
         }
     } else {
@@ -46,7 +46,7 @@ pub async fn unchanged(show: &Show, site: &Site, plan: &Plan) -> Result<Exit, Er
 
 /// The outcome of a run that does not wait: what failed when the plan was made has failed.
 fn as_planned(plan: &Plan) -> Outcome {
-    let failed = plan.failing().map(|(check, message, details)| Unfinished {
+    let failed = plan.failing().map(|(check, message, details)| StepFailure {
         address: check.address.clone(),
         action: Action::Check,
         failure: Failure::new(Class::Failed, check.address.as_str(), message).details(details.to_vec()),

@@ -2,19 +2,19 @@
 
 use super::plan::{field, line};
 use super::{BAD, BOLD, DIM, WARN, count, paint};
-use pb_engine::{Drift, Happened};
+use pb_engine::{Drift, DriftKind};
 
 /// Each resource that is not as the last run left it, with its fields, and the count.
 pub fn text(drifts: &[Drift]) -> String {
     let mut text = String::new();
     for drift in drifts {
         let (sign, style, note) = match drift.what {
-            Happened::Changed => ("  ~", WARN, ""),
-            Happened::Deleted => ("  -", BAD, "  # deleted"),
-            Happened::Untagged => {
+            DriftKind::Changed => ("  ~", WARN, ""),
+            DriftKind::Deleted => ("  -", BAD, "  # deleted"),
+            DriftKind::Untagged => {
                 ("  !", BAD, "  # has lost the ownership tags: it is not ours until `adopt --restore-tags`")
             }
-            Happened::Appeared => ("  ?", WARN, "  # carries our tags and was not recorded"),
+            DriftKind::Appeared => ("  ?", WARN, "  # carries our tags and was not recorded"),
         };
         let id = drift.id.as_deref().map(|id| format!("  {id}")).unwrap_or_default();
         let (sign, address) = (paint(style, sign), paint(BOLD, &drift.address));
@@ -34,7 +34,7 @@ pub fn text(drifts: &[Drift]) -> String {
 #[cfg(test)]
 mod tests {
     use super::text;
-    use pb_engine::{Address, Change, Drift, Happened};
+    use pb_engine::{Address, Change, Drift, DriftKind};
     use serde_json::json;
 
     #[test]
@@ -48,9 +48,9 @@ mod tests {
         };
         let change = Change { path: "count".to_owned(), before: Some(json!(4)), after: Some(json!(2)) };
         let all = [
-            drift("fargate/celery", Happened::Changed, vec![change]),
-            drift("net/rule", Happened::Deleted, Vec::new()),
-            drift("net/old", Happened::Appeared, Vec::new()),
+            drift("fargate/celery", DriftKind::Changed, vec![change]),
+            drift("net/rule", DriftKind::Deleted, Vec::new()),
+            drift("net/old", DriftKind::Appeared, Vec::new()),
         ];
         insta::assert_snapshot!(anstream::adapter::strip_str(&text(&all)).to_string(), @r"
           ~ fargate/celery  sim.thing  t-1

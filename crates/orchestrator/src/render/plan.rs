@@ -95,7 +95,7 @@ pub fn summary_without(plan: &Plan, not_deployed: &[NotDeployed]) -> String {
 /// `Plan: 1 to add, 2 to change, 0 to replace, 0 to destroy.`
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
-        let left = plan.steps.iter().filter(|step| step.action == Action::Leave).count();
+        let left = plan.steps.iter().filter(|step| step.action == Action::Untargeted).count();
         let looked_at = super::count(plan.steps.len() - left, "resource");
         return match left {
             0 => format!("No changes: all {looked_at} are as configured."),
@@ -103,7 +103,7 @@ pub fn summary(plan: &Plan) -> String {
         };
     }
     let count = |is: fn(&Action) -> bool| plan.steps.iter().filter(|step| is(&step.action)).count();
-    let awaited = count(|action| *action == Action::Await);
+    let awaited = count(|action| *action == Action::Wait);
     let mut text = format!(
         "Plan: {} to add, {} to change, {} to replace, {} to destroy",
         count(|action| *action == Action::Create),
@@ -111,7 +111,7 @@ pub fn summary(plan: &Plan) -> String {
         count(|action| matches!(action, Action::Replace { .. })),
         count(|action| *action == Action::Delete),
     );
-    let left = count(|action| *action == Action::Leave);
+    let left = count(|action| *action == Action::Untargeted);
     if awaited > 0 {
         text.push_str(&format!(", {awaited} to wait for"));
     }
@@ -126,13 +126,13 @@ pub fn summary(plan: &Plan) -> String {
 pub fn sign(action: Action) -> (&'static str, Style) {
     match action {
         Action::NoOp => ("  =", DIM),
-        Action::Leave => ("   ", DIM),
+        Action::Untargeted => ("   ", DIM),
         Action::Create => ("  +", GOOD),
         Action::Update => ("  ~", WARN),
-        Action::Replace { order: Order::DeleteFirst } => ("-/+", BAD),
-        Action::Replace { order: Order::CreateFirst } => ("+/-", BAD),
+        Action::Replace { order: Order::DestroyBeforeCreate } => ("-/+", BAD),
+        Action::Replace { order: Order::CreateBeforeDestroy } => ("+/-", BAD),
         Action::Delete => ("  -", BAD),
-        Action::Await => ("  .", DIM),
+        Action::Wait => ("  .", DIM),
         Action::Adopt => ("  >", GOOD),
         Action::Forget => ("  <", WARN),
         Action::Move => (" ->", GOOD),
@@ -162,9 +162,9 @@ pub(super) fn note(step: &Step) -> Option<String> {
         _ => None,
     };
     let action = match step.action {
-        Action::Replace { order: Order::DeleteFirst } => Some("deleted, then made anew"),
-        Action::Replace { order: Order::CreateFirst } => Some("made anew, then the old one deleted"),
-        Action::Await => Some("as configured, but not ready yet: waited for"),
+        Action::Replace { order: Order::DestroyBeforeCreate } => Some("deleted, then made anew"),
+        Action::Replace { order: Order::CreateBeforeDestroy } => Some("made anew, then the old one deleted"),
+        Action::Wait => Some("as configured, but not ready yet: waited for"),
         _ => None,
     };
     let parts: Vec<&str> = [action, step.reason.as_deref(), origin].into_iter().flatten().collect();
@@ -174,7 +174,7 @@ pub(super) fn note(step: &Step) -> Option<String> {
 /// What there is to say about a change: that it forces a replacement, that somebody else made the difference.
 fn remark(step: &Step, change: &Change) -> String {
     let mut text = String::new();
-    if step.forces.contains(&change.path) {
+    if step.replacement_fields.contains(&change.path) {
         text.push_str(&paint(BAD, "  # forces replacement"));
     }
     if let Some(drift) = step.drift.iter().find(|drift| drift.path == change.path) {
@@ -218,7 +218,7 @@ mod tests {
             origin: None,
             reason: None,
             changes: Vec::new(),
-            forces: Vec::new(),
+            replacement_fields: Vec::new(),
             drift: Vec::new(),
             from: None,
             id: None,
@@ -247,8 +247,8 @@ mod tests {
         };
         let replace = Step {
             changes: vec![change("port", Some("1"), None)],
-            forces: vec!["port".to_owned()],
-            ..step("edge/targets", Action::Replace { order: Order::CreateFirst })
+            replacement_fields: vec!["port".to_owned()],
+            ..step("edge/targets", Action::Replace { order: Order::CreateBeforeDestroy })
         };
         let steps = vec![step("net/vpc", Action::NoOp), update, replace, step("net/old", Action::Delete)];
         let plan = Plan { steps, ..Plan::default() };
@@ -292,7 +292,7 @@ mod tests {
     fn nothing_to_do_is_said_as_such() {
         let plan = Plan { steps: vec![step("net/vpc", Action::NoOp)], ..Plan::default() };
         assert_eq!(plain(&text(&plan, false)), "No changes: all 1 resource are as configured.\n");
-        assert!(note(&step("net/vpc", Action::Await)).unwrap().contains("not ready"));
+        assert!(note(&step("net/vpc", Action::Wait)).unwrap().contains("not ready"));
     }
 
     #[test]

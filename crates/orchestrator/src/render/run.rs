@@ -109,7 +109,7 @@ impl Show {
             Event::Started { address, action, .. } => self.started(address, *action),
             Event::Waiting { address, what } => self.waiting(address, what),
             Event::Retrying { address, failure } => self.waiting(address, &format!("trying again after: {failure}")),
-            Event::Made { .. } | Event::Recorded { .. } => {}
+            Event::Created { .. } | Event::Recorded { .. } => {}
             Event::Done { address, action, id, millis } => {
                 self.ended(address);
                 let id = id.as_deref().map(|id| paint(DIM, format!(" {id}"))).unwrap_or_default();
@@ -174,11 +174,11 @@ fn after_colon(what: &str) -> String {
 
 fn doing(action: Action) -> &'static str {
     match action {
-        Action::NoOp | Action::Leave => "looking",
+        Action::NoOp | Action::Untargeted => "looking",
         Action::Create | Action::Replace { .. } => "creating",
         Action::Update => "updating",
         Action::Delete => "deleting",
-        Action::Await => "waiting",
+        Action::Wait => "waiting",
         Action::Adopt => "adopting",
         Action::Forget => "forgetting",
         Action::Move => "moving",
@@ -188,11 +188,11 @@ fn doing(action: Action) -> &'static str {
 
 fn done(action: Action) -> &'static str {
     match action {
-        Action::NoOp | Action::Leave => "unchanged",
+        Action::NoOp | Action::Untargeted => "unchanged",
         Action::Create | Action::Replace { .. } => "created",
         Action::Update => "updated",
         Action::Delete => "deleted",
-        Action::Await => "ready",
+        Action::Wait => "ready",
         Action::Adopt => "adopted",
         Action::Forget => "forgotten",
         Action::Move => "moved",

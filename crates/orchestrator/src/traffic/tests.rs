@@ -2,7 +2,7 @@ use super::{Effect, effects};
 use pb_engine::{Action, Address, Change, Order, Plan, Step};
 use serde_json::{Value, json};
 
-const DELETE_FIRST: Action = Action::Replace { order: Order::DeleteFirst };
+const DELETE_FIRST: Action = Action::Replace { order: Order::DestroyBeforeCreate };
 
 fn step(address: &str, kind: &str, action: Action, specs: (Option<Value>, Option<Value>), changed: &[&str]) -> Step {
     let change = |path: &&str| Change { path: (*path).to_owned(), before: None, after: None };
@@ -13,7 +13,7 @@ fn step(address: &str, kind: &str, action: Action, specs: (Option<Value>, Option
         origin: None,
         reason: None,
         changes: changed.iter().map(change).collect(),
-        forces: Vec::new(),
+        replacement_fields: Vec::new(),
         drift: Vec::new(),
         from: None,
         id: None,
@@ -83,7 +83,7 @@ fn rollout_that_may_stop_all_tasks_first_is_an_interruption() {
 #[test]
 fn replaced_load_balancer_is_an_interruption_for_all_services() {
     let balancer = Step {
-        forces: vec!["scheme".to_owned()],
+        replacement_fields: vec!["scheme".to_owned()],
         ..step("edge/balancer", "elbv2.load_balancer", DELETE_FIRST, (None, None), &["scheme"])
     };
     let effects = of(vec![balancer, unchanged("flask"), unchanged("api")]);

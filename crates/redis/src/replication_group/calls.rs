@@ -5,7 +5,7 @@ use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupS
 use crate::{clusters, tags};
 use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, Resource, Scope};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, Resource, ReadScope};
 use std::collections::BTreeMap;
 
 impl ReplicationGroup {
@@ -24,36 +24,36 @@ impl ReplicationGroup {
 
     pub(super) async fn look_at(
         &self,
-        scope: &Scope<Self>,
+        scope: &ReadScope<Self>,
         group: &Group,
         tags: Option<&BTreeMap<String, String>>,
         member: Option<&CacheCluster>,
     ) -> Result<Option<Found<Self>>, Failure> {
         let id = group.replication_group_id().unwrap_or_default();
-        let wanted = scope.wanted.iter().find(|(_, spec)| spec.id == id);
+        let wanted = scope.desired.iter().find(|(_, spec)| spec.id == id);
         let mut what = format!("replication group {id}");
         let address = match tags {
-            Some(tags) => scope.mine(tags, &[id]),
+            Some(tags) => scope.managed_address(tags, &[id]),
             None => {
                 what = format!("{what}, whose tags cannot be read while it is {},", state(group));
                 self.untagged(scope, id, wanted.map(|(address, _)| address), member).await?
             }
         };
         let Some(address) = address else {
-            return Ok(wanted.map(|(address, _)| Found::Foreign { address: address.clone(), what }));
+            return Ok(wanted.map(|(address, _)| Found::Unmanaged { address: address.clone(), what }));
         };
-        let wanted = scope.wanted.iter().find(|(at, _)| *at == address).or(wanted);
+        let wanted = scope.desired.iter().find(|(at, _)| *at == address).or(wanted);
         let tags = match (tags, wanted) {
             (Some(tags), _) => tags.clone(),
             (None, Some((_, wanted))) => wanted.tags.clone(),
             (None, None) => BTreeMap::new(),
         };
         let wanted = wanted.map(|(_, spec)| spec);
-        Ok(Some(Found::Ours {
+        Ok(Some(Found::Managed {
             address,
             spec: spec_of(group, member, wanted, &tags),
             attrs: attrs_of(group, member, wanted.map(|wanted| wanted.port)),
-            settled: state(group) == "available",
+            ready: state(group) == "available",
         }))
     }
 
@@ -61,12 +61,12 @@ impl ReplicationGroup {
     /// carries our tags.
     async fn untagged(
         &self,
-        scope: &Scope<Self>,
+        scope: &ReadScope<Self>,
         id: &str,
         wanted: Option<&Address>,
         member: Option<&CacheCluster>,
     ) -> Result<Option<Address>, Failure> {
-        if let Some(address) = scope.remembers(|attrs| attrs.id == id) {
+        if let Some(address) = scope.find_recorded(|attrs| attrs.id == id) {
             return Ok(Some(address.clone()));
         }
         let (Some(wanted), Some(name)) = (wanted, member.and_then(CacheCluster::cache_subnet_group_name)) else {
@@ -75,7 +75,7 @@ impl ReplicationGroup {
         let call = self.client.describe_cache_subnet_groups().cache_subnet_group_name(name).send();
         let output = call.await.answer("elasticache:DescribeCacheSubnetGroups")?;
         let arn = output.cache_subnet_groups().first().and_then(|group| group.arn()).unwrap_or_default();
-        let ours = tags::read(&self.client, arn).await?.is_some_and(|tags| scope.owned(&tags).is_some());
+        let ours = tags::read(&self.client, arn).await?.is_some_and(|tags| scope.address_from_tags(&tags).is_some());
         Ok(ours.then(|| wanted.clone()))
     }
 
@@ -96,7 +96,7 @@ impl ReplicationGroup {
             return Ok(());
         }
         let message = format!("replication group {id} does not carry this workspace's tags any more: it is left alone");
-        Err(Failure::new(Class::NotOurs, CALL, message))
+        Err(Failure::new(Class::Unmanaged, CALL, message))
     }
 
     /// What "already exists" means: an id stays taken while its group is being deleted.
@@ -134,7 +134,7 @@ impl ReplicationGroup {
         nodes: i32,
         changes: &[Change],
     ) -> Result<(), Failure> {
-        let attrs = self.settle(cx, attrs.clone()).await?;
+        let attrs = self.wait_ready(cx, attrs.clone()).await?;
         let before = changes.iter().find(|change| change.field() == "nodes").and_then(|change| change.before.as_ref());
         let fewer = before.is_some_and(|before| before.as_i64() > Some(nodes.into()));
         let (id, replicas) = (attrs.id, nodes - 1);

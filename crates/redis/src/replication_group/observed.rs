@@ -63,7 +63,7 @@ pub(super) fn spec_of(
             .or_else(|| member?.auto_minor_version_upgrade())
             .or(wanted.map(|wanted| wanted.auto_minor_version_upgrade))
             .unwrap_or_default(),
-        tags: Ownership::plain(tags),
+        tags: Ownership::user_tags(tags),
     }
 }
 

@@ -20,7 +20,7 @@ use aws_sdk_elasticache::types::{
     NodeGroup, PendingModifiedValues, ReplicationGroup as Group, SecurityGroupMembership, Tag,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Alone, Class, Graph, Origin};
+use pb_engine::{Action, Standalone, Class, Graph, Origin};
 use std::sync::Mutex;
 
 const ARN: &str = "arn:aws:elasticache:us-east-2:1:replicationgroup:staging-jobqr";
@@ -46,7 +46,7 @@ fn spec() -> ReplicationGroupSpec {
     }
 }
 
-fn with(spec: ReplicationGroupSpec, rules: &[&Rule]) -> Alone {
+fn with(spec: ReplicationGroupSpec, rules: &[&Rule]) -> Standalone {
     let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
     let mut graph = Graph::new();
     let kind = graph.kind(ReplicationGroup::new(client));
@@ -155,7 +155,7 @@ async fn a_create_carries_everything_and_is_waited_for() {
         (states(&["", "", "creating", "creating", "available"]), create(), clusters(member().build()));
     let snapshot = with(spec(), &[&states, &create, &clusters]).deploy().await.unwrap();
     let record = snapshot.resources.values().next().unwrap();
-    assert!(record.settled);
+    assert!(record.ready);
     assert_eq!(record.attrs["primary_endpoint_address"], "jobqr.example");
     assert_eq!(record.attrs["port"], 6400);
     assert_eq!((create.num_calls(), states.num_calls()), (1, 5));
@@ -184,7 +184,7 @@ async fn while_it_is_created_nothing_differs_and_it_is_waited_for() {
         DescribeCacheSubnetGroupsOutput::builder().cache_subnet_groups(group).build()
     });
     let plan = with(spec(), &[&states, &clusters, &tags, &subnets]).plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Await, "{plan:?}");
+    assert_eq!(plan.steps[0].action, Action::Wait, "{plan:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +194,7 @@ async fn what_it_is_being_changed_to_counts() {
     let wanted = ReplicationGroupSpec { node_type: "cache.m7g.large".to_owned(), ..spec() };
     let (states, clusters, tags) = (states(&["modifying"]), clusters(member), ours());
     let plan = with(wanted, &[&states, &clusters, &tags]).plan().await.unwrap();
-    assert_eq!(plan.steps[0].action, Action::Await, "{plan:?}");
+    assert_eq!(plan.steps[0].action, Action::Wait, "{plan:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +304,7 @@ async fn delete_of_a_group_that_lost_its_tags_is_refused() {
     let stack = with(spec(), &[&states, &clusters, &tags, &create, &delete]);
     stack.deploy().await.unwrap();
     let failure = stack.destroy().await.unwrap_err();
-    assert_eq!(failure.class, Class::NotOurs, "{failure}");
+    assert_eq!(failure.class, Class::Unmanaged, "{failure}");
     assert_eq!(delete.num_calls(), 0);
 }
 
@@ -318,8 +318,8 @@ fn what_aws_would_refuse_is_refused() {
         (ReplicationGroupSpec { automatic_failover: true, ..spec() }, "second node"),
         (ReplicationGroupSpec { nodes: 7, ..spec() }, "between 1 and 6"),
     ] {
-        let refused = ReplicationGroup::check(&wrong).unwrap_err();
+        let refused = ReplicationGroup::validate(&wrong).unwrap_err();
         assert!(refused.contains(why), "{refused}");
     }
-    assert_eq!(ReplicationGroup::check(&spec()), Ok(()));
+    assert_eq!(ReplicationGroup::validate(&spec()), Ok(()));
 }

@@ -162,7 +162,7 @@ async fn open_at(world: &World, home: Home) -> Result<Session, Failure> {
 }
 
 fn deployed() -> Snapshot {
-    let record = Record { kind: "k".into(), spec: json!({}), attrs: json!({}), settled: true };
+    let record = Record { kind: "k".into(), spec: json!({}), attrs: json!({}), ready: true };
     Snapshot { resources: [(pb_engine::Address::new("net/vpc").unwrap(), record)].into(), ..written(0) }
 }
 

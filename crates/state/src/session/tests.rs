@@ -22,7 +22,7 @@ fn address(number: usize) -> Address {
 }
 
 fn put(number: usize) -> Entry {
-    let record = Record { kind: "k".into(), spec: json!({}), attrs: json!({"id": number}), settled: true };
+    let record = Record { kind: "k".into(), spec: json!({}), attrs: json!({"id": number}), ready: true };
     Entry::Put(address(number), record)
 }
 

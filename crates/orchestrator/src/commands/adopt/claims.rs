@@ -4,15 +4,15 @@
 use crate::cli::{Adoption, Global};
 use crate::exit::Error;
 use crate::site::{REPOSITORY, Site, configured, connect};
-use pb_engine::{Action, Address, Cancel, Claims, Graph, Observed, Snapshot, Takeover, Untagged};
-use pb_engine::{adopting, observe_claims};
+use pb_engine::{Action, Address, Cancel, Imports, Graph, Observed, Snapshot, AdoptionPlan, Untagged};
+use pb_engine::{plan_adoption, observe_with_imports};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, same_rules};
 use pb_terraform::{Claim, Mapping, Source, State, Target, map};
 use std::collections::BTreeMap;
 
 /// What is to be taken over, and where that is known from.
 pub struct Wanted {
-    pub claims: Claims,
+    pub claims: Imports,
     pub mapping: Mapping,
     /// Lineage and serial of the Terraform state.
     pub state: Option<(String, u64)>,
@@ -113,27 +113,27 @@ fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<Tar
 ///
 /// # Errors
 /// A read that fails; every claim that cannot be had.
-pub async fn takeover(site: &Site, wanted: &Wanted, snapshot: &Snapshot, cancel: &Cancel) -> Result<Takeover, Error> {
+pub async fn takeover(site: &Site, wanted: &Wanted, snapshot: &Snapshot, cancel: &Cancel) -> Result<AdoptionPlan, Error> {
     let (graph, mut claims) = (&site.graph, wanted.claims.clone());
-    let mut observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
+    let mut observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
     let lost = lost(graph, &observed, wanted);
     if !lost.is_empty() {
         claims.extend(lost);
-        observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
+        observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
     }
-    let first = adopting(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
+    let first = plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
     let rules = same_rules(&Ec2::from(&site.aws), &wanted_rules(&first)).await?;
     if rules.is_empty() {
         return Ok(first);
     }
     claims.extend(rules);
-    let observed = observe_claims(graph, snapshot, &site.owner, &claims, cancel).await?;
-    adopting(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
+    let observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
+    plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
 }
 
 /// Recorded resources that have lost their tags and are taken over besides those that are named: all, when that is asked
 /// for, or else the rules of groups that are named.
-fn lost(graph: &Graph, observed: &Observed, wanted: &Wanted) -> Claims {
+fn lost(graph: &Graph, observed: &Observed, wanted: &Wanted) -> Imports {
     let is_rule = |untagged: &Untagged| {
         let group = untagged.attrs.get("group_id").and_then(|group| group.as_str());
         untagged.kind == <SecurityGroupRule as pb_engine::Resource>::KIND
@@ -143,11 +143,11 @@ fn lost(graph: &Graph, observed: &Observed, wanted: &Wanted) -> Claims {
     let all = open.filter(|(address, untagged)| {
         (wanted.restore || is_rule(untagged)) && graph.addresses().any(|known| known == *address)
     });
-    all.map(|(address, untagged)| (address.clone(), untagged.claim.clone())).collect()
+    all.map(|(address, untagged)| (address.clone(), untagged.import_id.clone())).collect()
 }
 
 /// The rules that a deploy would make afterwards, in groups that are there.
-fn wanted_rules(takeover: &Takeover) -> Vec<(Address, SecurityGroupRuleSpec)> {
+fn wanted_rules(takeover: &AdoptionPlan) -> Vec<(Address, SecurityGroupRuleSpec)> {
     let steps = takeover.afterwards.iter().flat_map(|plan| &plan.steps);
     let made = steps
         .filter(|step| step.action == Action::Create && step.kind == <SecurityGroupRule as pb_engine::Resource>::KIND);

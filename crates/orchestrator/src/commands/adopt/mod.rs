@@ -14,8 +14,8 @@ use crate::render::run::Show;
 use crate::signals;
 use crate::site::{Asked, Site};
 use claims::Wanted;
-use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, Refused, Run, Snapshot};
-use pb_engine::{forgetting, hand_over, observe};
+use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, PlanError, Run, Snapshot};
+use pb_engine::{plan_forget, apply_ownership_changes, observe};
 use pb_state::{Claim, LeaseTable, Session};
 use pb_terraform::{Lock, Mapping};
 use std::time::Duration;
@@ -133,7 +133,7 @@ async fn look(site: &Site, task: &Task<'_>, snapshot: &Snapshot, cancel: &Cancel
         }
         Task::Forget(addresses) => {
             let observed = observe(&site.graph, snapshot, &site.owner, cancel).await?;
-            let plan = forgetting(&site.graph, &observed, snapshot, addresses).map_err(Error::Refused)?;
+            let plan = plan_forget(&site.graph, &observed, snapshot, addresses).map_err(Error::Refused)?;
             no_record_alone(&plan)?;
             let text = show::forget(site, &plan);
             let json = serde_json::json!({ "plan": plan });
@@ -153,7 +153,7 @@ fn no_record_alone(plan: &Plan) -> Result<(), Error> {
     match (of("route53.record"), of("elbv2.load_balancer")) {
         (Some(record), None) => {
             let why = "a record cannot carry tags, and is ours as long as its load balancer is: forget that too";
-            Err(Error::Refused(vec![Refused { address: record.address.clone(), why: why.to_owned() }]))
+            Err(Error::Refused(vec![PlanError { address: record.address.clone(), why: why.to_owned() }]))
         }
         _ => Ok(()),
     }
@@ -250,7 +250,7 @@ async fn under_locks(
         return Err(Error::other(message, "run the same command again and look at what it shows"));
     }
     let ledger = Keeping::new(session, task);
-    Ok(hand_over(&site.graph, &looked.plan, &ledger, run).await?)
+    Ok(apply_ownership_changes(&site.graph, &looked.plan, &ledger, run).await?)
 }
 
 fn report(show: &Show, task: &Task<'_>, site: &Site, looked: &Looked, outcome: &Outcome, interrupted: bool) -> Exit {

@@ -4,7 +4,7 @@ use super::claims::address;
 use crate::exit::Error;
 use crate::releases;
 use crate::site::Site;
-use pb_engine::{Address, Cancel, Observed, Plan, Refused, Relocation, Snapshot, moving, observe};
+use pb_engine::{Address, Cancel, Observed, Plan, PlanError, MovePlan, Snapshot, plan_move, observe};
 use std::time::Duration;
 
 /// How often it is looked whether AWS shows the new tags, and how many times.
@@ -21,10 +21,10 @@ pub async fn look(
     to: &str,
     snapshot: &Snapshot,
     cancel: &Cancel,
-) -> Result<Relocation, Error> {
+) -> Result<MovePlan, Error> {
     let observed = observe(&site.graph, snapshot, &site.owner, cancel).await?;
     let pairs = pairs(snapshot, &observed, from, to)?;
-    let moved = moving(&site.graph, &observed, snapshot, &pairs)?;
+    let moved = plan_move(&site.graph, &observed, snapshot, &pairs)?;
     moved.map_err(|refused| {
         Error::Refused(refused.into_iter().map(|refused| explained(site, &pairs, refused)).collect())
     })
@@ -36,7 +36,7 @@ fn pairs(snapshot: &Snapshot, observed: &Observed, from: &str, to: &str) -> Resu
         (true, true) => Ok(vec![(address(from)?, address(to)?)]),
         (false, false) => {
             let there =
-                |address: &Address| snapshot.resources.contains_key(address) || observed.ours.contains_key(address);
+                |address: &Address| snapshot.resources.contains_key(address) || observed.managed.contains_key(address);
             let all = theirs(from).into_iter().zip(theirs(to));
             let all: Vec<_> =
                 all.map(|(from, to)| Ok((address(&from)?, address(&to)?))).collect::<Result<_, Error>>()?;
@@ -61,14 +61,14 @@ fn theirs(key: &str) -> [String; 4] {
 }
 
 /// A refusal, with the reason why something that is configured is not wanted yet.
-fn explained(site: &Site, pairs: &[(Address, Address)], refused: Refused) -> Refused {
+fn explained(site: &Site, pairs: &[(Address, Address)], refused: PlanError) -> PlanError {
     let to = pairs.iter().find(|(from, _)| *from == refused.address).map(|(_, to)| releases::key(to));
     let waits = |key: &str| site.facts.images.missing().any(|(missing, _)| key.trim_end_matches("_task") == missing);
     match to {
         Some(key) if waits(key) => {
             let why =
                 format!("{}; it is configured, and its image is not in the repository: name one that is", refused.why);
-            Refused { why, ..refused }
+            PlanError { why, ..refused }
         }
         _ => refused,
     }
@@ -79,7 +79,7 @@ fn explained(site: &Site, pairs: &[(Address, Address)], refused: Refused) -> Ref
 pub async fn is_seen(site: &Site, snapshot: &Snapshot, plan: &Plan, cancel: &Cancel) -> bool {
     for _ in 0..LOOKS {
         let observed = site.observe(snapshot, cancel).await.unwrap_or_default();
-        let there = |address: &Address| observed.ours.contains_key(address);
+        let there = |address: &Address| observed.managed.contains_key(address);
         let moved = |step: &pb_engine::Step| there(&step.address) && !step.from.as_ref().is_some_and(there);
         if plan.writes().all(moved) {
             return true;

@@ -4,13 +4,13 @@ use super::Looked;
 use super::claims::Wanted;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::Site;
-use pb_engine::{Action, Address, Outcome, Plan, Refused, Relocation, Step, Takeover};
+use pb_engine::{Action, Address, Outcome, Plan, PlanError, MovePlan, Step, AdoptionPlan};
 use pb_terraform::{Left, Removal};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// What is taken over, what differs, what has no counterpart, and what a deploy would do afterwards.
-pub fn text(site: &Site, wanted: &Wanted, takeover: &Takeover) -> String {
+pub fn text(site: &Site, wanted: &Wanted, takeover: &AdoptionPlan) -> String {
     let new = takeover.plan.writes().count();
     let mut text = match new {
         0 if wanted.restore && takeover.plan.steps.is_empty() => {
@@ -44,7 +44,7 @@ pub fn text(site: &Site, wanted: &Wanted, takeover: &Takeover) -> String {
 }
 
 /// What a deploy would do, or why it would be refused.
-fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<Refused>>) {
+fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
     match afterwards {
         Ok(plan) => {
             line(text, format_args!("\nAfterwards, a deploy would do this. {}", render::plan::summary(plan)));
@@ -59,7 +59,7 @@ fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<Refused>>) {
 }
 
 /// The step with what a deploy would change, and what Terraform calls it.
-fn shown(wanted: &Wanted, takeover: &Takeover, step: &Step) -> Step {
+fn shown(wanted: &Wanted, takeover: &AdoptionPlan, step: &Step) -> Step {
     let claim = wanted.mapping.claims.get(&step.address);
     let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
     if takeover.restored.contains(&step.address) {
@@ -69,12 +69,12 @@ fn shown(wanted: &Wanted, takeover: &Takeover, step: &Step) -> Step {
 }
 
 /// The step with where it comes from, and with what a deploy would change.
-fn judged(step: &Step, from: &str, afterwards: &Result<Plan, Vec<Refused>>) -> Step {
+fn judged(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) -> Step {
     let plan = afterwards.as_ref().ok();
     let later = plan.and_then(|plan| plan.steps.iter().find(|later| later.address == step.address));
     let verdict = match later.map(|later| later.action) {
         None => "a deploy would be refused",
-        Some(Action::NoOp | Action::Await) => "fits",
+        Some(Action::NoOp | Action::Wait) => "fits",
         Some(Action::Replace { .. }) => "differs, and a deploy would REPLACE it",
         Some(_) => "differs, and a deploy would change it in place",
     };
@@ -82,7 +82,7 @@ fn judged(step: &Step, from: &str, afterwards: &Result<Plan, Vec<Refused>>) -> S
     Step {
         reason: Some(format!("{from}{verdict}")),
         changes: later.map(|later| later.changes.clone()).unwrap_or_default(),
-        forces: later.map(|later| later.forces.clone()).unwrap_or_default(),
+        replacement_fields: later.map(|later| later.replacement_fields.clone()).unwrap_or_default(),
         ..step.clone()
     }
 }
@@ -102,7 +102,7 @@ fn section(text: &mut String, title: &str, left: &[Left]) {
 }
 
 /// What is found by the beginning of its name when the state is lost, and has another.
-fn far_names(site: &Site, takeover: &Takeover) -> Vec<Address> {
+fn far_names(site: &Site, takeover: &AdoptionPlan) -> Vec<Address> {
     let prefix = format!("{}-", site.owner.workspace);
     let by_name = |step: &&Step| {
         let name = step.before.as_ref().and_then(|spec| spec.get("name").or(spec.get("family")).or(spec.get("id")));
@@ -114,16 +114,16 @@ fn far_names(site: &Site, takeover: &Takeover) -> Vec<Address> {
 }
 
 /// The same as a value.
-pub fn json(wanted: &Wanted, takeover: &Takeover) -> Value {
+pub fn json(wanted: &Wanted, takeover: &AdoptionPlan) -> Value {
     json!({ "plan": takeover.plan, "terraform": wanted.mapping, "afterwards": then(&takeover.afterwards) })
 }
 
 /// What gets which address, what differs, and what a deploy would do afterwards.
-pub fn moved(site: &Site, moved: &Relocation) -> String {
+pub fn moved(site: &Site, moved: &MovePlan) -> String {
     let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
     // What a deploy changes afterwards is the plan's to show; what it would not keep has to be seen here.
     let forced = |step: Step| {
-        let changes = step.changes.iter().filter(|change| step.forces.contains(&change.path)).cloned().collect();
+        let changes = step.changes.iter().filter(|change| step.replacement_fields.contains(&change.path)).cloned().collect();
         Step { changes, ..step }
     };
     let steps = moved.plan.steps.iter().map(|step| forced(judged(step, &was(step), &moved.afterwards)));
@@ -138,11 +138,11 @@ pub fn moved(site: &Site, moved: &Relocation) -> String {
 }
 
 /// The same as a value.
-pub fn moved_json(moved: &Relocation) -> Value {
+pub fn moved_json(moved: &MovePlan) -> Value {
     json!({ "plan": moved.plan, "afterwards": then(&moved.afterwards) })
 }
 
-fn then(afterwards: &Result<Plan, Vec<Refused>>) -> Value {
+fn then(afterwards: &Result<Plan, Vec<PlanError>>) -> Value {
     match afterwards {
         Ok(plan) => json!({ "plan": plan }),
         Err(refused) => json!({ "refused": refused }),

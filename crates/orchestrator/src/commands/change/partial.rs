@@ -48,7 +48,7 @@ impl Ledger for Partial<'_> {
             }
             Entry::Remove(_) => self.session.record(entry),
             // The intent of an unfinished run at the same address stays.
-            Entry::Undone(ref address) if !self.is_unfinished(address) => self.session.record(entry),
+            Entry::CreateAborted(ref address) if !self.is_unfinished(address) => self.session.record(entry),
             _ => {}
         }
     }

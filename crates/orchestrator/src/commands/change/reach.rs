@@ -40,15 +40,15 @@ pub async fn with_repairs(aws: &SdkConfig, observed: &Observed, mut steps: Vec<S
 
 /// The step of a service that is not changed.
 fn as_it_is(observed: &Observed, address: &Address) -> Option<Step> {
-    let live = observed.ours.get(address)?.first()?;
-    let action = if live.settled { Action::NoOp } else { Action::Await };
+    let live = observed.managed.get(address)?.first()?;
+    let action = if live.ready { Action::NoOp } else { Action::Wait };
     Some(Step { after: Some(live.spec.clone()), ..step(address, SERVICE, action, Some(live)) })
 }
 
 /// The services behind the load balancer, as the steps leave them.
 fn web_services(observed: &Observed, steps: &[Step]) -> Result<Services, Error> {
     let mut services = Services::new();
-    for (address, live) in observed.ours.iter().filter_map(|(address, live)| Some((address, live.first()?))) {
+    for (address, live) in observed.managed.iter().filter_map(|(address, live)| Some((address, live.first()?))) {
         let step = steps.iter().find(|step| step.address == *address);
         if live.kind == SERVICE {
             let spec: ServiceSpec = typed(step.and_then(|step| step.after.as_ref()).unwrap_or(&live.spec))?;
@@ -97,7 +97,7 @@ fn ports(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Vec<Ste
     let Some(main) = main.and_then(|(_, service)| port(service)) else { return Ok(Default::default()) };
     let others: BTreeSet<u16> = services.values().filter_map(port).collect();
     let mut rules: BTreeMap<Address, Vec<(&Live, SecurityGroupRuleSpec)>> = BTreeMap::new();
-    for (address, live) in observed.ours.iter().filter(|(address, _)| is_web_rule(address)) {
+    for (address, live) in observed.managed.iter().filter(|(address, _)| is_web_rule(address)) {
         for live in live.iter().filter(|live| live.kind == SecurityGroupRule::KIND) {
             rules.entry(address.clone()).or_default().push((live, typed(&live.spec)?));
         }
@@ -126,7 +126,7 @@ fn opening(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRuleSpe
     let after = json(wanted)?;
     let before = live.map_or(&serde_json::Value::Null, |live| &live.spec);
     let action = match live {
-        Some(_) => Action::Replace { order: Order::CreateFirst },
+        Some(_) => Action::Replace { order: Order::CreateBeforeDestroy },
         None => Action::Create,
     };
     let changes = diff(before, &after);
@@ -135,7 +135,7 @@ fn opening(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRuleSpe
 
 /// The only resource of a kind at an address.
 fn only<'a>(observed: &'a Observed, address: &str, kind: &str) -> Option<(&'a Address, &'a Live)> {
-    let (address, live) = observed.ours.iter().find(|(known, _)| known.as_str() == address)?;
+    let (address, live) = observed.managed.iter().find(|(known, _)| known.as_str() == address)?;
     match live.as_slice() {
         [live] if live.kind == kind => Some((address, live)),
         _ => None,
@@ -149,8 +149,8 @@ mod tests {
     use serde_json::json;
 
     fn add(observed: &mut Observed, address: &str, kind: &str, spec: serde_json::Value) {
-        let live = Live { kind: kind.to_owned(), spec, attrs: json!({ "id": address }), settled: true };
-        observed.ours.entry(Address::new(address).unwrap()).or_default().push(live);
+        let live = Live { kind: kind.to_owned(), spec, attrs: json!({ "id": address }), ready: true };
+        observed.managed.entry(Address::new(address).unwrap()).or_default().push(live);
     }
 
     fn rule(observed: &mut Observed, address: &str, direction: &str, port: u16) {
@@ -179,7 +179,7 @@ mod tests {
     fn changed(observed: &Observed, api: Option<u16>) -> (Vec<String>, Vec<String>) {
         let address = Address::new("fargate/api").unwrap();
         let steps = api.map(|port| {
-            let live = observed.ours[&address].first().unwrap();
+            let live = observed.managed[&address].first().unwrap();
             let mut after = live.spec.clone();
             after["load_balancers"][0]["port"] = port.into();
             pb_engine::Step { after: Some(after), ..super::step(&address, "ecs.service", Action::Update, Some(live)) }

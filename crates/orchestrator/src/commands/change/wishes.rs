@@ -43,7 +43,7 @@ pub enum Wish {
 pub fn steps(wishes: &BTreeMap<Address, Wish>, observed: &Observed) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
     for (address, wish) in wishes {
-        let Some(live) = observed.ours.get(address).and_then(|found| found.first()) else {
+        let Some(live) = observed.managed.get(address).and_then(|found| found.first()) else {
             return Err(Error::other(format!("{address} is not there"), "deploy it first"));
         };
         let mut before = live.spec.clone();
@@ -57,9 +57,9 @@ pub fn steps(wishes: &BTreeMap<Address, Wish>, observed: &Observed) -> Result<Ve
         }
         let after = json(&after)?;
         let changes = diff(&before, &after);
-        let action = match (changes.is_empty(), live.settled) {
+        let action = match (changes.is_empty(), live.ready) {
             (true, true) => continue,
-            (true, false) => Action::Await,
+            (true, false) => Action::Wait,
             (false, _) => Action::Update,
         };
         let step = step(address, SERVICE, action, Some(live));
@@ -97,7 +97,7 @@ pub fn step(address: &Address, kind: &str, action: Action, live: Option<&Live>) 
         drift: Vec::new(),
         reason: None,
         changes: Vec::new(),
-        forces: Vec::new(),
+        replacement_fields: Vec::new(),
         from: None,
         id: live.and_then(|live| live.attrs.get("id")?.as_str()).map(str::to_owned),
         before: live.map(|live| live.spec.clone()),

@@ -1,7 +1,7 @@
 use super::{conclusions, only_rollouts_left};
 use pb_engine::{
     Action, Address, Class, Failure, Outcome, Plan, Record, Release, ReleaseOutcome, Released, Snapshot, Step,
-    Unfinished, unknown,
+    StepFailure, unknown,
 };
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn step(action: Action, before: &str, after: &str, deployment: &str) -> Plan {
         origin: None,
         reason: None,
         changes: Vec::new(),
-        forces: Vec::new(),
+        replacement_fields: Vec::new(),
         drift: Vec::new(),
         from: None,
         id: None,
@@ -37,11 +37,11 @@ fn step(action: Action, before: &str, after: &str, deployment: &str) -> Plan {
 
 fn failed(class: Class) -> Outcome {
     let failure = Failure::new(class, "roll out staging-flask", "tasks failed");
-    Outcome { failed: vec![Unfinished { address: flask(), action: Action::Update, failure }], ..Outcome::default() }
+    Outcome { failed: vec![StepFailure { address: flask(), action: Action::Update, failure }], ..Outcome::default() }
 }
 
 fn done() -> Outcome {
-    Outcome { done: vec![(flask(), Action::Await)], ..Outcome::default() }
+    Outcome { done: vec![(flask(), Action::Wait)], ..Outcome::default() }
 }
 
 /// A snapshot with a service whose deployment is `ecs-svc/2`.
@@ -50,7 +50,7 @@ fn snapshot(from: &str, outcome: ReleaseOutcome) -> Snapshot {
         kind: "ecs.service".to_owned(),
         spec: spec(NEW),
         attrs: json!({ "deployment": "ecs-svc/2" }),
-        settled: false,
+        ready: false,
     };
     let released = Released { from: Some(from.to_owned()), to: NEW.to_owned(), image: None, outcome };
     let release = Release {
@@ -72,7 +72,7 @@ fn concluded(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) ->
 
 #[test]
 fn rollout_that_was_followed_concludes_its_release() {
-    let waits = step(Action::Await, NEW, NEW, "ecs-svc/2");
+    let waits = step(Action::Wait, NEW, NEW, "ecs-svc/2");
     let open = snapshot(OLD, ReleaseOutcome::Interrupted);
     assert_eq!(concluded(&waits, &done(), &open, true), Some(ReleaseOutcome::Succeeded));
     assert_eq!(concluded(&waits, &done(), &open, false), None, "--no-wait has seen nothing");
@@ -90,7 +90,7 @@ fn rollout_that_was_followed_concludes_its_release() {
 #[test]
 fn rollout_of_another_revision_concludes_nothing() {
     let open = snapshot(OLD, ReleaseOutcome::Interrupted);
-    assert_eq!(concluded(&step(Action::Await, OLD, OLD, "ecs-svc/3"), &done(), &open, true), None);
+    assert_eq!(concluded(&step(Action::Wait, OLD, OLD, "ecs-svc/3"), &done(), &open, true), None);
     assert_eq!(concluded(&step(Action::Update, OLD, NEW, "ecs-svc/3"), &done(), &open, true), None);
 }
 

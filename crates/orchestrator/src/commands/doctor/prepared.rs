@@ -7,7 +7,7 @@ use crate::images::Images;
 use crate::site::place;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
-use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, Part, Snapshot, Step, decide, observe};
+use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanScope, Snapshot, Step, compute_plan, observe};
 use pb_state::{Conditions, LeaseTable};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ async fn bootstrapped(aws: &SdkConfig, workspace: &Workspace, account: &str) -> 
         pb_bootstrap::bootstrap(&mut graph, aws, &spec)?;
         let (owner, nothing) = (Arc::new(pb_bootstrap::owner(&workspace.stack)), Snapshot::default());
         let observed = observe(&graph, &nothing, &owner, &Cancel::never()).await?;
-        decide(&graph, &observed, &nothing, Goal::Deploy, &Part::default())
+        compute_plan(&graph, &observed, &nothing, Goal::Deploy, &PlanScope::default())
     };
     match made.await {
         Err(failure) => vec![Check::failed("preconditions", Verdict::Bad, &failure)],

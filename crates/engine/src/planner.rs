@@ -1,24 +1,24 @@
-//! From what is wanted, what is there and what is remembered to what will be done. Pure.
+//! From what is desired, what is there and what is recorded to what will be done. Pure.
 
 use crate::address::Address;
 use crate::check::plan_checks;
-use crate::diff::{Change, diff, keep, within};
-use crate::drift::{changed, is_other_edition};
+use crate::diff::{Change, diff, is_at_or_below, keep_ignored};
+use crate::drift::{drifted_fields, is_other_revision};
 use crate::failure::Failure;
+use crate::goal::{Goal, PlanScope};
 use crate::graph::{Graph, Node, Values};
 use crate::kind::AnyKind;
 use crate::observe::{Live, Observed};
 use crate::plan::{Action, Order, Origin, Plan, Step};
 use crate::schedule::Schedule;
 use crate::snapshot::{Record, Snapshot};
-use crate::wish::{Goal, Part};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Why no plan can be made. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Refused {
+pub struct PlanError {
     /// Which resource.
     pub address: Address,
     /// Why, and what to do.
@@ -31,21 +31,21 @@ pub struct Refused {
 /// # Errors
 /// The outer error is `Bug`, when a spec cannot be written. The inner one lists everything that stands in the way: specs
 /// that AWS would refuse, things in our names that are not ours, deletes that AWS would refuse.
-pub fn decide(
+pub fn compute_plan(
     graph: &Graph,
     observed: &Observed,
     snapshot: &Snapshot,
     goal: Goal,
-    part: &Part,
-) -> Result<Result<Plan, Vec<Refused>>, Failure> {
-    let only = part.closure(graph, goal);
-    let mut deciding = Deciding { graph, observed, snapshot, part, only, steps: Vec::new(), refused: Vec::new() };
+    part: &PlanScope,
+) -> Result<Result<Plan, Vec<PlanError>>, Failure> {
+    let selected = part.closure(graph, goal);
+    let mut planner = Planner { graph, observed, snapshot, part, selected, steps: Vec::new(), refused: Vec::new() };
     let mut kept = BTreeSet::new();
-    let values = if goal == Goal::Deploy { deciding.nodes(&mut kept)? } else { Values::new() };
-    deciding.leftovers(&kept);
-    deciding.refuse_untagged();
-    deciding.refuse_halves();
-    let Deciding { steps, mut refused, .. } = deciding;
+    let values = if goal == Goal::Deploy { planner.plan_nodes(&mut kept)? } else { Values::new() };
+    planner.plan_deletes(&kept);
+    planner.refuse_untagged();
+    planner.refuse_partial_replacements();
+    let Planner { steps, mut refused, .. } = planner;
     let checks = match goal {
         Goal::Deploy => plan_checks(graph, observed, &steps, &values)?,
         Goal::Destroy => Vec::new(),
@@ -59,40 +59,40 @@ pub fn decide(
     Ok(if refused.is_empty() { Ok(plan) } else { Err(refused) })
 }
 
-struct Deciding<'a> {
+struct Planner<'a> {
     graph: &'a Graph,
     observed: &'a Observed,
     snapshot: &'a Snapshot,
-    part: &'a Part,
+    part: &'a PlanScope,
     /// What the plan is about; `None` is everything.
-    only: Option<BTreeSet<Address>>,
+    selected: Option<BTreeSet<Address>>,
     steps: Vec<Step>,
-    refused: Vec<Refused>,
+    refused: Vec<PlanError>,
 }
 
-impl<'a> Deciding<'a> {
+impl<'a> Planner<'a> {
     /// One step for each resource of the graph, parents first. `kept` gets what each step is about, where it is there.
     /// Returns the attributes of each resource, none for those that are left.
-    fn nodes(&mut self, kept: &mut BTreeSet<(&'a Address, usize)>) -> Result<Values, Failure> {
+    fn plan_nodes(&mut self, kept: &mut BTreeSet<(&'a Address, usize)>) -> Result<Values, Failure> {
         let mut values: Values = Vec::with_capacity(self.graph.nodes.len());
         for node in &self.graph.nodes {
-            if self.is_left(&node.address) {
+            if self.is_untargeted(&node.address) {
                 values.push(None);
-                let step = self.leave(node, kept);
+                let step = self.untargeted_step(node, kept);
                 self.steps.push(step);
                 continue;
             }
             let mut spec = (node.make)(&values)?;
-            if let Err(why) = node.kind.check(&spec) {
+            if let Err(why) = node.kind.validate(&spec) {
                 self.refuse(&node.address, why);
             }
-            let (step, attrs) = match self.current(node, &spec) {
-                None => self.create(node, spec)?,
+            let (step, attrs) = match self.current_live(node, &spec) {
+                None => self.plan_create(node, spec)?,
                 Some((index, live)) => {
                     kept.insert((live.0, index));
-                    keep(&mut spec, &live.1.spec, &node.ignored);
-                    let (step, attrs) = self.compare(node, spec, live.1)?;
-                    self.check_kept(node, &step);
+                    keep_ignored(&mut spec, &live.1.spec, &node.ignored);
+                    let (step, attrs) = self.plan_existing(node, spec, live.1)?;
+                    self.validate_ignored(node, &step);
                     (step, attrs)
                 }
             };
@@ -102,30 +102,29 @@ impl<'a> Deciding<'a> {
         Ok(values)
     }
 
-    /// Where ignored fields are written again with the rest, they must be what can be wanted, too. Tags are written alone.
-    fn check_kept(&mut self, node: &Node, step: &Step) {
+    /// Where ignored fields are written again with the rest, they must be what can be desired, too. Tags are written alone.
+    fn validate_ignored(&mut self, node: &Node, step: &Step) {
         let writes = matches!(step.action, Action::Update | Action::Replace { .. });
         let more_than_tags = step.changes.iter().any(|change| change.field() != "tags");
         if let (false, true, Some(spec)) = (node.ignored.is_empty(), writes && more_than_tags, &step.after)
-            && let Err(why) = node.kind.check(spec)
+            && let Err(why) = node.kind.validate(spec)
         {
             self.refuse(&node.address, format!("{why} (`ignore_changes` keeps what is there)"));
         }
     }
 
     /// Whether the plan is about another part of the stack.
-    fn is_left(&self, address: &Address) -> bool {
-        self.only.as_ref().is_some_and(|only| !only.contains(address))
+    fn is_untargeted(&self, address: &Address) -> bool {
+        self.selected.as_ref().is_some_and(|selected| !selected.contains(address))
     }
 
     /// The step of a node that the plan is not about. Of several things at its address all are left.
-    fn leave(&self, node: &Node, kept: &mut BTreeSet<(&'a Address, usize)>) -> Step {
-        let mut step = Step { action: Action::Leave, ..blank(node) };
-        let Some((address, found)) = self.observed.ours.get_key_value(&node.address) else { return step };
+    fn untargeted_step(&self, node: &Node, kept: &mut BTreeSet<(&'a Address, usize)>) -> Step {
+        let mut step = Step { action: Action::Untargeted, ..step_for(node) };
+        let Some((address, found)) = self.observed.managed.get_key_value(&node.address) else { return step };
         kept.extend((0..found.len()).map(|index| (address, index)));
-        let remembered = self.snapshot.resources.get(address).map(|record| &record.attrs);
-        let live =
-            found.iter().filter(|live| live.kind == step.kind).min_by_key(|live| remembered != Some(&live.attrs));
+        let recorded = self.snapshot.resources.get(address).map(|record| &record.attrs);
+        let live = found.iter().filter(|live| live.kind == step.kind).min_by_key(|live| recorded != Some(&live.attrs));
         if let Some(live) = live {
             step.id = node.kind.id(&live.attrs);
             step.before = Some(live.spec.clone());
@@ -135,10 +134,10 @@ impl<'a> Deciding<'a> {
     }
 
     /// Refuses to replace what something uses that the plan leaves: it would be left with what is deleted.
-    fn refuse_halves(&mut self) {
+    fn refuse_partial_replacements(&mut self) {
         let mut halves = Vec::new();
         for (node, step) in self.graph.nodes.iter().zip(&self.steps) {
-            if step.address != node.address || step.action != Action::Leave || step.before.is_none() {
+            if step.address != node.address || step.action != Action::Untargeted || step.before.is_none() {
                 continue;
             }
             let replaced = node.inputs.iter().filter_map(|edge| self.steps.get(edge.node));
@@ -152,25 +151,26 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// What stands at the node's address. Of several, the one that needs no replacement, then the one that is remembered.
-    fn current(&self, node: &Node, spec: &Value) -> Option<(usize, (&'a Address, &'a Live))> {
-        let (address, found) = self.observed.ours.get_key_value(&node.address)?;
-        let remembered = self.snapshot.resources.get(address).map(|record| &record.attrs);
+    /// What stands at the node's address. Of several, the one that needs no replacement, then the one that is recorded.
+    fn current_live(&self, node: &Node, spec: &Value) -> Option<(usize, (&'a Address, &'a Live))> {
+        let (address, found) = self.observed.managed.get_key_value(&node.address)?;
+        let recorded = self.snapshot.resources.get(address).map(|record| &record.attrs);
         let fit = |live: &Live| {
-            let changes = diff(&live.spec, &kept(&node.kind, &live.spec, spec));
-            let replaced = changes.iter().any(|change| node.kind.replaces(change.field(), &live.spec, spec));
-            (replaced, remembered != Some(&live.attrs))
+            let changes = diff(&live.spec, &with_retained_fields(&node.kind, &live.spec, spec));
+            let replaced =
+                changes.iter().any(|change| node.kind.requires_replacement(change.field(), &live.spec, spec));
+            (replaced, recorded != Some(&live.attrs))
         };
         let best = found.iter().enumerate().filter(|(_, live)| live.kind == node.kind.name());
         best.min_by_key(|(_, live)| fit(live)).map(|(index, live)| (index, (address, live)))
     }
 
-    fn create(&mut self, node: &Node, spec: Value) -> Result<(Step, Value), Failure> {
+    fn plan_create(&mut self, node: &Node, spec: Value) -> Result<(Step, Value), Failure> {
         let untagged = self.observed.untagged.contains_key(&node.address);
-        if let Some(what) = self.observed.foreign.get(&node.address).filter(|_| !untagged) {
-            self.refuse(&node.address, not_ours(what));
+        if let Some(what) = self.observed.unmanaged.get(&node.address).filter(|_| !untagged) {
+            self.refuse(&node.address, unmanaged_error(what));
         }
-        let attrs = node.kind.pending(&spec)?;
+        let attrs = node.kind.planned_attrs(&spec)?;
         let gone = self.snapshot.resources.contains_key(&node.address);
         let step = Step {
             action: Action::Create,
@@ -178,26 +178,29 @@ impl<'a> Deciding<'a> {
             reason: gone.then(|| "it was deleted outside of pb-deploy".to_owned()),
             changes: diff(&Value::Null, &spec),
             after: Some(spec),
-            ..blank(node)
+            ..step_for(node)
         };
         Ok((step, attrs))
     }
 
-    fn compare(&mut self, node: &Node, spec: Value, live: &Live) -> Result<(Step, Value), Failure> {
+    fn plan_existing(&mut self, node: &Node, spec: Value, live: &Live) -> Result<(Step, Value), Failure> {
         let forcing = |spec: &Value| -> (Vec<Change>, Vec<String>) {
             let mut changes = diff(&live.spec, spec);
-            changes.retain(|change| !node.kind.observed().contains(&change.field()));
-            let forces = changes.iter().filter(|change| node.kind.replaces(change.field(), &live.spec, spec));
-            let forces = forces.map(|change| change.path.clone()).collect();
-            (changes, forces)
+            changes.retain(|change| !node.kind.read_only_fields().contains(&change.field()));
+            let replacing =
+                changes.iter().filter(|change| node.kind.requires_replacement(change.field(), &live.spec, spec));
+            let replacing = replacing.map(|change| change.path.clone()).collect();
+            (changes, replacing)
         };
         let forced_by = self.forcing_parent(node).cloned();
-        let asked = self.part.replace.contains(&node.address);
+        let requested = self.part.replace.contains(&node.address);
         let record = self.snapshot.resources.get(&node.address);
-        let drift = record.map(|record| changed(self.graph, &node.address, record, live)).unwrap_or_default();
-        let stays = kept(&node.kind, &live.spec, &spec);
-        let (spec, (changes, forces)) = match forcing(&stays) {
-            (changes, forces) if forces.is_empty() && forced_by.is_none() && !asked => (stays, (changes, forces)),
+        let drift = record.map(|record| drifted_fields(self.graph, &node.address, record, live)).unwrap_or_default();
+        let retained = with_retained_fields(&node.kind, &live.spec, &spec);
+        let (spec, (changes, replacing)) = match forcing(&retained) {
+            (changes, replacing) if replacing.is_empty() && forced_by.is_none() && !requested => {
+                (retained, (changes, replacing))
+            }
             _ => {
                 let forcing = forcing(&spec);
                 (spec, forcing)
@@ -205,36 +208,36 @@ impl<'a> Deciding<'a> {
         };
         let mut step = Step {
             origin: record.and_then(|record| {
-                let other = is_other_edition(self.graph, record, live);
+                let other = is_other_revision(self.graph, record, live);
                 origin(record, &changes, &drift, &spec, other)
             }),
             id: node.kind.id(&live.attrs),
             before: Some(live.spec.clone()),
             attrs: Some(live.attrs.clone()),
-            ..blank(node)
+            ..step_for(node)
         };
         let attrs;
-        if !forces.is_empty() || forced_by.is_some() || asked {
-            if let Some(why) = node.kind.guard(&live.spec, &live.attrs) {
+        if !replacing.is_empty() || forced_by.is_some() || requested {
+            if let Some(why) = node.kind.deletion_blocker(&live.spec, &live.attrs) {
                 self.refuse(&node.address, format!("it has to be replaced, but {why}"));
             }
-            let beside = forced_by.is_none() && node.kind.beside(&live.spec, &spec);
-            let order = if beside { Order::CreateFirst } else { Order::DeleteFirst };
+            let coexists = forced_by.is_none() && node.kind.can_coexist(&live.spec, &spec);
+            let order = if coexists { Order::CreateBeforeDestroy } else { Order::DestroyBeforeCreate };
             step.action = Action::Replace { order };
             step.reason = forced_by
                 .map(|parent| format!("{parent} has to be replaced, and cannot go while this is there"))
-                .or_else(|| (asked && forces.is_empty()).then(|| "asked for with --replace".to_owned()));
-            attrs = node.kind.pending(&spec)?;
+                .or_else(|| (requested && replacing.is_empty()).then(|| "asked for with --replace".to_owned()));
+            attrs = node.kind.planned_attrs(&spec)?;
         } else if !changes.is_empty() {
             step.action = Action::Update;
-            attrs = node.kind.updated(&live.attrs, &spec)?;
+            attrs = node.kind.attrs_after_update(&live.attrs, &spec)?;
         } else {
-            step.action = if live.settled { Action::NoOp } else { Action::Await };
+            step.action = if live.ready { Action::NoOp } else { Action::Wait };
             attrs = live.attrs.clone();
         }
         step.changes = changes;
         step.drift = drift;
-        step.forces = forces;
+        step.replacement_fields = replacing;
         step.after = Some(spec);
         Ok((step, attrs))
     }
@@ -243,75 +246,75 @@ impl<'a> Deciding<'a> {
     fn forcing_parent(&self, node: &Node) -> Option<&Address> {
         let parents = node.inputs.iter().filter_map(|edge| self.steps.get(edge.node));
         parents
-            .filter(|parent| parent.action == Action::Replace { order: Order::DeleteFirst })
-            .find(|parent| node.kind.holds().contains(&parent.kind.as_str()))
+            .filter(|parent| parent.action == Action::Replace { order: Order::DestroyBeforeCreate })
+            .find(|parent| node.kind.blocks_deletion_of().contains(&parent.kind.as_str()))
             .map(|parent| &parent.address)
     }
 
     /// One delete for each thing of ours that no step of the graph is about.
-    fn leftovers(&mut self, kept: &BTreeSet<(&'a Address, usize)>) {
+    fn plan_deletes(&mut self, kept: &BTreeSet<(&'a Address, usize)>) {
         let observed = self.observed;
-        for (address, found) in &observed.ours {
+        for (address, found) in &observed.managed {
             for (index, live) in found.iter().enumerate() {
                 if kept.contains(&(address, index)) {
                     continue;
                 }
-                if self.is_left(address) {
-                    self.steps.push(Step { action: Action::Leave, ..self.gone(address, live) });
+                if self.is_untargeted(address) {
+                    self.steps.push(Step { action: Action::Untargeted, ..self.delete_step(address, live) });
                 } else {
-                    self.delete(address, live);
+                    self.plan_delete(address, live);
                 }
             }
         }
     }
 
-    fn delete(&mut self, address: &Address, live: &Live) {
+    fn plan_delete(&mut self, address: &Address, live: &Live) {
         let kind = self.graph.kinds.get(live.kind.as_str());
-        if let Some(why) = kind.and_then(|kind| kind.guard(&live.spec, &live.attrs)) {
+        if let Some(why) = kind.and_then(|kind| kind.deletion_blocker(&live.spec, &live.attrs)) {
             self.refuse(address, format!("it has to be deleted, but {why}"));
         }
-        self.steps.push(self.gone(address, live));
+        self.steps.push(self.delete_step(address, live));
     }
 
     /// Refuses what would be made beside a recorded resource that has lost its ownership tags, or would leave it behind.
     fn refuse_untagged(&mut self) {
         for (address, untagged) in &self.observed.untagged {
-            if !self.is_left(address) {
-                let wanted = self.graph.addresses().any(|wanted| wanted == address);
-                let why = without_tags(&untagged.claim);
+            if !self.is_untargeted(address) {
+                let desired = self.graph.addresses().any(|desired| desired == address);
+                let why = lost_tags_error(&untagged.import_id);
                 let orphan = "; the configuration does not want it: `forget` lets go of it";
-                self.refuse(address, if wanted { why } else { why + orphan });
+                self.refuse(address, if desired { why } else { why + orphan });
             }
         }
     }
 
     /// The step that deletes something.
-    fn gone(&self, address: &Address, live: &Live) -> Step {
+    fn delete_step(&self, address: &Address, live: &Live) -> Step {
         Step {
             action: Action::Delete,
             id: self.graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
             before: Some(live.spec.clone()),
             attrs: Some(live.attrs.clone()),
-            ..idle(address.clone(), live.kind.clone())
+            ..empty_step(address.clone(), live.kind.clone())
         }
     }
 
     fn refuse(&mut self, address: &Address, why: String) {
-        self.refused.push(Refused { address: address.clone(), why });
+        self.refused.push(PlanError { address: address.clone(), why });
     }
 }
 
 /// Returns whether the fields differ because the configuration was changed, or the world, or both; or neither, because
 /// another edition than the recorded one is in use.
-fn origin(record: &Record, changes: &[Change], drift: &[Change], wanted: &Value, other: bool) -> Option<Origin> {
-    let asked = diff(&record.spec, wanted);
+fn origin(record: &Record, changes: &[Change], drift: &[Change], desired: &Value, other: bool) -> Option<Origin> {
+    let requested = diff(&record.spec, desired);
     let touches = |all: &[Change], one: &Change| {
-        all.iter().any(|other| within(&other.path, &one.path) || within(&one.path, &other.path))
+        all.iter().any(|other| is_at_or_below(&other.path, &one.path) || is_at_or_below(&one.path, &other.path))
     };
     let (mut configuration, mut world) = (false, false);
     for change in changes {
         let drifted = touches(drift, change);
-        configuration |= change.is_unknown() || touches(&asked, change) || !(drifted || other);
+        configuration |= change.is_unknown() || touches(&requested, change) || !(drifted || other);
         world |= drifted;
     }
     match (configuration, world) {
@@ -322,11 +325,11 @@ fn origin(record: &Record, changes: &[Change], drift: &[Change], wanted: &Value,
     }
 }
 
-fn blank(node: &Node) -> Step {
-    idle(node.address.clone(), node.kind.name().to_owned())
+fn step_for(node: &Node) -> Step {
+    empty_step(node.address.clone(), node.kind.name().to_owned())
 }
 
-fn idle(address: Address, kind: String) -> Step {
+fn empty_step(address: Address, kind: String) -> Step {
     Step {
         address,
         kind,
@@ -334,7 +337,7 @@ fn idle(address: Address, kind: String) -> Step {
         origin: None,
         reason: None,
         changes: Vec::new(),
-        forces: Vec::new(),
+        replacement_fields: Vec::new(),
         drift: Vec::new(),
         from: None,
         id: None,
@@ -344,26 +347,26 @@ fn idle(address: Address, kind: String) -> Step {
     }
 }
 
-/// `wanted`, with what stands in the fields that its kind keeps, and what AWS does not let `live` lose now.
-pub(crate) fn kept(kind: &Arc<dyn AnyKind>, live: &Value, wanted: &Value) -> Value {
-    let mut kept = wanted.clone();
-    for field in kind.keeps() {
+/// `desired`, with what stands in the fields that its kind keeps, and what AWS does not let `live` lose now.
+pub(crate) fn with_retained_fields(kind: &Arc<dyn AnyKind>, live: &Value, desired: &Value) -> Value {
+    let mut kept = desired.clone();
+    for field in kind.retained_fields() {
         if let (Some(stands), Some(slot)) = (live.get(field), kept.get_mut(field)) {
             slot.clone_from(stands);
         }
     }
-    kind.retain(kept, live)
+    kind.merge_live(kept, live)
 }
 
 /// Why nothing is done with a recorded resource that has lost its ownership tags.
-pub(crate) fn without_tags(claim: &str) -> String {
+pub(crate) fn lost_tags_error(claim: &str) -> String {
     format!(
         "{claim} is recorded here and has lost this workspace's tags, most likely to `terraform apply` after `adopt`: \
          without them it is neither changed nor deleted"
     )
 }
 
-pub(crate) fn not_ours(what: &str) -> String {
+pub(crate) fn unmanaged_error(what: &str) -> String {
     format!(
         "{what} exists and does not carry this workspace's tags: it is not ours and is left alone; rename or remove it"
     )

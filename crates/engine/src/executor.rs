@@ -1,25 +1,25 @@
 //! Runs a plan: each step as soon as what it needs is there.
 
 mod checks;
-mod start;
-mod take_back;
+mod phases;
+mod revert;
 
 use crate::address::Address;
 use crate::context::Context;
-use crate::decide::kept;
-use crate::diff::{diff, keep};
+use crate::diff::{diff, keep_ignored};
 use crate::event::{Event, Events};
 use crate::failure::{Class, Failure};
-use crate::graph::{Graph, Until, Values};
+use crate::graph::{Graph, Readiness, Values};
 use crate::ledger::{Entry, Ledger};
-use crate::outcome::{Outcome, Unfinished};
+use crate::outcome::{Outcome, StepFailure};
 use crate::ownership::Ownership;
+use crate::phase::PhaseResult;
 use crate::plan::{Action, Plan, Step};
-use crate::schedule::{Schedule, Task, drops};
+use crate::planner::with_retained_fields;
+use crate::schedule::{Schedule, Task, deletes};
 use crate::snapshot::{Intent, Intents, Record};
-use crate::unknown::{has_unknown, within_unknown};
+use crate::unknown::{differs_only_where_unknown, has_unknown};
 use crate::wait::Cancel;
-use crate::work::News;
 use checks::Checks;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -49,14 +49,14 @@ pub struct Run {
 
 impl Run {
     /// Returns the context for the verbs and checks of `address`.
-    pub(crate) fn context(&self, address: &Address, within: Option<Duration>, is_needed: bool) -> Context {
+    pub(crate) fn context(&self, address: &Address, max_wait: Option<Duration>, is_needed: bool) -> Context {
         Context {
             address: address.clone(),
             owner: Arc::clone(&self.owner),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             run: Arc::from(self.id.as_str()),
-            within,
+            max_wait,
             is_needed,
         }
     }
@@ -67,8 +67,8 @@ impl Run {
 ///
 /// # Errors
 /// Before anything was written to AWS: when the intents cannot be made durable. Afterwards: when the ledger cannot store
-/// the end of the run. A step that fails is no error of `act`: it stands in the outcome.
-pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
+/// the end of the run. A step that fails is no error of `apply_plan`: it is in the outcome.
+pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
     let schedule = Schedule::new(graph, plan).map_err(|refused| {
         Failure::new(Class::Bug, "order the steps", format!("{}: {}", refused.address, refused.why))
     })?;
@@ -84,13 +84,13 @@ pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> 
     if !steps.is_empty() {
         ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps, written: false }).await?;
     }
-    let mut acting = Acting {
+    let mut executor = Executor {
         graph,
         plan,
         ledger,
         run,
         schedule,
-        values: left(graph, plan),
+        values: untargeted_attrs(graph, plan),
         reached: HashMap::new(),
         started: HashSet::new(),
         running: FuturesUnordered::new(),
@@ -98,56 +98,56 @@ pub async fn act(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> 
         checks: Checks::default(),
         outcome: Outcome::default(),
     };
-    acting.drive().await;
-    acting.take_back().await;
-    let outcome = acting.finish();
+    executor.run_tasks().await;
+    executor.revert_created().await;
+    let outcome = executor.into_outcome();
     ledger.end(outcome.is_applied()).await?;
     Ok(outcome)
 }
 
 /// What is known of the resources that the plan leaves as they are.
-fn left(graph: &Graph, plan: &Plan) -> Values {
+fn untargeted_attrs(graph: &Graph, plan: &Plan) -> Values {
     let attrs = |address: &Address| {
-        let step = plan.steps.iter().find(|step| step.action == Action::Leave && step.address == *address);
+        let step = plan.steps.iter().find(|step| step.action == Action::Untargeted && step.address == *address);
         step.and_then(|step| step.attrs.clone())
     };
     graph.nodes.iter().map(|node| attrs(&node.address)).collect()
 }
 
-struct Acting<'a> {
+struct Executor<'a> {
     graph: &'a Graph,
     plan: &'a Plan,
     ledger: &'a dyn Ledger,
     run: &'a Run,
     schedule: Schedule,
     values: Values,
-    reached: HashMap<Task, Until>,
+    reached: HashMap<Task, Readiness>,
     started: HashSet<Task>,
-    running: FuturesUnordered<BoxFuture<'a, Message>>,
+    running: FuturesUnordered<BoxFuture<'a, TaskResult>>,
     calls: Arc<tokio::sync::Semaphore>,
     checks: Checks<'a>,
     outcome: Outcome,
 }
 
 /// What a running task tells.
-struct Message {
+struct TaskResult {
     task: Task,
     since: Instant,
-    news: Result<News, Failure>,
+    result: Result<PhaseResult, Failure>,
 }
 
-impl<'a> Acting<'a> {
-    async fn drive(&mut self) {
+impl<'a> Executor<'a> {
+    async fn run_tasks(&mut self) {
         let cancel = self.run.cancel.clone();
-        let mut told = false;
+        let mut reported = false;
         self.start_ready();
         self.start_checks();
         while !(self.running.is_empty() && self.checks.running.is_empty()) {
             tokio::select! {
-                Some(message) = self.running.next() => self.hear(message),
+                Some(message) = self.running.next() => self.on_result(message),
                 Some(ended) = self.checks.running.next() => self.on_check(ended),
-                () = cancel.stopped(), if !told => {
-                    told = true;
+                () = cancel.stopped(), if !reported => {
+                    reported = true;
                     self.run.events.send(Event::Stopping);
                 }
             }
@@ -159,7 +159,9 @@ impl<'a> Acting<'a> {
     /// Starts every task whose needs are met. A step without work is done at once, which may let others start.
     fn start_ready(&mut self) {
         loop {
-            let met = |(need, until): &(Task, Until)| self.reached.get(need).is_some_and(|reached| reached >= until);
+            let met = |(need, readiness): &(Task, Readiness)| {
+                self.reached.get(need).is_some_and(|reached| reached >= readiness)
+            };
             let mut ready: Vec<Task> = self
                 .schedule
                 .needs
@@ -184,87 +186,87 @@ impl<'a> Acting<'a> {
         let step = &self.plan.steps[task.step()];
         if step.action != Action::NoOp {
             let (address, kind) = (step.address.clone(), step.kind.clone());
-            self.run.events.send(Event::Started { address, kind, action: half(task, step) });
+            self.run.events.send(Event::Started { address, kind, action: task_action(task, step) });
         }
         let since = Instant::now();
         match (task, self.spec(task, step)) {
-            (Task::Drop(_), _) => self.start_drop(task, step, since),
-            (Task::Make(_), Ok(spec)) => self.start_make(task, step, spec, since),
+            (Task::Delete(_), _) => self.start_delete(task, step, since),
+            (Task::Apply(_), Ok(spec)) => self.start_apply(task, step, spec, since),
             (Task::Finish(_), Ok(spec)) => self.start_finish(task, step, spec, since),
-            (_, Err(failure)) => self.hear(Message { task, since, news: Err(failure) }),
+            (_, Err(failure)) => self.on_result(TaskResult { task, since, result: Err(failure) }),
         }
     }
 
     /// The spec, now that the parents are there. It must be what the plan says, but for what was not known then. What is
     /// deleted has none.
     fn spec(&self, task: Task, step: &Step) -> Result<Value, Failure> {
-        if matches!(task, Task::Drop(_)) {
+        if matches!(task, Task::Delete(_)) {
             return Ok(Value::Null);
         }
         let node = &self.graph.nodes[task.step()];
         let mut spec = (node.make)(&self.values)?;
         if let (Some(_), Some(after)) = (&step.before, &step.after) {
-            keep(&mut spec, after, &node.ignored);
-            spec = kept(&node.kind, after, &spec);
+            keep_ignored(&mut spec, after, &node.ignored);
+            spec = with_retained_fields(&node.kind, after, &spec);
         }
         let planned = step.after.as_ref().unwrap_or(&Value::Null);
         let bug = |what: String| Err(Failure::new(Class::Bug, format!("make {}", step.address), what));
         if has_unknown(&spec) {
             return bug("a value that it needs is still not known".to_owned());
         }
-        let other = diff(planned, &spec).into_iter().find(|change| !within_unknown(planned, change));
+        let other = diff(planned, &spec).into_iter().find(|change| !differs_only_where_unknown(planned, change));
         match other {
             Some(change) => bug(format!("{} is not what was planned", change.path)),
             None => Ok(spec),
         }
     }
 
-    fn hear(&mut self, message: Message) {
-        let Message { task, since, news } = message;
+    fn on_result(&mut self, message: TaskResult) {
+        let TaskResult { task, since, result } = message;
         let step = &self.plan.steps[task.step()];
-        match news {
-            Err(failure) => self.failed(task, step, failure),
-            Ok(News::Created { spec, attrs }) => {
-                self.put(step, &spec, &attrs, false);
-                self.then(task, since, move |work| async move {
-                    work.limited(work.verbs().complete(&attrs, &spec)).await?;
-                    Ok(News::Named { spec, attrs })
+        match result {
+            Err(failure) => self.on_failed(task, step, failure),
+            Ok(PhaseResult::Created { spec, attrs }) => {
+                self.record_resource(step, &spec, &attrs, false);
+                self.spawn_phase(task, since, move |context| async move {
+                    context.limited(context.operations().configure(&attrs, &spec)).await?;
+                    Ok(PhaseResult::Identified { spec, attrs })
                 });
             }
-            Ok(News::Named { spec, attrs }) => {
-                self.put(step, &spec, &attrs, false);
+            Ok(PhaseResult::Identified { spec, attrs }) => {
+                self.record_resource(step, &spec, &attrs, false);
                 self.values[task.step()] = Some(attrs.clone());
-                self.reached.insert(task, Until::Made);
+                self.reached.insert(task, Readiness::Created);
                 let id = self.id(step, &attrs);
-                self.run.events.send(Event::Made { address: step.address.clone(), id });
-                self.then(task, since, move |work| async move { work.settle(spec, attrs).await });
+                self.run.events.send(Event::Created { address: step.address.clone(), id });
+                self.spawn_phase(task, since, move |context| async move { context.wait_ready(spec, attrs).await });
             }
-            Ok(News::Settled { spec, attrs }) => {
-                self.put(step, &spec, &attrs, true);
+            Ok(PhaseResult::Ready { spec, attrs }) => {
+                self.record_resource(step, &spec, &attrs, true);
                 let id = self.id(step, &attrs);
                 self.values[task.step()] = Some(attrs);
-                self.done(task, step, since, id);
+                self.on_done(task, step, since, id);
             }
-            Ok(News::Gone) => {
+            Ok(PhaseResult::Deleted) => {
                 // After a replacement the address is the successor's.
-                if !matches!(step.action, Action::Replace { order: crate::plan::Order::CreateFirst })
-                    && !self.stands(step)
+                if !matches!(step.action, Action::Replace { order: crate::plan::Order::CreateBeforeDestroy })
+                    && !self.address_stays_in_use(step)
                 {
                     self.ledger.record(Entry::Remove(step.address.clone()));
                 }
-                self.done(task, step, since, step.id.clone());
+                self.on_done(task, step, since, step.id.clone());
             }
         }
     }
 
-    /// Whether a delete is of something besides the resource that stands at that address.
-    fn stands(&self, step: &Step) -> bool {
+    /// Whether a delete is of something besides the resource that stays at that address.
+    fn address_stays_in_use(&self, step: &Step) -> bool {
         step.action == Action::Delete
             && self.plan.steps.iter().any(|other| other.address == step.address && other.action != Action::Delete)
     }
 
-    fn put(&self, step: &Step, spec: &Value, attrs: &Value, settled: bool) {
-        let record = Record { kind: step.kind.clone(), spec: spec.clone(), attrs: attrs.clone(), settled };
+    fn record_resource(&self, step: &Step, spec: &Value, attrs: &Value, ready: bool) {
+        let record = Record { kind: step.kind.clone(), spec: spec.clone(), attrs: attrs.clone(), ready };
         self.ledger.record(Entry::Put(step.address.clone(), record));
     }
 
@@ -272,13 +274,13 @@ impl<'a> Acting<'a> {
         self.graph.kinds.get(step.kind.as_str()).and_then(|kind| kind.id(attrs))
     }
 
-    fn done(&mut self, task: Task, step: &Step, since: Instant, id: Option<String>) {
-        self.reached.insert(task, Until::Settled);
-        let is_half_done = step.action == Action::Update && self.is_finished_later(task);
+    fn on_done(&mut self, task: Task, step: &Step, since: Instant, id: Option<String>) {
+        self.reached.insert(task, Readiness::Ready);
+        let is_half_done = step.action == Action::Update && self.has_finish_task(task);
         if step.action == Action::NoOp || is_half_done {
             return;
         }
-        let action = half(task, step);
+        let action = task_action(task, step);
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.run.events.send(Event::Done { address: step.address.clone(), action, id, millis });
         // What was made and finished later was made, and not changed.
@@ -287,37 +289,37 @@ impl<'a> Acting<'a> {
         }
     }
 
-    fn failed(&mut self, task: Task, step: &Step, failure: Failure) {
+    fn on_failed(&mut self, task: Task, step: &Step, failure: Failure) {
         // Once the ledger is lost, a task ends with why it is, whatever comes of the call that it has made.
-        let refused = matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::NotOurs);
+        let refused = matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::Unmanaged);
         if refused && self.ledger.lost().is_none() {
-            self.undone(task, step);
+            self.abort_create(task, step);
         }
-        let (address, action) = (step.address.clone(), half(task, step));
+        let (address, action) = (step.address.clone(), task_action(task, step));
         self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone() });
-        self.outcome.failed.push(Unfinished { address, action, failure });
+        self.outcome.failed.push(StepFailure { address, action, failure });
     }
 
     /// Nothing came of a create, so the next run need not look for it.
-    fn undone(&self, task: Task, step: &Step) {
-        if matches!(task, Task::Make(_)) {
-            self.ledger.record(Entry::Undone(step.address.clone()));
+    fn abort_create(&self, task: Task, step: &Step) {
+        if matches!(task, Task::Apply(_)) {
+            self.ledger.record(Entry::CreateAborted(step.address.clone()));
         }
     }
 
     /// What was never started, the outputs, and the outcome.
-    fn finish(mut self) -> Outcome {
+    fn into_outcome(mut self) -> Outcome {
         let mut left: Vec<&Task> = self.schedule.needs.keys().filter(|task| !self.started.contains(task)).collect();
         left.sort_unstable();
         for task in left {
             let step = &self.plan.steps[task.step()];
-            let is_part = matches!(task, Task::Finish(index) if !self.reached.contains_key(&Task::Make(*index)));
+            let is_part = matches!(task, Task::Finish(index) if !self.reached.contains_key(&Task::Apply(*index)));
             if step.action == Action::NoOp || is_part {
                 continue;
             }
-            let (address, action) = (step.address.clone(), half(*task, step));
-            let because = self.because(*task);
-            self.undone(*task, step);
+            let (address, action) = (step.address.clone(), task_action(*task, step));
+            let because = self.skip_reason(*task);
+            self.abort_create(*task, step);
             self.run.events.send(Event::Skipped { address: address.clone(), action, because: because.clone() });
             self.outcome.skipped.push((address, action, because));
         }
@@ -327,19 +329,19 @@ impl<'a> Acting<'a> {
         self.ledger.record(Entry::Outputs(self.outcome.outputs.clone()));
         self.skip_checks();
         if self.outcome.is_applied() {
-            // A run that died may have deleted what it could not record; what was observed since has told that it is gone.
+            // A run that died may have deleted what it could not record; what was observed since shows that it is gone.
             let kept = self.plan.steps.iter().filter(|step| step.action != Action::Delete);
-            self.ledger.record(Entry::Only(kept.map(|step| step.address.clone()).collect()));
+            self.ledger.record(Entry::RetainOnly(kept.map(|step| step.address.clone()).collect()));
         }
         self.outcome
     }
 
-    fn because(&self, task: Task) -> String {
+    fn skip_reason(&self, task: Task) -> String {
         if let Some(lost) = self.ledger.lost() {
             return lost.to_string();
         }
         let needs = self.schedule.needs.get(&task).into_iter().flatten();
-        let unmet = needs.filter(|(need, until)| self.reached.get(need).is_none_or(|reached| reached < until));
+        let unmet = needs.filter(|(need, readiness)| self.reached.get(need).is_none_or(|reached| reached < readiness));
         match unmet.map(|(need, _)| need.step()).next() {
             Some(index) => format!("{} is not done", self.plan.steps[index].address),
             None => "the run was stopped".to_owned(),
@@ -348,11 +350,11 @@ impl<'a> Acting<'a> {
 }
 
 /// What a task does, of a step that may have two halves.
-fn half(task: Task, step: &Step) -> Action {
+fn task_action(task: Task, step: &Step) -> Action {
     match task {
-        Task::Drop(_) => Action::Delete,
+        Task::Delete(_) => Action::Delete,
         Task::Finish(_) => Action::Update,
-        Task::Make(_) if drops(step) => Action::Create,
-        Task::Make(_) => step.action,
+        Task::Apply(_) if deletes(step) => Action::Create,
+        Task::Apply(_) => step.action,
     }
 }

@@ -17,7 +17,7 @@ pub enum Goal {
 /// Which part of a stack a run is about, and what of it is made anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Part {
+pub struct PlanScope {
     /// Only these, with what they need (to be made) or with what needs them (to be destroyed). Empty is everything.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<Address>,
@@ -26,7 +26,7 @@ pub struct Part {
     pub replace: BTreeSet<Address>,
 }
 
-impl Part {
+impl PlanScope {
     /// Whether the run is about everything.
     #[must_use]
     pub fn is_all(&self) -> bool {

@@ -27,43 +27,46 @@ impl FromIterator<(String, Tags)> for TagIndex {
 
 /// How far an index agrees with a snapshot.
 #[derive(Debug, Default)]
-pub(crate) struct Agreed {
+pub(crate) struct TrustedTags {
     /// What is tagged as is remembered, by ARN.
     tags: BTreeMap<String, Tags>,
     /// What else the index knows.
     others: BTreeSet<String>,
     /// Whether the index agrees with all that it should know of.
-    whole: bool,
+    complete: bool,
 }
 
-impl Agreed {
+impl TrustedTags {
     /// Compares an index with what is remembered. While a run has not ended, no index is believed.
     pub(crate) fn new(index: Option<&TagIndex>, graph: &Graph, snapshot: &Snapshot, owner: &Ownership) -> Self {
         let Some(TagIndex(index)) = index.filter(|_| snapshot.intents.is_none()) else { return Self::default() };
-        let mut agreed = Self { whole: !snapshot.resources.is_empty(), ..Self::default() };
+        let mut trusted = Self { complete: !snapshot.resources.is_empty(), ..Self::default() };
         for (address, record) in &snapshot.resources {
-            let indexed = graph.kinds.get(record.kind.as_str()).is_some_and(|kind| kind.indexed());
-            let Some((arn, tags)) = remembered(record).filter(|_| indexed) else { continue };
+            let indexed = graph.kinds.get(record.kind.as_str()).is_some_and(|kind| kind.tag_indexed());
+            let Some((arn, tags)) = recorded_tags(record).filter(|_| indexed) else { continue };
             match index.get(&arn) {
-                Some(told) if Ownership::plain(told) == tags && owner.owned(told).as_ref() == Some(address) => {
-                    agreed.tags.insert(arn, told.clone());
+                Some(told)
+                    if Ownership::user_tags(told) == tags
+                        && owner.address_from_tags(told).as_ref() == Some(address) =>
+                {
+                    trusted.tags.insert(arn, told.clone());
                 }
-                _ => agreed.whole = false,
+                _ => trusted.complete = false,
             }
         }
-        agreed.others = index.keys().filter(|arn| !agreed.tags.contains_key(*arn)).cloned().collect();
-        agreed
+        trusted.others = index.keys().filter(|arn| !trusted.tags.contains_key(*arn)).cloned().collect();
+        trusted
     }
 
     /// The tags of what has this ARN: as they are remembered, or none of ours. `None` when they have to be asked for.
     fn tags(&self, arn: &str) -> Option<Tags> {
-        let nothing = || (self.whole && !self.others.contains(arn)).then(Tags::new);
+        let nothing = || (self.complete && !self.others.contains(arn)).then(Tags::new);
         self.tags.get(arn).cloned().or_else(nothing)
     }
 
     /// Whether nothing of ours for whose ARN `is` holds can be there but what is remembered.
-    pub(crate) fn is_all(&self, is: impl Fn(&str) -> bool) -> bool {
-        self.whole && !self.others.iter().any(|arn| is(arn))
+    pub(crate) fn is_complete(&self, is: impl Fn(&str) -> bool) -> bool {
+        self.complete && !self.others.iter().any(|arn| is(arn))
     }
 
     /// What is known of these ARNs, and those that have to be asked for.
@@ -80,34 +83,34 @@ impl Agreed {
 }
 
 /// The ARN and the tags that are remembered of something.
-fn remembered(record: &Record) -> Option<(String, Tags)> {
+fn recorded_tags(record: &Record) -> Option<(String, Tags)> {
     let arn = record.attrs.get("arn")?.as_str()?.to_owned();
     Some((arn, Tags::deserialize(record.spec.get("tags")?).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Agreed, TagIndex, Tags};
+    use super::{TagIndex, Tags, TrustedTags};
     use crate::address::Address;
     use crate::context::Context;
     use crate::diff::Change;
     use crate::failure::Failure;
     use crate::graph::Graph;
     use crate::ownership::Ownership;
-    use crate::resource::{Found, Resource, Scope};
+    use crate::resource::{Found, ReadScope, Resource};
     use crate::snapshot::{Intents, Record, Snapshot};
     use serde_json::json;
 
     /// A kind of which an index tells, or one of which it does not.
-    struct Thing<const INDEXED: bool>;
+    struct Thing<const TAG_INDEXED: bool>;
 
-    impl<const INDEXED: bool> Resource for Thing<INDEXED> {
-        const KIND: &'static str = if INDEXED { "test.indexed" } else { "test.other" };
-        const INDEXED: bool = INDEXED;
+    impl<const TAG_INDEXED: bool> Resource for Thing<TAG_INDEXED> {
+        const KIND: &'static str = if TAG_INDEXED { "test.indexed" } else { "test.other" };
+        const TAG_INDEXED: bool = TAG_INDEXED;
         type Spec = Tags;
         type Attrs = String;
 
-        fn pending(_: &Tags) -> String {
+        fn planned_attrs(_: &Tags) -> String {
             String::new()
         }
 
@@ -115,7 +118,7 @@ mod tests {
             None
         }
 
-        async fn read(&self, _: &Scope<Self>) -> Result<Vec<Found<Self>>, Failure> {
+        async fn read(&self, _: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
             Ok(Vec::new())
         }
 
@@ -150,7 +153,7 @@ mod tests {
             kind: kind.to_owned(),
             spec: json!({ "tags": plain() }),
             attrs: json!({ "arn": arn }),
-            settled: true,
+            ready: true,
         };
         let resources = [("a/one", "test.indexed"), ("a/two", "test.indexed"), ("a/three", "test.other")];
         let resources = resources.map(|(at, kind)| (address(at), record(kind, &format!("arn:{at}"))));
@@ -163,35 +166,35 @@ mod tests {
         vec![tags("a/one"), tags("a/two")]
     }
 
-    fn agreed(index: Vec<(String, Tags)>, snapshot: &Snapshot) -> Agreed {
+    fn trusted(index: Vec<(String, Tags)>, snapshot: &Snapshot) -> TrustedTags {
         let mut graph = Graph::new();
         graph.kind(Thing::<true>);
         graph.kind(Thing::<false>);
-        Agreed::new(Some(&index.into_iter().collect::<TagIndex>()), &graph, snapshot, &owner())
+        TrustedTags::new(Some(&index.into_iter().collect::<TagIndex>()), &graph, snapshot, &owner())
     }
 
-    fn asked(agreed: &Agreed) -> Vec<String> {
-        agreed.split(["arn:a/one", "arn:a/two", "arn:strange"].map(str::to_owned)).1
+    fn asked(trusted: &TrustedTags) -> Vec<String> {
+        trusted.split(["arn:a/one", "arn:a/two", "arn:strange"].map(str::to_owned)).1
     }
 
     #[test]
-    fn an_index_that_agrees_with_all_answers_for_all() {
-        let agreed = agreed(full(), &snapshot());
-        let (known, unknown) = agreed.split(["arn:a/one", "arn:strange"].map(str::to_owned));
+    fn tag_index_that_matches_all_records_answers_for_all_arns() {
+        let trusted = trusted(full(), &snapshot());
+        let (known, unknown) = trusted.split(["arn:a/one", "arn:strange"].map(str::to_owned));
         assert_eq!(known["arn:a/one"], owner().tags(&address("a/one"), &plain()));
         assert_eq!((&known["arn:strange"], unknown.len()), (&Tags::new(), 0), "it carries no tags of ours");
-        assert!(agreed.is_all(|_| true));
+        assert!(trusted.is_complete(|_| true));
     }
 
     #[test]
-    fn tags_of_aws_itself_make_no_difference() {
+    fn tag_index_ignores_tags_of_aws_itself() {
         let mut index = full();
         index[0].1.insert("aws:cloudformation:stack-name".to_owned(), "x".to_owned());
-        assert!(asked(&agreed(index, &snapshot())).is_empty());
+        assert!(asked(&trusted(index, &snapshot())).is_empty());
     }
 
     #[test]
-    fn what_differs_from_what_is_remembered_is_asked_for_and_so_is_what_is_not_remembered() {
+    fn tag_index_mismatch_or_unknown_arn_falls_back_to_the_api() {
         type Wrong = fn(&mut Vec<(String, Tags)>);
         let wrongs: [Wrong; 4] = [
             |index| drop(index.remove(0)),
@@ -202,29 +205,29 @@ mod tests {
         for (number, wrong) in wrongs.into_iter().enumerate() {
             let mut index = full();
             wrong(&mut index);
-            let agreed = agreed(index, &snapshot());
-            assert_eq!(asked(&agreed), ["arn:a/one", "arn:strange"], "{number}");
-            assert!(!agreed.is_all(|_| false), "{number}");
+            let trusted = trusted(index, &snapshot());
+            assert_eq!(asked(&trusted), ["arn:a/one", "arn:strange"], "{number}");
+            assert!(!trusted.is_complete(|_| false), "{number}");
         }
     }
 
     #[test]
-    fn what_nobody_remembers_is_asked_for_and_looked_for() {
+    fn tag_index_with_unrecorded_arn_is_not_complete() {
         let mut index = full();
         index.push(("arn:strange".to_owned(), owner().tags(&address("a/lost"), &plain())));
-        let agreed = agreed(index, &snapshot());
-        assert_eq!(asked(&agreed), ["arn:strange"]);
-        assert!(!agreed.is_all(|arn| arn == "arn:strange") && agreed.is_all(|arn| arn == "arn:a/one"));
+        let trusted = trusted(index, &snapshot());
+        assert_eq!(asked(&trusted), ["arn:strange"]);
+        assert!(!trusted.is_complete(|arn| arn == "arn:strange") && trusted.is_complete(|arn| arn == "arn:a/one"));
     }
 
     #[test]
-    fn nothing_is_believed_without_a_snapshot_or_while_a_run_has_not_ended() {
+    fn tag_index_is_unused_without_snapshot_or_with_open_intents() {
         let intents =
             Intents { plan: "p".to_owned(), operation: "deploy".to_owned(), steps: Vec::new(), written: false };
         for snapshot in [Snapshot::default(), Snapshot { intents: Some(intents), ..snapshot() }] {
-            let agreed = agreed(full(), &snapshot);
-            assert_eq!(asked(&agreed).len(), 3);
-            assert!(!agreed.is_all(|_| false));
+            let trusted = trusted(full(), &snapshot);
+            assert_eq!(asked(&trusted).len(), 3);
+            assert!(!trusted.is_complete(|_| false));
         }
     }
 }

@@ -1,20 +1,20 @@
 //! Taking over what is there, letting go of it, giving it another address: tags and what is remembered change, and nothing
 //! else.
 
-use crate::act::Run;
 use crate::address::Address;
-use crate::decide::{Refused, decide};
 use crate::event::Event;
+use crate::executor::Run;
 use crate::failure::{Class, Failure};
+use crate::goal::{Goal, PlanScope};
 use crate::graph::Graph;
 use crate::ledger::{Entry, Ledger};
-use crate::observe::{Claims, Live, Observed, Untagged};
-use crate::outcome::{Outcome, Unfinished};
+use crate::observe::{Imports, Live, Observed, Untagged};
+use crate::operations::Operations;
+use crate::outcome::{Outcome, StepFailure};
+use crate::phase::run_unless_lost;
 use crate::plan::{Action, Plan, Step};
+use crate::planner::{PlanError, compute_plan};
 use crate::snapshot::{Intent, Intents, Record, Snapshot};
-use crate::verbs::Verbs;
-use crate::wish::{Goal, Part};
-use crate::work::guarded;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -24,36 +24,36 @@ use tokio::time::Instant;
 const AT_A_TIME: usize = 8;
 
 /// What taking over comes to.
-pub struct Takeover {
+pub struct AdoptionPlan {
     /// One step for each thing that is taken over; what is ours already is a step without work.
     pub plan: Plan,
     /// What a deploy would do afterwards; or what would stand in its way.
-    pub afterwards: Result<Plan, Vec<Refused>>,
+    pub afterwards: Result<Plan, Vec<PlanError>>,
     /// The addresses of those steps that put tags back on what is recorded.
     pub restored: BTreeSet<Address>,
 }
 
-/// What it takes to take over `claims`, of which `observed` must tell. Pure.
+/// What it takes to take over `imports`, of which `observed` must tell. Pure.
 ///
 /// # Errors
 /// The outer error is `Bug`. The inner one lists each claim that cannot be had: an address that nothing is wanted at, a thing
 /// that is not there or belongs to another, an address where something of ours stands already.
-pub fn adopting(
+pub fn plan_adoption(
     graph: &Graph,
     observed: &Observed,
     snapshot: &Snapshot,
-    claims: &Claims,
-) -> Result<Result<Takeover, Vec<Refused>>, Failure> {
+    imports: &Imports,
+) -> Result<Result<AdoptionPlan, Vec<PlanError>>, Failure> {
     let (mut steps, mut refused) = (Vec::new(), Vec::new());
     let (mut then, mut after, mut restored) = (observed.clone(), snapshot.clone(), BTreeSet::new());
-    for (address, id) in claims {
-        match claim(graph, observed, snapshot, address, id) {
-            Err(why) => refused.push(Refused { address: address.clone(), why }),
+    for (address, id) in imports {
+        match plan_import(graph, observed, snapshot, address, id) {
+            Err(why) => refused.push(PlanError { address: address.clone(), why }),
             Ok(step) => {
                 let spec = step.before.clone().unwrap_or_default();
                 let attrs = step.attrs.clone().unwrap_or_default();
                 if step.action == Action::Adopt {
-                    let record = Record { kind: step.kind.clone(), spec, attrs, settled: true };
+                    let record = Record { kind: step.kind.clone(), spec, attrs, ready: true };
                     after.resources.insert(address.clone(), record);
                     let before = then.untagged.len();
                     then.untagged.retain(|_, untagged| !is_same(graph, untagged, &step));
@@ -66,16 +66,22 @@ pub fn adopting(
     if !refused.is_empty() {
         return Ok(Err(refused));
     }
-    let afterwards = decide(graph, &then, &after, Goal::Deploy, &Part::default())?;
-    Ok(Ok(Takeover { plan: Plan { steps, ..Plan::default() }, afterwards, restored }))
+    let afterwards = compute_plan(graph, &then, &after, Goal::Deploy, &PlanScope::default())?;
+    Ok(Ok(AdoptionPlan { plan: Plan { steps, ..Plan::default() }, afterwards, restored }))
 }
 
-fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Address, id: &str) -> Result<Step, String> {
+fn plan_import(
+    graph: &Graph,
+    observed: &Observed,
+    snapshot: &Snapshot,
+    address: &Address,
+    id: &str,
+) -> Result<Step, String> {
     let Some(node) = graph.nodes.iter().find(|node| node.address == *address) else {
         let known: Vec<&str> = graph.addresses().map(Address::as_str).collect();
         return Err(format!("the configuration wants nothing here; there are: {}", known.join(", ")));
     };
-    let found = observed.ours.get(address).map(Vec::as_slice).unwrap_or_default();
+    let found = observed.managed.get(address).map(Vec::as_slice).unwrap_or_default();
     let live = match found {
         [only] if only.kind == node.kind.name() => only,
         [] | [_] => {
@@ -88,7 +94,7 @@ fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Addr
         }
     };
     let recorded = snapshot.resources.get(address).is_some_and(|record| record.attrs == live.attrs);
-    let step = step(graph, address, live, Action::Adopt);
+    let step = ownership_step(graph, address, live, Action::Adopt);
     let untagged = observed.untagged.values().any(|untagged| is_same(graph, untagged, &step));
     let action = if recorded && !untagged { Action::NoOp } else { Action::Adopt };
     Ok(Step { action, ..step })
@@ -96,33 +102,33 @@ fn claim(graph: &Graph, observed: &Observed, snapshot: &Snapshot, address: &Addr
 
 /// Returns whether the step is about this very resource.
 fn is_same(graph: &Graph, untagged: &Untagged, step: &Step) -> bool {
-    let claim = || graph.kinds.get(step.kind.as_str())?.claim(step.attrs.as_ref()?);
-    untagged.kind == step.kind && claim().as_ref() == Some(&untagged.claim)
+    let import_id = || graph.kinds.get(step.kind.as_str())?.import_id(step.attrs.as_ref()?);
+    untagged.kind == step.kind && import_id().as_ref() == Some(&untagged.import_id)
 }
 
 /// What it takes to let go of what stands at `addresses`. Pure.
 ///
 /// # Errors
 /// Each address at which nothing of ours stands.
-pub fn forgetting(
+pub fn plan_forget(
     graph: &Graph,
     observed: &Observed,
     snapshot: &Snapshot,
     addresses: &[Address],
-) -> Result<Plan, Vec<Refused>> {
+) -> Result<Plan, Vec<PlanError>> {
     let (mut steps, mut refused) = (Vec::new(), Vec::new());
     for address in addresses {
-        let found = observed.ours.get(address).map(Vec::as_slice).unwrap_or_default();
-        steps.extend(found.iter().map(|live| step(graph, address, live, Action::Forget)));
+        let found = observed.managed.get(address).map(Vec::as_slice).unwrap_or_default();
+        steps.extend(found.iter().map(|live| ownership_step(graph, address, live, Action::Forget)));
         match snapshot.resources.get(address) {
             Some(record) if found.is_empty() => {
                 // It has gone; what is left of it is what we remember.
-                let Record { kind, spec, attrs, settled } = record.clone();
-                steps.push(step(graph, address, &Live { kind, spec, attrs, settled }, Action::Forget));
+                let Record { kind, spec, attrs, ready } = record.clone();
+                steps.push(ownership_step(graph, address, &Live { kind, spec, attrs, ready }, Action::Forget));
             }
             None if found.is_empty() => {
                 let why = "nothing of ours stands here: `state list` shows what does".to_owned();
-                refused.push(Refused { address: address.clone(), why });
+                refused.push(PlanError { address: address.clone(), why });
             }
             _ => {}
         }
@@ -130,7 +136,7 @@ pub fn forgetting(
     if refused.is_empty() { Ok(Plan { steps, ..Plan::default() }) } else { Err(refused) }
 }
 
-pub(crate) fn step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
+pub(crate) fn ownership_step(graph: &Graph, address: &Address, live: &Live, action: Action) -> Step {
     Step {
         address: address.clone(),
         kind: live.kind.clone(),
@@ -139,7 +145,7 @@ pub(crate) fn step(graph: &Graph, address: &Address, live: &Live, action: Action
         reason: None,
         changes: Vec::new(),
         drift: Vec::new(),
-        forces: Vec::new(),
+        replacement_fields: Vec::new(),
         from: None,
         id: graph.kinds.get(live.kind.as_str()).and_then(|kind| kind.id(&live.attrs)),
         before: Some(live.spec.clone()),
@@ -151,8 +157,13 @@ pub(crate) fn step(graph: &Graph, address: &Address, live: &Live, action: Action
 /// Runs a plan of steps that adopt, forget and move. A step that fails keeps no other from being done.
 ///
 /// # Errors
-/// As [`act`](crate::act()).
-pub async fn hand_over(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
+/// As [`apply_plan`](crate::apply_plan()).
+pub async fn apply_ownership_changes(
+    graph: &Graph,
+    plan: &Plan,
+    ledger: &dyn Ledger,
+    run: &Run,
+) -> Result<Outcome, Failure> {
     let intent = |step: &Step| Intent {
         address: step.address.clone(),
         kind: step.kind.clone(),
@@ -164,7 +175,7 @@ pub async fn hand_over(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Ru
         return Ok(Outcome::default());
     }
     ledger.begin(Intents { plan: run.id.clone(), operation: run.operation.clone(), steps, written: false }).await?;
-    let done = stream::iter(plan.writes().map(|step| one(graph, step, ledger, run))).buffer_unordered(AT_A_TIME);
+    let done = stream::iter(plan.writes().map(|step| apply_step(graph, step, ledger, run))).buffer_unordered(AT_A_TIME);
     let done: Vec<(&Step, Result<(), Failure>)> = done.collect().await;
     let mut outcome = Outcome::default();
     for (step, result) in done {
@@ -174,14 +185,19 @@ pub async fn hand_over(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Ru
             Err(failure) if failure.class == Class::Interrupted => {
                 outcome.skipped.push((address, action, "the run was stopped".to_owned()));
             }
-            Err(failure) => outcome.failed.push(Unfinished { address, action, failure }),
+            Err(failure) => outcome.failed.push(StepFailure { address, action, failure }),
         }
     }
     ledger.end(outcome.is_complete()).await?;
     Ok(outcome)
 }
 
-async fn one<'a>(graph: &Graph, step: &'a Step, ledger: &dyn Ledger, run: &Run) -> (&'a Step, Result<(), Failure>) {
+async fn apply_step<'a>(
+    graph: &Graph,
+    step: &'a Step,
+    ledger: &dyn Ledger,
+    run: &Run,
+) -> (&'a Step, Result<(), Failure>) {
     let (address, action) = (&step.address, step.action);
     if run.cancel.is_stopped() {
         let because = "the run was stopped".to_owned();
@@ -190,10 +206,10 @@ async fn one<'a>(graph: &Graph, step: &'a Step, ledger: &dyn Ledger, run: &Run) 
     }
     let since = Instant::now();
     run.events.send(Event::Started { address: address.clone(), kind: step.kind.clone(), action });
-    let result = guarded(ledger, tag(graph, step, run)).await;
+    let result = run_unless_lost(ledger, change_tags(graph, step, run)).await;
     match &result {
         Ok(()) => {
-            ledger.record(entry(step));
+            ledger.record(ledger_entry(step));
             let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             run.events.send(Event::Done { address: address.clone(), action, id: step.id.clone(), millis });
         }
@@ -206,9 +222,9 @@ async fn one<'a>(graph: &Graph, step: &'a Step, ledger: &dyn Ledger, run: &Run) 
 }
 
 /// What is to be remembered of a step that is done.
-pub(crate) fn entry(step: &Step) -> Entry {
+pub(crate) fn ledger_entry(step: &Step) -> Entry {
     let (spec, attrs) = (step.before.clone().unwrap_or_default(), step.attrs.clone().unwrap_or_default());
-    let record = Record { kind: step.kind.clone(), spec, attrs, settled: true };
+    let record = Record { kind: step.kind.clone(), spec, attrs, ready: true };
     match (step.action, &step.from) {
         (Action::Forget, _) => Entry::Remove(step.address.clone()),
         (_, Some(from)) => Entry::Moved { from: from.clone(), to: step.address.clone(), unrecorded: record },
@@ -216,10 +232,10 @@ pub(crate) fn entry(step: &Step) -> Entry {
     }
 }
 
-async fn tag(graph: &Graph, step: &Step, run: &Run) -> Result<(), Failure> {
+async fn change_tags(graph: &Graph, step: &Step, run: &Run) -> Result<(), Failure> {
     let Some(kind) = graph.kinds.get(step.kind.as_str()) else {
         return Err(Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known"));
     };
-    let cx = run.context(&step.address, graph.within, false);
-    Verbs { kind, cx: &cx }.hand_over(step.attrs.as_ref().unwrap_or(&Value::Null), step.action).await
+    let cx = run.context(&step.address, graph.max_wait, false);
+    Operations { kind, cx: &cx }.change_ownership(step.attrs.as_ref().unwrap_or(&Value::Null), step.action).await
 }

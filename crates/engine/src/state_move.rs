@@ -1,22 +1,22 @@
-//! Giving what is there another address, when the configuration calls it otherwise. [`hand_over`](crate::hand_over()) runs
+//! Giving what is there another address, when the configuration calls it otherwise. [`apply_ownership_changes`](crate::apply_ownership_changes()) runs
 //! the plan.
 
 use crate::address::Address;
-use crate::decide::{Refused, decide, without_tags};
+use crate::adoption::{ledger_entry, ownership_step};
 use crate::failure::Failure;
+use crate::goal::{Goal, PlanScope};
 use crate::graph::{Graph, Node};
-use crate::handover::{entry, step};
 use crate::observe::{Live, Observed};
 use crate::plan::{Action, Plan, Step};
+use crate::planner::{PlanError, compute_plan, lost_tags_error};
 use crate::snapshot::Snapshot;
-use crate::wish::{Goal, Part};
 
 /// What giving other addresses comes to.
-pub struct Relocation {
+pub struct MovePlan {
     /// One step for each thing that gets another address.
     pub plan: Plan,
     /// What a deploy would do afterwards; or what would stand in its way.
-    pub afterwards: Result<Plan, Vec<Refused>>,
+    pub afterwards: Result<Plan, Vec<PlanError>>,
 }
 
 /// What it takes to have what stands at the first address of each pair stand at the second. Pure.
@@ -24,22 +24,22 @@ pub struct Relocation {
 /// # Errors
 /// The outer error is `Bug`. The inner one lists each pair that cannot be had: nothing of ours at the first address, nothing
 /// wanted at the second or something else, something of ours there already.
-pub fn moving(
+pub fn plan_move(
     graph: &Graph,
     observed: &Observed,
     snapshot: &Snapshot,
     pairs: &[(Address, Address)],
-) -> Result<Result<Relocation, Vec<Refused>>, Failure> {
+) -> Result<Result<MovePlan, Vec<PlanError>>, Failure> {
     let (mut steps, mut refused) = (Vec::new(), Vec::new());
     let (mut then, mut after) = (observed.clone(), snapshot.clone());
     for (from, to) in pairs {
-        match relocated(graph, &then, snapshot, from, to) {
-            Err(why) => refused.push(Refused { address: from.clone(), why }),
+        match plan_one_move(graph, &then, snapshot, from, to) {
+            Err(why) => refused.push(PlanError { address: from.clone(), why }),
             Ok(step) => {
-                if let Some(found) = then.ours.remove(from) {
-                    then.ours.insert(to.clone(), found);
+                if let Some(found) = then.managed.remove(from) {
+                    then.managed.insert(to.clone(), found);
                 }
-                entry(&step).apply(&mut after);
+                ledger_entry(&step).apply(&mut after);
                 steps.push(step);
             }
         }
@@ -47,11 +47,11 @@ pub fn moving(
     if !refused.is_empty() {
         return Ok(Err(refused));
     }
-    let afterwards = decide(graph, &then, &after, Goal::Deploy, &Part::default())?;
-    Ok(Ok(Relocation { plan: Plan { steps, ..Plan::default() }, afterwards }))
+    let afterwards = compute_plan(graph, &then, &after, Goal::Deploy, &PlanScope::default())?;
+    Ok(Ok(MovePlan { plan: Plan { steps, ..Plan::default() }, afterwards }))
 }
 
-fn relocated(
+fn plan_one_move(
     graph: &Graph,
     observed: &Observed,
     snapshot: &Snapshot,
@@ -64,12 +64,12 @@ fn relocated(
     let Some(node) = graph.nodes.iter().find(|node| node.address == *to) else {
         return Err(format!("the configuration wants nothing at {to}: change the configuration first"));
     };
-    let here = |address: &Address| observed.ours.get(address).map(Vec::as_slice).unwrap_or_default();
+    let here = |address: &Address| observed.managed.get(address).map(Vec::as_slice).unwrap_or_default();
     let live = match (here(from), here(to)) {
         ([only], []) => only,
         // An earlier run has set the tag, and died before that was recorded.
         ([], [only]) if is_recorded(node, snapshot, from, only) => only,
-        ([], _) if observed.untagged.contains_key(from) => return Err(without_tags(from.as_str())),
+        ([], _) if observed.untagged.contains_key(from) => return Err(lost_tags_error(from.as_str())),
         ([], _) => return Err("nothing of ours stands here: `state list` shows what does".to_owned()),
         (_, [_, ..]) => return Err(format!("something of ours stands at {to} already")),
         (several, []) => return Err(format!("{} stand here: deploy first, which leaves one", several.len())),
@@ -80,7 +80,7 @@ fn relocated(
     if !node.kind.tagged() {
         return Err(format!("what is of the kind {} carries no tags: its address follows from what it is", live.kind));
     }
-    Ok(Step { from: Some(from.clone()), ..step(graph, to, live, Action::Move) })
+    Ok(Step { from: Some(from.clone()), ..ownership_step(graph, to, live, Action::Move) })
 }
 
 /// Whether the snapshot still remembers this very thing at the address that it had.

@@ -4,8 +4,8 @@ use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan};
 use crate::world::{Fault, Shared, at, owner};
 use crate::{deployed, nothing_left};
 use pb_engine::{
-    Action, Address, Cancel, Events, Goal, Outcome, Refused, Release, ReleaseOutcome, Released, Relocation, Run,
-    Scaled, hand_over, moving, observe,
+    Action, Address, Cancel, Events, Goal, MovePlan, Outcome, PlanError, Release, ReleaseOutcome, Released, Run,
+    Scaled, apply_ownership_changes, observe, plan_move,
 };
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ async fn look(
     ledger: &LateLedger,
     config: &Config,
     (from, to): (&str, &str),
-) -> Result<Relocation, Vec<Refused>> {
+) -> Result<MovePlan, Vec<PlanError>> {
     let (graph, snapshot) = (graph(world, config), ledger.snapshot());
     let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
-    moving(&graph, &observed, &snapshot, &[(address(from), address(to))]).unwrap()
+    plan_move(&graph, &observed, &snapshot, &[(address(from), address(to))]).unwrap()
 }
 
 /// Moves it; `None` when the process died on the way.
@@ -42,7 +42,7 @@ async fn relocate(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
     };
     let (graph, death) = (graph(world, &RENAMED), Arc::clone(&world.lock().unwrap().death));
     let outcome = tokio::select! {
-        outcome = hand_over(&graph, &moved.plan, ledger, &run) => Some(outcome.unwrap()),
+        outcome = apply_ownership_changes(&graph, &moved.plan, ledger, &run) => Some(outcome.unwrap()),
         () = death.notified() => None,
     };
     world.lock().unwrap().dead = false;
@@ -50,7 +50,7 @@ async fn relocate(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_called_otherwise_is_moved_instead_of_made_anew() {
+async fn renamed_address_is_moved_instead_of_replaced() {
     let (world, ledger) = deployed().await;
     let before = at(&world, OLD);
     let anew = plan(&world, &ledger, &RENAMED, Goal::Deploy).await.unwrap();
@@ -63,7 +63,7 @@ async fn what_is_called_otherwise_is_moved_instead_of_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_move_survives_every_fault_at_its_calls_and_a_lost_snapshot() {
+async fn state_move_survives_every_fault_and_a_lost_snapshot() {
     for fault in [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::DiesBefore, Fault::DiesAfter] {
         let (world, ledger) = deployed().await;
         let before = at(&world, OLD);
@@ -86,7 +86,7 @@ async fn a_move_survives_every_fault_at_its_calls_and_a_lost_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_moved_is_refused_with_the_reason() {
+async fn impossible_state_move_is_refused_with_its_reason() {
     let (world, ledger) = deployed().await;
     for (config, pair, why) in [
         (&FIRST, (OLD, NEW), "the configuration wants nothing at fargate/workers"),
@@ -101,7 +101,7 @@ async fn what_cannot_be_moved_is_refused_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_released_and_the_count_that_was_set_move_along() {
+async fn state_move_takes_releases_and_scaled_count_along() {
     let (world, ledger) = deployed().await;
     let released = Released { from: None, to: "task-1:1".to_owned(), image: None, outcome: ReleaseOutcome::Succeeded };
     let release = Release {

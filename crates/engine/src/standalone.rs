@@ -1,25 +1,25 @@
 //! A graph run without an orchestrator: for programs that use one concern, or one resource.
 
-use crate::act::{Run, act};
 use crate::check::with_checks;
-use crate::decide::{Refused, decide};
 use crate::event::Events;
+use crate::executor::{Run, apply_plan};
 use crate::failure::{Class, Failure};
+use crate::goal::{Goal, PlanScope};
 use crate::graph::Graph;
 use crate::ledger::MemoryLedger;
 use crate::observe::{Observed, observe};
 use crate::outcome::Outcome;
 use crate::ownership::Ownership;
 use crate::plan::Plan;
+use crate::planner::{PlanError, compute_plan};
 use crate::preflight::preflight;
 use crate::snapshot::Snapshot;
 use crate::wait::Cancel;
-use crate::wish::{Goal, Part};
 use std::sync::Arc;
 
 /// Runs a graph without an orchestrator, with a ledger in memory. What is ours is found by its tags, so a program needs to
 /// remember nothing between two runs.
-pub struct Alone {
+pub struct Standalone {
     graph: Graph,
     owner: Arc<Ownership>,
     ledger: MemoryLedger,
@@ -27,7 +27,7 @@ pub struct Alone {
     cancel: Cancel,
 }
 
-impl Alone {
+impl Standalone {
     /// `graph` in the name of `owner`.
     #[must_use]
     pub fn new(owner: Ownership, graph: Graph) -> Self {
@@ -69,7 +69,7 @@ impl Alone {
         self.decide(Goal::Deploy).await
     }
 
-    /// Creates what is missing and updates what differs. Returns what is remembered of each resource.
+    /// Creates what is missing and updates what differs. Returns what is recorded of each resource.
     ///
     /// # Errors
     /// The first failure; what is there by then is found by the next call.
@@ -87,7 +87,7 @@ impl Alone {
 
     async fn decide(&self, goal: Goal) -> Result<Plan, Failure> {
         let observed = self.read().await?;
-        let plan = decide(&self.graph, &observed, &self.ledger.snapshot(), goal, &Part::default())?;
+        let plan = compute_plan(&self.graph, &observed, &self.ledger.snapshot(), goal, &PlanScope::default())?;
         let plan = plan.map_err(|refused| not_planned(&refused))?;
         let blocked = preflight(&self.graph, &observed, &self.owner, &plan).await?;
         if blocked.is_empty() { Ok(plan) } else { Err(not_planned(&blocked)) }
@@ -102,7 +102,7 @@ impl Alone {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
         };
-        let Outcome { failed, skipped, .. } = act(&self.graph, &plan, &self.ledger, &run).await?;
+        let Outcome { failed, skipped, .. } = apply_plan(&self.graph, &plan, &self.ledger, &run).await?;
         match (failed.into_iter().next(), skipped.into_iter().next()) {
             (Some(first), _) => Err(first.failure),
             (None, Some((address, _, because))) => Err(Failure::new(Class::Interrupted, address.as_str(), because)),
@@ -111,7 +111,7 @@ impl Alone {
     }
 }
 
-fn not_planned(refused: &[Refused]) -> Failure {
+fn not_planned(refused: &[PlanError]) -> Failure {
     let why: Vec<String> = refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why)).collect();
     Failure::new(Class::Refused, "plan", why.join("; "))
 }

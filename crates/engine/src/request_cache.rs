@@ -9,9 +9,9 @@ use tokio::sync::OnceCell;
 /// Answers that several kinds share during one sweep, one for each type: two kinds that both need the security groups of
 /// the workspace ask for them once.
 #[derive(Default)]
-pub(crate) struct Memo(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub(crate) struct RequestCache(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
-impl Memo {
+impl RequestCache {
     /// The shared `T`, asked for by whoever comes first. A failure is given to that caller and not kept.
     pub(crate) async fn get<T, F>(&self, ask: F) -> Result<Arc<T>, Failure>
     where

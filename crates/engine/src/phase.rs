@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::kind::AnyKind;
 use crate::ledger::Ledger;
-use crate::verbs::Verbs;
+use crate::operations::Operations;
 use serde_json::Value;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,20 +12,20 @@ use std::sync::Arc;
 use std::task::Poll;
 
 /// What one part of a task came to.
-pub(crate) enum News {
+pub(crate) enum PhaseResult {
     /// Created, and to be recorded before anything else is done with it.
     Created { spec: Value, attrs: Value },
     /// It has its name, and dependents that need no more may go on.
-    Named { spec: Value, attrs: Value },
+    Identified { spec: Value, attrs: Value },
     /// It can be used.
-    Settled { spec: Value, attrs: Value },
+    Ready { spec: Value, attrs: Value },
     /// It is gone.
-    Gone,
+    Deleted,
 }
 
 /// Runs `part` as long as the ledger may be written to. Whoever lost the lease makes no further call, also where one that was
 /// answered meanwhile would be followed by another: somebody else is at work.
-pub(crate) async fn guarded<T>(
+pub(crate) async fn run_unless_lost<T>(
     ledger: &dyn Ledger,
     part: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -38,15 +38,15 @@ pub(crate) async fn guarded<T>(
 }
 
 /// What one part of a task works with.
-pub(crate) struct Work {
+pub(crate) struct PhaseContext {
     pub kind: Arc<dyn AnyKind>,
     pub cx: Context,
     pub calls: Arc<tokio::sync::Semaphore>,
 }
 
-impl Work {
-    pub fn verbs(&self) -> Verbs<'_> {
-        Verbs { kind: &self.kind, cx: &self.cx }
+impl PhaseContext {
+    pub fn operations(&self) -> Operations<'_> {
+        Operations { kind: &self.kind, cx: &self.cx }
     }
 
     /// Awaits `calls` as one of those that may make calls now.
@@ -55,8 +55,8 @@ impl Work {
         calls.await
     }
 
-    pub async fn settle(&self, spec: Value, attrs: Value) -> Result<News, Failure> {
-        let attrs = self.kind.settle(&self.cx, attrs).await?;
-        Ok(News::Settled { spec, attrs })
+    pub async fn wait_ready(&self, spec: Value, attrs: Value) -> Result<PhaseResult, Failure> {
+        let attrs = self.kind.wait_ready(&self.cx, attrs).await?;
+        Ok(PhaseResult::Ready { spec, attrs })
     }
 }

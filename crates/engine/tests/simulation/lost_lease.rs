@@ -4,7 +4,7 @@ use crate::stack::{self, FIRST, LateLedger, plan};
 use crate::world::{self, Shared};
 use crate::{change, deployed};
 use futures_util::future::BoxFuture;
-use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, act};
+use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, apply_plan};
 use std::sync::Arc;
 
 /// A ledger that is lost once so many writes were made to the world.
@@ -44,11 +44,11 @@ async fn losing(world: &Shared, ledger: &LateLedger, goal: Goal, at: usize, why:
     let (graph, plan) = (stack::graph(world, &FIRST), plan(world, ledger, &FIRST, goal).await.unwrap());
     let owner = Arc::new(world::owner());
     let run = Run { id: "run".into(), operation: "run".into(), owner, events: Events::none(), cancel: Cancel::never() };
-    act(&graph, &plan, &Losing { stored: ledger.clone(), world: world.clone(), at, why }, &run).await.unwrap()
+    apply_plan(&graph, &plan, &Losing { stored: ledger.clone(), world: world.clone(), at, why }, &run).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_lost_the_lease_makes_no_further_call() {
+async fn lost_lease_prevents_further_calls() {
     for goal in [Goal::Deploy, Goal::Destroy] {
         for at in 0.. {
             let (world, ledger) = if goal == Goal::Deploy { Default::default() } else { deployed().await };
@@ -67,7 +67,7 @@ async fn whoever_lost_the_lease_makes_no_further_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_that_is_refused_says_nothing_about_the_creates_in_flight() {
+async fn refused_snapshot_keeps_intents_of_creates_in_flight() {
     for at in 0.. {
         let (world, ledger) = (Shared::default(), LateLedger::default());
         let outcome = losing(&world, &ledger, Goal::Deploy, at, Class::Refused).await;

@@ -1,15 +1,15 @@
 //! The checks of a run: each is waited for once the resources that it depends on are ready.
 
-use super::Acting;
+use super::Executor;
 use crate::check::CheckNode;
 use crate::event::Event;
 use crate::failure::{Class, Failure};
 use crate::graph::Edge;
-use crate::outcome::Unfinished;
+use crate::outcome::StepFailure;
+use crate::phase::run_unless_lost;
 use crate::plan::Action;
 use crate::schedule::Task;
 use crate::unknown::has_unknown;
-use crate::work::guarded;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashSet;
@@ -30,7 +30,7 @@ pub(super) struct Ended {
     result: Result<(), Failure>,
 }
 
-impl<'a> Acting<'a> {
+impl<'a> Executor<'a> {
     /// Starts every check that is due and whose resources are ready.
     pub(super) fn start_checks(&mut self) {
         if self.run.cancel.is_stopped() || self.ledger.lost().is_some() {
@@ -49,7 +49,7 @@ impl<'a> Acting<'a> {
         let (address, kind) = (check.address.clone(), check.kind.name().to_owned());
         self.run.events.send(Event::Started { address, kind, action: Action::Check });
         let (since, ledger, cx) =
-            (Instant::now(), self.ledger, self.run.context(&check.address, self.graph.within, false));
+            (Instant::now(), self.ledger, self.run.context(&check.address, self.graph.max_wait, false));
         let spec = (check.make)(&self.values);
         let wait = async move {
             let spec = spec?;
@@ -57,7 +57,7 @@ impl<'a> Acting<'a> {
                 let message = "a value that it needs is still not known";
                 return Err(Failure::new(Class::Bug, format!("check {}", check.address), message));
             }
-            guarded(ledger, check.kind.wait(cx, spec)).await
+            run_unless_lost(ledger, check.kind.wait(cx, spec)).await
         };
         self.checks.running.push(async move { Ended { check: index, since, result: wait.await } }.boxed());
     }
@@ -72,7 +72,7 @@ impl<'a> Acting<'a> {
             Err(failure) => {
                 let action = Action::Check;
                 self.run.events.send(Event::Failed { address: address.clone(), action, failure: failure.clone() });
-                self.outcome.failed.push(Unfinished { address, action, failure });
+                self.outcome.failed.push(StepFailure { address, action, failure });
             }
         }
     }
@@ -102,7 +102,7 @@ impl<'a> Acting<'a> {
 
     fn is_reached(&self, edge: Edge) -> bool {
         let later = Task::Finish(edge.node);
-        let task = if self.schedule.needs.contains_key(&later) { later } else { Task::Make(edge.node) };
-        self.reached.get(&task).is_some_and(|reached| *reached >= edge.until)
+        let task = if self.schedule.needs.contains_key(&later) { later } else { Task::Apply(edge.node) };
+        self.reached.get(&task).is_some_and(|reached| *reached >= edge.readiness)
     }
 }

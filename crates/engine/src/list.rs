@@ -18,7 +18,7 @@ const AT_A_TIME: usize = 8;
 ///
 /// # Errors
 /// What `list` or `ask` fails with.
-pub async fn listed<T, V, A, F>(
+pub async fn list_with_details<T, V, A, F>(
     list: impl Future<Output = Result<Vec<T>, Failure>>,
     likely: impl IntoIterator<Item = String>,
     key: impl Fn(&T) -> Option<String>,
@@ -45,7 +45,7 @@ where
 ///
 /// # Errors
 /// What `ask` fails with.
-pub async fn each<V, A, F>(keys: Vec<String>, ask: A) -> Result<HashMap<String, V>, Failure>
+pub async fn fetch_each<V, A, F>(keys: Vec<String>, ask: A) -> Result<HashMap<String, V>, Failure>
 where
     A: Fn(String) -> F,
     F: Future<Output = Result<Option<V>, Failure>>,
@@ -60,7 +60,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::{each, listed};
+    use super::{fetch_each, list_with_details};
     use crate::failure::{Class, Failure};
     use crate::unknown::unknown;
     use std::collections::HashMap;
@@ -89,19 +89,19 @@ mod tests {
             }
         };
         let likely = likely.iter().map(|&key| key.to_owned());
-        let found = listed(list(there), likely, |key: &String| Some(key.clone()), ask).await.unwrap();
+        let found = list_with_details(list(there), likely, |key: &String| Some(key.clone()), ask).await.unwrap();
         (found, asked.into_inner().unwrap(), since.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_remembered_costs_no_second_round_trip() {
+    async fn details_of_recorded_keys_need_one_round_trip() {
         let (found, asked, trips) = run(&["a", "bb"], &["bb", "a"]).await;
         assert_eq!(found, [("a".to_owned(), Some(1)), ("bb".to_owned(), Some(2))]);
         assert_eq!((asked, trips), (vec![vec!["a".to_owned(), "bb".to_owned()]], 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_new_is_asked_for_afterwards_and_what_has_gone_is_nothing() {
+    async fn details_of_new_keys_need_a_second_round_trip() {
         let (found, asked, trips) = run(&["new", "a"], &["gone", "a"]).await;
         assert_eq!(found, [("new".to_owned(), Some(3)), ("a".to_owned(), Some(1))]);
         assert_eq!((asked[1].as_slice(), asked.len(), trips), (["new".to_owned()].as_slice(), 2, 2));
@@ -110,19 +110,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_known_yet_is_not_asked_for() {
+    async fn details_of_unknown_keys_are_not_requested() {
         let (_, asked, _) = run(&[], &[&unknown()]).await;
         assert_eq!(asked, [Vec::<String>::new()]);
     }
 
     #[tokio::test]
-    async fn each_key_is_asked_for_and_a_failure_is_one_of_all() {
+    async fn fetch_each_requests_each_key_and_fails_with_any_failure() {
         let keys = || ["a", "bb", "gone"].map(str::to_owned).to_vec();
-        let told = each(keys(), |key| async move { Ok((key != "gone").then_some(key.len())) }).await.unwrap();
+        let told = fetch_each(keys(), |key| async move { Ok((key != "gone").then_some(key.len())) }).await.unwrap();
         assert_eq!(told, HashMap::from([("a".to_owned(), 1), ("bb".to_owned(), 2)]));
         let refused = |key: String| async move {
             if key == "bb" { Err(Failure::new(Class::Denied, "ask", "no")) } else { Ok(Some(key)) }
         };
-        assert_eq!(each(keys(), refused).await.unwrap_err().class, Class::Denied);
+        assert_eq!(fetch_each(keys(), refused).await.unwrap_err().class, Class::Denied);
     }
 }

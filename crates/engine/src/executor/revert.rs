@@ -1,51 +1,53 @@
 //! Takes back what was made for something that failed and is as it was before.
 
-use super::Acting;
+use super::Executor;
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::graph::Until;
+use crate::graph::Readiness;
 use crate::ledger::Entry;
+use crate::phase::{PhaseContext, run_unless_lost};
 use crate::plan::{Action, Order, Step};
 use crate::schedule::Task;
 use crate::snapshot::Record;
-use crate::work::{Work, guarded};
 use futures_util::future::join_all;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-impl Acting<'_> {
+impl Executor<'_> {
     /// Deletes what this run made for resources that failed and are as they were before, such as the rule for the new port
     /// of a service whose rollout was rolled back. The old one beside it was not deleted, and is recorded again.
-    pub(super) async fn take_back(&mut self) {
+    pub(super) async fn revert_created(&mut self) {
         if self.run.cancel.is_stopped() || self.ledger.lost().is_some() {
             return;
         }
-        let needless: Vec<usize> = (0..self.graph.nodes.len()).filter(|index| self.is_needless(*index)).collect();
-        let deletes = needless.iter().map(|index| self.delete_made(*index));
+        let unneeded: Vec<usize> = (0..self.graph.nodes.len()).filter(|index| self.is_unneeded(*index)).collect();
+        let deletes = unneeded.iter().map(|index| self.delete_created(*index));
         let ended = join_all(deletes.collect::<Vec<_>>()).await;
-        for (index, result) in needless.into_iter().zip(ended) {
-            self.took_back(&self.plan.steps[index], result);
+        for (index, result) in unneeded.into_iter().zip(ended) {
+            self.on_reverted(&self.plan.steps[index], result);
         }
     }
 
     /// Returns whether a node was made in this run, beside a predecessor that is still there or in a place that was empty,
     /// and all that was to use it failed and is as it was before.
-    fn is_needless(&self, index: usize) -> bool {
-        let is_made = self.reached.get(&Task::Make(index)) == Some(&Until::Settled);
-        if !is_made || self.started.contains(&Task::Drop(index)) || self.is_in_exchange(index) {
+    fn is_unneeded(&self, index: usize) -> bool {
+        let is_made = self.reached.get(&Task::Apply(index)) == Some(&Readiness::Ready);
+        if !is_made || self.started.contains(&Task::Delete(index)) || self.is_exchanged(index) {
             return false;
         }
-        let is_new =
-            matches!(self.plan.steps[index].action, Action::Create | Action::Replace { order: Order::CreateFirst });
+        let is_new = matches!(
+            self.plan.steps[index].action,
+            Action::Create | Action::Replace { order: Order::CreateBeforeDestroy }
+        );
         let kind = self.graph.nodes[index].kind.name();
-        let users: Vec<usize> = self.graph.users(index).filter(|user| self.is_changed(*user)).collect();
+        let users: Vec<usize> = self.graph.dependents(index).filter(|user| self.is_changed(*user)).collect();
         let relies = |user: &usize| self.graph.nodes[*user].kind.relies_on().contains(&kind);
-        is_new && users.iter().any(relies) && users.iter().all(|user| self.is_undone(*user))
+        is_new && users.iter().any(relies) && users.iter().all(|user| self.is_rolled_back(*user))
     }
 
     /// Returns whether a node has taken over what was at another address, or another what was at its own.
-    fn is_in_exchange(&self, index: usize) -> bool {
+    fn is_exchanged(&self, index: usize) -> bool {
         let id = |attrs: &Value| self.graph.nodes[index].kind.id(attrs);
         let made = self.values[index].as_ref().and_then(id);
         let was = |step: &Step| step.kind == self.plan.steps[index].kind && step.id.is_some() && step.id == made;
@@ -54,28 +56,28 @@ impl Acting<'_> {
 
     fn is_changed(&self, index: usize) -> bool {
         let action = self.plan.steps[index].action;
-        !action.is_idle() && action != Action::Await
+        !action.is_idle() && action != Action::Wait
     }
 
-    fn is_undone(&self, index: usize) -> bool {
+    fn is_rolled_back(&self, index: usize) -> bool {
         let address = &self.plan.steps[index].address;
         self.outcome.failed.iter().any(|failed| failed.address == *address && failed.failure.undone)
     }
 
-    async fn delete_made(&self, index: usize) -> (Instant, Result<(), Failure>) {
+    async fn delete_created(&self, index: usize) -> (Instant, Result<(), Failure>) {
         let (since, step) = (Instant::now(), &self.plan.steps[index]);
         let (address, kind) = (step.address.clone(), step.kind.clone());
         self.run.events.send(Event::Started { address, kind, action: Action::Delete });
-        let work = Work {
+        let context = PhaseContext {
             kind: Arc::clone(&self.graph.nodes[index].kind),
-            cx: self.run.context(&step.address, self.graph.within, false),
+            cx: self.run.context(&step.address, self.graph.max_wait, false),
             calls: Arc::clone(&self.calls),
         };
         let attrs = self.values[index].clone().unwrap_or(Value::Null);
-        (since, guarded(self.ledger, work.verbs().delete(&attrs)).await)
+        (since, run_unless_lost(self.ledger, context.operations().delete(&attrs)).await)
     }
 
-    fn took_back(&mut self, step: &Step, (since, result): (Instant, Result<(), Failure>)) {
+    fn on_reverted(&mut self, step: &Step, (since, result): (Instant, Result<(), Failure>)) {
         let address = step.address.clone();
         let action = Action::Delete;
         if let Err(failure) = result {
@@ -85,11 +87,11 @@ impl Acting<'_> {
         self.ledger.record(match (&step.before, &step.attrs) {
             (Some(spec), Some(attrs)) => Entry::Put(
                 address.clone(),
-                Record { kind: step.kind.clone(), spec: spec.clone(), attrs: attrs.clone(), settled: true },
+                Record { kind: step.kind.clone(), spec: spec.clone(), attrs: attrs.clone(), ready: true },
             ),
             _ => Entry::Remove(address.clone()),
         });
-        self.ledger.record(Entry::Undone(address.clone()));
+        self.ledger.record(Entry::CreateAborted(address.clone()));
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.run.events.send(Event::Done { address: address.clone(), action, id: None, millis });
         self.outcome.done.push((address, action));

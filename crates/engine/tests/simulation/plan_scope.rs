@@ -3,7 +3,7 @@
 use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_part, run, run_part};
 use crate::world::{Shared, at};
 use crate::{deployed, nothing_left};
-use pb_engine::{Action, Address, Cancel, Goal, Happened, Origin, Part, drift, observe};
+use pb_engine::{Action, Address, Cancel, DriftKind, Goal, Origin, PlanScope, drift, observe};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ fn addresses(texts: &[&str]) -> BTreeSet<Address> {
     texts.iter().map(|text| Address::new(*text).unwrap()).collect()
 }
 
-fn targets(texts: &[&str]) -> Part {
-    Part { targets: addresses(texts), ..Part::default() }
+fn targets(texts: &[&str]) -> PlanScope {
+    PlanScope { targets: addresses(texts), ..PlanScope::default() }
 }
 
 /// Changes one thing behind our back.
@@ -23,7 +23,7 @@ fn resize(world: &Shared, name: &str, size: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_is_made_with_what_it_needs_and_the_rest_is_left_for_later() {
+async fn target_is_created_with_its_dependencies_only() {
     let (world, ledger) = (Shared::default(), LateLedger::default());
     let graph = graph(&world, &FIRST);
     let part = targets(&["redis/jobqr"]);
@@ -38,7 +38,7 @@ async fn a_target_is_made_with_what_it_needs_and_the_rest_is_left_for_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_targeted_keeps_its_drift_its_record_and_the_outputs() {
+async fn untargeted_resource_keeps_drift_record_and_outputs() {
     let (world, ledger) = deployed().await;
     let before = ledger.snapshot();
     resize(&world, "celery", 7);
@@ -56,7 +56,7 @@ async fn what_is_not_targeted_keeps_its_drift_its_record_and_the_outputs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_is_destroyed_with_what_needs_it() {
+async fn target_is_destroyed_with_its_dependents() {
     let (world, ledger) = deployed().await;
     let graph = graph(&world, &FIRST);
     let part = targets(&["edge/targets"]);
@@ -72,7 +72,7 @@ async fn a_target_is_destroyed_with_what_needs_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_something_uses_that_is_left_is_not_replaced() {
+async fn resource_with_untargeted_dependents_is_not_replaced() {
     let (world, ledger) = deployed().await;
     let graph = graph(&world, &Config { port: 6060, ..FIRST });
     let refused = plan_part(&graph, &ledger, Goal::Deploy, &targets(&["edge/targets"])).await.unwrap_err();
@@ -85,11 +85,11 @@ async fn what_something_uses_that_is_left_is_not_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_to_be_replaced_is_replaced_though_nothing_differs() {
+async fn requested_replacement_needs_no_change() {
     let (world, ledger) = deployed().await;
     let old = at(&world, "redis/jobqr");
     let graph = graph(&world, &FIRST);
-    let part = Part { replace: addresses(&["redis/jobqr"]), ..Part::default() };
+    let part = PlanScope { replace: addresses(&["redis/jobqr"]), ..PlanScope::default() };
     let planned = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
     assert!(lines(&planned).contains(&"delete-then-create redis/jobqr".to_owned()), "{:?}", lines(&planned));
     let step = planned.changes().find(|step| step.address.as_str() == "redis/jobqr").unwrap();
@@ -100,18 +100,18 @@ async fn what_is_to_be_replaced_is_replaced_though_nothing_differs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_that_others_may_change_is_kept_as_it_is() {
+async fn ignored_field_keeps_its_live_value() {
     let (world, ledger) = deployed().await;
     resize(&world, "celery", 7);
     let celery = Address::new("fargate/celery").unwrap();
     let mut graph = graph(&world, &FIRST);
     assert!(graph.ignore(&celery, "size") && !graph.ignore(&Address::new("no/thing").unwrap(), "size"));
-    assert!(plan_part(&graph, &ledger, Goal::Deploy, &Part::default()).await.unwrap().is_empty());
+    assert!(plan_part(&graph, &ledger, Goal::Deploy, &PlanScope::default()).await.unwrap().is_empty());
     let snapshot = ledger.snapshot();
     let observed = observe(&graph, &snapshot, &Arc::new(crate::world::owner()), &Cancel::never()).await.unwrap();
     assert_eq!(drift(&graph, &observed, &snapshot), []);
     // Another change goes through and leaves the field alone, a replacement too.
-    let part = Part { replace: addresses(&["fargate/celery"]), ..Part::default() };
+    let part = PlanScope { replace: addresses(&["fargate/celery"]), ..PlanScope::default() };
     assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
     let sizes = |world: &Shared| {
         let world = world.lock().unwrap();
@@ -122,7 +122,7 @@ async fn a_field_that_others_may_change_is_kept_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drift_a_change_and_both_are_told_apart() {
+async fn origin_distinguishes_drift_and_configuration() {
     let (world, ledger) = deployed().await;
     let origin = async |config: &Config| {
         let plan = plan(&world, &ledger, config, Goal::Deploy).await.unwrap();
@@ -137,7 +137,7 @@ async fn drift_a_change_and_both_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drift_is_what_is_not_as_the_last_run_left_it() {
+async fn drift_compares_the_last_run_with_aws() {
     let (world, ledger) = deployed().await;
     let drifted = async |snapshot: &pb_engine::Snapshot| {
         let graph = graph(&world, &Config { size: 2, ..FIRST });
@@ -155,15 +155,15 @@ async fn drift_is_what_is_not_as_the_last_run_left_it() {
     }
     snapshot.resources.remove(&Address::new("edge/record").unwrap());
     let expected = [
-        ("fargate/celery".to_owned(), Happened::Changed),
-        ("net/queue_in_front".to_owned(), Happened::Deleted),
-        ("edge/record".to_owned(), Happened::Appeared),
+        ("fargate/celery".to_owned(), DriftKind::Changed),
+        ("net/queue_in_front".to_owned(), DriftKind::Deleted),
+        ("edge/record".to_owned(), DriftKind::Appeared),
     ];
     assert_eq!(drifted(&snapshot).await, expected);
 }
 
 #[test]
-fn what_is_left_is_nothing_to_do() {
-    assert!(Action::Leave.is_idle() && Action::NoOp.is_idle());
-    assert!(!Action::Await.is_idle() && !Action::Delete.is_idle());
+fn untargeted_action_is_idle() {
+    assert!(Action::Untargeted.is_idle() && Action::NoOp.is_idle());
+    assert!(!Action::Wait.is_idle() && !Action::Delete.is_idle());
 }
