@@ -14,8 +14,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use pb_config::Workspace;
 use pb_engine::{
-    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, PlanScope, Plan, Run, Snapshot, apply_plan, compute_plan, observe,
-    preflight, with_checks,
+    Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Plan, PlanScope, Run, Snapshot, apply_plan,
+    compute_plan, observe, preflight, with_checks,
 };
 use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;

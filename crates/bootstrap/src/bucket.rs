@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
 };
 use aws_types::SdkConfig;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, ReadScope};
+use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use crate::policy::{Document, is_trust_of_ecs_tasks, read_secrets, trust_ecs_tas
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{PolicyEvaluationDecisionType, Role as Live, Tag};
 use pb_aws::{Answer, no_retry};
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, ReadScope, fetch_each, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, fetch_each, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     Tag,
 };
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
+use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

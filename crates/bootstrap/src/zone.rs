@@ -3,7 +3,7 @@
 use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{HostedZone as Live, Tag, TagResourceType};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Resource, ReadScope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@
 //! is not as it should be.
 
 use pb_edge::{DnsClient, EdgeInputs, EdgeSpec, Health, Zone, find_zone, front_door};
-use pb_engine::{Action, Standalone, Event, Events, Graph, Input, Ownership};
+use pb_engine::{Action, Event, Events, Graph, Input, Ownership, Standalone};
 use std::error::Error;
 
 #[path = "support/place.rs"]

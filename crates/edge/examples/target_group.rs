@@ -3,7 +3,7 @@
 //! `cargo run --release -p pb-edge --example target_group`. Credentials, region and endpoint come from the environment.
 
 use pb_edge::{BalancerClient, Health, TargetGroup, TargetGroupSpec};
-use pb_engine::{Standalone, Graph, Ownership};
+use pb_engine::{Graph, Ownership, Standalone};
 use std::error::Error;
 
 #[path = "support/place.rs"]

@@ -5,7 +5,7 @@ use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{Listener, LoadBalancer};
 use pb_aws::Answer;
-use pb_engine::{Class, Failure, Resource, ReadScope, fetch_each, list_with_details};
+use pb_engine::{Class, Failure, ReadScope, Resource, fetch_each, list_with_details};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -158,8 +158,9 @@ pub fn front_door_with(
     })?;
 
     let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id.clone());
-    let record = graph
-        .add("edge/record", &records, balancer.created(), move |balancer| RecordSpec::alias(&zone_id, &name, balancer))?;
+    let record = graph.add("edge/record", &records, balancer.created(), move |balancer| {
+        RecordSpec::alias(&zone_id, &name, balancer)
+    })?;
     let kinds = Kinds { rules, target_groups, records };
     let common = Common { vpc_id: inputs.vpc_id, zone_id: inputs.zone.id, balancer, listener };
     let mut routes = BTreeMap::new();

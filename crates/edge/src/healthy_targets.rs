@@ -5,7 +5,7 @@ mod tests;
 
 use crate::BalancerClient as Client;
 use crate::health::{self, TargetHealth};
-use pb_engine::{Check, Class, Context, Failure, Backoff, Progress, Verdict};
+use pb_engine::{Backoff, Check, Class, Context, Failure, Progress, Verdict};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -6,7 +6,9 @@ use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, list_with_details, unknown};
+use pb_engine::{
+    Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, list_with_details, unknown,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -225,7 +227,7 @@ mod tests {
         TargetGroupTuple,
     };
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Standalone, Graph, Resource, UNKNOWN};
+    use pb_engine::{Graph, Resource, Standalone, UNKNOWN};
 
     fn spec() -> ListenerSpec {
         ListenerSpec {

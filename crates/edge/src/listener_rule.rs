@@ -13,8 +13,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Interim, Backoff, Ownership, Progress, Resource, ReadScope, fetch_each, is_unknown,
-    list_with_details, unknown,
+    Backoff, Change, Class, Context, Failure, Found, Interim, Ownership, Progress, ReadScope, Resource, fetch_each,
+    is_unknown, list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +24,11 @@ const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
 
 /// How long rules that change places may be in each other's way.
-const MOVES: Backoff =
-    Backoff { initial: Duration::from_millis(200), max_interval: Duration::from_secs(2), timeout: Duration::from_secs(60) };
+const MOVES: Backoff = Backoff {
+    initial: Duration::from_millis(200),
+    max_interval: Duration::from_secs(2),
+    timeout: Duration::from_secs(60),
+};
 
 /// The kind of listener rules.
 pub struct ListenerRule {

@@ -12,7 +12,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     IpAddressType, LoadBalancer as Balancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
 };
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope};
+use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource};
 use pb_engine::{fetch_each, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,7 +133,8 @@ impl Resource for LoadBalancer {
         };
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let ask = |arns| fetch_each(arns, |arn| async move { Attributes::read(&self.client, &arn).await });
-        let ours: Vec<((Address, Balancer, Tags), _)> = list_with_details(ours, likely, |(_, lb, _)| arn(lb), ask).await?;
+        let ours: Vec<((Address, Balancer, Tags), _)> =
+            list_with_details(ours, likely, |(_, lb, _)| arn(lb), ask).await?;
         let ours = ours.into_iter().filter_map(|((address, lb, tags), attributes)| {
             let (spec, attrs, ready) = (spec_of(&lb, &tags, &attributes?), attrs_of(&lb), is_active(&lb));
             Some(Found::Managed { address, spec, attrs, ready })
@@ -166,7 +167,12 @@ impl Resource for LoadBalancer {
         Ok(output.load_balancers().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
-    async fn configure(&self, _cx: &Context, attrs: &LoadBalancerAttrs, spec: &LoadBalancerSpec) -> Result<(), Failure> {
+    async fn configure(
+        &self,
+        _cx: &Context,
+        attrs: &LoadBalancerAttrs,
+        spec: &LoadBalancerSpec,
+    ) -> Result<(), Failure> {
         Attributes::wanted(spec).write(&self.client, &attrs.arn).await
     }
 

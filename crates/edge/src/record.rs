@@ -15,7 +15,7 @@ use aws_sdk_route53::types::{
 };
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
+use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use pb_engine::{is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use futures_util::future::try_join_all;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, ReadScope};
+use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource};
 use std::collections::{BTreeMap, HashMap};
 
 /// ARNs that one call may ask for. (Elastic Load Balancing API: DescribeTags)

@@ -11,8 +11,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use pb_aws::Answer;
 use pb_engine::{
-    Address, Awaited, Change, Class, Context, Failure, Found, Interim, Ownership, Resource, ReadScope, fetch_each, is_unknown,
-    list_with_details, unknown,
+    Address, Awaited, Change, Class, Context, Failure, Found, Interim, Ownership, ReadScope, Resource, fetch_each,
+    is_unknown, list_with_details, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What the tests of all kinds use.
 
 use aws_sdk_elasticloadbalancingv2::types::Tag;
-use pb_engine::{ADDRESS_TAG, Standalone, Graph, Ownership, STACK_TAG, WORKSPACE_TAG};
+use pb_engine::{ADDRESS_TAG, Graph, Ownership, STACK_TAG, Standalone, WORKSPACE_TAG};
 use std::collections::BTreeMap;
 
 /// `graph`, run for the workspace `staging`.

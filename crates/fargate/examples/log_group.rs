@@ -7,7 +7,7 @@
 //! Exits with 1 when anything is not as it should be.
 
 use pb_aws::{Access, connect};
-use pb_engine::{Standalone, Failure, Graph, Ownership};
+use pb_engine::{Failure, Graph, Ownership, Standalone};
 use pb_fargate::{LogGroupSpec, LogGroups};
 use std::error::Error;
 

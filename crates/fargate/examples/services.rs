@@ -8,8 +8,8 @@
 //! when anything is not as it should be.
 
 use pb_aws::{Access, connect};
-use pb_engine::{Action, Standalone, Event, Events, Failure, Graph, Input, Ownership};
-use pb_fargate::{FargateInputs, FargateSpec, Image, Workload, WorkloadSpec, tasks};
+use pb_engine::{Action, Event, Events, Failure, Graph, Input, Ownership, Standalone};
+use pb_fargate::{FargateInputs, FargateSpec, FargateStack, Image, Workload, WorkloadSpec};
 use std::error::Error;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             redis_address: Input::known("localhost".to_owned()),
             workloads: vec![workload],
         };
-        tasks(&mut graph, &config, &spec(), inputs)?;
+        FargateStack::add(&mut graph, &config, &spec(), inputs)?;
         let owner = Ownership { stack: "pb-fargate".to_owned(), workspace: "example".to_owned() };
         Ok(Standalone::new(owner, graph).events(Events::new(print)))
     };
@@ -72,9 +72,9 @@ fn spec() -> FargateSpec {
         task_role_arn: None,
         redis_port: 6400,
         tags: [("team".to_owned(), "example".to_owned())].into(),
-        before: None,
+        release_command: None,
         keep_revisions: 10,
-        rollout_within: Some(Duration::from_secs(600)),
+        rollout_timeout: Some(Duration::from_secs(600)),
     }
 }
 

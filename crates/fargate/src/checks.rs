@@ -6,7 +6,7 @@ use pb_rules::Verdict;
 use pb_rules::tags::{OWNERSHIP_PREFIX, TAGS_MAX, key, value};
 
 /// Tags that are added to the ones in a spec: ownership, and the content of a task definition.
-const ADDED: usize = 4;
+const RESERVED_TAGS: usize = 4;
 
 /// Asks `rule` about a text that is known.
 pub(crate) fn text(what: &str, text: &str, rule: impl Fn(&str) -> Verdict) -> Result<(), String> {
@@ -39,8 +39,8 @@ pub(crate) fn tags(tags: &Tags) -> Result<(), String> {
             return Err(format!("invalid tag: `{name}` is kept for the tags that say whose a resource is"));
         }
     }
-    if tags.len() + ADDED > TAGS_MAX {
-        return Err(format!("invalid tags: {} are too many, {} fit", tags.len(), TAGS_MAX - ADDED));
+    if tags.len() + RESERVED_TAGS > TAGS_MAX {
+        return Err(format!("invalid tags: {} are too many, {} fit", tags.len(), TAGS_MAX - RESERVED_TAGS));
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! ECS clusters.
 
 use crate::checks;
-use crate::tags::{Tags, of_ecs, retag, same_owner, to_ecs};
+use crate::tags::{Tags, from_ecs, retag, same_owner, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
 use futures_util::future::try_join;
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope, list_with_details, unknown,
+    Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, list_with_details,
+    unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use std::time::Duration;
 const INSIGHTS: [&str; 3] = ["disabled", "enabled", "enhanced"];
 
 /// Names that DescribeClusters takes in one call. (ECS API: DescribeClusters)
-const NAMES_A_CALL: usize = 100;
+const NAMES_PER_CALL: usize = 100;
 
 /// A cluster, as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,16 +48,16 @@ pub struct Clusters {
 }
 
 /// The clusters that begin with the workspace's prefix: an answer that services need as well.
-pub(crate) struct Prefixed(pub Vec<Cluster>);
+pub(crate) struct WorkspaceClusters(pub Vec<Cluster>);
 
-impl Prefixed {
+impl WorkspaceClusters {
     /// Those of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
-        scope.shared(Self::ask(scope, client)).await
+    pub(crate) async fn shared<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+        scope.shared(Self::read(scope, client)).await
     }
 
-    async fn ask<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
-        let prefix = crate::prefix(scope.owner());
+    async fn read<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
+        let prefix = crate::name_prefix(scope.owner());
         let remembered = scope.recorded_of::<Clusters>().into_iter().map(|attrs| attrs.name);
         let remembered: Vec<String> = remembered.filter(|name| name.starts_with(&prefix)).collect();
         let all = async {
@@ -85,8 +86,8 @@ impl Clusters {
 
     /// Stops the tasks that people ran on their own: nobody would end them, and they cost. The delete is tried again, so
     /// what cannot be stopped now is stopped then, or named in the end.
-    async fn stop_one_offs(&self, name: &str) {
-        for started_by in [crate::people::STARTED_BY, crate::before::STARTED_BY] {
+    async fn stop_one_off_tasks(&self, name: &str) {
+        for started_by in [crate::task_client::STARTED_BY, crate::release_command::STARTED_BY] {
             let listed = self.client.list_tasks().cluster(name).started_by(started_by).send().await;
             for arn in listed.map(|listed| listed.task_arns.unwrap_or_default()).unwrap_or_default() {
                 crate::one_off::stop(&self.client, name, &arn, "the cluster is deleted").await.ok();
@@ -95,7 +96,7 @@ impl Clusters {
     }
 
     /// Says who is in the way of a delete.
-    async fn in_use(&self, name: &str, failure: Failure) -> Failure {
+    async fn name_blockers(&self, name: &str, failure: Failure) -> Failure {
         let services = self.client.list_services().cluster(name).max_results(100).send().await;
         let tasks = self.client.list_tasks().cluster(name).send().await;
         let services = services.map(|found| found.service_arns.unwrap_or_default()).unwrap_or_default();
@@ -117,7 +118,7 @@ fn known(scope: &ReadScope<Clusters>) -> impl Iterator<Item = &str> {
 
 async fn describe(client: &Client, names: Vec<String>) -> Result<Vec<Cluster>, Failure> {
     let mut found = Vec::new();
-    for names in names.chunks(NAMES_A_CALL) {
+    for names in names.chunks(NAMES_PER_CALL) {
         let call = client.describe_clusters().set_clusters(Some(names.to_vec()));
         let call = call.include(ClusterField::Tags).include(ClusterField::Settings);
         found.extend(call.send().await.answer("ecs:DescribeClusters")?.clusters.unwrap_or_default());
@@ -181,15 +182,15 @@ impl Resource for Clusters {
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let others = async {
-            let prefix = crate::prefix(scope.owner());
+            let prefix = crate::name_prefix(scope.owner());
             let names = scope.imports().map(|(_, id)| crate::last_part(id)).chain(known(scope));
             let names: BTreeSet<&str> = names.filter(|name| !name.starts_with(&prefix)).collect();
             describe(&self.client, names.into_iter().map(str::to_owned).collect()).await
         };
-        let (shared, others) = try_join(Prefixed::of(scope, &self.client), others).await?;
+        let (shared, others) = try_join(WorkspaceClusters::shared(scope, &self.client), others).await?;
         let mut found = Vec::new();
         for cluster in shared.0.iter().chain(&others) {
-            let (tags, attrs) = (of_ecs(cluster.tags()), attrs(cluster));
+            let (tags, attrs) = (from_ecs(cluster.tags()), attrs(cluster));
             found.extend(scope.untagged(&tags, &attrs));
             if let Some(address) = scope.managed_address(&tags, &[&attrs.name, &attrs.arn]) {
                 let ready = cluster.status() == Some("ACTIVE");
@@ -231,7 +232,7 @@ impl Resource for Clusters {
             let Some(cluster) = cluster else {
                 return Ok(Progress::Pending("cluster not visible yet".to_owned()));
             };
-            if !same_owner(cx, &of_ecs(cluster.tags())) {
+            if !same_owner(cx, &from_ecs(cluster.tags())) {
                 let why = format!("ECS cluster {name} was there already and is not ours; rename or remove it");
                 return Err(Failure::new(Class::Unmanaged, "ecs:CreateCluster", why));
             }
@@ -247,8 +248,8 @@ impl Resource for Clusters {
         let answer = self.client.delete_cluster().cluster(&attrs.name).send().await.answer("ecs:DeleteCluster");
         match answer.map_err(|failure| failure.when(&["UpdateInProgressException"], Class::NotReady)) {
             Err(failure) if failure.class == Class::InUse => {
-                self.stop_one_offs(&attrs.name).await;
-                return Err(self.in_use(&attrs.name, failure).await);
+                self.stop_one_off_tasks(&attrs.name).await;
+                return Err(self.name_blockers(&attrs.name, failure).await);
             }
             answer => answer?,
         };

@@ -122,7 +122,7 @@ fn secrets_to_ecs(references: &BTreeMap<String, String>) -> Result<Option<Vec<Se
 
 /// As it was wanted, from what DescribeTaskDefinition gives: without the defaults that ECS fills in, and without values that
 /// look like secrets.
-pub(crate) fn of_ecs(container: &ContainerDefinition) -> ContainerSpec {
+pub(crate) fn from_ecs(container: &ContainerDefinition) -> ContainerSpec {
     let ports = container.port_mappings().iter().filter_map(PortMapping::container_port);
     let linux = container.linux_parameters();
     let mut spec = ContainerSpec {
@@ -131,18 +131,18 @@ pub(crate) fn of_ecs(container: &ContainerDefinition) -> ContainerSpec {
         environment: tag_map(container.environment().iter().map(|pair| (pair.name(), pair.value()))),
         secrets: container.secrets().iter().map(|one| (one.name().to_owned(), one.value_from().to_owned())).collect(),
         ports: ports.filter_map(|port| u16::try_from(port).ok()).collect(),
-        log: container.log_configuration().and_then(log_of_ecs),
+        log: container.log_configuration().and_then(log_from_ecs),
         stop_timeout: container.stop_timeout(),
         init_process: linux.and_then(LinuxParameters::init_process_enabled).unwrap_or_default(),
         essential: container.essential().unwrap_or(true),
     };
-    hide(&mut spec);
+    redact(&mut spec);
     spec
 }
 
 /// Takes out the values that look like secrets.
-pub(crate) fn hide(spec: &mut ContainerSpec) {
-    hide_words(&mut spec.command);
+pub(crate) fn redact(spec: &mut ContainerSpec) {
+    redact_words(&mut spec.command);
     for (name, value) in &mut spec.environment {
         if secrets::plain_variable(name, value).is_err() {
             secrets::HIDDEN.clone_into(value);
@@ -151,7 +151,7 @@ pub(crate) fn hide(spec: &mut ContainerSpec) {
 }
 
 /// Takes out the words that look like secrets.
-pub(crate) fn hide_words(command: &mut [String]) {
+pub(crate) fn redact_words(command: &mut [String]) {
     for word in command {
         if secrets::plain_word(word).is_err() {
             secrets::HIDDEN.clone_into(word);
@@ -159,14 +159,14 @@ pub(crate) fn hide_words(command: &mut [String]) {
     }
 }
 
-pub(crate) fn log_of_ecs(log: &LogConfiguration) -> Option<LogSpec> {
+pub(crate) fn log_from_ecs(log: &LogConfiguration) -> Option<LogSpec> {
     let option = |key: &str| log.options().and_then(|options| options.get(key)).cloned().unwrap_or_default();
     let log_spec = LogSpec { group: option(GROUP), region: option(REGION), stream_prefix: option(STREAM_PREFIX) };
     (*log.log_driver() == LogDriver::Awslogs).then_some(log_spec)
 }
 
 /// The fields of a container that are set and that no spec speaks of: somebody else has set them.
-pub(crate) fn others(container: &ContainerDefinition) -> impl Iterator<Item = &'static str> + use<> {
+pub(crate) fn unmanaged_fields(container: &ContainerDefinition) -> impl Iterator<Item = &'static str> + use<> {
     let on = |field: Option<bool>| field.unwrap_or_default();
     let linux = container.linux_parameters();
     let log = container.log_configuration();
@@ -176,13 +176,13 @@ pub(crate) fn others(container: &ContainerDefinition) -> impl Iterator<Item = &'
         ("memory", container.memory().is_some()),
         ("memory_reservation", container.memory_reservation().is_some()),
         ("links", !container.links().is_empty()),
-        ("port_mappings", container.port_mappings().iter().any(is_special)),
+        ("port_mappings", container.port_mappings().iter().any(has_unmanaged_settings)),
         ("restart_policy", container.restart_policy().is_some()),
         ("entry_point", !container.entry_point().is_empty()),
         ("environment_files", !container.environment_files().is_empty()),
         ("mount_points", !container.mount_points().is_empty()),
         ("volumes_from", !container.volumes_from().is_empty()),
-        ("linux_parameters", linux.is_some_and(has_more)),
+        ("linux_parameters", linux.is_some_and(has_unmanaged_linux_settings)),
         ("depends_on", !container.depends_on().is_empty()),
         ("start_timeout", container.start_timeout().is_some()),
         ("version_consistency", container.version_consistency() == Some(&VersionConsistency::Disabled)),
@@ -194,7 +194,7 @@ pub(crate) fn others(container: &ContainerDefinition) -> impl Iterator<Item = &'
         ("pseudo_terminal", on(container.pseudo_terminal())),
         ("docker_labels", container.docker_labels().is_some_and(|labels| !labels.is_empty())),
         ("ulimits", !container.ulimits().is_empty()),
-        ("log_configuration", log.is_some_and(is_unusual)),
+        ("log_configuration", log.is_some_and(has_unmanaged_log_settings)),
         ("health_check", container.health_check().is_some()),
         ("system_controls", !container.system_controls().is_empty()),
         ("resource_requirements", !container.resource_requirements().is_empty()),
@@ -203,14 +203,14 @@ pub(crate) fn others(container: &ContainerDefinition) -> impl Iterator<Item = &'
     fields.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field)
 }
 
-fn is_special(port: &PortMapping) -> bool {
+fn has_unmanaged_settings(port: &PortMapping) -> bool {
     port.container_port().is_none()
         || port.protocol().is_some_and(|protocol| *protocol != TransportProtocol::Tcp)
         || port.name().is_some()
         || port.app_protocol().is_some()
 }
 
-fn has_more(linux: &LinuxParameters) -> bool {
+fn has_unmanaged_linux_settings(linux: &LinuxParameters) -> bool {
     let adds = |names: &[String]| !names.is_empty();
     linux.capabilities().is_some_and(|change| adds(change.add()) || adds(change.drop()))
         || !linux.devices().is_empty()
@@ -218,7 +218,7 @@ fn has_more(linux: &LinuxParameters) -> bool {
         || linux.shared_memory_size().is_some_and(|size| size != 0)
 }
 
-fn is_unusual(log: &LogConfiguration) -> bool {
+fn has_unmanaged_log_settings(log: &LogConfiguration) -> bool {
     let known = |key: &String| [GROUP, REGION, STREAM_PREFIX].contains(&key.as_str());
     let more = |options: &HashMap<String, String>| options.keys().any(|key| !known(key));
     *log.log_driver() != LogDriver::Awslogs || log.options().is_some_and(more) || !log.secret_options().is_empty()

@@ -1,6 +1,6 @@
 //! Service deployments: what ECS remembers of each rollout, for 90 days. (ECS developer guide: View service history)
 
-use crate::rollout::Wanted;
+use crate::rollout::ExpectedDeployment;
 use crate::service::ServiceAttrs;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
@@ -15,23 +15,23 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Revisions that DescribeServiceRevisions takes in one call. (ECS API: DescribeServiceRevisions)
-const REVISIONS_A_CALL: usize = 20;
+const REVISIONS_PER_CALL: usize = 20;
 
 /// How often a rollback that was asked for is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a rollout that was started may not be listed yet.
-const UNSEEN: Duration = Duration::from_secs(15);
+const LISTING_LAG: Duration = Duration::from_secs(15);
 
 /// What is told of a rollout after which the revision before serves again begins with this.
 pub const ROLLED_BACK: &str = "rolled back";
 
 /// What comes of a rollout that fails before any other has succeeded.
-pub(crate) const NOTHING_BEFORE: &str = "there is nothing to go back to: none of its rollouts has succeeded yet";
+pub(crate) const NO_PREVIOUS_REVISION: &str = "there is nothing to go back to: none of its rollouts has succeeded yet";
 
 /// One rollout, as ECS remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rolled {
+pub struct ServiceDeployment {
     /// ARN of the service deployment.
     pub arn: String,
     /// ARN of the task definition that it was to bring.
@@ -46,7 +46,7 @@ pub struct Rolled {
     pub finished: Option<String>,
 }
 
-impl Rolled {
+impl ServiceDeployment {
     /// Whether it succeeded.
     #[must_use]
     pub fn succeeded(&self) -> bool {
@@ -71,11 +71,15 @@ impl Rolled {
 ///
 /// # Errors
 /// What ECS answers.
-pub async fn rollouts(config: &SdkConfig, cluster: &str, service: &str) -> Result<Vec<Rolled>, Failure> {
+pub async fn service_deployments(
+    config: &SdkConfig,
+    cluster: &str,
+    service: &str,
+) -> Result<Vec<ServiceDeployment>, Failure> {
     list(&Client::new(config), cluster, service).await
 }
 
-pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Result<Vec<Rolled>, Failure> {
+pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Result<Vec<ServiceDeployment>, Failure> {
     let call = client.list_service_deployments().cluster(cluster).service(service).max_results(100);
     let mut briefs = match call.send().await.answer("ecs:ListServiceDeployments") {
         Ok(answer) => answer.service_deployments.unwrap_or_default(),
@@ -88,11 +92,11 @@ pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Resul
         briefs.iter().filter_map(|brief| brief.target_service_revision_arn.clone()).collect();
     revisions.sort_unstable();
     revisions.dedup();
-    let mut brings: BTreeMap<String, String> = BTreeMap::new();
-    for arns in revisions.chunks(REVISIONS_A_CALL) {
+    let mut task_definitions: BTreeMap<String, String> = BTreeMap::new();
+    for arns in revisions.chunks(REVISIONS_PER_CALL) {
         let call = client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
         let answer = call.send().await.answer("ecs:DescribeServiceRevisions")?;
-        brings.extend(
+        task_definitions.extend(
             answer
                 .service_revisions
                 .unwrap_or_default()
@@ -100,16 +104,19 @@ pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Resul
                 .filter_map(|revision| Some((revision.service_revision_arn?, revision.task_definition?))),
         );
     }
-    Ok(briefs.iter().map(|brief| rolled(brief, &brings)).collect())
+    Ok(briefs.iter().map(|brief| service_deployment(brief, &task_definitions)).collect())
 }
 
-fn rolled(brief: &ServiceDeploymentBrief, brings: &BTreeMap<String, String>) -> Rolled {
+fn service_deployment(
+    brief: &ServiceDeploymentBrief,
+    task_definitions: &BTreeMap<String, String>,
+) -> ServiceDeployment {
     let time =
         |at: Option<&DateTime>| at.and_then(|at| DateTime::from_secs(at.secs()).fmt(DateTimeFormat::DateTime).ok());
     let target = brief.target_service_revision_arn().unwrap_or_default();
-    Rolled {
+    ServiceDeployment {
         arn: brief.service_deployment_arn().unwrap_or_default().to_owned(),
-        task_definition: brings.get(target).cloned().unwrap_or_default(),
+        task_definition: task_definitions.get(target).cloned().unwrap_or_default(),
         status: brief.status().map_or("UNKNOWN", Status::as_str).to_owned(),
         reason: brief.status_reason().filter(|reason| !reason.is_empty()).map(str::to_owned),
         started: time(brief.started_at().or(brief.created_at())),
@@ -118,29 +125,32 @@ fn rolled(brief: &ServiceDeploymentBrief, brings: &BTreeMap<String, String>) -> 
 }
 
 /// Of the rollouts, latest first, the one that we started: the latest, when it is about our revision.
-pub(crate) fn ours<'a>(all: &'a [Rolled], wanted: &Wanted<'_>) -> Option<&'a Rolled> {
-    all.first().filter(|rolled| rolled.task_definition == wanted.task_definition)
+pub(crate) fn matching<'a>(
+    all: &'a [ServiceDeployment],
+    expected: &ExpectedDeployment<'_>,
+) -> Option<&'a ServiceDeployment> {
+    all.first().filter(|deployment| deployment.task_definition == expected.task_definition)
 }
 
 /// The revision that served before `in_use` did: the latest other one whose rollout succeeded.
-pub(crate) async fn before(client: &Client, attrs: &ServiceAttrs) -> Result<Option<String>, Failure> {
+pub(crate) async fn previous_revision(client: &Client, attrs: &ServiceAttrs) -> Result<Option<String>, Failure> {
     let all = list(client, &attrs.cluster, &attrs.name).await?;
-    let served = all.into_iter().filter(Rolled::succeeded);
-    Ok(served.map(|rolled| rolled.task_definition).find(|arn| *arn != attrs.task_definition))
+    let served = all.into_iter().filter(ServiceDeployment::succeeded);
+    Ok(served.map(|deployment| deployment.task_definition).find(|arn| *arn != attrs.task_definition))
 }
 
 /// What came of a rollout that was to be given up, in words.
-pub(crate) fn aftermath(rolled: &Rolled) -> String {
+pub(crate) fn rollback_outcome(deployment: &ServiceDeployment) -> String {
     let reason =
-        rolled.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
-    match Status::from(rolled.status.as_str()) {
+        deployment.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
+    match Status::from(deployment.status.as_str()) {
         Status::RollbackSuccessful => format!("{ROLLED_BACK}: the revision before serves again"),
         Status::RollbackFailed => format!("the rollback failed too{reason}"),
         Status::Stopped => format!("not rolled back{reason}"),
         Status::Successful => {
             "ECS had completed it before it could be given up: going back takes another rollout".to_owned()
         }
-        _ => format!("the rollback still goes on ({})", rolled.status),
+        _ => format!("the rollback still goes on ({})", deployment.status),
     }
 }
 
@@ -153,11 +163,11 @@ pub async fn stop_rollout(config: &SdkConfig, attrs: &ServiceAttrs, within: Dura
 }
 
 pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
-    let Some(open) = started(client, attrs).await? else {
+    let Some(open) = find_started(client, attrs).await? else {
         return Ok("ECS does not know it: another one was started since, or it may still go on".to_owned());
     };
     if !open.is_open() {
-        return Ok(aftermath(&open));
+        return Ok(rollback_outcome(&open));
     }
     let call = client.stop_service_deployment().service_deployment_arn(&open.arn);
     match call.stop_type(StopServiceDeploymentStopType::Rollback).send().await.answer("ecs:StopServiceDeployment") {
@@ -167,22 +177,23 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
     }
     let until = Instant::now() + within;
     loop {
-        let now = list(client, &attrs.cluster, &attrs.name).await?.into_iter().find(|rolled| rolled.arn == open.arn);
+        let now =
+            list(client, &attrs.cluster, &attrs.name).await?.into_iter().find(|deployment| deployment.arn == open.arn);
         match now {
-            Some(rolled) if rolled.is_open() && Instant::now() < until => sleep(LOOK).await,
-            Some(rolled) => return Ok(aftermath(&rolled)),
+            Some(deployment) if deployment.is_open() && Instant::now() < until => sleep(POLL_INTERVAL).await,
+            Some(deployment) => return Ok(rollback_outcome(&deployment)),
             None => return Ok("ECS does not know it any more".to_owned()),
         }
     }
 }
 
 /// The rollout that we started; one that was started a moment ago may be listed late.
-async fn started(client: &Client, attrs: &ServiceAttrs) -> Result<Option<Rolled>, Failure> {
-    let until = Instant::now() + UNSEEN;
+async fn find_started(client: &Client, attrs: &ServiceAttrs) -> Result<Option<ServiceDeployment>, Failure> {
+    let until = Instant::now() + LISTING_LAG;
     loop {
         let all = list(client, &attrs.cluster, &attrs.name).await?;
-        match ours(&all, &crate::service::wanted(attrs)) {
-            None if Instant::now() < until => sleep(LOOK).await,
+        match matching(&all, &crate::service::expected(attrs)) {
+            None if Instant::now() < until => sleep(POLL_INTERVAL).await,
             found => return Ok(found.cloned()),
         }
     }

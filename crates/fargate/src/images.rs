@@ -12,18 +12,18 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a digest begins with.
-const DIGEST: &str = "sha256:";
+const DIGEST_PREFIX: &str = "sha256:";
 
 /// Images that DescribeImages takes in one call. (ECR API: DescribeImages)
-const IDS_A_CALL: usize = 100;
+const IDS_PER_CALL: usize = 100;
 
 /// The tag of a reference that names none.
-const LATEST: &str = "latest";
+const DEFAULT_TAG: &str = "latest";
 
 /// What a tag in ECR means now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Pushed {
+pub enum ImageLookup {
     /// The image with this digest.
     Digest(String),
     /// Nothing: the repository has other images.
@@ -57,7 +57,7 @@ impl EcrImage {
         }
         let (repository, tag) = match rest.split_once('@') {
             Some((name, digest)) => (name.split_once(':').map_or(name, |(name, _)| name), digest),
-            None => rest.split_once(':').unwrap_or((rest, LATEST)),
+            None => rest.split_once(':').unwrap_or((rest, DEFAULT_TAG)),
         };
         let registry = Some((account.to_owned(), region.to_owned()));
         Some(Self { registry, repository: repository.to_owned(), tag: tag.to_owned() })
@@ -67,41 +67,45 @@ impl EcrImage {
     ///
     /// # Errors
     /// What ECR answers; `Denied` for a registry whose images may be pulled and not described.
-    pub async fn look_up(&self, config: &SdkConfig) -> Result<Pushed, Failure> {
+    pub async fn look_up(&self, config: &SdkConfig) -> Result<ImageLookup, Failure> {
         let mut builder = aws_sdk_ecr::config::Builder::from(config);
         if let Some((_, region)) = &self.registry {
             builder = builder.region(Region::new(region.clone()));
         }
-        self.ask(&Client::from_conf(builder.build())).await
+        self.look_up_with(&Client::from_conf(builder.build())).await
     }
 
     fn id(&self) -> ImageIdentifier {
         let id = ImageIdentifier::builder();
-        if self.tag.starts_with(DIGEST) { id.image_digest(&self.tag).build() } else { id.image_tag(&self.tag).build() }
+        if self.tag.starts_with(DIGEST_PREFIX) {
+            id.image_digest(&self.tag).build()
+        } else {
+            id.image_tag(&self.tag).build()
+        }
     }
 
-    async fn ask(&self, client: &Client) -> Result<Pushed, Failure> {
+    async fn look_up_with(&self, client: &Client) -> Result<ImageLookup, Failure> {
         let registry = self.registry.as_ref().map(|(account, _)| account.clone());
         let call = client.describe_images().repository_name(&self.repository).image_ids(self.id());
         let answer = call.set_registry_id(registry.clone()).send().await.answer("ecr:DescribeImages");
         let failure = match answer {
             Ok(found) => {
                 let digest = found.image_details().first().and_then(|image| image.image_digest());
-                return Ok(digest.map_or(Pushed::NoSuchTag, |digest| Pushed::Digest(digest.to_owned())));
+                return Ok(digest.map_or(ImageLookup::NoSuchTag, |digest| ImageLookup::Digest(digest.to_owned())));
             }
             Err(failure) => failure,
         };
         if failure.is("RepositoryNotFoundException") {
-            return Ok(Pushed::NoRepository);
+            return Ok(ImageLookup::NoRepository);
         }
         if !failure.is("ImageNotFoundException") {
             return Err(failure);
         }
         let call = client.list_images().repository_name(&self.repository).set_registry_id(registry).max_results(1);
         match call.send().await.answer("ecr:ListImages") {
-            Ok(listed) if listed.image_ids().is_empty() => Ok(Pushed::Empty),
-            Ok(_) => Ok(Pushed::NoSuchTag),
-            Err(failure) if failure.class == Class::NotFound => Ok(Pushed::NoRepository),
+            Ok(listed) if listed.image_ids().is_empty() => Ok(ImageLookup::Empty),
+            Ok(_) => Ok(ImageLookup::NoSuchTag),
+            Err(failure) if failure.class == Class::NotFound => Ok(ImageLookup::NoRepository),
             Err(failure) => Err(failure),
         }
     }
@@ -115,34 +119,35 @@ pub async fn look_up_tags(
     config: &SdkConfig,
     repository: &str,
     tags: &BTreeSet<String>,
-) -> Result<BTreeMap<String, Pushed>, Failure> {
-    ask_at_once(&Client::new(config), repository, tags).await
+) -> Result<BTreeMap<String, ImageLookup>, Failure> {
+    look_up_all(&Client::new(config), repository, tags).await
 }
 
-async fn ask_at_once(
+async fn look_up_all(
     client: &Client,
     repository: &str,
     tags: &BTreeSet<String>,
-) -> Result<BTreeMap<String, Pushed>, Failure> {
+) -> Result<BTreeMap<String, ImageLookup>, Failure> {
     let own = |tag: &String| EcrImage { registry: None, repository: repository.to_owned(), tag: tag.clone() };
-    if tags.len() > 1 && tags.len() <= IDS_A_CALL {
+    if tags.len() > 1 && tags.len() <= IDS_PER_CALL {
         let ids = tags.iter().map(|tag| own(tag).id()).collect();
         let call = client.describe_images().repository_name(repository).set_image_ids(Some(ids)).send();
         // One that is not there fails the whole call.
         if let Ok(answer) = call.await {
-            return Ok(tags.iter().map(|tag| (tag.clone(), meaning(tag, answer.image_details()))).collect());
+            return Ok(tags.iter().map(|tag| (tag.clone(), lookup_of(tag, answer.image_details()))).collect());
         }
     }
-    let each = tags.iter().map(|tag| async move { Ok::<_, Failure>((tag.clone(), own(tag).ask(client).await?)) });
+    let each =
+        tags.iter().map(|tag| async move { Ok::<_, Failure>((tag.clone(), own(tag).look_up_with(client).await?)) });
     Ok(try_join_all(each).await?.into_iter().collect())
 }
 
 /// The image of a tag, or with a digest, among these.
-fn meaning(tag: &str, images: &[ImageDetail]) -> Pushed {
-    let is_it =
+fn lookup_of(tag: &str, images: &[ImageDetail]) -> ImageLookup {
+    let matches =
         |image: &&ImageDetail| image.image_digest() == Some(tag) || image.image_tags().iter().any(|known| known == tag);
-    let digest = images.iter().find(is_it).and_then(ImageDetail::image_digest);
-    digest.map_or(Pushed::NoSuchTag, |digest| Pushed::Digest(digest.to_owned()))
+    let digest = images.iter().find(matches).and_then(ImageDetail::image_digest);
+    digest.map_or(ImageLookup::NoSuchTag, |digest| ImageLookup::Digest(digest.to_owned()))
 }
 
 /// `reference` with its tag replaced by a digest.
@@ -156,7 +161,7 @@ pub fn pinned(reference: &str, digest: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, EcrImage, Pushed, ask_at_once, pinned};
+    use super::{Client, EcrImage, ImageLookup, look_up_all, pinned};
     use crate::testing::refused;
     use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
     use aws_sdk_ecr::operation::list_images::ListImagesOutput;
@@ -169,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_references_of_ecr_are_looked_up() {
+    fn only_ecr_references_are_parsed() {
         let image = EcrImage::of_reference("123456789012.dkr.ecr.us-east-2.amazonaws.com/team/app:1.2").unwrap();
         assert_eq!(image.registry, Some(("123456789012".to_owned(), "us-east-2".to_owned())));
         assert_eq!((image.repository.as_str(), image.tag.as_str()), ("team/app", "1.2"));
@@ -183,19 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_takes_the_place_of_the_tag() {
+    fn digest_replaces_the_tag() {
         assert_eq!(pinned("h.example:5000/team/app:1", "sha256:ab"), "h.example:5000/team/app@sha256:ab");
         assert_eq!(pinned("app", "sha256:ab"), "app@sha256:ab");
         assert_eq!(pinned("h/app:1@sha256:cd", "sha256:ab"), "h/app@sha256:ab");
     }
 
-    async fn asked(rules: &[&Rule], tag: &str) -> Result<Pushed, pb_engine::Failure> {
+    async fn look_up(rules: &[&Rule], tag: &str) -> Result<ImageLookup, pb_engine::Failure> {
         let client = pb_aws::mock_client!(aws_sdk_ecr, rules);
-        own(tag).ask(&client).await
+        own(tag).look_up_with(&client).await
     }
 
     #[tokio::test]
-    async fn a_tag_and_a_digest_are_asked_for_as_such() {
+    async fn image_is_looked_up_by_tag_or_by_digest() {
         let found = |tag: Option<&'static str>, digest: Option<&'static str>| {
             mock!(Client::describe_images)
                 .match_requests(move |input| {
@@ -207,22 +212,22 @@ mod tests {
                     DescribeImagesOutput::builder().image_details(image).build()
                 })
         };
-        let digest = Pushed::Digest("sha256:ab".to_owned());
-        assert_eq!(asked(&[&found(Some("one"), None)], "one").await.unwrap(), digest);
-        assert_eq!(asked(&[&found(None, Some("sha256:ab"))], "sha256:ab").await.unwrap(), digest);
+        let digest = ImageLookup::Digest("sha256:ab".to_owned());
+        assert_eq!(look_up(&[&found(Some("one"), None)], "one").await.unwrap(), digest);
+        assert_eq!(look_up(&[&found(None, Some("sha256:ab"))], "sha256:ab").await.unwrap(), digest);
     }
 
     #[tokio::test]
-    async fn tags_are_asked_for_in_one_call_and_one_by_one_when_one_of_them_is_missing() {
+    async fn image_tags_take_one_call_unless_one_is_missing() {
         let tags = ["one", "two"].map(str::to_owned).into();
         let image = |tag: &str| ImageDetail::builder().image_digest(format!("sha256:{tag}")).image_tags(tag).build();
         let both = mock!(Client::describe_images).match_requests(|input| input.image_ids().len() == 2).then_output(
             move || DescribeImagesOutput::builder().image_details(image("two")).image_details(image("one")).build(),
         );
         let client = pb_aws::mock_client!(aws_sdk_ecr, [&both]);
-        let found = ask_at_once(&client, "r", &tags).await.unwrap();
-        assert_eq!(found["one"], Pushed::Digest("sha256:one".to_owned()));
-        assert_eq!((found["two"].clone(), both.num_calls()), (Pushed::Digest("sha256:two".to_owned()), 1));
+        let found = look_up_all(&client, "r", &tags).await.unwrap();
+        assert_eq!(found["one"], ImageLookup::Digest("sha256:one".to_owned()));
+        assert_eq!((found["two"].clone(), both.num_calls()), (ImageLookup::Digest("sha256:two".to_owned()), 1));
 
         let together = mock!(Client::describe_images).match_requests(|input| input.image_ids().len() == 2);
         let together = together.then_http_response(|| refused("ImageNotFoundException", "no"));
@@ -234,23 +239,23 @@ mod tests {
             ListImagesOutput::builder().image_ids(ImageIdentifier::builder().image_tag("two").build()).build()
         });
         let client = pb_aws::mock_client!(aws_sdk_ecr, [&together, &two, &one, &listed]);
-        let found = ask_at_once(&client, "r", &tags).await.unwrap();
-        assert_eq!(found["two"], Pushed::Digest("sha256:two".to_owned()));
-        assert_eq!(found["one"], Pushed::NoSuchTag);
+        let found = look_up_all(&client, "r", &tags).await.unwrap();
+        assert_eq!(found["two"], ImageLookup::Digest("sha256:two".to_owned()));
+        assert_eq!(found["one"], ImageLookup::NoSuchTag);
     }
 
     #[tokio::test]
-    async fn what_is_not_there_says_what_is_missing() {
+    async fn missing_image_says_what_is_missing() {
         let missing = || mock!(Client::describe_images).then_http_response(|| refused("ImageNotFoundException", "no"));
         let nothing = mock!(Client::list_images).then_output(|| ListImagesOutput::builder().build());
-        assert_eq!(asked(&[&missing(), &nothing], "one").await.unwrap(), Pushed::Empty);
+        assert_eq!(look_up(&[&missing(), &nothing], "one").await.unwrap(), ImageLookup::Empty);
         let others = mock!(Client::list_images).then_output(|| {
             ListImagesOutput::builder().image_ids(ImageIdentifier::builder().image_tag("x").build()).build()
         });
-        assert_eq!(asked(&[&missing(), &others], "one").await.unwrap(), Pushed::NoSuchTag);
+        assert_eq!(look_up(&[&missing(), &others], "one").await.unwrap(), ImageLookup::NoSuchTag);
         let gone = mock!(Client::describe_images).then_http_response(|| refused("RepositoryNotFoundException", "no"));
-        assert_eq!(asked(&[&gone], "one").await.unwrap(), Pushed::NoRepository);
+        assert_eq!(look_up(&[&gone], "one").await.unwrap(), ImageLookup::NoRepository);
         let denied = mock!(Client::describe_images).then_http_response(|| refused("AccessDeniedException", "no"));
-        assert_eq!(asked(&[&denied], "one").await.unwrap_err().class, Class::Denied);
+        assert_eq!(look_up(&[&denied], "one").await.unwrap_err().class, Class::Denied);
     }
 }

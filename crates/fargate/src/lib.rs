@@ -1,55 +1,56 @@
 #![doc = include_str!("../README.md")]
 
-mod before;
 mod checks;
 mod cluster;
 mod container;
-mod crashes;
+mod crash_loop;
 mod deployments;
+mod failure_report;
 mod images;
 mod log_group;
 mod logs;
 mod one_off;
-mod people;
 mod poller;
-mod report;
+mod release_command;
 mod repository;
 mod revisions;
 mod rollout;
 mod service;
 mod service_spec;
+mod stack;
 mod status;
 mod tags;
+mod task_client;
 mod task_definition;
-mod tasks;
 #[cfg(test)]
 mod testing;
 mod workload;
 
-pub use before::{Before, BeforeAttrs, BeforeSpec};
 pub use cluster::{ClusterAttrs, ClusterSpec, Clusters};
 pub use container::{ContainerSpec, LogSpec};
-pub use deployments::{ROLLED_BACK, Rolled, rollouts, stop_rollout};
-pub use images::{EcrImage, Pushed, look_up_tags, pinned};
+pub use deployments::{ROLLED_BACK, ServiceDeployment, service_deployments, stop_rollout};
+pub use images::{EcrImage, ImageLookup, look_up_tags, pinned};
 pub use log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
 pub use logs::{LogLine, LogQuery, Logs};
-pub use one_off::{End, OneOffState};
-pub use people::{People, ShellSession, Started, TaskStatus};
+pub use one_off::{OneOffState, TaskExit};
+pub use release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
 pub use repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
-pub use revisions::{RevisionInfo, known_revisions, revision};
+pub use revisions::{RevisionInfo, active_revisions, revision};
 pub use service::{ServiceAttrs, Services};
-pub use service_spec::{BreakerSpec, ServiceSpec, TargetSpec, ThresholdSpec};
-pub use status::{ServiceStatus, status};
-pub use task_definition::{CONTENT_TAG, TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
-pub use tasks::{
-    BeforeRollout, Fargate, FargateInputs, FargateSpec, Kinds, Running, Target, Workload, kinds, services, tasks,
+pub use service_spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
+pub use stack::{
+    FargateInputs, FargateSpec, FargateStack, Kinds, ReleaseCommand, ServiceTargetInputs, Workload, WorkloadHandles,
+    register_kinds, register_services,
 };
+pub use status::{ServiceStatus, status};
+pub use task_client::{ShellSession, StartedTask, TaskClient, TaskStatus};
+pub use task_definition::{CONTENT_TAG, TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
 pub use workload::{Image, WorkloadSpec};
 
 use pb_engine::Ownership;
 
 /// What every name of the workspace begins with.
-fn prefix(owner: &Ownership) -> String {
+fn name_prefix(owner: &Ownership) -> String {
     format!("{}-", owner.workspace)
 }
 

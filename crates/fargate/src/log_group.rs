@@ -5,7 +5,10 @@ use crate::tags::{TagChanges, Tags};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroup;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope, fetch_each, list_with_details};
+use pb_engine::{
+    Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, fetch_each,
+    list_with_details,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -53,7 +56,7 @@ impl LogGroups {
 
     /// The groups with the workspace's prefix, and those of other names that are wanted or remembered.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<LogGroup>, Failure> {
-        let prefix = crate::prefix(scope.owner());
+        let prefix = crate::name_prefix(scope.owner());
         let mut groups = self.list(&prefix).await?;
         let wanted = scope.desired.iter().map(|(_, spec)| &spec.name);
         let names = wanted.chain(scope.recorded.iter().map(|(_, attrs)| &attrs.name)).map(String::as_str);
@@ -75,7 +78,7 @@ impl LogGroups {
         }
     }
 
-    async fn retain(&self, name: &str, days: Option<i32>) -> Result<(), Failure> {
+    async fn set_retention(&self, name: &str, days: Option<i32>) -> Result<(), Failure> {
         match days {
             Some(days) => {
                 let call = self.client.put_retention_policy().log_group_name(name).retention_in_days(days);
@@ -114,7 +117,7 @@ fn attrs(group: &LogGroup) -> LogGroupAttrs {
 }
 
 /// What a group is to us.
-fn found(scope: &ReadScope<LogGroups>, group: &LogGroup, tags: &Tags) -> Option<Found<LogGroups>> {
+fn classify(scope: &ReadScope<LogGroups>, group: &LogGroup, tags: &Tags) -> Option<Found<LogGroups>> {
     let attrs = attrs(group);
     if let Some(address) = scope.managed_address(tags, &[&attrs.name]) {
         let spec = LogGroupSpec {
@@ -175,7 +178,7 @@ impl Resource for LogGroups {
         let tags = |arns| scope.tags_of(arns, ask);
         let groups = list_with_details(self.candidates(scope), likely, |group| attrs(group).arn, tags).await?;
         let untagged = groups.iter().filter_map(|(group, tags)| scope.untagged(tags.as_ref()?, &attrs(group)));
-        Ok(groups.iter().filter_map(|(group, tags)| found(scope, group, tags.as_ref()?)).chain(untagged).collect())
+        Ok(groups.iter().filter_map(|(group, tags)| classify(scope, group, tags.as_ref()?)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &LogGroupSpec) -> Result<LogGroupAttrs, Failure> {
@@ -187,7 +190,7 @@ impl Resource for LogGroups {
 
     async fn configure(&self, _cx: &Context, attrs: &LogGroupAttrs, spec: &LogGroupSpec) -> Result<(), Failure> {
         match spec.retention_days {
-            Some(days) => self.retain(&attrs.name, Some(days)).await,
+            Some(days) => self.set_retention(&attrs.name, Some(days)).await,
             None => Ok(()),
         }
     }
@@ -200,7 +203,7 @@ impl Resource for LogGroups {
         changes: &[Change],
     ) -> Result<LogGroupAttrs, Failure> {
         if changes.iter().any(|change| change.field() == "retention_days") {
-            self.retain(&attrs.name, spec.retention_days).await?;
+            self.set_retention(&attrs.name, spec.retention_days).await?;
         }
         self.retag(attrs.arn.as_deref().unwrap_or_default(), &spec.tags, changes).await?;
         Ok(attrs.clone())
@@ -244,7 +247,7 @@ impl Resource for LogGroups {
 #[cfg(test)]
 mod tests {
     use super::{Client, LogGroupSpec, LogGroups, Tags};
-    use crate::testing::{World, alone, named, owned, refused};
+    use crate::testing::{Fake, name_tag, owned_tags, refused, standalone};
     use aws_sdk_cloudwatchlogs::operation::create_log_group::CreateLogGroupOutput;
     use aws_sdk_cloudwatchlogs::operation::delete_log_group::DeleteLogGroupOutput;
     use aws_sdk_cloudwatchlogs::operation::describe_log_groups::DescribeLogGroupsOutput;
@@ -254,7 +257,7 @@ mod tests {
     use aws_sdk_cloudwatchlogs::operation::untag_resource::UntagResourceOutput;
     use aws_sdk_cloudwatchlogs::types::LogGroup;
     use aws_smithy_mocks::{MockResponse, Rule, mock};
-    use pb_engine::{Standalone, Class, Graph, Resource};
+    use pb_engine::{Class, Graph, Resource, Standalone};
 
     const ARN: &str = "arn:aws:logs:us-east-2:1:log-group:staging-app";
 
@@ -266,8 +269,8 @@ mod tests {
         writes: Vec<String>,
     }
 
-    fn reads(world: &World<Logs>) -> [Rule; 2] {
-        let (groups, tags) = (world.clone(), world.clone());
+    fn reads(fake: &Fake<Logs>) -> [Rule; 2] {
+        let (groups, tags) = (fake.clone(), fake.clone());
         [
             mock!(Client::describe_log_groups).then_compute_output(move |input| {
                 let logs = groups.get();
@@ -288,8 +291,8 @@ mod tests {
         ]
     }
 
-    fn writes(world: &World<Logs>) -> [Rule; 5] {
-        let [create, retain, tag, untag, delete] = [(); 5].map(|()| world.clone());
+    fn writes(fake: &Fake<Logs>) -> [Rule; 5] {
+        let [create, retain, tag, untag, delete] = [(); 5].map(|()| fake.clone());
         [
             mock!(Client::create_log_group).then_compute_response(move |input| {
                 let mut logs = create.get();
@@ -327,63 +330,63 @@ mod tests {
         ]
     }
 
-    fn wanted(world: &World<Logs>, days: Option<i32>, tags: Tags) -> Standalone {
-        let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+    fn stack(fake: &Fake<Logs>, days: Option<i32>, tags: Tags) -> Standalone {
+        let rules: Vec<Rule> = reads(fake).into_iter().chain(writes(fake)).collect();
         let mut graph = Graph::new();
         let kind = graph.kind(LogGroups::new(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, &rules)));
         let spec = move |()| LogGroupSpec { name: "staging-app".to_owned(), retention_days: days, tags: tags.clone() };
         graph.add("fargate/logs", &kind, (), spec).unwrap();
-        alone(graph)
+        standalone(graph)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn made_with_tags_in_the_call_and_then_left_alone() {
-        let world = World::<Logs>::new();
-        let made = wanted(&world, Some(30), named()).deploy().await.unwrap();
-        assert_eq!(world.get().group, Some((Some(30), owned("fargate/logs"))));
+    async fn log_group_is_created_with_tags_then_a_no_op() {
+        let fake = Fake::<Logs>::new();
+        let made = stack(&fake, Some(30), name_tag()).deploy().await.unwrap();
+        assert_eq!(fake.get().group, Some((Some(30), owned_tags("fargate/logs"))));
         assert_eq!(crate::testing::attrs_of(&made, "fargate/logs")["arn"], ARN);
-        assert!(wanted(&world, Some(30), named()).plan().await.unwrap().is_empty());
+        assert!(stack(&fake, Some(30), name_tag()).plan().await.unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_differs_is_written() {
-        let world = World::<Logs>::new();
-        let mut there = owned("fargate/logs");
+    async fn log_group_update_writes_only_differences() {
+        let fake = Fake::<Logs>::new();
+        let mut there = owned_tags("fargate/logs");
         there.insert("old".to_owned(), "1".to_owned());
-        world.get().group = Some((Some(30), there));
+        fake.get().group = Some((Some(30), there));
         let tags: Tags = [("Name", "n"), ("team", "a")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        wanted(&world, Some(30), tags.clone()).deploy().await.unwrap();
-        assert_eq!(world.get().writes, [r#"tag {"team": "a"}"#, r#"untag ["old"]"#]);
-        wanted(&world, Some(7), tags).deploy().await.unwrap();
-        assert_eq!(world.get().writes[2..], ["retain 7"]);
+        stack(&fake, Some(30), tags.clone()).deploy().await.unwrap();
+        assert_eq!(fake.get().writes, [r#"tag {"team": "a"}"#, r#"untag ["old"]"#]);
+        stack(&fake, Some(7), tags).deploy().await.unwrap();
+        assert_eq!(fake.get().writes[2..], ["retain 7"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_ours_is_left_alone() {
-        let world = World::<Logs>::new();
-        world.get().group = Some((None, named()));
-        let failure = wanted(&world, Some(30), named()).deploy().await.unwrap_err();
+    async fn unmanaged_log_group_is_left_alone() {
+        let fake = Fake::<Logs>::new();
+        fake.get().group = Some((None, name_tag()));
+        let failure = stack(&fake, Some(30), name_tag()).deploy().await.unwrap_err();
         assert_eq!(failure.class, Class::Refused);
         assert!(failure.message.contains("log group staging-app exists"), "{failure}");
-        assert!(world.get().writes.is_empty());
-        wanted(&world, None, named()).destroy().await.unwrap();
-        assert!(world.get().group.is_some());
+        assert!(fake.get().writes.is_empty());
+        stack(&fake, None, name_tag()).destroy().await.unwrap();
+        assert!(fake.get().group.is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn protection_is_known_before_a_destroy() {
-        let world = World::<Logs>::new();
-        world.get().group = Some((None, owned("fargate/logs")));
-        world.get().protected = true;
-        let failure = wanted(&world, None, named()).destroy().await.unwrap_err();
+    async fn log_group_protection_refuses_a_destroy() {
+        let fake = Fake::<Logs>::new();
+        fake.get().group = Some((None, owned_tags("fargate/logs")));
+        fake.get().protected = true;
+        let failure = stack(&fake, None, name_tag()).destroy().await.unwrap_err();
         assert!(failure.message.contains("deletion protection is on"), "{failure}");
-        world.get().protected = false;
-        wanted(&world, None, named()).destroy().await.unwrap();
-        assert!(world.get().group.is_none());
+        fake.get().protected = false;
+        stack(&fake, None, name_tag()).destroy().await.unwrap();
+        assert!(fake.get().group.is_none());
     }
 
     #[test]
-    fn a_retention_that_aws_does_not_know_is_refused() {
+    fn log_group_retention_unknown_to_aws_is_refused() {
         let spec = |days| LogGroupSpec { name: "a".to_owned(), retention_days: Some(days), tags: Tags::new() };
         assert_eq!(LogGroups::validate(&spec(30)), Ok(()));
         assert!(LogGroups::validate(&spec(31)).unwrap_err().contains("the nearest is 30"));

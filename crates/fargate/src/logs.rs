@@ -133,21 +133,21 @@ fn line(event: &FilteredLogEvent) -> LogLine {
 #[cfg(test)]
 mod tests {
     use super::{Client, LogQuery, Logs};
-    use crate::testing::World;
+    use crate::testing::Fake;
     use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsOutput;
     use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
     use aws_smithy_mocks::{Rule, mock};
 
     /// Pages by token: two lines, nothing, one line.
-    fn pages(asked: &World<Vec<Option<String>>>) -> Rule {
-        let asked = asked.clone();
+    fn pages(calls: &Fake<Vec<Option<String>>>) -> Rule {
+        let calls = calls.clone();
         mock!(Client::filter_log_events)
             .match_requests(|call| {
                 (call.log_group_name(), call.log_stream_name_prefix(), call.filter_pattern(), call.start_time())
                     == (Some("g"), Some("staging-web/"), Some("ERROR"), Some(7))
             })
             .then_compute_output(move |call| {
-                asked.get().push(call.next_token.clone());
+                calls.get().push(call.next_token.clone());
                 let event = |at: i64, text: &str| {
                     let stream = "staging-web/web/0123456789abcdef0123456789abcdef";
                     FilteredLogEvent::builder().log_stream_name(stream).timestamp(at).message(text).build()
@@ -167,12 +167,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_are_handed_on_as_they_come_and_an_empty_one_is_not_the_end() {
-        let asked = World::<Vec<Option<String>>>::new();
-        let logs = Logs::of(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&pages(&asked)]));
+    async fn log_pages_are_streamed_and_an_empty_one_is_not_the_end() {
+        let calls = Fake::<Vec<Option<String>>>::new();
+        let logs = Logs::of(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&pages(&calls)]));
         let mut seen = Vec::new();
         let each = |lines: Vec<super::LogLine>| {
-            seen.push((asked.get().len(), lines.iter().map(|line| line.message.clone()).collect::<Vec<_>>()));
+            seen.push((calls.get().len(), lines.iter().map(|line| line.message.clone()).collect::<Vec<_>>()));
             assert!(lines.iter().all(|line| (line.service.as_str(), &line.task[..4]) == ("staging-web", "0123")));
             true
         };
@@ -181,10 +181,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_wants_no_more_is_given_no_more() {
-        let asked = World::<Vec<Option<String>>>::new();
-        let logs = Logs::of(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&pages(&asked)]));
+    async fn log_pages_stop_when_the_reader_stops() {
+        let calls = Fake::<Vec<Option<String>>>::new();
+        let logs = Logs::of(pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&pages(&calls)]));
         logs.read(&query(), |_| false).await.unwrap();
-        assert_eq!(asked.get().len(), 1);
+        assert_eq!(calls.get().len(), 1);
     }
 }

@@ -12,10 +12,10 @@ use pb_engine::{Class, Failure};
 use pb_rules::secrets::shown_text;
 
 /// How many lines of its log are told when it fails.
-const LINES: usize = 10;
+const LOG_LINES: usize = 10;
 
 /// A task that is started once.
-pub(crate) struct OneOff {
+pub(crate) struct OneOffTask {
     pub cluster: String,
     /// ARN of the revision that it is made from.
     pub task_definition: String,
@@ -34,14 +34,14 @@ pub(crate) struct OneOff {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OneOffState {
     /// It is on its way or runs, in words.
-    Going(String),
+    Running(String),
     /// It has stopped.
-    Ended(End),
+    Stopped(TaskExit),
 }
 
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct End {
+pub struct TaskExit {
     /// The exit code of its container; absent when that never ran.
     pub exit_code: Option<i32>,
     /// Why it stopped.
@@ -52,7 +52,7 @@ pub struct End {
 ///
 /// # Errors
 /// What RunTask fails with. It answers a lack of capacity with a list of failures, not with an error.
-pub(crate) async fn start(client: &Client, one: OneOff) -> Result<String, Failure> {
+pub(crate) async fn start(client: &Client, one: OneOffTask) -> Result<String, Failure> {
     let own = ContainerOverride::builder().name(one.container).set_command(Some(one.command)).build();
     let call = client
         .run_task()
@@ -71,9 +71,9 @@ pub(crate) async fn start(client: &Client, one: OneOff) -> Result<String, Failur
         return Ok(arn.to_owned());
     }
     let reason = answer.failures().first().and_then(|failure| failure.reason()).unwrap_or("no task was started");
-    let passes = ["apacity is unavailable", "limit on the number of vCPUs", "RESOURCE:"];
-    let passes = passes.iter().any(|part| reason.contains(part));
-    let class = if passes { Class::NotReady } else { Class::Refused };
+    let transient = ["apacity is unavailable", "limit on the number of vCPUs", "RESOURCE:"];
+    let is_transient = transient.iter().any(|part| reason.contains(part));
+    let class = if is_transient { Class::NotReady } else { Class::Refused };
     Err(Failure::new(class, "ecs:RunTask", reason.trim_end_matches('.')))
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn start(client: &Client, one: OneOff) -> Result<String, Failur
 ///
 /// # Errors
 /// What DescribeTasks fails with.
-pub(crate) async fn look(
+pub(crate) async fn read_state(
     client: &Client,
     cluster: &str,
     arn: &str,
@@ -95,7 +95,7 @@ pub(crate) async fn look(
 pub(crate) fn state(task: &Task, container: &str) -> OneOffState {
     let status = task.last_status().unwrap_or("not begun");
     if status != "STOPPED" {
-        return OneOffState::Going(format!("task {status}"));
+        return OneOffState::Running(format!("task {status}"));
     }
     let own = task.containers().iter().find(|known| known.name() == Some(container));
     let why = own.and_then(Container::reason).map(|reason| reason.trim_end_matches('.'));
@@ -104,7 +104,7 @@ pub(crate) fn state(task: &Task, container: &str) -> OneOffState {
         Some(why) => format!("{reason}: {why}"),
         None => reason.to_owned(),
     };
-    OneOffState::Ended(End { exit_code: own.and_then(Container::exit_code), reason })
+    OneOffState::Stopped(TaskExit { exit_code: own.and_then(Container::exit_code), reason })
 }
 
 /// Asks the task to stop: SIGTERM, then SIGKILL after the stop timeout. One that has stopped already is fine.
@@ -120,13 +120,13 @@ pub(crate) async fn stop(client: &Client, cluster: &str, arn: &str, reason: &str
 }
 
 /// The failure of a task that did not end well: the exit code, the reason, and the last lines of its log.
-pub(crate) async fn failed(
+pub(crate) async fn failure(
     client: &Client,
     logs: &Logs,
     arn: &str,
     definition: &str,
     what: (&str, &str),
-    end: &End,
+    end: &TaskExit,
 ) -> Failure {
     let (container, command) = what;
     let ended = match end.exit_code {
@@ -136,19 +136,19 @@ pub(crate) async fn failed(
     let mut text = ended;
     // What cannot be had is left out.
     if let Ok(Some(revision)) = revisions::describe(client, definition).await
-        && let Some((group, stream)) = stream(&revision.definition, container, arn)
-        && let Ok(lines) = logs.last(&group, &stream, LINES).await
+        && let Some((group, stream)) = log_stream(&revision.definition, container, arn)
+        && let Ok(lines) = logs.last(&group, &stream, LOG_LINES).await
         && !lines.is_empty()
     {
         let lines: Vec<String> = lines.iter().map(|line| shown_text(line)).collect();
         text = format!("{text}; its last lines: {}", lines.join(" | "));
     }
     let failure = Failure::new(Class::Failed, "run a task", text);
-    if lacks_secrets(&end.reason) { failure.hint(LET_READ) } else { failure }
+    if lacks_secrets(&end.reason) { failure.hint(SECRET_ACCESS_HINT) } else { failure }
 }
 
 /// What to do when the secrets of a task could not be read.
-pub(crate) const LET_READ: &str =
+pub(crate) const SECRET_ACCESS_HINT: &str =
     "see that the secrets are there, and that the execution role may read them: `pb-deploy bootstrap` lets it";
 
 /// Whether a task ended so because its secrets could not be read; what it begins with (`unable to pull secrets or registry
@@ -158,8 +158,8 @@ pub(crate) fn lacks_secrets(reason: &str) -> bool {
 }
 
 /// Log group and stream of a container of a task. (ECS developer guide: awslogs-stream-prefix)
-pub(crate) fn stream(definition: &TaskDefinition, container: &str, task_arn: &str) -> Option<(String, String)> {
+pub(crate) fn log_stream(definition: &TaskDefinition, container: &str, task_arn: &str) -> Option<(String, String)> {
     let own = definition.container_definitions().iter().find(|known| known.name() == Some(container))?;
-    let log = own.log_configuration().and_then(crate::container::log_of_ecs)?;
+    let log = own.log_configuration().and_then(crate::container::log_from_ecs)?;
     Some((log.group, format!("{}/{container}/{}", log.stream_prefix, crate::last_part(task_arn))))
 }

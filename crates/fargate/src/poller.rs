@@ -11,24 +11,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Names that DescribeServices takes in one call. (ECS API: DescribeServices)
-pub(crate) const NAMES_A_CALL: usize = 10;
+pub(crate) const NAMES_PER_CALL: usize = 10;
 
 /// How old an answer may be to be used by another who waits: a share of what that one has waited so far.
-const SHARE: u32 = 160;
+const FRESH_FRACTION: u32 = 160;
 
 /// The time that is left to each call of a round: no more than ten calls a second, whoever waits for how many services.
 /// ECS takes 20 a second of an account, and others ask too. (ECS API reference: Request throttling)
-const A_CALL: Duration = Duration::from_millis(100);
+const TIME_PER_CALL: Duration = Duration::from_millis(100);
 
 /// Cluster and name.
 type Key = (String, String);
 
 /// What was answered about a service, and when it was asked.
-type Seen = HashMap<Key, (Instant, Option<Service>)>;
+type Answers = HashMap<Key, (Instant, Option<Service>)>;
 
 /// Who waits for a service.
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
+struct Watchers {
     count: usize,
     /// Since when; of several, the last.
     since: Instant,
@@ -38,8 +38,8 @@ struct Waiting {
 #[derive(Debug, Clone)]
 pub(crate) struct Poller {
     client: Client,
-    seen: Arc<tokio::sync::Mutex<Seen>>,
-    watched: Arc<Mutex<BTreeMap<Key, Waiting>>>,
+    answers: Arc<tokio::sync::Mutex<Answers>>,
+    watched: Arc<Mutex<BTreeMap<Key, Watchers>>>,
 }
 
 /// Somebody who waits for a service, until dropped.
@@ -51,41 +51,41 @@ pub(crate) struct Watch<'a> {
 
 impl Poller {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, seen: Arc::default(), watched: Arc::default() }
+        Self { client, answers: Arc::default(), watched: Arc::default() }
     }
 
     /// Begins to wait for a service. Nothing that was answered before counts.
     pub(crate) fn watch(&self, cluster: &str, name: &str) -> Watch<'_> {
         let (key, since) = ((cluster.to_owned(), name.to_owned()), Instant::now());
         let mut watched = self.watched();
-        let waiting = watched.entry(key.clone()).or_insert(Waiting { count: 0, since });
-        *waiting = Waiting { count: waiting.count + 1, since };
+        let watchers = watched.entry(key.clone()).or_insert(Watchers { count: 0, since });
+        *watchers = Watchers { count: watchers.count + 1, since };
         drop(watched);
         Watch { poller: self, key, since }
     }
 
-    fn watched(&self) -> MutexGuard<'_, BTreeMap<Key, Waiting>> {
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<Key, Watchers>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what was answered about a service is still good for who waits since `since`, among `all` who wait.
-    fn is_fresh(seen: &Seen, key: &Key, since: Instant, all: usize) -> bool {
-        let calls = u32::try_from(all.div_ceil(NAMES_A_CALL)).unwrap_or(u32::MAX);
-        let fresh = (since.elapsed() / SHARE).max(A_CALL * calls);
-        seen.get(key).is_some_and(|(at, _)| *at >= since && at.elapsed() < fresh)
+    fn is_fresh(answers: &Answers, key: &Key, since: Instant, all: usize) -> bool {
+        let calls = u32::try_from(all.div_ceil(NAMES_PER_CALL)).unwrap_or(u32::MAX);
+        let fresh = (since.elapsed() / FRESH_FRACTION).max(TIME_PER_CALL * calls);
+        answers.get(key).is_some_and(|(at, _)| *at >= since && at.elapsed() < fresh)
     }
 
     /// The services of a cluster that are waited for and about which too little is known.
-    fn stale(&self, cluster: &str, seen: &Seen) -> Vec<String> {
+    fn stale(&self, cluster: &str, answers: &Answers) -> Vec<String> {
         let watched = self.watched();
         let stale = watched
             .iter()
-            .filter(|(key, waiting)| key.0 == cluster && !Self::is_fresh(seen, key, waiting.since, watched.len()));
+            .filter(|(key, watchers)| key.0 == cluster && !Self::is_fresh(answers, key, watchers.since, watched.len()));
         stale.map(|((_, name), _)| name.clone()).collect()
     }
 
     /// What is answered now about services of a cluster, all of them at once.
-    async fn ask(&self, cluster: &str, names: &[String], seen: &mut Seen) -> Result<(), Failure> {
+    async fn refresh(&self, cluster: &str, names: &[String], answers: &mut Answers) -> Result<(), Failure> {
         let at = Instant::now();
         let mut found = HashMap::new();
         for service in describe(&self.client, cluster, names, false).await? {
@@ -93,7 +93,7 @@ impl Poller {
         }
         for name in names {
             let service = found.remove(name);
-            seen.insert((cluster.to_owned(), name.clone()), (at, service));
+            answers.insert((cluster.to_owned(), name.clone()), (at, service));
         }
         Ok(())
     }
@@ -104,15 +104,15 @@ impl Watch<'_> {
     ///
     /// # Errors
     /// What DescribeServices fails with.
-    pub(crate) async fn look(&self) -> Result<Option<Service>, Failure> {
+    pub(crate) async fn service(&self) -> Result<Option<Service>, Failure> {
         // Whoever holds the lock asks for all; the others wait for the answer.
-        let mut seen = self.poller.seen.lock().await;
+        let mut answers = self.poller.answers.lock().await;
         let all = self.poller.watched().len();
-        if !Poller::is_fresh(&seen, &self.key, self.since, all) {
-            let names = self.poller.stale(&self.key.0, &seen);
-            self.poller.ask(&self.key.0, &names, &mut seen).await?;
+        if !Poller::is_fresh(&answers, &self.key, self.since, all) {
+            let names = self.poller.stale(&self.key.0, &answers);
+            self.poller.refresh(&self.key.0, &names, &mut answers).await?;
         }
-        Ok(seen.get(&self.key).and_then(|(_, service)| service.clone()))
+        Ok(answers.get(&self.key).and_then(|(_, service)| service.clone()))
     }
 }
 
@@ -120,7 +120,7 @@ impl Drop for Watch<'_> {
     fn drop(&mut self) {
         let mut watched = self.poller.watched();
         match watched.get_mut(&self.key) {
-            Some(waiting) if waiting.count > 1 => waiting.count -= 1,
+            Some(watchers) if watchers.count > 1 => watchers.count -= 1,
             _ => drop(watched.remove(&self.key)),
         }
     }
@@ -134,7 +134,7 @@ pub(crate) async fn describe(
     names: &[String],
     with_tags: bool,
 ) -> Result<Vec<Service>, Failure> {
-    let parts = names.chunks(NAMES_A_CALL).map(|names| async move {
+    let parts = names.chunks(NAMES_PER_CALL).map(|names| async move {
         let call = client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
         let call = call.set_include(with_tags.then(|| vec![ServiceField::Tags]));
         match call.send().await.answer("ecs:DescribeServices") {
@@ -151,18 +151,18 @@ pub(crate) async fn describe(
 #[cfg(test)]
 mod tests {
     use super::{Client, Instant, Poller, Service, describe};
-    use crate::testing::{World, refused};
+    use crate::testing::{Fake, refused};
     use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
     use aws_smithy_mocks::{Rule, mock};
     use pb_engine::Backoff;
     use std::time::Duration;
 
-    type Asked = Vec<Vec<String>>;
+    type Calls = Vec<Vec<String>>;
 
-    fn answers(asked: &World<Asked>) -> Rule {
-        let asked = asked.clone();
+    fn describe_rule(calls: &Fake<Calls>) -> Rule {
+        let calls = calls.clone();
         mock!(Client::describe_services).then_compute_output(move |input| {
-            asked.get().push(input.services().to_vec());
+            calls.get().push(input.services().to_vec());
             let service = |name: &String| {
                 let status = if name == "gone" { "INACTIVE" } else { "ACTIVE" };
                 Service::builder().service_name(name).status(status).build()
@@ -172,41 +172,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_wait_share_one_call() {
-        let asked = World::<Asked>::new();
-        let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&answers(&asked)]));
+    async fn watchers_share_one_call() {
+        let calls = Fake::<Calls>::new();
+        let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&describe_rule(&calls)]));
         let (web, gone) = (poller.watch("c", "web"), poller.watch("c", "gone"));
         let elsewhere = poller.watch("d", "web");
-        let (web, gone) = (async { web.look().await.unwrap() }, async { gone.look().await.unwrap() });
+        let (web, gone) = (async { web.service().await.unwrap() }, async { gone.service().await.unwrap() });
         let (web, gone) = tokio::join!(web, gone);
         assert_eq!(web.unwrap().service_name(), Some("web"));
         assert!(gone.is_none(), "an INACTIVE service is not there");
-        assert_eq!(asked.get().len(), 1);
-        assert_eq!(asked.get()[0], ["gone", "web"]);
-        elsewhere.look().await.unwrap();
-        assert_eq!(asked.get()[1], ["web"]);
+        assert_eq!(calls.get().len(), 1);
+        assert_eq!(calls.get()[0], ["gone", "web"]);
+        elsewhere.service().await.unwrap();
+        assert_eq!(calls.get()[1], ["web"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_gets_old_and_never_comes_from_before() {
-        let asked = World::<Asked>::new();
-        let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&answers(&asked)]));
+    async fn answer_expires_and_never_predates_the_watcher() {
+        let calls = Fake::<Calls>::new();
+        let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&describe_rule(&calls)]));
         let first = poller.watch("c", "web");
-        first.look().await.unwrap();
-        first.look().await.unwrap();
-        assert_eq!(asked.get().len(), 1);
+        first.service().await.unwrap();
+        first.service().await.unwrap();
+        assert_eq!(calls.get().len(), 1);
         tokio::time::advance(Duration::from_millis(10)).await;
-        poller.watch("c", "web").look().await.unwrap();
-        assert_eq!(asked.get().len(), 2, "what was seen before the change that is waited for does not count");
+        poller.watch("c", "web").service().await.unwrap();
+        assert_eq!(calls.get().len(), 2, "what was seen before the change that is waited for does not count");
         tokio::time::advance(Duration::from_millis(1100)).await;
-        first.look().await.unwrap();
-        assert_eq!(asked.get().len(), 3);
+        first.service().await.unwrap();
+        assert_eq!(calls.get().len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hundred_who_wait_make_ten_calls_a_round_and_ten_a_second() {
-        let asked = World::<Asked>::new();
-        let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&answers(&asked)]));
+    async fn hundred_watchers_make_at_most_ten_calls_a_second() {
+        let calls = Fake::<Calls>::new();
+        let poller = Poller::new(pb_aws::mock_client!(aws_sdk_ecs, [&describe_rule(&calls)]));
         let limits = Backoff::seconds(Duration::from_secs(3600));
         let names: Vec<String> = (0..100).map(|number| format!("pool{number}")).collect();
         let began = Instant::now();
@@ -214,25 +214,25 @@ mod tests {
         let waits = names.iter().zip(0_u32..).map(|(name, number)| async move {
             let watch = poller.watch("c", name);
             while began.elapsed() < Duration::from_secs(90) {
-                watch.look().await.unwrap();
+                watch.service().await.unwrap();
                 let pause = limits.pause_after(began.elapsed());
                 tokio::time::sleep(pause - pause * (number % 20) / 100).await;
             }
         });
         futures_util::future::join_all(waits).await;
-        let asked = asked.get();
-        let full = asked.iter().filter(|names| names.len() == 10).count();
-        assert!(asked.len() <= 100 + 900, "{} calls of a hundred who begin and wait for 90 s", asked.len());
-        assert!(full >= asked.len() - 110, "{full} of {} calls ask for ten", asked.len());
+        let calls = calls.get();
+        let full = calls.iter().filter(|names| names.len() == 10).count();
+        assert!(calls.len() <= 100 + 900, "{} calls of a hundred who begin and wait for 90 s", calls.len());
+        assert!(full >= calls.len() - 110, "{full} of {} calls ask for ten", calls.len());
     }
 
     #[tokio::test]
-    async fn ten_names_a_call_and_none_in_a_cluster_that_is_not_there() {
-        let asked = World::<Asked>::new();
-        let client = pb_aws::mock_client!(aws_sdk_ecs, [&answers(&asked)]);
+    async fn services_are_described_ten_at_a_time() {
+        let calls = Fake::<Calls>::new();
+        let client = pb_aws::mock_client!(aws_sdk_ecs, [&describe_rule(&calls)]);
         let names: Vec<String> = (0..21).map(|number| format!("s{number}")).collect();
         assert_eq!(describe(&client, "c", &names, true).await.unwrap().len(), 21);
-        let sizes: Vec<usize> = asked.get().iter().map(Vec::len).collect();
+        let sizes: Vec<usize> = calls.get().iter().map(Vec::len).collect();
         assert_eq!(sizes, [10, 10, 1]);
         let missing =
             mock!(Client::describe_services).then_http_response(|| refused("ClusterNotFoundException", "none"));

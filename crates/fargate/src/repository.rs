@@ -6,13 +6,13 @@ use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
 use futures_util::future::try_join;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource};
 use pb_engine::{UNKNOWN, fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Repositories a page. (ECR API: DescribeRepositories)
-const A_PAGE: i32 = 1000;
+const PAGE_SIZE: i32 = 1000;
 
 /// An image repository, as it is wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,8 +125,8 @@ impl Repositories {
     }
 
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<Repository>, Failure> {
-        let prefix = crate::prefix(scope.owner());
-        let pages = self.client.describe_repositories().into_paginator().page_size(A_PAGE);
+        let prefix = crate::name_prefix(scope.owner());
+        let pages = self.client.describe_repositories().into_paginator().page_size(PAGE_SIZE);
         let all: Result<Vec<Repository>, _> = pages.items().send().collect().await;
         let mut all = all.answer("ecr:DescribeRepositories")?;
         all.retain(|repository| {
@@ -174,19 +174,19 @@ impl Repositories {
 }
 
 /// The address of a repository that is ours.
-fn whose(scope: &ReadScope<Repositories>, repository: &Repository, tags: &Tags) -> Option<Address> {
+fn managed_address(scope: &ReadScope<Repositories>, repository: &Repository, tags: &Tags) -> Option<Address> {
     scope.managed_address(tags, &[repository.repository_arn()?, repository.repository_name()?])
 }
 
 /// What a repository is to us; nothing when it has gone meanwhile.
-fn found(
+fn classify(
     scope: &ReadScope<Repositories>,
     repository: &Repository,
     tags: &Tags,
     contents: Option<Contents>,
 ) -> Option<Found<Repositories>> {
     let mut attrs = attrs(repository);
-    let Some(address) = whose(scope, repository, tags) else {
+    let Some(address) = managed_address(scope, repository, tags) else {
         let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
         return Some(Found::Unmanaged { address, what: format!("ECR repository {}", attrs.name) });
     };
@@ -271,19 +271,20 @@ impl Resource for Repositories {
         let tagged = async {
             let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
             let ask = |arns| fetch_each(arns, |arn| async move { self.tags(&arn).await });
-            let tagged = list_with_details(self.candidates(scope), likely, arn, |arns| scope.tags_of(arns, ask)).await?;
+            let tagged =
+                list_with_details(self.candidates(scope), likely, arn, |arns| scope.tags_of(arns, ask)).await?;
             Ok(tagged.into_iter().filter_map(|(repository, tags)| Some((repository, tags?))).collect())
         };
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.name.clone());
         let ours = |(repository, tags): &(Repository, Tags)| {
-            whose(scope, repository, tags).and_then(|_| repository.repository_name().map(str::to_owned))
+            managed_address(scope, repository, tags).and_then(|_| repository.repository_name().map(str::to_owned))
         };
         let contents = |names| fetch_each(names, |name| async move { self.contents(&name).await });
         let all: Vec<((Repository, Tags), _)> = list_with_details(tagged, likely, ours, contents).await?;
         let untagged = all.iter().filter_map(|((repository, tags), _)| scope.untagged(tags, &attrs(repository)));
         let untagged: Vec<_> = untagged.collect();
         let found =
-            all.into_iter().filter_map(|((repository, tags), contents)| found(scope, &repository, &tags, contents));
+            all.into_iter().filter_map(|((repository, tags), contents)| classify(scope, &repository, &tags, contents));
         Ok(found.chain(untagged).collect())
     }
 

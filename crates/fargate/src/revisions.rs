@@ -1,8 +1,8 @@
 //! The revisions of a family of task definitions.
 
 use crate::deployments;
-use crate::service::{Known, ServiceAttrs};
-use crate::tags::{Tags, of_ecs, same_owner};
+use crate::service::{KnownServices, ServiceAttrs};
+use crate::tags::{Tags, from_ecs, same_owner};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_ecs::types::{ContainerDefinition, SortOrder, TaskDefinition, TaskDefinitionField, TaskDefinitionStatus};
@@ -10,18 +10,18 @@ use aws_types::SdkConfig;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, stream};
 use pb_aws::Answer;
-use pb_engine::{Address, Context, Failure, Resource, ReadScope};
+use pb_engine::{Address, Context, Failure, ReadScope, Resource};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many ACTIVE revisions of a family are kept, so that a rollout can go back.
-pub(crate) const KEPT: usize = 10;
+pub(crate) const KEPT_REVISIONS: usize = 10;
 
 /// How many old revisions one deploy deregisters at most: calls that nobody waits for gladly.
-const PRUNED_AT_A_TIME: usize = 10;
+const MAX_PRUNED: usize = 10;
 
 /// How many revisions are described at a time.
-const AT_A_TIME: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// The number of revisions of others behind which one of ours is looked for.
 const LOOK_BACK: usize = 10;
@@ -38,7 +38,7 @@ impl Revision {
     }
 
     /// Returns whether it was deregistered: services that use it keep their tasks, and cannot be given it again.
-    fn is_gone(&self) -> bool {
+    fn is_deregistered(&self) -> bool {
         use TaskDefinitionStatus::{DeleteInProgress, Inactive};
         matches!(self.definition.status(), Some(Inactive | DeleteInProgress))
     }
@@ -57,17 +57,17 @@ pub(crate) async fn in_use<R: Resource>(
     scope: &ReadScope<R>,
     family: &str,
 ) -> Result<Option<Revision>, Failure> {
-    let (latest, services) = try_join(latest(client, scope, family), Known::of(scope, client)).await?;
+    let (latest, services) = try_join(latest(client, scope, family), KnownServices::shared(scope, client)).await?;
     let Some(latest) = latest else { return Ok(None) };
     let Some(arn) = services.in_use(scope, family).filter(|arn| *arn != latest.arn()) else {
         return Ok(Some(latest));
     };
     let owned = |revision: &Revision| -> Option<Address> { scope.address_from_tags(&revision.tags) };
-    let is_it = |used: &Revision| {
-        !used.is_gone() && owned(used).is_some_and(|at| owned(&latest).is_none_or(|latest| latest == at))
+    let is_usable = |used: &Revision| {
+        !used.is_deregistered() && owned(used).is_some_and(|at| owned(&latest).is_none_or(|latest| latest == at))
     };
     let used = describe(client, arn).await?;
-    Ok(Some(used.filter(is_it).unwrap_or(latest)))
+    Ok(Some(used.filter(is_usable).unwrap_or(latest)))
 }
 
 /// The latest ACTIVE revision of a family that is ours, or else the latest. Revisions that somebody registered on top of ours
@@ -96,7 +96,7 @@ pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Revis
     let call = client.describe_task_definition().task_definition(name).include(TaskDefinitionField::Tags);
     match call.send().await.answer("ecs:DescribeTaskDefinition") {
         Ok(answer) => {
-            let tags = of_ecs(answer.tags());
+            let tags = from_ecs(answer.tags());
             Ok(answer.task_definition.map(|definition| Revision { definition, tags }))
         }
         Err(failure) if failure.is("ClientException") && failure.message.contains("Unable to describe") => Ok(None),
@@ -154,12 +154,12 @@ pub async fn revision(config: &SdkConfig, name: &str) -> Result<Option<RevisionI
 ///
 /// # Errors
 /// The failures of ECS.
-pub async fn known_revisions(config: &SdkConfig, family: &str, last: usize) -> Result<Vec<RevisionInfo>, Failure> {
+pub async fn active_revisions(config: &SdkConfig, family: &str, last: usize) -> Result<Vec<RevisionInfo>, Failure> {
     let client = Client::new(config);
     let mut arns = active(&client, family).await?;
     arns.truncate(last);
     let found: Vec<Result<Option<Revision>, Failure>> =
-        stream::iter(&arns).map(|arn| describe(&client, arn)).buffered(AT_A_TIME).collect().await;
+        stream::iter(&arns).map(|arn| describe(&client, arn)).buffered(CONCURRENCY).collect().await;
     found.into_iter().filter_map(|one| one.map(|one| one.map(info)).transpose()).collect()
 }
 
@@ -224,7 +224,7 @@ pub(crate) async fn prune(client: &Client, cx: &Context, service: &ServiceAttrs,
     if arns.len() <= kept {
         return Ok(());
     }
-    let before = deployments::before(client, service).await?;
+    let before = deployments::previous_revision(client, service).await?;
     for arn in outdated(&arns, in_use, before.as_deref(), kept) {
         deregister(client, cx, arn).await?;
     }
@@ -238,7 +238,7 @@ fn outdated<'a>(arns: &'a [String], in_use: &str, before: Option<&str>, kept: us
     let served = before.and_then(|before| arns.iter().position(|arn| arn == before));
     let needed: BTreeSet<usize> = at.into_iter().flat_map(|at| [at, at + 1]).chain(served).collect();
     let old = arns.iter().enumerate().skip(kept).filter(|(index, _)| !needed.contains(index));
-    old.map(|(_, arn)| arn).take(PRUNED_AT_A_TIME).collect()
+    old.map(|(_, arn)| arn).take(MAX_PRUNED).collect()
 }
 
 #[cfg(test)]
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_ten_the_one_in_use_and_the_one_before_it_are_kept() {
+    fn last_ten_current_and_previous_revisions_are_kept() {
         let arns = arns(15);
         let gone = |in_use: usize| -> Vec<String> {
             outdated(&arns, &arns[in_use], None, 10)
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_family_of_an_arn() {
+    fn family_is_parsed_from_an_arn() {
         assert_eq!(family("arn:aws:ecs:us-east-2:123456789012:task-definition/staging-flask:12"), "staging-flask");
     }
 }

@@ -8,7 +8,7 @@ use crate::service_spec::{ACTIVE, primary};
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, ServiceEvent};
 
 /// What a rollout is about.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ExpectedDeployment<'a> {
     /// Name of the cluster.
     pub cluster: &'a str,
     /// Name of the service.
@@ -21,39 +21,39 @@ pub(crate) struct Wanted<'a> {
 
 /// How far a rollout is.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Rollout {
+pub(crate) enum RolloutStatus {
     /// Our deployment serves our revision.
-    Done,
+    Succeeded,
     /// Not yet, in words.
-    Going(String),
+    InProgress(String),
     /// It never will, in words.
     Failed(String),
 }
 
 /// How far the rollout is.
-pub(crate) fn judge(service: &Service, wanted: &Wanted<'_>) -> Rollout {
+pub(crate) fn rollout_status(service: &Service, expected: &ExpectedDeployment<'_>) -> RolloutStatus {
     if let Some(status) = service.status().filter(|status| *status != ACTIVE) {
-        return Rollout::Failed(format!("the service is {status}: somebody deletes it"));
+        return RolloutStatus::Failed(format!("the service is {status}: somebody deletes it"));
     }
-    let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(wanted.deployment));
+    let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(expected.deployment));
     if let Some(ours) = ours.filter(|ours| ours.rollout_state() == Some(&DeploymentRolloutState::Failed)) {
         let reason = ours.rollout_state_reason().unwrap_or("the deployment failed");
-        return Rollout::Failed(reason.trim_end_matches('.').to_owned());
+        return RolloutStatus::Failed(reason.trim_end_matches('.').to_owned());
     }
     let Some(primary) = primary(service) else {
-        return Rollout::Going("no deployment yet".to_owned());
+        return RolloutStatus::InProgress("no deployment yet".to_owned());
     };
-    if primary.id() != Some(wanted.deployment) {
-        return Rollout::Failed(other(primary, wanted));
+    if primary.id() != Some(expected.deployment) {
+        return RolloutStatus::Failed(superseded_by(primary, expected));
     }
-    if primary.task_definition().is_some_and(|arn| arn != wanted.task_definition) {
-        return Rollout::Failed(format!("the deployment brings {} instead", revision(primary)));
+    if primary.task_definition().is_some_and(|arn| arn != expected.task_definition) {
+        return RolloutStatus::Failed(format!("the deployment brings {} instead", revision_name(primary)));
     }
     let (running, desired) = (primary.running_count(), service.desired_count());
     // Where there is no state, the counts of a single deployment are all there is to know.
     let completed = primary.rollout_state().is_none_or(|state| *state == DeploymentRolloutState::Completed);
     if completed && running == desired && service.deployments().len() == 1 {
-        return Rollout::Done;
+        return RolloutStatus::Succeeded;
     }
     let state = primary.rollout_state().map_or("under way", DeploymentRolloutState::as_str);
     let mut words = format!("{running} of {desired} running, deployment {state}");
@@ -62,32 +62,32 @@ pub(crate) fn judge(service: &Service, wanted: &Wanted<'_>) -> Rollout {
         words = format!("{words}, {} {tasks} failed", primary.failed_tasks());
     }
     match events(service, Some(primary)).next() {
-        Some(event) => Rollout::Going(format!("{words}; {event}")),
-        None => Rollout::Going(words),
+        Some(event) => RolloutStatus::InProgress(format!("{words}; {event}")),
+        None => RolloutStatus::InProgress(words),
     }
 }
 
 /// Whether our deployment has failed, and ECS works towards nothing else.
-pub(crate) fn is_left_failed(service: &Service, wanted: &Wanted<'_>) -> bool {
+pub(crate) fn is_failed_without_rollback(service: &Service, expected: &ExpectedDeployment<'_>) -> bool {
     primary(service).is_some_and(|primary| {
-        primary.id() == Some(wanted.deployment) && primary.rollout_state() == Some(&DeploymentRolloutState::Failed)
+        primary.id() == Some(expected.deployment) && primary.rollout_state() == Some(&DeploymentRolloutState::Failed)
     })
 }
 
 /// What took the place of our deployment.
-fn other(primary: &Deployment, wanted: &Wanted<'_>) -> String {
+fn superseded_by(primary: &Deployment, expected: &ExpectedDeployment<'_>) -> String {
     let reason = primary.rollout_state_reason().unwrap_or_default().trim_end_matches('.');
-    let came = revision(primary);
+    let came = revision_name(primary);
     if reason.contains("rolling back") {
         format!("ECS rolled back to {came}: {reason}")
-    } else if primary.task_definition() == Some(wanted.task_definition) {
+    } else if primary.task_definition() == Some(expected.task_definition) {
         format!("somebody started another deployment of {came}")
     } else {
         format!("the service runs {came} instead: ECS rolled back, or somebody deployed meanwhile")
     }
 }
 
-pub(crate) fn revision(deployment: &Deployment) -> &str {
+pub(crate) fn revision_name(deployment: &Deployment) -> &str {
     crate::last_part(deployment.task_definition().unwrap_or_default())
 }
 
@@ -100,12 +100,12 @@ pub(crate) fn events<'a>(service: &'a Service, deployment: Option<&'a Deployment
     };
     service.events().iter().filter(is_new).filter_map(ServiceEvent::message).map(|message| {
         let plain = message.strip_prefix("(service ").and_then(|rest| rest.split_once(") "));
-        brief(plain.map_or(message, |(_, rest)| rest).trim_end_matches('.'))
+        shorten_ids(plain.map_or(message, |(_, rest)| rest).trim_end_matches('.'))
     })
 }
 
 /// `text` as people read it: ids of tasks cut to eight characters, and target groups by their names.
-pub(crate) fn brief(text: &str) -> String {
+pub(crate) fn shorten_ids(text: &str) -> String {
     let is_id = |word: &str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let cut = |word: &str| {
         let bare = word.trim_end_matches([')', ',', '.']);
@@ -120,21 +120,25 @@ pub(crate) fn brief(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rollout, Wanted, judge};
+    use super::{ExpectedDeployment, RolloutStatus, rollout_status};
     use crate::testing::deployment;
     use aws_sdk_ecs::primitives::DateTime;
     use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState as State, Service, ServiceEvent};
 
-    const WANTED: Wanted<'_> =
-        Wanted { cluster: "c", service: "staging-web", deployment: "ecs-svc/2", task_definition: "arn/web:2" };
+    const EXPECTED: ExpectedDeployment<'_> = ExpectedDeployment {
+        cluster: "c",
+        service: "staging-web",
+        deployment: "ecs-svc/2",
+        task_definition: "arn/web:2",
+    };
 
     fn service(status: &str, desired: i32, deployments: Vec<Deployment>) -> Service {
         Service::builder().status(status).desired_count(desired).set_deployments(Some(deployments)).build()
     }
 
-    fn failed_words(service: &Service) -> String {
-        match judge(service, &WANTED) {
-            Rollout::Failed(words) => words,
+    fn failure_reason(service: &Service) -> String {
+        match rollout_status(service, &EXPECTED) {
+            RolloutStatus::Failed(words) => words,
             other => panic!("{other:?}"),
         }
     }
@@ -145,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn done_is_our_deployment_completed_alone_with_all_tasks() {
+    fn rollout_succeeds_when_only_our_deployment_is_completed() {
         let done = deployment("ecs-svc/2", "arn/web:2", 2, State::Completed);
-        assert_eq!(judge(&service("ACTIVE", 2, vec![done.clone()]), &WANTED), Rollout::Done);
-        let going = |service: Service| matches!(judge(&service, &WANTED), Rollout::Going(_));
+        assert_eq!(rollout_status(&service("ACTIVE", 2, vec![done.clone()]), &EXPECTED), RolloutStatus::Succeeded);
+        let going = |service: Service| matches!(rollout_status(&service, &EXPECTED), RolloutStatus::InProgress(_));
         assert!(going(service("ACTIVE", 3, vec![done.clone()])), "a task is missing");
         let old = older(deployment("ecs-svc/1", "arn/web:1", 1, State::Completed));
         assert!(going(service("ACTIVE", 2, vec![done, old])), "old tasks still run");
@@ -158,37 +162,37 @@ mod tests {
     }
 
     #[test]
-    fn without_a_state_the_counts_decide() {
+    fn rollout_without_a_state_is_decided_by_counts() {
         let mut plain = deployment("ecs-svc/2", "arn/web:2", 1, State::Completed);
         plain.rollout_state = None;
-        assert_eq!(judge(&service("ACTIVE", 1, vec![plain.clone()]), &WANTED), Rollout::Done);
-        assert!(matches!(judge(&service("ACTIVE", 2, vec![plain]), &WANTED), Rollout::Going(_)));
+        assert_eq!(rollout_status(&service("ACTIVE", 1, vec![plain.clone()]), &EXPECTED), RolloutStatus::Succeeded);
+        assert!(matches!(rollout_status(&service("ACTIVE", 2, vec![plain]), &EXPECTED), RolloutStatus::InProgress(_)));
     }
 
     #[test]
-    fn a_rollback_is_no_success() {
+    fn rollback_is_a_failed_rollout() {
         // All tasks run, of the revision before: this is what the counts alone take for a success.
         let mut back = deployment("ecs-svc/1", "arn/web:1", 2, State::Completed);
-        let words = failed_words(&service("ACTIVE", 2, vec![back.clone()]));
+        let words = failure_reason(&service("ACTIVE", 2, vec![back.clone()]));
         assert!(words.contains("the service runs web:1 instead"), "{words}");
         back.rollout_state_reason = Some("ECS deployment circuit breaker: rolling back to deploymentId 1.".to_owned());
-        let words = failed_words(&service("ACTIVE", 2, vec![back.clone()]));
+        let words = failure_reason(&service("ACTIVE", 2, vec![back.clone()]));
         assert!(words.starts_with("ECS rolled back to web:1: ECS deployment circuit breaker"), "{words}");
         let mut ours = older(deployment("ecs-svc/2", "arn/web:2", 0, State::Failed));
         ours.rollout_state_reason = Some("ECS deployment circuit breaker: tasks failed to start.".to_owned());
-        let words = failed_words(&service("ACTIVE", 2, vec![back, ours]));
+        let words = failure_reason(&service("ACTIVE", 2, vec![back, ours]));
         assert_eq!(words, "ECS deployment circuit breaker: tasks failed to start");
     }
 
     #[test]
-    fn a_deployment_of_somebody_else_is_no_success() {
+    fn deployment_of_another_run_is_a_failed_rollout() {
         let theirs = deployment("ecs-svc/3", "arn/web:2", 2, State::Completed);
-        assert!(failed_words(&service("ACTIVE", 2, vec![theirs])).contains("somebody started another deployment"));
-        assert!(failed_words(&service("DRAINING", 0, Vec::new())).contains("DRAINING"));
+        assert!(failure_reason(&service("ACTIVE", 2, vec![theirs])).contains("somebody started another deployment"));
+        assert!(failure_reason(&service("DRAINING", 0, Vec::new())).contains("DRAINING"));
     }
 
     #[test]
-    fn while_it_goes_on_it_says_how_far_it_is() {
+    fn rollout_in_progress_reports_counts_and_event() {
         let mut ours = deployment("ecs-svc/2", "arn/web:2", 1, State::InProgress);
         ours.created_at = Some(DateTime::from_secs(100));
         let mut service = service("ACTIVE", 4, vec![ours]);
@@ -201,11 +205,18 @@ mod tests {
         service.events = Some(vec![event(90, "has reached a steady state")]);
         let words = "1 of 4 running, deployment IN_PROGRESS".to_owned();
         let group = "arn:aws:elasticloadbalancing:us-east-2:1:targetgroup/staging-web-80/8bf414b399b73fe8";
-        assert_eq!(judge(&service, &WANTED), Rollout::Going(words.clone()), "an event of before is no news");
+        assert_eq!(
+            rollout_status(&service, &EXPECTED),
+            RolloutStatus::InProgress(words.clone()),
+            "an event of before is no news"
+        );
         service.events = Some(vec![event(101, "has started 1 tasks: (task 0123456789abcdef0123456789abcdef)")]);
-        assert_eq!(judge(&service, &WANTED), Rollout::Going(format!("{words}; has started 1 tasks: (task 01234567)")));
+        assert_eq!(
+            rollout_status(&service, &EXPECTED),
+            RolloutStatus::InProgress(format!("{words}; has started 1 tasks: (task 01234567)"))
+        );
         service.events = Some(vec![event(101, &format!("registered 1 targets in (target-group {group})"))]);
         let named = format!("{words}; registered 1 targets in (target-group staging-web-80)");
-        assert_eq!(judge(&service, &WANTED), Rollout::Going(named));
+        assert_eq!(rollout_status(&service, &EXPECTED), RolloutStatus::InProgress(named));
     }
 }

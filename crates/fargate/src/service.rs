@@ -2,22 +2,22 @@
 
 use crate::poller::Poller;
 use crate::revisions;
-use crate::rollout::Wanted;
+use crate::rollout::ExpectedDeployment;
 use crate::service_spec::{self, ACTIVE, ServiceSpec, primary};
-use crate::tags::{of_ecs, retag, to_ecs};
+use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, LaunchType, PropagateTags, Service};
 use pb_aws::Answer;
 use pb_engine::unknown;
-use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
+use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long a rollout is waited for unless something else is said.
-const ROLLOUT: Duration = Duration::from_secs(30 * 60);
+const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How long a service may drain: tasks get up to 120 s to stop, and targets their deregistration delay.
-const DRAIN: Duration = Duration::from_secs(20 * 60);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// A service, as AWS names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ pub struct Services {
     client: Client,
     poller: Poller,
     logs: Option<aws_sdk_cloudwatchlogs::Client>,
-    rollout: Option<Duration>,
-    kept: usize,
-    gives_up: bool,
+    rollout_timeout: Option<Duration>,
+    kept_revisions: usize,
+    abort_on_crash_loop: bool,
 }
 
 impl Services {
@@ -53,9 +53,9 @@ impl Services {
             poller: Poller::new(client.clone()),
             client,
             logs: None,
-            rollout: Some(ROLLOUT),
-            kept: revisions::KEPT,
-            gives_up: true,
+            rollout_timeout: Some(ROLLOUT_TIMEOUT),
+            kept_revisions: revisions::KEPT_REVISIONS,
+            abort_on_crash_loop: true,
         }
     }
 
@@ -67,25 +67,25 @@ impl Services {
 
     /// The same, with the last `kept` revisions kept instead of the last ten.
     #[must_use]
-    pub fn keep_revisions(self, kept: usize) -> Self {
-        Self { kept, ..self }
+    pub fn keep_revisions(self, kept_revisions: usize) -> Self {
+        Self { kept_revisions, ..self }
     }
 
     /// The same, with another time that a rollout is waited for; without one, it is started and its outcome not known.
     #[must_use]
-    pub fn rollout_within(self, rollout: Option<Duration>) -> Self {
-        Self { rollout, ..self }
+    pub fn rollout_timeout(self, rollout_timeout: Option<Duration>) -> Self {
+        Self { rollout_timeout, ..self }
     }
 
     /// The same; `false` has a rollout whose tasks end again and again go on in ECS, for who only looks.
     #[must_use]
-    pub fn gives_up(self, gives_up: bool) -> Self {
-        Self { gives_up, ..self }
+    pub fn abort_on_crash_loop(self, abort_on_crash_loop: bool) -> Self {
+        Self { abort_on_crash_loop, ..self }
     }
 }
 
-pub(crate) fn wanted(attrs: &ServiceAttrs) -> Wanted<'_> {
-    Wanted {
+pub(crate) fn expected(attrs: &ServiceAttrs) -> ExpectedDeployment<'_> {
+    ExpectedDeployment {
         cluster: &attrs.cluster,
         service: &attrs.name,
         deployment: attrs.deployment.as_deref().unwrap_or_default(),
@@ -113,7 +113,7 @@ fn is_settled(service: &Service) -> bool {
 }
 
 /// The class of a refusal that ECS tells only in words. (ECS developer guide: API failure reasons)
-fn refine(failure: Failure) -> Failure {
+fn classify_refusal(failure: Failure) -> Failure {
     let says = |words: &str| failure.message.contains(words);
     let class = if says("not idempotent") {
         Class::Exists
@@ -179,15 +179,15 @@ impl Resource for Services {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let services = self.there(scope).await?;
+        let services = self.discover(scope).await?;
         let mut found = Vec::new();
         for service in &services {
             let attrs = attrs(service);
             let qualified = format!("{}/{}", attrs.cluster, attrs.name);
-            found.extend(scope.untagged(&of_ecs(service.tags()), &attrs));
+            found.extend(scope.untagged(&from_ecs(service.tags()), &attrs));
             let names = [attrs.arn.as_str(), &attrs.name, &qualified];
-            if let Some(address) = scope.managed_address(&of_ecs(service.tags()), &names) {
-                let (spec, ready) = (service_spec::of_ecs(service), is_settled(service));
+            if let Some(address) = scope.managed_address(&from_ecs(service.tags()), &names) {
+                let (spec, ready) = (service_spec::from_ecs(service), is_settled(service));
                 found.push(Found::Managed { address, spec, attrs, ready });
             } else if let Some(address) =
                 scope.find_desired(|spec| (&spec.cluster, &spec.name) == (&attrs.cluster, &attrs.name))
@@ -220,7 +220,7 @@ impl Resource for Services {
             .enable_ecs_managed_tags(spec.managed_tags)
             .enable_execute_command(spec.execute_command)
             .set_tags(Some(to_ecs(cx.tags(&spec.tags))));
-        let answer = call.send().await.answer("ecs:CreateService").map_err(refine)?;
+        let answer = call.send().await.answer("ecs:CreateService").map_err(classify_refusal)?;
         Ok(ServiceAttrs {
             task_definition: spec.task_definition.clone(),
             ..answer.service().map_or_else(|| Self::planned_attrs(spec), attrs)
@@ -274,7 +274,7 @@ impl Resource for Services {
         if differs(&["failed", "execute_command"]) {
             call = call.force_new_deployment(true);
         }
-        let answer = call.send().await.answer("ecs:UpdateService").map_err(refine)?;
+        let answer = call.send().await.answer("ecs:UpdateService").map_err(classify_refusal)?;
         let made = answer.service().map_or_else(|| Self::attrs_after_update(attrs, spec), self::attrs);
         Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
     }
@@ -282,10 +282,12 @@ impl Resource for Services {
     /// Waits until the rollout has succeeded, where it is waited for or something is done only then; after that, revisions that
     /// are too old are no longer needed.
     async fn wait_ready(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
-        let Some(within) = self.rollout.or_else(|| cx.is_needed().then_some(ROLLOUT)) else { return Ok(attrs) };
-        let attrs = self.rolled_out(cx, &attrs, within).await?;
+        let Some(within) = self.rollout_timeout.or_else(|| cx.is_needed().then_some(ROLLOUT_TIMEOUT)) else {
+            return Ok(attrs);
+        };
+        let attrs = self.wait_for_rollout(cx, &attrs, within).await?;
         // What is left over costs nothing, and the next rollout tries again.
-        revisions::prune(&self.client, cx, &attrs, self.kept).await.ok();
+        revisions::prune(&self.client, cx, &attrs, self.kept_revisions).await.ok();
         Ok(attrs)
     }
 
@@ -297,9 +299,13 @@ impl Resource for Services {
             answer => drop(answer?),
         }
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
-        let limits = Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: DRAIN };
+        let limits = Backoff {
+            initial: Duration::from_millis(300),
+            max_interval: Duration::from_secs(3),
+            timeout: DRAIN_TIMEOUT,
+        };
         cx.wait("ecs:DeleteService", limits, || async {
-            Ok(match watch.look().await? {
+            Ok(match watch.service().await? {
                 None => Progress::Ready(()),
                 Some(service) => {
                     let status = service.status().unwrap_or("there still");
@@ -320,10 +326,10 @@ impl Resource for Services {
     }
 }
 
-mod follow;
-mod places;
-pub(crate) use places::Known;
+mod discovery;
+mod wait;
+pub(crate) use discovery::KnownServices;
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod world;

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 pub(crate) const ACTIVE: &str = "ACTIVE";
 
 /// The threshold that a circuit breaker has by itself: half of the tasks. (ECS API: ThresholdConfiguration)
-const USUAL: (ThresholdType, i32) = (ThresholdType::BoundedPercent, 50);
+const DEFAULT_THRESHOLD: (ThresholdType, i32) = (ThresholdType::BoundedPercent, 50);
 
 /// A service on Fargate, as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct ServiceSpec {
     /// Whether its tasks have public addresses; without one, and without a NAT gateway, they cannot pull images.
     pub assign_public_ip: bool,
     /// Target groups that its tasks are registered in.
-    pub load_balancers: BTreeSet<TargetSpec>,
+    pub load_balancers: BTreeSet<ServiceTargetSpec>,
     /// Time in which failing health checks of a new task are not counted, in seconds; 0 without a load balancer.
     pub health_check_grace_seconds: i32,
     /// Part of the tasks that keep running during a rollout, in percent.
@@ -62,7 +62,7 @@ pub struct ServiceSpec {
 
 /// A target group, and the container that it sends requests to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TargetSpec {
+pub struct ServiceTargetSpec {
     /// ARN of the target group.
     pub target_group_arn: String,
     /// Name of the container.
@@ -137,7 +137,7 @@ pub(crate) fn check(spec: &ServiceSpec) -> Result<(), String> {
 
 pub(crate) fn network(spec: &ServiceSpec) -> Result<NetworkConfiguration, Failure> {
     let public = if spec.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
-    placed(spec.subnets.iter().cloned(), spec.security_groups.iter().cloned(), public)
+    network_configuration(spec.subnets.iter().cloned(), spec.security_groups.iter().cloned(), public)
 }
 
 /// A network in which tasks have public addresses.
@@ -145,10 +145,10 @@ pub(crate) fn public_network(
     subnets: impl IntoIterator<Item = String>,
     security_groups: impl IntoIterator<Item = String>,
 ) -> Result<NetworkConfiguration, Failure> {
-    placed(subnets, security_groups, AssignPublicIp::Enabled)
+    network_configuration(subnets, security_groups, AssignPublicIp::Enabled)
 }
 
-fn placed(
+fn network_configuration(
     subnets: impl IntoIterator<Item = String>,
     security_groups: impl IntoIterator<Item = String>,
     public: AssignPublicIp,
@@ -163,7 +163,7 @@ fn placed(
 }
 
 pub(crate) fn load_balancers(spec: &ServiceSpec) -> Vec<LoadBalancer> {
-    let balancer = |target: &TargetSpec| {
+    let balancer = |target: &ServiceTargetSpec| {
         LoadBalancer::builder()
             .target_group_arn(&target.target_group_arn)
             .container_name(&target.container)
@@ -178,7 +178,7 @@ pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<Deploymen
     let bug = |e: aws_sdk_ecs::error::BuildError| Failure::new(Class::Bug, "make a circuit breaker", e.to_string());
     let threshold = match &spec.circuit_breaker.threshold {
         Some(threshold) => Some((ThresholdType::from(threshold.kind.as_str()), threshold.value)),
-        None => explicit.then_some(USUAL),
+        None => explicit.then_some(DEFAULT_THRESHOLD),
     };
     let threshold = threshold.map(|(kind, value)| ThresholdConfiguration::builder().r#type(kind).value(value).build());
     let breaker = DeploymentCircuitBreaker::builder()
@@ -200,12 +200,12 @@ pub(crate) fn rebalancing(spec: &ServiceSpec) -> Option<AvailabilityZoneRebalanc
 }
 
 /// What a service is like now, without the defaults that ECS fills in.
-pub(crate) fn of_ecs(service: &Service) -> ServiceSpec {
+pub(crate) fn from_ecs(service: &Service) -> ServiceSpec {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let vpc = service.network_configuration().and_then(NetworkConfiguration::awsvpc_configuration);
     let ids = |ids: Option<&[String]>| ids.unwrap_or_default().iter().cloned().collect();
     let deployment = service.deployment_configuration();
-    let load_balancers: BTreeSet<TargetSpec> = service.load_balancers().iter().map(target).collect();
+    let load_balancers: BTreeSet<ServiceTargetSpec> = service.load_balancers().iter().map(target).collect();
     let grace = service.health_check_grace_period_seconds().unwrap_or_default();
     ServiceSpec {
         name: text(service.service_name()),
@@ -227,7 +227,7 @@ pub(crate) fn of_ecs(service: &Service) -> ServiceSpec {
         status: service.status().unwrap_or(ACTIVE).to_owned(),
         failed: primary(service)
             .is_some_and(|primary| primary.rollout_state() == Some(&DeploymentRolloutState::Failed)),
-        tags: Ownership::user_tags(&tags::of_ecs(service.tags())),
+        tags: Ownership::user_tags(&tags::from_ecs(service.tags())),
     }
 }
 
@@ -236,8 +236,8 @@ pub(crate) fn primary(service: &Service) -> Option<&aws_sdk_ecs::types::Deployme
     service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"))
 }
 
-fn target(balancer: &LoadBalancer) -> TargetSpec {
-    TargetSpec {
+fn target(balancer: &LoadBalancer) -> ServiceTargetSpec {
+    ServiceTargetSpec {
         target_group_arn: balancer.target_group_arn().unwrap_or_default().to_owned(),
         container: balancer.container_name().unwrap_or_default().to_owned(),
         port: balancer.container_port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
@@ -246,11 +246,11 @@ fn target(balancer: &LoadBalancer) -> TargetSpec {
 
 fn breaker(breaker: Option<&DeploymentCircuitBreaker>) -> BreakerSpec {
     let threshold = breaker.and_then(DeploymentCircuitBreaker::threshold_configuration);
-    let unusual = threshold.filter(|threshold| (threshold.r#type().clone(), threshold.value()) != USUAL);
+    let explicit = threshold.filter(|threshold| (threshold.r#type().clone(), threshold.value()) != DEFAULT_THRESHOLD);
     BreakerSpec {
         enable: breaker.is_some_and(DeploymentCircuitBreaker::enable),
         rollback: breaker.is_some_and(DeploymentCircuitBreaker::rollback),
-        threshold: unusual
+        threshold: explicit
             .map(|threshold| ThresholdSpec { kind: threshold.r#type().as_str().to_owned(), value: threshold.value() }),
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn to_ecs(tags: Tags) -> Vec<aws_sdk_ecs::types::Tag> {
 }
 
 /// Tags as ECS gives them.
-pub(crate) fn of_ecs(tags: &[aws_sdk_ecs::types::Tag]) -> Tags {
+pub(crate) fn from_ecs(tags: &[aws_sdk_ecs::types::Tag]) -> Tags {
     tag_map(tags.iter().map(|tag| (tag.key(), tag.value())))
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_what_differs_is_set_and_removed() {
+    fn tag_changes_contain_only_differences() {
         let before = json!({"tags": {"same": "1", "cost:center": "a", "gone": "x", "gone:too": "y"}, "name": "a"});
         let after = json!({"tags": {"same": "1", "cost:center": "b", "new": "n"}, "name": "b"});
         let wanted: Tags = serde_json::from_value(after["tags"].clone()).unwrap();

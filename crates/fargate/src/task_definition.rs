@@ -9,7 +9,9 @@ use aws_sdk_ecs::types::{
     Compatibility, NetworkMode, TaskDefinition, TaskDefinitionFamilyStatus, TaskDefinitionStatus,
 };
 use pb_aws::{Answer, no_retry};
-use pb_engine::{Change, Context, Failure, Found, Ownership, Resource, ReadScope, diff, fetch_each, list_with_details, unknown};
+use pb_engine::{
+    Change, Context, Failure, Found, Ownership, ReadScope, Resource, diff, fetch_each, list_with_details, unknown,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -95,7 +97,7 @@ impl TaskDefinitions {
 
     /// Returns the latest revision, where it is newer than `attrs`, of this resource, and has the content of `spec`: one whose
     /// registration was not answered, or from which a rollback went back. Its tags are made what `spec` says.
-    async fn registered(
+    async fn find_registered(
         &self,
         cx: &Context,
         attrs: &TaskDefinitionAttrs,
@@ -103,14 +105,14 @@ impl TaskDefinitions {
     ) -> Result<Option<TaskDefinitionAttrs>, Failure> {
         let (wanted, ours) = (content(spec), cx.tags(&Tags::new()));
         let latest = revisions::describe(&self.client, &spec.family).await?;
-        let is_it = |latest: &Revision| {
+        let is_reusable = |latest: &Revision| {
             Some(latest.definition.revision()) > attrs.revision
                 && ours.iter().all(|(key, value)| latest.tags.get(key) == Some(value))
                 // People who make a revision of another in the console copy its tags.
                 && latest.tags.get(CONTENT_TAG) == Some(&wanted)
                 && content(&self::spec(latest)) == wanted
         };
-        let Some(latest) = latest.filter(is_it) else { return Ok(None) };
+        let Some(latest) = latest.filter(is_reusable) else { return Ok(None) };
         let found = self::attrs(&latest.definition, spec);
         let changes = diff(&json!({ "tags": Ownership::user_tags(&latest.tags) }), &json!({ "tags": spec.tags }));
         retag(&self.client, &found.arn, &spec.tags, &changes).await?;
@@ -123,13 +125,13 @@ impl TaskDefinitions {
         if scope.index_is_complete(|arn| arn.contains(":task-definition/")) {
             return Ok(Vec::new());
         }
-        let call = self.client.list_task_definition_families().family_prefix(crate::prefix(scope.owner()));
+        let call = self.client.list_task_definition_families().family_prefix(crate::name_prefix(scope.owner()));
         let pages = call.status(TaskDefinitionFamilyStatus::Active).into_paginator();
         let listed: Result<Vec<String>, _> = pages.items().send().collect().await;
         listed.answer("ecs:ListTaskDefinitionFamilies")
     }
 
-    async fn found(&self, scope: &ReadScope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {
+    async fn read_family(&self, scope: &ReadScope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {
         let claimed = scope.imports().find(|(_, id)| revisions::family(id) == family);
         let revision = match claimed {
             Some((_, id)) => revisions::describe(&self.client, id).await?,
@@ -198,19 +200,19 @@ fn spec(Revision { definition, tags }: &Revision) -> TaskDefinitionSpec {
         memory: number(definition.memory()),
         execution_role_arn: name(definition.execution_role_arn()),
         task_role_arn: definition.task_role_arn().map(str::to_owned),
-        containers: containers.iter().map(|found| (name(found.name()), container::of_ecs(found))).collect(),
-        other: others(definition),
+        containers: containers.iter().map(|found| (name(found.name()), container::from_ecs(found))).collect(),
+        other: unmanaged_fields(definition),
         tags: Ownership::user_tags(tags),
     }
 }
 
-fn others(definition: &TaskDefinition) -> BTreeSet<String> {
+fn unmanaged_fields(definition: &TaskDefinition) -> BTreeSet<String> {
     let network = definition.network_mode();
     let fields = [
         ("network_mode", network != Some(&NetworkMode::Awsvpc)),
         ("volumes", !definition.volumes().is_empty()),
         ("placement_constraints", !definition.placement_constraints().is_empty()),
-        ("runtime_platform", definition.runtime_platform().is_some_and(is_unusual)),
+        ("runtime_platform", definition.runtime_platform().is_some_and(is_not_default)),
         ("pid_mode", definition.pid_mode().is_some()),
         ("ipc_mode", definition.ipc_mode().is_some()),
         ("proxy_configuration", definition.proxy_configuration().is_some()),
@@ -221,13 +223,13 @@ fn others(definition: &TaskDefinition) -> BTreeSet<String> {
         fields.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field.to_owned()).collect();
     for container in definition.container_definitions() {
         let name = container.name().unwrap_or_default();
-        found.extend(container::others(container).map(|field| format!("containers.{name}.{field}")));
+        found.extend(container::unmanaged_fields(container).map(|field| format!("containers.{name}.{field}")));
     }
     found
 }
 
 /// Whether the platform is another than the one that tasks have by themselves.
-fn is_unusual(platform: &aws_sdk_ecs::types::RuntimePlatform) -> bool {
+fn is_not_default(platform: &aws_sdk_ecs::types::RuntimePlatform) -> bool {
     platform.cpu_architecture().is_some_and(|cpu| cpu.as_str() != "X86_64")
         || platform.operating_system_family().is_some_and(|system| system.as_str() != "LINUX")
 }
@@ -261,7 +263,7 @@ impl Resource for TaskDefinitions {
     }
 
     fn redact(spec: &mut TaskDefinitionSpec) {
-        spec.containers.values_mut().for_each(container::hide);
+        spec.containers.values_mut().for_each(container::redact);
     }
 
     fn planned_attrs(spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
@@ -297,7 +299,7 @@ impl Resource for TaskDefinitions {
         let known = known.chain(scope.imports().map(|(_, id)| revisions::family(id).to_owned()));
         let known: BTreeSet<String> = known.collect();
         let all = async { Ok(self.families(scope).await?.into_iter().chain(known.clone()).collect()) };
-        let ask = |families| fetch_each(families, |family| self.found(scope, family));
+        let ask = |families| fetch_each(families, |family| self.read_family(scope, family));
         let found = list_with_details(all, known.clone(), |family: &String| Some(family.clone()), ask).await?;
         Ok(found.into_iter().filter_map(|(_, found)| found).flatten().collect())
     }
@@ -318,7 +320,7 @@ impl Resource for TaskDefinitions {
             retag(&self.client, &attrs.arn, &spec.tags, changes).await?;
             return Ok(attrs.clone());
         }
-        match self.registered(cx, attrs, spec).await? {
+        match self.find_registered(cx, attrs, spec).await? {
             Some(found) => Ok(found),
             None => self.register(cx, spec).await,
         }

@@ -6,19 +6,19 @@ use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, Tag};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use pb_engine::{Address, Standalone, Graph, Ownership, Snapshot};
+use pb_engine::{Address, Graph, Ownership, Snapshot, Standalone};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The fake AWS of a test, shared by the rules that answer for it.
-pub(crate) struct World<T>(Arc<Mutex<T>>);
+pub(crate) struct Fake<T>(Arc<Mutex<T>>);
 
-impl<T> Clone for World<T> {
+impl<T> Clone for Fake<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T: Default> World<T> {
+impl<T: Default> Fake<T> {
     pub(crate) fn new() -> Self {
         Self(Arc::default())
     }
@@ -32,20 +32,20 @@ pub(crate) fn owner() -> Ownership {
     Ownership { stack: "app".to_owned(), workspace: "staging".to_owned() }
 }
 
-pub(crate) fn alone(graph: Graph) -> Standalone {
+pub(crate) fn standalone(graph: Graph) -> Standalone {
     Standalone::new(owner(), graph)
 }
 
 /// The ownership tags of the resource at `address`, with one tag beside them.
-pub(crate) fn owned(address: &str) -> Tags {
-    owner().tags(&Address::new(address).unwrap(), &named())
+pub(crate) fn owned_tags(address: &str) -> Tags {
+    owner().tags(&Address::new(address).unwrap(), &name_tag())
 }
 
 pub(crate) fn owned_ecs(address: &str) -> Vec<Tag> {
-    to_ecs(owned(address))
+    to_ecs(owned_tags(address))
 }
 
-pub(crate) fn named() -> Tags {
+pub(crate) fn name_tag() -> Tags {
     Tags::from([("Name".to_owned(), "n".to_owned())])
 }
 

@@ -8,7 +8,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{IpPermission, IpRange, UserIdGroupPair};
 use pb_aws::Access;
-use pb_engine::{Action, Address, Standalone, Graph, Ownership, Plan, Snapshot};
+use pb_engine::{Action, Address, Graph, Ownership, Plan, Snapshot, Standalone};
 use pb_net::{Ec2, Egress, NetworkNames, NetworkSpec, network};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

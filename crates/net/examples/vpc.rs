@@ -6,7 +6,7 @@
 //! ```
 
 use pb_aws::Access;
-use pb_engine::{Standalone, Graph, Ownership};
+use pb_engine::{Graph, Ownership, Standalone};
 use pb_net::{Ec2, Vpc, VpcSpec};
 use std::collections::BTreeMap;
 use std::error::Error;

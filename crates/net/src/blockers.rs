@@ -12,7 +12,7 @@ mod tests;
 use aws_sdk_ec2::types::{SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, Tag};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join3};
-use pb_engine::{Address, Failure, Planned, PreflightCheck, PlanError};
+use pb_engine::{Address, Failure, PlanError, Planned, PreflightCheck};
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::interfaces::Owners;

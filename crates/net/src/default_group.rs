@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::SecurityGroup as Live;
 use futures_util::future::try_join;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{AvailabilityZone, Filter, ResourceType, Tag, TagSpecifi
 use aws_types::SdkConfig;
 use pb_aws::{Answer, no_retry};
 use pb_engine::{
-    Change, Class, Context, Failure, Backoff, Ownership, Progress, Resource, STACK_TAG, ReadScope, WORKSPACE_TAG,
+    Backoff, Change, Class, Context, Failure, Ownership, Progress, ReadScope, Resource, STACK_TAG, WORKSPACE_TAG,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

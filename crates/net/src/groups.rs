@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::try_join_all;
 use pb_aws::Answer;
-use pb_engine::{Change, Context, Failure, Resource, ReadScope, list_with_details};
+use pb_engine::{Change, Context, Failure, ReadScope, Resource, list_with_details};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ impl Groups {
         let defaults = scope.recorded_of::<DefaultSecurityGroup>().into_iter().map(|attrs| attrs.id);
         let likely = scope.recorded_of::<SecurityGroup>().into_iter().map(|attrs| attrs.id).chain(defaults);
         let id = |group: &LiveGroup| group.group_id().map(str::to_owned);
-        let found = list_with_details(ec2.groups(ours(scope.owner())), likely, id, |ids| ec2.rules_by_group(ids)).await?;
+        let found =
+            list_with_details(ec2.groups(ours(scope.owner())), likely, id, |ids| ec2.rules_by_group(ids)).await?;
         let (groups, rules): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         Ok(Self { groups, rules: rules.into_iter().flatten().flatten().collect() })
     }

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::NetworkInterface;
 use pb_aws::Answer;
-use pb_engine::{Class, Context, Failure, Backoff, Progress};
+use pb_engine::{Backoff, Class, Context, Failure, Progress};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

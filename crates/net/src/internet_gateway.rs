@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as Live, ResourceType};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{
 };
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, unknown};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

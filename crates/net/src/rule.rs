@@ -3,8 +3,8 @@
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupRule as Live, SecurityGroupRuleUpdate};
 use pb_aws::Answer;
 use pb_engine::{
-    ADDRESS_TAG, Address, Change, Class, Context, Failure, Found, Ownership, Resource, STACK_TAG, ReadScope, is_unknown,
-    unknown,
+    ADDRESS_TAG, Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, STACK_TAG,
+    is_unknown, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{NetworkInterface, ResourceType, SecurityGroup as Live};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, unknown};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

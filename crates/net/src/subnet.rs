@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, Subnet as 
 use ipnet::Ipv4Net;
 use pb_aws::Answer;
 use pb_engine::{
-    Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope, is_unknown, unknown,
+    Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, is_unknown, unknown,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

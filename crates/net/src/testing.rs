@@ -1,7 +1,7 @@
 //! What the tests of the kinds have in common.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
-use pb_engine::{Standalone, Event, Events, Graph, Ownership, Plan, Resource};
+use pb_engine::{Event, Events, Graph, Ownership, Plan, Resource, Standalone};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

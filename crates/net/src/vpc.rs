@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
 use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Backoff, Ownership, Progress, Resource, ReadScope};
+use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource};
 use pb_engine::{fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

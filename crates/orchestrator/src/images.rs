@@ -5,7 +5,7 @@ use aws_config::SdkConfig;
 use futures_util::future::{join, join_all};
 use pb_config::{Image, Service, Workspace};
 use pb_engine::{Action, Class, Failure, Plan, PlanError};
-use pb_fargate::{EcrImage, Pushed, look_up_tags, pinned};
+use pb_fargate::{EcrImage, ImageLookup, look_up_tags, pinned};
 use pb_rules::fargate as rules;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -243,11 +243,11 @@ async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -
         // Whatever it is, it is about the repository, and said once.
         Err(failure) => return tags.into_iter().take(1).map(|tag| (tag, Err(failure.clone()))).collect(),
     };
-    let image = |(tag, pushed): (String, Pushed)| {
+    let image = |(tag, pushed): (String, ImageLookup)| {
         let image = match pushed {
-            Pushed::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
-            Pushed::Empty | Pushed::NoRepository => Ok(None),
-            Pushed::NoSuchTag => Err(no_image(repository, &tag)),
+            ImageLookup::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
+            ImageLookup::Empty | ImageLookup::NoRepository => Ok(None),
+            ImageLookup::NoSuchTag => Err(no_image(repository, &tag)),
         };
         (tag, image)
     };
@@ -259,12 +259,12 @@ async fn elsewhere(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fargate
     let as_written = Some(pb_fargate::Image::Reference(reference.to_owned()));
     let Some(elsewhere) = EcrImage::of_reference(reference) else { return Ok(as_written) };
     match elsewhere.look_up(aws).await {
-        Ok(Pushed::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
-        Ok(Pushed::NoRepository) => {
+        Ok(ImageLookup::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
+        Ok(ImageLookup::NoRepository) => {
             let message = format!("there is no repository {:?} for the image {reference}", elsewhere.repository);
             Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message))
         }
-        Ok(Pushed::Empty | Pushed::NoSuchTag) => Err(no_image(&elsewhere.repository, &elsewhere.tag)),
+        Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => Err(no_image(&elsewhere.repository, &elsewhere.tag)),
         // Another account may let its images be pulled and not be described: ECS resolves the tag then.
         Err(failure) if failure.class == Class::Denied => Ok(as_written),
         Err(failure) => Err(failure),

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join};
 use pb_aws::Answer;
 use pb_edge::BalancerClient;
-use pb_engine::{Address, Class, Failure, Graph, Planned, PreflightCheck, PlanError};
+use pb_engine::{Address, Class, Failure, Graph, PlanError, Planned, PreflightCheck};
 use pb_net::Ec2;
 use pb_rules::quotas::{Quota, Usage};
 use std::fmt;

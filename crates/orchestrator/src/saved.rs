@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::images::{Given, NotDeployed};
-use pb_engine::{Drift, Graph, Observed, PlanScope, Plan};
+use pb_engine::{Drift, Graph, Observed, Plan, PlanScope};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use crate::saved::{Bound, fingerprint, world};
 use crate::{select, stack, standing, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
-use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, PlanScope, Plan, Snapshot, TagIndex};
+use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Plan, PlanScope, Snapshot, TagIndex};
 use pb_engine::{compute_plan, observe, observe_with_index, preflight, with_checks};
 use pb_state::{Home, Place, Session, Store};
 use std::collections::BTreeSet;

@@ -13,7 +13,7 @@ use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
 use pb_edge::{Edge, EdgeInputs, EdgeSpec, Health, HealthyTargetsSpec, RouteSpec, front_door};
 use pb_engine::{Failure, Graph, Input};
-use pb_fargate::{BeforeRollout, Fargate, FargateInputs, FargateSpec};
+use pb_fargate::{FargateInputs, FargateSpec, FargateStack, ReleaseCommand};
 use pb_net::{Egress, NetworkNames, NetworkSpec};
 use pb_redis::{QueueInputs, QueueSpec};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
             zone: facts.zone.clone(),
         },
     )?;
-    let fargate = pb_fargate::tasks(
+    let fargate = FargateStack::add(
         &mut graph,
         aws,
         &fargate_spec(workspace, facts),
@@ -88,7 +88,7 @@ fn targets_are_healthy(
     aws: &SdkConfig,
     workspace: &Workspace,
     edge: &Edge,
-    fargate: &Fargate,
+    fargate: &FargateStack,
 ) -> Result<(), Failure> {
     let kind = health::kind(aws, workspace, wait_limit(workspace.deploy.wait_timeout));
     let routed = edge.routes.iter().map(|(key, route)| (key.as_str(), route.targets));
@@ -121,7 +121,7 @@ pub fn local(workspace: &Workspace, queue_host: &str) -> Result<Vec<LocalTask>, 
         workloads: workloads::local(workspace),
     };
     let mut graph = Graph::new();
-    pb_fargate::tasks(&mut graph, &aws, &fargate_spec(workspace, &facts), inputs)?;
+    FargateStack::add(&mut graph, &aws, &fargate_spec(workspace, &facts), inputs)?;
     workloads::containers(workspace, &graph)
 }
 
@@ -244,13 +244,13 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
         task_role_arn: facts.task_role_arn.clone(),
         redis_port: workspace.redis.port,
         tags: workspace.tags.clone(),
-        before: workspace
+        release_command: workspace
             .deploy
             .before
             .as_ref()
-            .map(|before| BeforeRollout { workload: before.service.clone(), command: before.command.clone() }),
+            .map(|before| ReleaseCommand { workload: before.service.clone(), command: before.command.clone() }),
         keep_revisions: workspace.deploy.keep_revisions.into(),
-        rollout_within: wait_limit(workspace.deploy.wait_timeout),
+        rollout_timeout: wait_limit(workspace.deploy.wait_timeout),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p pb-redis --example parameter_group`. Credentials, region and endpoint come from the environment.
 
-use pb_engine::{Standalone, Graph, Ownership};
+use pb_engine::{Graph, Ownership, Standalone};
 use pb_redis::{Client, ParameterGroup, ParameterGroupSpec};
 use std::error::Error;
 

@@ -4,7 +4,7 @@
 //! those of the default VPC. Credentials, region and endpoint come from the environment. Ends with an error as soon as
 //! something is not as it should be.
 
-use pb_engine::{Standalone, Event, Events, Graph, Input, Ownership};
+use pb_engine::{Event, Events, Graph, Input, Ownership, Standalone};
 use pb_redis::{QueueInputs, QueueSpec, queue};
 use std::error::Error;
 

@@ -3,7 +3,7 @@
 use crate::Client;
 use aws_sdk_elasticache::types::{CacheCluster, CacheSubnetGroup, Subnet};
 use pb_aws::Answer;
-use pb_engine::{Failure, Resource, ReadScope};
+use pb_engine::{Failure, ReadScope, Resource};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Which names are looked at, and whose they are.
 
-use pb_engine::{Address, Found, Resource, ReadScope};
+use pb_engine::{Address, Found, ReadScope, Resource};
 use std::collections::BTreeMap;
 
 /// Whether a name may be one of ours: it begins with the workspace's name, is wanted, is remembered or is claimed. ElastiCache has no

@@ -3,7 +3,7 @@
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter, ParameterNameValue};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope};
+use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource};
 use pb_engine::{fetch_each, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -262,7 +262,7 @@ mod tests {
     use aws_sdk_elasticache::operation::reset_cache_parameter_group::ResetCacheParameterGroupOutput;
     use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter};
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Action, Standalone, Graph, Order};
+    use pb_engine::{Action, Graph, Order, Standalone};
 
     fn spec() -> ParameterGroupSpec {
         ParameterGroupSpec {

@@ -13,7 +13,7 @@ use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::ReplicationGroup as Group;
 use futures_util::future::{try_join, try_join_all};
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope};
+use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use pb_engine::{is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,7 +168,8 @@ impl Resource for ReplicationGroup {
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |group: &Group| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
-        let (groups, clusters) = try_join(list_with_details(ours, likely, arn, tags), Clusters::of(scope, &self.client)).await?;
+        let (groups, clusters) =
+            try_join(list_with_details(ours, likely, arn, tags), Clusters::of(scope, &self.client)).await?;
         let found =
             groups.iter().map(|(group, tags)| self.look_at(scope, group, tags.as_ref(), member_of(group, &clusters.0)));
         let untagged = groups.iter().filter_map(|(group, tags)| {

@@ -5,7 +5,9 @@ use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::CacheSubnetGroup;
 use futures_util::future::try_join;
 use pb_aws::Answer;
-use pb_engine::{Change, Class, Context, Failure, Found, Ownership, Resource, ReadScope, is_unknown, list_with_details, unknown};
+use pb_engine::{
+    Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, list_with_details, unknown,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -209,7 +211,7 @@ mod tests {
     use aws_sdk_elasticache::operation::modify_cache_subnet_group::ModifyCacheSubnetGroupOutput;
     use aws_sdk_elasticache::types::{AvailabilityZone, CacheCluster, CacheNode, CacheSubnetGroup, Subnet, Tag};
     use aws_smithy_mocks::{Rule, mock};
-    use pb_engine::{Action, Standalone, Graph, Order, Plan};
+    use pb_engine::{Action, Graph, Order, Plan, Standalone};
     use std::collections::BTreeSet;
 
     fn spec() -> SubnetGroupSpec {

@@ -3,7 +3,7 @@
 use aws_sdk_elasticache::Client;
 use aws_sdk_elasticache::types::Tag;
 use pb_aws::{Answer, tag_map};
-use pb_engine::{Change, Class, Context, Failure, Ownership, Resource, ReadScope, fetch_each};
+use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource, fetch_each};
 use std::collections::{BTreeMap, HashMap};
 
 /// As the SDK takes them.

@@ -1,6 +1,6 @@
 //! What the tests of all kinds use.
 
-use pb_engine::{Standalone, Graph, Ownership};
+use pb_engine::{Graph, Ownership, Standalone};
 
 /// The body of a refusal, in ElastiCache's protocol.
 pub(crate) fn refusal(code: &str) -> Option<String> {

@@ -27,8 +27,9 @@ fn masked(line: &str) -> String {
 impl World {
     /// Everything that somebody made: what comes with a VPC or a group, and what is only described still, is left out.
     pub fn made(&self) -> BTreeMap<&str, &super::Thing> {
-        let comes_along =
-            |thing: &super::Thing| matches!(thing.kind, DEFAULT | RULE) && owner().address_from_tags(&thing.tags).is_none();
+        let comes_along = |thing: &super::Thing| {
+            matches!(thing.kind, DEFAULT | RULE) && owner().address_from_tags(&thing.tags).is_none()
+        };
         let made = self.things.iter().filter(|(_, thing)| !thing.inactive && !comes_along(thing));
         made.map(|(id, thing)| (id.as_str(), thing)).collect()
     }

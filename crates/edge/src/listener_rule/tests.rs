@@ -14,7 +14,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Rule as Live, RuleCondition, TagDescription,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Standalone, Awaited, Graph, Interim, Resource};
+use pb_engine::{Awaited, Graph, Interim, Resource, Standalone};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn set(patterns: &[&str]) -> BTreeSet<String> {

@@ -14,7 +14,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     LoadBalancerStateEnum,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Standalone, Class, Graph, Order, Resource};
+use pb_engine::{Action, Class, Graph, Order, Resource, Standalone};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -165,7 +165,10 @@ async fn a_name_alone_replaces_nothing_and_lets_a_replacement_be_made_beside_the
     let named = LoadBalancerSpec { name: "staging-front".to_owned(), ..spec() };
     for (wanted, action) in [
         (named.clone(), Action::NoOp),
-        (LoadBalancerSpec { scheme: "internal".to_owned(), ..named }, Action::Replace { order: Order::CreateBeforeDestroy }),
+        (
+            LoadBalancerSpec { scheme: "internal".to_owned(), ..named },
+            Action::Replace { order: Order::CreateBeforeDestroy },
+        ),
     ] {
         let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
         assert_eq!(plan.steps[0].action, action);

@@ -14,7 +14,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use aws_smithy_mocks::{Rule, mock};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use pb_engine::{Graph, PreflightCheck, PlanError};
+use pb_engine::{Graph, PlanError, PreflightCheck};
 
 /// Refuses what goes beyond the default, in numbers.
 struct Check(Client);

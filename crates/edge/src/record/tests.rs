@@ -14,7 +14,7 @@ use aws_sdk_route53::types::{
     AliasTarget, ChangeAction, ChangeInfo, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Standalone, Class, Graph, Order, Resource};
+use pb_engine::{Action, Class, Graph, Order, Resource, Standalone};
 use std::sync::{Arc, Mutex};
 
 const LB: &str = "staging-public-1.us-east-2.elb.amazonaws.com";
@@ -251,7 +251,11 @@ async fn a_record_is_deleted_exactly_as_it_stands() {
 #[test]
 fn another_name_is_made_beside_the_old_one() {
     let renamed = RecordSpec { name: "test.ospcapi.org".to_owned(), ..spec() };
-    assert!(Record::requires_replacement("name") && Record::requires_replacement("zone_id") && !Record::requires_replacement("alias"));
+    assert!(
+        Record::requires_replacement("name")
+            && Record::requires_replacement("zone_id")
+            && !Record::requires_replacement("alias")
+    );
     assert!(Record::can_coexist(&spec(), &renamed));
     assert!(!Record::can_coexist(&spec(), &RecordSpec { alias: "x".to_owned(), ..spec() }));
     assert!(Record::validate(&RecordSpec { name: "Staging.ospcapi.org".to_owned(), ..spec() }).is_err());

@@ -4,7 +4,7 @@ use super::{Health, TargetGroup, TargetGroupAttrs};
 use crate::health::{self, TargetHealth};
 use aws_sdk_elasticloadbalancingv2::types::Matcher;
 use pb_aws::Answer;
-use pb_engine::{Class, Context, Failure, Backoff, Progress};
+use pb_engine::{Backoff, Class, Context, Failure, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 

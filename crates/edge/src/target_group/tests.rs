@@ -13,7 +13,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     TargetHealthStateEnum, TargetTypeEnum,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Action, Standalone, Awaited, Graph, Interim, Order, Resource};
+use pb_engine::{Action, Awaited, Graph, Interim, Order, Resource, Standalone};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;

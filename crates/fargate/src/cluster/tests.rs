@@ -1,5 +1,5 @@
 use super::{Client, Cluster, ClusterSpec, Clusters, insights};
-use crate::testing::{World, alone, named, owned_ecs, refused};
+use crate::testing::{Fake, name_tag, owned_ecs, refused, standalone};
 use aws_sdk_ecs::operation::create_cluster::CreateClusterOutput;
 use aws_sdk_ecs::operation::delete_cluster::DeleteClusterOutput;
 use aws_sdk_ecs::operation::describe_clusters::DescribeClustersOutput;
@@ -10,7 +10,7 @@ use aws_sdk_ecs::operation::stop_task::StopTaskOutput;
 use aws_sdk_ecs::operation::update_cluster_settings::UpdateClusterSettingsOutput;
 use aws_sdk_ecs::types::Tag;
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Standalone, Class, Event, Events, Graph};
+use pb_engine::{Class, Event, Events, Graph, Standalone};
 use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
@@ -34,8 +34,8 @@ fn cluster(status: &str, insights_value: &str, tags: Vec<Tag>) -> Cluster {
         .build()
 }
 
-fn reads(world: &World<Ecs>) -> Vec<Rule> {
-    let (list, describe, stopping) = (world.clone(), world.clone(), world.clone());
+fn reads(fake: &Fake<Ecs>) -> Vec<Rule> {
+    let (list, describe, stopping) = (fake.clone(), fake.clone(), fake.clone());
     vec![
         mock!(Client::list_clusters).then_compute_output(move |_| {
             let arns = list.get().cluster.iter().filter_map(|cluster| cluster.cluster_arn.clone()).collect();
@@ -63,8 +63,8 @@ fn reads(world: &World<Ecs>) -> Vec<Rule> {
     ]
 }
 
-fn writes(world: &World<Ecs>) -> Vec<Rule> {
-    let [create, update, delete] = [(); 3].map(|()| world.clone());
+fn writes(fake: &Fake<Ecs>) -> Vec<Rule> {
+    let [create, update, delete] = [(); 3].map(|()| fake.clone());
     vec![
         mock!(Client::create_cluster).then_compute_output(move |input| {
             let tags = if create.get().taken { Vec::new() } else { input.tags().to_vec() };
@@ -90,51 +90,51 @@ fn writes(world: &World<Ecs>) -> Vec<Rule> {
     ]
 }
 
-fn wanted(world: &World<Ecs>, insights: &'static str) -> Standalone {
-    let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+fn stack(fake: &Fake<Ecs>, insights: &'static str) -> Standalone {
+    let rules: Vec<Rule> = reads(fake).into_iter().chain(writes(fake)).collect();
     let mut graph = Graph::new();
     let kind = graph.kind(Clusters::new(pb_aws::mock_client!(aws_sdk_ecs, &rules)));
     let spec = move |()| ClusterSpec {
         name: "staging-main".to_owned(),
         container_insights: insights.to_owned(),
-        tags: named(),
+        tags: name_tag(),
     };
     graph.add("fargate/cluster", &kind, (), spec).unwrap();
-    alone(graph)
+    standalone(graph)
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_with_tags_in_the_call_and_then_left_alone() {
-    let world = World::<Ecs>::new();
-    wanted(&world, "enabled").deploy().await.unwrap();
-    let tags = world.get().cluster.clone().unwrap().tags.unwrap();
+async fn cluster_is_created_with_tags_then_a_no_op() {
+    let fake = Fake::<Ecs>::new();
+    stack(&fake, "enabled").deploy().await.unwrap();
+    let tags = fake.get().cluster.clone().unwrap().tags.unwrap();
     assert_eq!(tags, owned_ecs("fargate/cluster"));
-    assert!(wanted(&world, "enabled").plan().await.unwrap().is_empty());
-    wanted(&world, "disabled").deploy().await.unwrap();
-    assert!(wanted(&world, "disabled").plan().await.unwrap().is_empty());
+    assert!(stack(&fake, "enabled").plan().await.unwrap().is_empty());
+    stack(&fake, "disabled").deploy().await.unwrap();
+    assert!(stack(&fake, "disabled").plan().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_create_gives_back_and_that_is_not_ours_is_refused() {
-    let world = World::<Ecs>::new();
-    world.get().taken = true;
-    let failure = wanted(&world, "disabled").deploy().await.unwrap_err();
+async fn unmanaged_cluster_returned_by_create_is_refused() {
+    let fake = Fake::<Ecs>::new();
+    fake.get().taken = true;
+    let failure = stack(&fake, "disabled").deploy().await.unwrap_err();
     assert_eq!(failure.class, Class::Unmanaged);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inactive_cluster_is_not_there() {
-    let world = World::<Ecs>::new();
-    world.get().cluster = Some(cluster("INACTIVE", "disabled", owned_ecs("fargate/cluster")));
-    wanted(&world, "disabled").deploy().await.unwrap();
-    assert_eq!(world.get().cluster.clone().unwrap().status(), Some("ACTIVE"));
+async fn inactive_cluster_does_not_exist() {
+    let fake = Fake::<Ecs>::new();
+    fake.get().cluster = Some(cluster("INACTIVE", "disabled", owned_ecs("fargate/cluster")));
+    stack(&fake, "disabled").deploy().await.unwrap();
+    assert_eq!(fake.get().cluster.clone().unwrap().status(), Some("ACTIVE"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_waits_for_the_tasks_in_it_and_names_them() {
-    let world = World::<Ecs>::new();
-    world.get().cluster = Some(cluster("ACTIVE", "disabled", owned_ecs("fargate/cluster")));
-    world.get().tasks = 2;
+async fn cluster_delete_waits_for_its_tasks_and_names_them() {
+    let fake = Fake::<Ecs>::new();
+    fake.get().cluster = Some(cluster("ACTIVE", "disabled", owned_ecs("fargate/cluster")));
+    fake.get().tasks = 2;
     let said = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&said);
     let events = Events::new(move |event| {
@@ -142,8 +142,8 @@ async fn a_delete_waits_for_the_tasks_in_it_and_names_them() {
             sink.lock().unwrap().push(what);
         }
     });
-    wanted(&world, "disabled").events(events).destroy().await.unwrap();
+    stack(&fake, "disabled").events(events).destroy().await.unwrap();
     assert!(said.lock().unwrap()[0].contains("0 services and 1 tasks are in it: 0a1b"), "{said:?}");
-    assert_eq!(world.get().stopped, 4, "tasks on their own are stopped, of either kind, each time it is refused");
-    assert!(wanted(&world, "disabled").read().await.unwrap().managed.is_empty());
+    assert_eq!(fake.get().stopped, 4, "tasks on their own are stopped, of either kind, each time it is refused");
+    assert!(stack(&fake, "disabled").read().await.unwrap().managed.is_empty());
 }

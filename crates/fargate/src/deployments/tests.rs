@@ -1,6 +1,6 @@
-use super::{Client, ServiceAttrs, Status, before, list, ours, stop};
-use crate::service::wanted;
-use crate::testing::{World, refused};
+use super::{Client, ServiceAttrs, Status, list, matching, previous_revision, stop};
+use crate::service::expected;
+use crate::testing::{Fake, refused};
 use aws_sdk_ecs::operation::describe_service_revisions::DescribeServiceRevisionsOutput;
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
 use aws_sdk_ecs::operation::stop_service_deployment::StopServiceDeploymentOutput;
@@ -22,8 +22,8 @@ fn attrs(revision: u32) -> ServiceAttrs {
     }
 }
 
-fn reads(world: &World<Rollouts>) -> [Rule; 2] {
-    let world = world.clone();
+fn reads(fake: &Fake<Rollouts>) -> [Rule; 2] {
+    let fake = fake.clone();
     let listed = mock!(Client::list_service_deployments).then_compute_output(move |_| {
         let brief = |(place, (revision, status)): (usize, &(u32, Status))| {
             ServiceDeploymentBrief::builder()
@@ -32,7 +32,7 @@ fn reads(world: &World<Rollouts>) -> [Rule; 2] {
                 .status(status.clone())
                 .build()
         };
-        let briefs = world.get().iter().enumerate().map(brief).collect();
+        let briefs = fake.get().iter().enumerate().map(brief).collect();
         ListServiceDeploymentsOutput::builder().set_service_deployments(Some(briefs)).build()
     });
     let revisions = mock!(Client::describe_service_revisions).then_compute_output(|input| {
@@ -47,14 +47,14 @@ fn reads(world: &World<Rollouts>) -> [Rule; 2] {
     [listed, revisions]
 }
 
-fn world(rollouts: &[(u32, Status)]) -> World<Rollouts> {
-    let world = World::<Rollouts>::new();
-    *world.get() = rollouts.to_vec();
-    world
+fn fake_ecs(rollouts: &[(u32, Status)]) -> Fake<Rollouts> {
+    let fake = Fake::<Rollouts>::new();
+    *fake.get() = rollouts.to_vec();
+    fake
 }
 
 #[tokio::test]
-async fn the_one_before_is_the_last_other_one_that_succeeded() {
+async fn previous_revision_is_the_last_other_that_succeeded() {
     let tried = [
         (9, Status::Successful),
         (8, Status::RollbackSuccessful),
@@ -62,37 +62,39 @@ async fn the_one_before_is_the_last_other_one_that_succeeded() {
         (5, Status::Successful),
         (4, Status::Successful),
     ];
-    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&world(&tried)));
-    assert_eq!(before(&client, &attrs(9)).await.unwrap().as_deref(), Some("arn/web:5"));
-    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&world(&[(1, Status::RollbackFailed)])));
-    assert_eq!(before(&client, &attrs(1)).await.unwrap(), None);
+    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&fake_ecs(&tried)));
+    assert_eq!(previous_revision(&client, &attrs(9)).await.unwrap().as_deref(), Some("arn/web:5"));
+    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&fake_ecs(&[(1, Status::RollbackFailed)])));
+    assert_eq!(previous_revision(&client, &attrs(1)).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn ours_is_the_latest_when_it_is_about_our_revision() {
+async fn latest_deployment_matches_only_with_the_same_revision() {
     let two = [(2, Status::InProgress), (1, Status::Successful)];
-    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&world(&two)));
+    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&fake_ecs(&two)));
     let all = list(&client, "c", "web").await.unwrap();
-    assert!(ours(&all, &wanted(&attrs(2))).unwrap().is_open());
-    assert_eq!(ours(&all, &wanted(&attrs(1))), None, "somebody deployed after us");
+    assert!(matching(&all, &expected(&attrs(2))).unwrap().is_open());
+    assert_eq!(matching(&all, &expected(&attrs(1))), None, "somebody deployed after us");
 }
 
 #[tokio::test]
-async fn forty_rollouts_are_more_than_one_call() {
+async fn service_revisions_are_described_in_batches() {
     let many: Vec<(u32, Status)> = (0..45).map(|number| (number, Status::Successful)).collect();
-    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&world(&many)));
+    let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&fake_ecs(&many)));
     let all = list(&client, "c", "web").await.unwrap();
-    assert!(all.iter().zip(0..45).all(|(rolled, number)| rolled.task_definition == format!("arn/web:{number}")));
+    assert!(
+        all.iter().zip(0..45).all(|(deployment, number)| deployment.task_definition == format!("arn/web:{number}"))
+    );
     let gone = mock!(Client::list_service_deployments).then_http_response(|| refused("ServiceNotFoundException", "no"));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&gone]);
     assert!(list(&client, "c", "web").await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_is_stopped_once_and_its_rollback_waited_for() {
-    let world = world(&[(2, Status::InProgress), (1, Status::Successful)]);
-    let [listed, revisions] = reads(&world);
-    let end = world.clone();
+async fn rollout_is_stopped_once_and_its_rollback_awaited() {
+    let fake = fake_ecs(&[(2, Status::InProgress), (1, Status::Successful)]);
+    let [listed, revisions] = reads(&fake);
+    let end = fake.clone();
     let stopped = mock!(Client::stop_service_deployment)
         .match_requests(|input| {
             (input.stop_type(), input.service_deployment_arn()) == (Some(&Stop::Rollback), Some("deployment/0"))
@@ -107,26 +109,26 @@ async fn a_rollout_is_stopped_once_and_its_rollback_waited_for() {
             StopServiceDeploymentOutput::builder().build()
         });
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
-    let came = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(came, "rolled back: the revision before serves again");
-    assert_eq!(stop(&client, &attrs(2), Duration::ZERO).await.unwrap(), came, "it is not stopped twice");
+    let outcome = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(outcome, "rolled back: the revision before serves again");
+    assert_eq!(stop(&client, &attrs(2), Duration::ZERO).await.unwrap(), outcome, "it is not stopped twice");
     assert_eq!(stopped.num_calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_that_goes_on_is_not_called_done() {
-    let [listed, revisions] = reads(&world(&[(2, Status::InProgress)]));
+async fn rollback_in_progress_is_not_reported_as_done() {
+    let [listed, revisions] = reads(&fake_ecs(&[(2, Status::InProgress)]));
     let stopped = mock!(Client::stop_service_deployment).then_http_response(|| refused("ConflictException", "no"));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
-    let came = stop(&client, &attrs(2), Duration::from_secs(3)).await.unwrap();
-    assert_eq!(came, "the rollback still goes on (IN_PROGRESS)");
+    let outcome = stop(&client, &attrs(2), Duration::from_secs(3)).await.unwrap();
+    assert_eq!(outcome, "the rollback still goes on (IN_PROGRESS)");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_that_is_listed_late_is_stopped_all_the_same() {
-    let world = world(&[(1, Status::Successful)]);
-    let [listed, revisions] = reads(&world);
-    let end = world.clone();
+async fn rollout_that_is_listed_late_is_stopped() {
+    let fake = fake_ecs(&[(1, Status::Successful)]);
+    let [listed, revisions] = reads(&fake);
+    let end = fake.clone();
     let stopped = mock!(Client::stop_service_deployment).then_compute_output(move |_| {
         end.get()[0].1 = Status::RollbackSuccessful;
         StopServiceDeploymentOutput::builder().build()
@@ -134,26 +136,26 @@ async fn a_rollout_that_is_listed_late_is_stopped_all_the_same() {
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
     let late = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        world.get().insert(0, (2, Status::Pending));
+        fake.get().insert(0, (2, Status::Pending));
     };
     let ours = attrs(2);
-    let (came, ()) = tokio::join!(stop(&client, &ours, Duration::from_secs(60)), late);
-    assert_eq!(came.unwrap(), "rolled back: the revision before serves again");
-    let came = stop(&client, &attrs(3), Duration::from_secs(60)).await.unwrap();
-    assert!(came.starts_with("ECS does not know it"), "{came}");
+    let (outcome, ()) = tokio::join!(stop(&client, &ours, Duration::from_secs(60)), late);
+    assert_eq!(outcome.unwrap(), "rolled back: the revision before serves again");
+    let outcome = stop(&client, &attrs(3), Duration::from_secs(60)).await.unwrap();
+    assert!(outcome.starts_with("ECS does not know it"), "{outcome}");
     assert_eq!(stopped.num_calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_has_succeeded_is_not_called_rolled_back() {
-    let [listed, revisions] = reads(&world(&[(2, Status::Successful), (1, Status::Successful)]));
+async fn completed_rollout_is_not_reported_as_rolled_back() {
+    let [listed, revisions] = reads(&fake_ecs(&[(2, Status::Successful), (1, Status::Successful)]));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions]);
-    let came = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(came, "ECS had completed it before it could be given up: going back takes another rollout");
+    let outcome = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(outcome, "ECS had completed it before it could be given up: going back takes another rollout");
 }
 
 #[tokio::test]
-async fn the_latest_comes_first_in_whatever_order_they_are_listed() {
+async fn service_deployments_are_sorted_latest_first() {
     let listed = mock!(Client::list_service_deployments).then_output(|| {
         let brief = |number: i64| {
             ServiceDeploymentBrief::builder()
@@ -165,6 +167,7 @@ async fn the_latest_comes_first_in_whatever_order_they_are_listed() {
         ListServiceDeploymentsOutput::builder().set_service_deployments(Some(briefs)).build()
     });
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed]);
-    let arns: Vec<String> = list(&client, "c", "web").await.unwrap().into_iter().map(|rolled| rolled.arn).collect();
+    let arns: Vec<String> =
+        list(&client, "c", "web").await.unwrap().into_iter().map(|deployment| deployment.arn).collect();
     assert_eq!(arns, ["deployment/3", "deployment/2", "deployment/1"]);
 }

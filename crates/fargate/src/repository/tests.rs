@@ -1,5 +1,5 @@
 use super::{Client, Repositories, Repository, RepositorySpec, Tag, keep_untagged, scanning};
-use crate::testing::{World, alone, named, owned, refused};
+use crate::testing::{Fake, name_tag, owned_tags, refused, standalone};
 use aws_sdk_ecr::operation::create_repository::CreateRepositoryOutput;
 use aws_sdk_ecr::operation::delete_repository::DeleteRepositoryOutput;
 use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
@@ -10,7 +10,7 @@ use aws_sdk_ecr::operation::put_image_scanning_configuration::PutImageScanningCo
 use aws_sdk_ecr::operation::put_lifecycle_policy::PutLifecyclePolicyOutput;
 use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Standalone, Graph};
+use pb_engine::{Graph, Standalone};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -33,8 +33,8 @@ fn repository(scan: bool) -> Repository {
         .build()
 }
 
-fn reads(world: &World<Ecr>) -> Vec<Rule> {
-    let [all, tags, policy, images] = [(); 4].map(|()| world.clone());
+fn reads(fake: &Fake<Ecr>) -> Vec<Rule> {
+    let [all, tags, policy, images] = [(); 4].map(|()| fake.clone());
     vec![
         mock!(Client::describe_repositories).then_compute_output(move |_| {
             let ecr = all.get();
@@ -55,8 +55,8 @@ fn reads(world: &World<Ecr>) -> Vec<Rule> {
     ]
 }
 
-fn writes(world: &World<Ecr>) -> Vec<Rule> {
-    let [create, policy, scan, delete] = [(); 4].map(|()| world.clone());
+fn writes(fake: &Fake<Ecr>) -> Vec<Rule> {
+    let [create, policy, scan, delete] = [(); 4].map(|()| fake.clone());
     vec![
         mock!(Client::create_repository).then_compute_output(move |input| {
             let mut ecr = create.get();
@@ -84,8 +84,8 @@ fn writes(world: &World<Ecr>) -> Vec<Rule> {
     ]
 }
 
-fn wanted(world: &World<Ecr>, scan: bool, delete_images: bool) -> Standalone {
-    let rules: Vec<Rule> = reads(world).into_iter().chain(writes(world)).collect();
+fn stack(fake: &Fake<Ecr>, scan: bool, delete_images: bool) -> Standalone {
+    let rules: Vec<Rule> = reads(fake).into_iter().chain(writes(fake)).collect();
     let mut graph = Graph::new();
     let client = pb_aws::mock_client!(aws_sdk_ecr, &rules);
     let kind = graph.kind(Repositories::new(client, delete_images));
@@ -94,47 +94,47 @@ fn wanted(world: &World<Ecr>, scan: bool, delete_images: bool) -> Standalone {
         scan_on_push: scan,
         tag_mutability: "MUTABLE".to_owned(),
         lifecycle: Some(keep_untagged(5)),
-        tags: named(),
+        tags: name_tag(),
     };
     graph.add("fargate/repository", &kind, (), spec).unwrap();
-    alone(graph)
+    standalone(graph)
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_with_tags_in_the_call_and_then_left_alone() {
-    let world = World::<Ecr>::new();
-    wanted(&world, true, false).deploy().await.unwrap();
-    assert_eq!(world.get().tags, super::to_ecr(owned("fargate/repository")).unwrap());
-    assert!(wanted(&world, true, false).plan().await.unwrap().is_empty());
-    wanted(&world, false, false).deploy().await.unwrap();
-    assert!(wanted(&world, false, false).plan().await.unwrap().is_empty());
+async fn repository_is_created_with_tags_then_a_no_op() {
+    let fake = Fake::<Ecr>::new();
+    stack(&fake, true, false).deploy().await.unwrap();
+    assert_eq!(fake.get().tags, super::to_ecr(owned_tags("fargate/repository")).unwrap());
+    assert!(stack(&fake, true, false).plan().await.unwrap().is_empty());
+    stack(&fake, false, false).deploy().await.unwrap();
+    assert!(stack(&fake, false, false).plan().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_somebody_changed_is_put_back() {
-    let world = World::<Ecr>::new();
-    wanted(&world, true, false).deploy().await.unwrap();
-    world.get().policy = None;
-    wanted(&world, true, false).deploy().await.unwrap();
-    assert!(world.get().policy.is_some());
+async fn changed_lifecycle_policy_is_restored() {
+    let fake = Fake::<Ecr>::new();
+    stack(&fake, true, false).deploy().await.unwrap();
+    fake.get().policy = None;
+    stack(&fake, true, false).deploy().await.unwrap();
+    assert!(fake.get().policy.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn images_are_not_deleted_unless_that_is_said() {
-    let world = World::<Ecr>::new();
-    wanted(&world, true, false).deploy().await.unwrap();
-    world.get().images = true;
-    let failure = wanted(&world, true, false).destroy().await.unwrap_err();
+async fn repository_with_images_is_kept_unless_allowed() {
+    let fake = Fake::<Ecr>::new();
+    stack(&fake, true, false).deploy().await.unwrap();
+    fake.get().images = true;
+    let failure = stack(&fake, true, false).destroy().await.unwrap_err();
     assert!(failure.message.contains("images are in it; delete them with"), "{failure}");
-    assert!(world.get().repository.is_some());
-    wanted(&world, true, true).destroy().await.unwrap();
-    assert_eq!(world.get().forced, Some(true));
+    assert!(fake.get().repository.is_some());
+    stack(&fake, true, true).destroy().await.unwrap();
+    assert_eq!(fake.get().forced, Some(true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_repository_is_deleted_without_force() {
-    let world = World::<Ecr>::new();
-    wanted(&world, true, false).deploy().await.unwrap();
-    wanted(&world, true, false).destroy().await.unwrap();
-    assert_eq!(world.get().forced, Some(false));
+async fn empty_repository_is_deleted_without_force() {
+    let fake = Fake::<Ecr>::new();
+    stack(&fake, true, false).deploy().await.unwrap();
+    stack(&fake, true, false).destroy().await.unwrap();
+    assert_eq!(fake.get().forced, Some(false));
 }

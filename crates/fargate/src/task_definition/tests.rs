@@ -1,6 +1,6 @@
 use super::{CONTENT_TAG, Client, TaskDefinition, TaskDefinitionSpec, TaskDefinitions};
 use crate::container::{ContainerSpec, LogSpec};
-use crate::testing::{World, alone, answered, attrs_of, named, owned, owned_ecs, owner, refused};
+use crate::testing::{Fake, answered, attrs_of, name_tag, owned_ecs, owned_tags, owner, refused, standalone};
 use aws_sdk_ecs::operation::deregister_task_definition::DeregisterTaskDefinitionOutput;
 use aws_sdk_ecs::operation::describe_services::DescribeServicesOutput;
 use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionOutput;
@@ -13,8 +13,8 @@ use aws_sdk_ecs::types::{
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use pb_engine::{
-    Action, Address, Standalone, Cancel, Class, Events, Goal, Graph, MemoryLedger, Observed, PlanScope, Plan, Record, Resource,
-    Run, Snapshot, apply_plan, compute_plan, drift, observe,
+    Action, Address, Cancel, Class, Events, Goal, Graph, MemoryLedger, Observed, Plan, PlanScope, Record, Resource,
+    Run, Snapshot, Standalone, apply_plan, compute_plan, drift, observe,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,8 +80,8 @@ fn filled(container: &ContainerDefinition) -> ContainerDefinition {
     container
 }
 
-fn rules(world: &World<Ecs>) -> Vec<Rule> {
-    let [families, describe, list, register, deregister, tag, services] = [(); 7].map(|()| world.clone());
+fn rules(fake: &Fake<Ecs>) -> Vec<Rule> {
+    let [families, describe, list, register, deregister, tag, services] = [(); 7].map(|()| fake.clone());
     vec![
         mock!(Client::list_task_definition_families).then_compute_output(move |_| {
             let is_there = families.get().named("staging-web").is_some();
@@ -161,7 +161,7 @@ fn spec(tag: &str) -> TaskDefinitionSpec {
         task_role_arn: None,
         containers: BTreeMap::from([(text("web"), container)]),
         other: BTreeSet::new(),
-        tags: named(),
+        tags: name_tag(),
     }
 }
 
@@ -170,16 +170,16 @@ fn web(spec: &mut TaskDefinitionSpec) -> &mut ContainerSpec {
 }
 
 /// The SDK would repeat calls here, as it does outside of tests.
-fn wanted(world: &World<Ecs>, spec: TaskDefinitionSpec) -> Standalone {
-    wanted_but_for(world, spec, &[])
+fn stack(fake: &Fake<Ecs>, spec: TaskDefinitionSpec) -> Standalone {
+    stack_ignoring(fake, spec, &[])
 }
 
-fn wanted_but_for(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Standalone {
-    alone(graph(world, spec, ignored))
+fn stack_ignoring(fake: &Fake<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Standalone {
+    standalone(graph(fake, spec, ignored))
 }
 
-fn graph(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Graph {
-    let plain = pb_aws::mock_client!(aws_sdk_ecs, &rules(world));
+fn graph(fake: &Fake<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Graph {
+    let plain = pb_aws::mock_client!(aws_sdk_ecs, &rules(fake));
     let retrying = plain.config().to_builder().retry_config(aws_sdk_ecs::config::retry::RetryConfig::standard());
     let mut graph = Graph::new();
     let kind = graph.kind(TaskDefinitions::new(Client::from_conf(retrying.build())));
@@ -191,16 +191,16 @@ fn graph(world: &World<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Grap
 }
 
 /// Two revisions, of which the service has the first; and what the run that registered the second has recorded.
-async fn gone_back(world: &World<Ecs>) -> Snapshot {
-    wanted(world, spec("1")).deploy().await.unwrap();
-    let mut snapshot = wanted(world, spec("2")).deploy().await.unwrap();
+async fn rolled_back(fake: &Fake<Ecs>) -> Snapshot {
+    stack(fake, spec("1")).deploy().await.unwrap();
+    let mut snapshot = stack(fake, spec("2")).deploy().await.unwrap();
     let attrs = json!({
         "arn": "arn:aws:ecs:us-east-2:1:service/c/staging-web", "name": "staging-web", "cluster": "c",
         "deployment": null, "task_definition": format!("{ARN}:1"),
     });
     let service = Record { kind: "ecs.service".to_owned(), spec: json!({}), attrs, ready: true };
     snapshot.resources.insert(Address::new("fargate/web").unwrap(), service);
-    let mut ecs = world.get();
+    let mut ecs = fake.get();
     (ecs.service, ecs.described) = (Some(1), Vec::new());
     snapshot
 }
@@ -211,60 +211,60 @@ async fn planned(graph: &Graph, snapshot: &Snapshot) -> (Plan, Observed) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ecs_fills_in_is_no_difference() {
-    let world = World::<Ecs>::new();
-    let made = wanted(&world, spec("1")).deploy().await.unwrap();
+async fn task_definition_defaults_of_ecs_are_not_drift() {
+    let fake = Fake::<Ecs>::new();
+    let made = stack(&fake, spec("1")).deploy().await.unwrap();
     assert_eq!(attrs_of(&made, "fargate/web_task")["arn"], format!("{ARN}:1"));
-    assert!(wanted(&world, spec("1")).plan().await.unwrap().is_empty());
-    let mut tags = crate::tags::of_ecs(&world.get().revisions[0].1);
+    assert!(stack(&fake, spec("1")).plan().await.unwrap().is_empty());
+    let mut tags = crate::tags::from_ecs(&fake.get().revisions[0].1);
     assert_eq!(tags.remove(CONTENT_TAG).unwrap().len(), 64);
-    assert_eq!(tags, owned("fargate/web_task"));
-    assert_eq!(world.get().revisions[0].0.network_mode(), Some(&NetworkMode::Awsvpc));
+    assert_eq!(tags, owned_tags("fargate/web_task"));
+    assert_eq!(fake.get().revisions[0].0.network_mode(), Some(&NetworkMode::Awsvpc));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_makes_no_second_revision() {
-    let world = World::<Ecs>::new();
-    world.get().lost = 1;
-    let made = wanted(&world, spec("1")).deploy().await.unwrap();
-    assert_eq!((world.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (1, 1.into()));
-    world.get().lost = 1;
-    let made = wanted(&world, spec("2")).deploy().await.unwrap();
-    assert_eq!((world.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (2, 2.into()));
+async fn revision_is_not_registered_again_after_a_lost_answer() {
+    let fake = Fake::<Ecs>::new();
+    fake.get().lost = 1;
+    let made = stack(&fake, spec("1")).deploy().await.unwrap();
+    assert_eq!((fake.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (1, 1.into()));
+    fake.get().lost = 1;
+    let made = stack(&fake, spec("2")).deploy().await.unwrap();
+    assert_eq!((fake.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (2, 2.into()));
     // The content of an earlier revision is no reason to take that one.
-    wanted(&world, spec("1")).deploy().await.unwrap();
-    assert_eq!(world.get().registered, 3);
+    stack(&fake, spec("1")).deploy().await.unwrap();
+    assert_eq!(fake.get().registered, 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn older_revision_of_service_is_what_a_plan_compares() {
-    let world = World::<Ecs>::new();
-    let snapshot = gone_back(&world).await;
-    let graph = graph(&world, spec("1"), &[]);
+async fn plan_compares_with_the_revision_in_use() {
+    let fake = Fake::<Ecs>::new();
+    let snapshot = rolled_back(&fake).await;
+    let graph = graph(&fake, spec("1"), &[]);
     let (plan, observed) = planned(&graph, &snapshot).await;
     assert!(plan.is_empty(), "{plan:?}");
     let own: Vec<_> = drift(&graph, &observed, &snapshot).into_iter().filter(|one| one.id.is_some()).collect();
     assert_eq!(own, [], "the record is about the other revision");
-    assert_eq!(world.get().described, ["staging-web", "staging-web:1"]);
+    assert_eq!(fake.get().described, ["staging-web", "staging-web:1"]);
     // The usual case costs no call; and what cannot be had by a service any more is not in use.
     for (service, deregistered) in [(2, None), (1, Some(0))] {
-        let mut ecs = world.get();
+        let mut ecs = fake.get();
         (ecs.service, ecs.described) = (Some(service), Vec::new());
         deregistered.into_iter().for_each(|index: usize| ecs.revisions[index].2 = false);
         drop(ecs);
         let (plan, _) = planned(&graph, &snapshot).await;
         assert_eq!(plan.changes().next().unwrap().id.as_deref(), Some("staging-web:2"));
-        assert_eq!(world.get().described.len(), service.abs_diff(3), "{:?}", world.get().described);
+        assert_eq!(fake.get().described.len(), service.abs_diff(3), "{:?}", fake.get().described);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn latest_revision_with_wanted_content_is_used_again() {
-    let world = World::<Ecs>::new();
-    let snapshot = gone_back(&world).await;
+async fn latest_revision_with_the_same_content_is_reused() {
+    let fake = Fake::<Ecs>::new();
+    let snapshot = rolled_back(&fake).await;
     let mut wanted = spec("2");
     wanted.tags.insert("team".to_owned(), "a".to_owned());
-    let graph = graph(&world, wanted, &[]);
+    let graph = graph(&fake, wanted, &[]);
     let (plan, _) = planned(&graph, &snapshot).await;
     let step = plan.changes().next().unwrap();
     let image = step.changes.iter().find(|change| change.path == "containers.web.image").unwrap();
@@ -275,88 +275,88 @@ async fn latest_revision_with_wanted_content_is_used_again() {
     let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
     assert!(apply_plan(&graph, &plan, &ledger, &run).await.unwrap().is_complete());
     assert_eq!(attrs_of(&ledger.snapshot(), "fargate/web_task")["revision"], 2);
-    let ecs = world.get();
+    let ecs = fake.get();
     assert_eq!((ecs.registered, ecs.tagged.as_slice()), (2, &[format!("{ARN}:2")][..]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn copied_content_tag_is_not_taken_for_the_content() {
-    let world = World::<Ecs>::new();
-    let snapshot = gone_back(&world).await;
-    world.get().revisions[1].0.cpu = Some("512".to_owned());
-    let graph = graph(&world, spec("2"), &[]);
+async fn copied_content_tag_is_not_trusted() {
+    let fake = Fake::<Ecs>::new();
+    let snapshot = rolled_back(&fake).await;
+    fake.get().revisions[1].0.cpu = Some("512".to_owned());
+    let graph = graph(&fake, spec("2"), &[]);
     let (plan, _) = planned(&graph, &snapshot).await;
     let (owner, events) = (Arc::new(owner()), Events::none());
     let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
     assert!(apply_plan(&graph, &plan, &MemoryLedger::new(snapshot), &run).await.unwrap().is_complete());
-    assert_eq!(world.get().registered, 3);
+    assert_eq!(fake.get().registered, 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_tags_leave_the_revision() {
-    let world = World::<Ecs>::new();
-    wanted(&world, spec("1")).deploy().await.unwrap();
+async fn tag_change_registers_no_revision() {
+    let fake = Fake::<Ecs>::new();
+    stack(&fake, spec("1")).deploy().await.unwrap();
     let mut other = spec("1");
     other.tags.insert("team".to_owned(), "a".to_owned());
-    let made = wanted(&world, other.clone()).deploy().await.unwrap();
-    assert_eq!(world.get().tagged, [format!("{ARN}:1")]);
-    assert_eq!((world.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (1, 1.into()));
-    assert!(wanted(&world, other).plan().await.unwrap().is_empty());
+    let made = stack(&fake, other.clone()).deploy().await.unwrap();
+    assert_eq!(fake.get().tagged, [format!("{ARN}:1")]);
+    assert_eq!((fake.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (1, 1.into()));
+    assert!(stack(&fake, other).plan().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_that_no_spec_speaks_of_are_drift() {
-    let world = World::<Ecs>::new();
-    wanted(&world, spec("1")).deploy().await.unwrap();
-    world.get().revisions[0].0.volumes = Some(vec![Volume::builder().name("v").build()]);
-    world.get().revisions[0].0.container_definitions.as_mut().unwrap()[0].privileged = Some(true);
-    let plan = wanted(&world, spec("1")).plan().await.unwrap();
+async fn unmanaged_task_definition_fields_are_drift() {
+    let fake = Fake::<Ecs>::new();
+    stack(&fake, spec("1")).deploy().await.unwrap();
+    fake.get().revisions[0].0.volumes = Some(vec![Volume::builder().name("v").build()]);
+    fake.get().revisions[0].0.container_definitions.as_mut().unwrap()[0].privileged = Some(true);
+    let plan = stack(&fake, spec("1")).plan().await.unwrap();
     let step = plan.changes().next().unwrap();
     assert_eq!((step.action, step.changes[0].path.as_str()), (Action::Update, "other"));
     let seen = serde_json::json!(["containers.web.privileged", "volumes"]);
     assert_eq!(step.changes[0].before.as_ref().unwrap(), &seen);
     // It carries the hash of the wanted content, and is not taken for the revision that is yet to be made.
-    wanted(&world, spec("1")).deploy().await.unwrap();
-    assert_eq!(world.get().registered, 2);
-    assert!(wanted(&world, spec("1")).plan().await.unwrap().is_empty());
+    stack(&fake, spec("1")).deploy().await.unwrap();
+    assert_eq!(fake.get().registered, 2);
+    assert!(stack(&fake, spec("1")).plan().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_registered_on_top_is_passed_over_and_left() {
-    let world = World::<Ecs>::new();
-    wanted(&world, spec("1")).deploy().await.unwrap();
-    let mut other = world.get().revisions[0].clone();
+async fn unmanaged_later_revision_is_ignored_and_kept() {
+    let fake = Fake::<Ecs>::new();
+    stack(&fake, spec("1")).deploy().await.unwrap();
+    let mut other = fake.get().revisions[0].clone();
     other.0.task_definition_arn = Some(format!("{ARN}:2"));
     other.0.revision = 2;
     other.1 = Vec::new();
-    world.get().revisions.push(other);
-    assert!(wanted(&world, spec("1")).plan().await.unwrap().is_empty());
-    wanted(&world, spec("1")).destroy().await.unwrap();
-    let active: Vec<bool> = world.get().revisions.iter().map(|(_, _, is_active)| *is_active).collect();
+    fake.get().revisions.push(other);
+    assert!(stack(&fake, spec("1")).plan().await.unwrap().is_empty());
+    stack(&fake, spec("1")).destroy().await.unwrap();
+    let active: Vec<bool> = fake.get().revisions.iter().map(|(_, _, is_active)| *is_active).collect();
     assert_eq!(active, [false, true]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_family_that_is_not_ours_is_refused() {
-    let world = World::<Ecs>::new();
+async fn unmanaged_family_is_refused() {
+    let fake = Fake::<Ecs>::new();
     let theirs = TaskDefinition::builder().family("staging-web").task_definition_arn(format!("{ARN}:1")).build();
-    world.get().revisions.push((theirs, Vec::new(), true));
-    let failure = wanted(&world, spec("1")).deploy().await.unwrap_err();
+    fake.get().revisions.push((theirs, Vec::new(), true));
+    let failure = stack(&fake, spec("1")).deploy().await.unwrap_err();
     assert_eq!(failure.class, Class::Refused);
     assert!(failure.message.contains("task definition family staging-web"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_looks_like_a_secret_is_not_read_and_not_written_back() {
-    let world = World::<Ecs>::new();
-    wanted(&world, spec("1")).deploy().await.unwrap();
+async fn secret_in_live_revision_is_hidden_and_not_written() {
+    let fake = Fake::<Ecs>::new();
+    stack(&fake, spec("1")).deploy().await.unwrap();
     let pair = |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
-    if let Some([leaky]) = world.get().revisions[0].0.container_definitions.as_deref_mut() {
+    if let Some([leaky]) = fake.get().revisions[0].0.container_definitions.as_deref_mut() {
         leaky.command = Some(vec!["amqp://a:hunter2@c".to_owned()]);
         let addresses = [pair("DB_PASSWORD", "hunter2"), pair("DB", "postgres://app:hunter2@db/app")];
         leaky.environment = Some([vec![pair("A", "1")], addresses.to_vec()].concat());
     }
-    let plan = wanted(&world, spec("1")).plan().await.unwrap();
+    let plan = stack(&fake, spec("1")).plan().await.unwrap();
     let text = format!("{plan:?} {}", serde_json::to_string(&plan).unwrap());
     assert!(text.contains("hidden") && !text.contains("hunter2"), "{text}");
     let step = plan.changes().next().unwrap();
@@ -366,14 +366,14 @@ async fn what_looks_like_a_secret_is_not_read_and_not_written_back() {
 
     // A revision that keeps them would have what stands for them, so there is none.
     let kept = ["containers.web.environment", "containers.web.command"];
-    assert!(wanted_but_for(&world, spec("1"), &kept).plan().await.unwrap().is_empty());
-    let failure = wanted_but_for(&world, spec("2"), &kept).deploy().await.unwrap_err();
+    assert!(stack_ignoring(&fake, spec("1"), &kept).plan().await.unwrap().is_empty());
+    let failure = stack_ignoring(&fake, spec("2"), &kept).deploy().await.unwrap_err();
     assert!(failure.message.contains("hidden"), "{failure}");
-    assert_eq!(world.get().registered, 1);
+    assert_eq!(fake.get().registered, 1);
 }
 
 #[test]
-fn what_fargate_does_not_take_is_refused() {
+fn invalid_task_definition_spec_is_refused() {
     type Change = fn(&mut TaskDefinitionSpec);
     let table: [(Change, &str); 10] = [
         (|spec| spec.memory = 1024, "size"),

@@ -11,7 +11,7 @@ use aws_smithy_mocks::mock;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pb_aws::mock_client;
-use pb_engine::{Standalone, Graph, Ownership, PreflightCheck, PlanError};
+use pb_engine::{Graph, Ownership, PlanError, PreflightCheck, Standalone};
 
 /// Refuses what goes beyond the default, in numbers.
 struct Check(Ec2);

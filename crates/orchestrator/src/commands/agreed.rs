@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn changed_plan_that_destroys_no_more_is_shown_and_applied() {
         let gone = || step("net/old", Action::Delete, Some("sg-1"));
-        let shown = plan([gone(), step("net/vpc", Action::Replace { order: Order::DestroyBeforeCreate }, Some("vpc-1"))]);
+        let shown =
+            plan([gone(), step("net/vpc", Action::Replace { order: Order::DestroyBeforeCreate }, Some("vpc-1"))]);
         let now = plan([gone(), step("net/vpc", Action::Update, Some("vpc-1")), step("a/b", Action::Create, None)]);
         assert_eq!(refusal(&shown, &now), None);
         let agreed = Agreed::Shown { plan: &shown, accept_changed: false };

@@ -9,7 +9,9 @@ use crate::site::{configured, connect, place};
 use crate::{consent, facts, signals};
 use pb_bootstrap::BootstrapSpec;
 use pb_config::Workspace;
-use pb_engine::{Class, Failure, Goal, Graph, MemoryLedger, PlanScope, Plan, Run, Snapshot, apply_plan, compute_plan, observe};
+use pb_engine::{
+    Class, Failure, Goal, Graph, MemoryLedger, Plan, PlanScope, Run, Snapshot, apply_plan, compute_plan, observe,
+};
 use pb_rules::secrets;
 use pb_state::{Conditions, Store};
 use std::sync::Arc;
@@ -34,7 +36,8 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     let owner = Arc::new(pb_bootstrap::owner(&workspace.stack));
     let nothing = Snapshot::default();
     let observed = observe(&graph, &nothing, &owner, &cancel).await?;
-    let plan = compute_plan(&graph, &observed, &nothing, Goal::Deploy, &PlanScope::default())?.map_err(Error::Refused)?;
+    let plan =
+        compute_plan(&graph, &observed, &nothing, Goal::Deploy, &PlanScope::default())?.map_err(Error::Refused)?;
     show_plan(&show, &plan, &format!("{} (account {account})", workspace.region));
     if !plan.is_empty() {
         consent::confirm(name, "bootstrap", consent.yes)?;

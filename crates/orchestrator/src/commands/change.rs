@@ -86,7 +86,7 @@ impl Scene {
     /// Returns the plan of a change, from the services as they are now.
     async fn plan(&self, snapshot: &Snapshot, change: &Change<'_>, cancel: &Cancel) -> Result<Plan, Error> {
         let mut graph = Graph::new();
-        pb_fargate::services(&mut graph, &self.aws, None, usize::MAX, false);
+        pb_fargate::register_services(&mut graph, &self.aws, None, usize::MAX, false);
         if change.reach {
             parts::Kinds::of(&mut graph, &self.aws);
         }

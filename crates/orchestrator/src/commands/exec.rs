@@ -5,7 +5,7 @@ use crate::exit::{Error, Exit};
 use crate::path::find;
 use crate::site::{as_it_stands, configured, service_name};
 use crate::standing::container;
-use pb_fargate::{People, TaskStatus};
+use pb_fargate::{TaskClient, TaskStatus};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ pub async fn exec(
     })?;
     let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
     let service_name = service_name(&workspace, service)?;
-    let people = People::new(&aws, &workspace.names.cluster);
+    let people = TaskClient::new(&aws, &workspace.names.cluster);
     let tasks = people.tasks().await?;
     let chosen = choose(&tasks, &service_name, task)?;
     if !chosen.execute_command {

@@ -6,7 +6,7 @@ use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, BOLD, DIM, GOOD, paint};
 use crate::standing;
 use pb_engine::{Address, ReleaseOutcome, Snapshot};
-use pb_fargate::{RevisionInfo, Rolled};
+use pb_fargate::{RevisionInfo, ServiceDeployment};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -50,8 +50,8 @@ pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
         let family = standing::family(&scene.workspace, &scene.snapshot, key);
         let address = scene.address(key)?;
         let (revisions, rollouts) = tokio::join!(
-            pb_fargate::known_revisions(&scene.aws, &family, SHOWN),
-            pb_fargate::rollouts(&scene.aws, &scene.workspace.names.cluster, service)
+            pb_fargate::active_revisions(&scene.aws, &family, SHOWN),
+            pb_fargate::service_deployments(&scene.aws, &scene.workspace.names.cluster, service)
         );
         // The rollouts are remembered by us too: without them the rest is worth being seen.
         let (revisions, rollouts) = (revisions?, rollouts.unwrap_or_default());
@@ -71,7 +71,7 @@ fn row(
     snapshot: &Snapshot,
     address: &Address,
     revision: &RevisionInfo,
-    rollouts: &[Rolled],
+    rollouts: &[ServiceDeployment],
     running: &BTreeSet<&str>,
 ) -> Row {
     let mut releases = snapshot.releases.iter().rev();
@@ -87,7 +87,9 @@ fn row(
     let outcome = match (last.map(|(_, released)| &released.outcome), by_ecs) {
         (None | Some(ReleaseOutcome::NotWaited), by_ecs) => by_ecs,
         // ECS has seen the end that the run has not.
-        (Some(open), Some(_)) if open.is_open() && rolled.is_some_and(Rolled::succeeded) => Some(SUCCESSFUL.to_owned()),
+        (Some(open), Some(_)) if open.is_open() && rolled.is_some_and(ServiceDeployment::succeeded) => {
+            Some(SUCCESSFUL.to_owned())
+        }
         (Some(open), Some(by_ecs)) if open.is_open() => Some(format!("{open}; in ECS: {by_ecs}")),
         (Some(known), _) => Some(known.to_string()),
     };

@@ -6,7 +6,7 @@ use crate::signals;
 use crate::site::{as_it_stands, configured, place, service_name};
 use crate::standing::container;
 use pb_engine::{Address, Cancel, Class, Failure};
-use pb_fargate::{End, OneOffState, People, Started};
+use pb_fargate::{OneOffState, StartedTask, TaskClient, TaskExit};
 use serde_json::json;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
     let service_name = service_name(&workspace, service)?;
     let container = container(&snapshot, service);
-    let people = People::new(&aws, &workspace.names.cluster);
+    let people = TaskClient::new(&aws, &workspace.names.cluster);
     let address = Address::new("fargate/run").map_err(|why| Failure::new(Class::Bug, "run a task", why.to_string()))?;
     let mut tags = workspace.tags.clone();
     tags.insert("Name".to_owned(), format!("{service_name}-run"));
@@ -75,8 +75,8 @@ fn not_started(failure: Failure, workspace: &str) -> Error {
 
 /// A task that is looked at until it has ended.
 struct Watched<'a> {
-    people: &'a People,
-    started: &'a Started,
+    people: &'a TaskClient,
+    started: &'a StartedTask,
     container: &'a str,
     json: bool,
     /// Where its log goes on.
@@ -85,14 +85,14 @@ struct Watched<'a> {
 
 impl Watched<'_> {
     /// How it ended, and whether it was asked to.
-    async fn until_the_end(mut self, cancel: &Cancel) -> Result<(End, bool), Error> {
+    async fn until_the_end(mut self, cancel: &Cancel) -> Result<(TaskExit, bool), Error> {
         let (mut asked, mut said, mut failed) = (false, String::new(), 0);
         loop {
-            let look = self.people.look(&self.started.arn, self.container).await;
+            let look = self.people.one_off_state(&self.started.arn, self.container).await;
             self.show().await;
             failed = if look.is_err() { failed + 1 } else { 0 };
             match look {
-                Ok(Some(OneOffState::Ended(end))) => {
+                Ok(Some(OneOffState::Stopped(end))) => {
                     for _ in 0..LAST_LOOKS {
                         if self.show().await > 0 {
                             break;
@@ -101,7 +101,7 @@ impl Watched<'_> {
                     }
                     return Ok((end, asked));
                 }
-                Ok(Some(OneOffState::Going(words))) if words != said => {
+                Ok(Some(OneOffState::Running(words))) if words != said => {
                     anstream::eprintln!("{words}");
                     said = words;
                 }

@@ -8,7 +8,7 @@ use crate::render;
 use crate::render::run::Show;
 use crate::saved::Saved;
 use crate::site::Site;
-use pb_engine::{Cancel, Drift, Entry, DriftKind, Ledger, Observed, Record, drift, other_revisions};
+use pb_engine::{Cancel, Drift, DriftKind, Entry, Ledger, Observed, Record, drift, other_revisions};
 use pb_state::Session;
 use serde_json::json;
 use std::time::Duration;

@@ -10,7 +10,9 @@ use crate::render::run::Show;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
 use crate::site::{Asked, Site, is_recorded};
 use crate::{consent, health, releases, signals};
-use pb_engine::{Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, apply_plan};
+use pb_engine::{
+    Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, apply_plan,
+};
 use pb_state::{Claim, Holder, LeaseTable, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;

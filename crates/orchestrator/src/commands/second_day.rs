@@ -190,7 +190,7 @@ pub async fn wait(global: &Global, name: &str, wait: &WaitOptions) -> Result<Exi
     let scene = Scene::open(global, name).await?;
     let show = Show::new(global.json, global.verbose);
     let mut graph = Graph::new();
-    let kind = pb_fargate::services(&mut graph, &scene.aws, scene.within(wait), usize::MAX, false);
+    let kind = pb_fargate::register_services(&mut graph, &scene.aws, scene.within(wait), usize::MAX, false);
     let healthy = health::kind(&scene.aws, &scene.workspace, scene.within(wait));
     let mut steps = Vec::new();
     for address in deployed(&scene.snapshot) {

@@ -4,7 +4,7 @@ use crate::cli::Global;
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, DIM, GOOD, WARN, paint};
 use crate::site::as_it_stands;
-use pb_fargate::{People, TaskStatus};
+use pb_fargate::{TaskClient, TaskStatus};
 
 /// Shows the tasks of a workspace. Changes nothing.
 ///
@@ -12,7 +12,7 @@ use pb_fargate::{People, TaskStatus};
 /// A workspace that is not configured; what reading fails with.
 pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
     let (workspace, aws, _) = as_it_stands(global, name).await?;
-    let tasks = People::new(&aws, &workspace.names.cluster).tasks().await?;
+    let tasks = TaskClient::new(&aws, &workspace.names.cluster).tasks().await?;
     if global.json {
         render::document(&tasks)?;
         return Ok(Exit::Done);

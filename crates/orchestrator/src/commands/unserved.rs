@@ -93,9 +93,7 @@ fn verdict(outcome: &ReleaseOutcome, in_ecs: InEcs, ready: bool) -> Verdict {
     match outcome {
         ReleaseOutcome::Succeeded => Verdict::Serves,
         ReleaseOutcome::NotWaited if is_there => Verdict::Serves,
-        ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_ours && completed && !ready => {
-            Verdict::Completed
-        }
+        ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_ours && completed && !ready => Verdict::Completed,
         ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_ours && going => Verdict::GoesOn,
         ReleaseOutcome::NotWaited => Verdict::Failed,
         _ if completed && ready => Verdict::Serves,

@@ -4,7 +4,7 @@ use crate::facts::Facts;
 use pb_config::{Image, OtherService, Service, WebService, Workspace};
 use pb_edge::Edge;
 use pb_engine::{Class, Failure, Graph, Input};
-use pb_fargate::{ContainerSpec, Target, TaskDefinitionSpec, Workload, WorkloadSpec};
+use pb_fargate::{ContainerSpec, ServiceTargetInputs, TaskDefinitionSpec, Workload, WorkloadSpec};
 use pb_net::Network;
 use std::collections::BTreeMap;
 
@@ -96,8 +96,13 @@ fn specs(workspace: &Workspace, image: impl Fn(&str, &Service) -> pb_fargate::Im
     all.collect()
 }
 
-fn target(web: &WebService, group_arn: Input<String>, listener: Input<()>) -> Target {
-    Target { group_arn, listener, port: web.port, health_check_grace_seconds: web.health_check_grace_seconds }
+fn target(web: &WebService, group_arn: Input<String>, listener: Input<()>) -> ServiceTargetInputs {
+    ServiceTargetInputs {
+        group_arn,
+        listener,
+        port: web.port,
+        health_check_grace_seconds: web.health_check_grace_seconds,
+    }
 }
 
 /// The image as it is configured.

@@ -5,7 +5,7 @@ use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupS
 use crate::{clusters, tags};
 use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group};
 use pb_aws::Answer;
-use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, Resource, ReadScope};
+use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use std::collections::BTreeMap;
 
 impl ReplicationGroup {

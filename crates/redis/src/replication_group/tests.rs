@@ -20,7 +20,7 @@ use aws_sdk_elasticache::types::{
     NodeGroup, PendingModifiedValues, ReplicationGroup as Group, SecurityGroupMembership, Tag,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
-use pb_engine::{Action, Standalone, Class, Graph, Origin};
+use pb_engine::{Action, Class, Graph, Origin, Standalone};
 use std::sync::Mutex;
 
 const ARN: &str = "arn:aws:elasticache:us-east-2:1:replicationgroup:staging-jobqr";

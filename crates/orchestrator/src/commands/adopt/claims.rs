@@ -4,8 +4,8 @@
 use crate::cli::{Adoption, Global};
 use crate::exit::Error;
 use crate::site::{REPOSITORY, Site, configured, connect};
-use pb_engine::{Action, Address, Cancel, Imports, Graph, Observed, Snapshot, AdoptionPlan, Untagged};
-use pb_engine::{plan_adoption, observe_with_imports};
+use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
+use pb_engine::{observe_with_imports, plan_adoption};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, same_rules};
 use pb_terraform::{Claim, Mapping, Source, State, Target, map};
 use std::collections::BTreeMap;
@@ -113,7 +113,12 @@ fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<Tar
 ///
 /// # Errors
 /// A read that fails; every claim that cannot be had.
-pub async fn takeover(site: &Site, wanted: &Wanted, snapshot: &Snapshot, cancel: &Cancel) -> Result<AdoptionPlan, Error> {
+pub async fn takeover(
+    site: &Site,
+    wanted: &Wanted,
+    snapshot: &Snapshot,
+    cancel: &Cancel,
+) -> Result<AdoptionPlan, Error> {
     let (graph, mut claims) = (&site.graph, wanted.claims.clone());
     let mut observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
     let lost = lost(graph, &observed, wanted);

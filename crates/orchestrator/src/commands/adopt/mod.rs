@@ -15,7 +15,7 @@ use crate::signals;
 use crate::site::{Asked, Site};
 use claims::Wanted;
 use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, PlanError, Run, Snapshot};
-use pb_engine::{plan_forget, apply_ownership_changes, observe};
+use pb_engine::{apply_ownership_changes, observe, plan_forget};
 use pb_state::{Claim, LeaseTable, Session};
 use pb_terraform::{Lock, Mapping};
 use std::time::Duration;

@@ -4,7 +4,7 @@ use super::claims::address;
 use crate::exit::Error;
 use crate::releases;
 use crate::site::Site;
-use pb_engine::{Address, Cancel, Observed, Plan, PlanError, MovePlan, Snapshot, plan_move, observe};
+use pb_engine::{Address, Cancel, MovePlan, Observed, Plan, PlanError, Snapshot, observe, plan_move};
 use std::time::Duration;
 
 /// How often it is looked whether AWS shows the new tags, and how many times.
@@ -15,13 +15,7 @@ const LOOKS: usize = 20;
 ///
 /// # Errors
 /// A read that fails; every move that cannot be had; a command line that makes no sense.
-pub async fn look(
-    site: &Site,
-    from: &str,
-    to: &str,
-    snapshot: &Snapshot,
-    cancel: &Cancel,
-) -> Result<MovePlan, Error> {
+pub async fn look(site: &Site, from: &str, to: &str, snapshot: &Snapshot, cancel: &Cancel) -> Result<MovePlan, Error> {
     let observed = observe(&site.graph, snapshot, &site.owner, cancel).await?;
     let pairs = pairs(snapshot, &observed, from, to)?;
     let moved = plan_move(&site.graph, &observed, snapshot, &pairs)?;

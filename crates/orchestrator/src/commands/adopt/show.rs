@@ -4,7 +4,7 @@ use super::Looked;
 use super::claims::Wanted;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::Site;
-use pb_engine::{Action, Address, Outcome, Plan, PlanError, MovePlan, Step, AdoptionPlan};
+use pb_engine::{Action, Address, AdoptionPlan, MovePlan, Outcome, Plan, PlanError, Step};
 use pb_terraform::{Left, Removal};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -123,7 +123,8 @@ pub fn moved(site: &Site, moved: &MovePlan) -> String {
     let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
     // What a deploy changes afterwards is the plan's to show; what it would not keep has to be seen here.
     let forced = |step: Step| {
-        let changes = step.changes.iter().filter(|change| step.replacement_fields.contains(&change.path)).cloned().collect();
+        let changes =
+            step.changes.iter().filter(|change| step.replacement_fields.contains(&change.path)).cloned().collect();
         Step { changes, ..step }
     };
     let steps = moved.plan.steps.iter().map(|step| forced(judged(step, &was(step), &moved.afterwards)));

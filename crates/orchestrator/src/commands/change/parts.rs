@@ -35,7 +35,7 @@ impl Kinds {
 pub(super) fn graph(scene: &Scene, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
     let mut graph = Graph::new();
     let kept = scene.workspace.deploy.keep_revisions.into();
-    let services = pb_fargate::services(&mut graph, &scene.aws, within, kept, true);
+    let services = pb_fargate::register_services(&mut graph, &scene.aws, within, kept, true);
     let kinds = Kinds::of(&mut graph, &scene.aws);
     if let Some(within) = within.filter(|within| !within.is_zero()) {
         graph.wait_at_most(within);

@@ -1,4 +1,4 @@
-use super::{Crashes, Crashing, QUIET, crashed, threshold};
+use super::{CrashCheck, CrashWatch, QUIET_PERIOD, has_crashed, threshold};
 use crate::testing::deployment;
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{
@@ -20,7 +20,7 @@ fn service(desired: i32, enable: bool, given: Option<(ThresholdType, i32)>, coun
 }
 
 #[test]
-fn the_threshold_is_that_of_the_breaker() {
+fn crash_threshold_equals_that_of_the_circuit_breaker() {
     let count = |tasks| Some((ThresholdType::Count, tasks));
     let bounded = Some((ThresholdType::BoundedPercent, 10));
     let unbounded = Some((ThresholdType::UnboundedPercent, 10));
@@ -40,37 +40,37 @@ fn the_threshold_is_that_of_the_breaker() {
 }
 
 #[test]
-fn a_crash_is_a_task_that_ran_and_ended_by_itself_with_an_error() {
+fn only_task_that_ran_and_exited_with_an_error_is_a_crash() {
     let task = |ran: bool, code: TaskStopCode, exit: Option<i32>| {
         let container = Container::builder().set_exit_code(exit).build();
         let task = Task::builder().stop_code(code).containers(container);
         task.set_started_at(ran.then(|| DateTime::from_secs(1))).build()
     };
-    assert!(crashed(&task(true, TaskStopCode::EssentialContainerExited, Some(1))));
-    assert!(!crashed(&task(true, TaskStopCode::EssentialContainerExited, Some(0))));
-    assert!(!crashed(&task(false, TaskStopCode::EssentialContainerExited, Some(1))), "it never ran: ECS counts it");
-    assert!(!crashed(&task(true, TaskStopCode::ServiceSchedulerInitiated, Some(137))), "ECS stopped it");
-    assert!(!crashed(&task(true, TaskStopCode::TaskFailedToStart, None)));
+    assert!(has_crashed(&task(true, TaskStopCode::EssentialContainerExited, Some(1))));
+    assert!(!has_crashed(&task(true, TaskStopCode::EssentialContainerExited, Some(0))));
+    assert!(!has_crashed(&task(false, TaskStopCode::EssentialContainerExited, Some(1))), "it never ran: ECS counts it");
+    assert!(!has_crashed(&task(true, TaskStopCode::ServiceSchedulerInitiated, Some(137))), "ECS stopped it");
+    assert!(!has_crashed(&task(true, TaskStopCode::TaskFailedToStart, None)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_are_a_failure_unless_ecs_counts_them_itself() {
+async fn crash_loop_fails_unless_ecs_counts_the_tasks() {
     let three = |counted| service(4, true, None, counted);
-    let mut crashing = Crashing::new();
-    assert_eq!(crashing.judge(0, &three(0)), Crashes::None);
-    assert_eq!(crashing.judge(1, &three(0)), Crashes::Some("1 task ran and ended with an error".to_owned()));
-    assert_eq!(crashing.judge(3, &three(0)), Crashes::TooMany("3 tasks ran and ended with an error".to_owned()));
-    assert_eq!(crashing.judge(3, &three(3)), Crashes::Some("3 tasks ran and ended with an error".to_owned()));
+    let mut watch = CrashWatch::new();
+    assert_eq!(watch.evaluate(0, &three(0)), CrashCheck::None);
+    assert_eq!(watch.evaluate(1, &three(0)), CrashCheck::Recent("1 task ran and ended with an error".to_owned()));
+    assert_eq!(watch.evaluate(3, &three(0)), CrashCheck::TooMany("3 tasks ran and ended with an error".to_owned()));
+    assert_eq!(watch.evaluate(3, &three(3)), CrashCheck::Recent("3 tasks ran and ended with an error".to_owned()));
     let without = service(4, false, None, 0);
-    assert!(matches!(crashing.judge(9, &without), Crashes::Some(_)), "without a breaker nothing is given up");
+    assert!(matches!(watch.evaluate(9, &without), CrashCheck::Recent(_)), "without a breaker nothing is given up");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_passed_is_forgiven_after_a_while() {
-    let mut crashing = Crashing::new();
+async fn crash_is_ignored_after_the_quiet_period() {
+    let mut watch = CrashWatch::new();
     let service = service(4, true, None, 0);
-    assert!(matches!(crashing.judge(1, &service), Crashes::Some(_)));
-    tokio::time::advance(QUIET).await;
-    assert_eq!(crashing.judge(1, &service), Crashes::None);
-    assert!(matches!(crashing.judge(2, &service), Crashes::Some(_)));
+    assert!(matches!(watch.evaluate(1, &service), CrashCheck::Recent(_)));
+    tokio::time::advance(QUIET_PERIOD).await;
+    assert_eq!(watch.evaluate(1, &service), CrashCheck::None);
+    assert!(matches!(watch.evaluate(2, &service), CrashCheck::Recent(_)));
 }

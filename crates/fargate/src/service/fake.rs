@@ -1,6 +1,6 @@
 //! An ECS that has one service.
 
-use crate::testing::{World, deployment, owned_ecs, refused, service_of};
+use crate::testing::{Fake, deployment, owned_ecs, refused, service_of};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::operation::create_service::{CreateServiceInput, CreateServiceOutput};
 use aws_sdk_ecs::operation::delete_service::DeleteServiceOutput;
@@ -33,7 +33,7 @@ pub(super) struct Ecs {
     pub created: Vec<CreateServiceInput>,
     pub updated: Vec<UpdateServiceInput>,
     /// What a rollout comes to, once it was looked at.
-    pub ends: Option<State>,
+    pub rollout_state: Option<State>,
     pub deleted: usize,
     /// How many revisions the family has, and those that were deregistered.
     pub revisions: u32,
@@ -44,16 +44,16 @@ pub(super) struct Ecs {
     pub stale: usize,
     before: Option<Service>,
     /// What ECS remembers of rollouts, the latest first: what each was to bring, and how it is.
-    pub rolled: Vec<(u32, Status)>,
+    pub deployments: Vec<(u32, Status)>,
     /// How many tasks of the first deployment ran and ended with an error.
-    pub crashed: usize,
+    pub crashed_tasks: usize,
     /// How many rollouts were stopped.
-    pub stopped: usize,
+    pub stop_calls: usize,
 }
 
 impl Ecs {
     /// One look at the service; time passes by it.
-    fn look(&mut self) -> Option<Service> {
+    fn describe(&mut self) -> Option<Service> {
         if self.stale > 0 && self.before.is_some() {
             self.stale -= 1;
             return self.before.clone();
@@ -69,7 +69,7 @@ impl Ecs {
         }
         let desired = service.desired_count();
         if let Some(primary) = service.deployments.get_or_insert_default().first_mut()
-            && let Some(end) = &self.ends
+            && let Some(end) = &self.rollout_state
         {
             primary.rollout_state = Some(end.clone());
             primary.running_count = if *end == State::Completed { desired } else { 0 };
@@ -98,8 +98,8 @@ impl Ecs {
     }
 }
 
-pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
-    let [list, describe, revisions, rolled, listed] = [(); 5].map(|()| world.clone());
+pub(super) fn reads(fake: &Fake<Ecs>) -> Vec<Rule> {
+    let [list, describe, revisions, rolled, listed] = [(); 5].map(|()| fake.clone());
     vec![
         mock!(Client::list_clusters).then_output(|| ListClustersOutput::builder().build()),
         mock!(Client::list_services).then_compute_output(move |_| {
@@ -109,7 +109,7 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
             ListServicesOutput::builder().set_service_arns(Some(arns)).build()
         }),
         mock!(Client::describe_services).then_compute_output(move |_| {
-            let services = describe.get().look().into_iter().collect();
+            let services = describe.get().describe().into_iter().collect();
             DescribeServicesOutput::builder().set_services(Some(services)).build()
         }),
         mock!(Client::list_task_definitions).then_compute_output(move |_| {
@@ -122,7 +122,7 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
                 let brief = ServiceDeploymentBrief::builder().target_service_revision_arn(revision.to_string());
                 brief.status(status.clone()).build()
             };
-            let briefs = rolled.get().rolled.iter().map(brief).collect();
+            let briefs = rolled.get().deployments.iter().map(brief).collect();
             ListServiceDeploymentsOutput::builder().set_service_deployments(Some(briefs)).build()
         }),
         mock!(Client::describe_service_revisions).then_compute_output(|input| {
@@ -134,7 +134,7 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
             DescribeServiceRevisionsOutput::builder().set_service_revisions(Some(revisions)).build()
         }),
         mock!(Client::list_tasks).then_compute_output(move |_| {
-            let arns = (0..listed.get().crashed).map(|number| format!("task/{number}")).collect();
+            let arns = (0..listed.get().crashed_tasks).map(|number| format!("task/{number}")).collect();
             ListTasksOutput::builder().set_task_arns(Some(arns)).build()
         }),
         mock!(Client::describe_tasks).then_compute_output(|input| {
@@ -155,8 +155,8 @@ pub(super) fn reads(world: &World<Ecs>) -> Vec<Rule> {
     ]
 }
 
-pub(super) fn writes(world: &World<Ecs>) -> Vec<Rule> {
-    let [create, update, delete, deregister, stop] = [(); 5].map(|()| world.clone());
+pub(super) fn writes(fake: &Fake<Ecs>) -> Vec<Rule> {
+    let [create, update, delete, deregister, stop] = [(); 5].map(|()| fake.clone());
     vec![
         mock!(Client::create_service).then_compute_response(move |input| {
             let mut ecs = create.get();
@@ -186,8 +186,8 @@ pub(super) fn writes(world: &World<Ecs>) -> Vec<Rule> {
         mock!(Client::tag_resource).then_output(|| TagResourceOutput::builder().build()),
         mock!(Client::stop_service_deployment).then_compute_output(move |_| {
             let mut ecs = stop.get();
-            ecs.stopped += 1;
-            ecs.rolled[0].1 = Status::RollbackSuccessful;
+            ecs.stop_calls += 1;
+            ecs.deployments[0].1 = Status::RollbackSuccessful;
             StopServiceDeploymentOutput::builder().build()
         }),
     ]

@@ -1,6 +1,6 @@
-use super::{Before, BeforeSpec, DONE_TAG, mark};
+use super::{MARK_TAG, ReleaseCommandSpec, ReleaseCommands, mark};
 use crate::tags::{Tags, to_ecs};
-use crate::testing::{World, alone, named, owned, refused};
+use crate::testing::{Fake, name_tag, owned_tags, refused, standalone};
 use aws_sdk_cloudwatchlogs::Client as LogsClient;
 use aws_sdk_cloudwatchlogs::operation::get_log_events::GetLogEventsOutput;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
@@ -14,14 +14,14 @@ use aws_sdk_ecs::types::{
     AssignPublicIp, Container, ContainerDefinition, Failure, LogConfiguration, LogDriver, Task, TaskDefinition,
 };
 use aws_smithy_mocks::{Rule, mock};
-use pb_engine::{Standalone, Graph};
+use pb_engine::{Graph, Standalone};
 use std::time::Duration;
 
 const REVISION: &str = "arn:aws:ecs:us-east-2:1:task-definition/staging-web:3";
 const TASK: &str = "arn:aws:ecs:us-east-2:1:task/c/0123456789abcdef0123456789abcdef";
 
-fn spec() -> BeforeSpec {
-    BeforeSpec {
+fn spec() -> ReleaseCommandSpec {
+    ReleaseCommandSpec {
         cluster: "staging-c".to_owned(),
         family: "staging-web".to_owned(),
         task_definition: REVISION.to_owned(),
@@ -29,7 +29,7 @@ fn spec() -> BeforeSpec {
         command: ["flask", "db", "upgrade"].map(str::to_owned).to_vec(),
         subnet: "subnet-1".to_owned(),
         security_group: "sg-1".to_owned(),
-        tags: named(),
+        tags: name_tag(),
     }
 }
 
@@ -45,7 +45,7 @@ struct Ecs {
 }
 
 /// The rules of a world in which a task that is run ends at once with `exit_code`.
-fn world(ecs: &World<Ecs>, exit_code: i32) -> Vec<Rule> {
+fn ecs_rules(ecs: &Fake<Ecs>, exit_code: i32) -> Vec<Rule> {
     let (a, b, c, d, e) = (ecs.clone(), ecs.clone(), ecs.clone(), ecs.clone(), ecs.clone());
     vec![
         mock!(Client::describe_task_definition).then_compute_output(move |_| {
@@ -53,7 +53,7 @@ fn world(ecs: &World<Ecs>, exit_code: i32) -> Vec<Rule> {
             let log = log.options("awslogs-region", "r").options("awslogs-stream-prefix", "staging-web").build();
             let container = ContainerDefinition::builder().name("web").log_configuration(log.unwrap()).build();
             let definition = TaskDefinition::builder().task_definition_arn(REVISION).container_definitions(container);
-            let tags = to_ecs(owned("fargate/web_task").into_iter().chain(a.get().tags.clone()).collect());
+            let tags = to_ecs(owned_tags("fargate/web_task").into_iter().chain(a.get().tags.clone()).collect());
             DescribeTaskDefinitionOutput::builder().task_definition(definition.build()).set_tags(Some(tags)).build()
         }),
         mock!(Client::list_tasks)
@@ -68,15 +68,15 @@ fn world(ecs: &World<Ecs>, exit_code: i32) -> Vec<Rule> {
             .match_requests(|call| {
                 let own = &call.overrides().unwrap().container_overrides()[0];
                 let network = call.network_configuration().unwrap().awsvpc_configuration().unwrap();
-                let tags = crate::tags::of_ecs(call.tags());
+                let tags = crate::tags::from_ecs(call.tags());
                 own.name() == Some("web")
                     && own.command() == ["flask", "db", "upgrade"]
                     && call.client_token().is_some_and(|token| token.len() == 32)
                     && network.assign_public_ip() == Some(&AssignPublicIp::Enabled)
                     && (network.subnets(), network.security_groups())
                         == (&["subnet-1".to_owned()][..], &["sg-1".to_owned()][..])
-                    && owned("fargate/before").iter().all(|(key, value)| tags.get(key) == Some(value))
-                    && tags.get(DONE_TAG) == Some(&mark(&spec()))
+                    && owned_tags("fargate/before").iter().all(|(key, value)| tags.get(key) == Some(value))
+                    && tags.get(MARK_TAG) == Some(&mark(&spec()))
             })
             .then_compute_output(move |call| {
                 let mut ecs = d.get();
@@ -92,14 +92,14 @@ fn world(ecs: &World<Ecs>, exit_code: i32) -> Vec<Rule> {
             }),
         mock!(Client::tag_resource).match_requests(|call| call.resource_arn() == Some(REVISION)).then_compute_output(
             move |call| {
-                e.get().tags.extend(crate::tags::of_ecs(call.tags()));
+                e.get().tags.extend(crate::tags::from_ecs(call.tags()));
                 TagResourceOutput::builder().build()
             },
         ),
     ]
 }
 
-fn with(spec: BeforeSpec, rules: &[Rule]) -> Standalone {
+fn stack(spec: ReleaseCommandSpec, rules: &[Rule]) -> Standalone {
     let lines = mock!(LogsClient::get_log_events)
         .match_requests(|call| call.log_stream_name() == Some("staging-web/web/0123456789abcdef0123456789abcdef"))
         .then_output(|| {
@@ -109,30 +109,30 @@ fn with(spec: BeforeSpec, rules: &[Rule]) -> Standalone {
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&lines]);
     let client = pb_aws::mock_client!(aws_sdk_ecs, rules.iter());
     let mut graph = Graph::new();
-    let kind = graph.kind(Before::new(client, logs, Duration::from_secs(60)));
+    let kind = graph.kind(ReleaseCommands::new(client, logs, Duration::from_secs(60)));
     graph.add("fargate/before", &kind, (), move |()| spec.clone()).unwrap();
-    alone(graph)
+    standalone(graph)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revision_on_which_it_ended_well_is_marked_and_needs_it_no_more() {
-    let ecs = World::<Ecs>::new();
-    let rules = world(&ecs, 0);
-    with(spec(), &rules).deploy().await.unwrap();
-    assert_eq!(ecs.get().tags[DONE_TAG], mark(&spec()));
+async fn release_command_that_succeeded_marks_the_revision() {
+    let ecs = Fake::<Ecs>::new();
+    let rules = ecs_rules(&ecs, 0);
+    stack(spec(), &rules).deploy().await.unwrap();
+    assert_eq!(ecs.get().tags[MARK_TAG], mark(&spec()));
     // ECS forgets stopped tasks after an hour.
     ecs.get().task = None;
-    assert!(with(spec(), &rules).plan().await.unwrap().is_empty());
-    let other = BeforeSpec { command: vec!["other".to_owned()], ..spec() };
-    assert!(!with(other, &rules).plan().await.unwrap().is_empty());
+    assert!(stack(spec(), &rules).plan().await.unwrap().is_empty());
+    let other = ReleaseCommandSpec { command: vec!["other".to_owned()], ..spec() };
+    assert!(!stack(other, &rules).plan().await.unwrap().is_empty());
     assert_eq!(ecs.get().runs, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn revision_that_is_marked_is_not_run_again() {
-    let ecs = World::<Ecs>::new();
-    let rules = world(&ecs, 0);
-    with(spec(), &rules).deploy().await.unwrap();
+async fn release_command_skips_a_marked_revision() {
+    let ecs = Fake::<Ecs>::new();
+    let rules = ecs_rules(&ecs, 0);
+    stack(spec(), &rules).deploy().await.unwrap();
     ecs.get().task = None;
     // Another revision was in use when it was planned, as after a rollback: it is started for one that was migrated already.
     let older = mock!(Client::describe_task_definition)
@@ -140,38 +140,38 @@ async fn revision_that_is_marked_is_not_run_again() {
         .then_output(|| {
             let definition =
                 TaskDefinition::builder().task_definition_arn("arn:aws:ecs:us-east-2:1:task-definition/staging-web:2");
-            let tags = to_ecs(owned("fargate/web_task"));
+            let tags = to_ecs(owned_tags("fargate/web_task"));
             DescribeTaskDefinitionOutput::builder().task_definition(definition.build()).set_tags(Some(tags)).build()
         });
     let rules: Vec<Rule> = std::iter::once(older).chain(rules).collect();
-    with(spec(), &rules).deploy().await.unwrap();
+    stack(spec(), &rules).deploy().await.unwrap();
     assert_eq!(ecs.get().runs, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_tells_exit_code_reason_and_last_lines_and_marks_nothing() {
-    let ecs = World::<Ecs>::new();
-    let rules = world(&ecs, 7);
-    let failure = with(spec(), &rules).deploy().await.unwrap_err();
+async fn release_command_failure_reports_exit_code_reason_and_log() {
+    let ecs = Fake::<Ecs>::new();
+    let rules = ecs_rules(&ecs, 7);
+    let failure = stack(spec(), &rules).deploy().await.unwrap_err();
     assert_eq!(
         failure.to_string(),
         "run a task: `flask db upgrade` exited with 7: Essential container in task exited; its last lines: \
          upgrading | no such column"
     );
     assert!(ecs.get().tags.is_empty());
-    assert!(!with(spec(), &rules).plan().await.unwrap().is_empty(), "the next deploy runs it again");
+    assert!(!stack(spec(), &rules).plan().await.unwrap().is_empty(), "the next deploy runs it again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_capacity_passes_and_no_task_is_a_failure() {
-    let ecs = World::<Ecs>::new();
+async fn release_command_retries_without_capacity_fails_when_refused() {
+    let ecs = Fake::<Ecs>::new();
     ecs.get().refuse = Some("Capacity is unavailable at this time. Please try again later");
-    with(spec(), &world(&ecs, 0)).deploy().await.unwrap();
+    stack(spec(), &ecs_rules(&ecs, 0)).deploy().await.unwrap();
     assert_eq!(ecs.get().runs, 1);
     let refused_role = [mock!(Client::run_task).then_http_response(|| refused("ClientException", "no role"))];
-    let ecs = World::<Ecs>::new();
-    let rules = world(&ecs, 0);
+    let ecs = Fake::<Ecs>::new();
+    let rules = ecs_rules(&ecs, 0);
     let rules: Vec<Rule> = refused_role.into_iter().chain(rules).collect();
-    let failure = with(spec(), &rules).deploy().await.unwrap_err();
+    let failure = stack(spec(), &rules).deploy().await.unwrap_err();
     assert!(failure.message.contains("no role"), "{failure}");
 }

@@ -1,4 +1,4 @@
-use super::{Class, Report, Wanted};
+use super::{Class, ExpectedDeployment, FailureReport};
 use crate::testing::{deployment, refused};
 use aws_sdk_cloudwatchlogs::operation::get_log_events::GetLogEventsOutput;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
@@ -13,8 +13,8 @@ use aws_sdk_ecs::types::{
 };
 use aws_smithy_mocks::{Rule, mock};
 
-const WANTED: Wanted<'_> =
-    Wanted { cluster: "c", service: "staging-web", deployment: "ecs-svc/2", task_definition: "arn/web:2" };
+const EXPECTED: ExpectedDeployment<'_> =
+    ExpectedDeployment { cluster: "c", service: "staging-web", deployment: "ecs-svc/2", task_definition: "arn/web:2" };
 
 fn task(id: &str, started_by: &str, stopped_at: i64, code: i32) -> Task {
     Task::builder()
@@ -56,7 +56,7 @@ fn service() -> Service {
 }
 
 #[tokio::test]
-async fn a_failure_tells_ends_events_log_and_what_runs() {
+async fn failure_report_has_exits_events_log_and_running_tasks() {
     let lines = mock!(aws_sdk_cloudwatchlogs::Client::get_log_events)
         .match_requests(|input| {
             (input.log_group_name(), input.log_stream_name()) == (Some("g"), Some("p/web/t2"))
@@ -68,8 +68,8 @@ async fn a_failure_tells_ends_events_log_and_what_runs() {
         });
     let ecs = ecs(vec![task("old", "ecs-svc/1", 9, 3), task("t1", "ecs-svc/2", 1, 1), task("t2", "ecs-svc/2", 2, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&lines]);
-    let report = Report { ecs: &ecs, logs: Some(&logs), wanted: &WANTED };
-    let failure = report.failed((Class::Failed, "why"), Some(&service()), None, Some("rolled back".to_owned())).await;
+    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
+    let failure = report.failure((Class::Failed, "why"), Some(&service()), None, Some("rolled back".to_owned())).await;
     assert_eq!(failure.to_string(), "roll out staging-web: why");
     assert_eq!(
         failure.details,
@@ -89,35 +89,35 @@ async fn a_failure_tells_ends_events_log_and_what_runs() {
 }
 
 #[tokio::test]
-async fn how_tasks_of_other_rollouts_ended_is_not_told() {
+async fn failure_report_omits_tasks_of_other_rollouts() {
     let ecs = ecs(vec![task("old", "ecs-svc/1", 9, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [] as [&Rule; 0]);
-    let report = Report { ecs: &ecs, logs: Some(&logs), wanted: &WANTED };
-    let failure = report.failed((Class::Failed, "why"), Some(&service()), None, None).await;
-    let told = |word: &str| failure.details.iter().filter(|detail| detail.starts_with(word)).count();
-    assert_eq!((told("stopped:"), told("log:"), told("event:")), (0, 0, 5), "{:?}", failure.details);
+    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
+    let failure = report.failure((Class::Failed, "why"), Some(&service()), None, None).await;
+    let count = |word: &str| failure.details.iter().filter(|detail| detail.starts_with(word)).count();
+    assert_eq!((count("stopped:"), count("log:"), count("event:")), (0, 0, 5), "{:?}", failure.details);
 }
 
 #[tokio::test]
-async fn a_container_that_wrote_nothing_is_said_to_have() {
+async fn failure_report_mentions_an_empty_log() {
     let none = mock!(aws_sdk_cloudwatchlogs::Client::get_log_events)
         .then_http_response(|| refused("ResourceNotFoundException", "no such stream"));
     let ecs = ecs(vec![task("t2", "ecs-svc/2", 2, 1)]);
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&none]);
-    let report = Report { ecs: &ecs, logs: Some(&logs), wanted: &WANTED };
-    let failure = report.failed((Class::Failed, "why"), None, None, None).await;
+    let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
+    let failure = report.failure((Class::Failed, "why"), None, None, None).await;
     let silent = "log: the container wrote nothing (g, stream p/web/t2)".to_owned();
     assert!(failure.details.contains(&silent), "{:?}", failure.details);
 }
 
 #[tokio::test]
-async fn what_cannot_be_had_is_left_out_of_a_failure() {
+async fn failure_report_omits_what_cannot_be_read() {
     let listed = mock!(Client::list_tasks).then_http_response(|| refused("AccessDeniedException", "no"));
     let revision =
         mock!(Client::describe_task_definition).then_http_response(|| refused("AccessDeniedException", "no"));
     let ecs = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revision]);
-    let report = Report { ecs: &ecs, logs: None, wanted: &WANTED };
-    let failure = report.failed((Class::TimedOut, "why"), None, None, None).await;
+    let report = FailureReport { ecs: &ecs, logs: None, expected: &EXPECTED };
+    let failure = report.failure((Class::TimedOut, "why"), None, None, None).await;
     assert_eq!((failure.to_string().as_str(), failure.class), ("roll out staging-web: why", Class::TimedOut));
     assert!(failure.details.is_empty(), "{:?}", failure.details);
 }

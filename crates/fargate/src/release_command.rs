@@ -3,29 +3,29 @@
 use crate::checks;
 use crate::container;
 use crate::logs::Logs;
-use crate::one_off::{self, End, OneOff, OneOffState};
+use crate::one_off::{self, OneOffState, OneOffTask, TaskExit};
 use crate::revisions;
 use crate::service_spec;
-use crate::tags::{Tags, of_ecs};
+use crate::tags::{Tags, from_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{DesiredStatus, Tag, Task, TaskField};
 use pb_aws::Answer;
 use pb_engine::{
-    Address, Change, Class, Context, Failure, Found, Backoff, Progress, Resource, ReadScope, is_unknown, unknown,
+    Address, Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource, is_unknown, unknown,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// The tag of a revision with which the task has succeeded, and of the task itself: what it ran.
-pub(crate) const DONE_TAG: &str = "pb-deploy:before";
+pub(crate) const MARK_TAG: &str = "pb-deploy:before";
 
 /// How such tasks are listed.
 pub(crate) const STARTED_BY: &str = "pb-deploy/before";
 
 /// A task that runs before the services are rolled out, as it is wanted: once for each revision and command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BeforeSpec {
+pub struct ReleaseCommandSpec {
     /// Name of the cluster.
     pub cluster: String,
     /// Family of the revision that it is made from.
@@ -46,7 +46,7 @@ pub struct BeforeSpec {
 
 /// A task that ran before a rollout, or runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BeforeAttrs {
+pub struct ReleaseCommandAttrs {
     /// Its ARN; empty when it ran so long ago that ECS has forgotten it.
     pub arn: String,
     /// Name of its cluster.
@@ -63,21 +63,21 @@ pub struct BeforeAttrs {
 
 /// Tasks that run before a rollout (`ecs.before`).
 #[derive(Debug, Clone)]
-pub struct Before {
+pub struct ReleaseCommands {
     client: Client,
     logs: Logs,
-    within: Duration,
+    timeout: Duration,
 }
 
-impl Before {
+impl ReleaseCommands {
     /// Tasks behind these clients; one is waited for so long.
     #[must_use]
-    pub fn new(client: Client, logs: aws_sdk_cloudwatchlogs::Client, within: Duration) -> Self {
-        Self { client, logs: Logs::of(logs), within }
+    pub fn new(client: Client, logs: aws_sdk_cloudwatchlogs::Client, timeout: Duration) -> Self {
+        Self { client, logs: Logs::of(logs), timeout }
     }
 
     /// The tasks of this kind in a cluster that run, or have stopped within the last hour.
-    async fn tasks(&self, cluster: &str) -> Result<Vec<Task>, Failure> {
+    async fn recent_tasks(&self, cluster: &str) -> Result<Vec<Task>, Failure> {
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
             let call = self.client.list_tasks().cluster(cluster).started_by(STARTED_BY).desired_status(status);
@@ -96,41 +96,42 @@ impl Before {
     }
 
     /// The task of this kind that runs for a revision, or ended well within the last hour: its ARN and its mark.
-    async fn under_way(
+    async fn running_or_succeeded(
         &self,
         scope: &ReadScope<Self>,
         at: &Address,
-        spec: &BeforeSpec,
+        spec: &ReleaseCommandSpec,
         revision: &str,
     ) -> Result<Option<(String, String)>, Failure> {
-        let tasks = self.tasks(&spec.cluster).await?;
+        let tasks = self.recent_tasks(&spec.cluster).await?;
         let well = |task: &Task| {
             let state = one_off::state(task, &spec.container);
-            going(task) || matches!(state, OneOffState::Ended(End { exit_code: Some(0), .. }))
+            is_running(task) || matches!(state, OneOffState::Stopped(TaskExit { exit_code: Some(0), .. }))
         };
         Ok(tasks.iter().find_map(|task| {
-            let tags = of_ecs(task.tags());
-            let ours = scope.address_from_tags(&tags).as_ref() == Some(at) && task.task_definition_arn() == Some(revision);
+            let tags = from_ecs(task.tags());
+            let ours =
+                scope.address_from_tags(&tags).as_ref() == Some(at) && task.task_definition_arn() == Some(revision);
             let arn = task.task_arn().filter(|_| ours && well(task))?;
-            Some((arn.to_owned(), tags.get(DONE_TAG)?.clone()))
+            Some((arn.to_owned(), tags.get(MARK_TAG)?.clone()))
         }))
     }
 
     /// Starts the task, unless it runs already, or has succeeded with a revision that a rollback went back from; one at a time:
     /// what an earlier deploy has started for something else ends first.
-    async fn start(&self, cx: &Context, spec: &BeforeSpec) -> Result<BeforeAttrs, Failure> {
+    async fn start(&self, cx: &Context, spec: &ReleaseCommandSpec) -> Result<ReleaseCommandAttrs, Failure> {
         let (ours, mark) = (cx.tags(&Tags::new()), mark(spec));
         let revision = revisions::describe(&self.client, &spec.task_definition).await?;
-        if revision.is_some_and(|revision| revision.tags.get(DONE_TAG) == Some(&mark)) {
+        if revision.is_some_and(|revision| revision.tags.get(MARK_TAG) == Some(&mark)) {
             return Ok(attrs(spec, String::new()));
         }
-        let tasks = self.tasks(&spec.cluster).await?;
+        let tasks = self.recent_tasks(&spec.cluster).await?;
         let earlier = tasks.iter().find(|task| {
-            let tags = of_ecs(task.tags());
-            going(task) && ours.iter().all(|(key, value)| tags.get(key) == Some(value))
+            let tags = from_ecs(task.tags());
+            is_running(task) && ours.iter().all(|(key, value)| tags.get(key) == Some(value))
         });
         if let Some((task, arn)) = earlier.and_then(|task| Some((task, task.task_arn()?))) {
-            let same = of_ecs(task.tags()).get(DONE_TAG) == Some(&mark);
+            let same = from_ecs(task.tags()).get(MARK_TAG) == Some(&mark);
             if same && task.task_definition_arn() == Some(&spec.task_definition) {
                 return Ok(attrs(spec, arn.to_owned()));
             }
@@ -138,8 +139,8 @@ impl Before {
             return Err(Failure::new(Class::NotReady, "ecs:RunTask", message));
         }
         let mut tags = cx.tags(&spec.tags);
-        tags.insert(DONE_TAG.to_owned(), mark);
-        let one = OneOff {
+        tags.insert(MARK_TAG.to_owned(), mark);
+        let one = OneOffTask {
             cluster: spec.cluster.clone(),
             task_definition: spec.task_definition.clone(),
             container: spec.container.clone(),
@@ -154,33 +155,38 @@ impl Before {
 }
 
 /// What is run and where: hash of container and command, subnet, security group.
-fn mark(spec: &BeforeSpec) -> String {
+fn mark(spec: &ReleaseCommandSpec) -> String {
     let text = serde_json::to_string(&(&spec.container, &spec.command)).unwrap_or_default();
     let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{hash} {} {}", spec.subnet, spec.security_group)
 }
 
 /// What ran, by its mark: the command that is wanted or remembered, where its hash is the same.
-fn marked(wanted: &BeforeSpec, remembered: Option<&BeforeAttrs>, mark: &str, revision: &str) -> BeforeSpec {
+fn spec_from_mark(
+    wanted: &ReleaseCommandSpec,
+    remembered: Option<&ReleaseCommandAttrs>,
+    mark: &str,
+    revision: &str,
+) -> ReleaseCommandSpec {
     let mut words = mark.split(' ').map(str::to_owned);
     let hash = words.next().unwrap_or_default();
     let known = [Some(&wanted.command), remembered.map(|attrs| &attrs.command)];
-    let spec = BeforeSpec {
+    let spec = ReleaseCommandSpec {
         task_definition: revision.to_owned(),
         subnet: words.next().unwrap_or_default(),
         security_group: words.next().unwrap_or_default(),
         ..wanted.clone()
     };
     let same = |command: &&Vec<String>| {
-        self::mark(&BeforeSpec { command: (*command).clone(), ..spec.clone() }).starts_with(&hash)
+        self::mark(&ReleaseCommandSpec { command: (*command).clone(), ..spec.clone() }).starts_with(&hash)
     };
     let mut command = known.into_iter().flatten().find(same).cloned();
-    command.iter_mut().for_each(|words| container::hide_words(words));
-    BeforeSpec { command: command.unwrap_or_else(|| vec!["another command".to_owned()]), ..spec }
+    command.iter_mut().for_each(|words| container::redact_words(words));
+    ReleaseCommandSpec { command: command.unwrap_or_else(|| vec!["another command".to_owned()]), ..spec }
 }
 
-fn attrs(spec: &BeforeSpec, arn: String) -> BeforeAttrs {
-    BeforeAttrs {
+fn attrs(spec: &ReleaseCommandSpec, arn: String) -> ReleaseCommandAttrs {
+    ReleaseCommandAttrs {
         arn,
         cluster: spec.cluster.clone(),
         task_definition: spec.task_definition.clone(),
@@ -190,21 +196,22 @@ fn attrs(spec: &BeforeSpec, arn: String) -> BeforeAttrs {
     }
 }
 
-fn going(task: &Task) -> bool {
+fn is_running(task: &Task) -> bool {
     task.last_status() != Some("STOPPED")
 }
 
-impl Resource for Before {
+impl Resource for ReleaseCommands {
     /// A run, not a thing: what it did is marked on its revision.
     const TAGGED: bool = false;
     const KIND: &'static str = "ecs.before";
     /// RunTask starts another task each time.
     const UNIQUE_NAME: bool = false;
-    const BLOCKS_DELETION_OF: &'static [&'static str] = &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
-    type Spec = BeforeSpec;
-    type Attrs = BeforeAttrs;
+    const BLOCKS_DELETION_OF: &'static [&'static str] =
+        &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
+    type Spec = ReleaseCommandSpec;
+    type Attrs = ReleaseCommandAttrs;
 
-    fn validate(spec: &BeforeSpec) -> Result<(), String> {
+    fn validate(spec: &ReleaseCommandSpec) -> Result<(), String> {
         if spec.command.is_empty() {
             return Err("invalid command: what is to be run before a rollout has one".to_owned());
         }
@@ -214,12 +221,12 @@ impl Resource for Before {
         checks::tags(&spec.tags)
     }
 
-    fn planned_attrs(spec: &BeforeSpec) -> BeforeAttrs {
+    fn planned_attrs(spec: &ReleaseCommandSpec) -> ReleaseCommandAttrs {
         attrs(spec, unknown())
     }
 
     /// Dependents wait for the task: what was there is not what is to come.
-    fn attrs_after_update(attrs: &BeforeAttrs, spec: &BeforeSpec) -> BeforeAttrs {
+    fn attrs_after_update(attrs: &ReleaseCommandAttrs, spec: &ReleaseCommandSpec) -> ReleaseCommandAttrs {
         if attrs.mark == mark(spec) && attrs.task_definition == spec.task_definition {
             attrs.clone()
         } else {
@@ -231,12 +238,12 @@ impl Resource for Before {
         false
     }
 
-    fn id(attrs: &BeforeAttrs) -> Option<String> {
+    fn id(attrs: &ReleaseCommandAttrs) -> Option<String> {
         (!attrs.arn.is_empty()).then(|| crate::last_part(&attrs.arn).to_owned())
     }
 
     /// A result of one revision says nothing about another.
-    fn is_other_revision(recorded: &BeforeAttrs, found: &BeforeAttrs) -> bool {
+    fn is_other_revision(recorded: &ReleaseCommandAttrs, found: &ReleaseCommandAttrs) -> bool {
         recorded.task_definition != found.task_definition
     }
 
@@ -248,27 +255,27 @@ impl Resource for Before {
             let remembered = scope.recorded.iter().find(|(at, _)| at == address).map(|(_, attrs)| attrs);
             let revision = revisions::in_use(&self.client, scope, &wanted.family).await?;
             let arn = revision.as_ref().and_then(|revision| revision.definition.task_definition_arn());
-            let done = revision.as_ref().and_then(|revision| revision.tags.get(DONE_TAG));
-            let ours = |spec: BeforeSpec, mark: &str, task: String, ready| {
+            let done = revision.as_ref().and_then(|revision| revision.tags.get(MARK_TAG));
+            let ours = |spec: ReleaseCommandSpec, mark: &str, task: String, ready| {
                 let task_definition = arn.unwrap_or_default().to_owned();
-                let attrs = BeforeAttrs { mark: mark.to_owned(), task_definition, ..attrs(&spec, task) };
+                let attrs = ReleaseCommandAttrs { mark: mark.to_owned(), task_definition, ..attrs(&spec, task) };
                 Found::Managed { address: address.clone(), spec, attrs, ready }
             };
             if let (Some(arn), Some(mark)) = (arn, done) {
-                found.push(ours(marked(wanted, remembered, mark, arn), mark, String::new(), true));
+                found.push(ours(spec_from_mark(wanted, remembered, mark, arn), mark, String::new(), true));
             } else if let Some(arn) = arn
-                && let Some((task, mark)) = self.under_way(scope, address, wanted, arn).await?
+                && let Some((task, mark)) = self.running_or_succeeded(scope, address, wanted, arn).await?
             {
-                found.push(ours(marked(wanted, remembered, &mark, arn), &mark, task, false));
+                found.push(ours(spec_from_mark(wanted, remembered, &mark, arn), &mark, task, false));
             } else if let Some(remembered) = remembered {
-                let spec = marked(wanted, Some(remembered), &remembered.mark, "never");
+                let spec = spec_from_mark(wanted, Some(remembered), &remembered.mark, "never");
                 found.push(ours(spec, "", String::new(), true));
             }
         }
         Ok(found)
     }
 
-    async fn create(&self, cx: &Context, spec: &BeforeSpec) -> Result<BeforeAttrs, Failure> {
+    async fn create(&self, cx: &Context, spec: &ReleaseCommandSpec) -> Result<ReleaseCommandAttrs, Failure> {
         self.start(cx, spec).await
     }
 
@@ -276,10 +283,10 @@ impl Resource for Before {
     async fn update(
         &self,
         cx: &Context,
-        attrs: &BeforeAttrs,
-        spec: &BeforeSpec,
+        attrs: &ReleaseCommandAttrs,
+        spec: &ReleaseCommandSpec,
         changes: &[Change],
-    ) -> Result<BeforeAttrs, Failure> {
+    ) -> Result<ReleaseCommandAttrs, Failure> {
         if changes.iter().all(|change| change.field() == "tags") {
             return Ok(attrs.clone());
         }
@@ -287,17 +294,21 @@ impl Resource for Before {
     }
 
     /// Waits for its end, and marks the revision when that was good.
-    async fn wait_ready(&self, cx: &Context, attrs: BeforeAttrs) -> Result<BeforeAttrs, Failure> {
+    async fn wait_ready(&self, cx: &Context, attrs: ReleaseCommandAttrs) -> Result<ReleaseCommandAttrs, Failure> {
         if attrs.arn.is_empty() {
             return Ok(attrs);
         }
         let command = attrs.command.join(" ");
-        let limits = Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: self.within };
+        let limits = Backoff {
+            initial: Duration::from_millis(300),
+            max_interval: Duration::from_secs(3),
+            timeout: self.timeout,
+        };
         let end = cx.wait("ecs:DescribeTasks", limits, || async {
-            let look = one_off::look(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await;
+            let look = one_off::read_state(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await;
             Ok(match look {
-                Ok(Some(OneOffState::Ended(end))) => Progress::Ready(end),
-                Ok(Some(OneOffState::Going(words))) => Progress::Pending(format!("`{command}`: {words}")),
+                Ok(Some(OneOffState::Stopped(end))) => Progress::Ready(end),
+                Ok(Some(OneOffState::Running(words))) => Progress::Pending(format!("`{command}`: {words}")),
                 Ok(None) => Progress::Pending("task not visible yet".to_owned()),
                 Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {
                     Progress::Pending(failure.to_string())
@@ -309,27 +320,27 @@ impl Resource for Before {
         if end.exit_code != Some(0) {
             let what = (attrs.container.as_str(), command.as_str());
             let failure =
-                one_off::failed(&self.client, &self.logs, &attrs.arn, &attrs.task_definition, what, &end).await;
+                one_off::failure(&self.client, &self.logs, &attrs.arn, &attrs.task_definition, what, &end).await;
             return Err(failure.hint("nothing was rolled out; the next deploy runs it again"));
         }
-        let tag = Tag::builder().key(DONE_TAG).value(&attrs.mark).build();
+        let tag = Tag::builder().key(MARK_TAG).value(&attrs.mark).build();
         let call = self.client.tag_resource().resource_arn(&attrs.task_definition).tags(tag);
         call.send().await.answer("ecs:TagResource")?;
         Ok(attrs)
     }
 
     /// Stops it when it runs.
-    async fn delete(&self, cx: &Context, attrs: &BeforeAttrs) -> Result<(), Failure> {
+    async fn delete(&self, cx: &Context, attrs: &ReleaseCommandAttrs) -> Result<(), Failure> {
         if attrs.arn.is_empty() || is_unknown(&attrs.arn) {
             return Ok(());
         }
         one_off::stop(&self.client, &attrs.cluster, &attrs.arn, "the workspace is destroyed").await?;
         let within = Backoff::minutes(Duration::from_secs(5 * 60));
         cx.wait("ecs:StopTask", within, || async {
-            let look = one_off::look(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await?;
+            let look = one_off::read_state(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await?;
             Ok(match look {
-                Some(OneOffState::Going(words)) => Progress::Pending(words),
-                Some(OneOffState::Ended(_)) | None => Progress::Ready(()),
+                Some(OneOffState::Running(words)) => Progress::Pending(words),
+                Some(OneOffState::Stopped(_)) | None => Progress::Ready(()),
             })
         })
         .await

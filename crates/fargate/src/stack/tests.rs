@@ -1,4 +1,4 @@
-use super::{FargateInputs, FargateSpec, Image, Target, Workload, WorkloadSpec, tasks};
+use super::{FargateInputs, FargateSpec, FargateStack, Image, ServiceTargetInputs, Workload, WorkloadSpec};
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use pb_engine::{Address, Graph, Input, is_unknown};
@@ -22,16 +22,20 @@ fn spec() -> FargateSpec {
         task_role_arn: None,
         redis_port: 6400,
         tags: [("team".to_owned(), "a".to_owned())].into(),
-        before: None,
+        release_command: None,
         keep_revisions: 10,
-        rollout_within: Some(Duration::from_secs(1800)),
+        rollout_timeout: Some(Duration::from_secs(1800)),
     }
 }
 
 fn inputs() -> FargateInputs {
     let known = |text: &str| Input::known(text.to_owned());
-    let target =
-        Target { group_arn: known("arn:tg"), listener: Input::known(()), port: 5050, health_check_grace_seconds: 60 };
+    let target = ServiceTargetInputs {
+        group_arn: known("arn:tg"),
+        listener: Input::known(()),
+        port: 5050,
+        health_check_grace_seconds: 60,
+    };
     let tag = |tag: &str| Image::Tag(tag.to_owned());
     let mut celery = WorkloadSpec::workers("celery", "staging-celery", tag("celery"));
     celery.environment.insert("LEVEL".to_owned(), "info".to_owned());
@@ -51,7 +55,7 @@ fn graph() -> Graph {
     let version = aws_sdk_ecs::config::BehaviorVersion::latest();
     let config = SdkConfig::builder().region(Region::new("us-east-2")).behavior_version(version).build();
     let mut graph = Graph::new();
-    tasks(&mut graph, &config, &spec(), inputs()).unwrap();
+    FargateStack::add(&mut graph, &config, &spec(), inputs()).unwrap();
     graph
 }
 
@@ -60,7 +64,7 @@ fn specs() -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn the_addresses_and_the_kinds() {
+fn stack_has_one_address_per_resource() {
     let graph = graph();
     let addresses: Vec<&str> = graph.addresses().map(Address::as_str).collect();
     assert_eq!(
@@ -80,7 +84,7 @@ fn the_addresses_and_the_kinds() {
 }
 
 #[test]
-fn a_container_gets_its_image_its_log_and_the_queue() {
+fn container_gets_image_log_and_queue() {
     let specs = specs();
     let container = &specs["fargate/celery_task"]["containers"]["celery"];
     let queue = "redis://queue.example:6400/0";
@@ -95,7 +99,7 @@ fn a_container_gets_its_image_its_log_and_the_queue() {
 }
 
 #[test]
-fn only_what_serves_requests_is_in_the_target_group() {
+fn only_web_service_is_registered_with_a_target_group() {
     let specs = specs();
     let (flask, celery) = (&specs["fargate/flask"], &specs["fargate/celery"]);
     let target = json!([{"target_group_arn": "arn:tg", "container": "flask", "port": 5050}]);

@@ -1,7 +1,7 @@
 //! What people do with tasks besides deploying: see them, open a shell in them, run one on its own.
 
 use crate::logs::Logs;
-use crate::one_off::{self, End, OneOff, OneOffState};
+use crate::one_off::{self, OneOffState, OneOffTask, TaskExit};
 use crate::poller::describe;
 use crate::revisions;
 use crate::tags::Tags;
@@ -14,7 +14,7 @@ use pb_engine::{Class, Failure};
 use serde::Serialize;
 
 /// Names that DescribeTasks takes in one call. (ECS API: DescribeTasks)
-const TASKS_A_CALL: usize = 100;
+const TASKS_PER_CALL: usize = 100;
 
 /// How tasks that people run are listed.
 pub(crate) const STARTED_BY: &str = "pb-deploy/run";
@@ -63,7 +63,7 @@ pub struct ShellSession {
 
 /// A task on its own that was started.
 #[derive(Debug, Clone)]
-pub struct Started {
+pub struct StartedTask {
     /// Its ARN.
     pub arn: String,
     /// ARN of its revision.
@@ -74,13 +74,13 @@ pub struct Started {
 
 /// The tasks of a cluster.
 #[derive(Debug, Clone)]
-pub struct People {
+pub struct TaskClient {
     client: Client,
     logs: Logs,
     cluster: String,
 }
 
-impl People {
+impl TaskClient {
     /// The tasks of `cluster`, reached through `config`.
     #[must_use]
     pub fn new(config: &SdkConfig, cluster: &str) -> Self {
@@ -115,7 +115,7 @@ impl People {
             answer => answer?,
         };
         let mut tasks = Vec::new();
-        for some in arns.chunks(TASKS_A_CALL) {
+        for some in arns.chunks(TASKS_PER_CALL) {
             let call = self.client.describe_tasks().cluster(&self.cluster).set_tasks(Some(some.to_vec()));
             tasks.extend(call.send().await.answer("ecs:DescribeTasks")?.tasks.unwrap_or_default());
         }
@@ -133,7 +133,7 @@ impl People {
         command: Vec<String>,
         token: &str,
         tags: Tags,
-    ) -> Result<Started, Failure> {
+    ) -> Result<StartedTask, Failure> {
         let found = describe(&self.client, &self.cluster, &[service.to_owned()], false).await;
         let found = match found {
             Err(failure) if failure.is("ClusterNotFoundException") => Vec::new(),
@@ -143,7 +143,7 @@ impl People {
         let live = found.first().ok_or_else(missing)?;
         let network = live.network_configuration().cloned().ok_or_else(missing)?;
         let revision = live.task_definition().unwrap_or_default().to_owned();
-        let one = OneOff {
+        let one = OneOffTask {
             cluster: self.cluster.clone(),
             task_definition: revision.clone(),
             container: container.to_owned(),
@@ -155,16 +155,16 @@ impl People {
         };
         let arn = one_off::start(&self.client, one).await?;
         let definition = revisions::describe(&self.client, &revision).await?;
-        let log = definition.and_then(|definition| one_off::stream(&definition.definition, container, &arn));
-        Ok(Started { arn, revision, log })
+        let log = definition.and_then(|definition| one_off::log_stream(&definition.definition, container, &arn));
+        Ok(StartedTask { arn, revision, log })
     }
 
     /// How far a task on its own is; none when it is not visible.
     ///
     /// # Errors
     /// What DescribeTasks fails with.
-    pub async fn look(&self, arn: &str, container: &str) -> Result<Option<OneOffState>, Failure> {
-        one_off::look(&self.client, &self.cluster, arn, container).await
+    pub async fn one_off_state(&self, arn: &str, container: &str) -> Result<Option<OneOffState>, Failure> {
+        one_off::read_state(&self.client, &self.cluster, arn, container).await
     }
 
     /// Asks a task to stop.
@@ -198,7 +198,7 @@ impl People {
     }
 }
 
-impl End {
+impl TaskExit {
     /// The exit code as a process has it: absent when its container never ran.
     #[must_use]
     pub fn code(&self) -> Option<u8> {

@@ -1,12 +1,12 @@
 //! The concern as a whole: everything that runs, in one graph.
 
-use crate::before::{Before, BeforeAttrs, BeforeSpec};
 use crate::cluster::{ClusterAttrs, ClusterSpec, Clusters};
 use crate::container::{ContainerSpec, LogSpec};
 use crate::log_group::{LogGroupAttrs, LogGroupSpec, LogGroups};
+use crate::release_command::{ReleaseCommandAttrs, ReleaseCommandSpec, ReleaseCommands};
 use crate::repository::{Repositories, RepositoryAttrs, RepositorySpec, keep_untagged};
 use crate::service::{ServiceAttrs, Services};
-use crate::service_spec::{BreakerSpec, ServiceSpec, TargetSpec, ThresholdSpec};
+use crate::service_spec::{BreakerSpec, ServiceSpec, ServiceTargetSpec, ThresholdSpec};
 use crate::tags::Tags;
 use crate::task_definition::{TaskDefinitionAttrs, TaskDefinitionSpec, TaskDefinitions};
 use crate::workload::{Image, WorkloadSpec};
@@ -19,7 +19,7 @@ use std::time::Duration;
 const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
 
 /// How long a task before a rollout is waited for where rollouts are not.
-const BEFORE_WITHIN: Duration = Duration::from_secs(30 * 60);
+const RELEASE_COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// What all workloads share.
 #[derive(Debug, Clone)]
@@ -53,16 +53,16 @@ pub struct FargateSpec {
     /// Tags that everything gets, beside `Name` and those that say whose it is.
     pub tags: Tags,
     /// What runs once, with the new image, before the services are rolled out.
-    pub before: Option<BeforeRollout>,
+    pub release_command: Option<ReleaseCommand>,
     /// How many revisions of a task definition are kept.
     pub keep_revisions: usize,
     /// How long a rollout is waited for; absent: not at all.
-    pub rollout_within: Option<Duration>,
+    pub rollout_timeout: Option<Duration>,
 }
 
 /// What runs once before the services are rolled out: in the image, network and environment of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BeforeRollout {
+pub struct ReleaseCommand {
     /// Key of the workload.
     pub workload: String,
     /// The command.
@@ -90,12 +90,12 @@ pub struct Workload {
     /// Id of the security group of its tasks.
     pub group_id: Input<String>,
     /// Where its requests come from, when it serves any.
-    pub target: Option<Target>,
+    pub target: Option<ServiceTargetInputs>,
 }
 
 /// Where the requests of a workload come from.
 #[derive(Clone)]
-pub struct Target {
+pub struct ServiceTargetInputs {
     /// ARN of the target group.
     pub group_arn: Input<String>,
     /// There when a listener sends requests to the target group: ECS refuses a service before that.
@@ -107,7 +107,7 @@ pub struct Target {
 }
 
 /// The resources of the concern.
-pub struct Fargate {
+pub struct FargateStack {
     /// The log group.
     pub log_group: Handle<LogGroupAttrs>,
     /// The image repository.
@@ -115,12 +115,12 @@ pub struct Fargate {
     /// The cluster.
     pub cluster: Handle<ClusterAttrs>,
     /// The workloads by key.
-    pub workloads: BTreeMap<String, Running>,
+    pub workloads: BTreeMap<String, WorkloadHandles>,
 }
 
 /// The resources of a workload.
 #[derive(Clone, Copy)]
-pub struct Running {
+pub struct WorkloadHandles {
     /// The task definition.
     pub task: Handle<TaskDefinitionAttrs>,
     /// The service.
@@ -140,15 +140,15 @@ pub struct Kinds {
     /// `ecs.service`
     pub services: Kind<Services>,
     /// `ecs.before`
-    pub before: Kind<Before>,
+    pub release_commands: Kind<ReleaseCommands>,
 }
 
 /// Makes all kinds of this crate known to a graph, so that what is ours is found even where nothing is wanted any more.
-pub fn kinds(
+pub fn register_kinds(
     graph: &mut Graph,
     config: &SdkConfig,
     repositories: Repositories,
-    rollout_within: Option<Duration>,
+    rollout_timeout: Option<Duration>,
     keep_revisions: usize,
 ) -> Kinds {
     let ecs = aws_sdk_ecs::Client::new(config);
@@ -157,63 +157,75 @@ pub fn kinds(
         repositories: graph.kind(repositories),
         clusters: graph.kind(Clusters::new(ecs.clone())),
         task_definitions: graph.kind(TaskDefinitions::new(ecs.clone())),
-        before: graph.kind(Before::new(
+        release_commands: graph.kind(ReleaseCommands::new(
             ecs,
             aws_sdk_cloudwatchlogs::Client::new(config),
-            rollout_within.unwrap_or(BEFORE_WITHIN),
+            rollout_timeout.unwrap_or(RELEASE_COMMAND_TIMEOUT),
         )),
-        services: services(graph, config, rollout_within, keep_revisions, true),
+        services: register_services(graph, config, rollout_timeout, keep_revisions, true),
     }
 }
 
 /// Makes services alone known to a graph. Who only looks gives up no rollout.
-pub fn services(
+pub fn register_services(
     graph: &mut Graph,
     config: &SdkConfig,
-    rollout_within: Option<Duration>,
+    rollout_timeout: Option<Duration>,
     keep_revisions: usize,
-    gives_up: bool,
+    abort_on_crash_loop: bool,
 ) -> Kind<Services> {
     let services = Services::new(aws_sdk_ecs::Client::new(config)).logs(aws_sdk_cloudwatchlogs::Client::new(config));
-    graph.kind(services.rollout_within(rollout_within).keep_revisions(keep_revisions).gives_up(gives_up))
+    graph.kind(
+        services
+            .rollout_timeout(rollout_timeout)
+            .keep_revisions(keep_revisions)
+            .abort_on_crash_loop(abort_on_crash_loop),
+    )
 }
 
-/// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and
-/// `fargate/KEY` for each workload, and `fargate/before` where something is to run before them.
-///
-/// # Errors
-/// `Bug` when two workloads have the same key, or a key is no part of an address.
-pub fn tasks(
+impl FargateStack {
+    /// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and
+    /// `fargate/KEY` for each workload, and `fargate/before` where something is to run before them.
+    ///
+    /// # Errors
+    /// `Bug` when two workloads have the same key, or a key is no part of an address.
+    pub fn add(
+        graph: &mut Graph,
+        config: &SdkConfig,
+        spec: &FargateSpec,
+        inputs: FargateInputs,
+    ) -> Result<FargateStack, Failure> {
+        let repositories = Repositories::new(aws_sdk_ecr::Client::new(config), spec.delete_images);
+        let repositories = repositories.has_images(spec.has_images);
+        let kinds = register_kinds(graph, config, repositories, spec.rollout_timeout, spec.keep_revisions);
+        add_resources(graph, &kinds, spec, inputs)
+    }
+}
+
+fn add_resources(
     graph: &mut Graph,
-    config: &SdkConfig,
+    kinds: &Kinds,
     spec: &FargateSpec,
     inputs: FargateInputs,
-) -> Result<Fargate, Failure> {
-    let repositories = Repositories::new(aws_sdk_ecr::Client::new(config), spec.delete_images);
-    let repositories = repositories.has_images(spec.has_images);
-    let kinds = kinds(graph, config, repositories, spec.rollout_within, spec.keep_revisions);
-    add(graph, &kinds, spec, inputs)
-}
-
-fn add(graph: &mut Graph, kinds: &Kinds, spec: &FargateSpec, inputs: FargateInputs) -> Result<Fargate, Failure> {
+) -> Result<FargateStack, Failure> {
     let logs = LogGroupSpec {
         name: spec.log_group.clone(),
         retention_days: spec.log_retention_days,
-        tags: named(spec, &spec.log_group),
+        tags: tags_with_name(spec, &spec.log_group),
     };
     let repository = RepositorySpec {
         name: spec.repository.clone(),
         scan_on_push: spec.scan_on_push,
         tag_mutability: "MUTABLE".to_owned(),
         lifecycle: spec.untagged_images.map(keep_untagged),
-        tags: named(spec, &spec.repository),
+        tags: tags_with_name(spec, &spec.repository),
     };
     let cluster = ClusterSpec {
         name: spec.cluster.clone(),
         container_insights: spec.container_insights.clone(),
-        tags: named(spec, &spec.cluster),
+        tags: tags_with_name(spec, &spec.cluster),
     };
-    let mut fargate = Fargate {
+    let mut fargate = FargateStack {
         log_group: graph.add("fargate/logs", &kinds.log_groups, (), move |()| logs.clone())?,
         repository: graph.add("fargate/repository", &kinds.repositories, (), move |()| repository.clone())?,
         cluster: graph.add("fargate/cluster", &kinds.clusters, (), move |()| cluster.clone())?,
@@ -224,10 +236,10 @@ fn add(graph: &mut Graph, kinds: &Kinds, spec: &FargateSpec, inputs: FargateInpu
         tasks.push(add_task(graph, kinds, spec, &inputs, workload, &fargate)?);
     }
     let all = || inputs.workloads.iter().zip(tasks.iter().copied());
-    let before = match &spec.before {
+    let before = match &spec.release_command {
         Some(wanted) => match all().find(|(workload, _)| workload.spec.key == wanted.workload) {
             Some((workload, task)) => {
-                Some(add_before(graph, kinds, (spec, wanted), &inputs, workload, &fargate, task)?)
+                Some(add_release_command(graph, kinds, (spec, wanted), &inputs, workload, &fargate, task)?)
             }
             None => None,
         },
@@ -235,36 +247,39 @@ fn add(graph: &mut Graph, kinds: &Kinds, spec: &FargateSpec, inputs: FargateInpu
     };
     for (workload, task) in all() {
         let service = add_service(graph, kinds, spec, &inputs, workload, (fargate.cluster, task, before))?;
-        fargate.workloads.insert(workload.spec.key.clone(), Running { task, service });
+        fargate.workloads.insert(workload.spec.key.clone(), WorkloadHandles { task, service });
     }
     Ok(fargate)
 }
 
 /// Services wait for it, so its failure leaves them as they are.
-fn add_before(
+fn add_release_command(
     graph: &mut Graph,
     kinds: &Kinds,
-    (spec, wanted): (&FargateSpec, &BeforeRollout),
+    (spec, wanted): (&FargateSpec, &ReleaseCommand),
     inputs: &FargateInputs,
     workload: &Workload,
-    fargate: &Fargate,
+    fargate: &FargateStack,
     task: Handle<TaskDefinitionAttrs>,
-) -> Result<Handle<BeforeAttrs>, Failure> {
+) -> Result<Handle<ReleaseCommandAttrs>, Failure> {
     let needs = (fargate.cluster, task, inputs.subnet_id.clone(), inputs.routes.clone(), workload.group_id.clone());
-    let (of, command, tags) = (workload.spec.key.clone(), wanted.command.clone(), named(spec, &workload.spec.name));
-    graph.add("fargate/before", &kinds.before, needs, move |(cluster, task, subnet, (), group)| BeforeSpec {
-        cluster: cluster.name,
-        family: task.family,
-        task_definition: task.arn,
-        container: of.clone(),
-        command: command.clone(),
-        subnet,
-        security_group: group,
-        tags: tags.clone(),
+    let (of, command, tags) =
+        (workload.spec.key.clone(), wanted.command.clone(), tags_with_name(spec, &workload.spec.name));
+    graph.add("fargate/before", &kinds.release_commands, needs, move |(cluster, task, subnet, (), group)| {
+        ReleaseCommandSpec {
+            cluster: cluster.name,
+            family: task.family,
+            task_definition: task.arn,
+            container: of.clone(),
+            command: command.clone(),
+            subnet,
+            security_group: group,
+            tags: tags.clone(),
+        }
     })
 }
 
-fn named(spec: &FargateSpec, name: &str) -> Tags {
+fn tags_with_name(spec: &FargateSpec, name: &str) -> Tags {
     let mut tags = spec.tags.clone();
     tags.insert("Name".to_owned(), name.to_owned());
     tags
@@ -276,7 +291,7 @@ fn add_task(
     spec: &FargateSpec,
     inputs: &FargateInputs,
     workload: &Workload,
-    fargate: &Fargate,
+    fargate: &FargateStack,
 ) -> Result<Handle<TaskDefinitionAttrs>, Failure> {
     let needs = (fargate.log_group.created(), fargate.repository.created(), inputs.redis_address.clone());
     let (spec, of) = (spec.clone(), workload.spec.clone());
@@ -309,7 +324,7 @@ fn add_task(
             task_role_arn: spec.task_role_arn.clone(),
             containers: BTreeMap::from([(of.key.clone(), container)]),
             other: BTreeSet::new(),
-            tags: named(&spec, &of.name),
+            tags: tags_with_name(&spec, &of.name),
         }
     })
 }
@@ -320,14 +335,14 @@ fn add_service(
     spec: &FargateSpec,
     inputs: &FargateInputs,
     workload: &Workload,
-    (cluster, task, before): (Handle<ClusterAttrs>, Handle<TaskDefinitionAttrs>, Option<Handle<BeforeAttrs>>),
+    (cluster, task, before): (Handle<ClusterAttrs>, Handle<TaskDefinitionAttrs>, Option<Handle<ReleaseCommandAttrs>>),
 ) -> Result<Handle<ServiceAttrs>, Failure> {
     let target = workload.target.clone();
     let balanced = target.as_ref().map(|target| (target.group_arn.clone(), target.listener.clone()));
     let (subnet, routes, group) = (inputs.subnet_id.clone(), inputs.routes.clone(), workload.group_id.clone());
     let port = target.as_ref().map_or(0, |target| target.port);
     let grace = target.as_ref().map_or(0, |target| target.health_check_grace_seconds);
-    let (tags, of) = (named(spec, &workload.spec.name), workload.spec.clone());
+    let (tags, of) = (tags_with_name(spec, &workload.spec.name), workload.spec.clone());
     let needs = (cluster, task, subnet, routes, group, balanced, before);
     graph.add(
         &format!("fargate/{}", workload.spec.key),
@@ -344,7 +359,7 @@ fn add_service(
             assign_public_ip: true,
             load_balancers: balanced
                 .into_iter()
-                .map(|(arn, ())| TargetSpec { target_group_arn: arn, container: of.key.clone(), port })
+                .map(|(arn, ())| ServiceTargetSpec { target_group_arn: arn, container: of.key.clone(), port })
                 .collect(),
             health_check_grace_seconds: grace,
             min_healthy_percent: of.min_healthy_percent,

@@ -1,46 +1,47 @@
 //! Where services are looked for.
 
 use super::Services;
-use crate::cluster::Prefixed;
+use crate::cluster::WorkspaceClusters;
 use crate::poller::describe;
 use crate::service_spec::ACTIVE;
-use crate::tags::of_ecs;
+use crate::tags::from_ecs;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Service;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use pb_aws::Answer;
-use pb_engine::{Failure, Resource, ReadScope, fetch_each, is_unknown, list_with_details};
+use pb_engine::{Failure, ReadScope, Resource, fetch_each, is_unknown, list_with_details};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Clusters that are asked for their services at a time.
-const AT_A_TIME: usize = 4;
+const CONCURRENCY: usize = 4;
 
 /// Names of services, by cluster.
-type Places = BTreeMap<String, BTreeSet<String>>;
+type ServiceNames = BTreeMap<String, BTreeSet<String>>;
 
 /// The services that are wanted, remembered or claimed: an answer that task definitions need as well.
-pub(crate) struct Known(Vec<Service>);
+pub(crate) struct KnownServices(Vec<Service>);
 
-impl Known {
+impl KnownServices {
     /// Those of this sweep, asked for once, by whichever kind comes first.
     ///
     /// # Errors
     /// The failures of `ecs:DescribeServices`.
-    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+    pub(crate) async fn shared<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         // Only who asks needs the places: there may be a hundred families, and as many services.
-        scope.shared(async { Self::at(client, places(&scope.for_kind())).await }).await
+        scope.shared(async { Self::described(client, known_names(&scope.for_kind())).await }).await
     }
 
-    async fn at(client: &Client, places: Places) -> Result<Self, Failure> {
-        described(client, places).await.map(Self)
+    async fn described(client: &Client, names: ServiceNames) -> Result<Self, Failure> {
+        describe_all(client, names).await.map(Self)
     }
 
     /// Returns the ARN of the revision of `family` that a service of ours uses; of several, the latest.
     pub(crate) fn in_use<R: Resource>(&self, scope: &ReadScope<R>, family: &str) -> Option<&str> {
-        let is_ours =
-            |service: &&Service| service.status() == Some(ACTIVE) && scope.address_from_tags(&of_ecs(service.tags())).is_some();
+        let is_ours = |service: &&Service| {
+            service.status() == Some(ACTIVE) && scope.address_from_tags(&from_ecs(service.tags())).is_some()
+        };
         let used = self.0.iter().filter(is_ours).filter_map(Service::task_definition);
         let used = used.filter(|arn| crate::revisions::family(arn) == family);
         used.max_by_key(|arn| arn.rsplit(':').next().and_then(|number| number.parse::<i32>().ok()))
@@ -49,38 +50,38 @@ impl Known {
 
 impl Services {
     /// The services that are wanted, remembered or claimed, and all others in clusters of ours, as far as they are there.
-    pub(super) async fn there(&self, scope: &ReadScope<Self>) -> Result<Vec<Service>, Failure> {
-        let places = places(scope);
-        let known = scope.shared(Known::at(&self.client, places.clone()));
-        let (all, known) = try_join(self.all(scope, &places), known).await?;
-        let mut services = described(&self.client, besides(all, &places)).await?;
+    pub(super) async fn discover(&self, scope: &ReadScope<Self>) -> Result<Vec<Service>, Failure> {
+        let names = known_names(scope);
+        let known = scope.shared(KnownServices::described(&self.client, names.clone()));
+        let (all, known) = try_join(self.all_names(scope, &names), known).await?;
+        let mut services = describe_all(&self.client, without(all, &names)).await?;
         services.extend(known.0.iter().cloned());
         Ok(services)
     }
 
     /// The names of all services in the clusters that are ours or in which there are some of `places`, by cluster.
-    async fn all(&self, scope: &ReadScope<Self>, places: &Places) -> Result<Places, Failure> {
+    async fn all_names(&self, scope: &ReadScope<Self>, names: &ServiceNames) -> Result<ServiceNames, Failure> {
         if scope.index_is_complete(|arn| arn.contains(":service/") || arn.contains(":cluster/")) {
-            return Ok(places.clone());
+            return Ok(names.clone());
         }
         let clusters = async {
-            let clusters = Prefixed::of(scope, &self.client).await?;
-            let ours = clusters.0.iter().filter(|cluster| scope.address_from_tags(&of_ecs(cluster.tags())).is_some());
+            let clusters = WorkspaceClusters::shared(scope, &self.client).await?;
+            let ours = clusters.0.iter().filter(|cluster| scope.address_from_tags(&from_ecs(cluster.tags())).is_some());
             let ours = ours.map(|cluster| cluster.cluster_name().unwrap_or_default().to_owned());
-            let distinct: BTreeSet<String> = ours.chain(places.keys().cloned()).collect();
+            let distinct: BTreeSet<String> = ours.chain(names.keys().cloned()).collect();
             Ok(distinct.into_iter().collect())
         };
-        let ask = |clusters| fetch_each(clusters, |cluster| async move { self.names(&cluster).await.map(Some) });
+        let ask = |clusters| fetch_each(clusters, |cluster| async move { self.list_names(&cluster).await.map(Some) });
         let name = |cluster: &String| Some(cluster.clone());
-        let mut all = places.clone();
-        for (cluster, names) in list_with_details(clusters, places.keys().cloned(), name, ask).await? {
+        let mut all = names.clone();
+        for (cluster, names) in list_with_details(clusters, names.keys().cloned(), name, ask).await? {
             all.entry(cluster).or_default().extend(names.into_iter().flatten());
         }
         Ok(all)
     }
 
     /// The names of all services of a cluster; none when it is not there.
-    async fn names(&self, cluster: &str) -> Result<Vec<String>, Failure> {
+    async fn list_names(&self, cluster: &str) -> Result<Vec<String>, Failure> {
         let pages = self.client.list_services().cluster(cluster).into_paginator().page_size(100);
         let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
         match arns.answer("ecs:ListServices") {
@@ -92,30 +93,30 @@ impl Services {
 }
 
 /// The services that are wanted, remembered or claimed, by cluster.
-fn places(scope: &ReadScope<Services>) -> Places {
-    let mut places = Places::new();
+fn known_names(scope: &ReadScope<Services>) -> ServiceNames {
+    let mut names = ServiceNames::new();
     let wanted = scope.desired.iter().map(|(_, spec)| (spec.cluster.as_str(), spec.name.as_str()));
     let remembered = scope.recorded.iter().map(|(_, attrs)| (attrs.cluster.as_str(), attrs.name.as_str()));
     let wanted_cluster = scope.desired.first().map(|(_, spec)| spec.cluster.as_str());
-    let claimed = scope.imports().filter_map(|(_, id)| place(id, wanted_cluster));
+    let claimed = scope.imports().filter_map(|(_, id)| parse_claim(id, wanted_cluster));
     let known = wanted.chain(remembered).filter(|(cluster, _)| !is_unknown(cluster));
     for (cluster, name) in claimed.chain(known) {
-        places.entry(cluster.to_owned()).or_default().insert(name.to_owned());
+        names.entry(cluster.to_owned()).or_default().insert(name.to_owned());
     }
-    places
+    names
 }
 
 /// Services by cluster and name, as far as they are there.
-async fn described(client: &Client, places: Places) -> Result<Vec<Service>, Failure> {
-    let described = places.into_iter().map(|(cluster, names)| async move {
+async fn describe_all(client: &Client, names: ServiceNames) -> Result<Vec<Service>, Failure> {
+    let described = names.into_iter().map(|(cluster, names)| async move {
         describe(client, &cluster, &names.into_iter().collect::<Vec<_>>(), true).await
     });
-    let services: Vec<Vec<Service>> = stream::iter(described).buffer_unordered(AT_A_TIME).try_collect().await?;
+    let services: Vec<Vec<Service>> = stream::iter(described).buffer_unordered(CONCURRENCY).try_collect().await?;
     Ok(services.into_iter().flatten().collect())
 }
 
 /// What of `all` is not among `known`.
-fn besides(all: Places, known: &Places) -> Places {
+fn without(all: ServiceNames, known: &ServiceNames) -> ServiceNames {
     let is_known = |cluster: &str, name: &String| known.get(cluster).is_some_and(|names| names.contains(name));
     let others = all.into_iter().map(|(cluster, mut names)| {
         names.retain(|name| !is_known(&cluster, name));
@@ -125,7 +126,7 @@ fn besides(all: Places, known: &Places) -> Places {
 }
 
 /// Cluster and service of what is claimed as `cluster/service`, by ARN, or by a name in the cluster that is wanted.
-fn place<'a>(id: &'a str, wanted_cluster: Option<&'a str>) -> Option<(&'a str, &'a str)> {
+fn parse_claim<'a>(id: &'a str, wanted_cluster: Option<&'a str>) -> Option<(&'a str, &'a str)> {
     let mut parts = id.rsplit('/');
     let name = parts.next()?;
     Some((parts.next().or(wanted_cluster)?, name))

@@ -1,0 +1,155 @@
+//! Follows a rollout to its end, and what comes after one that failed.
+
+use super::{ServiceAttrs, Services, expected};
+use crate::crash_loop::{CrashCheck, CrashWatch};
+use crate::deployments::{self, NO_PREVIOUS_REVISION, ServiceDeployment};
+use crate::failure_report::FailureReport;
+use crate::rollout::{self, RolloutStatus};
+use crate::service_spec::primary;
+use aws_sdk_ecs::types::{Deployment, Service, ServiceDeploymentStatus as Status};
+use pb_engine::{Backoff, Class, Context, Failure, Progress};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long ECS may go on telling what a service was like before a call that was answered. (ECS API: RunTask, on eventual
+/// consistency)
+const CONSISTENCY_WINDOW: Duration = Duration::from_secs(15);
+
+/// How a rollout that is waited for came to its end.
+enum RolloutEnd {
+    Succeeded,
+    /// ECS says so.
+    Failed(String),
+    /// Its tasks end again and again, and ECS does not count that.
+    CrashLoop(String),
+}
+
+/// What is known about a rollout while it is waited for.
+struct RolloutWait {
+    attrs: ServiceAttrs,
+    last: Option<Service>,
+    crashes: CrashWatch,
+}
+
+impl Services {
+    /// Waits until our deployment serves our revision.
+    pub(super) async fn wait_for_rollout(
+        &self,
+        cx: &Context,
+        attrs: &ServiceAttrs,
+        within: Duration,
+    ) -> Result<ServiceAttrs, Failure> {
+        let watch = self.poller.watch(&attrs.cluster, &attrs.name);
+        let wait = RolloutWait { attrs: attrs.clone(), last: None, crashes: CrashWatch::new() };
+        let wait = tokio::sync::Mutex::new(wait);
+        let since = Instant::now();
+        let limits =
+            Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: within };
+        let waited = cx
+            .wait("ecs:DescribeServices", limits, || async {
+                let seen = watch.service().await?;
+                let mut wait = wait.lock().await;
+                Ok(self.progress(&mut wait, seen, since).await)
+            })
+            .await;
+        let RolloutWait { attrs, last: service, .. } = wait.into_inner();
+        let (class, reason, afterwards) = match waited {
+            Ok(RolloutEnd::Succeeded) => return Ok(attrs),
+            Ok(RolloutEnd::Failed(reason)) => (Class::Failed, reason, self.wait_for_rollback(cx, &attrs, within).await),
+            Ok(RolloutEnd::CrashLoop(reason)) => (Class::Failed, reason, self.abort_rollout(&attrs, within).await),
+            Err(failure) if failure.class == Class::TimedOut => {
+                (Class::TimedOut, failure.message, Some("the rollout was left to go on".to_owned()))
+            }
+            Err(failure) => return Err(failure),
+        };
+        let now = self.poller.watch(&attrs.cluster, &attrs.name).service().await.ok().flatten();
+        let expected = expected(&attrs);
+        let report = FailureReport { ecs: &self.client, logs: self.logs.as_ref(), expected: &expected };
+        Err(report.failure((class, &reason), service.as_ref(), now.as_ref(), afterwards).await)
+    }
+
+    async fn progress(&self, wait: &mut RolloutWait, seen: Option<Service>, since: Instant) -> Progress<RolloutEnd> {
+        let service = match seen {
+            Some(service) => service,
+            None if wait.last.is_some() => {
+                return Progress::Ready(RolloutEnd::Failed("the service is gone".to_owned()));
+            }
+            None => return Progress::Pending("service not visible yet".to_owned()),
+        };
+        if wait.attrs.deployment.is_none() {
+            wait.attrs.deployment = primary(&service).and_then(Deployment::id).map(str::to_owned);
+        }
+        let expected = expected(&wait.attrs);
+        let is_ours = |deployment: &Deployment| deployment.id() == Some(expected.deployment);
+        let unseen = wait.last.is_none() && !service.deployments().iter().any(is_ours);
+        if unseen && since.elapsed() < CONSISTENCY_WINDOW {
+            return Progress::Pending("deployment not visible yet".to_owned());
+        }
+        let rollout = rollout::rollout_status(&service, &expected);
+        let crashes = match &rollout {
+            RolloutStatus::Failed(_) => CrashCheck::None,
+            going => wait.crashes.check(&self.client, &expected, &service, *going == RolloutStatus::Succeeded).await,
+        };
+        wait.last = Some(service);
+        match (rollout, crashes) {
+            (RolloutStatus::Failed(reason), _) => Progress::Ready(RolloutEnd::Failed(reason)),
+            (_, CrashCheck::TooMany(words)) => Progress::Ready(RolloutEnd::CrashLoop(words)),
+            (RolloutStatus::Succeeded, CrashCheck::None) => Progress::Ready(RolloutEnd::Succeeded),
+            (RolloutStatus::InProgress(words), CrashCheck::None) => Progress::Pending(words),
+            (RolloutStatus::InProgress(words), CrashCheck::Recent(ended)) => {
+                Progress::Pending(format!("{words}; {ended}"))
+            }
+            (RolloutStatus::Succeeded, CrashCheck::Recent(ended)) => {
+                Progress::Pending(format!("all tasks run, but {ended}"))
+            }
+        }
+    }
+
+    /// Has ECS give up our rollout, where that is ours to do, and says what came of it.
+    async fn abort_rollout(&self, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
+        if !self.abort_on_crash_loop {
+            return Some("the rollout was left to go on".to_owned());
+        }
+        let before = deployments::list(&self.client, &attrs.cluster, &attrs.name).await;
+        if before.is_ok_and(|all| !all.iter().any(ServiceDeployment::succeeded)) {
+            return Some(format!("{NO_PREVIOUS_REVISION}; ECS goes on starting tasks"));
+        }
+        match deployments::stop(&self.client, attrs, within).await {
+            Ok(outcome) => Some(outcome),
+            Err(failure) => Some(format!("it may still go on: {failure}")),
+        }
+    }
+
+    /// Waits for the rollback of our rollout, which failed, and says what came of it; nothing when ECS does not tell.
+    async fn wait_for_rollback(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
+        let (expected, failed) = (expected(attrs), Instant::now());
+        let watch = self.poller.watch(&attrs.cluster, &attrs.name);
+        let limits =
+            Backoff { initial: Duration::from_millis(300), max_interval: Duration::from_secs(3), timeout: within };
+        let waited = cx.wait("ecs:ListServiceDeployments", limits, || async {
+            let all = deployments::list(&self.client, &attrs.cluster, &attrs.name).await?;
+            let Some(deployment) = deployments::matching(&all, &expected) else { return Ok(Progress::Ready(None)) };
+            let is_first = !all.iter().any(ServiceDeployment::succeeded);
+            if deployment.status == Status::RollbackSuccessful.as_str() || !(deployment.is_open() || is_first) {
+                return Ok(Progress::Ready(Some(deployments::rollback_outcome(deployment))));
+            }
+            // A first rollout that failed may stay open for ever: ECS starts no tasks and has nothing to go back to.
+            let stays = failed.elapsed() >= CONSISTENCY_WINDOW
+                && watch
+                    .service()
+                    .await?
+                    .is_some_and(|service| rollout::is_failed_without_rollback(&service, &expected));
+            Ok(match is_first && (!deployment.is_open() || stays) {
+                true => Progress::Ready(Some(NO_PREVIOUS_REVISION.to_owned())),
+                false => Progress::Pending(format!("it failed, {}", deployment.status)),
+            })
+        });
+        match waited.await {
+            Ok(outcome) => outcome,
+            Err(failure) if matches!(failure.class, Class::TimedOut | Class::Interrupted) => {
+                Some("the rollback still goes on".to_owned())
+            }
+            Err(_) => None,
+        }
+    }
+}
