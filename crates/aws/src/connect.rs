@@ -1,6 +1,6 @@
 //! The configuration that all clients share.
 
-use crate::limits::Limited;
+use crate::rate_limit::RateLimitedClient;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -22,7 +22,7 @@ pub struct Access {
 }
 
 /// How often a call that may be repeated is tried: throttling, 5xx, timeouts.
-const ATTEMPTS: u32 = 6;
+const MAX_ATTEMPTS: u32 = 6;
 
 /// Makes the configuration that all clients share: one HTTP client with one connection pool, one credentials cache.
 ///
@@ -30,7 +30,7 @@ const ATTEMPTS: u32 = 6;
 /// container, instance; a profile that is named here comes before all of these. Nothing is asked for before the first call. The instance metadata service, which outside EC2 does
 /// not answer, is tried once and for half a second.
 pub async fn connect(access: &Access) -> SdkConfig {
-    let http = SharedHttpClient::new(Limited::new(crate::wires::client()));
+    let http = SharedHttpClient::new(RateLimitedClient::new(crate::http_client::shared_client()));
     let region = Region::new(access.region.clone());
     let provider = ProviderConfig::default().with_region(Some(region.clone())).with_http_client(http.clone());
     let instance_metadata = aws_config::imds::Client::builder()
@@ -52,14 +52,15 @@ pub async fn connect(access: &Access) -> SdkConfig {
             DefaultCredentialsChain::builder().configure(provider).region(region).imds_client(instance_metadata);
         return loader.credentials_provider(chain.build().await).load().await;
     };
-    let only = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
-    loader.profile_name(profile).credentials_provider(only).load().await
+    let profile_credentials =
+        ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+    loader.profile_name(profile).credentials_provider(profile_credentials).load().await
 }
 
 /// How often a call is tried that may be repeated, with pauses that grow and have jitter.
 #[must_use]
 pub fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)
 }
 
 /// How long an answer is waited for.

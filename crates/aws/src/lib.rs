@@ -4,17 +4,17 @@
 //! conventions for profiles, regions and endpoints. [`Answer`] turns an SDK error into a [`Failure`](pb_engine::Failure) of
 //! the right class. Nothing here names a service.
 
-mod answer;
-mod check;
+mod access;
 mod connect;
-mod limits;
+mod failure;
+mod http_client;
 #[doc(hidden)]
 pub mod mock;
-mod wires;
+mod rate_limit;
 
-pub use answer::{Answer, classify};
-pub use check::check;
+pub use access::check_access;
 pub use connect::{Access, connect, no_retry, retries, timeouts};
+pub use failure::{ForOperation, classify};
 
 use std::collections::BTreeMap;
 

@@ -9,13 +9,13 @@ use aws_sdk_s3::types::{
     Tag, Tagging, VersioningConfiguration,
 };
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The region that a bucket is in when no location is given, and in which none may be given. (Amazon S3 API: CreateBucket)
-const HOME: &str = "us-east-1";
+const DEFAULT_REGION: &str = "us-east-1";
 
 /// The kind of state buckets.
 pub struct Bucket {
@@ -57,7 +57,7 @@ impl Bucket {
         Self { client: Client::from_conf(config), account: account.to_owned() }
     }
 
-    async fn look_at(&self, name: &str) -> Result<BucketSpec, Failure> {
+    async fn read_spec(&self, name: &str) -> Result<BucketSpec, Failure> {
         let location = self
             .client
             .get_bucket_location()
@@ -65,8 +65,8 @@ impl Bucket {
             .expected_bucket_owner(&self.account)
             .send()
             .await
-            .answer("s3:GetBucketLocation")?;
-        let location = location.location_constraint().map(|place| place.as_str().to_owned());
+            .for_operation("s3:GetBucketLocation")?;
+        let location = location.location_constraint().map(|location| location.as_str().to_owned());
         let versioning = self
             .client
             .get_bucket_versioning()
@@ -74,23 +74,23 @@ impl Bucket {
             .expected_bucket_owner(&self.account)
             .send()
             .await
-            .answer("s3:GetBucketVersioning")?;
+            .for_operation("s3:GetBucketVersioning")?;
         let encryption =
             self.client.get_bucket_encryption().bucket(name).expected_bucket_owner(&self.account).send().await;
         let block =
             self.client.get_public_access_block().bucket(name).expected_bucket_owner(&self.account).send().await;
-        let block = unless(block.answer("s3:GetPublicAccessBlock"), "NoSuchPublicAccessBlockConfiguration")?;
+        let block = none_if(block.for_operation("s3:GetPublicAccessBlock"), "NoSuchPublicAccessBlockConfiguration")?;
         let block = block.and_then(|block| block.public_access_block_configuration);
         Ok(BucketSpec {
             name: name.to_owned(),
-            region: location.filter(|place| !place.is_empty()).unwrap_or_else(|| HOME.to_owned()),
+            region: location.filter(|location| !location.is_empty()).unwrap_or_else(|| DEFAULT_REGION.to_owned()),
             versioned: versioning.status() == Some(&BucketVersioningStatus::Enabled),
-            encrypted: unless(
-                encryption.answer("s3:GetBucketEncryption"),
+            encrypted: none_if(
+                encryption.for_operation("s3:GetBucketEncryption"),
                 "ServerSideEncryptionConfigurationNotFoundError",
             )?
             .is_some(),
-            private: block.is_some_and(|block| is_closed(&block)),
+            private: block.is_some_and(|block| blocks_public_access(&block)),
             tls_only: self.policy(name).await?.any(is_tls_only),
         })
     }
@@ -103,25 +103,25 @@ impl Bucket {
             .expected_bucket_owner(&self.account)
             .send()
             .await
-            .answer("s3:GetBucketPolicy");
-        match unless(answer, "NoSuchBucketPolicy")?.and_then(|found| found.policy) {
+            .for_operation("s3:GetBucketPolicy");
+        match none_if(answer, "NoSuchBucketPolicy")?.and_then(|found| found.policy) {
             Some(text) => Document::parse(&text, name),
             None => Ok(Document::empty()),
         }
     }
 
-    async fn set(&self, name: &str, wants: impl Fn(&str) -> bool) -> Result<(), Failure> {
-        if wants("private") {
-            let closed = closed();
+    async fn set(&self, name: &str, should_set: impl Fn(&str) -> bool) -> Result<(), Failure> {
+        if should_set("private") {
+            let block = block_public_access();
             let call = self
                 .client
                 .put_public_access_block()
                 .bucket(name)
                 .expected_bucket_owner(&self.account)
-                .public_access_block_configuration(closed);
-            call.send().await.answer("s3:PutPublicAccessBlock")?;
+                .public_access_block_configuration(block);
+            call.send().await.for_operation("s3:PutPublicAccessBlock")?;
         }
-        if wants("versioned") {
+        if should_set("versioned") {
             let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
             let call = self
                 .client
@@ -129,14 +129,14 @@ impl Bucket {
                 .bucket(name)
                 .expected_bucket_owner(&self.account)
                 .versioning_configuration(on);
-            call.send().await.answer("s3:PutBucketVersioning")?;
+            call.send().await.for_operation("s3:PutBucketVersioning")?;
         }
-        if wants("encrypted") {
+        if should_set("encrypted") {
             let call = self.client.put_bucket_encryption().bucket(name).expected_bucket_owner(&self.account);
             let call = call.server_side_encryption_configuration(encryption()?);
-            call.send().await.answer("s3:PutBucketEncryption")?;
+            call.send().await.for_operation("s3:PutBucketEncryption")?;
         }
-        if wants("tls_only") {
+        if should_set("tls_only") {
             let policy = self.policy(name).await?;
             if !policy.any(is_tls_only) {
                 let call = self
@@ -144,8 +144,8 @@ impl Bucket {
                     .put_bucket_policy()
                     .bucket(name)
                     .expected_bucket_owner(&self.account)
-                    .policy(policy.adding(tls_only(name)).to_string());
-                call.send().await.answer("s3:PutBucketPolicy")?;
+                    .policy(policy.with_statement(tls_only(name)).to_string());
+                call.send().await.for_operation("s3:PutBucketPolicy")?;
             }
         }
         Ok(())
@@ -154,25 +154,25 @@ impl Bucket {
 
 /// The region that a bucket is in, when S3 answers that it is not the one that was asked. With 301, or in newer regions 400, it
 /// names it in a header, which HEAD has too. (Amazon S3 API: HeadBucket)
-fn elsewhere<T, E>(answer: &Result<T, SdkError<E>>, asked: &str) -> Option<String> {
+fn actual_region<T, E>(answer: &Result<T, SdkError<E>>, expected: &str) -> Option<String> {
     let raw = answer.as_ref().err()?.raw_response().filter(|raw| matches!(raw.status().as_u16(), 301 | 400))?;
-    raw.headers().get("x-amz-bucket-region").filter(|region| *region != asked).map(str::to_owned)
+    raw.headers().get("x-amz-bucket-region").filter(|region| *region != expected).map(str::to_owned)
 }
 
 /// An answer, or nothing where the service says with `code` that there is nothing.
-fn unless<T>(answer: Result<T, Failure>, code: &str) -> Result<Option<T>, Failure> {
+fn none_if<T>(answer: Result<T, Failure>, code: &str) -> Result<Option<T>, Failure> {
     match answer {
         Err(failure) if failure.is(code) => Ok(None),
         answer => answer.map(Some),
     }
 }
 
-fn closed() -> PublicAccessBlockConfiguration {
-    let closed = PublicAccessBlockConfiguration::builder().block_public_acls(true).ignore_public_acls(true);
-    closed.block_public_policy(true).restrict_public_buckets(true).build()
+fn block_public_access() -> PublicAccessBlockConfiguration {
+    let block = PublicAccessBlockConfiguration::builder().block_public_acls(true).ignore_public_acls(true);
+    block.block_public_policy(true).restrict_public_buckets(true).build()
 }
 
-fn is_closed(block: &PublicAccessBlockConfiguration) -> bool {
+fn blocks_public_access(block: &PublicAccessBlockConfiguration) -> bool {
     [
         block.block_public_acls(),
         block.ignore_public_acls(),
@@ -185,9 +185,9 @@ fn is_closed(block: &PublicAccessBlockConfiguration) -> bool {
 
 fn encryption() -> Result<ServerSideEncryptionConfiguration, Failure> {
     let bug = |error: aws_sdk_s3::error::BuildError| Failure::new(Class::Bug, "encrypt a bucket", error.to_string());
-    let by =
+    let default =
         ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256).build().map_err(bug)?;
-    let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(by).build();
+    let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(default).build();
     ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(bug)
 }
 
@@ -218,8 +218,8 @@ impl Resource for Bucket {
         for (address, spec) in &scope.desired {
             let name = &spec.name;
             let answer = self.client.head_bucket().bucket(name).expected_bucket_owner(&self.account).send().await;
-            let elsewhere = elsewhere(&answer, &spec.region);
-            match answer.answer("s3:HeadBucket") {
+            let actual_region = actual_region(&answer, &spec.region);
+            match answer.for_operation("s3:HeadBucket") {
                 Err(failure) if failure.class == Class::NotFound => {}
                 // HEAD has no body, so that the status is all there is.
                 Err(failure) if failure.class == Class::Denied || failure.message.contains("403") => {
@@ -227,9 +227,9 @@ impl Resource for Bucket {
                     found.push(Found::Unmanaged { address: address.clone(), what });
                 }
                 // It differs in its region, which is refused by the guard with what to do; the rest cannot be read from here.
-                Err(_) if elsewhere.is_some() => found.push(Found::Managed {
+                Err(_) if actual_region.is_some() => found.push(Found::Managed {
                     address: address.clone(),
-                    spec: BucketSpec { region: elsewhere.unwrap_or_default(), ..spec.clone() },
+                    spec: BucketSpec { region: actual_region.unwrap_or_default(), ..spec.clone() },
                     attrs: BucketAttrs { name: name.clone() },
                     ready: true,
                 }),
@@ -240,7 +240,7 @@ impl Resource for Bucket {
                 Err(failure) => return Err(failure),
                 Ok(_) => found.push(Found::Managed {
                     address: address.clone(),
-                    spec: self.look_at(name).await?,
+                    spec: self.read_spec(name).await?,
                     attrs: BucketAttrs { name: name.clone() },
                     ready: true,
                 }),
@@ -252,15 +252,15 @@ impl Resource for Bucket {
     async fn create(&self, _cx: &Context, spec: &BucketSpec) -> Result<BucketAttrs, Failure> {
         let call = self.client.create_bucket().bucket(&spec.name);
         let call = match spec.region.as_str() {
-            HOME => call,
+            DEFAULT_REGION => call,
             region => {
-                let place = BucketLocationConstraint::from(region);
+                let location = BucketLocationConstraint::from(region);
                 call.create_bucket_configuration(
-                    CreateBucketConfiguration::builder().location_constraint(place).build(),
+                    CreateBucketConfiguration::builder().location_constraint(location).build(),
                 )
             }
         };
-        let answer = call.send().await.answer("s3:CreateBucket");
+        let answer = call.send().await.for_operation("s3:CreateBucket");
         answer.map_err(|failure| failure.when(&["BucketAlreadyOwnedByYou", "BucketAlreadyExists"], Class::Exists))?;
         Ok(Self::planned_attrs(spec))
     }
@@ -274,7 +274,7 @@ impl Resource for Bucket {
         let tagging = Tagging::builder().set_tag_set(Some(tags)).build().map_err(bug)?;
         let call =
             self.client.put_bucket_tagging().bucket(&attrs.name).expected_bucket_owner(&self.account).tagging(tagging);
-        call.send().await.answer("s3:PutBucketTagging").map(drop)
+        call.send().await.for_operation("s3:PutBucketTagging").map(drop)
     }
 
     async fn update(
@@ -297,7 +297,7 @@ impl Resource for Bucket {
             .expected_bucket_owner(&self.account)
             .send()
             .await
-            .answer("s3:DeleteBucket");
+            .for_operation("s3:DeleteBucket");
         answer.map(drop).map_err(|failure| failure.when(&["BucketNotEmpty"], Class::Refused))
     }
 }

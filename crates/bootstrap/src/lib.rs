@@ -43,7 +43,7 @@ pub struct BootstrapSpec {
 
 /// In whose name these are made: the stack's, for all of its workspaces. A workspace's name has no colon.
 #[must_use]
-pub fn owner(stack: &str) -> Ownership {
+pub fn shared_owner(stack: &str) -> Ownership {
     Ownership { stack: stack.to_owned(), workspace: ":shared".to_owned() }
 }
 

@@ -20,12 +20,12 @@ pub(crate) fn tls_only(bucket: &str) -> Value {
 }
 
 /// Lets ECS tasks have a role.
-pub(crate) fn trust_ecs_tasks() -> Value {
+pub(crate) fn allow_ecs_tasks_to_assume() -> Value {
     json!({ "Effect": "Allow", "Principal": { "Service": ECS_TASKS }, "Action": "sts:AssumeRole" })
 }
 
 /// Lets a role read these secrets and parameters, and no others.
-pub(crate) fn read_secrets(secrets: &BTreeSet<String>) -> Vec<Value> {
+pub(crate) fn allow_reading_secrets(secrets: &BTreeSet<String>) -> Vec<Value> {
     let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (action, resource) in secrets.iter().filter_map(|secret| permission(secret)) {
         resources.entry(action).or_default().push(resource);
@@ -47,7 +47,7 @@ pub(crate) fn is_tls_only(statement: &Value) -> bool {
 }
 
 /// Whether a statement lets ECS tasks have the role.
-pub(crate) fn is_trust_of_ecs_tasks(statement: &Value) -> bool {
+pub(crate) fn trusts_ecs_tasks(statement: &Value) -> bool {
     statement["Effect"] == "Allow"
         && has(&statement["Principal"]["Service"], ECS_TASKS)
         && has(&statement["Action"], "sts:AssumeRole")
@@ -55,11 +55,11 @@ pub(crate) fn is_trust_of_ecs_tasks(statement: &Value) -> bool {
 
 /// Whether `value` is `text`, or a list with it.
 fn has(value: &Value, text: &str) -> bool {
-    texts(value).contains(&text)
+    strings(value).contains(&text)
 }
 
 /// The text that a value is, or those in a list.
-fn texts(value: &Value) -> Vec<&str> {
+fn strings(value: &Value) -> Vec<&str> {
     match value {
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
         one => one.as_str().into_iter().collect(),
@@ -79,23 +79,23 @@ impl Document {
     ///
     /// # Errors
     /// `Refused` when that is no JSON.
-    pub(crate) fn parse(text: &str, what: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Failure> {
         let refused = |error: serde_json::Error| {
-            Failure::new(Class::Refused, format!("read the policy of {what}"), error.to_string())
+            Failure::new(Class::Refused, format!("read the policy of {name}"), error.to_string())
         };
         serde_json::from_str(text).map(Self).map_err(refused)
     }
 
     /// Whether `is` holds for one of its statements.
-    pub(crate) fn any(&self, is: fn(&Value) -> bool) -> bool {
-        self.statements().iter().any(is)
+    pub(crate) fn any(&self, predicate: fn(&Value) -> bool) -> bool {
+        self.statements().iter().any(predicate)
     }
 
-    /// What statements like those of [`read_secrets`] let be read.
-    pub(crate) fn secrets(&self) -> BTreeSet<String> {
+    /// What statements like those of [`allow_reading_secrets`] let be read.
+    pub(crate) fn readable_secrets(&self) -> BTreeSet<String> {
         let allowed = self.statements().iter().filter(|statement| statement["Effect"] == "Allow");
         let named = allowed.flat_map(|statement| {
-            let resources = texts(&statement["Resource"]).into_iter();
+            let resources = strings(&statement["Resource"]).into_iter();
             resources.filter(|arn| permission(arn).is_some_and(|(action, _)| has(&statement["Action"], action)))
         });
         named.map(str::to_owned).collect()
@@ -110,7 +110,7 @@ impl Document {
     }
 
     /// The document with `statement` added.
-    pub(crate) fn adding(mut self, statement: Value) -> Self {
+    pub(crate) fn with_statement(mut self, statement: Value) -> Self {
         let statements = match self.0["Statement"].take() {
             Value::Array(statements) => statements,
             Value::Null => Vec::new(),
@@ -130,16 +130,16 @@ impl fmt::Display for Document {
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, is_tls_only, is_trust_of_ecs_tasks, read_secrets, tls_only, trust_ecs_tasks};
+    use super::{Document, allow_ecs_tasks_to_assume, allow_reading_secrets, is_tls_only, tls_only, trusts_ecs_tasks};
     use serde_json::{Value, json};
     use std::collections::BTreeSet;
 
     #[test]
-    fn a_statement_is_added_and_none_is_taken() {
+    fn statement_is_added_and_others_stay() {
         let one = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Theirs", "Effect": "Allow"}}"#;
         let document = Document::parse(one, "x").unwrap();
         assert!(!document.any(is_tls_only));
-        let text = document.adding(tls_only("b")).to_string();
+        let text = document.with_statement(tls_only("b")).to_string();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["Statement"].as_array().unwrap().len(), 2);
         assert_eq!(value["Statement"][0]["Sid"], "Theirs");
@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn a_role_may_read_its_secrets_and_no_others() {
+    fn secrets_policy_allows_only_the_given_secrets() {
         let secret = "arn:aws:secretsmanager:us-east-2:123456789012:secret:db-AbCdEf";
         let parameters = ["a", "b"].map(|name| format!("arn:aws:ssm:us-east-2:123456789012:parameter/{name}"));
         let wanted: BTreeSet<String> = parameters.iter().cloned().chain([format!("{secret}:password::")]).collect();
-        let document = read_secrets(&wanted).into_iter().fold(Document::empty(), Document::adding);
+        let document = allow_reading_secrets(&wanted).into_iter().fold(Document::empty(), Document::with_statement);
         assert_eq!(
             document.0["Statement"],
             json!([
@@ -160,17 +160,17 @@ mod tests {
             ])
         );
         let reads: BTreeSet<String> = parameters.into_iter().chain([secret.to_owned()]).collect();
-        assert_eq!(document.secrets(), reads);
+        assert_eq!(document.readable_secrets(), reads);
         let other = "arn:aws:ssm:us-east-2:123456789012:parameter/c";
         let denied = json!({"Effect": "Deny", "Action": "ssm:GetParameters", "Resource": other});
-        assert_eq!(document.adding(denied).secrets(), reads);
+        assert_eq!(document.with_statement(denied).readable_secrets(), reads);
     }
 
     #[test]
-    fn other_spellings_of_the_same_are_known() {
+    fn equivalent_statements_are_recognized() {
         let trust = json!({"Effect": "Allow", "Principal": {"Service": ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]},
                            "Action": ["sts:AssumeRole"]});
-        assert!(is_trust_of_ecs_tasks(&trust) && is_trust_of_ecs_tasks(&trust_ecs_tasks()));
+        assert!(trusts_ecs_tasks(&trust) && trusts_ecs_tasks(&allow_ecs_tasks_to_assume()));
         let mut deny = tls_only("b");
         deny["Principal"] = json!({"AWS": "*"});
         deny["Condition"]["Bool"]["aws:SecureTransport"] = json!(["false"]);

@@ -1,15 +1,15 @@
 //! `iam.role`: with which ECS starts tasks: it pulls images, writes logs and reads secrets.
 
-use crate::policy::{Document, is_trust_of_ecs_tasks, read_secrets, trust_ecs_tasks};
+use crate::policy::{Document, allow_ecs_tasks_to_assume, allow_reading_secrets, trusts_ecs_tasks};
 use aws_sdk_iam::Client;
-use aws_sdk_iam::types::{PolicyEvaluationDecisionType, Role as Live, Tag};
-use pb_aws::{Answer, no_retry};
+use aws_sdk_iam::types::{PolicyEvaluationDecisionType, Role as LiveRole, Tag};
+use pb_aws::{ForOperation, no_retry};
 use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, fetch_each, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// AWS's own policy for it. (Amazon ECS developer guide: Task execution IAM role)
-const POLICY: &str = "service-role/AmazonECSTaskExecutionRolePolicy";
+const EXECUTION_POLICY: &str = "service-role/AmazonECSTaskExecutionRolePolicy";
 
 /// The kind of execution roles.
 pub struct Role {
@@ -46,8 +46,8 @@ impl Role {
         Self { client, secrets_policy: secrets_policy.to_owned() }
     }
 
-    async fn find(&self, name: &str) -> Result<Option<Live>, Failure> {
-        match self.client.get_role().role_name(name).send().await.answer("iam:GetRole") {
+    async fn find(&self, name: &str) -> Result<Option<LiveRole>, Failure> {
+        match self.client.get_role().role_name(name).send().await.for_operation("iam:GetRole") {
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             answer => Ok(answer?.role),
         }
@@ -55,21 +55,21 @@ impl Role {
 
     async fn has_policy(&self, name: &str) -> Result<bool, Failure> {
         let pages = self.client.list_attached_role_policies().role_name(name).into_paginator().items().send();
-        let attached: Vec<_> = pages.collect::<Result<_, _>>().await.answer("iam:ListAttachedRolePolicies")?;
-        Ok(attached.iter().any(|policy| policy.policy_arn().is_some_and(|arn| arn.ends_with(POLICY))))
+        let attached: Vec<_> = pages.collect::<Result<_, _>>().await.for_operation("iam:ListAttachedRolePolicies")?;
+        Ok(attached.iter().any(|policy| policy.policy_arn().is_some_and(|arn| arn.ends_with(EXECUTION_POLICY))))
     }
 
     /// Those of the secrets that the role may read: by our own policy, or else by what IAM says of all its policies. Where IAM
     /// may not be asked, a permission that somebody else has given is not seen.
-    async fn reads(&self, role: &Live, secrets: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
+    async fn readable_secrets(&self, role: &LiveRole, secrets: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
         if secrets.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let ours = match self.own_policy(role.role_name()).await {
+        let ours = match self.secrets_policy_document(role.role_name()).await {
             Err(failure) if failure.class == Class::Denied => Document::empty(),
             ours => ours?,
         };
-        let ours = ours.secrets();
+        let ours = ours.readable_secrets();
         let (mut reads, others): (BTreeSet<String>, Vec<String>) =
             (secrets & &ours, secrets.difference(&ours).cloned().collect());
         let ask = |secret: String| async move { Ok(self.is_allowed(role.arn(), &secret).await.then_some(())) };
@@ -77,9 +77,9 @@ impl Role {
         Ok(reads)
     }
 
-    async fn own_policy(&self, role: &str) -> Result<Document, Failure> {
+    async fn secrets_policy_document(&self, role: &str) -> Result<Document, Failure> {
         let call = self.client.get_role_policy().role_name(role).policy_name(&self.secrets_policy);
-        match call.send().await.answer("iam:GetRolePolicy") {
+        match call.send().await.for_operation("iam:GetRolePolicy") {
             Err(failure) if failure.class == Class::NotFound => Ok(Document::empty()),
             answer => document(&answer?.policy_document, &self.secrets_policy),
         }
@@ -89,37 +89,37 @@ impl Role {
         let Some((action, resource)) = pb_rules::secrets::permission(secret) else { return false };
         let call = self.client.simulate_principal_policy().policy_source_arn(role);
         let call = call.action_names(action).resource_arns(resource).customize();
-        let once = call.config_override(aws_sdk_iam::config::Builder::new().retry_config(no_retry()));
-        once.send().await.is_ok_and(|said| {
-            let mut results = said.evaluation_results().iter();
+        let call = call.config_override(aws_sdk_iam::config::Builder::new().retry_config(no_retry()));
+        call.send().await.is_ok_and(|output| {
+            let mut results = output.evaluation_results().iter();
             results.any(|result| *result.eval_decision() == PolicyEvaluationDecisionType::Allowed)
         })
     }
 
     /// Lets the role read these, too. What it could read before it still can: revisions that run, or that a rollout goes back
     /// to, need what the configuration does not name any more.
-    async fn let_read(&self, attrs: &RoleAttrs, secrets: &BTreeSet<String>) -> Result<(), Failure> {
-        let before = self.own_policy(&attrs.name).await?;
-        let missing: BTreeSet<String> = secrets.difference(&before.secrets()).cloned().collect();
-        let document = read_secrets(&missing).into_iter().fold(before, Document::adding);
+    async fn allow_reads(&self, attrs: &RoleAttrs, secrets: &BTreeSet<String>) -> Result<(), Failure> {
+        let before = self.secrets_policy_document(&attrs.name).await?;
+        let missing: BTreeSet<String> = secrets.difference(&before.readable_secrets()).cloned().collect();
+        let document = allow_reading_secrets(&missing).into_iter().fold(before, Document::with_statement);
         let call = self.client.put_role_policy().role_name(&attrs.name).policy_name(&self.secrets_policy);
-        call.policy_document(document.to_string()).send().await.answer("iam:PutRolePolicy").map(drop)
+        call.policy_document(document.to_string()).send().await.for_operation("iam:PutRolePolicy").map(drop)
     }
 
     async fn attach(&self, attrs: &RoleAttrs) -> Result<(), Failure> {
         let call = self.client.attach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
-        call.send().await.answer("iam:AttachRolePolicy").map(drop)
+        call.send().await.for_operation("iam:AttachRolePolicy").map(drop)
     }
 }
 
 /// The policy in the partition that a role is in: `aws`, `aws-cn`, `aws-us-gov`.
 fn policy_arn(role_arn: &str) -> String {
     let partition = role_arn.split(':').nth(1).filter(|partition| partition.starts_with("aws")).unwrap_or("aws");
-    format!("arn:{partition}:iam::aws:policy/{POLICY}")
+    format!("arn:{partition}:iam::aws:policy/{EXECUTION_POLICY}")
 }
 
 /// The trust policy.
-fn trust(role: &Live) -> Result<Document, Failure> {
+fn trust(role: &LiveRole) -> Result<Document, Failure> {
     document(role.assume_role_policy_document().unwrap_or_default(), role.role_name())
 }
 
@@ -157,9 +157,9 @@ impl Resource for Role {
                     address: address.clone(),
                     spec: RoleSpec {
                         name: spec.name.clone(),
-                        trusts_ecs_tasks: trust(&role)?.any(is_trust_of_ecs_tasks),
+                        trusts_ecs_tasks: trust(&role)?.any(trusts_ecs_tasks),
                         has_policy: self.has_policy(&spec.name).await?,
-                        reads: self.reads(&role, &spec.reads).await?,
+                        reads: self.readable_secrets(&role, &spec.reads).await?,
                     },
                     attrs: RoleAttrs { name: spec.name.clone(), arn: role.arn().to_owned() },
                     ready: true,
@@ -178,9 +178,9 @@ impl Resource for Role {
             .create_role()
             .role_name(&spec.name)
             .description("Starts ECS tasks: pulls images, writes logs")
-            .assume_role_policy_document(Document::empty().adding(trust_ecs_tasks()).to_string())
+            .assume_role_policy_document(Document::empty().with_statement(allow_ecs_tasks_to_assume()).to_string())
             .set_tags(Some(tags.collect::<Result<_, _>>().map_err(bug)?));
-        let answer = call.send().await.answer("iam:CreateRole");
+        let answer = call.send().await.for_operation("iam:CreateRole");
         let output = answer.map_err(|failure| failure.when(&["EntityAlreadyExists"], Class::Exists))?;
         let arn = output.role().map(|role| role.arn().to_owned());
         Ok(RoleAttrs { arn: arn.unwrap_or_else(unknown), ..Self::planned_attrs(spec) })
@@ -188,7 +188,7 @@ impl Resource for Role {
 
     async fn configure(&self, _cx: &Context, attrs: &RoleAttrs, spec: &RoleSpec) -> Result<(), Failure> {
         self.attach(attrs).await?;
-        if spec.reads.is_empty() { Ok(()) } else { self.let_read(attrs, &spec.reads).await }
+        if spec.reads.is_empty() { Ok(()) } else { self.allow_reads(attrs, &spec.reads).await }
     }
 
     /// Adds what is missing; policies keep what is in them.
@@ -199,41 +199,41 @@ impl Resource for Role {
         spec: &RoleSpec,
         changes: &[Change],
     ) -> Result<RoleAttrs, Failure> {
-        let differs = |field: &str| changes.iter().any(|change| change.field() == field);
-        if differs("has_policy") {
+        let is_changed = |field: &str| changes.iter().any(|change| change.field() == field);
+        if is_changed("has_policy") {
             self.attach(attrs).await?;
         }
-        if differs("reads") {
-            self.let_read(attrs, &spec.reads).await?;
+        if is_changed("reads") {
+            self.allow_reads(attrs, &spec.reads).await?;
         }
-        if differs("trusts_ecs_tasks")
+        if is_changed("trusts_ecs_tasks")
             && let Some(role) = self.find(&attrs.name).await?
         {
-            let policy = trust(&role)?.adding(trust_ecs_tasks()).to_string();
+            let policy = trust(&role)?.with_statement(allow_ecs_tasks_to_assume()).to_string();
             let call = self.client.update_assume_role_policy().role_name(&attrs.name).policy_document(policy);
-            call.send().await.answer("iam:UpdateAssumeRolePolicy")?;
+            call.send().await.for_operation("iam:UpdateAssumeRolePolicy")?;
         }
         Ok(attrs.clone())
     }
 
     async fn delete(&self, _cx: &Context, attrs: &RoleAttrs) -> Result<(), Failure> {
         let call = self.client.delete_role_policy().role_name(&attrs.name).policy_name(&self.secrets_policy);
-        match call.send().await.answer("iam:DeleteRolePolicy") {
+        match call.send().await.for_operation("iam:DeleteRolePolicy") {
             Err(failure) if failure.class == Class::NotFound => {}
             answer => drop(answer?),
         }
         let call = self.client.detach_role_policy().role_name(&attrs.name).policy_arn(policy_arn(&attrs.arn));
-        match call.send().await.answer("iam:DetachRolePolicy") {
+        match call.send().await.for_operation("iam:DetachRolePolicy") {
             Err(failure) if failure.class == Class::NotFound => {}
             answer => drop(answer?),
         }
-        self.client.delete_role().role_name(&attrs.name).send().await.answer("iam:DeleteRole").map(drop)
+        self.client.delete_role().role_name(&attrs.name).send().await.for_operation("iam:DeleteRole").map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Live, Role, policy_arn};
+    use super::{LiveRole, Role, policy_arn};
     use aws_sdk_iam::Client;
     use aws_sdk_iam::error::ErrorMetadata;
     use aws_sdk_iam::operation::get_role_policy::{GetRolePolicyError, GetRolePolicyOutput};
@@ -246,7 +246,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn the_policy_is_of_the_partition_of_the_role() {
+    fn policy_arn_has_the_partition_of_the_role() {
         let policy = "iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
         assert_eq!(policy_arn("arn:aws-cn:iam::1:role/r"), format!("arn:aws-cn:{policy}"));
         assert_eq!(policy_arn("(known after apply)"), format!("arn:aws:{policy}"));
@@ -259,10 +259,10 @@ mod tests {
     /// Those of the parameters `a` and `b` that the role is seen to be allowed to read.
     async fn reads(policy: Rule, simulation: Rule) -> Vec<String> {
         let client = pb_aws::mock_client!(aws_sdk_iam, [&policy, &simulation]);
-        let role = Live::builder().role_name("ecs").arn("arn:aws:iam::1:role/ecs").path("/").role_id("AROA");
+        let role = LiveRole::builder().role_name("ecs").arn("arn:aws:iam::1:role/ecs").path("/").role_id("AROA");
         let role = role.create_date(DateTime::from_secs(0)).build().unwrap();
         let wanted = BTreeSet::from(["a", "b"].map(parameter));
-        Role::new(client, "ours").reads(&role, &wanted).await.unwrap().into_iter().collect()
+        Role::new(client, "ours").readable_secrets(&role, &wanted).await.unwrap().into_iter().collect()
     }
 
     fn no_policy() -> Rule {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     /// IAM allows the role to read this parameter alone.
-    fn said(parameter: String) -> Rule {
+    fn simulation_allowing(parameter: String) -> Rule {
         mock!(Client::simulate_principal_policy)
             .match_requests(|input| input.policy_source_arn() == Some("arn:aws:iam::1:role/ecs"))
             .then_compute_output(move |input| {
@@ -284,8 +284,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_another_policy_allows_is_seen_where_iam_may_be_asked() {
-        assert_eq!(reads(no_policy(), said(parameter("b"))).await, [parameter("b")]);
+    async fn permission_of_another_policy_is_found_by_simulation() {
+        assert_eq!(reads(no_policy(), simulation_allowing(parameter("b"))).await, [parameter("b")]);
         let refused = mock!(Client::simulate_principal_policy).then_error(|| {
             let denied = ErrorMetadata::builder().code("AccessDenied").message("not yours to ask").build();
             SimulatePrincipalPolicyError::generic(denied)
@@ -294,15 +294,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_our_policy_allows_needs_no_simulation() {
+    async fn permission_of_the_own_policy_needs_no_simulation() {
         let ours = mock!(Client::get_role_policy)
             .match_requests(|input| input.role_name() == Some("ecs") && input.policy_name() == Some("ours"))
             .then_output(|| {
-                let document = super::read_secrets(&BTreeSet::from([parameter("a")])).into_iter();
-                let text = document.fold(super::Document::empty(), super::Document::adding).to_string();
+                let document = super::allow_reading_secrets(&BTreeSet::from([parameter("a")])).into_iter();
+                let text = document.fold(super::Document::empty(), super::Document::with_statement).to_string();
                 let output = GetRolePolicyOutput::builder().role_name("ecs").policy_name("ours");
                 output.policy_document(urlencoding::encode(&text)).build().unwrap()
             });
-        assert_eq!(reads(ours, said(parameter("b"))).await, ["a", "b"].map(parameter));
+        assert_eq!(reads(ours, simulation_allowing(parameter("b"))).await, ["a", "b"].map(parameter));
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
     Tag,
 };
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ impl Table {
     }
 
     async fn find(&self, name: &str) -> Result<Option<TableDescription>, Failure> {
-        match self.client.describe_table().table_name(name).send().await.answer(DESCRIBE) {
+        match self.client.describe_table().table_name(name).send().await.for_operation(DESCRIBE) {
             Err(failure) if failure.is("ResourceNotFoundException") => Ok(None),
             answer => Ok(answer?.table),
         }
@@ -56,7 +56,7 @@ impl Table {
 fn key_of(table: &TableDescription) -> String {
     let keys = table.key_schema().iter().map(|element| {
         let name = element.attribute_name();
-        let kind = table.attribute_definitions().iter().find(|defined| defined.attribute_name() == name);
+        let kind = table.attribute_definitions().iter().find(|attribute| attribute.attribute_name() == name);
         format!("{name} {}", kind.map_or("?", |kind| kind.attribute_type().as_str()))
     });
     keys.collect::<Vec<_>>().join(", ")
@@ -104,7 +104,7 @@ impl Resource for Table {
 
     async fn create(&self, cx: &Context, spec: &TableSpec) -> Result<TableAttrs, Failure> {
         let (key, _) = KEY.split_once(' ').unwrap_or((KEY, "S"));
-        let defined = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
+        let attribute = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
         let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build().map_err(bug)?;
         let tags = cx.tags(&BTreeMap::new()).into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
@@ -113,11 +113,12 @@ impl Resource for Table {
             .create_table()
             .table_name(&spec.name)
             .billing_mode(BillingMode::PayPerRequest)
-            .attribute_definitions(defined.build().map_err(bug)?)
+            .attribute_definitions(attribute.build().map_err(bug)?)
             .key_schema(schema)
             .set_tags(Some(tags.collect::<Result<_, _>>().map_err(bug)?));
-        let answer = call.send().await.answer("dynamodb:CreateTable");
-        answer.map_err(|failure| too_many(failure.when(&["ResourceInUseException"], Class::Exists)))?;
+        let answer = call.send().await.for_operation("dynamodb:CreateTable");
+        answer
+            .map_err(|failure| throttled_if_limit_exceeded(failure.when(&["ResourceInUseException"], Class::Exists)))?;
         Ok(Self::planned_attrs(spec))
     }
 
@@ -148,12 +149,12 @@ impl Resource for Table {
 
     async fn delete(&self, _cx: &Context, attrs: &TableAttrs) -> Result<(), Failure> {
         let call = self.client.delete_table().table_name(&attrs.name);
-        call.send().await.answer("dynamodb:DeleteTable").map(drop).map_err(too_many)
+        call.send().await.for_operation("dynamodb:DeleteTable").map(drop).map_err(throttled_if_limit_exceeded)
     }
 }
 
 /// A limit of tables that are being created or deleted at the same time passes by itself. (DynamoDB API: CreateTable,
 /// DeleteTable)
-fn too_many(failure: Failure) -> Failure {
+fn throttled_if_limit_exceeded(failure: Failure) -> Failure {
     failure.when(&["LimitExceededException"], Class::Throttled)
 }

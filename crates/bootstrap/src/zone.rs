@@ -1,8 +1,8 @@
 //! `route53.hosted_zone`: the public zone that the record goes to.
 
 use aws_sdk_route53::Client;
-use aws_sdk_route53::types::{HostedZone as Live, Tag, TagResourceType};
-use pb_aws::Answer;
+use aws_sdk_route53::types::{HostedZone as LiveZone, Tag, TagResourceType};
+use pb_aws::ForOperation;
 use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,23 +36,23 @@ impl HostedZone {
     }
 
     /// The public zones of a name. The list starts at the name and goes on with others.
-    async fn find(&self, name: &str) -> Result<Vec<Live>, Failure> {
+    async fn find(&self, name: &str) -> Result<Vec<LiveZone>, Failure> {
         let call = self.client.list_hosted_zones_by_name().dns_name(name);
-        let zones = call.send().await.answer("route53:ListHostedZonesByName")?.hosted_zones;
-        let is = |zone: &Live| {
+        let zones = call.send().await.for_operation("route53:ListHostedZonesByName")?.hosted_zones;
+        let is_match = |zone: &LiveZone| {
             let private = zone.config().is_some_and(aws_sdk_route53::types::HostedZoneConfig::private_zone);
             !private && zone.name().trim_end_matches('.').eq_ignore_ascii_case(name)
         };
-        Ok(zones.into_iter().filter(is).collect())
+        Ok(zones.into_iter().filter(is_match).collect())
     }
 
     async fn name_servers(&self, id: &str) -> Result<Vec<String>, Failure> {
-        let answer = self.client.get_hosted_zone().id(id).send().await.answer("route53:GetHostedZone")?;
+        let answer = self.client.get_hosted_zone().id(id).send().await.for_operation("route53:GetHostedZone")?;
         Ok(answer.delegation_set.map(|set| set.name_servers).unwrap_or_default())
     }
 }
 
-fn short(id: &str) -> &str {
+fn short_id(id: &str) -> &str {
     id.trim_start_matches("/hostedzone/")
 }
 
@@ -86,13 +86,13 @@ impl Resource for HostedZone {
             match self.find(&spec.name).await?.as_slice() {
                 [] => {}
                 [zone] => {
-                    let id = short(zone.id()).to_owned();
+                    let id = short_id(zone.id()).to_owned();
                     let name_servers = self.name_servers(&id).await?;
                     let attrs = HostedZoneAttrs { id, name_servers };
                     found.push(Found::Managed { address: address.clone(), spec: spec.clone(), attrs, ready: true });
                 }
                 several => {
-                    let ids: Vec<&str> = several.iter().map(|zone| short(zone.id())).collect();
+                    let ids: Vec<&str> = several.iter().map(|zone| short_id(zone.id())).collect();
                     let message = format!("there are several public zones {}: {}", spec.name, ids.join(", "));
                     let failure = Failure::new(Class::Refused, "find the hosted zone", message);
                     return Err(failure.hint("choose one with `zone_id`; none has to be made"));
@@ -105,9 +105,9 @@ impl Resource for HostedZone {
     /// The caller reference is the same for each try of this run, by which Route 53 knows a repeated call.
     async fn create(&self, cx: &Context, spec: &HostedZoneSpec) -> Result<HostedZoneAttrs, Failure> {
         let call = self.client.create_hosted_zone().name(&spec.name).caller_reference(cx.client_token());
-        let answer = call.send().await.answer("route53:CreateHostedZone");
+        let answer = call.send().await.for_operation("route53:CreateHostedZone");
         let output = answer.map_err(|failure| failure.when(&["HostedZoneAlreadyExists"], Class::Exists))?;
-        let id = output.hosted_zone().map(|zone| short(zone.id()).to_owned());
+        let id = output.hosted_zone().map(|zone| short_id(zone.id()).to_owned());
         let name_servers = output.delegation_set.map(|set| set.name_servers).unwrap_or_default();
         let id =
             id.ok_or_else(|| Failure::new(Class::Ambiguous, "route53:CreateHostedZone", "the answer has no id"))?;
@@ -120,7 +120,7 @@ impl Resource for HostedZone {
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
         let call = self.client.change_tags_for_resource().resource_type(TagResourceType::Hostedzone);
         let call = call.resource_id(&attrs.id).set_add_tags(Some(tags));
-        call.send().await.answer("route53:ChangeTagsForResource").map(drop)
+        call.send().await.for_operation("route53:ChangeTagsForResource").map(drop)
     }
 
     /// Nothing about a zone is changed in place.
@@ -136,6 +136,6 @@ impl Resource for HostedZone {
 
     async fn delete(&self, _cx: &Context, attrs: &HostedZoneAttrs) -> Result<(), Failure> {
         let call = self.client.delete_hosted_zone().id(&attrs.id);
-        call.send().await.answer("route53:DeleteHostedZone").map(drop)
+        call.send().await.for_operation("route53:DeleteHostedZone").map(drop)
     }
 }

@@ -4,7 +4,7 @@ use crate::record::target_name;
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{Listener, LoadBalancer};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure, ReadScope, Resource, fetch_each, list_with_details};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Balancers {
     async fn ask<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
         let all = async {
             let all = client.describe_load_balancers().into_paginator().items().send();
-            all.collect::<Result<Vec<_>, _>>().await.answer("elasticloadbalancing:DescribeLoadBalancers")
+            all.collect::<Result<Vec<_>, _>>().await.for_operation("elasticloadbalancing:DescribeLoadBalancers")
         };
         let tagged = list_with_details(all, remembered(scope), arn, |arns| tags::read(scope, client, arns)).await?;
         Ok(Self(tagged.into_iter().filter_map(|(lb, tags)| Some((lb, tags?))).collect()))
@@ -79,7 +79,7 @@ pub(crate) fn arn(lb: &LoadBalancer) -> Option<String> {
 /// The listeners of a load balancer; none when it has gone.
 pub(crate) async fn listeners(client: &Client, load_balancer_arn: &str) -> Result<Vec<Listener>, Failure> {
     let all = client.describe_listeners().load_balancer_arn(load_balancer_arn).into_paginator().items().send();
-    match all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeListeners") {
+    match all.collect::<Result<_, _>>().await.for_operation("elasticloadbalancing:DescribeListeners") {
         Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
         answer => answer,
     }

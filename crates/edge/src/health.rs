@@ -2,7 +2,7 @@
 
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub(crate) async fn of_group(
     target_group_arn: &str,
 ) -> Result<Vec<TargetHealth>, Failure> {
     let answer = client.describe_target_health().target_group_arn(target_group_arn).send().await;
-    match answer.answer("elasticloadbalancing:DescribeTargetHealth") {
+    match answer.for_operation("elasticloadbalancing:DescribeTargetHealth") {
         Ok(output) => Ok(output.target_health_descriptions().iter().map(health).collect()),
         Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
         Err(failure) => Err(failure),

@@ -5,7 +5,7 @@ use crate::balancers::{Ports, listeners};
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
 use futures_util::future::try_join_all;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, list_with_details, unknown,
 };
@@ -109,7 +109,7 @@ impl Resource for Listener {
             .protocol(ProtocolEnum::from(spec.protocol.as_str()))
             .default_actions(forward(&spec.target_group_arn))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.answer("elasticloadbalancing:CreateListener").map_err(still_taken)?;
+        let output = call.send().await.for_operation("elasticloadbalancing:CreateListener").map_err(still_taken)?;
         Ok(output.listeners().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
@@ -130,14 +130,14 @@ impl Resource for Listener {
                 .set_port(changed("port").then_some(spec.port))
                 .set_protocol(changed("protocol").then(|| ProtocolEnum::from(spec.protocol.as_str())))
                 .set_default_actions(changed("target_group_arn").then(|| vec![forward(&spec.target_group_arn)]));
-            call.send().await.answer("elasticloadbalancing:ModifyListener").map_err(still_taken)?;
+            call.send().await.for_operation("elasticloadbalancing:ModifyListener").map_err(still_taken)?;
         }
         Ok(attrs.clone())
     }
 
     async fn delete(&self, _cx: &Context, attrs: &ListenerAttrs) -> Result<(), Failure> {
         let call = self.client.delete_listener().listener_arn(&attrs.arn).send();
-        call.await.answer("elasticloadbalancing:DeleteListener").map(drop)
+        call.await.for_operation("elasticloadbalancing:DeleteListener").map(drop)
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {

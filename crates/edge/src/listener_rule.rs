@@ -11,7 +11,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, HostHeaderConditionConfig, PathPatternConditionConfig, Rule, RuleCondition,
     RulePriorityPair,
 };
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Backoff, Change, Class, Context, Failure, Found, Interim, Ownership, Progress, ReadScope, Resource, fetch_each,
     is_unknown, list_with_details, unknown,
@@ -140,7 +140,7 @@ impl Resource for ListenerRule {
             .set_conditions(Some(conditions(spec)))
             .actions(forward(&spec.target_group_arn))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let made = match call.send().await.answer("elasticloadbalancing:CreateRule") {
+        let made = match call.send().await.for_operation("elasticloadbalancing:CreateRule") {
             Ok(output) => output.rules().first().map(arn),
             Err(failure) if failure.is("PriorityInUse") => match self.made_before(cx, spec).await? {
                 None => return Err(still_taken(failure)),
@@ -167,7 +167,7 @@ impl Resource for ListenerRule {
                 .rule_arn(&attrs.arn)
                 .set_conditions(Some(conditions(spec)))
                 .actions(forward(&spec.target_group_arn));
-            call.send().await.answer("elasticloadbalancing:ModifyRule").map_err(still_taken)?;
+            call.send().await.for_operation("elasticloadbalancing:ModifyRule").map_err(still_taken)?;
         }
         if changed(&["priority"]) {
             cx.wait("elasticloadbalancing:SetRulePriorities", MOVES, || self.take_place(attrs, spec.priority)).await?;
@@ -177,7 +177,7 @@ impl Resource for ListenerRule {
 
     async fn delete(&self, _cx: &Context, attrs: &ListenerRuleAttrs) -> Result<(), Failure> {
         let call = self.client.delete_rule().rule_arn(&attrs.arn).send();
-        call.await.answer("elasticloadbalancing:DeleteRule").map(drop)
+        call.await.for_operation("elasticloadbalancing:DeleteRule").map(drop)
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -211,7 +211,7 @@ impl ListenerRule {
     /// The rules of a listener besides its default one; none when it has gone.
     pub(crate) async fn rules(&self, listener_arn: &str) -> Result<Vec<Rule>, Failure> {
         let all = self.client.describe_rules().listener_arn(listener_arn).into_paginator().items().send();
-        match all.collect::<Result<Vec<Rule>, _>>().await.answer("elasticloadbalancing:DescribeRules") {
+        match all.collect::<Result<Vec<Rule>, _>>().await.for_operation("elasticloadbalancing:DescribeRules") {
             Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
             answer => Ok(answer?.into_iter().filter(|rule| rule.is_default() != Some(true)).collect()),
         }
@@ -244,7 +244,7 @@ impl ListenerRule {
             _ => {}
         }
         let call = self.client.set_rule_priorities().set_rule_priorities(Some(pairs)).send();
-        match call.await.answer("elasticloadbalancing:SetRulePriorities") {
+        match call.await.for_operation("elasticloadbalancing:SetRulePriorities") {
             Err(failure) if failure.is("PriorityInUse") => Ok(Progress::Pending("another rule moves".to_owned())),
             answer => answer.map(|_| Progress::Ready(())),
         }

@@ -11,7 +11,7 @@ use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{
     IpAddressType, LoadBalancer as Balancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
 };
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource};
 use pb_engine::{fetch_each, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,7 @@ impl Resource for LoadBalancer {
             .set_subnets(Some(spec.subnet_ids.iter().cloned().collect()))
             .set_security_groups(Some(spec.security_group_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.answer("elasticloadbalancing:CreateLoadBalancer").map_err(unseen)?;
+        let output = call.send().await.for_operation("elasticloadbalancing:CreateLoadBalancer").map_err(unseen)?;
         Ok(output.load_balancers().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
@@ -188,12 +188,12 @@ impl Resource for LoadBalancer {
         if changed("security_group_ids") {
             let groups = Some(spec.security_group_ids.iter().cloned().collect());
             let call = self.client.set_security_groups().load_balancer_arn(&attrs.arn).set_security_groups(groups);
-            call.send().await.answer("elasticloadbalancing:SetSecurityGroups")?;
+            call.send().await.for_operation("elasticloadbalancing:SetSecurityGroups")?;
         }
         if changed("subnet_ids") {
             let subnets = Some(spec.subnet_ids.iter().cloned().collect());
             let call = self.client.set_subnets().load_balancer_arn(&attrs.arn).set_subnets(subnets);
-            call.send().await.answer("elasticloadbalancing:SetSubnets")?;
+            call.send().await.for_operation("elasticloadbalancing:SetSubnets")?;
         }
         if ["deletion_protection", "idle_timeout", "drop_invalid_headers"].into_iter().any(changed) {
             Attributes::wanted(spec).write(&self.client, &attrs.arn).await?;
@@ -231,7 +231,7 @@ impl Resource for LoadBalancer {
         let call = self.client.delete_load_balancer().load_balancer_arn(&attrs.arn).send();
         let hint = "deletion protection was turned on: set deletion_protection = false, deploy, then destroy";
         call.await
-            .answer("elasticloadbalancing:DeleteLoadBalancer")
+            .for_operation("elasticloadbalancing:DeleteLoadBalancer")
             .map_err(|failure| if failure.is("OperationNotPermitted") { failure.hint(hint) } else { failure })?;
         cx.wait(DESCRIBE, SLOW, || async {
             Ok(match self.find(&attrs.arn).await? {
@@ -253,7 +253,7 @@ impl Resource for LoadBalancer {
 
 impl LoadBalancer {
     async fn find(&self, arn: &str) -> Result<Option<Balancer>, Failure> {
-        match self.client.describe_load_balancers().load_balancer_arns(arn).send().await.answer(DESCRIBE) {
+        match self.client.describe_load_balancers().load_balancer_arns(arn).send().await.for_operation(DESCRIBE) {
             Ok(output) => Ok(output.load_balancers.unwrap_or_default().into_iter().next()),
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             Err(failure) => Err(failure),

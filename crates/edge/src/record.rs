@@ -14,7 +14,7 @@ use aws_sdk_route53::types::{
     RrType,
 };
 use futures_util::future::{try_join, try_join_all};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use pb_engine::{is_unknown, unknown};
 use serde::{Deserialize, Serialize};
@@ -164,12 +164,13 @@ impl Resource for Record {
             return Ok(RecordAttrs { change_id: String::new(), ..attrs });
         }
         cx.wait("route53:GetChange", INSYNC, || async {
-            let status = match self.dns.get_change().id(&attrs.change_id).send().await.answer("route53:GetChange") {
-                Ok(output) => output.change_info.map(|info| info.status),
-                // AWS does not keep changes for ever.
-                Err(failure) if failure.class == Class::NotFound => None,
-                Err(failure) => return Err(failure),
-            };
+            let status =
+                match self.dns.get_change().id(&attrs.change_id).send().await.for_operation("route53:GetChange") {
+                    Ok(output) => output.change_info.map(|info| info.status),
+                    // AWS does not keep changes for ever.
+                    Err(failure) if failure.class == Class::NotFound => None,
+                    Err(failure) => return Err(failure),
+                };
             Ok(match status {
                 None | Some(ChangeStatus::Insync) => Progress::Ready(()),
                 Some(status) => Progress::Pending(format!(
@@ -321,7 +322,7 @@ impl Record {
     /// All records at a name. The list starts there and goes on with other names; those are left out.
     async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<ResourceRecordSet>, Failure> {
         let call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
-        match call.max_items(RECORDS_A_LOOK).send().await.answer("route53:ListResourceRecordSets") {
+        match call.max_items(RECORDS_A_LOOK).send().await.for_operation("route53:ListResourceRecordSets") {
             Ok(output) => {
                 Ok(output.resource_record_sets.into_iter().filter(|set| plain_name(&set.name) == name).collect())
             }
@@ -338,7 +339,7 @@ impl Record {
             .build()
             .map_err(|error| incomplete(&error))?;
         let call = self.dns.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
-        let output = call.send().await.answer("route53:ChangeResourceRecordSets").map_err(refused)?;
+        let output = call.send().await.for_operation("route53:ChangeResourceRecordSets").map_err(refused)?;
         let id = output.change_info.map(|info| info.id).unwrap_or_default();
         Ok(id.trim_start_matches("/change/").to_owned())
     }

@@ -3,7 +3,7 @@
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use futures_util::future::try_join_all;
-use pb_aws::{Answer, tag_map};
+use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource};
 use std::collections::{BTreeMap, HashMap};
 
@@ -51,7 +51,7 @@ async fn read_part(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags
 
 async fn ask(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
     let call = client.describe_tags().set_resource_arns(Some(arns.to_vec())).send();
-    let output = call.await.answer("elasticloadbalancing:DescribeTags")?;
+    let output = call.await.for_operation("elasticloadbalancing:DescribeTags")?;
     let tagged = output.tag_descriptions().iter().filter_map(|described| {
         let tags = tag_map(described.tags().iter().map(|tag| (tag.key(), tag.value())));
         Some((described.resource_arn()?.to_owned(), tags))
@@ -69,11 +69,11 @@ pub(crate) async fn change(client: &Client, arn: &str, wanted: &Tags, changes: &
     let gone: Vec<String> = keys(false).map(str::to_owned).collect();
     if !set.is_empty() {
         let call = client.add_tags().resource_arns(arn).set_tags(Some(to_sdk(&set))).send();
-        call.await.answer("elasticloadbalancing:AddTags")?;
+        call.await.for_operation("elasticloadbalancing:AddTags")?;
     }
     if !gone.is_empty() {
         let call = client.remove_tags().resource_arns(arn).set_tag_keys(Some(gone)).send();
-        call.await.answer("elasticloadbalancing:RemoveTags")?;
+        call.await.for_operation("elasticloadbalancing:RemoveTags")?;
     }
     Ok(())
 }
@@ -81,14 +81,14 @@ pub(crate) async fn change(client: &Client, arn: &str, wanted: &Tags, changes: &
 /// Puts the ownership tags on what has this ARN.
 pub(crate) async fn adopt(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let call = client.add_tags().resource_arns(arn).set_tags(Some(to_sdk(&cx.tags(&Tags::new())))).send();
-    call.await.answer("elasticloadbalancing:AddTags").map(drop)
+    call.await.for_operation("elasticloadbalancing:AddTags").map(drop)
 }
 
 /// Takes the ownership tags off what has this ARN.
 pub(crate) async fn forget(client: &Client, arn: &str) -> Result<(), Failure> {
     let keys = Ownership::KEYS.map(str::to_owned).to_vec();
     let call = client.remove_tags().resource_arns(arn).set_tag_keys(Some(keys)).send();
-    call.await.answer("elasticloadbalancing:RemoveTags").map(drop)
+    call.await.for_operation("elasticloadbalancing:RemoveTags").map(drop)
 }
 
 /// The key of the tag that a change is about: `Name` of `tags.Name`, `a b` of `tags["a b"]`. Keys have no quotes in them.

@@ -9,7 +9,7 @@ use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{
     Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
 };
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Address, Awaited, Change, Class, Context, Failure, Found, Interim, Ownership, ReadScope, Resource, fetch_each,
     is_unknown, list_with_details, unknown,
@@ -187,7 +187,7 @@ impl Resource for TargetGroup {
             .healthy_threshold_count(spec.health.healthy)
             .unhealthy_threshold_count(spec.health.unhealthy)
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.answer("elasticloadbalancing:CreateTargetGroup")?;
+        let output = call.send().await.for_operation("elasticloadbalancing:CreateTargetGroup")?;
         Ok(output.target_groups().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
@@ -195,7 +195,7 @@ impl Resource for TargetGroup {
         let delay = spec.deregistration_delay.to_string();
         let attribute = TargetGroupAttribute::builder().key(DEREGISTRATION_DELAY).value(delay).build();
         let call = self.client.modify_target_group_attributes().target_group_arn(&attrs.arn).attributes(attribute);
-        call.send().await.answer("elasticloadbalancing:ModifyTargetGroupAttributes").map(drop)
+        call.send().await.for_operation("elasticloadbalancing:ModifyTargetGroupAttributes").map(drop)
     }
 
     async fn update(
@@ -218,7 +218,7 @@ impl Resource for TargetGroup {
 
     async fn delete(&self, _cx: &Context, attrs: &TargetGroupAttrs) -> Result<(), Failure> {
         let call = self.client.delete_target_group().target_group_arn(&attrs.arn).send();
-        call.await.answer("elasticloadbalancing:DeleteTargetGroup").map(drop)
+        call.await.for_operation("elasticloadbalancing:DeleteTargetGroup").map(drop)
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -247,7 +247,7 @@ impl TargetGroup {
     /// Seconds; none when the group has gone.
     async fn deregistration_delay(&self, arn: &str) -> Result<Option<i32>, Failure> {
         let call = self.client.describe_target_group_attributes().target_group_arn(arn).send();
-        let output = match call.await.answer("elasticloadbalancing:DescribeTargetGroupAttributes") {
+        let output = match call.await.for_operation("elasticloadbalancing:DescribeTargetGroupAttributes") {
             Err(failure) if failure.class == Class::NotFound => return Ok(None),
             answer => answer?,
         };
@@ -259,7 +259,7 @@ impl TargetGroup {
 /// Returns all target groups of the region.
 pub(crate) async fn all(client: &Client) -> Result<Vec<Group>, Failure> {
     let all = client.describe_target_groups().into_paginator().items().send();
-    all.collect::<Result<_, _>>().await.answer("elasticloadbalancing:DescribeTargetGroups")
+    all.collect::<Result<_, _>>().await.for_operation("elasticloadbalancing:DescribeTargetGroups")
 }
 
 /// The address of a group that is ours.

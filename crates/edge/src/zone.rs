@@ -4,7 +4,7 @@ use crate::DnsClient;
 use crate::record::plain_name;
 use aws_sdk_route53::types::HostedZone;
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ async fn zones(client: &DnsClient, name: &str) -> Result<Vec<HostedZone>, Failur
     let mut from: (String, Option<String>) = (name.to_owned(), None);
     for _ in 0..PAGES_MAX {
         let call = client.list_hosted_zones_by_name().dns_name(&from.0).set_hosted_zone_id(from.1.take());
-        let output = call.send().await.answer("route53:ListHostedZonesByName")?;
+        let output = call.send().await.for_operation("route53:ListHostedZonesByName")?;
         found.extend(output.hosted_zones.into_iter().filter(|zone| plain_name(&zone.name) == name));
         match output.next_dns_name {
             Some(next) if output.is_truncated && plain_name(&next) == name => from = (next, output.next_hosted_zone_id),

@@ -5,7 +5,7 @@ use crate::tags::{Tags, from_ecs, retag, same_owner, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
 use futures_util::future::try_join;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, list_with_details,
     unknown,
@@ -65,7 +65,8 @@ impl WorkspaceClusters {
                 return Ok(remembered.clone());
             }
             let arns = client.list_clusters().into_paginator().items().send().collect::<Result<Vec<String>, _>>().await;
-            let names = arns.answer("ecs:ListClusters")?.into_iter().map(|arn| crate::last_part(&arn).to_owned());
+            let names =
+                arns.for_operation("ecs:ListClusters")?.into_iter().map(|arn| crate::last_part(&arn).to_owned());
             Ok(names.filter(|name| name.starts_with(&prefix)).collect())
         };
         let ask = |names| async {
@@ -121,7 +122,7 @@ async fn describe(client: &Client, names: Vec<String>) -> Result<Vec<Cluster>, F
     for names in names.chunks(NAMES_PER_CALL) {
         let call = client.describe_clusters().set_clusters(Some(names.to_vec()));
         let call = call.include(ClusterField::Tags).include(ClusterField::Settings);
-        found.extend(call.send().await.answer("ecs:DescribeClusters")?.clusters.unwrap_or_default());
+        found.extend(call.send().await.for_operation("ecs:DescribeClusters")?.clusters.unwrap_or_default());
     }
     found.retain(|cluster| cluster.status() != Some("INACTIVE"));
     Ok(found)
@@ -205,7 +206,8 @@ impl Resource for Clusters {
 
     async fn create(&self, cx: &Context, spec: &ClusterSpec) -> Result<ClusterAttrs, Failure> {
         let call = self.client.create_cluster().cluster_name(&spec.name).settings(insights(&spec.container_insights));
-        let answer = call.set_tags(Some(to_ecs(cx.tags(&spec.tags)))).send().await.answer("ecs:CreateCluster")?;
+        let answer =
+            call.set_tags(Some(to_ecs(cx.tags(&spec.tags)))).send().await.for_operation("ecs:CreateCluster")?;
         Ok(answer.cluster().map_or_else(|| Self::planned_attrs(spec), attrs))
     }
 
@@ -218,7 +220,10 @@ impl Resource for Clusters {
     ) -> Result<ClusterAttrs, Failure> {
         if changes.iter().any(|change| change.field() == "container_insights") {
             let call = self.client.update_cluster_settings().cluster(&attrs.name);
-            call.settings(insights(&spec.container_insights)).send().await.answer("ecs:UpdateClusterSettings")?;
+            call.settings(insights(&spec.container_insights))
+                .send()
+                .await
+                .for_operation("ecs:UpdateClusterSettings")?;
         }
         retag(&self.client, &attrs.arn, &spec.tags, changes).await?;
         Ok(attrs.clone())
@@ -245,7 +250,7 @@ impl Resource for Clusters {
     }
 
     async fn delete(&self, cx: &Context, attrs: &ClusterAttrs) -> Result<(), Failure> {
-        let answer = self.client.delete_cluster().cluster(&attrs.name).send().await.answer("ecs:DeleteCluster");
+        let answer = self.client.delete_cluster().cluster(&attrs.name).send().await.for_operation("ecs:DeleteCluster");
         match answer.map_err(|failure| failure.when(&["UpdateInProgressException"], Class::NotReady)) {
             Err(failure) if failure.class == Class::InUse => {
                 self.stop_one_off_tasks(&attrs.name).await;

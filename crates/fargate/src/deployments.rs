@@ -6,7 +6,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceDeploymentStatus as Status, StopServiceDeploymentStopType};
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -81,7 +81,7 @@ pub async fn service_deployments(
 
 pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Result<Vec<ServiceDeployment>, Failure> {
     let call = client.list_service_deployments().cluster(cluster).service(service).max_results(100);
-    let mut briefs = match call.send().await.answer("ecs:ListServiceDeployments") {
+    let mut briefs = match call.send().await.for_operation("ecs:ListServiceDeployments") {
         Ok(answer) => answer.service_deployments.unwrap_or_default(),
         Err(failure) if failure.class == Class::NotFound => return Ok(Vec::new()),
         Err(failure) => return Err(failure),
@@ -95,7 +95,7 @@ pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Resul
     let mut task_definitions: BTreeMap<String, String> = BTreeMap::new();
     for arns in revisions.chunks(REVISIONS_PER_CALL) {
         let call = client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
-        let answer = call.send().await.answer("ecs:DescribeServiceRevisions")?;
+        let answer = call.send().await.for_operation("ecs:DescribeServiceRevisions")?;
         task_definitions.extend(
             answer
                 .service_revisions
@@ -170,7 +170,12 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
         return Ok(rollback_outcome(&open));
     }
     let call = client.stop_service_deployment().service_deployment_arn(&open.arn);
-    match call.stop_type(StopServiceDeploymentStopType::Rollback).send().await.answer("ecs:StopServiceDeployment") {
+    match call
+        .stop_type(StopServiceDeploymentStopType::Rollback)
+        .send()
+        .await
+        .for_operation("ecs:StopServiceDeployment")
+    {
         // It ended meanwhile, or is being rolled back by itself.
         Err(failure) if failure.is("ConflictException") => {}
         answer => drop(answer?),

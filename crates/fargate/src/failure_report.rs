@@ -10,7 +10,7 @@ use crate::service_spec::primary;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::shown_text;
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ impl FailureReport<'_> {
         let Some((logs, (group, stream))) = self.logs.zip(self.log_stream(task).await) else { return Vec::new() };
         let call = logs.get_log_events().log_group_name(&group).log_stream_name(&stream);
         let lines: Vec<String> =
-            match call.limit(LOG_LINES).start_from_head(false).send().await.answer("logs:GetLogEvents") {
+            match call.limit(LOG_LINES).start_from_head(false).send().await.for_operation("logs:GetLogEvents") {
                 Ok(answer) => answer.events().iter().filter_map(OutputLogEvent::message).map(log_line).collect(),
                 Err(failure) if failure.is("ResourceNotFoundException") => Vec::new(),
                 Err(_) => return Vec::new(),

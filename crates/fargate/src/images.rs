@@ -6,7 +6,7 @@ use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use futures_util::future::try_join_all;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +87,7 @@ impl EcrImage {
     async fn look_up_with(&self, client: &Client) -> Result<ImageLookup, Failure> {
         let registry = self.registry.as_ref().map(|(account, _)| account.clone());
         let call = client.describe_images().repository_name(&self.repository).image_ids(self.id());
-        let answer = call.set_registry_id(registry.clone()).send().await.answer("ecr:DescribeImages");
+        let answer = call.set_registry_id(registry.clone()).send().await.for_operation("ecr:DescribeImages");
         let failure = match answer {
             Ok(found) => {
                 let digest = found.image_details().first().and_then(|image| image.image_digest());
@@ -102,7 +102,7 @@ impl EcrImage {
             return Err(failure);
         }
         let call = client.list_images().repository_name(&self.repository).set_registry_id(registry).max_results(1);
-        match call.send().await.answer("ecr:ListImages") {
+        match call.send().await.for_operation("ecr:ListImages") {
             Ok(listed) if listed.image_ids().is_empty() => Ok(ImageLookup::Empty),
             Ok(_) => Ok(ImageLookup::NoSuchTag),
             Err(failure) if failure.class == Class::NotFound => Ok(ImageLookup::NoRepository),

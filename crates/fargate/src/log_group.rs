@@ -4,7 +4,7 @@ use crate::checks;
 use crate::tags::{TagChanges, Tags};
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroup;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, fetch_each,
     list_with_details,
@@ -51,7 +51,7 @@ impl LogGroups {
     async fn list(&self, prefix: &str) -> Result<Vec<LogGroup>, Failure> {
         let pages = self.client.describe_log_groups().log_group_name_prefix(prefix).into_paginator();
         let groups: Result<Vec<LogGroup>, _> = pages.items().send().collect().await;
-        groups.answer("logs:DescribeLogGroups")
+        groups.for_operation("logs:DescribeLogGroups")
     }
 
     /// The groups with the workspace's prefix, and those of other names that are wanted or remembered.
@@ -71,7 +71,7 @@ impl LogGroups {
     /// The tags of a group; none when it is gone meanwhile.
     async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
         let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
-        match answer.answer("logs:ListTagsForResource") {
+        match answer.for_operation("logs:ListTagsForResource") {
             Ok(found) => Ok(Some(found.tags.unwrap_or_default().into_iter().collect())),
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             Err(failure) => Err(failure),
@@ -82,11 +82,11 @@ impl LogGroups {
         match days {
             Some(days) => {
                 let call = self.client.put_retention_policy().log_group_name(name).retention_in_days(days);
-                call.send().await.answer("logs:PutRetentionPolicy")?;
+                call.send().await.for_operation("logs:PutRetentionPolicy")?;
             }
             None => {
                 let call = self.client.delete_retention_policy().log_group_name(name);
-                call.send().await.answer("logs:DeleteRetentionPolicy")?;
+                call.send().await.for_operation("logs:DeleteRetentionPolicy")?;
             }
         }
         Ok(())
@@ -96,11 +96,11 @@ impl LogGroups {
         let TagChanges { set, removed } = TagChanges::of(tags, changes);
         if !set.is_empty() {
             let call = self.client.tag_resource().resource_arn(arn).set_tags(Some(set.into_iter().collect()));
-            call.send().await.answer("logs:TagResource")?;
+            call.send().await.for_operation("logs:TagResource")?;
         }
         if !removed.is_empty() {
             let call = self.client.untag_resource().resource_arn(arn).set_tag_keys(Some(removed));
-            call.send().await.answer("logs:UntagResource")?;
+            call.send().await.for_operation("logs:UntagResource")?;
         }
         Ok(())
     }
@@ -184,7 +184,7 @@ impl Resource for LogGroups {
     async fn create(&self, cx: &Context, spec: &LogGroupSpec) -> Result<LogGroupAttrs, Failure> {
         let tags = cx.tags(&spec.tags).into_iter().collect();
         let call = self.client.create_log_group().log_group_name(&spec.name).set_tags(Some(tags));
-        call.send().await.answer("logs:CreateLogGroup")?;
+        call.send().await.for_operation("logs:CreateLogGroup")?;
         Ok(Self::planned_attrs(spec))
     }
 
@@ -227,20 +227,20 @@ impl Resource for LogGroups {
 
     async fn delete(&self, _cx: &Context, attrs: &LogGroupAttrs) -> Result<(), Failure> {
         let call = self.client.delete_log_group().log_group_name(&attrs.name);
-        call.send().await.answer("logs:DeleteLogGroup")?;
+        call.send().await.for_operation("logs:DeleteLogGroup")?;
         Ok(())
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
         let tags = cx.tags(&Tags::new()).into_iter().collect();
         let call = self.client.tag_resource().resource_arn(attrs.arn.as_deref().unwrap_or_default());
-        call.set_tags(Some(tags)).send().await.answer("logs:TagResource").map(drop)
+        call.set_tags(Some(tags)).send().await.for_operation("logs:TagResource").map(drop)
     }
 
     async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
         let call = self.client.untag_resource().resource_arn(attrs.arn.as_deref().unwrap_or_default());
         let call = call.set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));
-        call.send().await.answer("logs:UntagResource").map(drop)
+        call.send().await.for_operation("logs:UntagResource").map(drop)
     }
 }
 

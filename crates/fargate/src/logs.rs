@@ -4,7 +4,7 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::primitives::{DateTime, DateTimeFormat as Format};
 use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::Failure;
 use serde::Serialize;
 
@@ -71,7 +71,8 @@ impl Logs {
         let mut pages = call.into_paginator().send();
         while let Some(answer) = pages.next().await {
             // Events come in the order of their times; those of one page are put in it for certain.
-            let mut lines: Vec<LogLine> = answer.answer("logs:FilterLogEvents")?.events().iter().map(line).collect();
+            let mut lines: Vec<LogLine> =
+                answer.for_operation("logs:FilterLogEvents")?.events().iter().map(line).collect();
             lines.sort_by_key(|line| line.timestamp);
             // A page may be empty, and others follow.
             if !lines.is_empty() && !page(lines) {
@@ -92,7 +93,7 @@ impl Logs {
         token: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), Failure> {
         let call = self.client.get_log_events().log_group_name(group).log_stream_name(stream).start_from_head(true);
-        match call.set_next_token(token.clone()).send().await.answer("logs:GetLogEvents") {
+        match call.set_next_token(token.clone()).send().await.for_operation("logs:GetLogEvents") {
             Ok(answer) => {
                 let lines = answer.events().iter().filter_map(|event| event.message().map(str::to_owned)).collect();
                 Ok((lines, answer.next_forward_token))
@@ -109,7 +110,7 @@ impl Logs {
     pub(crate) async fn last(&self, group: &str, stream: &str, lines: usize) -> Result<Vec<String>, Failure> {
         let call = self.client.get_log_events().log_group_name(group).log_stream_name(stream);
         let call = call.start_from_head(false).limit(i32::try_from(lines).unwrap_or(i32::MAX));
-        let answer = call.send().await.answer("logs:GetLogEvents")?;
+        let answer = call.send().await.for_operation("logs:GetLogEvents")?;
         Ok(answer.events().iter().filter_map(|event| event.message().map(|text| text.trim_end().to_owned())).collect())
     }
 }

@@ -7,7 +7,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     Container, ContainerOverride, LaunchType, NetworkConfiguration, Task, TaskDefinition, TaskOverride,
 };
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::shown_text;
 
@@ -66,7 +66,7 @@ pub(crate) async fn start(client: &Client, one: OneOffTask) -> Result<String, Fa
         .overrides(TaskOverride::builder().container_overrides(own).build())
         .enable_ecs_managed_tags(true)
         .set_tags(Some(to_ecs(one.tags)));
-    let answer = call.send().await.answer("ecs:RunTask")?;
+    let answer = call.send().await.for_operation("ecs:RunTask")?;
     if let Some(arn) = answer.tasks().first().and_then(Task::task_arn) {
         return Ok(arn.to_owned());
     }
@@ -87,7 +87,7 @@ pub(crate) async fn read_state(
     arn: &str,
     container: &str,
 ) -> Result<Option<OneOffState>, Failure> {
-    let answer = client.describe_tasks().cluster(cluster).tasks(arn).send().await.answer("ecs:DescribeTasks")?;
+    let answer = client.describe_tasks().cluster(cluster).tasks(arn).send().await.for_operation("ecs:DescribeTasks")?;
     Ok(answer.tasks().first().map(|task| state(task, container)))
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn state(task: &Task, container: &str) -> OneOffState {
 /// What StopTask fails with.
 pub(crate) async fn stop(client: &Client, cluster: &str, arn: &str, reason: &str) -> Result<(), Failure> {
     let call = client.stop_task().cluster(cluster).task(arn).reason(reason);
-    match call.send().await.answer("ecs:StopTask") {
+    match call.send().await.for_operation("ecs:StopTask") {
         Err(failure) if failure.message.contains("was not found") => Ok(()),
         answer => answer.map(drop),
     }

@@ -3,7 +3,7 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Service, ServiceField};
 use futures_util::future::try_join_all;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::Failure;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -137,7 +137,7 @@ pub(crate) async fn describe(
     let parts = names.chunks(NAMES_PER_CALL).map(|names| async move {
         let call = client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
         let call = call.set_include(with_tags.then(|| vec![ServiceField::Tags]));
-        match call.send().await.answer("ecs:DescribeServices") {
+        match call.send().await.for_operation("ecs:DescribeServices") {
             Ok(answer) => Ok(answer.services.unwrap_or_default()),
             Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
             Err(failure) => Err(failure),

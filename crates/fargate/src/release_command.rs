@@ -9,7 +9,7 @@ use crate::service_spec;
 use crate::tags::{Tags, from_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{DesiredStatus, Tag, Task, TaskField};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Address, Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource, is_unknown, unknown,
 };
@@ -81,7 +81,7 @@ impl ReleaseCommands {
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
             let call = self.client.list_tasks().cluster(cluster).started_by(STARTED_BY).desired_status(status);
-            match call.send().await.answer("ecs:ListTasks") {
+            match call.send().await.for_operation("ecs:ListTasks") {
                 Ok(answer) => arns.extend(answer.task_arns.unwrap_or_default()),
                 Err(failure) if failure.is("ClusterNotFoundException") => return Ok(Vec::new()),
                 Err(failure) => return Err(failure),
@@ -92,7 +92,7 @@ impl ReleaseCommands {
         }
         arns.truncate(100);
         let call = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns)).include(TaskField::Tags);
-        Ok(call.send().await.answer("ecs:DescribeTasks")?.tasks.unwrap_or_default())
+        Ok(call.send().await.for_operation("ecs:DescribeTasks")?.tasks.unwrap_or_default())
     }
 
     /// The task of this kind that runs for a revision, or ended well within the last hour: its ARN and its mark.
@@ -325,7 +325,7 @@ impl Resource for ReleaseCommands {
         }
         let tag = Tag::builder().key(MARK_TAG).value(&attrs.mark).build();
         let call = self.client.tag_resource().resource_arn(&attrs.task_definition).tags(tag);
-        call.send().await.answer("ecs:TagResource")?;
+        call.send().await.for_operation("ecs:TagResource")?;
         Ok(attrs)
     }
 

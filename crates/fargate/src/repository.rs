@@ -5,7 +5,7 @@ use crate::tags::{TagChanges, Tags};
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageScanningConfiguration, ImageTagMutability, Repository, Tag};
 use futures_util::future::try_join;
-use pb_aws::{Answer, tag_map};
+use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource};
 use pb_engine::{UNKNOWN, fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ impl Repositories {
     /// The policy of a repository. JSON that cannot be read is given as a text, which no wanted policy equals.
     async fn lifecycle(&self, name: &str) -> Result<Option<Value>, Failure> {
         let answer = self.client.get_lifecycle_policy().repository_name(name).send().await;
-        match answer.answer("ecr:GetLifecyclePolicy") {
+        match answer.for_operation("ecr:GetLifecyclePolicy") {
             Ok(found) => {
                 let text = found.lifecycle_policy_text.unwrap_or_default();
                 Ok(Some(serde_json::from_str(&text).unwrap_or(Value::String(text))))
@@ -99,11 +99,11 @@ impl Repositories {
         match policy {
             Some(policy) => {
                 let call = self.client.put_lifecycle_policy().repository_name(name);
-                call.lifecycle_policy_text(policy.to_string()).send().await.answer("ecr:PutLifecyclePolicy")?;
+                call.lifecycle_policy_text(policy.to_string()).send().await.for_operation("ecr:PutLifecyclePolicy")?;
             }
             None => {
                 let call = self.client.delete_lifecycle_policy().repository_name(name).send().await;
-                if let Err(failure) = call.answer("ecr:DeleteLifecyclePolicy")
+                if let Err(failure) = call.for_operation("ecr:DeleteLifecyclePolicy")
                     && !failure.is("LifecyclePolicyNotFoundException")
                 {
                     return Err(failure);
@@ -121,14 +121,14 @@ impl Repositories {
             return Ok(has_images);
         }
         let call = self.client.list_images().repository_name(name).max_results(1);
-        Ok(!call.send().await.answer("ecr:ListImages")?.image_ids().is_empty())
+        Ok(!call.send().await.for_operation("ecr:ListImages")?.image_ids().is_empty())
     }
 
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<Repository>, Failure> {
         let prefix = crate::name_prefix(scope.owner());
         let pages = self.client.describe_repositories().into_paginator().page_size(PAGE_SIZE);
         let all: Result<Vec<Repository>, _> = pages.items().send().collect().await;
-        let mut all = all.answer("ecr:DescribeRepositories")?;
+        let mut all = all.for_operation("ecr:DescribeRepositories")?;
         all.retain(|repository| {
             let name = repository.repository_name().unwrap_or_default();
             name.starts_with(&prefix)
@@ -141,7 +141,14 @@ impl Repositories {
 
     /// The tags of a repository; none when it has gone.
     async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
-        match self.client.list_tags_for_resource().resource_arn(arn).send().await.answer("ecr:ListTagsForResource") {
+        match self
+            .client
+            .list_tags_for_resource()
+            .resource_arn(arn)
+            .send()
+            .await
+            .for_operation("ecr:ListTagsForResource")
+        {
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             answer => {
                 let tags = answer?;
@@ -163,11 +170,11 @@ impl Repositories {
         let TagChanges { set, removed } = TagChanges::of(tags, changes);
         if !set.is_empty() {
             let call = self.client.tag_resource().resource_arn(arn).set_tags(Some(to_ecr(set)?));
-            call.send().await.answer("ecr:TagResource")?;
+            call.send().await.for_operation("ecr:TagResource")?;
         }
         if !removed.is_empty() {
             let call = self.client.untag_resource().resource_arn(arn).set_tag_keys(Some(removed));
-            call.send().await.answer("ecr:UntagResource")?;
+            call.send().await.for_operation("ecr:UntagResource")?;
         }
         Ok(())
     }
@@ -292,7 +299,8 @@ impl Resource for Repositories {
         let call = self.client.create_repository().repository_name(&spec.name);
         let call = call.image_scanning_configuration(scanning(spec.scan_on_push));
         let call = call.image_tag_mutability(ImageTagMutability::from(spec.tag_mutability.as_str()));
-        let answer = call.set_tags(Some(to_ecr(cx.tags(&spec.tags))?)).send().await.answer("ecr:CreateRepository")?;
+        let answer =
+            call.set_tags(Some(to_ecr(cx.tags(&spec.tags))?)).send().await.for_operation("ecr:CreateRepository")?;
         Ok(answer.repository().map_or_else(|| Self::planned_attrs(spec), attrs))
     }
 
@@ -315,12 +323,12 @@ impl Resource for Repositories {
         if differs("scan_on_push") {
             let call = self.client.put_image_scanning_configuration().repository_name(name);
             let call = call.image_scanning_configuration(scanning(spec.scan_on_push));
-            call.send().await.answer("ecr:PutImageScanningConfiguration")?;
+            call.send().await.for_operation("ecr:PutImageScanningConfiguration")?;
         }
         if differs("tag_mutability") {
             let call = self.client.put_image_tag_mutability().repository_name(name);
             let call = call.image_tag_mutability(ImageTagMutability::from(spec.tag_mutability.as_str()));
-            call.send().await.answer("ecr:PutImageTagMutability")?;
+            call.send().await.for_operation("ecr:PutImageTagMutability")?;
         }
         if differs("lifecycle") {
             self.set_lifecycle(name, spec.lifecycle.as_ref()).await?;
@@ -331,19 +339,19 @@ impl Resource for Repositories {
 
     async fn delete(&self, _cx: &Context, attrs: &RepositoryAttrs) -> Result<(), Failure> {
         let call = self.client.delete_repository().repository_name(&attrs.name).force(self.delete_images);
-        call.send().await.answer("ecr:DeleteRepository")?;
+        call.send().await.for_operation("ecr:DeleteRepository")?;
         Ok(())
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
         let call = self.client.tag_resource().resource_arn(&attrs.arn);
-        call.set_tags(Some(to_ecr(cx.tags(&Tags::new()))?)).send().await.answer("ecr:TagResource").map(drop)
+        call.set_tags(Some(to_ecr(cx.tags(&Tags::new()))?)).send().await.for_operation("ecr:TagResource").map(drop)
     }
 
     async fn forget(&self, _cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
         let call = self.client.untag_resource().resource_arn(&attrs.arn);
         let call = call.set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));
-        call.send().await.answer("ecr:UntagResource").map(drop)
+        call.send().await.for_operation("ecr:UntagResource").map(drop)
     }
 }
 

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{ContainerDefinition, SortOrder, TaskDefinition, TaskDef
 use aws_types::SdkConfig;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, stream};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Address, Context, Failure, ReadScope, Resource};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,7 @@ async fn latest<R: Resource>(client: &Client, scope: &ReadScope<R>, family: &str
 /// definition". (ECS developer guide: API failure reasons)
 pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Revision>, Failure> {
     let call = client.describe_task_definition().task_definition(name).include(TaskDefinitionField::Tags);
-    match call.send().await.answer("ecs:DescribeTaskDefinition") {
+    match call.send().await.for_operation("ecs:DescribeTaskDefinition") {
         Ok(answer) => {
             let tags = from_ecs(answer.tags());
             Ok(answer.task_definition.map(|definition| Revision { definition, tags }))
@@ -109,7 +109,7 @@ pub(crate) async fn active(client: &Client, family: &str) -> Result<Vec<String>,
     let call = client.list_task_definitions().family_prefix(family).status(TaskDefinitionStatus::Active);
     let pages = call.sort(SortOrder::Desc).into_paginator();
     let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
-    let mut arns = arns.answer("ecs:ListTaskDefinitions")?;
+    let mut arns = arns.for_operation("ecs:ListTaskDefinitions")?;
     arns.retain(|arn| self::family(arn) == family);
     Ok(arns)
 }
@@ -192,7 +192,7 @@ async fn deregister(client: &Client, cx: &Context, arn: &str) -> Result<(), Fail
     let ours = describe(client, arn).await?.is_some_and(|revision| same_owner(cx, &revision.tags));
     if ours {
         let call = client.deregister_task_definition().task_definition(arn);
-        call.send().await.answer("ecs:DeregisterTaskDefinition")?;
+        call.send().await.for_operation("ecs:DeregisterTaskDefinition")?;
     }
     Ok(())
 }

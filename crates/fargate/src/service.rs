@@ -7,7 +7,7 @@ use crate::service_spec::{self, ACTIVE, ServiceSpec, primary};
 use crate::tags::{from_ecs, retag, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, LaunchType, PropagateTags, Service};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::unknown;
 use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
@@ -220,7 +220,7 @@ impl Resource for Services {
             .enable_ecs_managed_tags(spec.managed_tags)
             .enable_execute_command(spec.execute_command)
             .set_tags(Some(to_ecs(cx.tags(&spec.tags))));
-        let answer = call.send().await.answer("ecs:CreateService").map_err(classify_refusal)?;
+        let answer = call.send().await.for_operation("ecs:CreateService").map_err(classify_refusal)?;
         Ok(ServiceAttrs {
             task_definition: spec.task_definition.clone(),
             ..answer.service().map_or_else(|| Self::planned_attrs(spec), attrs)
@@ -274,7 +274,7 @@ impl Resource for Services {
         if differs(&["failed", "execute_command"]) {
             call = call.force_new_deployment(true);
         }
-        let answer = call.send().await.answer("ecs:UpdateService").map_err(classify_refusal)?;
+        let answer = call.send().await.for_operation("ecs:UpdateService").map_err(classify_refusal)?;
         let made = answer.service().map_or_else(|| Self::attrs_after_update(attrs, spec), self::attrs);
         Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
     }
@@ -293,7 +293,7 @@ impl Resource for Services {
 
     async fn delete(&self, cx: &Context, attrs: &ServiceAttrs) -> Result<(), Failure> {
         let call = self.client.delete_service().cluster(&attrs.cluster).service(&attrs.name).force(true);
-        match call.send().await.answer("ecs:DeleteService") {
+        match call.send().await.for_operation("ecs:DeleteService") {
             // It drains already.
             Err(failure) if failure.is("ServiceNotActiveException") => {}
             answer => drop(answer?),

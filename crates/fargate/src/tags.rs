@@ -1,6 +1,6 @@
 //! Tags, in the forms that the services have.
 
-use pb_aws::{Answer, tag_map};
+use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Context, Failure, Ownership, STACK_TAG, WORKSPACE_TAG};
 use std::collections::BTreeMap;
 
@@ -65,11 +65,11 @@ pub(crate) async fn retag(
     let TagChanges { set, removed } = TagChanges::of(tags, changes);
     if !set.is_empty() {
         let call = client.tag_resource().resource_arn(arn).set_tags(Some(to_ecs(set)));
-        call.send().await.answer("ecs:TagResource")?;
+        call.send().await.for_operation("ecs:TagResource")?;
     }
     if !removed.is_empty() {
         let call = client.untag_resource().resource_arn(arn).set_tag_keys(Some(removed));
-        call.send().await.answer("ecs:UntagResource")?;
+        call.send().await.for_operation("ecs:UntagResource")?;
     }
     Ok(())
 }
@@ -77,14 +77,14 @@ pub(crate) async fn retag(
 /// Puts the ownership tags on something in ECS.
 pub(crate) async fn adopt(client: &aws_sdk_ecs::Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let call = client.tag_resource().resource_arn(arn).set_tags(Some(to_ecs(cx.tags(&Tags::new()))));
-    call.send().await.answer("ecs:TagResource").map(drop)
+    call.send().await.for_operation("ecs:TagResource").map(drop)
 }
 
 /// Takes the ownership tags off something in ECS.
 pub(crate) async fn forget(client: &aws_sdk_ecs::Client, arn: &str) -> Result<(), Failure> {
     let call =
         client.untag_resource().resource_arn(arn).set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));
-    call.send().await.answer("ecs:UntagResource").map(drop)
+    call.send().await.for_operation("ecs:UntagResource").map(drop)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task};
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
 
@@ -110,14 +110,14 @@ impl TaskClient {
     async fn with_status(&self, status: DesiredStatus) -> Result<Vec<Task>, Failure> {
         let pages = self.client.list_tasks().cluster(&self.cluster).desired_status(status).into_paginator();
         let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
-        let arns = match arns.answer("ecs:ListTasks") {
+        let arns = match arns.for_operation("ecs:ListTasks") {
             Err(failure) if failure.is("ClusterNotFoundException") => return Ok(Vec::new()),
             answer => answer?,
         };
         let mut tasks = Vec::new();
         for some in arns.chunks(TASKS_PER_CALL) {
             let call = self.client.describe_tasks().cluster(&self.cluster).set_tasks(Some(some.to_vec()));
-            tasks.extend(call.send().await.answer("ecs:DescribeTasks")?.tasks.unwrap_or_default());
+            tasks.extend(call.send().await.for_operation("ecs:DescribeTasks")?.tasks.unwrap_or_default());
         }
         Ok(tasks)
     }
@@ -181,11 +181,11 @@ impl TaskClient {
     /// What ExecuteCommand fails with: the agent is not connected yet, the role lacks a permission.
     pub async fn open(&self, task: &str, container: &str, command: &str) -> Result<ShellSession, Failure> {
         let call = self.client.execute_command().cluster(&self.cluster).task(task).container(container);
-        let answer = call.command(command).interactive(true).send().await.answer("ecs:ExecuteCommand")?;
+        let answer = call.command(command).interactive(true).send().await.for_operation("ecs:ExecuteCommand")?;
         let session = answer.session().cloned();
         let session = session.ok_or_else(|| Failure::new(Class::Bug, "ecs:ExecuteCommand", "no session was opened"))?;
         let described = self.client.describe_tasks().cluster(&self.cluster).tasks(task).send().await;
-        let described = described.answer("ecs:DescribeTasks")?;
+        let described = described.for_operation("ecs:DescribeTasks")?;
         let containers = described.tasks().first().map(Task::containers).unwrap_or_default();
         let own = containers.iter().find(|known| known.name() == Some(container));
         let runtime = own.and_then(Container::runtime_id).unwrap_or_default();

@@ -8,7 +8,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     Compatibility, NetworkMode, TaskDefinition, TaskDefinitionFamilyStatus, TaskDefinitionStatus,
 };
-use pb_aws::{Answer, no_retry};
+use pb_aws::{ForOperation, no_retry};
 use pb_engine::{
     Change, Context, Failure, Found, Ownership, ReadScope, Resource, diff, fetch_each, list_with_details, unknown,
 };
@@ -85,7 +85,7 @@ impl TaskDefinitions {
             .set_container_definitions(Some(containers.collect::<Result<_, _>>()?))
             .set_tags(Some(to_ecs(tags)));
         let once = aws_sdk_ecs::config::Builder::new().retry_config(no_retry());
-        let answer = call.customize().config_override(once).send().await.answer("ecs:RegisterTaskDefinition")?;
+        let answer = call.customize().config_override(once).send().await.for_operation("ecs:RegisterTaskDefinition")?;
         let definition = answer.task_definition();
         Ok(TaskDefinitionAttrs {
             family: spec.family.clone(),
@@ -128,7 +128,7 @@ impl TaskDefinitions {
         let call = self.client.list_task_definition_families().family_prefix(crate::name_prefix(scope.owner()));
         let pages = call.status(TaskDefinitionFamilyStatus::Active).into_paginator();
         let listed: Result<Vec<String>, _> = pages.items().send().collect().await;
-        listed.answer("ecs:ListTaskDefinitionFamilies")
+        listed.for_operation("ecs:ListTaskDefinitionFamilies")
     }
 
     async fn read_family(&self, scope: &ReadScope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {

@@ -9,14 +9,14 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{IpPermission, IpRange, UserIdGroupPair};
 use pb_aws::Access;
 use pb_engine::{Action, Address, Graph, Ownership, Plan, Snapshot, Standalone};
-use pb_net::{Ec2, Egress, NetworkNames, NetworkSpec, network};
+use pb_net::{Ec2, Egress, NetworkNames, NetworkSpec, NetworkStack};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
-type Done = Result<(), Box<dyn Error>>;
+type ExampleResult = Result<(), Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Done {
+async fn main() -> ExampleResult {
     let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
     let client = Client::new(&config);
     let ec2 = Ec2::from(&config);
@@ -24,17 +24,17 @@ async fn main() -> Done {
     let [first, second, ..] = zones.as_slice() else { return Err("the region has fewer than two zones".into()) };
     let mut spec = spec([first.clone(), second.clone()]);
 
-    let stack = alone(&ec2, &spec)?;
-    let made = stack.deploy().await?;
-    println!("made {} resources", made.resources.len());
-    expect(&stack.plan().await?, &[])?;
+    let stack = standalone(&ec2, &spec)?;
+    let deployed = stack.deploy().await?;
+    println!("made {} resources", deployed.resources.len());
+    expect_changes(&stack.plan().await?, &[])?;
     // Another process remembers nothing, and finds everything by its tags.
-    expect(&alone(&ec2, &spec)?.plan().await?, &[])?;
+    expect_changes(&standalone(&ec2, &spec)?.plan().await?, &[])?;
 
-    change_by_hand(&client, &made).await?;
-    expect(&stack.plan().await?, &["net/default_group", "net/flask_group", "net/igw", "net/routes"])?;
+    change_by_hand(&client, &deployed).await?;
+    expect_changes(&stack.plan().await?, &["net/default_group", "net/flask_group", "net/igw", "net/routes"])?;
     stack.deploy().await?;
-    expect(&stack.plan().await?, &[])?;
+    expect_changes(&stack.plan().await?, &[])?;
     println!("repaired what was changed by hand");
 
     spec.flask_port = 8000;
@@ -46,17 +46,17 @@ async fn main() -> Done {
     });
     spec.tags = BTreeMap::new();
     spec.ingress_cidrs = BTreeSet::from(["192.0.2.0/24".parse()?]);
-    let changed = alone(&ec2, &spec)?;
+    let changed = standalone(&ec2, &spec)?;
     changed.deploy().await?;
-    expect(&changed.plan().await?, &[])?;
+    expect_changes(&changed.plan().await?, &[])?;
     println!("changed ports, rules and tags");
 
     // Another block is another VPC, and everything in it is made anew beside the old one.
     spec.cidr = "10.8.0.0/16".parse()?;
     (spec.tasks_cidr, spec.balancer_cidr) = ("10.8.1.0/24".parse()?, "10.8.2.0/24".parse()?);
-    let changed = alone(&ec2, &spec)?;
+    let changed = standalone(&ec2, &spec)?;
     let moved = changed.deploy().await?;
-    expect(&changed.plan().await?, &[])?;
+    expect_changes(&changed.plan().await?, &[])?;
     println!("replaced the VPC");
 
     // Groups that name each other by hand do not keep each other from being deleted.
@@ -77,29 +77,30 @@ async fn main() -> Done {
 }
 
 /// Opens SSH to the world in two groups, and takes the network off the internet.
-async fn change_by_hand(client: &Client, made: &Snapshot) -> Done {
+async fn change_by_hand(client: &Client, deployed: &Snapshot) -> ExampleResult {
     let anyone = IpRange::builder().cidr_ip("0.0.0.0/0").build();
     let ssh = IpPermission::builder().ip_protocol("tcp").from_port(22).to_port(22).ip_ranges(anyone).build();
     for group in ["net/flask_group", "net/default_group"] {
-        let call = client.authorize_security_group_ingress().group_id(id(made, group)?).ip_permissions(ssh.clone());
+        let call = client.authorize_security_group_ingress().group_id(id(deployed, group)?).ip_permissions(ssh.clone());
         call.send().await?;
     }
-    let call = client.delete_route().route_table_id(id(made, "net/routes")?).destination_cidr_block("0.0.0.0/0");
+    let call = client.delete_route().route_table_id(id(deployed, "net/routes")?).destination_cidr_block("0.0.0.0/0");
     call.send().await?;
-    let call = client.detach_internet_gateway().internet_gateway_id(id(made, "net/igw")?).vpc_id(id(made, "net/vpc")?);
+    let call =
+        client.detach_internet_gateway().internet_gateway_id(id(deployed, "net/igw")?).vpc_id(id(deployed, "net/vpc")?);
     call.send().await?;
     Ok(())
 }
 
 /// The id of a resource that was made.
-fn id(made: &Snapshot, address: &str) -> Result<String, Box<dyn Error>> {
-    let record = made.resources.get(&Address::new(address)?).ok_or("it is not remembered")?;
+fn id(deployed: &Snapshot, address: &str) -> Result<String, Box<dyn Error>> {
+    let record = deployed.resources.get(&Address::new(address)?).ok_or("it is not remembered")?;
     Ok(record.attrs.get("id").and_then(|id| id.as_str()).ok_or("it has no id")?.to_owned())
 }
 
-fn alone(ec2: &Ec2, spec: &NetworkSpec) -> Result<Standalone, Box<dyn Error>> {
+fn standalone(ec2: &Ec2, spec: &NetworkSpec) -> Result<Standalone, Box<dyn Error>> {
     let mut graph = Graph::new();
-    network(&mut graph, ec2.clone(), spec)?;
+    NetworkStack::add(&mut graph, ec2.clone(), spec)?;
     let owner = Ownership { stack: "example-network".to_owned(), workspace: "example".to_owned() };
     Ok(Standalone::new(owner, graph))
 }
@@ -123,7 +124,7 @@ fn spec(zones: [String; 2]) -> NetworkSpec {
 }
 
 /// Fails unless the plan does something to these addresses and to no others.
-fn expect(plan: &Plan, addresses: &[&str]) -> Done {
+fn expect_changes(plan: &Plan, addresses: &[&str]) -> ExampleResult {
     let mut planned: Vec<&str> = plan.changes().map(|step| step.address.as_str()).collect();
     planned.sort_unstable();
     for step in plan.changes().filter(|step| step.action != Action::Create) {

@@ -15,9 +15,9 @@ use futures_util::future::{BoxFuture, try_join3};
 use pb_engine::{Address, Failure, PlanError, Planned, PreflightCheck};
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::interfaces::Owners;
-use crate::ec2::{Ec2, by, tag_map};
-use crate::groups::{DEFAULT, egress};
+use self::interfaces::KnownOwners;
+use crate::ec2::{Ec2, describe_by, tag_map};
+use crate::group_calls::{DEFAULT, egress};
 use crate::{DefaultSecurityGroup, InternetGateway, RouteTable, SecurityGroup, Subnet, Vpc};
 
 /// Finds what is not ours and keeps AWS from deleting a network.
@@ -34,15 +34,15 @@ impl Blockers {
 impl PreflightCheck for Blockers {
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
-            let going = Going::of(planned);
-            if going.is_empty() {
+            let deletions = Deletions::of(planned);
+            if deletions.is_empty() {
                 return Ok(Vec::new());
             }
-            let ours = Ours::of(planned);
-            let is_ours = |id: &str, tags: &[Tag]| ours.ids.contains(id) || planned.owns(&tag_map(tags));
-            let contents = contents::blockers(&self.ec2, &going, is_ours);
-            let groups = self.groups(&going, is_ours);
-            let interfaces = interfaces::blockers(&self.ec2, &going, &ours.owners);
+            let managed = ManagedParts::of(planned);
+            let is_managed = |id: &str, tags: &[Tag]| managed.ids.contains(id) || planned.owns(&tag_map(tags));
+            let contents = contents::blockers(&self.ec2, &deletions, is_managed);
+            let groups = self.groups(&deletions, is_managed);
+            let interfaces = interfaces::blockers(&self.ec2, &deletions, &managed.owners);
             let (groups, contents, interfaces) = try_join3(groups, contents, interfaces).await?;
             Ok(groups.into_iter().chain(contents).chain(interfaces).collect())
         }
@@ -51,33 +51,33 @@ impl PreflightCheck for Blockers {
 }
 
 /// The parts of the network that are to be deleted: addresses by id.
-struct Going {
+struct Deletions {
     vpcs: BTreeMap<String, Address>,
     subnets: BTreeMap<String, Address>,
     groups: BTreeMap<String, Address>,
     /// The internet gateways, by the id of their VPC.
     gateways: BTreeMap<String, Address>,
     /// The VPCs in which something of it is.
-    within: Vec<String>,
+    affected_vpcs: Vec<String>,
 }
 
-impl Going {
+impl Deletions {
     fn of(planned: &Planned<'_>) -> Self {
         let subnets = planned.deleted::<Subnet>();
         let groups = planned.deleted::<SecurityGroup>();
         let vpcs: BTreeMap<_, _> = planned.deleted::<Vpc>().into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect();
         let gateways = planned.deleted::<InternetGateway>().into_iter().filter(|(_, spec, _)| spec.attached);
         let gateways: BTreeMap<_, _> = gateways.map(|(at, _, attrs)| (attrs.vpc_id, at)).collect();
-        let mut within: BTreeSet<String> = vpcs.keys().chain(gateways.keys()).cloned().collect();
-        within.extend(subnets.iter().map(|(_, _, attrs)| attrs.vpc_id.clone()));
-        within.extend(groups.iter().map(|(_, _, attrs)| attrs.vpc_id.clone()));
-        within.remove("");
+        let mut affected_vpcs: BTreeSet<String> = vpcs.keys().chain(gateways.keys()).cloned().collect();
+        affected_vpcs.extend(subnets.iter().map(|(_, _, attrs)| attrs.vpc_id.clone()));
+        affected_vpcs.extend(groups.iter().map(|(_, _, attrs)| attrs.vpc_id.clone()));
+        affected_vpcs.remove("");
         Self {
             subnets: subnets.into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect(),
             groups: groups.into_iter().map(|(at, _, attrs)| (attrs.id, at)).collect(),
             vpcs,
             gateways,
-            within: within.into_iter().collect(),
+            affected_vpcs: affected_vpcs.into_iter().collect(),
         }
     }
 
@@ -91,12 +91,12 @@ impl Going {
 }
 
 /// The ids of all that is ours, whether it is deleted or not.
-struct Ours {
+struct ManagedParts {
     ids: BTreeSet<String>,
-    owners: Owners,
+    owners: KnownOwners,
 }
 
-impl Ours {
+impl ManagedParts {
     fn of(planned: &Planned<'_>) -> Self {
         let groups = planned.managed::<SecurityGroup>().into_iter().map(|(_, _, attrs)| attrs.id);
         let groups: BTreeSet<String> = groups.collect();
@@ -105,41 +105,46 @@ impl Ours {
         ids.extend(planned.managed::<Subnet>().into_iter().map(|(_, _, attrs)| attrs.id));
         ids.extend(planned.managed::<RouteTable>().into_iter().map(|(_, _, attrs)| attrs.id));
         ids.extend(planned.managed::<InternetGateway>().into_iter().map(|(_, _, attrs)| attrs.id));
-        Self { ids, owners: Owners::of(groups, planned.specs()) }
+        Self { ids, owners: KnownOwners::of(groups, planned.specs()) }
     }
 }
 
 /// A refusal to delete what is at `address`.
-fn refused(address: &Address, blocker: &str, remedy: &str) -> PlanError {
+fn refusal(address: &Address, blocker: &str, remedy: &str) -> PlanError {
     PlanError { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
 }
 
 impl Blockers {
     /// Groups that are not ours: those in a VPC that goes, and those with a rule that names a group that goes.
-    async fn groups(&self, going: &Going, is_ours: impl Fn(&str, &[Tag]) -> bool) -> Result<Vec<PlanError>, Failure> {
-        let ids: Vec<String> = going.groups.keys().cloned().collect();
-        let vpcs = going.vpc_ids();
+    async fn groups(
+        &self,
+        deletions: &Deletions,
+        is_managed: impl Fn(&str, &[Tag]) -> bool,
+    ) -> Result<Vec<PlanError>, Failure> {
+        let ids: Vec<String> = deletions.groups.keys().cloned().collect();
+        let vpcs = deletions.vpc_ids();
         let ask = |filters| self.ec2.groups(filters);
         let (within, sources, destinations) = try_join3(
-            by("vpc-id", &vpcs, ask),
-            by("ip-permission.group-id", &ids, ask),
-            by("egress.ip-permission.group-id", &ids, ask),
+            describe_by("vpc-id", &vpcs, ask),
+            describe_by("ip-permission.group-id", &ids, ask),
+            describe_by("egress.ip-permission.group-id", &ids, ask),
         )
         .await?;
-        let foreign = |groups: Vec<LiveGroup>| -> BTreeMap<String, LiveGroup> {
+        let unmanaged = |groups: Vec<LiveGroup>| -> BTreeMap<String, LiveGroup> {
             let by_id = groups.into_iter().filter_map(|group| Some((group.group_id()?.to_owned(), group)));
-            by_id.filter(|(id, group)| !is_ours(id, group.tags())).collect()
+            by_id.filter(|(id, group)| !is_managed(id, group.tags())).collect()
         };
-        let naming = foreign(sources.into_iter().chain(destinations).collect());
-        let within = foreign(within);
+        let naming = unmanaged(sources.into_iter().chain(destinations).collect());
+        let within = unmanaged(within);
         let naming_ids: Vec<String> = naming.keys().cloned().collect();
-        let rules = by("group-id", &naming_ids, |filters| self.ec2.rules(filters)).await?;
-        let mut found: Vec<PlanError> = rules.iter().filter_map(|rule| by_rule(rule, &naming, going)).collect();
+        let rules = describe_by("group-id", &naming_ids, |filters| self.ec2.rules(filters)).await?;
+        let mut found: Vec<PlanError> =
+            rules.iter().filter_map(|rule| blocked_by_rule(rule, &naming, deletions)).collect();
         let within = within.iter().filter(|(_, group)| group.group_name() != Some(DEFAULT));
         found.extend(within.filter_map(|(id, group)| {
-            let address = going.vpcs.get(group.vpc_id()?)?;
+            let address = deletions.vpcs.get(group.vpc_id()?)?;
             let remedy = format!("delete it: aws ec2 delete-security-group --group-id {id}");
-            Some(refused(address, &format!("{} is in it", group_name(id, Some(group))), &remedy))
+            Some(refusal(address, &format!("{} is in it", group_name(id, Some(group))), &remedy))
         }));
         Ok(found)
     }
@@ -152,11 +157,11 @@ fn group_name(id: &str, group: Option<&LiveGroup>) -> String {
     }
 }
 
-fn by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, going: &Going) -> Option<PlanError> {
-    let address = going.groups.get(rule.referenced_group_info()?.group_id()?)?;
+fn blocked_by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, deletions: &Deletions) -> Option<PlanError> {
+    let address = deletions.groups.get(rule.referenced_group_info()?.group_id()?)?;
     let (group, id) = (rule.group_id()?, rule.security_group_rule_id()?);
     let (role, direction) = if egress(rule) { ("destination", "egress") } else { ("source", "ingress") };
     let blocker = format!("{} has rule {id} with it as {role}", group_name(group, groups.get(group)));
     let revoke = format!("aws ec2 revoke-security-group-{direction} --group-id {group} --security-group-rule-ids {id}");
-    Some(refused(address, &blocker, &format!("revoke that rule: {revoke}")))
+    Some(refusal(address, &blocker, &format!("revoke that rule: {revoke}")))
 }

@@ -6,8 +6,8 @@ use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Re
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, by, check_tags, filter, tag_map, unseen};
-use crate::groups::{DEFAULT, Groups};
+use crate::ec2::{Ec2, check_tags, describe_by, filter, missing_ids, tag_map};
+use crate::group_calls::{DEFAULT, ManagedGroups};
 
 /// The security group that comes with a VPC. It is there before it is made ours, and stays when it is let go: it goes
 /// with its VPC.
@@ -40,7 +40,11 @@ impl DefaultSecurityGroup {
     }
 }
 
-fn found(scope: &ReadScope<DefaultSecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<DefaultSecurityGroup>> {
+fn classify(
+    scope: &ReadScope<DefaultSecurityGroup>,
+    groups: &ManagedGroups,
+    live: &Live,
+) -> Option<Found<DefaultSecurityGroup>> {
     if live.group_name() != Some(DEFAULT) {
         return None;
     }
@@ -48,7 +52,7 @@ fn found(scope: &ReadScope<DefaultSecurityGroup>, groups: &Groups, live: &Live) 
     let address = scope.managed_address(&tags, &[id])?;
     let spec = DefaultSecurityGroupSpec {
         vpc_id: live.vpc_id().unwrap_or_default().to_owned(),
-        rules: groups.unmanaged(scope, id),
+        rules: groups.unmanaged_rules(scope, id),
         tags: Ownership::user_tags(&tags),
     };
     Some(Found::Managed { address, spec, attrs: DefaultSecurityGroupAttrs { id: id.to_owned() }, ready: true })
@@ -86,17 +90,17 @@ impl Resource for DefaultSecurityGroup {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let tagged = Groups::ours(scope, &self.ec2).await?;
+        let tagged = ManagedGroups::read_shared(scope, &self.ec2).await?;
         let seen: Vec<&str> = tagged.groups.iter().filter_map(Live::group_id).collect();
-        let besides = unseen(scope, |attrs| &attrs.id, &seen);
-        let besides = by("group-id", &besides, |filters| self.ec2.groups(filters)).await?;
-        let besides = self.ec2.with_rules(besides).await?;
-        let within = |groups: &Groups| -> Vec<Found<Self>> {
-            groups.groups.iter().filter_map(|live| found(scope, groups, live)).collect()
+        let ids = missing_ids(scope, |attrs| &attrs.id, &seen);
+        let by_id = describe_by("group-id", &ids, |filters| self.ec2.groups(filters)).await?;
+        let by_id = self.ec2.with_rules(by_id).await?;
+        let within = |groups: &ManagedGroups| -> Vec<Found<Self>> {
+            groups.groups.iter().filter_map(|live| classify(scope, groups, live)).collect()
         };
         let mut all = within(&tagged);
-        all.extend(within(&besides));
-        all.extend(tagged.groups.iter().chain(&besides.groups).filter_map(|live| untagged(scope, live)));
+        all.extend(within(&by_id));
+        all.extend(tagged.groups.iter().chain(&by_id.groups).filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
 
@@ -124,7 +128,7 @@ impl Resource for DefaultSecurityGroup {
     ) -> Result<(), Failure> {
         // The two that every VPC begins with are named by what they say: a describe can miss them in a VPC this new.
         try_join(self.ec2.revoke_allow_members(&attrs.id), self.ec2.revoke_allow_all_egress(&attrs.id)).await?;
-        self.ec2.strip(&attrs.id).await
+        self.ec2.revoke_every_rule(&attrs.id).await
     }
 
     async fn update(
@@ -142,7 +146,7 @@ impl Resource for DefaultSecurityGroup {
     /// Empties it, so that it names no group that is to be deleted, and takes our tags off. The group itself cannot be
     /// deleted, and its rules are not put back.
     async fn delete(&self, _: &Context, attrs: &DefaultSecurityGroupAttrs) -> Result<(), Failure> {
-        self.ec2.strip(&attrs.id).await?;
+        self.ec2.revoke_every_rule(&attrs.id).await?;
         self.ec2.forget(&attrs.id).await
     }
 
@@ -158,7 +162,7 @@ impl Resource for DefaultSecurityGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{alone, by_tags, has, our_tags, paths, plain};
+    use crate::testing::{changed_paths, filters_by_tags, has_filter, managed_tags, plain_tags, standalone};
     use aws_sdk_ec2::Client;
     use aws_sdk_ec2::operation::create_tags::CreateTagsOutput;
     use aws_sdk_ec2::operation::delete_tags::DeleteTagsOutput;
@@ -171,25 +175,26 @@ mod tests {
     use pb_aws::mock_client;
 
     fn spec() -> DefaultSecurityGroupSpec {
-        DefaultSecurityGroupSpec { vpc_id: "vpc-1".to_owned(), rules: BTreeMap::new(), tags: plain() }
+        DefaultSecurityGroupSpec { vpc_id: "vpc-1".to_owned(), rules: BTreeMap::new(), tags: plain_tags() }
     }
 
     fn groups(ours: bool) -> DescribeSecurityGroupsOutput {
         let group = Live::builder().group_id("sg-1").vpc_id("vpc-1").group_name("default");
-        DescribeSecurityGroupsOutput::builder().security_groups(group.set_tags(ours.then(our_tags)).build()).build()
+        DescribeSecurityGroupsOutput::builder().security_groups(group.set_tags(ours.then(managed_tags)).build()).build()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_group_that_came_with_the_vpc_is_tagged_and_emptied() {
-        let none = mock!(Client::describe_security_groups).match_requests(|r| by_tags(r.filters()));
+    async fn default_group_is_tagged_and_emptied() {
+        let none = mock!(Client::describe_security_groups).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.then_output(|| DescribeSecurityGroupsOutput::builder().build());
         // In a VPC this new it is not visible at once.
-        let there = mock!(Client::describe_security_groups)
-            .match_requests(|r| has(r.filters(), "vpc-id", "vpc-1") && has(r.filters(), "group-name", "default"));
+        let there = mock!(Client::describe_security_groups).match_requests(|r| {
+            has_filter(r.filters(), "vpc-id", "vpc-1") && has_filter(r.filters(), "group-name", "default")
+        });
         let there = there.sequence().output(|| DescribeSecurityGroupsOutput::builder().build());
         let there = there.output(|| groups(false)).build();
         let tag = mock!(Client::create_tags)
-            .match_requests(|r| r.resources() == ["sg-1"] && our_tags().iter().all(|tag| r.tags().contains(tag)))
+            .match_requests(|r| r.resources() == ["sg-1"] && managed_tags().iter().all(|tag| r.tags().contains(tag)))
             .then_output(|| CreateTagsOutput::builder().build());
         let ingress = mock!(Client::revoke_security_group_ingress)
             .match_requests(|r| {
@@ -210,14 +215,14 @@ mod tests {
             .match_requests(|r| r.security_group_rule_ids() == ["sgr-5"])
             .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&none, &there, &tag, &ingress, &egress, &added, &by_id]);
-        alone(DefaultSecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
+        standalone(DefaultSecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
         for rule in [tag, ingress, egress, by_id] {
             assert_eq!(rule.num_calls(), 1);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rule_in_it_is_shown_and_what_is_ours_is_let_go() {
+    async fn default_group_rule_is_planned_and_destroy_removes_tags() {
         let there = mock!(Client::describe_security_groups).then_output(|| groups(true));
         let rules = mock!(Client::describe_security_group_rules).then_output(|| {
             let all = SecurityGroupRule::builder().security_group_rule_id("sgr-1").group_id("sg-1").is_egress(true);
@@ -231,9 +236,9 @@ mod tests {
             .match_requests(|r| r.resources() == ["sg-1"] && r.tags().len() == 3)
             .then_output(|| DeleteTagsOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&there, &rules, &revoke, &untag]);
-        let stack = alone(DefaultSecurityGroup::new(client.into()), spec());
+        let stack = standalone(DefaultSecurityGroup::new(client.into()), spec());
         let plan = stack.plan().await.unwrap();
-        assert_eq!(paths(&plan), ["rules.sgr-1"]);
+        assert_eq!(changed_paths(&plan), ["rules.sgr-1"]);
         let shown = plan.changes().next().unwrap().changes[0].before.clone().unwrap();
         assert_eq!(shown, "egress all to 0.0.0.0/0");
         stack.deploy().await.unwrap();

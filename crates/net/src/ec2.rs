@@ -4,14 +4,14 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Builder;
 use aws_sdk_ec2::types::{AvailabilityZone, Filter, ResourceType, Tag, TagSpecification, Vpc};
 use aws_types::SdkConfig;
-use pb_aws::{Answer, no_retry};
+use pb_aws::ForOperation;
 use pb_engine::{
     Backoff, Change, Class, Context, Failure, Ownership, Progress, ReadScope, Resource, STACK_TAG, WORKSPACE_TAG,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::interfaces::Interfaces;
+use crate::interfaces::InterfaceCache;
 
 /// Values that one filter of a describe call takes at most. (EC2 user guide: filtering resources)
 const FILTER_VALUES_MAX: usize = 200;
@@ -23,7 +23,7 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub struct Ec2 {
     pub(crate) client: Client,
-    pub(crate) interfaces: Interfaces,
+    pub(crate) interfaces: InterfaceCache,
 }
 
 /// How many there are in a region of what has a quota.
@@ -37,7 +37,7 @@ pub struct Counts {
 
 impl From<Client> for Ec2 {
     fn from(client: Client) -> Self {
-        Self { interfaces: Interfaces::new(client.clone()), client }
+        Self { interfaces: InterfaceCache::new(client.clone()), client }
     }
 }
 
@@ -56,7 +56,7 @@ impl Ec2 {
         let filters =
             [filter("state", ["available"]), filter("opt-in-status", ["opt-in-not-required"])].into_iter().collect();
         let call = self.client.describe_availability_zones().set_filters(Some(filters));
-        let answer = call.send().await.answer("ec2:DescribeAvailabilityZones")?;
+        let answer = call.send().await.for_operation("ec2:DescribeAvailabilityZones")?;
         let usable = |zone: &&AvailabilityZone| zone.zone_id().is_none_or(|id| pb_rules::fargate::zone(id).is_ok());
         let names = answer.availability_zones().iter().filter(usable).filter_map(AvailabilityZone::zone_name);
         let mut names: Vec<String> = names.map(str::to_owned).collect();
@@ -70,13 +70,13 @@ impl Ec2 {
     /// What the calls fail with.
     pub async fn counts(&self) -> Result<Counts, Failure> {
         let gateways = self.client.describe_internet_gateways().into_paginator().items().send();
-        let gateways = gateways.try_collect().await.answer("ec2:DescribeInternetGateways")?;
+        let gateways = gateways.try_collect().await.for_operation("ec2:DescribeInternetGateways")?;
         Ok(Counts { vpcs: self.vpcs(Vec::new()).await?.len(), gateways: gateways.len() })
     }
 
     pub(crate) async fn vpcs(&self, filters: Vec<Filter>) -> Result<Vec<Vpc>, Failure> {
         let pages = self.client.describe_vpcs().set_filters(Some(filters)).into_paginator().items().send();
-        pages.try_collect().await.answer("ec2:DescribeVpcs")
+        pages.try_collect().await.for_operation("ec2:DescribeVpcs")
     }
 
     /// Gives the resource `id` the plain tags `tags`, if they are among what changed. Ownership tags are set with them, so
@@ -98,7 +98,7 @@ impl Ec2 {
             return Ok(());
         }
         let describe = self.client.describe_tags().filters(filter("resource-id", [id]));
-        let live = describe.into_paginator().items().send().try_collect().await.answer("ec2:DescribeTags")?;
+        let live = describe.into_paginator().items().send().try_collect().await.for_operation("ec2:DescribeTags")?;
         let keys = live.iter().filter_map(|tag| tag.key());
         let gone = keys.filter(|key| !wanted.contains_key(*key) && !key.starts_with("aws:"));
         self.remove_tags(id, gone.map(str::to_owned).collect()).await
@@ -106,7 +106,7 @@ impl Ec2 {
 
     pub(crate) async fn set_tags(&self, id: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
         let call = self.client.create_tags().resources(id).set_tags(Some(tag_list(tags)));
-        call.send().await.answer("ec2:CreateTags").map(drop)
+        call.send().await.for_operation("ec2:CreateTags").map(drop)
     }
 
     /// Puts the ownership tags on the resource `id`.
@@ -125,16 +125,16 @@ impl Ec2 {
         }
         let keys = keys.into_iter().map(|key| Tag::builder().key(key).build()).collect();
         let call = self.client.delete_tags().resources(id).set_tags(Some(keys));
-        call.send().await.answer("ec2:DeleteTags").map(drop)
+        call.send().await.for_operation("ec2:DeleteTags").map(drop)
     }
 }
 
 /// The VPCs with our tags; the kinds that need them share one call in a sweep.
-pub(crate) struct OurVpcs(pub Vec<Vpc>);
+pub(crate) struct ManagedVpcs(pub Vec<Vpc>);
 
-impl OurVpcs {
-    pub(crate) async fn ask(ec2: &Ec2, owner: &Ownership) -> Result<Self, Failure> {
-        ec2.vpcs(ours(owner)).await.map(Self)
+impl ManagedVpcs {
+    pub(crate) async fn read(ec2: &Ec2, owner: &Ownership) -> Result<Self, Failure> {
+        ec2.vpcs(ownership_filters(owner)).await.map(Self)
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {
@@ -143,8 +143,8 @@ impl OurVpcs {
 }
 
 /// For a create that AWS would do a second time. What was made after all is found by its tags.
-pub(crate) fn once() -> Builder {
-    Builder::new().retry_config(no_retry())
+pub(crate) fn no_retry() -> Builder {
+    Builder::new().retry_config(pb_aws::no_retry())
 }
 
 pub(crate) fn filter<V: Into<String>>(name: &str, values: impl IntoIterator<Item = V>) -> Filter {
@@ -152,7 +152,7 @@ pub(crate) fn filter<V: Into<String>>(name: &str, values: impl IntoIterator<Item
 }
 
 /// What carries the tags of this stack and workspace.
-pub(crate) fn ours(owner: &Ownership) -> Vec<Filter> {
+pub(crate) fn ownership_filters(owner: &Ownership) -> Vec<Filter> {
     vec![
         filter(&format!("tag:{STACK_TAG}"), [owner.stack.as_str()]),
         filter(&format!("tag:{WORKSPACE_TAG}"), [owner.workspace.as_str()]),
@@ -161,7 +161,7 @@ pub(crate) fn ours(owner: &Ownership) -> Vec<Filter> {
 
 /// Asks for what one filter names, in as many calls as its values need. A filter misses what is not there, where an id
 /// parameter fails the whole call.
-pub(crate) async fn by<T, F>(
+pub(crate) async fn describe_by<T, F>(
     name: &str,
     values: &[String],
     ask: impl Fn(Vec<Filter>) -> F + Send,
@@ -178,14 +178,14 @@ where
 }
 
 /// The ids that are remembered or claimed and not among those found.
-pub(crate) fn unseen<R: Resource>(scope: &ReadScope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
+pub(crate) fn missing_ids<R: Resource>(scope: &ReadScope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
     let ids = scope.recorded.iter().map(|(_, attrs)| id(attrs));
     let ids: BTreeSet<&str> = ids.chain(scope.imports().map(|(_, id)| id)).collect();
     ids.into_iter().filter(|id| !found.contains(id)).map(str::to_owned).collect()
 }
 
 /// Whether `tags` are those of the stack and workspace of `cx`.
-pub(crate) fn is_ours(cx: &Context, tags: &BTreeMap<String, String>) -> bool {
+pub(crate) fn is_managed(cx: &Context, tags: &BTreeMap<String, String>) -> bool {
     let owner = cx.tags(&BTreeMap::new());
     [STACK_TAG, WORKSPACE_TAG].iter().all(|key| tags.get(*key).is_some() && tags.get(*key) == owner.get(*key))
 }
@@ -199,13 +199,13 @@ fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
 }
 
 /// The tags of a create call: the plain ones together with the ownership tags.
-pub(crate) fn tagged(cx: &Context, kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
+pub(crate) fn tag_specification(cx: &Context, kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
     TagSpecification::builder().resource_type(kind).set_tags(Some(tag_list(&cx.tags(tags)))).build()
 }
 
 /// Waits until a describe call shows what was just made: for some seconds it can miss it, and what is missed would be made
 /// again by the next deploy.
-pub(crate) async fn visible<T, F>(
+pub(crate) async fn wait_until_visible<T, F>(
     cx: &Context,
     id: &str,
     ask: impl Fn(Vec<Filter>) -> F,
@@ -222,13 +222,13 @@ where
 }
 
 /// What AWS promises to answer and did not.
-pub(crate) fn absent(operation: &str, what: &str) -> Failure {
+pub(crate) fn missing_field(operation: &str, what: &str) -> Failure {
     Failure::new(Class::Ambiguous, operation, format!("the answer has no {what}"))
 }
 
 /// `result`, with one of `codes` taken for success: what was to be removed is gone already. A code that says the same of what
 /// it is in is no such one: that may only be invisible yet, and what was to be removed from it still there.
-pub(crate) fn gone_is_fine(result: Result<(), Failure>, codes: &[&str]) -> Result<(), Failure> {
+pub(crate) fn ignore_not_found(result: Result<(), Failure>, codes: &[&str]) -> Result<(), Failure> {
     match result {
         Err(failure) if codes.iter().any(|code| failure.is(code)) => Ok(()),
         other => other,
@@ -247,7 +247,7 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{alone, has, our_tags, plain};
+    use crate::testing::{has_filter, managed_tags, plain_tags, standalone};
     use crate::{RouteTable, RouteTableSpec};
     use aws_sdk_ec2::operation::create_tags::CreateTagsOutput;
     use aws_sdk_ec2::operation::delete_tags::DeleteTagsOutput;
@@ -261,15 +261,15 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test(start_paused = true)]
-    async fn surplus_tags_go_and_ownership_tags_stay() {
+    async fn surplus_tags_are_removed_ownership_tags_stay() {
         let there = mock!(Client::describe_route_tables).then_output(|| {
             let surplus = Tag::builder().key("a.b").value("x").build();
             let table =
-                Live::builder().route_table_id("rtb-1").vpc_id("vpc-1").set_tags(Some(our_tags())).tags(surplus);
+                Live::builder().route_table_id("rtb-1").vpc_id("vpc-1").set_tags(Some(managed_tags())).tags(surplus);
             DescribeRouteTablesOutput::builder().route_tables(table.build()).build()
         });
         let set = mock!(Client::create_tags)
-            .match_requests(|r| r.resources() == ["rtb-1"] && our_tags().iter().all(|tag| r.tags().contains(tag)))
+            .match_requests(|r| r.resources() == ["rtb-1"] && managed_tags().iter().all(|tag| r.tags().contains(tag)))
             .then_output(|| CreateTagsOutput::builder().build());
         let live = mock!(Client::describe_tags).then_output(|| {
             let keys = ["Name", "a.b", "aws:x", STACK_TAG];
@@ -281,8 +281,8 @@ mod tests {
             .then_output(|| DeleteTagsOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&there, &set, &live, &remove]);
         let (routes, subnets) = (BTreeMap::new(), BTreeSet::new());
-        let spec = RouteTableSpec { vpc_id: "vpc-1".to_owned(), routes, subnets, tags: plain() };
-        alone(RouteTable::new(client.into()), spec).deploy().await.unwrap();
+        let spec = RouteTableSpec { vpc_id: "vpc-1".to_owned(), routes, subnets, tags: plain_tags() };
+        standalone(RouteTable::new(client.into()), spec).deploy().await.unwrap();
         assert_eq!((set.num_calls(), remove.num_calls()), (1, 1));
     }
 
@@ -290,7 +290,8 @@ mod tests {
     async fn zones_without_fargate_are_left_out() {
         let asked = mock!(Client::describe_availability_zones)
             .match_requests(|r| {
-                has(r.filters(), "state", "available") && has(r.filters(), "opt-in-status", "opt-in-not-required")
+                has_filter(r.filters(), "state", "available")
+                    && has_filter(r.filters(), "opt-in-status", "opt-in-not-required")
             })
             .then_output(|| {
                 let zone = |(name, id)| AvailabilityZone::builder().zone_name(name).zone_id(id).build();
@@ -305,10 +306,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_filter_has_no_more_values_than_aws_takes() {
+    async fn filter_values_are_split_at_the_limit_of_aws() {
         let ids: Vec<String> = (0..450).map(|number| format!("sg-{number}")).collect();
         let calls = AtomicUsize::new(0);
-        let found = by("group-id", &ids, |filters| {
+        let found = describe_by("group-id", &ids, |filters| {
             calls.fetch_add(1, Ordering::Relaxed);
             let values: Vec<String> = filters.iter().flat_map(|filter| filter.values().to_vec()).collect();
             assert!(values.len() <= 200);

@@ -1,13 +1,16 @@
 //! The internet gateway, with its attachment to the VPC.
 
-use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as Live, ResourceType};
-use pb_aws::Answer;
+use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as LiveGateway, ResourceType};
+use pb_aws::ForOperation;
 use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, once, ours, tag_map, tagged, unseen, visible};
-use crate::vpc::quota;
+use crate::ec2::{
+    Ec2, ManagedVpcs, check_tags, describe_by, filter, missing_field, missing_ids, no_retry, ownership_filters,
+    tag_map, tag_specification, wait_until_visible,
+};
+use crate::vpc::with_quota_hint;
 
 /// The internet gateway, with its attachment to the VPC.
 pub struct InternetGateway {
@@ -40,28 +43,28 @@ impl InternetGateway {
         Self { ec2 }
     }
 
-    async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<Live>, Failure> {
+    async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<LiveGateway>, Failure> {
         let pages =
             self.ec2.client.describe_internet_gateways().set_filters(Some(filters)).into_paginator().items().send();
-        pages.try_collect().await.answer("ec2:DescribeInternetGateways")
+        pages.try_collect().await.for_operation("ec2:DescribeInternetGateways")
     }
 
     /// The VPC that a detached gateway of ours is meant for: the one that is remembered, or the only one of ours.
-    async fn meant_for(&self, scope: &ReadScope<Self>, id: &str) -> Result<String, Failure> {
+    async fn intended_vpc(&self, scope: &ReadScope<Self>, id: &str) -> Result<String, Failure> {
         let mut remembered = scope.recorded.iter().filter(|(_, attrs)| attrs.id == id);
         if let Some((_, attrs)) = remembered.next() {
             return Ok(attrs.vpc_id.clone());
         }
-        let vpcs = scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?.ids();
+        let vpcs = scope.shared(ManagedVpcs::read(&self.ec2, scope.owner())).await?.ids();
         Ok(if let [only] = vpcs.as_slice() { only.clone() } else { String::new() })
     }
 
-    async fn found(&self, scope: &ReadScope<Self>, live: &Live) -> Result<Option<Found<Self>>, Failure> {
+    async fn classify(&self, scope: &ReadScope<Self>, live: &LiveGateway) -> Result<Option<Found<Self>>, Failure> {
         let (tags, id) = (tag_map(live.tags()), live.internet_gateway_id().unwrap_or_default());
         let Some(address) = scope.managed_address(&tags, &[id]) else { return Ok(None) };
         let (vpc_id, attached) = match attached_to(live) {
             Some(vpc_id) => (vpc_id.to_owned(), true),
-            None => (self.meant_for(scope, id).await?, false),
+            None => (self.intended_vpc(scope, id).await?, false),
         };
         let spec = InternetGatewaySpec { vpc_id: vpc_id.clone(), attached, tags: Ownership::user_tags(&tags) };
         let attrs = InternetGatewayAttrs { id: id.to_owned(), vpc_id };
@@ -70,7 +73,7 @@ impl InternetGateway {
 
     async fn attach(&self, id: &str, vpc_id: &str) -> Result<(), Failure> {
         let call = self.ec2.client.attach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id);
-        let refused = match call.send().await.answer("ec2:AttachInternetGateway") {
+        let refused = match call.send().await.for_operation("ec2:AttachInternetGateway") {
             Err(refused) if refused.is("Resource.AlreadyAssociated") => refused,
             answer => return answer.map(drop),
         };
@@ -85,21 +88,21 @@ impl InternetGateway {
         };
         let detach = || async {
             let call = self.ec2.client.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc_id);
-            match call.send().await.answer("ec2:DetachInternetGateway") {
+            match call.send().await.for_operation("ec2:DetachInternetGateway") {
                 Err(failure) if failure.is("Gateway.NotAttached") || failure.class == Class::NotFound => Ok(()),
                 answer => answer.map(drop),
             }
         };
-        self.ec2.interfaces.let_go(cx, vpc_id, public, detach).await
+        self.ec2.interfaces.delete_when_unused(cx, vpc_id, public, detach).await
     }
 }
 
-fn untagged(scope: &ReadScope<InternetGateway>, live: &Live) -> Option<Found<InternetGateway>> {
+fn untagged(scope: &ReadScope<InternetGateway>, live: &LiveGateway) -> Option<Found<InternetGateway>> {
     let (id, vpc_id) = (live.internet_gateway_id()?.to_owned(), attached_to(live).unwrap_or_default().to_owned());
     scope.untagged(&tag_map(live.tags()), &InternetGatewayAttrs { id, vpc_id })
 }
 
-fn attached_to(live: &Live) -> Option<&str> {
+fn attached_to(live: &LiveGateway) -> Option<&str> {
     let gone = |state: &AttachmentStatus| matches!(state, AttachmentStatus::Detached | AttachmentStatus::Detaching);
     live.attachments().iter().find(|attachment| !attachment.state().is_some_and(gone))?.vpc_id()
 }
@@ -140,13 +143,13 @@ impl Resource for InternetGateway {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let tagged = self.describe(ours(scope.owner())).await?;
-        let seen: Vec<&str> = tagged.iter().filter_map(Live::internet_gateway_id).collect();
-        let besides = unseen(scope, |attrs| &attrs.id, &seen);
-        let besides = by("internet-gateway-id", &besides, |filters| self.describe(filters)).await?;
+        let tagged = self.describe(ownership_filters(scope.owner())).await?;
+        let seen: Vec<&str> = tagged.iter().filter_map(LiveGateway::internet_gateway_id).collect();
+        let ids = missing_ids(scope, |attrs| &attrs.id, &seen);
+        let by_id = describe_by("internet-gateway-id", &ids, |filters| self.describe(filters)).await?;
         let mut all = Vec::new();
-        for live in tagged.iter().chain(&besides) {
-            all.extend(self.found(scope, live).await?);
+        for live in tagged.iter().chain(&by_id) {
+            all.extend(self.classify(scope, live).await?);
             all.extend(untagged(scope, live));
         }
         Ok(all)
@@ -155,10 +158,11 @@ impl Resource for InternetGateway {
     async fn create(&self, cx: &Context, spec: &InternetGatewaySpec) -> Result<InternetGatewayAttrs, Failure> {
         const CALL: &str = "ec2:CreateInternetGateway";
         let call = self.ec2.client.create_internet_gateway();
-        let call = call.tag_specifications(tagged(cx, ResourceType::InternetGateway, &spec.tags));
-        let answer = call.customize().config_override(once()).send().await.answer(CALL).map_err(quota)?;
-        let id = answer.internet_gateway().and_then(Live::internet_gateway_id);
-        let id = id.ok_or_else(|| absent(CALL, "gateway id"))?;
+        let call = call.tag_specifications(tag_specification(cx, ResourceType::InternetGateway, &spec.tags));
+        let answer =
+            call.customize().config_override(no_retry()).send().await.for_operation(CALL).map_err(with_quota_hint)?;
+        let id = answer.internet_gateway().and_then(LiveGateway::internet_gateway_id);
+        let id = id.ok_or_else(|| missing_field(CALL, "gateway id"))?;
         Ok(InternetGatewayAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
     }
 
@@ -190,7 +194,7 @@ impl Resource for InternetGateway {
     }
 
     async fn wait_ready(&self, cx: &Context, attrs: InternetGatewayAttrs) -> Result<InternetGatewayAttrs, Failure> {
-        visible(cx, &attrs.id, |filters| self.describe(filters), "internet-gateway-id").await?;
+        wait_until_visible(cx, &attrs.id, |filters| self.describe(filters), "internet-gateway-id").await?;
         Ok(attrs)
     }
 
@@ -199,7 +203,7 @@ impl Resource for InternetGateway {
             self.detach(cx, &attrs.id, &attrs.vpc_id).await?;
         }
         let call = self.ec2.client.delete_internet_gateway().internet_gateway_id(&attrs.id);
-        call.send().await.answer("ec2:DeleteInternetGateway").map(drop)
+        call.send().await.for_operation("ec2:DeleteInternetGateway").map(drop)
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -214,7 +218,10 @@ impl Resource for InternetGateway {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{alone, by_tags, carries_our_tags, has, listen, our_tags, paths, plain, refusal};
+    use crate::testing::{
+        changed_paths, filters_by_tags, has_filter, managed_tags, plain_tags, record_waiting, refusal,
+        sends_managed_tags, standalone,
+    };
     use aws_sdk_ec2::Client;
     use aws_sdk_ec2::operation::attach_internet_gateway::AttachInternetGatewayOutput;
     use aws_sdk_ec2::operation::create_internet_gateway::CreateInternetGatewayOutput;
@@ -228,24 +235,24 @@ mod tests {
     use pb_aws::mock_client;
 
     fn spec() -> InternetGatewaySpec {
-        InternetGatewaySpec { vpc_id: "vpc-1".to_owned(), attached: true, tags: plain() }
+        InternetGatewaySpec { vpc_id: "vpc-1".to_owned(), attached: true, tags: plain_tags() }
     }
 
     fn gateways(attached: Option<&str>) -> DescribeInternetGatewaysOutput {
-        let gateway = Live::builder().internet_gateway_id("igw-1").set_tags(Some(our_tags()));
+        let gateway = LiveGateway::builder().internet_gateway_id("igw-1").set_tags(Some(managed_tags()));
         let attachment = attached.map(|vpc| vec![InternetGatewayAttachment::builder().vpc_id(vpc).build()]);
         let gateway = gateway.set_attachments(attachment).build();
         DescribeInternetGatewaysOutput::builder().internet_gateways(gateway).build()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gateway_is_made_with_tags_and_attached_once() {
-        let none = mock!(Client::describe_internet_gateways).match_requests(|r| by_tags(r.filters()));
+    async fn gateway_create_sends_tags_and_attaches_once() {
+        let none = mock!(Client::describe_internet_gateways).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.then_output(|| DescribeInternetGatewaysOutput::builder().build());
         let create = mock!(Client::create_internet_gateway)
-            .match_requests(|r| carries_our_tags(r.tag_specifications(), &ResourceType::InternetGateway))
+            .match_requests(|r| sends_managed_tags(r.tag_specifications(), &ResourceType::InternetGateway))
             .then_output(|| {
-                let gateway = Live::builder().internet_gateway_id("igw-1").build();
+                let gateway = LiveGateway::builder().internet_gateway_id("igw-1").build();
                 CreateInternetGatewayOutput::builder().internet_gateway(gateway).build()
             });
         // The first attach was done, but its answer was lost.
@@ -254,31 +261,31 @@ mod tests {
             .match_requests(|r| r.internet_gateway_id() == Some("igw-1") && r.vpc_id() == Some("vpc-1"));
         let attach = attach.sequence().http_status(500, None).http_status(400, already).build();
         let there = mock!(Client::describe_internet_gateways)
-            .match_requests(|r| has(r.filters(), "internet-gateway-id", "igw-1"))
+            .match_requests(|r| has_filter(r.filters(), "internet-gateway-id", "igw-1"))
             .then_output(|| gateways(Some("vpc-1")));
         let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &there]);
-        alone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap();
+        standalone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap();
         assert_eq!((create.num_calls(), attach.num_calls()), (1, 2));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_attached_to_another_vpc_is_not_taken_for_attached() {
-        let none = mock!(Client::describe_internet_gateways).match_requests(|r| by_tags(r.filters()));
+    async fn gateway_attached_to_another_vpc_fails_the_attach() {
+        let none = mock!(Client::describe_internet_gateways).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.then_output(|| DescribeInternetGatewaysOutput::builder().build());
         let create = mock!(Client::create_internet_gateway).then_output(|| {
-            let gateway = Live::builder().internet_gateway_id("igw-1").build();
+            let gateway = LiveGateway::builder().internet_gateway_id("igw-1").build();
             CreateInternetGatewayOutput::builder().internet_gateway(gateway).build()
         });
         let already = refusal("Resource.AlreadyAssociated", "resource igw-1 is already attached to network vpc-2");
         let attach = mock!(Client::attach_internet_gateway).sequence().http_status(400, already).build();
         let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-2")));
         let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &there]);
-        let failure = alone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap_err();
+        let failure = standalone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap_err();
         assert!(failure.is("Resource.AlreadyAssociated"), "{failure}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_detached_gateway_is_attached_again_and_not_replaced() {
+    async fn detached_gateway_is_reattached_not_replaced() {
         let detached = mock!(Client::describe_internet_gateways).then_output(|| gateways(None));
         let vpcs = mock!(Client::describe_vpcs)
             .then_output(|| DescribeVpcsOutput::builder().vpcs(Vpc::builder().vpc_id("vpc-1").build()).build());
@@ -286,14 +293,14 @@ mod tests {
             .match_requests(|r| r.vpc_id() == Some("vpc-1"))
             .then_output(|| AttachInternetGatewayOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&detached, &vpcs, &attach]);
-        let stack = alone(InternetGateway::new(client.into()), spec());
-        assert_eq!(paths(&stack.plan().await.unwrap()), ["attached"]);
+        let stack = standalone(InternetGateway::new(client.into()), spec());
+        assert_eq!(changed_paths(&stack.plan().await.unwrap()), ["attached"]);
         stack.deploy().await.unwrap();
         assert_eq!(attach.num_calls(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_was_made_and_not_yet_attached_is_taken_while_two_vpcs_are_there() {
+    async fn detached_gateway_is_attached_while_two_vpcs_exist() {
         let detached = mock!(Client::describe_internet_gateways).then_output(|| gateways(None));
         let vpcs = mock!(Client::describe_vpcs).then_output(|| {
             let vpc = |id: &str| Vpc::builder().vpc_id(id).build();
@@ -303,14 +310,14 @@ mod tests {
             .match_requests(|r| r.internet_gateway_id() == Some("igw-1") && r.vpc_id() == Some("vpc-1"))
             .then_output(|| AttachInternetGatewayOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&detached, &vpcs, &attach]);
-        let stack = alone(InternetGateway::new(client.into()), spec());
-        assert_eq!(paths(&stack.plan().await.unwrap()), ["attached", "vpc_id"]);
+        let stack = standalone(InternetGateway::new(client.into()), spec());
+        assert_eq!(changed_paths(&stack.plan().await.unwrap()), ["attached", "vpc_id"]);
         stack.deploy().await.unwrap();
         assert_eq!(attach.num_calls(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_delete_waits_for_public_addresses_and_says_whose_they_are() {
+    async fn gateway_delete_waits_for_public_addresses_and_names_them() {
         let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
         let message = "Network vpc-1 has some mapped public address(es).";
         let detach = mock!(Client::detach_internet_gateway).sequence();
@@ -318,7 +325,7 @@ mod tests {
         let detach = detach.output(|| DetachInternetGatewayOutput::builder().build()).build();
         let began = tokio::time::Instant::now();
         let interfaces = mock!(Client::describe_network_interfaces)
-            .match_requests(|r| has(r.filters(), "vpc-id", "vpc-1"))
+            .match_requests(|r| has_filter(r.filters(), "vpc-id", "vpc-1"))
             .then_compute_output(move |_| {
                 let address = NetworkInterfaceAssociation::builder().public_ip("203.0.113.7").build();
                 let public = NetworkInterface::builder().network_interface_id("eni-1").description("ELB app/w-public");
@@ -331,23 +338,23 @@ mod tests {
         let delete =
             mock!(Client::delete_internet_gateway).then_output(|| DeleteInternetGatewayOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&there, &detach, &interfaces, &delete]);
-        let (stack, said) = listen(alone(InternetGateway::new(client.into()), spec()));
+        let (stack, messages) = record_waiting(standalone(InternetGateway::new(client.into()), spec()));
         stack.destroy().await.unwrap();
         assert_eq!((detach.num_calls(), delete.num_calls()), (2, 1));
-        let said = said.lock().unwrap().join("\n");
-        assert!(said.contains("mapped public address(es); still used by eni-1 (ELB app/w-public)"), "{said}");
-        assert!(!said.contains("eni-2"), "{said}");
+        let messages = messages.lock().unwrap().join("\n");
+        assert!(messages.contains("mapped public address(es); still used by eni-1 (ELB app/w-public)"), "{messages}");
+        assert!(!messages.contains("eni-2"), "{messages}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_detached_gateway_can_be_deleted() {
+    async fn detached_gateway_is_deleted() {
         let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
         let detach = mock!(Client::detach_internet_gateway).sequence();
         let detach = detach.http_status(400, refusal("Gateway.NotAttached", "not attached")).build();
         let delete =
             mock!(Client::delete_internet_gateway).then_output(|| DeleteInternetGatewayOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&there, &detach, &delete]);
-        alone(InternetGateway::new(client.into()), spec()).destroy().await.unwrap();
+        standalone(InternetGateway::new(client.into()), spec()).destroy().await.unwrap();
         assert_eq!(delete.num_calls(), 1);
     }
 }

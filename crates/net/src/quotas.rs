@@ -11,12 +11,12 @@ use pb_engine::{Address, Failure, Planned, is_unknown};
 use pb_rules::quotas::{RULES_PER_GROUP, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ec2::{Ec2, by};
-use crate::groups::{egress, peer};
+use crate::ec2::{Ec2, describe_by};
+use crate::group_calls::{egress, peer};
 use crate::{Direction, SecurityGroup, SecurityGroupRule};
 
 /// A group and a direction, which have a quota together: the group's id, and whether traffic goes out.
-type Side = (String, bool);
+type GroupSide = (String, bool);
 
 /// Returns the sides of security groups to which a plan adds more rules than fit into the default quota, each with the
 /// address of the first rule that it adds there.
@@ -32,11 +32,11 @@ pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Addres
     if added.0.is_empty() {
         return Ok(Vec::new());
     }
-    let groups = Groups::of(planned);
-    let doubtful = added.0.iter().filter(|(side, peers)| !groups.have_room(side, peers.len()));
+    let groups = GroupUsage::of(planned);
+    let doubtful = added.0.iter().filter(|(side, peers)| !groups.has_room(side, peers.len()));
     let doubtful: BTreeSet<String> = doubtful.map(|((group, _), _)| group.clone()).collect();
     let doubtful: Vec<String> = doubtful.into_iter().collect();
-    let mut live = by("group-id", &doubtful, |filters| ec2.rules(filters)).await?;
+    let mut live = describe_by("group-id", &doubtful, |filters| ec2.rules(filters)).await?;
     live.retain(|rule| !groups.revoked.contains(rule.security_group_rule_id().unwrap_or_default()));
     let doubtful = added.0.iter().filter(|((group, _), _)| doubtful.contains(group));
     let usage = doubtful.filter_map(|(side, peers)| {
@@ -47,11 +47,11 @@ pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Addres
 }
 
 /// The rules that a plan adds to groups that exist: address and peer of each.
-struct Added(BTreeMap<Side, Vec<(Address, String)>>);
+struct Added(BTreeMap<GroupSide, Vec<(Address, String)>>);
 
 impl Added {
     fn of(planned: &Planned<'_>) -> Self {
-        let mut sides: BTreeMap<Side, Vec<(Address, String)>> = BTreeMap::new();
+        let mut sides: BTreeMap<GroupSide, Vec<(Address, String)>> = BTreeMap::new();
         for (address, spec) in planned.added::<SecurityGroupRule>() {
             if !is_unknown(&spec.group_id) {
                 let side = (spec.group_id, spec.direction == Direction::Egress);
@@ -63,16 +63,16 @@ impl Added {
 }
 
 /// The groups that are ours, as they were observed.
-struct Groups {
+struct GroupUsage {
     /// Name, and number of the unmanaged rules that stay, by id.
     known: BTreeMap<String, (String, usize)>,
     /// The number of our own rules on each side.
-    rules: BTreeMap<Side, usize>,
+    rules: BTreeMap<GroupSide, usize>,
     /// The unmanaged rules that the plan revokes, by id. A rule is added to a group only after the group's own update.
     revoked: BTreeSet<String>,
 }
 
-impl Groups {
+impl GroupUsage {
     fn of(planned: &Planned<'_>) -> Self {
         let mut revoked = BTreeSet::new();
         for (before, after) in planned.updated::<SecurityGroup>() {
@@ -80,11 +80,11 @@ impl Groups {
             revoked.extend(ids.filter(|id| !after.unmanaged_rules.contains_key(id)));
         }
         let known = planned.managed::<SecurityGroup>().into_iter().map(|(_, spec, attrs)| {
-            let staying = spec.unmanaged_rules.keys().filter(|id| !revoked.contains(*id)).count();
-            (attrs.id, (spec.name, staying))
+            let remaining = spec.unmanaged_rules.keys().filter(|id| !revoked.contains(*id)).count();
+            (attrs.id, (spec.name, remaining))
         });
         let known = known.collect();
-        let mut rules: BTreeMap<Side, usize> = BTreeMap::new();
+        let mut rules: BTreeMap<GroupSide, usize> = BTreeMap::new();
         for (_, _, attrs) in planned.managed::<SecurityGroupRule>() {
             *rules.entry((attrs.group_id, attrs.direction == Direction::Egress)).or_default() += 1;
         }
@@ -92,7 +92,7 @@ impl Groups {
     }
 
     /// Returns whether a side has room for `more` rules even if all unmanaged rules of its group are on this side.
-    fn have_room(&self, side: &Side, more: usize) -> bool {
+    fn has_room(&self, side: &GroupSide, more: usize) -> bool {
         let Some((_, unmanaged)) = self.known.get(&side.0) else { return false };
         self.rules.get(side).copied().unwrap_or_default() + unmanaged + more <= RULES_PER_GROUP.default
     }
@@ -106,13 +106,13 @@ impl Groups {
 }
 
 /// The use of the quota on one side: that of IPv4 or of IPv6, whichever is more.
-fn usage(of: &str, side: &Side, added: &[(Address, String)], live: &[LiveRule]) -> Usage {
+fn usage(of: &str, side: &GroupSide, added: &[(Address, String)], live: &[LiveRule]) -> Usage {
     let (group, out) = side;
-    let there = live.iter().filter(|rule| rule.group_id() == Some(group) && egress(rule) == *out);
-    let there: Vec<&str> = there.map(peer).collect();
+    let existing = live.iter().filter(|rule| rule.group_id() == Some(group) && egress(rule) == *out);
+    let existing: Vec<&str> = existing.map(peer).collect();
     let of_version = |version: Version| {
-        let now = there.iter().filter(|peer| version.has(peer)).count();
-        let more = added.iter().filter(|(_, peer)| version.has(peer)).count();
+        let now = existing.iter().filter(|peer| version.counts(peer)).count();
+        let more = added.iter().filter(|(_, peer)| version.counts(peer)).count();
         let what = match (version, *out) {
             (Version::V4, false) => "inbound rules",
             (Version::V4, true) => "outbound rules",
@@ -134,7 +134,7 @@ enum Version {
 
 impl Version {
     /// Returns whether a rule with this peer counts. Groups and prefix lists count for both versions.
-    fn has(self, peer: &str) -> bool {
+    fn counts(self, peer: &str) -> bool {
         if peer.starts_with("sg-") || peer.starts_with("pl-") || is_unknown(peer) {
             return true;
         }

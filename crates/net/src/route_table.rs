@@ -4,12 +4,15 @@ use aws_sdk_ec2::types::{
     Filter, ResourceType, Route, RouteOrigin, RouteTable as Live, RouteTableAssociation, RouteTableAssociationStateCode,
 };
 use futures_util::future::{try_join, try_join_all};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ec2::{Ec2, absent, by, check_tags, filter, gone_is_fine, ours, tag_map, tagged, unseen, visible};
+use crate::ec2::{
+    Ec2, check_tags, describe_by, filter, ignore_not_found, missing_field, missing_ids, ownership_filters, tag_map,
+    tag_specification, wait_until_visible,
+};
 
 /// A route table, with its routes and the subnets that use it.
 pub struct RouteTable {
@@ -44,12 +47,12 @@ impl RouteTable {
 
     async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<Live>, Failure> {
         let pages = self.ec2.client.describe_route_tables().set_filters(Some(filters)).into_paginator().items().send();
-        pages.try_collect().await.answer("ec2:DescribeRouteTables")
+        pages.try_collect().await.for_operation("ec2:DescribeRouteTables")
     }
 
     async fn create_route(&self, id: &str, block: &str, target: &str) -> Result<(), Failure> {
         let call = self.ec2.client.create_route().route_table_id(id).destination_cidr_block(block).gateway_id(target);
-        match call.send().await.answer("ec2:CreateRoute") {
+        match call.send().await.for_operation("ec2:CreateRoute") {
             Err(failure) if failure.is("RouteAlreadyExists") => self.replace_route(id, block, target).await,
             // Its gateway was attached a moment ago, and EC2 does not see that everywhere yet.
             Err(failure) if failure.message.contains("belong to different networks") => {
@@ -61,7 +64,7 @@ impl RouteTable {
 
     async fn replace_route(&self, id: &str, block: &str, target: &str) -> Result<(), Failure> {
         let call = self.ec2.client.replace_route().route_table_id(id).destination_cidr_block(block).gateway_id(target);
-        call.send().await.answer("ec2:ReplaceRoute").map(drop)
+        call.send().await.for_operation("ec2:ReplaceRoute").map(drop)
     }
 
     async fn delete_route(&self, id: &str, block: &str) -> Result<(), Failure> {
@@ -70,13 +73,13 @@ impl RouteTable {
             true => call.destination_ipv6_cidr_block(block),
             false => call.destination_cidr_block(block),
         };
-        gone_is_fine(call.send().await.answer("ec2:DeleteRoute").map(drop), &["InvalidRoute.NotFound"])
+        ignore_not_found(call.send().await.for_operation("ec2:DeleteRoute").map(drop), &["InvalidRoute.NotFound"])
     }
 
     /// Has the subnet use this table, also when it uses another one now.
     async fn associate(&self, id: &str, subnet: &str) -> Result<(), Failure> {
         let call = self.ec2.client.associate_route_table().route_table_id(id).subnet_id(subnet);
-        let refused = match call.send().await.answer("ec2:AssociateRouteTable") {
+        let refused = match call.send().await.for_operation("ec2:AssociateRouteTable") {
             Err(refused) if refused.is("Resource.AlreadyAssociated") => refused,
             answer => return answer.map(drop),
         };
@@ -87,22 +90,22 @@ impl RouteTable {
             return Ok(());
         }
         let call = self.ec2.client.replace_route_table_association().route_table_id(id).association_id(association);
-        call.send().await.answer("ec2:ReplaceRouteTableAssociation").map(drop)
+        call.send().await.for_operation("ec2:ReplaceRouteTableAssociation").map(drop)
     }
 
     async fn disassociate(&self, association: &str) -> Result<(), Failure> {
         let call = self.ec2.client.disassociate_route_table().association_id(association);
-        let answer = call.send().await.answer("ec2:DisassociateRouteTable").map(drop);
-        gone_is_fine(answer, &["InvalidAssociationID.NotFound"])
+        let answer = call.send().await.for_operation("ec2:DisassociateRouteTable").map(drop);
+        ignore_not_found(answer, &["InvalidAssociationID.NotFound"])
     }
 
     async fn sync_routes(&self, live: &Live, id: &str, wanted: &BTreeMap<String, String>) -> Result<(), Failure> {
-        let there = routes(live);
-        let surplus = there.keys().filter(|block| !wanted.contains_key(*block));
-        try_join_all(surplus.map(|block| self.delete_route(id, block))).await?;
-        let differs = wanted.iter().filter(|(block, target)| there.get(*block) != Some(target));
+        let live_entries = routes(live);
+        let extra = live_entries.keys().filter(|block| !wanted.contains_key(*block));
+        try_join_all(extra.map(|block| self.delete_route(id, block))).await?;
+        let differs = wanted.iter().filter(|(block, target)| live_entries.get(*block) != Some(target));
         try_join_all(differs.map(|(block, target)| async {
-            match there.contains_key(block) {
+            match live_entries.contains_key(block) {
                 true => self.replace_route(id, block, target).await,
                 false => self.create_route(id, block, target).await,
             }
@@ -112,10 +115,10 @@ impl RouteTable {
     }
 
     async fn sync_subnets(&self, live: &Live, id: &str, wanted: &BTreeSet<String>) -> Result<(), Failure> {
-        let there: Vec<(&str, &str)> = associations(live).collect();
-        let surplus = there.iter().filter(|(_, subnet)| !wanted.contains(*subnet));
-        try_join_all(surplus.map(|(association, _)| self.disassociate(association))).await?;
-        let missing = wanted.iter().filter(|subnet| !there.iter().any(|(_, there)| there == subnet));
+        let live_entries: Vec<(&str, &str)> = associations(live).collect();
+        let extra = live_entries.iter().filter(|(_, subnet)| !wanted.contains(*subnet));
+        try_join_all(extra.map(|(association, _)| self.disassociate(association))).await?;
+        let missing = wanted.iter().filter(|subnet| !live_entries.iter().any(|(_, used_by)| used_by == subnet));
         try_join_all(missing.map(|subnet| self.associate(id, subnet))).await.map(drop)
     }
 }
@@ -151,15 +154,15 @@ fn target(route: &Route) -> Option<&str> {
 /// The associations of a table with subnets: id and subnet.
 fn associations(live: &Live) -> impl Iterator<Item = (&str, &str)> {
     use RouteTableAssociationStateCode as State;
-    let stands = |association: &&RouteTableAssociation| {
+    let is_active = |association: &&RouteTableAssociation| {
         let state = association.association_state().and_then(|state| state.state());
         !matches!(state, Some(State::Disassociating | State::Disassociated | State::Failed))
     };
-    let standing = live.associations().iter().filter(stands);
-    standing.filter_map(|association| Some((association.route_table_association_id()?, association.subnet_id()?)))
+    let active = live.associations().iter().filter(is_active);
+    active.filter_map(|association| Some((association.route_table_association_id()?, association.subnet_id()?)))
 }
 
-fn found(scope: &ReadScope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
+fn classify(scope: &ReadScope<RouteTable>, live: &Live) -> Option<Found<RouteTable>> {
     let (tags, id) = (tag_map(live.tags()), live.route_table_id()?);
     let address = scope.managed_address(&tags, &[id])?;
     let spec = RouteTableSpec {
@@ -211,21 +214,21 @@ impl Resource for RouteTable {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let mut live = self.describe(ours(scope.owner())).await?;
+        let mut live = self.describe(ownership_filters(scope.owner())).await?;
         let seen: Vec<&str> = live.iter().filter_map(Live::route_table_id).collect();
-        let besides = unseen(scope, |attrs| &attrs.id, &seen);
-        live.extend(by("route-table-id", &besides, |filters| self.describe(filters)).await?);
+        let ids = missing_ids(scope, |attrs| &attrs.id, &seen);
+        live.extend(describe_by("route-table-id", &ids, |filters| self.describe(filters)).await?);
         let untagged = live.iter().filter_map(|live| untagged(scope, live));
-        Ok(live.iter().filter_map(|live| found(scope, live)).chain(untagged).collect())
+        Ok(live.iter().filter_map(|live| classify(scope, live)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &RouteTableSpec) -> Result<RouteTableAttrs, Failure> {
         const CALL: &str = "ec2:CreateRouteTable";
         let call = self.ec2.client.create_route_table().vpc_id(&spec.vpc_id).client_token(cx.client_token());
-        let call = call.tag_specifications(tagged(cx, ResourceType::RouteTable, &spec.tags));
-        let answer = call.send().await.answer(CALL)?;
+        let call = call.tag_specifications(tag_specification(cx, ResourceType::RouteTable, &spec.tags));
+        let answer = call.send().await.for_operation(CALL)?;
         let id = answer.route_table().and_then(Live::route_table_id);
-        Ok(RouteTableAttrs { id: id.ok_or_else(|| absent(CALL, "route table id"))?.to_owned() })
+        Ok(RouteTableAttrs { id: id.ok_or_else(|| missing_field(CALL, "route table id"))?.to_owned() })
     }
 
     async fn configure(&self, _: &Context, attrs: &RouteTableAttrs, spec: &RouteTableSpec) -> Result<(), Failure> {
@@ -259,7 +262,7 @@ impl Resource for RouteTable {
     }
 
     async fn wait_ready(&self, cx: &Context, attrs: RouteTableAttrs) -> Result<RouteTableAttrs, Failure> {
-        visible(cx, &attrs.id, |filters| self.describe(filters), "route-table-id").await?;
+        wait_until_visible(cx, &attrs.id, |filters| self.describe(filters), "route-table-id").await?;
         Ok(attrs)
     }
 
@@ -268,7 +271,7 @@ impl Resource for RouteTable {
         let all = live.iter().flat_map(associations);
         try_join_all(all.map(|(association, _)| self.disassociate(association))).await?;
         let call = self.ec2.client.delete_route_table().route_table_id(&attrs.id);
-        call.send().await.answer("ec2:DeleteRouteTable").map(drop)
+        call.send().await.for_operation("ec2:DeleteRouteTable").map(drop)
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {

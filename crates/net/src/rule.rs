@@ -1,7 +1,7 @@
 //! Rules of security groups, each a resource with tags of its own.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupRule as Live, SecurityGroupRuleUpdate};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     ADDRESS_TAG, Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, STACK_TAG,
     is_unknown, unknown,
@@ -9,8 +9,11 @@ use pb_engine::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ec2::{Ec2, absent, by, check_tags, filter, is_ours, ours, tag_map, tagged, unseen, visible};
-use crate::groups::{Groups, egress, peer};
+use crate::ec2::{
+    Ec2, check_tags, describe_by, filter, is_managed, missing_field, missing_ids, ownership_filters, tag_map,
+    tag_specification, wait_until_visible,
+};
+use crate::group_calls::{ManagedGroups, egress, peer};
 use crate::permission::{ALL, permission, request};
 
 /// A rule of a security group.
@@ -68,7 +71,7 @@ impl SecurityGroupRule {
 
     /// Rules that say what a wanted one says, in groups that are not ours. In a group of ours the group itself accounts
     /// for them, and has them revoked first.
-    async fn foreign(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+    async fn find_unmanaged(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
         let there = |wanted: &Address| {
             ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
@@ -77,12 +80,12 @@ impl SecurityGroupRule {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let groups = Groups::ours(scope, &self.ec2).await?;
-        let not_ours = |id: &str| !groups.groups.iter().any(|group| group.group_id() == Some(id));
-        let ids = wanted.iter().map(|(_, spec)| spec.group_id.clone()).filter(|id| not_ours(id));
-        let live = by("group-id", &ids.collect::<Vec<_>>(), |filters| self.ec2.rules(filters)).await?;
+        let groups = ManagedGroups::read_shared(scope, &self.ec2).await?;
+        let is_unmanaged = |id: &str| !groups.groups.iter().any(|group| group.group_id() == Some(id));
+        let ids = wanted.iter().map(|(_, spec)| spec.group_id.clone()).filter(|id| is_unmanaged(id));
+        let live = describe_by("group-id", &ids.collect::<Vec<_>>(), |filters| self.ec2.rules(filters)).await?;
         let same = |spec: &SecurityGroupRuleSpec, live: &&Live| {
-            says_same(spec, &read(live)) && scope.address_from_tags(&tag_map(live.tags())).is_none()
+            is_equivalent(spec, &spec_of(live)) && scope.address_from_tags(&tag_map(live.tags())).is_none()
         };
         let foreign = wanted.into_iter().filter_map(|(address, spec)| {
             let live = live.iter().find(|live| same(spec, live))?;
@@ -98,31 +101,31 @@ impl SecurityGroupRule {
 ///
 /// # Errors
 /// The error of `DescribeSecurityGroupRules`.
-pub async fn same_rules(
+pub async fn matching_rules(
     ec2: &Ec2,
     wanted: &[(Address, SecurityGroupRuleSpec)],
 ) -> Result<Vec<(Address, String)>, Failure> {
     let groups: BTreeSet<String> = wanted.iter().map(|(_, spec)| spec.group_id.clone()).collect();
     let groups: Vec<String> = groups.into_iter().filter(|group| !is_unknown(group)).collect();
-    let live = by("group-id", &groups, |filters| ec2.rules(filters)).await?;
+    let live = describe_by("group-id", &groups, |filters| ec2.rules(filters)).await?;
     let free = |live: &&Live| !tag_map(live.tags()).contains_key(STACK_TAG);
     let same = wanted.iter().filter_map(|(address, spec)| {
-        let found = live.iter().filter(free).find(|live| says_same(spec, &read(live)))?;
+        let found = live.iter().filter(free).find(|live| is_equivalent(spec, &spec_of(live)))?;
         Some((address.clone(), found.security_group_rule_id()?.to_owned()))
     });
     Ok(same.collect())
 }
 
-fn says_same(one: &SecurityGroupRuleSpec, other: &SecurityGroupRuleSpec) -> bool {
-    let essence = |spec: &SecurityGroupRuleSpec| {
+fn is_equivalent(one: &SecurityGroupRuleSpec, other: &SecurityGroupRuleSpec) -> bool {
+    let key = |spec: &SecurityGroupRuleSpec| {
         let SecurityGroupRuleSpec { group_id, direction, protocol, from_port, to_port, peer, .. } = spec.clone();
         (group_id, direction == Direction::Egress, protocol, from_port, to_port, peer)
     };
-    essence(one) == essence(other)
+    key(one) == key(other)
 }
 
 /// What a rule says, in the form of a spec.
-fn read(live: &Live) -> SecurityGroupRuleSpec {
+fn spec_of(live: &Live) -> SecurityGroupRuleSpec {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     SecurityGroupRuleSpec {
         group_id: text(live.group_id()),
@@ -136,16 +139,16 @@ fn read(live: &Live) -> SecurityGroupRuleSpec {
     }
 }
 
-fn found(scope: &ReadScope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
+fn classify(scope: &ReadScope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
     let id = live.security_group_rule_id()?;
     let address = scope.managed_address(&tag_map(live.tags()), &[id])?;
-    let spec = read(live);
+    let spec = spec_of(live);
     let attrs = attrs_of(id, &spec);
     Some(Found::Managed { address, spec, attrs, ready: true })
 }
 
 fn untagged(scope: &ReadScope<SecurityGroupRule>, live: &Live) -> Option<Found<SecurityGroupRule>> {
-    scope.untagged(&tag_map(live.tags()), &attrs_of(live.security_group_rule_id()?, &read(live)))
+    scope.untagged(&tag_map(live.tags()), &attrs_of(live.security_group_rule_id()?, &spec_of(live)))
 }
 
 fn attrs_of(id: &str, spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
@@ -155,7 +158,7 @@ fn attrs_of(id: &str, spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
 impl SecurityGroupRule {
     /// The answer to a create. EC2 has no two rules of a group that say the same. Where one of ours that is at another address
     /// says it, this address takes it over: the other one wants another rule now, or none.
-    async fn taking_over<T: Send>(
+    async fn take_over_duplicate<T: Send>(
         &self,
         cx: &Context,
         spec: &SecurityGroupRuleSpec,
@@ -167,16 +170,18 @@ impl SecurityGroupRule {
         };
         let here = cx.address().as_str();
         let rules = self.ec2.rules(vec![filter("group-id", [&spec.group_id])]).await.unwrap_or_default();
-        let mut alike = rules.iter().filter(|rule| says_same(spec, &read(rule)));
-        let of_another = |rule: &&Live| {
+        let mut equivalent = rules.iter().filter(|rule| is_equivalent(spec, &spec_of(rule)));
+        let has_other_address = |rule: &&Live| {
             let tags = tag_map(rule.tags());
-            is_ours(cx, &tags) && tags.get(ADDRESS_TAG).is_some_and(|address| address != here)
+            is_managed(cx, &tags) && tags.get(ADDRESS_TAG).is_some_and(|address| address != here)
         };
         // None is alike any more when it was changed since.
-        if alike.clone().next().is_none() {
+        if equivalent.clone().next().is_none() {
             return Err(refused.class(Class::NotReady));
         }
-        let Some(id) = alike.find(of_another).and_then(Live::security_group_rule_id) else { return Err(refused) };
+        let Some(id) = equivalent.find(has_other_address).and_then(Live::security_group_rule_id) else {
+            return Err(refused);
+        };
         self.ec2.adopt(cx, id).await?;
         // With the next try it is one of this address that is there already.
         Err(refused.class(Class::NotReady))
@@ -239,38 +244,40 @@ impl Resource for SecurityGroupRule {
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let ask = |filters: Vec<Filter>| self.ec2.rules(filters);
         let mut live = match scope.recorded.is_empty() {
-            true => ask(ours(scope.owner())).await?,
+            true => ask(ownership_filters(scope.owner())).await?,
             // They are in groups of ours, and with these all rules are asked for anyway.
-            false => Groups::ours(scope, &self.ec2).await?.rules.clone(),
+            false => ManagedGroups::read_shared(scope, &self.ec2).await?.rules.clone(),
         };
         live.retain(|rule| scope.address_from_tags(&tag_map(rule.tags())).is_some());
         let seen: Vec<&str> = live.iter().filter_map(Live::security_group_rule_id).collect();
-        let besides = unseen(scope, |attrs| &attrs.id, &seen);
-        live.extend(by("security-group-rule-id", &besides, ask).await?);
-        let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| found(scope, live)).collect();
-        all.extend(self.foreign(scope, &all).await?);
+        let ids = missing_ids(scope, |attrs| &attrs.id, &seen);
+        live.extend(describe_by("security-group-rule-id", &ids, ask).await?);
+        let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| classify(scope, live)).collect();
+        all.extend(self.find_unmanaged(scope, &all).await?);
         all.extend(live.iter().filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
 
     async fn create(&self, cx: &Context, spec: &SecurityGroupRuleSpec) -> Result<SecurityGroupRuleAttrs, Failure> {
         let client = &self.ec2.client;
-        let tags = tagged(cx, ResourceType::SecurityGroupRule, &spec.tags);
+        let tags = tag_specification(cx, ResourceType::SecurityGroupRule, &spec.tags);
         let (call, rules) = match spec.direction {
             Direction::Ingress => {
                 const CALL: &str = "ec2:AuthorizeSecurityGroupIngress";
                 let call = client.authorize_security_group_ingress().group_id(&spec.group_id);
-                let answer = call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL);
-                (CALL, self.taking_over(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
+                let answer =
+                    call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.for_operation(CALL);
+                (CALL, self.take_over_duplicate(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
             }
             Direction::Egress => {
                 const CALL: &str = "ec2:AuthorizeSecurityGroupEgress";
                 let call = client.authorize_security_group_egress().group_id(&spec.group_id);
-                let answer = call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.answer(CALL);
-                (CALL, self.taking_over(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
+                let answer =
+                    call.ip_permissions(permission(spec)).tag_specifications(tags).send().await.for_operation(CALL);
+                (CALL, self.take_over_duplicate(cx, spec, answer).await?.security_group_rules.unwrap_or_default())
             }
         };
-        let id = rules.first().and_then(Live::security_group_rule_id).ok_or_else(|| absent(call, "rule id"))?;
+        let id = rules.first().and_then(Live::security_group_rule_id).ok_or_else(|| missing_field(call, "rule id"))?;
         Ok(SecurityGroupRuleAttrs { id: id.to_owned(), ..Self::planned_attrs(spec) })
     }
 
@@ -285,19 +292,19 @@ impl Resource for SecurityGroupRule {
             let update = SecurityGroupRuleUpdate::builder().security_group_rule_id(&attrs.id);
             let call = self.ec2.client.modify_security_group_rules().group_id(&attrs.group_id);
             let call = call.security_group_rules(update.security_group_rule(request(spec)).build());
-            call.send().await.answer("ec2:ModifySecurityGroupRules")?;
+            call.send().await.for_operation("ec2:ModifySecurityGroupRules")?;
         }
         self.ec2.tag(cx, &attrs.id, &spec.tags, changes).await?;
         Ok(attrs.clone())
     }
 
     async fn wait_ready(&self, cx: &Context, attrs: SecurityGroupRuleAttrs) -> Result<SecurityGroupRuleAttrs, Failure> {
-        visible(cx, &attrs.id, |filters| self.ec2.rules(filters), "security-group-rule-id").await?;
+        wait_until_visible(cx, &attrs.id, |filters| self.ec2.rules(filters), "security-group-rule-id").await?;
         Ok(attrs)
     }
 
     async fn delete(&self, _: &Context, attrs: &SecurityGroupRuleAttrs) -> Result<(), Failure> {
-        self.ec2.revoke_there(&attrs.group_id, &attrs.id, attrs.direction == Direction::Egress).await
+        self.ec2.revoke(&attrs.group_id, &attrs.id, attrs.direction == Direction::Egress).await
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {

@@ -1,13 +1,16 @@
 //! Security groups. Their rules are resources of their own; see [`SecurityGroupRule`](crate::SecurityGroupRule).
 
 use aws_sdk_ec2::types::{NetworkInterface, ResourceType, SecurityGroup as Live};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Address, Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, tag_map, tagged, unseen, visible};
-use crate::groups::{DEFAULT, Groups};
+use crate::ec2::{
+    Ec2, ManagedVpcs, check_tags, describe_by, filter, missing_field, missing_ids, tag_map, tag_specification,
+    wait_until_visible,
+};
+use crate::group_calls::{DEFAULT, ManagedGroups};
 use crate::interfaces::used_by;
 
 /// A security group, without the rules in it.
@@ -47,31 +50,31 @@ impl SecurityGroup {
     }
 
     /// Groups that stand in a name that is wanted and not there yet. They are asked for only when one is missing.
-    async fn foreign(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+    async fn find_unmanaged(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
         let there = |wanted: &Address| {
             ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
         let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !there(address)).collect();
         let mut vpcs: Vec<String> = missing.iter().map(|(_, spec)| spec.vpc_id.clone()).collect();
         if vpcs.iter().any(|vpc| is_unknown(vpc)) {
-            vpcs.extend(scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?.ids());
+            vpcs.extend(scope.shared(ManagedVpcs::read(&self.ec2, scope.owner())).await?.ids());
         }
         vpcs.retain(|vpc| !is_unknown(vpc));
         if vpcs.is_empty() {
             return Ok(Vec::new());
         }
         let names: Vec<String> = missing.iter().map(|(_, spec)| spec.name.clone()).collect();
-        let live = by("group-name", &names, |filters| self.ec2.groups(filters)).await?;
+        let live = describe_by("group-name", &names, |filters| self.ec2.groups(filters)).await?;
         let mut foreign = Vec::new();
         for (wanted, spec) in missing {
-            let stands = |live: &&Live| {
+            let conflicts = |live: &&Live| {
                 let vpc = live.vpc_id().unwrap_or_default();
                 live.group_name() == Some(spec.name.as_str())
                     && (vpc == spec.vpc_id || is_unknown(&spec.vpc_id) && vpcs.iter().any(|ours| ours == vpc))
                     && scope.address_from_tags(&tag_map(live.tags())).is_none()
                     && scope.find_recorded(|attrs| live.group_id() == Some(attrs.id.as_str())).is_none()
             };
-            if let Some(live) = live.iter().find(stands) {
+            if let Some(live) = live.iter().find(conflicts) {
                 let what = format!(
                     "security group {} ({}) in {}",
                     spec.name,
@@ -85,7 +88,7 @@ impl SecurityGroup {
     }
 
     /// The groups in whose rules this one is named.
-    async fn named_by(&self, id: &str) -> Result<Vec<String>, Failure> {
+    async fn groups_referencing(&self, id: &str) -> Result<Vec<String>, Failure> {
         let mut groups = Vec::new();
         for name in ["ip-permission.group-id", "egress.ip-permission.group-id"] {
             let found = self.ec2.groups(vec![filter(name, [id])]).await?;
@@ -98,22 +101,22 @@ impl SecurityGroup {
 
     /// Why the group could not be deleted. Where no interface carries it, rules are the reason: those in this group are
     /// revoked, so that two groups which name each other do not keep each other for ever.
-    async fn still_used(&self, refused: Failure, attrs: &SecurityGroupAttrs) -> Result<Failure, Failure> {
-        if let Some(users) = self.ec2.interfaces.users(&attrs.vpc_id, carries(&attrs.id)).await {
+    async fn explain_in_use(&self, refused: Failure, attrs: &SecurityGroupAttrs) -> Result<Failure, Failure> {
+        if let Some(users) = self.ec2.interfaces.users(&attrs.vpc_id, uses_group(&attrs.id)).await {
             return Ok(used_by(refused, &users));
         }
-        self.ec2.strip(&attrs.id).await?;
-        let groups = self.named_by(&attrs.id).await?;
+        self.ec2.revoke_every_rule(&attrs.id).await?;
+        let groups = self.groups_referencing(&attrs.id).await?;
         Ok(if groups.is_empty() { refused } else { used_by(refused, &format!("rules of {}", groups.join(", "))) })
     }
 }
 
 /// Whether an interface carries the group `id`.
-fn carries(id: &str) -> impl Fn(&NetworkInterface) -> bool + Send + Sync {
+fn uses_group(id: &str) -> impl Fn(&NetworkInterface) -> bool + Send + Sync {
     move |interface| interface.groups().iter().any(|group| group.group_id() == Some(id))
 }
 
-fn found(scope: &ReadScope<SecurityGroup>, groups: &Groups, live: &Live) -> Option<Found<SecurityGroup>> {
+fn classify(scope: &ReadScope<SecurityGroup>, groups: &ManagedGroups, live: &Live) -> Option<Found<SecurityGroup>> {
     if live.group_name() == Some(DEFAULT) {
         return None;
     }
@@ -124,7 +127,7 @@ fn found(scope: &ReadScope<SecurityGroup>, groups: &Groups, live: &Live) -> Opti
         vpc_id: text(live.vpc_id()),
         name: text(live.group_name()),
         description: text(live.description()),
-        unmanaged_rules: groups.unmanaged(scope, id),
+        unmanaged_rules: groups.unmanaged_rules(scope, id),
         tags: Ownership::user_tags(&tags),
     };
     let attrs = SecurityGroupAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() };
@@ -174,18 +177,18 @@ impl Resource for SecurityGroup {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let tagged = Groups::ours(scope, &self.ec2).await?;
+        let tagged = ManagedGroups::read_shared(scope, &self.ec2).await?;
         let seen: Vec<&str> = tagged.groups.iter().filter_map(Live::group_id).collect();
-        let besides = unseen(scope, |attrs| &attrs.id, &seen);
-        let besides = by("group-id", &besides, |filters| self.ec2.groups(filters)).await?;
-        let besides = self.ec2.with_rules(besides).await?;
-        let within = |groups: &Groups| -> Vec<Found<Self>> {
-            groups.groups.iter().filter_map(|live| found(scope, groups, live)).collect()
+        let ids = missing_ids(scope, |attrs| &attrs.id, &seen);
+        let by_id = describe_by("group-id", &ids, |filters| self.ec2.groups(filters)).await?;
+        let by_id = self.ec2.with_rules(by_id).await?;
+        let within = |groups: &ManagedGroups| -> Vec<Found<Self>> {
+            groups.groups.iter().filter_map(|live| classify(scope, groups, live)).collect()
         };
         let mut all = within(&tagged);
-        all.extend(within(&besides));
-        all.extend(self.foreign(scope, &all).await?);
-        all.extend(tagged.groups.iter().chain(&besides.groups).filter_map(|live| untagged(scope, live)));
+        all.extend(within(&by_id));
+        all.extend(self.find_unmanaged(scope, &all).await?);
+        all.extend(tagged.groups.iter().chain(&by_id.groups).filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
 
@@ -193,9 +196,9 @@ impl Resource for SecurityGroup {
         const CALL: &str = "ec2:CreateSecurityGroup";
         let call = self.ec2.client.create_security_group().vpc_id(&spec.vpc_id).group_name(&spec.name);
         let call = call.description(&spec.description);
-        let call = call.tag_specifications(tagged(cx, ResourceType::SecurityGroup, &spec.tags));
-        let answer = call.send().await.answer(CALL)?;
-        let id = answer.group_id().ok_or_else(|| absent(CALL, "group id"))?;
+        let call = call.tag_specifications(tag_specification(cx, ResourceType::SecurityGroup, &spec.tags));
+        let answer = call.send().await.for_operation(CALL)?;
+        let id = answer.group_id().ok_or_else(|| missing_field(CALL, "group id"))?;
         Ok(SecurityGroupAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
     }
 
@@ -216,17 +219,17 @@ impl Resource for SecurityGroup {
     }
 
     async fn wait_ready(&self, cx: &Context, attrs: SecurityGroupAttrs) -> Result<SecurityGroupAttrs, Failure> {
-        visible(cx, &attrs.id, |filters| self.ec2.groups(filters), "group-id").await?;
+        wait_until_visible(cx, &attrs.id, |filters| self.ec2.groups(filters), "group-id").await?;
         Ok(attrs)
     }
 
     async fn delete(&self, cx: &Context, attrs: &SecurityGroupAttrs) -> Result<(), Failure> {
         let delete = || async {
             let call = self.ec2.client.delete_security_group().group_id(&attrs.id);
-            call.send().await.answer("ec2:DeleteSecurityGroup").map(drop)
+            call.send().await.for_operation("ec2:DeleteSecurityGroup").map(drop)
         };
-        match self.ec2.interfaces.let_go(cx, &attrs.vpc_id, carries(&attrs.id), delete).await {
-            Err(refused) if refused.class == Class::InUse => Err(self.still_used(refused, attrs).await?),
+        match self.ec2.interfaces.delete_when_unused(cx, &attrs.vpc_id, uses_group(&attrs.id), delete).await {
+            Err(refused) if refused.class == Class::InUse => Err(self.explain_in_use(refused, attrs).await?),
             answer => answer,
         }
     }

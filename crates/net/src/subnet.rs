@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, Subnet as Live, SubnetState};
 use ipnet::Ipv4Net;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, is_unknown, unknown,
 };
@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, once, ours, tag_map, tagged, unseen};
+use crate::ec2::{
+    Ec2, ManagedVpcs, check_tags, describe_by, filter, missing_field, missing_ids, no_retry, ownership_filters,
+    tag_map, tag_specification,
+};
 
 /// A subnet is `available` within seconds; after this long something is wrong.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
@@ -52,38 +55,38 @@ impl Subnet {
 
     async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<Live>, Failure> {
         let pages = self.ec2.client.describe_subnets().set_filters(Some(filters)).into_paginator().items().send();
-        pages.try_collect().await.answer("ec2:DescribeSubnets")
+        pages.try_collect().await.for_operation("ec2:DescribeSubnets")
     }
 
     async fn set_public_addresses(&self, id: &str, on: bool) -> Result<(), Failure> {
         let on = AttributeBooleanValue::builder().value(on).build();
         let call = self.ec2.client.modify_subnet_attribute().subnet_id(id).map_public_ip_on_launch(on);
-        call.send().await.answer("ec2:ModifySubnetAttribute").map(drop)
+        call.send().await.for_operation("ec2:ModifySubnetAttribute").map(drop)
     }
 
     /// Subnets that stand in a block that is wanted and not there yet. They are asked for only when one is missing.
-    async fn foreign(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
+    async fn find_unmanaged(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
         let there = |wanted: &pb_engine::Address| {
             ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
         let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !there(address)).collect();
         let mut vpcs: Vec<String> = missing.iter().map(|(_, spec)| spec.vpc_id.clone()).collect();
         if vpcs.iter().any(|vpc| is_unknown(vpc)) {
-            vpcs.extend(scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?.ids());
+            vpcs.extend(scope.shared(ManagedVpcs::read(&self.ec2, scope.owner())).await?.ids());
         }
         vpcs.retain(|vpc| !is_unknown(vpc));
         vpcs.sort_unstable();
         vpcs.dedup();
-        let live = by("vpc-id", &vpcs, |filters| self.describe(filters)).await?;
+        let live = describe_by("vpc-id", &vpcs, |filters| self.describe(filters)).await?;
         let mut foreign = Vec::new();
         for (wanted, spec) in missing {
-            let stands = |live: &&Live| {
+            let conflicts = |live: &&Live| {
                 overlap(&spec.cidr, live.cidr_block().unwrap_or_default())
                     && (is_unknown(&spec.vpc_id) || live.vpc_id() == Some(spec.vpc_id.as_str()))
                     && scope.address_from_tags(&tag_map(live.tags())).is_none()
                     && scope.find_recorded(|attrs| live.subnet_id() == Some(attrs.id.as_str())).is_none()
             };
-            if let Some(live) = live.iter().find(stands) {
+            if let Some(live) = live.iter().find(conflicts) {
                 let (id, cidr) = (live.subnet_id().unwrap_or_default(), live.cidr_block().unwrap_or_default());
                 let what = format!("subnet {id} with {cidr} in {}", live.vpc_id().unwrap_or_default());
                 foreign.push(Found::Unmanaged { address: wanted.clone(), what });
@@ -93,7 +96,7 @@ impl Subnet {
     }
 }
 
-fn found(scope: &ReadScope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
+fn classify(scope: &ReadScope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
     let (tags, id) = (tag_map(live.tags()), live.subnet_id()?);
     let address = scope.managed_address(&tags, &[id])?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -154,12 +157,12 @@ impl Resource for Subnet {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let mut live = self.describe(ours(scope.owner())).await?;
+        let mut live = self.describe(ownership_filters(scope.owner())).await?;
         let seen: Vec<&str> = live.iter().filter_map(Live::subnet_id).collect();
-        let besides = unseen(scope, |attrs| &attrs.id, &seen);
-        live.extend(by("subnet-id", &besides, |filters| self.describe(filters)).await?);
-        let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| found(scope, live)).collect();
-        all.extend(self.foreign(scope, &all).await?);
+        let ids = missing_ids(scope, |attrs| &attrs.id, &seen);
+        live.extend(describe_by("subnet-id", &ids, |filters| self.describe(filters)).await?);
+        let mut all: Vec<Found<Self>> = live.iter().filter_map(|live| classify(scope, live)).collect();
+        all.extend(self.find_unmanaged(scope, &all).await?);
         all.extend(live.iter().filter_map(|live| untagged(scope, live)));
         Ok(all)
     }
@@ -167,10 +170,14 @@ impl Resource for Subnet {
     async fn create(&self, cx: &Context, spec: &SubnetSpec) -> Result<SubnetAttrs, Failure> {
         const CALL: &str = "ec2:CreateSubnet";
         let call = self.ec2.client.create_subnet().vpc_id(&spec.vpc_id).cidr_block(&spec.cidr);
-        let call = call.availability_zone(&spec.zone).tag_specifications(tagged(cx, ResourceType::Subnet, &spec.tags));
-        let answer = call.customize().config_override(once()).send().await.answer(CALL);
+        let call = call.availability_zone(&spec.zone).tag_specifications(tag_specification(
+            cx,
+            ResourceType::Subnet,
+            &spec.tags,
+        ));
+        let answer = call.customize().config_override(no_retry()).send().await.for_operation(CALL);
         let answer = answer.map_err(|failure| failure.when(&["InvalidSubnet.Conflict"], Class::Exists))?;
-        let id = answer.subnet().and_then(Live::subnet_id).ok_or_else(|| absent(CALL, "subnet id"))?;
+        let id = answer.subnet().and_then(Live::subnet_id).ok_or_else(|| missing_field(CALL, "subnet id"))?;
         Ok(SubnetAttrs { id: id.to_owned(), vpc_id: spec.vpc_id.clone() })
     }
 
@@ -211,9 +218,9 @@ impl Resource for Subnet {
             |interface: &aws_sdk_ec2::types::NetworkInterface| interface.subnet_id() == Some(attrs.id.as_str());
         let delete = || async {
             let call = self.ec2.client.delete_subnet().subnet_id(&attrs.id);
-            call.send().await.answer("ec2:DeleteSubnet").map(drop)
+            call.send().await.for_operation("ec2:DeleteSubnet").map(drop)
         };
-        self.ec2.interfaces.let_go(cx, &attrs.vpc_id, inside, delete).await
+        self.ec2.interfaces.delete_when_unused(cx, &attrs.vpc_id, inside, delete).await
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -228,7 +235,10 @@ impl Resource for Subnet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{alone, by_tags, carries_our_tags, has, listen, our_tags, paths, plain, refusal};
+    use crate::testing::{
+        changed_paths, filters_by_tags, has_filter, managed_tags, plain_tags, record_waiting, refusal,
+        sends_managed_tags, standalone,
+    };
     use aws_sdk_ec2::Client;
     use aws_sdk_ec2::operation::create_subnet::CreateSubnetOutput;
     use aws_sdk_ec2::operation::delete_subnet::DeleteSubnetOutput;
@@ -248,7 +258,7 @@ mod tests {
             cidr: "10.0.1.0/24".to_owned(),
             zone: "us-east-2a".to_owned(),
             public_addresses: true,
-            tags: plain(),
+            tags: plain_tags(),
         }
     }
 
@@ -267,20 +277,20 @@ mod tests {
 
     fn ours(public: bool) -> Rule {
         mock!(Client::describe_subnets).then_output(move || {
-            subnets(&[live("subnet-1").map_public_ip_on_launch(public).set_tags(Some(our_tags())).build()])
+            subnets(&[live("subnet-1").map_public_ip_on_launch(public).set_tags(Some(managed_tags())).build()])
         })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_subnet_is_made_as_stated_and_gives_public_addresses() {
+    async fn subnet_create_sends_its_spec_and_sets_public_addresses() {
         let none = mock!(Client::describe_subnets)
-            .match_requests(|r| by_tags(r.filters()) || has(r.filters(), "vpc-id", "vpc-1"))
+            .match_requests(|r| filters_by_tags(r.filters()) || has_filter(r.filters(), "vpc-id", "vpc-1"))
             .then_output(|| subnets(&[]));
         let create = mock!(Client::create_subnet)
             .match_requests(|r| {
                 (r.vpc_id(), r.cidr_block()) == (Some("vpc-1"), Some("10.0.1.0/24"))
                     && r.availability_zone() == Some("us-east-2a")
-                    && carries_our_tags(r.tag_specifications(), &ResourceType::Subnet)
+                    && sends_managed_tags(r.tag_specifications(), &ResourceType::Subnet)
             })
             .then_output(|| CreateSubnetOutput::builder().subnet(live("subnet-1").build()).build());
         // A subnet this new may not be visible to the next call.
@@ -291,51 +301,51 @@ mod tests {
         let modify = modify.sequence().http_status(400, refusal("InvalidSubnetID.NotFound", "does not exist"));
         let modify = modify.output(|| ModifySubnetAttributeOutput::builder().build()).build();
         let there = mock!(Client::describe_subnets)
-            .match_requests(|r| has(r.filters(), "subnet-id", "subnet-1"))
+            .match_requests(|r| has_filter(r.filters(), "subnet-id", "subnet-1"))
             .then_output(|| subnets(&[live("subnet-1").build()]));
         let client = mock_client!(aws_sdk_ec2, [&none, &create, &modify, &there]);
-        alone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
+        standalone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
         assert_eq!((create.num_calls(), modify.num_calls()), (1, 2));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_differs_is_changed() {
+    async fn subnet_update_sends_only_changed_fields() {
         let client = mock_client!(aws_sdk_ec2, [&ours(true)]);
-        assert!(alone(Subnet::new(client.into()), spec()).plan().await.unwrap().is_empty());
+        assert!(standalone(Subnet::new(client.into()), spec()).plan().await.unwrap().is_empty());
         let there = ours(false);
         let modify =
             mock!(Client::modify_subnet_attribute).then_output(|| ModifySubnetAttributeOutput::builder().build());
         let client = mock_client!(aws_sdk_ec2, [&there, &modify]);
-        let stack = alone(Subnet::new(client.into()), spec());
-        assert_eq!(paths(&stack.plan().await.unwrap()), ["public_addresses"]);
+        let stack = standalone(Subnet::new(client.into()), spec());
+        assert_eq!(changed_paths(&stack.plan().await.unwrap()), ["public_addresses"]);
         stack.deploy().await.unwrap();
         assert_eq!(modify.num_calls(), 1, "and no tag is written");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_block_that_another_subnet_has_is_left_alone() {
-        let none = mock!(Client::describe_subnets).match_requests(|r| by_tags(r.filters()));
+    async fn unmanaged_subnet_with_the_block_is_left_alone() {
+        let none = mock!(Client::describe_subnets).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.then_output(|| subnets(&[]));
         let other = mock!(Client::describe_subnets)
             .then_output(|| subnets(&[live("subnet-9").cidr_block("10.0.0.0/20").build()]));
         let client = mock_client!(aws_sdk_ec2, [&none, &other]);
-        let failure = alone(Subnet::new(client.into()), spec()).deploy().await.unwrap_err();
+        let failure = standalone(Subnet::new(client.into()), spec()).deploy().await.unwrap_err();
         assert!(failure.message.contains("subnet subnet-9 with 10.0.0.0/20 in vpc-1 exists"), "{failure}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_conflict_means_look_again() {
+    async fn subnet_conflict_is_resolved_by_another_read() {
         let none = mock!(Client::describe_subnets).sequence().output(|| subnets(&[])).times(2).build();
         let conflict = refusal("InvalidSubnet.Conflict", "The CIDR '10.0.1.0/24' conflicts with another subnet");
         let create = mock!(Client::create_subnet).sequence().http_status(400, conflict).build();
         let there = ours(true);
         let client = mock_client!(aws_sdk_ec2, [&none, &create, &there]);
-        let made = alone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
+        let made = standalone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
         assert_eq!(made.resources.values().next().unwrap().attrs["id"], "subnet-1");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_delete_names_the_interfaces_inside() {
+    async fn refused_subnet_delete_names_its_interfaces() {
         let there = ours(true);
         let delete = mock!(Client::delete_subnet).sequence();
         let delete = delete.http_status(400, refusal("DependencyViolation", "has dependencies and cannot be deleted."));
@@ -350,18 +360,18 @@ mod tests {
             DescribeNetworkInterfacesOutput::builder().set_network_interfaces(Some(all)).build()
         });
         let client = mock_client!(aws_sdk_ec2, [&there, &delete, &interfaces]);
-        let (stack, said) = listen(alone(Subnet::new(client.into()), spec()));
+        let (stack, messages) = record_waiting(standalone(Subnet::new(client.into()), spec()));
         stack.destroy().await.unwrap();
         assert_eq!(delete.num_calls(), 2, "what is refused is not tried again and again");
         assert!(interfaces.num_calls() <= 150, "{} looks in three minutes", interfaces.num_calls());
         assert!(began.elapsed() <= LINGERS.mul_f64(1.03), "{:?}", began.elapsed());
-        let said = said.lock().unwrap().join("\n");
-        assert!(said.contains("still used by eni-1 (ElastiCache w-jobqr)"), "{said}");
-        assert!(!said.contains("eni-2"), "{said}");
+        let messages = messages.lock().unwrap().join("\n");
+        assert!(messages.contains("still used by eni-1 (ElastiCache w-jobqr)"), "{messages}");
+        assert!(!messages.contains("eni-2"), "{messages}");
     }
 
     #[test]
-    fn subnets_stand_beside_each_other_unless_they_overlap() {
+    fn subnets_can_coexist_unless_their_blocks_overlap() {
         let at = |vpc: &str, cidr: &str| SubnetSpec { vpc_id: vpc.to_owned(), cidr: cidr.to_owned(), ..spec() };
         assert!(Subnet::can_coexist(&spec(), &at("vpc-1", "10.0.2.0/24")));
         assert!(Subnet::can_coexist(&spec(), &at("vpc-2", "10.0.1.0/24")));

@@ -14,12 +14,12 @@ pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
 }
 
 /// The plain tags of the resource that a test is about.
-pub(crate) fn plain() -> BTreeMap<String, String> {
+pub(crate) fn plain_tags() -> BTreeMap<String, String> {
     BTreeMap::from([("Name".to_owned(), "it".to_owned())])
 }
 
 /// The same with the ownership tags.
-pub(crate) fn our_tags() -> Vec<Tag> {
+pub(crate) fn managed_tags() -> Vec<Tag> {
     let tags = [
         ("Name", "it"),
         ("pb-deploy:stack", "stack"),
@@ -29,26 +29,26 @@ pub(crate) fn our_tags() -> Vec<Tag> {
     tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Whether a create call carries all of [`our_tags`].
-pub(crate) fn carries_our_tags(specs: &[TagSpecification], kind: &ResourceType) -> bool {
+/// Whether a create call carries all of [`managed_tags`].
+pub(crate) fn sends_managed_tags(specs: &[TagSpecification], kind: &ResourceType) -> bool {
     let [spec] = specs else { return false };
-    spec.resource_type() == Some(kind) && our_tags().iter().all(|tag| spec.tags().contains(tag))
+    spec.resource_type() == Some(kind) && managed_tags().iter().all(|tag| spec.tags().contains(tag))
 }
 
 /// Whether a describe call asks for what carries the tags of the workspace.
-pub(crate) fn by_tags(filters: &[Filter]) -> bool {
+pub(crate) fn filters_by_tags(filters: &[Filter]) -> bool {
     let is = |filter: &Filter, name: &str, value: &str| filter.name() == Some(name) && filter.values() == [value];
     matches!(filters, [stack, workspace] if is(stack, "tag:pb-deploy:stack", "stack")
         && is(workspace, "tag:pb-deploy:workspace", "workspace"))
 }
 
 /// Whether a describe call has this filter.
-pub(crate) fn has(filters: &[Filter], name: &str, value: &str) -> bool {
+pub(crate) fn has_filter(filters: &[Filter], name: &str, value: &str) -> bool {
     filters.iter().any(|filter| filter.name() == Some(name) && filter.values().iter().any(|found| found == value))
 }
 
 /// A program that wants one resource.
-pub(crate) fn alone<R: Resource>(resource: R, spec: R::Spec) -> Standalone {
+pub(crate) fn standalone<R: Resource>(resource: R, spec: R::Spec) -> Standalone {
     let mut graph = Graph::new();
     let kind = graph.kind(resource);
     graph.add("test/it", &kind, (), move |()| spec.clone()).unwrap();
@@ -60,18 +60,18 @@ fn owner() -> Ownership {
 }
 
 /// The same program, and what it waits for in words.
-pub(crate) fn listen(alone: Standalone) -> (Standalone, Arc<Mutex<Vec<String>>>) {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&said);
+pub(crate) fn record_waiting(stack: Standalone) -> (Standalone, Arc<Mutex<Vec<String>>>) {
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&messages);
     let events = Events::new(move |event| {
         if let Event::Waiting { what, .. } = event {
             sink.lock().unwrap().push(what);
         }
     });
-    (alone.events(events), said)
+    (stack.events(events), messages)
 }
 
 /// The paths of all fields that a plan changes.
-pub(crate) fn paths(plan: &Plan) -> Vec<String> {
+pub(crate) fn changed_paths(plan: &Plan) -> Vec<String> {
     plan.changes().flat_map(|step| step.changes.iter().map(|change| change.path.clone())).collect()
 }

@@ -2,14 +2,16 @@
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
 use futures_util::future::try_join;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource};
 use pb_engine::{fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::{Ec2, OurVpcs, absent, by, check_tags, filter, once, tag_map, tagged, unseen};
+use crate::ec2::{
+    Ec2, ManagedVpcs, check_tags, describe_by, filter, missing_field, missing_ids, no_retry, tag_map, tag_specification,
+};
 use crate::interfaces::used_by;
 
 /// A VPC is `available` within seconds; after this long something is wrong.
@@ -48,7 +50,7 @@ impl Vpc {
 
     async fn attribute(&self, id: &str, name: VpcAttributeName) -> Result<bool, Failure> {
         let call = self.ec2.client.describe_vpc_attribute().vpc_id(id).attribute(name);
-        let answer = call.send().await.answer("ec2:DescribeVpcAttribute")?;
+        let answer = call.send().await.for_operation("ec2:DescribeVpcAttribute")?;
         let value = answer.enable_dns_support().or(answer.enable_dns_hostnames());
         Ok(value.and_then(AttributeBooleanValue::value).unwrap_or_default())
     }
@@ -71,7 +73,7 @@ impl Vpc {
         let hostnames = modify().set_enable_dns_hostnames(on(spec.dns_hostnames));
         let calls = if spec.dns_support { [support, hostnames] } else { [hostnames, support] };
         for call in calls {
-            call.send().await.answer("ec2:ModifyVpcAttribute")?;
+            call.send().await.for_operation("ec2:ModifyVpcAttribute")?;
         }
         Ok(())
     }
@@ -80,11 +82,11 @@ impl Vpc {
     async fn contents(&self, id: &str) -> Result<Vec<String>, Failure> {
         let client = &self.ec2.client;
         let of = || filter("vpc-id", [id]);
-        let subnets = client.describe_subnets().filters(of()).send().await.answer("ec2:DescribeSubnets")?;
+        let subnets = client.describe_subnets().filters(of()).send().await.for_operation("ec2:DescribeSubnets")?;
         let groups =
-            client.describe_security_groups().filters(of()).send().await.answer("ec2:DescribeSecurityGroups")?;
+            client.describe_security_groups().filters(of()).send().await.for_operation("ec2:DescribeSecurityGroups")?;
         let gateways = client.describe_internet_gateways().filters(filter("attachment.vpc-id", [id]));
-        let gateways = gateways.send().await.answer("ec2:DescribeInternetGateways")?;
+        let gateways = gateways.send().await.for_operation("ec2:DescribeInternetGateways")?;
         let groups = groups.security_groups().iter().filter(|group| group.group_name() != Some("default"));
         let ids = (subnets.subnets().iter().filter_map(|subnet| subnet.subnet_id()))
             .chain(groups.filter_map(|group| group.group_id()))
@@ -96,7 +98,7 @@ impl Vpc {
 }
 
 /// The address of a VPC that is ours.
-fn whose(scope: &ReadScope<Vpc>, vpc: &Live) -> Option<Address> {
+fn managed_address(scope: &ReadScope<Vpc>, vpc: &Live) -> Option<Address> {
     let id = vpc.vpc_id()?;
     scope.managed_address(&tag_map(vpc.tags()), &[id])
 }
@@ -105,7 +107,7 @@ fn untagged(scope: &ReadScope<Vpc>, vpc: &Live) -> Option<Found<Vpc>> {
     scope.untagged(&tag_map(vpc.tags()), &VpcAttrs { id: vpc.vpc_id()?.to_owned() })
 }
 
-fn found(scope: &ReadScope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bool)) -> Option<Found<Vpc>> {
+fn classify(scope: &ReadScope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool, bool)) -> Option<Found<Vpc>> {
     let spec = VpcSpec {
         cidr: vpc.cidr_block().unwrap_or_default().to_owned(),
         dns_support,
@@ -114,7 +116,7 @@ fn found(scope: &ReadScope<Vpc>, vpc: &Live, (dns_support, dns_hostnames): (bool
     };
     let attrs = VpcAttrs { id: vpc.vpc_id()?.to_owned() };
     let ready = vpc.state() == Some(&VpcState::Available);
-    Some(Found::Managed { address: whose(scope, vpc)?, spec, attrs, ready })
+    Some(Found::Managed { address: managed_address(scope, vpc)?, spec, attrs, ready })
 }
 
 impl Resource for Vpc {
@@ -150,26 +152,27 @@ impl Resource for Vpc {
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let all = async {
-            let tagged = scope.shared(OurVpcs::ask(&self.ec2, scope.owner())).await?;
+            let tagged = scope.shared(ManagedVpcs::read(&self.ec2, scope.owner())).await?;
             let seen: Vec<&str> = tagged.0.iter().filter_map(Live::vpc_id).collect();
-            let besides = unseen(scope, |attrs| &attrs.id, &seen);
-            let besides = by("vpc-id", &besides, |filters| self.ec2.vpcs(filters)).await?;
-            Ok(tagged.0.iter().cloned().chain(besides).collect())
+            let ids = missing_ids(scope, |attrs| &attrs.id, &seen);
+            let by_id = describe_by("vpc-id", &ids, |filters| self.ec2.vpcs(filters)).await?;
+            Ok(tagged.0.iter().cloned().chain(by_id).collect())
         };
-        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.id.clone());
-        let ours = |vpc: &Live| whose(scope, vpc).and_then(|_| vpc.vpc_id().map(str::to_owned));
+        let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.id.clone());
+        let ours = |vpc: &Live| managed_address(scope, vpc).and_then(|_| vpc.vpc_id().map(str::to_owned));
         let dns = |ids| fetch_each(ids, |id| async move { self.dns(&id).await });
-        let all: Vec<(Live, _)> = list_with_details(all, likely, ours, dns).await?;
+        let all: Vec<(Live, _)> = list_with_details(all, recorded, ours, dns).await?;
         let untagged = all.iter().filter_map(|(vpc, _)| untagged(scope, vpc));
-        Ok(all.iter().filter_map(|(vpc, dns)| found(scope, vpc, (*dns)?)).chain(untagged).collect())
+        Ok(all.iter().filter_map(|(vpc, dns)| classify(scope, vpc, (*dns)?)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &VpcSpec) -> Result<VpcAttrs, Failure> {
         const CALL: &str = "ec2:CreateVpc";
         let call = self.ec2.client.create_vpc().cidr_block(&spec.cidr);
-        let call = call.tag_specifications(tagged(cx, ResourceType::Vpc, &spec.tags));
-        let answer = call.customize().config_override(once()).send().await.answer(CALL).map_err(quota)?;
-        let id = answer.vpc().and_then(Live::vpc_id).ok_or_else(|| absent(CALL, "VPC id"))?;
+        let call = call.tag_specifications(tag_specification(cx, ResourceType::Vpc, &spec.tags));
+        let answer =
+            call.customize().config_override(no_retry()).send().await.for_operation(CALL).map_err(with_quota_hint)?;
+        let id = answer.vpc().and_then(Live::vpc_id).ok_or_else(|| missing_field(CALL, "VPC id"))?;
         Ok(VpcAttrs { id: id.to_owned() })
     }
 
@@ -206,7 +209,7 @@ impl Resource for Vpc {
     }
 
     async fn delete(&self, _: &Context, attrs: &VpcAttrs) -> Result<(), Failure> {
-        let refused = match self.ec2.client.delete_vpc().vpc_id(&attrs.id).send().await.answer("ec2:DeleteVpc") {
+        let refused = match self.ec2.client.delete_vpc().vpc_id(&attrs.id).send().await.for_operation("ec2:DeleteVpc") {
             Err(refused) if refused.class == Class::InUse => refused,
             answer => return answer.map(drop),
         };
@@ -224,7 +227,7 @@ impl Resource for Vpc {
 }
 
 /// What to do where a quota is used up: five VPCs and five internet gateways a region by default.
-pub(crate) fn quota(failure: Failure) -> Failure {
+pub(crate) fn with_quota_hint(failure: Failure) -> Failure {
     if failure.code.as_deref().is_some_and(|code| code.ends_with("LimitExceeded")) && failure.class == Class::Refused {
         return failure
             .hint("delete what is not used any more, or ask for a higher quota in the Service Quotas console");
@@ -235,7 +238,10 @@ pub(crate) fn quota(failure: Failure) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{alone, by_tags, carries_our_tags, listen, our_tags, paths, plain, refusal};
+    use crate::testing::{
+        changed_paths, filters_by_tags, managed_tags, plain_tags, record_waiting, refusal, sends_managed_tags,
+        standalone,
+    };
     use aws_sdk_ec2::Client;
     use aws_sdk_ec2::operation::create_vpc::CreateVpcOutput;
     use aws_sdk_ec2::operation::delete_vpc::DeleteVpcOutput;
@@ -252,11 +258,11 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     fn spec() -> VpcSpec {
-        VpcSpec { cidr: "10.0.0.0/16".to_owned(), dns_support: true, dns_hostnames: true, tags: plain() }
+        VpcSpec { cidr: "10.0.0.0/16".to_owned(), dns_support: true, dns_hostnames: true, tags: plain_tags() }
     }
 
     fn live(state: VpcState) -> Live {
-        Live::builder().vpc_id("vpc-1").cidr_block("10.0.0.0/16").state(state).set_tags(Some(our_tags())).build()
+        Live::builder().vpc_id("vpc-1").cidr_block("10.0.0.0/16").state(state).set_tags(Some(managed_tags())).build()
     }
 
     fn vpcs(vpcs: &[Live]) -> DescribeVpcsOutput {
@@ -276,13 +282,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_create_carries_tags_is_sent_once_and_is_looked_for_when_its_answer_was_lost() {
-        let none = mock!(Client::describe_vpcs).match_requests(|r| by_tags(r.filters()));
+    async fn vpc_create_is_sent_once_and_found_after_a_lost_response() {
+        let none = mock!(Client::describe_vpcs).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.sequence().output(|| vpcs(&[])).build();
         let there = mock!(Client::describe_vpcs).sequence().output(|| vpcs(&[live(VpcState::Pending)])).times(2);
         let there = there.output(|| vpcs(&[live(VpcState::Available)])).repeatedly().build();
         let create = mock!(Client::create_vpc).match_requests(|r| {
-            r.cidr_block() == Some("10.0.0.0/16") && carries_our_tags(r.tag_specifications(), &ResourceType::Vpc)
+            r.cidr_block() == Some("10.0.0.0/16") && sends_managed_tags(r.tag_specifications(), &ResourceType::Vpc)
         });
         let create = create.sequence().http_status(500, None).output(|| CreateVpcOutput::builder().build()).build();
         let calls = Arc::new(Mutex::new(Vec::new()));
@@ -296,28 +302,28 @@ mod tests {
         let client = mock_client!(aws_sdk_ec2, [&none, &there, &create, &modify, &read]);
         let retrying = aws_sdk_ec2::config::retry::RetryConfig::standard().with_max_attempts(3);
         let client = Client::from_conf(client.config().to_builder().retry_config(retrying).build());
-        let (stack, said) = listen(alone(Vpc::new(client.into()), spec()));
+        let (stack, messages) = record_waiting(standalone(Vpc::new(client.into()), spec()));
         let made = stack.deploy().await.unwrap();
         assert_eq!(create.num_calls(), 1, "a second create would make a second VPC");
         assert_eq!(made.resources.values().next().unwrap().attrs["id"], "vpc-1");
         let calls = calls.lock().unwrap();
         assert_eq!(*calls, [(Some(true), None), (None, Some(true))], "one attribute a call, support before names");
-        assert!(said.lock().unwrap().iter().any(|what| what == "vpc-1 to be available, it is pending"));
+        assert!(messages.lock().unwrap().iter().any(|what| what == "vpc-1 to be available, it is pending"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_as_it_should_be_is_left_alone_and_what_differs_is_named() {
+    async fn vpc_plan_names_only_the_fields_that_differ() {
         for (hostnames, changed) in [(true, vec![]), (false, vec!["dns_hostnames"])] {
             let there = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
             let read = attributes(true, hostnames);
             let client = mock_client!(aws_sdk_ec2, [&there, &read]);
-            let plan = alone(Vpc::new(client.into()), spec()).plan().await.unwrap();
-            assert_eq!(paths(&plan), changed);
+            let plan = standalone(Vpc::new(client.into()), spec()).plan().await.unwrap();
+            assert_eq!(changed_paths(&plan), changed);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_delete_names_what_is_still_in_the_vpc() {
+    async fn refused_vpc_delete_names_the_vpc_contents() {
         let there = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
         let read = attributes(true, true);
         let refused = refusal("DependencyViolation", "The vpc 'vpc-1' has dependencies and cannot be deleted.");
@@ -336,16 +342,16 @@ mod tests {
             .then_output(|| DescribeNetworkInterfacesOutput::builder().build());
         let rules = [&there, &read, &delete, &subnets, &groups, &gateways, &interfaces];
         let client = mock_client!(aws_sdk_ec2, rules);
-        let (stack, said) = listen(alone(Vpc::new(client.into()), spec()));
+        let (stack, messages) = record_waiting(standalone(Vpc::new(client.into()), spec()));
         stack.destroy().await.unwrap();
-        let said = said.lock().unwrap().join("\n");
-        assert!(said.contains("cannot be deleted; still used by subnet-9"), "{said}");
-        assert!(!said.contains("sg-default"), "the default group goes with the VPC: {said}");
+        let messages = messages.lock().unwrap().join("\n");
+        assert!(messages.contains("cannot be deleted; still used by subnet-9"), "{messages}");
+        assert!(!messages.contains("sg-default"), "the default group goes with the VPC: {messages}");
         assert_eq!(delete.num_calls(), 2);
     }
 
     #[test]
-    fn what_aws_refuses_is_refused() {
+    fn invalid_spec_is_refused() {
         assert_eq!(Vpc::validate(&spec()), Ok(()));
         for bad in [
             VpcSpec { cidr: "10.0.0.0/8".to_owned(), ..spec() },

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_for_other_ports_have_the_groups_of_those_that_exist() {
+    fn web_rules_for_other_ports_reuse_the_existing_groups() {
         let address = |text: &str| Address::new(text).unwrap();
         let mut live = BTreeMap::from([
             (address("net/lb_out_flask"), rule(Direction::Egress, "sg-lb", "sg-flask")),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn web_rules_are_known_by_their_addresses() {
+    fn web_rules_are_recognized_by_address() {
         let is_web = |text: &str| is_web_rule(&Address::new(text).unwrap());
         assert!(is_web("net/lb_out_flask") && is_web("net/flask_in_lb") && is_web("net/lb_out_web_8080"));
         assert!(!is_web("net/lb_in_80_any") && !is_web("net/flask_out_redis") && !is_web("net/flask_in_lb_x"));

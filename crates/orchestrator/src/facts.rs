@@ -4,7 +4,7 @@
 use crate::exit::Error;
 use crate::images::Images;
 use aws_config::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_config::Workspace;
 use pb_edge::Zone;
 use pb_engine::{Class, Failure, Goal, Snapshot};
@@ -133,7 +133,7 @@ fn gathered(mut failures: Vec<Failure>) -> Error {
 /// `Refused` when it is not one that may be deployed to.
 pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, Failure> {
     let operation = "sts:GetCallerIdentity";
-    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.answer(operation)?;
+    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.for_operation(operation)?;
     let account = identity.account().unwrap_or_default().to_owned();
     match &workspace.allowed_account_ids {
         Some(allowed) if !allowed.contains(&account) => {
@@ -152,7 +152,7 @@ pub async fn account(aws: &SdkConfig, workspace: &Workspace) -> Result<String, F
 /// # Errors
 /// `NotFound` when there is none.
 pub async fn role(aws: &SdkConfig, name: &str, key: &str, goal: Goal) -> Result<String, Failure> {
-    let answer = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.answer("iam:GetRole");
+    let answer = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.for_operation("iam:GetRole");
     if let (Goal::Destroy, Err(Class::NotFound)) = (goal, answer.as_ref().map_err(|failure| failure.class)) {
         return Ok(pb_engine::unknown());
     }

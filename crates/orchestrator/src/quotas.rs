@@ -5,7 +5,7 @@ use aws_sdk_servicequotas::Client;
 use aws_sdk_servicequotas::types::ServiceQuota;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_edge::BalancerClient;
 use pb_engine::{Address, Class, Failure, Graph, PlanError, Planned, PreflightCheck};
 use pb_net::Ec2;
@@ -51,11 +51,11 @@ pub async fn applied(client: &Client, service: &str, code: &str) -> Result<Allow
         quota.and_then(|quota| quota.value()).ok_or_else(none)
     };
     let own = client.get_service_quota().service_code(service).quota_code(code).send().await;
-    match own.answer("servicequotas:GetServiceQuota") {
+    match own.for_operation("servicequotas:GetServiceQuota") {
         Ok(answer) => value(answer.quota).map(Allowed::Own),
         Err(failure) if failure.is("NoSuchResourceException") => {
             let call = client.get_aws_default_service_quota().service_code(service).quota_code(code);
-            let answer = call.send().await.answer("servicequotas:GetAWSDefaultServiceQuota")?;
+            let answer = call.send().await.for_operation("servicequotas:GetAWSDefaultServiceQuota")?;
             value(answer.quota).map(Allowed::Usual)
         }
         Err(failure) => Err(failure),

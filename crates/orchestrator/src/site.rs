@@ -89,7 +89,7 @@ pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig
         endpoint_url: global.endpoint_url.clone(),
     };
     let config = pb_aws::connect(&access).await;
-    pb_aws::check(&access, &config).await?;
+    pb_aws::check_access(&access, &config).await?;
     Ok(config)
 }
 

@@ -30,8 +30,8 @@ const IDLE_TIMEOUT_SECS: i32 = 60;
 /// `Refused` when AWS would refuse what is configured; `Bug` when an address is taken.
 pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Graph, Failure> {
     let mut graph = Graph::new();
-    let network = pb_net::network(&mut graph, aws, &network_spec(workspace, facts))?;
-    let queue = pb_redis::queue(
+    let network = pb_net::NetworkStack::add(&mut graph, aws, &network_spec(workspace, facts))?;
+    let queue = pb_redis::QueueStack::add(
         &mut graph,
         aws,
         &queue_spec(workspace),

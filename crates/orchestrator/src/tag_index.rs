@@ -5,7 +5,7 @@ use aws_config::SdkConfig;
 use aws_sdk_resourcegroupstagging::Client;
 use aws_sdk_resourcegroupstagging::config::Builder;
 use aws_sdk_resourcegroupstagging::types::{ResourceTagMapping, TagFilter};
-use pb_aws::{Answer, no_retry, tag_map, timeouts};
+use pb_aws::{ForOperation, no_retry, tag_map, timeouts};
 use pb_engine::{Ownership, STACK_TAG, TagIndex, WORKSPACE_TAG};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub async fn look_up(aws: &SdkConfig, owner: &Ownership) -> Option<TagIndex> {
         .set_resource_type_filters(Some(TYPES.map(str::to_owned).to_vec()))
         .resources_per_page(A_PAGE);
     let all = call.into_paginator().items().send().collect::<Result<Vec<ResourceTagMapping>, _>>().await;
-    let all = all.answer("tag:GetResources").ok()?;
+    let all = all.for_operation("tag:GetResources").ok()?;
     let entry = |found: ResourceTagMapping| {
         let tags = tag_map(found.tags().iter().map(|tag| (Some(tag.key()), Some(tag.value()))));
         Some((found.resource_arn?, tags))

@@ -6,13 +6,13 @@ use pb_engine::{Graph, Ownership, Standalone};
 use pb_redis::{Client, ParameterGroup, ParameterGroupSpec};
 use std::error::Error;
 
-#[path = "support/place.rs"]
-mod place;
+#[path = "support/setup.rs"]
+mod setup;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = place::config().await;
-    let alone = |timeout: &str| -> Result<Standalone, Box<dyn Error>> {
+    let config = setup::config().await;
+    let stack = |timeout: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = ParameterGroupSpec {
             name: "example-parameters".to_owned(),
             family: "redis7".to_owned(),
@@ -26,13 +26,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(Standalone::new(owner, graph))
     };
 
-    alone("60")?.deploy().await?;
-    place::expect(alone("60")?.plan().await?.is_empty(), "nothing is left to do")?;
-    place::expect(alone("90")?.plan().await?.changes().count() == 1, "one change is planned")?;
-    alone("90")?.deploy().await?;
-    place::expect(alone("90")?.plan().await?.is_empty(), "the change was made")?;
-    alone("90")?.destroy().await?;
-    place::expect(alone("90")?.read().await?.managed.is_empty(), "nothing is left")?;
+    stack("60")?.deploy().await?;
+    setup::ensure(stack("60")?.plan().await?.is_empty(), "nothing is left to do")?;
+    setup::ensure(stack("90")?.plan().await?.changes().count() == 1, "one change is planned")?;
+    stack("90")?.deploy().await?;
+    setup::ensure(stack("90")?.plan().await?.is_empty(), "the change was made")?;
+    stack("90")?.destroy().await?;
+    setup::ensure(stack("90")?.read().await?.managed.is_empty(), "nothing is left")?;
     println!("created, changed and deleted");
     Ok(())
 }

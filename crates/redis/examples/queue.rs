@@ -5,24 +5,24 @@
 //! something is not as it should be.
 
 use pb_engine::{Event, Events, Graph, Input, Ownership, Standalone};
-use pb_redis::{QueueInputs, QueueSpec, queue};
+use pb_redis::{QueueInputs, QueueSpec, QueueStack};
 use std::error::Error;
 
-#[path = "support/place.rs"]
-mod place;
+#[path = "support/setup.rs"]
+mod setup;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = place::config().await;
-    let (subnet, group) = place::find(&config).await?;
-    let alone = |node_type: &str| -> Result<Standalone, Box<dyn Error>> {
+    let config = setup::config().await;
+    let (subnet, group) = setup::subnet_and_group(&config).await?;
+    let stack = |node_type: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = QueueSpec { node_type: node_type.to_owned(), ..QueueSpec::named("example-queue") };
         let inputs = QueueInputs {
             subnet_ids: vec![Input::known(subnet.clone())],
             security_group_ids: vec![Input::known(group.clone())],
         };
         let mut graph = Graph::new();
-        queue(&mut graph, &config, &spec, inputs)?;
+        QueueStack::add(&mut graph, &config, &spec, inputs)?;
         let owner = Ownership { stack: "pb-redis".to_owned(), workspace: "example".to_owned() };
         Ok(Standalone::new(owner, graph).events(Events::new(|event| {
             if let Event::Waiting { address, what } = event {
@@ -31,20 +31,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         })))
     };
 
-    let small = alone("cache.t3.micro")?;
+    let small = stack("cache.t3.micro")?;
     let snapshot = small.deploy().await?;
     for (address, record) in &snapshot.resources {
         println!("{address}: {}", record.attrs);
     }
-    place::expect(alone("cache.t3.micro")?.plan().await?.is_empty(), "nothing is left to do")?;
+    setup::ensure(stack("cache.t3.micro")?.plan().await?.is_empty(), "nothing is left to do")?;
 
-    let larger = alone("cache.t3.small")?;
-    place::expect(larger.plan().await?.changes().count() == 1, "one change is planned")?;
+    let larger = stack("cache.t3.small")?;
+    setup::ensure(larger.plan().await?.changes().count() == 1, "one change is planned")?;
     larger.deploy().await?;
-    place::expect(larger.plan().await?.is_empty(), "the change was made")?;
+    setup::ensure(larger.plan().await?.is_empty(), "the change was made")?;
 
     larger.destroy().await?;
-    place::expect(alone("cache.t3.small")?.read().await?.managed.is_empty(), "nothing is left")?;
+    setup::ensure(stack("cache.t3.small")?.read().await?.managed.is_empty(), "nothing is left")?;
     println!("created, changed and deleted");
     Ok(())
 }

@@ -2,29 +2,30 @@
 
 use crate::Client;
 use aws_sdk_elasticache::types::{CacheCluster, CacheSubnetGroup, Subnet};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Failure, ReadScope, Resource};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// All cache clusters with their nodes. The kinds that need them share one answer in a sweep.
-pub(crate) struct Clusters(pub Vec<CacheCluster>);
+pub(crate) struct CacheClusters(pub Vec<CacheCluster>);
 
-impl Clusters {
-    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+impl CacheClusters {
+    pub(crate) async fn read<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(async { describe(client, None).await.map(Self) }).await
     }
 
     /// The subnets of `group` in which a node may run. AWS tells the Availability Zone of a node, not its subnet, so these are
     /// all subnets of the group in that zone; and all of the group while a node has no zone yet.
     pub(crate) fn subnets_with_nodes(&self, group: &CacheSubnetGroup) -> BTreeSet<String> {
-        let its = |cluster: &&CacheCluster| cluster.cache_subnet_group_name() == group.cache_subnet_group_name();
-        let zones: Vec<Option<&str>> = self.0.iter().filter(its).flat_map(zones).collect();
-        let may_hold = |subnet: &&Subnet| {
+        let is_in_group =
+            |cluster: &&CacheCluster| cluster.cache_subnet_group_name() == group.cache_subnet_group_name();
+        let zones: Vec<Option<&str>> = self.0.iter().filter(is_in_group).flat_map(zones).collect();
+        let may_have_node = |subnet: &&Subnet| {
             let zone = subnet.subnet_availability_zone().and_then(|zone| zone.name());
             zones.iter().any(|used| used.is_none() || zone.is_none() || *used == zone)
         };
-        let subnets = group.subnets().iter().filter(may_hold).filter_map(Subnet::subnet_identifier);
+        let subnets = group.subnets().iter().filter(may_have_node).filter_map(Subnet::subnet_identifier);
         subnets.map(str::to_owned).collect()
     }
 }
@@ -33,7 +34,7 @@ impl Clusters {
 pub(crate) async fn describe(client: &Client, id: Option<&str>) -> Result<Vec<CacheCluster>, Failure> {
     let call = client.describe_cache_clusters().show_cache_node_info(true);
     let all = call.set_cache_cluster_id(id.map(str::to_owned)).into_paginator().items().send();
-    all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheClusters")
+    all.collect::<Result<_, _>>().await.for_operation("elasticache:DescribeCacheClusters")
 }
 
 /// The zones of a cluster's nodes; `None` where one is not known yet. A cluster of several zones says `Multiple` and names

@@ -1,19 +1,19 @@
 #![doc = include_str!("../README.md")]
 
 mod clusters;
-mod offers;
+mod offerings;
 mod ownership;
 mod parameter_group;
-mod queue;
 mod replication_group;
+mod stack;
 mod subnet_group;
 mod tags;
 #[cfg(test)]
 mod testing;
 
 pub use aws_sdk_elasticache::Client;
-pub use offers::{Offered, offered};
+pub use offerings::{Offerings, offerings};
 pub use parameter_group::{ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec};
-pub use queue::{Queue, QueueInputs, QueueSpec, queue, queue_with};
 pub use replication_group::{ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec};
+pub use stack::{QueueInputs, QueueSpec, QueueStack};
 pub use subnet_group::{SubnetGroup, SubnetGroupAttrs, SubnetGroupSpec};

@@ -2,7 +2,7 @@
 
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter, ParameterNameValue};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource};
 use pb_engine::{fetch_each, is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 type Tags = BTreeMap<String, String>;
 
 /// Parameters that one call may set. (ElastiCache API: ModifyCacheParameterGroup)
-const PARAMETERS_A_CALL: usize = 20;
+const MAX_PARAMETERS_PER_CALL: usize = 20;
 
 /// The description that AWS requires. It is no field of the spec: it cannot be changed later, and a queue must not be
 /// replaced for the sake of a text.
@@ -86,21 +86,21 @@ impl Resource for ParameterGroup {
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |group: &CacheParameterGroup| group.arn().map(str::to_owned);
         let tagged = async {
-            let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
+            let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
             let tags = |arns| tags::of(scope, &self.client, arns);
-            let tagged = list_with_details(self.candidates(scope), likely, arn, tags).await?;
+            let tagged = list_with_details(self.candidates(scope), recorded, arn, tags).await?;
             Ok(tagged.into_iter().filter_map(|(group, tags)| Some((group, tags?))).collect())
         };
-        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.name.clone());
+        let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.name.clone());
         let ours = |(group, tags): &(CacheParameterGroup, Tags)| {
             let name = group.cache_parameter_group_name()?;
             scope.managed_address(tags, &[name]).map(|_| name.to_owned())
         };
         let parameters = |names| fetch_each(names, |name| async move { self.parameters(&name).await });
-        let all: Vec<((CacheParameterGroup, Tags), _)> = list_with_details(tagged, likely, ours, parameters).await?;
+        let all: Vec<((CacheParameterGroup, Tags), _)> = list_with_details(tagged, recorded, ours, parameters).await?;
         let untagged = all.iter().filter_map(|((group, tags), _)| scope.untagged(tags, &attrs_of(group)));
         let found =
-            all.iter().filter_map(|((group, tags), parameters)| found(scope, group, tags, parameters.as_deref()));
+            all.iter().filter_map(|((group, tags), parameters)| classify(scope, group, tags, parameters.as_deref()));
         Ok(found.chain(untagged).collect())
     }
 
@@ -112,7 +112,7 @@ impl Resource for ParameterGroup {
             .cache_parameter_group_family(&spec.family)
             .description(DESCRIPTION)
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.answer("elasticache:CreateCacheParameterGroup")?;
+        let output = call.send().await.for_operation("elasticache:CreateCacheParameterGroup")?;
         Ok(output.cache_parameter_group().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
@@ -123,11 +123,11 @@ impl Resource for ParameterGroup {
         spec: &ParameterGroupSpec,
     ) -> Result<(), Failure> {
         let all: Vec<(&String, &String)> = spec.parameters.iter().collect();
-        for part in all.chunks(PARAMETERS_A_CALL) {
+        for part in all.chunks(MAX_PARAMETERS_PER_CALL) {
             let pairs = part.iter().map(|(name, value)| parameter(name, Some(value.as_str()))).collect();
             let call = self.client.modify_cache_parameter_group().cache_parameter_group_name(&attrs.name);
             let call = call.set_parameter_name_values(Some(pairs)).send();
-            call.await.answer("elasticache:ModifyCacheParameterGroup").map_err(busy)?;
+            call.await.for_operation("elasticache:ModifyCacheParameterGroup").map_err(not_ready_while_applying)?;
         }
         Ok(())
     }
@@ -144,16 +144,16 @@ impl Resource for ParameterGroup {
         if changes.iter().any(|change| change.after.is_some()) {
             self.configure(cx, attrs, spec).await?;
         }
-        let gone: Vec<ParameterNameValue> = changes
+        let removed: Vec<ParameterNameValue> = changes
             .iter()
             .filter(|change| change.after.is_none())
             .filter_map(|change| change.path.strip_prefix("parameters."))
             .map(|name| parameter(name, None))
             .collect();
-        for part in gone.chunks(PARAMETERS_A_CALL) {
+        for part in removed.chunks(MAX_PARAMETERS_PER_CALL) {
             let call = self.client.reset_cache_parameter_group().cache_parameter_group_name(&attrs.name);
             let call = call.set_parameter_name_values(Some(part.to_vec())).send();
-            call.await.answer("elasticache:ResetCacheParameterGroup").map_err(busy)?;
+            call.await.for_operation("elasticache:ResetCacheParameterGroup").map_err(not_ready_while_applying)?;
         }
         Ok(attrs.clone())
     }
@@ -162,7 +162,7 @@ impl Resource for ParameterGroup {
         let call = self.client.delete_cache_parameter_group().cache_parameter_group_name(&attrs.name).send();
         // The same code stands for "clusters are still members of it" here, and for "it is being applied" elsewhere.
         let in_use = |failure: Failure| failure.when(&["InvalidCacheParameterGroupState"], Class::InUse);
-        call.await.answer("elasticache:DeleteCacheParameterGroup").map_err(in_use).map(drop)
+        call.await.for_operation("elasticache:DeleteCacheParameterGroup").map_err(in_use).map(drop)
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -178,10 +178,10 @@ impl ParameterGroup {
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<CacheParameterGroup>, Failure> {
         let all = self.client.describe_cache_parameter_groups().into_paginator().items().send();
         let mut all: Vec<CacheParameterGroup> =
-            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheParameterGroups")?;
+            all.collect::<Result<_, _>>().await.for_operation("elasticache:DescribeCacheParameterGroups")?;
         all.retain(|group| {
             let name = group.cache_parameter_group_name().unwrap_or_default();
-            ownership::may_be_ours(scope, name, |spec| &spec.name, |attrs: &ParameterGroupAttrs| &attrs.name)
+            ownership::is_candidate(scope, name, |spec| &spec.name, |attrs: &ParameterGroupAttrs| &attrs.name)
         });
         Ok(all)
     }
@@ -189,7 +189,7 @@ impl ParameterGroup {
     /// All parameters of a group; none when it has gone.
     async fn parameters(&self, name: &str) -> Result<Option<Vec<Parameter>>, Failure> {
         let all = self.client.describe_cache_parameters().cache_parameter_group_name(name).into_paginator();
-        match all.items().send().collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheParameters") {
+        match all.items().send().collect::<Result<_, _>>().await.for_operation("elasticache:DescribeCacheParameters") {
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             answer => answer.map(Some),
         }
@@ -197,7 +197,7 @@ impl ParameterGroup {
 }
 
 /// What a group is to us; nothing when it has gone meanwhile.
-fn found(
+fn classify(
     scope: &ReadScope<ParameterGroup>,
     group: &CacheParameterGroup,
     tags: &Tags,
@@ -212,7 +212,7 @@ fn found(
     let spec = ParameterGroupSpec {
         name: attrs.name.clone(),
         family: group.cache_parameter_group_family().unwrap_or_default().to_owned(),
-        parameters: set(parameters?, wanted),
+        parameters: managed_parameters(parameters?, wanted),
         tags: Ownership::user_tags(tags),
     };
     Some(Found::Managed { address, spec, attrs, ready: true })
@@ -220,7 +220,7 @@ fn found(
 
 /// The parameters that somebody set, and those that are wanted whoever set them: AWS need not call a value that is the family's
 /// own one that was set.
-fn set(all: &[Parameter], wanted: Option<&ParameterGroupSpec>) -> BTreeMap<String, String> {
+fn managed_parameters(all: &[Parameter], wanted: Option<&ParameterGroupSpec>) -> BTreeMap<String, String> {
     let is_wanted = |name: &str| wanted.is_some_and(|spec| spec.parameters.contains_key(name));
     let ours = all.iter().filter_map(|parameter| {
         let name = parameter.parameter_name()?;
@@ -242,7 +242,7 @@ fn parameter(name: &str, value: Option<&str>) -> ParameterNameValue {
 }
 
 /// A group cannot be changed while an earlier change is being applied.
-fn busy(failure: Failure) -> Failure {
+fn not_ready_while_applying(failure: Failure) -> Failure {
     failure.when(&["InvalidCacheParameterGroupState"], Class::NotReady)
 }
 
@@ -250,7 +250,7 @@ fn busy(failure: Failure) -> Failure {
 mod tests {
     use super::{ParameterGroup, ParameterGroupSpec};
     use crate::Client;
-    use crate::testing::{alone, meta, name_tag, owned};
+    use crate::testing::{error_metadata, name_tag, owned_tags, standalone};
     use aws_sdk_elasticache::operation::create_cache_parameter_group::CreateCacheParameterGroupOutput;
     use aws_sdk_elasticache::operation::delete_cache_parameter_group::{
         DeleteCacheParameterGroupError, DeleteCacheParameterGroupOutput,
@@ -273,12 +273,12 @@ mod tests {
         }
     }
 
-    fn with(spec: ParameterGroupSpec, rules: &[&Rule]) -> Standalone {
+    fn stack_of(spec: ParameterGroupSpec, rules: &[&Rule]) -> Standalone {
         let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
         let mut graph = Graph::new();
         let kind = graph.kind(ParameterGroup::new(client));
         graph.add("redis/parameters", &kind, (), move |()| spec.clone()).unwrap();
-        alone(graph)
+        standalone(graph)
     }
 
     fn group(name: &str) -> CacheParameterGroup {
@@ -289,7 +289,7 @@ mod tests {
             .build()
     }
 
-    fn listed(name: &'static str) -> Rule {
+    fn groups_rule(name: &'static str) -> Rule {
         mock!(Client::describe_cache_parameter_groups).then_output(move || {
             let answer = DescribeCacheParameterGroupsOutput::builder().cache_parameter_groups(group("default.redis7"));
             answer.cache_parameter_groups(group(name)).build()
@@ -298,7 +298,7 @@ mod tests {
 
     fn tags() -> Rule {
         mock!(Client::list_tags_for_resource).then_output(|| {
-            let tags = owned("redis/parameters", "staging-jobqr-redis7");
+            let tags = owned_tags("redis/parameters", "staging-jobqr-redis7");
             ListTagsForResourceOutput::builder().set_tag_list(Some(tags)).build()
         })
     }
@@ -322,25 +322,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_create_carries_its_tags_and_the_parameters_are_set_after_it() {
+    async fn parameter_group_create_sends_tags_then_sets_parameters() {
         let create = mock!(Client::create_cache_parameter_group)
             .match_requests(|call| {
                 call.cache_parameter_group_family() == Some("redis7")
-                    && owned("redis/parameters", "staging-jobqr-redis7").iter().all(|tag| call.tags().contains(tag))
+                    && owned_tags("redis/parameters", "staging-jobqr-redis7")
+                        .iter()
+                        .all(|tag| call.tags().contains(tag))
             })
             .then_output(|| {
                 let group = group("staging-jobqr-redis7");
                 CreateCacheParameterGroupOutput::builder().cache_parameter_group(group).build()
             });
         let modify = modify();
-        with(spec(), &[&listed("other"), &create, &modify]).deploy().await.unwrap();
+        stack_of(spec(), &[&groups_rule("other"), &create, &modify]).deploy().await.unwrap();
         assert_eq!((create.num_calls(), modify.num_calls()), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_family_gives_is_no_difference_and_what_somebody_set_is_undone() {
+    async fn family_defaults_are_no_change_other_parameters_are_reset() {
         let parameters = parameters(&[("maxmemory-policy", "noeviction", "user"), ("timeout", "0", "system")]);
-        let plan = with(spec(), &[&listed("staging-jobqr-redis7"), &tags(), &parameters]).plan().await.unwrap();
+        let plan =
+            stack_of(spec(), &[&groups_rule("staging-jobqr-redis7"), &tags(), &parameters]).plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
 
         let parameters = self::parameters(&[("maxmemory-policy", "volatile-lru", "system"), ("timeout", "9", "user")]);
@@ -351,13 +354,13 @@ mod tests {
             })
             .then_output(|| ResetCacheParameterGroupOutput::builder().build());
         let modify = modify();
-        let rules = [&listed("staging-jobqr-redis7"), &tags(), &parameters, &reset, &modify];
-        with(spec(), &rules).deploy().await.unwrap();
+        let rules = [&groups_rule("staging-jobqr-redis7"), &tags(), &parameters, &reset, &modify];
+        stack_of(spec(), &rules).deploy().await.unwrap();
         assert_eq!((modify.num_calls(), reset.num_calls()), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_family_is_another_group_beside_this_one() {
+    async fn another_family_replaces_the_group_create_first() {
         let wanted = ParameterGroupSpec {
             name: "staging-jobqr-valkey8".to_owned(),
             family: "valkey8".to_owned(),
@@ -365,20 +368,21 @@ mod tests {
             ..spec()
         };
         let parameters = parameters(&[("maxmemory-policy", "noeviction", "user")]);
-        let plan = with(wanted, &[&listed("staging-jobqr-redis7"), &tags(), &parameters]).plan().await.unwrap();
+        let plan =
+            stack_of(wanted, &[&groups_rule("staging-jobqr-redis7"), &tags(), &parameters]).plan().await.unwrap();
         assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateBeforeDestroy });
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_delete_waits_for_the_members() {
+    async fn parameter_group_delete_waits_for_its_members() {
         let delete = mock!(Client::delete_cache_parameter_group)
             .sequence()
-            .error(|| DeleteCacheParameterGroupError::generic(meta("InvalidCacheParameterGroupState")))
+            .error(|| DeleteCacheParameterGroupError::generic(error_metadata("InvalidCacheParameterGroupState")))
             .output(|| DeleteCacheParameterGroupOutput::builder().build())
             .build();
         let parameters = parameters(&[]);
-        let rules = [&listed("staging-jobqr-redis7"), &tags(), &parameters, &delete];
-        with(spec(), &rules).destroy().await.unwrap();
+        let rules = [&groups_rule("staging-jobqr-redis7"), &tags(), &parameters, &delete];
+        stack_of(spec(), &rules).destroy().await.unwrap();
         assert_eq!(delete.num_calls(), 2);
     }
 }

@@ -6,13 +6,13 @@ mod observed;
 #[cfg(test)]
 mod tests;
 
-use self::calls::not_modified;
-use self::observed::{attrs_of, member_of, state};
-use crate::clusters::Clusters;
+use self::calls::modify_failure;
+use self::observed::{attrs_of, member_of, status};
+use crate::clusters::CacheClusters;
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::ReplicationGroup as Group;
 use futures_util::future::{try_join, try_join_all};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use pb_engine::{is_unknown, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
@@ -23,13 +23,13 @@ use std::time::Duration;
 const DESCRIBE: &str = "elasticache:DescribeReplicationGroups";
 
 /// Creating takes 5 to 8 minutes, deleting 3 to 8, a change of the node type up to 20.
-const SLOW: Backoff = Backoff::minutes(Duration::from_secs(30 * 60));
+const CHANGE_TIMEOUT: Backoff = Backoff::minutes(Duration::from_secs(30 * 60));
 
 /// How long a change that was accepted may stay invisible: the group is `available` for some seconds more.
-const TAKEN_UP: Backoff = Backoff::seconds(Duration::from_secs(30));
+const VISIBILITY_TIMEOUT: Backoff = Backoff::seconds(Duration::from_secs(30));
 
 /// Looks for which a new group may not be found: half a minute.
-const UNSEEN_LOOKS: u32 = 60;
+const MAX_INVISIBLE_POLLS: u32 = 60;
 
 /// The kind of replication groups.
 ///
@@ -141,8 +141,8 @@ impl Resource for ReplicationGroup {
 
     /// AWS goes to a later version in place, and never back. (ElastiCache user guide: Version management)
     fn change_requires_replacement(field: &str, old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
-        let back = || engine_version::is_earlier(&new.engine_version, &old.engine_version);
-        Self::requires_replacement(field) || (field == "engine_version" && back())
+        let is_downgrade = || engine_version::is_earlier(&new.engine_version, &old.engine_version);
+        Self::requires_replacement(field) || (field == "engine_version" && is_downgrade())
     }
 
     fn can_coexist(old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
@@ -160,18 +160,19 @@ impl Resource for ReplicationGroup {
             let mut groups = self.groups().await?;
             groups.retain(|group| {
                 let id = group.replication_group_id().unwrap_or_default();
-                state(group) != "deleting"
-                    && ownership::may_be_ours(scope, id, |spec| &spec.id, |attrs: &ReplicationGroupAttrs| &attrs.id)
+                status(group) != "deleting"
+                    && ownership::is_candidate(scope, id, |spec| &spec.id, |attrs: &ReplicationGroupAttrs| &attrs.id)
             });
             Ok(groups)
         };
-        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
+        let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |group: &Group| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
         let (groups, clusters) =
-            try_join(list_with_details(ours, likely, arn, tags), Clusters::of(scope, &self.client)).await?;
-        let found =
-            groups.iter().map(|(group, tags)| self.look_at(scope, group, tags.as_ref(), member_of(group, &clusters.0)));
+            try_join(list_with_details(ours, recorded, arn, tags), CacheClusters::read(scope, &self.client)).await?;
+        let found = groups
+            .iter()
+            .map(|(group, tags)| self.classify(scope, group, tags.as_ref(), member_of(group, &clusters.0)));
         let untagged = groups.iter().filter_map(|(group, tags)| {
             scope.untagged(tags.as_ref()?, &attrs_of(group, member_of(group, &clusters.0), None))
         });
@@ -198,11 +199,11 @@ impl Resource for ReplicationGroup {
             .at_rest_encryption_enabled(spec.at_rest_encryption)
             .auto_minor_version_upgrade(spec.auto_minor_version_upgrade)
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        match call.send().await.answer("elasticache:CreateReplicationGroup") {
+        match call.send().await.for_operation("elasticache:CreateReplicationGroup") {
             Ok(output) => Ok(output
                 .replication_group()
                 .map_or_else(|| Self::planned_attrs(spec), |group| attrs_of(group, None, Some(spec.port)))),
-            Err(failure) if failure.class == Class::Exists => Err(self.taken(&spec.id, failure).await?),
+            Err(failure) if failure.class == Class::Exists => Err(self.explain_exists(&spec.id, failure).await?),
             Err(failure) => Err(failure),
         }
     }
@@ -234,29 +235,29 @@ impl Resource for ReplicationGroup {
                 .set_auto_minor_version_upgrade(
                     changed("auto_minor_version_upgrade").then_some(spec.auto_minor_version_upgrade),
                 );
-            call.send().await.answer("elasticache:ModifyReplicationGroup").map_err(not_modified)?;
-            self.taken_up(cx, spec).await?;
+            call.send().await.for_operation("elasticache:ModifyReplicationGroup").map_err(modify_failure)?;
+            self.wait_until_visible(cx, spec).await?;
         }
         if changed("nodes") {
             self.set_nodes(cx, attrs, spec.nodes, changes).await?;
-            self.taken_up(cx, spec).await?;
+            self.wait_until_visible(cx, spec).await?;
         }
         Ok(attrs.clone())
     }
 
     async fn wait_ready(&self, cx: &Context, attrs: ReplicationGroupAttrs) -> Result<ReplicationGroupAttrs, Failure> {
-        let looks = AtomicU32::new(0);
-        cx.wait(DESCRIBE, SLOW, || async {
+        let polls = AtomicU32::new(0);
+        cx.wait(DESCRIBE, CHANGE_TIMEOUT, || async {
             let id = &attrs.id;
             let Some(group) = self.find(id).await? else {
-                if looks.fetch_add(1, Ordering::Relaxed) < UNSEEN_LOOKS {
+                if polls.fetch_add(1, Ordering::Relaxed) < MAX_INVISIBLE_POLLS {
                     return Ok(Progress::Pending(format!("replication group {id} is not visible yet")));
                 }
                 return Err(Failure::new(Class::NotFound, DESCRIBE, format!("replication group {id} is not there")));
             };
             let ready = attrs_of(&group, None, Some(attrs.port));
             let failed = |what: String| Err(Failure::new(Class::Failed, DESCRIBE, what));
-            match state(&group) {
+            match status(&group) {
                 "available" if !is_unknown(&ready.primary_endpoint_address) => Ok(Progress::Ready(ready)),
                 "create-failed" => failed(format!("replication group {id} could not be created")).map_err(|failure| {
                     failure.hint("ElastiCache's events tell why; delete the replication group and deploy again")
@@ -271,22 +272,22 @@ impl Resource for ReplicationGroup {
 
     async fn delete(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
         let id = &attrs.id;
-        self.check_owner(cx, attrs).await?;
+        self.check_ownership(cx, attrs).await?;
         let call = self.client.delete_replication_group().replication_group_id(id).retain_primary_cluster(false);
-        if let Err(failure) = call.send().await.answer("elasticache:DeleteReplicationGroup") {
+        if let Err(failure) = call.send().await.for_operation("elasticache:DeleteReplicationGroup") {
             let deleting =
-                tags::not_available(&failure) && self.find(id).await?.is_none_or(|group| state(&group) == "deleting");
+                tags::is_unavailable(&failure) && self.find(id).await?.is_none_or(|group| status(&group) == "deleting");
             if !deleting {
                 return Err(
                     failure.when(&["InvalidReplicationGroupState", "InvalidCacheClusterState"], Class::NotReady)
                 );
             }
         }
-        cx.wait(DESCRIBE, SLOW, || async {
+        cx.wait(DESCRIBE, CHANGE_TIMEOUT, || async {
             Ok(match self.find(id).await? {
                 None => Progress::Ready(()),
                 Some(group) => {
-                    Progress::Pending(format!("replication group {id} is {}, until it is gone", state(&group)))
+                    Progress::Pending(format!("replication group {id} is {}, until it is gone", status(&group)))
                 }
             })
         })

@@ -1,10 +1,10 @@
 //! `elasticache.subnet_group`: the subnets in which nodes may stand.
 
-use crate::clusters::Clusters;
+use crate::clusters::CacheClusters;
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::CacheSubnetGroup;
 use futures_util::future::try_join;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{
     Change, Class, Context, Failure, Found, Ownership, ReadScope, Resource, is_unknown, list_with_details, unknown,
 };
@@ -26,10 +26,10 @@ impl SubnetGroup {
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<CacheSubnetGroup>, Failure> {
         let all = self.client.describe_cache_subnet_groups().into_paginator().items().send();
         let mut all: Vec<CacheSubnetGroup> =
-            all.collect::<Result<_, _>>().await.answer("elasticache:DescribeCacheSubnetGroups")?;
+            all.collect::<Result<_, _>>().await.for_operation("elasticache:DescribeCacheSubnetGroups")?;
         all.retain(|group| {
             let name = group.cache_subnet_group_name().unwrap_or_default();
-            ownership::may_be_ours(scope, name, |spec| &spec.name, |attrs: &SubnetGroupAttrs| &attrs.name)
+            ownership::is_candidate(scope, name, |spec| &spec.name, |attrs: &SubnetGroupAttrs| &attrs.name)
         });
         Ok(all)
     }
@@ -108,18 +108,18 @@ impl Resource for SubnetGroup {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
+        let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let arn = |group: &CacheSubnetGroup| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
-        let tagged = list_with_details(self.candidates(scope), likely, arn, tags);
-        let (tagged, clusters) = try_join(tagged, Clusters::of(scope, &self.client)).await?;
+        let tagged = list_with_details(self.candidates(scope), recorded, arn, tags);
+        let (tagged, clusters) = try_join(tagged, CacheClusters::read(scope, &self.client)).await?;
         let name = |group: &CacheSubnetGroup| group.cache_subnet_group_name().unwrap_or_default().to_owned();
         let untagged = tagged.iter().filter_map(|(group, tags)| scope.untagged(tags.as_ref()?, &attrs_of(group)));
         let found = tagged.iter().filter_map(|(group, tags)| {
             let (name, tags) = (name(group), tags.as_ref()?);
             let what = format!("cache subnet group {name}");
-            let is = |spec: &SubnetGroupSpec| spec.name == name;
-            ownership::whose(scope, tags, &name, is, what, |address| Found::Managed {
+            let has_name = |spec: &SubnetGroupSpec| spec.name == name;
+            ownership::classify(scope, tags, &name, has_name, what, |address| Found::Managed {
                 address,
                 spec: spec_of(group, &clusters, tags),
                 attrs: attrs_of(group),
@@ -137,7 +137,7 @@ impl Resource for SubnetGroup {
             .cache_subnet_group_description(&spec.description)
             .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let answer = call.send().await.answer("elasticache:CreateCacheSubnetGroup");
+        let answer = call.send().await.for_operation("elasticache:CreateCacheSubnetGroup");
         // ElastiCache may see a subnet some moments after EC2 has made it. (ElastiCache API: CreateCacheSubnetGroup)
         let output = answer.map_err(|failure| failure.when(&["InvalidSubnet"], Class::NotFound))?;
         Ok(output.cache_subnet_group().map_or_else(|| Self::planned_attrs(spec), attrs_of))
@@ -158,7 +158,7 @@ impl Resource for SubnetGroup {
                 .cache_subnet_group_name(&attrs.name)
                 .cache_subnet_group_description(&spec.description)
                 .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()));
-            let answer = call.send().await.answer("elasticache:ModifyCacheSubnetGroup");
+            let answer = call.send().await.for_operation("elasticache:ModifyCacheSubnetGroup");
             answer.map_err(|failure| failure.when(&["InvalidSubnet"], Class::NotFound))?;
         }
         Ok(attrs.clone())
@@ -166,7 +166,7 @@ impl Resource for SubnetGroup {
 
     async fn delete(&self, _cx: &Context, attrs: &SubnetGroupAttrs) -> Result<(), Failure> {
         let call = self.client.delete_cache_subnet_group().cache_subnet_group_name(&attrs.name);
-        call.send().await.answer("elasticache:DeleteCacheSubnetGroup").map(drop)
+        call.send().await.for_operation("elasticache:DeleteCacheSubnetGroup").map(drop)
     }
 
     async fn adopt(&self, cx: &Context, attrs: &Self::Attrs) -> Result<(), Failure> {
@@ -178,7 +178,7 @@ impl Resource for SubnetGroup {
     }
 }
 
-fn spec_of(group: &CacheSubnetGroup, clusters: &Clusters, tags: &BTreeMap<String, String>) -> SubnetGroupSpec {
+fn spec_of(group: &CacheSubnetGroup, clusters: &CacheClusters, tags: &BTreeMap<String, String>) -> SubnetGroupSpec {
     let subnets = group.subnets().iter().filter_map(|subnet| subnet.subnet_identifier());
     SubnetGroupSpec {
         name: group.cache_subnet_group_name().unwrap_or_default().to_owned(),
@@ -200,7 +200,7 @@ fn attrs_of(group: &CacheSubnetGroup) -> SubnetGroupAttrs {
 mod tests {
     use super::{SubnetGroup, SubnetGroupSpec};
     use crate::Client;
-    use crate::testing::{alone, meta, name_tag, owned};
+    use crate::testing::{error_metadata, name_tag, owned_tags, standalone};
     use aws_sdk_elasticache::operation::create_cache_subnet_group::CreateCacheSubnetGroupOutput;
     use aws_sdk_elasticache::operation::delete_cache_subnet_group::{
         DeleteCacheSubnetGroupError, DeleteCacheSubnetGroupOutput,
@@ -224,13 +224,13 @@ mod tests {
         }
     }
 
-    fn with(spec: SubnetGroupSpec, rules: &[&Rule]) -> Standalone {
+    fn stack_of(spec: SubnetGroupSpec, rules: &[&Rule]) -> Standalone {
         let clusters = nodes_in(Vec::new());
         let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied().chain([&clusters]));
         let mut graph = Graph::new();
         let kind = graph.kind(SubnetGroup::new(client));
         graph.add("redis/subnets", &kind, (), move |()| spec.clone()).unwrap();
-        alone(graph)
+        standalone(graph)
     }
 
     fn group(name: &str) -> CacheSubnetGroup {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     /// Two pages: ours is on the second.
-    fn listed(second: &'static str) -> Rule {
+    fn groups_rule(second: &'static str) -> Rule {
         mock!(Client::describe_cache_subnet_groups).then_compute_output(move |call| {
             let answer = DescribeCacheSubnetGroupsOutput::builder();
             match call.marker() {
@@ -282,50 +282,50 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_create_carries_its_tags() {
+    async fn subnet_group_create_sends_its_tags() {
         let create = mock!(Client::create_cache_subnet_group)
             .match_requests(|call| {
                 call.subnet_ids() == ["subnet-1", "subnet-2"]
-                    && owned("redis/subnets", "staging-jobqr").iter().all(|tag| call.tags().contains(tag))
+                    && owned_tags("redis/subnets", "staging-jobqr").iter().all(|tag| call.tags().contains(tag))
             })
             .then_output(|| CreateCacheSubnetGroupOutput::builder().cache_subnet_group(group("staging-jobqr")).build());
-        let snapshot = with(spec(), &[&listed("other"), &create]).deploy().await.unwrap();
+        let snapshot = stack_of(spec(), &[&groups_rule("other"), &create]).deploy().await.unwrap();
         assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:staging-jobqr");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_there_is_found_on_any_page_and_changed_in_place() {
-        let ours = tags(owned("redis/subnets", "staging-jobqr"));
-        let plan = with(spec(), &[&listed("staging-jobqr"), &ours]).plan().await.unwrap();
+    async fn subnet_group_is_found_on_any_page_and_updated_in_place() {
+        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
+        let plan = stack_of(spec(), &[&groups_rule("staging-jobqr"), &ours]).plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
 
         let wanted = SubnetGroupSpec { subnet_ids: ["subnet-2".to_owned(), "subnet-3".to_owned()].into(), ..spec() };
         let modify = mock!(Client::modify_cache_subnet_group)
             .match_requests(|call| call.subnet_ids() == ["subnet-2", "subnet-3"])
             .then_output(|| ModifyCacheSubnetGroupOutput::builder().build());
-        with(wanted, &[&listed("staging-jobqr"), &ours, &modify]).deploy().await.unwrap();
+        stack_of(wanted, &[&groups_rule("staging-jobqr"), &ours, &modify]).deploy().await.unwrap();
         assert_eq!(modify.num_calls(), 1);
     }
 
     /// Plans with `wanted` in the configuration, while the group has subnets 1 and 2.
-    async fn planned(wanted: &[&str], clusters: Rule) -> Plan {
-        let ours = tags(owned("redis/subnets", "staging-jobqr"));
+    async fn plan_with(wanted: &[&str], clusters: Rule) -> Plan {
+        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
         let subnet_ids = wanted.iter().map(|id| (*id).to_owned()).collect();
         let wanted = SubnetGroupSpec { subnet_ids, ..spec() };
-        with(wanted, &[&listed("staging-jobqr"), &ours, &clusters]).plan().await.unwrap()
+        stack_of(wanted, &[&groups_rule("staging-jobqr"), &ours, &clusters]).plan().await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn subnet_of_a_cache_node_is_kept() {
         let second: &[Option<&str>] = &[Some("zone-2")];
-        let plan = planned(&["subnet-1"], nodes_in(vec![("staging-jobqr", second)])).await;
+        let plan = plan_with(&["subnet-1"], nodes_in(vec![("staging-jobqr", second)])).await;
         assert!(plan.is_empty(), "{plan:?}");
-        let plan = planned(&["subnet-1", "subnet-3"], nodes_in(vec![("staging-jobqr", second)])).await;
+        let plan = plan_with(&["subnet-1", "subnet-3"], nodes_in(vec![("staging-jobqr", second)])).await;
         let [change] = plan.steps[0].changes.as_slice() else { panic!("{plan:?}") };
         let after = change.after.as_ref().unwrap().to_string();
         assert_eq!((change.path.as_str(), after.as_str()), ("subnet_ids", r#"["subnet-1","subnet-2","subnet-3"]"#));
         // Where AWS does not tell the zone yet, it may be any.
-        let plan = planned(&["subnet-1"], nodes_in(vec![("staging-jobqr", &[None])])).await;
+        let plan = plan_with(&["subnet-1"], nodes_in(vec![("staging-jobqr", &[None])])).await;
         assert!(plan.is_empty(), "{plan:?}");
     }
 
@@ -333,14 +333,14 @@ mod tests {
     async fn subnet_without_a_cache_node_is_removed() {
         let first: &[Option<&str>] = &[Some("zone-1")];
         let other: &[Option<&str>] = &[Some("zone-2")];
-        let plan = planned(&["subnet-1"], nodes_in(vec![("staging-jobqr", first), ("other", other)])).await;
+        let plan = plan_with(&["subnet-1"], nodes_in(vec![("staging-jobqr", first), ("other", other)])).await;
         assert_eq!(plan.steps[0].action, Action::Update);
         assert_eq!(plan.steps[0].changes[0].after.as_ref().unwrap().to_string(), r#"["subnet-1"]"#);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn node_that_moves_is_neither_change_nor_drift() {
-        let ours = tags(owned("redis/subnets", "staging-jobqr"));
+    async fn moved_cache_node_is_neither_change_nor_drift() {
+        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
         let nodes = |zone: &'static str| {
             let node = CacheNode::builder().customer_availability_zone(zone).build();
             let cluster = CacheCluster::builder().cache_subnet_group_name("staging-jobqr").cache_nodes(node).build();
@@ -351,42 +351,42 @@ mod tests {
             .output(move || nodes("zone-1"))
             .output(move || nodes("zone-2"))
             .build();
-        let stack = with(spec(), &[&listed("staging-jobqr"), &ours, &clusters]);
+        let stack = stack_of(spec(), &[&groups_rule("staging-jobqr"), &ours, &clusters]);
         stack.deploy().await.unwrap();
         let plan = stack.plan().await.unwrap();
         assert!(plan.is_empty() && plan.steps[0].drift.is_empty(), "{plan:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_common_subnet_it_is_made_anew() {
-        let ours = tags(owned("redis/subnets", "staging-jobqr"));
+    async fn subnet_group_without_a_common_subnet_is_replaced() {
+        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
         for wanted in ["subnet-3".to_owned(), pb_engine::unknown()] {
             let wanted = SubnetGroupSpec { subnet_ids: [wanted].into(), ..spec() };
-            let plan = with(wanted, &[&listed("staging-jobqr"), &ours]).plan().await.unwrap();
+            let plan = stack_of(wanted, &[&groups_rule("staging-jobqr"), &ours]).plan().await.unwrap();
             assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DestroyBeforeCreate });
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_group_in_our_name_without_our_tags_is_left_alone() {
-        let failure = with(spec(), &[&listed("staging-jobqr"), &tags(Vec::new())]).plan().await.unwrap_err();
+    async fn unmanaged_subnet_group_with_the_name_is_left_alone() {
+        let failure = stack_of(spec(), &[&groups_rule("staging-jobqr"), &tags(Vec::new())]).plan().await.unwrap_err();
         assert!(failure.message.contains("cache subnet group staging-jobqr exists"), "{failure}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_delete_waits_while_it_is_in_use_and_an_orphan_is_found() {
+    async fn orphaned_subnet_group_is_deleted_once_unused() {
         let delete = mock!(Client::delete_cache_subnet_group)
             .sequence()
-            .error(|| DeleteCacheSubnetGroupError::generic(meta("CacheSubnetGroupInUse")))
+            .error(|| DeleteCacheSubnetGroupError::generic(error_metadata("CacheSubnetGroupInUse")))
             .output(|| DeleteCacheSubnetGroupOutput::builder().build())
             .build();
         let client = pb_aws::mock_client!(
             aws_sdk_elasticache,
-            [&listed("staging-jobqr"), &tags(owned("redis/old", "x")), &delete, &nodes_in(Vec::new())]
+            [&groups_rule("staging-jobqr"), &tags(owned_tags("redis/old", "x")), &delete, &nodes_in(Vec::new())]
         );
         let mut graph = Graph::new();
         graph.kind(SubnetGroup::new(client));
-        alone(graph).deploy().await.unwrap();
+        standalone(graph).deploy().await.unwrap();
         assert_eq!(delete.num_calls(), 2);
     }
 }

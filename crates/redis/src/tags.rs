@@ -2,7 +2,7 @@
 
 use aws_sdk_elasticache::Client;
 use aws_sdk_elasticache::types::Tag;
-use pb_aws::{Answer, tag_map};
+use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource, fetch_each};
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,15 +26,15 @@ pub(crate) async fn of<R: Resource>(
 /// ElastiCache API).
 pub(crate) async fn read(client: &Client, arn: &str) -> Result<Option<BTreeMap<String, String>>, Failure> {
     let answer = client.list_tags_for_resource().resource_name(arn).send().await;
-    match answer.answer("elasticache:ListTagsForResource") {
+    match answer.for_operation("elasticache:ListTagsForResource") {
         Ok(output) => Ok(Some(tag_map(output.tag_list().iter().map(|tag| (tag.key(), tag.value()))))),
-        Err(failure) if failure.class == Class::NotFound || not_available(&failure) => Ok(None),
+        Err(failure) if failure.class == Class::NotFound || is_unavailable(&failure) => Ok(None),
         Err(failure) => Err(failure),
     }
 }
 
 /// Whether a call was refused because a replication group, or a member of one, is not `available`. It will be.
-pub(crate) fn not_available(failure: &Failure) -> bool {
+pub(crate) fn is_unavailable(failure: &Failure) -> bool {
     failure.is("InvalidReplicationGroupState") || failure.is("InvalidCacheClusterState")
 }
 
@@ -51,16 +51,16 @@ pub(crate) async fn change(
     };
     let set: BTreeMap<String, String> =
         keys(true).filter_map(|key| Some((key.to_owned(), wanted.get(key)?.clone()))).collect();
-    let gone: Vec<String> = keys(false).map(str::to_owned).collect();
+    let removed: Vec<String> = keys(false).map(str::to_owned).collect();
     if !set.is_empty() {
         let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(to_sdk(&set))).send();
-        call.await.answer("elasticache:AddTagsToResource").map_err(wait_for_available)?;
+        call.await.for_operation("elasticache:AddTagsToResource").map_err(retry_until_available)?;
     }
-    if !gone.is_empty() {
-        let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone)).send();
-        match call.await.answer("elasticache:RemoveTagsFromResource") {
+    if !removed.is_empty() {
+        let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(removed)).send();
+        match call.await.for_operation("elasticache:RemoveTagsFromResource") {
             Err(failure) if failure.is("TagNotFound") => {}
-            answer => drop(answer.map_err(wait_for_available)?),
+            answer => drop(answer.map_err(retry_until_available)?),
         }
     }
     Ok(())
@@ -70,20 +70,20 @@ pub(crate) async fn change(
 pub(crate) async fn adopt(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let tags = to_sdk(&cx.tags(&BTreeMap::new()));
     let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(tags)).send();
-    call.await.answer("elasticache:AddTagsToResource").map_err(wait_for_available).map(drop)
+    call.await.for_operation("elasticache:AddTagsToResource").map_err(retry_until_available).map(drop)
 }
 
 /// Takes the ownership tags off the resource with this ARN.
 pub(crate) async fn forget(client: &Client, arn: &str) -> Result<(), Failure> {
     let keys = Ownership::KEYS.map(str::to_owned).to_vec();
     let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(keys)).send();
-    match call.await.answer("elasticache:RemoveTagsFromResource") {
+    match call.await.for_operation("elasticache:RemoveTagsFromResource") {
         Err(failure) if failure.is("TagNotFound") => Ok(()),
-        answer => answer.map(drop).map_err(wait_for_available),
+        answer => answer.map(drop).map_err(retry_until_available),
     }
 }
 
-fn wait_for_available(failure: Failure) -> Failure {
+fn retry_until_available(failure: Failure) -> Failure {
     failure.when(&["InvalidReplicationGroupState", "InvalidCacheClusterState"], Class::NotReady)
 }
 
@@ -97,14 +97,14 @@ fn key(path: &str) -> Option<&str> {
 mod tests {
     use super::{change, key, read};
     use crate::Client;
-    use crate::testing::refusal;
+    use crate::testing::error_body;
     use aws_sdk_elasticache::operation::add_tags_to_resource::AddTagsToResourceOutput;
     use aws_smithy_mocks::mock;
     use pb_engine::Change;
     use std::collections::BTreeMap;
 
     #[test]
-    fn the_key_of_a_tag_is_found_in_the_path() {
+    fn tag_key_is_parsed_from_a_change_path() {
         assert_eq!(key("tags.Name"), Some("Name"));
         assert_eq!(key("tags[\"cost:center x\"]"), Some("cost:center x"));
         assert_eq!(key("tagset.Name"), None);
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_differs_is_written() {
+    async fn tag_update_writes_only_changed_keys() {
         let add = mock!(Client::add_tags_to_resource)
             .match_requests(|call| call.tags().len() == 1 && call.tags()[0].key() == Some("team"))
             .then_output(|| AddTagsToResourceOutput::builder().build());
         let remove = mock!(Client::remove_tags_from_resource)
             .match_requests(|call| call.tag_keys() == ["old"])
             .sequence()
-            .http_status(400, refusal("TagNotFound"))
+            .http_status(400, error_body("TagNotFound"))
             .build();
         let client = pb_aws::mock_client!(aws_sdk_elasticache, [&add, &remove]);
         let text = |text: &str| Some(text.to_owned().into());
@@ -134,9 +134,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tags_that_cannot_be_read_yet_are_no_error() {
+    async fn unreadable_tags_are_no_error() {
         for code in ["InvalidReplicationGroupState", "ReplicationGroupNotFoundFault", "CacheClusterNotFound"] {
-            let list = mock!(Client::list_tags_for_resource).sequence().http_status(400, refusal(code)).build();
+            let list = mock!(Client::list_tags_for_resource).sequence().http_status(400, error_body(code)).build();
             let client = pb_aws::mock_client!(aws_sdk_elasticache, [&list]);
             assert_eq!(read(&client, "arn").await.unwrap(), None, "{code}");
         }

@@ -3,7 +3,7 @@
 use pb_engine::{Graph, Ownership, Standalone};
 
 /// The body of a refusal, in ElastiCache's protocol.
-pub(crate) fn refusal(code: &str) -> Option<String> {
+pub(crate) fn error_body(code: &str) -> Option<String> {
     Some(format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error>\
          <RequestId>r</RequestId></ErrorResponse>"
@@ -11,12 +11,12 @@ pub(crate) fn refusal(code: &str) -> Option<String> {
 }
 
 /// `graph`, run for the workspace `staging`.
-pub(crate) fn alone(graph: Graph) -> Standalone {
+pub(crate) fn standalone(graph: Graph) -> Standalone {
     Standalone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
 }
 
 /// The ownership tags of the resource at `address`, with `Name`.
-pub(crate) fn owned(address: &str, name: &str) -> Vec<aws_sdk_elasticache::types::Tag> {
+pub(crate) fn owned_tags(address: &str, name: &str) -> Vec<aws_sdk_elasticache::types::Tag> {
     let tags = [
         ("Name", name),
         (pb_engine::STACK_TAG, "s"),
@@ -32,6 +32,6 @@ pub(crate) fn name_tag(name: &str) -> std::collections::BTreeMap<String, String>
 }
 
 /// What a refusal with this code says.
-pub(crate) fn meta(code: &str) -> aws_sdk_elasticache::error::ErrorMetadata {
+pub(crate) fn error_metadata(code: &str) -> aws_sdk_elasticache::error::ErrorMetadata {
     aws_sdk_elasticache::error::ErrorMetadata::builder().code(code).message("no").build()
 }

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
 use aws_types::SdkConfig;
-use pb_aws::{Answer, no_retry};
+use pb_aws::{ForOperation, no_retry};
 use pb_engine::{Class, Failure, Snapshot};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -271,12 +271,12 @@ impl Store {
     /// The answer, or a failure in words of the bucket, with what to do.
     pub(crate) fn answer<T, E>(&self, answer: Result<T, SdkError<E, Response>>, operation: &str) -> Result<T, Failure>
     where
-        Result<T, SdkError<E, Response>>: Answer<T>,
+        Result<T, SdkError<E, Response>>: ForOperation<T>,
     {
         let raw = answer.as_ref().err().and_then(SdkError::raw_response);
         let status = raw.map(|raw| raw.status().as_u16());
         let region = raw.and_then(|raw| raw.headers().get("x-amz-bucket-region")).map(str::to_owned);
-        answer.answer(operation).map_err(|failure| self.explain(failure, status, region.as_deref()))
+        answer.for_operation(operation).map_err(|failure| self.explain(failure, status, region.as_deref()))
     }
 
     fn explain(&self, failure: Failure, status: Option<u16>, region: Option<&str>) -> Failure {

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::Client;
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use std::fmt;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ impl Source {
     }
 
     async fn get(&self, client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Failure> {
-        let answer = client.get_object().bucket(bucket).key(key).send().await.answer("s3:GetObject");
+        let answer = client.get_object().bucket(bucket).key(key).send().await.for_operation("s3:GetObject");
         let output = answer.map_err(|failure| match failure.code.as_deref() {
             Some("NoSuchKey") => Failure { message: format!("there is no object {self}"), ..failure }
                 .hint("the state of a Terraform workspace other than `default` lies at s3://BUCKET/env:/WORKSPACE/KEY"),

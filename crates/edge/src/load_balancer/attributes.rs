@@ -3,7 +3,7 @@
 use super::LoadBalancerSpec;
 use crate::BalancerClient as Client;
 use aws_sdk_elasticloadbalancingv2::types::LoadBalancerAttribute;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 
 const DELETION_PROTECTION: &str = "deletion_protection.enabled";
@@ -31,7 +31,7 @@ impl Attributes {
     /// The settings as they are; `None` when the load balancer has gone.
     pub(super) async fn read(client: &Client, arn: &str) -> Result<Option<Self>, Failure> {
         let call = client.describe_load_balancer_attributes().load_balancer_arn(arn).send();
-        let output = match call.await.answer("elasticloadbalancing:DescribeLoadBalancerAttributes") {
+        let output = match call.await.for_operation("elasticloadbalancing:DescribeLoadBalancerAttributes") {
             Err(failure) if failure.class == Class::NotFound => return Ok(None),
             answer => answer?,
         };
@@ -54,6 +54,6 @@ impl Attributes {
             .attributes(attribute(DELETION_PROTECTION, self.deletion_protection.to_string()))
             .attributes(attribute(IDLE_TIMEOUT, self.idle_timeout.to_string()))
             .attributes(attribute(DROP_INVALID_HEADERS, self.drop_invalid_headers.to_string()));
-        call.send().await.answer("elasticloadbalancing:ModifyLoadBalancerAttributes").map(drop)
+        call.send().await.for_operation("elasticloadbalancing:ModifyLoadBalancerAttributes").map(drop)
     }
 }

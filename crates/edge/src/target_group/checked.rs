@@ -3,7 +3,7 @@
 use super::{Health, TargetGroup, TargetGroupAttrs};
 use crate::health::{self, TargetHealth};
 use aws_sdk_elasticloadbalancingv2::types::Matcher;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Backoff, Class, Context, Failure, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -48,7 +48,7 @@ impl TargetGroup {
             .health_check_timeout_seconds(health.timeout)
             .healthy_threshold_count(health.healthy)
             .unhealthy_threshold_count(health.unhealthy);
-        call.send().await.answer("elasticloadbalancing:ModifyTargetGroup").map(drop)
+        call.send().await.for_operation("elasticloadbalancing:ModifyTargetGroup").map(drop)
     }
 
     /// Waits for one health period: as long as the checks of a target have to fail until it is unhealthy.

@@ -9,7 +9,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Service;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Failure, ReadScope, Resource, fetch_each, is_unknown, list_with_details};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Services {
     async fn list_names(&self, cluster: &str) -> Result<Vec<String>, Failure> {
         let pages = self.client.list_services().cluster(cluster).into_paginator().page_size(100);
         let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
-        match arns.answer("ecs:ListServices") {
+        match arns.for_operation("ecs:ListServices") {
             Ok(arns) => Ok(arns.iter().map(|arn| crate::last_part(arn).to_owned()).collect()),
             Err(failure) if failure.is("ClusterNotFoundException") => Ok(Vec::new()),
             Err(failure) => Err(failure),

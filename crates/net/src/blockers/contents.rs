@@ -2,10 +2,10 @@
 
 use aws_sdk_ec2::types::{AttachmentStatus, State, Tag, VpcPeeringConnection, VpcPeeringConnectionStateReasonCode};
 use futures_util::future::try_join_all;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure, PlanError};
 
-use super::{Going, refused};
+use super::{Deletions, refusal};
 use crate::ec2::{Ec2, filter};
 
 /// Something in a VPC, or attached to it.
@@ -30,10 +30,10 @@ fn content(vpc_id: Option<&str>, id: Option<&str>, tags: &[Tag], what: &str, com
 /// A refusal for each content of the VPCs that go which is not ours. Makes no call when no VPC goes.
 pub(super) async fn blockers(
     ec2: &Ec2,
-    going: &Going,
-    is_ours: impl Fn(&str, &[Tag]) -> bool,
+    deletions: &Deletions,
+    is_managed: impl Fn(&str, &[Tag]) -> bool,
 ) -> Result<Vec<PlanError>, Failure> {
-    let vpcs = going.vpc_ids();
+    let vpcs = deletions.vpc_ids();
     if vpcs.is_empty() {
         return Ok(Vec::new());
     }
@@ -41,10 +41,10 @@ pub(super) async fn blockers(
         .into_iter()
         .chain([Kind::EgressOnly]);
     let found = try_join_all(kinds.map(|kind| describe(ec2, kind, &vpcs))).await?;
-    let foreign = found.into_iter().flatten().filter(|content| !is_ours(&content.id, &content.tags));
-    let refusals = foreign.filter_map(|content| {
-        let address = going.vpcs.get(&content.vpc_id)?;
-        Some(refused(address, &content.what, &format!("remove it: aws ec2 {}", content.command)))
+    let unmanaged = found.into_iter().flatten().filter(|content| !is_managed(&content.id, &content.tags));
+    let refusals = unmanaged.filter_map(|content| {
+        let address = deletions.vpcs.get(&content.vpc_id)?;
+        Some(refusal(address, &content.what, &format!("remove it: aws ec2 {}", content.command)))
     });
     Ok(refusals.collect())
 }
@@ -64,7 +64,7 @@ enum Kind {
 
 impl Kind {
     /// Returns whether nothing else of ours is of this kind, so that a policy may not allow to read it.
-    fn is_foreign(self) -> bool {
+    fn is_optional(self) -> bool {
         !matches!(self, Self::Subnet | Self::RouteTable | Self::Gateway)
     }
 }
@@ -83,14 +83,14 @@ async fn describe(ec2: &Ec2, kind: Kind, vpcs: &[String]) -> Result<Vec<Content>
         Kind::EgressOnly => egress_only(ec2, vpcs).await,
     };
     match found {
-        Err(failure) if kind.is_foreign() && matches!(failure.class, Class::Denied | Class::Refused) => Ok(Vec::new()),
+        Err(failure) if kind.is_optional() && matches!(failure.class, Class::Denied | Class::Refused) => Ok(Vec::new()),
         found => found,
     }
 }
 
 async fn subnets(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_subnets().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
-    let all = call.try_collect().await.answer("ec2:DescribeSubnets")?;
+    let all = call.try_collect().await.for_operation("ec2:DescribeSubnets")?;
     let all = all.iter().filter_map(|subnet| {
         content(subnet.vpc_id(), subnet.subnet_id(), subnet.tags(), "subnet {} is in it", "delete-subnet --subnet-id")
     });
@@ -100,7 +100,7 @@ async fn subnets(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
 /// The main table goes with its VPC.
 async fn route_tables(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_route_tables().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
-    let all = call.try_collect().await.answer("ec2:DescribeRouteTables")?;
+    let all = call.try_collect().await.for_operation("ec2:DescribeRouteTables")?;
     let others = all.iter().filter(|table| !table.associations().iter().any(|one| one.main().unwrap_or_default()));
     let others = others.filter_map(|table| {
         let command = "delete-route-table --route-table-id";
@@ -111,7 +111,7 @@ async fn route_tables(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failur
 
 async fn gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_internet_gateways().filters(filter("attachment.vpc-id", vpcs));
-    let all = call.into_paginator().items().send().try_collect().await.answer("ec2:DescribeInternetGateways")?;
+    let all = call.into_paginator().items().send().try_collect().await.for_operation("ec2:DescribeInternetGateways")?;
     let attached = all.iter().flat_map(|gateway| gateway.attachments().iter().map(move |to| (gateway, to)));
     let attached = attached.filter_map(|(gateway, to)| {
         let vpc = to.vpc_id()?;
@@ -130,7 +130,7 @@ async fn gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
 /// The default network ACL goes with its VPC.
 async fn acls(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_network_acls().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
-    let all = call.try_collect().await.answer("ec2:DescribeNetworkAcls")?;
+    let all = call.try_collect().await.for_operation("ec2:DescribeNetworkAcls")?;
     let others = all.iter().filter(|acl| !acl.is_default().unwrap_or_default()).filter_map(|acl| {
         let command = "delete-network-acl --network-acl-id";
         content(acl.vpc_id(), acl.network_acl_id(), acl.tags(), "network ACL {} is in it", command)
@@ -140,27 +140,27 @@ async fn acls(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
 
 async fn endpoints(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_vpc_endpoints().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
-    let all = call.try_collect().await.answer("ec2:DescribeVpcEndpoints")?;
+    let all = call.try_collect().await.for_operation("ec2:DescribeVpcEndpoints")?;
     let gone = |state: &State| {
         let state = state.as_str();
         ["deleting", "deleted", "failed", "rejected", "expired"].iter().any(|gone| state.eq_ignore_ascii_case(gone))
     };
-    let there = all.iter().filter(|endpoint| !endpoint.state().is_some_and(gone)).filter_map(|endpoint| {
+    let existing = all.iter().filter(|endpoint| !endpoint.state().is_some_and(gone)).filter_map(|endpoint| {
         let command = "delete-vpc-endpoints --vpc-endpoint-ids";
         content(endpoint.vpc_id(), endpoint.vpc_endpoint_id(), endpoint.tags(), "VPC endpoint {} is in it", command)
     });
-    Ok(there.collect())
+    Ok(existing.collect())
 }
 
 async fn vpn_gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_vpn_gateways().filters(filter("attachment.vpc-id", vpcs));
-    let answer = call.send().await.answer("ec2:DescribeVpnGateways")?;
+    let answer = call.send().await.for_operation("ec2:DescribeVpnGateways")?;
     let attached = answer.vpn_gateways().iter().flat_map(|gateway| {
         let stays =
             |state: &AttachmentStatus| !matches!(state, AttachmentStatus::Detached | AttachmentStatus::Detaching);
         let to = gateway.vpc_attachments().iter().filter(move |to| to.state().is_none_or(stays));
         to.filter_map(|to| {
-            let vpc = to.vpc_id().filter(|vpc| vpcs.iter().any(|going| going == vpc))?;
+            let vpc = to.vpc_id().filter(|vpc| vpcs.iter().any(|deleted| deleted == vpc))?;
             let command = format!("detach-vpn-gateway --vpc-id {vpc} --vpn-gateway-id");
             content(Some(vpc), gateway.vpn_gateway_id(), gateway.tags(), "VPN gateway {} is attached to it", &command)
         })
@@ -172,18 +172,18 @@ async fn vpn_gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failur
 async fn peerings(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     use VpcPeeringConnectionStateReasonCode as Code;
     let call = ec2.client.describe_vpc_peering_connections().into_paginator().items().send();
-    let all = call.try_collect().await.answer("ec2:DescribeVpcPeeringConnections")?;
-    let stands = |connection: &&VpcPeeringConnection| {
+    let all = call.try_collect().await.for_operation("ec2:DescribeVpcPeeringConnections")?;
+    let is_active = |connection: &&VpcPeeringConnection| {
         let code = connection.status().and_then(|status| status.code());
         matches!(
             code,
             None | Some(Code::Active | Code::PendingAcceptance | Code::Provisioning | Code::InitiatingRequest)
         )
     };
-    let ends = all.iter().filter(stands).flat_map(|connection| {
+    let ends = all.iter().filter(is_active).flat_map(|connection| {
         let sides = [connection.requester_vpc_info(), connection.accepter_vpc_info()];
-        let going = sides.into_iter().flatten().filter_map(|side| side.vpc_id()).filter(|vpc| is_among(vpc, vpcs));
-        going.filter_map(|vpc| {
+        let deleted = sides.into_iter().flatten().filter_map(|side| side.vpc_id()).filter(|vpc| is_among(vpc, vpcs));
+        deleted.filter_map(|vpc| {
             let (what, command) =
                 ("VPC peering connection {} ends in it", "delete-vpc-peering-connection --vpc-peering-connection-id");
             content(Some(vpc), connection.vpc_peering_connection_id(), connection.tags(), what, command)
@@ -195,7 +195,7 @@ async fn peerings(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
 /// AWS has no filter by VPC for these: all are asked for.
 async fn egress_only(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_egress_only_internet_gateways().into_paginator().items().send();
-    let all = call.try_collect().await.answer("ec2:DescribeEgressOnlyInternetGateways")?;
+    let all = call.try_collect().await.for_operation("ec2:DescribeEgressOnlyInternetGateways")?;
     let attached = all.iter().flat_map(|gateway| gateway.attachments().iter().map(move |to| (gateway, to)));
     let attached = attached.filter_map(|(gateway, to)| {
         let vpc = to.vpc_id().filter(|vpc| is_among(vpc, vpcs));
@@ -208,5 +208,5 @@ async fn egress_only(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure
 }
 
 fn is_among(vpc: &str, vpcs: &[String]) -> bool {
-    vpcs.iter().any(|going| going == vpc)
+    vpcs.iter().any(|deleted| deleted == vpc)
 }

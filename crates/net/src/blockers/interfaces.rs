@@ -1,25 +1,25 @@
 //! Network interfaces that are not ours, in what is to be deleted.
 
 use aws_sdk_ec2::types::{NetworkInterface, NetworkInterfaceStatus};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Failure, PlanError};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-use super::{Going, refused};
-use crate::ec2::{Ec2, by};
-use crate::interfaces::name;
+use super::{Deletions, refusal};
+use crate::ec2::{Ec2, describe_by};
+use crate::interfaces::display_name;
 
 /// The names by which interfaces of load balancers, cache nodes and tasks are known as ours. AWS gives such an interface a
 /// description and the security groups, and no tag of ours; it stays for minutes after its owner is gone.
-pub(super) struct Owners {
+pub(super) struct KnownOwners {
     /// The security groups that are ours or that something of ours carries.
     groups: BTreeSet<String>,
     /// The names and ids of what is ours or wanted.
     names: BTreeSet<String>,
 }
 
-impl Owners {
+impl KnownOwners {
     pub(super) fn of<'a>(groups: BTreeSet<String>, specs: impl Iterator<Item = &'a Value>) -> Self {
         let mut owners = Self { groups, names: BTreeSet::new() };
         for spec in specs {
@@ -33,7 +33,7 @@ impl Owners {
     }
 
     /// Returns whether the interface belongs, or belonged, to a load balancer, a cache node or a task of ours.
-    fn have(&self, interface: &NetworkInterface) -> bool {
+    fn include(&self, interface: &NetworkInterface) -> bool {
         let description = interface.description().unwrap_or_default();
         let named = match (description.strip_prefix("ELB "), description.strip_prefix("ElastiCache ")) {
             // `ELB app/NAME/0123456789abcdef`
@@ -53,35 +53,39 @@ fn is_task(description: &str) -> bool {
 }
 
 /// A refusal for each interface that is not ours and keeps something that goes.
-pub(super) async fn blockers(ec2: &Ec2, going: &Going, owners: &Owners) -> Result<Vec<PlanError>, Failure> {
-    let all = by("vpc-id", &going.within, |filters| async move {
+pub(super) async fn blockers(
+    ec2: &Ec2,
+    deletions: &Deletions,
+    owners: &KnownOwners,
+) -> Result<Vec<PlanError>, Failure> {
+    let all = describe_by("vpc-id", &deletions.affected_vpcs, |filters| async move {
         let call = ec2.client.describe_network_interfaces().set_filters(Some(filters)).into_paginator().items();
-        call.send().try_collect().await.answer("ec2:DescribeNetworkInterfaces")
+        call.send().try_collect().await.for_operation("ec2:DescribeNetworkInterfaces")
     });
     let all = all.await?;
-    let foreign = all.iter().filter(|interface| stays(interface) && !owners.have(interface));
-    Ok(foreign.filter_map(|interface| blocked(interface, going)).collect())
+    let unmanaged = all.iter().filter(|interface| blocks_deletion(interface) && !owners.include(interface));
+    Ok(unmanaged.filter_map(|interface| blocked(interface, deletions)).collect())
 }
 
 /// Returns whether it does not go away by itself. One that AWS made for another service and that is not in use any more
 /// lingers until AWS deletes it.
-fn stays(interface: &NetworkInterface) -> bool {
+fn blocks_deletion(interface: &NetworkInterface) -> bool {
     let managed = interface.requester_managed().unwrap_or_default();
     !managed || interface.status().is_none_or(|status| *status == NetworkInterfaceStatus::InUse)
 }
 
 /// Returns the resource that the interface keeps from being deleted: its subnet, else a group that it carries, else the way
 /// to the internet.
-fn blocked(interface: &NetworkInterface, going: &Going) -> Option<PlanError> {
+fn blocked(interface: &NetworkInterface, deletions: &Deletions) -> Option<PlanError> {
     let mut groups = interface.groups().iter().filter_map(|group| group.group_id());
     let public = interface.association().is_some_and(|association| association.public_ip().is_some());
-    let in_subnet = interface.subnet_id().and_then(|subnet| going.subnets.get(subnet)).map(|at| (at, "is in it"));
-    let in_group = || groups.find_map(|group| going.groups.get(group)).map(|at| (at, "carries it"));
-    let mapped = || interface.vpc_id().filter(|_| public).and_then(|vpc| going.gateways.get(vpc));
+    let in_subnet = interface.subnet_id().and_then(|subnet| deletions.subnets.get(subnet)).map(|at| (at, "is in it"));
+    let in_group = || groups.find_map(|group| deletions.groups.get(group)).map(|at| (at, "carries it"));
+    let mapped = || interface.vpc_id().filter(|_| public).and_then(|vpc| deletions.gateways.get(vpc));
     let (address, how) =
         in_subnet.or_else(in_group).or_else(|| Some((mapped()?, "has a public address through it")))?;
-    let blocker = format!("network interface {} {how}", name(interface));
-    Some(refused(address, &blocker, &remedy(interface)))
+    let blocker = format!("network interface {} {how}", display_name(interface));
+    Some(refusal(address, &blocker, &remedy(interface)))
 }
 
 fn remedy(interface: &NetworkInterface) -> String {

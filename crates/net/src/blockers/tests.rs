@@ -1,7 +1,7 @@
 //! Each thing that keeps AWS from deleting a network is named, and none of our own.
 
 use super::*;
-use crate::testing::{has, our_tags};
+use crate::testing::{has_filter, managed_tags};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::ErrorMetadata;
 use aws_sdk_ec2::operation::describe_egress_only_internet_gateways::DescribeEgressOnlyInternetGatewaysOutput;
@@ -28,26 +28,26 @@ use pb_aws::mock_client;
 use serde_json::json;
 
 /// The resources to delete: a VPC with a subnet, two groups and a gateway.
-fn going() -> Going {
+fn deletions() -> Deletions {
     let one = |id: &str, at: &str| BTreeMap::from([(id.to_owned(), Address::new(at).unwrap())]);
     let mut groups = one("sg-web", "net/flask_group");
     groups.extend(one("sg-lb", "net/lb_group"));
-    Going {
+    Deletions {
         vpcs: one("vpc-1", "net/vpc"),
         subnets: one("subnet-1", "net/tasks_subnet"),
         groups,
         gateways: one("vpc-1", "net/igw"),
-        within: vec!["vpc-1".to_owned()],
+        affected_vpcs: vec!["vpc-1".to_owned()],
     }
 }
 
-fn is_ours(id: &str, tags: &[Tag]) -> bool {
-    ["sg-web", "sg-lb", "sg-default", "subnet-1", "rtb-1", "igw-1"].contains(&id) || tags == our_tags()
+fn is_managed(id: &str, tags: &[Tag]) -> bool {
+    ["sg-web", "sg-lb", "sg-default", "subnet-1", "rtb-1", "igw-1"].contains(&id) || tags == managed_tags()
 }
 
-fn owners() -> Owners {
+fn owners() -> KnownOwners {
     let specs = [json!({"name": "w-public"}), json!({"id": "w-jobqr", "security_group_ids": ["sg-cache"]})];
-    Owners::of(BTreeSet::from(["sg-web".to_owned(), "sg-lb".to_owned()]), specs.iter())
+    KnownOwners::of(BTreeSet::from(["sg-web".to_owned(), "sg-lb".to_owned()]), specs.iter())
 }
 
 fn lines(refused: &[PlanError]) -> Vec<String> {
@@ -69,17 +69,17 @@ fn groups_by(filter: &'static str, groups: Vec<LiveGroup>) -> Rule {
 }
 
 #[tokio::test]
-async fn foreign_groups_and_rules_are_named_with_their_remedy() {
+async fn unmanaged_groups_and_rules_are_named_with_a_remedy() {
     let bastion = || group("sg-9", "bastion", "vpc-1");
     let ours = group("sg-web", "w-flask", "vpc-1");
     // What was made a moment ago was not observed, and carries our tags.
-    let new = LiveGroup::builder().group_id("sg-7").vpc_id("vpc-1").set_tags(Some(our_tags())).build();
+    let new = LiveGroup::builder().group_id("sg-7").vpc_id("vpc-1").set_tags(Some(managed_tags())).build();
     let default = group("sg-3", "default", "vpc-1");
     let within = groups_by("vpc-id", vec![ours.clone(), new, default, bastion()]);
     let sources = groups_by("ip-permission.group-id", vec![ours, bastion()]);
     let destinations = groups_by("egress.ip-permission.group-id", vec![group("sg-8", "peer", "vpc-2")]);
     let rules = mock!(Client::describe_security_group_rules)
-        .match_requests(|r| has(r.filters(), "group-id", "sg-8") && has(r.filters(), "group-id", "sg-9"))
+        .match_requests(|r| has_filter(r.filters(), "group-id", "sg-8") && has_filter(r.filters(), "group-id", "sg-9"))
         .then_output(|| {
             let rule = |id: &str, group: &str, peer: &str, egress| {
                 let peer = ReferencedSecurityGroup::builder().group_id(peer).build();
@@ -93,7 +93,7 @@ async fn foreign_groups_and_rules_are_named_with_their_remedy() {
                 .build()
         });
     let client = mock_client!(aws_sdk_ec2, [&within, &sources, &destinations, &rules]);
-    let found = Blockers::new(client.into()).groups(&going(), is_ours).await.unwrap();
+    let found = Blockers::new(client.into()).groups(&deletions(), is_managed).await.unwrap();
     assert_eq!(
         lines(&found),
         [
@@ -121,12 +121,13 @@ fn interface(id: &str, description: &str, group: &str, managed: bool) -> Network
 }
 
 async fn by_interfaces(all: Vec<NetworkInterface>) -> Vec<String> {
-    let ask =
-        mock!(Client::describe_network_interfaces).match_requests(|r| has(r.filters(), "vpc-id", "vpc-1")).then_output(
-            move || DescribeNetworkInterfacesOutput::builder().set_network_interfaces(Some(all.clone())).build(),
-        );
+    let ask = mock!(Client::describe_network_interfaces)
+        .match_requests(|r| has_filter(r.filters(), "vpc-id", "vpc-1"))
+        .then_output(move || {
+            DescribeNetworkInterfacesOutput::builder().set_network_interfaces(Some(all.clone())).build()
+        });
     let ec2: Ec2 = mock_client!(aws_sdk_ec2, [&ask]).into();
-    lines(&interfaces::blockers(&ec2, &going(), &owners()).await.unwrap())
+    lines(&interfaces::blockers(&ec2, &deletions(), &owners()).await.unwrap())
 }
 
 #[tokio::test]
@@ -156,7 +157,7 @@ impl Available for NetworkInterface {
 }
 
 #[tokio::test]
-async fn foreign_interfaces_block_what_they_are_in() {
+async fn unmanaged_interfaces_block_the_resources_that_they_use() {
     let task = "arn:aws:ecs:us-east-2:123456789012:attachment/0a1b";
     let elsewhere = |id: &str, group: &str, public: bool| {
         let mut interface = interface(id, "bastion", group, false).status_is_available();
@@ -190,10 +191,10 @@ async fn foreign_interfaces_block_what_they_are_in() {
 }
 
 fn subnets_tables_gateways() -> [Rule; 3] {
-    let subnets = mock!(Client::describe_subnets).match_requests(|r| has(r.filters(), "vpc-id", "vpc-1"));
-    let tables = mock!(Client::describe_route_tables).match_requests(|r| has(r.filters(), "vpc-id", "vpc-1"));
-    let gateways =
-        mock!(Client::describe_internet_gateways).match_requests(|r| has(r.filters(), "attachment.vpc-id", "vpc-1"));
+    let subnets = mock!(Client::describe_subnets).match_requests(|r| has_filter(r.filters(), "vpc-id", "vpc-1"));
+    let tables = mock!(Client::describe_route_tables).match_requests(|r| has_filter(r.filters(), "vpc-id", "vpc-1"));
+    let gateways = mock!(Client::describe_internet_gateways)
+        .match_requests(|r| has_filter(r.filters(), "attachment.vpc-id", "vpc-1"));
     [
         subnets.then_output(|| {
             let subnet = |id: &str| LiveSubnet::builder().subnet_id(id).vpc_id("vpc-1").build();
@@ -252,11 +253,11 @@ fn attached() -> [Rule; 4] {
 async fn contents(peerings: Rule) -> Vec<String> {
     let (in_it, attached) = (subnets_tables_gateways(), attached());
     let ec2: Ec2 = mock_client!(aws_sdk_ec2, in_it.iter().chain(&attached).chain([&peerings])).into();
-    lines(&contents::blockers(&ec2, &going(), is_ours).await.unwrap())
+    lines(&contents::blockers(&ec2, &deletions(), is_managed).await.unwrap())
 }
 
 #[tokio::test]
-async fn each_foreign_content_of_a_vpc_is_named() {
+async fn each_unmanaged_resource_in_a_vpc_is_named() {
     let peerings = mock!(Client::describe_vpc_peering_connections).then_output(|| {
         let side = |vpc: &str| VpcPeeringConnectionVpcInfo::builder().vpc_id(vpc).build();
         let peering = |id: &str, from: &str, to: &str| {
@@ -292,7 +293,7 @@ async fn each_foreign_content_of_a_vpc_is_named() {
 }
 
 #[tokio::test]
-async fn read_that_a_policy_denies_leaves_the_others() {
+async fn denied_read_keeps_the_other_blockers() {
     let denied = mock!(Client::describe_vpc_peering_connections).then_error(|| {
         let meta = ErrorMetadata::builder().code("UnauthorizedOperation").message("no").build();
         DescribeVpcPeeringConnectionsError::generic(meta)

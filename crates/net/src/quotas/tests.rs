@@ -1,7 +1,7 @@
 //! The room that a group has for the rules of a plan, with typed answers of EC2.
 
 use super::*;
-use crate::testing::{by_tags, has};
+use crate::testing::{filters_by_tags, has_filter};
 use crate::{SecurityGroupRuleSpec, SecurityGroupSpec};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesOutput;
@@ -64,10 +64,10 @@ async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (
     own.tags = Some(owned("net/flask_in_lb"));
     let all: Vec<LiveRule> = others.into_iter().chain([own.clone()]).collect();
     let ours = mock!(Client::describe_security_group_rules)
-        .match_requests(|r| by_tags(r.filters()))
+        .match_requests(|r| filters_by_tags(r.filters()))
         .then_output(move || DescribeSecurityGroupRulesOutput::builder().security_group_rules(own.clone()).build());
     let within = mock!(Client::describe_security_group_rules)
-        .match_requests(|r| has(r.filters(), "group-id", "sg-1"))
+        .match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"))
         .then_output(move || {
             DescribeSecurityGroupRulesOutput::builder().set_security_group_rules(Some(all.clone())).build()
         });
@@ -103,7 +103,7 @@ async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (
 }
 
 #[tokio::test]
-async fn full_group_has_no_room_beside_the_old_rule() {
+async fn full_group_has_no_room_for_a_replacement_rule() {
     let (refusal, reads) = port_change(others(59, "192.0.2.0/24", false), true, "sg-2").await;
     assert_eq!(refusal.unwrap(), "net/flask_in_lb: security group w-flask (sg-1) 60 + 1 inbound rules");
     assert_eq!(reads, 2, "one for the plan, one to count");
@@ -111,22 +111,22 @@ async fn full_group_has_no_room_beside_the_old_rule() {
 }
 
 #[tokio::test]
-async fn room_that_the_plan_shows_costs_no_call() {
+async fn group_with_visible_room_needs_no_call() {
     assert_eq!(port_change(others(58, "192.0.2.0/24", false), true, "sg-2").await, (None, 1));
 }
 
 #[tokio::test]
-async fn directions_have_room_of_their_own() {
+async fn rule_quota_is_counted_per_direction() {
     assert_eq!(port_change(others(60, "192.0.2.0/24", true), true, "sg-2").await, (None, 2));
 }
 
 #[tokio::test]
-async fn rules_that_are_revoked_first_leave_their_room() {
+async fn rules_revoked_first_are_not_counted() {
     assert_eq!(port_change(others(59, "192.0.2.0/24", false), false, "sg-2").await, (None, 1));
 }
 
 #[tokio::test]
-async fn rule_that_names_a_group_counts_for_both_versions() {
+async fn rule_that_names_a_group_counts_for_both_ip_versions() {
     let (refusal, _) = port_change(others(59, "2001:db8::/32", false), true, "sg-2").await;
     assert_eq!(refusal.unwrap(), "net/flask_in_lb: security group w-flask (sg-1) 60 + 1 inbound rules for IPv6");
     assert_eq!(port_change(others(59, "2001:db8::/32", false), true, "192.0.2.0/24").await.0, None);

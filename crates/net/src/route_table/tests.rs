@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{alone, by_tags, carries_our_tags, has, our_tags, paths, plain, refusal};
+use crate::testing::{
+    changed_paths, filters_by_tags, has_filter, managed_tags, plain_tags, refusal, sends_managed_tags, standalone,
+};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::associate_route_table::AssociateRouteTableOutput;
 use aws_sdk_ec2::operation::create_route::CreateRouteOutput;
@@ -18,7 +20,7 @@ fn spec() -> RouteTableSpec {
         vpc_id: "vpc-1".to_owned(),
         routes: BTreeMap::from([("0.0.0.0/0".to_owned(), "igw-1".to_owned())]),
         subnets: BTreeSet::from(["subnet-1".to_owned()]),
-        tags: plain(),
+        tags: plain_tags(),
     }
 }
 
@@ -32,21 +34,21 @@ fn association(id: &str, subnet: &str) -> RouteTableAssociation {
 
 fn tables(id: &str, routes: Vec<Route>, associations: Vec<RouteTableAssociation>) -> DescribeRouteTablesOutput {
     let local = route("10.0.0.0/16", "local", RouteOrigin::CreateRouteTable);
-    let table = Live::builder().route_table_id(id).vpc_id("vpc-1").set_tags(Some(our_tags())).routes(local);
+    let table = Live::builder().route_table_id(id).vpc_id("vpc-1").set_tags(Some(managed_tags())).routes(local);
     let table = routes.into_iter().fold(table, aws_sdk_ec2::types::builders::RouteTableBuilder::routes);
     let table = table.set_associations(Some(associations)).build();
     DescribeRouteTablesOutput::builder().route_tables(table).build()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_is_made_with_a_token_and_takes_over_routes_and_subnets() {
-    let none = mock!(Client::describe_route_tables).match_requests(|r| by_tags(r.filters()));
+async fn route_table_create_sends_a_token_and_takes_over_subnets() {
+    let none = mock!(Client::describe_route_tables).match_requests(|r| filters_by_tags(r.filters()));
     let none = none.then_output(|| DescribeRouteTablesOutput::builder().build());
     let create = mock!(Client::create_route_table)
         .match_requests(|r| {
             r.client_token().is_some_and(|token| token.len() == 32)
                 && r.vpc_id() == Some("vpc-1")
-                && carries_our_tags(r.tag_specifications(), &ResourceType::RouteTable)
+                && sends_managed_tags(r.tag_specifications(), &ResourceType::RouteTable)
         })
         .then_output(|| {
             let table = Live::builder().route_table_id("rtb-1").build();
@@ -63,26 +65,26 @@ async fn a_table_is_made_with_a_token_and_takes_over_routes_and_subnets() {
     let elsewhere = refusal("Resource.AlreadyAssociated", "conflicts with an existing association");
     let associate = mock!(Client::associate_route_table).sequence().http_status(400, elsewhere).build();
     let other = mock!(Client::describe_route_tables)
-        .match_requests(|r| has(r.filters(), "association.subnet-id", "subnet-1"))
+        .match_requests(|r| has_filter(r.filters(), "association.subnet-id", "subnet-1"))
         .then_output(|| tables("rtb-9", vec![], vec![association("rtbassoc-9", "subnet-1")]));
     let take = mock!(Client::replace_route_table_association)
         .match_requests(|r| r.association_id() == Some("rtbassoc-9") && r.route_table_id() == Some("rtb-1"))
         .then_output(|| ReplaceRouteTableAssociationOutput::builder().build());
     // A describe misses for a moment what was just made.
     let visible = mock!(Client::describe_route_tables)
-        .match_requests(|r| has(r.filters(), "route-table-id", "rtb-1"))
+        .match_requests(|r| has_filter(r.filters(), "route-table-id", "rtb-1"))
         .sequence()
         .output(|| DescribeRouteTablesOutput::builder().build())
         .output(|| tables("rtb-1", vec![], vec![]))
         .build();
     let rules = [&none, &create, &route, &replace, &associate, &other, &take, &visible];
     let client = mock_client!(aws_sdk_ec2, rules);
-    alone(RouteTable::new(client.into()), spec()).deploy().await.unwrap();
+    standalone(RouteTable::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!((replace.num_calls(), take.num_calls(), visible.num_calls()), (1, 1, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn routes_that_aws_adds_are_no_difference() {
+async fn routes_added_by_aws_are_no_change() {
     let there = mock!(Client::describe_route_tables).then_output(|| {
         let endpoint = Route::builder().destination_prefix_list_id("pl-1").gateway_id("vpce-1");
         let routes = vec![
@@ -93,11 +95,11 @@ async fn routes_that_aws_adds_are_no_difference() {
         tables("rtb-1", routes, vec![association("rtbassoc-1", "subnet-1")])
     });
     let client = mock_client!(aws_sdk_ec2, [&there]);
-    assert!(alone(RouteTable::new(client.into()), spec()).plan().await.unwrap().is_empty());
+    assert!(standalone(RouteTable::new(client.into()), spec()).plan().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_makes_only_the_calls_that_the_difference_needs() {
+async fn route_table_update_calls_only_what_changed() {
     let there = mock!(Client::describe_route_tables).then_output(|| {
         let surplus = route("192.0.2.0/24", "igw-1", RouteOrigin::CreateRoute);
         tables("rtb-1", vec![surplus], vec![association("rtbassoc-2", "subnet-2")])
@@ -113,9 +115,9 @@ async fn an_update_makes_only_the_calls_that_the_difference_needs() {
         .match_requests(|r| r.association_id() == Some("rtbassoc-2"))
         .then_output(|| DisassociateRouteTableOutput::builder().build());
     let client = mock_client!(aws_sdk_ec2, [&there, &create, &delete, &associate, &disassociate]);
-    let stack = alone(RouteTable::new(client.into()), spec());
+    let stack = standalone(RouteTable::new(client.into()), spec());
     let plan = stack.plan().await.unwrap();
-    assert_eq!(paths(&plan), [r#"routes["0.0.0.0/0"]"#, r#"routes["192.0.2.0/24"]"#, "subnets"]);
+    assert_eq!(changed_paths(&plan), [r#"routes["0.0.0.0/0"]"#, r#"routes["192.0.2.0/24"]"#, "subnets"]);
     stack.deploy().await.unwrap();
     for rule in [create, delete, associate, disassociate] {
         assert_eq!(rule.num_calls(), 1);
@@ -123,7 +125,7 @@ async fn an_update_makes_only_the_calls_that_the_difference_needs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_is_left_by_its_subnets_before_it_is_deleted() {
+async fn route_table_is_disassociated_before_its_delete() {
     let there = mock!(Client::describe_route_tables)
         .then_output(|| tables("rtb-1", vec![], vec![association("rtbassoc-1", "subnet-1")]));
     // The subnet was deleted meanwhile, and the association with it.
@@ -131,6 +133,6 @@ async fn a_table_is_left_by_its_subnets_before_it_is_deleted() {
     let disassociate = mock!(Client::disassociate_route_table).sequence().http_status(400, gone).build();
     let delete = mock!(Client::delete_route_table).then_output(|| DeleteRouteTableOutput::builder().build());
     let client = mock_client!(aws_sdk_ec2, [&there, &disassociate, &delete]);
-    alone(RouteTable::new(client.into()), spec()).destroy().await.unwrap();
+    standalone(RouteTable::new(client.into()), spec()).destroy().await.unwrap();
     assert_eq!((disassociate.num_calls(), delete.num_calls()), (1, 1));
 }

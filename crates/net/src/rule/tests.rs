@@ -1,7 +1,9 @@
 //! The requests of each verb, and the rules of AWS that they rely on.
 
 use super::*;
-use crate::testing::{alone, by_tags, carries_our_tags, has, our_tags, paths, plain, refusal};
+use crate::testing::{
+    changed_paths, filters_by_tags, has_filter, managed_tags, plain_tags, refusal, sends_managed_tags, standalone,
+};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::authorize_security_group_egress::AuthorizeSecurityGroupEgressOutput;
 use aws_sdk_ec2::operation::authorize_security_group_ingress::AuthorizeSecurityGroupIngressOutput;
@@ -26,7 +28,7 @@ fn spec() -> SecurityGroupRuleSpec {
         to_port: 5050,
         peer: "sg-2".to_owned(),
         description: "from the load balancer".to_owned(),
-        tags: plain(),
+        tags: plain_tags(),
     }
 }
 
@@ -39,25 +41,25 @@ fn live(port: i32, tags: Option<Vec<aws_sdk_ec2::types::Tag>>) -> DescribeSecuri
 }
 
 fn ours(port: i32) -> Rule {
-    let rule = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
-    rule.then_output(move || live(port, Some(our_tags())))
+    let rule = mock!(Client::describe_security_group_rules).match_requests(|r| filters_by_tags(r.filters()));
+    rule.then_output(move || live(port, Some(managed_tags())))
 }
 
 fn none() -> Rule {
-    let rule = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+    let rule = mock!(Client::describe_security_group_rules).match_requests(|r| filters_by_tags(r.filters()));
     rule.then_output(|| DescribeSecurityGroupRulesOutput::builder().build())
 }
 
 fn visible() -> Rule {
-    let by_id = |filters: &[Filter]| has(filters, "security-group-rule-id", "sgr-1");
+    let by_id = |filters: &[Filter]| has_filter(filters, "security-group-rule-id", "sgr-1");
     let rule = mock!(Client::describe_security_group_rules).match_requests(move |r| by_id(r.filters()));
-    rule.then_output(|| live(5050, Some(our_tags())))
+    rule.then_output(|| live(5050, Some(managed_tags())))
 }
 
 /// The group of the rule is one of ours.
 fn group() -> Rule {
     mock!(Client::describe_security_groups).then_output(|| {
-        let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(our_tags())).build();
+        let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(managed_tags())).build();
         DescribeSecurityGroupsOutput::builder().security_groups(group).build()
     })
 }
@@ -67,7 +69,7 @@ fn made() -> Vec<Live> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_is_one_permission_with_tags_of_its_own() {
+async fn rule_create_sends_one_permission_with_its_own_tags() {
     let (none, visible, group) = (none(), visible(), group());
     let same = mock!(Client::describe_security_group_rules).then_output(|| live(5050, None));
     let create = mock!(Client::authorize_security_group_ingress)
@@ -78,36 +80,37 @@ async fn a_rule_is_one_permission_with_tags_of_its_own() {
                 && (one.ip_protocol(), one.from_port(), one.to_port()) == (Some("tcp"), Some(5050), Some(5050))
                 && (from.group_id(), from.description()) == (Some("sg-2"), Some("from the load balancer"))
                 && one.ip_ranges().is_empty()
-                && carries_our_tags(r.tag_specifications(), &ResourceType::SecurityGroupRule)
+                && sends_managed_tags(r.tag_specifications(), &ResourceType::SecurityGroupRule)
         })
         .then_output(|| AuthorizeSecurityGroupIngressOutput::builder().set_security_group_rules(Some(made())).build());
     let client = mock_client!(aws_sdk_ec2, [&none, &visible, &group, &same, &create]);
     // The same rule without our tags stands in a group of ours: the group has it revoked, it is in nobody's way.
-    let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
+    let made = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
 }
 
 /// An earlier run made it and died. Another of our rules is for the same port and from another peer: it is not in the way, and
 /// nothing is waited for.
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_is_there_already_is_found_among_others_of_its_port() {
+async fn existing_rule_is_found_among_rules_of_the_same_port() {
     let asked = AtomicUsize::new(0);
     // By its tags it is seen only from the second time on.
-    let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+    let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| filters_by_tags(r.filters()));
     let by_tags = by_tags.then_compute_output(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
         0 => DescribeSecurityGroupRulesOutput::builder().build(),
-        _ => live(5050, Some(our_tags())),
+        _ => live(5050, Some(managed_tags())),
     });
     let (visible, group) = (visible(), group());
-    let beside = mock!(Client::describe_security_group_rules).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
+    let beside =
+        mock!(Client::describe_security_group_rules).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
     let beside = beside.then_output(|| {
-        let mut tags = our_tags();
+        let mut tags = managed_tags();
         tags.retain(|tag| tag.key() != Some(ADDRESS_TAG));
         tags.push(aws_sdk_ec2::types::Tag::builder().key(ADDRESS_TAG).value("test/other").build());
         let other = Live::builder().security_group_rule_id("sgr-2").group_id("sg-1").is_egress(false);
         let other = other.ip_protocol("tcp").from_port(5050).to_port(5050).set_tags(Some(tags));
         let peer = ReferencedSecurityGroup::builder().group_id("sg-3").build();
-        let mut rules = live(5050, Some(our_tags())).security_group_rules.unwrap_or_default();
+        let mut rules = live(5050, Some(managed_tags())).security_group_rules.unwrap_or_default();
         rules.push(other.referenced_group_info(peer).build());
         DescribeSecurityGroupRulesOutput::builder().set_security_group_rules(Some(rules)).build()
     });
@@ -115,7 +118,7 @@ async fn a_rule_that_is_there_already_is_found_among_others_of_its_port() {
     let there = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
     let create = create.http_status(400, there).build();
     let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &beside, &create]);
-    let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
+    let made = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
     assert_eq!(create.num_calls(), 1, "it was waited for something to go");
 }
@@ -130,18 +133,20 @@ async fn rule_of_another_address_is_taken_over() {
     };
     let (tagged, within) = (is_taken(), is_taken());
     let at_other = || {
-        let mut tags = our_tags();
+        let mut tags = managed_tags();
         tags.retain(|tag| tag.key() != Some(ADDRESS_TAG));
         tags.push(aws_sdk_ec2::types::Tag::builder().key(ADDRESS_TAG).value("test/other").build());
         tags
     };
-    let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| by_tags(r.filters()));
+    let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| filters_by_tags(r.filters()));
     let by_tags = by_tags.then_compute_output(move |_| match tagged() {
-        true => live(5050, Some(our_tags())),
+        true => live(5050, Some(managed_tags())),
         false => DescribeSecurityGroupRulesOutput::builder().build(),
     });
-    let beside = mock!(Client::describe_security_group_rules).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
-    let beside = beside.then_compute_output(move |_| live(5050, Some(if within() { our_tags() } else { at_other() })));
+    let beside =
+        mock!(Client::describe_security_group_rules).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
+    let beside =
+        beside.then_compute_output(move |_| live(5050, Some(if within() { managed_tags() } else { at_other() })));
     let there = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
     let create = mock!(Client::authorize_security_group_ingress).sequence();
     let create = create.http_status(400, there.clone()).http_status(400, there).build();
@@ -152,13 +157,13 @@ async fn rule_of_another_address_is_taken_over() {
     });
     let (visible, group) = (visible(), group());
     let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &beside, &create, &take]);
-    let made = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
+    let made = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
     assert_eq!((create.num_calls(), take.num_calls()), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_for_all_protocols_names_no_ports() {
+async fn rule_for_all_protocols_has_no_ports() {
     let (none, visible, group) = (none(), visible(), group());
     let nothing = mock!(Client::describe_security_group_rules)
         .then_output(|| DescribeSecurityGroupRulesOutput::builder().build());
@@ -179,21 +184,21 @@ async fn a_rule_for_all_protocols_names_no_ports() {
         description: String::new(),
         ..spec()
     };
-    alone(SecurityGroupRule::new(client.into()), all).deploy().await.unwrap();
+    standalone(SecurityGroupRule::new(client.into()), all).deploy().await.unwrap();
     assert_eq!(create.num_calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_port_is_another_rule_beside_this_one() {
+async fn rule_with_another_port_is_replaced_create_first() {
     let (there, visible) = (ours(5051), visible());
     let client = mock_client!(aws_sdk_ec2, [&there, &visible]);
-    let plan = alone(SecurityGroupRule::new(client.into()), spec()).plan().await.unwrap();
-    assert_eq!(paths(&plan), ["from_port", "to_port"]);
+    let plan = standalone(SecurityGroupRule::new(client.into()), spec()).plan().await.unwrap();
+    assert_eq!(changed_paths(&plan), ["from_port", "to_port"]);
     assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateBeforeDestroy });
 }
 
 #[tokio::test(start_paused = true)]
-async fn description_changes_in_place_and_nothing_else_is_lost() {
+async fn rule_description_update_keeps_the_other_fields() {
     let (there, visible) = (ours(5050), visible());
     let wanted = SecurityGroupRuleSpec { description: "from our load balancer".to_owned(), ..spec() };
     let modify = mock!(Client::modify_security_group_rules)
@@ -207,27 +212,27 @@ async fn description_changes_in_place_and_nothing_else_is_lost() {
         })
         .then_output(|| ModifySecurityGroupRulesOutput::builder().build());
     let client = mock_client!(aws_sdk_ec2, [&there, &visible, &modify]);
-    let stack = alone(SecurityGroupRule::new(client.into()), wanted);
-    assert_eq!(paths(&stack.plan().await.unwrap()), ["description"]);
+    let stack = standalone(SecurityGroupRule::new(client.into()), wanted);
+    assert_eq!(changed_paths(&stack.plan().await.unwrap()), ["description"]);
     stack.deploy().await.unwrap();
     assert_eq!(modify.num_calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_rule_in_a_group_that_is_not_ours_is_left_alone() {
+async fn equivalent_rule_in_an_unmanaged_group_is_left_alone() {
     let none = none();
     let no_groups =
         mock!(Client::describe_security_groups).then_output(|| DescribeSecurityGroupsOutput::builder().build());
     let same = mock!(Client::describe_security_group_rules)
-        .match_requests(|r| has(r.filters(), "group-id", "sg-1"))
+        .match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"))
         .then_output(|| live(5050, None));
     let client = mock_client!(aws_sdk_ec2, [&none, &no_groups, &same]);
-    let failure = alone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap_err();
+    let failure = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap_err();
     assert!(failure.message.contains("the same rule (sgr-1) exists"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_is_gone_is_deleted() {
+async fn rule_delete_succeeds_if_the_rule_is_gone() {
     let there = ours(5050);
     let gone = refusal("InvalidSecurityGroupRuleId.NotFound", "does not exist");
     let revoke = mock!(Client::revoke_security_group_ingress)
@@ -236,12 +241,12 @@ async fn a_rule_that_is_gone_is_deleted() {
     let unused = mock!(Client::revoke_security_group_ingress)
         .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
     let client = mock_client!(aws_sdk_ec2, [&there, &revoke, &unused]);
-    alone(SecurityGroupRule::new(client.into()), spec()).destroy().await.unwrap();
+    standalone(SecurityGroupRule::new(client.into()), spec()).destroy().await.unwrap();
     assert_eq!((revoke.num_calls(), unused.num_calls()), (1, 0));
 }
 
 #[test]
-fn what_aws_refuses_is_refused() {
+fn invalid_spec_is_refused() {
     assert_eq!(SecurityGroupRule::validate(&spec()), Ok(()));
     for bad in [
         SecurityGroupRuleSpec { protocol: "TCP".to_owned(), ..spec() },

@@ -1,7 +1,10 @@
 //! The requests of each verb, and the rules of AWS that they rely on.
 
 use super::*;
-use crate::testing::{alone, by_tags, carries_our_tags, has, listen, our_tags, paths, plain, refusal};
+use crate::testing::{
+    changed_paths, filters_by_tags, has_filter, managed_tags, plain_tags, record_waiting, refusal, sends_managed_tags,
+    standalone,
+};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_security_group::CreateSecurityGroupOutput;
 use aws_sdk_ec2::operation::delete_security_group::DeleteSecurityGroupOutput;
@@ -20,38 +23,39 @@ fn spec() -> SecurityGroupSpec {
         name: "w-flask".to_owned(),
         description: "Flask tasks".to_owned(),
         unmanaged_rules: BTreeMap::new(),
-        tags: plain(),
+        tags: plain_tags(),
     }
 }
 
 fn groups(id: &str, vpc: &str, ours: bool) -> DescribeSecurityGroupsOutput {
     let group = Live::builder().group_id(id).vpc_id(vpc).group_name("w-flask").description("Flask tasks");
-    let group = group.set_tags(ours.then(our_tags)).build();
+    let group = group.set_tags(ours.then(managed_tags)).build();
     DescribeSecurityGroupsOutput::builder().security_groups(group).build()
 }
 
 fn none() -> Rule {
-    let rule = mock!(Client::describe_security_groups).match_requests(|r| by_tags(r.filters()));
+    let rule = mock!(Client::describe_security_groups).match_requests(|r| filters_by_tags(r.filters()));
     rule.then_output(|| DescribeSecurityGroupsOutput::builder().build())
 }
 
 fn ours() -> Rule {
-    let rule = mock!(Client::describe_security_groups).match_requests(|r| by_tags(r.filters()));
+    let rule = mock!(Client::describe_security_groups).match_requests(|r| filters_by_tags(r.filters()));
     rule.then_output(|| groups("sg-1", "vpc-1", true))
 }
 
 fn visible() -> Rule {
-    let rule = mock!(Client::describe_security_groups).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
+    let rule = mock!(Client::describe_security_groups).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
     rule.then_output(|| groups("sg-1", "vpc-1", true))
 }
 
 /// One rule of ours, one that somebody added.
 fn rules() -> Rule {
-    let rule = mock!(Client::describe_security_group_rules).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
+    let rule =
+        mock!(Client::describe_security_group_rules).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
     rule.then_output(|| {
         let rule = |id: &str| SecurityGroupRule::builder().security_group_rule_id(id).group_id("sg-1");
         let managed = rule("sgr-1").is_egress(true).ip_protocol("tcp").from_port(443).to_port(443);
-        let managed = managed.cidr_ipv4("0.0.0.0/0").set_tags(Some(our_tags())).build();
+        let managed = managed.cidr_ipv4("0.0.0.0/0").set_tags(Some(managed_tags())).build();
         let added = rule("sgr-2").is_egress(false).ip_protocol("tcp").from_port(22).to_port(23);
         let added = added.cidr_ipv4("198.51.100.7/32").build();
         DescribeSecurityGroupRulesOutput::builder().set_security_group_rules(Some(vec![managed, added])).build()
@@ -59,16 +63,16 @@ fn rules() -> Rule {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_group_lets_nothing_out() {
+async fn new_group_allows_no_egress() {
     let (none, visible) = (none(), visible());
     let taken = mock!(Client::describe_security_groups)
-        .match_requests(|r| has(r.filters(), "group-name", "w-flask"))
+        .match_requests(|r| has_filter(r.filters(), "group-name", "w-flask"))
         .then_output(|| groups("sg-9", "vpc-2", false));
     let create = mock!(Client::create_security_group)
         .match_requests(|r| {
             (r.group_name(), r.description()) == (Some("w-flask"), Some("Flask tasks"))
                 && r.vpc_id() == Some("vpc-1")
-                && carries_our_tags(r.tag_specifications(), &ResourceType::SecurityGroup)
+                && sends_managed_tags(r.tag_specifications(), &ResourceType::SecurityGroup)
         })
         .then_output(|| CreateSecurityGroupOutput::builder().group_id("sg-1").build());
     let revoke = mock!(Client::revoke_security_group_egress).match_requests(|r| {
@@ -83,17 +87,18 @@ async fn a_new_group_lets_nothing_out() {
     let gone = refusal("InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
     let revoke = revoke.sequence().http_status(500, None).http_status(400, gone).build();
     let client = mock_client!(aws_sdk_ec2, [&none, &visible, &taken, &create, &revoke]);
-    alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
+    standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!((create.num_calls(), revoke.num_calls()), (1, 2));
 }
 
 /// Somebody took our tags off a group that is remembered.
 #[tokio::test(start_paused = true)]
-async fn group_without_its_tags_is_not_ours_any_more() {
+async fn group_that_lost_its_tags_is_not_managed() {
     let (none, group) = (none(), groups("sg-1", "vpc-1", false));
-    let there = mock!(Client::describe_security_groups).match_requests(|r| has(r.filters(), "group-id", "sg-1"));
+    let there = mock!(Client::describe_security_groups).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
     let there = there.then_output(move || group.clone());
-    let nobody = mock!(Client::describe_security_groups).match_requests(|r| has(r.filters(), "group-name", "w-flask"));
+    let nobody =
+        mock!(Client::describe_security_groups).match_requests(|r| has_filter(r.filters(), "group-name", "w-flask"));
     let nobody = nobody.then_output(|| DescribeSecurityGroupsOutput::builder().build());
     let empty = mock!(Client::describe_security_group_rules)
         .then_output(|| DescribeSecurityGroupRulesOutput::builder().build());
@@ -103,7 +108,7 @@ async fn group_without_its_tags_is_not_ours_any_more() {
         mock!(Client::revoke_security_group_egress).then_output(|| RevokeSecurityGroupEgressOutput::builder().build());
     let delete = mock!(Client::delete_security_group).then_output(|| DeleteSecurityGroupOutput::builder().build());
     let client = mock_client!(aws_sdk_ec2, [&none, &there, &nobody, &empty, &create, &revoke, &delete]);
-    let stack = alone(SecurityGroup::new(client.into()), spec());
+    let stack = standalone(SecurityGroup::new(client.into()), spec());
     stack.deploy().await.unwrap();
     for failure in [stack.plan().await.unwrap_err(), stack.destroy().await.unwrap_err()] {
         assert!(failure.message.contains("sg-1 is recorded here and has lost this workspace's tags"), "{failure}");
@@ -114,15 +119,15 @@ async fn group_without_its_tags_is_not_ours_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_somebody_added_is_shown_and_revoked_and_no_other() {
+async fn unmanaged_rule_is_planned_and_only_it_is_revoked() {
     let (there, visible, rules) = (ours(), visible(), rules());
     let revoke = mock!(Client::revoke_security_group_ingress)
         .match_requests(|r| r.group_id() == Some("sg-1") && r.security_group_rule_ids() == ["sgr-2"])
         .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
     let client = mock_client!(aws_sdk_ec2, [&there, &visible, &rules, &revoke]);
-    let stack = alone(SecurityGroup::new(client.into()), spec());
+    let stack = standalone(SecurityGroup::new(client.into()), spec());
     let plan = stack.plan().await.unwrap();
-    assert_eq!(paths(&plan), ["unmanaged_rules.sgr-2"]);
+    assert_eq!(changed_paths(&plan), ["unmanaged_rules.sgr-2"]);
     let shown = plan.changes().next().unwrap().changes[0].before.clone().unwrap();
     assert_eq!(shown, "ingress tcp 22-23 from 198.51.100.7/32");
     stack.deploy().await.unwrap();
@@ -131,18 +136,18 @@ async fn a_rule_that_somebody_added_is_shown_and_revoked_and_no_other() {
 
 /// A group of a run that failed may be invisible to a call yet that changes it, though a describe has shown it.
 #[tokio::test(start_paused = true)]
-async fn rule_in_a_group_that_is_invisible_yet_is_revoked_later() {
+async fn rule_in_a_group_not_visible_yet_is_revoked_later() {
     let (there, visible, rules) = (ours(), visible(), rules());
-    let unseen = refusal("InvalidGroup.NotFound", "The security group 'sg-1' does not exist");
-    let revoke = mock!(Client::revoke_security_group_ingress).sequence().http_status(400, unseen);
+    let missing_ids = refusal("InvalidGroup.NotFound", "The security group 'sg-1' does not exist");
+    let revoke = mock!(Client::revoke_security_group_ingress).sequence().http_status(400, missing_ids);
     let revoke = revoke.output(|| RevokeSecurityGroupIngressOutput::builder().build()).build();
     let client = mock_client!(aws_sdk_ec2, [&there, &visible, &rules, &revoke]);
-    alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
+    standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(revoke.num_calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_whose_tags_are_only_now_visible_is_not_revoked() {
+async fn rule_whose_tags_become_visible_late_is_not_revoked() {
     let (there, visible) = (ours(), visible());
     let early = mock!(Client::describe_security_group_rules).sequence().output(|| {
         let rule = SecurityGroupRule::builder().security_group_rule_id("sgr-1").group_id("sg-1").build();
@@ -151,21 +156,21 @@ async fn a_rule_whose_tags_are_only_now_visible_is_not_revoked() {
     let (early, late) = (early.build(), rules());
     let client = mock_client!(aws_sdk_ec2, [&there, &visible, &early, &late]);
     // Any revoke would find no rule of the mock, and panic.
-    alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
+    standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(late.num_calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_of_our_name_in_our_vpc_is_left_alone() {
+async fn unmanaged_group_with_the_name_is_left_alone() {
     let none = none();
     let taken = mock!(Client::describe_security_groups).then_output(|| groups("sg-9", "vpc-1", false));
     let client = mock_client!(aws_sdk_ec2, [&none, &taken]);
-    let failure = alone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap_err();
+    let failure = standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap_err();
     assert!(failure.message.contains("security group w-flask (sg-9) in vpc-1 exists"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn groups_that_name_each_other_do_not_keep_each_other() {
+async fn groups_that_reference_each_other_can_be_deleted() {
     let (there, rules) = (ours(), rules());
     let refused = refusal("DependencyViolation", "resource sg-1 has a dependent object");
     let delete = mock!(Client::delete_security_group).sequence().http_status(400, refused);
@@ -178,14 +183,14 @@ async fn groups_that_name_each_other_do_not_keep_each_other() {
         mock!(Client::revoke_security_group_egress).then_output(|| RevokeSecurityGroupEgressOutput::builder().build());
     let naming = mock!(Client::describe_security_groups)
         .match_requests(|r| {
-            has(r.filters(), "ip-permission.group-id", "sg-1")
-                || has(r.filters(), "egress.ip-permission.group-id", "sg-1")
+            has_filter(r.filters(), "ip-permission.group-id", "sg-1")
+                || has_filter(r.filters(), "egress.ip-permission.group-id", "sg-1")
         })
         .then_output(|| groups("sg-7", "vpc-1", false));
     let client = mock_client!(aws_sdk_ec2, [&there, &rules, &delete, &interfaces, &ingress, &egress, &naming]);
-    let (stack, said) = listen(alone(SecurityGroup::new(client.into()), spec()));
+    let (stack, messages) = record_waiting(standalone(SecurityGroup::new(client.into()), spec()));
     stack.destroy().await.unwrap();
     assert_eq!((ingress.num_calls(), egress.num_calls()), (1, 1), "its own rules are gone");
-    let said = said.lock().unwrap().join("\n");
-    assert!(said.contains("has a dependent object; still used by rules of sg-7"), "{said}");
+    let messages = messages.lock().unwrap().join("\n");
+    assert!(messages.contains("has a dependent object; still used by rules of sg-7"), "{messages}");
 }

@@ -33,7 +33,7 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     let mut graph = Graph::new();
     pb_bootstrap::bootstrap(&mut graph, &aws, &spec(&workspace, &account, zone))?;
     let cancel = signals::listen();
-    let owner = Arc::new(pb_bootstrap::owner(&workspace.stack));
+    let owner = Arc::new(pb_bootstrap::shared_owner(&workspace.stack));
     let nothing = Snapshot::default();
     let observed = observe(&graph, &nothing, &owner, &cancel).await?;
     let plan =

@@ -1,28 +1,28 @@
 //! The calls that several verbs make.
 
-use super::observed::{attrs_of, spec_of, state};
-use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, TAKEN_UP};
+use super::observed::{attrs_of, spec_of, status};
+use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, VISIBILITY_TIMEOUT};
 use crate::{clusters, tags};
 use aws_sdk_elasticache::types::{CacheCluster, ReplicationGroup as Group};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Address, Change, Class, Context, Failure, Found, Progress, ReadScope, Resource};
 use std::collections::BTreeMap;
 
 impl ReplicationGroup {
     pub(super) async fn groups(&self) -> Result<Vec<Group>, Failure> {
         let all = self.client.describe_replication_groups().into_paginator().items().send();
-        all.collect::<Result<_, _>>().await.answer(DESCRIBE)
+        all.collect::<Result<_, _>>().await.for_operation(DESCRIBE)
     }
 
     pub(super) async fn find(&self, id: &str) -> Result<Option<Group>, Failure> {
-        match self.client.describe_replication_groups().replication_group_id(id).send().await.answer(DESCRIBE) {
+        match self.client.describe_replication_groups().replication_group_id(id).send().await.for_operation(DESCRIBE) {
             Ok(output) => Ok(output.replication_groups.unwrap_or_default().into_iter().next()),
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 
-    pub(super) async fn look_at(
+    pub(super) async fn classify(
         &self,
         scope: &ReadScope<Self>,
         group: &Group,
@@ -35,8 +35,8 @@ impl ReplicationGroup {
         let address = match tags {
             Some(tags) => scope.managed_address(tags, &[id]),
             None => {
-                what = format!("{what}, whose tags cannot be read while it is {},", state(group));
-                self.untagged(scope, id, wanted.map(|(address, _)| address), member).await?
+                what = format!("{what}, whose tags cannot be read while it is {},", status(group));
+                self.address_without_tags(scope, id, wanted.map(|(address, _)| address), member).await?
             }
         };
         let Some(address) = address else {
@@ -53,13 +53,13 @@ impl ReplicationGroup {
             address,
             spec: spec_of(group, member, wanted, &tags),
             attrs: attrs_of(group, member, wanted.map(|wanted| wanted.port)),
-            ready: state(group) == "available",
+            ready: status(group) == "available",
         }))
     }
 
     /// Whose a group is whose tags cannot be read now: ours when it is remembered, or when it stands in a subnet group that
     /// carries our tags.
-    async fn untagged(
+    async fn address_without_tags(
         &self,
         scope: &ReadScope<Self>,
         id: &str,
@@ -73,21 +73,21 @@ impl ReplicationGroup {
             return Ok(None);
         };
         let call = self.client.describe_cache_subnet_groups().cache_subnet_group_name(name).send();
-        let output = call.await.answer("elasticache:DescribeCacheSubnetGroups")?;
+        let output = call.await.for_operation("elasticache:DescribeCacheSubnetGroups")?;
         let arn = output.cache_subnet_groups().first().and_then(|group| group.arn()).unwrap_or_default();
         let ours = tags::read(&self.client, arn).await?.is_some_and(|tags| scope.address_from_tags(&tags).is_some());
         Ok(ours.then(|| wanted.clone()))
     }
 
     /// Refuses to delete what has lost our tags. They cannot be read while a group is not available, when it was observed.
-    pub(super) async fn check_owner(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
+    pub(super) async fn check_ownership(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
         const CALL: &str = "elasticache:ListTagsForResource";
         let id = &attrs.id;
         let Some(tags) = tags::read(&self.client, &attrs.arn).await? else {
             let Some(group) = self.find(id).await? else { return Ok(()) };
-            let message = format!("the tags of replication group {id} cannot be read while it is {}", state(&group));
+            let message = format!("the tags of replication group {id} cannot be read while it is {}", status(&group));
             // One that was never created has no tags to be read.
-            let is_readable_later = !matches!(state(&group), "create-failed" | "deleting");
+            let is_readable_later = !matches!(status(&group), "create-failed" | "deleting");
             let failure = Failure::new(Class::NotReady, CALL, message);
             return if is_readable_later { Err(failure) } else { Ok(()) };
         };
@@ -100,18 +100,18 @@ impl ReplicationGroup {
     }
 
     /// What "already exists" means: an id stays taken while its group is being deleted.
-    pub(super) async fn taken(&self, id: &str, failure: Failure) -> Result<Failure, Failure> {
-        let deleting = self.find(id).await?.is_none_or(|group| state(&group) == "deleting");
+    pub(super) async fn explain_exists(&self, id: &str, failure: Failure) -> Result<Failure, Failure> {
+        let deleting = self.find(id).await?.is_none_or(|group| status(&group) == "deleting");
         Ok(if deleting { failure.class(Class::NotReady) } else { failure })
     }
 
     /// Waits until a change that was accepted can be seen, so that `available` means that it was made. When nothing is seen
     /// in time, nothing is wrong: the next plan shows what differs.
-    pub(super) async fn taken_up(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<(), Failure> {
-        let seen = cx.wait(DESCRIBE, TAKEN_UP, || async {
+    pub(super) async fn wait_until_visible(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<(), Failure> {
+        let seen = cx.wait(DESCRIBE, VISIBILITY_TIMEOUT, || async {
             let Some(group) = self.find(&spec.id).await? else { return Ok(Progress::Ready(())) };
             let member = group.member_clusters().first();
-            if state(&group) != "available" || member.is_none() {
+            if status(&group) != "available" || member.is_none() {
                 return Ok(Progress::Ready(()));
             }
             let clusters = clusters::describe(&self.client, member.map(String::as_str)).await?;
@@ -140,19 +140,21 @@ impl ReplicationGroup {
         let (id, replicas) = (attrs.id, nodes - 1);
         if fewer {
             let call = self.client.decrease_replica_count().replication_group_id(id).apply_immediately(true);
-            let answer = call.new_replica_count(replicas).send().await.answer("elasticache:DecreaseReplicaCount");
-            no_operation_is_fine(answer.map(drop).map_err(not_modified))
+            let answer =
+                call.new_replica_count(replicas).send().await.for_operation("elasticache:DecreaseReplicaCount");
+            ignore_no_operation(answer.map(drop).map_err(modify_failure))
         } else {
             let call = self.client.increase_replica_count().replication_group_id(id).apply_immediately(true);
-            let answer = call.new_replica_count(replicas).send().await.answer("elasticache:IncreaseReplicaCount");
-            no_operation_is_fine(answer.map(drop).map_err(not_modified))
+            let answer =
+                call.new_replica_count(replicas).send().await.for_operation("elasticache:IncreaseReplicaCount");
+            ignore_no_operation(answer.map(drop).map_err(modify_failure))
         }
     }
 }
 
 /// Returns success for a call that had nothing to change: an earlier one did it, and its answer was lost. (ElastiCache API:
 /// IncreaseReplicaCount, DecreaseReplicaCount)
-fn no_operation_is_fine(answer: Result<(), Failure>) -> Result<(), Failure> {
+fn ignore_no_operation(answer: Result<(), Failure>) -> Result<(), Failure> {
     match answer {
         Err(failure) if failure.is("NoOperationFault") => Ok(()),
         answer => answer,
@@ -161,8 +163,8 @@ fn no_operation_is_fine(answer: Result<(), Failure>) -> Result<(), Failure> {
 
 /// A group that is being created or changed can be changed later. What the engine refuses, such as an earlier version, it
 /// refuses for good.
-pub(super) fn not_modified(failure: Failure) -> Failure {
-    if tags::not_available(&failure) {
+pub(super) fn modify_failure(failure: Failure) -> Failure {
+    if tags::is_unavailable(&failure) {
         failure.class(Class::NotReady)
     } else if failure.is("InvalidParameterValue") || failure.is("InvalidParameterCombination") {
         failure.hint("a queue cannot go back to an earlier version in place: destroy it, or keep the version")

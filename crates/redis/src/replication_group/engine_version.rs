@@ -3,9 +3,9 @@
 /// What a spec says of a version that AWS reports: `wanted` where it means the same (`7.1` and `6.x` are reported as `7.1.0`
 /// and `6.2.6`), else major and minor number from 6 on, where the patch is AWS's choice, and all of it before.
 /// (ElastiCache user guide: Engine versions and upgrading)
-pub(super) fn as_wanted(reported: &str, wanted: Option<&str>) -> String {
+pub(super) fn normalize(reported: &str, wanted: Option<&str>) -> String {
     if let Some(wanted) = wanted
-        && means(wanted, reported)
+        && matches_version(wanted, reported)
     {
         return wanted.to_owned();
     }
@@ -14,7 +14,7 @@ pub(super) fn as_wanted(reported: &str, wanted: Option<&str>) -> String {
     reported.split('.').take(parts).collect::<Vec<_>>().join(".")
 }
 
-fn means(wanted: &str, reported: &str) -> bool {
+fn matches_version(wanted: &str, reported: &str) -> bool {
     let mut parts = reported.split('.');
     wanted.split('.').all(|part| parts.next().is_some_and(|reported| part == "x" || part == reported))
 }
@@ -29,10 +29,10 @@ pub(super) fn is_earlier(version: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_wanted, is_earlier};
+    use super::{is_earlier, normalize};
 
     #[test]
-    fn versions_are_ordered_by_number() {
+    fn versions_are_compared_by_number() {
         for (version, other, earlier) in [
             ("7.0", "7.1", true),
             ("7.1", "7.0", false),
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_compared_as_precisely_as_it_is_written() {
+    fn version_is_compared_with_the_precision_of_the_spec() {
         for (reported, wanted, spec) in [
             ("7.1.0", Some("7.1"), "7.1"),
             ("7.1.0", Some("7.0"), "7.1"),
@@ -60,7 +60,7 @@ mod tests {
             ("8.0.1", Some("8.0"), "8.0"),
             ("10.1.0", Some("1"), "10.1"),
         ] {
-            assert_eq!(as_wanted(reported, wanted), spec, "{reported} {wanted:?}");
+            assert_eq!(normalize(reported, wanted), spec, "{reported} {wanted:?}");
         }
     }
 }

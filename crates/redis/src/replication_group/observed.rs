@@ -1,13 +1,13 @@
 //! What a replication group is like, from what AWS tells of it and of its first member.
 
-use super::engine_version::as_wanted;
+use super::engine_version::normalize;
 use crate::{ReplicationGroupAttrs, ReplicationGroupSpec};
 use aws_sdk_elasticache::types::{AutomaticFailoverStatus, CacheCluster, Endpoint, MultiAzStatus, ReplicationGroup};
 use pb_engine::{Ownership, unknown};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The state of a replication group: `creating`, `available`, `modifying`, `snapshotting`, `deleting`, `create-failed`.
-pub(super) fn state(group: &ReplicationGroup) -> &str {
+pub(super) fn status(group: &ReplicationGroup) -> &str {
     group.status().unwrap_or("in an unknown state")
 }
 
@@ -20,18 +20,18 @@ pub(super) fn spec_of(
     wanted: Option<&ReplicationGroupSpec>,
     tags: &BTreeMap<String, String>,
 ) -> ReplicationGroupSpec {
-    let changing =
-        if state(group) == "modifying" { member.and_then(CacheCluster::pending_modified_values) } else { None };
-    let text = |told: Option<&str>, wanted: Option<&String>| match told {
-        Some(told) => told.to_owned(),
+    let pending =
+        if status(group) == "modifying" { member.and_then(CacheCluster::pending_modified_values) } else { None };
+    let text = |reported: Option<&str>, wanted: Option<&String>| match reported {
+        Some(reported) => reported.to_owned(),
         None => wanted.cloned().unwrap_or_default(),
     };
-    let told_version = changing
-        .and_then(|changing| changing.engine_version())
+    let reported_version = pending
+        .and_then(|pending| pending.engine_version())
         .or_else(|| member.and_then(CacheCluster::engine_version))
-        .map(|version| as_wanted(version, wanted.map(|wanted| wanted.engine_version.as_str())));
-    let node_type = changing
-        .and_then(|changing| changing.cache_node_type())
+        .map(|version| normalize(version, wanted.map(|wanted| wanted.engine_version.as_str())));
+    let node_type = pending
+        .and_then(|pending| pending.cache_node_type())
         .or_else(|| group.cache_node_type())
         .or_else(|| member.and_then(CacheCluster::cache_node_type));
     let parameter_group =
@@ -43,7 +43,7 @@ pub(super) fn spec_of(
         id: group.replication_group_id().unwrap_or_default().to_owned(),
         description: text(group.description(), wanted.map(|wanted| &wanted.description)),
         engine: text(group.engine().or_else(|| member?.engine()), wanted.map(|wanted| &wanted.engine)),
-        engine_version: told_version
+        engine_version: reported_version
             .unwrap_or_else(|| wanted.map(|wanted| wanted.engine_version.clone()).unwrap_or_default()),
         node_type: text(node_type, wanted.map(|wanted| &wanted.node_type)),
         port: port(group, member).or(wanted.map(|wanted| wanted.port)).unwrap_or_default(),
@@ -94,8 +94,8 @@ fn endpoint(group: &ReplicationGroup) -> Option<&Endpoint> {
 /// The port, once some endpoint is there. An endpoint without a port, or with port 0, is not there yet.
 fn port(group: &ReplicationGroup, member: Option<&CacheCluster>) -> Option<i32> {
     let node = || member.and_then(|member| member.cache_nodes().first()).and_then(|node| node.endpoint());
-    let told = endpoint(group).and_then(Endpoint::port).or_else(|| node().and_then(Endpoint::port));
-    told.filter(|port| *port != 0)
+    let reported = endpoint(group).and_then(Endpoint::port).or_else(|| node().and_then(Endpoint::port));
+    reported.filter(|port| *port != 0)
 }
 
 fn nodes(group: &ReplicationGroup) -> Option<i32> {

@@ -1,6 +1,6 @@
 use super::{ReplicationGroup, ReplicationGroupSpec};
 use crate::Client;
-use crate::testing::{alone, meta, name_tag, owned};
+use crate::testing::{error_metadata, name_tag, owned_tags, standalone};
 use aws_sdk_elasticache::operation::create_replication_group::{
     CreateReplicationGroupError, CreateReplicationGroupInput, CreateReplicationGroupOutput,
 };
@@ -46,21 +46,21 @@ fn spec() -> ReplicationGroupSpec {
     }
 }
 
-fn with(spec: ReplicationGroupSpec, rules: &[&Rule]) -> Standalone {
+fn stack_of(spec: ReplicationGroupSpec, rules: &[&Rule]) -> Standalone {
     let client = pb_aws::mock_client!(aws_sdk_elasticache, rules.iter().copied());
     let mut graph = Graph::new();
     let kind = graph.kind(ReplicationGroup::new(client));
     graph.add("redis/jobqr", &kind, (), move |()| spec.clone()).unwrap();
-    alone(graph)
+    standalone(graph)
 }
 
 /// As AWS tells of it in this state: of one that is being created, no endpoint.
-fn group(state: &str) -> Group {
+fn group(status: &str) -> Group {
     let group = Group::builder()
         .replication_group_id("staging-jobqr")
         .arn(ARN)
         .description("Job queue")
-        .status(state)
+        .status(status)
         .engine("redis")
         .cache_node_type("cache.t3.small")
         .member_clusters("staging-jobqr-001")
@@ -70,7 +70,7 @@ fn group(state: &str) -> Group {
         .at_rest_encryption_enabled(false)
         .auto_minor_version_upgrade(false);
     let endpoint = Endpoint::builder().address("jobqr.example").port(6400).build();
-    match state {
+    match status {
         "creating" | "create-failed" => group.build(),
         _ => group.node_groups(NodeGroup::builder().primary_endpoint(endpoint).build()).build(),
     }
@@ -96,19 +96,19 @@ fn clusters(member: CacheCluster) -> Rule {
 }
 
 /// Answers one state after the other, the last again and again; an empty one stands for "not there".
-fn states(states: &'static [&'static str]) -> Rule {
+fn statuses(statuses: &'static [&'static str]) -> Rule {
     let next = Mutex::new(0);
     mock!(Client::describe_replication_groups).then_compute_response(move |call| {
         let mut next = next.lock().unwrap();
-        let state = states[(*next).min(states.len() - 1)];
+        let status = statuses[(*next).min(statuses.len() - 1)];
         *next += 1;
-        match state {
-            "" if call.replication_group_id().is_some() => {
-                MockResponse::Error(DescribeReplicationGroupsError::generic(meta("ReplicationGroupNotFoundFault")))
-            }
+        match status {
+            "" if call.replication_group_id().is_some() => MockResponse::Error(
+                DescribeReplicationGroupsError::generic(error_metadata("ReplicationGroupNotFoundFault")),
+            ),
             "" => MockResponse::Output(DescribeReplicationGroupsOutput::builder().build()),
-            state => MockResponse::Output(
-                DescribeReplicationGroupsOutput::builder().replication_groups(group(state)).build(),
+            status => MockResponse::Output(
+                DescribeReplicationGroupsOutput::builder().replication_groups(group(status)).build(),
             ),
         }
     })
@@ -119,13 +119,13 @@ fn tags(tags: Vec<Tag>) -> Rule {
         .then_output(move || ListTagsForResourceOutput::builder().set_tag_list(Some(tags.clone())).build())
 }
 
-fn ours() -> Rule {
-    tags(owned("redis/jobqr", "staging-jobqr"))
+fn managed_tags() -> Rule {
+    tags(owned_tags("redis/jobqr", "staging-jobqr"))
 }
 
-fn is_as_wanted(call: &CreateReplicationGroupInput) -> bool {
+fn matches_spec(call: &CreateReplicationGroupInput) -> bool {
     let mut tags: Vec<Tag> = call.tags().to_vec();
-    let mut expected = owned("redis/jobqr", "staging-jobqr");
+    let mut expected = owned_tags("redis/jobqr", "staging-jobqr");
     tags.sort_by_key(|tag| tag.key().map(str::to_owned));
     expected.sort_by_key(|tag| tag.key().map(str::to_owned));
     tags == expected
@@ -144,61 +144,63 @@ fn is_as_wanted(call: &CreateReplicationGroupInput) -> bool {
 
 fn create() -> Rule {
     mock!(Client::create_replication_group)
-        .match_requests(is_as_wanted)
+        .match_requests(matches_spec)
         .then_output(|| CreateReplicationGroupOutput::builder().replication_group(group("creating")).build())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_carries_everything_and_is_waited_for() {
+async fn replication_group_create_sends_its_spec_and_waits() {
     // The sweep, not visible yet, two looks while it is created.
-    let (states, create, clusters) =
-        (states(&["", "", "creating", "creating", "available"]), create(), clusters(member().build()));
-    let snapshot = with(spec(), &[&states, &create, &clusters]).deploy().await.unwrap();
+    let (statuses, create, clusters) =
+        (statuses(&["", "", "creating", "creating", "available"]), create(), clusters(member().build()));
+    let snapshot = stack_of(spec(), &[&statuses, &create, &clusters]).deploy().await.unwrap();
     let record = snapshot.resources.values().next().unwrap();
     assert!(record.ready);
     assert_eq!(record.attrs["primary_endpoint_address"], "jobqr.example");
     assert_eq!(record.attrs["port"], 6400);
-    assert_eq!((create.num_calls(), states.num_calls()), (1, 5));
+    assert_eq!((create.num_calls(), statuses.num_calls()), (1, 5));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deployed_needs_no_change() {
-    let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), ours());
-    let plan = with(spec(), &[&states, &clusters, &tags]).plan().await.unwrap();
+async fn deployed_replication_group_needs_no_change() {
+    let (statuses, clusters, tags) = (statuses(&["available"]), clusters(member().build()), managed_tags());
+    let plan = stack_of(spec(), &[&statuses, &clusters, &tags]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_it_is_created_nothing_differs_and_it_is_waited_for() {
+async fn group_that_is_being_created_is_only_waited_for() {
     // No endpoint, no members yet, and tags that cannot be read: it stands in a subnet group of ours.
-    let states = states(&["creating"]);
+    let statuses = statuses(&["creating"]);
     let clusters = clusters(member().set_engine_version(None).set_cache_parameter_group(None).build());
     let tags = mock!(Client::list_tags_for_resource).then_compute_response(|call| match call.resource_name() {
-        Some(ARN) => MockResponse::Error(ListTagsForResourceError::generic(meta("InvalidReplicationGroupState"))),
+        Some(ARN) => {
+            MockResponse::Error(ListTagsForResourceError::generic(error_metadata("InvalidReplicationGroupState")))
+        }
         _ => MockResponse::Output(
-            ListTagsForResourceOutput::builder().set_tag_list(Some(owned("redis/subnets", "x"))).build(),
+            ListTagsForResourceOutput::builder().set_tag_list(Some(owned_tags("redis/subnets", "x"))).build(),
         ),
     });
     let subnets = mock!(Client::describe_cache_subnet_groups).then_output(|| {
         let group = CacheSubnetGroup::builder().cache_subnet_group_name("staging-jobqr").arn("subnets").build();
         DescribeCacheSubnetGroupsOutput::builder().cache_subnet_groups(group).build()
     });
-    let plan = with(spec(), &[&states, &clusters, &tags, &subnets]).plan().await.unwrap();
+    let plan = stack_of(spec(), &[&statuses, &clusters, &tags, &subnets]).plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Wait, "{plan:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_it_is_being_changed_to_counts() {
+async fn pending_modifications_count_as_live_values() {
     let pending = PendingModifiedValues::builder().cache_node_type("cache.m7g.large").engine_version("7.1.0").build();
     let member = member().engine_version("7.0.7").pending_modified_values(pending).build();
     let wanted = ReplicationGroupSpec { node_type: "cache.m7g.large".to_owned(), ..spec() };
-    let (states, clusters, tags) = (states(&["modifying"]), clusters(member), ours());
-    let plan = with(wanted, &[&states, &clusters, &tags]).plan().await.unwrap();
+    let (statuses, clusters, tags) = (statuses(&["modifying"]), clusters(member), managed_tags());
+    let plan = stack_of(wanted, &[&statuses, &clusters, &tags]).plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Wait, "{plan:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_differs_is_modified_at_once_and_waited_for() {
+async fn replication_group_update_sends_changed_fields_and_waits() {
     let modify = mock!(Client::modify_replication_group)
         .match_requests(|call| {
             call.apply_immediately() == Some(true)
@@ -210,26 +212,26 @@ async fn only_what_differs_is_modified_at_once_and_waited_for() {
         .then_output(|| ModifyReplicationGroupOutput::builder().build());
     let wanted = ReplicationGroupSpec { node_type: "cache.m7g.large".to_owned(), ..spec() };
     // The sweep; then still `available` for a look, as the change is not visible at once.
-    let states = states(&["available", "available", "modifying", "modifying", "available"]);
-    let (clusters, tags) = (clusters(member().build()), ours());
-    with(wanted, &[&states, &clusters, &tags, &modify]).deploy().await.unwrap();
-    assert_eq!((modify.num_calls(), states.num_calls()), (1, 5));
+    let statuses = statuses(&["available", "available", "modifying", "modifying", "available"]);
+    let (clusters, tags) = (clusters(member().build()), managed_tags());
+    stack_of(wanted, &[&statuses, &clusters, &tags, &modify]).deploy().await.unwrap();
+    assert_eq!((modify.num_calls(), statuses.num_calls()), (1, 5));
 }
 
 #[tokio::test(start_paused = true)]
-async fn replica_that_exists_already_is_no_failure() {
+async fn existing_replica_is_no_failure() {
     // As when an earlier call added it, and its answer was lost.
     let increase = mock!(Client::increase_replica_count)
         .match_requests(|call| call.new_replica_count() == Some(1))
-        .then_error(|| IncreaseReplicaCountError::generic(meta("NoOperationFault")));
-    let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), ours());
+        .then_error(|| IncreaseReplicaCountError::generic(error_metadata("NoOperationFault")));
+    let (statuses, clusters, tags) = (statuses(&["available"]), clusters(member().build()), managed_tags());
     let wanted = ReplicationGroupSpec { nodes: 2, ..spec() };
-    with(wanted, &[&states, &clusters, &tags, &increase]).deploy().await.unwrap();
+    stack_of(wanted, &[&statuses, &clusters, &tags, &increase]).deploy().await.unwrap();
     assert_eq!(increase.num_calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_change_in_place_is_replaced() {
+async fn immutable_field_change_replaces_the_group() {
     for wanted in [
         ReplicationGroupSpec { engine: "valkey".to_owned(), engine_version: "8.0".to_owned(), ..spec() },
         ReplicationGroupSpec { engine_version: "7.0".to_owned(), ..spec() },
@@ -237,53 +239,53 @@ async fn what_cannot_change_in_place_is_replaced() {
         ReplicationGroupSpec { subnet_group: "staging-other".to_owned(), ..spec() },
         ReplicationGroupSpec { at_rest_encryption: true, ..spec() },
     ] {
-        let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), ours());
-        let plan = with(wanted, &[&states, &clusters, &tags]).plan().await.unwrap();
+        let (statuses, clusters, tags) = (statuses(&["available"]), clusters(member().build()), managed_tags());
+        let plan = stack_of(wanted, &[&statuses, &clusters, &tags]).plan().await.unwrap();
         assert!(matches!(plan.steps[0].action, Action::Replace { .. }), "{plan:?}");
         assert_ne!(plan.steps[0].origin, Some(Origin::Drift));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_is_being_deleted_is_waited_for() {
+async fn create_waits_while_a_group_with_the_id_is_deleted() {
     let taken = mock!(Client::create_replication_group)
         .sequence()
-        .error(|| CreateReplicationGroupError::generic(meta("ReplicationGroupAlreadyExists")))
+        .error(|| CreateReplicationGroupError::generic(error_metadata("ReplicationGroupAlreadyExists")))
         .output(|| CreateReplicationGroupOutput::builder().replication_group(group("creating")).build())
         .build();
     // The sweep does not tell of it; the refused create looks why; then it is there.
-    let (states, clusters) = (states(&["deleting", "deleting", "available"]), clusters(member().build()));
-    with(spec(), &[&states, &clusters, &taken]).deploy().await.unwrap();
+    let (statuses, clusters) = (statuses(&["deleting", "deleting", "available"]), clusters(member().build()));
+    stack_of(spec(), &[&statuses, &clusters, &taken]).deploy().await.unwrap();
     assert_eq!(taken.num_calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_is_not_ours_is_left_alone() {
-    let (states, clusters, tags) = (states(&["available"]), clusters(member().build()), tags(Vec::new()));
-    let failure = with(spec(), &[&states, &clusters, &tags]).plan().await.unwrap_err();
+async fn unmanaged_replication_group_is_left_alone() {
+    let (statuses, clusters, tags) = (statuses(&["available"]), clusters(member().build()), tags(Vec::new()));
+    let failure = stack_of(spec(), &[&statuses, &clusters, &tags]).plan().await.unwrap_err();
     assert!(failure.message.contains("replication group staging-jobqr exists"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_create_is_a_failure() {
-    let (states, clusters, create) = (states(&["", "create-failed"]), clusters(member().build()), create());
-    let failure = with(spec(), &[&states, &clusters, &create]).deploy().await.unwrap_err();
+async fn failed_group_creation_is_a_failure() {
+    let (statuses, clusters, create) = (statuses(&["", "create-failed"]), clusters(member().build()), create());
+    let failure = stack_of(spec(), &[&statuses, &clusters, &create]).deploy().await.unwrap_err();
     assert_eq!(failure.class, Class::Failed);
     assert!(failure.message.contains("could not be created"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_waits_until_it_may_and_until_it_is_gone() {
+async fn group_delete_waits_until_allowed_and_until_gone() {
     let delete = mock!(Client::delete_replication_group)
         .match_requests(|call| call.final_snapshot_identifier().is_none())
         .sequence()
-        .error(|| DeleteReplicationGroupError::generic(meta("InvalidReplicationGroupState")))
+        .error(|| DeleteReplicationGroupError::generic(error_metadata("InvalidReplicationGroupState")))
         .output(|| DeleteReplicationGroupOutput::builder().build())
         .build();
-    let states = states(&["available", "modifying", "deleting", "deleting", ""]);
-    let (clusters, tags) = (clusters(member().build()), ours());
-    with(spec(), &[&states, &clusters, &tags, &delete]).destroy().await.unwrap();
-    assert_eq!((delete.num_calls(), states.num_calls()), (2, 5));
+    let statuses = statuses(&["available", "modifying", "deleting", "deleting", ""]);
+    let (clusters, tags) = (clusters(member().build()), managed_tags());
+    stack_of(spec(), &[&statuses, &clusters, &tags, &delete]).destroy().await.unwrap();
+    assert_eq!((delete.num_calls(), statuses.num_calls()), (2, 5));
 }
 
 /// While it is modified its tags cannot be read; that they are lost is seen when it is available.
@@ -291,7 +293,7 @@ async fn a_delete_waits_until_it_may_and_until_it_is_gone() {
 async fn delete_of_a_group_that_lost_its_tags_is_refused() {
     let delete =
         mock!(Client::delete_replication_group).then_output(|| DeleteReplicationGroupOutput::builder().build());
-    let unreadable = || ListTagsForResourceError::generic(meta("InvalidReplicationGroupState"));
+    let unreadable = || ListTagsForResourceError::generic(error_metadata("InvalidReplicationGroupState"));
     let stripped = || ListTagsForResourceOutput::builder().build();
     let tags = mock!(Client::list_tags_for_resource)
         .sequence()
@@ -300,8 +302,9 @@ async fn delete_of_a_group_that_lost_its_tags_is_refused() {
         .output(stripped)
         .times(9)
         .build();
-    let (states, clusters, create) = (states(&["", "available", "modifying"]), clusters(member().build()), create());
-    let stack = with(spec(), &[&states, &clusters, &tags, &create, &delete]);
+    let (statuses, clusters, create) =
+        (statuses(&["", "available", "modifying"]), clusters(member().build()), create());
+    let stack = stack_of(spec(), &[&statuses, &clusters, &tags, &create, &delete]);
     stack.deploy().await.unwrap();
     let failure = stack.destroy().await.unwrap_err();
     assert_eq!(failure.class, Class::Unmanaged, "{failure}");
@@ -309,7 +312,7 @@ async fn delete_of_a_group_that_lost_its_tags_is_refused() {
 }
 
 #[test]
-fn what_aws_would_refuse_is_refused() {
+fn invalid_spec_is_refused() {
     use pb_engine::Resource;
     for (wrong, why) in [
         (ReplicationGroupSpec { id: "staging--jobqr".to_owned(), ..spec() }, "--"),

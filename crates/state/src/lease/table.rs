@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use aws_types::SdkConfig;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use std::collections::HashMap;
 use std::fmt;
@@ -133,7 +133,7 @@ impl LeaseTable {
 
     async fn item(&self) -> Result<Option<Item>, Failure> {
         let answer = self.client.get_item().table_name(&self.table).key("LockID", text(&self.lock_id));
-        let answer = answer.consistent_read(true).send().await.answer("dynamodb:GetItem");
+        let answer = answer.consistent_read(true).send().await.for_operation("dynamodb:GetItem");
         answer.map(|answer| answer.item).map_err(|failure| self.explain(failure))
     }
 
@@ -273,7 +273,7 @@ impl LeaseTable {
                 None => self.peek().await?,
             }));
         }
-        let answer = answer.answer("dynamodb:UpdateItem").map_err(|failure| self.explain(failure))?;
+        let answer = answer.for_operation("dynamodb:UpdateItem").map_err(|failure| self.explain(failure))?;
         answer.attributes.as_ref().map_or(Ok(0), |item| integer(item, "fence")).map(Changed::Done)
     }
 

@@ -6,7 +6,7 @@ use super::holder::{check_dead, contended, left_over};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 
 #[derive(Debug)]
@@ -56,16 +56,23 @@ impl LockFile {
             None => call.if_none_match("*"),
             Some(etag) => call.if_match(etag),
         };
-        call.send().await.answer("s3:PutObject").map(drop)
+        call.send().await.for_operation("s3:PutObject").map(drop)
     }
 
     /// Returns the content of the file with its entity tag; none when there is no file.
     async fn holder(&self) -> Result<Option<(String, String)>, Failure> {
-        let output =
-            match self.client.get_object().bucket(&self.bucket).key(&self.key).send().await.answer("s3:GetObject") {
-                Err(failure) if failure.is("NoSuchKey") => return Ok(None),
-                answer => answer?,
-            };
+        let output = match self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(&self.key)
+            .send()
+            .await
+            .for_operation("s3:GetObject")
+        {
+            Err(failure) if failure.is("NoSuchKey") => return Ok(None),
+            answer => answer?,
+        };
         let etag = output.e_tag.clone().unwrap_or_default();
         let broken = |error| Failure::new(Class::Ambiguous, "s3:GetObject", format!("the answer was cut: {error}"));
         let bytes = output.body.collect().await.map_err(broken)?.to_vec();
@@ -77,7 +84,7 @@ impl LockFile {
         let released = match self.holder().await {
             Ok(Some((text, _))) if text == self.text => {
                 let call = self.client.delete_object().bucket(&self.bucket).key(&self.key).send();
-                call.await.answer("s3:DeleteObject").map(drop)
+                call.await.for_operation("s3:DeleteObject").map(drop)
             }
             answer => answer.map(drop),
         };

@@ -6,7 +6,7 @@ use super::holder::{check_dead, contended, left_over};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use md5::{Digest, Md5};
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 
 #[derive(Debug)]
@@ -58,12 +58,12 @@ impl LockItem {
                 .expression_attribute_names("#info", "Info")
                 .expression_attribute_values(":dead", text(dead)),
         };
-        call.send().await.answer("dynamodb:PutItem").map(drop)
+        call.send().await.for_operation("dynamodb:PutItem").map(drop)
     }
 
     async fn read(&self, lock_id: &str, attribute: &str) -> Result<Option<String>, Failure> {
         let call = self.client.get_item().table_name(&self.table).key("LockID", text(lock_id)).consistent_read(true);
-        let item = call.send().await.answer("dynamodb:GetItem")?.item.unwrap_or_default();
+        let item = call.send().await.for_operation("dynamodb:GetItem")?.item.unwrap_or_default();
         Ok(item.get(attribute).and_then(|value| value.as_s().ok()).cloned())
     }
 
@@ -85,7 +85,12 @@ impl LockItem {
     pub async fn release(&self) -> Result<(), Failure> {
         let call = self.client.delete_item().table_name(&self.table).key("LockID", text(&self.lock_id));
         let call = call.condition_expression("#info = :ours").expression_attribute_names("#info", "Info");
-        match call.expression_attribute_values(":ours", text(&self.info)).send().await.answer("dynamodb:DeleteItem") {
+        match call
+            .expression_attribute_values(":ours", text(&self.info))
+            .send()
+            .await
+            .for_operation("dynamodb:DeleteItem")
+        {
             Err(failure) if failure.is("ConditionalCheckFailedException") => Ok(()),
             answer => answer.map(drop).map_err(|failure| failure.hint(left_over(&self.info))),
         }

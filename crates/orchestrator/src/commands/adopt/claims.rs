@@ -6,7 +6,7 @@ use crate::exit::Error;
 use crate::site::{REPOSITORY, Site, configured, connect};
 use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
 use pb_engine::{observe_with_imports, plan_adoption};
-use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, same_rules};
+use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
 use pb_terraform::{Claim, Mapping, Source, State, Target, map};
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ pub async fn takeover(
         observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
     }
     let first = plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
-    let rules = same_rules(&Ec2::from(&site.aws), &wanted_rules(&first)).await?;
+    let rules = matching_rules(&Ec2::from(&site.aws), &wanted_rules(&first)).await?;
     if rules.is_empty() {
         return Ok(first);
     }

@@ -14,7 +14,7 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     let redis = &workspace.redis;
     let (room, offered, allowed) = tokio::join!(
         quotas::checks(aws, workspace, snapshot),
-        pb_redis::offered(aws, redis.engine.as_str(), &redis.version, &redis.node_type),
+        pb_redis::offerings(aws, redis.engine.as_str(), &redis.version, &redis.node_type),
         permissions::check(aws, workspace),
     );
     let mut checks = room;

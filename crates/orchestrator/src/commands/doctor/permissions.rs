@@ -5,7 +5,7 @@ use aws_config::SdkConfig;
 use aws_sdk_iam::types::{
     ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType as Decision,
 };
-use pb_aws::{Answer, no_retry};
+use pb_aws::{ForOperation, no_retry};
 use pb_config::Workspace;
 use pb_engine::Failure;
 
@@ -63,7 +63,7 @@ fn verdict(said: &Said, role: &str) -> Check {
 
 async fn said(aws: &SdkConfig, role: &str) -> Result<Said, Failure> {
     let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
-    let identity = identity.answer("sts:GetCallerIdentity")?;
+    let identity = identity.for_operation("sts:GetCallerIdentity")?;
     let once = aws_sdk_iam::config::Builder::from(aws).retry_config(no_retry()).build();
     simulated(&aws_sdk_iam::Client::from_conf(once), identity.arn().unwrap_or_default(), role).await
 }
@@ -80,14 +80,14 @@ async fn simulated(client: &aws_sdk_iam::Client, arn: &str, role: &str) -> Resul
     let pass = ask().action_names(PASS).resource_arns(role_arn(arn, role)).context_entries(to_tasks).send();
     let (any, pass) = tokio::join!(any, pass);
     let mut said = Said::default();
-    for result in any.answer("iam:SimulatePrincipalPolicy")?.evaluation_results() {
+    for result in any.for_operation("iam:SimulatePrincipalPolicy")?.evaluation_results() {
         match result.eval_decision() {
             Decision::Allowed => {}
             Decision::ExplicitDeny => said.denied.push(action(result)),
             _ => said.unclear.push(action(result)),
         }
     }
-    let pass = pass.answer("iam:SimulatePrincipalPolicy")?;
+    let pass = pass.for_operation("iam:SimulatePrincipalPolicy")?;
     let refused = pass.evaluation_results().iter().filter(|result| *result.eval_decision() != Decision::Allowed);
     said.denied.extend(refused.map(action));
     Ok(said)

@@ -59,7 +59,7 @@ async fn bootstrapped(aws: &SdkConfig, workspace: &Workspace, account: &str) -> 
         let mut graph = Graph::new();
         let spec = crate::commands::bootstrap::spec(workspace, account, false);
         pb_bootstrap::bootstrap(&mut graph, aws, &spec)?;
-        let (owner, nothing) = (Arc::new(pb_bootstrap::owner(&workspace.stack)), Snapshot::default());
+        let (owner, nothing) = (Arc::new(pb_bootstrap::shared_owner(&workspace.stack)), Snapshot::default());
         let observed = observe(&graph, &nothing, &owner, &Cancel::never()).await?;
         compute_plan(&graph, &observed, &nothing, Goal::Deploy, &PlanScope::default())
     };

@@ -14,32 +14,32 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 /// Requests to one service that are under way at a time.
-const AT_A_TIME: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
 /// The service that takes the fewest requests: five a second for a whole account (Route 53 developer guide: Quotas). One is left
 /// for others.
-const FEW: &str = "route53";
-const FEW_A_SECOND: usize = 4;
+const ROUTE53: &str = "route53";
+const ROUTE53_PER_SECOND: usize = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An HTTP client that hands on to another what the limits allow.
 #[derive(Debug)]
-pub(crate) struct Limited {
+pub(crate) struct RateLimitedClient {
     http: SharedHttpClient,
-    services: Arc<Services>,
+    services: Arc<ServiceLimits>,
 }
 
-impl Limited {
+impl RateLimitedClient {
     pub(crate) fn new(http: SharedHttpClient) -> Self {
         Self { http, services: Arc::default() }
     }
 }
 
-impl HttpClient for Limited {
+impl HttpClient for RateLimitedClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let connector = self.http.http_connector(settings, components);
-        SharedHttpConnector::new(Limit { connector, services: Arc::clone(&self.services) })
+        SharedHttpConnector::new(RateLimitedConnector { connector, services: Arc::clone(&self.services) })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
@@ -48,22 +48,22 @@ impl HttpClient for Limited {
 }
 
 #[derive(Debug)]
-struct Limit {
+struct RateLimitedConnector {
     connector: SharedHttpConnector,
-    services: Arc<Services>,
+    services: Arc<ServiceLimits>,
 }
 
-impl HttpConnector for Limit {
+impl HttpConnector for RateLimitedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Some(service) = service(&request).map(|name| self.services.get(name)) else {
+        let Some(service) = service_of(&request).map(|name| self.services.get(name)) else {
             return self.connector.call(request);
         };
         let connector = self.connector.clone();
         HttpConnectorFuture::new(async move {
             // It is never closed.
-            let _place = service.places.acquire().await;
-            if let Some(turn) = service.turn() {
-                sleep_until(turn).await;
+            let _permit = service.permits.acquire().await;
+            if let Some(start) = service.next_start() {
+                sleep_until(start).await;
             }
             connector.call(request).await
         })
@@ -72,55 +72,56 @@ impl HttpConnector for Limit {
 
 /// The service that a request is signed for: `ec2` of `Credential=AKID/20261126/us-east-2/ec2/aws4_request`. What is not signed
 /// goes to none that counts.
-fn service(request: &HttpRequest) -> Option<&str> {
+fn service_of(request: &HttpRequest) -> Option<&str> {
     let (_, scope) = request.headers().get("authorization")?.split_once("Credential=")?;
     scope.split('/').nth(3)
 }
 
 #[derive(Debug, Default)]
-struct Services(Mutex<HashMap<String, Arc<Service>>>);
+struct ServiceLimits(Mutex<HashMap<String, Arc<ServiceLimit>>>);
 
-impl Services {
-    fn get(&self, name: &str) -> Arc<Service> {
+impl ServiceLimits {
+    fn get(&self, name: &str) -> Arc<ServiceLimit> {
         let mut services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let a_second = (name == FEW).then_some(FEW_A_SECOND);
-        Arc::clone(services.entry(name.to_owned()).or_insert_with(|| Arc::new(Service::new(a_second))))
+        let per_second = (name == ROUTE53).then_some(ROUTE53_PER_SECOND);
+        Arc::clone(services.entry(name.to_owned()).or_insert_with(|| Arc::new(ServiceLimit::new(per_second))))
     }
 }
 
 #[derive(Debug)]
-struct Service {
-    places: Semaphore,
+struct ServiceLimit {
+    permits: Semaphore,
     /// When the last requests were let go, where there is a limit by the second.
-    last: Option<Mutex<VecDeque<Instant>>>,
+    recent: Option<Mutex<VecDeque<Instant>>>,
 }
 
-impl Service {
-    fn new(a_second: Option<usize>) -> Self {
+impl ServiceLimit {
+    fn new(per_second: Option<usize>) -> Self {
         Self {
-            places: Semaphore::new(AT_A_TIME),
-            last: a_second.map(|count| Mutex::new(VecDeque::with_capacity(count))),
+            permits: Semaphore::new(MAX_CONCURRENT),
+            recent: per_second.map(|count| Mutex::new(VecDeque::with_capacity(count))),
         }
     }
 
     /// When the next request may go, where that is limited: a second after the one that is as many back as there may be.
-    fn turn(&self) -> Option<Instant> {
-        let mut last = self.last.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(turn(&mut last, Instant::now()))
+    fn next_start(&self) -> Option<Instant> {
+        let mut recent = self.recent.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(reserve_start(&mut recent, Instant::now()))
     }
 }
 
 /// When the next request may go, given when the last ones did; notes it.
-fn turn(last: &mut VecDeque<Instant>, now: Instant) -> Instant {
-    let earliest = if last.len() < FEW_A_SECOND { None } else { last.pop_front().map(|first| first + SECOND) };
-    let turn = earliest.map_or(now, |earliest| earliest.max(now));
-    last.push_back(turn);
-    turn
+fn reserve_start(recent: &mut VecDeque<Instant>, now: Instant) -> Instant {
+    let earliest =
+        if recent.len() < ROUTE53_PER_SECOND { None } else { recent.pop_front().map(|first| first + SECOND) };
+    let start = earliest.map_or(now, |earliest| earliest.max(now));
+    recent.push_back(start);
+    start
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AT_A_TIME, FEW_A_SECOND, Limit, SECOND, Services};
+    use super::{MAX_CONCURRENT, ROUTE53_PER_SECOND, RateLimitedConnector, SECOND, ServiceLimits};
     use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use aws_smithy_types::body::SdkBody;
@@ -131,27 +132,27 @@ mod tests {
 
     /// Answers after a while, and notes when requests came and how many were there at a time.
     #[derive(Debug, Clone, Default)]
-    struct Slow(Arc<Mutex<Seen>>);
+    struct SlowConnector(Arc<Mutex<Observed>>);
 
     #[derive(Debug, Default)]
-    struct Seen {
-        now: usize,
-        most: usize,
-        came: Vec<Instant>,
+    struct Observed {
+        in_flight: usize,
+        max_in_flight: usize,
+        started: Vec<Instant>,
     }
 
-    impl HttpConnector for Slow {
+    impl HttpConnector for SlowConnector {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
             let seen = Arc::clone(&self.0);
             {
                 let mut seen = seen.lock().unwrap();
-                seen.now += 1;
-                seen.most = seen.most.max(seen.now);
-                seen.came.push(Instant::now());
+                seen.in_flight += 1;
+                seen.max_in_flight = seen.max_in_flight.max(seen.in_flight);
+                seen.started.push(Instant::now());
             }
             HttpConnectorFuture::new(async move {
                 sleep(Duration::from_millis(40)).await;
-                seen.lock().unwrap().now -= 1;
+                seen.lock().unwrap().in_flight -= 1;
                 Ok(HttpResponse::new(200.try_into().unwrap(), SdkBody::empty()))
             })
         }
@@ -168,11 +169,11 @@ mod tests {
     }
 
     /// Makes `count` requests at once.
-    async fn storm(service: Option<&str>, count: usize) -> Slow {
-        let slow = Slow::default();
-        let limit = Arc::new(Limit {
+    async fn burst(service: Option<&str>, count: usize) -> SlowConnector {
+        let slow = SlowConnector::default();
+        let limit = Arc::new(RateLimitedConnector {
             connector: SharedHttpConnector::new(slow.clone()),
-            services: Arc::new(Services::default()),
+            services: Arc::new(ServiceLimits::default()),
         });
         let mut calls = JoinSet::new();
         for _ in 0..count {
@@ -184,19 +185,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_is_asked_so_much_at_a_time_and_no_more() {
-        assert_eq!(storm(Some("ec2"), 50).await.0.lock().unwrap().most, AT_A_TIME);
-        assert_eq!(storm(Some("ec2"), 3).await.0.lock().unwrap().most, 3);
-        assert_eq!(storm(None, 50).await.0.lock().unwrap().most, 50, "what is not signed is none of theirs");
+    async fn concurrent_requests_to_a_service_are_limited() {
+        assert_eq!(burst(Some("ec2"), 50).await.0.lock().unwrap().max_in_flight, MAX_CONCURRENT);
+        assert_eq!(burst(Some("ec2"), 3).await.0.lock().unwrap().max_in_flight, 3);
+        assert_eq!(burst(None, 50).await.0.lock().unwrap().max_in_flight, 50, "what is not signed is none of theirs");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn route_53_is_asked_four_times_in_any_second() {
-        let slow = storm(Some("route53"), 12).await;
-        let came = &slow.0.lock().unwrap().came;
-        for (first, fifth) in came.iter().zip(came.iter().skip(FEW_A_SECOND)) {
+    async fn route_53_gets_four_requests_in_any_second() {
+        let slow = burst(Some("route53"), 12).await;
+        let started = &slow.0.lock().unwrap().started;
+        for (first, fifth) in started.iter().zip(started.iter().skip(ROUTE53_PER_SECOND)) {
             assert!(*fifth - *first >= SECOND, "{:?}", *fifth - *first);
         }
-        assert_eq!(came[FEW_A_SECOND - 1], came[0], "the first ones need not wait");
+        assert_eq!(started[ROUTE53_PER_SECOND - 1], started[0], "the first ones need not wait");
     }
 }

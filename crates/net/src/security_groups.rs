@@ -13,16 +13,16 @@ use crate::web_rules;
 
 /// A security group with its rules.
 #[derive(Clone)]
-pub struct Group {
+pub struct GroupHandles {
     /// The group itself.
     pub handle: Handle<SecurityGroupAttrs>,
     /// The rules in it.
     pub rules: Vec<Handle<SecurityGroupRuleAttrs>>,
     /// The rules of other groups that let the traffic of this one through: the other end of a connection.
-    pub opposite: Vec<Handle<SecurityGroupRuleAttrs>>,
+    pub peer_rules: Vec<Handle<SecurityGroupRuleAttrs>>,
 }
 
-impl Group {
+impl GroupHandles {
     /// Its id, as soon as the group is there for other services to see.
     #[must_use]
     pub fn id(&self) -> Input<String> {
@@ -39,12 +39,12 @@ impl Group {
     /// group and into the other. What carries the group and uses the network as soon as it starts needs this.
     #[must_use]
     pub fn connected(&self) -> Input<String> {
-        Input::of((self.handle, self.rules.clone(), self.opposite.clone()), |(group, _, _)| group.id)
+        Input::of((self.handle, self.rules.clone(), self.peer_rules.clone()), |(group, _, _)| group.id)
     }
 }
 
 /// Adds groups and rules.
-struct Groups<'a> {
+struct GroupBuilder<'a> {
     graph: &'a mut Graph,
     groups: Kind<SecurityGroup>,
     rules: Kind<SecurityGroupRule>,
@@ -58,23 +58,23 @@ struct Allow<'a> {
     protocol: &'a str,
     port: u16,
     peer: Input<String>,
-    why: &'a str,
+    description: &'a str,
 }
 
 /// Adds the groups of the load balancer, the web tasks, the workers and the queue, with all of their rules.
-pub(crate) fn groups(
+pub(crate) fn add_groups(
     graph: &mut Graph,
     ec2: &Ec2,
     spec: &NetworkSpec,
     vpc: Handle<VpcAttrs>,
-) -> Result<[Group; 4], Failure> {
+) -> Result<[GroupHandles; 4], Failure> {
     let groups = graph.kind(SecurityGroup::new(ec2.clone()));
     let rules = graph.kind(SecurityGroupRule::new(ec2.clone()));
-    Groups { graph, groups, rules, spec, vpc }.all()
+    GroupBuilder { graph, groups, rules, spec, vpc }.build()
 }
 
-impl Groups<'_> {
-    fn all(&mut self) -> Result<[Group; 4], Failure> {
+impl GroupBuilder<'_> {
+    fn build(&mut self) -> Result<[GroupHandles; 4], Failure> {
         use Direction::{Egress, Ingress};
         let names = &self.spec.names;
         let (flask_port, redis_port) = (self.spec.flask_port, self.spec.redis_port);
@@ -85,23 +85,23 @@ impl Groups<'_> {
         let mut redis = self.group("net/redis_group", &names.redis_group, "queue: in from the tasks, nothing out")?;
         for from in &self.spec.ingress_cidrs {
             let port = self.spec.lb_port;
-            let address = format!("net/lb_in_{port}_{}", block(*from));
+            let address = format!("net/lb_in_{port}_{}", cidr_label(*from));
             let peer = Input::known(from.to_string());
-            let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, why: "HTTP" };
+            let allow = Allow { direction: Ingress, protocol: "tcp", port, peer, description: "HTTP" };
             self.rule(&address, &mut lb, allow)?;
         }
         let [out, into] = web_rules::MAIN;
-        self.between(out, &mut lb, &mut flask, (Egress, flask_port, "to Flask"))?;
-        self.between(into, &mut flask, &mut lb, (Ingress, flask_port, "from the load balancer"))?;
+        self.rule_to_peer(out, &mut lb, &mut flask, (Egress, flask_port, "to Flask"))?;
+        self.rule_to_peer(into, &mut flask, &mut lb, (Ingress, flask_port, "from the load balancer"))?;
         for port in self.spec.more_web_ports() {
             let [out, into] = web_rules::addresses(port);
-            self.between(&out, &mut lb, &mut flask, (Egress, port, "to a web service"))?;
-            self.between(&into, &mut flask, &mut lb, (Ingress, port, "from the load balancer"))?;
+            self.rule_to_peer(&out, &mut lb, &mut flask, (Egress, port, "to a web service"))?;
+            self.rule_to_peer(&into, &mut flask, &mut lb, (Ingress, port, "from the load balancer"))?;
         }
-        self.between("net/flask_out_redis", &mut flask, &mut redis, (Egress, redis_port, "to the queue"))?;
-        self.between("net/celery_out_redis", &mut celery, &mut redis, (Egress, redis_port, "to the queue"))?;
-        self.between("net/redis_in_flask", &mut redis, &mut flask, (Ingress, redis_port, "from Flask"))?;
-        self.between("net/redis_in_celery", &mut redis, &mut celery, (Ingress, redis_port, "from Celery"))?;
+        self.rule_to_peer("net/flask_out_redis", &mut flask, &mut redis, (Egress, redis_port, "to the queue"))?;
+        self.rule_to_peer("net/celery_out_redis", &mut celery, &mut redis, (Egress, redis_port, "to the queue"))?;
+        self.rule_to_peer("net/redis_in_flask", &mut redis, &mut flask, (Ingress, redis_port, "from Flask"))?;
+        self.rule_to_peer("net/redis_in_celery", &mut redis, &mut celery, (Ingress, redis_port, "from Celery"))?;
         for egress in &self.spec.egress {
             self.egress("flask", &mut flask, egress)?;
             self.egress("celery", &mut celery, egress)?;
@@ -109,7 +109,7 @@ impl Groups<'_> {
         Ok([lb, flask, celery, redis])
     }
 
-    fn group(&mut self, address: &str, name: &str, description: &str) -> Result<Group, Failure> {
+    fn group(&mut self, address: &str, name: &str, description: &str) -> Result<GroupHandles, Failure> {
         let (tags, name, description) = (self.spec.tagged(name), name.to_owned(), description.to_owned());
         let handle = self.graph.add(address, &self.groups, self.vpc, move |vpc| SecurityGroupSpec {
             vpc_id: vpc.id,
@@ -118,35 +118,35 @@ impl Groups<'_> {
             unmanaged_rules: BTreeMap::new(),
             tags: tags.clone(),
         })?;
-        Ok(Group { handle, rules: Vec::new(), opposite: Vec::new() })
+        Ok(GroupHandles { handle, rules: Vec::new(), peer_rules: Vec::new() })
     }
 
-    fn egress(&mut self, role: &str, group: &mut Group, egress: &Egress) -> Result<(), Failure> {
+    fn egress(&mut self, role: &str, group: &mut GroupHandles, egress: &Egress) -> Result<(), Failure> {
         let Egress { protocol, port, cidr, description } = egress;
-        let address = format!("net/{role}_out_{protocol}_{port}_{}", block(*cidr));
+        let address = format!("net/{role}_out_{protocol}_{port}_{}", cidr_label(*cidr));
         let peer = Input::known(cidr.to_string());
-        let allow = Allow { direction: Direction::Egress, protocol, port: *port, peer, why: description };
+        let allow = Allow { direction: Direction::Egress, protocol, port: *port, peer, description };
         self.rule(&address, group, allow)
     }
 
     /// Adds a rule of `group` for TCP from or to what carries `peer`.
-    fn between(
+    fn rule_to_peer(
         &mut self,
         address: &str,
-        group: &mut Group,
-        peer: &mut Group,
-        (direction, port, why): (Direction, u16, &str),
+        group: &mut GroupHandles,
+        peer: &mut GroupHandles,
+        (direction, port, description): (Direction, u16, &str),
     ) -> Result<(), Failure> {
         let id = peer.handle.created().map(|group| group.id);
-        self.rule(address, group, Allow { direction, protocol: "tcp", port, peer: id, why })?;
-        peer.opposite.extend(group.rules.last());
+        self.rule(address, group, Allow { direction, protocol: "tcp", port, peer: id, description })?;
+        peer.peer_rules.extend(group.rules.last());
         Ok(())
     }
 
-    fn rule(&mut self, address: &str, group: &mut Group, allow: Allow<'_>) -> Result<(), Failure> {
-        let Allow { direction, protocol, port, peer, why } = allow;
+    fn rule(&mut self, address: &str, group: &mut GroupHandles, allow: Allow<'_>) -> Result<(), Failure> {
+        let Allow { direction, protocol, port, peer, description } = allow;
         let name = address.trim_start_matches("net/");
-        let (tags, protocol, why) = (self.spec.tagged(name), protocol.to_owned(), why.to_owned());
+        let (tags, protocol, description) = (self.spec.tagged(name), protocol.to_owned(), description.to_owned());
         let inputs = (group.handle.created(), peer);
         let rule = self.graph.add(address, &self.rules, inputs, move |(group, peer)| SecurityGroupRuleSpec {
             group_id: group.id,
@@ -155,7 +155,7 @@ impl Groups<'_> {
             from_port: port.into(),
             to_port: port.into(),
             peer,
-            description: why.clone(),
+            description: description.clone(),
             tags: tags.clone(),
         })?;
         group.rules.push(rule);
@@ -165,7 +165,7 @@ impl Groups<'_> {
 
 /// A block as a part of an address: `any` for all addresses, `10-0-0-0_16` otherwise. A rule is named by what it allows, so
 /// that taking one out of a list does not change the others.
-fn block(cidr: Ipv4Net) -> String {
+fn cidr_label(cidr: Ipv4Net) -> String {
     match cidr.prefix_len() {
         0 => "any".to_owned(),
         length => format!("{}_{length}", cidr.network().to_string().replace('.', "-")),

@@ -4,47 +4,49 @@ use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, UserIdGroupPair,
 };
 use futures_util::future::try_join_all;
-use pb_aws::Answer;
+use pb_aws::ForOperation;
 use pb_engine::{Change, Context, Failure, ReadScope, Resource, list_with_details};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::ec2::{Ec2, by, filter, gone_is_fine, is_ours, ours, tag_map};
+use crate::ec2::{Ec2, describe_by, filter, ignore_not_found, is_managed, ownership_filters, tag_map};
 use crate::{DefaultSecurityGroup, SecurityGroup};
 
 /// The name of the group that comes with a VPC. Nobody else may give it to a group.
 pub(crate) const DEFAULT: &str = "default";
 
 /// The groups with our tags and all rules in them; the kinds that need them share them in a sweep.
-pub(crate) struct Groups {
+pub(crate) struct ManagedGroups {
     pub groups: Vec<LiveGroup>,
     pub rules: Vec<LiveRule>,
 }
 
-impl Groups {
+impl ManagedGroups {
     /// Those of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn ours<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Arc<Self>, Failure> {
-        scope.shared(Self::ask(scope, ec2)).await
+    pub(crate) async fn read_shared<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Arc<Self>, Failure> {
+        scope.shared(Self::read(scope, ec2)).await
     }
 
-    async fn ask<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Self, Failure> {
+    async fn read<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Self, Failure> {
         let defaults = scope.recorded_of::<DefaultSecurityGroup>().into_iter().map(|attrs| attrs.id);
-        let likely = scope.recorded_of::<SecurityGroup>().into_iter().map(|attrs| attrs.id).chain(defaults);
+        let recorded = scope.recorded_of::<SecurityGroup>().into_iter().map(|attrs| attrs.id).chain(defaults);
         let id = |group: &LiveGroup| group.group_id().map(str::to_owned);
-        let found =
-            list_with_details(ec2.groups(ours(scope.owner())), likely, id, |ids| ec2.rules_by_group(ids)).await?;
+        let found = list_with_details(ec2.groups(ownership_filters(scope.owner())), recorded, id, |ids| {
+            ec2.rules_by_group(ids)
+        })
+        .await?;
         let (groups, rules): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         Ok(Self { groups, rules: rules.into_iter().flatten().flatten().collect() })
     }
 
     /// The rules in a group that no rule of ours accounts for, by their ids: those that AWS made with the group, and those
     /// that somebody added.
-    pub(crate) fn unmanaged<R: Resource>(&self, scope: &ReadScope<R>, group: &str) -> BTreeMap<String, String> {
+    pub(crate) fn unmanaged_rules<R: Resource>(&self, scope: &ReadScope<R>, group: &str) -> BTreeMap<String, String> {
         let within = self.rules.iter().filter(|rule| rule.group_id() == Some(group));
         let unmanaged = within.filter_map(|rule| {
             let id = rule.security_group_rule_id()?;
-            let accounted = scope.address_from_tags(&tag_map(rule.tags())).is_some() || scope.is_import(id);
-            (!accounted).then(|| (id.to_owned(), text(rule)))
+            let is_managed_rule = scope.address_from_tags(&tag_map(rule.tags())).is_some() || scope.is_import(id);
+            (!is_managed_rule).then(|| (id.to_owned(), summary(rule)))
         });
         unmanaged.collect()
     }
@@ -53,42 +55,42 @@ impl Groups {
 impl Ec2 {
     pub(crate) async fn groups(&self, filters: Vec<Filter>) -> Result<Vec<LiveGroup>, Failure> {
         let pages = self.client.describe_security_groups().set_filters(Some(filters)).into_paginator().items().send();
-        pages.try_collect().await.answer("ec2:DescribeSecurityGroups")
+        pages.try_collect().await.for_operation("ec2:DescribeSecurityGroups")
     }
 
     pub(crate) async fn rules(&self, filters: Vec<Filter>) -> Result<Vec<LiveRule>, Failure> {
         let call = self.client.describe_security_group_rules().set_filters(Some(filters));
-        call.into_paginator().items().send().try_collect().await.answer("ec2:DescribeSecurityGroupRules")
+        call.into_paginator().items().send().try_collect().await.for_operation("ec2:DescribeSecurityGroupRules")
     }
 
     async fn rules_by_group(&self, ids: Vec<String>) -> Result<HashMap<String, Vec<LiveRule>>, Failure> {
         let mut all: HashMap<String, Vec<LiveRule>> = HashMap::new();
-        for rule in by("group-id", &ids, |filters| self.rules(filters)).await? {
+        for rule in describe_by("group-id", &ids, |filters| self.rules(filters)).await? {
             all.entry(rule.group_id().unwrap_or_default().to_owned()).or_default().push(rule);
         }
         Ok(all)
     }
 
-    pub(crate) async fn with_rules(&self, groups: Vec<LiveGroup>) -> Result<Groups, Failure> {
+    pub(crate) async fn with_rules(&self, groups: Vec<LiveGroup>) -> Result<ManagedGroups, Failure> {
         let ids: Vec<String> = groups.iter().filter_map(|group| group.group_id().map(str::to_owned)).collect();
-        let rules = by("group-id", &ids, |filters| self.rules(filters)).await?;
-        Ok(Groups { groups, rules })
+        let rules = describe_by("group-id", &ids, |filters| self.rules(filters)).await?;
+        Ok(ManagedGroups { groups, rules })
     }
 
     /// Revokes one rule; one that is gone already is fine.
-    pub(crate) async fn revoke(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
+    pub(crate) async fn ensure_revoked(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
         let gone = ["InvalidSecurityGroupRuleId.NotFound", "InvalidPermission.NotFound"];
-        gone_is_fine(self.revoke_there(group, rule, egress).await, &gone)
+        ignore_not_found(self.revoke(group, rule, egress).await, &gone)
     }
 
     /// Revokes one rule.
-    pub(crate) async fn revoke_there(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
+    pub(crate) async fn revoke(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
         if egress {
             let call = self.client.revoke_security_group_egress().group_id(group).security_group_rule_ids(rule);
-            call.send().await.answer("ec2:RevokeSecurityGroupEgress").map(drop)
+            call.send().await.for_operation("ec2:RevokeSecurityGroupEgress").map(drop)
         } else {
             let call = self.client.revoke_security_group_ingress().group_id(group).security_group_rule_ids(rule);
-            call.send().await.answer("ec2:RevokeSecurityGroupIngress").map(drop)
+            call.send().await.for_operation("ec2:RevokeSecurityGroupIngress").map(drop)
         }
     }
 
@@ -98,8 +100,8 @@ impl Ec2 {
         let anywhere = IpRange::builder().cidr_ip("0.0.0.0/0").build();
         let all = IpPermission::builder().ip_protocol("-1").ip_ranges(anywhere).build();
         let call = self.client.revoke_security_group_egress().group_id(group).ip_permissions(all);
-        gone_is_fine(
-            call.send().await.answer("ec2:RevokeSecurityGroupEgress").map(drop),
+        ignore_not_found(
+            call.send().await.for_operation("ec2:RevokeSecurityGroupEgress").map(drop),
             &["InvalidPermission.NotFound"],
         )
     }
@@ -109,14 +111,14 @@ impl Ec2 {
         let members = UserIdGroupPair::builder().group_id(group).build();
         let all = IpPermission::builder().ip_protocol("-1").user_id_group_pairs(members).build();
         let call = self.client.revoke_security_group_ingress().group_id(group).ip_permissions(all);
-        gone_is_fine(
-            call.send().await.answer("ec2:RevokeSecurityGroupIngress").map(drop),
+        ignore_not_found(
+            call.send().await.for_operation("ec2:RevokeSecurityGroupIngress").map(drop),
             &["InvalidPermission.NotFound"],
         )
     }
 
     /// Revokes all rules in a group, whosever they are.
-    pub(crate) async fn strip(&self, group: &str) -> Result<(), Failure> {
+    pub(crate) async fn revoke_every_rule(&self, group: &str) -> Result<(), Failure> {
         let rules = self.rules(vec![filter("group-id", [group])]).await?;
         self.revoke_all(group, rules.iter().collect()).await
     }
@@ -138,14 +140,14 @@ impl Ec2 {
             changes.iter().any(|change| change.path == path)
         };
         let rules = self.rules(vec![filter("group-id", [group])]).await?;
-        let unmanaged = rules.iter().filter(|rule| !is_ours(cx, &tag_map(rule.tags())));
+        let unmanaged = rules.iter().filter(|rule| !is_managed(cx, &tag_map(rule.tags())));
         let unmanaged = unmanaged.filter(planned).collect();
         self.revoke_all(group, unmanaged).await
     }
 
     async fn revoke_all(&self, group: &str, rules: Vec<&LiveRule>) -> Result<(), Failure> {
         let known = rules.into_iter().filter_map(|rule| Some((rule.security_group_rule_id()?, egress(rule))));
-        try_join_all(known.map(|(rule, egress)| self.revoke(group, rule, egress))).await.map(drop)
+        try_join_all(known.map(|(rule, egress)| self.ensure_revoked(group, rule, egress))).await.map(drop)
     }
 }
 
@@ -161,7 +163,7 @@ pub(crate) fn peer(rule: &LiveRule) -> &str {
 }
 
 /// A rule in words: `egress all to 0.0.0.0/0`, `ingress tcp 22 from 198.51.100.7/32`.
-fn text(rule: &LiveRule) -> String {
+fn summary(rule: &LiveRule) -> String {
     let protocol = match rule.ip_protocol() {
         Some("-1") | None => "all",
         Some(protocol) => protocol,

@@ -8,14 +8,14 @@ use crate::blockers::Blockers;
 use crate::default_group::{DefaultSecurityGroup, DefaultSecurityGroupAttrs, DefaultSecurityGroupSpec};
 use crate::ec2::Ec2;
 use crate::internet_gateway::{InternetGateway, InternetGatewayAttrs, InternetGatewaySpec};
-use crate::roles::{Group, groups};
 use crate::route_table::{RouteTable, RouteTableAttrs, RouteTableSpec};
+use crate::security_groups::{GroupHandles, add_groups};
 use crate::spec::NetworkSpec;
 use crate::subnet::{Subnet, SubnetAttrs, SubnetSpec};
 use crate::vpc::{Vpc, VpcAttrs, VpcSpec};
 
 /// The parts of the network that others build on.
-pub struct Network {
+pub struct NetworkStack {
     /// The VPC.
     pub vpc: Handle<VpcAttrs>,
     /// The internet gateway, attached.
@@ -29,16 +29,68 @@ pub struct Network {
     /// The VPC's default group, emptied.
     pub default_group: Handle<DefaultSecurityGroupAttrs>,
     /// The load balancer's group.
-    pub lb_group: Group,
+    pub lb_group: GroupHandles,
     /// The web tasks' group.
-    pub flask_group: Group,
+    pub flask_group: GroupHandles,
     /// The workers' group.
-    pub celery_group: Group,
+    pub celery_group: GroupHandles,
     /// The queue's group.
-    pub redis_group: Group,
+    pub redis_group: GroupHandles,
 }
 
-impl Network {
+impl NetworkStack {
+    /// Adds a network to the graph:
+    ///
+    /// ```text
+    /// net/vpc ── net/igw ─────────────── net/routes        any  ─lb_port→    lb_group
+    ///    ├─ net/tasks_subnet ───────────────┤              lb_group ─flask_port→ flask_group
+    ///    ├─ net/balancer_subnet ────────────┘              flask_group, celery_group ─redis_port→ redis_group
+    ///    ├─ net/default_group  (emptied)                   flask_group, celery_group ─egress→ as configured
+    ///    └─ net/{lb,flask,celery,redis}_group ── net/*_in_*, net/*_out_*
+    /// ```
+    ///
+    /// A plan that deletes some of it is refused by [`preflight`](pb_engine::preflight()) while something that is not ours depends on
+    /// that.
+    ///
+    /// Groups are made for roles, not for services: a second web service or another pool of workers carries the same group.
+    ///
+    /// # Errors
+    /// `Refused` when AWS would refuse the spec; `Bug` when an address is taken.
+    pub fn add(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Result<Self, Failure> {
+        spec.check().map_err(|why| Failure::new(Class::Refused, "make the network", why))?;
+        let ec2 = ec2.into();
+        let vpc_handle = vpc(graph, &ec2, spec)?;
+        // What is made in EC2 needs only names of EC2. A call that comes before one of them is visible is tried again, which
+        // takes less time than to wait until a describe shows it.
+        let vpc = vpc_handle.created();
+        let igw = internet_gateway(graph, &ec2, spec, vpc)?;
+        let subnets = graph.kind(Subnet::new(ec2.clone()));
+        let names = &spec.names;
+        let mut subnet = |address, cidr, zone, name| {
+            subnet(graph, &subnets, spec, vpc, SubnetPlacement { address, cidr, zone, name })
+        };
+        let tasks_subnet = subnet("net/tasks_subnet", spec.tasks_cidr, &spec.zones[0], &names.tasks_subnet)?;
+        let balancer_subnet =
+            subnet("net/balancer_subnet", spec.balancer_cidr, &spec.zones[1], &names.balancer_subnet)?;
+        let inputs = (vpc, igw.created(), tasks_subnet.created(), balancer_subnet.created());
+        let routes = routes(graph, &ec2, spec, inputs)?;
+        let default_group = default_group(graph, &ec2, spec, vpc)?;
+        let [lb_group, flask_group, celery_group, redis_group] = add_groups(graph, &ec2, spec, vpc)?;
+        graph.add_preflight_check(Blockers::new(ec2));
+        Ok(Self {
+            vpc: vpc_handle,
+            igw,
+            tasks_subnet,
+            balancer_subnet,
+            routes,
+            default_group,
+            lb_group,
+            flask_group,
+            celery_group,
+            redis_group,
+        })
+    }
+
     /// The id of the tasks' subnet, once it has its routes.
     #[must_use]
     pub fn routed_tasks_subnet(&self) -> Input<String> {
@@ -50,56 +102,6 @@ impl Network {
     pub fn routed_subnets(&self) -> Vec<Input<String>> {
         vec![self.routed_tasks_subnet(), Input::of((self.balancer_subnet, self.routes), |(subnet, _)| subnet.id)]
     }
-}
-
-/// Adds a network to the graph:
-///
-/// ```text
-/// net/vpc ── net/igw ─────────────── net/routes        any  ─lb_port→    lb_group
-///    ├─ net/tasks_subnet ───────────────┤              lb_group ─flask_port→ flask_group
-///    ├─ net/balancer_subnet ────────────┘              flask_group, celery_group ─redis_port→ redis_group
-///    ├─ net/default_group  (emptied)                   flask_group, celery_group ─egress→ as configured
-///    └─ net/{lb,flask,celery,redis}_group ── net/*_in_*, net/*_out_*
-/// ```
-///
-/// A plan that deletes some of it is refused by [`preflight`](pb_engine::preflight()) while something that is not ours depends on
-/// that.
-///
-/// Groups are made for roles, not for services: a second web service or another pool of workers carries the same group.
-///
-/// # Errors
-/// `Refused` when AWS would refuse the spec; `Bug` when an address is taken.
-pub fn network(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Result<Network, Failure> {
-    spec.check().map_err(|why| Failure::new(Class::Refused, "make the network", why))?;
-    let ec2 = ec2.into();
-    let whole = vpc(graph, &ec2, spec)?;
-    // What is made in EC2 needs only names of EC2. A call that comes before one of them is visible is tried again, which
-    // takes less time than to wait until a describe shows it.
-    let vpc = whole.created();
-    let igw = internet_gateway(graph, &ec2, spec, vpc)?;
-    let subnets = graph.kind(Subnet::new(ec2.clone()));
-    let names = &spec.names;
-    let mut subnet =
-        |address, cidr, zone, name| subnet(graph, &subnets, spec, vpc, Place { address, cidr, zone, name });
-    let tasks_subnet = subnet("net/tasks_subnet", spec.tasks_cidr, &spec.zones[0], &names.tasks_subnet)?;
-    let balancer_subnet = subnet("net/balancer_subnet", spec.balancer_cidr, &spec.zones[1], &names.balancer_subnet)?;
-    let inputs = (vpc, igw.created(), tasks_subnet.created(), balancer_subnet.created());
-    let routes = routes(graph, &ec2, spec, inputs)?;
-    let default_group = default_group(graph, &ec2, spec, vpc)?;
-    let [lb_group, flask_group, celery_group, redis_group] = groups(graph, &ec2, spec, vpc)?;
-    graph.add_preflight_check(Blockers::new(ec2));
-    Ok(Network {
-        vpc: whole,
-        igw,
-        tasks_subnet,
-        balancer_subnet,
-        routes,
-        default_group,
-        lb_group,
-        flask_group,
-        celery_group,
-        redis_group,
-    })
 }
 
 fn vpc(graph: &mut Graph, ec2: &Ec2, spec: &NetworkSpec) -> Result<Handle<VpcAttrs>, Failure> {
@@ -129,7 +131,7 @@ fn internet_gateway(
 }
 
 /// Where a subnet is.
-struct Place<'a> {
+struct SubnetPlacement<'a> {
     address: &'a str,
     cidr: Ipv4Net,
     zone: &'a str,
@@ -141,10 +143,10 @@ fn subnet(
     kind: &Kind<Subnet>,
     spec: &NetworkSpec,
     vpc: Handle<VpcAttrs>,
-    place: Place<'_>,
+    placement: SubnetPlacement<'_>,
 ) -> Result<Handle<SubnetAttrs>, Failure> {
-    let (cidr, zone, tags) = (place.cidr.to_string(), place.zone.to_owned(), spec.tagged(place.name));
-    graph.add(place.address, kind, vpc, move |vpc| SubnetSpec {
+    let (cidr, zone, tags) = (placement.cidr.to_string(), placement.zone.to_owned(), spec.tagged(placement.name));
+    graph.add(placement.address, kind, vpc, move |vpc| SubnetSpec {
         vpc_id: vpc.id,
         cidr: cidr.clone(),
         zone: zone.clone(),
@@ -214,12 +216,12 @@ mod tests {
     fn graph(spec: &NetworkSpec) -> Result<Graph, Failure> {
         let mut graph = Graph::new();
         let client = mock_client!(aws_sdk_ec2, [] as [&Rule; 0]);
-        network(&mut graph, client, spec)?;
+        NetworkStack::add(&mut graph, client, spec)?;
         Ok(graph)
     }
 
     #[test]
-    fn the_network_is_what_was_asked_for_and_aws_takes_it() {
+    fn network_specs_match_the_request_and_pass_the_checks() {
         let graph = graph(&spec()).unwrap();
         assert_eq!(graph.validate().unwrap(), []);
         let line = |(address, spec): &(pb_engine::Address, serde_json::Value)| {
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn each_further_port_of_web_services_gets_its_rules() {
+    fn additional_web_port_adds_a_pair_of_rules() {
         let plain = graph(&spec()).unwrap();
         let more = graph(&NetworkSpec { more_web_ports: BTreeSet::from([5050, 8000]), ..spec() }).unwrap();
         assert_eq!(more.validate().unwrap(), []);
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn taking_a_block_away_leaves_the_other_rules_where_they_are() {
+    fn removed_ingress_block_keeps_the_addresses_of_other_rules() {
         let blocks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         let addresses = |blocks: BTreeSet<Ipv4Net>| -> BTreeSet<String> {
             let graph = graph(&NetworkSpec { ingress_cidrs: blocks, ..spec() }).unwrap();
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused() {
+    fn inconsistent_network_spec_is_refused() {
         let net = |text: &str| text.parse().unwrap();
         for (bad, why) in [
             (NetworkSpec { tasks_cidr: net("10.1.0.0/24"), ..spec() }, "does not lie in the VPC"),

@@ -54,7 +54,7 @@ pub struct QueueInputs {
 
 /// The queue in a graph.
 #[derive(Clone, Copy)]
-pub struct Queue {
+pub struct QueueStack {
     /// `redis/subnets`
     pub subnet_group: Handle<SubnetGroupAttrs>,
     /// `redis/parameters`
@@ -63,68 +63,75 @@ pub struct Queue {
     pub replication_group: Handle<ReplicationGroupAttrs>,
 }
 
-/// Adds the queue to `graph`.
-///
-/// # Errors
-/// `Refused` when engine and version do not exist; `Bug` when an address is taken.
-pub fn queue(graph: &mut Graph, config: &SdkConfig, spec: &QueueSpec, inputs: QueueInputs) -> Result<Queue, Failure> {
-    queue_with(graph, &Client::new(config), spec, inputs)
-}
+impl QueueStack {
+    /// Adds the queue to `graph`.
+    ///
+    /// # Errors
+    /// `Refused` when engine and version do not exist; `Bug` when an address is taken.
+    pub fn add(graph: &mut Graph, config: &SdkConfig, spec: &QueueSpec, inputs: QueueInputs) -> Result<Self, Failure> {
+        Self::add_with_client(graph, &Client::new(config), spec, inputs)
+    }
 
-/// [`queue`], reached through `client`.
-///
-/// # Errors
-/// As [`queue`].
-pub fn queue_with(graph: &mut Graph, client: &Client, spec: &QueueSpec, inputs: QueueInputs) -> Result<Queue, Failure> {
-    let subnet_groups = graph.kind(SubnetGroup::new(client.clone()));
-    let parameter_groups = graph.kind(ParameterGroup::new(client.clone()));
-    let replication_groups = graph.kind(ReplicationGroup::new(client.clone()));
-    let family = pb_rules::cache::family(&spec.engine, &spec.engine_version)
-        .map_err(|violation| Failure::new(Class::Refused, "add the queue", violation.to_string()))?;
+    /// [`QueueStack::add`], reached through `client`.
+    ///
+    /// # Errors
+    /// As [`QueueStack::add`].
+    pub fn add_with_client(
+        graph: &mut Graph,
+        client: &Client,
+        spec: &QueueSpec,
+        inputs: QueueInputs,
+    ) -> Result<Self, Failure> {
+        let subnet_groups = graph.kind(SubnetGroup::new(client.clone()));
+        let parameter_groups = graph.kind(ParameterGroup::new(client.clone()));
+        let replication_groups = graph.kind(ReplicationGroup::new(client.clone()));
+        let family = pb_rules::cache::family(&spec.engine, &spec.engine_version)
+            .map_err(|violation| Failure::new(Class::Refused, "add the queue", violation.to_string()))?;
 
-    let wanted = spec.clone();
-    let subnet_group =
-        graph.add("redis/subnets", &subnet_groups, inputs.subnet_ids, move |subnet_ids| SubnetGroupSpec {
-            name: wanted.subnet_group.clone(),
-            description: "Subnets of the queue".to_owned(),
-            subnet_ids: subnet_ids.into_iter().collect(),
-            nodes_in: BTreeSet::new(),
-            tags: named(&wanted.tags, &wanted.subnet_group),
+        let wanted = spec.clone();
+        let subnet_group =
+            graph.add("redis/subnets", &subnet_groups, inputs.subnet_ids, move |subnet_ids| SubnetGroupSpec {
+                name: wanted.subnet_group.clone(),
+                description: "Subnets of the queue".to_owned(),
+                subnet_ids: subnet_ids.into_iter().collect(),
+                nodes_in: BTreeSet::new(),
+                tags: named(&wanted.tags, &wanted.subnet_group),
+            })?;
+
+        let wanted = spec.clone();
+        let parameter_group = graph.add("redis/parameters", &parameter_groups, (), move |()| ParameterGroupSpec {
+            name: wanted.parameter_group.clone(),
+            family: family.clone(),
+            // A broker that evicts loses jobs.
+            parameters: [("maxmemory-policy".to_owned(), "noeviction".to_owned())].into(),
+            tags: named(&wanted.tags, &wanted.parameter_group),
         })?;
 
-    let wanted = spec.clone();
-    let parameter_group = graph.add("redis/parameters", &parameter_groups, (), move |()| ParameterGroupSpec {
-        name: wanted.parameter_group.clone(),
-        family: family.clone(),
-        // A broker that evicts loses jobs.
-        parameters: [("maxmemory-policy".to_owned(), "noeviction".to_owned())].into(),
-        tags: named(&wanted.tags, &wanted.parameter_group),
-    })?;
-
-    let wanted = spec.clone();
-    let needs = (subnet_group, parameter_group, inputs.security_group_ids);
-    let replication_group =
-        graph.add("redis/jobqr", &replication_groups, needs, move |(subnets, parameters, groups)| {
-            ReplicationGroupSpec {
-                id: wanted.replication_group.clone(),
-                description: "Job queue".to_owned(),
-                engine: wanted.engine.clone(),
-                engine_version: wanted.engine_version.clone(),
-                node_type: wanted.node_type.clone(),
-                port: wanted.port,
-                nodes: 1,
-                subnet_group: subnets.name,
-                parameter_group: parameters.name,
-                security_group_ids: groups.into_iter().collect(),
-                automatic_failover: false,
-                multi_az: false,
-                transit_encryption: false,
-                at_rest_encryption: false,
-                auto_minor_version_upgrade: false,
-                tags: named(&wanted.tags, &wanted.replication_group),
-            }
-        })?;
-    Ok(Queue { subnet_group, parameter_group, replication_group })
+        let wanted = spec.clone();
+        let needs = (subnet_group, parameter_group, inputs.security_group_ids);
+        let replication_group =
+            graph.add("redis/jobqr", &replication_groups, needs, move |(subnets, parameters, groups)| {
+                ReplicationGroupSpec {
+                    id: wanted.replication_group.clone(),
+                    description: "Job queue".to_owned(),
+                    engine: wanted.engine.clone(),
+                    engine_version: wanted.engine_version.clone(),
+                    node_type: wanted.node_type.clone(),
+                    port: wanted.port,
+                    nodes: 1,
+                    subnet_group: subnets.name,
+                    parameter_group: parameters.name,
+                    security_group_ids: groups.into_iter().collect(),
+                    automatic_failover: false,
+                    multi_az: false,
+                    transit_encryption: false,
+                    at_rest_encryption: false,
+                    auto_minor_version_upgrade: false,
+                    tags: named(&wanted.tags, &wanted.replication_group),
+                }
+            })?;
+        Ok(Self { subnet_group, parameter_group, replication_group })
+    }
 }
 
 fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
@@ -135,7 +142,7 @@ fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String
 
 #[cfg(test)]
 mod tests {
-    use super::{QueueInputs, QueueSpec, queue_with};
+    use super::{QueueInputs, QueueSpec, QueueStack};
     use crate::Client;
     use aws_sdk_elasticache::config::{BehaviorVersion, Config};
     use pb_engine::{Graph, Input};
@@ -150,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_does_not_evict_and_waits_for_nothing_that_it_need_not() {
+    fn queue_specs_use_noeviction_and_the_given_names() {
         let mut graph = Graph::new();
-        queue_with(&mut graph, &client(), &QueueSpec::named("staging-jobqr"), inputs()).unwrap();
+        QueueStack::add_with_client(&mut graph, &client(), &QueueSpec::named("staging-jobqr"), inputs()).unwrap();
         assert!(graph.validate().unwrap().is_empty());
         let specs: Vec<String> = graph.specs().unwrap().iter().map(|(at, spec)| format!("{at} {spec}")).collect();
         assert!(specs[0].starts_with("redis/subnets"), "{}", specs[0]);
@@ -163,9 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_does_not_exist_is_refused() {
+    fn unknown_engine_version_is_refused() {
         let spec = QueueSpec { engine_version: "8.0".to_owned(), ..QueueSpec::named("staging-jobqr") };
-        let failure = queue_with(&mut Graph::new(), &client(), &spec, inputs()).err().unwrap();
+        let failure = QueueStack::add_with_client(&mut Graph::new(), &client(), &spec, inputs()).err().unwrap();
         assert!(failure.message.contains("ends at 7.1"), "{failure}");
     }
 }

@@ -3,12 +3,12 @@
 use crate::Client;
 use aws_sdk_elasticache::config::Builder;
 use aws_types::SdkConfig;
-use pb_aws::{Answer, no_retry};
+use pb_aws::{ForOperation, no_retry};
 use pb_engine::Failure;
 
 /// Whether something is offered, where that can be found out.
 #[derive(Debug)]
-pub struct Offered {
+pub struct Offerings {
     /// The version of the engine.
     pub version: Result<bool, Failure>,
     /// The type of node. There is no call that lists them, so reservations are asked for: each type has some.
@@ -16,21 +16,21 @@ pub struct Offered {
 }
 
 /// Asks whether engine, version and node type are offered. Nothing is tried twice: nothing depends on the answer.
-pub async fn offered(config: &SdkConfig, engine: &str, version: &str, node_type: &str) -> Offered {
+pub async fn offerings(config: &SdkConfig, engine: &str, version: &str, node_type: &str) -> Offerings {
     let client = Client::new(config);
-    let once = || Builder::new().retry_config(no_retry());
+    let no_retry_config = || Builder::new().retry_config(no_retry());
     let versions = client.describe_cache_engine_versions().engine(engine);
-    let versions = versions.customize().config_override(once()).send().await;
+    let versions = versions.customize().config_override(no_retry_config()).send().await;
     let nodes = client.describe_reserved_cache_nodes_offerings().cache_node_type(node_type).max_records(20);
-    let nodes = nodes.customize().config_override(once()).send().await;
-    Offered {
-        version: versions.answer("elasticache:DescribeCacheEngineVersions").map(|answer| {
+    let nodes = nodes.customize().config_override(no_retry_config()).send().await;
+    Offerings {
+        version: versions.for_operation("elasticache:DescribeCacheEngineVersions").map(|answer| {
             let full = answer.cache_engine_versions().iter().filter_map(|found| found.engine_version());
             let mut full = full.filter(|found| *found == version || found.starts_with(&format!("{version}.")));
             full.next().is_some()
         }),
         node_type: nodes
-            .answer("elasticache:DescribeReservedCacheNodesOfferings")
+            .for_operation("elasticache:DescribeReservedCacheNodesOfferings")
             .map(|answer| !answer.reserved_cache_nodes_offerings().is_empty()),
     }
 }

@@ -12,7 +12,7 @@ pub async fn config() -> aws_types::SdkConfig {
 /// A subnet and a security group: the arguments, or those of the default VPC.
 #[expect(clippy::allow_attributes, reason = "not every example uses all of this")]
 #[allow(dead_code)]
-pub async fn find(config: &aws_types::SdkConfig) -> Result<(String, String), Box<dyn Error>> {
+pub async fn subnet_and_group(config: &aws_types::SdkConfig) -> Result<(String, String), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     if let (Some(subnet), Some(group)) = (arguments.next(), arguments.next()) {
         return Ok((subnet, group));
@@ -29,6 +29,6 @@ pub async fn find(config: &aws_types::SdkConfig) -> Result<(String, String), Box
 }
 
 /// Fails when something is not as it should be.
-pub fn expect(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
-    if holds { Ok(()) } else { Err(format!("not true: {what}").into()) }
+pub fn ensure(condition: bool, what: &str) -> Result<(), Box<dyn Error>> {
+    if condition { Ok(()) } else { Err(format!("not true: {what}").into()) }
 }

@@ -8,19 +8,19 @@ use pb_engine::{Class, Failure};
 use std::error::Error;
 
 /// What a service answered.
-pub trait Answer<T> {
+pub trait ForOperation<T> {
     /// The output, or a failure of the right class that names the `operation` (`ec2:CreateVpc`) and what was answered.
     ///
     /// # Errors
     /// Whatever the SDK reports.
-    fn answer(self, operation: &str) -> Result<T, Failure>;
+    fn for_operation(self, operation: &str) -> Result<T, Failure>;
 }
 
-impl<T, E> Answer<T> for Result<T, SdkError<E, Response>>
+impl<T, E> ForOperation<T> for Result<T, SdkError<E, Response>>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    fn answer(self, operation: &str) -> Result<T, Failure> {
+    fn for_operation(self, operation: &str) -> Result<T, Failure> {
         self.map_err(|error| failure(operation, &error))
     }
 }
@@ -47,7 +47,7 @@ where
         SdkError::TimeoutError(_) => of(Class::Ambiguous, format!("no answer in time: {}", chain(error))),
         SdkError::ResponseError(_) => of(Class::Ambiguous, format!("the answer was not understood: {}", chain(error))),
         SdkError::DispatchFailure(dispatch) => {
-            if credentials(error) {
+            if is_credentials_error(error) {
                 return no_credentials(operation, error);
             }
             // Hyper tells "not connected" only in words; connect errors are I/O errors of the SDK, or timeouts of connect.
@@ -63,14 +63,14 @@ where
                 of(Class::Ambiguous, format!("the connection broke: {text}"))
             }
         }
-        _ if credentials(error) => no_credentials(operation, error),
+        _ if is_credentials_error(error) => no_credentials(operation, error),
         _ => of(Class::Refused, chain(error)),
     }
 }
 
 fn no_credentials(operation: &str, error: &(dyn Error + 'static)) -> Failure {
     let hint = "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`";
-    Failure::new(Class::Credentials, operation, format!("no AWS credentials: {}", last(error))).hint(hint)
+    Failure::new(Class::Credentials, operation, format!("no AWS credentials: {}", root_cause(error))).hint(hint)
 }
 
 fn with_hint(failure: Failure) -> Failure {
@@ -83,7 +83,7 @@ fn with_hint(failure: Failure) -> Failure {
         ));
     }
     match failure.class {
-        Class::Credentials if is_late(&failure) => failure
+        Class::Credentials if is_clock_skew(&failure) => failure
             .hint("the clock of this machine differs from AWS's by minutes: set it, then run the same command again"),
         Class::Credentials => {
             failure.hint("the credentials are wrong or have expired: sign in again, or check AWS_PROFILE")
@@ -100,7 +100,7 @@ fn is_service_linked_role(code: &str, message: &str) -> bool {
 }
 
 /// Whether a request was refused for its time: it was signed with another time than AWS's.
-fn is_late(failure: &Failure) -> bool {
+fn is_clock_skew(failure: &Failure) -> bool {
     let says = |words: &str| failure.message.contains(words);
     ["RequestTimeTooSkewed", "RequestExpired"].iter().any(|code| failure.is(code))
         || says("Signature expired")
@@ -221,22 +221,22 @@ pub fn classify(code: &str, message: &str, status: u16) -> Class {
     }
 }
 
-fn credentials(error: &(dyn Error + 'static)) -> bool {
-    links(error).any(<dyn Error>::is::<CredentialsError>)
+fn is_credentials_error(error: &(dyn Error + 'static)) -> bool {
+    sources(error).any(<dyn Error>::is::<CredentialsError>)
 }
 
-fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |link| (*link).source())
 }
 
-fn last(error: &(dyn Error + 'static)) -> String {
-    links(error).last().map(ToString::to_string).unwrap_or_default()
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    sources(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The error and what led to it, in one line, each text once.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
-    for link in links(error) {
+    for link in sources(error) {
         let text = link.to_string();
         if !texts.iter().any(|earlier| earlier.contains(&text)) {
             texts.push(text);
@@ -251,7 +251,7 @@ mod tests {
     use pb_engine::{Class, Failure};
 
     #[test]
-    fn codes_of_many_services_have_their_class() {
+    fn error_codes_have_their_class() {
         for (code, status, class) in [
             ("DependencyViolation", 400, Class::InUse),
             ("CacheSubnetGroupInUse", 400, Class::InUse),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_service_linked_role_is_named_with_its_command() {
+    fn missing_service_linked_role_hint_has_the_command() {
         let assume = "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
         for (service, code, message) in
             [("ecs", "InvalidParameterException", assume), ("elasticache", "ServiceLinkedRoleNotFoundFault", "")]
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_wrong_is_told_from_credentials_that_are() {
+    fn clock_skew_hint_differs_from_wrong_credentials_hint() {
         let hint = |code: &str, message: &str| {
             let failure = Failure::new(classify(code, message, 403), "sts:GetCallerIdentity", message);
             with_hint(Failure { code: Some(code.to_owned()), ..failure }).hint.unwrap()

@@ -14,38 +14,38 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Times for connecting and reading: requests that have the same share their connections.
-type Times = (Option<Duration>, Option<Duration>);
+type Timeouts = (Option<Duration>, Option<Duration>);
 
 /// The client.
 #[derive(Debug)]
-struct Wires {
+struct LazyTlsClient {
     plain: SharedHttpClient,
     tls: SharedHttpClient,
-    known: Mutex<HashMap<Times, SharedHttpConnector>>,
+    connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
 }
 
 /// One client for all.
-pub(crate) fn client() -> SharedHttpClient {
-    SharedHttpClient::new(Wires {
+pub(crate) fn shared_client() -> SharedHttpClient {
+    SharedHttpClient::new(LazyTlsClient {
         plain: Builder::new().build_http(),
         tls: Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
-        known: Mutex::default(),
+        connectors: Mutex::default(),
     })
 }
 
-impl HttpClient for Wires {
+impl HttpClient for LazyTlsClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let times = (settings.connect_timeout(), settings.read_timeout());
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let wire = known.entry(times).or_insert_with(|| {
-            SharedHttpConnector::new(Wire {
+        let timeouts = (settings.connect_timeout(), settings.read_timeout());
+        let mut connectors = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
+        let connector = connectors.entry(timeouts).or_insert_with(|| {
+            SharedHttpConnector::new(LazyTlsConnector {
                 plain: self.plain.http_connector(settings, components),
                 tls: self.tls.clone(),
-                with: Arc::new((settings.clone(), components.clone())),
-                over_tls: OnceLock::new(),
+                settings: Arc::new((settings.clone(), components.clone())),
+                tls_connector: OnceLock::new(),
             })
         });
-        wire.clone()
+        connector.clone()
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
@@ -55,26 +55,26 @@ impl HttpClient for Wires {
 
 /// The connections of requests with the same times.
 #[derive(Debug)]
-struct Wire {
+struct LazyTlsConnector {
     plain: SharedHttpConnector,
     tls: SharedHttpClient,
-    with: Arc<(HttpConnectorSettings, RuntimeComponents)>,
-    over_tls: OnceLock<SharedHttpConnector>,
+    settings: Arc<(HttpConnectorSettings, RuntimeComponents)>,
+    tls_connector: OnceLock<SharedHttpConnector>,
 }
 
-impl HttpConnector for Wire {
+impl HttpConnector for LazyTlsConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         if request.uri().starts_with("http://") {
             return self.plain.call(request);
         }
-        let (settings, components) = &*self.with;
-        self.over_tls.get_or_init(|| self.tls.http_connector(settings, components)).call(request)
+        let (settings, components) = &*self.settings;
+        self.tls_connector.get_or_init(|| self.tls.http_connector(settings, components)).call(request)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::client;
+    use super::shared_client;
     use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
     use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
     use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorSettings};
@@ -96,21 +96,21 @@ mod tests {
         let settings = HttpConnectorSettings::builder().connect_timeout(Duration::from_secs(5)).build();
         let mut request = HttpRequest::new(SdkBody::empty());
         request.set_uri(url).unwrap();
-        let call = client().http_connector(&settings, &components).call(request);
-        let heard = async {
+        let call = shared_client().http_connector(&settings, &components).call(request);
+        let received = async {
             let (stream, _) = listener.accept().await.unwrap();
             let mut byte = [0];
             stream.peek(&mut byte).await.unwrap();
             byte[0]
         };
         tokio::select! {
-            byte = heard => byte,
+            byte = received => byte,
             answer = call => panic!("{answer:?}"),
         }
     }
 
     #[tokio::test]
-    async fn the_scheme_of_a_request_says_whether_it_goes_over_tls() {
+    async fn request_scheme_selects_plain_or_tls() {
         const HANDSHAKE: u8 = 22;
         assert_eq!(first_byte("http").await, b'G');
         assert_eq!(first_byte("https").await, HANDSHAKE);
