@@ -6,19 +6,19 @@ use toml::de::DeValue;
 
 use crate::reader::{Located, Origin};
 use crate::schema::Shape;
-use crate::section::{Refusal, Section, checked, string};
+use crate::section::{Section, ValueError, checked, string};
 
 impl Section<'_, '_> {
     /// A string with a default.
     pub(crate) fn text(&mut self, key: &str, default: &str, rule: impl Fn(&str) -> Verdict) -> Located<String> {
-        let shown = quoted(default);
-        self.know(key, Some(&shown), Shape::Text);
-        self.value(key, default.to_owned(), Some(&shown), |value| checked(value, &rule))
+        let default_toml = quoted(default);
+        self.register(key, Some(&default_toml), Shape::Text);
+        self.value(key, default.to_owned(), Some(&default_toml), |value| checked(value, &rule))
     }
 
     /// A string that may be left out.
     pub(crate) fn optional_text(&mut self, key: &str, rule: impl Fn(&str) -> Verdict) -> Located<Option<String>> {
-        self.know(key, None, Shape::Text);
+        self.register(key, None, Shape::Text);
         self.value(key, None, None, |value| checked(value, &rule).map(Some))
     }
 
@@ -35,30 +35,36 @@ impl Section<'_, '_> {
         }
         match text.value {
             Some(value) => Located { value, origin: text.origin },
-            None => Located { value: String::new(), origin: Origin::Refused },
+            None => Located { value: String::new(), origin: Origin::Invalid },
         }
     }
 
     /// A string that is one of a few words.
-    pub(crate) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)], default: T, shown: &str) -> Located<T> {
-        let shown = quoted(shown);
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        choices: &[(&str, T)],
+        default: T,
+        default_toml: &str,
+    ) -> Located<T> {
+        let default_toml = quoted(default_toml);
         let words = choices.iter().map(|(word, _)| (*word).to_owned()).collect();
-        self.know(key, Some(&shown), Shape::Choice(words));
-        self.value(key, default, Some(&shown), |value| {
+        self.register(key, Some(&default_toml), Shape::Choice(words));
+        self.value(key, default, Some(&default_toml), |value| {
             let text = string(value)?;
             let known = choices.iter().find(|(word, _)| *word == text);
             known.map(|(_, choice)| *choice).ok_or_else(|| {
                 let words: Vec<String> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
-                Refusal::Rule(Violation::new(format!("`{text}` is none of {}", words.join(", "))))
+                ValueError::Rule(Violation::new(format!("`{text}` is none of {}", words.join(", "))))
             })
         })
     }
 
     /// An IPv4 block with a default.
     pub(crate) fn cidr(&mut self, key: &str, default: Ipv4Net) -> Located<Ipv4Net> {
-        let shown = quoted(&default.to_string());
-        self.know(key, Some(&shown), Shape::Text);
-        self.value(key, default, Some(&shown), |value| Ok(network::cidr(&string(value)?)?))
+        let default_toml = quoted(&default.to_string());
+        self.register(key, Some(&default_toml), Shape::Text);
+        self.value(key, default, Some(&default_toml), |value| Ok(network::cidr(&string(value)?)?))
     }
 
     /// A number with a default.
@@ -68,9 +74,9 @@ impl Section<'_, '_> {
         default: N,
         rule: impl Fn(i64) -> Verdict,
     ) -> Located<N> {
-        let shown = default.into().to_string();
-        self.know(key, Some(&shown), Shape::Number);
-        self.value(key, default, Some(&shown), |value| number(value, &rule))
+        let default_toml = default.into().to_string();
+        self.register(key, Some(&default_toml), Shape::Number);
+        self.value(key, default, Some(&default_toml), |value| number(value, &rule))
     }
 
     /// A number that must be there. `example` is shown to whoever left it out.
@@ -93,26 +99,26 @@ impl Section<'_, '_> {
         key: &str,
         rule: impl Fn(i64) -> Verdict,
     ) -> Located<Option<N>> {
-        self.know(key, None, Shape::Number);
+        self.register(key, None, Shape::Number);
         self.value(key, None, None, |value| number(value, &rule).map(Some))
     }
 
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, key: &str, default: bool) -> Located<bool> {
-        let shown = default.to_string();
-        self.know(key, Some(&shown), Shape::Flag);
-        self.value(key, default, Some(&shown), |value| match value {
+        let default_toml = default.to_string();
+        self.register(key, Some(&default_toml), Shape::Flag);
+        self.value(key, default, Some(&default_toml), |value| match value {
             DeValue::Boolean(flag) => Ok(*flag),
-            _ => Err(Refusal::Type("true or false")),
+            _ => Err(ValueError::Type("true or false")),
         })
     }
 
     /// `true` or `false`, or left out.
     pub(crate) fn optional_flag(&mut self, key: &str) -> Located<Option<bool>> {
-        self.know(key, None, Shape::Flag);
+        self.register(key, None, Shape::Flag);
         self.value(key, None, None, |value| match value {
             DeValue::Boolean(flag) => Ok(Some(*flag)),
-            _ => Err(Refusal::Type("true or false")),
+            _ => Err(ValueError::Type("true or false")),
         })
     }
 
@@ -120,19 +126,19 @@ impl Section<'_, '_> {
     pub(crate) fn texts<T>(
         &mut self,
         key: &str,
-        shown: Option<&str>,
+        default_toml: Option<&str>,
         parse: impl Fn(&str) -> Result<T, Violation>,
     ) -> Located<Option<Vec<T>>> {
-        self.list(key, "a list of strings", shown, |section, place, value| {
+        self.list(key, "a list of strings", default_toml, |section, location, value| {
             let parsed = string(value).and_then(|text| Ok(parse(&text)?));
-            parsed.map_err(|refusal| section.refuse(place, value, &refusal, None)).ok()
+            parsed.map_err(|refusal| section.refuse(location, value, &refusal, None)).ok()
         })
     }
 }
 
-fn number<N: TryFrom<i64>>(value: &DeValue<'_>, rule: impl Fn(i64) -> Verdict) -> Result<N, Refusal> {
+fn number<N: TryFrom<i64>>(value: &DeValue<'_>, rule: impl Fn(i64) -> Verdict) -> Result<N, ValueError> {
     let DeValue::Integer(digits) = value else {
-        return Err(Refusal::Type("a number"));
+        return Err(ValueError::Type("a number"));
     };
     let too_large = || Violation::new(format!("{digits} is too large"));
     let number = i64::from_str_radix(digits.as_str(), digits.radix()).map_err(|_| too_large())?;

@@ -17,7 +17,7 @@ mod error;
 mod keys;
 mod names;
 mod nearest;
-mod others;
+mod other_services;
 mod reader;
 mod resolve;
 mod schema;
@@ -36,17 +36,17 @@ pub use crate::names::{NameParts, Names, PRODUCTION};
 pub use crate::schema::schema;
 pub use crate::services::{QUEUE_VARIABLES, WORKER_QUEUES};
 pub use crate::workspace::{
-    Before, Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, Roles, Route,
-    Service, Services, State, WebService, Workspace,
+    Deploy, Egress, Engine, Image, LoadBalancer, Logs, Network, OtherService, Protocol, Redis, ReleaseCommand, Roles,
+    Route, Service, Services, State, WebService, Workspace,
 };
 
-use crate::reader::{Place, Reader};
+use crate::reader::{Location, Reader};
 use crate::schema::Key;
 use crate::section::{Layer, Section, WORKSPACES};
 use crate::source::Source;
 
 /// The configuration at the root of the repository, which documents every key and its default.
-pub const DOCUMENTED: &str = include_str!("../../../pb_deploy.toml");
+pub const REFERENCE_CONFIG: &str = include_str!("../../../pb_deploy.toml");
 
 /// Syntax errors that are shown at most: one unclosed bracket can make very many.
 const SYNTAX_ERRORS_MAX: usize = 5;
@@ -82,9 +82,9 @@ impl Config {
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let mut source = Source::new(file_name, text);
         let (table, errors) = DeTable::parse_recoverable(text);
-        source.hide(table.get_ref());
+        source.redact(table.get_ref());
         if !errors.is_empty() {
-            source.hide_lines();
+            source.redact_lines();
             return Err(ConfigError::Invalid { problems: syntax(&source, &errors) });
         }
         let mut reader = Reader::new(&source);
@@ -154,7 +154,7 @@ fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Vec<Workspace> {
     }
     if table.get(WORKSPACES).and_then(|value| value.get_ref().as_table()).is_none_or(DeTable::is_empty) {
         let help = "write `[workspace.production]`, with what differs for it, at the end of the file".to_owned();
-        reader.note(None, WORKSPACES, "no workspace is configured".to_owned(), help);
+        reader.report(None, WORKSPACES, "no workspace is configured".to_owned(), help);
     }
     let mut workspaces = Vec::new();
     for (header, own) in headers {
@@ -178,31 +178,31 @@ fn resolve_one<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, own: Option<
 }
 
 /// Two workspaces cannot have one hostname.
-fn check_hostname(reader: &mut Reader<'_>, header: &Place, new: &Workspace, known: &[Workspace]) {
+fn check_hostname(reader: &mut Reader<'_>, header: &Location, new: &Workspace, known: &[Workspace]) {
     let twin = known.iter().find(|other| other.names.hostname == new.names.hostname);
     if let (Some(twin), false) = (twin, new.hostname.is_empty()) {
         let (hostname, other) = (&new.names.hostname, &twin.name);
         let message = format!("the hostname `{hostname}` is that of the workspace `{other}` already");
         let help = "give one of them another `hostname`".to_owned();
-        reader.note(Some(header.span.clone()), &header.path, message, help);
+        reader.report(Some(header.span.clone()), &header.path, message, help);
     }
 }
 
 /// The tables `[workspace.NAME]`, in the order of the file.
-fn headers<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Vec<(Place, &'t DeTable<'t>)> {
+fn headers<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Vec<(Location, &'t DeTable<'t>)> {
     let workspaces = table.get(WORKSPACES).and_then(|value| value.get_ref().as_table());
     let mut headers = Vec::new();
     for (key, value) in workspaces.into_iter().flatten() {
-        let place = Place { path: format!("{WORKSPACES}.{}", key.get_ref()), span: key.span(), layer: 1 };
+        let location = Location { path: format!("{WORKSPACES}.{}", key.get_ref()), span: key.span(), layer: 1 };
         match value.get_ref() {
-            DeValue::Table(table) => headers.push((place, table)),
+            DeValue::Table(table) => headers.push((location, table)),
             _ => {
                 let message = format!("invalid workspace `{}`: a table is wanted", key.get_ref());
-                let help = format!("write `[{}]`", place.path);
-                reader.note(Some(place.span), &place.path, message, help);
+                let help = format!("write `[{}]`", location.path);
+                reader.report(Some(location.span), &location.path, message, help);
             }
         }
     }
-    headers.sort_by_key(|(place, _)| place.span.start);
+    headers.sort_by_key(|(location, _)| location.span.start);
     headers
 }

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_aws_keeps_for_itself() {
+    fn reserved_or_long_workspace_names_are_refused() {
         for workspace in ["internal", "sg", &"w".repeat(22)] {
             assert!(names(workspace, "redis7", "").check().is_err(), "{workspace}");
         }

@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_near() {
+    fn nearest_name_is_within_a_few_edits() {
         let known = ["production", "staging", "default"];
         assert_eq!(nearest("stagign", known), Some("staging"));
         assert_eq!(nearest("prod", known), Some("production"));

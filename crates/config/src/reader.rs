@@ -11,7 +11,7 @@ use crate::source::Source;
 
 /// Where a value was written.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     /// Path of the key in the file.
     pub(crate) path: String,
     /// Bytes of the value in the file.
@@ -26,9 +26,9 @@ pub(crate) enum Origin {
     /// It was not written.
     Default,
     /// It was written, and keeps its own rule.
-    Written(Place),
+    Written(Location),
     /// It was written and refused; the value is a stand-in, and no rule about several values is asked.
-    Refused,
+    Invalid,
 }
 
 /// A value and where it comes from.
@@ -43,10 +43,10 @@ impl<T> Located<T> {
         Self { value, origin: Origin::Default }
     }
 
-    pub(crate) fn place(&self) -> Option<&Place> {
+    pub(crate) fn location(&self) -> Option<&Location> {
         match &self.origin {
-            Origin::Written(place) => Some(place),
-            Origin::Default | Origin::Refused => None,
+            Origin::Written(location) => Some(location),
+            Origin::Default | Origin::Invalid => None,
         }
     }
 }
@@ -56,7 +56,7 @@ impl<T> Located<T> {
 pub(crate) struct Reader<'s> {
     source: &'s Source,
     /// Header of the workspace that is read now: where mistakes go that no single value made.
-    pub(crate) header: Option<Place>,
+    pub(crate) header: Option<Location>,
     problems: Vec<(usize, Problem)>,
     keys: BTreeMap<String, Key>,
 }
@@ -67,12 +67,12 @@ impl<'s> Reader<'s> {
     }
 
     /// Remembers that a key exists.
-    pub(crate) fn know(&mut self, path: String, key: Key) {
+    pub(crate) fn register(&mut self, path: String, key: Key) {
         self.keys.entry(path).or_insert(key);
     }
 
     /// Notes a mistake once, however many workspaces share the line.
-    pub(crate) fn note(&mut self, span: Option<Range<usize>>, field: &str, message: String, help: String) {
+    pub(crate) fn report(&mut self, span: Option<Range<usize>>, field: &str, message: String, help: String) {
         let offset = span.as_ref().map_or(0, |span| span.start);
         let problem = self.source.problem(span, field.to_owned(), message, help);
         let known = self
@@ -88,32 +88,32 @@ impl<'s> Reader<'s> {
     /// was written for the workspace alone if there is one, else to the first that was written at all. `key` is what a
     /// suggestion of the rule is for, `help` is what to do if the rule has none.
     pub(crate) fn check(&mut self, origins: &[&Origin], key: &str, help: &str, verdict: impl FnOnce() -> Verdict) {
-        if origins.iter().any(|origin| matches!(origin, Origin::Refused)) {
+        if origins.iter().any(|origin| matches!(origin, Origin::Invalid)) {
             return;
         }
         let Err(violation) = verdict() else { return };
         let written = origins.iter().rev().filter_map(|origin| match origin {
-            Origin::Written(place) => Some(place),
-            Origin::Default | Origin::Refused => None,
+            Origin::Written(location) => Some(location),
+            Origin::Default | Origin::Invalid => None,
         });
-        let place = written.max_by_key(|place| place.layer).or(self.header.as_ref()).cloned();
-        let help = match (violation.suggestion(), &place) {
-            (Some(value), Some(place)) => format!("write `{key} = {}`", self.like(place, value)),
-            _ => violation.what_to_do().unwrap_or(help).to_owned(),
+        let location = written.max_by_key(|location| location.layer).or(self.header.as_ref()).cloned();
+        let help = match (violation.suggestion(), &location) {
+            (Some(value), Some(location)) => format!("write `{key} = {}`", self.quoted_like(location, value)),
+            _ => violation.remedy().unwrap_or(help).to_owned(),
         };
-        let (span, path) = place.map(|place| (place.span, place.path)).unzip();
+        let (span, path) = location.map(|location| (location.span, location.path)).unzip();
         let path = path.unwrap_or_default();
-        self.note(span, &path, format!("invalid {}: {violation}", last(&path).unwrap_or(key)), help);
+        self.report(span, &path, format!("invalid {}: {violation}", last(&path).unwrap_or(key)), help);
     }
 
     /// Notes that a value breaks a rule. `default` is what stands if the line is taken out.
-    pub(crate) fn refuse(&mut self, place: &Place, violation: &Violation, default: Option<&str>) {
-        let key = last(&place.path).unwrap_or(&place.path);
-        let suggestion = violation.suggestion().map(|value| self.like(place, value));
+    pub(crate) fn refuse(&mut self, location: &Location, violation: &Violation, default: Option<&str>) {
+        let key = last(&location.path).unwrap_or(&location.path);
+        let suggestion = violation.suggestion().map(|value| self.quoted_like(location, value));
         let write = match &suggestion {
             Some(value) if key.ends_with(']') => format!("write `{value}`"),
             Some(value) => format!("write `{key} = {value}`"),
-            None if violation.what_to_do().is_some() => violation.what_to_do().unwrap_or_default().to_owned(),
+            None if violation.remedy().is_some() => violation.remedy().unwrap_or_default().to_owned(),
             None => format!("write another value for `{key}`"),
         };
         let help = match default {
@@ -123,12 +123,12 @@ impl<'s> Reader<'s> {
             _ => write,
         };
         let message = format!("invalid {key}: {violation}");
-        self.note(Some(place.span.clone()), &place.path, message, help);
+        self.report(Some(location.span.clone()), &location.path, message, help);
     }
 
     /// The suggestion in quotes, where what was written is.
-    fn like(&self, place: &Place, value: &str) -> String {
-        let written = self.source.text.get(place.span.clone()).unwrap_or_default();
+    fn quoted_like(&self, location: &Location, value: &str) -> String {
+        let written = self.source.text.get(location.span.clone()).unwrap_or_default();
         if written.starts_with(['"', '\'']) {
             return format!("\"{value}\"");
         }

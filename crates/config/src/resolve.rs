@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use pb_rules::{Violation, account, balancer, cache, dns, fargate, logs, names as rules, network, secrets, tags};
+use pb_rules::{Violation, account, cache, dns, fargate, load_balancer, logs, names as rules, network, secrets, tags};
 
 use crate::names::{self, NameParts, Names, PRODUCTION};
-use crate::others::{self, Domain};
+use crate::other_services::{self, Domain};
 use crate::reader::{Located, Origin};
 use crate::section::{Section, TABLES};
 use crate::workspace::{
-    Before, Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, Roles, Services, State, Workspace,
+    Deploy, Egress, Engine, LoadBalancer, Logs, Network, Protocol, Redis, ReleaseCommand, Roles, Services, State,
+    Workspace,
 };
 
 const ANYWHERE: Ipv4Net = block([0, 0, 0, 0], 0);
@@ -41,17 +42,17 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let state = root.section("state", state);
     let roles = root.section("roles", roles);
     let tags = extra_tags(root);
-    let network = root.section("network", |section| network_of(section, &region));
+    let network = root.section("network", |section| network_settings(section, &region));
     let redis = root.section("redis", redis);
     let logs = root.section("logs", |section| Logs {
         retention_days: section.number("retention_days", 30, logs::retention_days).value,
     });
     let load_balancer = root.section("load_balancer", |section| load_balancer(section, name));
     let own = names::hostname(name, &hostname.value);
-    let domain = Domain { hostname: &own, zone: &zone.value, balancer: &load_balancer };
-    let (services, places) = root.section("services", |section| others::services(section, &domain));
+    let domain = Domain { hostname: &own, zone: &zone.value, load_balancer: &load_balancer };
+    let (services, locations) = root.section("services", |section| other_services::services(section, &domain));
     let deploy = root.section("deploy", |section| deploy(section, &services));
-    check_shells(root, &roles, &services);
+    check_exec_role(root, &roles, &services);
     let names = Names::new(&NameParts {
         workspace: name,
         stack: &stack.value,
@@ -62,7 +63,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
         others: &services.others.iter().map(|(key, other)| (key.as_str(), other.port())).collect::<Vec<_>>(),
     });
     check_names(root, name, &names, &[&hostname.origin, &stack.origin]);
-    others::check_names(root.reader, &names, &places);
+    other_services::check_names(root.reader, &names, &locations);
     Workspace {
         name: name.to_owned(),
         stack: stack.value,
@@ -90,7 +91,7 @@ fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_
     let Some(header) = root.reader.header.clone() else {
         return;
     };
-    let unsound = made_from.iter().any(|origin| matches!(origin, Origin::Refused));
+    let unsound = made_from.iter().any(|origin| matches!(origin, Origin::Invalid));
     let verdict = rules::workspace(workspace).and_then(|()| match unsound {
         true => Ok(()),
         false => names.check(),
@@ -99,7 +100,7 @@ fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_
     let added = names.target_group.len() - workspace.len();
     let help = format!("choose another name: lower-case letters, digits and hyphens, at most {}", 32 - added);
     let message = format!("invalid workspace name `{workspace}`: {violation}");
-    root.reader.note(Some(header.span), &header.path, message, help);
+    root.reader.report(Some(header.span), &header.path, message, help);
 }
 
 /// `fargate/celery.desired_count`. Which resources and fields there are is known where the stack is built.
@@ -133,7 +134,7 @@ fn roles(section: &mut Section<'_, '_>) -> Roles {
 
 /// A shell is opened through Systems Manager, to which the task speaks with its own role: without one ECS refuses the
 /// service. (ECS developer guide: ECS Exec)
-fn check_shells(root: &mut Section<'_, '_>, roles: &Roles, services: &Services) {
+fn check_exec_role(root: &mut Section<'_, '_>, roles: &Roles, services: &Services) {
     let open: Vec<&str> = services.all().filter(|(_, service)| service.execute_command).map(|(key, _)| key).collect();
     let help = "write `task = \"my-task-role\"` under `[roles]`, a role that has the ssmmessages permissions";
     root.reader.check(&[], "execute_command", help, || match (open.first(), &roles.task) {
@@ -148,11 +149,11 @@ fn deploy(section: &mut Section<'_, '_>, services: &Services) -> Deploy {
     Deploy {
         wait_timeout: section.number("wait_timeout", 1800, fargate::wait_timeout).value,
         keep_revisions: section.number("keep_revisions", 10, fargate::keep_revisions).value,
-        before: section.has("before").then(|| section.section("before", |section| before(section, services))),
+        before: section.contains("before").then(|| section.section("before", |section| before(section, services))),
     }
 }
 
-fn before(section: &mut Section<'_, '_>, services: &Services) -> Before {
+fn before(section: &mut Section<'_, '_>, services: &Services) -> ReleaseCommand {
     let service = section.optional_text("service", |_| Ok(()));
     let key = service.value.clone().unwrap_or_else(|| "flask".to_owned());
     let known: Vec<&str> = services.all().map(|(key, _)| key).collect();
@@ -169,7 +170,7 @@ fn before(section: &mut Section<'_, '_>, services: &Services) -> Before {
         true => Err(Violation::new("what runs before a rollout has a command")),
         false => Ok(()),
     });
-    Before { service: key, command: words }
+    ReleaseCommand { service: key, command: words }
 }
 
 fn extra_tags(root: &mut Section<'_, '_>) -> BTreeMap<String, String> {
@@ -182,7 +183,7 @@ fn extra_tags(root: &mut Section<'_, '_>) -> BTreeMap<String, String> {
     tags
 }
 
-fn network_of(section: &mut Section<'_, '_>, region: &Located<String>) -> Network {
+fn network_settings(section: &mut Section<'_, '_>, region: &Located<String>) -> Network {
     let vpc = section.cidr("cidr", block([10, 0, 0, 0], 16));
     let tasks = section.cidr("tasks_subnet", block([10, 0, 1, 0], 24));
     let balancer = section.cidr("balancer_subnet", block([10, 0, 2, 0], 24));
@@ -195,13 +196,13 @@ fn network_of(section: &mut Section<'_, '_>, region: &Located<String>) -> Networ
     }
     // The load balancer has an interface in both.
     for (key, subnet) in [("tasks_subnet", &tasks), ("balancer_subnet", &balancer)] {
-        reader.check(&[&subnet.origin], key, "", || network::balancer_subnet_cidr(subnet.value));
+        reader.check(&[&subnet.origin], key, "", || network::load_balancer_subnet_cidr(subnet.value));
     }
     reader.check(
         &[&balancer.origin, &tasks.origin],
         "balancer_subnet",
         "choose subnets without a common address",
-        || network::apart(balancer.value, tasks.value),
+        || network::disjoint(balancer.value, tasks.value),
     );
     Network {
         cidr: vpc.value,
@@ -228,9 +229,10 @@ fn zones(section: &mut Section<'_, '_>, region: &Located<String>) -> Option<[Str
 }
 
 fn egress(section: &mut Section<'_, '_>) -> Vec<Egress> {
-    let shown = r#"[{ protocol = "tcp", port = 443, cidr = "0.0.0.0/0", description = "HTTPS" }]"#;
-    let rules = section
-        .list("egress", TABLES, Some(shown), |section, place, value| section.item("egress", place, value, egress_rule));
+    let default_toml = r#"[{ protocol = "tcp", port = 443, cidr = "0.0.0.0/0", description = "HTTPS" }]"#;
+    let rules = section.list("egress", TABLES, Some(default_toml), |section, location, value| {
+        section.item("egress", location, value, egress_rule)
+    });
     let list = rules.value.unwrap_or_else(|| vec![https()]);
     section.reader.check(&[&rules.origin], "egress", "join some of them", || network::rule_count(list.len() + 1));
     section.reader.check(&[&rules.origin], "egress", "take one of the two out", || {
@@ -274,13 +276,13 @@ fn redis(section: &mut Section<'_, '_>) -> Redis {
 }
 
 fn load_balancer(section: &mut Section<'_, '_>, workspace: &str) -> LoadBalancer {
-    let interval = section.number("health_interval", 10, balancer::health_interval);
-    let timeout = section.number("health_timeout", 5, balancer::health_timeout);
+    let interval = section.number("health_interval", 10, load_balancer::health_interval);
+    let timeout = section.number("health_timeout", 5, load_balancer::health_timeout);
     section.reader.check(
         &[&timeout.origin, &interval.origin],
         "health_timeout",
         "make it shorter than `health_interval`",
-        || balancer::health_times(timeout.value.into(), interval.value.into()),
+        || load_balancer::health_times(timeout.value.into(), interval.value.into()),
     );
     let cidrs = section.texts("ingress_cidrs", Some(r#"["0.0.0.0/0"]"#), network::cidr);
     let list = cidrs.value.unwrap_or_else(|| vec![ANYWHERE]);
@@ -290,13 +292,13 @@ fn load_balancer(section: &mut Section<'_, '_>, workspace: &str) -> LoadBalancer
     });
     let protection = section.optional_flag("deletion_protection").value;
     LoadBalancer {
-        health_path: section.text("health_path", "/hello", balancer::health_path).value,
-        health_matcher: section.text("health_matcher", "200", balancer::health_matcher).value,
+        health_path: section.text("health_path", "/hello", load_balancer::health_path).value,
+        health_matcher: section.text("health_matcher", "200", load_balancer::health_matcher).value,
         health_interval: interval.value,
         health_timeout: timeout.value,
-        healthy_threshold: section.number("healthy_threshold", 2, balancer::health_threshold).value,
-        unhealthy_threshold: section.number("unhealthy_threshold", 3, balancer::health_threshold).value,
-        deregistration_delay: section.number("deregistration_delay", 15, balancer::deregistration_delay).value,
+        healthy_threshold: section.number("healthy_threshold", 2, load_balancer::health_threshold).value,
+        unhealthy_threshold: section.number("unhealthy_threshold", 3, load_balancer::health_threshold).value,
+        deregistration_delay: section.number("deregistration_delay", 15, load_balancer::deregistration_delay).value,
         deletion_protection: protection.unwrap_or(workspace == PRODUCTION),
         ingress_cidrs: list,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Config, ConfigError, DOCUMENTED};
+use crate::{Config, ConfigError, REFERENCE_CONFIG};
 
 /// What the values of a key are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) struct Key {
 }
 
 /// A configuration in which every table is written that has keys of its own: what is read of it are all keys that exist.
-const EVERYTHING: &str = r#"
+const SAMPLE: &str = r#"
 region = "us-east-2"
 hostname = "example.org"
 state = { bucket = "my-bucket", lock_table = "my-table" }
@@ -43,7 +43,7 @@ services.c = { kind = "scheduler", command = ["beat"] }
 deploy = { before = { command = ["migrate"] } }
 workspace.w = {}
 "#;
-/// The services of [`EVERYTHING`] that stand for any other.
+/// The services of [`SAMPLE`] that stand for any other.
 const OTHERS: [&str; 3] = ["services.a.", "services.b.", "services.c."];
 /// What stands for them in paths.
 const OTHER: &str = "services.*.";
@@ -54,8 +54,8 @@ const OTHER: &str = "services.*.";
 /// # Errors
 /// None, as long as the sample that it is made of is valid.
 pub fn schema() -> Result<Value, ConfigError> {
-    let config = Config::parse(EVERYTHING, "schema")?;
-    let texts = descriptions(DOCUMENTED);
+    let config = Config::parse(SAMPLE, "schema")?;
+    let texts = descriptions(REFERENCE_CONFIG);
     let mut root = json!({ "type": "object", "properties": {}, "additionalProperties": false });
     for (path, key) in &config.keys {
         let other = OTHERS.iter().find_map(|service| path.strip_prefix(service));
@@ -194,11 +194,11 @@ fn descriptions(documented: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::{descriptions, schema};
-    use crate::DOCUMENTED;
+    use crate::REFERENCE_CONFIG;
 
     /// With `PB_TEST_RECORD` set, it is written anew.
     #[test]
-    fn the_schema_in_the_repository_is_this_one() {
+    fn schema_file_in_the_repository_is_current() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/pb_deploy.json");
         let text = format!("{}\n", serde_json::to_string_pretty(&schema().unwrap()).unwrap());
         if std::env::var_os("PB_TEST_RECORD").is_some() {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_has_a_description_a_type_and_its_default() {
+    fn schema_keys_have_description_type_and_default() {
         let schema = schema().unwrap();
         let at = |path: &str| schema.pointer(&format!("/definitions/{path}")).unwrap();
         assert_eq!(at("redis/properties/engine")["enum"], serde_json::json!(["redis", "valkey"]));
@@ -220,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_belongs_to_the_keys_below_it() {
+    fn comment_describes_the_keys_below_it() {
         let texts =
             descriptions("# About a\n# and more.\n#a = 1\n#b = 2\n\n# Not of c.\n\n[s]\nc = 1\n# Of d.\n# d = 1\n");
         let texts: Vec<_> = texts.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
         assert_eq!(texts, [("a", "About a and more."), ("b", "About a and more."), ("s.d", "Of d.")]);
-        assert!(descriptions(DOCUMENTED).len() > 30);
+        assert!(descriptions(REFERENCE_CONFIG).len() > 30);
     }
 }

@@ -62,12 +62,12 @@ pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Ser
     let cpu = section.number("cpu", 1024, fargate::cpu);
     let memory = section.number("memory", 4096, |_| Ok(()));
     section.reader.check(&[&memory.origin, &cpu.origin], "memory", "", || {
-        fargate::size(i64::from(cpu.value), i64::from(memory.value))
+        fargate::task_size(i64::from(cpu.value), i64::from(memory.value))
     });
     let stop_timeout = section.number("stop_timeout", defaults.stop_timeout, fargate::stop_timeout);
     let [count, min, max] = match defaults.scheduler {
-        true => one_at_a_time(section),
-        false => rolling(section, defaults.count),
+        true => scheduler_rollout(section),
+        false => rolling_rollout(section, defaults.count),
     };
     Service {
         image,
@@ -87,19 +87,19 @@ pub(crate) fn service(section: &mut Section<'_, '_>, defaults: &Defaults) -> Ser
     }
 }
 
-fn rolling(section: &mut Section<'_, '_>, count: i32) -> [Located<i32>; 3] {
+fn rolling_rollout(section: &mut Section<'_, '_>, count: i32) -> [Located<i32>; 3] {
     let count = section.number("count", count, fargate::desired_count);
     let min = section.number("min_healthy_percent", 100, fargate::min_healthy_percent);
     let help = "raise `max_percent`, or lower `min_healthy_percent`";
     let max = section.number("max_percent", 200, fargate::max_percent);
     section.reader.check(&[&max.origin, &min.origin, &count.origin], "max_percent", help, || {
-        fargate::rollout_moves(count.value.into(), min.value.into(), max.value.into())
+        fargate::rollout_can_progress(count.value.into(), min.value.into(), max.value.into())
     });
     [count, min, max]
 }
 
 /// A scheduler: the old task is gone before the new one comes.
-fn one_at_a_time(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
+fn scheduler_rollout(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
     [
         section.number("count", 1, fargate::scheduler_count),
         section.number("min_healthy_percent", 0, fargate::scheduler_min_healthy_percent),
@@ -115,13 +115,13 @@ fn image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
     let Some(image) = reference.value.clone() else {
         return Image::Tag(tag.value);
     };
-    if let (Some(image), Some(tag)) = (reference.place(), tag.place())
+    if let (Some(image), Some(tag)) = (reference.location(), tag.location())
         && tag.layer >= image.layer
     {
         let message = "invalid tag: `image` is a full reference already, so a tag has no effect";
         let help = "take out `tag`, or take out `image` to use the workspace's own repository";
         let span = Some(tag.span.clone());
-        section.reader.note(span, &tag.path, message.to_owned(), help.to_owned());
+        section.reader.report(span, &tag.path, message.to_owned(), help.to_owned());
     }
     Image::Reference(image)
 }
@@ -136,7 +136,7 @@ pub(crate) fn word(word: &str) -> Result<String, Violation> {
 fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
     let mut plain = section.map("environment", variable, secrets::plain_variable);
     let mut secret = section.map("secrets", variable, |_, arn| secrets::reference(arn));
-    let layer = |value: &Located<String>| value.place().map(|place| place.layer);
+    let layer = |value: &Located<String>| value.location().map(|location| location.layer);
     let names: Vec<String> = plain.keys().cloned().collect();
     for name in names {
         let (Some(value), Some(reference)) = (plain.get(&name), secret.get(&name)) else { continue };
@@ -155,5 +155,5 @@ fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
 
 fn variable(name: &str) -> Verdict {
     fargate::variable_name(name)?;
-    fargate::free_variable(name, &QUEUE_VARIABLES)
+    fargate::unreserved_variable(name, &QUEUE_VARIABLES)
 }

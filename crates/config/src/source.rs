@@ -17,41 +17,41 @@ pub(crate) struct Source {
     pub(crate) file: String,
     pub(crate) text: String,
     /// The text as it is shown: without what looks like a secret, and with every byte in its place.
-    shown: String,
+    redacted: String,
 }
 
 impl Source {
     pub(crate) fn new(file: &str, text: &str) -> Self {
-        Self { file: file.to_owned(), text: text.to_owned(), shown: text.to_owned() }
+        Self { file: file.to_owned(), text: text.to_owned(), redacted: text.to_owned() }
     }
 
     /// Keeps values that look like secrets out of everything that is shown.
-    pub(crate) fn hide(&mut self, table: &DeTable<'_>) {
+    pub(crate) fn redact(&mut self, table: &DeTable<'_>) {
         let mut spans = Vec::new();
-        look(table, &self.text, &mut spans);
-        spans.into_iter().for_each(|span| self.cover(span));
+        find_secrets(table, &self.text, &mut spans);
+        spans.into_iter().for_each(|span| self.mask(span));
     }
 
     /// The same for a text that is no TOML, line by line.
-    pub(crate) fn hide_lines(&mut self) {
+    pub(crate) fn redact_lines(&mut self) {
         let mut spans = Vec::new();
         let mut start = 0;
         for line in self.text.split_inclusive('\n') {
-            if secrets::may_hold_secret(line) {
+            if secrets::may_contain_secret(line) {
                 let value = line.find(['=', ':']).map_or(0, |at| at + 1);
                 spans.push(start + value..start + line.len());
             }
             start += line.len();
         }
-        spans.into_iter().for_each(|span| self.cover(span));
+        spans.into_iter().for_each(|span| self.mask(span));
     }
 
-    fn cover(&mut self, span: Range<usize>) {
-        let Some(value) = self.shown.get(span.clone()) else { return };
+    fn mask(&mut self, span: Range<usize>) {
+        let Some(value) = self.redacted.get(span.clone()) else { return };
         let star =
             |c: char| if QUOTES.contains(&c) || c.is_whitespace() { c.to_string() } else { "*".repeat(c.len_utf8()) };
         let covered: String = value.chars().map(star).collect();
-        self.shown.replace_range(span, &covered);
+        self.redacted.replace_range(span, &covered);
     }
 
     /// A problem at a place of the file; without one, it is about the file as a whole.
@@ -67,7 +67,7 @@ impl Source {
             problem.line = before.matches('\n').count() + 1;
             problem.column = self.text[line_start..start].chars().count() + 1;
             problem.width = self.text[start..end].trim_end().chars().count().max(1);
-            let line = self.shown[line_start..line_end].trim_end();
+            let line = self.redacted[line_start..line_end].trim_end();
             problem.snippet = Some(line.replace('\t', " "));
         }
         problem
@@ -84,24 +84,24 @@ impl Source {
 }
 
 /// Where values lie that look like secrets.
-fn look(table: &DeTable<'_>, text: &str, spans: &mut Vec<Range<usize>>) {
+fn find_secrets(table: &DeTable<'_>, text: &str, spans: &mut Vec<Range<usize>>) {
     for (key, value) in table {
-        look_at(key.get_ref(), value, text, spans);
+        find_secrets_in(key.get_ref(), value, text, spans);
     }
 }
 
-fn look_at(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: &mut Vec<Range<usize>>) {
+fn find_secrets_in(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: &mut Vec<Range<usize>>) {
     // Also what is written in another shape than ours: `environment = [{ name = "A_TOKEN", value = "x" }]`.
-    let is_whole = secrets::has_name_of_secret(name)
+    let is_whole = secrets::is_secret_name(name)
         || ["secret", "secrets"].contains(&name)
         || (name == "environment" && !value.get_ref().is_table());
     let name = if is_whole { "secret" } else { name };
     let shown = match value.get_ref() {
         DeValue::Table(table) if is_whole => {
-            return table.values().for_each(|value| look_at(name, value, text, spans));
+            return table.values().for_each(|value| find_secrets_in(name, value, text, spans));
         }
-        DeValue::Table(table) => return look(table, text, spans),
-        DeValue::Array(items) => return items.iter().for_each(|item| look_at(name, item, text, spans)),
+        DeValue::Table(table) => return find_secrets(table, text, spans),
+        DeValue::Array(items) => return items.iter().for_each(|item| find_secrets_in(name, item, text, spans)),
         DeValue::String(text) => text,
         // A secret of digits, say, without its quotes.
         _ => text.get(value.span()).unwrap_or_default(),

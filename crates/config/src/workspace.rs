@@ -340,12 +340,12 @@ pub struct Deploy {
     /// How many revisions of each task definition are kept, to go back to.
     pub keep_revisions: u16,
     /// What runs once, with the new image, before the services are rolled out.
-    pub before: Option<Before>,
+    pub before: Option<ReleaseCommand>,
 }
 
 /// What runs once before the services are rolled out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Before {
+pub struct ReleaseCommand {
     /// Name of the service whose image, network and environment it has.
     pub service: String,
     /// The command.

@@ -19,7 +19,7 @@ fn parse(rest: &str) -> Config {
 }
 
 #[test]
-fn the_workspace_wins_over_the_file_and_the_file_over_the_default() {
+fn workspace_overrides_file_and_file_overrides_default() {
     let config = parse(
         "[services.celery]\ncount = 2\ncpu = 2048\n[workspace.a]\n[workspace.b.services.celery]\ncount = 8\nmemory = 16384",
     );
@@ -29,7 +29,7 @@ fn the_workspace_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn a_variable_is_secret_where_the_workspace_says_so() {
+fn variable_is_plain_or_secret_per_workspace() {
     let arn = "arn:aws:ssm:us-east-2:123456789012:parameter/app/db";
     let text = format!(
         "{BASE}[services.flask]\nenvironment = {{ DB = \"postgres://db/app\", LEVEL = \"info\" }}\nsecrets = {{ KEY = \"{arn}\" }}\n\
@@ -52,7 +52,7 @@ fn a_variable_is_secret_where_the_workspace_says_so() {
 }
 
 #[test]
-fn tags_and_environments_are_added_and_lists_replaced() {
+fn tags_and_environments_are_merged_and_lists_replaced() {
     let config = parse(
         "[tags]\nowner = \"web\"\nstage = \"any\"\n[load_balancer]\ningress_cidrs = [\"10.0.0.0/8\"]\n\
          [workspace.a.tags]\nstage = \"a\"\n[workspace.a.load_balancer]\ningress_cidrs = [\"10.1.0.0/16\"]",
@@ -65,7 +65,7 @@ fn tags_and_environments_are_added_and_lists_replaced() {
 }
 
 #[test]
-fn another_engine_has_another_default_version() {
+fn default_version_depends_on_the_engine() {
     let config = parse("[workspace.a]\n[workspace.b]\nredis.engine = \"valkey\"");
     let redis = config.workspace("b").unwrap().redis;
     assert_eq!((redis.engine, redis.version.as_str()), (Engine::Valkey, "8.0"));
@@ -74,7 +74,7 @@ fn another_engine_has_another_default_version() {
 }
 
 #[test]
-fn a_reference_for_one_workspace_replaces_a_tag_for_all() {
+fn image_of_a_workspace_replaces_the_tag_of_all() {
     let config =
         parse("[services.flask]\ntag = \"v1\"\n[workspace.a]\n[workspace.b.services.flask]\nimage = \"x/y:1\"");
     let image = |name| config.workspace(name).unwrap().services.flask.service.image;
@@ -89,7 +89,7 @@ fn workspaces_keep_the_order_of_the_file() {
 }
 
 #[test]
-fn integers_in_every_notation() {
+fn integers_are_read_in_every_notation() {
     let config = parse("[redis]\nport = 0x1900\n[logs]\nretention_days = 1_827\n[workspace.a]");
     let workspace = config.workspace("a").unwrap();
     assert_eq!((workspace.redis.port, workspace.logs.retention_days), (6400, 1827));
@@ -132,7 +132,7 @@ kind = "worker"
 "#;
 
 #[test]
-fn services_beside_the_two() {
+fn additional_services_are_resolved() {
     let config = parse(MORE);
     let production = config.workspace("production").unwrap();
     let keys: Vec<&str> = production.services.all().map(|(key, _)| key).collect();
@@ -152,7 +152,7 @@ fn services_beside_the_two() {
 }
 
 #[test]
-fn rules_are_asked_in_a_sensible_order() {
+fn rule_priorities_are_ordered_by_specificity() {
     let production = parse(MORE).workspace("production").unwrap();
     let mut order: Vec<(i32, &str)> =
         production.services.routed().map(|(key, _, route)| (route.priority, key)).collect();
@@ -161,7 +161,7 @@ fn rules_are_asked_in_a_sensible_order() {
 }
 
 #[test]
-fn a_host_without_a_dot_stands_before_the_workspaces_own() {
+fn host_without_a_dot_is_a_subdomain_of_the_workspace() {
     let config =
         parse(&format!("{MORE}[workspace.qa.services.api]\nhosts = [\"*.qa.example.org\", \"api.example.com\"]"));
     let route = |name| {

@@ -256,7 +256,7 @@ fn names_and_tags() {
 }
 
 #[test]
-fn the_file() {
+fn whole_file() {
     let texts = table(&[
         ("missing key", refused(&format!("{}[workspace.staging]", BASE.replace("bucket = \"my-bucket\"\n", "")))),
         ("missing table", refused("region = \"us-east-2\"\nhostname = \"example.org\"\n[workspace.staging]")),

@@ -2,26 +2,26 @@
 //!
 //! `cargo run --release -p pb-edge --example target_group`. Credentials, region and endpoint come from the environment.
 
-use pb_edge::{BalancerClient, Health, TargetGroup, TargetGroupSpec};
+use pb_edge::{HealthCheck, LoadBalancerClient, TargetGroup, TargetGroupSpec};
 use pb_engine::{Graph, Ownership, Standalone};
 use std::error::Error;
 
-#[path = "support/place.rs"]
-mod place;
+#[path = "support/default_vpc.rs"]
+mod default_vpc;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = place::config().await;
-    let place = place::find(&config).await?;
-    eprintln!("in {} with {:?} and {}", place.vpc, place.subnets, place.group);
-    let alone = |path: &str| -> Result<Standalone, Box<dyn Error>> {
+    let config = default_vpc::config().await;
+    let vpc = default_vpc::find(&config).await?;
+    eprintln!("in {} with {:?} and {}", vpc.id, vpc.subnets, vpc.security_group);
+    let standalone = |path: &str| -> Result<Standalone, Box<dyn Error>> {
         let spec = TargetGroupSpec {
             name: "example-single".to_owned(),
-            vpc_id: place.vpc.clone(),
+            vpc_id: vpc.id.clone(),
             port: 8080,
             protocol: "HTTP".to_owned(),
             target_type: "ip".to_owned(),
-            health: Health {
+            health: HealthCheck {
                 path: path.to_owned(),
                 matcher: "200-299".to_owned(),
                 interval: 15,
@@ -33,19 +33,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
             tags: [("team".to_owned(), "web".to_owned())].into(),
         };
         let mut graph = Graph::new();
-        let kind = graph.kind(TargetGroup::new(BalancerClient::new(&config)));
+        let kind = graph.kind(TargetGroup::new(LoadBalancerClient::new(&config)));
         graph.add("example/targets", &kind, (), move |()| spec.clone())?;
         let owner = Ownership { stack: "pb-edge".to_owned(), workspace: "example-single".to_owned() };
         Ok(Standalone::new(owner, graph))
     };
 
-    alone("/")?.deploy().await?;
-    place::expect(alone("/")?.plan().await?.is_empty(), "nothing is left to do")?;
-    place::expect(alone("/ready")?.plan().await?.changes().count() == 1, "one change is planned")?;
-    alone("/ready")?.deploy().await?;
-    place::expect(alone("/ready")?.plan().await?.is_empty(), "the change was made")?;
-    alone("/ready")?.destroy().await?;
-    place::expect(alone("/ready")?.read().await?.managed.is_empty(), "nothing is left")?;
+    standalone("/")?.deploy().await?;
+    default_vpc::expect(standalone("/")?.plan().await?.is_empty(), "nothing is left to do")?;
+    default_vpc::expect(standalone("/ready")?.plan().await?.changes().count() == 1, "one change is planned")?;
+    standalone("/ready")?.deploy().await?;
+    default_vpc::expect(standalone("/ready")?.plan().await?.is_empty(), "the change was made")?;
+    standalone("/ready")?.destroy().await?;
+    default_vpc::expect(standalone("/ready")?.read().await?.managed.is_empty(), "nothing is left")?;
     println!("created, changed and deleted");
     Ok(())
 }

@@ -22,11 +22,11 @@ pub struct TargetHealth {
 /// # Errors
 /// What `elasticloadbalancing:DescribeTargetHealth` fails with.
 pub async fn target_health(config: &SdkConfig, target_group_arn: &str) -> Result<Vec<TargetHealth>, Failure> {
-    of_group(&aws_sdk_elasticloadbalancingv2::Client::new(config), target_group_arn).await
+    read_target_health(&aws_sdk_elasticloadbalancingv2::Client::new(config), target_group_arn).await
 }
 
 /// [`target_health`], read through `client`.
-pub(crate) async fn of_group(
+pub(crate) async fn read_target_health(
     client: &aws_sdk_elasticloadbalancingv2::Client,
     target_group_arn: &str,
 ) -> Result<Vec<TargetHealth>, Failure> {
@@ -51,7 +51,7 @@ fn health(description: &TargetHealthDescription) -> TargetHealth {
 }
 
 /// Each target with its state and the reason for it.
-pub(crate) fn details(targets: &[TargetHealth]) -> Vec<String> {
+pub(crate) fn describe(targets: &[TargetHealth]) -> Vec<String> {
     if targets.is_empty() {
         return vec!["no target is registered".to_owned()];
     }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::BalancerClient as Client;
+use crate::LoadBalancerClient as Client;
 use crate::health::{self, TargetHealth};
 use pb_engine::{Backoff, Check, Class, Context, Failure, Progress, Verdict};
 use serde::{Deserialize, Serialize};
@@ -16,14 +16,14 @@ const CALL: &str = "elasticloadbalancing:DescribeTargetHealth";
 /// The check that enough targets of a group are healthy.
 pub struct HealthyTargets {
     client: Client,
-    within: Duration,
+    timeout: Duration,
 }
 
 impl HealthyTargets {
-    /// The check, read through `client`; a run waits at most `within` for the targets.
+    /// The check, read through `client`; a run waits at most `timeout` for the targets.
     #[must_use]
-    pub fn new(client: Client, within: Duration) -> Self {
-        Self { client, within }
+    pub fn new(client: Client, timeout: Duration) -> Self {
+        Self { client, timeout }
     }
 }
 
@@ -46,12 +46,12 @@ impl Check for HealthyTargets {
         if spec.at_least <= 0 {
             return Ok(Verdict::Holds);
         }
-        let targets = health::of_group(&self.client, &spec.target_group_arn).await?;
+        let targets = health::read_target_health(&self.client, &spec.target_group_arn).await?;
         Ok(if healthy(&targets) >= spec.at_least {
             Verdict::Holds
         } else {
             let message = format!("{} of {} targets of {} are healthy", healthy(&targets), spec.at_least, spec.service);
-            Verdict::Fails { message, details: health::details(&targets) }
+            Verdict::Fails { message, details: health::describe(&targets) }
         })
     }
 
@@ -60,8 +60,8 @@ impl Check for HealthyTargets {
             return Ok(());
         }
         let last = Mutex::new(Vec::new());
-        let waited = cx.wait(CALL, Backoff::seconds(self.within), || async {
-            let targets = health::of_group(&self.client, &spec.target_group_arn).await?;
+        let waited = cx.wait(CALL, Backoff::seconds(self.timeout), || async {
+            let targets = health::read_target_health(&self.client, &spec.target_group_arn).await?;
             let progress = match healthy(&targets) {
                 healthy if healthy >= spec.at_least => Progress::Ready(()),
                 healthy => Progress::Pending(format!("{healthy} of {} targets are healthy", spec.at_least)),
@@ -79,9 +79,9 @@ impl Check for HealthyTargets {
         let counts = format!("{} of {} targets are healthy", healthy(&targets), spec.at_least);
         let message = match class {
             Class::Interrupted => format!("stopped while waiting: {counts}"),
-            _ => format!("{counts} after {} s", self.within.as_secs()),
+            _ => format!("{counts} after {} s", self.timeout.as_secs()),
         };
-        Err(Failure::new(class, format!("reach {}", spec.service), message).details(health::details(&targets)))
+        Err(Failure::new(class, format!("reach {}", spec.service), message).details(health::describe(&targets)))
     }
 }
 

@@ -1,9 +1,9 @@
 //! `elbv2.listener`: a port of the load balancer, and the target group behind it.
 
-use crate::BalancerClient as Client;
-use crate::balancers::{Ports, listeners};
+use crate::LoadBalancerClient as Client;
+use crate::load_balancers::{Listeners, listeners};
 use crate::tags::{self, Tags};
-use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as Port, ProtocolEnum};
+use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Listener as AwsListener, ProtocolEnum};
 use futures_util::future::try_join_all;
 use pb_aws::ForOperation;
 use pb_engine::{
@@ -25,16 +25,16 @@ impl Listener {
     }
 
     /// The listeners of our load balancers, and of those that are wanted, remembered or claimed.
-    async fn ports(&self, scope: &ReadScope<Self>) -> Result<Vec<Port>, Failure> {
-        let ports = Ports::of(scope, &self.client).await?;
-        let seen: BTreeSet<&str> = ports.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
+    async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<AwsListener>, Failure> {
+        let managed = Listeners::cached(scope, &self.client).await?;
+        let seen: BTreeSet<&str> = managed.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
         let wanted = scope.desired.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
         let remembered = scope.recorded.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
-        let claimed: Vec<String> = scope.imports().filter_map(|(_, arn)| balancer_of(arn)).collect();
+        let claimed: Vec<String> = scope.imports().filter_map(|(_, arn)| load_balancer_arn(arn)).collect();
         let others = wanted.chain(remembered).chain(claimed.iter().map(String::as_str));
         let others: BTreeSet<&str> = others.filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
         let others = try_join_all(others.into_iter().map(|arn| listeners(&self.client, arn))).await?;
-        Ok(ports.0.iter().cloned().chain(others.into_iter().flatten()).collect())
+        Ok(managed.0.iter().cloned().chain(others.into_iter().flatten()).collect())
     }
 }
 
@@ -93,11 +93,11 @@ impl Resource for Listener {
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
-        let arn = |port: &Port| port.listener_arn().map(str::to_owned);
+        let arn = |listener: &AwsListener| listener.listener_arn().map(str::to_owned);
         let tags = |arns| tags::read(scope, &self.client, arns);
-        let all = list_with_details(self.ports(scope), likely, arn, tags).await?;
+        let all = list_with_details(self.candidates(scope), likely, arn, tags).await?;
         let untagged = all.iter().filter_map(|(port, tags)| scope.untagged(tags.as_ref()?, &attrs_of(port)));
-        Ok(all.iter().filter_map(|(port, tags)| whose(scope, port, tags.as_ref()?)).chain(untagged).collect())
+        Ok(all.iter().filter_map(|(port, tags)| classify(scope, port, tags.as_ref()?)).chain(untagged).collect())
     }
 
     async fn create(&self, cx: &Context, spec: &ListenerSpec) -> Result<ListenerAttrs, Failure> {
@@ -107,9 +107,10 @@ impl Resource for Listener {
             .load_balancer_arn(&spec.load_balancer_arn)
             .port(spec.port)
             .protocol(ProtocolEnum::from(spec.protocol.as_str()))
-            .default_actions(forward(&spec.target_group_arn))
+            .default_actions(forward_action(&spec.target_group_arn))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.for_operation("elasticloadbalancing:CreateListener").map_err(still_taken)?;
+        let output =
+            call.send().await.for_operation("elasticloadbalancing:CreateListener").map_err(retryable_while_in_use)?;
         Ok(output.listeners().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
@@ -120,7 +121,7 @@ impl Resource for Listener {
         spec: &ListenerSpec,
         changes: &[Change],
     ) -> Result<ListenerAttrs, Failure> {
-        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        tags::update(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changed = |field: &str| changes.iter().any(|change| change.field() == field);
         if changes.iter().any(|change| change.field() != "tags") {
             let call = self
@@ -129,8 +130,8 @@ impl Resource for Listener {
                 .listener_arn(&attrs.arn)
                 .set_port(changed("port").then_some(spec.port))
                 .set_protocol(changed("protocol").then(|| ProtocolEnum::from(spec.protocol.as_str())))
-                .set_default_actions(changed("target_group_arn").then(|| vec![forward(&spec.target_group_arn)]));
-            call.send().await.for_operation("elasticloadbalancing:ModifyListener").map_err(still_taken)?;
+                .set_default_actions(changed("target_group_arn").then(|| vec![forward_action(&spec.target_group_arn)]));
+            call.send().await.for_operation("elasticloadbalancing:ModifyListener").map_err(retryable_while_in_use)?;
         }
         Ok(attrs.clone())
     }
@@ -150,13 +151,13 @@ impl Resource for Listener {
 }
 
 /// The ARN of the load balancer in that of a listener: `...:listener/app/NAME/ID/LISTENER`.
-fn balancer_of(listener_arn: &str) -> Option<String> {
+fn load_balancer_arn(listener_arn: &str) -> Option<String> {
     let (balancer, _) = listener_arn.rsplit_once('/')?;
     balancer.contains(":listener/").then(|| balancer.replacen(":listener/", ":loadbalancer/", 1))
 }
 
 /// Ours by its tags. Another one on a port that is wanted stands in our place.
-fn whose(scope: &ReadScope<Listener>, listener: &Port, tags: &Tags) -> Option<Found<Listener>> {
+fn classify(scope: &ReadScope<Listener>, listener: &AwsListener, tags: &Tags) -> Option<Found<Listener>> {
     let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
     if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
         return Some(Found::Managed { address, spec, attrs, ready: true });
@@ -170,29 +171,29 @@ fn whose(scope: &ReadScope<Listener>, listener: &Port, tags: &Tags) -> Option<Fo
     scope.find_desired(same_port).map(|address| Found::Unmanaged { address: address.clone(), what })
 }
 
-fn forward(target_group_arn: &str) -> Action {
+fn forward_action(target_group_arn: &str) -> Action {
     let action = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group_arn);
     action.build()
 }
 
 /// A target group is free for another load balancer only some moments after the first one's listener is gone.
-fn still_taken(failure: Failure) -> Failure {
+fn retryable_while_in_use(failure: Failure) -> Failure {
     failure.when(&["TargetGroupAssociationLimit"], Class::NotReady)
 }
 
-fn spec_of(listener: &Port, tags: &Tags) -> ListenerSpec {
+fn spec_of(listener: &AwsListener, tags: &Tags) -> ListenerSpec {
     ListenerSpec {
         load_balancer_arn: listener.load_balancer_arn().unwrap_or_default().to_owned(),
         port: listener.port().unwrap_or_default(),
         protocol: listener.protocol().map_or_else(String::new, |protocol| protocol.as_str().to_owned()),
-        target_group_arn: target_of(listener.default_actions()),
+        target_group_arn: forward_target(listener.default_actions()),
         tags: Ownership::user_tags(tags),
     }
 }
 
 /// Where all requests go: the ARN of a target group, several with a comma between them, or the name of what is done
 /// instead (`fixed-response`).
-pub(crate) fn target_of(actions: &[Action]) -> String {
+pub(crate) fn forward_target(actions: &[Action]) -> String {
     let arns = actions.iter().map(|action| match (action.target_group_arn(), action.forward_config()) {
         (Some(arn), _) => arn.to_owned(),
         (None, Some(forward)) => {
@@ -204,7 +205,7 @@ pub(crate) fn target_of(actions: &[Action]) -> String {
     arns.collect::<Vec<_>>().join(",")
 }
 
-fn attrs_of(listener: &Port) -> ListenerAttrs {
+fn attrs_of(listener: &AwsListener) -> ListenerAttrs {
     ListenerAttrs {
         arn: listener.listener_arn().unwrap_or_default().to_owned(),
         load_balancer_arn: listener.load_balancer_arn().unwrap_or_default().to_owned(),
@@ -213,9 +214,9 @@ fn attrs_of(listener: &Port) -> ListenerAttrs {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listener, ListenerSpec, target_of};
-    use crate::BalancerClient as Client;
-    use crate::testing::{alone, meta, name_tag, owned};
+    use super::{Listener, ListenerSpec, forward_target};
+    use crate::LoadBalancerClient as Client;
+    use crate::testing::{error_meta, name_tag, ownership_tags, standalone};
     use aws_sdk_elasticloadbalancingv2::operation::create_listener::{CreateListenerError, CreateListenerOutput};
     use aws_sdk_elasticloadbalancingv2::operation::delete_listener::DeleteListenerError;
     use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
@@ -223,8 +224,8 @@ mod tests {
     use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
     use aws_sdk_elasticloadbalancingv2::operation::modify_listener::ModifyListenerOutput;
     use aws_sdk_elasticloadbalancingv2::types::{
-        Action, ActionTypeEnum, ForwardActionConfig, Listener as Port, LoadBalancer, ProtocolEnum, Tag, TagDescription,
-        TargetGroupTuple,
+        Action, ActionTypeEnum, ForwardActionConfig, Listener as AwsListener, LoadBalancer, ProtocolEnum, Tag,
+        TagDescription, TargetGroupTuple,
     };
     use aws_smithy_mocks::{Rule, mock};
     use pb_engine::{Graph, Resource, Standalone, UNKNOWN};
@@ -244,7 +245,7 @@ mod tests {
         let mut graph = Graph::new();
         let kind = graph.kind(Listener::new(client));
         graph.add("edge/listener", &kind, (), move |()| spec.clone()).unwrap();
-        alone(graph)
+        standalone(graph)
     }
 
     /// As AWS gives back an action: with all that it adds.
@@ -254,8 +255,8 @@ mod tests {
         Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(arn).forward_config(config).build()
     }
 
-    fn port() -> Port {
-        Port::builder()
+    fn listener() -> AwsListener {
+        AwsListener::builder()
             .listener_arn("arn:listener")
             .load_balancer_arn("arn:lb")
             .port(80)
@@ -265,7 +266,7 @@ mod tests {
     }
 
     /// The load balancer is ours; the listener has these tags.
-    fn world(listeners: Vec<Port>, listener_tags: Vec<Tag>) -> [Rule; 3] {
+    fn world(listeners: Vec<AwsListener>, listener_tags: Vec<Tag>) -> [Rule; 3] {
         let balancers = mock!(Client::describe_load_balancers).then_output(|| {
             let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
             DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
@@ -275,8 +276,11 @@ mod tests {
             .then_output(move || DescribeListenersOutput::builder().set_listeners(Some(listeners.clone())).build());
         let tags = mock!(Client::describe_tags).then_compute_output(move |call| {
             let described = call.resource_arns().iter().map(|arn| {
-                let tags =
-                    if arn == "arn:lb" { owned("edge/balancer", "staging-public") } else { listener_tags.clone() };
+                let tags = if arn == "arn:lb" {
+                    ownership_tags("edge/balancer", "staging-public")
+                } else {
+                    listener_tags.clone()
+                };
                 TagDescription::builder().resource_arn(arn).set_tags(Some(tags)).build()
             });
             DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build()
@@ -285,11 +289,11 @@ mod tests {
     }
 
     fn ours() -> Vec<Tag> {
-        owned("edge/listener", "staging-public-80")
+        ownership_tags("edge/listener", "staging-public-80")
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_create_carries_its_tags() {
+    async fn create_sets_tags_and_retries_a_target_group_in_use() {
         let create = mock!(Client::create_listener)
             .match_requests(|call| {
                 ours().iter().all(|tag| call.tags().contains(tag))
@@ -297,8 +301,8 @@ mod tests {
                     && call.default_actions()[0].target_group_arn() == Some("arn:tg")
             })
             .sequence()
-            .error(|| CreateListenerError::generic(meta("TargetGroupAssociationLimit")))
-            .output(|| CreateListenerOutput::builder().listeners(port()).build())
+            .error(|| CreateListenerError::generic(error_meta("TargetGroupAssociationLimit")))
+            .output(|| CreateListenerOutput::builder().listeners(listener()).build())
             .build();
         let [balancers, listeners, tags] = world(Vec::new(), Vec::new());
         let snapshot = with(spec(), &[&balancers, &listeners, &tags, &create]).deploy().await.unwrap();
@@ -307,8 +311,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_deployed_needs_no_change_and_its_target_changes_in_place() {
-        let [balancers, listeners, tags] = world(vec![port()], ours());
+    async fn deployed_listener_is_a_no_op_and_its_target_updates_in_place() {
+        let [balancers, listeners, tags] = world(vec![listener()], ours());
         let plan = with(spec(), &[&balancers, &listeners, &tags]).plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
 
@@ -323,8 +327,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_listener_on_our_port_is_left_alone() {
-        let [balancers, listeners, tags] = world(vec![port()], Vec::new());
+    async fn unmanaged_listener_on_the_port_refuses_the_plan() {
+        let [balancers, listeners, tags] = world(vec![listener()], Vec::new());
         for arn in ["arn:lb", UNKNOWN] {
             let wanted = ListenerSpec { load_balancer_arn: arn.to_owned(), ..spec() };
             let failure = with(wanted, &[&balancers, &listeners, &tags]).plan().await.unwrap_err();
@@ -333,26 +337,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_went_with_its_load_balancer_is_gone() {
-        let [balancers, listeners, tags] = world(vec![port()], ours());
+    async fn listener_deleted_with_its_load_balancer_counts_as_deleted() {
+        let [balancers, listeners, tags] = world(vec![listener()], ours());
         let delete =
-            mock!(Client::delete_listener).then_error(|| DeleteListenerError::generic(meta("ListenerNotFound")));
+            mock!(Client::delete_listener).then_error(|| DeleteListenerError::generic(error_meta("ListenerNotFound")));
         with(spec(), &[&balancers, &listeners, &tags, &delete]).destroy().await.unwrap();
         assert_eq!(delete.num_calls(), 1);
     }
 
     #[test]
-    fn what_is_done_with_requests_is_seen() {
-        assert_eq!(target_of(&[forward("arn:tg")]), "arn:tg");
-        assert_eq!(target_of(&[Action::builder().r#type(ActionTypeEnum::FixedResponse).build()]), "fixed-response");
+    fn forward_target_names_groups_or_the_action() {
+        assert_eq!(forward_target(&[forward("arn:tg")]), "arn:tg");
+        assert_eq!(
+            forward_target(&[Action::builder().r#type(ActionTypeEnum::FixedResponse).build()]),
+            "fixed-response"
+        );
         let tuple = |arn: &str| TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
         let config = ForwardActionConfig::builder().target_groups(tuple("a")).target_groups(tuple("b")).build();
         let both = Action::builder().r#type(ActionTypeEnum::Forward).forward_config(config).build();
-        assert_eq!(target_of(&[both]), "a,b");
+        assert_eq!(forward_target(&[both]), "a,b");
     }
 
     #[test]
-    fn a_target_group_serves_one_load_balancer() {
+    fn listeners_coexist_only_with_different_target_groups() {
         let other = ListenerSpec { load_balancer_arn: "arn:lb2".to_owned(), ..spec() };
         assert!(!Listener::can_coexist(&spec(), &other));
         assert!(Listener::can_coexist(&spec(), &ListenerSpec { target_group_arn: "arn:tg2".to_owned(), ..other }));

@@ -1,11 +1,11 @@
 //! `elbv2.listener_rule`: which requests go to another target group than the listener's own.
 
-mod handover;
+mod interim;
 #[cfg(test)]
 mod tests;
 
-use crate::BalancerClient as Client;
-use crate::balancers::Ports;
+use crate::LoadBalancerClient as Client;
+use crate::load_balancers::Listeners;
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, HostHeaderConditionConfig, PathPatternConditionConfig, Rule, RuleCondition,
@@ -24,7 +24,7 @@ const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
 
 /// How long rules that change places may be in each other's way.
-const MOVES: Backoff = Backoff {
+const SWAP_BACKOFF: Backoff = Backoff {
     initial: Duration::from_millis(200),
     max_interval: Duration::from_secs(2),
     timeout: Duration::from_secs(60),
@@ -83,7 +83,7 @@ impl Resource for ListenerRule {
     type Attrs = ListenerRuleAttrs;
 
     fn validate(spec: &ListenerRuleSpec) -> Result<(), String> {
-        use pb_rules::balancer as rules;
+        use pb_rules::load_balancer as rules;
         let all = || {
             rules::priority(spec.priority.into())?;
             spec.hosts.iter().try_for_each(|host| rules::host_pattern(host))?;
@@ -110,7 +110,7 @@ impl Resource for ListenerRule {
     }
 
     fn interim_spec(old: Option<&ListenerRuleSpec>, new: &ListenerRuleSpec) -> Option<Interim<ListenerRuleSpec>> {
-        handover::interim(old, new)
+        interim::interim_spec(old, new)
     }
 
     fn id(attrs: &ListenerRuleAttrs) -> Option<String> {
@@ -124,8 +124,8 @@ impl Resource for ListenerRule {
         }
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let tags = |arns| tags::read(scope, &self.client, arns);
-        let all = list_with_details(self.all(scope), likely, |(_, rule)| Some(arn(rule)), tags).await?;
-        let found = all.iter().filter_map(|((listener, rule), tags)| whose(scope, listener, rule, tags.as_ref()?));
+        let all = list_with_details(self.candidates(scope), likely, |(_, rule)| Some(arn(rule)), tags).await?;
+        let found = all.iter().filter_map(|((listener, rule), tags)| classify(scope, listener, rule, tags.as_ref()?));
         let untagged =
             all.iter().filter_map(|((listener, rule), tags)| scope.untagged(tags.as_ref()?, &attrs_of(listener, rule)));
         Ok(found.chain(untagged).collect())
@@ -138,15 +138,15 @@ impl Resource for ListenerRule {
             .listener_arn(&spec.listener_arn)
             .priority(spec.priority)
             .set_conditions(Some(conditions(spec)))
-            .actions(forward(&spec.target_group_arn))
+            .actions(forward_action(&spec.target_group_arn))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let made = match call.send().await.for_operation("elasticloadbalancing:CreateRule") {
             Ok(output) => output.rules().first().map(arn),
-            Err(failure) if failure.is("PriorityInUse") => match self.made_before(cx, spec).await? {
-                None => return Err(still_taken(failure)),
+            Err(failure) if failure.is("PriorityInUse") => match self.find_created(cx, spec).await? {
+                None => return Err(retryable_while_in_use(failure)),
                 made => made,
             },
-            Err(failure) => return Err(still_taken(failure)),
+            Err(failure) => return Err(retryable_while_in_use(failure)),
         };
         Ok(ListenerRuleAttrs { arn: made.unwrap_or_else(unknown), listener_arn: spec.listener_arn.clone() })
     }
@@ -158,7 +158,7 @@ impl Resource for ListenerRule {
         spec: &ListenerRuleSpec,
         changes: &[Change],
     ) -> Result<ListenerRuleAttrs, Failure> {
-        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        tags::update(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changed = |fields: &[&str]| changes.iter().any(|change| fields.contains(&change.field()));
         if changed(&["hosts", "paths", "other_conditions", "target_group_arn"]) {
             let call = self
@@ -166,11 +166,12 @@ impl Resource for ListenerRule {
                 .modify_rule()
                 .rule_arn(&attrs.arn)
                 .set_conditions(Some(conditions(spec)))
-                .actions(forward(&spec.target_group_arn));
-            call.send().await.for_operation("elasticloadbalancing:ModifyRule").map_err(still_taken)?;
+                .actions(forward_action(&spec.target_group_arn));
+            call.send().await.for_operation("elasticloadbalancing:ModifyRule").map_err(retryable_while_in_use)?;
         }
         if changed(&["priority"]) {
-            cx.wait("elasticloadbalancing:SetRulePriorities", MOVES, || self.take_place(attrs, spec.priority)).await?;
+            cx.wait("elasticloadbalancing:SetRulePriorities", SWAP_BACKOFF, || self.set_priority(attrs, spec.priority))
+                .await?;
         }
         Ok(attrs.clone())
     }
@@ -191,17 +192,17 @@ impl Resource for ListenerRule {
 
 impl ListenerRule {
     /// The rules, each with the ARN of its listener: of our listeners, and of those that are wanted or remembered.
-    async fn all(&self, scope: &ReadScope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
+    async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
         let listeners = async {
-            let ports = Ports::of(scope, &self.client).await?;
-            let ours = ports.0.iter().filter_map(|listener| listener.listener_arn());
+            let listeners = Listeners::cached(scope, &self.client).await?;
+            let ours = listeners.0.iter().filter_map(|listener| listener.listener_arn());
             let wanted = scope.desired.iter().map(|(_, spec)| spec.listener_arn.as_str());
             let known = ours.chain(wanted).filter(|arn| !is_unknown(arn)).map(str::to_owned);
-            Ok(known.chain(remembered(scope)).collect::<BTreeSet<_>>().into_iter().collect())
+            Ok(known.chain(recorded_listener_arns(scope)).collect::<BTreeSet<_>>().into_iter().collect())
         };
         let ask = |arns| fetch_each(arns, |arn| async move { self.rules(&arn).await.map(Some) });
         let rules: Vec<(String, Option<Vec<Rule>>)> =
-            list_with_details(listeners, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
+            list_with_details(listeners, recorded_listener_arns(scope), |arn: &String| Some(arn.clone()), ask).await?;
         let with = |(listener, rules): (String, Option<Vec<Rule>>)| {
             rules.into_iter().flatten().map(move |rule| (listener.clone(), rule))
         };
@@ -218,12 +219,12 @@ impl ListenerRule {
     }
 
     /// The rule in the place that is wanted, when an earlier try, whose answer was lost, has made it.
-    async fn made_before(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<Option<String>, Failure> {
+    async fn find_created(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<Option<String>, Failure> {
         let rules = self.rules(&spec.listener_arn).await?;
-        let Some(there) = rules.iter().find(|rule| place(rule) == spec.priority).map(arn) else {
+        let Some(there) = rules.iter().find(|rule| priority_of(rule) == spec.priority).map(arn) else {
             return Ok(None);
         };
-        let tags = tags::described(&self.client, std::slice::from_ref(&there)).await?;
+        let tags = tags::describe(&self.client, std::slice::from_ref(&there)).await?;
         let ours = tags
             .get(&there)
             .is_some_and(|tags| cx.tags(&Tags::new()).iter().all(|(key, value)| tags.get(key) == Some(value)));
@@ -232,15 +233,15 @@ impl ListenerRule {
 
     /// Moves a rule to its place. One that stands there changes places with it in the same call, and goes on to its own
     /// place by its own step: at no moment is a rule missing.
-    async fn take_place(&self, attrs: &ListenerRuleAttrs, wanted: i32) -> Result<Progress<()>, Failure> {
+    async fn set_priority(&self, attrs: &ListenerRuleAttrs, wanted: i32) -> Result<Progress<()>, Failure> {
         let rules = self.rules(&attrs.listener_arn).await?;
         let own = rules.iter().find(|rule| rule.rule_arn() == Some(&attrs.arn));
-        let there = rules.iter().find(|rule| place(rule) == wanted);
-        let pair = |arn: &str, place: i32| RulePriorityPair::builder().rule_arn(arn).priority(place).build();
+        let there = rules.iter().find(|rule| priority_of(rule) == wanted);
+        let pair = |arn: &str, priority: i32| RulePriorityPair::builder().rule_arn(arn).priority(priority).build();
         let mut pairs = vec![pair(&attrs.arn, wanted)];
         match (own, there) {
-            (Some(own), _) if place(own) == wanted => return Ok(Progress::Ready(())),
-            (Some(own), Some(other)) => pairs.push(pair(&arn(other), place(own))),
+            (Some(own), _) if priority_of(own) == wanted => return Ok(Progress::Ready(())),
+            (Some(own), Some(other)) => pairs.push(pair(&arn(other), priority_of(own))),
             _ => {}
         }
         let call = self.client.set_rule_priorities().set_rule_priorities(Some(pairs)).send();
@@ -252,18 +253,18 @@ impl ListenerRule {
 }
 
 /// Ours by its tags. Another one in a place that is wanted stands in our way.
-fn whose(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
+fn classify(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
     let spec = spec_of(listener, rule, tags);
     let attrs = attrs_of(listener, rule);
     if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
         return Some(Found::Managed { address, spec, attrs, ready: true });
     }
-    let same_place = |wanted: &ListenerRuleSpec| {
+    let same_priority = |wanted: &ListenerRuleSpec| {
         let same = is_unknown(&wanted.listener_arn) || wanted.listener_arn == listener;
         wanted.priority == spec.priority && same
     };
     let what = format!("a rule of the listener with the priority {}", spec.priority);
-    scope.find_desired(same_place).map(|address| Found::Unmanaged { address: address.clone(), what })
+    scope.find_desired(same_priority).map(|address| Found::Unmanaged { address: address.clone(), what })
 }
 
 fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {
@@ -280,17 +281,17 @@ fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {
     conditions
 }
 
-fn forward(target_group_arn: &str) -> Action {
+fn forward_action(target_group_arn: &str) -> Action {
     Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group_arn).build()
 }
 
 /// The place of a rule that goes is free only when that is done; a target group that leaves another load balancer, too.
-fn still_taken(failure: Failure) -> Failure {
+fn retryable_while_in_use(failure: Failure) -> Failure {
     failure.when(&["PriorityInUse", "TargetGroupAssociationLimit"], Class::NotReady)
 }
 
 /// The ARNs of the listeners whose rules are remembered, and of those that are remembered themselves.
-fn remembered(scope: &ReadScope<ListenerRule>) -> impl Iterator<Item = String> {
+fn recorded_listener_arns(scope: &ReadScope<ListenerRule>) -> impl Iterator<Item = String> {
     let listeners = scope.recorded_of::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
     let of_rules = scope.recorded.iter().map(|(_, attrs)| attrs.listener_arn.clone());
     listeners.chain(of_rules).filter(|arn| !is_unknown(arn))
@@ -305,18 +306,18 @@ fn arn(rule: &Rule) -> String {
 }
 
 /// The place of a rule; 0 for the default one.
-fn place(rule: &Rule) -> i32 {
+fn priority_of(rule: &Rule) -> i32 {
     rule.priority().and_then(|priority| priority.parse().ok()).unwrap_or_default()
 }
 
 fn spec_of(listener: &str, rule: &Rule, tags: &Tags) -> ListenerRuleSpec {
     let mut spec = ListenerRuleSpec {
         listener_arn: listener.to_owned(),
-        priority: place(rule),
+        priority: priority_of(rule),
         hosts: BTreeSet::new(),
         paths: BTreeSet::new(),
         other_conditions: BTreeSet::new(),
-        target_group_arn: crate::listener::target_of(rule.actions()),
+        target_group_arn: crate::listener::forward_target(rule.actions()),
         tags: Ownership::user_tags(tags),
     };
     for condition in rule.conditions() {

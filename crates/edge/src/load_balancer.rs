@@ -5,11 +5,11 @@ mod attributes;
 mod tests;
 
 use self::attributes::Attributes;
-use crate::BalancerClient as Client;
-use crate::balancers::{Balancers, arn, dns_name};
+use crate::LoadBalancerClient as Client;
+use crate::load_balancers::{LoadBalancers, arn, dns_name};
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{
-    IpAddressType, LoadBalancer as Balancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
+    IpAddressType, LoadBalancer as AwsLoadBalancer, LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum,
 };
 use pb_aws::ForOperation;
 use pb_engine::{Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource};
@@ -22,10 +22,10 @@ use std::time::Duration;
 const DESCRIBE: &str = "elasticloadbalancing:DescribeLoadBalancers";
 
 /// Provisioning takes 2 to 3 minutes.
-const SLOW: Backoff = Backoff::minutes(Duration::from_secs(15 * 60));
+const PROVISIONING: Backoff = Backoff::minutes(Duration::from_secs(15 * 60));
 
 /// Looks for which a new load balancer may not be found: half a minute.
-const UNSEEN_LOOKS: u32 = 60;
+const MAX_NOT_FOUND: u32 = 60;
 
 /// The kind of application load balancers.
 pub struct LoadBalancer {
@@ -127,20 +127,23 @@ impl Resource for LoadBalancer {
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let ours = async {
-            let all = Balancers::of(scope, &self.client).await?;
-            let mine = all.0.iter().filter_map(|(lb, tags)| Some((whose(scope, lb, tags)?, lb.clone(), tags.clone())));
+            let all = LoadBalancers::cached(scope, &self.client).await?;
+            let mine = all
+                .0
+                .iter()
+                .filter_map(|(lb, tags)| Some((managed_address(scope, lb, tags)?, lb.clone(), tags.clone())));
             Ok(mine.collect())
         };
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let ask = |arns| fetch_each(arns, |arn| async move { Attributes::read(&self.client, &arn).await });
-        let ours: Vec<((Address, Balancer, Tags), _)> =
+        let ours: Vec<((Address, AwsLoadBalancer, Tags), _)> =
             list_with_details(ours, likely, |(_, lb, _)| arn(lb), ask).await?;
         let ours = ours.into_iter().filter_map(|((address, lb, tags), attributes)| {
             let (spec, attrs, ready) = (spec_of(&lb, &tags, &attributes?), attrs_of(&lb), is_active(&lb));
             Some(Found::Managed { address, spec, attrs, ready })
         });
-        let all = Balancers::of(scope, &self.client).await?;
-        let foreign = all.0.iter().filter(|(lb, tags)| whose(scope, lb, tags).is_none());
+        let all = LoadBalancers::cached(scope, &self.client).await?;
+        let foreign = all.0.iter().filter(|(lb, tags)| managed_address(scope, lb, tags).is_none());
         let foreign = foreign.filter_map(|(lb, _)| {
             let name = lb.load_balancer_name().unwrap_or_default();
             let address = scope.find_desired(|spec| spec.name == name)?.clone();
@@ -163,7 +166,11 @@ impl Resource for LoadBalancer {
             .set_subnets(Some(spec.subnet_ids.iter().cloned().collect()))
             .set_security_groups(Some(spec.security_group_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let output = call.send().await.for_operation("elasticloadbalancing:CreateLoadBalancer").map_err(unseen)?;
+        let output = call
+            .send()
+            .await
+            .for_operation("elasticloadbalancing:CreateLoadBalancer")
+            .map_err(retryable_until_gateway_is_visible)?;
         Ok(output.load_balancers().first().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
 
@@ -173,7 +180,7 @@ impl Resource for LoadBalancer {
         attrs: &LoadBalancerAttrs,
         spec: &LoadBalancerSpec,
     ) -> Result<(), Failure> {
-        Attributes::wanted(spec).write(&self.client, &attrs.arn).await
+        Attributes::desired(spec).write(&self.client, &attrs.arn).await
     }
 
     async fn update(
@@ -183,7 +190,7 @@ impl Resource for LoadBalancer {
         spec: &LoadBalancerSpec,
         changes: &[Change],
     ) -> Result<LoadBalancerAttrs, Failure> {
-        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        tags::update(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changed = |field: &str| changes.iter().any(|change| change.field() == field);
         if changed("security_group_ids") {
             let groups = Some(spec.security_group_ids.iter().cloned().collect());
@@ -196,7 +203,7 @@ impl Resource for LoadBalancer {
             call.send().await.for_operation("elasticloadbalancing:SetSubnets")?;
         }
         if ["deletion_protection", "idle_timeout", "drop_invalid_headers"].into_iter().any(changed) {
-            Attributes::wanted(spec).write(&self.client, &attrs.arn).await?;
+            Attributes::desired(spec).write(&self.client, &attrs.arn).await?;
         }
         Ok(attrs.clone())
     }
@@ -204,9 +211,9 @@ impl Resource for LoadBalancer {
     async fn wait_ready(&self, cx: &Context, attrs: LoadBalancerAttrs) -> Result<LoadBalancerAttrs, Failure> {
         let looks = AtomicU32::new(0);
         let name = &attrs.name;
-        cx.wait(DESCRIBE, SLOW, || async {
+        cx.wait(DESCRIBE, PROVISIONING, || async {
             let Some(lb) = self.find(&attrs.arn).await? else {
-                if looks.fetch_add(1, Ordering::Relaxed) < UNSEEN_LOOKS {
+                if looks.fetch_add(1, Ordering::Relaxed) < MAX_NOT_FOUND {
                     return Ok(Progress::Pending(format!("load balancer {name} is not visible yet")));
                 }
                 return Err(Failure::new(Class::NotFound, DESCRIBE, format!("load balancer {name} is not there")));
@@ -233,7 +240,7 @@ impl Resource for LoadBalancer {
         call.await
             .for_operation("elasticloadbalancing:DeleteLoadBalancer")
             .map_err(|failure| if failure.is("OperationNotPermitted") { failure.hint(hint) } else { failure })?;
-        cx.wait(DESCRIBE, SLOW, || async {
+        cx.wait(DESCRIBE, PROVISIONING, || async {
             Ok(match self.find(&attrs.arn).await? {
                 None => Progress::Ready(()),
                 Some(_) => Progress::Pending(format!("load balancer {} is there, until it is gone", attrs.name)),
@@ -252,7 +259,7 @@ impl Resource for LoadBalancer {
 }
 
 impl LoadBalancer {
-    async fn find(&self, arn: &str) -> Result<Option<Balancer>, Failure> {
+    async fn find(&self, arn: &str) -> Result<Option<AwsLoadBalancer>, Failure> {
         match self.client.describe_load_balancers().load_balancer_arns(arn).send().await.for_operation(DESCRIBE) {
             Ok(output) => Ok(output.load_balancers.unwrap_or_default().into_iter().next()),
             Err(failure) if failure.class == Class::NotFound => Ok(None),
@@ -262,23 +269,23 @@ impl LoadBalancer {
 }
 
 /// The gateway is attached before a load balancer is made, but Elastic Load Balancing may see it only some moments later.
-fn unseen(failure: Failure) -> Failure {
+fn retryable_until_gateway_is_visible(failure: Failure) -> Failure {
     if failure.message.contains("has no internet gateway") { failure.class(Class::NotFound) } else { failure }
 }
 
 /// `active_impaired` serves as well, but cannot grow.
-fn is_active(lb: &Balancer) -> bool {
+fn is_active(lb: &AwsLoadBalancer) -> bool {
     let code = lb.state().and_then(|state| state.code());
     matches!(code, Some(LoadBalancerStateEnum::Active | LoadBalancerStateEnum::ActiveImpaired))
 }
 
 /// The address of a load balancer that is ours.
-fn whose(scope: &ReadScope<LoadBalancer>, lb: &Balancer, tags: &Tags) -> Option<Address> {
+fn managed_address(scope: &ReadScope<LoadBalancer>, lb: &AwsLoadBalancer, tags: &Tags) -> Option<Address> {
     let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
     scope.managed_address(tags, &[arn.unwrap_or_default(), name])
 }
 
-fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerSpec {
+fn spec_of(lb: &AwsLoadBalancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerSpec {
     let subnets = lb.availability_zones().iter().filter_map(|zone| zone.subnet_id());
     LoadBalancerSpec {
         name: lb.load_balancer_name().unwrap_or_default().to_owned(),
@@ -293,7 +300,7 @@ fn spec_of(lb: &Balancer, tags: &Tags, attributes: &Attributes) -> LoadBalancerS
     }
 }
 
-fn attrs_of(lb: &Balancer) -> LoadBalancerAttrs {
+fn attrs_of(lb: &AwsLoadBalancer) -> LoadBalancerAttrs {
     LoadBalancerAttrs {
         arn: lb.load_balancer_arn().unwrap_or_default().to_owned(),
         name: lb.load_balancer_name().unwrap_or_default().to_owned(),

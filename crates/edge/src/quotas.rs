@@ -3,14 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use crate::BalancerClient as Client;
-use crate::balancers::listeners;
+use crate::LoadBalancerClient as Client;
+use crate::load_balancers::listeners;
 use crate::target_group;
 use crate::{Listener, ListenerRule, ListenerRuleSpec, LoadBalancer, TargetGroup};
 use aws_sdk_elasticloadbalancingv2::types::TargetGroup as Group;
 use futures_util::future::try_join_all;
 use pb_engine::{Address, Failure, Planned, is_unknown};
-use pb_rules::quotas::{RULES_PER_BALANCER, TARGET_GROUPS, TARGET_GROUPS_PER_BALANCER, Usage};
+use pb_rules::quotas::{RULES_PER_LOAD_BALANCER, TARGET_GROUPS, TARGET_GROUPS_PER_LOAD_BALANCER, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the uses of quotas that a plan brings beyond their defaults, each with the address of the first resource for
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The error of a read.
 pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
     let groups = planned.added::<TargetGroup>();
-    let balancers = by_balancer(planned);
+    let balancers = rules_by_load_balancer(planned);
     if groups.is_empty() && balancers.is_empty() {
         return Ok(Vec::new());
     }
@@ -38,17 +38,17 @@ pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(
         let Some((first, _)) = added.first() else { continue };
         let of = format!("load balancer {}", name(planned, &balancer));
         let (now, more) = targets(&all, &balancer, &added);
-        let quota = &TARGET_GROUPS_PER_BALANCER;
+        let quota = &TARGET_GROUPS_PER_LOAD_BALANCER;
         found.push((first.clone(), Usage { quota, of: of.clone(), what: "target groups", now, more }));
         let (now, more) = (rules(client, &balancer).await?, added.len());
-        found.push((first.clone(), Usage { quota: &RULES_PER_BALANCER, of, what: "listener rules", now, more }));
+        found.push((first.clone(), Usage { quota: &RULES_PER_LOAD_BALANCER, of, what: "listener rules", now, more }));
     }
     found.retain(|(_, usage)| usage.exceeds_default());
     Ok(found)
 }
 
 /// Returns the rules that a plan adds to listeners that exist, by the ARN of the load balancer.
-fn by_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> {
+fn rules_by_load_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> {
     let mut found: BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> = BTreeMap::new();
     let added = planned.added::<ListenerRule>();
     if added.is_empty() {

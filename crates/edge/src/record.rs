@@ -6,8 +6,8 @@ mod tests;
 
 pub(crate) use self::names::{plain_name, target_name};
 
-use crate::balancers::Balancers;
-use crate::{BalancerClient, DnsClient, LoadBalancerAttrs};
+use crate::load_balancers::LoadBalancers;
+use crate::{DnsClient, LoadBalancerAttrs, LoadBalancerClient};
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
     AliasTarget, Change as DnsChange, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet,
@@ -25,7 +25,7 @@ use std::time::Duration;
 const INSYNC: Backoff = Backoff::minutes(Duration::from_secs(10 * 60));
 
 /// Records asked for from a name on: those of the name itself that matter come first, A before AAAA, CAA and CNAME.
-const RECORDS_A_LOOK: i32 = 10;
+const RECORDS_PER_READ: i32 = 10;
 
 /// The kind of alias records.
 ///
@@ -33,13 +33,13 @@ const RECORDS_A_LOOK: i32 = 10;
 /// not point to a recorded load balancer that has lost them.
 pub struct Record {
     dns: DnsClient,
-    balancers: BalancerClient,
+    balancers: LoadBalancerClient,
 }
 
 impl Record {
     /// The kind, reached through these clients.
     #[must_use]
-    pub fn new(dns: DnsClient, balancers: BalancerClient) -> Self {
+    pub fn new(dns: DnsClient, balancers: LoadBalancerClient) -> Self {
         Self { dns, balancers }
     }
 }
@@ -124,21 +124,22 @@ impl Resource for Record {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let places = places(scope);
-        if places.is_empty() {
+        let candidates = candidates(scope);
+        if candidates.is_empty() {
             return Ok(Vec::new());
         }
-        let sets = try_join_all(places.into_iter().map(|place| async move {
-            let sets = self.records(&place.zone_id, &place.name).await?;
-            Ok::<_, Failure>((place, sets))
+        let sets = try_join_all(candidates.into_iter().map(|candidate| async move {
+            let sets = self.records(&candidate.zone_id, &candidate.name).await?;
+            Ok::<_, Failure>((candidate, sets))
         }));
-        let (balancers, sets) = try_join(Balancers::of(scope, &self.balancers), sets).await?;
-        let mut targets: BTreeSet<String> = balancers.ours(scope).map(crate::balancers::dns_name).collect();
+        let (load_balancers, sets) = try_join(LoadBalancers::cached(scope, &self.balancers), sets).await?;
+        let mut targets: BTreeSet<String> =
+            load_balancers.managed(scope).map(crate::load_balancers::dns_name).collect();
         targets.extend(scope.desired.iter().map(|(_, spec)| spec.alias.clone()).filter(|alias| !is_unknown(alias)));
-        let lost = balancers.untagged(scope);
-        let all = || sets.iter().flat_map(|(place, sets)| sets.iter().map(move |set| (place, set)));
-        let found = all().filter_map(|(place, set)| whose(place, set, &targets, &lost));
-        let untagged = all().filter_map(|(place, set)| untagged(scope, place, set, &lost));
+        let lost = load_balancers.untagged(scope);
+        let all = || sets.iter().flat_map(|(candidate, sets)| sets.iter().map(move |set| (candidate, set)));
+        let found = all().filter_map(|(candidate, set)| classify(candidate, set, &targets, &lost));
+        let untagged = all().filter_map(|(candidate, set)| untagged(scope, candidate, set, &lost));
         Ok(found.chain(untagged).collect())
     }
 
@@ -195,7 +196,7 @@ impl Resource for Record {
 }
 
 /// A name that is looked at, and why.
-struct Place {
+struct Candidate {
     zone_id: String,
     name: String,
     record_type: String,
@@ -207,9 +208,9 @@ struct Place {
 
 /// The names that are wanted, and those that are remembered or claimed. A record is claimed by the name that is wanted: one
 /// of another name could not be kept.
-fn places(scope: &ReadScope<Record>) -> Vec<Place> {
-    let mut places: BTreeMap<(&str, &str, &str), Place> = BTreeMap::new();
-    let place = |(zone_id, name, record_type): (&str, &str, &str)| Place {
+fn candidates(scope: &ReadScope<Record>) -> Vec<Candidate> {
+    let mut candidates: BTreeMap<(&str, &str, &str), Candidate> = BTreeMap::new();
+    let candidate = |(zone_id, name, record_type): (&str, &str, &str)| Candidate {
         zone_id: zone_id.to_owned(),
         name: name.to_owned(),
         record_type: record_type.to_owned(),
@@ -220,59 +221,59 @@ fn places(scope: &ReadScope<Record>) -> Vec<Place> {
     for (address, spec) in &scope.desired {
         let key = (spec.zone_id.as_str(), spec.name.as_str(), spec.record_type.as_str());
         if !is_unknown(key.0) && !is_unknown(key.1) {
-            places.entry(key).or_insert_with(|| place(key)).wanted = Some(address.clone());
+            candidates.entry(key).or_insert_with(|| candidate(key)).wanted = Some(address.clone());
         }
     }
     for (address, attrs) in &scope.recorded {
         let key = (attrs.zone_id.as_str(), attrs.name.as_str(), attrs.record_type.as_str());
-        places.entry(key).or_insert_with(|| place(key)).remembered = Some(address.clone());
+        candidates.entry(key).or_insert_with(|| candidate(key)).remembered = Some(address.clone());
     }
     for (address, id) in scope.imports() {
-        let key = places.keys().copied().find(|(_, name, kind)| id == format!("{name} {kind}") || id == *name);
-        if let Some(place) = key.and_then(|key| places.get_mut(&key)) {
-            place.remembered = Some(address.clone());
-            place.claimed = true;
+        let key = candidates.keys().copied().find(|(_, name, kind)| id == format!("{name} {kind}") || id == *name);
+        if let Some(candidate) = key.and_then(|key| candidates.get_mut(&key)) {
+            candidate.remembered = Some(address.clone());
+            candidate.claimed = true;
         }
     }
-    places.into_values().collect()
+    candidates.into_values().collect()
 }
 
 /// Whose a record is that stands at a place: ours when it is remembered, wherever it points now but to a load balancer that
 /// was `lost`, or when it points to a load balancer of ours. A record of its type with a routing policy, and a CNAME, stand in
 /// our name.
-fn whose(
-    place: &Place,
+fn classify(
+    candidate: &Candidate,
     set: &ResourceRecordSet,
     targets: &BTreeSet<String>,
     lost: &BTreeSet<String>,
 ) -> Option<Found<Record>> {
     let kind = set.r#type.as_str();
-    if is_simple(set, &place.record_type) {
-        let spec = spec_of(&place.zone_id, set);
-        let by_target = place.wanted.as_ref().filter(|_| targets.contains(&spec.alias));
-        let by_memory = place.remembered.as_ref().filter(|_| place.claimed || !lost.contains(&spec.alias));
-        if let Some(address) = by_memory.or(by_target) {
+    if is_simple(set, &candidate.record_type) {
+        let spec = spec_of(&candidate.zone_id, set);
+        let by_target = candidate.wanted.as_ref().filter(|_| targets.contains(&spec.alias));
+        let by_record = candidate.remembered.as_ref().filter(|_| candidate.claimed || !lost.contains(&spec.alias));
+        if let Some(address) = by_record.or(by_target) {
             let attrs = attrs(&spec, String::new());
             return Some(Found::Managed { address: address.clone(), spec, attrs, ready: true });
         }
-    } else if kind != place.record_type && kind != RrType::Cname.as_str() {
+    } else if kind != candidate.record_type && kind != RrType::Cname.as_str() {
         return None;
     }
-    let what = format!("the {kind} record {} in the hosted zone {}", place.name, place.zone_id);
-    place.wanted.clone().map(|address| Found::Unmanaged { address, what })
+    let what = format!("the {kind} record {} in the hosted zone {}", candidate.name, candidate.zone_id);
+    candidate.wanted.clone().map(|address| Found::Unmanaged { address, what })
 }
 
 /// A recorded record whose load balancer was lost.
 fn untagged(
     scope: &ReadScope<Record>,
-    place: &Place,
+    candidate: &Candidate,
     set: &ResourceRecordSet,
     lost: &BTreeSet<String>,
 ) -> Option<Found<Record>> {
-    let attrs = attrs(&spec_of(&place.zone_id, set), String::new());
+    let attrs = attrs(&spec_of(&candidate.zone_id, set), String::new());
     let is_it = |known: &RecordAttrs| (&known.zone_id, Record::id(known)) == (&attrs.zone_id, Record::id(&attrs));
-    let address = scope.find_recorded(is_it).filter(|_| is_simple(set, &place.record_type))?.clone();
-    lost.contains(&spec_of(&place.zone_id, set).alias).then_some(Found::Untagged { address, attrs })
+    let address = scope.find_recorded(is_it).filter(|_| is_simple(set, &candidate.record_type))?.clone();
+    lost.contains(&spec_of(&candidate.zone_id, set).alias).then_some(Found::Untagged { address, attrs })
 }
 
 /// Whether a record is of this type and the only one of it at its name.
@@ -322,7 +323,7 @@ impl Record {
     /// All records at a name. The list starts there and goes on with other names; those are left out.
     async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<ResourceRecordSet>, Failure> {
         let call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
-        match call.max_items(RECORDS_A_LOOK).send().await.for_operation("route53:ListResourceRecordSets") {
+        match call.max_items(RECORDS_PER_READ).send().await.for_operation("route53:ListResourceRecordSets") {
             Ok(output) => {
                 Ok(output.resource_record_sets.into_iter().filter(|set| plain_name(&set.name) == name).collect())
             }

@@ -1,9 +1,9 @@
 //! Web services beside the one that gets all requests: each with a rule, a target group, and records of its hosts.
 
-use crate::front_door::{EdgeSpec, named};
+use crate::stack::{EdgeSpec, with_name_tag};
 use crate::{
-    Health, ListenerAttrs, ListenerRule, ListenerRuleAttrs, ListenerRuleSpec, LoadBalancerAttrs, Record, RecordSpec,
-    TargetGroup, TargetGroupAttrs, TargetGroupSpec,
+    HealthCheck, ListenerAttrs, ListenerRule, ListenerRuleAttrs, ListenerRuleSpec, LoadBalancerAttrs, Record,
+    RecordSpec, TargetGroup, TargetGroupAttrs, TargetGroupSpec,
 };
 use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub struct RouteSpec {
     /// The port at which the targets answer.
     pub target_port: i32,
     /// How it is found out whether a target answers.
-    pub health: Health,
+    pub health: HealthCheck,
     /// Rules with a lower number are asked first.
     pub priority: i32,
     /// Patterns of hosts; empty is every host.
@@ -46,10 +46,10 @@ pub(crate) struct Kinds {
 }
 
 /// What all routes share.
-pub(crate) struct Common {
+pub(crate) struct SharedInputs {
     pub vpc_id: Input<String>,
     pub zone_id: String,
-    pub balancer: Handle<LoadBalancerAttrs>,
+    pub load_balancer: Handle<LoadBalancerAttrs>,
     pub listener: Handle<ListenerAttrs>,
 }
 
@@ -57,12 +57,12 @@ pub(crate) fn add(
     graph: &mut Graph,
     kinds: &Kinds,
     spec: &EdgeSpec,
-    common: &Common,
+    shared: &SharedInputs,
     route: &RouteSpec,
 ) -> Result<Route, Failure> {
     let (wanted, plain, delay) = (route.clone(), spec.tags.clone(), spec.deregistration_delay);
     let address = format!("edge/{}_targets", route.key);
-    let targets = graph.add(&address, &kinds.target_groups, common.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
+    let targets = graph.add(&address, &kinds.target_groups, shared.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
         name: wanted.target_group.clone(),
         vpc_id,
         port: wanted.target_port,
@@ -70,12 +70,12 @@ pub(crate) fn add(
         target_type: "ip".to_owned(),
         health: wanted.health.clone(),
         deregistration_delay: delay,
-        tags: named(&plain, &wanted.target_group),
+        tags: with_name_tag(&plain, &wanted.target_group),
     })?;
 
-    let (wanted, tags) = (route.clone(), named(&spec.tags, &route.target_group));
+    let (wanted, tags) = (route.clone(), with_name_tag(&spec.tags, &route.target_group));
     let address = format!("edge/{}_rule", route.key);
-    let needs = (common.listener, targets);
+    let needs = (shared.listener, targets);
     let rule = graph.add(&address, &kinds.rules, needs, move |(listener, targets)| ListenerRuleSpec {
         listener_arn: listener.arn,
         priority: wanted.priority,
@@ -87,10 +87,10 @@ pub(crate) fn add(
     })?;
 
     for host in &route.records {
-        let (name, zone_id) = (host.clone(), common.zone_id.clone());
+        let (name, zone_id) = (host.clone(), shared.zone_id.clone());
         let address = format!("edge/record_{}", host.replace('.', "_"));
-        graph.add(&address, &kinds.records, common.balancer.created(), move |balancer| {
-            RecordSpec::alias(&zone_id, &name, balancer)
+        graph.add(&address, &kinds.records, shared.load_balancer.created(), move |load_balancer| {
+            RecordSpec::alias(&zone_id, &name, load_balancer)
         })?;
     }
     Ok(Route { targets, rule })

@@ -8,7 +8,7 @@ use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource}
 use std::collections::{BTreeMap, HashMap};
 
 /// ARNs that one call may ask for. (Elastic Load Balancing API: DescribeTags)
-const ARNS_A_CALL: usize = 20;
+const ARNS_PER_CALL: usize = 20;
 
 /// Tags by key.
 pub(crate) type Tags = BTreeMap<String, String>;
@@ -24,21 +24,21 @@ pub(crate) async fn read<R: Resource>(
     client: &Client,
     arns: Vec<String>,
 ) -> Result<HashMap<String, Tags>, Failure> {
-    scope.tags_of(arns, |arns| async move { described(client, &arns).await }).await
+    scope.tags_of(arns, |arns| async move { describe(client, &arns).await }).await
 }
 
 /// The tags of each of these, by ARN; what has gone meanwhile is left out.
-pub(crate) async fn described(client: &Client, arns: &[String]) -> Result<HashMap<String, Tags>, Failure> {
-    let parts = try_join_all(arns.chunks(ARNS_A_CALL).map(|part| read_part(client, part)));
+pub(crate) async fn describe(client: &Client, arns: &[String]) -> Result<HashMap<String, Tags>, Failure> {
+    let parts = try_join_all(arns.chunks(ARNS_PER_CALL).map(|part| describe_batch(client, part)));
     Ok(parts.await?.into_iter().flatten().collect())
 }
 
-async fn read_part(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
-    match ask(client, arns).await {
+async fn describe_batch(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
+    match describe_exactly(client, arns).await {
         // One of them is somebody else's and has just gone, and AWS refuses the call as a whole.
         Err(failure) if failure.class == Class::NotFound => {
             let each = try_join_all(arns.iter().map(|arn| async move {
-                match ask(client, std::slice::from_ref(arn)).await {
+                match describe_exactly(client, std::slice::from_ref(arn)).await {
                     Err(failure) if failure.class == Class::NotFound => Ok(Vec::new()),
                     answer => answer,
                 }
@@ -49,7 +49,7 @@ async fn read_part(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags
     }
 }
 
-async fn ask(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
+async fn describe_exactly(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
     let call = client.describe_tags().set_resource_arns(Some(arns.to_vec())).send();
     let output = call.await.for_operation("elasticloadbalancing:DescribeTags")?;
     let tagged = output.tag_descriptions().iter().filter_map(|described| {
@@ -60,7 +60,7 @@ async fn ask(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Fa
 }
 
 /// Makes the tags what `wanted` says, where `changes` say that they differ.
-pub(crate) async fn change(client: &Client, arn: &str, wanted: &Tags, changes: &[Change]) -> Result<(), Failure> {
+pub(crate) async fn update(client: &Client, arn: &str, wanted: &Tags, changes: &[Change]) -> Result<(), Failure> {
     let keys = |present: bool| {
         let changes = changes.iter().filter(move |change| change.after.is_some() == present);
         changes.filter_map(|change| key(&change.path))
@@ -99,9 +99,9 @@ fn key(path: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{change, described, key};
-    use crate::BalancerClient as Client;
-    use crate::testing::meta;
+    use super::{describe, key, update};
+    use crate::LoadBalancerClient as Client;
+    use crate::testing::error_meta;
     use aws_sdk_elasticloadbalancingv2::operation::add_tags::AddTagsOutput;
     use aws_sdk_elasticloadbalancingv2::operation::describe_tags::{DescribeTagsError, DescribeTagsOutput};
     use aws_sdk_elasticloadbalancingv2::operation::remove_tags::RemoveTagsOutput;
@@ -110,30 +110,30 @@ mod tests {
     use pb_engine::Change;
 
     #[test]
-    fn the_key_of_a_tag_is_found_in_the_path() {
+    fn tag_key_is_parsed_from_the_path() {
         assert_eq!(key("tags.Name"), Some("Name"));
         assert_eq!(key("tags[\"cost:center x\"]"), Some("cost:center x"));
         assert_eq!(key("name"), None);
     }
 
     #[tokio::test]
-    async fn twenty_are_asked_for_at_a_time_and_one_that_has_gone_does_no_harm() {
-        let describe = mock!(Client::describe_tags).then_compute_response(|call| {
+    async fn tags_are_read_in_batches_and_a_deleted_arn_is_skipped() {
+        let calls = mock!(Client::describe_tags).then_compute_response(|call| {
             let arns = call.resource_arns();
             if arns.len() > 20 || arns.contains(&"arn:7".to_owned()) {
-                return MockResponse::Error(DescribeTagsError::generic(meta("LoadBalancerNotFound")));
+                return MockResponse::Error(DescribeTagsError::generic(error_meta("LoadBalancerNotFound")));
             }
             let described = arns.iter().map(|arn| TagDescription::builder().resource_arn(arn).build());
             MockResponse::Output(DescribeTagsOutput::builder().set_tag_descriptions(Some(described.collect())).build())
         });
-        let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&describe]);
+        let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&calls]);
         let arns: Vec<String> = (0..45).map(|number| format!("arn:{number}")).collect();
-        assert_eq!(described(&client, &arns).await.unwrap().len(), 44);
-        assert_eq!(describe.num_calls(), 3 + 20);
+        assert_eq!(describe(&client, &arns).await.unwrap().len(), 44);
+        assert_eq!(calls.num_calls(), 3 + 20);
     }
 
     #[tokio::test]
-    async fn only_what_differs_is_written() {
+    async fn update_writes_only_changed_tags() {
         let add = mock!(Client::add_tags)
             .match_requests(|call| call.tags().len() == 1 && call.tags()[0].key() == Some("team"))
             .then_output(|| AddTagsOutput::builder().build());
@@ -147,7 +147,7 @@ mod tests {
             Change { path: "tags.old".to_owned(), before: text("x"), after: None },
         ];
         let wanted = [("team".to_owned(), "web".to_owned()), ("Name".to_owned(), "n".to_owned())].into();
-        change(&client, "arn", &wanted, &changes).await.unwrap();
+        update(&client, "arn", &wanted, &changes).await.unwrap();
         assert_eq!((add.num_calls(), remove.num_calls()), (1, 1));
     }
 }

@@ -1,10 +1,10 @@
 //! `elbv2.target_group`: where requests go, and how it is found out whether something answers there.
 
-mod checked;
+mod health_check_update;
 #[cfg(test)]
 mod tests;
 
-use crate::BalancerClient as Client;
+use crate::LoadBalancerClient as Client;
 use crate::tags::{self, Tags};
 use aws_sdk_elasticloadbalancingv2::types::{
     Matcher, ProtocolEnum, TargetGroup as Group, TargetGroupAttribute, TargetTypeEnum,
@@ -46,7 +46,7 @@ pub struct TargetGroupSpec {
     /// `ip`.
     pub target_type: String,
     /// How it is found out whether a target answers.
-    pub health: Health,
+    pub health: HealthCheck,
     /// Seconds that a target is given to finish its requests.
     pub deregistration_delay: i32,
     /// Tags, without those of ownership.
@@ -55,7 +55,7 @@ pub struct TargetGroupSpec {
 
 /// How it is found out whether a target answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Health {
+pub struct HealthCheck {
     /// The path that is asked for.
     pub path: String,
     /// The status codes that are healthy: `200`, `200,202`, `200-299`.
@@ -70,9 +70,9 @@ pub struct Health {
     pub unhealthy: i32,
 }
 
-impl Health {
+impl HealthCheck {
     /// Returns whether a check of `other` may find a target unhealthy that one of these finds healthy.
-    fn asks_otherwise(&self, other: &Self) -> bool {
+    fn has_other_criteria(&self, other: &Self) -> bool {
         (&self.path, &self.matcher) != (&other.path, &other.matcher)
     }
 
@@ -82,7 +82,7 @@ impl Health {
     }
 
     /// The checks before `changes` of path and matcher.
-    fn before(&self, changes: &[Change]) -> Self {
+    fn before_changes(&self, changes: &[Change]) -> Self {
         let text = |path: &str, now: &str| {
             let change = changes.iter().find(|change| change.path == path);
             change.and_then(|change| change.before.as_ref()?.as_str()).unwrap_or(now).to_owned()
@@ -111,22 +111,22 @@ impl Resource for TargetGroup {
     type Attrs = TargetGroupAttrs;
 
     fn validate(spec: &TargetGroupSpec) -> Result<(), String> {
-        use pb_rules::balancer;
-        let rules = || {
+        use pb_rules::load_balancer as rules;
+        let all = || {
             if !is_unknown(&spec.name) {
                 pb_rules::names::target_group(&spec.name)?;
             }
             pb_rules::network::port(spec.port.into())?;
-            balancer::health_path(&spec.health.path)?;
-            balancer::health_matcher(&spec.health.matcher)?;
-            balancer::health_interval(spec.health.interval.into())?;
-            balancer::health_timeout(spec.health.timeout.into())?;
-            balancer::health_times(spec.health.timeout.into(), spec.health.interval.into())?;
-            balancer::health_threshold(spec.health.healthy.into())?;
-            balancer::health_threshold(spec.health.unhealthy.into())?;
-            balancer::deregistration_delay(spec.deregistration_delay.into())
+            rules::health_path(&spec.health.path)?;
+            rules::health_matcher(&spec.health.matcher)?;
+            rules::health_interval(spec.health.interval.into())?;
+            rules::health_timeout(spec.health.timeout.into())?;
+            rules::health_times(spec.health.timeout.into(), spec.health.interval.into())?;
+            rules::health_threshold(spec.health.healthy.into())?;
+            rules::health_threshold(spec.health.unhealthy.into())?;
+            rules::deregistration_delay(spec.deregistration_delay.into())
         };
-        rules().map_err(|violation| violation.to_string())
+        all().map_err(|violation| violation.to_string())
     }
 
     fn planned_attrs(spec: &TargetGroupSpec) -> TargetGroupAttrs {
@@ -143,7 +143,7 @@ impl Resource for TargetGroup {
 
     /// The old tasks may not pass the new checks, so the checks change after the new tasks have started.
     fn interim_spec(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<Interim<TargetGroupSpec>> {
-        let old = old.filter(|old| old.health.asks_otherwise(&new.health))?;
+        let old = old.filter(|old| old.health.has_other_criteria(&new.health))?;
         let spec = TargetGroupSpec { health: old.health.clone(), ..new.clone() };
         Some(Interim { spec, until: Awaited::Dependents })
     }
@@ -163,10 +163,11 @@ impl Resource for TargetGroup {
             Ok(tagged.into_iter().filter_map(|(group, tags)| Some((group, tags?))).collect())
         };
         let delays = |arns| fetch_each(arns, |arn| async move { self.deregistration_delay(&arn).await });
-        let ours = |(group, tags): &(Group, Tags)| whose(scope, &attrs_of(group), tags).and_then(|_| arn(group));
+        let ours =
+            |(group, tags): &(Group, Tags)| managed_address(scope, &attrs_of(group), tags).and_then(|_| arn(group));
         let all: Vec<((Group, Tags), _)> = list_with_details(tagged, likely(), ours, delays).await?;
         let untagged = all.iter().filter_map(|((group, tags), _)| scope.untagged(tags, &attrs_of(group)));
-        let found = all.iter().filter_map(|((group, tags), delay)| found(scope, group, tags, *delay));
+        let found = all.iter().filter_map(|((group, tags), delay)| classify(scope, group, tags, *delay));
         Ok(found.chain(untagged).collect())
     }
 
@@ -205,10 +206,10 @@ impl Resource for TargetGroup {
         spec: &TargetGroupSpec,
         changes: &[Change],
     ) -> Result<TargetGroupAttrs, Failure> {
-        tags::change(&self.client, &attrs.arn, &spec.tags, changes).await?;
+        tags::update(&self.client, &attrs.arn, &spec.tags, changes).await?;
         let changed = |field: &str| changes.iter().any(|change| change.field() == field);
         if changed("health") {
-            self.check_otherwise(cx, attrs, (&spec.health.before(changes), &spec.health)).await?;
+            self.update_health_check(cx, attrs, (&spec.health.before_changes(changes), &spec.health)).await?;
         }
         if changed("deregistration_delay") {
             self.configure(cx, attrs, spec).await?;
@@ -263,14 +264,19 @@ pub(crate) async fn all(client: &Client) -> Result<Vec<Group>, Failure> {
 }
 
 /// The address of a group that is ours.
-fn whose(scope: &ReadScope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
+fn managed_address(scope: &ReadScope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
     scope.managed_address(tags, &[&attrs.arn, &attrs.name])
 }
 
 /// What a group is to us; nothing that matters when it has gone meanwhile.
-fn found(scope: &ReadScope<TargetGroup>, group: &Group, tags: &Tags, delay: Option<i32>) -> Option<Found<TargetGroup>> {
+fn classify(
+    scope: &ReadScope<TargetGroup>,
+    group: &Group,
+    tags: &Tags,
+    delay: Option<i32>,
+) -> Option<Found<TargetGroup>> {
     let attrs = attrs_of(group);
-    match whose(scope, &attrs, tags) {
+    match managed_address(scope, &attrs, tags) {
         Some(address) => Some(Found::Managed { address, spec: spec_of(group, tags, delay?), attrs, ready: true }),
         None => {
             let address = scope.find_desired(|spec| spec.name == attrs.name)?.clone();
@@ -286,7 +292,7 @@ fn spec_of(group: &Group, tags: &Tags, deregistration_delay: i32) -> TargetGroup
         port: group.port().unwrap_or_default(),
         protocol: group.protocol().map_or_else(String::new, |protocol| protocol.as_str().to_owned()),
         target_type: group.target_type().map_or_else(String::new, |kind| kind.as_str().to_owned()),
-        health: Health {
+        health: HealthCheck {
             path: group.health_check_path().unwrap_or_default().to_owned(),
             matcher: group.matcher().and_then(Matcher::http_code).unwrap_or_default().to_owned(),
             interval: group.health_check_interval_seconds().unwrap_or_default(),

@@ -5,12 +5,12 @@ use pb_engine::{ADDRESS_TAG, Graph, Ownership, STACK_TAG, Standalone, WORKSPACE_
 use std::collections::BTreeMap;
 
 /// `graph`, run for the workspace `staging`.
-pub(crate) fn alone(graph: Graph) -> Standalone {
+pub(crate) fn standalone(graph: Graph) -> Standalone {
     Standalone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
 }
 
 /// The ownership tags of the resource at `address`, with `Name`.
-pub(crate) fn owned(address: &str, name: &str) -> Vec<Tag> {
+pub(crate) fn ownership_tags(address: &str, name: &str) -> Vec<Tag> {
     let tags = [("Name", name), (STACK_TAG, "s"), (WORKSPACE_TAG, "staging"), (ADDRESS_TAG, address)];
     tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
 }
@@ -21,12 +21,12 @@ pub(crate) fn name_tag(name: &str) -> BTreeMap<String, String> {
 }
 
 /// What a refusal with this code says.
-pub(crate) fn meta(code: &str) -> aws_sdk_elasticloadbalancingv2::error::ErrorMetadata {
+pub(crate) fn error_meta(code: &str) -> aws_sdk_elasticloadbalancingv2::error::ErrorMetadata {
     aws_sdk_elasticloadbalancingv2::error::ErrorMetadata::builder().code(code).message("no").build()
 }
 
 /// A refusal as it comes over the wire.
-pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
+pub(crate) fn error_body(code: &str, message: &str) -> Option<String> {
     Some(format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
          <RequestId>r</RequestId></ErrorResponse>"
@@ -37,7 +37,7 @@ pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
 pub(crate) fn tags(tags: Vec<Tag>) -> aws_smithy_mocks::Rule {
     use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
     use aws_sdk_elasticloadbalancingv2::types::TagDescription;
-    aws_smithy_mocks::mock!(crate::BalancerClient::describe_tags).then_compute_output(move |call| {
+    aws_smithy_mocks::mock!(crate::LoadBalancerClient::describe_tags).then_compute_output(move |call| {
         let described = call
             .resource_arns()
             .iter()

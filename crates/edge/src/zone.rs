@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const FIND: &str = "find the hosted zone";
 
 /// Pages of zones of one name that are read: a hundred zones each.
-const PAGES_MAX: usize = 10;
+const MAX_PAGES: usize = 10;
 
 /// A public hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str
 async fn zones(client: &DnsClient, name: &str) -> Result<Vec<HostedZone>, Failure> {
     let mut found = Vec::new();
     let mut from: (String, Option<String>) = (name.to_owned(), None);
-    for _ in 0..PAGES_MAX {
+    for _ in 0..MAX_PAGES {
         let call = client.list_hosted_zones_by_name().dns_name(&from.0).set_hosted_zone_id(from.1.take());
         let output = call.send().await.for_operation("route53:ListHostedZonesByName")?;
         found.extend(output.hosted_zones.into_iter().filter(|zone| plain_name(&zone.name) == name));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_public_zone_of_exactly_this_name_counts() {
+    async fn zone_must_be_public_and_have_the_exact_name() {
         let zones = vec![
             zone("Z1", "example.org.", true),
             zone("Z2", "example.org.", false),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn none_is_said_with_what_to_do() {
+    async fn missing_or_private_zone_is_an_error_with_a_hint() {
         let failure = find(vec![zone("Z3", "www.example.org.", false)], None).await.unwrap_err();
         assert_eq!(failure.class, Class::NotFound);
         assert!(failure.message.contains("no public hosted zone `example.org`"), "{failure}");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_two_one_must_be_chosen() {
+    async fn zone_id_selects_one_of_several_zones() {
         let two = || vec![zone("Z2", "example.org.", false), zone("Z1", "example.org.", false)];
         let failure = find(two(), None).await.unwrap_err();
         assert_eq!(failure.class, Class::Refused);

@@ -15,7 +15,7 @@ pub(crate) fn text(what: &str, text: &str, rule: impl Fn(&str) -> Verdict) -> Re
 
 /// What a rule answered, in words.
 pub(crate) fn verdict(what: &str, verdict: Verdict) -> Result<(), String> {
-    verdict.map_err(|violation| match (violation.suggestion(), violation.what_to_do()) {
+    verdict.map_err(|violation| match (violation.suggestion(), violation.remedy()) {
         (Some(nearest), _) => format!("invalid {what}: {violation}; the nearest is {nearest}"),
         (None, Some(what_to_do)) => format!("invalid {what}: {violation}: {what_to_do}"),
         (None, None) => format!("invalid {what}: {violation}"),

@@ -145,7 +145,7 @@ pub(crate) fn redact(spec: &mut ContainerSpec) {
     redact_words(&mut spec.command);
     for (name, value) in &mut spec.environment {
         if secrets::plain_variable(name, value).is_err() {
-            secrets::HIDDEN.clone_into(value);
+            secrets::REDACTED.clone_into(value);
         }
     }
 }
@@ -154,7 +154,7 @@ pub(crate) fn redact(spec: &mut ContainerSpec) {
 pub(crate) fn redact_words(command: &mut [String]) {
     for word in command {
         if secrets::plain_word(word).is_err() {
-            secrets::HIDDEN.clone_into(word);
+            secrets::REDACTED.clone_into(word);
         }
     }
 }

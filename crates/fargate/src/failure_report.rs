@@ -12,7 +12,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, ContainerDefinition, Service, Task, TaskDefinition};
 use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
-use pb_rules::secrets::shown_text;
+use pb_rules::secrets::redact_text;
 use std::collections::BTreeMap;
 
 /// How many events of the service are told.
@@ -92,7 +92,7 @@ impl FailureReport<'_> {
 }
 
 fn log_line(text: &str) -> String {
-    format!("log: {}", shown_text(text.trim_end()))
+    format!("log: {}", redact_text(text.trim_end()))
 }
 
 /// The task whose log is told: one that exited with an error, else the latest.

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
 };
 use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
-use pb_rules::secrets::shown_text;
+use pb_rules::secrets::redact_text;
 
 /// How many lines of its log are told when it fails.
 const LOG_LINES: usize = 10;
@@ -140,7 +140,7 @@ pub(crate) async fn failure(
         && let Ok(lines) = logs.last(&group, &stream, LOG_LINES).await
         && !lines.is_empty()
     {
-        let lines: Vec<String> = lines.iter().map(|line| shown_text(line)).collect();
+        let lines: Vec<String> = lines.iter().map(|line| redact_text(line)).collect();
         text = format!("{text}; its last lines: {}", lines.join(" | "));
     }
     let failure = Failure::new(Class::Failed, "run a task", text);

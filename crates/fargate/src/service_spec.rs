@@ -107,7 +107,7 @@ pub(crate) fn check(spec: &ServiceSpec) -> Result<(), String> {
     checks::verdict("desired_count", rules::desired_count(count))?;
     checks::verdict("min_healthy_percent", rules::min_healthy_percent(min))?;
     checks::verdict("max_percent", rules::max_percent(max))?;
-    checks::verdict("max_percent", rules::rollout_moves(count, min, max))?;
+    checks::verdict("max_percent", rules::rollout_can_progress(count, min, max))?;
     checks::verdict("health_check_grace_seconds", rules::health_check_grace(spec.health_check_grace_seconds.into()))?;
     if spec.health_check_grace_seconds != 0 && spec.load_balancers.is_empty() {
         return Err("invalid health_check_grace_seconds: only a service with a load balancer has one".to_owned());

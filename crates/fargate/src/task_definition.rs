@@ -245,7 +245,7 @@ impl Resource for TaskDefinitions {
 
     fn validate(spec: &TaskDefinitionSpec) -> Result<(), String> {
         checks::text("family", &spec.family, pb_rules::names::family)?;
-        checks::verdict("size", pb_rules::fargate::size(spec.cpu.into(), spec.memory.into()))?;
+        checks::verdict("size", pb_rules::fargate::task_size(spec.cpu.into(), spec.memory.into()))?;
         checks::role("execution_role_arn", &spec.execution_role_arn)?;
         if let Some(role) = &spec.task_role_arn {
             checks::role("task_role_arn", role)?;

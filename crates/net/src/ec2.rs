@@ -57,7 +57,7 @@ impl Ec2 {
             [filter("state", ["available"]), filter("opt-in-status", ["opt-in-not-required"])].into_iter().collect();
         let call = self.client.describe_availability_zones().set_filters(Some(filters));
         let answer = call.send().await.for_operation("ec2:DescribeAvailabilityZones")?;
-        let usable = |zone: &&AvailabilityZone| zone.zone_id().is_none_or(|id| pb_rules::fargate::zone(id).is_ok());
+        let usable = |zone: &&AvailabilityZone| zone.zone_id().is_none_or(|id| pb_rules::fargate::zone_id(id).is_ok());
         let names = answer.availability_zones().iter().filter(usable).filter_map(AvailabilityZone::zone_name);
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort_unstable();

@@ -110,9 +110,9 @@ impl NetworkSpec {
             rules::vpc_cidr(self.cidr)?;
             rules::subnet_cidr(self.tasks_cidr, self.cidr)?;
             rules::subnet_cidr(self.balancer_cidr, self.cidr)?;
-            rules::balancer_subnet_cidr(self.tasks_cidr)?;
-            rules::balancer_subnet_cidr(self.balancer_cidr)?;
-            rules::apart(self.tasks_cidr, self.balancer_cidr)?;
+            rules::load_balancer_subnet_cidr(self.tasks_cidr)?;
+            rules::load_balancer_subnet_cidr(self.balancer_cidr)?;
+            rules::disjoint(self.tasks_cidr, self.balancer_cidr)?;
             rules::zones(&self.zones)?;
             rules::rule_count(self.ingress_cidrs.len())?;
             rules::rule_count(self.egress.len() + 1)?;

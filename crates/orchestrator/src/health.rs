@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Workspace};
-use pb_edge::{BalancerClient, HealthyTargets, HealthyTargetsSpec};
+use pb_edge::{HealthyTargets, HealthyTargetsSpec, LoadBalancerClient};
 use pb_engine::{Address, Failure, Graph, Handle};
 use pb_fargate::{ServiceAttrs, ServiceSpec};
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub fn key(address: &Address) -> Option<&str> {
 pub fn kind(aws: &SdkConfig, workspace: &Workspace, rollout: Option<Duration>) -> Arc<HealthyTargets> {
     let period = period(&workspace.load_balancer);
     let within = rollout.map_or(period, |rollout| period.min(rollout));
-    Arc::new(HealthyTargets::new(BalancerClient::new(aws), within))
+    Arc::new(HealthyTargets::new(LoadBalancerClient::new(aws), within))
 }
 
 /// The kind of these checks where targets are reached only now: ECS may have to start other tasks first.
 pub fn kind_within(aws: &SdkConfig, within: Option<Duration>) -> Arc<HealthyTargets> {
-    Arc::new(HealthyTargets::new(BalancerClient::new(aws), within.unwrap_or_default()))
+    Arc::new(HealthyTargets::new(LoadBalancerClient::new(aws), within.unwrap_or_default()))
 }
 
 /// The longest time until the state of a target is known: so many checks in a row, the last of which may time out.

@@ -6,7 +6,7 @@ use aws_sdk_servicequotas::types::ServiceQuota;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join};
 use pb_aws::ForOperation;
-use pb_edge::BalancerClient;
+use pb_edge::LoadBalancerClient;
 use pb_engine::{Address, Class, Failure, Graph, PlanError, Planned, PreflightCheck};
 use pb_net::Ec2;
 use pb_rules::quotas::{Quota, Usage};
@@ -73,7 +73,7 @@ struct Room(SdkConfig);
 impl PreflightCheck for Room {
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
-            let (ec2, balancers) = (Ec2::from(&self.0), BalancerClient::new(&self.0));
+            let (ec2, balancers) = (Ec2::from(&self.0), LoadBalancerClient::new(&self.0));
             let usage = try_join(pb_net::quota_usage(&ec2, planned), pb_edge::quota_usage(&balancers, planned));
             let (rules, balancers) = usage.await?;
             let mut refused = Vec::new();
@@ -115,7 +115,7 @@ mod tests {
     use aws_sdk_servicequotas::types::ServiceQuota;
     use aws_smithy_mocks::{Rule, mock};
     use pb_engine::{Address, Class};
-    use pb_rules::quotas::{Quota, RULES_PER_GROUP, TARGET_GROUPS_PER_BALANCER, Usage};
+    use pb_rules::quotas::{Quota, RULES_PER_GROUP, TARGET_GROUPS_PER_LOAD_BALANCER, Usage};
 
     fn quota_of(value: f64) -> ServiceQuota {
         ServiceQuota::builder().value(value).build()
@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn fixed_quota_is_not_asked_for() {
         let never = answers(1_000.0);
-        let refused = judged(&never, &TARGET_GROUPS_PER_BALANCER).await.unwrap().unwrap();
+        let refused = judged(&never, &TARGET_GROUPS_PER_LOAD_BALANCER).await.unwrap().unwrap();
         assert!(refused.contains("would have 101") && never.num_calls() == 0, "{refused}");
     }
 }

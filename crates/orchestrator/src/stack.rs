@@ -11,7 +11,7 @@ use crate::health;
 use crate::quotas;
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
-use pb_edge::{Edge, EdgeInputs, EdgeSpec, Health, HealthyTargetsSpec, RouteSpec, front_door};
+use pb_edge::{EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, HealthyTargetsSpec, RouteSpec};
 use pb_engine::{Failure, Graph, Input};
 use pb_fargate::{FargateInputs, FargateSpec, FargateStack, ReleaseCommand};
 use pb_net::{Egress, NetworkNames, NetworkSpec};
@@ -40,7 +40,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
             security_group_ids: vec![network.redis_group.id()],
         },
     )?;
-    let edge = front_door(
+    let edge = EdgeStack::add(
         &mut graph,
         aws,
         &edge_spec(workspace),
@@ -73,7 +73,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
     let names = &workspace.names;
     let url = format!("http://{}", names.hostname);
     graph.output("url", edge.record, move |_| url.clone());
-    graph.output("load_balancer", edge.balancer.created(), |balancer| balancer.dns_name);
+    graph.output("load_balancer", edge.load_balancer.created(), |balancer| balancer.dns_name);
     graph
         .output("queue", queue.replication_group, |group| format!("{}:{}", group.primary_endpoint_address, group.port));
     graph.output("repository", fargate.repository, |repository| repository.uri);
@@ -87,7 +87,7 @@ fn targets_are_healthy(
     graph: &mut Graph,
     aws: &SdkConfig,
     workspace: &Workspace,
-    edge: &Edge,
+    edge: &EdgeStack,
     fargate: &FargateStack,
 ) -> Result<(), Failure> {
     let kind = health::kind(aws, workspace, wait_limit(workspace.deploy.wait_timeout));
@@ -207,8 +207,8 @@ fn route_spec(workspace: &Workspace, key: &str, web: &WebService, route: &Route)
     }
 }
 
-fn health(balancer: &LoadBalancer, path: &str, matcher: &str) -> Health {
-    Health {
+fn health(balancer: &LoadBalancer, path: &str, matcher: &str) -> HealthCheck {
+    HealthCheck {
         path: path.to_owned(),
         matcher: matcher.to_owned(),
         interval: balancer.health_interval,

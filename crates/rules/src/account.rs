@@ -31,7 +31,7 @@ pub fn account_id(id: &str) -> Verdict {
 pub fn role_name(name: &str) -> Verdict {
     let what = "a role name";
     if let Some((_, tail)) = name.rsplit_once('/') {
-        return Err(Violation::new(format!("`{name}` is a path or an ARN, {what} is wanted")).suggest(tail));
+        return Err(Violation::new(format!("`{name}` is a path or an ARN, {what} is wanted")).with_suggestion(tail));
     }
     length(what, name, 1, 64)?;
     only(what, name, |c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c), "letters, digits and +=,.@_-")

@@ -41,7 +41,7 @@ pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
         ("redis", 2..=5, _) => Err(refuse("before 6, three numbers such as `5.0.6` are wanted")),
         ("redis", 8.., _) => Err(refuse("ElastiCache ends at 7.1, newer ones are of the engine `valkey`")),
         (_, 6.., [_, minor, _]) if number(minor).is_some() => {
-            Err(refuse("the third number is chosen by AWS").suggest(format!("{major}.{minor}")))
+            Err(refuse("the third number is chosen by AWS").with_suggestion(format!("{major}.{minor}")))
         }
         _ => Err(refuse("major and minor number, such as `7.1`, are wanted")),
     }
@@ -74,7 +74,7 @@ pub fn node_type(node_type: &str) -> Verdict {
     let violation = Violation::new(format!("`{node_type}` is not a node type, such as `cache.t3.small`"));
     let prefixed = format!("cache.{node_type}");
     if !node_type.starts_with("cache") && self::node_type(&prefixed).is_ok() {
-        return Err(violation.suggest(prefixed));
+        return Err(violation.with_suggestion(prefixed));
     }
     Err(violation)
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_do_not_exist() {
+    fn nonexistent_versions_are_refused() {
         for (engine, version, why) in [
             ("memcached", "1.6", "not an engine"),
             ("redis", "", "`7.1` is wanted"),
@@ -140,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(engine in "redis|valkey|.*", version in ".{0,8}") {
+        fn arbitrary_text_does_not_panic(engine in "redis|valkey|.*", version in ".{0,8}") {
             let _ = family(&engine, &version);
             let _ = node_type(&version);
         }

@@ -22,7 +22,7 @@ pub fn label(label: &str) -> Verdict {
 pub fn hostname(name: &str) -> Verdict {
     let plain = name.trim_end_matches('.').to_lowercase();
     let suggest = |violation: Violation| {
-        if plain != name && hostname(&plain).is_ok() { violation.suggest(&plain) } else { violation }
+        if plain != name && hostname(&plain).is_ok() { violation.with_suggestion(&plain) } else { violation }
     };
     if name.contains("://") || name.contains('/') {
         return Err(Violation::new(format!(
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_meant_is_suggested() {
+    fn hostname_suggestion_is_lower_case_without_a_dot() {
         let suggested = |name| hostname(name).unwrap_err().suggestion().map(str::to_owned);
         assert_eq!(suggested("OspcAPI.org"), Some("ospcapi.org".to_owned()));
         assert_eq!(suggested("ospcapi.org."), Some("ospcapi.org".to_owned()));
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_label_before_a_hostname_is_a_hostname(part in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?") {
+        fn label_before_a_hostname_is_a_hostname(part in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?") {
             let name = format!("{part}.example.org");
             prop_assert_eq!(hostname(&name), Ok(()));
             prop_assert_eq!(in_zone(&name, "example.org"), Ok(()));

@@ -11,35 +11,35 @@ struct Size {
     step: i64,
 }
 
-const fn size_of(cpu: i64, from: i64, to: i64, step: i64) -> Size {
+const fn sizes(cpu: i64, from: i64, to: i64, step: i64) -> Size {
     Size { cpu, from, to, step }
 }
 
-/// ECS developer guide: Task CPU and memory. The smallest size takes 512, 1024 and 2048: see `memories`.
+/// ECS developer guide: Task CPU and memory. The smallest size takes 512, 1024 and 2048: see `memory_sizes`.
 const SIZES: [Size; 7] = [
-    size_of(256, 512, 2048, 512),
-    size_of(512, 1024, 4096, 1024),
-    size_of(1024, 2048, 8192, 1024),
-    size_of(2048, 4096, 16384, 1024),
-    size_of(4096, 8192, 30720, 1024),
-    size_of(8192, 16384, 61440, 4096),
-    size_of(16384, 32768, 122_880, 8192),
+    sizes(256, 512, 2048, 512),
+    sizes(512, 1024, 4096, 1024),
+    sizes(1024, 2048, 8192, 1024),
+    sizes(2048, 4096, 16384, 1024),
+    sizes(4096, 8192, 30720, 1024),
+    sizes(8192, 16384, 61440, 4096),
+    sizes(16384, 32768, 122_880, 8192),
 ];
 
 /// Zones, by their ids, that are no place for a network of tasks: Fargate is not in the first two, and new node types and
 /// sizes come late or never to the last. An id names the same zone in every account, a name (`us-east-1e`) does not.
 /// (ECS developer guide: Supported Regions for Amazon ECS on AWS Fargate)
-const WITHOUT: [&str; 3] = ["usw1-az2", "apne1-az3", "use1-az3"];
+const ZONES_WITHOUT_FARGATE: [&str; 3] = ["usw1-az2", "apne1-az3", "use1-az3"];
 
 /// A zone, by its id such as `use2-az1`, in which tasks can run.
-pub fn zone(id: &str) -> Verdict {
-    if WITHOUT.contains(&id) {
+pub fn zone_id(id: &str) -> Verdict {
+    if ZONES_WITHOUT_FARGATE.contains(&id) {
         return Err(Violation::new(format!("Fargate is not offered in the zone {id}")));
     }
     Ok(())
 }
 
-fn memories(size: &Size) -> impl Iterator<Item = i64> {
+fn memory_sizes(size: &Size) -> impl Iterator<Item = i64> {
     let steps = (size.to - size.from) / size.step;
     let (cpu, from, step) = (size.cpu, size.from, size.step);
     (0..=steps).map(move |index| from + index * step).filter(move |memory| cpu != 256 || *memory != 1536)
@@ -53,25 +53,25 @@ pub fn cpu(units: i64) -> Verdict {
     let known = SIZES.map(|size| size.cpu.to_string()).join(", ");
     let nearest = SIZES.iter().map(|size| size.cpu).min_by_key(|cpu| cpu.abs_diff(units));
     let violation = Violation::new(format!("Fargate has no tasks with {units} CPU units, but with {known}"));
-    Err(violation.suggest(nearest.unwrap_or_default()))
+    Err(violation.with_suggestion(nearest.unwrap_or_default()))
 }
 
 /// Memory in MiB of a task with so many CPU units. (ECS developer guide: Task CPU and memory)
-pub fn size(cpu_units: i64, memory: i64) -> Verdict {
+pub fn task_size(cpu_units: i64, memory: i64) -> Verdict {
     cpu(cpu_units)?;
     let Some(size) = SIZES.iter().find(|size| size.cpu == cpu_units) else {
         return Ok(());
     };
-    if memories(size).any(|known| known == memory) {
+    if memory_sizes(size).any(|known| known == memory) {
         return Ok(());
     }
     let range = match size.cpu {
         256 => "512, 1024 or 2048".to_owned(),
         _ => format!("{} to {} in steps of {}", size.from, size.to, size.step),
     };
-    let enough = memories(size).find(|known| *known >= memory).unwrap_or(size.to);
+    let enough = memory_sizes(size).find(|known| *known >= memory).unwrap_or(size.to);
     Err(Violation::new(format!("{memory} MiB do not go with {cpu_units} CPU units on Fargate: {range} MiB do"))
-        .suggest(enough))
+        .with_suggestion(enough))
 }
 
 /// Seconds from SIGTERM to SIGKILL. (ECS developer guide: Task definition parameters for Fargate, `stopTimeout`)
@@ -105,7 +105,7 @@ fn at_most_one(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
         return Ok(());
     }
     let text = format!("{value}{unit} could run two schedulers at once, and each would send every periodic task");
-    Err(Violation::new(text).suggest(max))
+    Err(Violation::new(text).with_suggestion(max))
 }
 
 /// Name of a queue of Celery, as it stands in a list of them.
@@ -127,7 +127,7 @@ pub fn max_percent(percent: i64) -> Verdict {
 
 /// A rollout can begin: with the percentages, ECS may either start one more task or stop one.
 /// ECS rounds the minimum up and the maximum down. (ECS API: DeploymentConfiguration)
-pub fn rollout_moves(count: i64, min: i64, max: i64) -> Verdict {
+pub fn rollout_can_progress(count: i64, min: i64, max: i64) -> Verdict {
     let most = count.saturating_mul(max) / 100;
     let least = count.saturating_mul(min).saturating_add(99) / 100;
     if count == 0 || most > count || least < count {
@@ -174,7 +174,7 @@ pub fn variable_name(name: &str) -> Verdict {
 }
 
 /// A variable that is not one of those which the deployment sets itself.
-pub fn free_variable(name: &str, taken: &[&str]) -> Verdict {
+pub fn unreserved_variable(name: &str, taken: &[&str]) -> Verdict {
     if taken.contains(&name) {
         return Err(Violation::new(format!("`{name}` is set to the address of the queue already")));
     }
@@ -197,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_table() {
+    fn task_sizes() {
         for (cpu, memory) in [
             (256, &[512, 1024, 2048][..]),
             (512, &[1024, 2048, 3072, 4096]),
@@ -208,7 +208,7 @@ mod tests {
             (16384, &[32768, 40960, 122_880]),
         ] {
             for memory in memory {
-                assert_eq!(size(cpu, *memory), Ok(()), "{cpu} {memory}");
+                assert_eq!(task_size(cpu, *memory), Ok(()), "{cpu} {memory}");
             }
         }
         for (cpu, memory, nearest) in [
@@ -221,7 +221,7 @@ mod tests {
             (16384, 999_999, "122880"),
             (1000, 2048, "1024"),
         ] {
-            let violation = size(cpu, memory).unwrap_err();
+            let violation = task_size(cpu, memory).unwrap_err();
             assert_eq!(violation.suggestion(), Some(nearest), "{cpu} {memory}");
         }
     }
@@ -246,12 +246,12 @@ mod tests {
     }
 
     #[test]
-    fn rollouts_that_can_never_begin() {
+    fn rollout_that_can_never_begin_is_refused() {
         for (count, min, max) in [(1, 100, 200), (1, 0, 100), (4, 75, 100), (4, 100, 125), (0, 100, 100)] {
-            assert_eq!(rollout_moves(count, min, max), Ok(()), "{count} {min} {max}");
+            assert_eq!(rollout_can_progress(count, min, max), Ok(()), "{count} {min} {max}");
         }
         for (count, min, max) in [(1, 100, 100), (1, 100, 150), (1, 50, 150), (4, 80, 120)] {
-            assert!(rollout_moves(count, min, max).is_err(), "{count} {min} {max}");
+            assert!(rollout_can_progress(count, min, max).is_err(), "{count} {min} {max}");
         }
     }
 
@@ -276,14 +276,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_suggested_size_exists(cpu in -10i64..40000, memory in -10i64..200_000) {
+        fn suggested_task_size_is_valid(cpu in -10i64..40000, memory in -10i64..200_000) {
             let fixed_cpu = match super::cpu(cpu) {
                 Ok(()) => cpu,
                 Err(violation) => violation.suggestion().unwrap().parse().unwrap(),
             };
-            if let Err(violation) = size(fixed_cpu, memory) {
+            if let Err(violation) = task_size(fixed_cpu, memory) {
                 let fixed: i64 = violation.suggestion().unwrap().parse().unwrap();
-                prop_assert_eq!(size(fixed_cpu, fixed), Ok(()));
+                prop_assert_eq!(task_size(fixed_cpu, fixed), Ok(()));
             }
         }
     }

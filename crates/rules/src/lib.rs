@@ -16,10 +16,10 @@
 //! ```
 
 pub mod account;
-pub mod balancer;
 pub mod cache;
 pub mod dns;
 pub mod fargate;
+pub mod load_balancer;
 pub mod logs;
 pub mod names;
 pub mod network;
@@ -45,18 +45,18 @@ impl Violation {
         Self { message: message.into(), suggestion: None, remedy: None }
     }
 
-    pub(crate) fn suggest(mut self, value: impl ToString) -> Self {
+    pub(crate) fn with_suggestion(mut self, value: impl ToString) -> Self {
         self.suggestion = Some(value.to_string());
         self
     }
 
-    pub(crate) fn remedy(mut self, what_to_do: impl Into<String>) -> Self {
+    pub(crate) fn with_remedy(mut self, what_to_do: impl Into<String>) -> Self {
         self.remedy = Some(what_to_do.into());
         self
     }
 
     /// What to do, where that is more than to write another value.
-    pub fn what_to_do(&self) -> Option<&str> {
+    pub fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
 

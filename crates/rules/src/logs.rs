@@ -22,7 +22,7 @@ pub fn retention_days(days: i64) -> Verdict {
     }
     let nearest = RETENTION_DAYS.into_iter().min_by_key(|known| known.abs_diff(days)).unwrap_or_default();
     let known = RETENTION_DAYS.map(|known| known.to_string()).join(", ");
-    Err(Violation::new(format!("{days} is not a retention time: {known} days are")).suggest(nearest))
+    Err(Violation::new(format!("{days} is not a retention time: {known} days are")).with_suggestion(nearest))
 }
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_retention_is_suggested() {
+    fn nearest_retention_is_suggested() {
         for (days, nearest) in [(0, "1"), (31, "30"), (364, "365"), (100_000, "3653")] {
             let violation = retention_days(days).unwrap_err();
             assert_eq!(violation.suggestion(), Some(nearest), "{days}");
@@ -51,7 +51,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_known_retentions(days in any::<i64>()) {
+        fn retention_days_must_be_offered_by_aws(days in any::<i64>()) {
             prop_assert_eq!(retention_days(days).is_ok(), RETENTION_DAYS.contains(&days));
         }
     }

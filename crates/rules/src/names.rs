@@ -36,16 +36,16 @@ pub fn stack(name: &str) -> Verdict {
 
 /// Name of an application load balancer. (Elastic Load Balancing API: CreateLoadBalancer)
 pub fn load_balancer(name: &str) -> Verdict {
-    balancing("a load balancer name", name)?;
+    load_balancing("a load balancer name", name)?;
     no_prefix("a load balancer name", name, "internal-")
 }
 
 /// Name of a target group. (Elastic Load Balancing API: CreateTargetGroup)
 pub fn target_group(name: &str) -> Verdict {
-    balancing("a target group name", name)
+    load_balancing("a target group name", name)
 }
 
-fn balancing(what: &str, name: &str) -> Verdict {
+fn load_balancing(what: &str, name: &str) -> Verdict {
     length(what, name, 1, 32)?;
     only(what, name, alphanumeric_or_hyphen, LETTERS_DIGITS_HYPHENS)?;
     no_prefix(what, name, "-")?;
@@ -218,13 +218,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_aws_takes_is_taken(name in "[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?") {
+        fn valid_load_balancer_names_are_accepted(name in "[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?") {
             prop_assume!(!name.starts_with("internal-"));
             prop_assert_eq!(load_balancer(&name), Ok(()));
         }
 
         #[test]
-        fn no_rule_panics_and_none_takes_control_characters(name in any::<String>()) {
+        fn control_characters_are_refused_without_a_panic(name in any::<String>()) {
             let foreign = name.chars().any(|c| c.is_control() || !c.is_ascii());
             for rule in [load_balancer, cluster, security_group, repository, replication_group] {
                 prop_assert!(rule(&name).is_err() || !foreign);

@@ -24,7 +24,7 @@ pub fn cidr(text: &str) -> Result<Ipv4Net, Violation> {
     };
     if net.trunc() != net {
         return Err(Violation::new(format!("`{text}` has bits set behind its prefix of {} bits", net.prefix_len()))
-            .suggest(net.trunc()));
+            .with_suggestion(net.trunc()));
     }
     Ok(net)
 }
@@ -51,17 +51,17 @@ pub fn subnet_cidr(subnet: Ipv4Net, vpc: Ipv4Net) -> Verdict {
 
 /// Block of a subnet that a load balancer uses: /27 or larger, so that eight addresses can be free.
 /// (Elastic Load Balancing user guide: Subnets for your load balancer)
-pub fn balancer_subnet_cidr(subnet: Ipv4Net) -> Verdict {
+pub fn load_balancer_subnet_cidr(subnet: Ipv4Net) -> Verdict {
     if subnet.prefix_len() <= 27 {
         return Ok(());
     }
     let wider = Ipv4Net::new(subnet.addr(), 27).map_or(subnet, |net| net.trunc());
     Err(Violation::new(format!("`{subnet}` is too small: the subnet of a load balancer is /27 or larger"))
-        .suggest(wider))
+        .with_suggestion(wider))
 }
 
 /// Two subnets of one VPC have no address in common. (EC2 API: CreateSubnet, `InvalidSubnet.Conflict`)
-pub fn apart(one: Ipv4Net, other: Ipv4Net) -> Verdict {
+pub fn disjoint(one: Ipv4Net, other: Ipv4Net) -> Verdict {
     if one.contains(&other.network()) || other.contains(&one.network()) {
         return Err(Violation::new(format!("`{one}` overlaps with the other subnet's `{other}`")));
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn notation() {
+    fn cidr_notation() {
         for bad in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/16", "::/0", "a/8", "10.0.0.256/32"] {
             assert!(cidr(bad).is_err(), "{bad}");
         }
@@ -165,8 +165,8 @@ mod tests {
         for bad in ["10.1.0.0/24", "10.0.0.0/29", "10.0.0.0/8"] {
             assert!(subnet_cidr(net(bad), vpc).is_err(), "{bad}");
         }
-        assert_eq!(balancer_subnet_cidr(net("10.0.2.0/27")), Ok(()));
-        let small = balancer_subnet_cidr(net("10.0.2.16/28")).unwrap_err();
+        assert_eq!(load_balancer_subnet_cidr(net("10.0.2.0/27")), Ok(()));
+        let small = load_balancer_subnet_cidr(net("10.0.2.16/28")).unwrap_err();
         assert_eq!(small.suggestion(), Some("10.0.2.0/27"));
     }
 
@@ -200,17 +200,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn apart_is_symmetric_and_a_block_overlaps_with_itself(
+        fn disjoint_is_symmetric_and_irreflexive(
             a in any::<u32>(), b in any::<u32>(), len_a in 16u8..=28, len_b in 16u8..=28,
         ) {
             let one = Ipv4Net::new(a.into(), len_a).unwrap().trunc();
             let other = Ipv4Net::new(b.into(), len_b).unwrap().trunc();
-            prop_assert_eq!(apart(one, other).is_ok(), apart(other, one).is_ok());
-            prop_assert!(apart(one, one).is_err());
+            prop_assert_eq!(disjoint(one, other).is_ok(), disjoint(other, one).is_ok());
+            prop_assert!(disjoint(one, one).is_err());
         }
 
         #[test]
-        fn a_suggested_block_is_taken(address in any::<u32>(), len in 0u8..=32) {
+        fn suggested_block_is_valid(address in any::<u32>(), len in 0u8..=32) {
             let text = Ipv4Net::new(address.into(), len).unwrap().to_string();
             if let Err(violation) = cidr(&text) {
                 let suggestion = violation.suggestion().unwrap().trim_matches('"').to_owned();

@@ -3,7 +3,7 @@
 //! AWS increases quotas on request, and does not decrease the ones below, so an account has the default at least.
 //! (Service Quotas API: RequestServiceQuotaIncrease)
 
-use crate::{balancer, network};
+use crate::{load_balancer, network};
 
 /// A quota, as Service Quotas names it.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,21 +44,21 @@ pub const TARGET_GROUPS: Quota = Quota {
 
 /// Rules of all listeners of a load balancer besides the default ones.
 /// (Elastic Load Balancing: Quotas for your Application Load Balancers)
-pub const RULES_PER_BALANCER: Quota = Quota {
+pub const RULES_PER_LOAD_BALANCER: Quota = Quota {
     service: "elasticloadbalancing",
     code: "L-7EED9B64",
     name: "Rules per Application Load Balancer",
-    default: balancer::RULES_MAX,
+    default: load_balancer::RULES_MAX,
     adjustable: true,
 };
 
 /// Target groups to which the listeners and rules of a load balancer lead. One that several of them name counts once.
 /// (Elastic Load Balancing: Quotas for your Application Load Balancers; API: TooManyUniqueTargetGroupsPerLoadBalancer)
-pub const TARGET_GROUPS_PER_BALANCER: Quota = Quota {
+pub const TARGET_GROUPS_PER_LOAD_BALANCER: Quota = Quota {
     service: "elasticloadbalancing",
     code: "L-822D1B1B",
     name: "Target Groups per Application Load Balancer",
-    default: balancer::RULES_MAX,
+    default: load_balancer::RULES_MAX,
     adjustable: false,
 };
 
@@ -117,7 +117,7 @@ impl Usage {
 
 #[cfg(test)]
 mod tests {
-    use super::{RULES_PER_GROUP, TARGET_GROUPS_PER_BALANCER, Usage};
+    use super::{RULES_PER_GROUP, TARGET_GROUPS_PER_LOAD_BALANCER, Usage};
 
     fn inbound(now: usize, more: usize) -> Usage {
         let of = "security group staging-ecs-flask-sg (sg-1)".to_owned();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn use_beyond_the_limit_is_refused_with_the_remedy() {
+    fn usage_beyond_the_limit_is_refused_with_a_remedy() {
         assert_eq!(inbound(59, 1).refusal(60.0, None), None);
         assert_eq!((inbound(59, 1).exceeds_default(), inbound(60, 1).exceeds_default()), (false, true));
         assert_eq!(
@@ -139,15 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn limit_of_unknown_origin_is_named_as_such() {
+    fn note_about_the_limit_is_in_the_refusal() {
         let refusal = inbound(60, 2).refusal(60.0, Some("the default")).unwrap();
         assert!(refusal.contains("has 60 of 60 (the default) inbound rules, and would have 62"), "{refusal}");
     }
 
     #[test]
-    fn fixed_quota_is_not_to_be_increased() {
+    fn fixed_quota_suggests_no_increase() {
         let of = "load balancer staging-public".to_owned();
-        let usage = Usage { quota: &TARGET_GROUPS_PER_BALANCER, of, what: "target groups", now: 100, more: 1 };
+        let usage = Usage { quota: &TARGET_GROUPS_PER_LOAD_BALANCER, of, what: "target groups", now: 100, more: 1 };
         let refusal = usage.refusal(100.0, None).unwrap();
         let remedy = "delete target groups that are not needed; AWS does not increase this quota";
         assert!(refusal.ends_with(remedy), "{refusal}");

@@ -1,8 +1,8 @@
 //! Secrets of containers: how they are referred to, and what is no place for one.
 
-mod plain;
+mod detection;
 
-pub use plain::{HIDDEN, has_name_of_secret, may_hold_secret, plain_variable, plain_word, shown_text};
+pub use detection::{REDACTED, is_secret_name, may_contain_secret, plain_variable, plain_word, redact_text};
 
 use crate::account::account_id;
 use crate::text::only;
@@ -16,11 +16,11 @@ const EXAMPLES: &str = "write one such as arn:aws:secretsmanager:us-east-2:12345
 struct Reference<'a> {
     region: &'a str,
     account: &'a str,
-    kept: Kept<'a>,
+    store: Store<'a>,
 }
 
 /// Where a secret is kept.
-enum Kept<'a> {
+enum Store<'a> {
     /// In Secrets Manager, under a name with a random end; a key, a stage and an id may follow it.
     SecretsManager { name: &'a str, more: Vec<&'a str> },
     /// In the Parameter Store, under a name.
@@ -34,19 +34,19 @@ enum Kept<'a> {
 /// variables; Secrets Manager API: CreateSecret; Systems Manager API: PutParameter)
 pub fn reference(arn: &str) -> Verdict {
     // Whoever writes the secret itself here by mistake must not find it in an error.
-    let Some(Reference { region, account, kept }) = taken_apart(arn) else {
+    let Some(Reference { region, account, store }) = parse_reference(arn) else {
         return Err(Violation::new(
             "this is neither the ARN of a secret in Secrets Manager nor that of a parameter in the Parameter Store",
         )
-        .remedy(EXAMPLES));
+        .with_remedy(EXAMPLES));
     };
     account_id(account)?;
     if region.is_empty() {
-        return Err(Violation::new(format!("`{arn}` has no region")).remedy(EXAMPLES));
+        return Err(Violation::new(format!("`{arn}` has no region")).with_remedy(EXAMPLES));
     }
-    match kept {
-        Kept::SecretsManager { name, more } => secret(arn, name, &more),
-        Kept::ParameterStore { name } => {
+    match store {
+        Store::SecretsManager { name, more } => secret(arn, name, &more),
+        Store::ParameterStore { name } => {
             let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
             only("the name of a parameter", name, allowed, "letters, digits and _.-/")
         }
@@ -58,37 +58,37 @@ fn secret(arn: &str, name: &str, more: &[&str]) -> Verdict {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/+=@!".contains(c);
     only("the name of a secret", name, allowed, "letters, digits and _.-/+=@!")?;
     match more {
-        [] | [_, "", _] | [_, _, ""] if has_random_end(name) => Ok(()),
+        [] | [_, "", _] | [_, _, ""] if has_random_suffix(name) => Ok(()),
         [] | [_, "", _] | [_, _, ""] => {
             let message = format!("`{arn}` is not complete: the ARN of a secret ends with a hyphen and six characters");
             let what_to_do = "copy the whole ARN: aws secretsmanager describe-secret --secret-id NAME";
-            Err(Violation::new(message).remedy(what_to_do))
+            Err(Violation::new(message).with_remedy(what_to_do))
         }
         _ => {
             let what_to_do = "write `:JSON_KEY:VERSION_STAGE:VERSION_ID` after the ARN, with all three colons; each of them \
                               may be empty, and a stage and an id exclude each other";
             let message = format!("`{arn}` names a key or a version in another way than ECS reads it");
-            Err(Violation::new(message).remedy(what_to_do))
+            Err(Violation::new(message).with_remedy(what_to_do))
         }
     }
 }
 
-fn taken_apart(arn: &str) -> Option<Reference<'_>> {
+fn parse_reference(arn: &str) -> Option<Reference<'_>> {
     let parts: Vec<&str> = arn.split(':').collect();
     let &["arn", partition, service, region, account, resource, ref rest @ ..] = parts.as_slice() else { return None };
-    let kept = match (service, resource, rest) {
+    let store = match (service, resource, rest) {
         ("secretsmanager", "secret", [name, more @ ..]) if !name.is_empty() => {
-            Kept::SecretsManager { name, more: more.to_vec() }
+            Store::SecretsManager { name, more: more.to_vec() }
         }
         ("ssm", parameter, []) => {
-            Kept::ParameterStore { name: parameter.strip_prefix("parameter/").filter(|name| !name.is_empty())? }
+            Store::ParameterStore { name: parameter.strip_prefix("parameter/").filter(|name| !name.is_empty())? }
         }
         _ => return None,
     };
-    partition.starts_with("aws").then_some(Reference { region, account, kept })
+    partition.starts_with("aws").then_some(Reference { region, account, store })
 }
 
-fn has_random_end(name: &str) -> bool {
+fn has_random_suffix(name: &str) -> bool {
     let end = |(_, end): (&str, &str)| end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric());
     name.rsplit_once('-').is_some_and(end)
 }
@@ -97,9 +97,9 @@ fn has_random_end(name: &str) -> bool {
 /// reference. (ECS developer guide: Task execution IAM role, Secrets Manager or Systems Manager permissions)
 #[must_use]
 pub fn permission(reference: &str) -> Option<(&'static str, String)> {
-    match taken_apart(reference)?.kept {
-        Kept::ParameterStore { .. } => Some(("ssm:GetParameters", reference.to_owned())),
-        Kept::SecretsManager { .. } => {
+    match parse_reference(reference)?.store {
+        Store::ParameterStore { .. } => Some(("ssm:GetParameters", reference.to_owned())),
+        Store::SecretsManager { .. } => {
             let secret: Vec<&str> = reference.split(':').take(7).collect();
             Some(("secretsmanager:GetSecretValue", secret.join(":")))
         }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_execution_role_needs() {
+    fn execution_role_permission_follows_from_the_reference() {
         let needs = |arn: &str| permission(arn).unwrap();
         assert_eq!(needs(&format!("{SECRET}:password::")), ("secretsmanager:GetSecretValue", SECRET.to_owned()));
         assert_eq!(needs(SECRET), ("secretsmanager:GetSecretValue", SECRET.to_owned()));

@@ -67,5 +67,5 @@ pub(crate) fn between(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(Violation::new(format!("{value} is not between {min} and {max}{unit}")).suggest(value.clamp(min, max)))
+    Err(Violation::new(format!("{value} is not between {min} and {max}{unit}")).with_suggestion(value.clamp(min, max)))
 }

@@ -3,7 +3,7 @@
 //! # Flow
 //!
 //! 1. [`Source`] says where a state lies; [`Source::read`] gives its bytes, [`State::parse`] what it names.
-//! 2. [`map`](map()) finds the address of each resource among those that a graph wants.
+//! 2. [`map_resources`] finds the address of each resource among those that a graph wants.
 //! 3. [`Lock`] keeps Terraform away while resources are taken over.
 //! 4. [`Removal`] says how Terraform is made to forget them.
 //!
@@ -13,13 +13,13 @@
 //! memory, and goes into no message.
 
 mod lock;
-mod map;
+mod mapping;
 mod removal;
 mod source;
 mod state;
 
 pub use lock::Lock;
-pub use map::{Claim, Left, Mapping, Target, map};
+pub use mapping::{DesiredResource, ImportCandidate, Mapping, NotImported, map_resources};
 pub use removal::Removal;
 pub use source::Source;
 pub use state::{Resource, State};

@@ -17,7 +17,7 @@ use aws_types::SdkConfig;
 use pb_engine::{Class, Failure};
 
 /// The operation that is named in each failure.
-const TAKE: &str = "take Terraform's lock";
+const ACQUIRE: &str = "take Terraform's lock";
 
 /// The number of tries for a lock whose holder releases it meanwhile.
 const TRIES: usize = 3;
@@ -36,7 +36,7 @@ impl Lock {
     ///
     /// # Errors
     /// `Locked` when another holds either lock, and whatever AWS answers. No lock is left behind then.
-    pub async fn take(
+    pub async fn acquire(
         config: &SdkConfig,
         table: &str,
         source: &Source,
@@ -45,28 +45,30 @@ impl Lock {
     ) -> Result<Option<Self>, Failure> {
         let Source::S3 { bucket, key } = source else { return Ok(None) };
         let info = Info::new(who, operation, format!("{bucket}/{key}"));
-        let text = serde_json::to_string(&info).map_err(|error| Failure::new(Class::Bug, TAKE, error.to_string()))?;
+        let text =
+            serde_json::to_string(&info).map_err(|error| Failure::new(Class::Bug, ACQUIRE, error.to_string()))?;
         let lock = Self {
             file: LockFile::new(client(config), bucket, key, text.clone()),
             item: LockItem::new(Client::new(config), table, info.path, text),
         };
-        lock.acquire(operation).await.map(Some)
+        lock.acquire_both(operation).await.map(Some)
     }
 
-    async fn acquire(self, operation: &str) -> Result<Self, Failure> {
+    async fn acquire_both(self, operation: &str) -> Result<Self, Failure> {
         // A request that failed may have been done all the same; a lock that is not ours is not touched.
-        if let Err(failure) = self.file.take(operation).await {
+        if let Err(failure) = self.file.acquire(operation).await {
             let released = if failure.class == Class::Locked { Ok(()) } else { self.file.release().await };
-            return Err(with_left_over(failure, released));
+            return Err(with_unreleased(failure, released));
         }
-        if let Err(failure) = self.item.take(operation).await {
-            let released = if failure.class == Class::Locked { self.file.release().await } else { self.free().await };
-            return Err(with_left_over(failure, released));
+        if let Err(failure) = self.item.acquire(operation).await {
+            let released =
+                if failure.class == Class::Locked { self.file.release().await } else { self.release_both().await };
+            return Err(with_unreleased(failure, released));
         }
         Ok(self)
     }
 
-    async fn free(&self) -> Result<(), Failure> {
+    async fn release_both(&self) -> Result<(), Failure> {
         let item = self.item.release().await;
         let file = self.file.release().await;
         item.and(file)
@@ -85,12 +87,12 @@ impl Lock {
     /// # Errors
     /// Whatever AWS answers; the lock then stays until `terraform force-unlock`.
     pub async fn release(self) -> Result<(), Failure> {
-        self.free().await
+        self.release_both().await
     }
 }
 
 /// The failure to take a lock, with what is known of one that could not be released afterwards.
-fn with_left_over(failure: Failure, released: Result<(), Failure>) -> Failure {
+fn with_unreleased(failure: Failure, released: Result<(), Failure>) -> Failure {
     match released {
         Ok(()) => failure,
         Err(left) => {

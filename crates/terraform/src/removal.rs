@@ -1,7 +1,7 @@
 //! The removal of adopted resources from Terraform's state. Until then its next `apply` takes the ownership tags off again,
 //! since its configuration does not have them.
 
-use crate::map::Mapping;
+use crate::mapping::Mapping;
 use pb_engine::Address;
 use std::collections::BTreeSet;
 
@@ -19,15 +19,15 @@ impl Removal {
     /// of them that are resources of their own in its state.
     #[must_use]
     pub fn of(mapping: &Mapping, taken: &BTreeSet<&Address>) -> Self {
-        let claims = mapping.claims.iter().filter(|(_, claim)| !claim.terraform.is_empty());
+        let claims = mapping.imports.iter().filter(|(_, claim)| !claim.terraform.is_empty());
         let (ours, others): (Vec<_>, Vec<_>) = claims.partition(|(address, _)| taken.contains(address));
         let ids: BTreeSet<&str> = ours.iter().map(|(_, claim)| claim.id.as_str()).collect();
         let (parts, other_parts): (Vec<_>, Vec<_>) =
-            mapping.parts.iter().partition(|part| part.whole.as_deref().is_some_and(|whole| ids.contains(whole)));
+            mapping.parts.iter().partition(|part| part.parent.as_deref().is_some_and(|parent| ids.contains(parent)));
         let mut addresses: Vec<String> = ours.iter().map(|(_, claim)| claim.terraform.clone()).collect();
         addresses.extend(parts.iter().map(|part| part.terraform.clone()));
         addresses.sort_unstable();
-        let left = other_parts.into_iter().chain(&mapping.left).map(|left| left.terraform.as_str());
+        let left = other_parts.into_iter().chain(&mapping.unmapped).map(|left| left.terraform.as_str());
         let kept: BTreeSet<String> =
             left.chain(others.iter().map(|(_, claim)| claim.terraform.as_str())).map(without_keys).collect();
         let blocks: BTreeSet<String> = addresses.iter().map(|address| without_keys(address)).collect();
@@ -75,7 +75,7 @@ fn quoted(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Removal, quoted, without_keys};
-    use crate::map::{Claim, Left, Mapping};
+    use crate::mapping::{ImportCandidate, Mapping, NotImported};
     use pb_engine::Address;
     use std::collections::BTreeSet;
 
@@ -85,16 +85,16 @@ mod tests {
 
     fn mapping() -> Mapping {
         let claim = |at: &str, id: &str, terraform: &str| {
-            (address(at), Claim { id: id.to_owned(), terraform: terraform.to_owned() })
+            (address(at), ImportCandidate { id: id.to_owned(), terraform: terraform.to_owned() })
         };
-        let left = |terraform: &str, whole: Option<&str>| Left {
+        let not_imported = |terraform: &str, parent: Option<&str>| NotImported {
             terraform: terraform.to_owned(),
             id: "x".to_owned(),
-            why: String::new(),
-            whole: whole.map(str::to_owned),
+            reason: String::new(),
+            parent: parent.map(str::to_owned),
         };
         Mapping {
-            claims: [
+            imports: [
                 claim("net/vpc", "vpc-1", "module.net[\"eu\"].aws_vpc.main"),
                 claim("net/routes", "rtb-1", "aws_route_table.public"),
                 claim("net/tasks_subnet", "subnet-1", "aws_subnet.public[\"a\"]"),
@@ -102,8 +102,11 @@ mod tests {
                 claim("fargate/logs", "by-hand", ""),
             ]
             .into(),
-            parts: vec![left("aws_route.internet", Some("rtb-1")), left("aws_route.other", Some("rtb-9"))],
-            left: vec![left("aws_s3_bucket.assets", None)],
+            parts: vec![
+                not_imported("aws_route.internet", Some("rtb-1")),
+                not_imported("aws_route.other", Some("rtb-9")),
+            ],
+            unmapped: vec![not_imported("aws_s3_bucket.assets", None)],
         }
     }
 
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn removal_of_taken_resources_has_their_parts() {
+    fn removal_of_imported_resources_includes_their_parts() {
         let all = removal(&["net/vpc", "net/routes", "net/tasks_subnet", "net/balancer_subnet", "fargate/logs"]);
         assert_eq!(
             all.commands(),
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_taken_out_and_quotes_are_kept_from_the_shell() {
+    fn instance_keys_are_stripped_and_shell_quotes_escaped() {
         assert_eq!(without_keys("module.a[\"x]\\\"y\"].aws_subnet.public[0]"), "module.a.aws_subnet.public");
         assert_eq!(quoted("aws_subnet.it[\"it's\"]"), "'aws_subnet.it[\"it'\\''s\"]'");
     }

@@ -86,7 +86,7 @@ mod tests {
     use super::Source;
 
     #[test]
-    fn a_source_is_an_object_or_a_file() {
+    fn source_is_an_object_or_a_file() {
         let s3 = |bucket: &str, key: &str| Source::S3 { bucket: bucket.to_owned(), key: key.to_owned() };
         assert_eq!(
             Source::parse("s3://b/env:/staging/terraform.tfstate"),

@@ -50,22 +50,22 @@ impl std::fmt::Debug for Resource {
 impl Resource {
     /// A value at the top.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// The items of a list or a set of texts.
-    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn list_items<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.under(name, None)
     }
 
     /// `field` of each block `name`.
-    pub fn in_blocks<'a>(&'a self, name: &'a str, field: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn block_fields<'a>(&'a self, name: &'a str, field: &'a str) -> impl Iterator<Item = &'a str> {
         self.under(name, Some(field))
     }
 
     /// The items of a list or a set in the block `network_configuration`.
-    pub(crate) fn under_network<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn network_items<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.attributes.iter().filter_map(move |(path, value)| {
             let mut parts = path.split('.');
             let (block, _, list) = (parts.next()?, parts.next()?, parts.next()?);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn format_4_is_read_with_modules_indices_and_without_data_sources() {
+    fn format_4_state_has_modules_and_indices_but_no_data_sources() {
         let state = json!({
             "version": 4, "terraform_version": "1.11.4", "serial": 7, "lineage": "l", "outputs": {},
             "resources": [
@@ -287,14 +287,14 @@ mod tests {
             ]
         );
         let [first, second, third, service] = state.resources.as_slice() else { panic!("four") };
-        assert_eq!((first.id.as_str(), first.text("cidr_block")), ("subnet-1", Some("10.0.1.0/24")));
+        assert_eq!((first.id.as_str(), first.attribute("cidr_block")), ("subnet-1", Some("10.0.1.0/24")));
         assert!(second.tainted && third.deposed && third.id == "subnet-3");
-        assert_eq!(service.in_blocks("load_balancer", "target_group_arn").collect::<Vec<_>>(), ["tg"]);
-        assert_eq!(service.list("load_balancer").count(), 0);
+        assert_eq!(service.block_fields("load_balancer", "target_group_arn").collect::<Vec<_>>(), ["tg"]);
+        assert_eq!(service.list_items("load_balancer").count(), 0);
     }
 
     #[test]
-    fn format_3_is_read_with_its_flat_attributes() {
+    fn format_3_state_has_flat_attributes() {
         let state = json!({
             "version": 3, "terraform_version": "0.11.14", "serial": 3, "lineage": "l",
             "modules": [
@@ -315,12 +315,12 @@ mod tests {
             addresses,
             ["aws_alb.front", "aws_subnet.public[1]", "module.net.aws_vpc.main", "module.net.aws_vpc.main"]
         );
-        assert_eq!(state.resources[0].list("security_groups").collect::<Vec<_>>(), ["sg-1", "sg-2"]);
+        assert_eq!(state.resources[0].list_items("security_groups").collect::<Vec<_>>(), ["sg-1", "sg-2"]);
         assert!(state.resources[0].tainted && state.resources[3].deposed);
     }
 
     #[test]
-    fn what_is_no_state_is_refused_with_the_reason() {
+    fn invalid_state_is_refused_with_the_reason() {
         for (bytes, why) in [
             (b"not json".to_vec(), "not JSON"),
             (br#"{"format": 1}"#.to_vec(), "no `version`"),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn no_attribute_is_in_debug() {
+    fn resource_debug_omits_attributes() {
         let secret = json!({"version": 4, "resources": [{"mode": "managed", "type": "aws_x", "name": "y",
             "instances": [{"attributes": {"id": "i", "auth_token": "geheim"}}]}]});
         assert!(!format!("{:?}", State::parse(&bytes(&secret)).unwrap()).contains("geheim"));

@@ -4,11 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
 
 use pb_engine::Address;
-use pb_terraform::{Mapping, State, Target, map};
+use pb_terraform::{DesiredResource, Mapping, State, map_resources};
 use serde_json::{Value, json};
 
-fn targets() -> Vec<Target> {
-    let target = |address: &str, kind: &str, spec: Value| Target {
+fn targets() -> Vec<DesiredResource> {
+    let target = |address: &str, kind: &str, spec: Value| DesiredResource {
         address: Address::new(address).unwrap(),
         kind: kind.to_owned(),
         spec,
@@ -55,16 +55,16 @@ fn targets() -> Vec<Target> {
 
 fn mapped(bytes: &[u8]) -> (State, Mapping) {
     let state = State::parse(bytes).unwrap();
-    let mapping = map(&state.resources, &targets());
+    let mapping = map_resources(&state.resources, &targets());
     (state, mapping)
 }
 
 #[test]
-fn a_state_of_format_4_is_mapped_by_block_port_and_use_whatever_the_names_are() {
+fn format_4_state_is_mapped_by_cidr_port_and_use() {
     let (state, mapping) = mapped(include_bytes!("fixtures/format-4.json"));
     assert_eq!((state.version, state.terraform_version.as_str()), (4, "1.11.4"));
     let found: Vec<String> =
-        mapping.claims.iter().map(|(address, claim)| format!("{address} {}", claim.terraform)).collect();
+        mapping.imports.iter().map(|(address, claim)| format!("{address} {}", claim.terraform)).collect();
     assert_eq!(
         found,
         [
@@ -92,47 +92,51 @@ fn a_state_of_format_4_is_mapped_by_block_port_and_use_whatever_the_names_are() 
             "redis/subnets aws_elasticache_subnet_group.queue",
         ]
     );
-    assert!(mapping.left.is_empty(), "{:?}", mapping.left);
+    assert!(mapping.unmapped.is_empty(), "{:?}", mapping.unmapped);
     assert!(mapping.parts.iter().any(|part| part.terraform == "aws_route.internet"));
 }
 
 #[test]
-fn a_state_of_format_3_is_mapped_and_what_is_not_of_the_stack_is_left() {
+fn format_3_state_is_mapped_without_unrelated_resources() {
     let (state, mapping) = mapped(include_bytes!("fixtures/format-3.json"));
     assert_eq!((state.version, state.serial), (3, 21));
-    let (found, wanted): (Vec<&Address>, usize) = (mapping.claims.keys().collect(), targets().len());
+    let (found, wanted): (Vec<&Address>, usize) = (mapping.imports.keys().collect(), targets().len());
     assert_eq!(found.len(), wanted, "{found:?}");
-    for (address, claim) in &mapping.claims {
+    for (address, claim) in &mapping.imports {
         let named = ["ecs.", "fargate/", "redis/", "edge/record"].iter().any(|part| address.as_str().starts_with(part));
         assert!(named || claim.id == format!("@{address}@"), "{address} {}", claim.id);
     }
-    let id = |address: &str| mapping.claims[&Address::new(address).unwrap()].id.as_str();
+    let id = |address: &str| mapping.imports[&Address::new(address).unwrap()].id.as_str();
     assert_eq!(id("fargate/flask"), "staging-ecs-cluster/staging-flask");
     assert_eq!(id("edge/record"), "staging.ospcapi.org A");
-    let left: Vec<&str> = mapping.left.iter().map(|left| left.terraform.as_str()).collect();
+    let left: Vec<&str> = mapping.unmapped.iter().map(|left| left.terraform.as_str()).collect();
     assert_eq!(left, ["aws_s3_bucket.assets"]);
     assert!(!serde_json::to_string(&mapping).unwrap().contains("secret"));
 }
 
 #[test]
-fn what_is_not_clear_is_left_to_people() {
+fn ambiguous_resources_are_not_mapped() {
     let vpc = |name: &str, id: &str| json!({"mode": "managed", "type": "aws_vpc", "name": name, "instances": [{"attributes": {"id": id}}]});
     let state = json!({"version": 4, "resources": [vpc("one", "vpc-1"), vpc("other", "vpc-2")]});
     let (_, mapping) = mapped(&serde_json::to_vec(&state).unwrap());
-    assert!(mapping.claims.is_empty());
-    assert!(mapping.left.len() == 2 && mapping.left[0].why.contains("net/vpc; say so with ADDRESS=ID"));
+    assert!(mapping.imports.is_empty());
+    assert!(mapping.unmapped.len() == 2 && mapping.unmapped[0].reason.contains("net/vpc; say so with ADDRESS=ID"));
 }
 
 #[test]
-fn a_cache_node_of_its_own_is_kept_and_its_group_is_the_queues() {
+fn standalone_cache_node_is_kept_and_its_group_mapped() {
     let resource = |kind: &str, attributes: Value| json!({"mode": "managed", "type": kind, "name": "q", "instances": [{ "attributes": attributes }]});
     let mapped =
         |resources: Value| mapped(&serde_json::to_vec(&json!({"version": 4, "resources": resources})).unwrap()).1;
     let node = resource("aws_elasticache_cluster", json!({ "id": "old-node", "security_group_ids": ["sg-1"] }));
     let group = resource("aws_security_group", json!({ "id": "sg-1", "name": "whatever" }));
     let mapping = mapped(json!([node, group]));
-    assert_eq!(mapping.claims.keys().map(Address::as_str).collect::<Vec<_>>(), ["net/redis_group"]);
-    assert!(mapping.left.len() == 1 && mapping.left[0].why.contains("is kept as it is"), "{:?}", mapping.left);
+    assert_eq!(mapping.imports.keys().map(Address::as_str).collect::<Vec<_>>(), ["net/redis_group"]);
+    assert!(
+        mapping.unmapped.len() == 1 && mapping.unmapped[0].reason.contains("is kept as it is"),
+        "{:?}",
+        mapping.unmapped
+    );
     let member = resource("aws_elasticache_cluster", json!({ "id": "m", "replication_group_id": "g" }));
     assert_eq!(mapped(json!([member])).parts.len(), 1);
 }

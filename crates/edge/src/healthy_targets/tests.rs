@@ -1,6 +1,6 @@
 use super::{HealthyTargets, HealthyTargetsSpec};
-use crate::BalancerClient as Client;
-use crate::testing::{alone, meta};
+use crate::LoadBalancerClient as Client;
+use crate::testing::{error_meta, standalone};
 use aws_sdk_elasticloadbalancingv2::operation::describe_target_health::{
     DescribeTargetHealthError, DescribeTargetHealthOutput,
 };
@@ -43,7 +43,7 @@ fn targets(states: &'static [&'static str]) -> Rule {
 }
 
 #[tokio::test]
-async fn enough_healthy_targets_hold_whatever_the_others_are() {
+async fn enough_healthy_targets_pass_the_check() {
     let rule = targets(&["healthy", "draining", "healthy"]);
     assert_eq!(check(&[&rule]).read(&spec(2)).await.unwrap(), Verdict::Holds);
     assert_eq!(check(&[]).read(&spec(0)).await.unwrap(), Verdict::Holds, "nothing has to be asked");
@@ -59,9 +59,9 @@ async fn too_few_healthy_targets_fail_with_each_reason() {
 }
 
 #[tokio::test]
-async fn a_missing_target_group_fails_as_one_without_targets() {
+async fn missing_target_group_counts_as_one_without_targets() {
     let rule = mock!(Client::describe_target_health).then_error(|| {
-        let gone = TargetGroupNotFoundException::builder().meta(meta("TargetGroupNotFound")).build();
+        let gone = TargetGroupNotFoundException::builder().meta(error_meta("TargetGroupNotFound")).build();
         DescribeTargetHealthError::TargetGroupNotFoundException(gone)
     });
     let Verdict::Fails { message, details } = check(&[&rule]).read(&spec(1)).await.unwrap() else { panic!() };
@@ -74,11 +74,11 @@ async fn deployed(rule: &Rule) -> Result<Duration, pb_engine::Failure> {
     let mut graph = Graph::new();
     graph.add_check("edge/flask_health", &Arc::new(check(&[rule])), (), |()| spec(1))?;
     let began = tokio::time::Instant::now();
-    alone(graph).deploy().await.map(|_| began.elapsed())
+    standalone(graph).deploy().await.map(|_| began.elapsed())
 }
 
 #[tokio::test(start_paused = true)]
-async fn targets_that_become_healthy_end_the_wait() {
+async fn wait_ends_once_targets_are_healthy() {
     let rule = mock!(Client::describe_target_health)
         .sequence()
         .output(|| answer(&["initial"]))
@@ -90,7 +90,7 @@ async fn targets_that_become_healthy_end_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn targets_that_stay_unhealthy_fail_after_one_period() {
+async fn unhealthy_targets_fail_after_one_health_period() {
     let began = tokio::time::Instant::now();
     let failure = deployed(&targets(&["unhealthy"])).await.unwrap_err();
     assert!(began.elapsed() >= PERIOD && began.elapsed() < PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());

@@ -1,6 +1,6 @@
 use super::{ListenerRule, ListenerRuleSpec};
-use crate::BalancerClient as Client;
-use crate::testing::{alone, meta, name_tag, owned};
+use crate::LoadBalancerClient as Client;
+use crate::testing::{error_meta, name_tag, ownership_tags, standalone};
 use aws_sdk_elasticloadbalancingv2::operation::create_rule::{CreateRuleError, CreateRuleOutput};
 use aws_sdk_elasticloadbalancingv2::operation::delete_rule::DeleteRuleError;
 use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
@@ -39,7 +39,7 @@ fn for_host(host: &str) -> ListenerRuleSpec {
 }
 
 #[test]
-fn new_rule_takes_no_requests_until_its_service_serves() {
+fn new_rule_matches_no_request_until_its_service_serves() {
     let aside = ListenerRuleSpec { priority: 41_001, ..for_host("not-served-yet.invalid") };
     let none = Interim { spec: aside.clone(), until: Awaited::Dependents };
     assert_eq!(ListenerRule::interim_spec(None, &spec()), Some(none.clone()));
@@ -49,7 +49,7 @@ fn new_rule_takes_no_requests_until_its_service_serves() {
 }
 
 #[test]
-fn host_that_is_given_up_stays_until_the_other_rules_have_theirs() {
+fn removed_host_stays_until_other_rules_are_updated() {
     let interim = |old: &[&str], new: &[&str]| {
         let spec = |hosts| ListenerRuleSpec { hosts: set(hosts), ..for_host("") };
         let interim = ListenerRule::interim_spec(Some(&spec(old)), &spec(new))?;
@@ -63,7 +63,7 @@ fn host_that_is_given_up_stays_until_the_other_rules_have_theirs() {
 }
 
 #[test]
-fn hosts_and_paths_that_change_together_have_no_interim() {
+fn hosts_and_paths_changed_together_have_no_interim_spec() {
     let other = ListenerRuleSpec { paths: set(&["/v3"]), ..for_host("other.example.org") };
     assert_eq!(ListenerRule::interim_spec(Some(&spec()), &other), None);
     let every_host = ListenerRuleSpec { hosts: BTreeSet::new(), ..spec() };
@@ -77,7 +77,7 @@ fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Standalone {
     for (address, spec) in specs.iter().cloned() {
         graph.add(address, &kind, (), move |()| spec.clone()).unwrap();
     }
-    alone(graph)
+    standalone(graph)
 }
 
 /// As AWS gives back a rule: with what it adds, patterns in the order in which they came.
@@ -115,8 +115,8 @@ fn world(rules: Vec<Live>, addresses: &[(&str, &str)]) -> [Rule; 4] {
     let tags = mock!(Client::describe_tags).then_compute_output(move |call| {
         let described = call.resource_arns().iter().map(|arn| {
             let tags = match (arn.as_str(), addresses.get(arn)) {
-                ("arn:lb", _) => owned("edge/balancer", "staging-public"),
-                (_, Some(address)) => owned(address, "staging-api-8000"),
+                ("arn:lb", _) => ownership_tags("edge/balancer", "staging-public"),
+                (_, Some(address)) => ownership_tags(address, "staging-api-8000"),
                 _ => Vec::new(),
             };
             TagDescription::builder().resource_arn(arn).set_tags(Some(tags)).build()
@@ -127,29 +127,29 @@ fn world(rules: Vec<Live>, addresses: &[(&str, &str)]) -> [Rule; 4] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_carries_its_tags_and_waits_for_a_place_that_another_rule_leaves() {
+async fn create_sets_tags_and_retries_while_the_priority_is_in_use() {
     let create = mock!(Client::create_rule)
         .match_requests(|call| {
-            owned("edge/api_rule", "staging-api-8000").iter().all(|tag| call.tags().contains(tag))
+            ownership_tags("edge/api_rule", "staging-api-8000").iter().all(|tag| call.tags().contains(tag))
                 && call.priority() == Some(1001)
                 && call.conditions()[0].host_header_config().unwrap().values() == ["api.example.org"]
                 && call.conditions()[1].path_pattern_config().unwrap().values() == ["/v1/*", "/v2/*"]
                 && call.actions()[0].target_group_arn() == Some("arn:tg")
         })
         .sequence()
-        .error(|| CreateRuleError::generic(meta("PriorityInUse")))
+        .error(|| CreateRuleError::generic(error_meta("PriorityInUse")))
         .output(|| CreateRuleOutput::builder().rules(live("arn:rule", "1001")).build())
         .build();
     let [balancers, listeners, rules, tags] = world(Vec::new(), &[]);
-    let alone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &create]);
-    let snapshot = alone.deploy().await.unwrap();
+    let standalone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &create]);
+    let snapshot = standalone.deploy().await.unwrap();
     assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:rule");
     assert_eq!(create.num_calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_whose_answer_was_lost_is_found_in_its_place() {
-    let create = mock!(Client::create_rule).then_error(|| CreateRuleError::generic(meta("PriorityInUse")));
+async fn create_with_a_lost_response_is_found_by_priority() {
+    let create = mock!(Client::create_rule).then_error(|| CreateRuleError::generic(error_meta("PriorityInUse")));
     let [balancers, listeners, _, tags] = world(Vec::new(), &[("arn:rule", "edge/api_rule")]);
     // The sweep does not see the rule yet, as AWS may have it right after a create.
     let rules = mock!(Client::describe_rules)
@@ -165,7 +165,7 @@ async fn a_create_whose_answer_was_lost_is_found_in_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deployed_needs_no_change_and_conditions_change_in_place() {
+async fn deployed_rule_is_a_no_op_and_conditions_update_in_place() {
     let [balancers, listeners, rules, tags] = world(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
     let modify = mock!(Client::modify_rule)
         .match_requests(|call| {
@@ -183,7 +183,7 @@ async fn what_was_deployed_needs_no_change_and_conditions_change_in_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_changes_places_with_the_one_that_stands_there_in_one_call() {
+async fn rules_swap_priorities_in_one_call() {
     let [balancers, listeners, rules, tags] = world(
         vec![live("arn:a", "1001"), live("arn:b", "1002")],
         &[("arn:a", "edge/a_rule"), ("arn:b", "edge/b_rule")],
@@ -198,7 +198,7 @@ async fn a_rule_changes_places_with_the_one_that_stands_there_in_one_call() {
             pairs == BTreeMap::from([("arn:a", 1002), ("arn:b", 1001)])
         })
         .sequence()
-        .error(|| SetRulePrioritiesError::generic(meta("PriorityInUse")))
+        .error(|| SetRulePrioritiesError::generic(error_meta("PriorityInUse")))
         .output(|| SetRulePrioritiesOutput::builder().build())
         .repeatedly()
         .build();
@@ -210,23 +210,23 @@ async fn a_rule_changes_places_with_the_one_that_stands_there_in_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_of_somebody_else_in_our_place_is_left_alone() {
+async fn unmanaged_rule_with_the_priority_refuses_the_plan() {
     let [balancers, listeners, rules, tags] = world(vec![live("arn:theirs", "1001")], &[]);
-    let alone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags]);
-    let failure = alone.plan().await.unwrap_err();
+    let standalone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags]);
+    let failure = standalone.plan().await.unwrap_err();
     assert!(failure.message.contains("a rule of the listener with the priority 1001"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_went_with_its_listener_is_gone() {
+async fn rule_deleted_with_its_listener_counts_as_deleted() {
     let [balancers, listeners, rules, tags] = world(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
-    let delete = mock!(Client::delete_rule).then_error(|| DeleteRuleError::generic(meta("RuleNotFound")));
+    let delete = mock!(Client::delete_rule).then_error(|| DeleteRuleError::generic(error_meta("RuleNotFound")));
     with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &delete]).destroy().await.unwrap();
     assert_eq!(delete.num_calls(), 1);
 }
 
 #[test]
-fn what_aws_refuses_is_refused() {
+fn invalid_specs_are_refused() {
     for bad in [
         ListenerRuleSpec { priority: 0, ..spec() },
         ListenerRuleSpec { hosts: set(&["api"]), ..spec() },

@@ -1,7 +1,7 @@
 //! The settings of a load balancer that the create call does not take.
 
 use super::LoadBalancerSpec;
-use crate::BalancerClient as Client;
+use crate::LoadBalancerClient as Client;
 use aws_sdk_elasticloadbalancingv2::types::LoadBalancerAttribute;
 use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
@@ -20,7 +20,7 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    pub(super) fn wanted(spec: &LoadBalancerSpec) -> Self {
+    pub(super) fn desired(spec: &LoadBalancerSpec) -> Self {
         Self {
             deletion_protection: spec.deletion_protection,
             idle_timeout: spec.idle_timeout,

@@ -1,6 +1,6 @@
 use super::{LoadBalancer, LoadBalancerSpec};
-use crate::BalancerClient as Client;
-use crate::testing::{alone, meta, name_tag, owned, refusal, tags};
+use crate::LoadBalancerClient as Client;
+use crate::testing::{error_body, error_meta, name_tag, ownership_tags, standalone, tags};
 use aws_sdk_elasticloadbalancingv2::operation::create_load_balancer::CreateLoadBalancerOutput;
 use aws_sdk_elasticloadbalancingv2::operation::delete_load_balancer::DeleteLoadBalancerOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancer_attributes::DescribeLoadBalancerAttributesOutput;
@@ -10,8 +10,8 @@ use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::{
 use aws_sdk_elasticloadbalancingv2::operation::modify_load_balancer_attributes::ModifyLoadBalancerAttributesOutput;
 use aws_sdk_elasticloadbalancingv2::operation::set_security_groups::SetSecurityGroupsOutput;
 use aws_sdk_elasticloadbalancingv2::types::{
-    AvailabilityZone, LoadBalancer as Balancer, LoadBalancerAttribute, LoadBalancerSchemeEnum, LoadBalancerState,
-    LoadBalancerStateEnum,
+    AvailabilityZone, LoadBalancer as AwsLoadBalancer, LoadBalancerAttribute, LoadBalancerSchemeEnum,
+    LoadBalancerState, LoadBalancerStateEnum,
 };
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 use pb_engine::{Action, Class, Graph, Order, Resource, Standalone};
@@ -37,12 +37,12 @@ fn with(spec: LoadBalancerSpec, rules: &[&Rule]) -> Standalone {
     let mut graph = Graph::new();
     let kind = graph.kind(LoadBalancer::new(client));
     graph.add("edge/balancer", &kind, (), move |()| spec.clone()).unwrap();
-    alone(graph)
+    standalone(graph)
 }
 
-fn balancer(state: &str) -> Balancer {
+fn balancer(state: &str) -> AwsLoadBalancer {
     let zone = |subnet: &str| AvailabilityZone::builder().subnet_id(subnet).build();
-    Balancer::builder()
+    AwsLoadBalancer::builder()
         .load_balancer_arn("arn:lb")
         .load_balancer_name("staging-public")
         .dns_name("Staging-Public-1.us-east-2.elb.amazonaws.com")
@@ -65,7 +65,7 @@ fn states(states: &'static [&'static str]) -> Rule {
         *next += 1;
         match state {
             "" if !call.load_balancer_arns().is_empty() => {
-                MockResponse::Error(DescribeLoadBalancersError::generic(meta("LoadBalancerNotFound")))
+                MockResponse::Error(DescribeLoadBalancersError::generic(error_meta("LoadBalancerNotFound")))
             }
             "" => MockResponse::Output(DescribeLoadBalancersOutput::builder().build()),
             state => {
@@ -102,21 +102,21 @@ fn set_attributes(protected: &'static str) -> Rule {
 }
 
 fn ours() -> Rule {
-    tags(owned("edge/balancer", "staging-public"))
+    tags(ownership_tags("edge/balancer", "staging-public"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_carries_its_tags_is_completed_and_is_waited_for() {
+async fn create_sets_tags_and_attributes_and_waits_until_active() {
     let create = mock!(Client::create_load_balancer)
         .match_requests(|call| {
-            owned("edge/balancer", "staging-public").iter().all(|tag| call.tags().contains(tag))
+            ownership_tags("edge/balancer", "staging-public").iter().all(|tag| call.tags().contains(tag))
                 && call.subnets() == ["subnet-1", "subnet-2"]
                 && call.security_groups() == ["sg-1"]
                 && call.scheme() == Some(&LoadBalancerSchemeEnum::InternetFacing)
         })
         .sequence()
         // The gateway was attached a moment ago.
-        .http_status(400, refusal("InvalidSubnet", "VPC vpc-1 has no internet gateway"))
+        .http_status(400, error_body("InvalidSubnet", "VPC vpc-1 has no internet gateway"))
         .output(|| CreateLoadBalancerOutput::builder().load_balancers(balancer("provisioning")).build())
         .build();
     let (states, set) = (states(&["", "", "provisioning", "active"]), set_attributes("true"));
@@ -129,7 +129,7 @@ async fn a_create_carries_its_tags_is_completed_and_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deployed_needs_no_change() {
+async fn deployed_load_balancer_is_a_no_op_or_waited_for() {
     let plan = with(spec(), &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
     let plan = with(spec(), &[&states(&["provisioning"]), &ours(), &attributes("false")]).plan().await.unwrap();
@@ -137,7 +137,7 @@ async fn what_was_deployed_needs_no_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_differs_is_changed() {
+async fn update_writes_only_changed_settings() {
     let groups = mock!(Client::set_security_groups)
         .match_requests(|call| call.security_groups() == ["sg-2"])
         .then_output(|| SetSecurityGroupsOutput::builder().build());
@@ -150,7 +150,7 @@ async fn only_what_differs_is_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletion_protection_is_known_before_anything_is_torn_down() {
+async fn deletion_protection_refuses_destroy_and_replacement() {
     let rules = [&states(&["active"]), &ours(), &attributes("true")];
     let failure = with(spec(), &rules).destroy().await.unwrap_err();
     assert_eq!(failure.class, Class::Refused);
@@ -161,7 +161,7 @@ async fn deletion_protection_is_known_before_anything_is_torn_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_alone_replaces_nothing_and_lets_a_replacement_be_made_beside_the_old_one() {
+async fn changed_name_is_retained_unless_a_replacement_is_forced() {
     let named = LoadBalancerSpec { name: "staging-front".to_owned(), ..spec() };
     for (wanted, action) in [
         (named.clone(), Action::NoOp),
@@ -183,13 +183,13 @@ async fn a_name_alone_replaces_nothing_and_lets_a_replacement_be_made_beside_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_in_our_name_without_our_tags_is_left_alone() {
+async fn unmanaged_load_balancer_of_the_name_refuses_the_plan() {
     let failure = with(spec(), &[&states(&["active"]), &tags(Vec::new())]).plan().await.unwrap_err();
     assert!(failure.message.contains("load balancer staging-public exists"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_could_not_be_set_up_is_a_failure() {
+async fn load_balancer_in_state_failed_is_an_error() {
     let failure = {
         let rules = [&states(&["provisioning", "failed"]), &ours(), &attributes("false")];
         with(spec(), &rules).deploy().await.unwrap_err()
@@ -199,7 +199,7 @@ async fn one_that_could_not_be_set_up_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_waits_until_it_is_gone() {
+async fn delete_waits_until_the_load_balancer_is_gone() {
     let delete = mock!(Client::delete_load_balancer)
         .match_requests(|call| call.load_balancer_arn() == Some("arn:lb"))
         .then_output(|| DeleteLoadBalancerOutput::builder().build());
@@ -209,7 +209,7 @@ async fn a_delete_waits_until_it_is_gone() {
 }
 
 #[test]
-fn what_aws_would_refuse_is_refused() {
+fn invalid_specs_are_refused() {
     let groups: BTreeSet<String> = (0..6).map(|number| format!("sg-{number}")).collect();
     for (wrong, why) in [
         (LoadBalancerSpec { name: "internal-x".to_owned(), ..spec() }, "internal-"),

@@ -1,15 +1,16 @@
 //! The room for target groups and listener rules, with typed answers of Elastic Load Balancing.
 
 use super::*;
-use crate::testing::{alone, owned};
-use crate::{Health, ListenerSpec, TargetGroupSpec};
+use crate::testing::{ownership_tags, standalone};
+use crate::{HealthCheck, ListenerSpec, TargetGroupSpec};
 use aws_sdk_elasticloadbalancingv2::operation::describe_listeners::DescribeListenersOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_rules::DescribeRulesOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
 use aws_sdk_elasticloadbalancingv2::operation::describe_target_groups::DescribeTargetGroupsOutput;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, Listener as Port, LoadBalancer as Balancer, ProtocolEnum, Rule as LiveRule, TagDescription,
+    Action, ActionTypeEnum, Listener as AwsListener, LoadBalancer as AwsLoadBalancer, ProtocolEnum, Rule as LiveRule,
+    TagDescription,
 };
 use aws_smithy_mocks::{Rule, mock};
 use futures_util::FutureExt;
@@ -45,20 +46,20 @@ const FEW: Others = Others { groups: 1, serving: 1, rules: 1 };
 /// A listener of ours.
 fn listener() -> [Rule; 3] {
     let balancers = mock!(Client::describe_load_balancers).then_output(|| {
-        let lb = Balancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
+        let lb = AwsLoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
         DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
     });
     let listeners = mock!(Client::describe_listeners).then_output(|| {
         let action = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn("arn:other-0").build();
-        let port = Port::builder().listener_arn("arn:listener").load_balancer_arn("arn:lb").port(80);
+        let port = AwsListener::builder().listener_arn("arn:listener").load_balancer_arn("arn:lb").port(80);
         let port = port.protocol(ProtocolEnum::Http).default_actions(action).build();
         DescribeListenersOutput::builder().listeners(port).build()
     });
     let tags = mock!(Client::describe_tags).then_compute_output(|call| {
         let described = call.resource_arns().iter().map(|arn| {
             let tags = match arn.as_str() {
-                "arn:lb" => owned("edge/balancer", "staging-public"),
-                "arn:listener" => owned("edge/listener", "staging-public-80"),
+                "arn:lb" => ownership_tags("edge/balancer", "staging-public"),
+                "arn:listener" => ownership_tags("edge/listener", "staging-public-80"),
                 _ => Vec::new(),
             };
             TagDescription::builder().resource_arn(arn).set_tags(Some(tags)).build()
@@ -91,7 +92,7 @@ fn graph(client: &Client, routed: bool) -> Graph {
         port: 8000,
         protocol: "HTTP".to_owned(),
         target_type: "ip".to_owned(),
-        health: Health {
+        health: HealthCheck {
             path: "/".to_owned(),
             matcher: "200".to_owned(),
             interval: 10,
@@ -141,33 +142,33 @@ async fn plan(others: Others, routed: bool) -> (Option<String>, usize) {
     let client = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, all);
     let mut graph = graph(&client, routed);
     graph.add_preflight_check(Check(client));
-    let planned = alone(graph).plan().await;
+    let planned = standalone(graph).plan().await;
     (planned.err().map(|failure| failure.message), groups.num_calls())
 }
 
 #[tokio::test]
-async fn full_region_has_no_room_for_another_target_group() {
+async fn target_group_beyond_the_region_quota_is_reported() {
     let (refusal, _) = plan(Others { groups: 3000, ..FEW }, true).await;
     assert_eq!(refusal.unwrap(), "edge/api_targets: this region 3000 + 1 target groups");
     assert_eq!(plan(Others { groups: 2999, ..FEW }, true).await.0, None);
 }
 
 #[tokio::test]
-async fn full_load_balancer_has_no_room_for_another_rule() {
+async fn rule_beyond_the_quota_is_reported() {
     let (refusal, _) = plan(Others { rules: 100, ..FEW }, true).await;
     assert_eq!(refusal.unwrap(), "edge/api_rule: load balancer arn:lb 100 + 1 listener rules");
     assert_eq!(plan(Others { rules: 99, ..FEW }, true).await.0, None);
 }
 
 #[tokio::test]
-async fn full_load_balancer_serves_no_other_target_group() {
+async fn target_group_beyond_the_load_balancer_quota_is_reported() {
     let (refusal, _) = plan(Others { groups: 100, serving: 100, ..FEW }, true).await;
     assert_eq!(refusal.unwrap(), "edge/api_rule: load balancer arn:lb 100 + 1 target groups");
     assert_eq!(plan(Others { groups: 100, serving: 99, ..FEW }, true).await.0, None);
 }
 
 #[tokio::test]
-async fn plan_that_creates_no_group_or_rule_costs_no_call() {
+async fn plan_without_new_target_groups_or_rules_makes_no_call() {
     assert_eq!(plan(FEW, false).await, (None, 1));
     assert_eq!(plan(FEW, true).await, (None, 2), "one for the plan, one to count");
 }

@@ -35,7 +35,7 @@ mod tests {
     use super::{plain_name, target_name};
 
     #[test]
-    fn a_name_is_written_in_one_way() {
+    fn dns_name_is_normalized() {
         for (given, plain) in [
             ("Staging.OSPCAPI.org.", "staging.ospcapi.org"),
             ("\\052.example.org.", "*.example.org"),

@@ -1,6 +1,6 @@
 use super::{Record, RecordSpec};
-use crate::testing::{alone, owned, tags};
-use crate::{BalancerClient, DnsClient};
+use crate::testing::{ownership_tags, standalone, tags};
+use crate::{DnsClient, LoadBalancerClient};
 use aws_sdk_elasticloadbalancingv2::operation::describe_load_balancers::DescribeLoadBalancersOutput;
 use aws_sdk_elasticloadbalancingv2::types::LoadBalancer;
 use aws_sdk_route53::error::ErrorMetadata;
@@ -127,21 +127,21 @@ fn changes() -> Rule {
 fn world(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Standalone, Rule) {
     let changes = changes();
     let dns = pb_aws::mock_client!(aws_sdk_route53, [&zone.list(), &zone.change(), &changes]);
-    let lbs = mock!(BalancerClient::describe_load_balancers).then_output(move || {
+    let lbs = mock!(LoadBalancerClient::describe_load_balancers).then_output(move || {
         let lb = LoadBalancer::builder()
             .load_balancer_arn("arn:lb")
             .dns_name("Staging-public-1.us-east-2.elb.amazonaws.com");
         let answer = DescribeLoadBalancersOutput::builder();
         if balancer { answer.load_balancers(lb.build()).build() } else { answer.build() }
     });
-    let tags = tags(owned("edge/balancer", "staging-public"));
+    let tags = tags(ownership_tags("edge/balancer", "staging-public"));
     let balancers = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&lbs, &tags]);
     let mut graph = Graph::new();
     let kind = graph.kind(Record::new(dns, balancers));
     for (number, spec) in wanted.into_iter().enumerate() {
         graph.add(&format!("edge/record{number}"), &kind, (), move |()| spec.clone()).unwrap();
     }
-    (alone(graph), changes)
+    (standalone(graph), changes)
 }
 
 /// The plan knows the target only when the load balancer is there; the sweep before it never does.
@@ -150,30 +150,30 @@ fn unknown_target() -> RecordSpec {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_is_created_and_waited_for_until_all_name_servers_have_it() {
+async fn record_create_waits_until_the_change_is_in_sync() {
     let zone = Zone::with(vec![plain("zzz.ospcapi.org.", RrType::A, "192.0.2.1")]);
-    let (alone, changes) = world(&zone, true, vec![spec()]);
-    alone.deploy().await.unwrap();
+    let (standalone, changes) = world(&zone, true, vec![spec()]);
+    standalone.deploy().await.unwrap();
     assert_eq!(zone.actions(), [ChangeAction::Create]);
     assert_eq!(changes.num_calls(), 2);
     assert_eq!(zone.names(), ["zzz.ospcapi.org. A", "staging.ospcapi.org. A"]);
-    assert!(alone.plan().await.unwrap().is_empty());
+    assert!(standalone.plan().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_points_to_our_load_balancer_is_ours_without_any_memory() {
+async fn record_to_a_managed_load_balancer_is_managed_without_state() {
     for target in [format!("{LB}."), format!("dualstack.{LB}.")] {
         let zone = Zone::with(vec![alias("staging.ospcapi.org.", &target)]);
         let plan = world(&zone, true, vec![spec()]).0.plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
-        let (alone, _) = world(&zone, true, vec![unknown_target()]);
-        alone.destroy().await.unwrap();
+        let (standalone, _) = world(&zone, true, vec![unknown_target()]);
+        standalone.destroy().await.unwrap();
         assert!(zone.names().is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_else_stands_in_the_name_is_left_alone() {
+async fn unmanaged_record_of_the_name_refuses_the_plan() {
     let name = "staging.ospcapi.org.";
     let mut weighted = alias(name, &format!("{LB}."));
     weighted.set_identifier = Some("blue".to_owned());
@@ -193,10 +193,10 @@ async fn whatever_else_stands_in_the_name_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_appears_between_plan_and_create_is_not_overwritten() {
+async fn record_that_appears_after_the_plan_is_not_overwritten() {
     let zone = Zone::default();
-    let (alone, _) = world(&zone, true, vec![spec()]);
-    let plan = alone.plan().await.unwrap();
+    let (standalone, _) = world(&zone, true, vec![spec()]);
+    let plan = standalone.plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Create);
     // What the sweep does not see, the create finds.
     let hidden = mock!(DnsClient::list_resource_record_sets)
@@ -212,44 +212,44 @@ async fn one_that_appears_between_plan_and_create_is_not_overwritten() {
         .build();
     let other = Zone::with(vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.1")]);
     let dns = pb_aws::mock_client!(aws_sdk_route53, [&hidden, &other.list(), &other.change()]);
-    let lbs =
-        mock!(BalancerClient::describe_load_balancers).then_output(|| DescribeLoadBalancersOutput::builder().build());
+    let lbs = mock!(LoadBalancerClient::describe_load_balancers)
+        .then_output(|| DescribeLoadBalancersOutput::builder().build());
     let balancers = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&lbs]);
     let mut graph = Graph::new();
     let kind = graph.kind(Record::new(dns, balancers));
     graph.add("edge/record", &kind, (), |()| spec()).unwrap();
-    let failure = crate::testing::alone(graph).deploy().await.unwrap_err();
+    let failure = crate::testing::standalone(graph).deploy().await.unwrap_err();
     assert_eq!(failure.class, Class::Unmanaged, "{failure}");
     assert_eq!(other.actions(), [ChangeAction::Create]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_remembered_record_that_points_elsewhere_is_put_right() {
+async fn recorded_record_that_points_elsewhere_is_updated() {
     let zone = Zone::default();
-    let (alone, _) = world(&zone, true, vec![spec()]);
-    alone.deploy().await.unwrap();
+    let (standalone, _) = world(&zone, true, vec![spec()]);
+    standalone.deploy().await.unwrap();
     *zone.records.lock().unwrap() = vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.9")];
-    let plan = alone.plan().await.unwrap();
+    let plan = standalone.plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Update, "{plan:?}");
     assert!(plan.steps[0].changes.iter().any(|change| change.before == Some("192.0.2.9".into())));
-    alone.deploy().await.unwrap();
+    standalone.deploy().await.unwrap();
     assert_eq!(zone.actions(), [ChangeAction::Create, ChangeAction::Upsert]);
-    alone.destroy().await.unwrap();
+    standalone.destroy().await.unwrap();
     assert!(zone.names().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_is_deleted_exactly_as_it_stands() {
+async fn record_delete_repeats_the_live_values() {
     let zone = Zone::default();
-    let (alone, _) = world(&zone, true, vec![spec()]);
-    alone.deploy().await.unwrap();
+    let (standalone, _) = world(&zone, true, vec![spec()]);
+    standalone.deploy().await.unwrap();
     *zone.records.lock().unwrap() = vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.9")];
-    alone.destroy().await.unwrap();
+    standalone.destroy().await.unwrap();
     assert!(zone.names().is_empty());
 }
 
 #[test]
-fn another_name_is_made_beside_the_old_one() {
+fn record_coexists_with_one_of_another_name() {
     let renamed = RecordSpec { name: "test.ospcapi.org".to_owned(), ..spec() };
     assert!(
         Record::requires_replacement("name")
@@ -264,23 +264,23 @@ fn another_name_is_made_beside_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_hostname_moves_the_record() {
+async fn changed_hostname_replaces_the_record() {
     let zone = Zone::default();
     let wanted = Arc::new(Mutex::new(spec()));
     let dns = pb_aws::mock_client!(aws_sdk_route53, [&zone.list(), &zone.change(), &changes()]);
-    let lbs =
-        mock!(BalancerClient::describe_load_balancers).then_output(|| DescribeLoadBalancersOutput::builder().build());
+    let lbs = mock!(LoadBalancerClient::describe_load_balancers)
+        .then_output(|| DescribeLoadBalancersOutput::builder().build());
     let balancers = pb_aws::mock_client!(aws_sdk_elasticloadbalancingv2, [&lbs]);
     let mut graph = Graph::new();
     let kind = graph.kind(Record::new(dns, balancers));
     let now = Arc::clone(&wanted);
     graph.add("edge/record", &kind, (), move |()| now.lock().unwrap().clone()).unwrap();
-    let alone = alone(graph);
-    alone.deploy().await.unwrap();
+    let standalone = standalone(graph);
+    standalone.deploy().await.unwrap();
     wanted.lock().unwrap().name = "test.ospcapi.org".to_owned();
-    let plan = alone.plan().await.unwrap();
+    let plan = standalone.plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateBeforeDestroy }, "{plan:?}");
-    alone.deploy().await.unwrap();
+    standalone.deploy().await.unwrap();
     assert_eq!(zone.names(), ["test.ospcapi.org. A"]);
     assert_eq!(zone.actions(), [ChangeAction::Create, ChangeAction::Create, ChangeAction::Delete]);
 }

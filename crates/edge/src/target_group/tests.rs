@@ -1,6 +1,6 @@
-use super::{DEREGISTRATION_DELAY, Health, TargetGroup, TargetGroupSpec};
-use crate::BalancerClient as Client;
-use crate::testing::{alone, meta, name_tag, owned, tags};
+use super::{DEREGISTRATION_DELAY, HealthCheck, TargetGroup, TargetGroupSpec};
+use crate::LoadBalancerClient as Client;
+use crate::testing::{error_meta, name_tag, ownership_tags, standalone, tags};
 use aws_sdk_elasticloadbalancingv2::operation::create_target_group::CreateTargetGroupOutput;
 use aws_sdk_elasticloadbalancingv2::operation::delete_target_group::{DeleteTargetGroupError, DeleteTargetGroupOutput};
 use aws_sdk_elasticloadbalancingv2::operation::describe_target_group_attributes::DescribeTargetGroupAttributesOutput;
@@ -25,7 +25,7 @@ fn spec() -> TargetGroupSpec {
         port: 5050,
         protocol: "HTTP".to_owned(),
         target_type: "ip".to_owned(),
-        health: Health {
+        health: HealthCheck {
             path: "/hello".to_owned(),
             matcher: "200".to_owned(),
             interval: 10,
@@ -43,7 +43,7 @@ fn with(spec: TargetGroupSpec, rules: &[&Rule]) -> Standalone {
     let mut graph = Graph::new();
     let kind = graph.kind(TargetGroup::new(client));
     graph.add("edge/targets", &kind, (), move |()| spec.clone()).unwrap();
-    alone(graph)
+    standalone(graph)
 }
 
 fn group(name: &str) -> Group {
@@ -91,14 +91,14 @@ fn set_delay() -> Rule {
 }
 
 fn ours() -> Rule {
-    tags(owned("edge/targets", "staging-flask-5050"))
+    tags(ownership_tags("edge/targets", "staging-flask-5050"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_carries_its_tags_and_is_completed() {
+async fn create_sets_tags_and_attributes() {
     let create = mock!(Client::create_target_group)
         .match_requests(|call| {
-            owned("edge/targets", "staging-flask-5050").iter().all(|tag| call.tags().contains(tag))
+            ownership_tags("edge/targets", "staging-flask-5050").iter().all(|tag| call.tags().contains(tag))
                 && call.target_type() == Some(&TargetTypeEnum::Ip)
                 && call.health_check_path() == Some("/hello")
                 && call.health_check_timeout_seconds() == Some(5)
@@ -129,29 +129,29 @@ fn checks(path: &'static str) -> Rule {
 }
 
 fn other_path() -> TargetGroupSpec {
-    TargetGroupSpec { health: Health { path: "/ready".to_owned(), ..spec().health }, ..spec() }
+    TargetGroupSpec { health: HealthCheck { path: "/ready".to_owned(), ..spec().health }, ..spec() }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deployed_needs_no_change_and_a_health_check_changes_in_place() {
+async fn deployed_target_group_is_a_no_op_and_checks_update_in_place() {
     let plan = with(spec(), &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
 
     let (serve, modify, back) = (targets(&["healthy"]), checks("/ready"), checks("/hello"));
     let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &serve, &modify, &back];
-    let alone = with(other_path(), &rules);
+    let standalone = with(other_path(), &rules);
     let paths: Vec<String> =
-        alone.plan().await.unwrap().steps[0].changes.iter().map(|change| change.path.clone()).collect();
+        standalone.plan().await.unwrap().steps[0].changes.iter().map(|change| change.path.clone()).collect();
     assert_eq!(paths, ["health.path"]);
     let began = Instant::now();
-    alone.deploy().await.unwrap();
+    standalone.deploy().await.unwrap();
     assert_eq!((modify.num_calls(), back.num_calls()), (1, 0));
     // Three checks, ten seconds apart, and five until the last has failed.
     assert!(began.elapsed() >= Duration::from_secs(35), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_that_no_target_passes_are_put_back() {
+async fn health_checks_that_no_target_passes_are_restored() {
     let (fail, modify, back) = (targets(&["healthy", "healthy", "unhealthy"]), checks("/ready"), checks("/hello"));
     let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &fail, &modify, &back];
     let failure = with(other_path(), &rules).deploy().await.unwrap_err();
@@ -160,7 +160,7 @@ async fn checks_that_no_target_passes_are_put_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_of_a_group_that_nobody_serves_are_changed_at_once() {
+async fn health_checks_without_healthy_targets_change_at_once() {
     let (none, modify) = (targets(&["initial"]), checks("/ready"));
     let began = Instant::now();
     let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &none, &modify];
@@ -170,8 +170,8 @@ async fn checks_of_a_group_that_nobody_serves_are_changed_at_once() {
 }
 
 #[test]
-fn what_is_asked_stays_the_same_until_the_dependents_are_as_wanted() {
-    let slower = TargetGroupSpec { health: Health { interval: 20, ..spec().health }, ..spec() };
+fn old_health_check_stays_until_the_dependents_are_updated() {
+    let slower = TargetGroupSpec { health: HealthCheck { interval: 20, ..spec().health }, ..spec() };
     assert_eq!(TargetGroup::interim_spec(None, &other_path()), None);
     assert_eq!(TargetGroup::interim_spec(Some(&spec()), &slower), None);
     let interim = TargetGroup::interim_spec(Some(&spec()), &other_path());
@@ -179,7 +179,7 @@ fn what_is_asked_stays_the_same_until_the_dependents_are_as_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_port_needs_no_other_group() {
+async fn changed_port_keeps_the_target_group() {
     let wanted = TargetGroupSpec { name: "staging-flask-5051".to_owned(), port: 5051, ..spec() };
     let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
@@ -189,10 +189,10 @@ async fn another_port_needs_no_other_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_waits_while_a_listener_uses_it() {
+async fn delete_waits_while_a_listener_uses_the_target_group() {
     let delete = mock!(Client::delete_target_group)
         .sequence()
-        .error(|| DeleteTargetGroupError::generic(meta("ResourceInUse")))
+        .error(|| DeleteTargetGroupError::generic(error_meta("ResourceInUse")))
         .output(|| DeleteTargetGroupOutput::builder().build())
         .build();
     let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &delete];
@@ -201,21 +201,21 @@ async fn a_delete_waits_while_a_listener_uses_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_in_our_name_without_our_tags_is_left_alone() {
+async fn unmanaged_target_group_of_the_name_refuses_the_plan() {
     let failure = with(spec(), &[&listed("staging-flask-5050"), &tags(Vec::new())]).plan().await.unwrap_err();
     assert!(failure.message.contains("target group staging-flask-5050 exists"), "{failure}");
 }
 
 #[test]
-fn what_aws_would_refuse_is_refused() {
-    let health = |health: Health| TargetGroupSpec { health, ..spec() };
+fn invalid_specs_are_refused() {
+    let health = |health: HealthCheck| TargetGroupSpec { health, ..spec() };
     for (wrong, why) in [
         (TargetGroupSpec { name: "x".repeat(33), ..spec() }, "33 characters"),
         (TargetGroupSpec { deregistration_delay: 3601, ..spec() }, "3600"),
-        (health(Health { timeout: 10, ..spec().health }), "not shorter"),
-        (health(Health { path: "hello".to_owned(), ..spec().health }), "begin"),
-        (health(Health { healthy: 1, ..spec().health }), "between 2 and 10"),
-        (health(Health { matcher: "2xx".to_owned(), ..spec().health }), "codes from 200"),
+        (health(HealthCheck { timeout: 10, ..spec().health }), "not shorter"),
+        (health(HealthCheck { path: "hello".to_owned(), ..spec().health }), "begin"),
+        (health(HealthCheck { healthy: 1, ..spec().health }), "between 2 and 10"),
+        (health(HealthCheck { matcher: "2xx".to_owned(), ..spec().health }), "codes from 200"),
     ] {
         let refused = TargetGroup::validate(&wrong).unwrap_err();
         assert!(refused.contains(why), "{refused}");

@@ -59,7 +59,7 @@ pub async fn scale(
             };
             rule.and_then(|()| {
                 let (min, max) = (service.min_healthy_percent.into(), service.max_percent.into());
-                pb_rules::fargate::rollout_moves((*count).into(), min, max)
+                pb_rules::fargate::rollout_can_progress((*count).into(), min, max)
             })
         };
         let service = scene.workspace.services.all().find(|(known, _)| known == key).map(|(_, service)| service);

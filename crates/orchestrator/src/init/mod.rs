@@ -4,7 +4,7 @@ mod terraform;
 
 pub use terraform::Variables;
 
-use pb_config::DOCUMENTED;
+use pb_config::REFERENCE_CONFIG;
 
 /// A value of the configuration, as TOML, and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,7 @@ pub const REQUIRED: [(&str, &str, &str); 4] = [
 
 /// The text of a configuration with these values; later ones win.
 pub fn configuration(settings: &[Setting]) -> String {
-    let mut lines: Vec<String> = DOCUMENTED.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = REFERENCE_CONFIG.lines().map(str::to_owned).collect();
     if let Some(first) = lines.first_mut() {
         "# The deployment. `pb-deploy validate` checks this file, `pb-deploy plan WORKSPACE` shows what it makes."
             .clone_into(first);

@@ -6,7 +6,7 @@ use hcl_edit::Span;
 use hcl_edit::expr::Expression;
 use hcl_edit::parser::parse_body;
 use hcl_edit::structure::Body;
-use pb_rules::secrets::{may_hold_secret, plain_variable, plain_word};
+use pb_rules::secrets::{may_contain_secret, plain_variable, plain_word};
 use std::path::Path;
 
 /// What was found.
@@ -128,7 +128,7 @@ fn parsed(file: &Path, text: &str) -> Result<Body, Error> {
     parse_body(text).map_err(|e| {
         let (line, column) = (e.location().line(), e.location().column());
         let message = format!("{}:{line}:{column}: {}", file.display(), e.message().replace('\n', ", "));
-        let shown = if may_hold_secret(e.line()) { "" } else { e.line().trim() };
+        let shown = if may_contain_secret(e.line()) { "" } else { e.line().trim() };
         Error::other(message, format!("this line is not understood: {shown}"))
     })
 }

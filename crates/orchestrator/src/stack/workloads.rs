@@ -2,7 +2,7 @@
 
 use crate::facts::Facts;
 use pb_config::{Image, OtherService, Service, WebService, Workspace};
-use pb_edge::Edge;
+use pb_edge::EdgeStack;
 use pb_engine::{Class, Failure, Graph, Input};
 use pb_fargate::{ContainerSpec, ServiceTargetInputs, TaskDefinitionSpec, Workload, WorkloadSpec};
 use pb_net::NetworkStack;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// All services that have an image; what has none yet is made once it has one, and everything else does not wait for it.
 /// Web services carry Flask's security group, the others that of Celery.
-pub(super) fn all(workspace: &Workspace, facts: &Facts, network: &NetworkStack, edge: &Edge) -> Vec<Workload> {
+pub(super) fn all(workspace: &Workspace, facts: &Facts, network: &NetworkStack, edge: &EdgeStack) -> Vec<Workload> {
     let services = &workspace.services;
     let (web_group, worker_group) = (network.flask_group.connected(), network.celery_group.connected());
     let front = target(&services.flask, edge.targets.map(|group| group.arn), edge.listener.map(|_| ()));

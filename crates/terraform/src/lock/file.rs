@@ -2,7 +2,7 @@
 //! there is none.
 
 use super::TRIES;
-use super::holder::{check_dead, contended, left_over};
+use super::holder::{check_abandoned, contended, unreleased_hint};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
@@ -23,12 +23,12 @@ impl LockFile {
         Self { client, bucket: bucket.to_owned(), key: format!("{key}.tflock"), text }
     }
 
-    fn place(&self) -> String {
+    fn description(&self) -> String {
         format!("Terraform's lock file s3://{}/{}", self.bucket, self.key)
     }
 
     /// Writes it where there is none, or in place of one that a run of ours left.
-    pub async fn take(&self, operation: &str) -> Result<(), Failure> {
+    pub async fn acquire(&self, operation: &str) -> Result<(), Failure> {
         let mut dead: Option<String> = None;
         for _ in 0..TRIES {
             match self.put(dead.as_deref()).await {
@@ -39,13 +39,13 @@ impl LockFile {
                 // An earlier request was done whose answer was lost.
                 Some((text, _)) if text == self.text => return Ok(()),
                 Some((text, etag)) => {
-                    check_dead(&text, &self.place(), operation)?;
+                    check_abandoned(&text, &self.description(), operation)?;
                     Some(etag)
                 }
                 None => None,
             };
         }
-        Err(contended(&self.place()))
+        Err(contended(&self.description()))
     }
 
     async fn put(&self, over: Option<&str>) -> Result<(), Failure> {
@@ -88,7 +88,7 @@ impl LockFile {
             }
             answer => answer.map(drop),
         };
-        released.map_err(|failure| failure.hint(left_over(&self.text)))
+        released.map_err(|failure| failure.hint(unreleased_hint(&self.text)))
     }
 }
 

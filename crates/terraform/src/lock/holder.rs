@@ -1,6 +1,6 @@
 //! The JSON in a lock, which names its holder.
 
-use super::TAKE;
+use super::ACQUIRE;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use pb_engine::{Class, Failure};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl Info {
 }
 
 /// Refuses unless the lock `text`, found at `place`, was left by a run of ours with the same `operation`.
-pub(super) fn check_dead(text: &str, place: &str, operation: &str) -> Result<(), Failure> {
+pub(super) fn check_abandoned(text: &str, place: &str, operation: &str) -> Result<(), Failure> {
     let holder: Info = serde_json::from_str(text).unwrap_or_default();
     if holder.operation == operation {
         return Ok(());
@@ -49,17 +49,17 @@ pub(super) fn check_dead(text: &str, place: &str, operation: &str) -> Result<(),
     let hint = format!(
         "wait until Terraform has ended; the lock of one that died is removed with `terraform force-unlock {id}`"
     );
-    Err(Failure::new(Class::Locked, TAKE, message).hint(hint.trim_end()))
+    Err(Failure::new(Class::Locked, ACQUIRE, message).hint(hint.trim_end()))
 }
 
 /// The failure of a lock that others take and release in turn.
 pub(super) fn contended(place: &str) -> Failure {
     let message = format!("{place} is taken and released again and again");
-    Failure::new(Class::Locked, TAKE, message).hint("wait until Terraform has ended, and run the same command again")
+    Failure::new(Class::Locked, ACQUIRE, message).hint("wait until Terraform has ended, and run the same command again")
 }
 
 /// The advice for a lock that could not be released.
-pub(super) fn left_over(text: &str) -> String {
+pub(super) fn unreleased_hint(text: &str) -> String {
     let id = serde_json::from_str::<Info>(text).unwrap_or_default().id;
     format!("Terraform's lock is left over: terraform force-unlock {id}")
 }

@@ -2,7 +2,7 @@
 //! Beside it, `<bucket>/<key>-md5` holds the MD5 of the state that was written last.
 
 use super::TRIES;
-use super::holder::{check_dead, contended, left_over};
+use super::holder::{check_abandoned, contended, unreleased_hint};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use md5::{Digest, Md5};
@@ -23,12 +23,12 @@ impl LockItem {
         Self { client, table: table.to_owned(), lock_id, info }
     }
 
-    fn place(&self) -> String {
+    fn description(&self) -> String {
         format!("Terraform's lock {} in the table {}", self.lock_id, self.table)
     }
 
     /// Writes it where there is none, or in place of one that a run of ours left.
-    pub async fn take(&self, operation: &str) -> Result<(), Failure> {
+    pub async fn acquire(&self, operation: &str) -> Result<(), Failure> {
         let mut dead: Option<String> = None;
         for _ in 0..TRIES {
             match self.put(dead.as_deref()).await {
@@ -39,13 +39,13 @@ impl LockItem {
                 // An earlier request was done whose answer was lost.
                 Some(info) if info == self.info => return Ok(()),
                 Some(info) => {
-                    check_dead(&info, &self.place(), operation)?;
+                    check_abandoned(&info, &self.description(), operation)?;
                     Some(info)
                 }
                 None => None,
             };
         }
-        Err(contended(&self.place()))
+        Err(contended(&self.description()))
     }
 
     async fn put(&self, over: Option<&str>) -> Result<(), Failure> {
@@ -92,7 +92,7 @@ impl LockItem {
             .for_operation("dynamodb:DeleteItem")
         {
             Err(failure) if failure.is("ConditionalCheckFailedException") => Ok(()),
-            answer => answer.map(drop).map_err(|failure| failure.hint(left_over(&self.info))),
+            answer => answer.map(drop).map_err(|failure| failure.hint(unreleased_hint(&self.info))),
         }
     }
 }

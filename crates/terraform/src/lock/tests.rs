@@ -69,12 +69,12 @@ fn held_item(info: String) -> [Rule; 2] {
 }
 
 #[tokio::test]
-async fn both_locks_are_taken_and_released() {
+async fn both_locks_are_acquired_and_released() {
     let ours = text(OPERATION, "1");
     let (put, get, delete, put_item) = (put(), get(ours.clone()), delete(), put_item());
     let delete_item = mock!(aws_sdk_dynamodb::Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
     let lock = lock(&[&put, &get, &delete], &[&put_item, &delete_item], &ours);
-    lock.acquire(OPERATION).await.unwrap().release().await.unwrap();
+    lock.acquire_both(OPERATION).await.unwrap().release().await.unwrap();
     assert_eq!((put.num_calls(), put_item.num_calls()), (1, 1));
     assert_eq!((delete.num_calls(), delete_item.num_calls()), (1, 1));
 }
@@ -84,7 +84,8 @@ async fn held_item_refuses_and_releases_the_file() {
     let ours = text(OPERATION, "1");
     let (put, get, delete) = (put(), get(ours.clone()), delete());
     let [put_item, get_item] = held_item(text("OperationTypeApply", "2"));
-    let failure = lock(&[&put, &get, &delete], &[&put_item, &get_item], &ours).acquire(OPERATION).await.unwrap_err();
+    let failure =
+        lock(&[&put, &get, &delete], &[&put_item, &get_item], &ours).acquire_both(OPERATION).await.unwrap_err();
     assert_eq!(failure.class, Class::Locked);
     assert!(failure.message.contains("ana@build") && failure.message.contains("id 2"), "{failure}");
     assert_eq!(delete.num_calls(), 1);
@@ -95,7 +96,7 @@ async fn held_file_refuses_before_the_item_is_tried() {
     let ours = text(OPERATION, "1");
     for code in ["PreconditionFailed", "ConditionalRequestConflict"] {
         let (put, get) = (refused_put(code), get(text("OperationTypePlan", "2")));
-        let failure = lock(&[&put, &get], &[], &ours).acquire(OPERATION).await.unwrap_err();
+        let failure = lock(&[&put, &get], &[], &ours).acquire_both(OPERATION).await.unwrap_err();
         assert_eq!(failure.class, Class::Locked);
         assert!(failure.message.contains("s3://b/k.tflock") && failure.message.contains("ana@build"), "{failure}");
         assert!(failure.hint.unwrap().contains("terraform force-unlock 2"));
@@ -103,26 +104,26 @@ async fn held_file_refuses_before_the_item_is_tried() {
 }
 
 #[tokio::test]
-async fn file_of_a_dead_run_is_replaced_by_its_etag() {
+async fn file_of_an_interrupted_run_is_replaced_by_its_etag() {
     let ours = text(OPERATION, "1");
     let (held, get) = (refused_put("PreconditionFailed"), get(text(OPERATION, "0")));
     let over = mock!(aws_sdk_s3::Client::put_object)
         .match_requests(|call| call.if_match() == Some("\"e\""))
         .then_output(|| PutObjectOutput::builder().build());
-    lock(&[&held, &get, &over], &[&put_item()], &ours).acquire(OPERATION).await.unwrap();
+    lock(&[&held, &get, &over], &[&put_item()], &ours).acquire_both(OPERATION).await.unwrap();
     assert_eq!(over.num_calls(), 1);
 }
 
 #[tokio::test]
-async fn file_whose_answer_was_lost_is_ours() {
+async fn file_with_a_lost_put_response_is_held() {
     let ours = text(OPERATION, "1");
     let (held, get) = (refused_put("PreconditionFailed"), get(ours.clone()));
-    lock(&[&held, &get], &[&put_item()], &ours).acquire(OPERATION).await.unwrap();
+    lock(&[&held, &get], &[&put_item()], &ours).acquire_both(OPERATION).await.unwrap();
     assert_eq!(held.num_calls(), 1);
 }
 
 #[tokio::test]
-async fn file_of_another_is_not_deleted_on_release() {
+async fn file_of_another_holder_is_not_deleted_on_release() {
     let ours = text(OPERATION, "1");
     let get = get(text("OperationTypeApply", "2"));
     let delete_item = mock!(aws_sdk_dynamodb::Client::delete_item).then_output(|| DeleteItemOutput::builder().build());

@@ -7,7 +7,7 @@ use crate::site::{REPOSITORY, Site, configured, connect};
 use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
 use pb_engine::{observe_with_imports, plan_adoption};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
-use pb_terraform::{Claim, Mapping, Source, State, Target, map};
+use pb_terraform::{DesiredResource, ImportCandidate, Mapping, Source, State, map_resources};
 use std::collections::BTreeMap;
 
 /// What is to be taken over, and where that is known from.
@@ -51,7 +51,7 @@ pub async fn repository(global: &Global, workspace: &str, adoption: &Adoption) -
     let state = State::parse(&source.read(&aws).await?)?;
     let mut named = state.resources.iter().filter(|found| found.kind == "aws_ecr_repository" && !found.deposed);
     let only = (named.next(), named.next());
-    Ok(if let (Some(only), None) = only { only.text("name").map(str::to_owned) } else { None })
+    Ok(if let (Some(only), None) = only { only.attribute("name").map(str::to_owned) } else { None })
 }
 
 impl Wanted {
@@ -74,15 +74,15 @@ impl Wanted {
                 let (by_hand_too, open): (Vec<_>, Vec<_>) =
                     state.resources.into_iter().partition(|found| ids.contains(&&found.id));
                 named.extend(by_hand_too.into_iter().map(|found| (found.id, found.address)));
-                let targets: Vec<Target> = targets(&site.graph, &by_hand)?;
-                (map(&open, &targets), Some((state.lineage, state.serial)))
+                let targets: Vec<DesiredResource> = targets(&site.graph, &by_hand)?;
+                (map_resources(&open, &targets), Some((state.lineage, state.serial)))
             }
         };
         for (address, id) in by_hand {
             let terraform = named.remove(&id).unwrap_or_default();
-            mapping.claims.insert(address, Claim { id, terraform });
+            mapping.imports.insert(address, ImportCandidate { id, terraform });
         }
-        let claims = mapping.claims.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
+        let claims = mapping.imports.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
         Ok(Self { claims, mapping, state, restore: adoption.restore_tags })
     }
 }
@@ -102,10 +102,10 @@ fn by_hand(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
 }
 
 /// What the graph wants and nobody has named by hand.
-fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<Target>, Error> {
+fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<DesiredResource>, Error> {
     let specs = graph.specs()?.into_iter().zip(graph.node_kinds());
     let open = specs.filter(|((address, _), _)| !by_hand.contains_key(address));
-    Ok(open.map(|((address, spec), kind)| Target { address, kind: kind.to_owned(), spec }).collect())
+    Ok(open.map(|((address, spec), kind)| DesiredResource { address, kind: kind.to_owned(), spec }).collect())
 }
 
 /// What taking them over comes to. A rule of a group has an id that says nothing, so the rules that say what wanted ones say

@@ -208,7 +208,7 @@ async fn with_terraform(
         Task::Adopt(adoption) => match claims::source(adoption)? {
             Some(source) => {
                 let (table, who) = (&site.place.table, crate::identity::who());
-                let lock = Lock::take(&site.aws, table, &source, &who, &task.operation(site)).await?;
+                let lock = Lock::acquire(&site.aws, table, &source, &who, &task.operation(site)).await?;
                 lock.map(|lock| (lock, source))
             }
             None => None,

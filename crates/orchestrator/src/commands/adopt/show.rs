@@ -5,7 +5,7 @@ use super::claims::Wanted;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::site::Site;
 use pb_engine::{Action, Address, AdoptionPlan, MovePlan, Outcome, Plan, PlanError, Step};
-use pb_terraform::{Left, Removal};
+use pb_terraform::{NotImported, Removal};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -28,7 +28,7 @@ pub fn text(site: &Site, wanted: &Wanted, takeover: &AdoptionPlan) -> String {
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     text.push_str(&render::plan::steps(&plan, false));
     section(&mut text, "Part of what is taken over", &wanted.mapping.parts);
-    section(&mut text, "Without a counterpart, left alone", &wanted.mapping.left);
+    section(&mut text, "Without a counterpart, left alone", &wanted.mapping.unmapped);
     for address in far_names(site, takeover) {
         line(
             &mut text,
@@ -60,7 +60,7 @@ fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
 
 /// The step with what a deploy would change, and what Terraform calls it.
 fn shown(wanted: &Wanted, takeover: &AdoptionPlan, step: &Step) -> Step {
-    let claim = wanted.mapping.claims.get(&step.address);
+    let claim = wanted.mapping.imports.get(&step.address);
     let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
     if takeover.restored.contains(&step.address) {
         from = if from.is_empty() { "without its tags".to_owned() } else { format!("{from}, without its tags") };
@@ -87,7 +87,7 @@ fn judged(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) ->
     }
 }
 
-fn section(text: &mut String, title: &str, left: &[Left]) {
+fn section(text: &mut String, title: &str, left: &[NotImported]) {
     if left.is_empty() {
         return;
     }
@@ -96,7 +96,7 @@ fn section(text: &mut String, title: &str, left: &[Left]) {
         let id = paint(DIM, &left.id);
         line(
             text,
-            format_args!("      {}  {id}  {}", paint(BOLD, &left.terraform), paint(DIM, format!("# {}", left.why))),
+            format_args!("      {}  {id}  {}", paint(BOLD, &left.terraform), paint(DIM, format!("# {}", left.reason))),
         );
     }
 }

@@ -5,7 +5,7 @@ use super::wishes::typed;
 use crate::exit::Error;
 use crate::{health, releases};
 use aws_config::SdkConfig;
-use pb_edge::{BalancerClient, Listener, ListenerRule, ListenerRuleSpec, ListenerSpec};
+use pb_edge::{Listener, ListenerRule, ListenerRuleSpec, ListenerSpec, LoadBalancerClient};
 use pb_engine::{Action, Failure, Graph, Handle, Kind, Resource, Step};
 use pb_fargate::{ServiceSpec, Services};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleAttrs, SecurityGroupRuleSpec};
@@ -22,7 +22,7 @@ pub(super) struct Kinds {
 impl Kinds {
     /// Makes them known to a graph.
     pub(super) fn of(graph: &mut Graph, aws: &SdkConfig) -> Self {
-        let balancers = BalancerClient::new(aws);
+        let balancers = LoadBalancerClient::new(aws);
         Self {
             listeners: graph.kind(Listener::new(balancers.clone())),
             listener_rules: graph.kind(ListenerRule::new(balancers)),

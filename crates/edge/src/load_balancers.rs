@@ -11,25 +11,25 @@ use std::sync::Arc;
 
 /// All load balancers of the region with their tags. A region has 50 unless more were asked for, so their tags cost three
 /// calls, and ours are found whatever their names are.
-pub(crate) struct Balancers(pub Vec<(LoadBalancer, Tags)>);
+pub(crate) struct LoadBalancers(pub Vec<(LoadBalancer, Tags)>);
 
-impl Balancers {
+impl LoadBalancers {
     /// The balancers of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
-        scope.shared(Self::ask(scope, client)).await
+    pub(crate) async fn cached<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+        scope.shared(Self::read(scope, client)).await
     }
 
-    async fn ask<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
+    async fn read<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
         let all = async {
             let all = client.describe_load_balancers().into_paginator().items().send();
             all.collect::<Result<Vec<_>, _>>().await.for_operation("elasticloadbalancing:DescribeLoadBalancers")
         };
-        let tagged = list_with_details(all, remembered(scope), arn, |arns| tags::read(scope, client, arns)).await?;
+        let tagged = list_with_details(all, recorded_arns(scope), arn, |arns| tags::read(scope, client, arns)).await?;
         Ok(Self(tagged.into_iter().filter_map(|(lb, tags)| Some((lb, tags?))).collect()))
     }
 
     /// Those with the tags of this workspace.
-    pub(crate) fn ours<R: Resource>(&self, scope: &ReadScope<R>) -> impl Iterator<Item = &LoadBalancer> {
+    pub(crate) fn managed<R: Resource>(&self, scope: &ReadScope<R>) -> impl Iterator<Item = &LoadBalancer> {
         self.0.iter().filter(|(_, tags)| scope.address_from_tags(tags).is_some()).map(|(lb, _)| lb)
     }
 
@@ -47,27 +47,27 @@ impl Balancers {
 }
 
 /// The listeners of the load balancers of this workspace, which two kinds need in one sweep.
-pub(crate) struct Ports(pub Vec<Listener>);
+pub(crate) struct Listeners(pub Vec<Listener>);
 
-impl Ports {
+impl Listeners {
     /// The listeners of this sweep: asked for once, whichever kind comes first.
-    pub(crate) async fn of<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
-        scope.shared(Self::ask(scope, client)).await
+    pub(crate) async fn cached<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
+        scope.shared(Self::read(scope, client)).await
     }
 
-    async fn ask<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
+    async fn read<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Self, Failure> {
         let ours = async {
-            let balancers = Balancers::of(scope, client).await?;
-            Ok(balancers.ours(scope).filter_map(arn).collect())
+            let load_balancers = LoadBalancers::cached(scope, client).await?;
+            Ok(load_balancers.managed(scope).filter_map(arn).collect())
         };
         let ask = |arns| fetch_each(arns, |arn| async move { listeners(client, &arn).await.map(Some) });
-        let listeners = list_with_details(ours, remembered(scope), |arn: &String| Some(arn.clone()), ask).await?;
+        let listeners = list_with_details(ours, recorded_arns(scope), |arn: &String| Some(arn.clone()), ask).await?;
         Ok(Self(listeners.into_iter().filter_map(|(_, listeners)| listeners).flatten().collect()))
     }
 }
 
 /// The ARNs of the load balancers that are remembered.
-fn remembered<R: Resource>(scope: &ReadScope<R>) -> impl Iterator<Item = String> {
+fn recorded_arns<R: Resource>(scope: &ReadScope<R>) -> impl Iterator<Item = String> {
     scope.recorded_of::<crate::LoadBalancer>().into_iter().map(|attrs| attrs.arn)
 }
 

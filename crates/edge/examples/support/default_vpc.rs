@@ -10,17 +10,17 @@ pub async fn config() -> aws_types::SdkConfig {
 }
 
 /// The default VPC.
-pub struct Place {
+pub struct DefaultVpc {
     /// Its id.
-    pub vpc: String,
+    pub id: String,
     /// Two of its subnets, in two zones.
     pub subnets: [String; 2],
     /// Its default security group.
-    pub group: String,
+    pub security_group: String,
 }
 
 /// The default VPC.
-pub async fn find(config: &aws_types::SdkConfig) -> Result<Place, Box<dyn Error>> {
+pub async fn find(config: &aws_types::SdkConfig) -> Result<DefaultVpc, Box<dyn Error>> {
     let ec2 = aws_sdk_ec2::Client::new(config);
     let filter = |name: &str, value: &str| aws_sdk_ec2::types::Filter::builder().name(name).values(value).build();
     let subnets = ec2.describe_subnets().filters(filter("default-for-az", "true")).send().await?;
@@ -30,7 +30,7 @@ pub async fn find(config: &aws_types::SdkConfig) -> Result<Place, Box<dyn Error>
     let groups = groups.send().await?;
     let group = groups.security_groups().first().and_then(|group| group.group_id()).ok_or("no default group")?;
     let id = |subnet: &aws_sdk_ec2::types::Subnet| subnet.subnet_id().unwrap_or_default().to_owned();
-    Ok(Place { vpc: vpc.to_owned(), subnets: [id(first), id(second)], group: group.to_owned() })
+    Ok(DefaultVpc { id: vpc.to_owned(), subnets: [id(first), id(second)], security_group: group.to_owned() })
 }
 
 /// Fails when something is not as it should be.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A resource that a graph wants.
-pub struct Target {
+pub struct DesiredResource {
     /// Its address.
     pub address: Address,
     /// Its kind.
@@ -20,16 +20,18 @@ pub struct Target {
 #[derive(Debug, Default, Serialize)]
 pub struct Mapping {
     /// What can be taken over, by address.
-    pub claims: BTreeMap<Address, Claim>,
+    #[serde(rename = "claims")]
+    pub imports: BTreeMap<Address, ImportCandidate>,
     /// What is a part of something else here: a route is part of its table.
-    pub parts: Vec<Left>,
+    pub parts: Vec<NotImported>,
     /// What has no counterpart, and why. It is left alone.
-    pub left: Vec<Left>,
+    #[serde(rename = "left")]
+    pub unmapped: Vec<NotImported>,
 }
 
 /// What can be taken over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Claim {
+pub struct ImportCandidate {
     /// What AWS calls it.
     pub id: String,
     /// What Terraform calls it.
@@ -38,20 +40,21 @@ pub struct Claim {
 
 /// A resource that is not taken over itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Left {
+pub struct NotImported {
     /// What Terraform calls it.
     pub terraform: String,
     /// Its id.
     pub id: String,
     /// Where it belongs, or why it is left.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
     /// The id of the resource that it is a part of.
     #[serde(skip)]
-    pub whole: Option<String>,
+    pub parent: Option<String>,
 }
 
 /// Why a cache node that is in no replication group is left.
-const LONE_NODE: &str = "a node of its own is kept as it is, with the jobs in it; a deploy makes a replication group beside it, \
+const STANDALONE_NODE: &str = "a node of its own is kept as it is, with the jobs in it; a deploy makes a replication group beside it, \
                          and the services go over to that: let the jobs end first. Once nothing uses it, delete it: until then \
                          `destroy` cannot take its subnet group and security group";
 
@@ -97,7 +100,7 @@ fn part_of(kind: &str) -> Option<&'static str> {
 }
 
 /// The attribute of a part that names the resource that it is a part of.
-fn whole_of(kind: &str) -> &'static str {
+fn parent_attribute(kind: &str) -> &'static str {
     match kind {
         "aws_route" | "aws_route_table_association" | "aws_main_route_table_association" => "route_table_id",
         "aws_ecr_lifecycle_policy" => "repository",
@@ -111,11 +114,11 @@ fn whole_of(kind: &str) -> &'static str {
 /// What AWS, and so `adopt`, calls it.
 fn id_of(resource: &Resource) -> String {
     let last = |text: &str| text.rsplit('/').next().unwrap_or(text).to_owned();
-    let own = |name: &str| resource.text(name).unwrap_or(&resource.id).to_owned();
+    let own = |name: &str| resource.attribute(name).unwrap_or(&resource.id).to_owned();
     match resource.kind.as_str() {
         "aws_ecs_cluster" | "aws_cloudwatch_log_group" | "aws_ecr_repository" => own("name"),
         "aws_ecs_service" => {
-            let cluster = resource.text("cluster").map(last).unwrap_or_default();
+            let cluster = resource.attribute("cluster").map(last).unwrap_or_default();
             format!("{cluster}/{}", own("name"))
         }
         "aws_ecs_task_definition" => own("arn"),
@@ -128,7 +131,7 @@ fn id_of(resource: &Resource) -> String {
 }
 
 /// The fields that say which of several of one kind is meant: ours, and Terraform's name of it.
-fn key(kind: &str) -> &'static [(&'static str, &'static str)] {
+fn key_fields(kind: &str) -> &'static [(&'static str, &'static str)] {
     match kind {
         "ec2.subnet" => &[("cidr", "cidr_block")],
         "elbv2.listener" => &[("port", "port")],
@@ -141,57 +144,58 @@ fn key(kind: &str) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Whether there is one of this kind in a stack, whatever it is called.
-fn only_by_key(kind: &str) -> bool {
+fn is_mapped_only_by_key(kind: &str) -> bool {
     matches!(kind, "route53.record" | "elbv2.listener")
 }
 
 /// Finds the address of each resource: first by what tells it from others (a name, a block, a port), then by its use (the
 /// group that the load balancer carries), then because it is the only one left of its kind on both sides.
 #[must_use]
-pub fn map(resources: &[Resource], targets: &[Target]) -> Mapping {
+pub fn map_resources(resources: &[Resource], targets: &[DesiredResource]) -> Mapping {
     let mut mapping = Mapping::default();
     let mut open: Vec<(&Resource, &'static str)> = Vec::new();
     for resource in resources {
-        let lone_node = resource.kind == "aws_elasticache_cluster" && resource.text("replication_group_id").is_none();
+        let standalone_node =
+            resource.kind == "aws_elasticache_cluster" && resource.attribute("replication_group_id").is_none();
         match kind_of(resource) {
-            _ if resource.deposed => mapping.leave(resource, "left over from a replacement: let Terraform delete it"),
-            _ if lone_node => mapping.leave(resource, LONE_NODE),
+            _ if resource.deposed => mapping.skip(resource, "left over from a replacement: let Terraform delete it"),
+            _ if standalone_node => mapping.skip(resource, STANDALONE_NODE),
             Some(kind) => open.push((resource, kind)),
             None => match part_of(&resource.kind) {
-                Some(whole) => mapping.parts.push(left(resource, whole)),
-                None => mapping.leave(resource, "nothing here is like it"),
+                Some(reason) => mapping.parts.push(not_imported(resource, reason)),
+                None => mapping.skip(resource, "nothing here is like it"),
             },
         }
     }
-    let roles = Roles::of(resources);
-    mapping.assign(&mut open, targets, |resource, kind, target| by_key(resource, kind, &target.spec));
+    let uses = Uses::of(resources);
+    mapping.assign(&mut open, targets, |resource, kind, target| matches_by_key(resource, kind, &target.spec));
     let services = mapping.services();
-    mapping.assign(&mut open, targets, |resource, _, target| roles.is(resource, target, &services));
+    mapping.assign(&mut open, targets, |resource, _, target| uses.matches(resource, target, &services));
     let services = mapping.services();
-    mapping.assign(&mut open, targets, |resource, _, target| roles.is(resource, target, &services));
-    mapping.leftovers(open, targets);
+    mapping.assign(&mut open, targets, |resource, _, target| uses.matches(resource, target, &services));
+    mapping.assign_remaining(open, targets);
     mapping
 }
 
 impl Mapping {
-    fn leave(&mut self, resource: &Resource, why: impl Into<String>) {
-        self.left.push(left(resource, why));
+    fn skip(&mut self, resource: &Resource, reason: impl Into<String>) {
+        self.unmapped.push(not_imported(resource, reason));
     }
 
-    fn claim(&mut self, target: &Target, resource: &Resource) {
-        let claim = Claim { id: id_of(resource), terraform: resource.address.clone() };
-        self.claims.insert(target.address.clone(), claim);
+    fn claim(&mut self, target: &DesiredResource, resource: &Resource) {
+        let claim = ImportCandidate { id: id_of(resource), terraform: resource.address.clone() };
+        self.imports.insert(target.address.clone(), claim);
     }
 
     /// Gives each open resource the one free address of its kind for which `is` holds, when it is the only such resource.
     fn assign(
         &mut self,
         open: &mut Vec<(&Resource, &'static str)>,
-        targets: &[Target],
-        is: impl Fn(&Resource, &str, &Target) -> bool,
+        targets: &[DesiredResource],
+        is: impl Fn(&Resource, &str, &DesiredResource) -> bool,
     ) {
         for target in targets {
-            if self.claims.contains_key(&target.address) {
+            if self.imports.contains_key(&target.address) {
                 continue;
             }
             let fits =
@@ -204,21 +208,21 @@ impl Mapping {
     }
 
     /// What was found neither by key nor by use: the only one of its kind on both sides, or nothing.
-    fn leftovers(&mut self, open: Vec<(&Resource, &'static str)>, targets: &[Target]) {
+    fn assign_remaining(&mut self, open: Vec<(&Resource, &'static str)>, targets: &[DesiredResource]) {
         let kinds: BTreeSet<&str> = open.iter().map(|(_, kind)| *kind).collect();
         for kind in kinds {
             let same: Vec<&Resource> =
                 open.iter().filter(|(_, of)| *of == kind).map(|(resource, _)| *resource).collect();
             let free =
-                targets.iter().filter(|target| target.kind == kind && !self.claims.contains_key(&target.address));
-            let free: Vec<&Target> = free.collect();
+                targets.iter().filter(|target| target.kind == kind && !self.imports.contains_key(&target.address));
+            let free: Vec<&DesiredResource> = free.collect();
             match (same.as_slice(), free.as_slice()) {
-                ([resource], [target]) if !only_by_key(kind) => self.claim(target, resource),
-                (_, []) => same.iter().for_each(|resource| self.leave(resource, "nothing more of its kind is wanted")),
+                ([resource], [target]) if !is_mapped_only_by_key(kind) => self.claim(target, resource),
+                (_, []) => same.iter().for_each(|resource| self.skip(resource, "nothing more of its kind is wanted")),
                 _ => {
                     let free: Vec<&str> = free.iter().map(|target| target.address.as_str()).collect();
-                    let why = format!("it is not clear which it is: {0}; say so with ADDRESS=ID", free.join(", "));
-                    same.iter().for_each(|resource| self.leave(resource, why.clone()));
+                    let reason = format!("it is not clear which it is: {0}; say so with ADDRESS=ID", free.join(", "));
+                    same.iter().for_each(|resource| self.skip(resource, reason.clone()));
                 }
             }
         }
@@ -226,31 +230,31 @@ impl Mapping {
 
     /// The services that were found: from Terraform's address to the name that our address ends in.
     fn services(&self) -> BTreeMap<String, String> {
-        let claims = self.claims.iter().filter(|(_, claim)| claim.terraform.contains("aws_ecs_service."));
+        let claims = self.imports.iter().filter(|(_, claim)| claim.terraform.contains("aws_ecs_service."));
         let name = |address: &Address| address.as_str().rsplit('/').next().unwrap_or_default().to_owned();
         claims.map(|(address, claim)| (claim.terraform.clone(), name(address))).collect()
     }
 }
 
-fn left(resource: &Resource, why: impl Into<String>) -> Left {
-    let whole = resource.text(whole_of(&resource.kind)).map(str::to_owned);
-    Left { terraform: resource.address.clone(), id: resource.id.clone(), why: why.into(), whole }
+fn not_imported(resource: &Resource, reason: impl Into<String>) -> NotImported {
+    let parent = resource.attribute(parent_attribute(&resource.kind)).map(str::to_owned);
+    NotImported { terraform: resource.address.clone(), id: resource.id.clone(), reason: reason.into(), parent }
 }
 
-fn by_key(resource: &Resource, kind: &str, spec: &Value) -> bool {
-    let fields = key(kind);
+fn matches_by_key(resource: &Resource, kind: &str, spec: &Value) -> bool {
+    let fields = key_fields(kind);
     let same = |(ours, theirs): &(&str, &str)| {
         let wanted = match &spec[*ours] {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        resource.text(theirs).is_some_and(|found| found.trim_end_matches('.') == wanted)
+        resource.attribute(theirs).is_some_and(|found| found.trim_end_matches('.') == wanted)
     };
     !fields.is_empty() && fields.iter().all(same)
 }
 
 /// Which groups and task definitions are used by what.
-struct Roles<'a> {
+struct Uses<'a> {
     /// Groups of the load balancer, of services behind it, of other services, of the queue.
     groups: [BTreeSet<&'a str>; 4],
     /// The task definitions that services use: Terraform's address of the service, and ARN or `family:revision`.
@@ -259,30 +263,31 @@ struct Roles<'a> {
     subnets: BTreeSet<&'a str>,
 }
 
-impl<'a> Roles<'a> {
+impl<'a> Uses<'a> {
     fn of(resources: &'a [Resource]) -> Self {
-        let mut roles = Self { groups: Default::default(), tasks: Vec::new(), subnets: BTreeSet::new() };
+        let mut uses = Self { groups: Default::default(), tasks: Vec::new(), subnets: BTreeSet::new() };
         for resource in resources {
             match resource.kind.as_str() {
-                "aws_lb" | "aws_alb" => roles.groups[0].extend(resource.list("security_groups")),
+                "aws_lb" | "aws_alb" => uses.groups[0].extend(resource.list_items("security_groups")),
                 "aws_ecs_service" => {
                     let balanced = is_balanced(resource);
-                    let groups = resource.under_network("security_groups");
-                    roles.groups[if balanced { 1 } else { 2 }].extend(groups);
-                    roles.subnets.extend(resource.under_network("subnets"));
-                    roles.tasks.extend(resource.text("task_definition").map(|task| (resource.address.as_str(), task)));
+                    let groups = resource.network_items("security_groups");
+                    uses.groups[if balanced { 1 } else { 2 }].extend(groups);
+                    uses.subnets.extend(resource.network_items("subnets"));
+                    uses.tasks
+                        .extend(resource.attribute("task_definition").map(|task| (resource.address.as_str(), task)));
                 }
                 "aws_elasticache_replication_group" | "aws_elasticache_cluster" => {
-                    roles.groups[3].extend(resource.list("security_group_ids"));
+                    uses.groups[3].extend(resource.list_items("security_group_ids"));
                 }
                 _ => {}
             }
         }
-        roles
+        uses
     }
 
     /// Whether the use of `resource` is that of `target`. `services` are those that were found.
-    fn is(&self, resource: &Resource, target: &Target, services: &BTreeMap<String, String>) -> bool {
+    fn matches(&self, resource: &Resource, target: &DesiredResource, services: &BTreeMap<String, String>) -> bool {
         let id = resource.id.as_str();
         let name = target.address.as_str();
         let group = |at: usize| {
@@ -308,7 +313,7 @@ impl<'a> Roles<'a> {
 }
 
 fn is_balanced(service: &Resource) -> bool {
-    service.in_blocks("load_balancer", "target_group_arn").next().is_some()
+    service.block_fields("load_balancer", "target_group_arn").next().is_some()
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -317,6 +322,6 @@ fn is_empty(value: &Value) -> bool {
 
 /// Whether `task` names this revision: by ARN, or as `family:revision`.
 fn is_revision(resource: &Resource, task: &str) -> bool {
-    let arn = resource.text("arn").unwrap_or(&resource.id);
-    arn == task || arn.rsplit('/').next() == Some(task) || resource.text("family") == Some(task)
+    let arn = resource.attribute("arn").unwrap_or(&resource.id);
+    arn == task || arn.rsplit('/').next() == Some(task) || resource.attribute("family") == Some(task)
 }

@@ -1,19 +1,19 @@
 //! Creates, reads, changes and deletes a whole front door in the default VPC.
 //!
-//! `cargo run --release -p pb-edge --example front_door -- [ZONE]`: the name of a public hosted zone; without it, one is made
+//! `cargo run --release -p pb-edge --example edge_stack -- [ZONE]`: the name of a public hosted zone; without it, one is made
 //! and deleted again. Credentials, region and endpoint come from the environment. Ends with an error as soon as something
 //! is not as it should be.
 
-use pb_edge::{DnsClient, EdgeInputs, EdgeSpec, Health, Zone, find_zone, front_door};
+use pb_edge::{DnsClient, EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, Zone, find_zone};
 use pb_engine::{Action, Event, Events, Graph, Input, Ownership, Standalone};
 use std::error::Error;
 
-#[path = "support/place.rs"]
-mod place;
+#[path = "support/default_vpc.rs"]
+mod default_vpc;
 
 struct Example {
     config: aws_types::SdkConfig,
-    place: place::Place,
+    vpc: default_vpc::DefaultVpc,
     zone: Zone,
 }
 
@@ -22,17 +22,17 @@ impl Example {
         EdgeSpec::named("example-public", &format!("{hostname}.{}", self.zone.name), target_port)
     }
 
-    fn alone(&self, spec: &EdgeSpec) -> Result<Standalone, Box<dyn Error>> {
+    fn standalone(&self, spec: &EdgeSpec) -> Result<Standalone, Box<dyn Error>> {
         let known = |id: &String| Input::known(id.clone());
         let inputs = EdgeInputs {
-            vpc_id: known(&self.place.vpc),
-            subnet_ids: self.place.subnets.iter().map(known).collect(),
-            security_group_ids: vec![known(&self.place.group)],
+            vpc_id: known(&self.vpc.id),
+            subnet_ids: self.vpc.subnets.iter().map(known).collect(),
+            security_group_ids: vec![known(&self.vpc.security_group)],
             internet: Input::known(()),
             zone: self.zone.clone(),
         };
         let mut graph = Graph::new();
-        front_door(&mut graph, &self.config, spec, inputs)?;
+        EdgeStack::add(&mut graph, &self.config, spec, inputs)?;
         let owner = Ownership { stack: "pb-edge".to_owned(), workspace: "example".to_owned() };
         Ok(Standalone::new(owner, graph).events(Events::new(|event| {
             if let Event::Waiting { address, what } = event {
@@ -43,13 +43,13 @@ impl Example {
 
     /// Plans `spec`, expects these changes and no others, makes them, and expects that nothing is left to do.
     async fn change(&self, spec: &EdgeSpec, expected: &[(&str, Action)]) -> Result<(), Box<dyn Error>> {
-        let plan = self.alone(spec)?.plan().await?;
+        let plan = self.standalone(spec)?.plan().await?;
         let planned: Vec<(&str, Action)> = plan.changes().map(|step| (step.address.as_str(), step.action)).collect();
         if planned != expected {
             return Err(format!("planned {planned:?}, expected {expected:?}").into());
         }
-        self.alone(spec)?.deploy().await?;
-        place::expect(self.alone(spec)?.plan().await?.is_empty(), "nothing is left to do")
+        self.standalone(spec)?.deploy().await?;
+        default_vpc::expect(self.standalone(spec)?.plan().await?.is_empty(), "nothing is left to do")
     }
 
     async fn run(&self) -> Result<(), Box<dyn Error>> {
@@ -57,25 +57,25 @@ impl Example {
         let all = ["edge/balancer", "edge/targets", "edge/listener", "edge/record"];
         self.change(&spec, &all.map(|address| (address, Action::Create))).await?;
 
-        spec.health = Health { path: "/hello".to_owned(), ..spec.health };
+        spec.health = HealthCheck { path: "/hello".to_owned(), ..spec.health };
         spec.deletion_protection = true;
         self.change(&spec, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
-        let refused = self.alone(&spec)?.destroy().await.err().ok_or("deletion protection was not seen")?;
-        place::expect(refused.message.contains("deletion protection is on"), &refused.message)?;
+        let refused = self.standalone(&spec)?.destroy().await.err().ok_or("deletion protection was not seen")?;
+        default_vpc::expect(refused.message.contains("deletion protection is on"), &refused.message)?;
 
         let moved = EdgeSpec { deletion_protection: false, health: spec.health, ..self.spec(5051, "example") };
         // The group serves targets at any port; no more than its tag changes.
         self.change(&moved, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
 
-        self.alone(&moved)?.destroy().await?;
-        place::expect(self.alone(&moved)?.read().await?.managed.is_empty(), "nothing is left")
+        self.standalone(&moved)?.destroy().await?;
+        default_vpc::expect(self.standalone(&moved)?.read().await?.managed.is_empty(), "nothing is left")
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = place::config().await;
-    let place = place::find(&config).await?;
+    let config = default_vpc::config().await;
+    let vpc = default_vpc::find(&config).await?;
     let dns = DnsClient::new(&config);
     let given = std::env::args().nth(1);
     let name = given.clone().unwrap_or_else(|| format!("pb-edge-{}.example", std::process::id()));
@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let zone = find_zone(&config, &name, None).await?;
     let id = zone.id.clone();
-    let outcome = Example { config, place, zone }.run().await;
+    let outcome = Example { config, vpc, zone }.run().await;
     if given.is_none() && outcome.is_ok() {
         dns.delete_hosted_zone().id(id).send().await?;
     }

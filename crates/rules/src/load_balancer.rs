@@ -8,9 +8,8 @@ pub fn health_path(path: &str) -> Verdict {
     let what = "a health check path";
     length(what, path, 1, 1024)?;
     if !path.starts_with('/') {
-        return Err(
-            Violation::new(format!("`{path}` does not begin with `/`, as {what} must")).suggest(format!("/{path}"))
-        );
+        return Err(Violation::new(format!("`{path}` does not begin with `/`, as {what} must"))
+            .with_suggestion(format!("/{path}")));
     }
     only(what, path, |c| c.is_ascii_graphic(), "visible ASCII characters")
 }
@@ -89,7 +88,7 @@ pub fn path_pattern(pattern: &str) -> Verdict {
     length(what, pattern, 1, 128)?;
     if !pattern.starts_with(['/', '*']) {
         return Err(Violation::new(format!("`{pattern}` begins neither with `/` nor with `*`, so no request has it"))
-            .suggest(format!("/{pattern}")));
+            .with_suggestion(format!("/{pattern}")));
     }
     let known = |c: char| c.is_ascii_alphanumeric() || "_-.$/~\"'@:+&*?".contains(c);
     only(what, pattern, known, "letters, digits, _-.$/~\"'@:+& and the wildcards * and ?")
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules() {
+    fn rule_patterns_and_priorities() {
         for good in ["/api/*", "/", "*.png", "/a?c"] {
             assert_eq!(path_pattern(good), Ok(()), "{good}");
         }
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn paths() {
+    fn health_paths() {
         for good in ["/", "/hello", "/hello?deep=1"] {
             assert_eq!(health_path(good), Ok(()), "{good}");
         }
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn matchers() {
+    fn health_matchers() {
         for good in ["200", "200,202", "200-299", "200,301-302", "499"] {
             assert_eq!(health_matcher(good), Ok(()), "{good}");
         }

@@ -55,7 +55,7 @@ fn collect(path: &str, value: toml::Value, keys: &mut BTreeMap<String, toml::Val
 }
 
 #[test]
-fn the_file_is_valid() {
+fn reference_config_is_valid() {
     let config = Config::parse(TEXT, "pb_deploy.toml").unwrap();
     assert_eq!(config.workspaces().collect::<Vec<_>>(), ["production", "staging", "default"]);
     let production = config.workspace("production").unwrap();
@@ -68,7 +68,7 @@ fn the_file_is_valid() {
 }
 
 #[test]
-fn the_production_workspace() {
+fn production_workspace() {
     let config = Config::parse(TEXT, "pb_deploy.toml").unwrap();
     let production = config.workspace("production").unwrap();
     let json = serde_json::to_string_pretty(&production).unwrap();
@@ -76,7 +76,7 @@ fn the_production_workspace() {
 }
 
 #[test]
-fn writing_the_defaults_out_changes_nothing() {
+fn written_defaults_change_nothing() {
     let plain = Config::parse(TEXT, "plain").unwrap();
     let written = Config::parse(&uncommented(&["#"]), "written").unwrap();
     for name in plain.workspaces() {
@@ -85,7 +85,7 @@ fn writing_the_defaults_out_changes_nothing() {
 }
 
 #[test]
-fn every_key_is_documented_with_its_default() {
+fn every_key_is_in_the_file_with_its_default() {
     let everything = uncommented(&["#", "# "]).replace("\ntag = ", "\n#tag = ");
     let config = Config::parse(&everything, "everything").unwrap_or_else(|error| panic!("{error}"));
     let defaults = keys(&uncommented(&["#"]));
@@ -108,7 +108,7 @@ fn every_key_is_documented_with_its_default() {
 }
 
 #[test]
-fn every_documented_key_exists() {
+fn every_key_of_the_file_exists() {
     let everything = uncommented(&["#", "# "]).replace("\ntag = ", "\n#tag = ");
     let config = Config::parse(&everything, "everything").unwrap();
     let known: Vec<&str> = config.keys().map(|(key, _)| key).collect();

@@ -1,8 +1,8 @@
 //! The front door as a whole.
 
-use crate::routes::{self, Common, Kinds};
-use crate::{BalancerClient, DnsClient, ListenerRule, Route, RouteSpec, Zone};
-use crate::{Health, Listener, ListenerAttrs, ListenerSpec, LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
+use crate::routes::{self, Kinds, SharedInputs};
+use crate::{DnsClient, ListenerRule, LoadBalancerClient, Route, RouteSpec, Zone};
+use crate::{HealthCheck, Listener, ListenerAttrs, ListenerSpec, LoadBalancer, LoadBalancerAttrs, LoadBalancerSpec};
 use crate::{Record, RecordAttrs, RecordSpec, TargetGroup, TargetGroupAttrs, TargetGroupSpec};
 use aws_types::SdkConfig;
 use pb_engine::{Class, Failure, Graph, Handle, Input};
@@ -22,7 +22,7 @@ pub struct EdgeSpec {
     /// The port at which the targets answer.
     pub target_port: i32,
     /// How it is found out whether a target answers.
-    pub health: Health,
+    pub health: HealthCheck,
     /// Seconds that a target is given to finish its requests.
     pub deregistration_delay: i32,
     /// Whether AWS refuses to delete the load balancer.
@@ -40,7 +40,7 @@ impl EdgeSpec {
     /// made from `name`.
     #[must_use]
     pub fn named(name: &str, hostname: &str, target_port: i32) -> Self {
-        let health = Health {
+        let health = HealthCheck {
             path: "/".to_owned(),
             matcher: "200".to_owned(),
             interval: 10,
@@ -80,9 +80,9 @@ pub struct EdgeInputs {
 
 /// The front door in a graph.
 #[derive(Clone)]
-pub struct Edge {
+pub struct EdgeStack {
     /// `edge/balancer`
-    pub balancer: Handle<LoadBalancerAttrs>,
+    pub load_balancer: Handle<LoadBalancerAttrs>,
     /// `edge/targets`
     pub targets: Handle<TargetGroupAttrs>,
     /// `edge/listener`: what registers targets needs it, for a target group without one serves no load balancer.
@@ -93,84 +93,89 @@ pub struct Edge {
     pub routes: BTreeMap<String, Route>,
 }
 
-/// Adds the front door to `graph`.
-///
-/// # Errors
-/// `Refused` when the hostname does not lie in the zone; `Bug` when an address is taken.
-pub fn front_door(graph: &mut Graph, config: &SdkConfig, spec: &EdgeSpec, inputs: EdgeInputs) -> Result<Edge, Failure> {
-    front_door_with(graph, &BalancerClient::new(config), &DnsClient::new(config), spec, inputs)
-}
+impl EdgeStack {
+    /// Adds the front door to `graph`.
+    ///
+    /// # Errors
+    /// `Refused` when the hostname does not lie in the zone; `Bug` when an address is taken.
+    pub fn add(graph: &mut Graph, config: &SdkConfig, spec: &EdgeSpec, inputs: EdgeInputs) -> Result<Self, Failure> {
+        Self::add_with(graph, &LoadBalancerClient::new(config), &DnsClient::new(config), spec, inputs)
+    }
 
-/// [`front_door`], reached through these clients.
-///
-/// # Errors
-/// As [`front_door`].
-pub fn front_door_with(
-    graph: &mut Graph,
-    balancers: &BalancerClient,
-    dns: &DnsClient,
-    spec: &EdgeSpec,
-    inputs: EdgeInputs,
-) -> Result<Edge, Failure> {
-    pb_rules::dns::in_zone(&spec.hostname, &inputs.zone.name)
-        .map_err(|violation| Failure::new(Class::Refused, "add the record", violation.to_string()))?;
-    let load_balancers = graph.kind(LoadBalancer::new(balancers.clone()));
-    let target_groups = graph.kind(TargetGroup::new(balancers.clone()));
-    let listeners = graph.kind(Listener::new(balancers.clone()));
-    let records = graph.kind(Record::new(dns.clone(), balancers.clone()));
-    let rules = graph.kind(ListenerRule::new(balancers.clone()));
+    /// [`EdgeStack::add`], reached through these clients.
+    ///
+    /// # Errors
+    /// As [`EdgeStack::add`].
+    pub fn add_with(
+        graph: &mut Graph,
+        load_balancing: &LoadBalancerClient,
+        dns: &DnsClient,
+        spec: &EdgeSpec,
+        inputs: EdgeInputs,
+    ) -> Result<Self, Failure> {
+        pb_rules::dns::in_zone(&spec.hostname, &inputs.zone.name)
+            .map_err(|violation| Failure::new(Class::Refused, "add the record", violation.to_string()))?;
+        let load_balancers = graph.kind(LoadBalancer::new(load_balancing.clone()));
+        let target_groups = graph.kind(TargetGroup::new(load_balancing.clone()));
+        let listeners = graph.kind(Listener::new(load_balancing.clone()));
+        let records = graph.kind(Record::new(dns.clone(), load_balancing.clone()));
+        let rules = graph.kind(ListenerRule::new(load_balancing.clone()));
 
-    let wanted = spec.clone();
-    let needs = (inputs.vpc_id.clone(), inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
-    let balancer =
-        graph.add("edge/balancer", &load_balancers, needs, move |(vpc_id, subnets, groups, ())| LoadBalancerSpec {
-            name: wanted.load_balancer.clone(),
-            scheme: "internet-facing".to_owned(),
-            vpc_id,
-            subnet_ids: subnets.into_iter().collect(),
-            security_group_ids: groups.into_iter().collect(),
-            deletion_protection: wanted.deletion_protection,
-            idle_timeout: wanted.idle_timeout,
-            drop_invalid_headers: true,
-            tags: named(&wanted.tags, &wanted.load_balancer),
+        let wanted = spec.clone();
+        let needs = (inputs.vpc_id.clone(), inputs.subnet_ids, inputs.security_group_ids, inputs.internet);
+        let load_balancer =
+            graph.add("edge/balancer", &load_balancers, needs, move |(vpc_id, subnets, groups, ())| {
+                LoadBalancerSpec {
+                    name: wanted.load_balancer.clone(),
+                    scheme: "internet-facing".to_owned(),
+                    vpc_id,
+                    subnet_ids: subnets.into_iter().collect(),
+                    security_group_ids: groups.into_iter().collect(),
+                    deletion_protection: wanted.deletion_protection,
+                    idle_timeout: wanted.idle_timeout,
+                    drop_invalid_headers: true,
+                    tags: with_name_tag(&wanted.tags, &wanted.load_balancer),
+                }
+            })?;
+
+        let wanted = spec.clone();
+        let targets =
+            graph.add("edge/targets", &target_groups, inputs.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
+                name: wanted.target_group.clone(),
+                vpc_id,
+                port: wanted.target_port,
+                protocol: "HTTP".to_owned(),
+                target_type: "ip".to_owned(),
+                health: wanted.health.clone(),
+                deregistration_delay: wanted.deregistration_delay,
+                tags: with_name_tag(&wanted.tags, &wanted.target_group),
+            })?;
+
+        let wanted = spec.clone();
+        let needs = (load_balancer.created(), targets);
+        let listener = graph.add("edge/listener", &listeners, needs, move |(load_balancer, targets)| ListenerSpec {
+            load_balancer_arn: load_balancer.arn,
+            port: wanted.port,
+            protocol: "HTTP".to_owned(),
+            target_group_arn: targets.arn,
+            tags: with_name_tag(&wanted.tags, &format!("{}-{}", wanted.load_balancer, wanted.port)),
         })?;
 
-    let wanted = spec.clone();
-    let targets = graph.add("edge/targets", &target_groups, inputs.vpc_id.clone(), move |vpc_id| TargetGroupSpec {
-        name: wanted.target_group.clone(),
-        vpc_id,
-        port: wanted.target_port,
-        protocol: "HTTP".to_owned(),
-        target_type: "ip".to_owned(),
-        health: wanted.health.clone(),
-        deregistration_delay: wanted.deregistration_delay,
-        tags: named(&wanted.tags, &wanted.target_group),
-    })?;
-
-    let wanted = spec.clone();
-    let needs = (balancer.created(), targets);
-    let listener = graph.add("edge/listener", &listeners, needs, move |(balancer, targets)| ListenerSpec {
-        load_balancer_arn: balancer.arn,
-        port: wanted.port,
-        protocol: "HTTP".to_owned(),
-        target_group_arn: targets.arn,
-        tags: named(&wanted.tags, &format!("{}-{}", wanted.load_balancer, wanted.port)),
-    })?;
-
-    let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id.clone());
-    let record = graph.add("edge/record", &records, balancer.created(), move |balancer| {
-        RecordSpec::alias(&zone_id, &name, balancer)
-    })?;
-    let kinds = Kinds { rules, target_groups, records };
-    let common = Common { vpc_id: inputs.vpc_id, zone_id: inputs.zone.id, balancer, listener };
-    let mut routes = BTreeMap::new();
-    for route in &spec.routes {
-        routes.insert(route.key.clone(), routes::add(graph, &kinds, spec, &common, route)?);
+        let (name, zone_id) = (spec.hostname.clone(), inputs.zone.id.clone());
+        let record = graph.add("edge/record", &records, load_balancer.created(), move |load_balancer| {
+            RecordSpec::alias(&zone_id, &name, load_balancer)
+        })?;
+        let kinds = Kinds { rules, target_groups, records };
+        let shared = SharedInputs { vpc_id: inputs.vpc_id, zone_id: inputs.zone.id, load_balancer, listener };
+        let mut routes = BTreeMap::new();
+        for route in &spec.routes {
+            routes.insert(route.key.clone(), routes::add(graph, &kinds, spec, &shared, route)?);
+        }
+        Ok(Self { load_balancer, targets, listener, record, routes })
     }
-    Ok(Edge { balancer, targets, listener, record, routes })
 }
 
-pub(crate) fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
+pub(crate) fn with_name_tag(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
     let mut tags = tags.clone();
     tags.insert("Name".to_owned(), name.to_owned());
     tags
@@ -178,8 +183,8 @@ pub(crate) fn named(tags: &BTreeMap<String, String>, name: &str) -> BTreeMap<Str
 
 #[cfg(test)]
 mod tests {
-    use super::{EdgeInputs, EdgeSpec, front_door_with};
-    use crate::{BalancerClient, DnsClient, RouteSpec, Zone};
+    use super::{EdgeInputs, EdgeSpec, EdgeStack};
+    use crate::{DnsClient, LoadBalancerClient, RouteSpec, Zone};
     use pb_engine::{Failure, Graph, Input};
 
     fn add(graph: &mut Graph, hostname: &str) -> Result<(), Failure> {
@@ -191,7 +196,7 @@ mod tests {
             internet: Input::known(()),
             zone: Zone { id: "Z1".to_owned(), name: "example.org".to_owned() },
         };
-        let balancers = BalancerClient::from_conf(
+        let balancers = LoadBalancerClient::from_conf(
             aws_sdk_elasticloadbalancingv2::Config::builder()
                 .behavior_version(aws_sdk_elasticloadbalancingv2::config::BehaviorVersion::latest())
                 .build(),
@@ -212,11 +217,11 @@ mod tests {
             paths: ["/v1/*".to_owned()].into(),
             records: ["api.staging.example.org".to_owned()].into(),
         });
-        front_door_with(graph, &balancers, &dns, &spec, inputs).map(drop)
+        EdgeStack::add_with(graph, &balancers, &dns, &spec, inputs).map(drop)
     }
 
     #[test]
-    fn all_is_wanted_and_fits_together() {
+    fn stack_graph_has_all_resources_with_their_specs() {
         let mut graph = Graph::new();
         add(&mut graph, "staging.example.org").unwrap();
         assert!(graph.validate().unwrap().is_empty());
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostname_outside_the_zone_is_refused() {
+    fn hostname_outside_the_zone_is_refused() {
         let failure = add(&mut Graph::new(), "staging.example.net").unwrap_err();
         assert!(failure.message.contains("does not lie in the zone"), "{failure}");
     }

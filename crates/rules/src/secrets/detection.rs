@@ -3,7 +3,7 @@
 use crate::{Verdict, Violation};
 
 /// What stands for a value of AWS that looks like a secret, wherever values are kept or shown.
-pub const HIDDEN: &str = "(hidden: it looks like a secret)";
+pub const REDACTED: &str = "(hidden: it looks like a secret)";
 
 /// What to do with a secret that stands where it can be read.
 const REMEDY: &str =
@@ -13,7 +13,7 @@ const REMEDY: &str =
 const READERS: &str = "whoever may read the configuration, the state or the task definition could read it";
 
 /// Ends of names whose variables hold secrets: in any case, with `_`, `-` or `.` between words.
-const ENDS: [&str; 21] = [
+const SECRET_NAME_ENDINGS: [&str; 21] = [
     "PASSWORD",
     "PASSWD",
     "PASSPHRASE",
@@ -38,16 +38,16 @@ const ENDS: [&str; 21] = [
 ];
 
 /// Last words of such names that are too short to be looked for inside of a word.
-const LAST_WORDS: [&str; 2] = ["PASS", "PWD"];
+const SECRET_LAST_WORDS: [&str; 2] = ["PASS", "PWD"];
 
 /// The variables in which a shell keeps its folder.
-const FOLDERS: [&str; 2] = ["PWD", "OLDPWD"];
+const DIRECTORY_VARIABLES: [&str; 2] = ["PWD", "OLDPWD"];
 
 /// Values that are no secret under any name, in any case.
-const FLAGS: [&str; 11] = ["", "true", "false", "yes", "no", "on", "off", "0", "1", "none", "null"];
+const HARMLESS_VALUES: [&str; 11] = ["", "true", "false", "yes", "no", "on", "off", "0", "1", "none", "null"];
 
 /// What the keys and tokens of well-known services begin with, and how many characters follow at least.
-const TOKENS: [(&str, usize); 19] = [
+const TOKEN_PREFIXES: [(&str, usize); 19] = [
     // IAM user guide: IAM identifiers, unique ID prefixes.
     ("AKIA", 16),
     ("ASIA", 16),
@@ -73,52 +73,52 @@ const TOKENS: [(&str, usize); 19] = [
 /// A variable whose value may be read by whoever may read the configuration, the state or the task definition. Its name
 /// and its value are looked at; the value is not in the text of the violation.
 pub fn plain_variable(name: &str, value: &str) -> Verdict {
-    let named = has_name_of_secret(name) && !is_no_secret(value) && !value.contains(HIDDEN);
-    match named.then_some("has the name of a secret").or_else(|| sort(value)) {
-        Some(sort) => Err(Violation::new(format!("`{name}` {sort}, and {READERS}")).remedy(REMEDY)),
+    let named = is_secret_name(name) && !is_harmless(value) && !value.contains(REDACTED);
+    match named.then_some("has the name of a secret").or_else(|| secret_kind(value)) {
+        Some(sort) => Err(Violation::new(format!("`{name}` {sort}, and {READERS}")).with_remedy(REMEDY)),
         None => Ok(()),
     }
 }
 
 /// A word of a command: see [`plain_variable`]. What it assigns (`--password=x`, `A_TOKEN=x`) is looked at as a variable is.
 pub fn plain_word(word: &str) -> Verdict {
-    match sort(word) {
-        Some(sort) => Err(Violation::new(format!("a word of the command {sort}, and {READERS}")).remedy(REMEDY)),
+    match secret_kind(word) {
+        Some(sort) => Err(Violation::new(format!("a word of the command {sort}, and {READERS}")).with_remedy(REMEDY)),
         None => Ok(()),
     }
 }
 
 /// A text that people read, with each word in it hidden that looks like a secret; all of it, where that is more than a word.
 #[must_use]
-pub fn shown_text(text: &str) -> String {
-    if sort(text).is_none() {
+pub fn redact_text(text: &str) -> String {
+    if secret_kind(text).is_none() {
         return text.to_owned();
     }
-    let shown = |word| if sort(word).is_none() { word } else { HIDDEN };
+    let shown = |word| if secret_kind(word).is_none() { word } else { REDACTED };
     let words: Vec<&str> = text.split(' ').map(shown).collect();
-    if words.contains(&HIDDEN) { words.join(" ") } else { HIDDEN.to_owned() }
+    if words.contains(&REDACTED) { words.join(" ") } else { REDACTED.to_owned() }
 }
 
 /// Whether a line of a file that cannot be understood may hold a secret.
 #[must_use]
-pub fn may_hold_secret(line: &str) -> bool {
+pub fn may_contain_secret(line: &str) -> bool {
     let mut names = line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c));
-    names.any(|name| has_name_of_secret(name) || name.eq_ignore_ascii_case("secrets")) || sort(line).is_some()
+    names.any(|name| is_secret_name(name) || name.eq_ignore_ascii_case("secrets")) || secret_kind(line).is_some()
 }
 
 /// Whether a variable of this name holds a secret.
 #[must_use]
-pub fn has_name_of_secret(name: &str) -> bool {
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
     let last = name.rsplit('_').next().unwrap_or_default();
-    let short = LAST_WORDS.contains(&last) && !FOLDERS.contains(&name.as_str());
-    short || ENDS.iter().any(|end| name.ends_with(end))
+    let short = SECRET_LAST_WORDS.contains(&last) && !DIRECTORY_VARIABLES.contains(&name.as_str());
+    short || SECRET_NAME_ENDINGS.iter().any(|end| name.ends_with(end))
 }
 
 /// Nothing, a flag, the path of a file, or a reference that the application or the shell follows itself.
-fn is_no_secret(value: &str) -> bool {
+fn is_harmless(value: &str) -> bool {
     let is_path = value.starts_with('/') && !value.contains(char::is_whitespace);
-    FLAGS.iter().any(|flag| value.eq_ignore_ascii_case(flag))
+    HARMLESS_VALUES.iter().any(|flag| value.eq_ignore_ascii_case(flag))
         || is_path
         || value.starts_with("arn:")
         || is_placeholder(value)
@@ -134,8 +134,8 @@ fn is_placeholder(value: &str) -> bool {
 }
 
 /// What sort of secret a value holds, in words.
-fn sort(value: &str) -> Option<&'static str> {
-    if value.contains(HIDDEN) {
+fn secret_kind(value: &str) -> Option<&'static str> {
+    if value.contains(REDACTED) {
         return Some("has a value that is hidden, since it looks like a secret");
     }
     if value.contains("PRIVATE KEY-----") {
@@ -149,7 +149,7 @@ fn sort(value: &str) -> Option<&'static str> {
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let is_token = |word: &str| {
-        TOKENS.iter().any(|(head, more)| word.strip_prefix(head).is_some_and(|rest| rest.len() >= *more))
+        TOKEN_PREFIXES.iter().any(|(head, more)| word.strip_prefix(head).is_some_and(|rest| rest.len() >= *more))
             || is_jwt(word)
     };
     value.split(|c| !is_word(c)).any(is_token).then_some("holds a key or a token")
@@ -176,7 +176,7 @@ fn assigns_secret(value: &str) -> bool {
     let mut parts = value.split(|c: char| c.is_whitespace() || ";,&?|\"'".contains(c));
     parts.any(|part| {
         part.split_once('=')
-            .is_some_and(|(name, value)| has_name_of_secret(name.trim_start_matches('-')) && !is_no_secret(value))
+            .is_some_and(|(name, value)| is_secret_name(name.trim_start_matches('-')) && !is_harmless(value))
     })
 }
 
@@ -196,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_secret() {
-        let tokens = TOKENS.map(|(head, _)| token(head));
+    fn secrets_are_detected_by_name_and_value() {
+        let tokens = TOKEN_PREFIXES.map(|(head, _)| token(head));
         let jwt = format!("Bearer {0}.{0}.x", "eyJhbGciOiJIUzI1NiJ9");
         let by_name = [
             ("DB_PASSWORD", "hunter2"),
@@ -221,12 +221,12 @@ mod tests {
             "host=db user=app password=hunter2",
             "-----BEGIN RSA PRIVATE KEY-----\nMII",
             jwt.as_str(),
-            HIDDEN,
+            REDACTED,
         ];
         let by_value = by_value.into_iter().chain(tokens.iter().map(String::as_str)).map(|value| ("VALUE", value));
         for (name, value) in by_name.into_iter().chain(by_value) {
             let violation = plain_variable(name, value).unwrap_err();
-            assert!(violation.to_string().contains(name) && violation.what_to_do().is_some());
+            assert!(violation.to_string().contains(name) && violation.remedy().is_some());
             assert!(!violation.to_string().contains(value), "{violation}");
         }
         for word in [
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not() {
+    fn harmless_values_are_accepted() {
         for (name, value) in [
             ("LEVEL", "info"),
             ("PASSWORD_MIN_LENGTH", "12"),
@@ -275,23 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn of_a_text_the_words_are_hidden_that_look_like_secrets() {
+    fn secret_words_of_a_text_are_redacted() {
         let text = "cannot reach postgres://app:hunter2@db/app: timeout";
-        assert_eq!(shown_text(text), format!("cannot reach {HIDDEN} timeout"));
-        assert_eq!(shown_text("nothing  of that"), "nothing  of that");
-        assert_eq!(shown_text("key: -----BEGIN RSA PRIVATE KEY-----\\nMII"), HIDDEN);
+        assert_eq!(redact_text(text), format!("cannot reach {REDACTED} timeout"));
+        assert_eq!(redact_text("nothing  of that"), "nothing  of that");
+        assert_eq!(redact_text("key: -----BEGIN RSA PRIVATE KEY-----\\nMII"), REDACTED);
     }
 
     #[test]
-    fn of_a_line_that_is_not_understood_the_names_say_enough() {
+    fn unparsable_line_is_judged_by_its_names() {
         for line in [
             "DB_PASSWORD: \"hunter2\"",
             "a = { b = 1, \"DB_PASSWORD\": \"hunter2\" }",
             "secrets = [x",
             "x = redis://:a@b",
         ] {
-            assert!(may_hold_secret(line), "{line}");
+            assert!(may_contain_secret(line), "{line}");
         }
-        assert!(!may_hold_secret("environment = { LEVEL = \"info\", "));
+        assert!(!may_contain_secret("environment = { LEVEL = \"info\", "));
     }
 }

@@ -1,6 +1,6 @@
 //! Changes the health checks of targets that receive requests, and restores the old checks if no target passes the new ones.
 
-use super::{Health, TargetGroup, TargetGroupAttrs};
+use super::{HealthCheck, TargetGroup, TargetGroupAttrs};
 use crate::health::{self, TargetHealth};
 use aws_sdk_elasticloadbalancingv2::types::Matcher;
 use pb_aws::ForOperation;
@@ -16,19 +16,19 @@ impl TargetGroup {
     ///
     /// # Errors
     /// `Failed` when no target passes the new checks; the old ones are restored.
-    pub(super) async fn check_otherwise(
+    pub(super) async fn update_health_check(
         &self,
         cx: &Context,
         attrs: &TargetGroupAttrs,
-        (before, wanted): (&Health, &Health),
+        (before, wanted): (&HealthCheck, &HealthCheck),
     ) -> Result<(), Failure> {
-        let asks_otherwise = before.asks_otherwise(wanted);
-        let serves = asks_otherwise && is_any_healthy(&health::of_group(&self.client, &attrs.arn).await?);
+        let has_other_criteria = before.has_other_criteria(wanted);
+        let serves = has_other_criteria && is_any_healthy(&health::read_target_health(&self.client, &attrs.arn).await?);
         self.modify(&attrs.arn, wanted).await?;
         if !serves {
             return Ok(());
         }
-        let Err(failure) = self.stay_healthy(cx, attrs, wanted).await else { return Ok(()) };
+        let Err(failure) = self.wait_one_health_period(cx, attrs, wanted).await else { return Ok(()) };
         self.modify(&attrs.arn, before).await?;
         let hint = format!(
             "the tasks have to answer GET {} with {} first; the old health checks were restored",
@@ -37,7 +37,7 @@ impl TargetGroup {
         Err(Failure { undone: true, ..failure }.hint(hint))
     }
 
-    async fn modify(&self, arn: &str, health: &Health) -> Result<(), Failure> {
+    async fn modify(&self, arn: &str, health: &HealthCheck) -> Result<(), Failure> {
         let call = self
             .client
             .modify_target_group()
@@ -52,17 +52,22 @@ impl TargetGroup {
     }
 
     /// Waits for one health period: as long as the checks of a target have to fail until it is unhealthy.
-    async fn stay_healthy(&self, cx: &Context, attrs: &TargetGroupAttrs, checks: &Health) -> Result<(), Failure> {
+    async fn wait_one_health_period(
+        &self,
+        cx: &Context,
+        attrs: &TargetGroupAttrs,
+        checks: &HealthCheck,
+    ) -> Result<(), Failure> {
         let period = Duration::from_secs(u64::try_from(checks.period()).unwrap_or_default());
         let until = Instant::now() + period;
         let second = Duration::from_secs(1);
         let limits = Backoff { initial: second, max_interval: 2 * second, timeout: period + 10 * second };
         cx.wait(READ, limits, || async {
-            let targets = health::of_group(&self.client, &attrs.arn).await?;
+            let targets = health::read_target_health(&self.client, &attrs.arn).await?;
             if !is_any_healthy(&targets) {
                 let message = format!("no target of {} passes the new checks", attrs.name);
                 let failure = Failure::new(Class::Failed, "change the health checks", message);
-                return Err(failure.details(health::details(&targets)));
+                return Err(failure.details(health::describe(&targets)));
             }
             let left = until.saturating_duration_since(Instant::now());
             Ok(match left.is_zero() {
