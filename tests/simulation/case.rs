@@ -1,8 +1,8 @@
 //! One case: a world, a command, and what goes wrong meanwhile. Then the same command is given again, as a person would.
 
-use crate::fault::{ALL, Arrival, Fault};
-use crate::process::{End, Process, shared};
-use crate::world::{Moment, Shared, World};
+use crate::account::{Account, AccountAroundCall, SharedAccount};
+use crate::fault::{ALL, Fault, ReceivedCall};
+use crate::process::{Process, ProcessEnd, shared};
 use pb_config::Workspace;
 use pb_engine::{Class, Goal, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +15,11 @@ use std::time::Duration;
 pub struct Scenario {
     pub name: &'static str,
     /// What is there before.
-    pub base: World,
+    pub base: Account,
     pub workspace: Workspace,
     pub goal: Goal,
     /// The run in which nothing goes wrong.
-    calm: OnceLock<Calm>,
+    baseline: OnceLock<Baseline>,
     /// The worlds from which a destroy was seen to leave nothing.
     destroyed: Mutex<BTreeSet<String>>,
     /// How many calls were made in all cases.
@@ -27,11 +27,11 @@ pub struct Scenario {
 }
 
 /// A run in which nothing goes wrong.
-struct Calm {
+struct Baseline {
     seed: u64,
-    calls: Vec<Arrival>,
+    calls: Vec<ReceivedCall>,
     /// The world at each call.
-    moments: Vec<Moment>,
+    around_calls: Vec<AccountAroundCall>,
 }
 
 /// How long AWS takes.
@@ -54,11 +54,11 @@ pub struct Case {
 
 impl Case {
     /// How to have the case again, in the scenario of this name.
-    pub fn again(&self, name: &str) -> String {
+    pub fn reproduce_command(&self, name: &str) -> String {
         let Self { pace, seed, faults } = self;
         let faults: Vec<String> = faults.iter().map(|(at, fault)| format!("{at}={fault:?}")).collect();
         let case = format!("{name}:{pace:?}:{seed}:{}", faults.join(","));
-        let test = "cargo test --release -p pb-simulation --test simulation one_case -- --nocapture";
+        let test = "cargo test --release -p pb-simulation --test simulation case_from_environment -- --nocapture";
         format!("again: SIMULATION_CASE={case} {test}")
     }
 
@@ -85,155 +85,162 @@ fn paused<T>(seed: u64, future: impl Future<Output = T>) -> T {
 }
 
 /// The snapshot that lies in the bucket.
-fn stored(world: &Shared) -> Snapshot {
-    world.lock().unwrap().stored.clone().unwrap_or_default()
+fn stored(account: &SharedAccount) -> Snapshot {
+    account.lock().unwrap().stored.clone().unwrap_or_default()
 }
 
 impl Scenario {
     /// `goal` in an account in which `before` was deployed.
-    pub fn new(name: &'static str, empty: World, before: Option<&Workspace>, workspace: Workspace, goal: Goal) -> Self {
+    pub fn new(
+        name: &'static str,
+        empty: Account,
+        before: Option<&Workspace>,
+        workspace: Workspace,
+        goal: Goal,
+    ) -> Self {
         let of = |base| Self {
             name,
             base,
             workspace,
             goal,
-            calm: OnceLock::new(),
+            baseline: OnceLock::new(),
             destroyed: Mutex::default(),
             calls: AtomicUsize::new(0),
         };
         let Some(before) = before else { return of(empty) };
         let base = paused(0, async {
-            let world = shared(empty);
-            let end = Process::new(&world, before).run(Goal::Deploy).await;
+            let account = shared(empty);
+            let end = Process::new(&account, before).run(Goal::Deploy).await;
             assert!(end.is_complete(), "{name}: {end:?}");
             // Nothing lingers any more.
             tokio::time::sleep(Duration::from_secs(1200)).await;
-            let mut world = world.lock().unwrap();
-            world.pass();
-            world.frozen()
+            let mut account = account.lock().unwrap();
+            account.expire();
+            account.fork()
         });
         of(base)
     }
 
     /// How many calls were made in all cases.
-    pub fn made(&self) -> usize {
+    pub fn total_calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    fn calm(&self, seed: u64) -> &Calm {
+    fn baseline(&self, seed: u64) -> &Baseline {
         let run = || {
             paused(seed, async {
-                let moments = Some(Arc::default());
-                let world = shared(World { moments, ..self.base.clone() });
-                let end = Process::new(&world, &self.workspace).run(self.goal).await;
+                let around_calls = Some(Arc::default());
+                let account = shared(Account { around_calls, ..self.base.clone() });
+                let end = Process::new(&account, &self.workspace).run(self.goal).await;
                 assert!(end.is_complete(), "{}: {end:?}", self.name);
-                let world = world.lock().unwrap();
-                let moments = world.moments.as_ref().unwrap().lock().unwrap().clone();
-                Calm { seed, calls: world.log.clone(), moments }
+                let account = account.lock().unwrap();
+                let around_calls = account.around_calls.as_ref().unwrap().lock().unwrap().clone();
+                Baseline { seed, calls: account.calls.clone(), around_calls }
             })
         };
-        let calm = self.calm.get_or_init(run);
-        assert_eq!(calm.seed, seed, "one run without faults is kept");
-        calm
+        let baseline = self.baseline.get_or_init(run);
+        assert_eq!(baseline.seed, seed, "one run without faults is kept");
+        baseline
     }
 
     /// The calls of a run in which nothing goes wrong.
-    pub fn calls(&self, seed: u64) -> &[Arrival] {
-        &self.calm(seed).calls
+    pub fn calls(&self, seed: u64) -> &[ReceivedCall] {
+        &self.baseline(seed).calls
     }
 
     /// How long a run takes in which nothing goes wrong, and its calls.
-    pub fn timed(&self, seed: u64) -> (Duration, Vec<Arrival>) {
+    pub fn measure(&self, seed: u64) -> (Duration, Vec<ReceivedCall>) {
         paused(seed, async {
-            let world = shared(self.base.clone());
+            let account = shared(self.base.clone());
             let began = tokio::time::Instant::now();
-            let end = Process::new(&world, &self.workspace).run(self.goal).await;
+            let end = Process::new(&account, &self.workspace).run(self.goal).await;
             assert!(end.is_complete(), "{}: {end:?}", self.name);
-            let calls = world.lock().unwrap().log.clone();
+            let calls = account.lock().unwrap().calls.clone();
             (began.elapsed(), calls)
         })
     }
 
     /// The world that a death leaves, if it is the only thing that goes wrong: until then the case is as the run in which
     /// nothing does.
-    fn left_by_death(&self, case: &Case) -> Option<World> {
+    fn account_after_death(&self, case: &Case) -> Option<Account> {
         let mut faults = case.faults.iter();
         let (Pace::Steady, Some((at, fault)), None) = (case.pace, faults.next(), faults.next()) else { return None };
-        let moment = |at: &usize| self.calm(case.seed).moments[*at].clone();
+        let around_call = |at: &usize| self.baseline(case.seed).around_calls[*at].clone();
         match fault {
-            Fault::DiesBefore => Some(moment(at).before),
-            Fault::DiesAfter => Some(moment(at).after),
+            Fault::DiesBefore => Some(around_call(at).before),
+            Fault::DiesAfter => Some(around_call(at).after),
             _ => None,
         }
     }
 
     /// The world in which a case begins in which something is yet to go wrong.
-    fn yet_whole(&self, case: &Case) -> World {
+    fn initial_account(&self, case: &Case) -> Account {
         let times = match case.pace {
             Pace::Steady => self.base.times,
             Pace::Random => self.base.times.random(),
         };
-        World { faults: case.faults.clone(), times, ..self.base.clone() }
+        Account { faults: case.faults.clone(), times, ..self.base.clone() }
     }
 
     /// The world of the case, after the command was given until it was done, and how that ended.
-    async fn played(&self, case: &Case, left: Option<World>) -> (Shared, Result<(), String>) {
+    async fn play(&self, case: &Case, left: Option<Account>) -> (SharedAccount, Result<(), String>) {
         // A process that died was the first try.
         let tries = if left.is_some() { 1 } else { case.faults.len() + 1 };
-        let world = shared(left.unwrap_or_else(|| self.yet_whole(case)));
-        let outcome = self.converge(&world, tries).await;
-        (world, outcome)
+        let account = shared(left.unwrap_or_else(|| self.initial_account(case)));
+        let outcome = self.converge(&account, tries).await;
+        (account, outcome)
     }
 
     /// The same as [`check`](Self::check), with a panic as words too.
-    pub fn tried(&self, case: &Case) -> Result<(), String> {
-        in_words(|| self.check(case))
+    pub fn check_catching_panics(&self, case: &Case) -> Result<(), String> {
+        catching_panics(|| self.check(case))
     }
 
     /// Runs the case once, and then something else: what `next` is about instead. In words, what is wrong with how that ended.
-    pub fn given_up_for(&self, next: &Self, case: &Case) -> Result<(), String> {
-        let left = self.left_by_death(case);
-        in_words(|| {
+    pub fn check_abandoned_for(&self, next: &Self, case: &Case) -> Result<(), String> {
+        let left = self.account_after_death(case);
+        catching_panics(|| {
             paused(case.seed, async {
                 let died = left.is_some();
-                let world = shared(left.unwrap_or_else(|| self.yet_whole(case)));
-                if !died && let Some(why) = hopeless(&Process::new(&world, &self.workspace).run(self.goal).await) {
+                let account = shared(left.unwrap_or_else(|| self.initial_account(case)));
+                if !died && let Some(why) = fatal_outcome(&Process::new(&account, &self.workspace).run(self.goal).await)
+                {
                     return Err(format!("it ended with {why}"));
                 }
-                world.lock().unwrap().faults.clear();
-                next.converge(&world, 1).await?;
-                next.ended(&world).await
+                account.lock().unwrap().faults.clear();
+                next.converge(&account, 1).await?;
+                next.check_final_state(&account).await
             })
         })
     }
 
     /// What is wrong with a world in which the command was done.
-    async fn ended(&self, world: &Shared) -> Result<(), String> {
+    async fn check_final_state(&self, account: &SharedAccount) -> Result<(), String> {
         match self.goal {
-            Goal::Deploy => self.come_and_go(world).await,
-            Goal::Destroy => gone(world).await,
+            Goal::Deploy => self.check_deployed_then_destroyed(account).await,
+            Goal::Destroy => check_destroyed(account).await,
         }
     }
 
     /// Runs the case; in words, what is wrong with how it ended.
     fn check(&self, case: &Case) -> Result<(), String> {
-        let left = self.left_by_death(case);
+        let left = self.account_after_death(case);
         paused(case.seed, async {
-            let (world, outcome) = self.played(case, left).await;
+            let (account, outcome) = self.play(case, left).await;
             outcome?;
-            world.lock().unwrap().faults.clear();
-            let outcome = self.ended(&world).await;
-            self.calls.fetch_add(world.lock().unwrap().log.len(), Ordering::Relaxed);
+            account.lock().unwrap().faults.clear();
+            let outcome = self.check_final_state(&account).await;
+            self.calls.fetch_add(account.lock().unwrap().calls.len(), Ordering::Relaxed);
             outcome
         })
     }
 
     /// The calls of the case until the command was done, one a line. After a death only those of the next process.
     pub fn transcript(&self, case: &Case) -> String {
-        let left = self.left_by_death(case);
+        let left = self.account_after_death(case);
         paused(case.seed, async {
-            let (world, outcome) = self.played(case, left).await;
-            let log = world.lock().unwrap().log.clone();
+            let (account, outcome) = self.play(case, left).await;
+            let log = account.lock().unwrap().calls.clone();
             let lines = log.iter().enumerate().filter(|(_, call)| call.writes).map(|(at, call)| {
                 let fault = case.faults.get(&at).map(|fault| format!("{fault:?}")).unwrap_or_default();
                 let input: String = call.input.chars().take(150).collect();
@@ -244,14 +251,14 @@ impl Scenario {
     }
 
     /// Gives the command until it is done.
-    async fn converge(&self, world: &Shared, tries: usize) -> Result<(), String> {
+    async fn converge(&self, account: &SharedAccount, tries: usize) -> Result<(), String> {
         let mut ends = Vec::new();
         for _ in 0..tries {
-            let end = Process::new(world, &self.workspace).run(self.goal).await;
+            let end = Process::new(account, &self.workspace).run(self.goal).await;
             if end.is_complete() {
                 return Ok(());
             }
-            if let Some(why) = hopeless(&end) {
+            if let Some(why) = fatal_outcome(&end) {
                 return Err(format!("it ended with {why}\n{ends:#?}"));
             }
             ends.push(end);
@@ -260,16 +267,16 @@ impl Scenario {
     }
 
     /// Everything is there once, is remembered, and nothing is left to do.
-    async fn deployed(&self, world: &Shared) -> Result<(), String> {
-        let snapshot = stored(world);
-        let wrong = world.lock().unwrap().compare(&snapshot);
-        let process = Process::new(world, &self.workspace);
+    async fn check_deployed(&self, account: &SharedAccount) -> Result<(), String> {
+        let snapshot = stored(account);
+        let failures = account.lock().unwrap().inconsistencies(&snapshot);
+        let process = Process::new(account, &self.workspace);
         let plan = process.plan(Goal::Deploy, &snapshot).await.map_err(|failure| failure.to_string())?;
-        let held = world.lock().unwrap().lease.as_ref().is_some_and(|item| item.contains_key("holder"));
+        let held = account.lock().unwrap().lease.as_ref().is_some_and(|item| item.contains_key("holder"));
         let left: Vec<String> =
             plan.changes().map(|step| format!("{:?} {} {:?}", step.action, step.address, step.changes)).collect();
         match () {
-            () if !wrong.is_empty() => Err(format!("{wrong:#?}")),
+            () if !failures.is_empty() => Err(format!("{failures:#?}")),
             () if !plan.is_empty() => Err(format!("left to do: {left:#?}")),
             () if plan.checks.iter().any(|check| check.due) => Err(format!("not healthy: {:#?}", plan.checks)),
             () if snapshot.resources.len() != process.resources() => Err("not everything is remembered".to_owned()),
@@ -281,24 +288,24 @@ impl Scenario {
 
     /// Everything is there; then a destroy leaves nothing. It does so from a world once: from one that differs in nothing
     /// but ids it would do the same.
-    async fn come_and_go(&self, world: &Shared) -> Result<(), String> {
-        self.deployed(world).await?;
-        let essence = world.lock().unwrap().essence();
-        if !self.destroyed.lock().unwrap_or_else(PoisonError::into_inner).contains(&essence) {
-            self.destroy(world).await?;
-            gone(world).await?;
-            self.destroyed.lock().unwrap_or_else(PoisonError::into_inner).insert(essence);
+    async fn check_deployed_then_destroyed(&self, account: &SharedAccount) -> Result<(), String> {
+        self.check_deployed(account).await?;
+        let fingerprint = account.lock().unwrap().fingerprint();
+        if !self.destroyed.lock().unwrap_or_else(PoisonError::into_inner).contains(&fingerprint) {
+            self.destroy(account).await?;
+            check_destroyed(account).await?;
+            self.destroyed.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
         }
         Ok(())
     }
 
-    async fn destroy(&self, world: &Shared) -> Result<(), String> {
-        let end = Process::new(world, &self.workspace).run(Goal::Destroy).await;
+    async fn destroy(&self, account: &SharedAccount) -> Result<(), String> {
+        let end = Process::new(account, &self.workspace).run(Goal::Destroy).await;
         if end.is_complete() { Ok(()) } else { Err(format!("destroy ended with {end:#?}")) }
     }
 }
 
-fn in_words(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+fn catching_panics(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(check)) {
         Ok(outcome) => outcome,
         Err(_) => Err("it panicked".to_owned()),
@@ -306,14 +313,14 @@ fn in_words(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
 }
 
 /// Nothing is there and nothing is remembered.
-async fn gone(world: &Shared) -> Result<(), String> {
+async fn check_destroyed(account: &SharedAccount) -> Result<(), String> {
     tokio::time::sleep(Duration::from_secs(1200)).await;
-    let snapshot = stored(world);
-    let mut world = world.lock().unwrap();
-    world.pass();
-    let left: Vec<&str> = world.made().into_keys().collect();
-    if !left.is_empty() || !world.interfaces.is_empty() {
-        return Err(format!("left after destroy: {left:?} {:?}", world.interfaces));
+    let snapshot = stored(account);
+    let mut account = account.lock().unwrap();
+    account.expire();
+    let left: Vec<&str> = account.created_resources().into_keys().collect();
+    if !left.is_empty() || !account.interfaces.is_empty() {
+        return Err(format!("left after destroy: {left:?} {:?}", account.interfaces));
     }
     if !snapshot.resources.is_empty() || snapshot.intents.is_some() {
         return Err(format!("remembered after destroy: {:?} {:?}", snapshot.resources.keys(), snapshot.intents));
@@ -322,11 +329,11 @@ async fn gone(world: &Shared) -> Result<(), String> {
 }
 
 /// What no fault may lead to.
-fn hopeless(end: &End) -> Option<String> {
+fn fatal_outcome(end: &ProcessEnd) -> Option<String> {
     let bad = |class: Class| matches!(class, Class::Bug | Class::Unmanaged);
     match end {
-        End::Stopped(failure) if bad(failure.class) => Some(failure.to_string()),
-        End::Ran(outcome) => {
+        ProcessEnd::Failed(failure) if bad(failure.class) => Some(failure.to_string()),
+        ProcessEnd::Finished(outcome) => {
             let mut failed = outcome.failed.iter().filter(|unfinished| bad(unfinished.failure.class));
             failed.next().map(|unfinished| format!("{}: {}", unfinished.address, unfinished.failure))
         }

@@ -1,7 +1,7 @@
 //! Each fault at each call.
 
 use crate::case::{Case, Pace, Scenario};
-use crate::fault::{Arrival, EACH, Fault};
+use crate::fault::{EXHAUSTIVE_FAULTS, Fault, ReceivedCall};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,20 +20,20 @@ pub enum Depth {
     /// Each fault at each write and each call about snapshot and lease; reads.
     All,
     /// Of the faults those after which the outcome is not known, at each write to AWS.
-    Unclear,
+    UnknownOutcome,
 }
 
 /// A beat of the lease.
-fn beats(call: &Arrival) -> bool {
+fn is_heartbeat(call: &ReceivedCall) -> bool {
     call.input.contains("#beat + :one")
 }
 
 /// The calls at which something goes wrong, and what. Left out is what is the same as another case: a delete that is
 /// refused as it was a moment ago, a beat after a beat with no write between them, and reads but for the first and the last
 /// of each operation.
-pub fn cases(calls: &[Arrival], depth: Depth) -> Vec<(usize, Fault)> {
+pub fn cases(calls: &[ReceivedCall], depth: Depth) -> Vec<(usize, Fault)> {
     let mut refused = BTreeSet::new();
-    let mut beaten = false;
+    let mut after_heartbeat = false;
     let mut chosen = Vec::new();
     let mut reads: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (at, call) in calls.iter().enumerate() {
@@ -42,14 +42,14 @@ pub fn cases(calls: &[Arrival], depth: Depth) -> Vec<(usize, Fault)> {
             continue;
         }
         let repeated = !call.code.is_empty() && !refused.insert((&call.name, &call.input, &call.code));
-        if repeated || beats(call) && beaten {
+        if repeated || is_heartbeat(call) && after_heartbeat {
             continue;
         }
-        beaten = beats(call) || call.is_state && beaten;
+        after_heartbeat = is_heartbeat(call) || call.is_state && after_heartbeat;
         match depth {
-            Depth::All => chosen.extend(EACH.map(|fault| (at, fault))),
-            Depth::Unclear if call.is_state => {}
-            Depth::Unclear => chosen.extend([(at, Fault::AnswerLost), (at, Fault::DiesAfter)]),
+            Depth::All => chosen.extend(EXHAUSTIVE_FAULTS.map(|fault| (at, fault))),
+            Depth::UnknownOutcome if call.is_state => {}
+            Depth::UnknownOutcome => chosen.extend([(at, Fault::AnswerLost), (at, Fault::DiesAfter)]),
         }
     }
     if depth == Depth::All {
@@ -63,24 +63,24 @@ pub fn check_all(scenario: &Scenario, depth: Depth) {
     let calls = scenario.calls(SEED);
     let depth = if std::env::var_os("SIMULATION_FULL").is_some() { Depth::All } else { depth };
     let cases = cases(calls, depth);
-    let wrong = on_all_cores(scenario, &cases, scenario.name, |case| scenario.tried(case));
-    let made = scenario.made();
+    let failures = on_all_cores(scenario, &cases, scenario.name, |case| scenario.check_catching_panics(case));
+    let made = scenario.total_calls();
     println!("exhaustive: {} cases of {}, at {} calls ({made} calls in all)", cases.len(), scenario.name, calls.len());
-    assert!(wrong.is_empty(), "{} of {} cases went wrong: {wrong:#?}", wrong.len(), cases.len());
+    assert!(failures.is_empty(), "{} of {} cases failed: {failures:#?}", failures.len(), cases.len());
 }
 
 /// What goes wrong with a run that is not given again.
-const GIVEN_UP: [Fault; 2] = [Fault::Refused, Fault::DiesAfter];
+const ABANDONING_FAULTS: [Fault; 2] = [Fault::Refused, Fault::DiesAfter];
 
 /// Lets each call go wrong, and then has something else done: `next`.
-pub fn check_given_up(scenario: &Scenario, next: &Scenario) {
+pub fn check_all_abandoned(scenario: &Scenario, next: &Scenario) {
     let calls = scenario.calls(SEED);
     let mut cases = cases(calls, Depth::All);
-    cases.retain(|(at, fault)| GIVEN_UP.contains(fault) && (calls[*at].writes || calls[*at].is_state));
+    cases.retain(|(at, fault)| ABANDONING_FAULTS.contains(fault) && (calls[*at].writes || calls[*at].is_state));
     let name = format!("{}+{}", scenario.name, next.name);
-    let wrong = on_all_cores(scenario, &cases, &name, |case| scenario.given_up_for(next, case));
+    let failures = on_all_cores(scenario, &cases, &name, |case| scenario.check_abandoned_for(next, case));
     println!("given up: {} cases of {name}", cases.len());
-    assert!(wrong.is_empty(), "{} of {} cases went wrong: {wrong:#?}", wrong.len(), cases.len());
+    assert!(failures.is_empty(), "{} of {} cases failed: {failures:#?}", failures.len(), cases.len());
 }
 
 /// The cases that went wrong.
@@ -92,7 +92,7 @@ fn on_all_cores(
 ) -> Vec<String> {
     let calls = scenario.calls(SEED);
     let next = AtomicUsize::new(0);
-    let wrong = Mutex::new(Vec::new());
+    let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, Into::into) {
             scope.spawn(|| {
@@ -100,11 +100,14 @@ fn on_all_cores(
                     let case = Case { pace: Pace::Steady, seed: SEED, faults: BTreeMap::from([(*at, *fault)]) };
                     let Err(problem) = check(&case) else { continue };
                     let name = &calls[*at].name;
-                    eprintln!("{fault:?} at call {at} ({name}) of {named}: {problem}\n  {}", case.again(named));
-                    wrong.lock().unwrap().push(format!("{fault:?} at call {at} ({name})"));
+                    eprintln!(
+                        "{fault:?} at call {at} ({name}) of {named}: {problem}\n  {}",
+                        case.reproduce_command(named)
+                    );
+                    failures.lock().unwrap().push(format!("{fault:?} at call {at} ({name})"));
                 }
             });
         }
     });
-    wrong.into_inner().unwrap()
+    failures.into_inner().unwrap()
 }

@@ -1,7 +1,7 @@
 //! What goes wrong.
 
+use crate::account::Refusal;
 use crate::wire::Call;
-use crate::world::Refusal;
 use std::time::Duration;
 
 /// What goes wrong with one request.
@@ -26,7 +26,7 @@ pub enum Fault {
 }
 
 /// The faults that are tried at each call.
-pub const EACH: [Fault; 6] =
+pub const EXHAUSTIVE_FAULTS: [Fault; 6] =
     [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::Hangs, Fault::DiesBefore, Fault::DiesAfter];
 
 /// All faults.
@@ -43,7 +43,7 @@ pub const ALL: [Fault; 8] = [
 
 /// A request that came in.
 #[derive(Debug, Clone)]
-pub struct Arrival {
+pub struct ReceivedCall {
     /// `ec2:CreateVpc`
     pub name: String,
     pub writes: bool,

@@ -2,81 +2,82 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests this is how a test fails")]
 
+mod account;
 mod case;
 mod exhaustive;
 mod fault;
-mod floor;
+mod lower_bound;
 mod process;
 mod random;
 mod regressions;
 mod reproduction;
 mod scenarios;
 mod wire;
-mod world;
 
-use exhaustive::{Depth, check_all, check_given_up};
+use exhaustive::{Depth, check_all, check_all_abandoned};
 
 #[test]
-fn deploy_survives_every_fault() {
+fn deploy_recovers_from_every_fault() {
     check_all(&scenarios::deploy(), Depth::All);
 }
 
 #[test]
-fn destroy_survives_every_fault() {
+fn destroy_recovers_from_every_fault() {
     check_all(&scenarios::destroy(), Depth::All);
 }
 
 #[test]
-fn another_port_survives_every_fault() {
+fn port_change_recovers_from_every_fault() {
     check_all(&scenarios::port(), Depth::All);
 }
 
 #[test]
-fn another_engine_survives_every_fault() {
+fn engine_change_recovers_from_every_fault() {
     check_all(&scenarios::engine(), Depth::All);
 }
 
 #[test]
-fn another_network_survives_unclear_outcomes() {
-    check_all(&scenarios::network(), Depth::Unclear);
+fn network_change_recovers_from_unknown_outcomes() {
+    check_all(&scenarios::network(), Depth::UnknownOutcome);
 }
 
 #[test]
-fn more_services_survive_unclear_outcomes() {
-    check_all(&scenarios::services(), Depth::Unclear);
+fn service_changes_recover_from_unknown_outcomes() {
+    check_all(&scenarios::services(), Depth::UnknownOutcome);
 }
 
 #[test]
-fn a_destroy_after_a_deploy_that_was_given_up_leaves_nothing() {
-    check_given_up(&scenarios::deploy(), &scenarios::destroy());
+fn destroy_after_an_abandoned_deploy_leaves_nothing() {
+    check_all_abandoned(&scenarios::deploy(), &scenarios::destroy());
 }
 
 #[test]
-fn another_configuration_after_a_deploy_that_was_given_up_is_made() {
-    check_given_up(&scenarios::deploy(), &scenarios::port());
+fn changed_deploy_after_an_abandoned_deploy_converges() {
+    check_all_abandoned(&scenarios::deploy(), &scenarios::port());
 }
 
 #[test]
-fn the_old_configuration_after_a_replacement_that_was_given_up_is_made_again() {
-    check_given_up(&scenarios::engine(), &scenarios::deploy());
+fn previous_deploy_after_an_abandoned_replacement_converges() {
+    check_all_abandoned(&scenarios::engine(), &scenarios::deploy());
 }
 
 #[test]
-fn a_deploy_after_a_destroy_that_was_given_up_makes_everything_again() {
-    check_given_up(&scenarios::destroy(), &scenarios::deploy());
+fn deploy_after_an_abandoned_destroy_recreates_everything() {
+    check_all_abandoned(&scenarios::destroy(), &scenarios::deploy());
 }
 
 #[test]
-fn random_faults_are_survived() {
+fn random_faults_are_recovered_from() {
     random::check_all();
 }
 
 /// One case again, as its failure was printed.
 #[test]
-fn one_case() {
+fn case_from_environment() {
     let Ok(text) = std::env::var("SIMULATION_CASE") else { return };
     let (scenario, next, case) = case::Case::parse(&text);
-    let outcome = next.map_or_else(|| scenario.tried(&case), |next| scenario.given_up_for(&next, &case));
+    let outcome =
+        next.map_or_else(|| scenario.check_catching_panics(&case), |next| scenario.check_abandoned_for(&next, &case));
     println!("{}", scenario.transcript(&case));
     outcome.unwrap();
 }

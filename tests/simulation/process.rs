@@ -1,9 +1,9 @@
 //! One process of the tool: the real clients, the real graph, the real state, over the simulated AWS. It can die at any
 //! call, as a process does that is killed.
 
-use crate::fault::{self, Arrival, Fault};
+use crate::account::{Account, AccountAroundCall, REGION, Refusal, SharedAccount};
+use crate::fault::{self, Fault, ReceivedCall};
 use crate::wire::{self, Call};
-use crate::world::{Moment, REGION, Refusal, Shared, World};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -20,7 +20,7 @@ use pb_engine::{
 use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;
 use pb_orchestrator::stack;
-use pb_state::{Claim, LeaseTable, Place, Session, Store, Timing};
+use pb_state::{AcquireOptions, LeaseTable, Session, StateLocation, Store, Timing};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -31,8 +31,8 @@ pub fn owner() -> Ownership {
     Ownership { stack: "pb-deploy".to_owned(), workspace: "staging".to_owned() }
 }
 
-fn place() -> Place {
-    Place {
+fn state_location() -> StateLocation {
+    StateLocation {
         bucket: "states".to_owned(),
         key: "pb-deploy/staging/state.json".to_owned(),
         table: "locks".to_owned(),
@@ -41,10 +41,10 @@ fn place() -> Place {
 }
 
 /// What is looked up before a deploy, and never made.
-fn facts() -> Facts {
+fn prerequisites() -> Facts {
     Facts {
-        account: crate::world::ACCOUNT.to_owned(),
-        execution_role_arn: format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", crate::world::ACCOUNT),
+        account: crate::account::ACCOUNT.to_owned(),
+        execution_role_arn: format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", crate::account::ACCOUNT),
         task_role_arn: None,
         zone: pb_edge::Zone { id: "Z0SIM".to_owned(), name: "example.org".to_owned() },
         zones: ["us-east-2a".to_owned(), "us-east-2b".to_owned()],
@@ -54,53 +54,53 @@ fn facts() -> Facts {
 
 /// How a process ended.
 #[derive(Debug)]
-pub enum End {
+pub enum ProcessEnd {
     /// It came to its end.
-    Ran(Outcome),
+    Finished(Outcome),
     /// It said why it could not.
-    Stopped(Failure),
+    Failed(Failure),
     /// It was killed.
     Died,
 }
 
-impl End {
+impl ProcessEnd {
     pub fn is_complete(&self) -> bool {
-        matches!(self, Self::Ran(outcome) if outcome.is_complete())
+        matches!(self, Self::Finished(outcome) if outcome.is_complete())
     }
 }
 
 /// The wire of one process.
 #[derive(Clone)]
-struct Wire {
-    world: Shared,
+struct ProcessConnector {
+    account: SharedAccount,
     alive: Arc<AtomicBool>,
     death: Arc<Notify>,
 }
 
 /// A process that is dead hears no answer.
-async fn silence<T>() -> T {
+async fn never_respond<T>() -> T {
     std::future::pending().await
 }
 
-impl Wire {
+impl ProcessConnector {
     async fn serve(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let call = Call::read(&request);
-        let way = self.world.lock().unwrap_or_else(PoisonError::into_inner).times.way;
-        sleep(way).await;
+        let latency = self.account.lock().unwrap_or_else(PoisonError::into_inner).times.latency;
+        sleep(latency).await;
         if !self.alive.load(Ordering::Relaxed) {
-            return silence().await;
+            return never_respond().await;
         }
-        let (fault, answer) = self.arrive(&call);
+        let (fault, answer) = self.receive(&call);
         if matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter)) {
             self.alive.store(false, Ordering::Relaxed);
             self.death.notify_one();
         }
         if matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter | Fault::Hangs | Fault::HangsDone)) {
-            return silence().await;
+            return never_respond().await;
         }
-        sleep(way).await;
+        sleep(latency).await;
         if !self.alive.load(Ordering::Relaxed) {
-            return silence().await;
+            return never_respond().await;
         }
         if fault == Some(Fault::AnswerLost) {
             let reset = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by peer");
@@ -113,24 +113,24 @@ impl Wire {
     }
 
     /// What happens when the call arrives.
-    fn arrive(&self, call: &Call) -> (Option<Fault>, Result<serde_json::Value, Refusal>) {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = world.faults.get(&world.log.len()).copied();
-        let before = world.moments.is_some().then(|| world.frozen());
+    fn receive(&self, call: &Call) -> (Option<Fault>, Result<serde_json::Value, Refusal>) {
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = account.faults.get(&account.calls.len()).copied();
+        let before = account.around_calls.is_some().then(|| account.fork());
         let answer = match fault {
             Some(Fault::Refused | Fault::Throttled | Fault::Hangs | Fault::DiesBefore) => {
                 Err(fault::refusal(call, fault.unwrap_or(Fault::Refused)))
             }
-            Some(Fault::Internal) => world.answer(call).and(Err(fault::refusal(call, Fault::Internal))),
-            _ => world.answer(call),
+            Some(Fault::Internal) => account.answer(call).and(Err(fault::refusal(call, Fault::Internal))),
+            _ => account.answer(call),
         };
-        if let (Some(moments), Some(before)) = (world.moments.clone(), before) {
-            let after = world.frozen();
-            moments.lock().unwrap_or_else(PoisonError::into_inner).push(Moment { before, after });
+        if let (Some(around_calls), Some(before)) = (account.around_calls.clone(), before) {
+            let after = account.fork();
+            around_calls.lock().unwrap_or_else(PoisonError::into_inner).push(AccountAroundCall { before, after });
         }
-        let when = world.now();
-        let input = input(&world, call);
-        world.log.push(Arrival {
+        let when = account.now();
+        let input = input(&account, call);
+        account.calls.push(ReceivedCall {
             when,
             name: call.name(),
             writes: call.writes(),
@@ -143,8 +143,8 @@ impl Wire {
 }
 
 /// What a call says; of a snapshot only what matters to people.
-fn input(world: &World, call: &Call) -> String {
-    let Some(snapshot) = world.stored.as_ref().filter(|_| call.service == "s3" && call.writes()) else {
+fn input(account: &Account, call: &Call) -> String {
+    let Some(snapshot) = account.stored.as_ref().filter(|_| call.service == "s3" && call.writes()) else {
         return call.input.to_string();
     };
     let new = snapshot.resources.iter().filter(|(_, record)| !record.ready);
@@ -153,13 +153,13 @@ fn input(world: &World, call: &Call) -> String {
     format!("serial {}, meant {meant:?}, not ready {new:?}", snapshot.serial)
 }
 
-impl std::fmt::Debug for Wire {
+impl std::fmt::Debug for ProcessConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
+        f.write_str("ProcessConnector")
     }
 }
 
-impl HttpConnector for Wire {
+impl HttpConnector for ProcessConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         HttpConnectorFuture::new(self.clone().serve(request))
     }
@@ -167,9 +167,9 @@ impl HttpConnector for Wire {
 
 /// The time of the paused clock, as the SDK asks for it.
 #[derive(Debug)]
-struct Clock(Instant);
+struct PausedClock(Instant);
 
-impl TimeSource for Clock {
+impl TimeSource for PausedClock {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000) + self.0.elapsed()
     }
@@ -184,40 +184,44 @@ pub struct Process {
 
 impl Process {
     /// A new process, with clients of its own that have the settings of `pb_aws::connect`.
-    pub fn new(world: &Shared, workspace: &Workspace) -> Self {
+    pub fn new(account: &SharedAccount, workspace: &Workspace) -> Self {
         let death = Arc::new(Notify::new());
-        let wire = Wire { world: Arc::clone(world), alive: Arc::new(AtomicBool::new(true)), death: Arc::clone(&death) };
-        let connector = SharedHttpConnector::new(wire);
+        let process = ProcessConnector {
+            account: Arc::clone(account),
+            alive: Arc::new(AtomicBool::new(true)),
+            death: Arc::clone(&death),
+        };
+        let connector = SharedHttpConnector::new(process);
         let aws = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .time_source(SharedTimeSource::new(Clock(Instant::now())))
+            .time_source(SharedTimeSource::new(PausedClock(Instant::now())))
             .retry_config(pb_aws::retries())
             .timeout_config(pb_aws::timeouts())
             .build();
-        let graph = stack::build(&aws, workspace, &facts()).unwrap();
+        let graph = stack::build(&aws, workspace, &prerequisites()).unwrap();
         Self { aws, death, graph }
     }
 
     /// Does what `deploy` or `destroy` does, until it has ended or the process has died.
-    pub async fn run(&self, goal: Goal) -> End {
+    pub async fn run(&self, goal: Goal) -> ProcessEnd {
         tokio::select! {
             biased;
-            () = self.death.notified() => End::Died,
+            () = self.death.notified() => ProcessEnd::Died,
             end = self.work(goal) => match end {
-                Ok(outcome) => End::Ran(outcome),
-                Err(failure) => End::Stopped(failure),
+                Ok(outcome) => ProcessEnd::Finished(outcome),
+                Err(failure) => ProcessEnd::Failed(failure),
             },
         }
     }
 
     async fn work(&self, goal: Goal) -> Result<Outcome, Failure> {
-        let store = Store::new(&self.aws, &place());
-        let leases = LeaseTable::new(&self.aws, &place(), Timing::default()).simulated();
-        let session = Session::open(store, &leases, &Claim::new("sim", "deploy"), Events::none()).await?;
+        let store = Store::new(&self.aws, &state_location());
+        let leases = LeaseTable::new(&self.aws, &state_location(), Timing::default()).simulated();
+        let session = Session::open(store, &leases, &AcquireOptions::new("sim", "deploy"), Events::none()).await?;
         let acted = self.under_lease(goal, &session).await;
         let closed = session.close().await;
         let outcome = acted?;
@@ -256,6 +260,6 @@ impl Process {
 }
 
 /// A world that many processes share.
-pub fn shared(world: World) -> Shared {
-    Arc::new(Mutex::new(world))
+pub fn shared(account: Account) -> SharedAccount {
+    Arc::new(Mutex::new(account))
 }

@@ -19,15 +19,15 @@ const CASES_FULL: u32 = 20_000;
 const SEED: u64 = 1;
 
 /// Streams of cases, each with a seed of its own, so that every machine tries the same cases however many cores it has.
-const STREAMS: u32 = 20;
+const SEED_STREAMS: u32 = 20;
 
 /// Faults in a case, at most.
-const FAULTS: usize = 5;
+const MAX_FAULTS: usize = 5;
 
 fn cases(scenarios: usize) -> impl Strategy<Value = (usize, u64, BTreeMap<usize, Fault>)> {
     let fault = proptest::sample::select(ALL.to_vec());
     // Calls of one run and of what comes after it.
-    let faults = proptest::collection::btree_map(0..500_usize, fault, 1..=FAULTS);
+    let faults = proptest::collection::btree_map(0..500_usize, fault, 1..=MAX_FAULTS);
     (0..scenarios, proptest::num::u64::ANY, faults)
 }
 
@@ -44,10 +44,10 @@ pub fn check_all() {
             scope.spawn(|| {
                 loop {
                     let stream = next.fetch_add(1, Ordering::Relaxed);
-                    if stream >= STREAMS {
+                    if stream >= SEED_STREAMS {
                         break;
                     }
-                    let outcome = check(&scenarios, seed.wrapping_add(stream.into()), cases / STREAMS);
+                    let outcome = check(&scenarios, seed.wrapping_add(stream.into()), cases / SEED_STREAMS);
                     problems.lock().unwrap().extend(outcome.err());
                 }
             });
@@ -66,8 +66,8 @@ fn check(scenarios: &[Scenario], seed: u64, cases_here: u32) -> Result<(), Strin
         let case = Case { pace: Pace::Random, seed, faults };
         let scenario = &scenarios[scenario];
         scenario
-            .tried(&case)
-            .map_err(|problem| TestCaseError::fail(format!("{problem}\n{}", case.again(scenario.name))))
+            .check_catching_panics(&case)
+            .map_err(|problem| TestCaseError::fail(format!("{problem}\n{}", case.reproduce_command(scenario.name))))
     });
     outcome.map_err(|error| error.to_string())
 }

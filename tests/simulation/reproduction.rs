@@ -22,10 +22,10 @@ const KEPT: [&str; 9] = [
 ];
 
 #[test]
-fn printed_command_runs_its_case() {
+fn printed_command_reproduces_its_case() {
     let at = scenarios::deploy().calls(SEED).iter().position(|call| call.writes).unwrap();
     let case = Case { pace: Pace::Steady, seed: SEED, faults: BTreeMap::from([(at, Fault::Throttled)]) };
-    let line = case.again("deploy");
+    let line = case.reproduce_command("deploy");
     let command = line.strip_prefix("again: ").unwrap();
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));

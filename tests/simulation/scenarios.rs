@@ -1,7 +1,7 @@
 //! What is done to the stack.
 
+use crate::account::{Account, Times};
 use crate::case::Scenario;
-use crate::world::{Times, World};
 use pb_config::{Config, Workspace};
 use pb_engine::Goal;
 
@@ -15,8 +15,8 @@ fn workspace(more: &str) -> Workspace {
     Config::parse(&text, "pb_deploy.toml").unwrap().workspace("staging").unwrap()
 }
 
-fn empty() -> World {
-    World::new(Times::SHORT)
+fn empty() -> Account {
+    Account::new(Times::SHORT)
 }
 
 fn change(name: &'static str, more: &str) -> Scenario {
@@ -35,13 +35,13 @@ pub fn destroy() -> Scenario {
 
 /// From nothing, at the pace that AWS publishes.
 pub fn published_deploy() -> Scenario {
-    Scenario::new("published-deploy", World::new(Times::PUBLISHED), None, workspace(""), Goal::Deploy)
+    Scenario::new("published-deploy", Account::new(Times::PUBLISHED), None, workspace(""), Goal::Deploy)
 }
 
 /// To nothing, at the pace that AWS publishes.
 pub fn published_destroy() -> Scenario {
-    let world = World::new(Times::PUBLISHED);
-    Scenario::new("published-destroy", world, Some(&workspace("")), workspace(""), Goal::Destroy)
+    let account = Account::new(Times::PUBLISHED);
+    Scenario::new("published-destroy", account, Some(&workspace("")), workspace(""), Goal::Destroy)
 }
 
 /// Another port of Flask: another target group, made beside the old one, and rules.

@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Plan, PlanScope, Snapshot, TagIndex};
 use pb_engine::{compute_plan, observe, observe_with_index, preflight, with_checks};
-use pb_state::{Home, Place, Session, Store};
+use pb_state::{AccountRegion, Session, StateLocation, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct Site {
     pub aws: SdkConfig,
     pub facts: Facts,
     pub owner: Arc<Ownership>,
-    pub place: Place,
+    pub place: StateLocation,
     pub graph: Graph,
     /// The snapshot as it was when the site was opened.
     pub snapshot: Snapshot,
@@ -110,8 +110,8 @@ pub async fn as_it_stands(global: &Global, name: &str) -> Result<(Workspace, Sdk
 }
 
 /// Where the state of a workspace is kept.
-pub fn place(workspace: &Workspace) -> Place {
-    Place {
+pub fn place(workspace: &Workspace) -> StateLocation {
+    StateLocation {
         bucket: workspace.state.bucket.clone(),
         key: workspace.names.state_key.clone(),
         table: workspace.state.lock_table.clone(),
@@ -120,8 +120,8 @@ pub fn place(workspace: &Workspace) -> Place {
 }
 
 /// The account and region that a run is for; the account as far as it is known.
-pub fn home(workspace: &Workspace, account: Option<String>) -> Home {
-    Home { account, region: workspace.region.clone() }
+pub fn home(workspace: &Workspace, account: Option<String>) -> AccountRegion {
+    AccountRegion { account, region: workspace.region.clone() }
 }
 
 /// The state of one workspace as a run finds it that looks up nothing else.
@@ -129,7 +129,7 @@ pub struct State {
     /// Where it is, with the account and region that a write records.
     pub store: Store,
     pub snapshot: Snapshot,
-    pub home: Home,
+    pub home: AccountRegion,
 }
 
 impl State {

@@ -8,7 +8,7 @@
 
 use pb_aws::Access;
 use pb_engine::{Action, Address, Class, Entry, Event, Events, Intent, Intents, Ledger, Ownership, Record};
-use pb_state::{Claim, LeaseTable, Place, Session, Store, Timing, restore};
+use pb_state::{AcquireOptions, LeaseTable, Session, StateLocation, Store, Timing, restore};
 use serde_json::json;
 use std::error::Error;
 use std::time::Duration;
@@ -19,36 +19,36 @@ type Done = Result<(), Box<dyn Error>>;
 async fn main() -> Done {
     let mut arguments = std::env::args().skip(1);
     let config = pb_aws::connect(&Access { region: "us-east-2".to_owned(), ..Access::default() }).await;
-    let place = Place {
+    let location = StateLocation {
         bucket: arguments.next().unwrap_or_else(|| "ospc-terraform-state-storage-s3".to_owned()),
         key: "pb-deploy-example/staging/state.json".to_owned(),
         table: arguments.next().unwrap_or_else(|| "ospc-terraform-state-lock-table".to_owned()),
         owner: Ownership { stack: "pb-deploy-example".to_owned(), workspace: "staging".to_owned() },
     };
     let timing = Timing { lease: Duration::from_secs(4), heartbeat: Duration::from_secs(1) };
-    let leases = LeaseTable::new(&config, &place, timing);
-    let store = Store::new(&config, &place);
-    let claim = Claim::new(format!("the example, pid {}", std::process::id()), "deploy");
+    let leases = LeaseTable::new(&config, &location, timing);
+    let store = Store::new(&config, &location);
+    let options = AcquireOptions::new(format!("the example, pid {}", std::process::id()), "deploy");
 
-    let session = Session::open(store.clone(), &leases, &claim, Events::new(tell)).await?;
+    let session = Session::open(store.clone(), &leases, &options, Events::new(print_event)).await?;
     let before = session.snapshot();
     run(&session).await?;
     let stored = Session::read_only(&store).await?;
     expect(stored.serial > before.serial && stored.fence == session.lease().fence(), "a later snapshot of this lease")?;
     expect(stored.resources.len() == 1 && stored.intents.is_none(), "what was recorded, and no intents")?;
-    println!("wrote and read serial {} of {}", stored.serial, place.url());
+    println!("wrote and read serial {} of {}", stored.serial, location.url());
 
-    let second = LeaseTable::new(&config, &place, timing).acquire(&Claim::new("another", "destroy")).await;
+    let second = LeaseTable::new(&config, &location, timing).acquire(&AcquireOptions::new("another", "destroy")).await;
     let refused = second.err().ok_or("a second process got the lease")?;
-    expect(refused.class == Class::Locked && refused.message.contains(&claim.who), "who holds the lease")?;
+    expect(refused.class == Class::Locked && refused.message.contains(&options.who), "who holds the lease")?;
     println!("told a second one: {refused}");
     session.close().await?;
     expect(leases.peek().await?.is_none(), "a free lease")?;
 
-    follow_the_dead(&leases, &claim).await?;
-    stop_the_living(&leases, &claim).await?;
-    overwrite(&store, &leases, &claim).await?;
-    go_back(&store, &leases, &claim).await
+    take_over_from_dead_holder(&leases, &options).await?;
+    unlock_live_holder(&leases, &options).await?;
+    detect_conflict(&store, &leases, &options).await?;
+    restore_oldest_version(&store, &leases, &options).await
 }
 
 /// What the engine does with a ledger.
@@ -68,12 +68,12 @@ async fn run(session: &Session) -> Done {
 }
 
 /// A holder that dies is followed after one lease time.
-async fn follow_the_dead(leases: &LeaseTable, claim: &Claim) -> Done {
-    let dead = leases.acquire(claim).await?;
+async fn take_over_from_dead_holder(leases: &LeaseTable, options: &AcquireOptions) -> Done {
+    let dead = leases.acquire(options).await?;
     let fence = dead.fence();
     drop(dead);
     let start = std::time::Instant::now();
-    let next = leases.acquire(claim).await?;
+    let next = leases.acquire(options).await?;
     expect(next.fence() == fence + 1, "the next fence")?;
     expect(start.elapsed() >= leases.timing().lease, "a whole lease time of patience")?;
     println!("followed a dead holder after {:.1} s", start.elapsed().as_secs_f32());
@@ -82,16 +82,16 @@ async fn follow_the_dead(leases: &LeaseTable, claim: &Claim) -> Done {
 }
 
 /// A holder that is unlocked by hand notices.
-async fn stop_the_living(leases: &LeaseTable, claim: &Claim) -> Done {
-    let lease = leases.acquire(claim).await?;
+async fn unlock_live_holder(leases: &LeaseTable, options: &AcquireOptions) -> Done {
+    let lease = leases.acquire(options).await?;
     leases.unlock(lease.id()).await?;
     println!("unlocked: {}", lease.until_lost().await);
     Ok(())
 }
 
 /// What another wrote in between is not overwritten.
-async fn overwrite(store: &Store, leases: &LeaseTable, claim: &Claim) -> Done {
-    let session = Session::open(store.clone(), leases, claim, Events::none()).await?;
+async fn detect_conflict(store: &Store, leases: &LeaseTable, options: &AcquireOptions) -> Done {
+    let session = Session::open(store.clone(), leases, options, Events::none()).await?;
     let loaded = store.load().await?;
     let mut other = loaded.snapshot.clone();
     other.serial += 1;
@@ -104,23 +104,23 @@ async fn overwrite(store: &Store, leases: &LeaseTable, claim: &Claim) -> Done {
 }
 
 /// An older version becomes the newest.
-async fn go_back(store: &Store, leases: &LeaseTable, claim: &Claim) -> Done {
+async fn restore_oldest_version(store: &Store, leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let versions = store.versions().await?;
     let (newest, oldest) = versions.first().zip(versions.last()).ok_or("no versions")?;
     expect(newest.latest && versions.len() > 1, "several versions, the latest first")?;
     let serial = store.version(&newest.id).await?.serial;
-    let restored = restore(store, leases, claim, &oldest.id).await?;
+    let restored = restore(store, leases, options, &oldest.id).await?;
     expect(restored.serial == serial + 1 && Session::read_only(store).await? == restored, "the restored snapshot")?;
     println!("restored version {} as serial {}", oldest.id, restored.serial);
     Ok(())
 }
 
-fn tell(event: Event) {
+fn print_event(event: Event) {
     if let Event::Recorded { serial } = event {
         println!("stored serial {serial}");
     }
 }
 
-fn expect(so: bool, what: &str) -> Done {
-    if so { Ok(()) } else { Err(format!("expected {what}").into()) }
+fn expect(holds: bool, what: &str) -> Done {
+    if holds { Ok(()) } else { Err(format!("expected {what}").into()) }
 }

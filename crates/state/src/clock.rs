@@ -50,14 +50,14 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn it_follows_the_clock_of_the_tests() {
+    async fn clock_follows_tokios_paused_clock() {
         let clock = Clock::new(false);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(clock.now() >= Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_goes_on_where_tokio_stands_still() {
+    async fn clock_advances_while_tokios_clock_is_paused() {
         let clock = Clock::new(false);
         std::thread::sleep(Duration::from_millis(30));
         assert!(clock.now() >= Duration::from_millis(30));

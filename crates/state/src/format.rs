@@ -74,8 +74,8 @@ pub fn encode(snapshot: &Snapshot, owner: &Ownership) -> Result<Vec<u8>, Failure
 /// workspace, or a state file of Terraform.
 pub fn decode(bytes: &[u8], owner: &Ownership) -> Result<Snapshot, Failure> {
     let value = parse(bytes)?;
-    check_sum(bytes)?;
-    open(value, owner)
+    check_checksum(bytes)?;
+    parse_envelope(value, owner)
 }
 
 /// The snapshot in `bytes`, which somebody may have edited: as [`decode`], but the checksum does not count.
@@ -83,21 +83,21 @@ pub fn decode(bytes: &[u8], owner: &Ownership) -> Result<Snapshot, Failure> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_edited(bytes: &[u8], owner: &Ownership) -> Result<Snapshot, Failure> {
-    open(parse(bytes)?, owner)
+    parse_envelope(parse(bytes)?, owner)
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Failure> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| no_json(bytes, &error))?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| invalid_json(bytes, &error))?;
     check_format(&value)?;
     Ok(value)
 }
 
-fn open(value: Value, owner: &Ownership) -> Result<Snapshot, Failure> {
-    let envelope: Envelope<Value> = serde_json::from_value(value).map_err(|error| not_understood(&error))?;
+fn parse_envelope(value: Value, owner: &Ownership) -> Result<Snapshot, Failure> {
+    let envelope: Envelope<Value> = serde_json::from_value(value).map_err(|error| incompatible(&error))?;
     if envelope.stack != owner.stack || envelope.workspace != owner.workspace {
-        return Err(foreign(&envelope, owner));
+        return Err(other_owner(&envelope, owner));
     }
-    serde_json::from_value(envelope.snapshot).map_err(|error| not_understood(&error))
+    serde_json::from_value(envelope.snapshot).map_err(|error| incompatible(&error))
 }
 
 /// The SHA-256 of `bytes`, in hexadecimal digits.
@@ -110,7 +110,7 @@ fn checksum(bytes: &[u8]) -> String {
     text
 }
 
-fn check_sum(bytes: &[u8]) -> Result<(), Failure> {
+fn check_checksum(bytes: &[u8]) -> Result<(), Failure> {
     let parts = bytes.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.split_at_checked(ZEROS.len()));
     let Some((written, rest)) = parts else {
         return Err(corrupt("it was written anew by another program"));
@@ -142,7 +142,7 @@ fn check_format(value: &Value) -> Result<(), Failure> {
     }
 }
 
-fn no_json(bytes: &[u8], error: &serde_json::Error) -> Failure {
+fn invalid_json(bytes: &[u8], error: &serde_json::Error) -> Failure {
     match error.classify() {
         _ if bytes.is_empty() => corrupt("it is empty"),
         serde_json::error::Category::Eof => corrupt("it is cut short"),
@@ -150,7 +150,7 @@ fn no_json(bytes: &[u8], error: &serde_json::Error) -> Failure {
     }
 }
 
-fn foreign(envelope: &Envelope<Value>, owner: &Ownership) -> Failure {
+fn other_owner(envelope: &Envelope<Value>, owner: &Ownership) -> Failure {
     let message = format!(
         "it is of stack {:?}, workspace {:?}; expected is stack {:?}, workspace {:?}",
         envelope.stack, envelope.workspace, owner.stack, owner.workspace
@@ -159,7 +159,7 @@ fn foreign(envelope: &Envelope<Value>, owner: &Ownership) -> Failure {
         .hint("each stack and workspace has its own snapshot: correct the name of the stack, or the key of the state")
 }
 
-fn not_understood(error: &serde_json::Error) -> Failure {
+fn incompatible(error: &serde_json::Error) -> Failure {
     refused(&format!("it is whole, but not understood: {error}"))
         .hint("it was written by another version of pb-deploy: use that or a later one")
 }
@@ -260,13 +260,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(snapshot in snapshots()) {
+        fn snapshot_round_trips(snapshot in snapshots()) {
             let bytes = encode(&snapshot, &owner()).unwrap();
             prop_assert_eq!(decode(&bytes, &owner()).unwrap(), snapshot);
         }
 
         #[test]
-        fn a_changed_byte_is_refused(snapshot in snapshots(), at: prop::sample::Index, flip in 1_u8..) {
+        fn snapshot_with_a_changed_byte_is_refused(snapshot in snapshots(), at: prop::sample::Index, flip in 1_u8..) {
             let mut bytes = encode(&snapshot, &owner()).unwrap();
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
@@ -274,7 +274,7 @@ mod tests {
         }
 
         #[test]
-        fn a_part_is_refused(snapshot in snapshots(), len: prop::sample::Index) {
+        fn truncated_snapshot_is_refused_as_corrupt(snapshot in snapshots(), len: prop::sample::Index) {
             let bytes = encode(&snapshot, &owner()).unwrap();
             let failure = decode(&bytes[..len.index(bytes.len())], &owner()).unwrap_err();
             prop_assert!(failure.message.contains("corrupt"), "{}", failure);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_a_snapshot_counts() {
+    fn every_byte_of_a_snapshot_is_checked() {
         let bytes = include_bytes!("../tests/fixtures/format-1.json");
         for at in 0..bytes.len() {
             for flip in [1, 2, 0x20, 0x80] {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_content_has_its_message() {
+    fn invalid_content_has_a_specific_message() {
         let sealed = |text: &str| {
             let zeros = "0".repeat(64);
             let zeroed = text.replace("SUM", &zeros);

@@ -5,7 +5,7 @@ mod hold;
 pub mod protocol;
 mod table;
 
-pub use acquire::Claim;
+pub use acquire::AcquireOptions;
 pub use hold::Lease;
 pub(crate) use table::Fencing;
 pub use table::{Holder, LeaseTable, timestamp};

@@ -19,25 +19,25 @@
 //! - A store that ignores the conditions of writes is refused before the first write.
 //! - A run that is refused leaves the lease's item and the snapshot as they are: trying again does not get it through.
 
+mod account_region;
 mod clock;
+#[cfg(test)]
+mod fake;
 mod format;
-mod home;
 mod lease;
-mod place;
+mod location;
 mod probe;
 mod restore;
 mod rewrite;
 mod session;
-#[cfg(test)]
-mod simulated;
 mod store;
 
+pub use account_region::AccountRegion;
 pub use format::{decode, decode_edited, encode};
-pub use home::Home;
 pub use lease::protocol;
-pub use lease::{Claim, Holder, Lease, LeaseTable, timestamp};
-pub use place::Place;
-pub use probe::Conditions;
+pub use lease::{AcquireOptions, Holder, Lease, LeaseTable, timestamp};
+pub use location::StateLocation;
+pub use probe::ConditionalWrites;
 pub use protocol::Timing;
 pub use restore::restore;
 pub use rewrite::rewrite;

@@ -10,17 +10,17 @@ pub(crate) const BODY: &str = "{\"pb-deploy-probe\": \"a conditional write that 
 /// The field of [`BODY`] by which it is known.
 pub(crate) const FIELD: &str = "pb-deploy-probe";
 /// An entity tag that no object has: of the form that S3 gives, and the MD5 of nothing known.
-const NO_TAG: &str = "\"00000000000000000000000000000000\"";
+const UNMATCHED_ETAG: &str = "\"00000000000000000000000000000000\"";
 /// The suffix of the state's key for a probe beside it.
-const BESIDE: &str = ".probe";
+const PROBE_SUFFIX: &str = ".probe";
 /// The operation of each failure.
-const PROBE: &str = "check conditional writes";
+const OPERATION: &str = "check conditional writes";
 
 /// The answer of a store to a write whose condition does not hold.
 #[derive(Debug, Clone)]
-pub enum Conditions {
+pub enum ConditionalWrites {
     /// It refuses the write, as Amazon S3 does.
-    Obeyed,
+    Enforced,
     /// It accepts the write, or does not know conditions. Two runs could overwrite each other's state in it.
     Ignored(Failure),
 }
@@ -31,8 +31,8 @@ impl Store {
     ///
     /// # Errors
     /// Whatever S3 answers that says nothing about conditions: then it is not known.
-    pub async fn conditions(&self) -> Result<Conditions, Failure> {
-        self.probe(&format!("{}{BESIDE}", self.place().key)).await
+    pub async fn probe_conditional_writes(&self) -> Result<ConditionalWrites, Failure> {
+        self.probe(&format!("{}{PROBE_SUFFIX}", self.location().key)).await
     }
 
     /// Probes the store at the key of the state, where there is none yet, which needs no further permission. Call it under the
@@ -40,33 +40,33 @@ impl Store {
     ///
     /// # Errors
     /// The explanation when conditions are ignored, and whatever S3 answers.
-    pub(crate) async fn refuse_without_conditions(&self) -> Result<(), Failure> {
-        match self.probe(&self.place().key).await? {
-            Conditions::Obeyed => Ok(()),
-            Conditions::Ignored(failure) => Err(failure),
+    pub(crate) async fn require_conditional_writes(&self) -> Result<(), Failure> {
+        match self.probe(&self.location().key).await? {
+            ConditionalWrites::Enforced => Ok(()),
+            ConditionalWrites::Ignored(failure) => Err(failure),
         }
     }
 
     /// `If-Match` is the newer of the two conditions that are used: a store that knows it knows `If-None-Match` as well.
-    async fn probe(&self, key: &str) -> Result<Conditions, Failure> {
+    async fn probe(&self, key: &str) -> Result<ConditionalWrites, Failure> {
         let request = self.put_request(key, ByteStream::from_static(BODY.as_bytes()));
-        let answer = request.if_match(NO_TAG).send().await;
+        let answer = request.if_match(UNMATCHED_ETAG).send().await;
         let status = answer.as_ref().err().and_then(SdkError::raw_response).map(|raw| raw.status().as_u16());
         match self.answer(answer, "s3:PutObject") {
             Ok(written) => {
                 let left = self.delete(key, written.version_id.as_deref()).await.err();
-                Ok(Conditions::Ignored(self.ignored(key, left.as_ref())))
+                Ok(ConditionalWrites::Ignored(self.ignored_failure(key, left.as_ref())))
             }
-            Err(failure) if is_obeyed(&failure, status) => Ok(Conditions::Obeyed),
+            Err(failure) if is_enforced(&failure, status) => Ok(ConditionalWrites::Enforced),
             Err(failure) if status == Some(501) || failure.is("NotImplemented") => {
-                Ok(Conditions::Ignored(self.unknown(&failure)))
+                Ok(ConditionalWrites::Ignored(self.unsupported_failure(&failure)))
             }
             Err(failure) => Err(failure),
         }
     }
 
-    fn ignored(&self, key: &str, left: Option<&Failure>) -> Failure {
-        let bucket = &self.place().bucket;
+    fn ignored_failure(&self, key: &str, left: Option<&Failure>) -> Failure {
+        let bucket = &self.location().bucket;
         let left = left.map(|failure| {
             format!("; the object {key} that this check wrote could not be deleted, delete it yourself: {failure}")
         });
@@ -77,8 +77,8 @@ impl Store {
         ))
     }
 
-    fn unknown(&self, failure: &Failure) -> Failure {
-        let bucket = &self.place().bucket;
+    fn unsupported_failure(&self, failure: &Failure) -> Failure {
+        let bucket = &self.location().bucket;
         refused(format!(
             "the store of bucket {bucket} does not support the conditions of writes (If-Match, If-None-Match), so two people \
              could overwrite each other's state: {failure}"
@@ -89,12 +89,12 @@ impl Store {
 /// Returns whether the answer shows that the condition was looked at. Amazon S3 answers 412 to an `If-Match` that does not
 /// fit the object, 404 NoSuchKey where there is no object, and 409 when the object was deleted meanwhile. (Amazon S3 User
 /// Guide: How to prevent object overwrites with conditional writes)
-fn is_obeyed(failure: &Failure, status: Option<u16>) -> bool {
+fn is_enforced(failure: &Failure, status: Option<u16>) -> bool {
     status == Some(412) || failure.is("NoSuchKey") || failure.is("ConditionalRequestConflict")
 }
 
 fn refused(message: String) -> Failure {
-    Failure::new(Class::Refused, PROBE, message).hint(
+    Failure::new(Class::Refused, OPERATION, message).hint(
         "keep the state in Amazon S3, or in a store that honours If-Match and If-None-Match on PutObject: change \
          `state.bucket`, or the endpoint for S3 (AWS_ENDPOINT_URL_S3)",
     )

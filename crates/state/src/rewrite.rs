@@ -1,6 +1,6 @@
 //! Changing the snapshot by hand.
 
-use crate::lease::{Claim, LeaseTable};
+use crate::lease::{AcquireOptions, LeaseTable};
 use crate::session::Session;
 use crate::store::Store;
 use pb_engine::{Events, Failure, Snapshot};
@@ -13,12 +13,12 @@ use pb_engine::{Events, Failure, Snapshot};
 pub async fn rewrite(
     store: Store,
     leases: &LeaseTable,
-    claim: &Claim,
+    options: &AcquireOptions,
     edit: impl FnOnce(&Snapshot) -> Result<Snapshot, Failure>,
 ) -> Result<Snapshot, Failure> {
-    let session = Session::open(store, leases, claim, Events::none()).await?;
+    let session = Session::open(store, leases, options, Events::none()).await?;
     let written = match edit(&session.snapshot()) {
-        Ok(edited) => session.put(edited).await,
+        Ok(edited) => session.replace(edited).await,
         Err(failure) => Err(failure),
     };
     let snapshot = session.snapshot();

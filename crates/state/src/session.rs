@@ -1,6 +1,6 @@
 //! One run's hold on the state of a workspace: the lease, the snapshot, and the one that writes it.
 
-use crate::lease::{Claim, Fencing, Lease, LeaseTable};
+use crate::lease::{AcquireOptions, Fencing, Lease, LeaseTable};
 use crate::store::{Loaded, Store};
 use futures_util::future::{BoxFuture, FutureExt};
 use pb_engine::{Class, Entry, Event, Events, Failure, Intents, Ledger, Snapshot};
@@ -29,17 +29,17 @@ pub struct Session {
 }
 
 /// For how long changes are gathered for one write.
-const MOMENT: Duration = Duration::from_millis(100);
+const COALESCE_WINDOW: Duration = Duration::from_millis(100);
 
 struct Shared {
     store: Store,
     events: Events,
     state: Mutex<State>,
     /// Something was changed.
-    work: Notify,
+    changed: Notify,
     /// Somebody waits until it is stored.
-    urgent: Notify,
-    tried: watch::Sender<Tried>,
+    flush_requested: Notify,
+    progress: watch::Sender<WriterProgress>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -50,20 +50,20 @@ impl std::fmt::Debug for Shared {
 
 struct State {
     /// What is to be stored; serial and fence are those of `stored`.
-    wanted: Snapshot,
+    current: Snapshot,
     /// What is stored, and by what it is known.
     stored: Loaded,
     /// How many changes there were.
     changes: u64,
     /// How many of them are stored.
-    done: u64,
+    stored_changes: u64,
     /// Why the first write that failed did so. It stays, also when a later write goes well: the run has to end.
-    broken: Option<Failure>,
+    first_error: Option<Failure>,
 }
 
 /// How far the writer came.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tried {
+struct WriterProgress {
     /// So many changes were stored, or could not be.
     changes: u64,
     /// Nothing more is tried.
@@ -79,10 +79,15 @@ impl Session {
     /// # Errors
     /// `Locked` when another holds the lease; `Refused` when the snapshot is not to be used, was written under a later lease
     /// than ours, or lies in a store that ignores conditions; and whatever AWS answers. The lease is released then.
-    pub async fn open(store: Store, leases: &LeaseTable, claim: &Claim, events: Events) -> Result<Self, Failure> {
+    pub async fn open(
+        store: Store,
+        leases: &LeaseTable,
+        options: &AcquireOptions,
+        events: Events,
+    ) -> Result<Self, Failure> {
         let written = store.load().await?.snapshot.fence;
-        let lease = leases.acquire_fenced(claim, Fencing::Above(written)).await?;
-        let loaded = match read_under(&store, lease.fence()).await {
+        let lease = leases.acquire_with_fencing(options, Fencing::Above(written)).await?;
+        let loaded = match load_under_lease(&store, lease.fence()).await {
             Ok(loaded) => loaded,
             Err(failure) => {
                 // The failure is what people have to know; a lease that cannot be released ends by itself.
@@ -90,18 +95,24 @@ impl Session {
                 return Err(failure);
             }
         };
-        let state = State { wanted: loaded.snapshot.clone(), stored: loaded, changes: 0, done: 0, broken: None };
+        let state = State {
+            current: loaded.snapshot.clone(),
+            stored: loaded,
+            changes: 0,
+            stored_changes: 0,
+            first_error: None,
+        };
         let shared = Arc::new(Shared {
             store,
             events,
             state: Mutex::new(state),
-            work: Notify::new(),
-            urgent: Notify::new(),
-            tried: watch::Sender::new(Tried::default()),
+            changed: Notify::new(),
+            flush_requested: Notify::new(),
+            progress: watch::Sender::new(WriterProgress::default()),
         });
         let lease = Arc::new(lease);
         let mut writer = JoinSet::new();
-        writer.spawn(write(Arc::clone(&shared), Arc::clone(&lease)));
+        writer.spawn(run_writer(Arc::clone(&shared), Arc::clone(&lease)));
         Ok(Self { shared, lease, writer })
     }
 
@@ -116,7 +127,7 @@ impl Session {
     /// What is remembered now; all of it is stored soon.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.state().wanted.clone()
+        self.shared.state().current.clone()
     }
 
     /// The lease.
@@ -143,10 +154,10 @@ impl Session {
     ///
     /// # Errors
     /// Why it could not be stored.
-    pub(crate) async fn put(&self, snapshot: Snapshot) -> Result<(), Failure> {
-        self.change(|wanted| {
-            let (serial, fence) = (wanted.serial.max(snapshot.serial), wanted.fence);
-            *wanted = Snapshot { serial, fence, ..snapshot };
+    pub(crate) async fn replace(&self, snapshot: Snapshot) -> Result<(), Failure> {
+        self.change(|current| {
+            let (serial, fence) = (current.serial.max(snapshot.serial), current.fence);
+            *current = Snapshot { serial, fence, ..snapshot };
         });
         self.flush().await
     }
@@ -154,29 +165,29 @@ impl Session {
     /// Changes what is remembered.
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut state = self.shared.state();
-        change(&mut state.wanted);
+        change(&mut state.current);
         state.changes += 1;
         drop(state);
-        self.shared.work.notify_one();
+        self.shared.changed.notify_one();
     }
 
     /// Ends when all changes so far are stored, or cannot be. What could not be stored before is tried once more.
     async fn flush(&self) -> Result<(), Failure> {
         let goal = {
             let mut state = self.shared.state();
-            if state.done < state.changes {
+            if state.stored_changes < state.changes {
                 state.changes += 1;
             }
             state.changes
         };
-        self.shared.work.notify_one();
-        self.shared.urgent.notify_one();
-        let mut tried = self.shared.tried.subscribe();
+        self.shared.changed.notify_one();
+        self.shared.flush_requested.notify_one();
+        let mut progress = self.shared.progress.subscribe();
         // The sender is ours: it cannot be gone.
-        let _ = tried.wait_for(|tried| tried.ended || tried.changes >= goal).await;
+        let _ = progress.wait_for(|progress| progress.ended || progress.changes >= goal).await;
         let state = self.shared.state();
-        match &state.broken {
-            _ if state.done >= goal => Ok(()),
+        match &state.first_error {
+            _ if state.stored_changes >= goal => Ok(()),
             Some(failure) => Err(failure.clone()),
             None => Err(Failure::new(Class::Bug, "store the snapshot", "the writer has ended")),
         }
@@ -189,12 +200,12 @@ impl Ledger for Session {
             if let Some(lost) = self.lost() {
                 return Err(lost);
             }
-            let before = self.shared.state().wanted.intents.clone();
+            let before = self.shared.state().current.intents.clone();
             self.change(|snapshot| snapshot.set_intents(intents));
             let stored = self.flush().await;
             if stored.is_err() {
                 // Nothing will be done, so nothing is meant.
-                self.shared.state().wanted.intents = before;
+                self.shared.state().current.intents = before;
             }
             stored
         }
@@ -206,8 +217,8 @@ impl Ledger for Session {
     }
 
     fn lost(&self) -> Option<Failure> {
-        let broken = self.shared.state().broken.clone();
-        broken.or_else(|| self.lease.lost())
+        let first_error = self.shared.state().first_error.clone();
+        first_error.or_else(|| self.lease.lost())
     }
 
     fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>> {
@@ -227,62 +238,62 @@ impl Shared {
     }
 
     /// What is to be written next, if anything, and how many changes are in it.
-    fn next(&self, fence: u64) -> (u64, Option<Snapshot>) {
+    fn next_write(&self, fence: u64) -> (u64, Option<Snapshot>) {
         let mut state = self.state();
         let changes = state.changes;
-        if state.wanted == state.stored.snapshot {
-            state.done = changes;
+        if state.current == state.stored.snapshot {
+            state.stored_changes = changes;
             return (changes, None);
         }
-        let mut next = state.wanted.clone();
+        let mut next = state.current.clone();
         if next.lineage.is_empty() {
             next.lineage = uuid::Uuid::new_v4().to_string();
         }
         next.serial += 1;
         next.fence = fence;
-        self.store.record_home(&mut next);
+        self.store.record_account_region(&mut next);
         (changes, Some(next))
     }
 
     /// Notes that `snapshot`, with `changes`, is stored.
-    fn stored(&self, changes: u64, snapshot: Snapshot, etag: String) {
+    fn mark_stored(&self, changes: u64, snapshot: Snapshot, etag: String) {
         let serial = snapshot.serial;
         let mut state = self.state();
-        state.wanted.lineage.clone_from(&snapshot.lineage);
-        (state.wanted.serial, state.wanted.fence) = (snapshot.serial, snapshot.fence);
-        state.wanted.account.clone_from(&snapshot.account);
-        state.wanted.region.clone_from(&snapshot.region);
+        state.current.lineage.clone_from(&snapshot.lineage);
+        (state.current.serial, state.current.fence) = (snapshot.serial, snapshot.fence);
+        state.current.account.clone_from(&snapshot.account);
+        state.current.region.clone_from(&snapshot.region);
         state.stored = Loaded { snapshot, etag: Some(etag) };
-        state.done = changes;
+        state.stored_changes = changes;
         drop(state);
         self.events.send(Event::Recorded { serial });
     }
 
-    fn broken(&self, failure: Failure) {
-        self.state().broken.get_or_insert(failure);
+    fn record_error(&self, failure: Failure) {
+        self.state().first_error.get_or_insert(failure);
     }
 }
 
 /// The one that writes, until the lease is lost or the snapshot was changed by another.
-async fn write(shared: Arc<Shared>, lease: Arc<Lease>) {
+async fn run_writer(shared: Arc<Shared>, lease: Arc<Lease>) {
     loop {
-        shared.work.notified().await;
+        shared.changed.notified().await;
         tokio::select! {
-            () = sleep(MOMENT) => {}
-            () = shared.urgent.notified() => {}
+            () = sleep(COALESCE_WINDOW) => {}
+            () = shared.flush_requested.notified() => {}
         }
-        let (changes, next) = shared.next(lease.fence());
+        let (changes, next) = shared.next_write(lease.fence());
         let mut ended = false;
         if let Some(snapshot) = next {
             match save(&shared, &lease, snapshot).await {
-                Ok((snapshot, etag)) => shared.stored(changes, snapshot, etag),
+                Ok((snapshot, etag)) => shared.mark_stored(changes, snapshot, etag),
                 Err(failure) => {
                     ended = failure.class == Class::Locked;
-                    shared.broken(failure);
+                    shared.record_error(failure);
                 }
             }
         }
-        shared.tried.send_replace(Tried { changes, ended });
+        shared.progress.send_replace(WriterProgress { changes, ended });
         if ended {
             return;
         }
@@ -297,7 +308,7 @@ async fn save(shared: &Shared, lease: &Lease, snapshot: Snapshot) -> Result<(Sna
         match shared.store.save(&snapshot, expected.as_deref(), &allowed).await {
             Ok(etag) => Ok((snapshot, etag)),
             Err(failure) if failure.class == Class::Locked => {
-                let (next, after) = follow_ours(shared, snapshot, failure).await?;
+                let (next, after) = rebase_on_own_write(shared, snapshot, failure).await?;
                 let etag = shared.store.save(&next, after.as_deref(), &allowed).await?;
                 Ok((next, etag))
             }
@@ -316,36 +327,36 @@ async fn save(shared: &Shared, lease: &Lease, snapshot: Snapshot) -> Result<(Sna
 ///
 /// # Errors
 /// `failure`, when what lies there is another's.
-async fn follow_ours(
+async fn rebase_on_own_write(
     shared: &Shared,
     snapshot: Snapshot,
     failure: Failure,
 ) -> Result<(Snapshot, Option<String>), Failure> {
-    let Ok(there) = shared.store.load().await else { return Err(failure) };
+    let Ok(found) = shared.store.load().await else { return Err(failure) };
     let first = shared.state().stored.etag.is_none();
-    let is_ours = there.snapshot.fence == snapshot.fence && (first || there.snapshot.lineage == snapshot.lineage);
-    if there.etag.is_none() || !is_ours {
+    let is_own = found.snapshot.fence == snapshot.fence && (first || found.snapshot.lineage == snapshot.lineage);
+    if found.etag.is_none() || !is_own {
         return Err(failure);
     }
-    let serial = there.snapshot.serial.saturating_add(1);
-    Ok((Snapshot { serial, lineage: there.snapshot.lineage, ..snapshot }, there.etag))
+    let serial = found.snapshot.serial.saturating_add(1);
+    Ok((Snapshot { serial, lineage: found.snapshot.lineage, ..snapshot }, found.etag))
 }
 
 /// Reads the snapshot under a lease with `fence`; where there is none yet, the store has to show that it obeys conditions.
 ///
 /// # Errors
 /// As [`Session::open`].
-async fn read_under(store: &Store, fence: u64) -> Result<Loaded, Failure> {
-    let loaded = earlier(store.load().await?, fence)?;
+async fn load_under_lease(store: &Store, fence: u64) -> Result<Loaded, Failure> {
+    let loaded = check_fence(store.load().await?, fence)?;
     if loaded.etag.is_none() {
-        store.refuse_without_conditions().await?;
+        store.require_conditional_writes().await?;
     }
     Ok(loaded)
 }
 
 /// The snapshot, unless it was written under this lease or a later one. That the table is behind the snapshot is seen before the
 /// lease is taken; here it can only be that another wrote under the lease of another table meanwhile.
-fn earlier(loaded: Loaded, fence: u64) -> Result<Loaded, Failure> {
+fn check_fence(loaded: Loaded, fence: u64) -> Result<Loaded, Failure> {
     let written = loaded.snapshot.fence;
     if written < fence {
         return Ok(loaded);

@@ -1,8 +1,8 @@
 //! The object in S3, and the conditional writes of it.
 
+use crate::account_region::AccountRegion;
 use crate::format::{decode, encode};
-use crate::home::Home;
-use crate::place::Place;
+use crate::location::StateLocation;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTimeFormat};
@@ -16,18 +16,18 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// How often a write is tried.
-const TRIES: u32 = 6;
+const WRITE_ATTEMPTS: u32 = 6;
 /// The pause after the first try that failed; each is twice as long as the one before.
-const PAUSE: Duration = Duration::from_millis(200);
+const INITIAL_PAUSE: Duration = Duration::from_millis(200);
 /// How many pages of versions are read, a thousand each.
-const PAGES: usize = 20;
+const MAX_PAGES: usize = 20;
 
 /// The snapshot of one workspace, where it is kept. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     client: Client,
-    place: Place,
-    home: Option<Home>,
+    location: StateLocation,
+    account_region: Option<AccountRegion>,
 }
 
 /// A snapshot and by what it is known.
@@ -61,29 +61,29 @@ pub(crate) struct Object {
 impl Store {
     /// The snapshot at `place`. No call is made. An endpoint other than AWS is spoken to with the bucket in the path.
     #[must_use]
-    pub fn new(config: &SdkConfig, place: &Place) -> Self {
+    pub fn new(config: &SdkConfig, location: &StateLocation) -> Self {
         let custom = config.endpoint_url().is_some();
         let config = aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build();
-        Self { client: Client::from_conf(config), place: place.clone(), home: None }
+        Self { client: Client::from_conf(config), location: location.clone(), account_region: None }
     }
 
     /// The same for a run in `home`: snapshots of another home are refused, and what is written records it.
     #[must_use]
-    pub fn at(self, home: Home) -> Self {
-        Self { home: Some(home), ..self }
+    pub fn at(self, account_region: AccountRegion) -> Self {
+        Self { account_region: Some(account_region), ..self }
     }
 
     /// Records the home of the run in what is to be written.
-    pub(crate) fn record_home(&self, snapshot: &mut Snapshot) {
-        if let Some(home) = &self.home {
-            home.record(snapshot);
+    pub(crate) fn record_account_region(&self, snapshot: &mut Snapshot) {
+        if let Some(account_region) = &self.account_region {
+            account_region.record(snapshot);
         }
     }
 
     /// Where it is.
     #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn location(&self) -> &StateLocation {
+        &self.location
     }
 
     /// Reads the snapshot; an empty one without an entity tag when there is none yet.
@@ -93,7 +93,7 @@ impl Store {
     pub async fn load(&self) -> Result<Loaded, Failure> {
         match self.get(None).await? {
             None => Ok(Loaded { snapshot: Snapshot::default(), etag: None }),
-            Some(object) => Ok(Loaded { snapshot: self.read(&object.bytes)?, etag: Some(object.etag) }),
+            Some(object) => Ok(Loaded { snapshot: self.decode_checked(&object.bytes)?, etag: Some(object.etag) }),
         }
     }
 
@@ -117,9 +117,9 @@ impl Store {
         expected: Option<&str>,
         allowed: &(dyn Fn() -> Result<(), Failure> + Sync),
     ) -> Result<String, Failure> {
-        let bytes = encode(snapshot, &self.place.owner)?;
-        let mut pause = PAUSE;
-        let mut left = TRIES;
+        let bytes = encode(snapshot, &self.location.owner)?;
+        let mut pause = INITIAL_PAUSE;
+        let mut left = WRITE_ATTEMPTS;
         loop {
             allowed()?;
             let failure = match self.put(&bytes, expected).await {
@@ -127,11 +127,11 @@ impl Store {
                 Err(failure) => failure,
             };
             left -= 1;
-            let after = self.after(failure, &bytes, expected).await?;
-            match after {
-                After::Written(etag) => return Ok(etag),
-                After::Again(failure) if left == 0 => return Err(failure),
-                After::Again(_) => sleep(pause).await,
+            let outcome = self.classify_failed_write(failure, &bytes, expected).await?;
+            match outcome {
+                FailedWrite::Written(etag) => return Ok(etag),
+                FailedWrite::Retry(failure) if left == 0 => return Err(failure),
+                FailedWrite::Retry(_) => sleep(pause).await,
             }
             pause *= 2;
         }
@@ -144,11 +144,11 @@ impl Store {
     pub async fn versions(&self) -> Result<Vec<Version>, Failure> {
         let mut versions = Vec::new();
         let mut markers = (None, None);
-        for _ in 0..PAGES {
-            let request = self.client.list_object_versions().bucket(&self.place.bucket).prefix(&self.place.key);
+        for _ in 0..MAX_PAGES {
+            let request = self.client.list_object_versions().bucket(&self.location.bucket).prefix(&self.location.key);
             let request = request.set_key_marker(markers.0).set_version_id_marker(markers.1);
             let page = self.answer(request.send().await, "s3:ListBucketVersions")?;
-            let ours = page.versions().iter().filter(|version| version.key() == Some(&self.place.key));
+            let ours = page.versions().iter().filter(|version| version.key() == Some(&self.location.key));
             versions.extend(
                 ours.map(|version| Version {
                     id: version.version_id().unwrap_or("null").to_owned(),
@@ -176,7 +176,7 @@ impl Store {
     pub async fn version(&self, id: &str) -> Result<Snapshot, Failure> {
         let found = self.get(Some(id)).await.map_err(|failure| failure.when(&["InvalidArgument"], Class::NotFound));
         match found {
-            Ok(Some(object)) => self.read(&object.bytes),
+            Ok(Some(object)) => self.decode_checked(&object.bytes),
             Ok(None) => Err(self.no_version(id)),
             Err(failure) if failure.class == Class::NotFound && !failure.is("NoSuchBucket") => Err(self.no_version(id)),
             Err(failure) => Err(failure),
@@ -185,7 +185,7 @@ impl Store {
 
     /// The object, or one version of it, when there is one.
     pub(crate) async fn get(&self, version: Option<&str>) -> Result<Option<Object>, Failure> {
-        let request = self.client.get_object().bucket(&self.place.bucket).key(&self.place.key);
+        let request = self.client.get_object().bucket(&self.location.bucket).key(&self.location.key);
         let answer = request.set_version_id(version.map(str::to_owned)).send().await;
         let output = match self.answer(answer, "s3:GetObject") {
             Err(failure) if failure.is("NoSuchKey") => return Ok(None),
@@ -197,31 +197,31 @@ impl Store {
         Ok(Some(Object { bytes: body.to_vec(), etag }))
     }
 
-    fn read(&self, bytes: &[u8]) -> Result<Snapshot, Failure> {
-        let snapshot = decode(bytes, &self.place.owner)
-            .map_err(|failure| Failure { operation: format!("read {}", self.place.url()), ..failure })?;
-        match &self.home {
-            Some(home) => home.check(&snapshot, &self.place.owner.workspace).map(|()| snapshot),
+    fn decode_checked(&self, bytes: &[u8]) -> Result<Snapshot, Failure> {
+        let snapshot = decode(bytes, &self.location.owner)
+            .map_err(|failure| Failure { operation: format!("read {}", self.location.url()), ..failure })?;
+        match &self.account_region {
+            Some(account_region) => account_region.check(&snapshot, &self.location.owner.workspace).map(|()| snapshot),
             None => Ok(snapshot),
         }
     }
 
     /// A request that writes `body` at `key`, as all of ours do.
     pub(crate) fn put_request(&self, key: &str, body: ByteStream) -> PutObjectFluentBuilder {
-        let request = self.client.put_object().bucket(&self.place.bucket).key(key).body(body);
+        let request = self.client.put_object().bucket(&self.location.bucket).key(key).body(body);
         request.content_type("application/json").server_side_encryption(ServerSideEncryption::Aes256)
     }
 
     /// Deletes the object at `key`, or one version of it alone.
     pub(crate) async fn delete(&self, key: &str, version: Option<&str>) -> Result<(), Failure> {
-        let request = self.client.delete_object().bucket(&self.place.bucket).key(key);
+        let request = self.client.delete_object().bucket(&self.location.bucket).key(key);
         let answer = request.set_version_id(version.map(str::to_owned)).send().await;
         self.answer(answer, "s3:DeleteObject").map(drop)
     }
 
     /// One request to write, never repeated by the SDK: who repeats it has to ask first whether it still may.
     async fn put(&self, bytes: &[u8], expected: Option<&str>) -> Result<String, Failure> {
-        let request = self.put_request(&self.place.key, ByteStream::from(bytes.to_vec()));
+        let request = self.put_request(&self.location.key, ByteStream::from(bytes.to_vec()));
         let request = match expected {
             Some(etag) => request.if_match(etag),
             None => request.if_none_match("*"),
@@ -237,9 +237,14 @@ impl Store {
     ///
     /// # Errors
     /// Why there is no use in another try.
-    async fn after(&self, failure: Failure, bytes: &[u8], expected: Option<&str>) -> Result<After, Failure> {
+    async fn classify_failed_write(
+        &self,
+        failure: Failure,
+        bytes: &[u8],
+        expected: Option<&str>,
+    ) -> Result<FailedWrite, Failure> {
         if matches!(failure.class, Class::Throttled | Class::Unreachable) {
-            return Ok(After::Again(failure));
+            return Ok(FailedWrite::Retry(failure));
         }
         // S3 answers 412 when the condition is not met, 404 when the object to match is gone, and 409 when two writes raced.
         let lost =
@@ -249,21 +254,22 @@ impl Store {
         }
         match self.get(None).await? {
             // An earlier try whose answer was lost. Nobody else writes these bytes: the fence in them is ours alone.
-            Some(object) if object.bytes == bytes => Ok(After::Written(object.etag)),
-            found if found.as_ref().map(|object| object.etag.as_str()) == expected => Ok(After::Again(failure)),
-            _ => Err(self.changed(failure)),
+            Some(object) if object.bytes == bytes => Ok(FailedWrite::Written(object.etag)),
+            found if found.as_ref().map(|object| object.etag.as_str()) == expected => Ok(FailedWrite::Retry(failure)),
+            _ => Err(self.conflict(failure)),
         }
     }
 
-    fn changed(&self, failure: Failure) -> Failure {
-        let message = format!("{} was changed by another since it was read; nothing was overwritten", self.place.url());
+    fn conflict(&self, failure: Failure) -> Failure {
+        let message =
+            format!("{} was changed by another since it was read; nothing was overwritten", self.location.url());
         Failure { message, ..failure }
             .class(Class::Locked)
             .hint("run the same command again: it begins with what is there now")
     }
 
     fn no_version(&self, id: &str) -> Failure {
-        let message = format!("{} has no version {id}", self.place.url());
+        let message = format!("{} has no version {id}", self.location.url());
         Failure::new(Class::NotFound, "s3:GetObject", message)
             .hint("`pb-deploy state versions` lists them; a bucket without versioning keeps none")
     }
@@ -280,7 +286,7 @@ impl Store {
     }
 
     fn explain(&self, failure: Failure, status: Option<u16>, region: Option<&str>) -> Failure {
-        let bucket = &self.place.bucket;
+        let bucket = &self.location.bucket;
         let code = failure.code.clone().unwrap_or_default();
         match code.as_str() {
             "NoSuchBucket" => {
@@ -292,18 +298,18 @@ impl Store {
             "AccessDenied" | "AllAccessDisabled" => failure.hint(format!(
                 "the credentials in use need s3:GetObject and s3:PutObject on {}, and s3:ListBucket on {bucket}, without \
                  which S3 also refuses to say that there is no snapshot yet",
-                self.place.url()
+                self.location.url()
             )),
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-                self.elsewhere(failure, region)
+                self.wrong_region(failure, region)
             }
-            _ if status == Some(301) => self.elsewhere(failure, region),
+            _ if status == Some(301) => self.wrong_region(failure, region),
             _ => failure,
         }
     }
 
-    fn elsewhere(&self, failure: Failure, region: Option<&str>) -> Failure {
-        let bucket = &self.place.bucket;
+    fn wrong_region(&self, failure: Failure, region: Option<&str>) -> Failure {
+        let bucket = &self.location.bucket;
         let hint = "the state is kept in the region of the deployment: correct `region` or `state.bucket`";
         let message = match region {
             Some(region) => format!("bucket {bucket} is in region {region}, not in the configured one"),
@@ -314,11 +320,11 @@ impl Store {
 }
 
 /// What a write that failed came to.
-enum After {
+enum FailedWrite {
     /// It was done all the same.
     Written(String),
     /// It was not done, or not yet; another try is as good as the first.
-    Again(Failure),
+    Retry(Failure),
 }
 
 #[cfg(test)]

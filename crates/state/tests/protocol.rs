@@ -2,7 +2,7 @@
 //! lost, processes stand still or die. What decides are the pure parts of the protocol; table and bucket are as small as can be.
 
 use pb_state::Timing;
-use pb_state::protocol::{Mark, Next, Tenure, Waiter};
+use pb_state::protocol::{LeaseObservation, LeaseValidity, Waiter, WaiterAction};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const TIMING: Timing = Timing { lease: Duration::from_secs(20), heartbeat: Durat
 
 /// What happens next; the numbers are processes.
 #[derive(Debug, Clone, Copy)]
-enum Turn {
+enum Event {
     /// Milliseconds pass.
     Pass(u64),
     /// A process that runs does what it would do next.
@@ -28,16 +28,16 @@ enum Turn {
     Die(usize),
 }
 
-fn turns() -> impl Strategy<Value = Turn> {
+fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
-        8 => (0_u64..2_000).prop_map(Turn::Pass),
-        1 => (5_000_u64..30_000).prop_map(Turn::Pass),
-        16 => (0..PROCESSES).prop_map(Turn::Step),
-        8 => (0..PROCESSES).prop_map(Turn::Act),
-        8 => (0..PROCESSES).prop_map(Turn::Deliver),
-        6 => (0..PROCESSES).prop_map(Turn::Answer),
-        1 => (0..PROCESSES).prop_map(Turn::Lose),
-        1 => (0..PROCESSES).prop_map(Turn::Die),
+        8 => (0_u64..2_000).prop_map(Event::Pass),
+        1 => (5_000_u64..30_000).prop_map(Event::Pass),
+        16 => (0..PROCESSES).prop_map(Event::Step),
+        8 => (0..PROCESSES).prop_map(Event::Act),
+        8 => (0..PROCESSES).prop_map(Event::Deliver),
+        6 => (0..PROCESSES).prop_map(Event::Answer),
+        1 => (0..PROCESSES).prop_map(Event::Lose),
+        1 => (0..PROCESSES).prop_map(Event::Die),
     ]
 }
 
@@ -58,8 +58,8 @@ struct Object {
 
 #[derive(Debug, Clone)]
 enum Request {
-    Take(Option<Mark>),
-    Beat(u64),
+    Take(Option<LeaseObservation>),
+    Heartbeat(u64),
     Release,
     Read,
     Write { expected: Object, next: Object },
@@ -68,11 +68,11 @@ enum Request {
 #[derive(Debug, Clone)]
 enum Answer {
     Granted(u64),
-    Held(Option<Mark>),
+    HeldByOther(Option<LeaseObservation>),
     /// An earlier request was done whose answer was lost; the fence is this.
-    Ours(u64),
-    Beaten(u64),
-    Gone,
+    OwnedByCaller(u64),
+    Renewed(u64),
+    NotHolder,
     Released,
     Object(Object),
     Written(Object),
@@ -81,7 +81,7 @@ enum Answer {
 
 /// A request on its way: sent at a time by a holder's id, and its answer once it was delivered.
 #[derive(Debug, Clone)]
-struct Flight {
+struct PendingRequest {
     id: u64,
     sent: Duration,
     request: Request,
@@ -92,143 +92,143 @@ struct Flight {
 struct Process {
     id: u64,
     /// This process's clock is so far ahead of all others.
-    ahead: Duration,
+    clock_offset: Duration,
     waiter: Waiter,
-    over: Option<Mark>,
-    tenure: Option<(u64, Tenure)>,
-    known: Option<Object>,
+    expired: Option<LeaseObservation>,
+    validity: Option<(u64, LeaseValidity)>,
+    last_read: Option<Object>,
     writes: u64,
-    given_up: bool,
+    stopped: bool,
     /// The lease seems to be ours with this fence, and a beat has to show it.
     confirm: Option<u64>,
-    lease: Option<Flight>,
-    object: Option<Flight>,
-    next_beat: Duration,
+    lease: Option<PendingRequest>,
+    object: Option<PendingRequest>,
+    next_heartbeat: Duration,
 }
 
 impl Process {
     fn new(id: u64, now: Duration) -> Self {
         // Clocks of two machines have nothing to do with each other.
-        let ahead = Duration::from_secs(id.wrapping_mul(7919) % 100_000);
+        let clock_offset = Duration::from_secs(id.wrapping_mul(7919) % 100_000);
         Self {
             id,
-            ahead,
-            waiter: Waiter::new(TIMING, Duration::ZERO, now + ahead),
-            over: None,
-            tenure: None,
-            known: None,
+            clock_offset,
+            waiter: Waiter::new(TIMING, Duration::ZERO, now + clock_offset),
+            expired: None,
+            validity: None,
+            last_read: None,
             writes: 0,
-            given_up: false,
+            stopped: false,
             confirm: None,
             lease: None,
             object: None,
-            next_beat: Duration::ZERO,
+            next_heartbeat: Duration::ZERO,
         }
     }
 
-    fn believes(&self, now: Duration) -> Option<u64> {
-        let (fence, tenure) = self.tenure?;
-        tenure.is_certain(now + self.ahead).then_some(fence)
+    fn believed_fence(&self, now: Duration) -> Option<u64> {
+        let (fence, validity) = self.validity?;
+        validity.is_valid(now + self.clock_offset).then_some(fence)
     }
 
     /// Sends what a process sends next, as `LeaseTable::acquire`, `Lease` and `Session` do.
     fn act(&mut self, now: Duration) {
-        let sent = now + self.ahead;
-        let flight = |request| Some(Flight { id: self.id, sent, request, answer: None });
-        if self.given_up {
+        let sent = now + self.clock_offset;
+        let pending = |request| Some(PendingRequest { id: self.id, sent, request, answer: None });
+        if self.stopped {
             return;
         }
-        if self.tenure.is_none() {
+        if self.validity.is_none() {
             if self.lease.is_none() {
-                self.lease = flight(match self.confirm {
-                    Some(fence) => Request::Beat(fence),
-                    None => Request::Take(self.over.take()),
+                self.lease = pending(match self.confirm {
+                    Some(fence) => Request::Heartbeat(fence),
+                    None => Request::Take(self.expired.take()),
                 });
             }
             return;
         }
-        if self.believes(now).is_none() {
-            self.given_up = true;
+        if self.believed_fence(now).is_none() {
+            self.stopped = true;
             return;
         }
         if self.lease.is_none() && self.writes >= 5 && self.object.is_none() {
             // From here on it is sure of nothing, whatever becomes of the request.
-            (self.tenure, self.given_up) = (None, true);
-            self.lease = flight(Request::Release);
-        } else if let (None, Some((fence, _))) = (&self.lease, self.tenure)
-            && sent >= self.next_beat
+            (self.validity, self.stopped) = (None, true);
+            self.lease = pending(Request::Release);
+        } else if let (None, Some((fence, _))) = (&self.lease, self.validity)
+            && sent >= self.next_heartbeat
         {
-            self.lease = flight(Request::Beat(fence));
+            self.lease = pending(Request::Heartbeat(fence));
         }
         if self.object.is_none() && self.writes < 5 {
-            self.object = match (self.known, self.tenure) {
+            self.object = match (self.last_read, self.validity) {
                 (Some(expected), Some((fence, _))) => {
                     let next = Object { etag: 0, fence, serial: expected.serial + 1 };
-                    flight(Request::Write { expected, next })
+                    pending(Request::Write { expected, next })
                 }
-                _ => flight(Request::Read),
+                _ => pending(Request::Read),
             };
         }
     }
 
-    fn hear(&mut self, flight: &Flight, now: Duration) {
-        let heard = now + self.ahead;
-        let Some(answer) = flight.answer.clone() else { return };
+    fn on_response(&mut self, pending: &PendingRequest, now: Duration) {
+        let received_at = now + self.clock_offset;
+        let Some(answer) = pending.answer.clone() else { return };
         match answer {
             Answer::Granted(fence) => {
-                self.tenure = Some((fence, Tenure::new(TIMING, flight.sent)));
-                self.next_beat = flight.sent + TIMING.heartbeat;
+                self.validity = Some((fence, LeaseValidity::new(TIMING, pending.sent)));
+                self.next_heartbeat = pending.sent + TIMING.heartbeat;
             }
-            Answer::Held(Some(mark)) => match self.waiter.sees(mark, heard) {
-                Next::Look => {}
-                Next::TakeOver(mark) => self.over = Some(mark),
-                Next::GiveUp => self.given_up = true,
+            Answer::HeldByOther(Some(observation)) => match self.waiter.observe(observation, received_at) {
+                WaiterAction::Poll => {}
+                WaiterAction::TakeOver(observation) => self.expired = Some(observation),
+                WaiterAction::GiveUp => self.stopped = true,
             },
-            Answer::Held(None) | Answer::Released => {}
-            Answer::Gone if self.tenure.is_none() => self.confirm = None,
-            Answer::Ours(fence) => self.confirm = Some(fence),
-            Answer::Beaten(fence) => {
+            Answer::HeldByOther(None) | Answer::Released => {}
+            Answer::NotHolder if self.validity.is_none() => self.confirm = None,
+            Answer::OwnedByCaller(fence) => self.confirm = Some(fence),
+            Answer::Renewed(fence) => {
                 self.confirm = None;
-                let (_, tenure) = self.tenure.get_or_insert((fence, Tenure::new(TIMING, flight.sent)));
-                tenure.beaten(flight.sent);
-                self.next_beat = flight.sent + TIMING.heartbeat;
+                let (_, validity) = self.validity.get_or_insert((fence, LeaseValidity::new(TIMING, pending.sent)));
+                validity.renew(pending.sent);
+                self.next_heartbeat = pending.sent + TIMING.heartbeat;
             }
-            Answer::Gone => self.given_up = true,
+            Answer::NotHolder => self.stopped = true,
             // A snapshot of our fence or a later one is refused.
-            Answer::Object(object) => match self.tenure {
-                Some((fence, _)) if object.fence < fence => self.known = Some(object),
-                _ => self.given_up = true,
+            Answer::Object(object) => match self.validity {
+                Some((fence, _)) if object.fence < fence => self.last_read = Some(object),
+                _ => self.stopped = true,
             },
             Answer::Written(object) => {
-                self.known = Some(object);
+                self.last_read = Some(object);
                 self.writes += 1;
             }
-            Answer::Conflict => self.given_up = true,
+            Answer::Conflict => self.stopped = true,
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct World {
+struct Model {
     now: Duration,
     table: Table,
     object: Object,
     processes: Vec<Process>,
     /// What the dead have sent.
-    adrift: Vec<Flight>,
+    orphaned_requests: Vec<PendingRequest>,
     next_id: u64,
     takeovers: usize,
     written: usize,
 }
 
-impl World {
+impl Model {
     fn new() -> Self {
-        let mut world = Self::default();
+        let mut model = Self::default();
         for _ in 0..PROCESSES {
-            let process = world.start();
-            world.processes.push(process);
+            let process = model.start();
+            model.processes.push(process);
         }
-        world
+        model
     }
 
     fn start(&mut self) -> Process {
@@ -236,39 +236,39 @@ impl World {
         Process::new(self.next_id, self.now)
     }
 
-    fn serve(&mut self, flight: &mut Flight) {
-        if flight.answer.is_some() {
+    fn serve(&mut self, pending: &mut PendingRequest) {
+        if pending.answer.is_some() {
             return;
         }
-        let id = flight.id;
-        let ours = self.table.holder.filter(|(holder, _)| *holder == id);
-        flight.answer = Some(match &flight.request {
-            Request::Take(over) => {
-                let held = self.table.holder.map(|(holder, beat)| Mark {
+        let id = pending.id;
+        let held_by_caller = self.table.holder.filter(|(holder, _)| *holder == id);
+        pending.answer = Some(match &pending.request {
+            Request::Take(expired) => {
+                let observed = self.table.holder.map(|(holder, beat)| LeaseObservation {
                     holder: holder.to_string(),
                     fence: self.table.fence,
-                    beat,
+                    heartbeats: beat,
                 });
-                match (ours, held) {
-                    (Some(_), _) => Answer::Ours(self.table.fence),
-                    (None, held) if held == *over => {
-                        self.takeovers += usize::from(over.is_some());
+                match (held_by_caller, observed) {
+                    (Some(_), _) => Answer::OwnedByCaller(self.table.fence),
+                    (None, observed) if observed == *expired => {
+                        self.takeovers += usize::from(expired.is_some());
                         self.table.fence += 1;
                         self.table.holder = Some((id, 0));
                         Answer::Granted(self.table.fence)
                     }
-                    (None, held) => Answer::Held(held),
+                    (None, observed) => Answer::HeldByOther(observed),
                 }
             }
-            Request::Beat(fence) => match ours.filter(|_| *fence == self.table.fence) {
+            Request::Heartbeat(fence) => match held_by_caller.filter(|_| *fence == self.table.fence) {
                 Some((_, beat)) => {
                     self.table.holder = Some((id, beat + 1));
-                    Answer::Beaten(self.table.fence)
+                    Answer::Renewed(self.table.fence)
                 }
-                None => Answer::Gone,
+                None => Answer::NotHolder,
             },
             Request::Release => {
-                if ours.is_some() {
+                if held_by_caller.is_some() {
                     self.table.holder = None;
                 }
                 Answer::Released
@@ -291,66 +291,66 @@ impl World {
         });
     }
 
-    fn turn(&mut self, turn: Turn, lease_first: bool) {
-        match turn {
-            Turn::Pass(millis) => self.now += Duration::from_millis(millis),
-            Turn::Act(index) => {
-                if self.processes[index].given_up && self.processes[index].lease.is_none() {
+    fn apply(&mut self, event: Event, lease_first: bool) {
+        match event {
+            Event::Pass(millis) => self.now += Duration::from_millis(millis),
+            Event::Act(index) => {
+                if self.processes[index].stopped && self.processes[index].lease.is_none() {
                     self.processes[index] = self.start();
                 }
                 let now = self.now;
                 self.processes[index].act(now);
             }
-            Turn::Step(index) => {
-                self.turn(Turn::Act(index), true);
+            Event::Step(index) => {
+                self.apply(Event::Act(index), true);
                 for lease in [true, false] {
-                    self.turn(Turn::Deliver(index), lease);
-                    self.turn(Turn::Answer(index), lease);
+                    self.apply(Event::Deliver(index), lease);
+                    self.apply(Event::Answer(index), lease);
                 }
             }
-            Turn::Deliver(index) => {
-                if let Some(mut flight) = self.adrift.pop() {
-                    self.serve(&mut flight);
+            Event::Deliver(index) => {
+                if let Some(mut pending) = self.orphaned_requests.pop() {
+                    self.serve(&mut pending);
                 }
-                if let Some(mut flight) = self.slot(index, lease_first).take() {
-                    self.serve(&mut flight);
-                    *self.slot(index, lease_first) = Some(flight);
+                if let Some(mut pending) = self.slot(index, lease_first).take() {
+                    self.serve(&mut pending);
+                    *self.slot(index, lease_first) = Some(pending);
                 }
             }
-            Turn::Answer(index) => {
-                if let Some(flight) = self.slot(index, lease_first).take_if(|flight| flight.answer.is_some()) {
+            Event::Answer(index) => {
+                if let Some(pending) = self.slot(index, lease_first).take_if(|pending| pending.answer.is_some()) {
                     let now = self.now;
-                    self.processes[index].hear(&flight, now);
+                    self.processes[index].on_response(&pending, now);
                 }
             }
-            Turn::Lose(index) => {
-                if let Some(flight) = self.slot(index, lease_first).take() {
-                    self.adrift.push(flight);
+            Event::Lose(index) => {
+                if let Some(pending) = self.slot(index, lease_first).take() {
+                    self.orphaned_requests.push(pending);
                 }
             }
-            Turn::Die(index) => {
+            Event::Die(index) => {
                 let dead = self.start();
                 let dead = std::mem::replace(&mut self.processes[index], dead);
-                self.adrift.extend(dead.lease.into_iter().chain(dead.object));
+                self.orphaned_requests.extend(dead.lease.into_iter().chain(dead.object));
             }
         }
-        let believers = self.processes.iter().filter_map(|process| process.believes(self.now));
-        let believers: Vec<u64> = believers.collect();
-        assert!(believers.len() <= 1, "fences {believers:?} are held at once");
+        let believed_fences = self.processes.iter().filter_map(|process| process.believed_fence(self.now));
+        let believed_fences: Vec<u64> = believed_fences.collect();
+        assert!(believed_fences.len() <= 1, "fences {believed_fences:?} are held at once");
     }
 
-    fn slot(&mut self, index: usize, lease: bool) -> &mut Option<Flight> {
+    fn slot(&mut self, index: usize, lease: bool) -> &mut Option<PendingRequest> {
         let process = &mut self.processes[index];
         if lease { &mut process.lease } else { &mut process.object }
     }
 
     /// From here on all is well: requests arrive, nobody dies. Does a process finish its work?
-    fn settle(&mut self) {
+    fn run_to_completion(&mut self) {
         let goal = self.written + 10;
         for _ in 0..200 {
-            self.turn(Turn::Pass(1_000), true);
+            self.apply(Event::Pass(1_000), true);
             for index in 0..PROCESSES {
-                self.turn(Turn::Step(index), true);
+                self.apply(Event::Step(index), true);
             }
             if self.written >= goal {
                 return;
@@ -364,30 +364,30 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_holder_at_a_time_and_no_update_is_lost(
-        turns in prop::collection::vec((turns(), any::<bool>()), 0..300),
+    fn lease_has_one_holder_and_no_update_is_lost(
+        events in prop::collection::vec((events(), any::<bool>()), 0..300),
     ) {
-        let mut world = World::new();
-        for (turn, lease) in turns {
-            world.turn(turn, lease);
+        let mut model = Model::new();
+        for (event, lease) in events {
+            model.apply(event, lease);
         }
-        world.settle();
+        model.run_to_completion();
     }
 }
 
 /// The schedules above are of use only if they reach what matters.
 #[test]
-fn the_schedules_reach_takeovers_and_writes() {
+fn schedules_reach_takeovers_and_writes() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let schedules = prop::collection::vec((turns(), any::<bool>()), 300..400);
+    let schedules = prop::collection::vec((events(), any::<bool>()), 300..400);
     let (mut takeovers, mut written) = (0, 0);
     for _ in 0..200 {
-        let mut world = World::new();
-        for (turn, lease) in schedules.new_tree(&mut runner).unwrap().current() {
-            world.turn(turn, lease);
+        let mut model = Model::new();
+        for (event, lease) in schedules.new_tree(&mut runner).unwrap().current() {
+            model.apply(event, lease);
         }
-        (takeovers, written) = (takeovers + world.takeovers, written + world.written);
+        (takeovers, written) = (takeovers + model.takeovers, written + model.written);
     }
     assert!(takeovers > 20 && written > 200, "{takeovers} takeovers, {written} writes");
 }

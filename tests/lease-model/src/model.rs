@@ -1,7 +1,7 @@
 //! What can happen next, and what must hold whatever happens.
 
 use crate::at;
-use crate::protocol::{Next, Timing};
+use crate::protocol::{WaiterAction, Timing};
 use crate::world::{Request, Restore, State, World};
 use stateright::{Model, Property};
 
@@ -85,7 +85,7 @@ impl Protocol {
             State::Waiting(waiter) => match world.observation() {
                 None => send(self.take_request(world, process)),
                 Some(mark) => {
-                    if let Next::TakeOver(mark) = waiter.clone().sees(mark, at(world.now))
+                    if let WaiterAction::TakeOver(mark) = waiter.clone().observe(mark, at(world.now))
                         && (mark.fence >= world.snapshot_token() || !self.bounds.checks_snapshot_token)
                     {
                         send(Request::TakeOver(mark));
@@ -94,7 +94,7 @@ impl Protocol {
             },
             State::Holding { tenure, fence, read, restore } => {
                 send(Request::Release);
-                if tenure.is_certain(at(world.now)) {
+                if tenure.is_valid(at(world.now)) {
                     send(Request::Heartbeat(*fence));
                     match (restore, read) {
                         (Restore::Wrote(fence), _) => send(Request::Raise(*fence)),

@@ -1,6 +1,6 @@
 //! The table, the bucket, and the processes that want to write.
 
-use crate::protocol::{Mark, Tenure, Timing, Waiter};
+use crate::protocol::{LeaseObservation, LeaseValidity, Timing, Waiter};
 use crate::{LEASE, at};
 
 /// Everything that there is at one moment.
@@ -46,7 +46,7 @@ pub enum State {
     Confirming(u64),
     /// Holds it; `read` is how many writes there were when the snapshot was read.
     Holding {
-        tenure: Tenure,
+        tenure: LeaseValidity,
         fence: u64,
         read: Option<usize>,
         restore: Restore,
@@ -79,7 +79,7 @@ pub enum Request {
     TakeWithoutRaise,
     /// Raises the fence.
     Raise(u64),
-    TakeOver(Mark),
+    TakeOver(LeaseObservation),
     Heartbeat(u64),
     Write {
         fence: u64,
@@ -122,13 +122,13 @@ impl World {
     }
 
     /// What a look shows.
-    pub fn observation(&self) -> Option<Mark> {
-        self.held.map(|(holder, beat)| Mark { holder: name(holder), fence: self.fence, beat })
+    pub fn observation(&self) -> Option<LeaseObservation> {
+        self.held.map(|(holder, beat)| LeaseObservation { holder: name(holder), fence: self.fence, heartbeats: beat })
     }
 
     /// Whether a process may write now, as far as it knows.
     pub fn believes_to_hold(&self, process: usize) -> bool {
-        matches!(&self.processes[process].state, State::Holding { tenure, .. } if tenure.is_certain(at(self.now)))
+        matches!(&self.processes[process].state, State::Holding { tenure, .. } if tenure.is_valid(at(self.now)))
     }
 
     /// What the table and the bucket do with a request.
@@ -181,7 +181,7 @@ impl World {
         let process = &mut self.processes[process];
         process.state = match (request, response, process.state.clone()) {
             (Request::Heartbeat(_), Response::Granted(_), State::Holding { mut tenure, fence, read, restore }) => {
-                tenure.beaten(at(asked));
+                tenure.renew(at(asked));
                 State::Holding { tenure, fence, read, restore }
             }
             (Request::Raise(_), Response::Granted(fence), State::Holding { tenure, read, .. }) => {
@@ -190,12 +190,12 @@ impl World {
             }
             (Request::TakeWithoutRaise, Response::Granted(fence), _) => {
                 process.has_held = true;
-                let tenure = Tenure::new(trusted_timing, at(asked));
+                let tenure = LeaseValidity::new(trusted_timing, at(asked));
                 State::Holding { tenure, fence: *fence, read: None, restore: Restore::Begun }
             }
             (Request::Take { .. } | Request::TakeOver(_) | Request::Heartbeat(_), Response::Granted(fence), _) => {
                 process.has_held = true;
-                let tenure = Tenure::new(trusted_timing, at(asked));
+                let tenure = LeaseValidity::new(trusted_timing, at(asked));
                 State::Holding { tenure, fence: *fence, read: None, restore: Restore::No }
             }
             (Request::Take { .. }, Response::Refused, _) if free => State::Refused,
@@ -203,7 +203,7 @@ impl World {
             (Request::Take { .. } | Request::TakeWithoutRaise | Request::TakeOver(_), _, state) => {
                 let new = || Waiter::new(LEASE, at(100), now);
                 let mut waiter = if let State::Waiting(waiter) = state { waiter } else { new() };
-                mark.map(|mark| waiter.sees(mark, now));
+                mark.map(|mark| waiter.observe(mark, now));
                 State::Waiting(waiter)
             }
             (Request::Heartbeat(_), _, State::Confirming(_)) => State::Idle,
@@ -243,7 +243,7 @@ impl World {
         let mark = self.observation();
         for process in &mut self.processes {
             if let (State::Waiting(waiter), Some(mark)) = (&mut process.state, &mark) {
-                waiter.sees(mark.clone(), at(self.now));
+                waiter.observe(mark.clone(), at(self.now));
             }
         }
     }

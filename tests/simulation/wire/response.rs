@@ -1,7 +1,7 @@
 //! From what the world answers to the bytes of a response.
 
 use super::{Call, Protocol};
-use crate::world::Refusal;
+use crate::account::Refusal;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;

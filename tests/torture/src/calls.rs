@@ -36,7 +36,7 @@ pub(crate) enum Format {
 
 impl Call {
     /// The call that a request makes.
-    pub(crate) fn of(request: &Message) -> Self {
+    pub(crate) fn parse(request: &Message) -> Self {
         let service = service(request).unwrap_or_else(|| "unknown".to_owned());
         let form =
             request.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
@@ -62,7 +62,7 @@ impl Call {
 
 /// Whether a call `service:Action` changes something, told by its verb.
 #[must_use]
-pub fn mutating(name: &str) -> bool {
+pub fn is_write(name: &str) -> bool {
     let action = name.split_once(':').map_or(name, |(_, action)| action);
     !READS.iter().any(|verb| action.starts_with(verb))
 }
@@ -91,7 +91,7 @@ fn rest(service: &str, request: &Message) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, Format, mutating};
+    use super::{Call, Format, is_write};
     use crate::http::Message;
 
     fn call(service: &str, start: &str, header: (&str, &str), body: &str) -> Call {
@@ -99,11 +99,11 @@ mod tests {
             format!("AWS4-HMAC-SHA256 Credential=1/20250101/us-east-2/{service}/aws4_request, SignedHeaders=x");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let headers = vec![pair("authorization", &credential), pair(header.0, header.1)];
-        Call::of(&Message { start: format!("{start} HTTP/1.1"), headers, body: body.into() })
+        Call::parse(&Message { start: format!("{start} HTTP/1.1"), headers, body: body.into() })
     }
 
     #[test]
-    fn calls_of_every_protocol() {
+    fn calls_of_every_protocol_are_parsed() {
         let form = ("content-type", "application/x-www-form-urlencoded");
         let none = ("accept", "*/*");
         for (found, name, format) in [
@@ -134,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn reads_are_told_by_their_verb() {
-        assert!(!mutating("ec2:DescribeVpcs") && !mutating("dynamodb:GetItem") && !mutating("ecr:BatchGetImage"));
-        assert!(mutating("ec2:CreateVpc") && mutating("dynamodb:UpdateItem") && mutating("s3:PutObject"));
+    fn reads_are_recognised_by_their_verb() {
+        assert!(!is_write("ec2:DescribeVpcs") && !is_write("dynamodb:GetItem") && !is_write("ecr:BatchGetImage"));
+        assert!(is_write("ec2:CreateVpc") && is_write("dynamodb:UpdateItem") && is_write("s3:PutObject"));
     }
 }

@@ -1,7 +1,7 @@
 //! Whether all is as it should be: nothing doubled, nothing orphaned, nothing forgotten.
 
-use crate::world::Inventory;
-use crate::{Problem, Shape, Site, World};
+use crate::inventory::Inventory;
+use crate::{InventoryClient, Problem, TestConfig, TestWorkspace};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +21,13 @@ impl Baseline {
     ///
     /// # Errors
     /// When it cannot be looked at.
-    pub fn take(site: &Site, world: &World, shape: &Shape) -> Result<Self, Problem> {
-        let inventory = world.look(site)?;
-        let state = site.state(shape)?;
+    pub fn take(
+        workspace: &TestWorkspace,
+        inventory_client: &InventoryClient,
+        config: &TestConfig,
+    ) -> Result<Self, Problem> {
+        let inventory = inventory_client.inventory(workspace)?;
+        let state = workspace.state(config)?;
         let owned = inventory.owned.iter().map(|owned| owned.address.clone()).collect();
         Ok(Self { counts: counts(&inventory), owned, remembered: addresses(&state) })
     }
@@ -33,13 +37,19 @@ impl Baseline {
 ///
 /// # Errors
 /// All that is not as it should be.
-pub fn converged(site: &Site, world: &World, shape: &Shape, baseline: &Baseline) -> Result<(), Problem> {
-    site.run(shape, &["plan", "staging", "--detailed-exitcode"])?
-        .with(0)
+pub fn check_converged(
+    workspace: &TestWorkspace,
+    inventory_client: &InventoryClient,
+    config: &TestConfig,
+    baseline: &Baseline,
+) -> Result<(), Problem> {
+    workspace
+        .run(config, &["plan", "staging", "--detailed-exitcode"])?
+        .expect_code(0)
         .map_err(|why| format!("the plan is not empty: {why}"))?;
-    let state = site.state(shape)?;
-    let inventory = world.look(site)?;
-    let mut problems = doubled(&inventory);
+    let state = workspace.state(config)?;
+    let inventory = inventory_client.inventory(workspace)?;
+    let mut problems = duplicates(&inventory);
     for owned in &inventory.owned {
         let record = &state["resources"][&owned.address];
         if record.is_null() {
@@ -49,8 +59,8 @@ pub fn converged(site: &Site, world: &World, shape: &Shape, baseline: &Baseline)
         }
     }
     let found = inventory.owned.iter().map(|owned| owned.address.clone()).collect();
-    problems.extend(differ("owned", &baseline.owned, &found));
-    problems.extend(differ("remembered", &baseline.remembered, &addresses(&state)));
+    problems.extend(differences("owned", &baseline.owned, &found));
+    problems.extend(differences("remembered", &baseline.remembered, &addresses(&state)));
     let now = counts(&inventory);
     for (kind, count) in &now {
         let expected = baseline.counts.get(kind).copied().unwrap_or_default();
@@ -65,27 +75,31 @@ pub fn converged(site: &Site, world: &World, shape: &Shape, baseline: &Baseline)
     let unsettled =
         state["resources"].as_object().into_iter().flatten().filter(|(_, record)| record["settled"] != true);
     problems.extend(unsettled.map(|(address, _)| format!("{address} is remembered as not ready")));
-    told(problems)
+    into_result(problems)
 }
 
 /// Whether a destroy left nothing.
 ///
 /// # Errors
 /// All that is left.
-pub fn gone(site: &Site, world: &World, shape: &Shape) -> Result<(), Problem> {
-    let inventory = world.look(site)?;
-    let state = site.state(shape)?;
+pub fn check_destroyed(
+    workspace: &TestWorkspace,
+    inventory_client: &InventoryClient,
+    config: &TestConfig,
+) -> Result<(), Problem> {
+    let inventory = inventory_client.inventory(workspace)?;
+    let state = workspace.state(config)?;
     let left = inventory.all.iter().filter(|(_, ids)| !ids.is_empty());
     let mut problems: Vec<String> = left.map(|(kind, ids)| format!("{kind} left: {ids:?}")).collect();
     problems.extend(addresses(&state).iter().map(|address| format!("{address} is still in the state")));
     if !state["intents"].is_null() {
         problems.push("the state still has intents".to_owned());
     }
-    told(problems)
+    into_result(problems)
 }
 
 /// Resources that share an address.
-fn doubled(inventory: &Inventory) -> Vec<String> {
+fn duplicates(inventory: &Inventory) -> Vec<String> {
     let mut by_address: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for owned in &inventory.owned {
         by_address.entry(&owned.address).or_default().push(&owned.id);
@@ -94,7 +108,7 @@ fn doubled(inventory: &Inventory) -> Vec<String> {
     many.map(|(address, ids)| format!("{address} is there {} times: {}", ids.len(), ids.join(", "))).collect()
 }
 
-fn differ(what: &str, expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec<String> {
+fn differences(what: &str, expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec<String> {
     let missing = expected.difference(found).map(|address| format!("{address} is not {what}"));
     let more = found.difference(expected).map(|address| format!("{address} is {what}, and no part of a clean run"));
     missing.chain(more).collect()
@@ -108,27 +122,27 @@ fn addresses(state: &Value) -> BTreeSet<String> {
     state["resources"].as_object().into_iter().flatten().map(|(address, _)| address.clone()).collect()
 }
 
-fn told(problems: Vec<String>) -> Result<(), Problem> {
+fn into_result(problems: Vec<String>) -> Result<(), Problem> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{differ, doubled};
-    use crate::world::{Inventory, Owned};
+    use super::{differences, duplicates};
+    use crate::inventory::{Inventory, Owned};
 
     #[test]
-    fn two_resources_with_one_address_are_told() {
+    fn resources_sharing_an_address_are_reported() {
         let owned = |id: &str| Owned { address: "net/vpc".into(), id: id.into() };
         let mut inventory = Inventory { owned: vec![owned("vpc-1")], all: [].into() };
-        assert_eq!(doubled(&inventory), Vec::<String>::new());
+        assert_eq!(duplicates(&inventory), Vec::<String>::new());
         inventory.owned.push(owned("vpc-2"));
-        assert_eq!(doubled(&inventory), ["net/vpc is there 2 times: vpc-1, vpc-2"]);
+        assert_eq!(duplicates(&inventory), ["net/vpc is there 2 times: vpc-1, vpc-2"]);
     }
 
     #[test]
-    fn what_is_missing_and_what_is_more_are_told() {
+    fn missing_and_unexpected_addresses_are_reported() {
         let (clean, now) = (["a".into(), "b".into()].into(), ["b".into(), "c".into()].into());
-        assert_eq!(differ("owned", &clean, &now), ["a is not owned", "c is owned, and no part of a clean run"]);
+        assert_eq!(differences("owned", &clean, &now), ["a is not owned", "c is owned, and no part of a clean run"]);
     }
 }

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait for the first answer: importing moto takes seconds, and more on a busy machine.
-const START: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// Factor on the emulator's times: enough for every state to be seen, as quick as can be.
-const PACE: &str = "0.1";
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+const TIME_FACTOR: &str = "0.1";
+static TEMP_DIRS: AtomicUsize = AtomicUsize::new(0);
 
 /// An endpoint. One that was started here ends with this value, and with this process.
 #[derive(Debug)]
@@ -23,28 +23,28 @@ pub struct Emulator {
 }
 
 /// The folder with the workspace's Cargo.toml.
-pub(crate) fn root() -> PathBuf {
+pub(crate) fn repository_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// The target folder that this program was built into.
-pub(crate) fn target() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let release = program.ancestors().find(|folder| folder.ends_with("release") || folder.ends_with("debug"));
-    release.and_then(Path::parent).map_or_else(|| root().join("target"), Path::to_path_buf)
+    release.and_then(Path::parent).map_or_else(|| repository_root().join("target"), Path::to_path_buf)
 }
 
 /// The tool: `PB_DEPLOY_BIN`, else the one that was built into the same target folder.
-pub(crate) fn tool() -> Result<PathBuf, Problem> {
-    let told = std::env::var_os("PB_DEPLOY_BIN").map(PathBuf::from);
-    let path = told.unwrap_or_else(|| target().join("release").join("pb-deploy"));
+pub(crate) fn tool_path() -> Result<PathBuf, Problem> {
+    let configured = std::env::var_os("PB_DEPLOY_BIN").map(PathBuf::from);
+    let path = configured.unwrap_or_else(|| target_dir().join("release").join("pb-deploy"));
     let hint = "`cargo xtask test` builds it; PB_DEPLOY_BIN names another";
     if path.exists() { Ok(path) } else { Err(format!("there is no {}: {hint}", path.display())) }
 }
 
 /// A folder of its own.
-pub(crate) fn folder(name: &str) -> Result<PathBuf, Problem> {
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+pub(crate) fn temp_dir(name: &str) -> Result<PathBuf, Problem> {
+    let number = TEMP_DIRS.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("pb-torture-{}-{name}-{number}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|error| format!("failed to make {}: {error}", folder.display()))?;
     Ok(folder)
@@ -52,7 +52,7 @@ pub(crate) fn folder(name: &str) -> Result<PathBuf, Problem> {
 
 /// The Python of the emulator's installation, with nothing of the person's own account.
 pub(crate) fn python() -> Result<Command, Problem> {
-    let home = target().join("emulator");
+    let home = target_dir().join("emulator");
     let found = std::fs::read_dir(&home).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<PathBuf> = found.filter(|path| path.join("complete").exists()).collect();
     found.sort();
@@ -86,17 +86,20 @@ impl Emulator {
     /// # Errors
     /// When it is not installed, or does not start.
     pub fn start() -> Result<Self, Problem> {
-        let folder = folder("endpoint")?;
+        let folder = temp_dir("endpoint")?;
         let (ready, log) = (folder.join("url"), folder.join("log"));
         let mut command = python()?;
-        let root = root();
+        let root = repository_root();
         command.arg(root.join("xtask/src/emulator/launch.py")).args(["watched", "pb_emulator", "serve", "--port", "0"]);
-        command.args(["--pace", PACE, "--ready-file"]).arg(&ready).env("PB_EMULATOR_SOURCES", root.join("emulator"));
+        command
+            .args(["--pace", TIME_FACTOR, "--ready-file"])
+            .arg(&ready)
+            .env("PB_EMULATOR_SOURCES", root.join("emulator"));
         let failed = |error: std::io::Error| format!("failed to start the local endpoint: {error}");
         let out = std::fs::File::create(&log).map_err(failed)?;
         command.stdout(Stdio::null()).stderr(out).stdin(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
-        let end = Instant::now() + START;
+        let end = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(url) = std::fs::read_to_string(&ready).ok().filter(|url| url.ends_with('\n')) {
                 // It has been read, and the log is only for an endpoint that does not start.

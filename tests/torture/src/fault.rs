@@ -1,37 +1,37 @@
 //! What is done to which call.
 
-use crate::calls::{Call, Format, mutating};
+use crate::calls::{Call, Format, is_write};
 use crate::http::Message;
 use std::time::Duration;
 
 /// Which call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum At {
+pub enum CallMatcher {
     /// The call of this number, of all that change something; the first is 1.
-    Change(usize),
+    NthWrite(usize),
     /// The n-th call of a `service:Action`; the first is 1.
-    Nth(String, usize),
+    NthCall(String, usize),
 }
 
-impl At {
+impl CallMatcher {
     /// The n-th call of a `service:Action`.
     #[must_use]
     pub fn nth(call: &str, nth: usize) -> Self {
-        Self::Nth(call.to_owned(), nth)
+        Self::NthCall(call.to_owned(), nth)
     }
 
     /// Whether it is this call, the `change`-th that changes something and the `nth` of its action.
-    pub(crate) fn is(&self, name: &str, change: usize, nth: usize) -> bool {
+    pub(crate) fn matches(&self, name: &str, write: usize, nth: usize) -> bool {
         match self {
-            Self::Change(wanted) => mutating(name) && *wanted == change,
-            Self::Nth(call, wanted) => call == name && *wanted == nth,
+            Self::NthWrite(number) => is_write(name) && *number == write,
+            Self::NthCall(call, number) => call == name && *number == nth,
         }
     }
 }
 
 /// What is done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum FaultAction {
     /// Answered with a refusal; the endpoint never sees it.
     Refuse,
     /// Answered with 503 and a code of throttling; the endpoint never sees it.
@@ -50,11 +50,11 @@ pub enum How {
 
 /// What is done to one call, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct FaultRule {
     /// Which call.
-    pub at: At,
+    pub at: CallMatcher,
     /// What is done to it.
-    pub how: How,
+    pub action: FaultAction,
 }
 
 /// A refusal as the service writes it.

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// Longest wait for an answer of the endpoint.
-const ANSWER: Duration = Duration::from_secs(120);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A request or an answer, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Connection {
     pub(crate) fn new(authority: &str) -> Result<Self> {
         let stream = TcpStream::connect(authority)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
         Ok(Self(BufReader::new(stream)))
     }
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_with_a_length_and_in_chunks_are_the_same() {
+    fn chunked_body_equals_body_with_a_length() {
         let long = read("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", true);
         let chunks =
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nA: b\r\n\r\n";
@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_an_error_and_what_never_began_is_nothing() {
+    fn truncated_message_fails_and_absent_message_is_none() {
         assert!(Message::read(&mut "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhel".as_bytes(), true).is_err());
         assert!(Message::read(&mut "POST / HTTP/1.1\r\nA: b".as_bytes(), true).is_err());
         assert_eq!(Message::read(&mut "".as_bytes(), true).unwrap(), None);
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn message_round_trips() {
         let message =
             read("HTTP/1.1 200 OK\r\nETag: \"x\"\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", true);
         let mut bytes = Vec::new();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_in_the_answer_to_a_head_is_kept() {
+    fn content_length_of_a_head_response_is_kept() {
         let message = read("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", false);
         let mut bytes = Vec::new();
         message.write(&mut bytes, false).unwrap();

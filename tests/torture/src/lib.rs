@@ -9,25 +9,25 @@ mod check;
 mod emulator;
 mod fault;
 mod http;
+mod inventory;
 pub mod matrix;
 mod process;
 mod proxy;
 mod random;
 mod report;
-mod site;
-mod world;
+mod workspace;
 
-pub use calls::mutating;
-pub use check::{Baseline, converged, gone};
+pub use calls::is_write;
+pub use check::{Baseline, check_converged, check_destroyed};
 pub use emulator::Emulator;
-pub use fault::{At, How, Rule};
+pub use fault::{CallMatcher, FaultAction, FaultRule};
 pub use http::{Message, exchange};
-pub use process::{Ended, Running, Signal};
-pub use proxy::{Held, Proxy, Seen};
+pub use inventory::InventoryClient;
+pub use process::{RunResult, RunningProcess, Signal};
+pub use proxy::{HeldCall, Proxy, RecordedCall};
 pub use random::Random;
 pub use report::write as write_report;
-pub use site::{Shape, Site};
-pub use world::World;
+pub use workspace::{TestConfig, TestWorkspace};
 
 /// What went wrong, in words for people.
 pub type Problem = String;

@@ -1,6 +1,6 @@
 //! The whole matrix: `cargo xtask torture`.
 
-use pb_torture::matrix::{self, Bench, Case, Judged, Outcome};
+use pb_torture::matrix::{self, Case, CaseResult, Outcome, TestBench};
 use pb_torture::{Emulator, Problem, Random, write_report};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ Usage: pb-torture [--jobs N] [--report FILE] [--lease SECONDS] [--only WORD]... 
 
   --jobs N         endpoints, and runs at a time (6)
   --report FILE    where the report goes (target/torture/report.md)
-  --lease SECONDS  how long a lease lasts, so that nobody waits 20 s for the killed (3)
+  --lease SECONDS  action long a lease lasts, so that nobody waits 20 s for the killed (3)
   --only WORD      only cases whose text has all these words
   --sample N       only so many cases, chosen by the seed
   --case CASE      only this case, such as \"deploy ec2:CreateVpc 1 killed-after\"";
@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<bool, Problem> {
     let since = Instant::now();
     let emulators = (0..options.jobs).map(|_| Emulator::get()).collect::<Result<Vec<_>, Problem>>()?;
     let endpoints: Vec<String> = emulators.iter().map(|emulator| emulator.url.clone()).collect();
-    let bench = Bench::new(&endpoints, options.lease)?;
+    let bench = TestBench::new(&endpoints, options.lease)?;
     let cases = cases(options, &bench);
     if cases.is_empty() {
         return Err("no case fits".to_owned());
@@ -92,10 +92,10 @@ fn run(options: &Options) -> Result<bool, Problem> {
     let rounds = cases.len();
     println!("{rounds} cases, {} at a time", options.jobs);
     let done = AtomicUsize::new(0);
-    let tell = |(case, verdict): &Judged| {
+    let report_case = |(case, verdict): &CaseResult| {
         let number = done.fetch_add(1, Ordering::Relaxed) + 1;
         let word = match verdict.outcome {
-            Outcome::RodeThrough => "rode through",
+            Outcome::Survived => "survived",
             Outcome::Repaired => "repaired",
             Outcome::NotReached => "not reached",
             Outcome::Failed => "FAILED",
@@ -105,17 +105,17 @@ fn run(options: &Options) -> Result<bool, Problem> {
             println!("    {}", verdict.problem.replace('\n', "\n    "));
         }
     };
-    let judged = matrix::run(&bench, &cases, &tell)?;
+    let results = matrix::run(&bench, &cases, &report_case)?;
     let note =
         options.sample.map_or_else(String::new, |count| format!("A sample: --sample {count} --seed {}.", options.seed));
-    println!("\n{}", write_report(&options.report, &judged, since.elapsed(), &note)?);
+    println!("\n{}", write_report(&options.report, &results, since.elapsed(), &note)?);
     println!("report: {}", options.report.display());
-    let failed = judged.iter().filter(|(_, verdict)| verdict.outcome == Outcome::Failed).count();
-    println!("{} passed, {failed} failed", judged.len() - failed);
+    let failed = results.iter().filter(|(_, verdict)| verdict.outcome == Outcome::Failed).count();
+    println!("{} passed, {failed} failed", results.len() - failed);
     Ok(failed == 0)
 }
 
-fn cases(options: &Options, bench: &Bench) -> Vec<Case> {
+fn cases(options: &Options, bench: &TestBench) -> Vec<Case> {
     if !options.cases.is_empty() {
         return options.cases.clone();
     }

@@ -9,14 +9,14 @@ mod case;
 mod round;
 
 pub use case::{Case, Fault, Phase};
-pub use round::{Bench, Outcome, Place, Verdict};
+pub use round::{BenchEndpoint, Outcome, TestBench, Verdict};
 
 use crate::{Problem, Random};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 /// A case and how it ended.
-pub type Judged = (Case, Verdict);
+pub type CaseResult = (Case, Verdict);
 
 /// The cases of a round, at most one for each phase, in their order.
 type Round = Vec<Case>;
@@ -66,16 +66,20 @@ fn rounds(cases: &[Case]) -> VecDeque<Round> {
 ///
 /// # Errors
 /// When the tests themselves do not work. A case that fails is told, and is no error.
-pub fn run(bench: &Bench, cases: &[Case], tell: &(dyn Fn(&Judged) + Sync)) -> Result<Vec<Judged>, Problem> {
+pub fn run(
+    bench: &TestBench,
+    cases: &[Case],
+    report_case: &(dyn Fn(&CaseResult) + Sync),
+) -> Result<Vec<CaseResult>, Problem> {
     let queue = Mutex::new(rounds(cases));
-    let judged = Mutex::new(Vec::new());
-    let work = |place: &Place| -> Result<(), Problem> {
+    let results = Mutex::new(Vec::new());
+    let work = |endpoint: &BenchEndpoint| -> Result<(), Problem> {
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(round) = next else { return Ok(()) };
-            let (done, left) = bench.round(place, &round)?;
-            done.iter().for_each(tell);
-            judged.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
+            let (done, left) = bench.round(endpoint, &round)?;
+            done.iter().for_each(report_case);
+            results.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
             if !left.is_empty() {
                 queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(left);
             }
@@ -83,12 +87,12 @@ pub fn run(bench: &Bench, cases: &[Case], tell: &(dyn Fn(&Judged) + Sync)) -> Re
     };
     let work = &work;
     std::thread::scope(|scope| {
-        let workers: Vec<_> = bench.places().iter().map(|place| scope.spawn(move || work(place))).collect();
+        let workers: Vec<_> = bench.endpoints().iter().map(|endpoint| scope.spawn(move || work(endpoint))).collect();
         let ended =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a worker panicked".to_owned())));
         ended.collect::<Vec<_>>().into_iter().collect::<Result<(), Problem>>()
     })?;
-    Ok(judged.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[cfg(test)]
@@ -106,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_case_is_in_exactly_one_round_and_phases_are_in_order() {
+    fn cases_are_packed_once_with_phases_in_order() {
         let cases = cases();
         assert_eq!(cases.len(), 4 * Fault::ALL.len());
         let rounds = rounds(&cases);
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_the_same_for_a_seed_and_has_every_fault_and_phase() {
+    fn sample_is_reproducible_and_covers_faults_and_phases() {
         let cases = cases();
         let chosen = sample(&cases, 3 * Fault::ALL.len(), 7);
         assert_eq!(chosen, sample(&cases, 3 * Fault::ALL.len(), 7));
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_is_read_as_it_is_written() {
+    fn case_round_trips_as_text() {
         for case in cases() {
             assert_eq!(case.to_string().parse::<Case>(), Ok(case));
         }

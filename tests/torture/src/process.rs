@@ -8,9 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest time that one run may take; what hangs is a failure.
-pub(crate) const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const RUN_TIMEOUT: Duration = Duration::from_secs(240);
 /// Time between two looks.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What a process is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,36 +41,36 @@ impl Signal {
 
 /// A run that may not have ended. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningProcess {
     child: Child,
-    what: String,
-    out: PathBuf,
-    err: PathBuf,
+    command: String,
+    stdout: PathBuf,
+    stderr: PathBuf,
 }
 
 /// A run that has ended.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct RunResult {
     /// The command, for people.
-    pub what: String,
+    pub command: String,
     /// The exit code; none when a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// What it wrote.
-    pub out: String,
+    pub stdout: String,
     /// What it said.
-    pub err: String,
+    pub stderr: String,
 }
 
-impl Running {
+impl RunningProcess {
     /// Starts a command; what it says goes to files beside `place`.
-    pub(crate) fn start(mut command: Command, what: String, place: &Path) -> Result<Self, Problem> {
-        let (out, err) = (place.with_extension("out"), place.with_extension("err"));
+    pub(crate) fn start(mut command: Command, description: String, path: &Path) -> Result<Self, Problem> {
+        let (stdout, stderr) = (path.with_extension("out"), path.with_extension("err"));
         let create = |path: &Path| File::create(path).map_err(|e| format!("failed to write {}: {e}", path.display()));
-        command.stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
-        let child = command.spawn().map_err(|error| format!("failed to run {what}: {error}"))?;
-        Ok(Self { child, what, out, err })
+        command.stdin(Stdio::null()).stdout(create(&stdout)?).stderr(create(&stderr)?);
+        let child = command.spawn().map_err(|error| format!("failed to run {description}: {error}"))?;
+        Ok(Self { child, command: description, stdout, stderr })
     }
 
     /// Sends a signal. The shell has `kill` built in.
@@ -82,14 +82,14 @@ impl Running {
         let status = Command::new("sh").args(["-c", &script]).status();
         match status {
             Ok(status) if status.success() => Ok(()),
-            other => Err(format!("failed to send {} to {}: {other:?}", signal.name(), self.what)),
+            other => Err(format!("failed to send {} to {}: {other:?}", signal.name(), self.command)),
         }
     }
 
     /// What it has said so far.
     #[must_use]
-    pub fn said(&self) -> String {
-        std::fs::read_to_string(&self.err).unwrap_or_default()
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// Whether it has ended.
@@ -101,26 +101,31 @@ impl Running {
     ///
     /// # Errors
     /// When neither happens within the longest time that a run may take.
-    pub fn wait_until(&mut self, mut is: impl FnMut(&Self) -> bool) -> Result<bool, Problem> {
-        let end = Instant::now() + LIMIT;
+    pub fn wait_until(&mut self, mut condition: impl FnMut(&Self) -> bool) -> Result<bool, Problem> {
+        let end = Instant::now() + RUN_TIMEOUT;
         while Instant::now() < end {
-            if is(self) {
+            if condition(self) {
                 return Ok(true);
             }
             if self.has_ended() {
-                return Ok(is(self));
+                return Ok(condition(self));
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
-        Err(format!("{}: what was waited for did not happen within {} s\n{}", self.what, LIMIT.as_secs(), self.said()))
+        Err(format!(
+            "{}: what was waited for did not happen within {} s\n{}",
+            self.command,
+            RUN_TIMEOUT.as_secs(),
+            self.stderr()
+        ))
     }
 
     /// Kills it, and waits until it is gone.
     ///
     /// # Errors
     /// When it cannot be killed.
-    pub fn kill(mut self) -> Result<Ended, Problem> {
-        self.child.kill().map_err(|error| format!("failed to kill {}: {error}", self.what))?;
+    pub fn kill(mut self) -> Result<RunResult, Problem> {
+        self.child.kill().map_err(|error| format!("failed to kill {}: {error}", self.command))?;
         self.ended()
     }
 
@@ -128,59 +133,65 @@ impl Running {
     ///
     /// # Errors
     /// When it does not end; it is killed then.
-    pub fn ended(mut self) -> Result<Ended, Problem> {
-        let end = Instant::now() + LIMIT;
+    pub fn ended(mut self) -> Result<RunResult, Problem> {
+        let end = Instant::now() + RUN_TIMEOUT;
         while Instant::now() < end {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Ok(self.result(status)),
-                Ok(None) => std::thread::sleep(LOOK),
-                Err(error) => return Err(format!("failed to wait for {}: {error}", self.what)),
+                Ok(None) => std::thread::sleep(POLL_INTERVAL),
+                Err(error) => return Err(format!("failed to wait for {}: {error}", self.command)),
             }
         }
-        Err(format!("{} did not end within {} s:\n{}", self.what, LIMIT.as_secs(), self.said()))
+        Err(format!("{} did not end within {} s:\n{}", self.command, RUN_TIMEOUT.as_secs(), self.stderr()))
     }
 
-    fn result(&self, status: ExitStatus) -> Ended {
+    fn result(&self, status: ExitStatus) -> RunResult {
         let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
         let (code, signal) = (status.code(), status.signal());
-        Ended { what: self.what.clone(), code, signal, out: read(&self.out), err: read(&self.err) }
+        RunResult {
+            command: self.command.clone(),
+            code,
+            signal,
+            stdout: read(&self.stdout),
+            stderr: read(&self.stderr),
+        }
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         // One that has ended is no problem.
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
-impl Ended {
+impl RunResult {
     /// Itself, if it ended with this exit code.
     ///
     /// # Errors
     /// When it did not, with all that it said.
-    pub fn with(self, code: i32) -> Result<Self, Problem> {
+    pub fn expect_code(self, code: i32) -> Result<Self, Problem> {
         if self.code == Some(code) { Ok(self) } else { Err(format!("exit code {code} was expected: {self}")) }
     }
 
     /// Whether it gave up because the machine was too slow for the short leases of the tests.
     #[must_use]
-    pub fn was_too_slow(&self) -> bool {
+    pub fn lost_its_short_lease(&self) -> bool {
         self.code != Some(0)
             && ["stood still for too long", "no heartbeat got through", "dynamodb:GetItem: no answer in time"]
                 .iter()
-                .any(|sign| self.err.contains(sign))
+                .any(|sign| self.stderr.contains(sign))
     }
 }
 
-impl std::fmt::Display for Ended {
+impl std::fmt::Display for RunResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let end = match (self.code, self.signal) {
             (Some(code), _) => format!("exit code {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or_default()),
         };
-        write!(f, "{} ended with {end}", self.what)?;
-        for line in self.err.lines() {
+        write!(f, "{} ended with {end}", self.command)?;
+        for line in self.stderr.lines() {
             write!(f, "\n    | {line}")?;
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! What stands between one process of the tool and the endpoint.
 
 use crate::Problem;
-use crate::calls::{Call, mutating};
-use crate::fault::{How, Rule, internal, refusal, throttling};
+use crate::calls::{Call, is_write};
+use crate::fault::{FaultAction, FaultRule, internal, refusal, throttling};
 use crate::http::{Connection, Message};
 use std::collections::HashMap;
 use std::io::BufReader;
@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Longest time that a call is held, when a test forgets it.
-const FORGOTTEN: Duration = Duration::from_secs(300);
+const HOLD_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A call that came through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecordedCall {
     /// `service:Action`
     pub call: String,
     /// The status that the endpoint answered; 0 when it has not been asked, or not answered yet.
@@ -32,39 +32,39 @@ pub struct Proxy {
     pub url: String,
     address: std::net::SocketAddr,
     shared: Arc<Shared>,
-    held: Receiver<Held>,
+    held: Receiver<HeldCall>,
 }
 
 #[derive(Debug)]
 struct Shared {
     upstream: String,
     state: Mutex<State>,
-    held: Mutex<Sender<Held>>,
+    held: Mutex<Sender<HeldCall>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    rules: Vec<Rule>,
-    seen: Vec<Seen>,
+    rules: Vec<FaultRule>,
+    seen: Vec<RecordedCall>,
     counts: HashMap<String, usize>,
-    changes: usize,
-    running: usize,
+    writes: usize,
+    forwarding: usize,
     closed: bool,
 }
 
 /// A call that is held. Dropping it drops the call.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldCall {
     /// `service:Action`
     pub call: String,
-    open: Sender<()>,
+    release: Sender<()>,
 }
 
-impl Held {
+impl HeldCall {
     /// Lets it go on.
-    pub fn let_go(self) {
+    pub fn release(self) {
         // Nobody waits for it any more when it was held for too long.
-        let _ = self.open.send(());
+        let _ = self.release.send(());
     }
 }
 
@@ -73,7 +73,7 @@ impl Proxy {
     ///
     /// # Errors
     /// When there is no port.
-    pub fn start(upstream: &str, rules: Vec<Rule>) -> Result<Self, Problem> {
+    pub fn start(upstream: &str, rules: Vec<FaultRule>) -> Result<Self, Problem> {
         let failed = |error: std::io::Error| format!("failed to start a proxy: {error}");
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -99,38 +99,38 @@ impl Proxy {
     ///
     /// # Errors
     /// As [`Proxy::start`].
-    pub fn plain(upstream: &str) -> Result<Self, Problem> {
+    pub fn pass_through(upstream: &str) -> Result<Self, Problem> {
         Self::start(upstream, Vec::new())
     }
 
     /// Waits a moment for a call to be held.
     #[must_use]
-    pub fn held_within(&self, moment: Duration) -> Option<Held> {
+    pub fn wait_for_held(&self, moment: Duration) -> Option<HeldCall> {
         self.held.recv_timeout(moment).ok()
     }
 
     /// All calls so far, in the order in which they came.
     #[must_use]
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<RecordedCall> {
         self.shared.state().seen.clone()
     }
 
     /// The calls so far that change something.
     #[must_use]
-    pub fn changes(&self) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| mutating(&seen.call)).collect()
+    pub fn writes(&self) -> Vec<RecordedCall> {
+        self.seen().into_iter().filter(|seen| is_write(&seen.call)).collect()
     }
 
     /// Whether every rule has met its call.
     #[must_use]
-    pub fn is_spent(&self) -> bool {
+    pub fn all_rules_applied(&self) -> bool {
         self.shared.state().rules.is_empty()
     }
 
     /// Waits until what was handed on to the endpoint has been done.
-    pub fn settle(&self) {
+    pub fn wait_until_idle(&self) {
         for _ in 0..2000 {
-            if self.shared.state().running == 0 {
+            if self.shared.state().forwarding == 0 {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -169,23 +169,23 @@ impl Shared {
 
     /// The answer to a request; without one the connection is closed.
     fn answer(&self, request: &Message, upstream: &mut Option<Connection>) -> Option<Message> {
-        let call = Call::of(request);
-        let (index, how) = self.note(&call);
-        match how {
+        let call = Call::parse(request);
+        let (index, action) = self.record(&call);
+        match action {
             None => self.forward(index, request, upstream),
-            Some(How::Refuse) => Some(refusal(&call)),
-            Some(How::Throttle) => Some(throttling(&call)),
-            Some(How::LoseAnswer) => self.forward(index, request, upstream).and(None),
-            Some(How::FailAfter) => self.forward(index, request, upstream).map(|_| internal(&call)),
-            Some(How::Delay(time)) => {
+            Some(FaultAction::Refuse) => Some(refusal(&call)),
+            Some(FaultAction::Throttle) => Some(throttling(&call)),
+            Some(FaultAction::LoseAnswer) => self.forward(index, request, upstream).and(None),
+            Some(FaultAction::FailAfter) => self.forward(index, request, upstream).map(|_| internal(&call)),
+            Some(FaultAction::Delay(time)) => {
                 std::thread::sleep(time);
                 self.forward(index, request, upstream)
             }
-            Some(How::HoldBefore) => {
+            Some(FaultAction::HoldBefore) => {
                 self.hold(&call)?;
                 self.forward(index, request, upstream)
             }
-            Some(How::HoldAfter) => {
+            Some(FaultAction::HoldAfter) => {
                 let answer = self.forward(index, request, upstream);
                 self.hold(&call)?;
                 answer
@@ -194,32 +194,32 @@ impl Shared {
     }
 
     /// Notes a call, and takes the rule that is for it.
-    fn note(&self, call: &Call) -> (usize, Option<How>) {
+    fn record(&self, call: &Call) -> (usize, Option<FaultAction>) {
         let name = call.name();
         let mut state = self.state();
-        state.changes += usize::from(mutating(&name));
-        let change = state.changes;
+        state.writes += usize::from(is_write(&name));
+        let write = state.writes;
         let count = state.counts.entry(name.clone()).or_default();
         *count += 1;
         let nth = *count;
-        let found = state.rules.iter().position(|rule| rule.at.is(&name, change, nth));
-        let how = found.map(|found| state.rules.remove(found).how);
-        state.seen.push(Seen { call: name, status: 0, etag: None });
-        (state.seen.len() - 1, how)
+        let found = state.rules.iter().position(|rule| rule.at.matches(&name, write, nth));
+        let action = found.map(|found| state.rules.remove(found).action);
+        state.seen.push(RecordedCall { call: name, status: 0, etag: None });
+        (state.seen.len() - 1, action)
     }
 
     fn hold(&self, call: &Call) -> Option<()> {
-        let (open, opened) = channel();
-        let held = Held { call: call.name(), open };
+        let (release, released) = channel();
+        let held = HeldCall { call: call.name(), release };
         self.held.lock().unwrap_or_else(PoisonError::into_inner).send(held).ok()?;
-        opened.recv_timeout(FORGOTTEN).ok()
+        released.recv_timeout(HOLD_TIMEOUT).ok()
     }
 
     fn forward(&self, index: usize, request: &Message, upstream: &mut Option<Connection>) -> Option<Message> {
-        self.state().running += 1;
+        self.state().forwarding += 1;
         let answer = self.exchange(request, upstream);
         let mut state = self.state();
-        state.running -= 1;
+        state.forwarding -= 1;
         let answer = answer?;
         state.seen[index].status = answer.status();
         state.seen[index].etag = answer.header("etag").map(str::to_owned);

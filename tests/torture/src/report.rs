@@ -1,7 +1,7 @@
 //! What the whole matrix came to, for people.
 
 use crate::Problem;
-use crate::matrix::{Fault, Judged, Outcome, Phase};
+use crate::matrix::{CaseResult, Fault, Outcome, Phase};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(file: &Path, judged: &[Judged], took: Duration, slow: &str) -> Result<String, Problem> {
-    let text = text(judged, took, slow);
+pub fn write(file: &Path, results: &[CaseResult], took: Duration, slow: &str) -> Result<String, Problem> {
+    let text = text(results, took, slow);
     let failed = |error: std::io::Error| format!("failed to write {}: {error}", file.display());
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
@@ -20,9 +20,9 @@ pub fn write(file: &Path, judged: &[Judged], took: Duration, slow: &str) -> Resu
     Ok(text)
 }
 
-fn text(judged: &[Judged], took: Duration, note: &str) -> String {
+fn text(results: &[CaseResult], took: Duration, note: &str) -> String {
     let count = |phase: Option<Phase>, fault: Option<Fault>, outcome: Option<Outcome>| {
-        let fits = judged.iter().filter(|(case, verdict)| {
+        let fits = results.iter().filter(|(case, verdict)| {
             phase.is_none_or(|phase| case.phase == phase)
                 && fault.is_none_or(|fault| case.fault == fault)
                 && outcome.is_none_or(|outcome| verdict.outcome == outcome)
@@ -30,12 +30,15 @@ fn text(judged: &[Judged], took: Duration, note: &str) -> String {
         fits.count()
     };
     let failed = count(None, None, Some(Outcome::Failed));
-    let mut text =
-        format!("# Faults on the wire\n\n{} cases, {failed} failed, in {} s. {note}\n\n", judged.len(), took.as_secs());
+    let mut text = format!(
+        "# Faults on the wire\n\n{} cases, {failed} failed, in {} s. {note}\n\n",
+        results.len(),
+        took.as_secs()
+    );
     text += "A case is a fault at one call that changes something; then the same command runs again. It has to exit 0, the plan\n\
              to be empty, and nothing to be there twice, or there and not in the state; a destroy has to leave nothing.\n\n";
-    text += "| phase | fault | cases | rode through | repaired by the next run | not reached | failed |\n|---|---|---|---|---|---|---|\n";
-    let outcomes = [Outcome::RodeThrough, Outcome::Repaired, Outcome::NotReached, Outcome::Failed];
+    text += "| phase | fault | cases | survived | repaired by the next run | not reached | failed |\n|---|---|---|---|---|---|---|\n";
+    let outcomes = [Outcome::Survived, Outcome::Repaired, Outcome::NotReached, Outcome::Failed];
     let mut row = |name: &str, phase: Option<Phase>, fault: Option<Fault>| {
         let cells = outcomes.map(|outcome| count(phase, fault, Some(outcome)).to_string()).join(" | ");
         let name_of_fault = fault.map_or_else(|| "all".to_owned(), |fault| fault.to_string());
@@ -48,7 +51,7 @@ fn text(judged: &[Judged], took: Duration, note: &str) -> String {
         }
     }
     row("all", None, None);
-    let mut failures: Vec<_> = judged.iter().filter(|(_, verdict)| verdict.outcome == Outcome::Failed).collect();
+    let mut failures: Vec<_> = results.iter().filter(|(_, verdict)| verdict.outcome == Outcome::Failed).collect();
     failures.sort_by_key(|(case, _)| case);
     for (case, verdict) in failures {
         let indented = verdict.problem.replace('\n', "\n    ");
@@ -64,12 +67,12 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn failures_are_told_with_how_to_see_them_again() {
-        let judged =
+    fn report_lists_failures_with_reproduction_commands() {
+        let results =
             |case: &str, outcome, problem: &str| (case.parse().unwrap(), Verdict { outcome, problem: problem.into() });
         let all = [
-            judged("deploy ec2:CreateVpc 1 killed-after", Outcome::Repaired, ""),
-            judged("update ecs:UpdateService 1 refused", Outcome::Failed, "two\nlines"),
+            results("deploy ec2:CreateVpc 1 killed-after", Outcome::Repaired, ""),
+            results("update ecs:UpdateService 1 refused", Outcome::Failed, "two\nlines"),
         ];
         let text = text(&all, Duration::from_secs(7), "");
         assert!(text.contains("2 cases, 1 failed, in 7 s"), "{text}");

@@ -13,7 +13,7 @@ use pb_engine::{
     Class, Failure, Goal, Graph, MemoryLedger, Plan, PlanScope, Run, Snapshot, apply_plan, compute_plan, observe,
 };
 use pb_rules::secrets;
-use pb_state::{Conditions, Store};
+use pb_state::{ConditionalWrites, Store};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -85,9 +85,9 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
 /// # Errors
 /// A store that ignores conditions.
 async fn obeyed(store: &Store) -> Result<Option<Failure>, Error> {
-    match store.conditions().await {
-        Ok(Conditions::Obeyed) => Ok(None),
-        Ok(Conditions::Ignored(failure)) => Err(failure.into()),
+    match store.probe_conditional_writes().await {
+        Ok(ConditionalWrites::Enforced) => Ok(None),
+        Ok(ConditionalWrites::Ignored(failure)) => Err(failure.into()),
         Err(failure) => Ok(Some(failure)),
     }
 }

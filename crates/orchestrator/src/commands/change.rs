@@ -23,7 +23,7 @@ use aws_config::SdkConfig;
 use partial::Partial;
 use pb_config::Workspace;
 use pb_engine::{Address, Cancel, Entry, Graph, Ledger, Outcome, Plan, Run, Scaled, Snapshot, apply_plan, observe};
-use pb_state::{Claim, LeaseTable, Place, Session, Store};
+use pb_state::{AcquireOptions, LeaseTable, Session, StateLocation, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use std::time::Duration;
 pub struct Scene {
     pub workspace: Workspace,
     pub aws: SdkConfig,
-    pub place: Place,
+    pub place: StateLocation,
     pub store: Store,
     pub snapshot: Snapshot,
 }
@@ -131,11 +131,11 @@ pub async fn change(
     }
     consent::confirm(name, operation, consent.yes)?;
     let cancel = signals::listen();
-    let claim = Claim {
+    let claim = AcquireOptions {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: cancel.clone(),
-        waiting: waiting(&show),
-        ..Claim::new(crate::identity::who(), operation)
+        on_wait: waiting(&show),
+        ..AcquireOptions::new(crate::identity::who(), operation)
     };
     let leases = LeaseTable::new(&scene.aws, &scene.place, global.timing());
     let session = Session::open(scene.store.clone(), &leases, &claim, show.events()).await?;

@@ -9,7 +9,7 @@ use pb_engine::{
     Action, Address, Cancel, Class, Entry, Failure, Ledger, Outcome, Plan, Record, ReleaseOutcome, Released, Snapshot,
     Step, Stop, has_unknown,
 };
-use pb_state::{Claim, LeaseTable, Session, Store};
+use pb_state::{AcquireOptions, LeaseTable, Session, Store};
 use serde_json::Value;
 
 /// Records what a run has learnt of earlier releases and, where the intents are its own, that it has left nothing but
@@ -66,7 +66,7 @@ impl News {
         let (stop, cancel) = Cancel::new();
         // The receiver is ours: it cannot be gone. A claim that is stopped takes a free lease, and waits for no other.
         let _ = stop.send(Stop::Gently);
-        let claim = Claim { cancel, ..Claim::new(crate::identity::who(), "wait") };
+        let claim = AcquireOptions { cancel, ..AcquireOptions::new(crate::identity::who(), "wait") };
         let leases = LeaseTable::new(&scene.aws, &scene.place, global.timing());
         let session = Session::open(Store::new(&scene.aws, &scene.place), &leases, &claim, show.events()).await?;
         let now = session.snapshot();

@@ -13,7 +13,7 @@ use crate::{consent, health, releases, signals};
 use pb_engine::{
     Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, apply_plan,
 };
-use pb_state::{Claim, Holder, LeaseTable, Session};
+use pb_state::{AcquireOptions, Holder, LeaseTable, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -180,11 +180,11 @@ pub async fn open(
     let cancel = signals::listen();
     let store = site.store();
     let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
-    let claim = Claim {
+    let claim = AcquireOptions {
         lock_timeout,
         cancel: cancel.clone(),
-        waiting: waiting(show),
-        ..Claim::new(crate::identity::who(), operation)
+        on_wait: waiting(show),
+        ..AcquireOptions::new(crate::identity::who(), operation)
     };
     Ok((Session::open(store, &leases, &claim, show.events()).await?, cancel))
 }

@@ -7,7 +7,7 @@ use crate::render::{self, DIM, paint};
 use crate::site::{configured, connect, home, place};
 use crate::{consent, facts, select, signals};
 use pb_engine::Snapshot;
-use pb_state::{Claim, LeaseTable, Store, restore as write_again};
+use pb_state::{AcquireOptions, LeaseTable, Store, restore as write_again};
 use std::io::Write;
 use std::time::Duration;
 
@@ -106,10 +106,10 @@ pub async fn restore(global: &Global, name: &str, version: &str, consent: &Conse
     let account = facts::account(&aws, &workspace).await?;
     let store = Store::new(&aws, &place).at(home(&workspace, Some(account)));
     let leases = LeaseTable::new(&aws, &place, global.timing());
-    let claim = Claim {
+    let claim = AcquireOptions {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: signals::listen(),
-        ..Claim::new(crate::identity::who(), "restore")
+        ..AcquireOptions::new(crate::identity::who(), "restore")
     };
     let snapshot = write_again(&store, &leases, &claim, version).await?;
     anstream::eprintln!("restored as serial {}; see what differs: pb-deploy plan {name}", snapshot.serial);

@@ -6,7 +6,7 @@ use crate::render::{self, BAD, GOOD, WARN, paint};
 use crate::site::{State, configured, connect, place};
 use crate::{consent, select, signals};
 use pb_engine::{Address, Class, Failure, Snapshot};
-use pb_state::{Claim, LeaseTable, Place, decode_edited, rewrite};
+use pb_state::{AcquireOptions, LeaseTable, StateLocation, decode_edited, rewrite};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -68,7 +68,7 @@ async fn edit(
     name: &str,
     operation: &str,
     consent: &Consent,
-    change: impl FnOnce(&Place, &Snapshot) -> Result<Snapshot, Error>,
+    change: impl FnOnce(&StateLocation, &Snapshot) -> Result<Snapshot, Error>,
 ) -> Result<Exit, Error> {
     let workspace = configured(global, name)?;
     let aws = connect(global, &workspace).await?;
@@ -87,10 +87,10 @@ async fn edit(
     consent::confirm(name, &format!("change (state {operation}) the state of"), consent.yes)?;
     let kept = store.versions().await?.into_iter().find(|version| version.latest);
     let leases = LeaseTable::new(&aws, &place, global.timing());
-    let claim = Claim {
+    let claim = AcquireOptions {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: signals::listen(),
-        ..Claim::new(crate::identity::who(), format!("state {operation}"))
+        ..AcquireOptions::new(crate::identity::who(), format!("state {operation}"))
     };
     let written = rewrite(store, &leases, &claim, |current| match *current == now {
         true => Ok(edited),

@@ -13,7 +13,7 @@ use pb_config::Workspace;
 use pb_edge::TargetHealth;
 use pb_engine::{Address, Failure, Goal, Intents, Origin, Plan, Snapshot};
 use pb_fargate::ServiceStatus;
-use pb_state::{Holder, LeaseTable, Place, Session, Store};
+use pb_state::{Holder, LeaseTable, Session, StateLocation, Store};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -97,7 +97,7 @@ struct Looker<'a> {
     global: &'a Global,
     workspace: Workspace,
     aws: SdkConfig,
-    place: Place,
+    place: StateLocation,
     /// The account of the credentials, asked for once; none where that failed.
     account: OnceCell<Option<String>>,
 }

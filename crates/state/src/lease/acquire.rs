@@ -1,8 +1,8 @@
 //! Getting the lease.
 
 use super::hold::Lease;
-use super::protocol::{Mark, Next, Waiter};
-use super::table::{Changed, Fencing, Holder, LeaseTable};
+use super::protocol::{LeaseObservation, Waiter, WaiterAction};
+use super::table::{Fencing, Holder, LeaseTable, UpdateOutcome};
 use crate::clock::Clock;
 use pb_engine::{Cancel, Class, Failure};
 use std::fmt;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// How often a request whose answer was lost is looked into.
-const UNCLEAR: u32 = 3;
+const TAKE_ATTEMPTS: u32 = 3;
 
 /// Who wants a lease, what for, and how long it can wait.
 #[derive(Clone)]
-pub struct Claim {
+pub struct AcquireOptions {
     /// The person, the machine and the process, for others to read: `ana@build-7, pid 4711`.
     pub who: String,
     /// What is to be done: `deploy`.
@@ -25,10 +25,10 @@ pub struct Claim {
     /// Stops the waiting.
     pub cancel: Cancel,
     /// Is told who holds the lease when it has to be waited for, once for each holder. Must not block.
-    pub waiting: Arc<dyn Fn(&Holder) + Send + Sync>,
+    pub on_wait: Arc<dyn Fn(&Holder) + Send + Sync>,
 }
 
-impl Claim {
+impl AcquireOptions {
     /// A claim that does not wait for a holder that lives.
     pub fn new(who: impl Into<String>, operation: impl Into<String>) -> Self {
         Self {
@@ -36,14 +36,14 @@ impl Claim {
             operation: operation.into(),
             lock_timeout: Duration::ZERO,
             cancel: Cancel::never(),
-            waiting: Arc::new(|_| {}),
+            on_wait: Arc::new(|_| {}),
         }
     }
 }
 
-impl fmt::Debug for Claim {
+impl fmt::Debug for AcquireOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = f.debug_struct("Claim");
+        let mut text = f.debug_struct("AcquireOptions");
         text.field("who", &self.who).field("operation", &self.operation).field("lock_timeout", &self.lock_timeout);
         text.finish_non_exhaustive()
     }
@@ -55,72 +55,78 @@ impl LeaseTable {
     ///
     /// # Errors
     /// `Locked` when another holds the lease, `Interrupted` when the claim was cancelled, and whatever the table answers.
-    pub async fn acquire(&self, claim: &Claim) -> Result<Lease, Failure> {
-        self.acquire_fenced(claim, Fencing::Above(0)).await
+    pub async fn acquire(&self, options: &AcquireOptions) -> Result<Lease, Failure> {
+        self.acquire_with_fencing(options, Fencing::Above(0)).await
     }
 
     /// As [`acquire`](Self::acquire), with the fence that `fencing` asks for.
     ///
     /// # Errors
     /// `Refused` when the table has not come so far: then nothing was changed in it. Otherwise as `acquire`.
-    pub(crate) async fn acquire_fenced(&self, claim: &Claim, fencing: Fencing) -> Result<Lease, Failure> {
+    pub(crate) async fn acquire_with_fencing(
+        &self,
+        options: &AcquireOptions,
+        fencing: Fencing,
+    ) -> Result<Lease, Failure> {
         let id = uuid::Uuid::new_v4().to_string();
         let clock = Clock::new(self.is_simulated());
-        let mut waiter = Waiter::new(self.timing(), claim.lock_timeout, clock.now());
-        let mut told = None;
-        let mut over = None;
+        let mut waiter = Waiter::new(self.timing(), options.lock_timeout, clock.now());
+        let mut reported = None;
+        let mut expired = None;
         loop {
-            let asked = clock.now();
-            let tried = over.take();
-            let holder = match self.take_surely(&id, claim, tried.as_ref(), fencing).await? {
-                Changed::Done(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, asked)),
-                Changed::Refused(Some(holder)) if holder.id == id => {
+            let sent_at = clock.now();
+            let attempted = expired.take();
+            let holder = match self.take_resolving_lost_responses(&id, options, attempted.as_ref(), fencing).await? {
+                UpdateOutcome::Applied(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, sent_at)),
+                UpdateOutcome::Rejected(Some(holder)) if holder.id == id => {
                     // An earlier request was done. Others watch since then, so that only a beat begins the time anew.
-                    let asked = clock.now();
-                    match self.beat(&id, holder.fence).await? {
-                        Changed::Done(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, asked)),
-                        Changed::Refused(holder) => holder,
+                    let sent_at = clock.now();
+                    match self.heartbeat(&id, holder.fence).await? {
+                        UpdateOutcome::Applied(fence) => {
+                            return Ok(Lease::new(self.clone(), id, fence, clock, sent_at));
+                        }
+                        UpdateOutcome::Rejected(holder) => holder,
                     }
                 }
-                Changed::Refused(holder) => holder,
+                UpdateOutcome::Rejected(holder) => holder,
             };
             // Nobody: it was released between a look and the takeover.
             if let Some(holder) = holder {
-                match waiter.sees(holder.mark(), clock.now()) {
-                    Next::Look => {}
-                    Next::TakeOver(mark) => over = Some(mark),
-                    Next::GiveUp => return Err(locked(&holder)),
+                match waiter.observe(holder.observation(), clock.now()) {
+                    WaiterAction::Poll => {}
+                    WaiterAction::TakeOver(observation) => expired = Some(observation),
+                    WaiterAction::GiveUp => return Err(locked_failure(&holder)),
                 }
-                if told.as_ref() != Some(&holder.id) {
-                    (claim.waiting)(&holder);
-                    told = Some(holder.id);
+                if reported.as_ref() != Some(&holder.id) {
+                    (options.on_wait)(&holder);
+                    reported = Some(holder.id);
                 }
             }
-            if over.is_none() || tried.is_some() {
-                pause(self.timing().look(), &claim.cancel).await?;
+            if expired.is_none() || attempted.is_some() {
+                pause(self.timing().poll_interval(), &options.cancel).await?;
             }
         }
     }
 
     /// Asks for the lease; when the answer is lost, looks whether it was granted before it asks again.
-    async fn take_surely(
+    async fn take_resolving_lost_responses(
         &self,
         id: &str,
-        claim: &Claim,
-        over: Option<&Mark>,
+        options: &AcquireOptions,
+        expired: Option<&LeaseObservation>,
         fencing: Fencing,
-    ) -> Result<Changed, Failure> {
-        for _ in 1..UNCLEAR {
-            match self.take(id, &claim.who, &claim.operation, over, fencing).await {
+    ) -> Result<UpdateOutcome, Failure> {
+        for _ in 1..TAKE_ATTEMPTS {
+            match self.take(id, &options.who, &options.operation, expired, fencing).await {
                 Err(failure) if failure.class == Class::Ambiguous => {
                     if let Some(holder) = self.peek().await? {
-                        return Ok(Changed::Refused(Some(holder)));
+                        return Ok(UpdateOutcome::Rejected(Some(holder)));
                     }
                 }
                 answer => return answer,
             }
         }
-        self.take(id, &claim.who, &claim.operation, over, fencing).await
+        self.take(id, &options.who, &options.operation, expired, fencing).await
     }
 }
 
@@ -133,7 +139,7 @@ async fn pause(pause: Duration, cancel: &Cancel) -> Result<(), Failure> {
     }
 }
 
-fn locked(holder: &Holder) -> Failure {
+fn locked_failure(holder: &Holder) -> Failure {
     let message = format!("held by {holder}, which is at work; nothing was changed");
     let hint = format!(
         "wait until that run has ended, or let this one wait with --lock-timeout; a holder that died is followed by itself, \

@@ -1,7 +1,7 @@
 //! Keeping the lease.
 
-use super::protocol::Tenure;
-use super::table::{Changed, Holder, LeaseTable};
+use super::protocol::LeaseValidity;
+use super::table::{Holder, LeaseTable, UpdateOutcome};
 use crate::clock::Clock;
 use pb_engine::{Class, Failure};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,45 +11,45 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// What was tried, in each failure.
-const KEEP: &str = "keep the lease";
+const OPERATION: &str = "keep the lease";
 
 /// A lease that is held. It beats by itself until it is released, dropped or lost.
 #[derive(Debug)]
 pub struct Lease {
-    held: Arc<Held>,
+    held: Arc<HeldLease>,
     /// The one task that beats; it ends with the lease.
-    beating: JoinSet<()>,
+    heartbeats: JoinSet<()>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldLease {
     table: LeaseTable,
     id: String,
     clock: Clock,
     state: Mutex<State>,
     /// Held while a request is under way that depends on the fence, or changes it.
-    fencing: tokio::sync::Mutex<()>,
+    token_guard: tokio::sync::Mutex<()>,
     lost: watch::Sender<Option<Failure>>,
 }
 
 #[derive(Debug)]
 struct State {
     fence: u64,
-    tenure: Tenure,
+    validity: LeaseValidity,
     /// Why the last heartbeat failed, if it did.
-    trouble: Option<Failure>,
+    last_error: Option<Failure>,
 }
 
 impl Lease {
     /// A lease that was granted with `fence` as an answer to what was asked at `asked`.
-    pub(super) fn new(table: LeaseTable, id: String, fence: u64, clock: Clock, asked: Duration) -> Self {
-        let tenure = Tenure::new(table.timing(), asked);
-        let state = Mutex::new(State { fence, tenure, trouble: None });
-        let (fencing, lost) = (tokio::sync::Mutex::default(), watch::Sender::new(None));
-        let held = Arc::new(Held { table, id, clock, state, fencing, lost });
-        let mut beating = JoinSet::new();
-        beating.spawn(Arc::clone(&held).beat());
-        Self { held, beating }
+    pub(super) fn new(table: LeaseTable, id: String, fence: u64, clock: Clock, sent_at: Duration) -> Self {
+        let validity = LeaseValidity::new(table.timing(), sent_at);
+        let state = Mutex::new(State { fence, validity, last_error: None });
+        let (token_guard, lost) = (tokio::sync::Mutex::default(), watch::Sender::new(None));
+        let held = Arc::new(HeldLease { table, id, clock, state, token_guard, lost });
+        let mut heartbeats = JoinSet::new();
+        heartbeats.spawn(Arc::clone(&held).run_heartbeats());
+        Self { held, heartbeats }
     }
 
     /// The id of this holding.
@@ -89,12 +89,14 @@ impl Lease {
         if self.fence() >= fence {
             return Ok(());
         }
-        let _alone = self.held.fencing.lock().await;
+        let _guard = self.held.token_guard.lock().await;
         match self.held.table.raise(&self.held.id, fence).await? {
-            Changed::Done(raised) => self.held.state().fence = raised,
+            UpdateOutcome::Applied(raised) => self.held.state().fence = raised,
             // The SDK repeats a request whose answer was lost: then it may have been done.
-            Changed::Refused(Some(holder)) if holder.id == self.held.id => self.held.state().fence = holder.fence,
-            Changed::Refused(holder) => return Err(self.held.lose(taken(holder.as_ref()))),
+            UpdateOutcome::Rejected(Some(holder)) if holder.id == self.held.id => {
+                self.held.state().fence = holder.fence
+            }
+            UpdateOutcome::Rejected(holder) => return Err(self.held.mark_lost(lease_taken(holder.as_ref()))),
         }
         Ok(())
     }
@@ -104,7 +106,7 @@ impl Lease {
     /// # Errors
     /// Whatever the table answers. The lease then ends by itself after one lease time.
     pub async fn release(mut self) -> Result<(), Failure> {
-        self.beating.shutdown().await;
+        self.heartbeats.shutdown().await;
         if self.lost().is_some() {
             return Ok(());
         }
@@ -113,32 +115,32 @@ impl Lease {
     }
 }
 
-impl Held {
-    async fn beat(self: Arc<Self>) {
-        let every = self.table.timing().heartbeat;
-        let mut pause = every;
+impl HeldLease {
+    async fn run_heartbeats(self: Arc<Self>) {
+        let interval = self.table.timing().heartbeat;
+        let mut pause = interval;
         loop {
-            let left = self.state().tenure.ends().saturating_sub(self.clock.now());
+            let left = self.state().validity.expires_at().saturating_sub(self.clock.now());
             sleep(pause.min(left)).await;
             if self.lost().is_some() {
                 return;
             }
-            let asked = self.clock.now();
-            let left = self.state().tenure.ends().saturating_sub(asked);
-            match timeout(left, self.say_so()).await {
-                Ok(Ok(Changed::Done(_))) => {
+            let sent_at = self.clock.now();
+            let left = self.state().validity.expires_at().saturating_sub(sent_at);
+            match timeout(left, self.send_heartbeat()).await {
+                Ok(Ok(UpdateOutcome::Applied(_))) => {
                     let mut state = self.state();
-                    state.tenure.beaten(asked);
-                    state.trouble = None;
-                    pause = every.saturating_sub(self.clock.now().saturating_sub(asked));
+                    state.validity.renew(sent_at);
+                    state.last_error = None;
+                    pause = interval.saturating_sub(self.clock.now().saturating_sub(sent_at));
                 }
-                Ok(Ok(Changed::Refused(holder))) => {
-                    self.lose(taken(holder.as_ref().filter(|holder| holder.id != self.id)));
+                Ok(Ok(UpdateOutcome::Rejected(holder))) => {
+                    self.mark_lost(lease_taken(holder.as_ref().filter(|holder| holder.id != self.id)));
                     return;
                 }
                 Ok(Err(failure)) => {
-                    self.state().trouble = Some(failure);
-                    pause = every / 5;
+                    self.state().last_error = Some(failure);
+                    pause = interval / 5;
                 }
                 // The next turn says so.
                 Err(_) => pause = Duration::ZERO,
@@ -147,10 +149,10 @@ impl Held {
     }
 
     /// Says that we live.
-    async fn say_so(&self) -> Result<Changed, Failure> {
-        let _alone = self.fencing.lock().await;
+    async fn send_heartbeat(&self) -> Result<UpdateOutcome, Failure> {
+        let _guard = self.token_guard.lock().await;
         let fence = self.state().fence;
-        self.table.beat(&self.id, fence).await
+        self.table.heartbeat(&self.id, fence).await
     }
 
     fn lost(&self) -> Option<Failure> {
@@ -159,16 +161,16 @@ impl Held {
             return lost;
         }
         let state = self.state();
-        if state.tenure.is_certain(self.clock.now()) {
+        if state.validity.is_valid(self.clock.now()) {
             return None;
         }
-        let late = late(&state, self.table.timing().lease);
+        let expired = lease_expired(&state, self.table.timing().lease);
         drop(state);
-        Some(self.lose(late))
+        Some(self.mark_lost(expired))
     }
 
     /// Notes why the lease is lost; the first reason stays.
-    fn lose(&self, why: Failure) -> Failure {
+    fn mark_lost(&self, why: Failure) -> Failure {
         self.lost.send_if_modified(|lost| {
             let first = lost.is_none();
             lost.get_or_insert_with(|| why.clone());
@@ -182,23 +184,23 @@ impl Held {
     }
 }
 
-fn late(state: &State, lease: Duration) -> Failure {
-    let why = match &state.trouble {
+fn lease_expired(state: &State, lease: Duration) -> Failure {
+    let why = match &state.last_error {
         Some(failure) => format!("no heartbeat got through ({failure})"),
         None => "this process or its network stood still for too long".to_owned(),
     };
     let seconds = lease.as_secs_f32();
-    lost(format!("{why}; another may take over {seconds} s after the last one, so nothing more is written"))
+    lost_failure(format!("{why}; another may take over {seconds} s after the last one, so nothing more is written"))
 }
 
-fn taken(holder: Option<&Holder>) -> Failure {
-    lost(match holder {
+fn lease_taken(holder: Option<&Holder>) -> Failure {
+    lost_failure(match holder {
         Some(holder) => format!("it was taken over by {holder}; nothing more is written"),
         None => "it was taken away with `unlock`; nothing more is written".to_owned(),
     })
 }
 
-fn lost(message: String) -> Failure {
-    Failure::new(Class::Locked, KEEP, message)
+fn lost_failure(message: String) -> Failure {
+    Failure::new(Class::Locked, OPERATION, message)
         .hint("run the same command again once nobody else is at work: it finds what was made by its tags")
 }

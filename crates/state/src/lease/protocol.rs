@@ -66,29 +66,29 @@ impl Timing {
 
     /// How often a waiter looks: four times in a heartbeat.
     #[must_use]
-    pub fn look(self) -> Duration {
+    pub fn poll_interval(self) -> Duration {
         self.heartbeat / 4
     }
 }
 
 /// What has to stay as it is for a holder to be taken for dead.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Mark {
+pub struct LeaseObservation {
     /// Who holds the lease: another id each time that it is taken.
     pub holder: String,
     /// The fencing token.
     pub fence: u64,
     /// How often the holder has beaten.
-    pub beat: u64,
+    pub heartbeats: u64,
 }
 
 /// What a waiter does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
+pub enum WaiterAction {
     /// Look again, a little later.
-    Look,
+    Poll,
     /// Take the lease over, if it still has this mark.
-    TakeOver(Mark),
+    TakeOver(LeaseObservation),
     /// Give up: the holder lives.
     GiveUp,
 }
@@ -97,34 +97,34 @@ pub enum Next {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Waiter {
     lease: Duration,
-    until: Duration,
-    seen: Option<(Mark, Duration)>,
+    deadline: Duration,
+    last: Option<(LeaseObservation, Duration)>,
 }
 
 impl Waiter {
     /// One that begins to wait `now`, and waits for a living holder for `patience`.
     #[must_use]
-    pub fn new(timing: Timing, patience: Duration, now: Duration) -> Self {
-        Self { lease: timing.lease, until: now.saturating_add(patience), seen: None }
+    pub fn new(timing: Timing, timeout: Duration, now: Duration) -> Self {
+        Self { lease: timing.lease, deadline: now.saturating_add(timeout), last: None }
     }
 
     /// What to do after `mark` was seen. `now` is when the answer had been received.
     ///
     /// As long as the same mark is seen, it is watched for a whole lease time even when the patience has ended: only then it is
     /// known whether the holder lives. So a waiter ends within its patience and two lease times.
-    pub fn sees(&mut self, mark: Mark, now: Duration) -> Next {
-        match &self.seen {
-            Some((seen, since)) if *seen == mark => {
+    pub fn observe(&mut self, observation: LeaseObservation, now: Duration) -> WaiterAction {
+        match &self.last {
+            Some((last, since)) if *last == observation => {
                 if now.saturating_sub(*since) >= self.lease {
-                    Next::TakeOver(mark)
+                    WaiterAction::TakeOver(observation)
                 } else {
-                    Next::Look
+                    WaiterAction::Poll
                 }
             }
-            Some(_) if now >= self.until => Next::GiveUp,
+            Some(_) if now >= self.deadline => WaiterAction::GiveUp,
             _ => {
-                self.seen = Some((mark, now));
-                Next::Look
+                self.last = Some((observation, now));
+                WaiterAction::Poll
             }
         }
     }
@@ -132,93 +132,96 @@ impl Waiter {
 
 /// One that holds a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tenure {
-    ends: Duration,
+pub struct LeaseValidity {
+    expires_at: Duration,
     term: Duration,
 }
 
-impl Tenure {
+impl LeaseValidity {
     /// One whose request to take the lease was sent at `asked`, and was granted.
     #[must_use]
-    pub fn new(timing: Timing, asked: Duration) -> Self {
+    pub fn new(timing: Timing, sent_at: Duration) -> Self {
         let term = timing.lease.saturating_sub(timing.margin());
-        Self { ends: asked.saturating_add(term), term }
+        Self { expires_at: sent_at.saturating_add(term), term }
     }
 
     /// A beat that was sent at `asked` has been confirmed.
-    pub fn beaten(&mut self, asked: Duration) {
-        self.ends = self.ends.max(asked.saturating_add(self.term));
+    pub fn renew(&mut self, sent_at: Duration) {
+        self.expires_at = self.expires_at.max(sent_at.saturating_add(self.term));
     }
 
     /// When the lease ends unless a beat is confirmed.
     #[must_use]
-    pub fn ends(&self) -> Duration {
-        self.ends
+    pub fn expires_at(&self) -> Duration {
+        self.expires_at
     }
 
     /// Whether nobody else can hold the lease `now`.
     #[must_use]
-    pub fn is_certain(&self, now: Duration) -> bool {
-        now < self.ends
+    pub fn is_valid(&self, now: Duration) -> bool {
+        now < self.expires_at
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Mark, Next, Tenure, Timing, Waiter};
+    use super::{LeaseObservation, LeaseValidity, Timing, Waiter, WaiterAction};
     use std::time::Duration;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn mark(beat: u64) -> Mark {
-        Mark { holder: "a".into(), fence: 1, beat }
+    fn observation(heartbeats: u64) -> LeaseObservation {
+        LeaseObservation { holder: "a".into(), fence: 1, heartbeats }
     }
 
     #[test]
-    fn a_living_holder_is_known_by_its_next_beat() {
+    fn live_holder_is_detected_by_its_next_heartbeat() {
         let mut waiter = Waiter::new(Timing::default(), Duration::ZERO, Duration::ZERO);
-        assert_eq!(waiter.sees(mark(3), SECOND), Next::Look);
-        assert_eq!(waiter.sees(mark(3), 4 * SECOND), Next::Look);
-        assert_eq!(waiter.sees(mark(4), 5 * SECOND), Next::GiveUp);
+        assert_eq!(waiter.observe(observation(3), SECOND), WaiterAction::Poll);
+        assert_eq!(waiter.observe(observation(3), 4 * SECOND), WaiterAction::Poll);
+        assert_eq!(waiter.observe(observation(4), 5 * SECOND), WaiterAction::GiveUp);
     }
 
     #[test]
-    fn a_dead_holder_is_followed_after_one_lease_time_since_its_mark_was_first_seen() {
+    fn dead_holder_is_replaced_one_lease_after_first_observation() {
         let mut waiter = Waiter::new(Timing::default(), Duration::ZERO, Duration::ZERO);
-        assert_eq!(waiter.sees(mark(3), 2 * SECOND), Next::Look);
-        assert_eq!(waiter.sees(mark(3), 21 * SECOND), Next::Look);
-        assert_eq!(waiter.sees(mark(3), 22 * SECOND), Next::TakeOver(mark(3)));
+        assert_eq!(waiter.observe(observation(3), 2 * SECOND), WaiterAction::Poll);
+        assert_eq!(waiter.observe(observation(3), 21 * SECOND), WaiterAction::Poll);
+        assert_eq!(waiter.observe(observation(3), 22 * SECOND), WaiterAction::TakeOver(observation(3)));
     }
 
     #[test]
-    fn patience_waits_for_the_living() {
+    fn waiter_waits_for_a_live_holder_until_its_timeout() {
         let mut waiter = Waiter::new(Timing::default(), 60 * SECOND, Duration::ZERO);
         for beat in 0..12 {
-            assert_eq!(waiter.sees(mark(beat), u32::try_from(beat).unwrap() * 5 * SECOND), Next::Look);
+            assert_eq!(
+                waiter.observe(observation(beat), u32::try_from(beat).unwrap() * 5 * SECOND),
+                WaiterAction::Poll
+            );
         }
-        assert_eq!(waiter.sees(mark(12), 60 * SECOND), Next::GiveUp);
+        assert_eq!(waiter.observe(observation(12), 60 * SECOND), WaiterAction::GiveUp);
     }
 
     #[test]
-    fn each_change_begins_the_lease_time_anew() {
+    fn changed_observation_restarts_the_lease_time() {
         let mut waiter = Waiter::new(Timing::default(), 60 * SECOND, Duration::ZERO);
-        assert_eq!(waiter.sees(mark(1), SECOND), Next::Look);
-        assert_eq!(waiter.sees(mark(2), 20 * SECOND), Next::Look);
-        assert_eq!(waiter.sees(mark(2), 39 * SECOND), Next::Look);
-        let other = Mark { fence: 2, ..mark(2) };
-        assert_eq!(waiter.sees(other.clone(), 40 * SECOND), Next::Look);
-        assert_eq!(waiter.sees(other, 59 * SECOND), Next::Look);
+        assert_eq!(waiter.observe(observation(1), SECOND), WaiterAction::Poll);
+        assert_eq!(waiter.observe(observation(2), 20 * SECOND), WaiterAction::Poll);
+        assert_eq!(waiter.observe(observation(2), 39 * SECOND), WaiterAction::Poll);
+        let other = LeaseObservation { fence: 2, ..observation(2) };
+        assert_eq!(waiter.observe(other.clone(), 40 * SECOND), WaiterAction::Poll);
+        assert_eq!(waiter.observe(other, 59 * SECOND), WaiterAction::Poll);
     }
 
     #[test]
-    fn a_holder_gives_up_one_margin_before_a_waiter_may_take_over() {
+    fn holder_stops_one_margin_before_a_takeover() {
         let timing = Timing::default();
-        let mut tenure = Tenure::new(timing, 10 * SECOND);
-        assert!(tenure.is_certain(24 * SECOND));
-        assert!(!tenure.is_certain(25 * SECOND));
-        tenure.beaten(15 * SECOND);
-        assert_eq!(tenure.ends(), 30 * SECOND);
-        tenure.beaten(12 * SECOND);
-        assert_eq!(tenure.ends(), 30 * SECOND, "a late answer takes nothing back");
+        let mut validity = LeaseValidity::new(timing, 10 * SECOND);
+        assert!(validity.is_valid(24 * SECOND));
+        assert!(!validity.is_valid(25 * SECOND));
+        validity.renew(15 * SECOND);
+        assert_eq!(validity.expires_at(), 30 * SECOND);
+        validity.renew(12 * SECOND);
+        assert_eq!(validity.expires_at(), 30 * SECOND, "a late answer takes nothing back");
     }
 }

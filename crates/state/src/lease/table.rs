@@ -1,7 +1,7 @@
 //! The item in DynamoDB, and the conditional changes of it.
 
-use super::protocol::{Mark, Timing};
-use crate::place::Place;
+use super::protocol::{LeaseObservation, Timing};
+use crate::location::StateLocation;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -45,12 +45,13 @@ pub struct Holder {
     /// The fencing token.
     pub fence: u64,
     /// How often the holder has beaten.
-    pub beat: u64,
+    #[serde(rename = "beat")]
+    pub heartbeats: u64,
 }
 
 impl Holder {
-    pub(super) fn mark(&self) -> Mark {
-        Mark { holder: self.id.clone(), fence: self.fence, beat: self.beat }
+    pub(super) fn observation(&self) -> LeaseObservation {
+        LeaseObservation { holder: self.id.clone(), fence: self.fence, heartbeats: self.heartbeats }
     }
 }
 
@@ -68,21 +69,21 @@ pub(crate) enum Fencing {
     Above(u64),
     /// It stays, whatever it is: for a restore, which writes under a fence that it chooses, and raises the table to it when
     /// that is done.
-    Kept,
+    Keep,
 }
 
 /// What a conditional change came to.
-pub(super) enum Changed {
+pub(super) enum UpdateOutcome {
     /// It was done; the fence is this.
-    Done(u64),
+    Applied(u64),
     /// The condition was not met; this is who holds the lease.
-    Refused(Option<Holder>),
+    Rejected(Option<Holder>),
 }
 
 impl LeaseTable {
     /// The lease of the workspace at `place`. No call is made.
     #[must_use]
-    pub fn new(config: &SdkConfig, place: &Place, timing: Timing) -> Self {
+    pub fn new(config: &SdkConfig, location: &StateLocation, timing: Timing) -> Self {
         // A beat that takes longer than the time until the next one is of no use; better to send another.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(timing.heartbeat)
@@ -92,8 +93,8 @@ impl LeaseTable {
         let config = aws_sdk_dynamodb::config::Builder::from(config).timeout_config(timeouts).build();
         Self {
             client: Client::from_conf(config),
-            table: place.table.clone(),
-            lock_id: place.lock_id(),
+            table: location.table.clone(),
+            lock_id: location.lock_id(),
             timing,
             simulated: false,
         }
@@ -128,7 +129,7 @@ impl LeaseTable {
     /// The fence as it is in the table; zero when the lease was never taken.
     pub(crate) async fn fence(&self) -> Result<u64, Failure> {
         let item = self.item().await?;
-        item.filter(|item| item.contains_key("fence")).map_or(Ok(0), |item| integer(&item, "fence"))
+        item.filter(|item| item.contains_key("fence")).map_or(Ok(0), |item| number_attribute(&item, "fence"))
     }
 
     async fn item(&self) -> Result<Option<Item>, Failure> {
@@ -144,9 +145,9 @@ impl LeaseTable {
     /// `NotFound` when nobody holds the lease, `Refused` when another does, and whatever the table answers.
     pub async fn unlock(&self, id: &str) -> Result<(), Failure> {
         match self.release(id).await? {
-            Changed::Done(_) => Ok(()),
-            Changed::Refused(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lease")),
-            Changed::Refused(Some(holder)) => {
+            UpdateOutcome::Applied(_) => Ok(()),
+            UpdateOutcome::Rejected(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lease")),
+            UpdateOutcome::Rejected(Some(holder)) => {
                 let message = format!("{id} does not hold the lease; it is held by {holder}");
                 Err(Failure::new(Class::Refused, "unlock", message).hint("give the id that is shown"))
             }
@@ -163,50 +164,50 @@ impl LeaseTable {
         id: &str,
         who: &str,
         operation: &str,
-        over: Option<&Mark>,
+        expired: Option<&LeaseObservation>,
         fencing: Fencing,
-    ) -> Result<Changed, Failure> {
-        let (written, more) = match fencing {
+    ) -> Result<UpdateOutcome, Failure> {
+        let (snapshot_fence, increment) = match fencing {
             Fencing::Above(fence) => (fence, 1),
-            Fencing::Kept => (0, 0),
+            Fencing::Keep => (0, 0),
         };
         let mut values = vec![
             (":zero", number(0)),
-            (":more", number(more)),
+            (":increment", number(increment)),
             (":me", text(id)),
             (":who", text(who)),
             (":operation", text(operation)),
             (":since", text(&timestamp())),
         ];
         let mut condition = "attribute_not_exists(#holder)";
-        if let Some(mark) = over {
-            if mark.fence < written {
-                return Err(self.behind(written, mark.fence));
+        if let Some(observation) = expired {
+            if observation.fence < snapshot_fence {
+                return Err(self.table_behind_snapshot(snapshot_fence, observation.fence));
             }
-            condition = "#holder = :dead AND #fence = :fence AND #beat = :beat";
+            condition = "#holder = :expired AND #fence = :fence AND #beat = :beat";
             values.extend([
-                (":dead", text(&mark.holder)),
-                (":fence", number(mark.fence)),
-                (":beat", number(mark.beat)),
+                (":expired", text(&observation.holder)),
+                (":fence", number(observation.fence)),
+                (":beat", number(observation.heartbeats)),
             ]);
-        } else if written > 0 {
-            condition = "attribute_not_exists(#holder) AND #fence >= :written";
-            values.push((":written", number(written)));
+        } else if snapshot_fence > 0 {
+            condition = "attribute_not_exists(#holder) AND #fence >= :snapshot";
+            values.push((":snapshot", number(snapshot_fence)));
         }
-        let change = "SET #fence = if_not_exists(#fence, :zero) + :more, #holder = :me, #who = :who, \
+        let change = "SET #fence = if_not_exists(#fence, :zero) + :increment, #holder = :me, #who = :who, \
                       #operation = :operation, #since = :since, #beat = :zero";
         let changed = self.update(change, condition, values).await?;
-        if written > 0 && matches!(changed, Changed::Refused(None)) {
+        if snapshot_fence > 0 && matches!(changed, UpdateOutcome::Rejected(None)) {
             // Nobody holds it: so it is for the fence, or it was released meanwhile.
             let fence = self.fence().await?;
-            if fence < written {
-                return Err(self.behind(written, fence));
+            if fence < snapshot_fence {
+                return Err(self.table_behind_snapshot(snapshot_fence, fence));
             }
         }
         Ok(changed)
     }
 
-    fn behind(&self, written: u64, fence: u64) -> Failure {
+    fn table_behind_snapshot(&self, written: u64, fence: u64) -> Failure {
         let table = &self.table;
         let message = format!(
             "the snapshot was written under fence {written}, and the lock table {table} has come to {fence} only; nothing was \
@@ -222,18 +223,18 @@ impl LeaseTable {
 
     /// Says that holder `id` lives, which was granted the lease with `fence`. With another fence it is another holding: our
     /// lease had ended, and one of our earlier requests to take it arrived late.
-    pub(super) async fn beat(&self, id: &str, fence: u64) -> Result<Changed, Failure> {
+    pub(super) async fn heartbeat(&self, id: &str, fence: u64) -> Result<UpdateOutcome, Failure> {
         let values = vec![(":me", text(id)), (":fence", number(fence)), (":one", number(1))];
         self.update("SET #beat = #beat + :one", "#holder = :me AND #fence = :fence", values).await
     }
 
     /// Ends the holding `id`; the fence stays.
-    pub(super) async fn release(&self, id: &str) -> Result<Changed, Failure> {
+    pub(super) async fn release(&self, id: &str) -> Result<UpdateOutcome, Failure> {
         self.update(REMOVE, "#holder = :me", vec![(":me", text(id))]).await
     }
 
     /// Raises the fence of holder `id` to `fence`, when it is lower.
-    pub(super) async fn raise(&self, id: &str, fence: u64) -> Result<Changed, Failure> {
+    pub(super) async fn raise(&self, id: &str, fence: u64) -> Result<UpdateOutcome, Failure> {
         let values = vec![(":me", text(id)), (":fence", number(fence))];
         self.update("SET #fence = :fence", "#holder = :me AND #fence < :fence", values).await
     }
@@ -243,7 +244,7 @@ impl LeaseTable {
         change: &str,
         condition: &str,
         values: Vec<(&str, AttributeValue)>,
-    ) -> Result<Changed, Failure> {
+    ) -> Result<UpdateOutcome, Failure> {
         let mut request = self
             .client
             .update_item()
@@ -267,14 +268,14 @@ impl LeaseTable {
         if let Err(error) = &answer
             && let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = error.as_service_error()
         {
-            return Ok(Changed::Refused(match refused.item() {
+            return Ok(UpdateOutcome::Rejected(match refused.item() {
                 Some(item) => holder(item)?,
                 // Some that speak DynamoDB's protocol do not give the item back.
                 None => self.peek().await?,
             }));
         }
         let answer = answer.for_operation("dynamodb:UpdateItem").map_err(|failure| self.explain(failure))?;
-        answer.attributes.as_ref().map_or(Ok(0), |item| integer(item, "fence")).map(Changed::Done)
+        answer.attributes.as_ref().map_or(Ok(0), |item| number_attribute(item, "fence")).map(UpdateOutcome::Applied)
     }
 
     /// The failure in words of the lock table, with what to do.
@@ -303,23 +304,23 @@ impl LeaseTable {
 
 /// Who holds the lease, by its item.
 fn holder(item: &Item) -> Result<Option<Holder>, Failure> {
-    let Some(id) = words(item, "holder") else { return Ok(None) };
+    let Some(id) = string_attribute(item, "holder") else { return Ok(None) };
     let unknown = || "unknown".to_owned();
     Ok(Some(Holder {
         id,
-        who: words(item, "who").unwrap_or_else(unknown),
-        operation: words(item, "operation").unwrap_or_else(unknown),
-        since: words(item, "since").unwrap_or_else(unknown),
-        fence: integer(item, "fence")?,
-        beat: integer(item, "beat")?,
+        who: string_attribute(item, "who").unwrap_or_else(unknown),
+        operation: string_attribute(item, "operation").unwrap_or_else(unknown),
+        since: string_attribute(item, "since").unwrap_or_else(unknown),
+        fence: number_attribute(item, "fence")?,
+        heartbeats: number_attribute(item, "beat")?,
     }))
 }
 
-fn words(item: &Item, name: &str) -> Option<String> {
+fn string_attribute(item: &Item, name: &str) -> Option<String> {
     item.get(name)?.as_s().ok().cloned()
 }
 
-fn integer(item: &Item, name: &str) -> Result<u64, Failure> {
+fn number_attribute(item: &Item, name: &str) -> Result<u64, Failure> {
     let found = item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
     found.ok_or_else(|| {
         let message = format!("the item has no number `{name}`: it was changed by another hand");

@@ -1,6 +1,6 @@
 use super::Session;
-use crate::lease::Claim;
-use crate::simulated::{What, World};
+use crate::fake::{FakeAws, Fault};
+use crate::lease::AcquireOptions;
 use pb_engine::{Action, Address, Class, Entry, Event, Events, Failure, Intent, Intents, Ledger, Record, Snapshot};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -9,12 +9,12 @@ use tokio::time::{Instant, advance, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn try_open(world: &World) -> Result<Session, Failure> {
-    Session::open(world.store(), &world.leases(), &Claim::new("ana", "deploy"), Events::none()).await
+async fn try_open(aws: &FakeAws) -> Result<Session, Failure> {
+    Session::open(aws.store(), &aws.leases(), &AcquireOptions::new("ana", "deploy"), Events::none()).await
 }
 
-async fn open(world: &World) -> Session {
-    try_open(world).await.unwrap()
+async fn open(aws: &FakeAws) -> Session {
+    try_open(aws).await.unwrap()
 }
 
 fn address(number: usize) -> Address {
@@ -32,23 +32,23 @@ fn intents() -> Intents {
 }
 
 #[tokio::test(start_paused = true)]
-async fn intents_are_durable_before_anything_is_done() {
-    let world = World::default();
-    world.delay("PutObject", 2 * SECOND);
-    let session = open(&world).await;
+async fn intents_are_stored_before_the_first_change() {
+    let aws = FakeAws::default();
+    aws.delay("PutObject", 2 * SECOND);
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
-    let stored = world.snapshot().unwrap();
+    let stored = aws.snapshot().unwrap();
     assert_eq!(stored.intents, Some(intents()));
     assert_eq!((stored.serial, stored.fence, stored.lineage.len()), (1, 1, 36));
     assert_eq!(session.snapshot(), stored);
-    assert_eq!(world.writes().len(), 1);
+    assert_eq!(aws.writes().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_never_wait_coalesce_and_one_write_is_in_flight() {
-    let world = World::default();
-    world.delay("PutObject", SECOND);
-    let session = open(&world).await;
+async fn records_are_coalesced_with_one_write_in_flight() {
+    let aws = FakeAws::default();
+    aws.delay("PutObject", SECOND);
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
     let start = Instant::now();
     for number in 0..50 {
@@ -58,134 +58,134 @@ async fn records_never_wait_coalesce_and_one_write_is_in_flight() {
     assert_eq!(start.elapsed(), Duration::from_millis(2500), "a record waited");
     session.end(true).await.unwrap();
     session.close().await.unwrap();
-    let puts = world.writes();
+    let puts = aws.writes();
     assert!((4..=5).contains(&puts.len()), "{} writes", puts.len());
-    assert_eq!(world.most_writing(), 1);
+    assert_eq!(aws.max_concurrent_writes(), 1);
     for (number, put) in puts.iter().enumerate().skip(1) {
         assert_eq!(put.headers["if-match"], format!("\"etag-{number}\""));
     }
-    let stored = world.snapshot().unwrap();
+    let stored = aws.snapshot().unwrap();
     assert_eq!((stored.resources.len(), stored.intents, stored.serial), (50, None, puts.len() as u64));
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_snapshot_on_the_way_is_whole() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn every_stored_snapshot_is_complete() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
     for number in 0..5 {
         session.record(put(number));
         sleep(SECOND).await;
     }
-    let serials: Vec<u64> = world
+    let serials: Vec<u64> = aws
         .writes()
         .iter()
-        .map(|call| crate::decode(&call.body, &World::place().owner).unwrap())
+        .map(|call| crate::decode(&call.body, &FakeAws::location().owner).unwrap())
         .map(|snapshot| snapshot.serial)
         .collect();
     assert_eq!(serials, [1, 2, 3, 4, 5, 6]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_as_before_is_not_written() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn unchanged_snapshot_is_not_written() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.record(Entry::Outputs([("url".to_owned(), json!("u"))].into()));
     session.end(true).await.unwrap();
     session.close().await.unwrap();
-    assert_eq!(world.writes().len(), 1);
-    let session = open(&world).await;
+    assert_eq!(aws.writes().len(), 1);
+    let session = open(&aws).await;
     session.record(Entry::Outputs([("url".to_owned(), json!("u"))].into()));
     session.end(true).await.unwrap();
     session.close().await.unwrap();
-    assert_eq!(world.writes().len(), 1);
-    assert_eq!(world.snapshot().unwrap().serial, 1);
+    assert_eq!(aws.writes().len(), 1);
+    assert_eq!(aws.snapshot().unwrap().serial, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_incomplete_run_leaves_its_intents() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn incomplete_run_keeps_its_intents() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
     session.record(put(1));
     session.end(false).await.unwrap();
     session.close().await.unwrap();
-    let stored = world.snapshot().unwrap();
+    let stored = aws.snapshot().unwrap();
     assert_eq!((stored.intents, stored.resources.len()), (Some(intents()), 1));
-    let session = open(&world).await;
+    let session = open(&aws).await;
     assert_eq!(session.lease().fence(), 2);
     session.end(true).await.unwrap();
-    let after = world.snapshot().unwrap();
+    let after = aws.snapshot().unwrap();
     assert_eq!((after.serial, after.fence, &after.lineage), (stored.serial + 1, 2, &stored.lineage));
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_stores_what_is_left_and_releases() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn close_stores_pending_changes_and_releases_the_lease() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.record(put(1));
     session.close().await.unwrap();
-    assert_eq!(world.snapshot().unwrap().resources.len(), 1);
-    assert!(!world.item().unwrap().contains_key("holder"));
+    assert_eq!(aws.snapshot().unwrap().resources.len(), 1);
+    assert!(!aws.item().unwrap().contains_key("holder"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_stored_is_told() {
-    let world = World::default();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+async fn stored_serials_are_reported_as_events() {
+    let aws = FakeAws::default();
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&reported);
     let events = Events::new(move |event| {
         if let Event::Recorded { serial } = event {
             heard.lock().unwrap().push(serial);
         }
     });
-    let session = Session::open(world.store(), &world.leases(), &Claim::new("a", "b"), events).await.unwrap();
+    let session = Session::open(aws.store(), &aws.leases(), &AcquireOptions::new("a", "b"), events).await.unwrap();
     session.begin(intents()).await.unwrap();
     session.end(true).await.unwrap();
-    assert_eq!(*told.lock().unwrap(), [1, 2]);
+    assert_eq!(*reported.lock().unwrap(), [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_another_changed_the_snapshot_nothing_is_written() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn session_writes_nothing_after_a_conflicting_write() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
     let other = Snapshot { lineage: "other".into(), fence: session.lease().fence() + 1, ..Snapshot::default() };
-    world.put_snapshot(&other);
+    aws.put_snapshot(&other);
     session.record(put(1));
     sleep(SECOND).await;
     let lost = session.lost().unwrap();
     assert!(lost.class == Class::Locked && lost.message.contains("changed by another"), "{lost}");
-    let puts = world.writes().len();
+    let puts = aws.writes().len();
     session.record(put(2));
     assert_eq!(session.end(true).await.unwrap_err().class, Class::Locked);
     assert_eq!(session.begin(intents()).await.unwrap_err().class, Class::Locked);
     assert_eq!(session.close().await.unwrap_err().class, Class::Locked);
-    assert_eq!((world.writes().len(), world.snapshot().unwrap()), (puts, other));
-    assert!(!world.item().unwrap().contains_key("holder"), "the lease was ours to release");
+    assert_eq!((aws.writes().len(), aws.snapshot().unwrap()), (puts, other));
+    assert!(!aws.item().unwrap().contains_key("holder"), "the lease was ours to release");
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_lease_was_lost_nothing_is_written() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn session_writes_nothing_after_losing_its_lease() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
-    let mut item = world.item().unwrap();
+    let mut item = aws.item().unwrap();
     item.insert("holder".into(), json!({"S": "other"}));
-    world.set_item(item.into());
+    aws.set_item(item.into());
     sleep(6 * SECOND).await;
     assert_eq!(session.lost().unwrap().class, Class::Locked);
     session.record(put(1));
     assert_eq!(session.end(false).await.unwrap_err().class, Class::Locked);
     assert_eq!(session.close().await.unwrap_err().class, Class::Locked);
-    assert_eq!(world.writes().len(), 1);
-    assert_eq!(world.item().unwrap()["holder"]["S"], "other");
+    assert_eq!(aws.writes().len(), 1);
+    assert_eq!(aws.item().unwrap()["holder"]["S"], "other");
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_of_a_moment_go_into_one_write_and_who_waits_for_it_does_not_wait_longer() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn writes_are_coalesced_without_delaying_flush() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     let start = Instant::now();
     session.begin(intents()).await.unwrap();
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
@@ -194,35 +194,35 @@ async fn changes_of_a_moment_go_into_one_write_and_who_waits_for_it_does_not_wai
         sleep(Duration::from_millis(9)).await;
     }
     sleep(SECOND).await;
-    assert_eq!(world.writes().len(), 2, "the intents, and ten changes");
-    assert_eq!(world.snapshot().unwrap().resources.len(), 10);
+    assert_eq!(aws.writes().len(), 2, "the intents, and ten changes");
+    assert_eq!(aws.snapshot().unwrap().resources.len(), 10);
     session.record(put(10));
     let start = Instant::now();
     session.end(true).await.unwrap();
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
-    assert_eq!(world.snapshot().unwrap().resources.len(), 11);
+    assert_eq!(aws.snapshot().unwrap().resources.len(), 11);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_in_flight_is_let_go_when_the_lease_is_lost() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn write_in_flight_is_abandoned_when_the_lease_is_lost() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
-    world.fault("PutObject", What::Late(3600 * SECOND));
+    aws.fault("PutObject", Fault::Delayed(3600 * SECOND));
     session.record(put(1));
     sleep(SECOND).await;
-    world.set_item(json!({"fence": {"N": "2"}}));
+    aws.set_item(json!({"fence": {"N": "2"}}));
     let start = Instant::now();
     let failure = session.end(true).await.unwrap_err();
     assert!(start.elapsed() <= 6 * SECOND, "{:?}", start.elapsed());
     assert!(failure.message.contains("taken away"), "{failure}");
-    assert_eq!(world.snapshot().unwrap().resources.len(), 0);
+    assert_eq!(aws.snapshot().unwrap().resources.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_stood_still_for_a_lease_time_writes_nothing() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn process_suspended_for_a_lease_time_writes_nothing() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
     advance(20 * SECOND).await;
     session.record(put(1));
@@ -230,91 +230,91 @@ async fn a_process_that_stood_still_for_a_lease_time_writes_nothing() {
     assert_eq!(session.lost().unwrap().class, Class::Locked);
     assert_eq!(session.end(true).await.unwrap_err().class, Class::Locked);
     let _ = session.close().await;
-    assert_eq!(world.writes().len(), 1);
+    assert_eq!(aws.writes().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_stood_still_between_two_tries_writes_nothing() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn process_suspended_between_two_attempts_writes_nothing() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
-    world.fault("PutObject", What::Refused(503, "SlowDown"));
+    aws.fault("PutObject", Fault::Refused(503, "SlowDown"));
     session.record(put(1));
     sleep(Duration::from_millis(120)).await;
-    assert_eq!(world.writes().len(), 2, "the try that was refused");
+    assert_eq!(aws.writes().len(), 2, "the try that was refused");
     advance(20 * SECOND).await;
     sleep(20 * SECOND).await;
-    assert_eq!(world.writes().len(), 2);
+    assert_eq!(aws.writes().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_write_ends_the_run_and_is_made_good_at_its_end() {
-    let world = World::default();
-    let session = open(&world).await;
+async fn failed_write_ends_the_run_and_is_retried_at_its_end() {
+    let aws = FakeAws::default();
+    let session = open(&aws).await;
     session.begin(intents()).await.unwrap();
     for _ in 0..6 {
-        world.fault("PutObject", What::Refused(503, "SlowDown"));
+        aws.fault("PutObject", Fault::Refused(503, "SlowDown"));
     }
     session.record(put(1));
     sleep(60 * SECOND).await;
     assert_eq!(session.lost().unwrap().class, Class::Throttled);
     session.end(false).await.unwrap();
     assert_eq!(session.lost().unwrap().class, Class::Throttled, "it stays");
-    assert_eq!(world.snapshot().unwrap().resources.len(), 1);
+    assert_eq!(aws.snapshot().unwrap().resources.len(), 1);
     session.close().await.unwrap();
 }
 
 /// A write without an answer, and S3 cannot be asked either: what it wrote is ours, and is not taken for another's.
 #[tokio::test(start_paused = true)]
-async fn a_write_that_was_given_up_and_done_all_the_same_is_followed() {
+async fn abandoned_write_that_arrived_is_recognised_as_own() {
     for begun in [true, false] {
-        let world = World::default();
-        let session = open(&world).await;
+        let aws = FakeAws::default();
+        let session = open(&aws).await;
         if begun {
             session.begin(intents()).await.unwrap();
         }
-        world.fault("PutObject", What::AnswerLost);
-        world.fault("GetObject", What::Refused(403, "AccessDenied"));
+        aws.fault("PutObject", Fault::AnswerLost);
+        aws.fault("GetObject", Fault::Refused(403, "AccessDenied"));
         session.record(put(1));
         sleep(SECOND).await;
         assert_eq!(session.lost().unwrap().class, Class::Denied, "the run ends");
-        let written = world.snapshot().unwrap();
+        let written = aws.snapshot().unwrap();
         session.record(put(2));
         session.end(false).await.unwrap();
         session.close().await.unwrap();
-        let after = world.snapshot().unwrap();
+        let after = aws.snapshot().unwrap();
         assert_eq!((after.resources.len(), after.serial), (2, written.serial + 1));
         assert_eq!(after.lineage, written.lineage);
-        assert!(!world.item().unwrap().contains_key("holder"));
+        assert!(!aws.item().unwrap().contains_key("holder"));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn intents_that_could_not_be_stored_are_not_meant() {
-    let world = World::default();
-    world.fault_with("PutObject", "checksum", What::Refused(403, "AccessDenied"));
-    let session = open(&world).await;
+async fn intents_that_could_not_be_stored_are_withdrawn() {
+    let aws = FakeAws::default();
+    aws.fault_containing("PutObject", "checksum", Fault::Refused(403, "AccessDenied"));
+    let session = open(&aws).await;
     assert_eq!(session.begin(intents()).await.unwrap_err().class, Class::Denied);
     session.close().await.unwrap();
-    assert_eq!(world.snapshot(), None);
-    assert!(!world.item().unwrap().contains_key("holder"));
+    assert_eq!(aws.snapshot(), None);
+    assert!(!aws.item().unwrap().contains_key("holder"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_corrupt_snapshot_is_refused_and_left_alone() {
-    let world = World::default();
-    world.put(Some(b"{\"format\": 1".to_vec()));
-    assert!(try_open(&world).await.unwrap_err().message.contains("corrupt"));
-    assert_eq!(world.item(), None, "the lease was taken");
-    assert!(Session::read_only(&world.store()).await.is_err());
-    assert!(world.writes().is_empty());
+async fn corrupt_snapshot_is_refused_and_not_overwritten() {
+    let aws = FakeAws::default();
+    aws.put(Some(b"{\"format\": 1".to_vec()));
+    assert!(try_open(&aws).await.unwrap_err().message.contains("corrupt"));
+    assert_eq!(aws.item(), None, "the lease was taken");
+    assert!(Session::read_only(&aws.store()).await.is_err());
+    assert!(aws.writes().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_takes_no_lease() {
-    let world = World::default();
+async fn read_only_acquires_no_lease() {
+    let aws = FakeAws::default();
     let snapshot = Snapshot { serial: 3, ..Snapshot::default() };
-    world.put_snapshot(&snapshot);
-    assert_eq!(Session::read_only(&world.store()).await.unwrap(), snapshot);
-    assert!(world.item().is_none() && world.calls("UpdateItem").is_empty());
+    aws.put_snapshot(&snapshot);
+    assert_eq!(Session::read_only(&aws.store()).await.unwrap(), snapshot);
+    assert!(aws.item().is_none() && aws.calls("UpdateItem").is_empty());
 }

@@ -1,7 +1,7 @@
 //! One case, and how it is written.
 
-use crate::fault::How;
-use crate::{At, Problem, Rule, Shape};
+use crate::fault::FaultAction;
+use crate::{CallMatcher, FaultRule, Problem, TestConfig};
 use std::fmt;
 use std::str::FromStr;
 
@@ -58,8 +58,8 @@ impl Phase {
 
     /// What is configured then.
     #[must_use]
-    pub fn shape(self) -> Shape {
-        if self == Self::Deploy { Shape::first() } else { Shape::second() }
+    pub fn config(self) -> TestConfig {
+        if self == Self::Deploy { TestConfig::initial() } else { TestConfig::changed() }
     }
 }
 
@@ -70,18 +70,18 @@ impl Fault {
 
     /// Whether the process is killed.
     #[must_use]
-    pub fn kills(self) -> bool {
+    pub fn kills_the_process(self) -> bool {
         matches!(self, Self::KilledBefore | Self::KilledAfter)
     }
 
-    fn how(self) -> How {
+    fn action(self) -> FaultAction {
         match self {
-            Self::Refused => How::Refuse,
-            Self::Throttled => How::Throttle,
-            Self::AnswerLost => How::LoseAnswer,
-            Self::FailedAfter => How::FailAfter,
-            Self::KilledBefore => How::HoldBefore,
-            Self::KilledAfter => How::HoldAfter,
+            Self::Refused => FaultAction::Refuse,
+            Self::Throttled => FaultAction::Throttle,
+            Self::AnswerLost => FaultAction::LoseAnswer,
+            Self::FailedAfter => FaultAction::FailAfter,
+            Self::KilledBefore => FaultAction::HoldBefore,
+            Self::KilledAfter => FaultAction::HoldAfter,
         }
     }
 }
@@ -89,8 +89,8 @@ impl Fault {
 impl Case {
     /// What the proxy has to do.
     #[must_use]
-    pub fn rule(&self) -> Rule {
-        Rule { at: At::nth(&self.call, self.nth), how: self.fault.how() }
+    pub fn rule(&self) -> FaultRule {
+        FaultRule { at: CallMatcher::nth(&self.call, self.nth), action: self.fault.action() }
     }
 }
 

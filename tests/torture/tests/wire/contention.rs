@@ -1,7 +1,9 @@
 //! Many processes that want one workspace, some of which are killed.
 
 use crate::{endpoint, ensure, held};
-use pb_torture::{At, Ended, How, Problem, Proxy, Random, Rule, Shape, Site, World};
+use pb_torture::{
+    CallMatcher, FaultAction, FaultRule, InventoryClient, Problem, Proxy, Random, RunResult, TestConfig, TestWorkspace,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,16 +11,16 @@ use std::time::Duration;
 /// Longer than elsewhere: twenty that wait keep the endpoint busy, and a holder must get through with its heartbeats.
 const LEASE: u32 = 6;
 /// What each process wants: days that CloudWatch keeps logs. All of them are allowed, and one call changes it.
-const WANTED: [u32; 20] =
+const RETENTION_DAYS: [u32; 20] =
     [1, 3, 5, 7, 14, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
 /// How many of them are killed once, and start again.
-const KILLED: usize = 7;
+const KILLED_PROCESSES: usize = 7;
 
 /// When a process is killed.
 #[derive(Debug, Clone)]
 enum Kill {
     /// At a call.
-    At(Rule),
+    At(FaultRule),
     /// After so many milliseconds, wherever it is then.
     Later(u64),
 }
@@ -29,38 +31,38 @@ type Writes = Vec<String>;
 /// Which processes are killed, and when.
 fn kills(seed: u64) -> BTreeMap<usize, Kill> {
     let mut random = Random::new(seed);
-    let at = |call: &str, nth, how| Kill::At(Rule { at: At::nth(call, nth), how });
+    let at = |call: &str, nth, action| Kill::At(FaultRule { at: CallMatcher::nth(call, nth), action });
     let kinds = [
-        at("logs:PutRetentionPolicy", 1, How::HoldBefore),
-        at("logs:PutRetentionPolicy", 1, How::HoldAfter),
-        at("s3:PutObject", 1, How::HoldBefore),
-        at("s3:PutObject", 1, How::HoldAfter),
-        at("s3:PutObject", 2, How::HoldAfter),
+        at("logs:PutRetentionPolicy", 1, FaultAction::HoldBefore),
+        at("logs:PutRetentionPolicy", 1, FaultAction::HoldAfter),
+        at("s3:PutObject", 1, FaultAction::HoldBefore),
+        at("s3:PutObject", 1, FaultAction::HoldAfter),
+        at("s3:PutObject", 2, FaultAction::HoldAfter),
         Kill::Later(200 + random.next_number() % 3000),
         Kill::Later(200 + random.next_number() % 9000),
     ];
-    let mut processes: Vec<usize> = (0..WANTED.len()).collect();
+    let mut processes: Vec<usize> = (0..RETENTION_DAYS.len()).collect();
     random.shuffle(&mut processes);
-    processes.into_iter().take(KILLED).zip(kinds).collect()
+    processes.into_iter().take(KILLED_PROCESSES).zip(kinds).collect()
 }
 
-fn wants(retention: u32) -> Shape {
-    Shape { retention, ..Shape::first() }
+fn config_with_retention(retention: u32) -> TestConfig {
+    TestConfig { retention, ..TestConfig::initial() }
 }
 
 /// One process: killed once, if so, and then until it is done. Gives what each of its lives wrote.
-fn process(site: &Site, retention: u32, kill: Option<&Kill>) -> Result<Vec<Writes>, Problem> {
-    let (shape, mut lives) = (wants(retention), Vec::new());
+fn run_process(workspace: &TestWorkspace, retention: u32, kill: Option<&Kill>) -> Result<Vec<Writes>, Problem> {
+    let (config, mut attempts) = (config_with_retention(retention), Vec::new());
     let arguments = ["deploy", "staging", "--yes", "--lock-timeout", "600"];
     let wrote = |proxy: &Proxy| {
-        proxy.settle();
+        proxy.wait_until_idle();
         let puts = proxy.seen().into_iter().filter(|seen| seen.call == "s3:PutObject" && seen.status == 200);
         puts.filter_map(|seen| seen.etag).collect()
     };
     if let Some(kill) = kill {
         let rules = if let Kill::At(rule) = kill { vec![rule.clone()] } else { Vec::new() };
-        let proxy = Proxy::start(&site.endpoint, rules)?;
-        let mut running = site.start(&proxy.url, &shape, &arguments)?;
+        let proxy = Proxy::start(&workspace.endpoint, rules)?;
+        let mut running = workspace.start(&proxy.url, &config, &arguments)?;
         let held = match kill {
             Kill::At(_) => Some(held(&proxy, &mut running)?),
             Kill::Later(millis) => {
@@ -70,14 +72,14 @@ fn process(site: &Site, retention: u32, kill: Option<&Kill>) -> Result<Vec<Write
         };
         running.kill()?;
         drop(held);
-        lives.push(wrote(&proxy));
+        attempts.push(wrote(&proxy));
     }
     for _ in 0..4 {
-        let proxy = Proxy::plain(&site.endpoint)?;
-        let ended: Ended = site.start(&proxy.url, &shape, &arguments)?.ended()?;
-        lives.push(wrote(&proxy));
-        if !ended.was_too_slow() {
-            return ended.with(0).map(|_| lives);
+        let proxy = Proxy::pass_through(&workspace.endpoint)?;
+        let ended: RunResult = workspace.start(&proxy.url, &config, &arguments)?.ended()?;
+        attempts.push(wrote(&proxy));
+        if !ended.lost_its_short_lease() {
+            return ended.expect_code(0).map(|_| attempts);
         }
     }
     Err(format!("the machine is too slow for a lease of {LEASE} s"))
@@ -91,44 +93,46 @@ fn retention(version: &Value) -> Option<u64> {
     logs["spec"]["retention_days"].as_u64().filter(|_| snapshot["intents"].is_null())
 }
 
-fn contend(seed: u64) -> Result<(), Problem> {
-    let site = Site::new(endpoint()?, LEASE)?;
-    let world = World::start()?;
-    site.finish(&Shape::first(), "deploy")?;
-    let before = world.versions(&site)?.len();
+fn run_contention(seed: u64) -> Result<(), Problem> {
+    let workspace = TestWorkspace::new(endpoint()?, LEASE)?;
+    let inventory_client = InventoryClient::start()?;
+    workspace.finish(&TestConfig::initial(), "deploy")?;
+    let before = inventory_client.versions(&workspace)?.len();
     let kills = kills(seed);
-    let lives: Vec<Writes> = std::thread::scope(|scope| {
-        let site = &site;
-        let start = |(index, wanted)| {
+    let attempts: Vec<Writes> = std::thread::scope(|scope| {
+        let workspace = &workspace;
+        let start = |(index, days)| {
             let kill = kills.get(&index);
-            scope.spawn(move || process(site, wanted, kill).map_err(|why| format!("process {index}, {kill:?}: {why}")))
+            scope.spawn(move || {
+                run_process(workspace, days, kill).map_err(|why| format!("process {index}, {kill:?}: {why}"))
+            })
         };
-        let processes: Vec<_> = WANTED.into_iter().enumerate().map(start).collect();
+        let processes: Vec<_> = RETENTION_DAYS.into_iter().enumerate().map(start).collect();
         let ended = processes.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("a thread panicked".to_owned())));
         ended.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, Problem>>()
     })?
     .concat();
-    let versions = world.versions(&site)?;
-    let fences = ordered(&versions)?;
-    one_writer_a_fence(&versions[before..], &lives)?;
+    let versions = inventory_client.versions(&workspace)?;
+    let fences = check_order(&versions)?;
+    check_one_writer_per_fence(&versions[before..], &attempts)?;
     let complete: BTreeSet<u64> = versions.iter().filter_map(|(_, version)| retention(version)).collect();
-    let lost: Vec<u32> = WANTED.into_iter().filter(|wanted| !complete.contains(&u64::from(*wanted))).collect();
+    let lost: Vec<u32> = RETENTION_DAYS.into_iter().filter(|days| !complete.contains(&u64::from(*days))).collect();
     ensure(lost.is_empty(), || format!("updates of processes that exited 0 are in no version: {lost:?}"))?;
 
-    site.finish(&Shape::first(), "deploy")?;
-    site.run(&Shape::first(), &["plan", "staging", "--detailed-exitcode"])?.with(0)?;
+    workspace.finish(&TestConfig::initial(), "deploy")?;
+    workspace.run(&TestConfig::initial(), &["plan", "staging", "--detailed-exitcode"])?.expect_code(0)?;
     println!(
-        "{} processes, {} killed, {} lives: {} versions with rising serials, {fences} fences, no update lost",
-        WANTED.len(),
+        "{} processes, {} killed, {} attempts: {} versions with rising serials, {fences} fences, no update lost",
+        RETENTION_DAYS.len(),
         kills.len(),
-        lives.len(),
+        attempts.len(),
         versions.len()
     );
     Ok(())
 }
 
 /// Whether serials rise by one and fences never fall; gives how many fences there are.
-fn ordered(versions: &[(String, Value)]) -> Result<usize, Problem> {
+fn check_order(versions: &[(String, Value)]) -> Result<usize, Problem> {
     let number = |version: &Value, name: &str| version["snapshot"][name].as_u64().unwrap_or_default();
     for pair in versions.windows(2) {
         let (one, next) = (&pair[0].1, &pair[1].1);
@@ -140,19 +144,19 @@ fn ordered(versions: &[(String, Value)]) -> Result<usize, Problem> {
 }
 
 /// Whether every write that a process was told of is a version, and each fence is of one life of one process.
-fn one_writer_a_fence(versions: &[(String, Value)], lives: &[Writes]) -> Result<(), Problem> {
+fn check_one_writer_per_fence(versions: &[(String, Value)], attempts: &[Writes]) -> Result<(), Problem> {
     let mut writers: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
     let mut found = 0;
     for (etag, version) in versions {
         let bare = |etag: &str| etag.trim_matches('"').to_owned();
-        let writer = lives.iter().position(|writes| writes.iter().any(|wrote| bare(wrote) == bare(etag)));
+        let writer = attempts.iter().position(|writes| writes.iter().any(|wrote| bare(wrote) == bare(etag)));
         let writer = writer.ok_or_else(|| format!("nobody wrote the version {etag}"))?;
         writers.entry(version["snapshot"]["fence"].as_u64().unwrap_or_default()).or_default().insert(writer);
         found += 1;
     }
-    let told: usize = lives.iter().map(Vec::len).sum();
-    ensure(found == told, || format!("{told} writes were taken, and there are {found} versions"))?;
-    let shared: Vec<_> = writers.iter().filter(|(_, lives)| lives.len() != 1).collect();
+    let acknowledged: usize = attempts.iter().map(Vec::len).sum();
+    ensure(found == acknowledged, || format!("{acknowledged} writes were taken, and there are {found} versions"))?;
+    let shared: Vec<_> = writers.iter().filter(|(_, attempts)| attempts.len() != 1).collect();
     ensure(shared.is_empty(), || format!("fences of more than one process: {shared:?}"))?;
     let distinct: BTreeSet<usize> = writers.values().flatten().copied().collect();
     ensure(distinct.len() == writers.len(), || "a process wrote under two fences".to_owned())
@@ -160,9 +164,9 @@ fn one_writer_a_fence(versions: &[(String, Value)], lives: &[Writes]) -> Result<
 
 /// `PB_TORTURE_SEED` kills others at other moments.
 #[test]
-fn twenty_processes_and_one_workspace() {
+fn twenty_competing_processes_lose_no_update() {
     let seed = std::env::var("PB_TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    if let Err(problem) = contend(seed) {
+    if let Err(problem) = run_contention(seed) {
         panic!("with PB_TORTURE_SEED={seed}: {problem}");
     }
 }

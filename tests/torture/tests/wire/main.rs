@@ -6,8 +6,8 @@ mod proxy;
 mod sample;
 mod suspended;
 
-use pb_torture::matrix::{Bench, Phase};
-use pb_torture::{Baseline, Emulator, Held, Problem, Proxy, Running};
+use pb_torture::matrix::{Phase, TestBench};
+use pb_torture::{Baseline, Emulator, HeldCall, Problem, Proxy, RunningProcess};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ fn endpoint() -> Result<&'static str, Problem> {
 }
 
 /// What clean runs make, and leave.
-fn bench() -> Result<&'static Bench, Problem> {
-    static BENCH: OnceLock<Result<Bench, Problem>> = OnceLock::new();
-    let make = || Bench::new(&[endpoint()?.to_owned(), endpoint()?.to_owned()], LEASE);
+fn bench() -> Result<&'static TestBench, Problem> {
+    static BENCH: OnceLock<Result<TestBench, Problem>> = OnceLock::new();
+    let make = || TestBench::new(&[endpoint()?.to_owned(), endpoint()?.to_owned()], LEASE);
     BENCH.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
 /// What a clean deploy from nothing leaves.
-fn deployed() -> Result<&'static Baseline, Problem> {
+fn deployed_baseline() -> Result<&'static Baseline, Problem> {
     bench()?.baseline(Phase::Deploy).ok_or_else(|| "there is no baseline".to_owned())
 }
 
 /// The call that the proxy holds, once the run has come to it.
-fn held(proxy: &Proxy, running: &mut Running) -> Result<Held, Problem> {
+fn held(proxy: &Proxy, running: &mut RunningProcess) -> Result<HeldCall, Problem> {
     let mut held = None;
     running.wait_until(|_| {
-        held = held.take().or_else(|| proxy.held_within(Duration::from_millis(20)));
+        held = held.take().or_else(|| proxy.wait_for_held(Duration::from_millis(20)));
         held.is_some()
     })?;
-    held.ok_or_else(|| format!("the run ended before its call was held:\n{}", running.said()))
+    held.ok_or_else(|| format!("the run ended before its call was held:\n{}", running.stderr()))
 }
 
 fn ensure(holds: bool, why: impl FnOnce() -> Problem) -> Result<(), Problem> {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use pb_torture::{At, How, Problem, Proxy, Rule, Seen, exchange};
+use pb_torture::{CallMatcher, FaultAction, FaultRule, Problem, Proxy, RecordedCall, exchange};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -52,68 +52,68 @@ fn call(url: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn with(how: How) -> (Proxy, Arc<AtomicUsize>) {
+fn proxy_with(action: FaultAction) -> (Proxy, Arc<AtomicUsize>) {
     let (url, count) = upstream();
-    (Proxy::start(&url, vec![Rule { at: At::nth("ec2:CreateVpc", 2), how }]).unwrap(), count)
+    (Proxy::start(&url, vec![FaultRule { at: CallMatcher::nth("ec2:CreateVpc", 2), action }]).unwrap(), count)
 }
 
 /// What the second of three calls gets, and how many calls the endpoint has seen.
-fn second(how: How) -> (Option<String>, usize) {
-    let (proxy, count) = with(how);
+fn second_call(action: FaultAction) -> (Option<String>, usize) {
+    let (proxy, count) = proxy_with(action);
     assert!(call(&proxy.url).unwrap().contains("done"));
     let answer = call(&proxy.url);
     assert!(call(&proxy.url).unwrap().contains("done"), "a rule is for one call");
-    assert!(proxy.is_spent());
+    assert!(proxy.all_rules_applied());
     (answer, count.load(Ordering::SeqCst))
 }
 
 #[test]
-fn a_refused_call_is_not_done() {
-    let (answer, count) = second(How::Refuse);
+fn refused_call_is_not_executed() {
+    let (answer, count) = second_call(FaultAction::Refuse);
     let answer = answer.unwrap();
     assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("<Code>UnauthorizedOperation</Code>"), "{answer}");
     assert_eq!(count, 2);
 }
 
 #[test]
-fn a_throttled_call_is_not_done() {
-    let (answer, count) = second(How::Throttle);
+fn throttled_call_is_not_executed() {
+    let (answer, count) = second_call(FaultAction::Throttle);
     let answer = answer.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("<Code>RequestLimitExceeded</Code>"), "{answer}");
     assert_eq!(count, 2);
 }
 
 #[test]
-fn a_call_whose_answer_is_lost_is_done() {
-    assert_eq!(second(How::LoseAnswer), (None, 3));
+fn call_with_lost_response_is_executed() {
+    assert_eq!(second_call(FaultAction::LoseAnswer), (None, 3));
 }
 
 #[test]
-fn a_call_that_fails_after_it_was_done_is_done() {
-    let (answer, count) = second(How::FailAfter);
+fn call_that_fails_afterwards_is_executed() {
+    let (answer, count) = second_call(FaultAction::FailAfter);
     assert!(answer.unwrap().starts_with("HTTP/1.1 500"));
     assert_eq!(count, 3);
 }
 
 #[test]
-fn a_delayed_call_is_answered() {
-    let (answer, count) = second(How::Delay(Duration::from_millis(20)));
+fn delayed_call_is_answered() {
+    let (answer, count) = second_call(FaultAction::Delay(Duration::from_millis(20)));
     assert!(answer.unwrap().contains("done"));
     assert_eq!(count, 3);
 }
 
 /// Holds the first call; gives how many calls the endpoint has seen while it was held, and after it was let go or dropped.
-fn holding(how: How, go: bool) -> (usize, usize, Option<String>) {
+fn call_while_held(action: FaultAction, go: bool) -> (usize, usize, Option<String>) {
     let (url, count) = upstream();
-    let proxy = Proxy::start(&url, vec![Rule { at: At::Change(1), how }]).unwrap();
+    let proxy = Proxy::start(&url, vec![FaultRule { at: CallMatcher::NthWrite(1), action }]).unwrap();
     std::thread::scope(|scope| {
         let url = proxy.url.as_str();
         let asking = scope.spawn(move || call(url));
-        let held = proxy.held_within(Duration::from_secs(30)).unwrap();
+        let held = proxy.wait_for_held(Duration::from_secs(30)).unwrap();
         assert_eq!(held.call, "ec2:CreateVpc");
         let before = count.load(Ordering::SeqCst);
         if go {
-            held.let_go();
+            held.release();
         } else {
             drop(held);
         }
@@ -123,23 +123,23 @@ fn holding(how: How, go: bool) -> (usize, usize, Option<String>) {
 }
 
 #[test]
-fn held_calls_wait_for_the_test() {
-    let (before, after, answer) = holding(How::HoldBefore, true);
+fn held_call_waits_for_the_test() {
+    let (before, after, answer) = call_while_held(FaultAction::HoldBefore, true);
     assert!((before, after) == (0, 1) && answer.unwrap().contains("done"));
-    assert_eq!(holding(How::HoldBefore, false), (0, 0, None));
-    let (before, after, answer) = holding(How::HoldAfter, true);
+    assert_eq!(call_while_held(FaultAction::HoldBefore, false), (0, 0, None));
+    let (before, after, answer) = call_while_held(FaultAction::HoldAfter, true);
     assert!((before, after) == (1, 1) && answer.unwrap().contains("done"));
-    assert_eq!(holding(How::HoldAfter, false), (1, 1, None));
+    assert_eq!(call_while_held(FaultAction::HoldAfter, false), (1, 1, None));
 }
 
 #[test]
-fn what_was_seen_is_told_with_its_answer() {
+fn recorded_calls_include_their_response() {
     let (url, _) = upstream();
-    let proxy = Proxy::plain(&url).unwrap();
+    let proxy = Proxy::pass_through(&url).unwrap();
     call(&proxy.url).unwrap();
-    let seen = Seen { call: "ec2:CreateVpc".into(), status: 200, etag: Some("\"1\"".into()) };
-    assert_eq!(proxy.changes(), [seen]);
+    let seen = RecordedCall { call: "ec2:CreateVpc".into(), status: 200, etag: Some("\"1\"".into()) };
+    assert_eq!(proxy.writes(), [seen]);
     let body: Result<String, Problem> = exchange(&proxy.url, "GET", "/x", "");
     assert_eq!(body, Ok("done".into()));
-    assert_eq!((proxy.seen().len(), proxy.changes().len()), (2, 2), "a verb that is not known may change something");
+    assert_eq!((proxy.seen().len(), proxy.writes().len()), (2, 2), "a verb that is not known may change something");
 }

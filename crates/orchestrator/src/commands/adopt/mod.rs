@@ -16,7 +16,7 @@ use crate::site::{Asked, Site};
 use claims::Wanted;
 use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, PlanError, Run, Snapshot};
 use pb_engine::{apply_ownership_changes, observe, plan_forget};
-use pb_state::{Claim, LeaseTable, Session};
+use pb_state::{AcquireOptions, LeaseTable, Session};
 use pb_terraform::{Lock, Mapping};
 use std::time::Duration;
 use unfinished::Keeping;
@@ -169,11 +169,11 @@ async fn locked(
     looked: &Looked,
 ) -> Result<(Outcome, bool), Error> {
     let cancel = signals::listen();
-    let claim = Claim {
+    let claim = AcquireOptions {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: cancel.clone(),
-        waiting: waiting(show),
-        ..Claim::new(crate::identity::who(), task.word())
+        on_wait: waiting(show),
+        ..AcquireOptions::new(crate::identity::who(), task.word())
     };
     let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
     let session = Session::open(site.store(), &leases, &claim, show.events()).await?;

@@ -89,7 +89,7 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
             let allowed = if workspace.allowed_account_ids.is_some() { ", which is allowed" } else { "" };
             checks.push(Check::good("account", format!("{account}{allowed}")));
             let store = Store::new(&aws, &place(&workspace)).at(home(&workspace, Some(account.clone())));
-            let (state, conditions) = tokio::join!(Session::read_only(&store), store.conditions());
+            let (state, conditions) = tokio::join!(Session::read_only(&store), store.probe_conditional_writes());
             checks.extend(prepared::conditions(&workspace.state.bucket, conditions));
             let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
             let (prepared, tagged, rest) = tokio::join!(

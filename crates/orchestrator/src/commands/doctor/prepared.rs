@@ -8,7 +8,7 @@ use crate::site::place;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanScope, Snapshot, Step, compute_plan, observe};
-use pb_state::{Conditions, LeaseTable};
+use pb_state::{ConditionalWrites, LeaseTable};
 use std::sync::Arc;
 
 /// Looks at all of it at once.
@@ -42,11 +42,13 @@ pub async fn checks(
 }
 
 /// Returns whether the store of the state refuses a write whose condition does not hold.
-pub fn conditions(bucket: &str, probed: Result<Conditions, Failure>) -> Option<Check> {
+pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> Option<Check> {
     let name = "conditional writes";
     match probed {
-        Ok(Conditions::Obeyed) => Some(Check::good(name, format!("the store of bucket {bucket} honours them"))),
-        Ok(Conditions::Ignored(failure)) => Some(Check::failed(name, Verdict::Bad, &failure)),
+        Ok(ConditionalWrites::Enforced) => {
+            Some(Check::good(name, format!("the store of bucket {bucket} honours them")))
+        }
+        Ok(ConditionalWrites::Ignored(failure)) => Some(Check::failed(name, Verdict::Bad, &failure)),
         // The check of the bucket itself reports a missing one.
         Err(failure) if failure.class == Class::NotFound => None,
         Err(failure) => Some(Check::failed(name, Verdict::Unknown, &failure)),

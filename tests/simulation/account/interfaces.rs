@@ -1,6 +1,6 @@
 //! Network interfaces, which keep subnets, groups and gateways.
 
-use super::{ACCOUNT, REGION, World};
+use super::{ACCOUNT, Account, REGION};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Interface {
     pub groups: Vec<String>,
     pub public: bool,
     /// When it will be gone, once its owner has gone.
-    pub until: Option<Duration>,
+    pub released_at: Option<Duration>,
 }
 
 /// EC2's description of an interface of a load balancer, a cache node or a task.
@@ -30,21 +30,24 @@ fn described(interface: &Interface) -> String {
     }
 }
 
-impl World {
+impl Account {
     /// Gives `owner` an interface in `subnet`.
-    pub fn plug(&mut self, owner: &str, subnet: &str, groups: &[String], public: bool) {
-        let vpc =
-            self.things.get(subnet).map_or(String::new(), |thing| thing.body["vpcId"].as_str().unwrap().to_owned());
+    pub fn attach_interface(&mut self, owner: &str, subnet: &str, groups: &[String], public: bool) {
+        let vpc = self
+            .resources
+            .get(subnet)
+            .map_or(String::new(), |resource| resource.body["vpcId"].as_str().unwrap().to_owned());
         let id = format!("eni-{:08x}", self.serial());
         let (owner, subnet, groups) = (owner.to_owned(), subnet.to_owned(), groups.to_vec());
-        self.interfaces.push(Interface { id, owner, vpc, subnet, groups, public, until: None });
+        self.interfaces.push(Interface { id, owner, vpc, subnet, groups, public, released_at: None });
     }
 
     /// Lets the interfaces of `owner` go after `stay` and the time for which they linger.
-    pub fn unplug(&mut self, owner: &str, stay: Duration) {
-        let until = self.now() + stay + self.times.lingering;
-        let its = self.interfaces.iter_mut().filter(|interface| interface.owner == owner && interface.until.is_none());
-        its.for_each(|interface| interface.until = Some(until));
+    pub fn release_interfaces(&mut self, owner: &str, stay: Duration) {
+        let released_at = self.now() + stay + self.times.interface_release;
+        let own =
+            self.interfaces.iter_mut().filter(|interface| interface.owner == owner && interface.released_at.is_none());
+        own.for_each(|interface| interface.released_at = Some(released_at));
     }
 
     pub fn describe_interfaces(&self, vpc: &[String]) -> Value {

@@ -1,15 +1,15 @@
 //! EC2: security groups and their rules.
 
-use super::ec2::{DEFAULT, GROUP, RULE, VPC, made_with, missing, violation};
-use super::{Answer, Refusal, Tags, World, refused, tag_list};
+use super::ec2::{DEFAULT, GROUP, RULE, VPC, creation_tags, dependency_violation, missing};
+use super::{Account, Answer, Refusal, Tags, refused, tag_list};
 use crate::wire::Call;
 use serde_json::{Value, json};
 
 /// What makes two rules of a group the same.
-const SAME: [&str; 5] = ["isEgress", "ipProtocol", "fromPort", "toPort", "cidrIpv4"];
+const IDENTITY_FIELDS: [&str; 5] = ["isEgress", "ipProtocol", "fromPort", "toPort", "cidrIpv4"];
 
-impl World {
-    pub fn groups(&mut self, call: &Call) -> Answer {
+impl Account {
+    pub fn security_groups(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "CreateSecurityGroup" => self.create_group(call),
             "DeleteSecurityGroup" => self.delete_group(call.text("GroupId")),
@@ -24,13 +24,13 @@ impl World {
 
     fn create_group(&mut self, call: &Call) -> Answer {
         let (vpc, name) = (call.text("VpcId"), call.text("GroupName"));
-        self.used(VPC, vpc)?;
-        if self.of(GROUP).any(|(_, group)| group.body["vpcId"] == vpc && group.body["groupName"] == name) {
+        self.get_for_write(VPC, vpc)?;
+        if self.of_kind(GROUP).any(|(_, group)| group.body["vpcId"] == vpc && group.body["groupName"] == name) {
             return refused("InvalidGroup.Duplicate", format!("The security group '{name}' already exists for {vpc}"));
         }
         let id = format!("sg-{:08x}", self.serial());
         let body = json!({"groupName": name, "groupDescription": call.text("GroupDescription"), "vpcId": vpc});
-        self.put(GROUP, &id, body, made_with(call));
+        self.put(GROUP, &id, body, creation_tags(call));
         self.add_rule(&id, true, json!({"ipProtocol": "-1", "cidrIpv4": "0.0.0.0/0"}), Tags::new());
         Ok(json!({"groupId": id, "return": "true"}))
     }
@@ -38,13 +38,13 @@ impl World {
     fn delete_group(&mut self, id: &str) -> Answer {
         self.get(GROUP, id, missing(GROUP))?;
         if let Some(interface) = self.interfaces.iter().find(|interface| interface.groups.iter().any(|one| one == id)) {
-            return violation(id, &interface.id);
+            return dependency_violation(id, &interface.id);
         }
         let named = |rule: &Value| rule["referencedGroupInfo"]["groupId"] == id && rule["groupId"] != id;
-        if let Some((rule, _)) = self.of(RULE).find(|(_, rule)| named(&rule.body)) {
-            return violation(id, rule);
+        if let Some((rule, _)) = self.of_kind(RULE).find(|(_, rule)| named(&rule.body)) {
+            return dependency_violation(id, rule);
         }
-        self.things.retain(|key, thing| key != id && thing.body["groupId"] != id);
+        self.resources.retain(|key, resource| key != id && resource.body["groupId"] != id);
         Ok(json!({"return": "true"}))
     }
 
@@ -58,20 +58,20 @@ impl World {
     }
 
     fn group(&mut self, id: &str) -> Result<(), Refusal> {
-        match self.used(GROUP, id) {
+        match self.get_for_write(GROUP, id) {
             Ok(_) => Ok(()),
-            Err(_) => self.used(DEFAULT, id).map(drop),
+            Err(_) => self.get_for_write(DEFAULT, id).map(drop),
         }
     }
 
     /// The rules of a group that say what `wanted` says.
-    fn same_rules(&self, group: &str, wanted: &Value) -> Vec<String> {
+    fn same_rules(&self, group: &str, requested: &Value) -> Vec<String> {
         let same = |body: &Value| {
             body["groupId"] == group
-                && SAME.iter().all(|field| body[*field] == wanted[*field])
-                && body["referencedGroupInfo"] == wanted["referencedGroupInfo"]
+                && IDENTITY_FIELDS.iter().all(|field| body[*field] == requested[*field])
+                && body["referencedGroupInfo"] == requested["referencedGroupInfo"]
         };
-        self.of(RULE).filter(|(_, rule)| same(&rule.body)).map(|(id, _)| id.clone()).collect()
+        self.of_kind(RULE).filter(|(_, rule)| same(&rule.body)).map(|(id, _)| id.clone()).collect()
     }
 
     fn authorize(&mut self, call: &Call, egress: bool) -> Answer {
@@ -84,7 +84,7 @@ impl World {
         if !self.same_rules(group, &body).is_empty() {
             return refused("InvalidPermission.Duplicate", "the specified rule already exists");
         }
-        let id = self.add_rule(group, egress, body, made_with(call));
+        let id = self.add_rule(group, egress, body, creation_tags(call));
         let rule = self.get(RULE, &id, "")?;
         let mut made = rule.body.clone();
         made["securityGroupRuleId"] = json!(id);
@@ -107,14 +107,14 @@ impl World {
             if found.body["groupId"] != group || found.body["isEgress"] != egress {
                 return refused(missing(RULE), format!("{id} is not in {group}"));
             }
-            self.things.remove(&id);
+            self.resources.remove(&id);
         }
         Ok(json!({"return": "true"}))
     }
 
     fn modify_rules(&mut self, call: &Call) -> Answer {
         for update in call.input["SecurityGroupRule"].as_array().into_iter().flatten() {
-            let (id, wanted) = (update["SecurityGroupRuleId"].as_str().unwrap(), &update["SecurityGroupRule"]);
+            let (id, requested) = (update["SecurityGroupRuleId"].as_str().unwrap(), &update["SecurityGroupRule"]);
             let rule = self.get(RULE, id, missing(RULE))?;
             let fields = [
                 ("ipProtocol", "IpProtocol"),
@@ -124,9 +124,9 @@ impl World {
                 ("description", "Description"),
             ];
             for (field, name) in fields {
-                rule.body[field] = wanted[name].clone();
+                rule.body[field] = requested[name].clone();
             }
-            if let Some(peer) = wanted["ReferencedGroupId"].as_str() {
+            if let Some(peer) = requested["ReferencedGroupId"].as_str() {
                 rule.body["referencedGroupInfo"] = json!({"groupId": peer});
             }
         }

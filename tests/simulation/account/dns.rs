@@ -1,13 +1,13 @@
 //! Route 53: one public zone, which is there already, and alias records in it.
 
-use super::{Answer, Tags, World, refused};
+use super::{Account, Answer, Tags, refused};
 use crate::wire::Call;
 use serde_json::{Value, json};
 
 pub const RECORD: &str = "route53.record";
 pub const ZONE: &str = "Z0SIM";
 
-impl World {
+impl Account {
     pub fn dns(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "ListHostedZonesByName" => {
@@ -22,7 +22,7 @@ impl World {
             "ListResourceRecordSets" => {
                 // The list starts at the name, and goes on with others.
                 let from = format!("{}.", call.text("name"));
-                let sets = self.of(RECORD).map(|(_, record)| record.body.clone());
+                let sets = self.of_kind(RECORD).map(|(_, record)| record.body.clone());
                 let sets: Vec<Value> = sets.filter(|set| set["Name"].as_str() >= Some(from.as_str())).collect();
                 let sets = json!({"ResourceRecordSet": sets});
                 Ok(json!({"ResourceRecordSets": sets, "IsTruncated": "false", "MaxItems": "10"}))
@@ -32,7 +32,7 @@ impl World {
                 let (id, now) = (call.text("id"), self.now());
                 match self.changes.get(id) {
                     None => refused("NoSuchChange", format!("Could not find resource with ID: {id}")),
-                    Some(made) => Ok(json!({"ChangeInfo": info(id, now >= *made + self.times.record)})),
+                    Some(created) => Ok(json!({"ChangeInfo": info(id, now >= *created + self.times.dns_change)})),
                 }
             }
             other => panic!("no such call of Route 53: {other}"),
@@ -51,8 +51,8 @@ impl World {
                 "EvaluateTargetHealth": call.text("health"),
             },
         });
-        let there = self.things.get(&id).map(|thing| thing.body.clone());
-        match (call.text("action"), there) {
+        let existing = self.resources.get(&id).map(|resource| resource.body.clone());
+        match (call.text("action"), existing) {
             ("CREATE", Some(_)) => {
                 let message =
                     format!("[Tried to create resource record set [name='{name}', type='A'] but it already exists]");
@@ -63,12 +63,12 @@ impl World {
                     format!("[Tried to delete resource record set [name='{name}', type='A'] but it was not found]");
                 return refused("InvalidChangeBatch", message);
             }
-            ("DELETE", Some(there)) if there != body => {
+            ("DELETE", Some(existing)) if existing != body => {
                 let message =
                     "[Tried to delete resource record set but the values provided do not match the current values]";
                 return refused("InvalidChangeBatch", message);
             }
-            ("DELETE", Some(_)) => drop(self.things.remove(&id)),
+            ("DELETE", Some(_)) => drop(self.resources.remove(&id)),
             _ => self.put(RECORD, &id, body, Tags::new()),
         }
         let change = format!("C{}", self.serial());

@@ -1,6 +1,6 @@
 //! Log groups, image repositories, and who asks.
 
-use super::{ACCOUNT, Answer, REGION, Refusal, World, refused, tag_list, tags_of};
+use super::{ACCOUNT, Account, Answer, REGION, Refusal, refused, tag_list, tags_of};
 use crate::wire::Call;
 use serde_json::{Value, json};
 
@@ -18,13 +18,13 @@ fn images_arn(name: &str) -> String {
     format!("arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}")
 }
 
-impl World {
-    pub fn places(&mut self, call: &Call) -> Answer {
+impl Account {
+    pub fn other_services(&mut self, call: &Call) -> Answer {
         let logs = logs_arn(call.text("logGroupName"));
         let images = images_arn(call.text("repositoryName"));
         match call.operation.as_str() {
             "CreateLogGroup" => {
-                if self.things.contains_key(&logs) {
+                if self.resources.contains_key(&logs) {
                     return refused("ResourceAlreadyExistsException", "The specified log group already exists");
                 }
                 let tags: Vec<(String, Value)> =
@@ -42,13 +42,13 @@ impl World {
             }
             "DescribeLogGroups" => {
                 let prefix = call.text("logGroupNamePrefix");
-                let groups = self.of(LOGS).map(|(_, group)| &group.body);
+                let groups = self.of_kind(LOGS).map(|(_, group)| &group.body);
                 let groups = groups.filter(|group| group["logGroupName"].as_str().unwrap().starts_with(prefix));
                 Ok(json!({"logGroups": groups.cloned().collect::<Vec<_>>()}))
             }
             "DeleteLogGroup" => {
                 self.get(LOGS, &logs, NO_LOGS)?;
-                self.things.remove(&logs);
+                self.resources.remove(&logs);
                 Ok(json!({}))
             }
             "CreateRepository" => self.create_repository(call, &images),
@@ -61,7 +61,7 @@ impl World {
                 policy => Ok(json!({"lifecyclePolicyText": policy})),
             },
             "DescribeRepositories" => {
-                let all: Vec<Value> = self.of(IMAGES).map(|(_, repository)| repository.body.clone()).collect();
+                let all: Vec<Value> = self.of_kind(IMAGES).map(|(_, repository)| repository.body.clone()).collect();
                 Ok(json!({"repositories": all}))
             }
             "ListImages" => {
@@ -70,10 +70,10 @@ impl World {
             }
             "DeleteRepository" => {
                 self.repository(&images)?;
-                self.things.remove(&images);
+                self.resources.remove(&images);
                 Ok(json!({}))
             }
-            "ListTagsForResource" | "TagResource" | "UntagResource" => self.places_tags(call),
+            "ListTagsForResource" | "TagResource" | "UntagResource" => self.change_tags(call),
             "GetRole" => {
                 let name = call.text("RoleName");
                 let arn = format!("arn:aws:iam::{ACCOUNT}:role/{name}");
@@ -87,7 +87,7 @@ impl World {
 
     fn create_repository(&mut self, call: &Call, id: &str) -> Answer {
         let name = call.text("repositoryName");
-        if self.things.contains_key(id) {
+        if self.resources.contains_key(id) {
             return refused("RepositoryAlreadyExistsException", format!("The repository '{name}' already exists"));
         }
         let body = json!({
@@ -102,29 +102,29 @@ impl World {
     }
 
     fn repository(&mut self, id: &str) -> Result<&mut Value, Refusal> {
-        self.get(IMAGES, id, NO_IMAGES).map(|thing| &mut thing.body)
+        self.get(IMAGES, id, NO_IMAGES).map(|resource| &mut resource.body)
     }
 
-    fn places_tags(&mut self, call: &Call) -> Answer {
+    fn change_tags(&mut self, call: &Call) -> Answer {
         let code = if call.service == "ecr" { NO_IMAGES } else { NO_LOGS };
-        let Some(thing) = self.things.get_mut(call.text("resourceArn")) else {
+        let Some(resource) = self.resources.get_mut(call.text("resourceArn")) else {
             return refused(code, "The specified resource does not exist.");
         };
         match (call.operation.as_str(), call.service) {
-            ("ListTagsForResource", "ecr") => Ok(json!({"tags": tag_list(&thing.tags, "Key", "Value")})),
-            ("ListTagsForResource", _) => Ok(json!({"tags": thing.tags})),
+            ("ListTagsForResource", "ecr") => Ok(json!({"tags": tag_list(&resource.tags, "Key", "Value")})),
+            ("ListTagsForResource", _) => Ok(json!({"tags": resource.tags})),
             ("TagResource", "ecr") => {
-                thing.tags.extend(tags_of(&call.input["tags"], "Key", "Value"));
+                resource.tags.extend(tags_of(&call.input["tags"], "Key", "Value"));
                 Ok(json!({}))
             }
             ("TagResource", _) => {
                 let tags = call.input["tags"].as_object().cloned().unwrap_or_default();
-                thing.tags.extend(tags.into_iter().map(|(key, value)| (key, value.as_str().unwrap().to_owned())));
+                resource.tags.extend(tags.into_iter().map(|(key, value)| (key, value.as_str().unwrap().to_owned())));
                 Ok(json!({}))
             }
             _ => {
-                let gone = call.texts("tagKeys");
-                thing.tags.retain(|key, _| !gone.contains(key));
+                let removed = call.texts("tagKeys");
+                resource.tags.retain(|key, _| !removed.contains(key));
                 Ok(json!({}))
             }
         }

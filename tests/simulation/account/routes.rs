@@ -1,11 +1,11 @@
 //! EC2: route tables, their routes and the subnets that use them.
 
-use super::ec2::{GATEWAY, SUBNET, TABLE, VPC, associations, made_with, missing, violation};
-use super::{Answer, World, refused};
+use super::ec2::{GATEWAY, SUBNET, TABLE, VPC, associations, creation_tags, dependency_violation, missing};
+use super::{Account, Answer, refused};
 use crate::wire::Call;
 use serde_json::{Value, json};
 
-impl World {
+impl Account {
     pub fn routes(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "CreateRouteTable" => self.create_table(call),
@@ -26,43 +26,43 @@ impl World {
 
     fn create_table(&mut self, call: &Call) -> Answer {
         let token = call.text("ClientToken");
-        if let Some((id, _)) = self.of(TABLE).find(|(_, table)| table.token == token) {
+        if let Some((id, _)) = self.of_kind(TABLE).find(|(_, table)| table.token == token) {
             return Ok(json!({"routeTable": {"routeTableId": id}}));
         }
         let vpc = call.text("VpcId");
-        self.used(VPC, vpc)?;
+        self.get_for_write(VPC, vpc)?;
         let id = format!("rtb-{:08x}", self.serial());
         let local = json!({"destinationCidrBlock": "10.0.0.0/8", "gatewayId": "local", "origin": "CreateRouteTable"});
         let body = json!({"vpcId": vpc, "routeSet": {"item": [local]}, "associationSet": {"item": []}});
-        self.put(TABLE, &id, body, made_with(call));
+        self.put(TABLE, &id, body, creation_tags(call));
         self.get(TABLE, &id, "")?.token = token.to_owned();
         Ok(json!({"routeTable": {"routeTableId": id}}))
     }
 
     fn delete_table(&mut self, id: &str) -> Answer {
         if associations(self.get(TABLE, id, missing(TABLE))?).next().is_some() {
-            return violation(id, "it is associated");
+            return dependency_violation(id, "it is associated");
         }
-        self.things.remove(id);
+        self.resources.remove(id);
         Ok(json!({"return": "true"}))
     }
 
     fn route(&mut self, call: &Call) -> Answer {
         let (block, gateway) = (call.text("DestinationCidrBlock"), call.text("GatewayId"));
         if call.operation != "DeleteRoute" {
-            let vpc = self.used(TABLE, call.text("RouteTableId"))?.body["vpcId"].clone();
-            if self.used(GATEWAY, gateway)?.body["attachmentSet"]["item"][0]["vpcId"] != vpc {
+            let vpc = self.get_for_write(TABLE, call.text("RouteTableId"))?.body["vpcId"].clone();
+            if self.get_for_write(GATEWAY, gateway)?.body["attachmentSet"]["item"][0]["vpcId"] != vpc {
                 let message = format!("route table and network gateway {gateway} belong to different networks");
                 return refused("InvalidParameterValue", message);
             }
         }
-        let table = self.used(TABLE, call.text("RouteTableId"))?;
+        let table = self.get_for_write(TABLE, call.text("RouteTableId"))?;
         let routes = table.body["routeSet"]["item"].as_array_mut().unwrap();
-        let there = routes.iter().position(|route| route["destinationCidrBlock"] == block);
+        let existing = routes.iter().position(|route| route["destinationCidrBlock"] == block);
         let route = json!({
             "destinationCidrBlock": block, "gatewayId": gateway, "state": "active", "origin": "CreateRoute",
         });
-        match (call.operation.as_str(), there) {
+        match (call.operation.as_str(), existing) {
             ("CreateRoute", Some(_)) => return refused("RouteAlreadyExists", format!("the route to {block} exists")),
             ("CreateRoute", None) => routes.push(route),
             (_, None) => return refused("InvalidRoute.NotFound", format!("no route with destination {block}")),
@@ -74,12 +74,12 @@ impl World {
 
     fn associate(&mut self, call: &Call) -> Answer {
         let (id, subnet) = (call.text("RouteTableId"), call.text("SubnetId"));
-        self.used(SUBNET, subnet)?;
-        if self.of(TABLE).any(|(_, table)| associations(table).any(|found| found["subnetId"] == subnet)) {
+        self.get_for_write(SUBNET, subnet)?;
+        if self.of_kind(TABLE).any(|(_, table)| associations(table).any(|found| found["subnetId"] == subnet)) {
             return refused("Resource.AlreadyAssociated", format!("{subnet} is associated with a route table"));
         }
         let association = format!("rtbassoc-{:08x}", self.serial());
-        let table = self.used(TABLE, id)?;
+        let table = self.get_for_write(TABLE, id)?;
         let entry = json!({
             "routeTableAssociationId": association, "routeTableId": id, "subnetId": subnet, "main": "false",
             "associationState": {"state": "associated"},
@@ -89,7 +89,7 @@ impl World {
     }
 
     fn find_association(&self, id: &str) -> Option<&Value> {
-        let mut all = self.of(TABLE).flat_map(|(_, table)| associations(table));
+        let mut all = self.of_kind(TABLE).flat_map(|(_, table)| associations(table));
         all.find(|found| found["routeTableAssociationId"] == id)
     }
 
@@ -97,7 +97,7 @@ impl World {
         if self.find_association(id).is_none() {
             return refused("InvalidAssociationID.NotFound", format!("{id} does not exist"));
         }
-        for table in self.things.values_mut().filter(|thing| thing.kind == TABLE) {
+        for table in self.resources.values_mut().filter(|resource| resource.kind == TABLE) {
             let kept = associations(table).filter(|found| found["routeTableAssociationId"] != id).cloned().collect();
             table.body["associationSet"]["item"] = Value::Array(kept);
         }

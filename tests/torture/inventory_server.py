@@ -13,28 +13,28 @@ from endpoint import Aws  # noqa: E402
 from inventory import World, tags_of  # noqa: E402
 
 #: They come and go with tasks and nodes.
-PASSING = {"interfaces"}
+TRANSIENT = {"interfaces"}
 
 
-def look(aws: Aws, _: str) -> dict[str, Any]:
+def inventory(aws: Aws, _: str) -> dict[str, Any]:
     """Everything in the account: the ids by kind, and what carries an ownership address."""
     everything = World(aws).everything()
     owned = [
-        (tags_of(thing)["pb-deploy:address"], identity)
-        for kind, things in everything.items()
-        for identity, thing in (latest(things) if kind == "task_definitions" else things).items()
-        if "pb-deploy:address" in tags_of(thing)
+        (tags_of(resource)["pb-deploy:address"], identity)
+        for kind, resources in everything.items()
+        for identity, resource in (latest(resources) if kind == "task_definitions" else resources).items()
+        if "pb-deploy:address" in tags_of(resource)
     ]
     return {
         "owned": sorted(owned),
-        "all": {kind: sorted(things) for kind, things in everything.items() if kind not in PASSING},
+        "all": {kind: sorted(resources) for kind, resources in everything.items() if kind not in TRANSIENT},
     }
 
 
 def latest(revisions: dict[str, Any]) -> dict[str, Any]:
     """The latest revision of each family: earlier ones stay, for rollbacks, and share its address."""
     numbered = sorted(revisions.items(), key=lambda item: int(item[0].rsplit(":", 1)[1]))
-    return {name: thing for name, thing in {n.rsplit(":", 1)[0]: (n, t) for n, t in numbered}.values()}
+    return {name: resource for name, resource in {n.rsplit(":", 1)[0]: (n, t) for n, t in numbered}.values()}
 
 
 def versions(aws: Aws, bucket: str) -> list[dict[str, Any]]:
@@ -51,13 +51,13 @@ def main() -> None:
     """Answer until the input ends."""
     clients: dict[tuple[str, str], Aws] = {}
     for line in sys.stdin:
-        question = json.loads(line)
-        key = (question["url"], question["account"])
+        request = json.loads(line)
+        key = (request["url"], request["account"])
         if key not in clients:
             clients.clear()
             clients[key] = Aws(*key)
         try:
-            answer = {"look": look, "versions": versions}[question["what"]](clients[key], question["bucket"])
+            answer = {"inventory": inventory, "versions": versions}[request["query"]](clients[key], request["bucket"])
             print(json.dumps({"answer": answer}), flush=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, the test has to say it
             print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)

@@ -1,7 +1,7 @@
 //! ElastiCache: subnet groups, parameter groups, replication groups.
 
 use super::ec2::{GROUP, SUBNET};
-use super::{ACCOUNT, Answer, REGION, Refusal, World, refused, tag_list, tags_of};
+use super::{ACCOUNT, Account, Answer, REGION, Refusal, refused, tag_list, tags_of};
 use crate::wire::Call;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -28,7 +28,7 @@ const CHANGES: [(&str, &str); 5] = [
     ("SecurityGroupIds", "SecurityGroupIds"),
 ];
 
-impl World {
+impl Account {
     pub fn cache(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "CreateCacheSubnetGroup" => self.create_subnet_group(call),
@@ -36,7 +36,13 @@ impl World {
             "DescribeCacheSubnetGroups" => self.describe_subnet_groups(call.text("CacheSubnetGroupName")),
             "DeleteCacheSubnetGroup" => {
                 let (name, code) = (call.text("CacheSubnetGroupName"), "CacheSubnetGroupInUse");
-                self.drop_group(SUBNETS, &arn("subnetgroup", name), "CacheSubnetGroupName", name, (NO_SUBNETS, code))
+                self.delete_unused_group(
+                    SUBNETS,
+                    &arn("subnetgroup", name),
+                    "CacheSubnetGroupName",
+                    name,
+                    (NO_SUBNETS, code),
+                )
             }
             "CreateCacheParameterGroup" => self.create_parameters(call),
             "ModifyCacheParameterGroup" | "ResetCacheParameterGroup" => self.set_parameters(call),
@@ -45,7 +51,13 @@ impl World {
             "DeleteCacheParameterGroup" => {
                 let (name, code) = (call.text("CacheParameterGroupName"), "InvalidCacheParameterGroupState");
                 let codes = (NO_PARAMETERS, code);
-                self.drop_group(PARAMETERS, &arn("parametergroup", name), "CacheParameterGroupName", name, codes)
+                self.delete_unused_group(
+                    PARAMETERS,
+                    &arn("parametergroup", name),
+                    "CacheParameterGroupName",
+                    name,
+                    codes,
+                )
             }
             "CreateReplicationGroup" => self.create_cache(call),
             "ModifyReplicationGroup" => self.modify_cache(call),
@@ -60,10 +72,10 @@ impl World {
     fn create_subnet_group(&mut self, call: &Call) -> Answer {
         let (name, subnets) = (call.text("CacheSubnetGroupName"), call.texts("SubnetIds"));
         let id = arn("subnetgroup", name);
-        if self.things.contains_key(&id) {
+        if self.resources.contains_key(&id) {
             return refused("CacheSubnetGroupAlreadyExists", format!("Cache subnet group {name} already exists."));
         }
-        if subnets.iter().any(|id| self.things.get(id).is_none_or(|thing| thing.kind != SUBNET)) {
+        if subnets.iter().any(|id| self.resources.get(id).is_none_or(|resource| resource.kind != SUBNET)) {
             return refused("InvalidSubnet", format!("some of {subnets:?} do not exist"));
         }
         let body = json!({
@@ -79,7 +91,7 @@ impl World {
         let mut body = self.get(SUBNETS, id, NO_SUBNETS)?.body.clone();
         let subnets = body["subnets"].as_array().cloned().unwrap_or_default();
         let zone = |id: &Value| {
-            let subnet = id.as_str().and_then(|id| self.things.get(id));
+            let subnet = id.as_str().and_then(|id| self.resources.get(id));
             subnet.map_or(Value::Null, |subnet| json!({"Name": subnet.body["availabilityZone"]}))
         };
         let subnets: Vec<Value> =
@@ -109,14 +121,17 @@ impl World {
 
     /// The subnets in which nodes of this subnet group are.
     fn nodes_of(&self, group: &str) -> Vec<String> {
-        let caches: Vec<&String> =
-            self.of(CACHE).filter(|(_, cache)| cache.body["CacheSubnetGroupName"] == group).map(|(id, _)| id).collect();
-        let nodes = self.interfaces.iter().filter(|one| one.until.is_none() && caches.contains(&&one.owner));
+        let caches: Vec<&String> = self
+            .of_kind(CACHE)
+            .filter(|(_, cache)| cache.body["CacheSubnetGroupName"] == group)
+            .map(|(id, _)| id)
+            .collect();
+        let nodes = self.interfaces.iter().filter(|one| one.released_at.is_none() && caches.contains(&&one.owner));
         nodes.map(|one| one.subnet.clone()).collect()
     }
 
     fn describe_subnet_groups(&mut self, name: &str) -> Answer {
-        let mut ids: Vec<String> = self.of(SUBNETS).map(|(id, _)| id.clone()).collect();
+        let mut ids: Vec<String> = self.of_kind(SUBNETS).map(|(id, _)| id.clone()).collect();
         if !name.is_empty() {
             ids = vec![arn("subnetgroup", name)];
         }
@@ -125,19 +140,19 @@ impl World {
     }
 
     /// Deletes a group that no replication group uses.
-    fn drop_group(&mut self, kind: &str, id: &str, field: &str, name: &str, codes: (&str, &str)) -> Answer {
+    fn delete_unused_group(&mut self, kind: &str, id: &str, field: &str, name: &str, codes: (&str, &str)) -> Answer {
         self.get(kind, id, codes.0)?;
-        if let Some((cache, _)) = self.of(CACHE).find(|(_, cache)| cache.body[field] == name) {
+        if let Some((cache, _)) = self.of_kind(CACHE).find(|(_, cache)| cache.body[field] == name) {
             return refused(codes.1, format!("{name} is used by {cache}"));
         }
-        self.things.remove(id);
+        self.resources.remove(id);
         Ok(json!({}))
     }
 
     fn create_parameters(&mut self, call: &Call) -> Answer {
         let name = call.text("CacheParameterGroupName");
         let id = arn("parametergroup", name);
-        if self.things.contains_key(&id) {
+        if self.resources.contains_key(&id) {
             return refused("CacheParameterGroupAlreadyExists", format!("Parameter group {name} already exists."));
         }
         let mut body = json!({
@@ -165,7 +180,7 @@ impl World {
     }
 
     fn describe_parameter_groups(&self) -> Value {
-        let groups = self.of(PARAMETERS).map(|(_, group)| {
+        let groups = self.of_kind(PARAMETERS).map(|(_, group)| {
             let mut body = group.body.clone();
             body.as_object_mut().unwrap().remove("parameters");
             body
@@ -192,7 +207,7 @@ impl World {
     fn create_cache(&mut self, call: &Call) -> Answer {
         let name = call.text("ReplicationGroupId");
         let id = arn("replicationgroup", name);
-        if self.things.contains_key(&id) {
+        if self.resources.contains_key(&id) {
             return refused("ReplicationGroupAlreadyExists", format!("Replication group {name} already exists"));
         }
         let subnets = arn("subnetgroup", call.text("CacheSubnetGroupName"));
@@ -200,7 +215,7 @@ impl World {
         let parameters = arn("parametergroup", call.text("CacheParameterGroupName"));
         self.get(PARAMETERS, &parameters, NO_PARAMETERS)?;
         let groups = call.texts("SecurityGroupIds");
-        if groups.iter().any(|id| self.things.get(id).is_none_or(|thing| thing.kind != GROUP)) {
+        if groups.iter().any(|id| self.resources.get(id).is_none_or(|resource| resource.kind != GROUP)) {
             return refused("InvalidParameterValue", format!("some of {groups:?} do not exist"));
         }
         let mut body = call.input.clone();
@@ -208,7 +223,7 @@ impl World {
         let serial = self.serial();
         body["address"] = json!(format!("{name}.{serial}.cache.amazonaws.com"));
         self.put(CACHE, &id, body, tags_of(&call.input["Tags"], "Key", "Value"));
-        self.plug(&id, &subnet, &groups, false);
+        self.attach_interface(&id, &subnet, &groups, false);
         self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
     }
 
@@ -217,9 +232,9 @@ impl World {
         let (now, time) = (self.now(), self.times.cache);
         let cache = self.get(CACHE, id, NO_CACHE)?;
         Ok(match () {
-            () if cache.ends.is_some() => "deleting",
-            () if now < cache.made + time => "creating",
-            () if cache.changed > cache.made && now < cache.changed + time / 4 => "modifying",
+            () if cache.deleted_at.is_some() => "deleting",
+            () if now < cache.created + time => "creating",
+            () if cache.changed_at > cache.created && now < cache.changed_at + time / 4 => "modifying",
             () => "available",
         })
     }
@@ -249,7 +264,7 @@ impl World {
     }
 
     fn describe_caches(&mut self, name: &str) -> Answer {
-        let mut ids: Vec<String> = self.of(CACHE).map(|(id, _)| id.clone()).collect();
+        let mut ids: Vec<String> = self.of_kind(CACHE).map(|(id, _)| id.clone()).collect();
         if !name.is_empty() {
             ids = vec![arn("replicationgroup", name)];
         }
@@ -258,15 +273,16 @@ impl World {
     }
 
     fn describe_clusters(&mut self, member: &str) -> Value {
-        let ids: Vec<String> = self.of(CACHE).map(|(id, _)| id.clone()).collect();
+        let ids: Vec<String> = self.of_kind(CACHE).map(|(id, _)| id.clone()).collect();
         let clusters = ids.iter().filter_map(|id| {
-            let (status, body) = (self.status(id).ok()?, self.things[id].body.clone());
+            let (status, body) = (self.status(id).ok()?, self.resources[id].body.clone());
             let name = body["ReplicationGroupId"].as_str()?;
             let groups = body["SecurityGroupIds"].as_array().cloned().unwrap_or_default();
             let groups: Vec<Value> =
                 groups.iter().map(|id| json!({"SecurityGroupId": id, "Status": "active"})).collect();
             let subnet = self.interfaces.iter().find(|one| one.owner == **id).map(|one| one.subnet.clone());
-            let zone = subnet.and_then(|id| self.things.get(&id)).map(|subnet| subnet.body["availabilityZone"].clone());
+            let zone =
+                subnet.and_then(|id| self.resources.get(&id)).map(|subnet| subnet.body["availabilityZone"].clone());
             let is_it = member.is_empty() || member == format!("{name}-001");
             is_it.then(|| {
                 json!({
@@ -295,14 +311,14 @@ impl World {
         }
         let now = self.now();
         let cache = self.get(CACHE, &id, NO_CACHE)?;
-        cache.changed = now;
+        cache.changed_at = now;
         for (from, to) in CHANGES.iter().filter(|(from, _)| !call.input[*from].is_null()) {
             cache.body[*to] = call.input[*from].clone();
         }
         let groups = call.texts("SecurityGroupIds");
         if !groups.is_empty() {
-            let its = self.interfaces.iter_mut().filter(|one| one.owner == id);
-            its.for_each(|one| one.groups.clone_from(&groups));
+            let own = self.interfaces.iter_mut().filter(|one| one.owner == id);
+            own.for_each(|one| one.groups.clone_from(&groups));
         }
         self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
     }
@@ -313,9 +329,9 @@ impl World {
             return refused("InvalidReplicationGroupState", format!("{name} is not in the available state"));
         }
         let ends = self.now() + self.times.cache_deleting;
-        self.get(CACHE, &id, NO_CACHE)?.ends = Some(ends);
+        self.get(CACHE, &id, NO_CACHE)?.deleted_at = Some(ends);
         let stay: Duration = self.times.cache_deleting;
-        self.unplug(&id, stay);
+        self.release_interfaces(&id, stay);
         self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
     }
 
@@ -325,10 +341,10 @@ impl World {
             return refused("InvalidReplicationGroupState", format!("{id} is not in the available state"));
         }
         let code = if id.contains("subnet") { NO_SUBNETS } else { NO_PARAMETERS };
-        let Some(thing) = self.things.get_mut(id) else { return refused(code, format!("{id} does not exist")) };
-        thing.tags.extend(tags_of(&call.input["Tags"], "Key", "Value"));
-        let gone = call.texts("TagKeys");
-        thing.tags.retain(|key, _| !gone.contains(key));
-        Ok(json!({"TagList": {"Tag": tag_list(&thing.tags, "Key", "Value")}}))
+        let Some(resource) = self.resources.get_mut(id) else { return refused(code, format!("{id} does not exist")) };
+        resource.tags.extend(tags_of(&call.input["Tags"], "Key", "Value"));
+        let removed = call.texts("TagKeys");
+        resource.tags.retain(|key, _| !removed.contains(key));
+        Ok(json!({"TagList": {"Tag": tag_list(&resource.tags, "Key", "Value")}}))
     }
 }

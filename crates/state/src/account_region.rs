@@ -5,14 +5,14 @@ use pb_engine::{Class, Failure, Snapshot};
 /// The account and region that a workspace is deployed to. A snapshot records them with each write, and is refused by a run
 /// that is for others: there everything that it names would seem to have been deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
+pub struct AccountRegion {
     /// The account of the credentials; none while it is not known, and then it is not compared.
     pub account: Option<String>,
     /// The region that is configured.
     pub region: String,
 }
 
-impl Home {
+impl AccountRegion {
     /// Checks that `snapshot`, the one of `workspace`, records no other account and no other region. A snapshot that names no
     /// resource and no unfinished run is at home everywhere: that is how a workspace moves after a destroy.
     ///
@@ -29,8 +29,8 @@ impl Home {
         if is_empty || !(other_account || other_region) {
             return Ok(());
         }
-        let recorded = place(snapshot.account.as_ref(), snapshot.region.as_ref());
-        let now = place(self.account.as_ref(), Some(&self.region));
+        let recorded = describe(snapshot.account.as_ref(), snapshot.region.as_ref());
+        let now = describe(self.account.as_ref(), Some(&self.region));
         let message = format!("{workspace} is deployed to {recorded}, and this run is for {now}; nothing was changed");
         let hint = match (other_account, other_region) {
             (true, false) => "use credentials of the recorded account (AWS_PROFILE, `--profile`)",
@@ -54,7 +54,7 @@ impl Home {
 }
 
 /// `account 123456789012 in us-east-2`, as far as it is known.
-fn place(account: Option<&String>, region: Option<&String>) -> String {
+fn describe(account: Option<&String>, region: Option<&String>) -> String {
     match (account, region) {
         (Some(account), Some(region)) => format!("account {account} in {region}"),
         (Some(account), None) => format!("account {account}"),
@@ -65,12 +65,12 @@ fn place(account: Option<&String>, region: Option<&String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Home;
+    use super::AccountRegion;
     use pb_engine::{Address, Class, Intents, Record, Snapshot};
     use serde_json::json;
 
-    fn home(account: Option<&str>, region: &str) -> Home {
-        Home { account: account.map(str::to_owned), region: region.to_owned() }
+    fn account_region(account: Option<&str>, region: &str) -> AccountRegion {
+        AccountRegion { account: account.map(str::to_owned), region: region.to_owned() }
     }
 
     fn recorded(account: Option<&str>, region: Option<&str>) -> Snapshot {
@@ -84,41 +84,41 @@ mod tests {
     }
 
     #[test]
-    fn home_that_differs_is_refused_with_both_places() {
-        let (here, there) = ("111111111111", "222222222222");
-        let snapshot = recorded(Some(here), Some("us-east-2"));
+    fn other_account_or_region_is_refused_with_both() {
+        let (same, there) = ("111111111111", "222222222222");
+        let snapshot = recorded(Some(same), Some("us-east-2"));
         for (account, region, hinted, unhinted) in [
             (Some(there), "us-east-2", "AWS_PROFILE", "`region`"),
-            (Some(here), "eu-west-1", "`region`", "AWS_PROFILE"),
+            (Some(same), "eu-west-1", "`region`", "AWS_PROFILE"),
             (None, "eu-west-1", "`region`", "AWS_PROFILE"),
         ] {
-            let failure = home(account, region).check(&snapshot, "staging").unwrap_err();
+            let failure = account_region(account, region).check(&snapshot, "staging").unwrap_err();
             assert_eq!(failure.class, Class::Refused);
-            let words = format!("staging is deployed to account {here} in us-east-2, and this run is for ");
+            let words = format!("staging is deployed to account {same} in us-east-2, and this run is for ");
             assert!(failure.message.starts_with(&words) && failure.message.contains(region), "{failure}");
             assert!(failure.message.contains(account.unwrap_or(region)), "{failure}");
             let hint = failure.hint.unwrap();
             assert!(hint.contains(hinted) && !hint.contains(unhinted), "{hint}");
         }
-        let hint = home(Some(there), "eu-west-1").check(&snapshot, "staging").unwrap_err().hint.unwrap();
+        let hint = account_region(Some(there), "eu-west-1").check(&snapshot, "staging").unwrap_err().hint.unwrap();
         assert!(hint.contains("AWS_PROFILE") && hint.contains("`region`"), "{hint}");
     }
 
     #[test]
-    fn home_that_is_the_same_or_not_recorded_is_accepted() {
-        let here = home(Some("111111111111"), "us-east-2");
-        here.check(&recorded(Some("111111111111"), Some("us-east-2")), "staging").unwrap();
-        here.check(&recorded(None, None), "staging").unwrap();
-        home(None, "us-east-2").check(&recorded(Some("222222222222"), Some("us-east-2")), "staging").unwrap();
+    fn same_or_unrecorded_account_and_region_are_accepted() {
+        let same = account_region(Some("111111111111"), "us-east-2");
+        same.check(&recorded(Some("111111111111"), Some("us-east-2")), "staging").unwrap();
+        same.check(&recorded(None, None), "staging").unwrap();
+        account_region(None, "us-east-2").check(&recorded(Some("222222222222"), Some("us-east-2")), "staging").unwrap();
     }
 
     #[test]
-    fn home_of_a_destroyed_workspace_may_change_unless_a_run_is_unfinished() {
+    fn empty_snapshot_accepts_another_account_and_region() {
         let mut snapshot = Snapshot { resources: [].into(), ..recorded(Some("222222222222"), Some("eu-west-1")) };
-        let here = home(Some("111111111111"), "us-east-2");
-        here.check(&snapshot, "staging").unwrap();
+        let same = account_region(Some("111111111111"), "us-east-2");
+        same.check(&snapshot, "staging").unwrap();
         snapshot.intents =
             Some(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false });
-        here.check(&snapshot, "staging").unwrap_err();
+        same.check(&snapshot, "staging").unwrap_err();
     }
 }

@@ -1,7 +1,7 @@
 //! An account of its own in the endpoint, a folder with a configuration, and the tool in it.
 
-use crate::emulator::{folder, tool};
-use crate::process::{Ended, Running};
+use crate::emulator::{temp_dir, tool_path};
+use crate::process::{RunResult, RunningProcess};
 use crate::random::Random;
 use crate::{Problem, exchange};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ static ACCOUNTS: AtomicU64 = AtomicU64::new(0);
 
 /// What is configured, as far as the tests change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
+pub struct TestConfig {
     /// The port of Flask: part of a name, so that another one replaces the target group.
     pub port: u16,
     /// How many workers.
@@ -27,16 +27,16 @@ pub struct Shape {
     pub egress: u16,
 }
 
-impl Shape {
+impl TestConfig {
     /// What is deployed from nothing.
     #[must_use]
-    pub fn first() -> Self {
+    pub fn initial() -> Self {
         Self { port: 5050, workers: 1, retention: 30, egress: 8443 }
     }
 
     /// A change of it: one thing is replaced, one made, one deleted, others updated.
     #[must_use]
-    pub fn second() -> Self {
+    pub fn changed() -> Self {
         Self { port: 6060, workers: 2, retention: 60, egress: 9443 }
     }
 
@@ -73,7 +73,7 @@ wait_timeout = 60
 
 /// An account of its own in the endpoint, with what a deploy needs, and a folder.
 #[derive(Debug)]
-pub struct Site {
+pub struct TestWorkspace {
     /// The endpoint.
     pub endpoint: String,
     /// The account, which is the access key too.
@@ -86,35 +86,36 @@ pub struct Site {
     runs: AtomicUsize,
 }
 
-impl Site {
+impl TestWorkspace {
     /// A new one, whose leases last so many seconds.
     ///
     /// # Errors
     /// When the endpoint does not answer, or the tool is not there.
     pub fn new(endpoint: &str, lease_seconds: u32) -> Result<Self, Problem> {
         let number = ACCOUNTS.fetch_add(1, Ordering::Relaxed);
-        let mixed = Random::new(Random::fresh_seed() ^ number.rotate_left(40)).next_number();
-        let account = (100_000_000_000 + mixed % 900_000_000_000).to_string();
+        let random = Random::new(Random::fresh_seed() ^ number.rotate_left(40)).next_number();
+        let account = (100_000_000_000 + random % 900_000_000_000).to_string();
         let bucket = format!("state-{account}");
-        let wanted = json!({
+        let request = json!({
             "bucket": bucket, "table": TABLE, "zone": "example.test", "role": ROLE, "region": REGION, "account": account,
         });
-        exchange(endpoint, "POST", "/_pb/preconditions", &wanted.to_string())?;
+        exchange(endpoint, "POST", "/_pb/preconditions", &request.to_string())?;
         let endpoint = endpoint.to_owned();
         let runs = AtomicUsize::new(0);
-        Ok(Self { endpoint, account, bucket, lease_seconds, tool: tool()?, folder: folder("site")?, runs })
+        Ok(Self { endpoint, account, bucket, lease_seconds, tool: tool_path()?, folder: temp_dir("workspace")?, runs })
     }
 
     /// Starts the tool on the workspace of the tests, with its calls sent to `url`.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(&self, url: &str, shape: &Shape, arguments: &[&str]) -> Result<Running, Problem> {
+    pub fn start(&self, url: &str, config: &TestConfig, arguments: &[&str]) -> Result<RunningProcess, Problem> {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        let place = self.folder.join(number.to_string());
-        let config = place.with_extension("toml");
-        let text = shape.toml(&self.bucket);
-        std::fs::write(&config, text).map_err(|error| format!("failed to write {}: {error}", config.display()))?;
+        let path = self.folder.join(number.to_string());
+        let config_file = path.with_extension("toml");
+        let text = config.toml(&self.bucket);
+        std::fs::write(&config_file, text)
+            .map_err(|error| format!("failed to write {}: {error}", config_file.display()))?;
         let mut command = Command::new(&self.tool);
         command.args(arguments).current_dir(&self.folder).env_clear();
         for (name, value) in std::env::vars_os() {
@@ -124,54 +125,54 @@ impl Site {
             }
         }
         command.env("HOME", &self.folder).env("USER", "tester").env("HOSTNAME", "test-host");
-        command.env("PB_DEPLOY_CONFIG", config).env("PB_DEPLOY_LEASE_SECONDS", self.lease_seconds.to_string());
+        command.env("PB_DEPLOY_CONFIG", config_file).env("PB_DEPLOY_LEASE_SECONDS", self.lease_seconds.to_string());
         command.env("AWS_ENDPOINT_URL", url).env("AWS_ACCESS_KEY_ID", &self.account);
         command.env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_EC2_METADATA_DISABLED", "true");
-        Running::start(command, format!("pb-deploy {}", arguments.join(" ")), &place)
+        RunningProcess::start(command, format!("pb-deploy {}", arguments.join(" ")), &path)
     }
 
     /// Runs the tool to its end, straight to the endpoint.
     ///
     /// # Errors
     /// When it does not end.
-    pub fn run(&self, shape: &Shape, arguments: &[&str]) -> Result<Ended, Problem> {
-        self.start(&self.endpoint, shape, arguments)?.ended()
+    pub fn run(&self, config: &TestConfig, arguments: &[&str]) -> Result<RunResult, Problem> {
+        self.start(&self.endpoint, config, arguments)?.ended()
     }
 
     /// Deploys or destroys until it is done. When the machine was too slow for the short lease, it is tried again.
     ///
     /// # Errors
     /// When it fails for another reason.
-    pub fn finish(&self, shape: &Shape, command: &str) -> Result<Ended, Problem> {
-        let mut last = self.run(shape, &[command, "staging", "--yes"])?;
+    pub fn finish(&self, config: &TestConfig, command: &str) -> Result<RunResult, Problem> {
+        let mut last = self.run(config, &[command, "staging", "--yes"])?;
         for _ in 0..4 {
-            if !last.was_too_slow() {
+            if !last.lost_its_short_lease() {
                 break;
             }
-            last = self.run(shape, &[command, "staging", "--yes"])?;
+            last = self.run(config, &[command, "staging", "--yes"])?;
         }
-        last.with(0)
+        last.expect_code(0)
     }
 
     /// What is remembered, through `state show`.
     ///
     /// # Errors
     /// When the tool cannot read it.
-    pub fn state(&self, shape: &Shape) -> Result<Value, Problem> {
-        self.json(shape, &["state", "show", "staging", "--json"])
+    pub fn state(&self, config: &TestConfig) -> Result<Value, Problem> {
+        self.json(config, &["state", "show", "staging", "--json"])
     }
 
     /// What a query answers in JSON.
     ///
     /// # Errors
     /// When it fails, or answers something else.
-    pub fn json(&self, shape: &Shape, arguments: &[&str]) -> Result<Value, Problem> {
-        let ended = self.run(shape, arguments)?.with(0)?;
-        serde_json::from_str(&ended.out).map_err(|error| format!("{} gives no JSON: {error}", ended.what))
+    pub fn json(&self, config: &TestConfig, arguments: &[&str]) -> Result<Value, Problem> {
+        let ended = self.run(config, arguments)?.expect_code(0)?;
+        serde_json::from_str(&ended.stdout).map_err(|error| format!("{} gives no JSON: {error}", ended.command))
     }
 }
 
-impl Drop for Site {
+impl Drop for TestWorkspace {
     fn drop(&mut self) {
         // What is left costs a few kilobytes.
         let _ = std::fs::remove_dir_all(&self.folder);

@@ -1,7 +1,7 @@
 //! What is really there: asked for through boto3, which shares nothing with the tool.
 
-use crate::emulator::{python, root};
-use crate::{Problem, Site};
+use crate::emulator::{python, repository_root};
+use crate::{Problem, TestWorkspace};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -28,7 +28,7 @@ pub struct Inventory {
 
 /// The program that asks. It ends with this value.
 #[derive(Debug)]
-pub struct World(Mutex<Program>);
+pub struct InventoryClient(Mutex<Program>);
 
 #[derive(Debug)]
 struct Program {
@@ -37,17 +37,20 @@ struct Program {
     output: BufReader<ChildStdout>,
 }
 
-impl World {
+impl InventoryClient {
     /// Starts the program.
     ///
     /// # Errors
     /// When the emulator's Python is not installed.
     pub fn start() -> Result<Self, Problem> {
         let mut command = python()?;
-        command.arg(root().join("tests/torture/world.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("failed to run world.py: {error}"))?;
+        command
+            .arg(repository_root().join("tests/torture/inventory_server.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("failed to run inventory_server.py: {error}"))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err("world.py has no input or output".to_owned());
+            return Err("inventory_server.py has no input or output".to_owned());
         };
         Ok(Self(Mutex::new(Program { child, input, output: BufReader::new(output) })))
     }
@@ -56,14 +59,14 @@ impl World {
     ///
     /// # Errors
     /// When the program fails.
-    pub fn look(&self, site: &Site) -> Result<Inventory, Problem> {
-        let answer = self.ask(site, "look")?;
-        let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    pub fn inventory(&self, workspace: &TestWorkspace) -> Result<Inventory, Problem> {
+        let answer = self.ask(workspace, "inventory")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let owned =
-            list(&answer["owned"]).iter().map(|pair| Owned { address: words(&pair[0]), id: words(&pair[1]) }).collect();
-        let kinds = answer["all"].as_object().ok_or("world.py gives no inventory")?;
-        let all = kinds.iter().map(|(kind, ids)| (kind.clone(), list(ids).iter().map(words).collect())).collect();
+            list(&answer["owned"]).iter().map(|pair| Owned { address: text(&pair[0]), id: text(&pair[1]) }).collect();
+        let kinds = answer["all"].as_object().ok_or("inventory_server.py gives no inventory")?;
+        let all = kinds.iter().map(|(kind, ids)| (kind.clone(), list(ids).iter().map(text).collect())).collect();
         Ok(Inventory { owned, all })
     }
 
@@ -71,32 +74,32 @@ impl World {
     ///
     /// # Errors
     /// When the program fails.
-    pub fn versions(&self, site: &Site) -> Result<Vec<(String, Value)>, Problem> {
-        let answer = self.ask(site, "versions")?;
-        let versions = answer.as_array().ok_or("world.py gives no versions")?;
+    pub fn versions(&self, workspace: &TestWorkspace) -> Result<Vec<(String, Value)>, Problem> {
+        let answer = self.ask(workspace, "versions")?;
+        let versions = answer.as_array().ok_or("inventory_server.py gives no versions")?;
         Ok(versions
             .iter()
             .map(|one| (one["etag"].as_str().unwrap_or_default().to_owned(), one["document"].clone()))
             .collect())
     }
 
-    fn ask(&self, site: &Site, what: &str) -> Result<Value, Problem> {
+    fn ask(&self, workspace: &TestWorkspace, query: &str) -> Result<Value, Problem> {
         let mut program = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let question = json!({ "url": site.endpoint, "account": site.account, "bucket": site.bucket, "what": what });
-        let failed = |error: std::io::Error| format!("failed to ask world.py: {error}");
+        let question = json!({ "url": workspace.endpoint, "account": workspace.account, "bucket": workspace.bucket, "query": query });
+        let failed = |error: std::io::Error| format!("failed to ask inventory_server.py: {error}");
         writeln!(program.input, "{question}").and_then(|()| program.input.flush()).map_err(failed)?;
         let mut line = String::new();
         program.output.read_line(&mut line).map_err(failed)?;
         let answer: Value =
-            serde_json::from_str(&line).map_err(|error| format!("world.py answers {line:?}: {error}"))?;
+            serde_json::from_str(&line).map_err(|error| format!("inventory_server.py answers {line:?}: {error}"))?;
         match answer["error"].as_str() {
-            Some(error) => Err(format!("world.py: {error}")),
+            Some(error) => Err(format!("inventory_server.py: {error}")),
             None => Ok(answer["answer"].clone()),
         }
     }
 }
 
-impl Drop for World {
+impl Drop for InventoryClient {
     fn drop(&mut self) {
         let program = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = program.child.kill().and_then(|()| program.child.wait());

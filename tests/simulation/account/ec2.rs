@@ -1,6 +1,6 @@
 //! EC2: VPCs, gateways, subnets; tags and filters of all.
 
-use super::{Answer, Refusal, Tags, Thing, World, refused, tag_list, tags_of};
+use super::{Account, Answer, Refusal, Resource, Tags, refused, tag_list, tags_of};
 use crate::wire::Call;
 use serde_json::{Value, json};
 
@@ -25,15 +25,15 @@ pub fn missing(kind: &str) -> &'static str {
 }
 
 /// The tags of a create call.
-pub fn made_with(call: &Call) -> Tags {
+pub fn creation_tags(call: &Call) -> Tags {
     tags_of(&call.input["TagSpecification"][0]["Tag"], "Key", "Value")
 }
 
-pub fn violation<T>(id: &str, what: &str) -> Result<T, Refusal> {
+pub fn dependency_violation<T>(id: &str, what: &str) -> Result<T, Refusal> {
     refused("DependencyViolation", format!("{id} has dependencies and cannot be deleted: {what}"))
 }
 
-impl World {
+impl Account {
     pub fn ec2(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "CreateVpc" => self.create_vpc(call),
@@ -70,15 +70,17 @@ impl World {
             "DescribeVpcPeeringConnections" => Ok(json!({"vpcPeeringConnectionSet": {"item": []}})),
             "DescribeEgressOnlyInternetGateways" => Ok(json!({"egressOnlyInternetGatewaySet": {"item": []}})),
             name if name.contains("Route") => self.routes(call),
-            _ => self.groups(call),
+            _ => self.security_groups(call),
         }
     }
 
     /// The thing of this id, which a write can miss for a moment.
-    pub fn used(&mut self, kind: &str, id: &str) -> Result<&mut Thing, Refusal> {
-        let (now, usable) = (self.now(), self.times.usable);
+    pub fn get_for_write(&mut self, kind: &str, id: &str) -> Result<&mut Resource, Refusal> {
+        let (now, write_visibility) = (self.now(), self.times.write_visibility);
         match self.get(kind, id, missing(kind)) {
-            Ok(thing) if now < thing.made + usable => refused(missing(kind), format!("{id} does not exist")),
+            Ok(resource) if now < resource.created + write_visibility => {
+                refused(missing(kind), format!("{id} does not exist"))
+            }
             answer => answer,
         }
     }
@@ -86,43 +88,43 @@ impl World {
     fn describe(&mut self, kinds: &[&str], set: &str, id_field: &str, call: &Call) -> Value {
         let now = self.now();
         let filters = call.input["Filter"].as_array().cloned().unwrap_or_default();
-        let all = self.things.iter().filter(|(id, thing)| {
-            kinds.contains(&thing.kind)
-                && now >= thing.made + self.times.by_id
-                && filters.iter().all(|filter| self.fits(id, thing, filter, now))
+        let all = self.resources.iter().filter(|(id, resource)| {
+            kinds.contains(&resource.kind)
+                && now >= resource.created + self.times.id_visibility
+                && filters.iter().all(|filter| self.matches_filter(id, resource, filter, now))
         });
         let items: Vec<Value> = all
-            .map(|(id, thing)| {
-                let mut body = thing.body.clone();
+            .map(|(id, resource)| {
+                let mut body = resource.body.clone();
                 body[id_field] = json!(id);
-                body["tagSet"] = json!({"item": tag_list(&thing.tags, "key", "value")});
+                body["tagSet"] = json!({"item": tag_list(&resource.tags, "key", "value")});
                 body
             })
             .collect();
         json!({set: {"item": items}})
     }
 
-    fn fits(&self, id: &str, thing: &Thing, filter: &Value, now: std::time::Duration) -> bool {
+    fn matches_filter(&self, id: &str, resource: &Resource, filter: &Value, now: std::time::Duration) -> bool {
         let values: Vec<&str> = filter["Value"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let name = filter["Name"].as_str().unwrap();
         if let Some(key) = name.strip_prefix("tag:") {
-            let visible = now >= thing.tagged + self.times.by_tag;
-            return visible && thing.tags.get(key).is_some_and(|value| values.contains(&value.as_str()));
+            let visible = now >= resource.tagged_at + self.times.tag_visibility;
+            return visible && resource.tags.get(key).is_some_and(|value| values.contains(&value.as_str()));
         }
         let is = |field: &Value| field.as_str().is_some_and(|text| values.contains(&text));
         match name {
-            "vpc-id" if thing.kind == VPC => values.contains(&id),
-            "vpc-id" => is(&thing.body["vpcId"]),
-            "group-id" if thing.kind == RULE => is(&thing.body["groupId"]),
+            "vpc-id" if resource.kind == VPC => values.contains(&id),
+            "vpc-id" => is(&resource.body["vpcId"]),
+            "group-id" if resource.kind == RULE => is(&resource.body["groupId"]),
             "group-id" | "subnet-id" | "internet-gateway-id" | "route-table-id" | "security-group-rule-id" => {
                 values.contains(&id)
             }
-            "group-name" => is(&thing.body["groupName"]),
-            "attachment.vpc-id" => is(&thing.body["attachmentSet"]["item"][0]["vpcId"]),
-            "association.subnet-id" => associations(thing).any(|association| is(&association["subnetId"])),
+            "group-name" => is(&resource.body["groupName"]),
+            "attachment.vpc-id" => is(&resource.body["attachmentSet"]["item"][0]["vpcId"]),
+            "association.subnet-id" => associations(resource).any(|association| is(&association["subnetId"])),
             "ip-permission.group-id" | "egress.ip-permission.group-id" => {
                 let egress = name.starts_with("egress");
-                self.of(RULE).any(|(_, rule)| {
+                self.of_kind(RULE).any(|(_, rule)| {
                     rule.body["groupId"] == id
                         && rule.body["isEgress"] == egress
                         && is(&rule.body["referencedGroupInfo"]["groupId"])
@@ -136,22 +138,22 @@ impl World {
         let now = self.now();
         let tags = tags_of(&call.input["Tag"], "Key", "Value");
         for id in call.texts("ResourceId") {
-            let Some(thing) = self.things.get_mut(&id) else {
+            let Some(resource) = self.resources.get_mut(&id) else {
                 return refused("InvalidID", format!("The ID '{id}' is not valid"));
             };
             if call.operation == "CreateTags" {
-                thing.tags.extend(tags.clone());
+                resource.tags.extend(tags.clone());
             } else {
-                thing.tags.retain(|key, _| !tags.contains_key(key));
+                resource.tags.retain(|key, _| !tags.contains_key(key));
             }
-            thing.tagged = now;
+            resource.tagged_at = now;
         }
         Ok(json!({"return": "true"}))
     }
 
     fn describe_tags(&self, ids: &[String]) -> Value {
         let of = |id: &String| {
-            let tags = self.things.get(id).map(|thing| thing.tags.clone()).unwrap_or_default();
+            let tags = self.resources.get(id).map(|resource| resource.tags.clone()).unwrap_or_default();
             tags.into_iter()
                 .map(|(key, value)| json!({"resourceId": id, "key": key, "value": value}))
                 .collect::<Vec<_>>()
@@ -160,14 +162,14 @@ impl World {
     }
 
     fn create_vpc(&mut self, call: &Call) -> Answer {
-        if self.of(VPC).count() >= 5 {
+        if self.of_kind(VPC).count() >= 5 {
             return refused("VpcLimitExceeded", "The maximum number of VPCs has been reached");
         }
         let id = format!("vpc-{:08x}", self.serial());
         let body = json!({
             "cidrBlock": call.text("CidrBlock"), "state": "available", "support": "true", "hostnames": "false",
         });
-        self.put(VPC, &id, body, made_with(call));
+        self.put(VPC, &id, body, creation_tags(call));
         let group = format!("sg-{:08x}", self.serial());
         let body = json!({"groupName": "default", "groupDescription": "default VPC security group", "vpcId": id});
         self.put(DEFAULT, &group, body, Tags::new());
@@ -179,21 +181,21 @@ impl World {
 
     fn delete_vpc(&mut self, id: &str) -> Answer {
         self.get(VPC, id, missing(VPC))?;
-        let inside = self.things.iter().find(|(_, thing)| {
-            let attached = &thing.body["attachmentSet"]["item"][0]["vpcId"];
-            matches!(thing.kind, SUBNET | TABLE | GROUP) && thing.body["vpcId"] == id
-                || thing.kind == GATEWAY && attached == id
+        let inside = self.resources.iter().find(|(_, resource)| {
+            let attached = &resource.body["attachmentSet"]["item"][0]["vpcId"];
+            matches!(resource.kind, SUBNET | TABLE | GROUP) && resource.body["vpcId"] == id
+                || resource.kind == GATEWAY && attached == id
         });
         if let Some((inside, _)) = inside {
-            return violation(id, inside);
+            return dependency_violation(id, inside);
         }
         if let Some(interface) = self.interfaces.iter().find(|interface| interface.vpc == id) {
-            return violation(id, &interface.id);
+            return dependency_violation(id, &interface.id);
         }
         let groups: Vec<String> =
-            self.of(DEFAULT).filter(|(_, group)| group.body["vpcId"] == id).map(|(id, _)| id.clone()).collect();
-        self.things.retain(|key, thing| {
-            key != id && !groups.contains(key) && !groups.iter().any(|group| thing.body["groupId"] == *group)
+            self.of_kind(DEFAULT).filter(|(_, group)| group.body["vpcId"] == id).map(|(id, _)| id.clone()).collect();
+        self.resources.retain(|key, resource| {
+            key != id && !groups.contains(key) && !groups.iter().any(|group| resource.body["groupId"] == *group)
         });
         Ok(json!({"return": "true"}))
     }
@@ -207,7 +209,7 @@ impl World {
 
     fn modify_vpc(&mut self, call: &Call) -> Answer {
         let input = &call.input;
-        let vpc = self.used(VPC, call.text("VpcId"))?;
+        let vpc = self.get_for_write(VPC, call.text("VpcId"))?;
         for (name, field) in [("EnableDnsSupport", "support"), ("EnableDnsHostnames", "hostnames")] {
             if let Some(value) = input[name]["Value"].as_str() {
                 vpc.body[field] = json!(value);
@@ -218,15 +220,15 @@ impl World {
 
     fn create_gateway(&mut self, call: &Call) -> Answer {
         let id = format!("igw-{:08x}", self.serial());
-        self.put(GATEWAY, &id, json!({"attachmentSet": {"item": []}}), made_with(call));
+        self.put(GATEWAY, &id, json!({"attachmentSet": {"item": []}}), creation_tags(call));
         Ok(json!({"internetGateway": {"internetGatewayId": id}}))
     }
 
     fn attach(&mut self, call: &Call) -> Answer {
         let (id, vpc) = (call.text("InternetGatewayId"), call.text("VpcId"));
-        self.used(VPC, vpc)?;
-        let taken = self.of(GATEWAY).any(|(_, other)| other.body["attachmentSet"]["item"][0]["vpcId"] == vpc);
-        let gateway = self.used(GATEWAY, id)?;
+        self.get_for_write(VPC, vpc)?;
+        let taken = self.of_kind(GATEWAY).any(|(_, other)| other.body["attachmentSet"]["item"][0]["vpcId"] == vpc);
+        let gateway = self.get_for_write(GATEWAY, id)?;
         let attached = &mut gateway.body["attachmentSet"]["item"];
         if attached.as_array().is_some_and(|attached| !attached.is_empty()) {
             return refused("Resource.AlreadyAssociated", format!("resource {id} is already attached to network"));
@@ -255,16 +257,16 @@ impl World {
     fn delete_gateway(&mut self, id: &str) -> Answer {
         let gateway = self.get(GATEWAY, id, missing(GATEWAY))?;
         if gateway.body["attachmentSet"]["item"].as_array().is_some_and(|attached| !attached.is_empty()) {
-            return violation(id, "it is attached");
+            return dependency_violation(id, "it is attached");
         }
-        self.things.remove(id);
+        self.resources.remove(id);
         Ok(json!({"return": "true"}))
     }
 
     fn create_subnet(&mut self, call: &Call) -> Answer {
         let (vpc, cidr) = (call.text("VpcId"), call.text("CidrBlock"));
-        self.used(VPC, vpc)?;
-        if self.of(SUBNET).any(|(_, other)| other.body["vpcId"] == vpc && other.body["cidrBlock"] == cidr) {
+        self.get_for_write(VPC, vpc)?;
+        if self.of_kind(SUBNET).any(|(_, other)| other.body["vpcId"] == vpc && other.body["cidrBlock"] == cidr) {
             return refused("InvalidSubnet.Conflict", format!("The CIDR '{cidr}' conflicts with another subnet"));
         }
         let id = format!("subnet-{:08x}", self.serial());
@@ -272,12 +274,12 @@ impl World {
             "vpcId": vpc, "cidrBlock": cidr, "availabilityZone": call.text("AvailabilityZone"),
             "mapPublicIpOnLaunch": "false", "state": "available",
         });
-        self.put(SUBNET, &id, body, made_with(call));
+        self.put(SUBNET, &id, body, creation_tags(call));
         Ok(json!({"subnet": {"subnetId": id, "state": "pending"}}))
     }
 
     fn modify_subnet(&mut self, call: &Call) -> Answer {
-        let subnet = self.used(SUBNET, call.text("SubnetId"))?;
+        let subnet = self.get_for_write(SUBNET, call.text("SubnetId"))?;
         subnet.body["mapPublicIpOnLaunch"] = call.input["MapPublicIpOnLaunch"]["Value"].clone();
         Ok(json!({"return": "true"}))
     }
@@ -285,15 +287,16 @@ impl World {
     fn delete_subnet(&mut self, id: &str) -> Answer {
         self.get(SUBNET, id, missing(SUBNET))?;
         if let Some(interface) = self.interfaces.iter().find(|interface| interface.subnet == id) {
-            return violation(id, &interface.id);
+            return dependency_violation(id, &interface.id);
         }
-        let names =
-            |thing: &Thing| thing.body["subnets"].as_array().is_some_and(|subnets| subnets.contains(&json!(id)));
-        if let Some((group, _)) = self.of("elasticache.subnet_group").find(|(_, group)| names(group)) {
-            return violation(id, group);
+        let names = |resource: &Resource| {
+            resource.body["subnets"].as_array().is_some_and(|subnets| subnets.contains(&json!(id)))
+        };
+        if let Some((group, _)) = self.of_kind("elasticache.subnet_group").find(|(_, group)| names(group)) {
+            return dependency_violation(id, group);
         }
-        self.things.remove(id);
-        for table in self.things.values_mut().filter(|thing| thing.kind == TABLE) {
+        self.resources.remove(id);
+        for table in self.resources.values_mut().filter(|resource| resource.kind == TABLE) {
             let kept = associations(table).filter(|association| association["subnetId"] != id).cloned().collect();
             table.body["associationSet"]["item"] = Value::Array(kept);
         }
@@ -302,7 +305,7 @@ impl World {
 }
 
 /// The associations of a route table.
-pub fn associations(table: &Thing) -> impl Iterator<Item = &Value> {
+pub fn associations(table: &Resource) -> impl Iterator<Item = &Value> {
     table.body["associationSet"]["item"].as_array().into_iter().flatten()
 }
 

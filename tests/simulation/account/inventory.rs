@@ -1,6 +1,6 @@
 //! What is in the account, compared with what is remembered.
 
-use super::World;
+use super::Account;
 use super::dns::RECORD;
 use super::ec2::{DEFAULT, RULE};
 use super::ecs::TASK;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const CONTENT: &str = "pb-deploy:content";
 
 /// `line` with `#` in place of each number of an id: eight hexadecimal digits after a hyphen.
-fn masked(line: &str) -> String {
+fn mask_ids(line: &str) -> String {
     let mut parts = line.split('-');
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -24,37 +24,37 @@ fn masked(line: &str) -> String {
     whole
 }
 
-impl World {
+impl Account {
     /// Everything that somebody made: what comes with a VPC or a group, and what is only described still, is left out.
-    pub fn made(&self) -> BTreeMap<&str, &super::Thing> {
-        let comes_along = |thing: &super::Thing| {
-            matches!(thing.kind, DEFAULT | RULE) && owner().address_from_tags(&thing.tags).is_none()
+    pub fn created_resources(&self) -> BTreeMap<&str, &super::Resource> {
+        let comes_along = |resource: &super::Resource| {
+            matches!(resource.kind, DEFAULT | RULE) && owner().address_from_tags(&resource.tags).is_none()
         };
-        let made = self.things.iter().filter(|(_, thing)| !thing.inactive && !comes_along(thing));
-        made.map(|(id, thing)| (id.as_str(), thing)).collect()
+        let made = self.resources.iter().filter(|(_, resource)| !resource.inactive && !comes_along(resource));
+        made.map(|(id, resource)| (id.as_str(), resource)).collect()
     }
 
     /// All that is there and all that is remembered, with what ids stand for in their place.
-    pub fn essence(&self) -> String {
+    pub fn fingerprint(&self) -> String {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
-        for (at, (id, thing)) in self.things.iter().enumerate() {
-            let address = owner().address_from_tags(&thing.tags);
-            let name = address.map_or_else(|| format!("{} {at}", thing.kind), |address| address.to_string());
-            for also in ["DNSName", "address"].into_iter().filter_map(|field| thing.body[field].as_str()) {
+        for (at, (id, resource)) in self.resources.iter().enumerate() {
+            let address = owner().address_from_tags(&resource.tags);
+            let name = address.map_or_else(|| format!("{} {at}", resource.kind), |address| address.to_string());
+            for also in ["DNSName", "address"].into_iter().filter_map(|field| resource.body[field].as_str()) {
                 names.insert(also.to_owned(), format!("{name} host"));
             }
             names.insert(id.clone(), name);
         }
         let mut lines: Vec<String> = self
-            .made()
+            .created_resources()
             .into_iter()
-            .map(|(id, thing)| {
-                let (mut body, mut tags) = (thing.body.clone(), thing.tags.clone());
+            .map(|(id, resource)| {
+                let (mut body, mut tags) = (resource.body.clone(), resource.tags.clone());
                 if let Some(body) = body.as_object_mut() {
                     body.remove("deploymentIds");
                 }
                 tags.remove(CONTENT);
-                format!("{} {id} {body} {tags:?}", thing.kind)
+                format!("{} {id} {body} {tags:?}", resource.kind)
             })
             .collect();
         lines.extend(self.interfaces.iter().map(|one| format!("{} {} {:?}", one.owner, one.subnet, one.groups)));
@@ -72,38 +72,38 @@ impl World {
             }));
         }
         let named = |line: &String| names.iter().rev().fold(line.clone(), |line, (id, name)| line.replace(id, name));
-        let mut lines: Vec<String> = lines.iter().map(|line| masked(&named(line))).collect();
+        let mut lines: Vec<String> = lines.iter().map(|line| mask_ids(&named(line))).collect();
         lines.sort();
         lines.join("\n")
     }
 
     /// What is wrong with a world in which everything was deployed: what is there twice, what nobody remembers, what is
     /// remembered and not there.
-    pub fn compare(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut wrong = Vec::new();
+    pub fn inconsistencies(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut failures = Vec::new();
         let mut seen: BTreeMap<Address, &str> = BTreeMap::new();
         let mut contents: BTreeSet<&str> = BTreeSet::new();
         let mut families: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
-        for (id, thing) in self.made() {
-            let address = match thing.kind {
+        for (id, resource) in self.created_resources() {
+            let address = match resource.kind {
                 RECORD => Some(Address::new("edge/record").unwrap()),
-                _ => owner().address_from_tags(&thing.tags),
+                _ => owner().address_from_tags(&resource.tags),
             };
             let Some(address) = address else {
-                wrong.push(format!("{id} is nobody's"));
+                failures.push(format!("{id} is nobody's"));
                 continue;
             };
-            if thing.kind == TASK {
-                if !contents.insert(&thing.tags["pb-deploy:content"]) {
-                    wrong.push(format!("{id} was registered twice"));
+            if resource.kind == TASK {
+                if !contents.insert(&resource.tags["pb-deploy:content"]) {
+                    failures.push(format!("{id} was registered twice"));
                 }
                 families.entry(address).or_default().insert(id);
                 continue;
             }
             if let Some(other) = seen.insert(address.clone(), id) {
-                wrong.push(format!("{address} is there twice: {other} and {id}"));
+                failures.push(format!("{address} is there twice: {other} and {id}"));
             }
-            let known = |attrs: &serde_json::Value| match thing.kind {
+            let known = |attrs: &serde_json::Value| match resource.kind {
                 RECORD => id.starts_with(attrs["name"].as_str().unwrap_or("?")),
                 _ => ["id", "arn"].iter().any(|field| {
                     let known = attrs[*field].as_str().unwrap_or_default();
@@ -111,23 +111,23 @@ impl World {
                 }),
             };
             match snapshot.resources.get(&address) {
-                Some(record) if record.kind == thing.kind && known(&record.attrs) => {}
-                Some(record) => wrong.push(format!("{address} is {id}, and {} is remembered", record.attrs)),
-                None => wrong.push(format!("{id} of {address} is not remembered")),
+                Some(record) if record.kind == resource.kind && known(&record.attrs) => {}
+                Some(record) => failures.push(format!("{address} is {id}, and {} is remembered", record.attrs)),
+                None => failures.push(format!("{id} of {address} is not remembered")),
             }
         }
         for (address, record) in &snapshot.resources {
-            let there = match families.get(address) {
+            let existing = match families.get(address) {
                 Some(revisions) => revisions.iter().any(|id| record.attrs["arn"] == **id),
                 None => seen.contains_key(address),
             };
-            if !there {
-                wrong.push(format!("{address} is remembered as {}, and is not there", record.attrs));
+            if !existing {
+                failures.push(format!("{address} is remembered as {}, and is not there", record.attrs));
             }
             if !record.ready {
-                wrong.push(format!("{address} is remembered as one that is not ready"));
+                failures.push(format!("{address} is remembered as one that is not ready"));
             }
         }
-        wrong
+        failures
     }
 }

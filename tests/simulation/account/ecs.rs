@@ -1,7 +1,7 @@
 //! ECS: clusters, task definitions, services and their rollouts.
 
 use super::ec2::{GROUP, SUBNET};
-use super::{ACCOUNT, Answer, REGION, Refusal, Tags, Thing, World, refused, tag_list, tags_of};
+use super::{ACCOUNT, Account, Answer, REGION, Refusal, Resource, Tags, refused, tag_list, tags_of};
 use crate::wire::Call;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -33,14 +33,14 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
 /// Changes of a service that start another deployment.
 const DEPLOYS: [&str; 4] = ["taskDefinition", "networkConfiguration", "loadBalancers", "forceNewDeployment"];
 
-impl World {
+impl Account {
     pub fn ecs(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "CreateCluster" => self.create_cluster(call),
             "ListClusters" => {
-                Ok(json!({"clusterArns": self.of(CLUSTER).map(|(id, _)| id.clone()).collect::<Vec<_>>()}))
+                Ok(json!({"clusterArns": self.of_kind(CLUSTER).map(|(id, _)| id.clone()).collect::<Vec<_>>()}))
             }
-            "DescribeClusters" => Ok(self.describe_clusters_ecs(&call.texts("clusters"))),
+            "DescribeClusters" => Ok(self.describe_ecs_clusters(&call.texts("clusters"))),
             "UpdateClusterSettings" => Ok(json!({})),
             "DeleteCluster" => self.delete_cluster(call),
             "RegisterTaskDefinition" => self.register(call),
@@ -70,21 +70,21 @@ impl World {
     fn create_cluster(&mut self, call: &Call) -> Answer {
         let name = call.text("clusterName");
         let id = cluster_arn(name);
-        if self.things.get(&id).is_none_or(|there| there.inactive) {
+        if self.resources.get(&id).is_none_or(|existing| existing.inactive) {
             let body = json!({
                 "clusterArn": id, "clusterName": name, "status": "ACTIVE", "settings": call.input["settings"],
             });
             self.put(CLUSTER, &id, body, given(call));
         }
-        Ok(json!({"cluster": self.things[&id].body}))
+        Ok(json!({"cluster": self.resources[&id].body}))
     }
 
-    fn describe_clusters_ecs(&self, names: &[String]) -> Value {
+    fn describe_ecs_clusters(&self, names: &[String]) -> Value {
         let found = names.iter().filter_map(|name| {
-            let thing = self.things.get(&cluster_arn(name))?;
-            let mut body = thing.body.clone();
-            body["tags"] = json!(tag_list(&thing.tags, "key", "value"));
-            body["status"] = json!(if thing.inactive { "INACTIVE" } else { "ACTIVE" });
+            let resource = self.resources.get(&cluster_arn(name))?;
+            let mut body = resource.body.clone();
+            body["tags"] = json!(tag_list(&resource.tags, "key", "value"));
+            body["status"] = json!(if resource.inactive { "INACTIVE" } else { "ACTIVE" });
             Some(body)
         });
         json!({"clusters": found.collect::<Vec<_>>(), "failures": []})
@@ -101,7 +101,7 @@ impl World {
 
     fn delete_cluster(&mut self, call: &Call) -> Answer {
         let id = self.in_cluster(call)?;
-        if self.of(SERVICE).any(|(_, service)| service.body["clusterArn"] == id) {
+        if self.of_kind(SERVICE).any(|(_, service)| service.body["clusterArn"] == id) {
             let message = "The Cluster cannot be deleted while Services are active.";
             return refused("ClusterContainsServicesException", message);
         }
@@ -112,7 +112,7 @@ impl World {
 
     /// The ACTIVE revisions of a family, the earliest first.
     fn revisions(&self, family: &str) -> Vec<(u64, String)> {
-        let of = self.of(TASK).filter(|(_, task)| task.body["family"] == family);
+        let of = self.of_kind(TASK).filter(|(_, task)| task.body["family"] == family);
         let mut all: Vec<(u64, String)> =
             of.map(|(id, task)| (task.body["revision"].as_u64().unwrap(), id.clone())).collect();
         all.sort();
@@ -120,7 +120,7 @@ impl World {
     }
 
     fn families(&self, prefix: &str) -> Value {
-        let mut families: Vec<&str> = self.of(TASK).filter_map(|(_, task)| task.body["family"].as_str()).collect();
+        let mut families: Vec<&str> = self.of_kind(TASK).filter_map(|(_, task)| task.body["family"].as_str()).collect();
         families.retain(|family| family.starts_with(prefix));
         families.sort_unstable();
         families.dedup();
@@ -129,8 +129,9 @@ impl World {
 
     fn register(&mut self, call: &Call) -> Answer {
         let family = call.text("family");
-        let known = self.things.values().filter(|thing| thing.kind == TASK && thing.body["family"] == family);
-        let revision = known.filter_map(|thing| thing.body["revision"].as_u64()).max().unwrap_or_default() + 1;
+        let known =
+            self.resources.values().filter(|resource| resource.kind == TASK && resource.body["family"] == family);
+        let revision = known.filter_map(|resource| resource.body["revision"].as_u64()).max().unwrap_or_default() + 1;
         let id = arn(&format!("task-definition/{family}:{revision}"));
         let mut body = call.input.clone();
         body.as_object_mut().unwrap().remove("tags");
@@ -156,7 +157,7 @@ impl World {
             true => Some(name.to_owned()),
             false => self.revisions(name).pop().map(|(_, id)| id),
         };
-        let Some(task) = id.and_then(|id| self.things.get(&id)) else {
+        let Some(task) = id.and_then(|id| self.resources.get(&id)) else {
             return refused("ClientException", "Unable to describe task definition.");
         };
         Ok(json!({"taskDefinition": task.body, "tags": tag_list(&task.tags, "key", "value")}))
@@ -169,14 +170,14 @@ impl World {
             [("subnets", SUBNET, "InvalidSubnetID.NotFound"), ("securityGroups", GROUP, "InvalidGroup.NotFound")]
         {
             for id in vpc[field].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                if self.things.get(id).is_none_or(|thing| thing.kind != kind) {
+                if self.resources.get(id).is_none_or(|resource| resource.kind != kind) {
                     return invalid(format!("Error retrieving {id}. ErrorCode='{code}'"));
                 }
             }
         }
         for balancer in input["loadBalancers"].as_array().into_iter().flatten() {
             let targets = balancer["targetGroupArn"].as_str().unwrap_or_default();
-            if self.serves(targets).is_none() {
+            if self.load_balancer_of(targets).is_none() {
                 let message = format!(
                     "The target group with targetGroupArn {targets} does not have an associated load balancer."
                 );
@@ -195,11 +196,11 @@ impl World {
         let cluster = self.in_cluster(call)?;
         let (name, token) = (call.text("serviceName"), call.text("clientToken"));
         let id = arn(&format!("service/{}/{name}", last(&cluster)));
-        if let Some(there) = self.things.get(&id).filter(|there| !there.inactive) {
-            if there.ends.is_some() {
+        if let Some(existing) = self.resources.get(&id).filter(|existing| !existing.inactive) {
+            if existing.deleted_at.is_some() {
                 return invalid("Unable to Start a service that is still Draining.");
             }
-            if there.token != token {
+            if existing.token != token {
                 return invalid("Creation of service was not idempotent.");
             }
             return self.service(&id).map(|service| json!({"service": service}));
@@ -222,9 +223,9 @@ impl World {
     /// Starts a deployment: new tasks, while those of the last one stay until it is done.
     fn deploy(&mut self, id: &str) -> Result<(), Refusal> {
         let (now, rollout, serial) = (self.now(), self.times.rollout, self.serial());
-        self.unplug(id, rollout);
+        self.release_interfaces(id, rollout);
         let service = self.get(SERVICE, id, "ServiceNotFoundException")?;
-        service.changed = now;
+        service.changed_at = now;
         let before = service.body["deploymentIds"].as_array_mut().unwrap();
         before.push(json!({"id": format!("ecs-svc/{serial}"), "task": Value::Null}));
         let task = service.body["taskDefinition"].clone();
@@ -233,18 +234,20 @@ impl World {
         let texts = |field: &str| -> Vec<String> {
             vpc[field].as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect()
         };
-        self.plug(id, &texts("subnets")[0], &texts("securityGroups"), vpc["assignPublicIp"] == "ENABLED");
+        self.attach_interface(id, &texts("subnets")[0], &texts("securityGroups"), vpc["assignPublicIp"] == "ENABLED");
         Ok(())
     }
 
     /// A service as it is described now.
     fn service(&mut self, id: &str) -> Answer {
         let (now, rollout) = (self.now(), self.times.rollout);
-        let Some(thing) = self.things.get(id) else { return refused("ServiceNotFoundException", "Service not found.") };
-        let mut body = thing.body.clone();
-        let (done, ending) = (now >= thing.changed + rollout, thing.ends.is_some() || thing.inactive);
+        let Some(resource) = self.resources.get(id) else {
+            return refused("ServiceNotFoundException", "Service not found.");
+        };
+        let mut body = resource.body.clone();
+        let (done, ending) = (now >= resource.changed_at + rollout, resource.deleted_at.is_some() || resource.inactive);
         let status = match () {
-            () if thing.inactive => "INACTIVE",
+            () if resource.inactive => "INACTIVE",
             () if ending => "DRAINING",
             () => "ACTIVE",
         };
@@ -271,7 +274,7 @@ impl World {
         body["pendingCount"] = json!(0);
         body["desiredCount"] = desired;
         body["events"] = json!([]);
-        body["tags"] = json!(tag_list(&thing.tags, "key", "value"));
+        body["tags"] = json!(tag_list(&resource.tags, "key", "value"));
         Ok(body)
     }
 
@@ -283,7 +286,7 @@ impl World {
         self.in_cluster(call)?;
         let id = Self::service_arn(call);
         let service = self.get(SERVICE, &id, "ServiceNotFoundException")?;
-        if service.ends.is_some() {
+        if service.deleted_at.is_some() {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
         self.check_service(&call.input)?;
@@ -306,19 +309,19 @@ impl World {
         let id = Self::service_arn(call);
         let (now, draining) = (self.now(), self.times.draining);
         let service = self.get(SERVICE, &id, "ServiceNotFoundException")?;
-        if service.ends.is_some() {
+        if service.deleted_at.is_some() {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
-        service.ends = Some(now + draining);
+        service.deleted_at = Some(now + draining);
         let stay: Duration = draining;
-        self.unplug(&id, stay);
+        self.release_interfaces(&id, stay);
         self.service(&id).map(|service| json!({"service": service}))
     }
 
     fn list_services(&mut self, call: &Call) -> Answer {
         let cluster = self.in_cluster(call)?;
-        let its = |(_, service): &(&String, &Thing)| service.body["clusterArn"] == cluster;
-        Ok(json!({"serviceArns": self.of(SERVICE).filter(its).map(|(id, _)| id.clone()).collect::<Vec<_>>()}))
+        let own = |(_, service): &(&String, &Resource)| service.body["clusterArn"] == cluster;
+        Ok(json!({"serviceArns": self.of_kind(SERVICE).filter(own).map(|(id, _)| id.clone()).collect::<Vec<_>>()}))
     }
 
     fn describe_services(&mut self, call: &Call) -> Answer {
@@ -342,12 +345,12 @@ impl World {
     }
 
     fn ecs_tags(&mut self, call: &Call) -> Answer {
-        let Some(thing) = self.things.get_mut(call.text("resourceArn")) else {
+        let Some(resource) = self.resources.get_mut(call.text("resourceArn")) else {
             return refused("ResourceNotFoundException", "The specified resource does not exist.");
         };
-        thing.tags.extend(given(call));
-        let gone = call.texts("tagKeys");
-        thing.tags.retain(|key, _| !gone.contains(key));
+        resource.tags.extend(given(call));
+        let removed = call.texts("tagKeys");
+        resource.tags.retain(|key, _| !removed.contains(key));
         Ok(json!({}))
     }
 }

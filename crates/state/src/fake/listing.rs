@@ -1,12 +1,12 @@
 //! The versions of the object, in pages.
 
-use super::{Call, Inner, World, response};
+use super::{Call, FakeAws, Inner, response};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 impl Inner {
     /// Two versions a page, among them another object's whose key begins with ours.
     pub(super) fn list(&self, call: &Call) -> HttpResponse {
-        let key = World::place().key;
+        let key = FakeAws::location().key;
         let mut entries = vec![(format!("{key}.bak"), "x".to_owned(), true)];
         for (number, body) in self.versions.iter().enumerate().rev() {
             if body.is_some() {

@@ -4,7 +4,7 @@ use pb_engine::Ownership;
 
 /// Where the state of one workspace is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct StateLocation {
     /// The S3 bucket.
     pub bucket: String,
     /// The key of the snapshot in it.
@@ -15,7 +15,7 @@ pub struct Place {
     pub owner: Ownership,
 }
 
-impl Place {
+impl StateLocation {
     /// The name of the lease in the table. Terraform's begin with the name of a bucket, and no bucket has a colon in its name.
     #[must_use]
     pub fn lock_id(&self) -> String {

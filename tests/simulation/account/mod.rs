@@ -7,16 +7,16 @@ mod dns;
 mod ec2;
 mod ecs;
 mod elb;
-mod groups;
 mod interfaces;
 mod inventory;
-mod places;
+mod other_services;
 mod routes;
+mod security_groups;
 mod state;
 
 pub use interfaces::Interface;
 
-use crate::fault::{Arrival, Fault};
+use crate::fault::{Fault, ReceivedCall};
 use crate::wire::Call;
 use pb_engine::Snapshot;
 use serde_json::{Value, json};
@@ -35,21 +35,21 @@ pub type Tags = BTreeMap<String, String>;
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     /// From the call to what it does, and from there to the answer.
-    pub way: Duration,
+    pub latency: Duration,
     /// Until a write finds what was just made.
-    pub usable: Duration,
+    pub write_visibility: Duration,
     /// Until a describe by id finds what was just made.
-    pub by_id: Duration,
+    pub id_visibility: Duration,
     /// Until a describe by tag does.
-    pub by_tag: Duration,
-    pub balancer: Duration,
+    pub tag_visibility: Duration,
+    pub load_balancer: Duration,
     pub cache: Duration,
     pub cache_deleting: Duration,
     pub rollout: Duration,
     pub draining: Duration,
-    pub record: Duration,
+    pub dns_change: Duration,
     /// How long interfaces stay after their owner has gone.
-    pub lingering: Duration,
+    pub interface_release: Duration,
 }
 
 const fn seconds(seconds: u64) -> Duration {
@@ -59,69 +59,69 @@ const fn seconds(seconds: u64) -> Duration {
 impl Times {
     /// Other times, each between a third and twice as long: what ends first is another thing each time.
     pub fn random(self) -> Self {
-        let other = |time: Duration| time.mul_f64(0.3 + 1.7 * fastrand::f64());
+        let scaled = |time: Duration| time.mul_f64(0.3 + 1.7 * fastrand::f64());
         Self {
-            way: self.way,
-            usable: other(self.usable),
-            by_id: other(self.by_id),
-            by_tag: other(self.by_tag),
-            balancer: other(self.balancer),
-            cache: other(self.cache),
-            cache_deleting: other(self.cache_deleting),
-            rollout: other(self.rollout),
-            draining: other(self.draining),
-            record: other(self.record),
-            lingering: other(self.lingering),
+            latency: self.latency,
+            write_visibility: scaled(self.write_visibility),
+            id_visibility: scaled(self.id_visibility),
+            tag_visibility: scaled(self.tag_visibility),
+            load_balancer: scaled(self.load_balancer),
+            cache: scaled(self.cache),
+            cache_deleting: scaled(self.cache_deleting),
+            rollout: scaled(self.rollout),
+            draining: scaled(self.draining),
+            dns_change: scaled(self.dns_change),
+            interface_release: scaled(self.interface_release),
         }
     }
 
     /// The times that are published.
     pub const PUBLISHED: Self = Self {
-        way: Duration::from_millis(20),
-        usable: Duration::from_millis(500),
-        by_id: seconds(2),
-        by_tag: seconds(5),
-        balancer: seconds(150),
+        latency: Duration::from_millis(20),
+        write_visibility: Duration::from_millis(500),
+        id_visibility: seconds(2),
+        tag_visibility: seconds(5),
+        load_balancer: seconds(150),
         cache: seconds(360),
         cache_deleting: seconds(240),
         rollout: seconds(90),
         draining: seconds(45),
-        record: seconds(30),
-        lingering: seconds(120),
+        dns_change: seconds(30),
+        interface_release: seconds(120),
     };
 
     /// The same, with the long ones shortened: everything that waits does so, and a case takes a third of the calls.
     pub const SHORT: Self = Self {
-        by_id: seconds(1),
-        by_tag: seconds(3),
-        balancer: seconds(12),
+        id_visibility: seconds(1),
+        tag_visibility: seconds(3),
+        load_balancer: seconds(12),
         cache: seconds(20),
         cache_deleting: seconds(14),
         rollout: seconds(8),
         draining: seconds(5),
-        record: seconds(6),
-        lingering: seconds(9),
+        dns_change: seconds(6),
+        interface_release: seconds(9),
         ..Self::PUBLISHED
     };
 }
 
 /// Something in the account.
 #[derive(Debug, Clone)]
-pub struct Thing {
+pub struct Resource {
     /// The kind of resource that it is for the tool.
     pub kind: &'static str,
     /// What a describe call says of it, without what changes by itself.
     pub body: Value,
     pub tags: Tags,
-    pub made: Duration,
+    pub created: Duration,
     /// When its tags were last changed.
-    pub tagged: Duration,
+    pub tagged_at: Duration,
     /// The client token that it was made with.
     pub token: String,
     /// Since when it is being changed, or rolled out.
-    pub changed: Duration,
+    pub changed_at: Duration,
     /// When it will be gone, once it is being deleted.
-    pub ends: Option<Duration>,
+    pub deleted_at: Option<Duration>,
     /// Deleted or deregistered, and still described.
     pub inactive: bool,
 }
@@ -145,10 +145,10 @@ pub fn refused<T>(code: &str, message: impl Into<String>) -> Result<T, Refusal> 
 
 /// What was made and what it means.
 #[derive(Debug, Clone)]
-pub struct World {
+pub struct Account {
     pub times: Times,
     /// By id, ARN or name: what each kind is known by.
-    pub things: BTreeMap<String, Thing>,
+    pub resources: BTreeMap<String, Resource>,
     pub interfaces: Vec<Interface>,
     /// When changes of DNS were made, by id.
     pub changes: BTreeMap<String, Duration>,
@@ -158,110 +158,114 @@ pub struct World {
     pub stored: Option<Snapshot>,
     /// The item with the lease.
     pub lease: Option<serde_json::Map<String, Value>>,
-    pub next: u64,
+    pub next_serial: u64,
     /// Which call fails, by how many came before it, and how.
     pub faults: BTreeMap<usize, Fault>,
     /// The calls that came in.
-    pub log: Vec<Arrival>,
+    pub calls: Vec<ReceivedCall>,
     /// What the world was before and after each call, if that is to be kept.
-    pub moments: Option<Arc<Mutex<Vec<Moment>>>>,
-    pub began: Duration,
-    pub since: Option<Instant>,
+    pub around_calls: Option<Arc<Mutex<Vec<AccountAroundCall>>>>,
+    pub started: Duration,
+    pub clock: Option<Instant>,
 }
 
 /// A call, and the world before and after it.
 #[derive(Debug, Clone)]
-pub struct Moment {
-    pub before: World,
-    pub after: World,
+pub struct AccountAroundCall {
+    pub before: Account,
+    pub after: Account,
 }
 
-pub type Shared = Arc<Mutex<World>>;
+pub type SharedAccount = Arc<Mutex<Account>>;
 
-impl World {
+impl Account {
     pub fn new(times: Times) -> Self {
         Self {
             times,
-            things: BTreeMap::new(),
+            resources: BTreeMap::new(),
             interfaces: Vec::new(),
             changes: BTreeMap::new(),
             object: None,
             stored: None,
             lease: None,
-            next: 0,
+            next_serial: 0,
             faults: BTreeMap::new(),
-            log: Vec::new(),
-            moments: None,
-            began: seconds(1000),
-            since: None,
+            calls: Vec::new(),
+            around_calls: None,
+            started: seconds(1000),
+            clock: None,
         }
     }
 
     /// How old the world is.
     pub fn now(&mut self) -> Duration {
-        self.began + self.since.get_or_insert_with(Instant::now).elapsed()
+        self.started + self.clock.get_or_insert_with(Instant::now).elapsed()
     }
 
     /// The world as it is now, to go on in another runtime, with nothing that went wrong yet.
-    pub fn frozen(&mut self) -> Self {
-        let began = self.now();
-        Self { began, since: None, faults: BTreeMap::new(), log: Vec::new(), moments: None, ..self.clone() }
+    pub fn fork(&mut self) -> Self {
+        let started = self.now();
+        Self { started, clock: None, faults: BTreeMap::new(), calls: Vec::new(), around_calls: None, ..self.clone() }
     }
 
     /// Does what a call asks for.
     pub fn answer(&mut self, call: &Call) -> Answer {
-        self.pass();
+        self.expire();
         match call.service {
             "ec2" => self.ec2(call),
             "elasticloadbalancing" => self.elb(call),
             "elasticache" => self.cache(call),
             "ecs" => self.ecs(call),
-            "ecr" | "logs" | "iam" | "sts" => self.places(call),
+            "ecr" | "logs" | "iam" | "sts" => self.other_services(call),
             "route53" => self.dns(call),
             _ => self.state(call),
         }
     }
 
     /// What time has ended is gone.
-    pub fn pass(&mut self) {
+    pub fn expire(&mut self) {
         let now = self.now();
-        self.interfaces.retain(|interface| interface.until.is_none_or(|until| until > now));
-        for thing in self.things.values_mut().filter(|thing| thing.ends.is_some_and(|ends| ends <= now)) {
-            thing.inactive = true;
+        self.interfaces.retain(|interface| interface.released_at.is_none_or(|released_at| released_at > now));
+        for resource in self
+            .resources
+            .values_mut()
+            .filter(|resource| resource.deleted_at.is_some_and(|deleted_at| deleted_at <= now))
+        {
+            resource.inactive = true;
         }
-        self.things.retain(|_, thing| !thing.inactive || thing.kind.starts_with("ecs."));
+        self.resources.retain(|_, resource| !resource.inactive || resource.kind.starts_with("ecs."));
     }
 
     pub fn serial(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        self.next_serial += 1;
+        self.next_serial
     }
 
     /// Adds something.
     pub fn put(&mut self, kind: &'static str, id: &str, body: Value, tags: Tags) {
         let now = self.now();
-        let thing = Thing {
+        let resource = Resource {
             kind,
             body,
             tags,
-            made: now,
-            tagged: now,
+            created: now,
+            tagged_at: now,
             token: String::new(),
-            changed: now,
-            ends: None,
+            changed_at: now,
+            deleted_at: None,
             inactive: false,
         };
-        self.things.insert(id.to_owned(), thing);
+        self.resources.insert(id.to_owned(), resource);
     }
 
-    pub fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a String, &'a Thing)> {
-        self.things.iter().filter(move |(_, thing)| thing.kind == kind && !thing.inactive)
+    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a String, &'a Resource)> {
+        self.resources.iter().filter(move |(_, resource)| resource.kind == kind && !resource.inactive)
     }
 
     /// The thing of this kind and id.
-    pub fn get(&mut self, kind: &str, id: &str, code: &str) -> Result<&mut Thing, Refusal> {
-        match self.things.get_mut(id) {
-            Some(thing) if thing.kind == kind && !thing.inactive => Ok(thing),
+    pub fn get(&mut self, kind: &str, id: &str, code: &str) -> Result<&mut Resource, Refusal> {
+        match self.resources.get_mut(id) {
+            Some(resource) if resource.kind == kind && !resource.inactive => Ok(resource),
             _ => refused(code, format!("{id} does not exist")),
         }
     }

@@ -4,7 +4,7 @@
 mod expressions;
 mod listing;
 
-use crate::place::Place;
+use crate::location::StateLocation;
 use crate::protocol::Timing;
 use crate::{LeaseTable, Store};
 use aws_credential_types::Credentials;
@@ -27,7 +27,7 @@ use tokio::time::sleep;
 
 /// One bucket and one table.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct World(Arc<Mutex<Inner>>);
+pub(crate) struct FakeAws(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -35,11 +35,11 @@ struct Inner {
     versions: Vec<Option<Vec<u8>>>,
     item: Option<Map<String, Value>>,
     calls: Vec<Call>,
-    faults: Vec<Fault>,
+    faults: Vec<InjectedFault>,
     delays: BTreeMap<&'static str, Duration>,
-    writing: usize,
-    most_writing: usize,
-    without_old_item: bool,
+    concurrent_writes: usize,
+    max_concurrent_writes: usize,
+    omit_old_item: bool,
     /// The bucket is one of a store that does not look at conditions.
     ignores_conditions: bool,
     /// The objects at other keys.
@@ -63,30 +63,30 @@ impl Call {
 
 /// What goes wrong with one request.
 #[derive(Clone, Debug)]
-pub(crate) enum What {
+pub(crate) enum Fault {
     /// It is answered with this status and code, and nothing is done.
     Refused(u16, &'static str),
     /// It is done, and the connection breaks before the answer.
     AnswerLost,
     /// The connection breaks before it is done.
-    Broken,
+    ConnectionBroken,
     /// It is done so much later.
-    Late(Duration),
+    Delayed(Duration),
     /// Before it is done, another writes this.
-    After(Vec<u8>),
+    AfterOtherWrite(Vec<u8>),
 }
 
 #[derive(Clone, Debug)]
-struct Fault {
+struct InjectedFault {
     operation: &'static str,
     /// Only requests with this text.
-    with: &'static str,
-    what: What,
+    containing: &'static str,
+    fault: Fault,
 }
 
-impl World {
-    pub(crate) fn place() -> Place {
-        Place {
+impl FakeAws {
+    pub(crate) fn location() -> StateLocation {
+        StateLocation {
             bucket: "states".into(),
             key: "api/staging/state.json".into(),
             table: "locks".into(),
@@ -95,11 +95,11 @@ impl World {
     }
 
     pub(crate) fn store(&self) -> Store {
-        Store::new(&self.config(), &Self::place())
+        Store::new(&self.config(), &Self::location())
     }
 
     pub(crate) fn leases(&self) -> LeaseTable {
-        LeaseTable::new(&self.config(), &Self::place(), Timing::default())
+        LeaseTable::new(&self.config(), &Self::location(), Timing::default())
     }
 
     /// The configuration of clients that reach this world. The SDK repeats requests once.
@@ -116,13 +116,13 @@ impl World {
     }
 
     /// The next request of `operation` goes wrong; after several calls, the next ones do in that order.
-    pub(crate) fn fault(&self, operation: &'static str, what: What) {
-        self.fault_with(operation, "", what);
+    pub(crate) fn fault(&self, operation: &'static str, fault: Fault) {
+        self.fault_containing(operation, "", fault);
     }
 
     /// The next request of `operation` that contains the text goes wrong.
-    pub(crate) fn fault_with(&self, operation: &'static str, with: &'static str, what: What) {
-        self.inner().faults.push(Fault { operation, with, what });
+    pub(crate) fn fault_containing(&self, operation: &'static str, containing: &'static str, fault: Fault) {
+        self.inner().faults.push(InjectedFault { operation, containing, fault });
     }
 
     /// Each request of `operation` takes so long.
@@ -131,8 +131,8 @@ impl World {
     }
 
     /// A refused condition does not tell the item.
-    pub(crate) fn without_old_item(&self) {
-        self.inner().without_old_item = true;
+    pub(crate) fn omit_old_item(&self) {
+        self.inner().omit_old_item = true;
     }
 
     /// Writes are done whatever their conditions say, as in a store that does not know them.
@@ -155,8 +155,8 @@ impl World {
     }
 
     /// How many writes of the object were in flight at once.
-    pub(crate) fn most_writing(&self) -> usize {
-        self.inner().most_writing
+    pub(crate) fn max_concurrent_writes(&self) -> usize {
+        self.inner().max_concurrent_writes
     }
 
     pub(crate) fn item(&self) -> Option<Map<String, Value>> {
@@ -178,11 +178,11 @@ impl World {
     }
 
     pub(crate) fn put_snapshot(&self, snapshot: &Snapshot) {
-        self.put(Some(crate::encode(snapshot, &Self::place().owner).unwrap()));
+        self.put(Some(crate::encode(snapshot, &Self::location().owner).unwrap()));
     }
 
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
-        self.object().map(|bytes| crate::decode(&bytes, &Self::place().owner).unwrap())
+        self.object().map(|bytes| crate::decode(&bytes, &Self::location().owner).unwrap())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -191,38 +191,38 @@ impl World {
 
     async fn answer(self, call: Call) -> Result<HttpResponse, ConnectorError> {
         let operation = call.operation;
-        let (what, delay) = {
+        let (fault, delay) = {
             let mut inner = self.inner();
             inner.calls.push(call.clone());
             if operation == "PutObject" {
-                inner.writing += 1;
-                inner.most_writing = inner.most_writing.max(inner.writing);
+                inner.concurrent_writes += 1;
+                inner.max_concurrent_writes = inner.max_concurrent_writes.max(inner.concurrent_writes);
             }
-            (inner.fault(&call), inner.delays.get(operation).copied())
+            (inner.take_fault(&call), inner.delays.get(operation).copied())
         };
-        let _leaving = Leaving(&self, operation);
+        let _in_flight = InFlight(&self, operation);
         if let Some(delay) = delay {
             sleep(delay).await;
         }
-        match what {
-            Some(What::Refused(status, code)) => return Ok(call.refused(status, code)),
-            Some(What::Broken) => return Err(broken()),
-            Some(What::Late(late)) => sleep(late).await,
-            Some(What::After(ref bytes)) => self.put(Some(bytes.clone())),
+        match fault {
+            Some(Fault::Refused(status, code)) => return Ok(call.refused(status, code)),
+            Some(Fault::ConnectionBroken) => return Err(broken()),
+            Some(Fault::Delayed(late)) => sleep(late).await,
+            Some(Fault::AfterOtherWrite(ref bytes)) => self.put(Some(bytes.clone())),
             _ => {}
         }
         let answer = self.inner().serve(&call);
-        if matches!(what, Some(What::AnswerLost)) { Err(broken()) } else { Ok(answer) }
+        if matches!(fault, Some(Fault::AnswerLost)) { Err(broken()) } else { Ok(answer) }
     }
 }
 
 /// Counts a request out, also when its client went away.
-struct Leaving<'a>(&'a World, &'static str);
+struct InFlight<'a>(&'a FakeAws, &'static str);
 
-impl Drop for Leaving<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if self.1 == "PutObject" {
-            self.0.inner().writing -= 1;
+            self.0.inner().concurrent_writes -= 1;
         }
     }
 }
@@ -231,7 +231,7 @@ fn broken() -> ConnectorError {
     ConnectorError::io("connection reset by peer".into())
 }
 
-impl HttpConnector for World {
+impl HttpConnector for FakeAws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let headers: BTreeMap<String, String> =
             request.headers().iter().map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
@@ -282,11 +282,13 @@ fn response(status: u16, body: impl Into<SdkBody>, etag: Option<String>) -> Http
 }
 
 impl Inner {
-    fn fault(&mut self, call: &Call) -> Option<What> {
+    fn take_fault(&mut self, call: &Call) -> Option<Fault> {
         let text = String::from_utf8_lossy(&call.body);
-        let hit =
-            self.faults.iter().position(|fault| fault.operation == call.operation && text.contains(fault.with))?;
-        Some(self.faults.remove(hit).what)
+        let hit = self
+            .faults
+            .iter()
+            .position(|fault| fault.operation == call.operation && text.contains(fault.containing))?;
+        Some(self.faults.remove(hit).fault)
     }
 
     fn serve(&mut self, call: &Call) -> HttpResponse {
@@ -312,7 +314,7 @@ impl Inner {
     fn put_object(&mut self, call: &Call) -> HttpResponse {
         let matches = call.headers.get("if-match");
         let key = call.key();
-        if key != World::place().key {
+        if key != FakeAws::location().key {
             assert!(matches.is_some(), "nothing is to be written at {key}");
             if !self.ignores_conditions {
                 return call.refused(404, "NoSuchKey");
@@ -326,7 +328,7 @@ impl Inner {
         }
         match (matches, call.headers.get("if-none-match").map(String::as_str), self.etag()) {
             (None, Some("*"), None) => {}
-            (Some(wanted), None, Some(etag)) if *wanted == etag => {}
+            (Some(expected), None, Some(etag)) if *expected == etag => {}
             (Some(_), None, None) => return call.refused(404, "NoSuchKey"),
             (Some(_), None, _) | (None, Some("*"), _) => return call.refused(412, "PreconditionFailed"),
             _ => panic!("a write without a condition: {call:?}"),
@@ -337,7 +339,7 @@ impl Inner {
 
     fn delete_object(&mut self, call: &Call) -> HttpResponse {
         match call.key() {
-            key if key == World::place().key => self.versions.push(None),
+            key if key == FakeAws::location().key => self.versions.push(None),
             key => drop(self.beside.remove(&key)),
         }
         response(204, "", None)
@@ -368,7 +370,7 @@ impl Inner {
         if !expressions.is_met(old.as_ref().unwrap_or(&Map::new())) {
             let mut body = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"});
             assert_eq!(request["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
-            if let Some(old) = old.filter(|_| !self.without_old_item) {
+            if let Some(old) = old.filter(|_| !self.omit_old_item) {
                 body["Item"] = Value::Object(old);
             }
             return response(400, body.to_string(), None);

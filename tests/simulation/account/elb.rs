@@ -2,7 +2,7 @@
 
 use super::ec2::{GATEWAY, GROUP, SUBNET, VPC};
 use super::ecs::SERVICE;
-use super::{ACCOUNT, Answer, REGION, Thing, World, refused, tag_list, tags_of};
+use super::{ACCOUNT, Account, Answer, REGION, Resource, refused, tag_list, tags_of};
 use crate::wire::Call;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -45,13 +45,13 @@ fn members(items: impl IntoIterator<Item = Value>) -> Value {
     json!({"member": items.into_iter().collect::<Vec<_>>()})
 }
 
-impl World {
+impl Account {
     pub fn elb(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "CreateLoadBalancer" => self.create_balancer(call),
             "DescribeLoadBalancers" => self.describe_balancers(call),
             "DeleteLoadBalancer" => self.delete_balancer(call.text("LoadBalancerArn")),
-            "SetSecurityGroups" | "SetSubnets" => self.move_balancer(call),
+            "SetSecurityGroups" | "SetSubnets" => self.set_balancer_placement(call),
             "DescribeLoadBalancerAttributes" => self.attributes(BALANCER, call.text("LoadBalancerArn"), NO_BALANCER),
             "ModifyLoadBalancerAttributes" => self.set_attributes(BALANCER, call.text("LoadBalancerArn"), call),
             "CreateTargetGroup" => self.create_targets(call),
@@ -80,13 +80,13 @@ impl World {
             }
             "DeleteRule" => {
                 self.get(RULE, call.text("RuleArn"), NO_RULE)?;
-                self.things.remove(call.text("RuleArn"));
+                self.resources.remove(call.text("RuleArn"));
                 Ok(json!({}))
             }
             "DeleteListener" => {
                 self.get(LISTENER, call.text("ListenerArn"), NO_LISTENER)?;
                 let id = call.text("ListenerArn");
-                self.things.retain(|key, thing| key != id && thing.body["ListenerArn"] != id);
+                self.resources.retain(|key, resource| key != id && resource.body["ListenerArn"] != id);
                 Ok(json!({}))
             }
             "DescribeTags" => self.elb_tags(call),
@@ -96,12 +96,12 @@ impl World {
     }
 
     fn bodies(&self, kind: &str, id_field: &str) -> Vec<Value> {
-        let body = |(id, thing): (&String, &Thing)| {
-            let mut body = thing.body.clone();
+        let body = |(id, resource): (&String, &Resource)| {
+            let mut body = resource.body.clone();
             body[id_field] = json!(id);
             body
         };
-        self.of(kind).map(body).collect()
+        self.of_kind(kind).map(body).collect()
     }
 
     fn create_balancer(&mut self, call: &Call) -> Answer {
@@ -109,7 +109,7 @@ impl World {
         let zones = |subnets: &[String]| members(subnets.iter().map(|id| json!({"SubnetId": id, "ZoneName": "z"})));
         let (mut subnets, groups) = (call.texts("Subnets"), call.texts("SecurityGroups"));
         subnets.sort();
-        let wanted = json!({
+        let requested = json!({
             "LoadBalancerName": name,
             "Scheme": call.text("Scheme"),
             "Type": "application",
@@ -119,45 +119,47 @@ impl World {
             "DNSName": format!("{name}-1.{REGION}.elb.amazonaws.com"),
             "CanonicalHostedZoneId": "Z3AADJGX6KTTL2",
         });
-        let there = self.of(BALANCER).find(|(_, there)| there.body["LoadBalancerName"] == name);
-        if let Some((id, mut body)) = there.map(|(id, there)| (id.clone(), there.body.clone())) {
+        let existing = self.of_kind(BALANCER).find(|(_, existing)| existing.body["LoadBalancerName"] == name);
+        if let Some((id, mut body)) = existing.map(|(id, existing)| (id.clone(), existing.body.clone())) {
             body.as_object_mut().unwrap().retain(|field, _| !["attributes", "VpcId"].contains(&field.as_str()));
-            body["DNSName"] = wanted["DNSName"].clone();
-            if body != wanted {
+            body["DNSName"] = requested["DNSName"].clone();
+            if body != requested {
                 return refused("DuplicateLoadBalancerName", format!("A load balancer with the name '{name}' exists"));
             }
             return self.balancer(&id).map(|one| json!({"LoadBalancers": members([one])}));
         }
         for (kind, ids, code) in [(SUBNET, &subnets, "SubnetNotFound"), (GROUP, &groups, "InvalidSecurityGroup")] {
-            if let Some(gone) = ids.iter().find(|id| self.things.get(*id).is_none_or(|thing| thing.kind != kind)) {
-                return refused(code, format!("{gone} does not exist"));
+            if let Some(removed) =
+                ids.iter().find(|id| self.resources.get(*id).is_none_or(|resource| resource.kind != kind))
+            {
+                return refused(code, format!("{removed} does not exist"));
             }
         }
         if subnets.len() < 2 {
             return refused("ValidationError", "At least two subnets in two different Availability Zones");
         }
-        let vpc = self.things[&subnets[0]].body["vpcId"].clone();
-        if !self.of(GATEWAY).any(|(_, gateway)| gateway.body["attachmentSet"]["item"][0]["vpcId"] == vpc) {
+        let vpc = self.resources[&subnets[0]].body["vpcId"].clone();
+        if !self.of_kind(GATEWAY).any(|(_, gateway)| gateway.body["attachmentSet"]["item"][0]["vpcId"] == vpc) {
             return refused("InvalidSubnet", format!("VPC {vpc} has no internet gateway"));
         }
         let serial = self.serial();
         let id = arn(&format!("loadbalancer/app/{name}/{serial:016x}"));
-        let mut body = wanted;
+        let mut body = requested;
         body["DNSName"] = json!(format!("{name}-{serial}.{REGION}.elb.amazonaws.com"));
         body["VpcId"] = vpc;
         self.put(BALANCER, &id, body, tags_of(&call.input["Tags"], "Key", "Value"));
         for subnet in &subnets {
-            self.plug(&id, subnet, &groups, true);
+            self.attach_interface(&id, subnet, &groups, true);
         }
         self.balancer(&id).map(|one| json!({"LoadBalancers": members([one])}))
     }
 
     fn balancer(&mut self, id: &str) -> Answer {
-        let (now, time) = (self.now(), self.times.balancer);
+        let (now, time) = (self.now(), self.times.load_balancer);
         let balancer = self.get(BALANCER, id, NO_BALANCER)?;
         let mut body = balancer.body.clone();
         body["LoadBalancerArn"] = json!(id);
-        body["State"] = json!({"Code": if now < balancer.made + time { "provisioning" } else { "active" }});
+        body["State"] = json!({"Code": if now < balancer.created + time { "provisioning" } else { "active" }});
         body.as_object_mut().unwrap().remove("attributes");
         Ok(body)
     }
@@ -165,7 +167,7 @@ impl World {
     fn describe_balancers(&mut self, call: &Call) -> Answer {
         let mut ids = call.texts("LoadBalancerArns");
         if ids.is_empty() {
-            ids = self.of(BALANCER).map(|(id, _)| id.clone()).collect();
+            ids = self.of_kind(BALANCER).map(|(id, _)| id.clone()).collect();
         }
         let all: Result<Vec<Value>, _> = ids.iter().map(|id| self.balancer(id)).collect();
         Ok(json!({"LoadBalancers": members(all?)}))
@@ -176,19 +178,19 @@ impl World {
         if balancer.body["attributes"]["deletion_protection.enabled"] == "true" {
             return refused("OperationNotPermitted", "deletion protection is enabled");
         }
-        self.things.retain(|key, thing| key != id && thing.body["LoadBalancerArn"] != id);
-        self.unplug(id, Duration::ZERO);
+        self.resources.retain(|key, resource| key != id && resource.body["LoadBalancerArn"] != id);
+        self.release_interfaces(id, Duration::ZERO);
         Ok(json!({}))
     }
 
-    fn move_balancer(&mut self, call: &Call) -> Answer {
+    fn set_balancer_placement(&mut self, call: &Call) -> Answer {
         let id = call.text("LoadBalancerArn");
         let (groups, subnets) = (call.texts("SecurityGroups"), call.texts("Subnets"));
         let balancer = self.get(BALANCER, id, NO_BALANCER)?;
         if call.operation == "SetSecurityGroups" {
             balancer.body["SecurityGroups"] = json!({"member": groups});
-            let its = self.interfaces.iter_mut().filter(|one| one.owner == id && one.until.is_none());
-            its.for_each(|one| one.groups.clone_from(&groups));
+            let own = self.interfaces.iter_mut().filter(|one| one.owner == id && one.released_at.is_none());
+            own.for_each(|one| one.groups.clone_from(&groups));
         } else {
             balancer.body["AvailabilityZones"] =
                 members(subnets.iter().map(|id| json!({"SubnetId": id, "ZoneName": "z"})));
@@ -203,34 +205,36 @@ impl World {
     }
 
     fn set_attributes(&mut self, kind: &str, id: &str, call: &Call) -> Answer {
-        let thing = self.get(kind, id, if kind == BALANCER { NO_BALANCER } else { NO_TARGETS })?;
+        let resource = self.get(kind, id, if kind == BALANCER { NO_BALANCER } else { NO_TARGETS })?;
         for (key, value) in tags_of(&call.input["Attributes"], "Key", "Value") {
-            thing.body["attributes"][key] = json!(value);
+            resource.body["attributes"][key] = json!(value);
         }
         self.attributes(kind, id, "")
     }
 
     fn create_targets(&mut self, call: &Call) -> Answer {
         let name = call.text("Name");
-        let mut wanted = call.input.clone();
-        wanted.as_object_mut().unwrap().retain(|field, _| !["Name", "Tags"].contains(&field.as_str()));
-        wanted["TargetGroupName"] = json!(name);
-        if let Some((id, there)) = self.of(TARGETS).find(|(_, there)| there.body["TargetGroupName"] == name) {
-            let mut body = there.body.clone();
+        let mut requested = call.input.clone();
+        requested.as_object_mut().unwrap().retain(|field, _| !["Name", "Tags"].contains(&field.as_str()));
+        requested["TargetGroupName"] = json!(name);
+        if let Some((id, existing)) =
+            self.of_kind(TARGETS).find(|(_, existing)| existing.body["TargetGroupName"] == name)
+        {
+            let mut body = existing.body.clone();
             body.as_object_mut().unwrap().remove("attributes");
-            if body != wanted {
+            if body != requested {
                 return refused("DuplicateTargetGroupName", format!("A target group with the name '{name}' exists"));
             }
             body["TargetGroupArn"] = json!(id);
             return Ok(json!({"TargetGroups": members([body])}));
         }
-        if self.things.get(call.text("VpcId")).is_none_or(|thing| thing.kind != VPC) {
+        if self.resources.get(call.text("VpcId")).is_none_or(|resource| resource.kind != VPC) {
             return refused("ValidationError", format!("The VPC ID '{}' is not found", call.text("VpcId")));
         }
         let id = arn(&format!("targetgroup/{name}/{:016x}", self.serial()));
-        self.put(TARGETS, &id, wanted.clone(), tags_of(&call.input["Tags"], "Key", "Value"));
-        wanted["TargetGroupArn"] = json!(id);
-        Ok(json!({"TargetGroups": members([wanted])}))
+        self.put(TARGETS, &id, requested.clone(), tags_of(&call.input["Tags"], "Key", "Value"));
+        requested["TargetGroupArn"] = json!(id);
+        Ok(json!({"TargetGroups": members([requested])}))
     }
 
     fn modify_targets(&mut self, call: &Call) -> Answer {
@@ -245,26 +249,26 @@ impl World {
 
     fn delete_targets(&mut self, id: &str) -> Answer {
         self.get(TARGETS, id, NO_TARGETS)?;
-        if self.serves(id).is_some() {
+        if self.load_balancer_of(id).is_some() {
             return refused("ResourceInUse", format!("Target group '{id}' is currently in use by a listener"));
         }
-        self.things.remove(id);
+        self.resources.remove(id);
         Ok(json!({}))
     }
 
     /// One target for each task of the services that register with the group.
     fn target_health(&mut self, id: &str) -> Answer {
         self.get(TARGETS, id, NO_TARGETS)?;
-        let (now, rollout, is_used) = (self.now(), self.times.rollout, self.serves(id).is_some());
-        let registers = |service: &Thing| {
+        let (now, rollout, is_used) = (self.now(), self.times.rollout, self.load_balancer_of(id).is_some());
+        let registers = |service: &Resource| {
             let mut balancers = service.body["loadBalancers"].as_array().into_iter().flatten();
-            service.ends.is_none() && !service.inactive && balancers.any(|one| one["targetGroupArn"] == id)
+            service.deleted_at.is_none() && !service.inactive && balancers.any(|one| one["targetGroupArn"] == id)
         };
         let mut targets = Vec::new();
-        for (_, service) in self.of(SERVICE).filter(|(_, service)| registers(service)) {
+        for (_, service) in self.of_kind(SERVICE).filter(|(_, service)| registers(service)) {
             let state = match () {
                 () if !is_used => "unused",
-                () if now < service.changed + rollout => "initial",
+                () if now < service.changed_at + rollout => "initial",
                 () => "healthy",
             };
             let target = json!({"Target": {"Id": "10.0.1.9", "Port": 5050}, "TargetHealth": {"State": state}});
@@ -275,14 +279,14 @@ impl World {
     }
 
     /// The load balancer with a listener or a rule that sends requests to this target group.
-    pub fn serves(&self, targets: &str) -> Option<&Value> {
-        let listens = |listener: &Thing| listener.body["DefaultActions"]["member"][0]["TargetGroupArn"] == targets;
-        if let Some((_, listener)) = self.of(LISTENER).find(|(_, listener)| listens(listener)) {
+    pub fn load_balancer_of(&self, targets: &str) -> Option<&Value> {
+        let listens = |listener: &Resource| listener.body["DefaultActions"]["member"][0]["TargetGroupArn"] == targets;
+        if let Some((_, listener)) = self.of_kind(LISTENER).find(|(_, listener)| listens(listener)) {
             return Some(&listener.body["LoadBalancerArn"]);
         }
         let (_, rule) =
-            self.of(RULE).find(|(_, rule)| rule.body["Actions"]["member"][0]["TargetGroupArn"] == targets)?;
-        let listener = self.things.get(rule.body["ListenerArn"].as_str()?)?;
+            self.of_kind(RULE).find(|(_, rule)| rule.body["Actions"]["member"][0]["TargetGroupArn"] == targets)?;
+        let listener = self.resources.get(rule.body["ListenerArn"].as_str()?)?;
         Some(&listener.body["LoadBalancerArn"])
     }
 
@@ -291,7 +295,7 @@ impl World {
         self.get(LISTENER, listener, NO_LISTENER)?;
         self.get(TARGETS, call.input["Actions"][0]["TargetGroupArn"].as_str().unwrap(), NO_TARGETS)?;
         let same = |one: &Value| one["ListenerArn"] == listener && one["Priority"] == priority;
-        if self.of(RULE).any(|(_, one)| same(&one.body)) {
+        if self.of_kind(RULE).any(|(_, one)| same(&one.body)) {
             return refused("PriorityInUse", format!("Priority '{priority}' is currently in use"));
         }
         let id = arn(&format!("listener-rule/app/x/{:016x}", self.serial()));
@@ -313,8 +317,8 @@ impl World {
         let pairs = call.input["RulePriorities"].as_array().cloned().unwrap_or_default();
         let moved = |id: &str| pairs.iter().any(|pair| pair["RuleArn"] == id);
         for pair in &pairs {
-            let taken = |(id, rule): (&String, &Thing)| !moved(id) && rule.body["Priority"] == pair["Priority"];
-            if self.of(RULE).any(taken) {
+            let taken = |(id, rule): (&String, &Resource)| !moved(id) && rule.body["Priority"] == pair["Priority"];
+            if self.of_kind(RULE).any(taken) {
                 return refused("PriorityInUse", format!("Priority {} is in use", pair["Priority"]));
             }
         }
@@ -328,12 +332,12 @@ impl World {
         let (balancer, port) = (call.text("LoadBalancerArn"), call.text("Port"));
         self.get(BALANCER, balancer, NO_BALANCER)?;
         let same = |one: &Value| one["LoadBalancerArn"] == balancer && one["Port"] == port;
-        if self.of(LISTENER).any(|(_, one)| same(&one.body)) {
+        if self.of_kind(LISTENER).any(|(_, one)| same(&one.body)) {
             return refused("DuplicateListener", format!("A listener already exists on port {port}"));
         }
         let targets = call.input["DefaultActions"][0]["TargetGroupArn"].as_str().unwrap();
         self.get(TARGETS, targets, NO_TARGETS)?;
-        if self.serves(targets).is_some_and(|other| other != balancer) {
+        if self.load_balancer_of(targets).is_some_and(|other| other != balancer) {
             return refused(
                 "TargetGroupAssociationLimit",
                 format!("{targets} cannot be associated with more load balancers"),
@@ -363,21 +367,21 @@ impl World {
     fn elb_tags(&mut self, call: &Call) -> Answer {
         let mut described = Vec::new();
         for id in call.texts("ResourceArns") {
-            let Some(thing) = self.things.get(&id) else {
+            let Some(resource) = self.resources.get(&id) else {
                 let code = if id.contains("targetgroup") { NO_TARGETS } else { NO_BALANCER };
                 return refused(code, format!("{id} does not exist"));
             };
-            described.push(json!({"ResourceArn": id, "Tags": members(tag_list(&thing.tags, "Key", "Value"))}));
+            described.push(json!({"ResourceArn": id, "Tags": members(tag_list(&resource.tags, "Key", "Value"))}));
         }
         Ok(json!({"TagDescriptions": members(described)}))
     }
 
     fn elb_retag(&mut self, call: &Call) -> Answer {
         for id in call.texts("ResourceArns") {
-            let Some(thing) = self.things.get_mut(&id) else { return refused(NO_BALANCER, id) };
-            thing.tags.extend(tags_of(&call.input["Tags"], "Key", "Value"));
-            let gone = call.texts("TagKeys");
-            thing.tags.retain(|key, _| !gone.contains(key));
+            let Some(resource) = self.resources.get_mut(&id) else { return refused(NO_BALANCER, id) };
+            resource.tags.extend(tags_of(&call.input["Tags"], "Key", "Value"));
+            let removed = call.texts("TagKeys");
+            resource.tags.retain(|key, _| !removed.contains(key));
         }
         Ok(json!({}))
     }

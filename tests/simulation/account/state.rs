@@ -1,11 +1,11 @@
 //! The bucket with the snapshot and the table with the lease.
 
-use super::{Answer, Refusal, World, refused};
+use super::{Account, Answer, Refusal, refused};
 use crate::process::owner;
 use crate::wire::Call;
 use serde_json::{Map, Value, json};
 
-impl World {
+impl Account {
     pub fn state(&mut self, call: &Call) -> Answer {
         match call.operation.as_str() {
             "GetObject" => match &self.object {
