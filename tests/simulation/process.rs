@@ -17,8 +17,8 @@ use pb_engine::{
     Cancel, Class, Events, Failure, Goal, Graph, Outcome, Ownership, Plan, PlanScope, Run, Snapshot, apply_plan,
     compute_plan, observe, preflight, with_checks,
 };
-use pb_orchestrator::facts::Facts;
 use pb_orchestrator::images::Images;
+use pb_orchestrator::prerequisites::Prerequisites;
 use pb_orchestrator::stack;
 use pb_state::{AcquireOptions, LeaseTable, Session, StateLocation, Store, Timing};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,8 +41,8 @@ fn state_location() -> StateLocation {
 }
 
 /// What is looked up before a deploy, and never made.
-fn prerequisites() -> Facts {
-    Facts {
+fn prerequisites() -> Prerequisites {
+    Prerequisites {
         account: crate::account::ACCOUNT.to_owned(),
         execution_role_arn: format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", crate::account::ACCOUNT),
         task_role_arn: None,

@@ -4,8 +4,8 @@ mod options;
 
 use options::count;
 pub use options::{
-    Acceptance, Adoption, Consent, First, GraphFormat, ImageOptions, LocalOptions, LogOptions, OnInterrupt, SchemaOf,
-    Selection, WaitOptions,
+    Acceptance, AdoptOptions, Consent, GraphFormat, ImageOptions, InitOptions, LocalOptions, LogOptions, OnInterrupt,
+    SchemaOf, Selection, WaitOptions,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -145,7 +145,7 @@ pub enum Command {
     Adopt {
         workspace: String,
         #[command(flatten)]
-        adoption: Adoption,
+        adoption: AdoptOptions,
     },
     /// Let go of what shall no longer be ours; it stays as it is
     Forget {
@@ -273,7 +273,7 @@ pub enum Command {
     /// Check the configuration, without any call
     Validate,
     /// Write a first configuration, commented, from nothing or from a Terraform configuration
-    Init(First),
+    Init(InitOptions),
     /// Show the JSON schema of the configuration or of a saved plan
     Schema {
         #[arg(value_enum)]

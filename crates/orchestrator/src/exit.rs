@@ -17,7 +17,7 @@ pub enum Exit {
     /// All is done but what waits for images that are yet to be pushed.
     ImagesMissing,
     /// A command that was run in a task ended with this exit code.
-    Passed(u8),
+    TaskExit(u8),
     /// Somebody asked to stop.
     Interrupted,
 }
@@ -30,7 +30,7 @@ impl Exit {
             Self::Changes => 2,
             Self::Locked => 3,
             Self::ImagesMissing => 4,
-            Self::Passed(code) => code,
+            Self::TaskExit(code) => code,
             Self::Interrupted => 130,
         }
     }
@@ -54,7 +54,7 @@ pub enum Error {
     Untagged { refused: Vec<PlanError>, hint: String },
     /// Several things that a deploy needs are not there.
     #[error("several things that this needs are not there")]
-    Several(Vec<Failure>),
+    MissingPrerequisites(Vec<Failure>),
     /// A command line that makes no sense.
     #[error("{message}")]
     Usage { message: String, hint: String },
@@ -85,7 +85,7 @@ impl Error {
         match self {
             Self::Failure(failure) => failure.hint.as_deref(),
             Self::Usage { hint, .. } | Self::Other { hint, .. } | Self::Untagged { hint, .. } => Some(hint),
-            Self::Config(_) | Self::Refused(_) | Self::Several(_) => None,
+            Self::Config(_) | Self::Refused(_) | Self::MissingPrerequisites(_) => None,
         }
     }
 }

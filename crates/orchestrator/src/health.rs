@@ -83,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn a_check_is_found_by_the_key_of_its_service() {
+    fn check_address_yields_service_key() {
         assert_eq!(key(&Address::new(address("api")).unwrap()), Some("api"));
         assert_eq!(key(&Address::new("edge/api_rule").unwrap()), None);
     }
 
     #[test]
-    fn a_health_period_is_enough_for_either_threshold() {
+    fn health_period_covers_both_thresholds() {
         let mut balancer = workspace().load_balancer;
         (balancer.health_interval, balancer.health_timeout) = (10, 5);
         (balancer.healthy_threshold, balancer.unhealthy_threshold) = (2, 3);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn one_target_is_enough_where_others_set_the_count() {
+    fn ignored_desired_count_requires_one_target() {
         let mut workspace = workspace();
         assert_eq!(at_least(&workspace, "flask", 3), 3);
         workspace.ignore_changes.push("fargate/flask.desired_count".to_owned());

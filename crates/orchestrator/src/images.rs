@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const DIGEST: &str = "sha256:";
 
 /// Images that were given on the command line, by service; they take the place of the configured ones for one run.
-pub type Given = BTreeMap<String, String>;
+pub type ImageOverrides = BTreeMap<String, String>;
 
 /// The images of all services, by service.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ pub const NOT_PUSHED: &str = "image not pushed";
 #[derive(Debug, Clone)]
 struct ServiceImage {
     /// What is asked for: a tag of the own repository, or a full reference.
-    asked: String,
+    requested: String,
     /// What it is; absent: not pushed yet.
     image: Option<pb_fargate::Image>,
 }
@@ -52,7 +52,7 @@ struct ServiceImage {
 ///
 /// # Errors
 /// `Usage` for a service that is not configured, and for what is no tag, digest or reference.
-pub fn give(workspace: &mut Workspace, given: &Given) -> Result<(), Error> {
+pub fn apply_overrides(workspace: &mut Workspace, given: &ImageOverrides) -> Result<(), Error> {
     for (key, text) in given {
         let known: Vec<String> = workspace.services.all().map(|(key, _)| key.to_owned()).collect();
         let Some(service) = workspace.services.get_mut(key) else {
@@ -80,16 +80,19 @@ impl Images {
     /// Every tag that does not exist in a repository which has images.
     pub async fn look_up(aws: &SdkConfig, workspace: &Workspace) -> Result<Self, Vec<Failure>> {
         let services = workspace.services.all();
-        let asked: Vec<(String, Image)> =
+        let requested: Vec<(String, Image)> =
             services.map(|(key, service)| (key.to_owned(), service.image.clone())).collect();
-        let distinct: BTreeMap<&str, &Image> = asked.iter().map(|(_, image)| (text(image), image)).collect();
+        let distinct: BTreeMap<&str, &Image> =
+            requested.iter().map(|(_, image)| (reference_text(image), image)).collect();
         let own = distinct.values().filter_map(|image| match image {
             Image::Tag(tag) => Some(tag.clone()),
             Image::Reference(_) => None,
         });
         let own = own_images(aws, &workspace.names.repository, own.collect());
         let others = distinct.values().filter_map(|image| match image {
-            Image::Reference(reference) => Some(async move { (reference.clone(), elsewhere(aws, reference).await) }),
+            Image::Reference(reference) => {
+                Some(async move { (reference.clone(), external_image(aws, reference).await) })
+            }
             Image::Tag(_) => None,
         });
         let (own, others) = join(own, join_all(others)).await;
@@ -104,11 +107,11 @@ impl Images {
             return Err(failures);
         }
         let image = |(key, image): (String, Image)| {
-            let asked = text(&image).to_owned();
-            let image = known.get(&asked).cloned().flatten();
-            (key, ServiceImage { asked, image })
+            let requested = reference_text(&image).to_owned();
+            let image = known.get(&requested).cloned().flatten();
+            (key, ServiceImage { requested, image })
         };
-        Ok(Self(asked.into_iter().map(image).collect()))
+        Ok(Self(requested.into_iter().map(image).collect()))
     }
 
     /// The image of a service; none while it waits to be pushed.
@@ -119,7 +122,7 @@ impl Images {
 
     /// Whether some image of the workspace's own repository was seen in it.
     #[must_use]
-    pub fn are_pushed(&self) -> bool {
+    pub fn has_pushed(&self) -> bool {
         self.0.values().any(|service| matches!(service.image, Some(pb_fargate::Image::Digest(_))))
     }
 
@@ -134,7 +137,7 @@ impl Images {
         self.0
             .iter()
             .filter(|(_, service)| service.image.is_none())
-            .map(|(key, service)| (key.as_str(), service.asked.as_str()))
+            .map(|(key, service)| (key.as_str(), service.requested.as_str()))
     }
 
     /// Returns the services that are not deployed, because their images are yet to be pushed to the repository at `uri`.
@@ -161,15 +164,15 @@ impl Images {
 
     /// What was asked for, as a person wrote it.
     #[must_use]
-    pub fn asked(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(|service| service.asked.as_str())
+    pub fn requested(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|service| service.requested.as_str())
     }
 
     /// A service that runs must not be taken away because its image is not in the repository any more.
     ///
     /// # Errors
     /// The services that the plan would delete for want of an image.
-    pub fn guard(&self, plan: &Plan) -> Result<(), Error> {
+    pub fn check_deletions(&self, plan: &Plan) -> Result<(), Error> {
         let waits: BTreeMap<String, &str> = self
             .missing()
             .flat_map(|(key, tag)| [(format!("fargate/{key}"), tag), (format!("fargate/{key}_task"), tag)])
@@ -187,7 +190,7 @@ impl Images {
 
     /// The commands that push what is missing to the repository at `uri`, for a shell.
     #[must_use]
-    pub fn commands(&self, uri: &str, region: &str) -> Vec<String> {
+    pub fn push_commands(&self, uri: &str, region: &str) -> Vec<String> {
         let tags: BTreeSet<&str> = self.missing().map(|(_, tag)| tag).collect();
         let registry = uri.split('/').next().unwrap_or(uri);
         let login = format!(
@@ -195,7 +198,7 @@ impl Images {
         );
         let push = |tag: &str| {
             [
-                format!("docker build --platform linux/amd64 -t {uri}:{tag} FOLDER_OF_{}", folder(tag)),
+                format!("docker build --platform linux/amd64 -t {uri}:{tag} FOLDER_OF_{}", folder_placeholder(tag)),
                 format!("docker push {uri}:{tag}"),
             ]
         };
@@ -223,21 +226,21 @@ pub fn repository<'a>(workspace: &'a Workspace, outputs: &'a BTreeMap<String, Va
 }
 
 /// A word for the folder that an image is built from, which stands out in a command: it has to be filled in.
-fn folder(tag: &str) -> String {
+fn folder_placeholder(tag: &str) -> String {
     tag.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-fn text(image: &Image) -> &str {
+fn reference_text(image: &Image) -> &str {
     match image {
         Image::Tag(text) | Image::Reference(text) => text,
     }
 }
 
 /// An image as it was asked for, and what it is now; none when it is yet to be pushed.
-type Looked = (String, Result<Option<pb_fargate::Image>, Failure>);
+type LookupResult = (String, Result<Option<pb_fargate::Image>, Failure>);
 
 /// What these tags of the workspace's own repository are now.
-async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -> Vec<Looked> {
+async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -> Vec<LookupResult> {
     let pushed = match look_up_tags(aws, repository, &tags).await {
         Ok(pushed) => pushed,
         // Whatever it is, it is about the repository, and said once.
@@ -247,7 +250,7 @@ async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -
         let image = match pushed {
             ImageLookup::Digest(digest) => Ok(Some(pb_fargate::Image::Digest(digest))),
             ImageLookup::Empty | ImageLookup::NoRepository => Ok(None),
-            ImageLookup::NoSuchTag => Err(no_image(repository, &tag)),
+            ImageLookup::NoSuchTag => Err(image_not_found(repository, &tag)),
         };
         (tag, image)
     };
@@ -255,23 +258,25 @@ async fn own_images(aws: &SdkConfig, repository: &str, tags: BTreeSet<String>) -
 }
 
 /// What an image of another repository is now.
-async fn elsewhere(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fargate::Image>, Failure> {
+async fn external_image(aws: &SdkConfig, reference: &str) -> Result<Option<pb_fargate::Image>, Failure> {
     let as_written = Some(pb_fargate::Image::Reference(reference.to_owned()));
-    let Some(elsewhere) = EcrImage::of_reference(reference) else { return Ok(as_written) };
-    match elsewhere.look_up(aws).await {
+    let Some(external_image) = EcrImage::of_reference(reference) else { return Ok(as_written) };
+    match external_image.look_up(aws).await {
         Ok(ImageLookup::Digest(digest)) => Ok(Some(pb_fargate::Image::Reference(pinned(reference, &digest)))),
         Ok(ImageLookup::NoRepository) => {
-            let message = format!("there is no repository {:?} for the image {reference}", elsewhere.repository);
+            let message = format!("there is no repository {:?} for the image {reference}", external_image.repository);
             Err(Failure::new(Class::NotFound, "ecr:DescribeImages", message))
         }
-        Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => Err(no_image(&elsewhere.repository, &elsewhere.tag)),
+        Ok(ImageLookup::Empty | ImageLookup::NoSuchTag) => {
+            Err(image_not_found(&external_image.repository, &external_image.tag))
+        }
         // Another account may let its images be pulled and not be described: ECS resolves the tag then.
         Err(failure) if failure.class == Class::Denied => Ok(as_written),
         Err(failure) => Err(failure),
     }
 }
 
-fn no_image(repository: &str, tag: &str) -> Failure {
+fn image_not_found(repository: &str, tag: &str) -> Failure {
     let message = format!("the repository {repository} has no image {tag:?}");
     Failure::new(Class::NotFound, "ecr:DescribeImages", message)
         .hint("push it, or name another one in the configuration or with --image SERVICE=TAG")
@@ -284,14 +289,14 @@ mod tests {
 
     fn waiting(services: &[(&str, &str)]) -> Images {
         let image =
-            |(key, tag): &(&str, &str)| ((*key).to_owned(), ServiceImage { asked: (*tag).to_owned(), image: None });
+            |(key, tag): &(&str, &str)| ((*key).to_owned(), ServiceImage { requested: (*tag).to_owned(), image: None });
         Images(services.iter().map(image).collect::<BTreeMap<_, _>>())
     }
 
     #[test]
-    fn the_commands_name_registry_repository_and_each_tag_once() {
+    fn push_commands_list_each_tag_once() {
         let images = waiting(&[("celery", "app"), ("flask", "web"), ("other", "app")]);
-        let commands = images.commands("1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask", "us-east-2");
+        let commands = images.push_commands("1.dkr.ecr.us-east-2.amazonaws.com/staging-celeryflask", "us-east-2");
         assert_eq!(
             commands,
             [

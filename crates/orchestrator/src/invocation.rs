@@ -1,7 +1,7 @@
 //! The command line of this process, as somebody would type it again.
 
 /// Returns the command that runs this again, with `more` at its end.
-pub fn again(more: &str) -> String {
+pub fn rerun_command(more: &str) -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     line(arguments, more)
 }

@@ -14,28 +14,28 @@ use std::fmt;
 
 /// The value of a quota.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Allowed {
+pub enum QuotaValue {
     /// The account's own.
-    Own(f64),
+    Applied(f64),
     /// The default: the account has requested no other, or its own is unknown.
-    Usual(f64),
+    Default(f64),
 }
 
-impl Allowed {
+impl QuotaValue {
     /// Returns the number.
     pub fn value(self) -> f64 {
         match self {
-            Self::Own(value) | Self::Usual(value) => value,
+            Self::Applied(value) | Self::Default(value) => value,
         }
     }
 }
 
 /// As it is shown.
-impl fmt::Display for Allowed {
+impl fmt::Display for QuotaValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Own(value) => write!(f, "{value}"),
-            Self::Usual(value) => write!(f, "{value} by default"),
+            Self::Applied(value) => write!(f, "{value}"),
+            Self::Default(value) => write!(f, "{value} by default"),
         }
     }
 }
@@ -45,32 +45,32 @@ impl fmt::Display for Allowed {
 ///
 /// # Errors
 /// The error of these calls.
-pub async fn applied(client: &Client, service: &str, code: &str) -> Result<Allowed, Failure> {
+pub async fn current_value(client: &Client, service: &str, code: &str) -> Result<QuotaValue, Failure> {
     let value = |quota: Option<ServiceQuota>| {
         let none = || Failure::new(Class::Refused, "servicequotas:GetServiceQuota", "no value was answered");
         quota.and_then(|quota| quota.value()).ok_or_else(none)
     };
     let own = client.get_service_quota().service_code(service).quota_code(code).send().await;
     match own.for_operation("servicequotas:GetServiceQuota") {
-        Ok(answer) => value(answer.quota).map(Allowed::Own),
+        Ok(answer) => value(answer.quota).map(QuotaValue::Applied),
         Err(failure) if failure.is("NoSuchResourceException") => {
             let call = client.get_aws_default_service_quota().service_code(service).quota_code(code);
             let answer = call.send().await.for_operation("servicequotas:GetAWSDefaultServiceQuota")?;
-            value(answer.quota).map(Allowed::Usual)
+            value(answer.quota).map(QuotaValue::Default)
         }
         Err(failure) => Err(failure),
     }
 }
 
 /// Has a plan refused for which the account has no room: rules of security groups, target groups, listener rules.
-pub fn check_plans(graph: &mut Graph, aws: &SdkConfig) {
-    graph.add_preflight_check(Room(aws.clone()));
+pub fn add_preflight_check(graph: &mut Graph, aws: &SdkConfig) {
+    graph.add_preflight_check(QuotaCheck(aws.clone()));
 }
 
 /// The room that the account has.
-struct Room(SdkConfig);
+struct QuotaCheck(SdkConfig);
 
-impl PreflightCheck for Room {
+impl PreflightCheck for QuotaCheck {
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>> {
         async move {
             let (ec2, balancers) = (Ec2::from(&self.0), LoadBalancerClient::new(&self.0));
@@ -92,7 +92,7 @@ async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Opt
     let Quota { service, code, default, adjustable, .. } = usage.quota;
     let default = f64::from(u32::try_from(*default).unwrap_or(u32::MAX));
     let (limit, note) = match *adjustable {
-        true => match applied(client, service, code).await {
+        true => match current_value(client, service, code).await {
             Ok(allowed) => (allowed.value(), None),
             // Not to be asked, or nobody to ask: the plan is judged by what every account has.
             Err(failure) if matches!(failure.class, Class::Denied | Class::Refused | Class::NotFound) => {
@@ -107,7 +107,7 @@ async fn refusal(client: &Client, address: Address, usage: &Usage) -> Result<Opt
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowed, applied, refusal};
+    use super::{QuotaValue, current_value, refusal};
     use aws_sdk_servicequotas::Client;
     use aws_sdk_servicequotas::error::ErrorMetadata;
     use aws_sdk_servicequotas::operation::get_aws_default_service_quota::GetAwsDefaultServiceQuotaOutput;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     /// The words of the refusal, if there is one.
-    async fn judged(rule: &Rule, quota: &'static Quota) -> Result<Option<String>, Class> {
+    async fn refusal_reason(rule: &Rule, quota: &'static Quota) -> Result<Option<String>, Class> {
         let client = pb_aws::mock_client!(aws_sdk_servicequotas, [rule]);
         let (now, more) = (quota.default, 1);
         let usage = Usage { quota, of: "it".to_owned(), what: "things", now, more };
@@ -142,39 +142,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_quota_is_the_accounts_own_or_the_default() {
+    async fn quota_value_is_applied_or_default() {
         let own = mock!(Client::get_service_quota)
             .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("fargate"), Some("L-3032A538")))
             .then_output(|| GetServiceQuotaOutput::builder().quota(quota_of(6.0)).build());
         let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&own]);
-        assert_eq!(applied(&client, "fargate", "L-3032A538").await.unwrap(), Allowed::Own(6.0));
+        assert_eq!(current_value(&client, "fargate", "L-3032A538").await.unwrap(), QuotaValue::Applied(6.0));
         let default = mock!(Client::get_aws_default_service_quota)
             .match_requests(|input| (input.service_code(), input.quota_code()) == (Some("vpc"), Some("L-F678F1CE")))
             .then_output(|| GetAwsDefaultServiceQuotaOutput::builder().quota(quota_of(5.0)).build());
         let never_set = fails("NoSuchResourceException");
         let client = pb_aws::mock_client!(aws_sdk_servicequotas, [&never_set, &default]);
-        assert_eq!(applied(&client, "vpc", "L-F678F1CE").await.unwrap(), Allowed::Usual(5.0));
+        assert_eq!(current_value(&client, "vpc", "L-F678F1CE").await.unwrap(), QuotaValue::Default(5.0));
     }
 
     #[tokio::test]
-    async fn plan_beyond_the_default_is_judged_by_the_account() {
-        let refused = judged(&answers(60.0), &RULES_PER_GROUP).await.unwrap().unwrap();
+    async fn plan_beyond_default_quota_uses_account_value() {
+        let refused = refusal_reason(&answers(60.0), &RULES_PER_GROUP).await.unwrap().unwrap();
         assert!(refused.contains("it has 60 of 60 things, and would have 61"), "{refused}");
-        assert_eq!(judged(&answers(61.0), &RULES_PER_GROUP).await, Ok(None));
+        assert_eq!(refusal_reason(&answers(61.0), &RULES_PER_GROUP).await, Ok(None));
     }
 
     #[tokio::test]
-    async fn quota_that_may_not_be_read_is_taken_for_the_default() {
-        let refused = judged(&fails("AccessDeniedException"), &RULES_PER_GROUP).await.unwrap().unwrap();
+    async fn unreadable_quota_falls_back_to_default() {
+        let refused = refusal_reason(&fails("AccessDeniedException"), &RULES_PER_GROUP).await.unwrap().unwrap();
         assert!(refused.contains("60 (the default; the value of this account is unknown: "), "{refused}");
         assert!(refused.contains("servicequotas:GetServiceQuota"), "{refused}");
-        assert_eq!(judged(&fails("TooManyRequestsException"), &RULES_PER_GROUP).await, Err(Class::Throttled));
+        assert_eq!(refusal_reason(&fails("TooManyRequestsException"), &RULES_PER_GROUP).await, Err(Class::Throttled));
     }
 
     #[tokio::test]
-    async fn fixed_quota_is_not_asked_for() {
+    async fn fixed_quota_is_not_requested() {
         let never = answers(1_000.0);
-        let refused = judged(&never, &TARGET_GROUPS_PER_LOAD_BALANCER).await.unwrap().unwrap();
+        let refused = refusal_reason(&never, &TARGET_GROUPS_PER_LOAD_BALANCER).await.unwrap().unwrap();
         assert!(refused.contains("would have 101") && never.num_calls() == 0, "{refused}");
     }
 }

@@ -28,12 +28,12 @@ pub fn revision(arn: &str) -> &str {
 }
 
 /// The latest release that gave something to a service, and what.
-pub fn last<'a>(snapshot: &'a Snapshot, address: &Address) -> Option<(&'a Release, &'a Released)> {
+pub fn last_release<'a>(snapshot: &'a Snapshot, address: &Address) -> Option<(&'a Release, &'a Released)> {
     snapshot.releases.iter().rev().find_map(|release| Some((release, release.services.get(address)?)))
 }
 
 /// What a run gave to services; none when it gave them nothing else to run.
-pub fn of_run(
+pub fn release_of_run(
     plan: &Plan,
     outcome: &Outcome,
     now: &Snapshot,
@@ -41,15 +41,15 @@ pub fn of_run(
     run: &Run,
     waited: bool,
 ) -> Option<Release> {
-    let steps = plan.writes().filter(|step| step.kind == SERVICE && gives(step, &run.operation));
+    let steps = plan.writes().filter(|step| step.kind == SERVICE && starts_rollout(step, &run.operation));
     let services: BTreeMap<Address, Released> = steps
         .filter_map(|step| {
-            let to = definition(now.resources.get(&step.address).map(|record| &record.spec))?;
+            let to = task_definition_arn(now.resources.get(&step.address).map(|record| &record.spec))?;
             let released = Released {
-                from: definition(step.before.as_ref()),
+                from: task_definition_arn(step.before.as_ref()),
                 to,
-                image: images.and_then(|images| images.asked(key(&step.address))).map(str::to_owned),
-                outcome: came_of(step, plan, outcome, waited)?,
+                image: images.and_then(|images| images.requested(key(&step.address))).map(str::to_owned),
+                outcome: release_outcome(step, plan, outcome, waited)?,
             };
             Some((step.address.clone(), released))
         })
@@ -57,14 +57,14 @@ pub fn of_run(
     (!services.is_empty()).then(|| Release {
         run: run.id.clone(),
         at: pb_state::timestamp(),
-        who: crate::identity::who(),
+        who: crate::identity::user_at_host(),
         operation: run.operation.clone(),
         services,
     })
 }
 
 /// Whether a step gives a service something else to run; asked for by hand, everything does.
-fn gives(step: &Step, operation: &str) -> bool {
+fn starts_rollout(step: &Step, operation: &str) -> bool {
     let starts = |field: &str| ["task_definition", "failed"].contains(&field);
     match step.action {
         Action::Create | Action::Replace { .. } => true,
@@ -81,7 +81,7 @@ pub fn failure_of<'a>(step: &Step, plan: &Plan, outcome: &'a Outcome) -> Option<
 }
 
 /// Returns the result of a step; none when it was not begun. A service whose check failed has failed.
-fn came_of(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<ReleaseOutcome> {
+fn release_outcome(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<ReleaseOutcome> {
     if let Some(failure) = failure_of(step, plan, outcome) {
         let back = failure.details.iter().find(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
         return Some(match (failure.class, back) {
@@ -97,6 +97,6 @@ fn came_of(step: &Step, plan: &Plan, outcome: &Outcome, waited: bool) -> Option<
 }
 
 /// The revision in the spec of a service, by ARN; none while it is not known.
-pub fn definition(spec: Option<&serde_json::Value>) -> Option<String> {
+pub fn task_definition_arn(spec: Option<&serde_json::Value>) -> Option<String> {
     spec?.get("task_definition")?.as_str().filter(|arn| arn.starts_with("arn:")).map(str::to_owned)
 }

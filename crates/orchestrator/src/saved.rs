@@ -1,7 +1,7 @@
 //! Saved plans: bound to what they were made for, readable, applied at most once.
 
 use crate::exit::Error;
-use crate::images::{Given, NotDeployed};
+use crate::images::{ImageOverrides, NotDeployed};
 use pb_engine::{Drift, Graph, Observed, Plan, PlanScope};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ const FORMAT: u32 = 1;
 /// A plan with everything that it is bound to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Saved {
+pub struct SavedPlan {
     /// The format of this file.
     pub format: u32,
     /// The id of the plan; a plan is applied at most once.
@@ -22,13 +22,14 @@ pub struct Saved {
     /// `deploy`, `destroy` or `refresh`.
     pub operation: String,
     /// The images that were given on the command line, by service.
-    #[serde(default, skip_serializing_if = "Given::is_empty")]
-    pub images: Given,
+    #[serde(default, skip_serializing_if = "ImageOverrides::is_empty")]
+    pub images: ImageOverrides,
     /// What it is bound to.
-    pub bound: Bound,
+    #[serde(rename = "bound")]
+    pub binding: PlanBinding,
     /// What of the stack it is about.
-    #[serde(default, skip_serializing_if = "is_everything")]
-    pub part: PlanScope,
+    #[serde(rename = "part", default, skip_serializing_if = "is_everything")]
+    pub scope: PlanScope,
     /// What will be done in AWS.
     pub plan: Plan,
     /// The services that the plan leaves out, because their images are not pushed yet.
@@ -46,7 +47,7 @@ fn is_everything(part: &PlanScope) -> bool {
 /// What a plan is bound to: when any of it differs, the plan is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bound {
+pub struct PlanBinding {
     /// The account.
     pub account: String,
     /// The region.
@@ -68,9 +69,9 @@ pub struct Bound {
     pub observed: String,
 }
 
-impl Bound {
+impl PlanBinding {
     /// What of the place differs from `now`, in words.
-    fn place_differs(&self, now: &Self) -> Vec<String> {
+    fn location_mismatches(&self, now: &Self) -> Vec<String> {
         let mut reasons = Vec::new();
         let pairs = [
             ("account", &self.account, &now.account),
@@ -87,8 +88,8 @@ impl Bound {
     }
 
     /// What differs from `now`, in words.
-    pub fn differs(&self, now: &Self) -> Vec<String> {
-        let mut reasons = self.place_differs(now);
+    pub fn mismatches(&self, now: &Self) -> Vec<String> {
+        let mut reasons = self.location_mismatches(now);
         if self.lineage != now.lineage {
             reasons.push("the state is another one (its lineage differs)".to_owned());
         } else if self.serial != now.serial {
@@ -109,13 +110,13 @@ impl Bound {
     }
 }
 
-impl Saved {
+impl SavedPlan {
     /// A plan with an id of its own.
-    pub fn new(operation: &str, bound: Bound, part: PlanScope, plan: Plan) -> Self {
+    pub fn new(operation: &str, binding: PlanBinding, scope: PlanScope, plan: Plan) -> Self {
         let id = uuid::Uuid::new_v4().to_string();
         let operation = operation.to_owned();
-        let (images, not_deployed, drift) = (Given::default(), Vec::new(), Vec::new());
-        Self { format: FORMAT, id, operation, images, bound, part, plan, not_deployed, drift }
+        let (images, not_deployed, drift) = (ImageOverrides::default(), Vec::new(), Vec::new());
+        Self { format: FORMAT, id, operation, images, binding, scope, plan, not_deployed, drift }
     }
 
     /// Returns whether there is nothing to do, and everything is as it should be.
@@ -127,8 +128,8 @@ impl Saved {
     ///
     /// # Errors
     /// Everything that differs.
-    pub fn check_place(&self, now: &Bound) -> Result<(), Error> {
-        let reasons = self.bound.place_differs(now);
+    pub fn check_location(&self, now: &PlanBinding) -> Result<(), Error> {
+        let reasons = self.binding.location_mismatches(now);
         if reasons.is_empty() { Ok(()) } else { Err(refused(&reasons)) }
     }
 
@@ -136,8 +137,8 @@ impl Saved {
     ///
     /// # Errors
     /// Everything that differs.
-    pub fn check(&self, now: &Bound, applied: &[String], same: bool) -> Result<(), Error> {
-        let mut reasons = self.bound.differs(now);
+    pub fn check(&self, now: &PlanBinding, applied: &[String], same: bool) -> Result<(), Error> {
+        let mut reasons = self.binding.mismatches(now);
         if applied.contains(&self.id) {
             reasons = vec!["it was applied already".to_owned()];
         } else if reasons.is_empty() && !same {
@@ -196,7 +197,7 @@ pub fn fingerprint<T: Serialize>(value: &T) -> String {
 
 /// A hash of what was observed, without what changes by itself: whether something is ready yet, and the fields that others
 /// may change.
-pub fn world(graph: &Graph, observed: &Observed) -> String {
+pub fn observed_fingerprint(graph: &Graph, observed: &Observed) -> String {
     let ours: Vec<_> = observed
         .managed
         .iter()
@@ -208,12 +209,12 @@ pub fn world(graph: &Graph, observed: &Observed) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Bound;
+    use super::PlanBinding;
 
-    type Mutation = fn(&mut Bound);
+    type Mutation = fn(&mut PlanBinding);
 
-    fn bound() -> Bound {
-        Bound {
+    fn bound() -> PlanBinding {
+        PlanBinding {
             account: "1".into(),
             region: "r".into(),
             stack: "s".into(),
@@ -227,8 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_a_plan_is_bound_to_refuses_it() {
-        assert!(bound().differs(&bound()).is_empty());
+    fn changed_binding_refuses_saved_plan() {
+        assert!(bound().mismatches(&bound()).is_empty());
         let cases: [(&str, Mutation); 9] = [
             ("account", |b| b.account = "2".into()),
             ("region", |b| b.region = "x".into()),
@@ -243,7 +244,7 @@ mod tests {
         for (word, change) in cases {
             let mut now = bound();
             change(&mut now);
-            let reasons = bound().differs(&now);
+            let reasons = bound().mismatches(&now);
             assert!(reasons.len() == 1 && reasons[0].contains(word), "{word}: {reasons:?}");
         }
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 ///
 /// # Errors
 /// `Usage` when something that was named is neither configured nor recorded.
-pub fn part(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result<PlanScope, Error> {
+pub fn plan_scope(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result<PlanScope, Error> {
     let known: BTreeSet<&Address> = graph.addresses().chain(snapshot.resources.keys()).collect();
     let named = |texts: &[String]| {
         let mut chosen = BTreeSet::new();
@@ -18,7 +18,7 @@ pub fn part(graph: &Graph, snapshot: &Snapshot, selection: &Selection) -> Result
             let found: Vec<Address> =
                 known.iter().filter(|address| is_in(address, text)).map(|address| (*address).clone()).collect();
             if found.is_empty() {
-                return Err(unknown(text, known.iter().copied()));
+                return Err(unknown_resource(text, known.iter().copied()));
             }
             chosen.extend(found);
         }
@@ -39,11 +39,11 @@ fn is_in(address: &Address, text: &str) -> bool {
 ///
 /// # Errors
 /// `Usage` when it is none of them.
-pub fn known<'a>(text: &str, known: impl Iterator<Item = &'a Address> + Clone) -> Result<Address, Error> {
-    known.clone().find(|address| address.as_str() == text).cloned().ok_or_else(|| unknown(text, known))
+pub fn known_address<'a>(text: &str, known: impl Iterator<Item = &'a Address> + Clone) -> Result<Address, Error> {
+    known.clone().find(|address| address.as_str() == text).cloned().ok_or_else(|| unknown_resource(text, known))
 }
 
-fn unknown<'a>(text: &str, known: impl Iterator<Item = &'a Address>) -> Error {
+fn unknown_resource<'a>(text: &str, known: impl Iterator<Item = &'a Address>) -> Error {
     let near = nearest(text, known.map(Address::as_str));
     let hint = near.map_or_else(
         || "`pb-deploy state list WORKSPACE` and the plan show the addresses".to_owned(),
@@ -62,7 +62,7 @@ fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
 ///
 /// # Errors
 /// `Other` when one names a resource or a field that there is not.
-pub fn ignore(graph: &mut Graph, workspace: &Workspace, whole: bool) -> Result<(), Error> {
+pub fn apply_ignore_changes(graph: &mut Graph, workspace: &Workspace, whole: bool) -> Result<(), Error> {
     let specs = graph.specs()?;
     for text in &workspace.ignore_changes {
         let (address, path) = text.split_once('.').unwrap_or((text, ""));

@@ -6,8 +6,8 @@ mod workloads;
 
 pub use workloads::LocalTask;
 
-use crate::facts::Facts;
 use crate::health;
+use crate::prerequisites::Prerequisites;
 use crate::quotas;
 use aws_config::SdkConfig;
 use pb_config::{LoadBalancer, Route, WebService, Workspace};
@@ -28,9 +28,9 @@ const IDLE_TIMEOUT_SECS: i32 = 60;
 ///
 /// # Errors
 /// `Refused` when AWS would refuse what is configured; `Bug` when an address is taken.
-pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Graph, Failure> {
+pub fn build(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisites) -> Result<Graph, Failure> {
     let mut graph = Graph::new();
-    let network = pb_net::NetworkStack::add(&mut graph, aws, &network_spec(workspace, facts))?;
+    let network = pb_net::NetworkStack::add(&mut graph, aws, &network_spec(workspace, prerequisites))?;
     let queue = pb_redis::QueueStack::add(
         &mut graph,
         aws,
@@ -49,23 +49,23 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
             subnet_ids: network.routed_subnets(),
             security_group_ids: vec![network.lb_group.ready()],
             internet: network.igw.map(|_| ()),
-            zone: facts.zone.clone(),
+            zone: prerequisites.zone.clone(),
         },
     )?;
     let fargate = FargateStack::add(
         &mut graph,
         aws,
-        &fargate_spec(workspace, facts),
+        &fargate_spec(workspace, prerequisites),
         FargateInputs {
             subnet_id: network.tasks_subnet.map(|subnet| subnet.id),
             routes: network.routes.map(|_| ()),
             redis_address: queue.replication_group.map(|group| group.primary_endpoint_address),
-            workloads: workloads::all(workspace, facts, &network, &edge),
+            workloads: workloads::all(workspace, prerequisites, &network, &edge),
         },
     )?;
 
-    targets_are_healthy(&mut graph, aws, workspace, &edge, &fargate)?;
-    quotas::check_plans(&mut graph, aws);
+    add_health_checks(&mut graph, aws, workspace, &edge, &fargate)?;
+    quotas::add_preflight_check(&mut graph, aws);
 
     if let Some(within) = wait_limit(workspace.deploy.wait_timeout) {
         graph.wait_at_most(within);
@@ -83,7 +83,7 @@ pub fn build(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Gr
 }
 
 /// Adds the check of each service behind the load balancer.
-fn targets_are_healthy(
+fn add_health_checks(
     graph: &mut Graph,
     aws: &SdkConfig,
     workspace: &Workspace,
@@ -111,8 +111,8 @@ fn targets_are_healthy(
 ///
 /// # Errors
 /// `Bug` when a spec cannot be made.
-pub fn local(workspace: &Workspace, queue_host: &str) -> Result<Vec<LocalTask>, Failure> {
-    let facts = Facts::unknown(workspace);
+pub fn local_tasks(workspace: &Workspace, queue_host: &str) -> Result<Vec<LocalTask>, Failure> {
+    let prerequisites = Prerequisites::unknown(workspace);
     let aws = SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
     let inputs = FargateInputs {
         subnet_id: Input::known(String::new()),
@@ -121,11 +121,11 @@ pub fn local(workspace: &Workspace, queue_host: &str) -> Result<Vec<LocalTask>, 
         workloads: workloads::local(workspace),
     };
     let mut graph = Graph::new();
-    FargateStack::add(&mut graph, &aws, &fargate_spec(workspace, &facts), inputs)?;
+    FargateStack::add(&mut graph, &aws, &fargate_spec(workspace, &prerequisites), inputs)?;
     workloads::containers(workspace, &graph)
 }
 
-fn network_spec(workspace: &Workspace, facts: &Facts) -> NetworkSpec {
+fn network_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> NetworkSpec {
     let (names, network) = (&workspace.names, &workspace.network);
     NetworkSpec {
         names: NetworkNames {
@@ -143,7 +143,7 @@ fn network_spec(workspace: &Workspace, facts: &Facts) -> NetworkSpec {
         cidr: network.cidr,
         tasks_cidr: network.tasks_subnet,
         balancer_cidr: network.balancer_subnet,
-        zones: facts.zones.clone(),
+        zones: prerequisites.zones.clone(),
         lb_port: HTTP,
         ingress_cidrs: workspace.load_balancer.ingress_cidrs.iter().copied().collect(),
         flask_port: workspace.services.flask.port,
@@ -227,7 +227,7 @@ fn untagged_images(workspace: &Workspace) -> u32 {
     revisions.saturating_mul(u32::try_from(own).unwrap_or(u32::MAX).max(1))
 }
 
-fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
+fn fargate_spec(workspace: &Workspace, prerequisites: &Prerequisites) -> FargateSpec {
     let names = &workspace.names;
     FargateSpec {
         region: workspace.region.clone(),
@@ -237,11 +237,11 @@ fn fargate_spec(workspace: &Workspace, facts: &Facts) -> FargateSpec {
         scan_on_push: true,
         untagged_images: Some(untagged_images(workspace)),
         delete_images: false,
-        has_images: facts.images.are_pushed().then_some(true),
+        has_images: prerequisites.images.has_pushed().then_some(true),
         cluster: names.cluster.clone(),
         container_insights: "disabled".to_owned(),
-        execution_role_arn: facts.execution_role_arn.clone(),
-        task_role_arn: facts.task_role_arn.clone(),
+        execution_role_arn: prerequisites.execution_role_arn.clone(),
+        task_role_arn: prerequisites.task_role_arn.clone(),
         redis_port: workspace.redis.port,
         tags: workspace.tags.clone(),
         release_command: workspace

@@ -15,22 +15,22 @@ const TYPES: [&str; 6] =
     ["ecr:repository", "ecs:cluster", "ecs:service", "elasticache", "elasticloadbalancing", "logs:log-group"];
 
 /// Resources a page, the most that there can be.
-const A_PAGE: i32 = 100;
+const PAGE_SIZE: i32 = 100;
 
 /// What is not answered by then is not waited for: the services can be asked instead.
-const WITHIN: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The index of what carries the tags of `owner`; none when it does not answer, or not with all of it.
 pub async fn look_up(aws: &SdkConfig, owner: &Ownership) -> Option<TagIndex> {
     // All else as it is for the others: with another time to connect it would have a connection pool of its own.
-    let within = timeouts().to_builder().operation_timeout(WITHIN).build();
+    let within = timeouts().to_builder().operation_timeout(TIMEOUT).build();
     let config = Builder::from(aws).retry_config(no_retry()).timeout_config(within);
     let call = Client::from_conf(config.build())
         .get_resources()
         .tag_filters(filter(STACK_TAG, &owner.stack))
         .tag_filters(filter(WORKSPACE_TAG, &owner.workspace))
         .set_resource_type_filters(Some(TYPES.map(str::to_owned).to_vec()))
-        .resources_per_page(A_PAGE);
+        .resources_per_page(PAGE_SIZE);
     let all = call.into_paginator().items().send().collect::<Result<Vec<ResourceTagMapping>, _>>().await;
     let all = all.for_operation("tag:GetResources").ok()?;
     let entry = |found: ResourceTagMapping| {

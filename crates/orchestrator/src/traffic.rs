@@ -11,18 +11,18 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
 /// The web service that answers all requests that no other one is for.
-const MAIN: &str = "flask";
+const DEFAULT_SERVICE: &str = "flask";
 
 /// Seconds from the creation of a load balancer until it answers: the middle of what AWS's users report.
-const BALANCER: u64 = 150;
+const BALANCER_SECS: u64 = 150;
 /// Seconds from the start of tasks until they are healthy targets, with checks every 5 s.
-const TASKS: u64 = 90;
+const TASKS_SECS: u64 = 90;
 /// Seconds for which a service that is deleted drains.
-const DRAINING: u64 = 60;
+const DRAINING_SECS: u64 = 60;
 /// Seconds for which resolvers keep the address of a load balancer. (Route 53 developer guide: alias records)
-const CACHED: u64 = 60;
+const DNS_TTL_SECS: u64 = 60;
 /// Seconds from the deletion of a cache until its successor can be used.
-const CACHE: u64 = 720;
+const QUEUE_SECS: u64 = 720;
 
 /// The effect of a plan on the requests to one web service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub struct Effect {
 pub fn effects(plan: &Plan) -> Vec<Effect> {
     let services: Vec<WebService> = plan.steps.iter().filter_map(WebService::of).collect();
     let is_served = services.iter().any(|service| service.before.is_some());
-    let goes_on = services.iter().any(|service| service.after.is_some());
-    if !is_served || !goes_on {
+    let stays_served = services.iter().any(|service| service.after.is_some());
+    if !is_served || !stays_served {
         return Vec::new();
     }
     services.iter().filter_map(|service| Traffic { plan, service }.effect()).collect()
@@ -94,32 +94,36 @@ impl Traffic<'_> {
     fn interruption(&self) -> Option<(u64, String)> {
         self.service.before.as_ref()?;
         let after = self.service.after.as_ref()?;
-        let on_the_way = [
-            ("edge/balancer".to_owned(), BALANCER + TASKS + CACHED),
-            ("edge/listener".to_owned(), TASKS),
-            (self.address("targets"), TASKS),
-            (self.address("rule"), TASKS),
-            ("edge/record".to_owned(), CACHED),
-            (self.service.step.address.to_string(), DRAINING + TASKS),
+        let request_path = [
+            ("edge/balancer".to_owned(), BALANCER_SECS + TASKS_SECS + DNS_TTL_SECS),
+            ("edge/listener".to_owned(), TASKS_SECS),
+            (self.address("targets"), TASKS_SECS),
+            (self.address("rule"), TASKS_SECS),
+            ("edge/record".to_owned(), DNS_TTL_SECS),
+            (self.service.step.address.to_string(), DRAINING_SECS + TASKS_SECS),
         ];
-        let replaced = on_the_way.iter().filter_map(|(address, seconds)| Some((self.deleted_first(address)?, seconds)));
+        let replaced =
+            request_path.iter().filter_map(|(address, seconds)| Some((self.deleted_first(address)?, seconds)));
         let replaced: Vec<(&Step, &u64)> = replaced.collect();
         if let Some((step, _)) = replaced.first() {
-            let waits_for_cache = replaced.iter().any(|(step, _)| step.kind == SERVICE) && self.replaces_cache();
+            let waits_for_queue = replaced.iter().any(|(step, _)| step.kind == SERVICE) && self.replaces_queue();
             let longest = replaced.iter().map(|(_, seconds)| **seconds).max().unwrap_or_default();
-            let seconds = longest + if waits_for_cache { CACHE } else { 0 };
-            return Some((seconds, format!("{} is deleted before its successor exists ({})", step.address, why(step))));
+            let seconds = longest + if waits_for_queue { QUEUE_SECS } else { 0 };
+            return Some((
+                seconds,
+                format!("{} is deleted before its successor exists ({})", step.address, replacement_reason(step)),
+            ));
         }
         if after.desired_count == 0 {
             return None;
         }
-        let stops_all = self.is_rolled_out() && kept(after) == 0;
+        let stops_all = self.is_rolled_out() && min_running_tasks(after) == 0;
         let why = format!(
             "the old tasks may stop before the new ones are healthy (min_healthy_percent = {} of {})",
             after.min_healthy_percent,
             crate::render::count(usize::try_from(after.desired_count).unwrap_or_default(), "task"),
         );
-        stops_all.then_some((TASKS, why))
+        stops_all.then_some((TASKS_SECS, why))
     }
 
     /// The step of a resource that is deleted before its successor exists.
@@ -128,22 +132,24 @@ impl Traffic<'_> {
         self.plan.steps.iter().filter(is_first).find(|step| step.address.as_str() == address)
     }
 
-    fn replaces_cache(&self) -> bool {
-        let is_cache = |step: &Step| step.kind == "elasticache.replication_group";
-        self.plan.steps.iter().any(|step| is_cache(step) && matches!(step.action, Action::Replace { .. }))
+    fn replaces_queue(&self) -> bool {
+        let is_queue = |step: &Step| step.kind == "elasticache.replication_group";
+        self.plan.steps.iter().any(|step| is_queue(step) && matches!(step.action, Action::Replace { .. }))
     }
 
     fn rollout(&self) -> Option<String> {
         let WebService { before, after, step, .. } = self.service;
         match (before, after) {
             (None, _) => {
-                let others = if self.service.key == MAIN { "nobody" } else { MAIN };
+                let others = if self.service.key == DEFAULT_SERVICE { "nobody" } else { DEFAULT_SERVICE };
                 Some(format!("takes requests once its tasks are healthy; until then {others} answers them"))
             }
-            (Some(_), None) if self.service.key == MAIN => Some("is removed: nobody answers its requests".to_owned()),
-            (Some(_), None) => {
-                Some(format!("is removed: its requests go to the services that are configured for them, or to {MAIN}"))
+            (Some(_), None) if self.service.key == DEFAULT_SERVICE => {
+                Some("is removed: nobody answers its requests".to_owned())
             }
+            (Some(_), None) => Some(format!(
+                "is removed: its requests go to the services that are configured for them, or to {DEFAULT_SERVICE}"
+            )),
             (Some(_), Some(after)) if after.desired_count == 0 && step.action == Action::Update => {
                 Some("has no tasks any more: the load balancer answers with 503".to_owned())
             }
@@ -202,14 +208,14 @@ impl Traffic<'_> {
     /// The address of a resource of the load balancer that is for this service alone.
     fn address(&self, part: &str) -> String {
         match self.service.key {
-            MAIN => format!("edge/{part}"),
+            DEFAULT_SERVICE => format!("edge/{part}"),
             key => format!("edge/{key}_{part}"),
         }
     }
 }
 
 fn rolling(before: &ServiceSpec, after: &ServiceSpec) -> String {
-    let mut text = match (kept(after), after.desired_count) {
+    let mut text = match (min_running_tasks(after), after.desired_count) {
         (kept, count) if kept >= count => "the old tasks answer until the new ones are healthy".to_owned(),
         (kept, count) => format!("{kept} of {count} tasks answer until the new ones are healthy"),
     };
@@ -220,13 +226,13 @@ fn rolling(before: &ServiceSpec, after: &ServiceSpec) -> String {
 }
 
 /// The number of tasks that ECS keeps running during a rollout. (ECS developer guide: deployment configuration; rounded up)
-fn kept(spec: &ServiceSpec) -> i32 {
+fn min_running_tasks(spec: &ServiceSpec) -> i32 {
     let percent = i64::from(spec.desired_count) * i64::from(spec.min_healthy_percent);
     i32::try_from((percent + 99) / 100).unwrap_or(i32::MAX)
 }
 
 /// The reason for a replacement.
-fn why(step: &Step) -> String {
+fn replacement_reason(step: &Step) -> String {
     step.reason.clone().unwrap_or_else(|| match step.replacement_fields.as_slice() {
         [] => "it has to be replaced".to_owned(),
         fields => format!("AWS cannot change its {}", fields.join(" and ")),

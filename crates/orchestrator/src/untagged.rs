@@ -1,9 +1,9 @@
 //! Recorded resources that have lost their ownership tags. Terraform's refresh takes them off, since its configuration does not
 //! have them: the first `terraform apply` after `adopt` does.
 
+use crate::context::WorkspaceContext;
 use crate::exit::Error;
 use crate::render::count;
-use crate::site::Site;
 use pb_engine::{Address, Cancel, Class, Failure, Observed, PlanError, Snapshot, Untagged, observe};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub fn hint(workspace: &str) -> String {
 }
 
 /// The error for what stands in the way of a plan.
-pub fn explained(workspace: &str, observed: &Observed, refused: Vec<PlanError>) -> Error {
+pub fn plan_error(workspace: &str, observed: &Observed, refused: Vec<PlanError>) -> Error {
     match refused.iter().any(|refused| observed.untagged.contains_key(&refused.address)) {
         true => Error::Untagged { refused, hint: hint(workspace) },
         false => Error::Refused(refused),
@@ -47,10 +47,10 @@ pub fn summary(untagged: &BTreeMap<Address, Untagged>) -> Option<String> {
 ///
 /// # Errors
 /// A read that fails.
-pub async fn find(site: &Site) -> Result<BTreeMap<Address, Untagged>, Failure> {
-    let mut seen = Snapshot { intents: None, ..site.snapshot.clone() };
+pub async fn find(context: &WorkspaceContext) -> Result<BTreeMap<Address, Untagged>, Failure> {
+    let mut seen = Snapshot { intents: None, ..context.snapshot.clone() };
     seen.resources.values_mut().for_each(|record| record.ready = true);
-    let mut observed = observe(&site.graph, &seen, &site.owner, &Cancel::never()).await?;
-    observed.ignore_recent(&site.snapshot);
+    let mut observed = observe(&context.graph, &seen, &context.owner, &Cancel::never()).await?;
+    observed.ignore_recent(&context.snapshot);
     Ok(observed.untagged)
 }

@@ -1,6 +1,6 @@
 //! What commands take besides the workspace.
 
-use crate::images::Given;
+use crate::images::ImageOverrides;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub struct Selection {
 
 /// What is known when a configuration is written first.
 #[derive(Debug, Args)]
-pub struct First {
+pub struct InitOptions {
     /// Take values from this terraform.tfvars, and from the backend in the *.tf files beside it
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
@@ -58,7 +58,7 @@ pub enum GraphFormat {
 }
 
 #[derive(Debug, Args)]
-pub struct Adoption {
+pub struct AdoptOptions {
     /// What is taken over at which address: `net/vpc=vpc-0123`, by id, name or ARN; `fargate/flask=CLUSTER/SERVICE`
     #[arg(value_name = "ADDRESS=ID")]
     pub pairs: Vec<String>,
@@ -103,7 +103,7 @@ pub struct ImageOptions {
 
 impl ImageOptions {
     /// The images by service; the last one given for a service counts.
-    pub fn given(&self) -> Given {
+    pub fn given(&self) -> ImageOverrides {
         self.images.iter().cloned().collect()
     }
 }
@@ -189,7 +189,7 @@ mod tests {
     use super::seconds;
 
     #[test]
-    fn times_are_read_as_people_write_them() {
+    fn durations_accept_units_and_plain_seconds() {
         let read: Vec<_> = ["0", "90", "90s", "5m", "1h"].into_iter().map(seconds).collect();
         assert_eq!(read, [Ok(0), Ok(90), Ok(90), Ok(300), Ok(3600)]);
         assert!(["", "m", "1.5m", "-1", "5 m", "18446744073709551615h"].iter().all(|text| seconds(text).is_err()));

@@ -1,12 +1,12 @@
 //! `bootstrap`: what must be there before the first deploy.
 
 use crate::cli::{Consent, Global};
-use crate::commands::run::report;
+use crate::commands::run::print_summary;
+use crate::context::{connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::render::run::Show;
+use crate::render::reporter::Reporter;
 use crate::render::{self, BOLD, paint};
-use crate::site::{configured, connect, place};
-use crate::{consent, facts, signals};
+use crate::{confirmation, prerequisites, signals};
 use pb_bootstrap::BootstrapSpec;
 use pb_config::Workspace;
 use pb_engine::{
@@ -23,13 +23,13 @@ use std::time::Instant;
 /// # Errors
 /// What keeps it from beginning. What fails in it is said here, and gives an exit code.
 pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consent) -> Result<Exit, Error> {
-    let show = Show::new(global.json, global.verbose);
-    let workspace = configured(global, name)?;
+    let reporter = Reporter::new(global.json, global.verbose);
+    let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let account = facts::account(&aws, &workspace).await?;
-    let store = Store::new(&aws, &place(&workspace));
+    let account = prerequisites::account(&aws, &workspace).await?;
+    let store = Store::new(&aws, &state_location(&workspace));
     // A bucket that is there is used as it is: if its store is no good for a state, nothing is made for it.
-    let probed = obeyed(&store).await?;
+    let probed = probe_conditions(&store).await?;
     let mut graph = Graph::new();
     pb_bootstrap::bootstrap(&mut graph, &aws, &spec(&workspace, &account, zone))?;
     let cancel = signals::listen();
@@ -38,33 +38,33 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     let observed = observe(&graph, &nothing, &owner, &cancel).await?;
     let plan =
         compute_plan(&graph, &observed, &nothing, Goal::Deploy, &PlanScope::default())?.map_err(Error::Refused)?;
-    show_plan(&show, &plan, &format!("{} (account {account})", workspace.region));
+    show_plan(&reporter, &plan, &format!("{} (account {account})", workspace.region));
     if !plan.is_empty() {
-        consent::confirm(name, "bootstrap", consent.yes)?;
+        confirmation::confirm(name, "bootstrap", consent.yes)?;
     }
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         operation: "bootstrap".to_owned(),
         owner,
-        events: show.events(),
+        events: reporter.events(),
         cancel,
     };
     let since = Instant::now();
     let outcome = apply_plan(&graph, &plan, &MemoryLedger::default(), &run).await?;
     if !plan.is_empty() {
-        report(&show, &outcome, "Bootstrapped", name, since);
+        print_summary(&reporter, &outcome, "Bootstrapped", name, since);
     }
     if outcome.is_complete()
         && probed.is_some()
-        && let Some(unknown) = obeyed(&store).await?
+        && let Some(unknown) = probe_conditions(&store).await?
     {
-        show.say(&format!(
+        reporter.message(&format!(
             "Not known: whether writes of the state can have conditions ({unknown}). See `doctor {name}`."
         ));
     }
-    show.json("finished", &serde_json::json!({ "complete": outcome.is_complete(), "outputs": outcome.outputs }));
+    reporter.json("finished", &serde_json::json!({ "complete": outcome.is_complete(), "outputs": outcome.outputs }));
     if !outcome.is_complete() {
-        show.say(&format!("What was made is used by the next run: pb-deploy bootstrap {name}"));
+        reporter.message(&format!("What was made is used by the next run: pb-deploy bootstrap {name}"));
         let stopped = outcome.failed.iter().all(|unfinished| unfinished.failure.class == Class::Interrupted);
         return Ok(if run.cancel.is_stopped() && stopped { Exit::Interrupted } else { Exit::Failed });
     }
@@ -72,7 +72,7 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
     if let Some(servers) = servers {
         let servers: Vec<&str> = servers.iter().filter_map(serde_json::Value::as_str).collect();
         let zone = paint(BOLD, &workspace.zone);
-        show.say(&format!(
+        reporter.message(&format!(
             "Have the registrar of the domain name these servers for {zone}:\n  {}",
             servers.join("\n  ")
         ));
@@ -84,7 +84,7 @@ pub async fn bootstrap(global: &Global, name: &str, zone: bool, consent: &Consen
 ///
 /// # Errors
 /// A store that ignores conditions.
-async fn obeyed(store: &Store) -> Result<Option<Failure>, Error> {
+async fn probe_conditions(store: &Store) -> Result<Option<Failure>, Error> {
     match store.probe_conditional_writes().await {
         Ok(ConditionalWrites::Enforced) => Ok(None),
         Ok(ConditionalWrites::Ignored(failure)) => Err(failure.into()),
@@ -107,8 +107,8 @@ pub fn spec(workspace: &Workspace, account: &str, zone: bool) -> BootstrapSpec {
     }
 }
 
-fn show_plan(show: &Show, plan: &Plan, place: &str) {
-    show.json("plan", plan);
+fn show_plan(reporter: &Reporter, plan: &Plan, place: &str) {
+    reporter.json("plan", plan);
     let title = if plan.is_empty() { String::new() } else { format!("To bootstrap {place}:\n\n") };
-    show.say(&format!("{title}{}", render::plan::text(plan, plan.is_empty())));
+    reporter.message(&format!("{title}{}", render::plan::text(plan, plan.is_empty())));
 }

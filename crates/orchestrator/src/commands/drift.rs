@@ -1,9 +1,9 @@
 //! `drift`: what somebody else changed, for schedulers.
 
 use crate::cli::Global;
+use crate::context::{RunOptions, WorkspaceContext};
 use crate::exit::{Error, Exit};
 use crate::render;
-use crate::site::{Asked, Site};
 use pb_engine::{Drift, Goal, drift as drifted};
 use serde::Serialize;
 
@@ -24,14 +24,14 @@ struct Report<'a> {
 /// # Errors
 /// What keeps the world or the snapshot from being read; a workspace that was never deployed.
 pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
-    let site = Site::open(global, workspace, Goal::Destroy, &Asked::default()).await?;
-    let snapshot = &site.snapshot;
-    let observed = site.glimpse(snapshot).await?;
-    let drift = drifted(&site.graph, &observed, snapshot);
+    let context = WorkspaceContext::open(global, workspace, Goal::Destroy, &RunOptions::default()).await?;
+    let snapshot = &context.snapshot;
+    let observed = context.observe_cached(snapshot).await?;
+    let drift = drifted(&context.graph, &observed, snapshot);
     let report = Report {
         workspace,
-        account: &site.facts.account,
-        region: &site.workspace.region,
+        account: &context.prerequisites.account,
+        region: &context.workspace.region,
         serial: snapshot.serial,
         unfinished: snapshot.intents.is_some(),
         drift: &drift,
@@ -40,7 +40,7 @@ pub async fn drift(global: &Global, workspace: &str) -> Result<Exit, Error> {
         render::document(&report)?;
     } else {
         if !drift.is_empty() {
-            anstream::println!("{}, against serial {}:\n", site.title(), snapshot.serial);
+            anstream::println!("{}, against serial {}:\n", context.title(), snapshot.serial);
         }
         anstream::print!("{}", render::drift::text(&drift));
         if report.unfinished {

@@ -1,10 +1,10 @@
 //! `exec`: a shell in a running task, through the Session Manager plugin.
 
 use crate::cli::Global;
+use crate::context::{load_with_recorded_names, load_workspace, service_name};
 use crate::exit::{Error, Exit};
 use crate::path::find;
-use crate::site::{as_it_stands, configured, service_name};
-use crate::standing::container;
+use crate::recorded_names::container;
 use pb_fargate::{TaskClient, TaskStatus};
 use serde_json::json;
 use std::path::PathBuf;
@@ -23,14 +23,14 @@ pub async fn exec(
     task: Option<&str>,
     command: &[String],
 ) -> Result<Exit, Error> {
-    service_name(&configured(global, name)?, service)?;
+    service_name(&load_workspace(global, name)?, service)?;
     let plugin = find(PLUGIN).ok_or_else(|| {
         let hint = "install it (https://docs.aws.amazon.com/systems-manager/latest/userguide/\
                     session-manager-working-with-install-plugin.html), or run the command in a task of its own: \
                     pb-deploy run";
         Error::other(format!("{PLUGIN} is not on the PATH, and a shell is opened through it"), hint)
     })?;
-    let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
+    let (workspace, aws, snapshot) = load_with_recorded_names(global, name).await?;
     let service_name = service_name(&workspace, service)?;
     let people = TaskClient::new(&aws, &workspace.names.cluster);
     let tasks = people.tasks().await?;
@@ -59,7 +59,7 @@ pub async fn exec(
         json!({"Target": session.target}).to_string(),
         endpoint,
     ];
-    hand_over(plugin, arguments).await
+    run_plugin(plugin, arguments).await
 }
 
 /// The newest running task of the service, or the one whose id begins so.
@@ -73,18 +73,18 @@ fn choose<'a>(tasks: &'a [TaskStatus], service: &str, id: Option<&str>) -> Resul
 }
 
 /// The plugin has the terminal: Ctrl-C is for the shell in the task, not for this program.
-async fn hand_over(plugin: PathBuf, arguments: [String; 6]) -> Result<Exit, Error> {
+async fn run_plugin(plugin: PathBuf, arguments: [String; 6]) -> Result<Exit, Error> {
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let ended = tokio::task::spawn_blocking(move || std::process::Command::new(plugin).args(arguments).status()).await;
     let cannot = |why: String| Error::other(format!("cannot run {PLUGIN}: {why}"), "install it again");
     let status = ended.map_err(|why| cannot(why.to_string()))?.map_err(|why| cannot(why.to_string()))?;
-    Ok(Exit::Passed(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+    Ok(Exit::TaskExit(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
 /// As a shell reads it: one word for each.
 fn quoted(words: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    let word = |word: &String| match !word.is_empty() && word.chars().all(plain) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
         true => word.clone(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
     };
@@ -96,7 +96,7 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn a_command_is_quoted_as_a_shell_reads_it() {
+    fn command_arguments_are_quoted_for_a_shell() {
         let words = ["python", "-c", "print('a b')", ""].map(str::to_owned);
         assert_eq!(quoted(&words), r"python -c 'print('\''a b'\'')' ''");
     }

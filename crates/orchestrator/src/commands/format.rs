@@ -156,12 +156,12 @@ mod tests {
     const ROOT: &str = include_str!("../../../../pb_deploy.toml");
 
     #[test]
-    fn the_configuration_of_this_repository_is_in_its_usual_form() {
+    fn repository_configuration_is_formatted() {
         assert_eq!(formatted(ROOT).unwrap(), ROOT);
     }
 
     #[test]
-    fn blanks_and_lines_are_set_right_and_comments_stay() {
+    fn formatting_fixes_blanks_and_keeps_comments() {
         let text = "\n\n# about it   \n  region=\"us-east-2\"   # why\nhostname   = 'a.b'\n\n\n\n[ state ]  # where\n\
                     bucket= \"b\"\nlist =[ 1,2 ,  3]\nroles.execution  =   \"r\"\nmap = {a=1,b = [1,2]}\n   # the last\n\n\
                     [workspace.staging]\n   [workspace.staging.services.celery]\ncount=1\n# end";
@@ -174,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_over_lines_keeps_its_lines_and_comments() {
+    fn multiline_list_keeps_its_lines_and_comments() {
         let text = "list = [\n    1, # one\n    2,\n]\ntext = '''\n  a  \n'''\n";
         assert_eq!(formatted(text).unwrap(), text);
     }
 
     #[test]
-    fn what_is_not_toml_is_left_alone() {
+    fn invalid_toml_is_not_formatted() {
         assert_eq!(formatted("a: 1"), None);
     }
 }

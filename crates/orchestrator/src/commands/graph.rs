@@ -1,25 +1,25 @@
 //! `graph`: which resource needs which, as a picture.
 
 use crate::cli::{Global, GraphFormat};
+use crate::context::load_workspace;
 use crate::exit::{Error, Exit};
-use crate::facts::Facts;
-use crate::site::configured;
+use crate::prerequisites::Prerequisites;
 use crate::{render, stack};
 use pb_engine::{Address, Graph};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-type Needs<'a> = Vec<(&'a Address, Vec<&'a Address>)>;
+type Dependencies<'a> = Vec<(&'a Address, Vec<&'a Address>)>;
 
 /// Shows the graph of a workspace as it is configured. Makes no call.
 ///
 /// # Errors
 /// A configuration with mistakes.
 pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Result<Exit, Error> {
-    let workspace = configured(global, workspace)?;
+    let workspace = load_workspace(global, workspace)?;
     let aws = pb_aws::connect(&pb_aws::Access { region: workspace.region.clone(), ..pb_aws::Access::default() }).await;
-    let graph = stack::build(&aws, &workspace, &Facts::unknown(&workspace))?;
-    let needs = reduced(&graph);
+    let graph = stack::build(&aws, &workspace, &Prerequisites::unknown(&workspace))?;
+    let needs = transitive_reduction(&graph);
     if global.json {
         let edges =
             needs.iter().flat_map(|(node, needs)| needs.iter().map(move |need| json!({"from": node, "to": need})));
@@ -38,8 +38,8 @@ pub async fn graph(global: &Global, workspace: &str, format: GraphFormat) -> Res
 }
 
 /// What each resource needs, without what follows from its other needs.
-fn reduced(graph: &Graph) -> Needs<'_> {
-    let all: Needs<'_> = graph.edges().chain(graph.check_edges()).collect();
+fn transitive_reduction(graph: &Graph) -> Dependencies<'_> {
+    let all: Dependencies<'_> = graph.edges().chain(graph.check_edges()).collect();
     let mut below: BTreeMap<&Address, BTreeSet<&Address>> = BTreeMap::new();
     for (node, needs) in &all {
         let mut reach = BTreeSet::new();
@@ -61,7 +61,7 @@ fn reduced(graph: &Graph) -> Needs<'_> {
 }
 
 /// The addresses by their concern.
-fn concerns<'a>(needs: &'a Needs<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
+fn concerns<'a>(needs: &'a Dependencies<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
     let mut concerns: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (address, _) in needs {
         let concern = address.as_str().split('/').next().unwrap_or_default();
@@ -70,7 +70,7 @@ fn concerns<'a>(needs: &'a Needs<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
     concerns
 }
 
-fn dot(workspace: &str, needs: &Needs<'_>) -> String {
+fn dot(workspace: &str, needs: &Dependencies<'_>) -> String {
     let mut text = format!("digraph {workspace:?} {{\n  rankdir = \"RL\";\n  node [shape = \"box\"];\n");
     for (concern, addresses) in concerns(needs) {
         text.push_str(&format!("  subgraph \"cluster_{concern}\" {{\n    label = {concern:?};\n"));
@@ -84,7 +84,7 @@ fn dot(workspace: &str, needs: &Needs<'_>) -> String {
     text
 }
 
-fn mermaid(needs: &Needs<'_>) -> String {
+fn mermaid(needs: &Dependencies<'_>) -> String {
     // An id of Mermaid has no slash, and a hyphen in it can be taken for an arrow.
     let id = |address: &str| address.replace(['/', '-'], "_");
     let mut text = "flowchart RL\n".to_owned();
@@ -99,6 +99,6 @@ fn mermaid(needs: &Needs<'_>) -> String {
     text
 }
 
-fn edges<'a>(needs: &'a Needs<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn edges<'a>(needs: &'a Dependencies<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
     needs.iter().flat_map(|(node, needs)| needs.iter().map(|need| (node.as_str(), need.as_str())))
 }

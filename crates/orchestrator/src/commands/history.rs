@@ -1,17 +1,17 @@
 //! `history`: the revisions of each service, what they run, who released them and what came of it.
 
 use crate::cli::Global;
-use crate::commands::change::Scene;
+use crate::commands::change::DeployedWorkspace;
 use crate::exit::{Error, Exit};
+use crate::recorded_names;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, paint};
-use crate::standing;
 use pb_engine::{Address, ReleaseOutcome, Snapshot};
 use pb_fargate::{RevisionInfo, ServiceDeployment};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// How many revisions of each service are shown.
-const SHOWN: usize = 20;
+const MAX_REVISIONS: usize = 20;
 
 /// The word of ECS for a rollout that succeeded.
 const SUCCESSFUL: &str = "successful";
@@ -40,23 +40,23 @@ struct Row {
 /// # Errors
 /// What a read fails with.
 pub async fn history(global: &Global, name: &str) -> Result<Exit, Error> {
-    let scene = Scene::open(global, name).await?;
-    let names: Vec<String> = scene.workspace.names.services().map(str::to_owned).collect();
-    let running = pb_fargate::status(&scene.aws, &scene.workspace.names.cluster, &names).await?;
+    let deployed = DeployedWorkspace::open(global, name).await?;
+    let names: Vec<String> = deployed.workspace.names.services().map(str::to_owned).collect();
+    let running = pb_fargate::status(&deployed.aws, &deployed.workspace.names.cluster, &names).await?;
     let running: BTreeSet<&str> = running.iter().filter_map(|service| service.revision.as_deref()).collect();
     let mut services = Vec::new();
-    for (key, _) in scene.workspace.services.all() {
-        let Some(service) = scene.workspace.names.service(key) else { continue };
-        let family = standing::family(&scene.workspace, &scene.snapshot, key);
-        let address = scene.address(key)?;
+    for (key, _) in deployed.workspace.services.all() {
+        let Some(service) = deployed.workspace.names.service(key) else { continue };
+        let family = recorded_names::family(&deployed.workspace, &deployed.snapshot, key);
+        let address = deployed.address(key)?;
         let (revisions, rollouts) = tokio::join!(
-            pb_fargate::active_revisions(&scene.aws, &family, SHOWN),
-            pb_fargate::service_deployments(&scene.aws, &scene.workspace.names.cluster, service)
+            pb_fargate::active_revisions(&deployed.aws, &family, MAX_REVISIONS),
+            pb_fargate::service_deployments(&deployed.aws, &deployed.workspace.names.cluster, service)
         );
         // The rollouts are remembered by us too: without them the rest is worth being seen.
         let (revisions, rollouts) = (revisions?, rollouts.unwrap_or_default());
         let revisions =
-            revisions.iter().map(|revision| row(&scene.snapshot, &address, revision, &rollouts, &running)).collect();
+            revisions.iter().map(|revision| row(&deployed.snapshot, &address, revision, &rollouts, &running)).collect();
         services.push(Service { service: key, revisions });
     }
     if global.json {

@@ -1,6 +1,6 @@
 //! `init`: a first configuration.
 
-use crate::cli::{First, Global};
+use crate::cli::{Global, InitOptions};
 use crate::exit::{Error, Exit};
 use crate::init::{REQUIRED, Setting, Variables, configuration};
 use crate::{files, render};
@@ -11,14 +11,14 @@ use serde_json::json;
 ///
 /// # Errors
 /// A configuration that is there already; variables that are not understood; values that AWS would refuse.
-pub fn init(global: &Global, first: &First) -> Result<Exit, Error> {
-    let found = first.from.as_deref().map(Variables::read).transpose()?.unwrap_or_default();
+pub fn init(global: &Global, options: &InitOptions) -> Result<Exit, Error> {
+    let found = options.from.as_deref().map(Variables::read).transpose()?.unwrap_or_default();
     let mut settings = found.settings;
     let given = [
         ("", "region", &global.region),
-        ("", "hostname", &first.hostname),
-        ("state", "bucket", &first.bucket),
-        ("state", "lock_table", &first.lock_table),
+        ("", "hostname", &options.hostname),
+        ("state", "bucket", &options.bucket),
+        ("state", "lock_table", &options.lock_table),
     ];
     for (section, key, value) in given {
         settings.extend(value.as_ref().map(|value| Setting::text(section, key, value)));

@@ -2,7 +2,7 @@
 
 use crate::cli::OnInterrupt;
 use crate::releases::SERVICE;
-use crate::render::run::Show;
+use crate::render::reporter::Reporter;
 use crate::render::{BOLD, WARN, paint};
 use crate::signals;
 use aws_config::SdkConfig;
@@ -13,69 +13,69 @@ use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 /// How long a rollback is waited for that somebody asked for.
-const ROLLBACK: Duration = Duration::from_secs(600);
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A run that somebody asked to stop. It still holds the lease.
-pub struct Interrupted<'a> {
-    pub show: &'a Show,
+pub struct InterruptedRun<'a> {
+    pub reporter: &'a Reporter,
     pub aws: &'a SdkConfig,
     pub workspace: &'a str,
     pub operation: &'a str,
     /// What becomes of its rollouts, where that was said beforehand.
-    pub asked: Option<OnInterrupt>,
+    pub on_interrupt: Option<OnInterrupt>,
 }
 
-impl Interrupted<'_> {
+impl InterruptedRun<'_> {
     /// Settles what becomes of the rollouts that it has started. What came of a rollback is added to the failure of its
     /// step, which the report of the run shows.
-    pub async fn settle(&self, plan: &Plan, outcome: &mut Outcome, now: &Snapshot) {
-        let started = started(plan, outcome, now);
+    pub async fn handle_rollouts(&self, plan: &Plan, outcome: &mut Outcome, now: &Snapshot) {
+        let started = running_rollouts(plan, outcome, now);
         if started.is_empty() {
             return;
         }
         let names: Vec<&str> = started.iter().map(|(_, attrs)| attrs.name.as_str()).collect();
         let names = names.join(", ");
-        let choice = match self.asked {
+        let choice = match self.on_interrupt {
             Some(choice) => choice,
-            None => ask(self.show, &names).await,
+            None => prompt(self.reporter, &names).await,
         };
         match choice {
-            OnInterrupt::Leave => self.left(&names),
+            OnInterrupt::Leave => self.print_left_running(&names),
             // All at once: while one rollback is waited for, another rollout would come to its end.
             OnInterrupt::Rollback => {
-                let came = join_all(started.iter().map(|(address, attrs)| self.stop(address, attrs))).await;
-                for ((address, _), came) in started.iter().zip(came) {
+                let result = join_all(started.iter().map(|(address, attrs)| self.roll_back(address, attrs))).await;
+                for ((address, _), result) in started.iter().zip(result) {
                     let mut failed = outcome.failed.iter_mut();
                     if let Some(failed) = failed.find(|failed| failed.address == *address) {
-                        failed.failure.details.push(came);
+                        failed.failure.details.push(result);
                     }
                 }
             }
         }
     }
 
-    fn left(&self, names: &str) {
+    fn print_left_running(&self, names: &str) {
         let workspace = self.workspace;
         let undo = match self.operation {
             "deploy" => format!("; undo with `pb-deploy rollback {workspace}`"),
             _ => String::new(),
         };
         let goes_on = paint(WARN, "The rollout goes on in ECS:");
-        self.show.say(&format!("{goes_on} {names}. Follow with `pb-deploy wait {workspace}`{undo}."));
+        self.reporter.message(&format!("{goes_on} {names}. Follow with `pb-deploy wait {workspace}`{undo}."));
     }
 
     /// Stops a rollout and goes back; returns what came of it, in words.
-    async fn stop(&self, address: &Address, attrs: &ServiceAttrs) -> String {
-        self.show.say(&format!("  {}: stopping the rollout and rolling back", paint(BOLD, address)));
-        match pb_fargate::stop_rollout(self.aws, attrs, ROLLBACK).await {
-            Ok(came) => came,
+    async fn roll_back(&self, address: &Address, attrs: &ServiceAttrs) -> String {
+        self.reporter.message(&format!("  {}: stopping the rollout and rolling back", paint(BOLD, address)));
+        match pb_fargate::stop_rollout(self.aws, attrs, ROLLBACK_TIMEOUT).await {
+            Ok(result) => result,
             Err(failure) => format!("it may still go on: {failure}"),
         }
     }
 }
 
 /// The services whose rollout was begun and not waited for to its end.
-fn started(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Address, ServiceAttrs)> {
+fn running_rollouts(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Address, ServiceAttrs)> {
     let services = plan.changes().filter(|step| step.kind == SERVICE);
     let interrupted = |address: &Address| {
         let mut failed = outcome.failed.iter();
@@ -92,12 +92,12 @@ fn started(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> Vec<(Address, Serv
 }
 
 /// Asks in a terminal; without one, and after SIGTERM, nobody can answer and the rollout is left going.
-async fn ask(show: &Show, names: &str) -> OnInterrupt {
+async fn prompt(reporter: &Reporter, names: &str) -> OnInterrupt {
     let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !is_terminal || signals::terminated() {
         return OnInterrupt::Leave;
     }
-    show.say(&format!("The rollout of {} is under way in ECS.", paint(BOLD, names)));
+    reporter.message(&format!("The rollout of {} is under way in ECS.", paint(BOLD, names)));
     loop {
         anstream::eprint!(
             "{} Leave it going, or stop it and roll back? Type {} or {}: ",

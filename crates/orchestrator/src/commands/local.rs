@@ -1,24 +1,24 @@
 //! `local up`: a workspace on this machine, for people without an AWS account.
 
 use crate::cli::{Global, LocalOptions};
+use crate::context::load_workspace;
 use crate::exit::{Error, Exit};
 use crate::local::process::{Running, listens};
 use crate::local::programs::{self, Program};
 use crate::render::{BAD, GOOD, WARN, paint};
-use crate::site::configured;
 use pb_config::Workspace;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often processes and signals are looked at.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Longest wait for the queue to answer.
-const QUEUE: Duration = Duration::from_secs(10);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often somebody asked to stop: once is gently, twice is now.
-type Asked = Arc<AtomicUsize>;
+type StopRequests = Arc<AtomicUsize>;
 
 /// Starts the queue, what runs before the services, and one process of each service; shows what they say until Ctrl-C or
 /// until one of them ends. Makes no call to AWS.
@@ -26,7 +26,7 @@ type Asked = Arc<AtomicUsize>;
 /// # Errors
 /// A workspace that is not configured; a program that cannot be started; a port that is taken.
 pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<Exit, Error> {
-    let mut workspace = configured(global, name)?;
+    let mut workspace = load_workspace(global, name)?;
     let app = std::path::absolute(&options.app).unwrap_or_else(|_| options.app.clone());
     if !app.is_dir() {
         let message = format!("{} is no folder", app.display());
@@ -34,16 +34,16 @@ pub async fn up(global: &Global, name: &str, options: &LocalOptions) -> Result<E
     }
     let host = queue_host(&mut workspace, options.queue.as_deref())?;
     let (before, services) = programs::services(&workspace, &host, &app, &options.only)?;
-    say_what_is_unset(before.iter().chain(&services));
-    let asked = listen();
+    warn_about_unset_secrets(before.iter().chain(&services));
+    let stop_requests = count_stop_requests();
     let width = services.iter().map(|program| program.name.len()).max().unwrap_or_default().max("before".len());
     let queue = match &options.queue {
         Some(_) => None,
-        None => Some(start_queue(&workspace, width, &asked).await?),
+        None => Some(start_queue(&workspace, width, &stop_requests).await?),
     };
-    let exit = serve(before, services, width, &asked, &workspace).await;
+    let exit = serve(before, services, width, &stop_requests, &workspace).await;
     if let Some(mut queue) = queue {
-        stop(std::slice::from_mut(&mut queue), &asked).await;
+        stop(std::slice::from_mut(&mut queue), &stop_requests).await;
     }
     exit
 }
@@ -59,7 +59,7 @@ fn queue_host(workspace: &mut Workspace, queue: Option<&str>) -> Result<String, 
 }
 
 /// No secret is read from AWS here.
-fn say_what_is_unset<'a>(programs: impl Iterator<Item = &'a Program>) {
+fn warn_about_unset_secrets<'a>(programs: impl Iterator<Item = &'a Program>) {
     for program in programs.filter(|program| !program.unset.is_empty()) {
         let (name, unset) = (&program.name, program.unset.join(", "));
         anstream::eprintln!(
@@ -70,23 +70,23 @@ fn say_what_is_unset<'a>(programs: impl Iterator<Item = &'a Program>) {
 }
 
 /// Counts how often Ctrl-C or SIGTERM came.
-fn listen() -> Asked {
-    let asked = Asked::default();
-    let counted = Arc::clone(&asked);
+fn count_stop_requests() -> StopRequests {
+    let stop_requests = StopRequests::default();
+    let counted = Arc::clone(&stop_requests);
     tokio::spawn(async move {
         loop {
             crate::signals::signal().await;
             counted.fetch_add(1, Ordering::Relaxed);
         }
     });
-    asked
+    stop_requests
 }
 
-fn is_asked(asked: &Asked) -> bool {
-    asked.load(Ordering::Relaxed) > 0
+fn is_stop_requested(stop_requests: &StopRequests) -> bool {
+    stop_requests.load(Ordering::Relaxed) > 0
 }
 
-async fn start_queue(workspace: &Workspace, width: usize, asked: &Asked) -> Result<Running, Error> {
+async fn start_queue(workspace: &Workspace, width: usize, stop_requests: &StopRequests) -> Result<Running, Error> {
     let port = workspace.redis.port;
     if listens(port) {
         let hint = format!("stop that, choose another `port` under `[redis]`, or use it: --queue 127.0.0.1:{port}");
@@ -95,10 +95,10 @@ async fn start_queue(workspace: &Workspace, width: usize, asked: &Asked) -> Resu
     let mut queue = Running::start(programs::queue(workspace, std::env::temp_dir())?, width)?;
     let since = Instant::now();
     while !queue.listens() {
-        if queue.ended().is_some() || since.elapsed() > QUEUE || is_asked(asked) {
+        if queue.ended().is_some() || since.elapsed() > QUEUE_TIMEOUT || is_stop_requested(stop_requests) {
             return Err(Error::other("the queue does not answer", "what it said is above"));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(queue)
 }
@@ -107,14 +107,14 @@ async fn serve(
     before: Option<Program>,
     services: Vec<Program>,
     width: usize,
-    asked: &Asked,
+    stop_requests: &StopRequests,
     workspace: &Workspace,
 ) -> Result<Exit, Error> {
     if let Some(before) = before {
         let shown = before.command.join(" ");
         let mut running = Running::start(before, width)?;
-        while running.ended().is_none() && !is_asked(asked) {
-            tokio::time::sleep(LOOK).await;
+        while running.ended().is_none() && !is_stop_requested(stop_requests) {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         match running.ended() {
             Some(status) if status.success() => {}
@@ -123,7 +123,7 @@ async fn serve(
                 return Ok(Exit::Failed);
             }
             None => {
-                stop(std::slice::from_mut(&mut running), asked).await;
+                stop(std::slice::from_mut(&mut running), stop_requests).await;
                 return Ok(Exit::Interrupted);
             }
         }
@@ -132,27 +132,27 @@ async fn serve(
     for program in services {
         if let Some(port) = program.port.filter(|port| listens(*port)) {
             let message = format!("something listens on port {port} of {} already", program.name);
-            stop(&mut running, asked).await;
+            stop(&mut running, stop_requests).await;
             return Err(Error::other(message, "stop that, or choose another `port`"));
         }
         match Running::start(program, width) {
             Ok(started) => running.push(started),
             Err(error) => {
-                stop(&mut running, asked).await;
+                stop(&mut running, stop_requests).await;
                 return Err(error);
             }
         }
     }
-    let exit = watch(&mut running, asked, &workspace.load_balancer.health_path).await;
-    stop(&mut running, asked).await;
+    let exit = watch(&mut running, stop_requests, &workspace.load_balancer.health_path).await;
+    stop(&mut running, stop_requests).await;
     Ok(exit)
 }
 
 /// Says when all listen, and waits until somebody asks to stop or one of them ends.
-async fn watch(running: &mut [Running], asked: &Asked, health_path: &str) -> Exit {
+async fn watch(running: &mut [Running], stop_requests: &StopRequests, health_path: &str) -> Exit {
     let mut ready = false;
     loop {
-        if is_asked(asked) {
+        if is_stop_requested(stop_requests) {
             anstream::eprintln!("stopping; Ctrl-C again stops at once");
             return Exit::Interrupted;
         }
@@ -172,17 +172,20 @@ async fn watch(running: &mut [Running], asked: &Asked, health_path: &str) -> Exi
             }
             anstream::eprintln!("{} Ctrl-C stops all of it", paint(GOOD, "up:"));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Stops them as ECS does: SIGTERM, and SIGKILL when the stop timeout is over or somebody asked twice.
-async fn stop(running: &mut [Running], asked: &Asked) {
-    running.iter_mut().for_each(Running::ask_to_stop);
+async fn stop(running: &mut [Running], stop_requests: &StopRequests) {
+    running.iter_mut().for_each(Running::terminate);
     let since = Instant::now();
     for one in running.iter_mut() {
-        while one.ended().is_none() && since.elapsed() < one.program.stop && asked.load(Ordering::Relaxed) < 2 {
-            tokio::time::sleep(LOOK).await;
+        while one.ended().is_none()
+            && since.elapsed() < one.program.stop_timeout
+            && stop_requests.load(Ordering::Relaxed) < 2
+        {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         one.kill();
     }

@@ -1,10 +1,10 @@
 //! `logs`: what the services wrote.
 
 use crate::cli::{Global, LogOptions};
+use crate::context::{load_with_recorded_names, load_workspace, service_name};
 use crate::exit::{Error, Exit};
 use crate::render::{self, DIM, paint};
-use crate::site::{as_it_stands, configured, service_name};
-use crate::{signals, standing};
+use crate::{recorded_names, signals};
 use pb_engine::{Class, Failure};
 use pb_fargate::{LogLine, LogQuery, Logs};
 use std::collections::HashSet;
@@ -12,13 +12,13 @@ use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often it is looked for new lines. CloudWatch Logs lets an account ask five times a second.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How late a line may come: what is read again is known by its id.
-const LATE_MILLIS: i64 = 30_000;
+const MAX_LATENESS_MILLIS: i64 = 30_000;
 
 /// How many digits of a task's id are shown.
-const SHORT: usize = 8;
+const TASK_ID_DIGITS: usize = 8;
 
 /// Shows the lines of a service, or of all.
 ///
@@ -26,10 +26,10 @@ const SHORT: usize = 8;
 /// A workspace or service that is not configured; what reading fails with.
 pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &LogOptions) -> Result<Exit, Error> {
     if let Some(key) = service {
-        service_name(&configured(global, name)?, key)?;
+        service_name(&load_workspace(global, name)?, key)?;
     }
-    let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
-    let prefix = service.map(|key| standing::log_streams(&workspace, &snapshot, key));
+    let (workspace, aws, snapshot) = load_with_recorded_names(global, name).await?;
+    let prefix = service.map(|key| recorded_names::log_streams(&workspace, &snapshot, key));
     let logs = Logs::new(&aws);
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -41,15 +41,15 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
         since: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         filter: options.filter.clone(),
     };
-    let mut seen = Seen { shown: HashSet::new(), latest: query.since };
-    let mut reads = true;
+    let mut shown_lines = ShownLines { ids: HashSet::new(), latest: query.since };
+    let mut has_reader = true;
     let first = logs.read(&query, |lines| {
-        reads = show(global, &seen.fresh(lines));
-        reads
+        has_reader = show(global, &shown_lines.take_new(lines));
+        has_reader
     });
-    first.await.map_err(|failure| explained(failure, name))?;
-    if !reads || !options.follow {
-        if reads && seen.shown.is_empty() && !global.json {
+    first.await.map_err(|failure| with_hint(failure, name))?;
+    if !has_reader || !options.follow {
+        if has_reader && shown_lines.ids.is_empty() && !global.json {
             anstream::eprintln!(
                 "no such line within {}; --since looks further back",
                 render::duration(options.since.saturating_mul(1000))
@@ -58,20 +58,20 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
         return Ok(Exit::Done);
     }
     let cancel = signals::listen();
-    while reads {
+    while has_reader {
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = cancel.stopped() => return Ok(Exit::Interrupted),
         }
-        query.since = query.since.max(seen.latest - LATE_MILLIS);
+        query.since = query.since.max(shown_lines.latest - MAX_LATENESS_MILLIS);
         let mut again = HashSet::new();
         let looked = logs.read(&query, |lines| {
             again.extend(lines.iter().map(|line| line.id.clone()));
-            reads = show(global, &seen.fresh(lines));
-            reads
+            has_reader = show(global, &shown_lines.take_new(lines));
+            has_reader
         });
         match looked.await {
-            Ok(()) => seen.shown = again,
+            Ok(()) => shown_lines.ids = again,
             // It passes, and nothing is missed: the next look asks for the same time.
             Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {}
             Err(failure) => return Err(failure.into()),
@@ -81,23 +81,23 @@ pub async fn logs(global: &Global, name: &str, service: Option<&str>, options: &
 }
 
 /// What was shown already.
-struct Seen {
+struct ShownLines {
     /// The lines that may be read again, by id.
-    shown: HashSet<String>,
+    ids: HashSet<String>,
     /// When the latest one was written.
     latest: i64,
 }
 
-impl Seen {
+impl ShownLines {
     /// Of the lines, those that were not shown yet.
-    fn fresh(&mut self, lines: Vec<LogLine>) -> Vec<LogLine> {
-        let fresh: Vec<LogLine> = lines.into_iter().filter(|line| self.shown.insert(line.id.clone())).collect();
+    fn take_new(&mut self, lines: Vec<LogLine>) -> Vec<LogLine> {
+        let fresh: Vec<LogLine> = lines.into_iter().filter(|line| self.ids.insert(line.id.clone())).collect();
         self.latest = fresh.iter().map(|line| line.timestamp).fold(self.latest, i64::max);
         fresh
     }
 }
 
-fn explained(failure: Failure, workspace: &str) -> Error {
+fn with_hint(failure: Failure, workspace: &str) -> Error {
     let hint = format!("deploy it: pb-deploy deploy {workspace}");
     if failure.is("ResourceNotFoundException") { failure.hint(hint).into() } else { failure.into() }
 }
@@ -109,7 +109,7 @@ fn show(global: &Global, lines: &[LogLine]) -> bool {
         if global.json {
             return writeln!(out, "{}", serde_json::to_string(line).unwrap_or_default());
         }
-        let task = line.task.get(..SHORT).unwrap_or(&line.task);
+        let task = line.task.get(..TASK_ID_DIGITS).unwrap_or(&line.task);
         writeln!(out, "{} {} {}", paint(DIM, &line.time), paint(DIM, format!("{} {task}", line.service)), line.message)
     });
     written.and_then(|()| out.flush()).is_ok()

@@ -1,13 +1,14 @@
 //! The commands, one a file.
 
 mod adopt;
-mod agreed;
 mod apply;
+mod approval;
 mod bootstrap;
 mod change;
-mod conclude;
+mod checks;
 mod doctor;
 mod drift;
+mod earlier_releases;
 mod exec;
 mod format;
 mod graph;
@@ -16,26 +17,28 @@ mod init;
 mod interrupted;
 mod local;
 mod logs;
-mod missing;
+mod missing_images;
 mod one_off;
 mod plan;
 mod query;
 mod refresh;
+mod release_status;
+mod restart;
+mod rollback;
 mod run;
+mod scale;
 mod schema;
-mod second_day;
 mod state;
 mod state_edit;
 mod status;
 mod tasks;
-mod unserved;
-mod verify;
+mod wait;
 
 use crate::cli::{
     Acceptance, Cli, Command, Global, LocalCommand, Selection, StateCommand, WaitOptions, WorkspaceCommand,
 };
+use crate::context::RunOptions;
 use crate::exit::{Error, Exit};
-use crate::site::Asked;
 use pb_engine::Goal;
 
 /// Does what the command line says.
@@ -47,21 +50,22 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
         Command::Plan { workspace, out, detailed_exitcode, destroy, selection, markdown, images } => {
             let goal = if destroy { Goal::Destroy } else { Goal::Deploy };
-            let asked = Asked { images: images.given(), selection, ..Asked::default() };
-            let wanted = plan::Wanted { out, detailed_exitcode, markdown };
-            plan::plan(global, &workspace, goal, &asked, &wanted).await
+            let run_options = RunOptions { images: images.given(), selection, ..RunOptions::default() };
+            let options = plan::PlanOptions { out, detailed_exitcode, markdown };
+            plan::plan(global, &workspace, goal, &run_options, &options).await
         }
         Command::Deploy { workspace, selection, consent, acceptance, images, wait, on_interrupt } => {
             let Acceptance { accept_changed_plan } = acceptance;
             let images = images.given();
-            let asked = Asked { images, wait, selection, on_interrupt, accept_changed_plan, ..Asked::default() };
-            run::run(global, &workspace, Goal::Deploy, &consent, &asked).await
+            let run_options =
+                RunOptions { images, wait, selection, on_interrupt, accept_changed_plan, ..RunOptions::default() };
+            run::run(global, &workspace, Goal::Deploy, &consent, &run_options).await
         }
         Command::Destroy { workspace, targets, consent, acceptance } => {
             let selection = Selection { targets, ..Selection::default() };
             let Acceptance { accept_changed_plan } = acceptance;
-            let asked = Asked { selection, accept_changed_plan, ..Asked::default() };
-            run::run(global, &workspace, Goal::Destroy, &consent, &asked).await
+            let run_options = RunOptions { selection, accept_changed_plan, ..RunOptions::default() };
+            run::run(global, &workspace, Goal::Destroy, &consent, &run_options).await
         }
         Command::Bootstrap { workspace, zone, consent } => {
             bootstrap::bootstrap(global, &workspace, zone, &consent).await
@@ -78,16 +82,16 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Status { workspace, watch } => status::status(global, &workspace, watch).await,
         Command::History { workspace } => history::history(global, &workspace).await,
         Command::Rollback { workspace, revision, consent, wait } => {
-            second_day::rollback(global, &workspace, revision.as_deref(), &consent, &wait).await
+            rollback::rollback(global, &workspace, revision.as_deref(), &consent, &wait).await
         }
         Command::Restart { workspace, services, consent, wait } => {
-            second_day::restart(global, &workspace, &services, &consent, &wait).await
+            restart::restart(global, &workspace, &services, &consent, &wait).await
         }
         Command::Scale { workspace, counts, consent, wait } => {
-            second_day::scale(global, &workspace, &counts, &consent, &wait).await
+            scale::scale(global, &workspace, &counts, &consent, &wait).await
         }
         Command::Wait { workspace, wait_timeout } => {
-            second_day::wait(global, &workspace, &WaitOptions { wait_timeout, no_wait: false }).await
+            wait::wait(global, &workspace, &WaitOptions { wait_timeout, no_wait: false }).await
         }
         Command::Output { workspace, name } => query::output(global, &workspace, name.as_deref()).await,
         Command::Workspace { command: WorkspaceCommand::List } => query::workspaces(global),
@@ -105,7 +109,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
             local::up(global, &workspace, &options).await
         }
         Command::Validate => query::validate(global),
-        Command::Init(first) => init::init(global, &first),
+        Command::Init(options) => init::init(global, &options),
         Command::Schema { of } => schema::schema(of),
         Command::Fmt { check } => format::format(global, check),
     }
@@ -124,7 +128,7 @@ async fn state_command(global: &Global, command: StateCommand) -> Result<Exit, E
             state_edit::remove(global, &workspace, &addresses, &consent).await
         }
         StateCommand::Mv { workspace, from, to, consent, dry_run } => {
-            adopt::relocate(global, &workspace, (&from, &to), &consent, dry_run).await
+            adopt::move_addresses(global, &workspace, (&from, &to), &consent, dry_run).await
         }
         StateCommand::Versions { workspace } => state::versions(global, &workspace).await,
         StateCommand::Restore { workspace, version, consent } => {

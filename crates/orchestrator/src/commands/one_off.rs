@@ -1,38 +1,38 @@
 //! `run`: a command in a task of its own.
 
 use crate::cli::Global;
+use crate::context::{load_with_recorded_names, load_workspace, service_name, state_location};
 use crate::exit::{Error, Exit};
+use crate::recorded_names::container;
 use crate::signals;
-use crate::site::{as_it_stands, configured, place, service_name};
-use crate::standing::container;
 use pb_engine::{Address, Cancel, Class, Failure};
 use pb_fargate::{OneOffState, StartedTask, TaskClient, TaskExit};
 use serde_json::json;
 use std::time::Duration;
 
 /// How often it is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks in a row that may fail before it is given up: five minutes of them.
-const FAILED_LOOKS: usize = 300;
+const MAX_FAILED_POLLS: usize = 300;
 
 /// How often it is looked for last lines after the end: they may come some seconds later.
-const LAST_LOOKS: usize = 5;
+const FINAL_LOG_READS: usize = 5;
 
 /// Starts a task with another command, shows its log, and ends as it ends. Ctrl-C stops the task.
 ///
 /// # Errors
 /// A workspace or service that is not configured or deployed; a task that could not be started or never ran.
 pub async fn run(global: &Global, name: &str, service: &str, command: &[String]) -> Result<Exit, Error> {
-    service_name(&configured(global, name)?, service)?;
-    let (workspace, aws, snapshot) = as_it_stands(global, name).await?;
+    service_name(&load_workspace(global, name)?, service)?;
+    let (workspace, aws, snapshot) = load_with_recorded_names(global, name).await?;
     let service_name = service_name(&workspace, service)?;
     let container = container(&snapshot, service);
     let people = TaskClient::new(&aws, &workspace.names.cluster);
     let address = Address::new("fargate/run").map_err(|why| Failure::new(Class::Bug, "run a task", why.to_string()))?;
     let mut tags = workspace.tags.clone();
     tags.insert("Name".to_owned(), format!("{service_name}-run"));
-    let tags = place(&workspace).owner.tags(&address, &tags);
+    let tags = state_location(&workspace).owner.tags(&address, &tags);
     // One that was started and whose answer was lost is given back for the same token.
     let token = uuid::Uuid::new_v4().simple().to_string();
     let cancel = signals::listen();
@@ -46,8 +46,8 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
     let revision = started.revision.rsplit('/').next().unwrap_or_default();
     anstream::eprintln!("task {id} of {revision} is started; Ctrl-C stops it");
     let (end, stopped) =
-        Watched { people: &people, started: &started, container: &container, json: global.json, token: None }
-            .until_the_end(&cancel)
+        WatchedTask { people: &people, started: &started, container: &container, json: global.json, token: None }
+            .wait_until_stopped(&cancel)
             .await?;
     if global.json {
         println!("{}", json!({"event": "finished", "task": id, "exit_code": end.exit_code, "reason": end.reason}));
@@ -57,7 +57,7 @@ pub async fn run(global: &Global, name: &str, service: &str, command: &[String])
             anstream::eprintln!("the task was stopped: {}", end.reason);
             Ok(Exit::Interrupted)
         }
-        Some(code) => Ok(Exit::Passed(code)),
+        Some(code) => Ok(Exit::TaskExit(code)),
         None => {
             let hint = format!("see its reason again with: pb-deploy tasks {name}");
             Err(Error::other(format!("task {id} did not run: {}", end.reason), hint))
@@ -74,7 +74,7 @@ fn not_started(failure: Failure, workspace: &str) -> Error {
 }
 
 /// A task that is looked at until it has ended.
-struct Watched<'a> {
+struct WatchedTask<'a> {
     people: &'a TaskClient,
     started: &'a StartedTask,
     container: &'a str,
@@ -83,35 +83,37 @@ struct Watched<'a> {
     token: Option<String>,
 }
 
-impl Watched<'_> {
+impl WatchedTask<'_> {
     /// How it ended, and whether it was asked to.
-    async fn until_the_end(mut self, cancel: &Cancel) -> Result<(TaskExit, bool), Error> {
-        let (mut asked, mut said, mut failed) = (false, String::new(), 0);
+    async fn wait_until_stopped(mut self, cancel: &Cancel) -> Result<(TaskExit, bool), Error> {
+        let (mut stopping, mut shown, mut failed) = (false, String::new(), 0);
         loop {
-            let look = self.people.one_off_state(&self.started.arn, self.container).await;
+            let state = self.people.one_off_state(&self.started.arn, self.container).await;
             self.show().await;
-            failed = if look.is_err() { failed + 1 } else { 0 };
-            match look {
+            failed = if state.is_err() { failed + 1 } else { 0 };
+            match state {
                 Ok(Some(OneOffState::Stopped(end))) => {
-                    for _ in 0..LAST_LOOKS {
+                    for _ in 0..FINAL_LOG_READS {
                         if self.show().await > 0 {
                             break;
                         }
-                        tokio::time::sleep(LOOK / 4).await;
+                        tokio::time::sleep(POLL_INTERVAL / 4).await;
                     }
-                    return Ok((end, asked));
+                    return Ok((end, stopping));
                 }
-                Ok(Some(OneOffState::Running(words))) if words != said => {
+                Ok(Some(OneOffState::Running(words))) if words != shown => {
                     anstream::eprintln!("{words}");
-                    said = words;
+                    shown = words;
                 }
-                Err(failure) if failed > FAILED_LOOKS || !passes(failure.class) => return Err(self.left(failure)),
+                Err(failure) if failed > MAX_FAILED_POLLS || !is_transient(failure.class) => {
+                    return Err(self.may_still_run(failure));
+                }
                 _ => {}
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = cancel.stopped(), if !asked => {
-                    asked = true;
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = cancel.stopped(), if !stopping => {
+                    stopping = true;
                     anstream::eprintln!("stopping the task, and waiting for its end; Ctrl-C again leaves it to stop by itself");
                     self.people.stop(&self.started.arn, "stopped by the person who ran it").await?;
                 }
@@ -119,7 +121,7 @@ impl Watched<'_> {
         }
     }
 
-    fn left(&self, failure: Failure) -> Error {
+    fn may_still_run(&self, failure: Failure) -> Error {
         failure.hint(format!("the task {} may still run", self.started.arn)).into()
     }
 
@@ -138,6 +140,6 @@ impl Watched<'_> {
     }
 }
 
-fn passes(class: Class) -> bool {
+fn is_transient(class: Class) -> bool {
     matches!(class, Class::Throttled | Class::Unreachable | Class::Ambiguous | Class::NotFound)
 }

@@ -2,15 +2,15 @@
 
 use crate::cli::Global;
 use crate::commands::refresh;
+use crate::context::{RunOptions, WorkspaceContext};
 use crate::exit::{Error, Exit};
 use crate::render;
-use crate::saved::Saved;
-use crate::site::{Asked, Site};
+use crate::saved::SavedPlan;
 use pb_engine::{Goal, Plan, drift};
 use std::path::{Path, PathBuf};
 
 /// How a plan is wanted.
-pub struct Wanted {
+pub struct PlanOptions {
     /// Where it is saved.
     pub out: Option<PathBuf>,
     /// Set when changes, and services that are not deployed, give an exit code of their own.
@@ -23,27 +23,33 @@ pub struct Wanted {
 ///
 /// # Errors
 /// What keeps a plan from being made or saved.
-pub async fn plan(global: &Global, workspace: &str, goal: Goal, asked: &Asked, wanted: &Wanted) -> Result<Exit, Error> {
-    let site = Site::open(global, workspace, goal, asked).await?;
-    let saved = if asked.selection.refresh_only {
-        refuse_refresh(goal)?;
-        refresh_plan(&site).await?
+pub async fn plan(
+    global: &Global,
+    workspace: &str,
+    goal: Goal,
+    run_options: &RunOptions,
+    options: &PlanOptions,
+) -> Result<Exit, Error> {
+    let context = WorkspaceContext::open(global, workspace, goal, run_options).await?;
+    let saved = if run_options.selection.refresh_only {
+        refuse_refresh_of_destroy(goal)?;
+        refresh_plan(&context).await?
     } else {
-        let looked = site.glance(goal).await?;
-        let part = site.part.clone();
-        let (images, not_deployed) = (asked.images.clone(), site.not_deployed(goal));
-        Saved { images, not_deployed, ..Saved::new(operation(goal), looked.bound, part, looked.plan) }
+        let looked = context.preview_plan(goal).await?;
+        let part = context.scope.clone();
+        let (images, not_deployed) = (run_options.images.clone(), context.not_deployed(goal));
+        SavedPlan { images, not_deployed, ..SavedPlan::new(operation(goal), looked.binding, part, looked.plan) }
     };
-    show_saved(global, &saved, wanted.markdown, saved.is_empty())?;
-    if let Some(out) = &wanted.out {
+    show_saved(global, &saved, options.markdown, saved.is_empty())?;
+    if let Some(out) = &options.out {
         saved.write(out)?;
         anstream::eprintln!("saved; apply it with: pb-deploy apply {}", out.display());
     }
     let is_done = saved.is_empty() && saved.not_deployed.is_empty();
-    Ok(if wanted.detailed_exitcode && !is_done { Exit::Changes } else { Exit::Done })
+    Ok(if options.detailed_exitcode && !is_done { Exit::Changes } else { Exit::Done })
 }
 
-fn refuse_refresh(goal: Goal) -> Result<(), Error> {
+fn refuse_refresh_of_destroy(goal: Goal) -> Result<(), Error> {
     match goal {
         Goal::Deploy => Ok(()),
         Goal::Destroy => Err(Error::usage("--refresh-only and --destroy exclude each other", "give one of them")),
@@ -51,12 +57,12 @@ fn refuse_refresh(goal: Goal) -> Result<(), Error> {
 }
 
 /// What would be recorded, as a plan.
-async fn refresh_plan(site: &Site) -> Result<Saved, Error> {
-    let observed = site.glimpse(&site.snapshot).await?;
-    let bound = site.bound(&site.snapshot, &observed);
+async fn refresh_plan(context: &WorkspaceContext) -> Result<SavedPlan, Error> {
+    let observed = context.observe_cached(&context.snapshot).await?;
+    let bound = context.plan_binding(&context.snapshot, &observed);
     let empty = Plan::default();
-    let drift = drift(&site.graph, &observed, &site.snapshot);
-    Ok(Saved { drift, ..Saved::new(refresh::OPERATION, bound, site.part.clone(), empty) })
+    let drift = drift(&context.graph, &observed, &context.snapshot);
+    Ok(SavedPlan { drift, ..SavedPlan::new(refresh::OPERATION, bound, context.scope.clone(), empty) })
 }
 
 /// Shows a saved plan.
@@ -64,11 +70,11 @@ async fn refresh_plan(site: &Site) -> Result<Saved, Error> {
 /// # Errors
 /// When the file is no saved plan.
 pub fn show(global: &Global, file: &Path, markdown: bool) -> Result<Exit, Error> {
-    show_saved(global, &Saved::read(file)?, markdown, false)?;
+    show_saved(global, &SavedPlan::read(file)?, markdown, false)?;
     Ok(Exit::Done)
 }
 
-fn show_saved(global: &Global, saved: &Saved, markdown: bool, untitled: bool) -> Result<(), Error> {
+fn show_saved(global: &Global, saved: &SavedPlan, markdown: bool, untitled: bool) -> Result<(), Error> {
     if global.json {
         return render::document(saved);
     }
@@ -76,7 +82,7 @@ fn show_saved(global: &Global, saved: &Saved, markdown: bool, untitled: bool) ->
         anstream::print!("{}", render::markdown::text(saved));
         return Ok(());
     }
-    let bound = &saved.bound;
+    let bound = &saved.binding;
     if !untitled {
         let (operation, workspace) = (&saved.operation, &bound.workspace);
         let (account, region, serial) = (&bound.account, &bound.region, bound.serial);
@@ -85,7 +91,7 @@ fn show_saved(global: &Global, saved: &Saved, markdown: bool, untitled: bool) ->
     if saved.operation == refresh::OPERATION {
         anstream::print!("{}", render::drift::text(&saved.drift));
     } else {
-        anstream::print!("{}", render::plan::text_without(&saved.plan, &saved.not_deployed, global.verbose));
+        anstream::print!("{}", render::plan::text_with_not_deployed(&saved.plan, &saved.not_deployed, global.verbose));
     }
     Ok(())
 }

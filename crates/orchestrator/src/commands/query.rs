@@ -1,9 +1,9 @@
 //! Questions that are answered from the configuration or the snapshot.
 
 use crate::cli::Global;
+use crate::context::{connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
 use crate::render::{self, DIM, GOOD, paint};
-use crate::site::{configured, connect, place};
 use pb_config::Config;
 use pb_engine::Snapshot;
 use pb_state::{LeaseTable, Session, Store};
@@ -55,7 +55,7 @@ pub fn workspaces(global: &Global) -> Result<Exit, Error> {
 /// # Errors
 /// A snapshot that cannot be read, or has no such output.
 pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Result<Exit, Error> {
-    let outputs = snapshot(global, workspace).await?.outputs;
+    let outputs = read_snapshot(global, workspace).await?.outputs;
     if outputs.is_empty() {
         let hint = format!("deploy it: pb-deploy deploy {workspace}");
         return Err(Error::other(format!("{workspace} has no outputs: it is not deployed"), hint));
@@ -80,9 +80,9 @@ pub async fn output(global: &Global, workspace: &str, name: Option<&str>) -> Res
 /// # Errors
 /// When another than the named one holds it.
 pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, Error> {
-    let workspace = configured(global, workspace)?;
+    let workspace = load_workspace(global, workspace)?;
     let aws = connect(global, &workspace).await?;
-    LeaseTable::new(&aws, &place(&workspace), global.timing()).unlock(id).await?;
+    LeaseTable::new(&aws, &state_location(&workspace), global.timing()).unlock(id).await?;
     anstream::eprintln!("{} is unlocked", workspace.name);
     Ok(Exit::Done)
 }
@@ -91,8 +91,8 @@ pub async fn unlock(global: &Global, workspace: &str, id: &str) -> Result<Exit, 
 ///
 /// # Errors
 /// A snapshot that cannot be read.
-pub async fn snapshot(global: &Global, workspace: &str) -> Result<Snapshot, Error> {
-    let workspace = configured(global, workspace)?;
+pub async fn read_snapshot(global: &Global, workspace: &str) -> Result<Snapshot, Error> {
+    let workspace = load_workspace(global, workspace)?;
     let aws = connect(global, &workspace).await?;
-    Ok(Session::read_only(&Store::new(&aws, &place(&workspace))).await?)
+    Ok(Session::read_only(&Store::new(&aws, &state_location(&workspace))).await?)
 }

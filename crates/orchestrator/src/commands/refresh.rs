@@ -1,13 +1,13 @@
 //! `--refresh-only`: the snapshot is brought up to what is there; nothing in AWS is changed.
 
 use crate::cli::{Consent, Global};
-use crate::commands::run::open;
-use crate::consent;
+use crate::commands::run::open_session;
+use crate::confirmation;
+use crate::context::WorkspaceContext;
 use crate::exit::{Error, Exit};
 use crate::render;
-use crate::render::run::Show;
-use crate::saved::Saved;
-use crate::site::Site;
+use crate::render::reporter::Reporter;
+use crate::saved::SavedPlan;
 use pb_engine::{Cancel, Drift, DriftKind, Entry, Ledger, Observed, Record, drift, other_revisions};
 use pb_state::Session;
 use serde_json::json;
@@ -20,82 +20,82 @@ pub const OPERATION: &str = "refresh";
 ///
 /// # Errors
 /// What keeps it from being read or recorded.
-pub async fn run(global: &Global, site: &Site, consent: &Consent) -> Result<Exit, Error> {
-    let show = Show::new(global.json, global.verbose);
-    let observed = site.glimpse(&site.snapshot).await?;
-    let seen = drift(&site.graph, &observed, &site.snapshot);
-    say(&show, &seen);
-    if seen.is_empty() {
-        show.json("finished", &json!({ "complete": true, "outputs": site.snapshot.outputs }));
+pub async fn run(global: &Global, context: &WorkspaceContext, consent: &Consent) -> Result<Exit, Error> {
+    let reporter = Reporter::new(global.json, global.verbose);
+    let observed = context.observe_cached(&context.snapshot).await?;
+    let found = drift(&context.graph, &observed, &context.snapshot);
+    show_drift(&reporter, &found);
+    if found.is_empty() {
+        reporter.json("finished", &json!({ "complete": true, "outputs": context.snapshot.outputs }));
         return Ok(Exit::Done);
     }
-    consent::confirm(&site.workspace.name, "record this as the state of", consent.yes)?;
-    let shown = Agreed::Shown { drift: &seen, yes: consent.yes };
-    locked(&show, global, site, Duration::from_secs(consent.lock_timeout), &shown).await
+    confirmation::confirm(&context.workspace.name, "record this as the state of", consent.yes)?;
+    let shown = Approval::ShownDrift { drift: &found, yes: consent.yes };
+    record_under_lease(&reporter, global, context, Duration::from_secs(consent.lock_timeout), &shown).await
 }
 
-fn say(show: &Show, drift: &[Drift]) {
-    show.json("drift", &json!({ "drift": drift }));
-    show.say(&render::drift::text(drift));
+fn show_drift(reporter: &Reporter, drift: &[Drift]) {
+    reporter.json("drift", &json!({ "drift": drift }));
+    reporter.message(&render::drift::text(drift));
 }
 
 /// The drift that somebody has agreed to record.
-pub enum Agreed<'a> {
+pub enum Approval<'a> {
     /// The drift that was shown. With `--yes` it is shown again where it has changed: nothing in AWS is.
-    Shown { drift: &'a [Drift], yes: bool },
+    ShownDrift { drift: &'a [Drift], yes: bool },
     /// That of a saved plan, which is applied at most once.
-    Saved(&'a Saved),
+    SavedPlan(&'a SavedPlan),
 }
 
 /// Records what is there, under the lease. A saved plan has to be about just that.
 ///
 /// # Errors
 /// A lease that another holds; a saved plan that does not fit any more; a snapshot that cannot be stored.
-pub async fn locked(
-    show: &Show,
+pub async fn record_under_lease(
+    reporter: &Reporter,
     global: &Global,
-    site: &Site,
+    context: &WorkspaceContext,
     lock_timeout: Duration,
-    agreed: &Agreed<'_>,
+    approval: &Approval<'_>,
 ) -> Result<Exit, Error> {
-    let (session, cancel) = open(show, global, site, OPERATION, lock_timeout).await?;
-    let recorded = record(show, site, &session, &cancel, agreed).await;
+    let (session, cancel) = open_session(reporter, global, context, OPERATION, lock_timeout).await?;
+    let recorded = record(reporter, context, &session, &cancel, approval).await;
     let closed = session.close().await;
     let count = recorded?;
     closed?;
-    show.say(&format!("Recorded: {}. Nothing in AWS was changed.", render::count(count, "resource")));
-    show.json("finished", &json!({ "complete": true, "outputs": site.snapshot.outputs }));
+    reporter.message(&format!("Recorded: {}. Nothing in AWS was changed.", render::count(count, "resource")));
+    reporter.json("finished", &json!({ "complete": true, "outputs": context.snapshot.outputs }));
     Ok(Exit::Done)
 }
 
 async fn record(
-    show: &Show,
-    site: &Site,
+    reporter: &Reporter,
+    context: &WorkspaceContext,
     session: &Session,
     cancel: &Cancel,
-    agreed: &Agreed<'_>,
+    approval: &Approval<'_>,
 ) -> Result<usize, Error> {
     let snapshot = session.snapshot();
-    let observed = site.observe(&snapshot, cancel).await?;
-    let seen = drift(&site.graph, &observed, &snapshot);
-    match agreed {
-        Agreed::Shown { drift, .. } if *drift == seen => {}
-        Agreed::Shown { yes: true, .. } => {
-            show.say("The resources have changed since they were shown:\n");
-            say(show, &seen);
+    let observed = context.observe(&snapshot, cancel).await?;
+    let found = drift(&context.graph, &observed, &snapshot);
+    match approval {
+        Approval::ShownDrift { drift, .. } if *drift == found => {}
+        Approval::ShownDrift { yes: true, .. } => {
+            reporter.message("The resources have changed since they were shown:\n");
+            show_drift(reporter, &found);
         }
-        Agreed::Shown { .. } => {
+        Approval::ShownDrift { .. } => {
             let message = "the resources have changed since they were shown: nothing was recorded";
             return Err(Error::other(message, "run the same command again and look at what it shows"));
         }
-        Agreed::Saved(saved) => {
-            saved.check(&site.bound(&snapshot, &observed), &snapshot.applied, saved.drift == seen)?;
+        Approval::SavedPlan(saved) => {
+            saved.check(&context.plan_binding(&snapshot, &observed), &snapshot.applied, saved.drift == found)?;
             session.record(Entry::Applied(saved.id.clone()));
         }
     }
-    let editions = other_revisions(&site.graph, &observed, &snapshot).into_iter();
+    let editions = other_revisions(&context.graph, &observed, &snapshot).into_iter();
     let editions = editions.map(|(address, record)| Entry::Put(address, record));
-    let entries: Vec<Entry> = seen.iter().filter_map(|drift| entry(drift, &observed)).chain(editions).collect();
+    let entries: Vec<Entry> = found.iter().filter_map(|drift| entry(drift, &observed)).chain(editions).collect();
     let count = entries.len();
     entries.into_iter().for_each(|entry| session.record(entry));
     session.end(false).await?;

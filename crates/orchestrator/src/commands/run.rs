@@ -1,15 +1,15 @@
 //! `deploy` and `destroy`: plan, show, ask, act.
 
 use crate::cli::{Consent, Global};
-pub use crate::commands::agreed::{Agreed, same};
-use crate::commands::interrupted::Interrupted;
+pub use crate::commands::approval::{Approval, same_writes};
+use crate::commands::interrupted::InterruptedRun;
 use crate::commands::plan::operation;
-use crate::commands::{conclude, missing, refresh, verify};
+use crate::commands::{checks, earlier_releases, missing_images, refresh};
+use crate::context::{RunOptions, WorkspaceContext, is_recorded};
 use crate::exit::{Error, Exit};
-use crate::render::run::Show;
+use crate::render::reporter::Reporter;
 use crate::render::{self, BAD, BOLD, GOOD, WARN, paint};
-use crate::site::{Asked, Site, is_recorded};
-use crate::{consent, health, releases, signals};
+use crate::{confirmation, health, releases, signals};
 use pb_engine::{
     Action, Address, Cancel, Class, Entry, Failure, Goal, Ledger, Outcome, Plan, Run, Snapshot, apply_plan,
 };
@@ -27,233 +27,241 @@ pub async fn run(
     workspace: &str,
     goal: Goal,
     consent: &Consent,
-    asked: &Asked,
+    options: &RunOptions,
 ) -> Result<Exit, Error> {
-    let show = Show::new(global.json, global.verbose);
-    let site = Site::open(global, workspace, goal, asked).await?;
-    if asked.selection.refresh_only {
-        return refresh::run(global, &site, consent).await;
+    let reporter = Reporter::new(global.json, global.verbose);
+    let context = WorkspaceContext::open(global, workspace, goal, options).await?;
+    if options.selection.refresh_only {
+        return refresh::run(global, &context, consent).await;
     }
-    let looked = site.glance(goal).await?;
-    show_plan(&show, &site, goal, &looked.plan, global.verbose);
-    if looked.plan.is_empty() && is_recorded(&site.snapshot, &looked.plan) {
-        let exit = verify::unchanged(&show, &site, &looked.plan).await?;
-        return Ok(end(&show, global, &site, goal, &site.snapshot.outputs, exit));
+    let looked = context.preview_plan(goal).await?;
+    show_plan(&reporter, &context, goal, &looked.plan, global.verbose);
+    if looked.plan.is_empty() && is_recorded(&context.snapshot, &looked.plan) {
+        let exit = checks::wait_for_checks(&reporter, &context, &looked.plan).await?;
+        return Ok(finish_run(&reporter, global, &context, goal, &context.snapshot.outputs, exit));
     }
     if !looked.plan.is_empty() {
-        consent::ask(workspace, goal, consent.yes)?;
+        confirmation::confirm_goal(workspace, goal, consent.yes)?;
     }
     let id = uuid::Uuid::new_v4().to_string();
-    let (plan, accept_changed) = (&looked.plan, asked.accept_changed_plan);
-    let agreed = if consent.yes { Agreed::Shown { plan, accept_changed } } else { Agreed::Exactly(plan) };
-    locked(&show, global, &site, goal, &id, Duration::from_secs(consent.lock_timeout), agreed).await
+    let (plan, accept_changed) = (&looked.plan, options.accept_changed_plan);
+    let approval = if consent.yes { Approval::ShownPlan { plan, accept_changed } } else { Approval::ExactPlan(plan) };
+    acquire_and_apply(&reporter, global, &context, goal, &id, Duration::from_secs(consent.lock_timeout), approval).await
 }
 
 /// Acts under the lease, on a plan that is made anew under it.
 ///
 /// # Errors
 /// What keeps the run from beginning: a lease that another holds, a world that is not what was agreed to.
-pub async fn locked(
-    show: &Show,
+pub async fn acquire_and_apply(
+    reporter: &Reporter,
     global: &Global,
-    site: &Site,
+    context: &WorkspaceContext,
     goal: Goal,
     id: &str,
     lock_timeout: Duration,
-    agreed: Agreed<'_>,
+    approval: Approval<'_>,
 ) -> Result<Exit, Error> {
-    let (session, cancel) = open(show, global, site, operation(goal), lock_timeout).await?;
+    let (session, cancel) = open_session(reporter, global, context, operation(goal), lock_timeout).await?;
     let run = Run {
         id: id.to_owned(),
         operation: operation(goal).to_owned(),
-        owner: site.owner.clone(),
-        events: show.events(),
+        owner: context.owner.clone(),
+        events: reporter.events(),
         cancel,
     };
     let since = Instant::now();
-    let exactly = matches!(agreed, Agreed::Saved(_));
-    let next = Agreed::Next { accept_changed: agreed.accepts_changed() };
-    let acted = under_lease(show, site, goal, &session, &run, agreed).await;
-    let (outcome, later) = match acted {
+    let exactly = matches!(approval, Approval::SavedPlan(_));
+    let next = Approval::LateImages { accept_changed: approval.accepts_changed() };
+    let acted = replan_and_apply(reporter, context, goal, &session, &run, approval).await;
+    let (outcome, with_images) = match acted {
         Ok(outcome) if goal == Goal::Deploy && !exactly && outcome.is_complete() => {
-            with_late_images(show, site, &session, run.cancel.clone(), outcome, next).await
+            apply_late_images(reporter, context, &session, run.cancel.clone(), outcome, next).await
         }
         acted => (acted, None),
     };
-    let site = later.as_ref().unwrap_or(site);
+    let context = with_images.as_ref().unwrap_or(context);
     let (lost, snapshot) = (session.lost(), session.snapshot());
     let closed = session.close().await;
     let outcome = outcome?;
-    report(show, &outcome, word(site, goal), &site.workspace.name, since);
+    print_summary(reporter, &outcome, success_label(context, goal), &context.workspace.name, since);
     if let Some(lost) = lost {
         return Err(lost.into());
     }
     closed?;
     if !outcome.is_complete() {
-        go_on(show, &outcome, &run, &site.workspace.name, &snapshot);
+        print_next_steps(reporter, &outcome, &run, &context.workspace.name, &snapshot);
     }
-    Ok(end(show, global, site, goal, &outcome.outputs, exit(&outcome, &run)))
+    Ok(finish_run(reporter, global, context, goal, &outcome.outputs, exit(&outcome, &run)))
 }
 
-fn word(site: &Site, goal: Goal) -> &'static str {
+fn success_label(context: &WorkspaceContext, goal: Goal) -> &'static str {
     match goal {
         Goal::Destroy => "Destroyed",
-        Goal::Deploy if site.workspace.deploy.wait_timeout == 0 => "Started",
+        Goal::Deploy if context.workspace.deploy.wait_timeout == 0 => "Started",
         Goal::Deploy => "Deployed",
     }
 }
 
 /// What can be done after a run that is not complete.
-fn go_on(show: &Show, outcome: &Outcome, run: &Run, workspace: &str, now: &Snapshot) {
+fn print_next_steps(reporter: &Reporter, outcome: &Outcome, run: &Run, workspace: &str, now: &Snapshot) {
     let again = format!("pb-deploy {} {workspace}", run.operation);
     if outcome.is_applied() && !run.cancel.is_stopped() {
-        return show.say(&verify::applied(workspace));
+        return reporter.message(&checks::failure_advice(workspace));
     }
-    if !outcome.failed.iter().any(|failed| is_rollout(&failed.failure)) {
-        return show.say(&format!("What was done is recorded. Run `{again}` again to finish."));
+    if !outcome.failed.iter().any(|failed| is_rollout_failure(&failed.failure)) {
+        return reporter.message(&format!("What was done is recorded. Run `{again}` again to finish."));
     }
-    show.say(&format!("What was done is recorded. Mend what failed, then go on with `{again}`."));
+    reporter.message(&format!("What was done is recorded. Mend what failed, then go on with `{again}`."));
     let released = now.releases.iter().filter(|release| release.run == run.id).flat_map(|release| &release.services);
-    let back = |address: &Address| {
+    let rolled_back = |address: &Address| {
         let mut failed = outcome.failed.iter().filter(|failed| failed.address == *address);
         failed.any(|failed| failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK)))
     };
-    let left = released.filter(|(address, released)| released.from.is_some() && !back(address));
+    let left = released.filter(|(address, released)| released.from.is_some() && !rolled_back(address));
     let left: Vec<&str> = left.map(|(address, _)| releases::key(address)).collect();
     if !left.is_empty() {
         let (names, verb) = (left.join(" and "), if left.len() == 1 { "is" } else { "are" });
-        show.say(&format!(
+        reporter.message(&format!(
             "Until then {names} {verb} left at what is new; `pb-deploy rollback {workspace}` goes back."
         ));
     }
 }
 
 /// Whether a rollout failed, and not a call.
-fn is_rollout(failure: &Failure) -> bool {
+fn is_rollout_failure(failure: &Failure) -> bool {
     failure.operation.starts_with("roll out ")
 }
 
-/// What waited for images that were pushed meanwhile is made too. Gives the site with them.
-async fn with_late_images(
-    show: &Show,
-    site: &Site,
+/// What waited for images that were pushed meanwhile is made too. Gives the context with them.
+async fn apply_late_images(
+    reporter: &Reporter,
+    context: &WorkspaceContext,
     session: &Session,
     cancel: Cancel,
     outcome: Outcome,
-    next: Agreed<'_>,
-) -> (Result<Outcome, Error>, Option<Site>) {
-    if site.facts.images.missing().next().is_none() || cancel.is_stopped() {
+    next: Approval<'_>,
+) -> (Result<Outcome, Error>, Option<WorkspaceContext>) {
+    if context.prerequisites.images.missing().next().is_none() || cancel.is_stopped() {
         return (Ok(outcome), None);
     }
-    let later = match site.pushed_meanwhile().await {
-        Ok(Some(later)) => later,
+    let with_images = match context.with_pushed_images().await {
+        Ok(Some(with_images)) => with_images,
         Ok(None) => return (Ok(outcome), None),
         Err(error) => return (Err(error), None),
     };
-    show.say("The images are in the repository now: going on with what waited for them.");
+    reporter.message("The images are in the repository now: going on with what waited for them.");
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         operation: operation(Goal::Deploy).to_owned(),
-        owner: site.owner.clone(),
-        events: show.events(),
+        owner: context.owner.clone(),
+        events: reporter.events(),
         cancel,
     };
-    let more = under_lease(show, &later, Goal::Deploy, session, &run, next).await;
+    let more = replan_and_apply(reporter, &with_images, Goal::Deploy, session, &run, next).await;
     let joined = more.map(|mut more| {
         more.done.splice(0..0, outcome.done);
         more
     });
-    (joined, Some(later))
+    (joined, Some(with_images))
 }
 
 /// Takes the lease, and listens to Ctrl-C from then on.
 ///
 /// # Errors
 /// A lease that another holds; a snapshot that cannot be read.
-pub async fn open(
-    show: &Show,
+pub async fn open_session(
+    reporter: &Reporter,
     global: &Global,
-    site: &Site,
+    context: &WorkspaceContext,
     operation: &str,
     lock_timeout: Duration,
 ) -> Result<(Session, Cancel), Error> {
     let cancel = signals::listen();
-    let store = site.store();
-    let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
+    let store = context.store();
+    let leases = LeaseTable::new(&context.aws, &context.location, global.timing());
     let claim = AcquireOptions {
         lock_timeout,
         cancel: cancel.clone(),
-        on_wait: waiting(show),
-        ..AcquireOptions::new(crate::identity::who(), operation)
+        on_wait: report_holder(reporter),
+        ..AcquireOptions::new(crate::identity::user_at_host(), operation)
     };
-    Ok((Session::open(store, &leases, &claim, show.events()).await?, cancel))
+    Ok((Session::open(store, &leases, &claim, reporter.events()).await?, cancel))
 }
 
 /// Says who holds the lease while it is waited for.
-pub fn waiting(show: &Show) -> Arc<dyn Fn(&Holder) + Send + Sync> {
-    let show = show.clone();
+pub fn report_holder(reporter: &Reporter) -> Arc<dyn Fn(&Holder) + Send + Sync> {
+    let reporter = reporter.clone();
     Arc::new(move |holder| {
         let Holder { who, operation, since, .. } = holder;
-        show.say(&format!("locked by {who} ({operation}, since {since}): waiting to see whether that still runs"));
+        reporter
+            .message(&format!("locked by {who} ({operation}, since {since}): waiting to see whether that still runs"));
     })
 }
 
-async fn under_lease(
-    show: &Show,
-    site: &Site,
+async fn replan_and_apply(
+    reporter: &Reporter,
+    context: &WorkspaceContext,
     goal: Goal,
     session: &Session,
     run: &Run,
-    agreed: Agreed<'_>,
+    approval: Approval<'_>,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    let mut looked = site.look(&snapshot, goal, &run.cancel).await?;
-    verify::skip_unless_waited_for(site, &mut looked.plan);
-    if let Some(heading) = agreed.heading(&looked.plan) {
+    let mut looked = context.plan(&snapshot, goal, &run.cancel).await?;
+    checks::skip_without_wait(context, &mut looked.plan);
+    if let Some(heading) = approval.heading(&looked.plan) {
         if !heading.is_empty() {
-            show.say(heading);
+            reporter.message(heading);
         }
-        show_plan(show, site, goal, &looked.plan, false);
+        show_plan(reporter, context, goal, &looked.plan, false);
     }
-    agreed.check(&looked.plan)?;
-    if let Agreed::Saved(saved) = agreed {
-        saved.check(&looked.bound, &snapshot.applied, same(&saved.plan, &looked.plan))?;
+    approval.check(&looked.plan)?;
+    if let Approval::SavedPlan(saved) = approval {
+        saved.check(&looked.binding, &snapshot.applied, same_writes(&saved.plan, &looked.plan))?;
         session.record(Entry::Applied(saved.id.clone()));
     }
     let mut outcome = tokio::select! {
-        outcome = apply_plan(&site.graph, &looked.plan, session, run) => outcome?,
-        () = show.still_waiting() => Outcome::default(),
+        outcome = apply_plan(&context.graph, &looked.plan, session, run) => outcome?,
+        () = reporter.report_long_waits() => Outcome::default(),
     };
     if run.cancel.is_stopped() && goal == Goal::Deploy {
-        let interrupted = Interrupted {
-            show,
-            aws: &site.aws,
-            workspace: &site.workspace.name,
+        let interrupted = InterruptedRun {
+            reporter,
+            aws: &context.aws,
+            workspace: &context.workspace.name,
             operation: &run.operation,
-            asked: site.on_interrupt,
+            on_interrupt: context.on_interrupt,
         };
-        interrupted.settle(&looked.plan, &mut outcome, &session.snapshot()).await;
+        interrupted.handle_rollouts(&looked.plan, &mut outcome, &session.snapshot()).await;
     }
     if goal == Goal::Deploy {
-        let waited = site.workspace.deploy.wait_timeout > 0;
-        conclude::note(&looked.plan, &outcome, &snapshot, session, waited, true);
+        let waited = context.workspace.deploy.wait_timeout > 0;
+        earlier_releases::record_outcomes(&looked.plan, &outcome, &snapshot, session, waited, true);
     }
-    noted(site, goal, &looked.plan, &outcome, session, run);
+    record_release(context, goal, &looked.plan, &outcome, session, run);
     Ok(outcome)
 }
 
 /// Notes what was released. Counts that were set by hand and not kept are forgotten.
-fn noted(site: &Site, goal: Goal, plan: &Plan, outcome: &Outcome, session: &Session, run: &Run) {
+fn record_release(
+    context: &WorkspaceContext,
+    goal: Goal,
+    plan: &Plan,
+    outcome: &Outcome,
+    session: &Session,
+    run: &Run,
+) {
     let snapshot = session.snapshot();
-    let waited = site.workspace.deploy.wait_timeout > 0;
-    let images = Some(&site.facts.images);
-    if let Some(release) = releases::of_run(plan, outcome, &snapshot, images, run, waited)
+    let waited = context.workspace.deploy.wait_timeout > 0;
+    let images = Some(&context.prerequisites.images);
+    if let Some(release) = releases::release_of_run(plan, outcome, &snapshot, images, run, waited)
         && goal == Goal::Deploy
     {
         session.record(Entry::Released(release));
     }
     for (address, scaled) in &snapshot.scaled {
-        let mut services = site.workspace.services.all();
+        let mut services = context.workspace.services.all();
         let is_kept = services
             .any(|(key, service)| releases::key(address) == key && service.keep_scale && service.count == scaled.count);
         if (!is_kept || goal == Goal::Destroy) && outcome.is_applied() {
@@ -262,14 +270,15 @@ fn noted(site: &Site, goal: Goal, plan: &Plan, outcome: &Outcome, session: &Sess
     }
 }
 
-fn show_plan(show: &Show, site: &Site, goal: Goal, plan: &Plan, verbose: bool) {
-    show.json("plan", plan);
-    let title = if plan.is_empty() { String::new() } else { format!("To {} {}:\n\n", operation(goal), site.title()) };
+fn show_plan(reporter: &Reporter, context: &WorkspaceContext, goal: Goal, plan: &Plan, verbose: bool) {
+    reporter.json("plan", plan);
+    let title =
+        if plan.is_empty() { String::new() } else { format!("To {} {}:\n\n", operation(goal), context.title()) };
     if goal == Goal::Destroy && plan.is_empty() {
-        show.say(&format!("Nothing to destroy in {}.", site.title()));
+        reporter.message(&format!("Nothing to destroy in {}.", context.title()));
     } else {
-        let text = render::plan::text_without(plan, &site.not_deployed(goal), verbose);
-        show.say(&format!("{title}{text}"));
+        let text = render::plan::text_with_not_deployed(plan, &context.not_deployed(goal), verbose);
+        reporter.message(&format!("{title}{text}"));
     }
 }
 
@@ -283,7 +292,7 @@ pub fn exit(outcome: &Outcome, run: &Run) -> Exit {
 }
 
 /// What was done, and what was not and why.
-pub fn report(show: &Show, outcome: &Outcome, word: &str, workspace: &str, since: Instant) {
+pub fn print_summary(reporter: &Reporter, outcome: &Outcome, word: &str, workspace: &str, since: Instant) {
     let count = |is: fn(&Action) -> bool| outcome.done.iter().filter(|(_, action)| is(action)).count();
     let took = render::duration(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
     let did = format!(
@@ -293,68 +302,74 @@ pub fn report(show: &Show, outcome: &Outcome, word: &str, workspace: &str, since
         count(|action| *action == Action::Delete),
     );
     if outcome.is_complete() {
-        return show.say(&format!("\n{} {}: {did}.", paint(GOOD, word), paint(BOLD, workspace)));
+        return reporter.message(&format!("\n{} {}: {did}.", paint(GOOD, word), paint(BOLD, workspace)));
     }
-    show.say(&format!("\n{} {workspace}: {did}.", paint(BAD, "Not complete:")));
-    failures(show, outcome, workspace);
+    reporter.message(&format!("\n{} {workspace}: {did}.", paint(BAD, "Not complete:")));
+    print_failures(reporter, outcome, workspace);
     if !outcome.skipped.is_empty() {
         let steps = render::count(outcome.skipped.len(), "step");
-        show.say(&format!("  {steps} not begun, because of what is above."));
+        reporter.message(&format!("  {steps} not begun, because of what is above."));
     }
 }
 
 /// What failed and why, with all that is known about it.
-pub fn failures(show: &Show, outcome: &Outcome, workspace: &str) {
+pub fn print_failures(reporter: &Reporter, outcome: &Outcome, workspace: &str) {
     for unfinished in &outcome.failed {
         let failure = &unfinished.failure;
-        show.say(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
+        reporter.message(&format!("  {} {failure}", paint(BOLD, format!("{}:", unfinished.address))));
         for detail in &failure.details {
-            show.say(&format!("    {detail}"));
+            reporter.message(&format!("    {detail}"));
         }
         let key = health::key(&unfinished.address).unwrap_or(releases::key(&unfinished.address));
         let more =
             || format!("more is in `pb-deploy logs {workspace} {key} --since 1h` and `pb-deploy tasks {workspace}`");
-        let is_of_tasks = is_rollout(failure) || unfinished.action == Action::Check;
+        let is_of_tasks = is_rollout_failure(failure) || unfinished.action == Action::Check;
         let longer = || "run the same command again to go on, or raise `deploy.wait_timeout`".to_owned();
         let timed_out = || (failure.class == Class::TimedOut && !is_of_tasks).then(longer);
         if let Some(hint) = failure.hint.clone().or_else(|| is_of_tasks.then(more)).or_else(timed_out) {
-            show.say(&format!("    {} {hint}", paint(WARN, "hint:")));
+            reporter.message(&format!("    {} {hint}", paint(WARN, "hint:")));
         }
     }
 }
 
 /// Ends a run: says what it gave, or what it waits for.
-fn end(
-    show: &Show,
+fn finish_run(
+    reporter: &Reporter,
     global: &Global,
-    site: &Site,
+    context: &WorkspaceContext,
     goal: Goal,
     outputs: &BTreeMap<String, serde_json::Value>,
     exit: Exit,
 ) -> Exit {
-    let images = &site.facts.images;
+    let images = &context.prerequisites.images;
     let exit = match goal {
         Goal::Deploy if exit == Exit::Done && images.missing().next().is_some() => Exit::ImagesMissing,
         _ => exit,
     };
     if exit == Exit::ImagesMissing {
-        missing::say(show, images, outputs, &site.workspace.region, &site.workspace.name);
+        missing_images::print_push_commands(
+            reporter,
+            images,
+            outputs,
+            &context.workspace.region,
+            &context.workspace.name,
+        );
     }
-    if exit == Exit::Done && site.workspace.deploy.wait_timeout == 0 {
-        let follow = format!("pb-deploy wait {}", site.workspace.name);
-        show.say(&format!(
+    if exit == Exit::Done && context.workspace.deploy.wait_timeout == 0 {
+        let follow = format!("pb-deploy wait {}", context.workspace.name);
+        reporter.message(&format!(
             "{} whether what was started succeeds is not known; follow it with `{follow}`",
             paint(WARN, "Not waited for rollouts:")
         ));
     }
-    finish(show, global, outputs, exit == Exit::Done);
+    print_result(reporter, global, outputs, exit == Exit::Done);
     exit
 }
 
 /// The address on stdout, or the last of the JSON lines.
-fn finish(show: &Show, global: &Global, outputs: &BTreeMap<String, serde_json::Value>, complete: bool) {
+fn print_result(reporter: &Reporter, global: &Global, outputs: &BTreeMap<String, serde_json::Value>, complete: bool) {
     if global.json {
-        show.json("finished", &serde_json::json!({ "complete": complete, "outputs": outputs }));
+        reporter.json("finished", &serde_json::json!({ "complete": complete, "outputs": outputs }));
     } else if complete && let Some(url) = outputs.get("url").and_then(serde_json::Value::as_str) {
         anstream::println!("{url}");
     }

@@ -1,13 +1,13 @@
 //! `state list`, `show`, `pull`, `versions` and `restore`: what is remembered, and what the bucket keeps of it.
 
 use crate::cli::{Consent, Global};
-use crate::commands::query::snapshot;
+use crate::commands::query::read_snapshot;
+use crate::context::{account_region, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
 use crate::render::{self, DIM, paint};
-use crate::site::{configured, connect, home, place};
-use crate::{consent, facts, select, signals};
+use crate::{confirmation, prerequisites, select, signals};
 use pb_engine::Snapshot;
-use pb_state::{AcquireOptions, LeaseTable, Store, restore as write_again};
+use pb_state::{AcquireOptions, LeaseTable, Store, restore as restore_version};
 use std::io::Write;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// # Errors
 /// A snapshot that cannot be read.
 pub async fn list(global: &Global, workspace: &str) -> Result<Exit, Error> {
-    let snapshot = snapshot(global, workspace).await?;
+    let snapshot = read_snapshot(global, workspace).await?;
     if global.json {
         render::document(&snapshot.resources.keys().collect::<Vec<_>>())?;
     } else {
@@ -30,9 +30,9 @@ pub async fn list(global: &Global, workspace: &str) -> Result<Exit, Error> {
 /// # Errors
 /// A snapshot that cannot be read; an address that is not in it.
 pub async fn show(global: &Global, workspace: &str, address: Option<&str>) -> Result<Exit, Error> {
-    let snapshot = snapshot(global, workspace).await?;
+    let snapshot = read_snapshot(global, workspace).await?;
     if let Some(text) = address {
-        let address = select::known(text, snapshot.resources.keys())?;
+        let address = select::known_address(text, snapshot.resources.keys())?;
         render::document(&snapshot.resources.get(&address))?;
     } else if global.json {
         render::document(&snapshot)?;
@@ -64,9 +64,9 @@ fn show_all(snapshot: &Snapshot) {
 /// # Errors
 /// A bucket that cannot be read; no snapshot in it.
 pub async fn pull(global: &Global, name: &str) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
+    let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let stored = Store::new(&aws, &place(&workspace)).bytes().await?;
+    let stored = Store::new(&aws, &state_location(&workspace)).bytes().await?;
     let bytes = stored.ok_or_else(|| {
         Error::other(format!("{name} has no state yet"), format!("deploy it: pb-deploy deploy {name}"))
     })?;
@@ -79,9 +79,9 @@ pub async fn pull(global: &Global, name: &str) -> Result<Exit, Error> {
 /// # Errors
 /// A bucket that cannot be read.
 pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
-    let workspace = configured(global, workspace)?;
+    let workspace = load_workspace(global, workspace)?;
     let aws = connect(global, &workspace).await?;
-    let versions = Store::new(&aws, &place(&workspace)).versions().await?;
+    let versions = Store::new(&aws, &state_location(&workspace)).versions().await?;
     if global.json {
         render::document(&versions)?;
         return Ok(Exit::Done);
@@ -99,19 +99,19 @@ pub async fn versions(global: &Global, workspace: &str) -> Result<Exit, Error> {
 /// `Locked` when another holds the lease; a version that is not there, cannot be read, or was deployed to another account or
 /// region.
 pub async fn restore(global: &Global, name: &str, version: &str, consent: &Consent) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
-    consent::confirm(name, "restore the state of", consent.yes)?;
+    let workspace = load_workspace(global, name)?;
+    confirmation::confirm(name, "restore the state of", consent.yes)?;
     let aws = connect(global, &workspace).await?;
-    let place = place(&workspace);
-    let account = facts::account(&aws, &workspace).await?;
-    let store = Store::new(&aws, &place).at(home(&workspace, Some(account)));
-    let leases = LeaseTable::new(&aws, &place, global.timing());
+    let location = state_location(&workspace);
+    let account = prerequisites::account(&aws, &workspace).await?;
+    let store = Store::new(&aws, &location).at(account_region(&workspace, Some(account)));
+    let leases = LeaseTable::new(&aws, &location, global.timing());
     let claim = AcquireOptions {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: signals::listen(),
-        ..AcquireOptions::new(crate::identity::who(), "restore")
+        ..AcquireOptions::new(crate::identity::user_at_host(), "restore")
     };
-    let snapshot = write_again(&store, &leases, &claim, version).await?;
+    let snapshot = restore_version(&store, &leases, &claim, version).await?;
     anstream::eprintln!("restored as serial {}; see what differs: pb-deploy plan {name}", snapshot.serial);
     Ok(Exit::Done)
 }

@@ -1,10 +1,10 @@
 //! `state push` and `state rm`: the snapshot changed by hand, under the lease. Nothing in AWS is changed.
 
 use crate::cli::{Consent, Global};
+use crate::context::{StateContext, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, GOOD, WARN, paint};
-use crate::site::{State, configured, connect, place};
-use crate::{consent, select, signals};
+use crate::{confirmation, select, signals};
 use pb_engine::{Address, Class, Failure, Snapshot};
 use pb_state::{AcquireOptions, LeaseTable, StateLocation, decode_edited, rewrite};
 use std::collections::BTreeSet;
@@ -18,11 +18,11 @@ use std::time::Duration;
 pub async fn push(global: &Global, name: &str, file: &Path, force: bool, consent: &Consent) -> Result<Exit, Error> {
     let unreadable = |e| Error::other(format!("cannot read {}: {e}", file.display()), "name a file of `state pull`");
     let bytes = std::fs::read(file).map_err(unreadable)?;
-    edit(global, name, "push", consent, |place, now| {
+    edit(global, name, "push", consent, |location, now| {
         let operation = format!("read {}", file.display());
-        let pushed = decode_edited(&bytes, &place.owner).map_err(|failure| Failure { operation, ..failure })?;
+        let pushed = decode_edited(&bytes, &location.owner).map_err(|failure| Failure { operation, ..failure })?;
         if !force {
-            follows(now, &pushed)?;
+            refuse_older(now, &pushed)?;
         }
         Ok(pushed)
     })
@@ -30,7 +30,7 @@ pub async fn push(global: &Global, name: &str, file: &Path, force: bool, consent
 }
 
 /// Refuses a snapshot that is not made from what is there.
-fn follows(now: &Snapshot, pushed: &Snapshot) -> Result<(), Error> {
+fn refuse_older(now: &Snapshot, pushed: &Snapshot) -> Result<(), Error> {
     let message = if now.lineage.is_empty() || pushed.lineage == now.lineage {
         if pushed.serial >= now.serial {
             return Ok(());
@@ -50,7 +50,7 @@ pub async fn remove(global: &Global, name: &str, addresses: &[String], consent: 
     edit(global, name, "rm", consent, |_, now| {
         let mut left = now.clone();
         for text in addresses {
-            let address = select::known(text, now.resources.keys())?;
+            let address = select::known_address(text, now.resources.keys())?;
             left.resources.remove(&address);
         }
         Ok(left)
@@ -70,12 +70,12 @@ async fn edit(
     consent: &Consent,
     change: impl FnOnce(&StateLocation, &Snapshot) -> Result<Snapshot, Error>,
 ) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
+    let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let place = place(&workspace);
-    let State { store, snapshot: now, home } = State::open(&aws, &workspace).await?;
-    let edited = change(&place, &now)?;
-    home.check(&edited, name)?;
+    let location = state_location(&workspace);
+    let StateContext { store, snapshot: now, account_region } = StateContext::open(&aws, &workspace).await?;
+    let edited = change(&location, &now)?;
+    account_region.check(&edited, name)?;
     // A file of a version that did not record them says nothing about them.
     let (account, region) = (edited.account.or(now.account.clone()), edited.region.or(now.region.clone()));
     let edited = Snapshot { account, region, ..edited };
@@ -84,13 +84,13 @@ async fn edit(
         return Ok(Exit::Done);
     }
     show(&now, &edited);
-    consent::confirm(name, &format!("change (state {operation}) the state of"), consent.yes)?;
+    confirmation::confirm(name, &format!("change (state {operation}) the state of"), consent.yes)?;
     let kept = store.versions().await?.into_iter().find(|version| version.latest);
-    let leases = LeaseTable::new(&aws, &place, global.timing());
+    let leases = LeaseTable::new(&aws, &location, global.timing());
     let claim = AcquireOptions {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: signals::listen(),
-        ..AcquireOptions::new(crate::identity::who(), format!("state {operation}"))
+        ..AcquireOptions::new(crate::identity::user_at_host(), format!("state {operation}"))
     };
     let written = rewrite(store, &leases, &claim, |current| match *current == now {
         true => Ok(edited),

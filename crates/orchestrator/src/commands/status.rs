@@ -1,13 +1,13 @@
 //! `status`: services, health, drift, address and lock, at a glance.
 
 use crate::cli::Global;
-use crate::commands::unserved::{self, Unserved};
+use crate::commands::release_status::{self, ReleaseStatus};
+use crate::context::{RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
-use crate::facts;
 use crate::images::{self, NOT_PUSHED, NotDeployed};
+use crate::prerequisites;
+use crate::recorded_names::use_recorded_names;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::site::{Asked, Site, configured, connect, home, place};
-use crate::standing::name_as_it_stands;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_edge::TargetHealth;
@@ -21,13 +21,13 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// How often `--watch` looks.
-const WATCH: Duration = Duration::from_secs(2);
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// After how many looks `--watch` asks again what a deploy would change, which takes many more calls: once a minute.
-const DRIFT_EVERY: u32 = 30;
+const ROUNDS_PER_DRIFT: u32 = 30;
 
 /// Moves to the top of a terminal and clears it.
-const CLEAR: &str = "\x1b[H\x1b[2J";
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -40,9 +40,9 @@ struct Status<'a> {
     /// Configured services that ECS does not have.
     not_deployed: Vec<NotDeployed>,
     /// Releases that do not serve.
-    unserved: Vec<Unserved<'a>>,
+    unserved: Vec<ReleaseStatus<'a>>,
     /// Releases that ECS has completed after the run that followed them had ended.
-    unconfirmed: Vec<Unserved<'a>>,
+    unconfirmed: Vec<ReleaseStatus<'a>>,
     targets: &'a [Target<'a>],
     drift: Option<&'a Drift>,
     /// The checks that fail now.
@@ -93,11 +93,11 @@ struct Lock<'a> {
 }
 
 /// What one look needs.
-struct Looker<'a> {
+struct StatusReader<'a> {
     global: &'a Global,
     workspace: Workspace,
     aws: SdkConfig,
-    place: StateLocation,
+    location: StateLocation,
     /// The account of the credentials, asked for once; none where that failed.
     account: OnceCell<Option<String>>,
 }
@@ -107,27 +107,27 @@ struct Looker<'a> {
 /// # Errors
 /// What a read fails with.
 pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
+    let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let place = place(&workspace);
-    let looker = Looker { global, workspace, aws, place, account: OnceCell::new() };
+    let location = state_location(&workspace);
+    let reader = StatusReader { global, workspace, aws, location, account: OnceCell::new() };
     if !watch {
         let drift = async { Some(drift(global, name).await) };
-        return looker.look(drift, "").await.map(|()| Exit::Done);
+        return reader.show(drift, "").await.map(|()| Exit::Done);
     }
-    let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+    let clear = if std::io::stdout().is_terminal() { CLEAR_SCREEN } else { "" };
     let mut known = None;
     for round in 0_u32.. {
-        if round % DRIFT_EVERY == 0 {
+        if round % ROUNDS_PER_DRIFT == 0 {
             known = Some(drift(global, name).await);
         }
-        match looker.look(std::future::ready(known.clone()), clear).await {
+        match reader.show(std::future::ready(known.clone()), clear).await {
             // What fails for a moment is no reason to stop looking.
             Err(error) if round > 0 => anstream::eprintln!("{} {error}; looking again", paint(WARN, "not known now:")),
-            looked => looked?,
+            planned => planned?,
         }
         tokio::select! {
-            () = tokio::time::sleep(WATCH) => {}
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
             _ = tokio::signal::ctrl_c() => break,
         }
     }
@@ -136,12 +136,12 @@ pub async fn status(global: &Global, name: &str, watch: bool) -> Result<Exit, Er
 
 /// What a deploy would change.
 async fn drift(global: &Global, name: &str) -> Drift {
-    let looked = async {
-        let site = Site::open(global, name, Goal::Deploy, &Asked::default()).await?;
-        let looked = site.glance(Goal::Deploy).await?;
-        Ok::<_, Error>((looked.plan, site.facts.images.missing().map(|(key, _)| key.to_owned()).collect()))
+    let planned = async {
+        let context = WorkspaceContext::open(global, name, Goal::Deploy, &RunOptions::default()).await?;
+        let planned = context.preview_plan(Goal::Deploy).await?;
+        Ok::<_, Error>((planned.plan, context.prerequisites.images.missing().map(|(key, _)| key.to_owned()).collect()))
     };
-    match looked.await {
+    match planned.await {
         Ok((plan, not_pushed)) => {
             let outside = |origin| matches!(origin, Some(Origin::Drift | Origin::Both));
             let outside = plan.writes().filter(|step| outside(step.origin)).count();
@@ -178,18 +178,18 @@ fn not_deployed(
     missing.map(one).collect()
 }
 
-impl Looker<'_> {
-    async fn look(&self, drift: impl Future<Output = Option<Drift>>, before: &str) -> Result<(), Error> {
-        let Self { global, workspace, aws, place, account } = self;
-        let store = Store::new(aws, place);
-        let leases = LeaseTable::new(aws, place, global.timing());
+impl StatusReader<'_> {
+    async fn show(&self, drift: impl Future<Output = Option<Drift>>, before: &str) -> Result<(), Error> {
+        let Self { global, workspace, aws, location, account } = self;
+        let store = Store::new(aws, location);
+        let leases = LeaseTable::new(aws, location, global.timing());
         let services = async {
-            let account = account.get_or_init(async || facts::account(aws, workspace).await.ok());
+            let account = account.get_or_init(async || prerequisites::account(aws, workspace).await.ok());
             let (snapshot, account) = tokio::join!(Session::read_only(&store), account);
             let snapshot = snapshot?;
-            home(workspace, account.clone()).check(&snapshot, &workspace.name)?;
+            account_region(workspace, account.clone()).check(&snapshot, &workspace.name)?;
             let mut workspace = workspace.clone();
-            name_as_it_stands(&mut workspace, &snapshot);
+            use_recorded_names(&mut workspace, &snapshot);
             let names: Vec<String> = workspace.names.services().map(str::to_owned).collect();
             let services = pb_fargate::status(aws, &workspace.names.cluster, &names).await?;
             Ok::<_, Failure>((snapshot, services, workspace))
@@ -203,7 +203,7 @@ impl Looker<'_> {
                 targets.extend(found.into_iter().map(|health| Target { service: &service.name, health }));
             }
         }
-        let (unserved, unconfirmed) = unserved::look(&standing, &services, &snapshot);
+        let (unserved, unconfirmed) = release_status::unserved(&standing, &services, &snapshot);
         let status = Status {
             workspace: &workspace.name,
             url: snapshot.outputs.get("url").and_then(|url| url.as_str()),
@@ -245,7 +245,7 @@ fn show(status: &Status<'_>, snapshot: &Snapshot) {
     for service in status.services {
         show_service(service);
         let last = status.unserved.iter().chain(&status.unconfirmed).filter(|last| last.service == service.name);
-        last.for_each(|last| unserved::show(last, status.workspace));
+        last.for_each(|last| release_status::show(last, status.workspace));
         status.targets.iter().filter(|target| target.service == service.name).for_each(show_target);
     }
     if status.deployed {

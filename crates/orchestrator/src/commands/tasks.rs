@@ -1,9 +1,9 @@
 //! `tasks`: what runs, and why what stopped did.
 
 use crate::cli::Global;
+use crate::context::load_with_recorded_names;
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, DIM, GOOD, WARN, paint};
-use crate::site::as_it_stands;
 use pb_fargate::{TaskClient, TaskStatus};
 
 /// Shows the tasks of a workspace. Changes nothing.
@@ -11,7 +11,7 @@ use pb_fargate::{TaskClient, TaskStatus};
 /// # Errors
 /// A workspace that is not configured; what reading fails with.
 pub async fn tasks(global: &Global, name: &str) -> Result<Exit, Error> {
-    let (workspace, aws, _) = as_it_stands(global, name).await?;
+    let (workspace, aws, _) = load_with_recorded_names(global, name).await?;
     let tasks = TaskClient::new(&aws, &workspace.names.cluster).tasks().await?;
     if global.json {
         render::document(&tasks)?;

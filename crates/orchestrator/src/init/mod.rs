@@ -85,7 +85,7 @@ mod tests {
     use pb_config::Config;
 
     #[test]
-    fn from_nothing_it_is_valid_and_documents_every_key() {
+    fn default_configuration_is_valid_and_complete() {
         let text = configuration(&[]);
         let config = Config::parse(&text, "new").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(config.workspaces().collect::<Vec<_>>(), ["production", "staging"]);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_where_the_file_shows_their_keys() {
+    fn settings_replace_documented_keys_in_place() {
         let settings = [
             Setting::text("", "hostname", "api.example.com"),
             Setting::text("", "zone", "example.com"),

@@ -68,7 +68,7 @@ mod tests {
                         ENTRYPOINT [\"run\"]\ncmd serve --all\n";
 
     #[test]
-    fn the_stage_of_the_tag_or_the_last_one() {
+    fn command_comes_from_tagged_or_last_stage() {
         assert_eq!(of_text(FILE, "flask").unwrap(), ["gunicorn", "web:app"]);
         assert_eq!(of_text(FILE, "celery").unwrap(), ["base"]);
         assert_eq!(of_text(FILE, "v1.2").unwrap(), ["run", "/bin/sh", "-c", "serve --all"]);

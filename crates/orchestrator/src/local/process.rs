@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Longest wait for a port of this machine to answer.
-const CONNECT: Duration = Duration::from_millis(200);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A program that runs. What is left of it is killed when this value goes.
 pub struct Running {
@@ -55,7 +55,7 @@ impl Running {
     }
 
     /// SIGTERM to the program itself: what it has started is its own affair, as under an init process.
-    pub fn ask_to_stop(&mut self) {
+    pub fn terminate(&mut self) {
         #[cfg(unix)]
         if self.ended().is_none()
             && let Some(pid) = pid(&self.child)
@@ -88,7 +88,7 @@ fn pid(child: &Child) -> Option<rustix::process::Pid> {
 
 /// Whether something listens on a port of this machine.
 pub fn listens(port: u16) -> bool {
-    TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), CONNECT).is_ok()
+    TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), CONNECT_TIMEOUT).is_ok()
 }
 
 /// Shows each line of `pipe`, in a thread of its own, until the pipe is closed.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Time from SIGTERM to SIGKILL for what no task definition says it for.
-const STOP: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A program to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Program {
     /// Where it listens, when it does.
     pub port: Option<u16>,
     /// Time from SIGTERM to SIGKILL.
-    pub stop: Duration,
+    pub stop_timeout: Duration,
 }
 
 /// The queue: a server of the configured engine, or of the other one, which speaks the same.
@@ -53,7 +53,7 @@ pub fn queue(workspace: &Workspace, folder: PathBuf) -> Result<Program, Error> {
         unset: Vec::new(),
         folder,
         port: Some(port),
-        stop: STOP,
+        stop_timeout: STOP_TIMEOUT,
     })
 }
 
@@ -68,9 +68,9 @@ pub fn services(
     only: &[String],
 ) -> Result<(Option<Program>, Vec<Program>), Error> {
     for key in only {
-        crate::site::service_name(workspace, key)?;
+        crate::context::service_name(workspace, key)?;
     }
-    let tasks = stack::local(workspace, queue_host)?;
+    let tasks = stack::local_tasks(workspace, queue_host)?;
     let before = workspace.deploy.before.as_ref().and_then(|before| {
         let task = tasks.iter().find(|task| task.key == before.service)?;
         Some(Program { command: before.command.clone(), port: None, ..program("before", task, app, Vec::new()) })
@@ -106,6 +106,6 @@ fn program(name: &str, task: &LocalTask, app: &Path, command: Vec<String>) -> Pr
         unset: unset.cloned().collect(),
         folder: app.to_owned(),
         port: task.container.ports.first().copied(),
-        stop: stop.map_or(STOP, Duration::from_secs),
+        stop_timeout: stop.map_or(STOP_TIMEOUT, Duration::from_secs),
     }
 }

@@ -38,7 +38,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn each_thing_that_happened_has_its_sign() {
+    fn drift_kinds_have_distinct_signs() {
         let drift = |address: &str, what, changes| Drift {
             address: Address::new(address).unwrap(),
             kind: "sim.thing".to_owned(),

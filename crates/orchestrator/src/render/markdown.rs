@@ -4,22 +4,22 @@ use super::drift;
 use super::plan::{self, note, sign};
 use crate::images::NotDeployed;
 use crate::releases;
-use crate::saved::Saved;
+use crate::saved::SavedPlan;
 use pb_engine::Step;
 use std::fmt::Write;
 
 /// The counts, a table of what is done to what, and the fields, folded.
-pub fn text(saved: &Saved) -> String {
-    let bound = &saved.bound;
+pub fn text(saved: &SavedPlan) -> String {
+    let binding = &saved.binding;
     let mut text = format!(
         "### To {} `{}`\n\nAccount `{}`, region `{}`, against serial {}.\n\n",
-        saved.operation, bound.workspace, bound.account, bound.region, bound.serial
+        saved.operation, binding.workspace, binding.account, binding.region, binding.serial
     );
     let (summary, rows, all) = if saved.drift.is_empty() {
         let mut rows: Vec<String> = saved.plan.changes().map(row).collect();
-        rows.extend(saved.not_deployed.iter().map(left_out));
+        rows.extend(saved.not_deployed.iter().map(not_deployed_row));
         let (plan, left) = (&saved.plan, &saved.not_deployed);
-        (plan::summary_without(plan, left), rows, plan::text_without(plan, left, false))
+        (plan::summary_with_not_deployed(plan, left), rows, plan::text_with_not_deployed(plan, left, false))
     } else {
         let rows = saved.drift.iter().map(|drift| {
             cells(&format!("{:?}", drift.what), drift.address.as_str(), &drift.kind, drift.id.as_deref(), "")
@@ -62,7 +62,7 @@ fn row(step: &Step) -> String {
     cells(&format!("`{sign}`"), step.address.as_str(), &step.kind, step.id.as_deref(), &note(step).unwrap_or_default())
 }
 
-fn left_out(service: &NotDeployed) -> String {
+fn not_deployed_row(service: &NotDeployed) -> String {
     let note = service.reason.as_deref().map_or("not deployed".to_owned(), |reason| format!("not deployed: {reason}"));
     cells("", &releases::address(&service.service), releases::SERVICE, Some(&service.image), &note)
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::{cells, fence};
 
     #[test]
-    fn nothing_of_a_value_ends_a_cell_or_a_block() {
+    fn values_cannot_close_cells_or_code_blocks() {
         assert_eq!(
             cells("`+`", "net/vpc", "ec2.vpc", Some("a|b"), "x\ny"),
             "| `+` | `net/vpc` | ec2.vpc | `a\\|b` | x y |\n"

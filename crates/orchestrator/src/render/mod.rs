@@ -3,7 +3,7 @@
 pub mod drift;
 pub mod markdown;
 pub mod plan;
-pub mod run;
+pub mod reporter;
 
 use crate::exit::Error;
 use anstyle::{AnsiColor, Style};
@@ -46,7 +46,7 @@ pub fn error(error: &Error, json: bool) {
             anstream::eprintln!("  {} {}", paint(BOLD, format!("{}:", refused.address)), refused.why);
         }
     }
-    if let Error::Several(failures) = error {
+    if let Error::MissingPrerequisites(failures) = error {
         for failure in failures {
             anstream::eprintln!("  {failure}");
             if let Some(hint) = &failure.hint {
@@ -88,13 +88,13 @@ mod tests {
     use super::{age, duration};
 
     #[test]
-    fn an_age_has_one_unit() {
+    fn age_has_one_unit() {
         let texts: Vec<String> = [0, 119, 120, 7_199, 7_200, 172_800].into_iter().map(age).collect();
         assert_eq!(texts, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
     }
 
     #[test]
-    fn durations_are_short() {
+    fn duration_has_at_most_two_units() {
         let texts: Vec<String> = [0, 449, 9_999, 10_000, 59_999, 60_000, 125_000].into_iter().map(duration).collect();
         assert_eq!(texts, ["0.0 s", "0.4 s", "9.9 s", "10 s", "59 s", "1 min 0 s", "2 min 5 s"]);
     }

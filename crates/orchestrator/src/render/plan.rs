@@ -21,16 +21,16 @@ pub fn steps(plan: &Plan, verbose: bool) -> String {
 
 /// As [`steps`], the counts, and the checks that fail.
 pub fn text(plan: &Plan, verbose: bool) -> String {
-    text_without(plan, &[], verbose)
+    text_with_not_deployed(plan, &[], verbose)
 }
 
 /// As [`text`], with the services that the plan leaves out.
-pub fn text_without(plan: &Plan, not_deployed: &[NotDeployed], verbose: bool) -> String {
+pub fn text_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed], verbose: bool) -> String {
     let mut text = steps(plan, verbose);
     if !text.is_empty() {
         text.push('\n');
     }
-    line(&mut text, format_args!("{}", summary_without(plan, not_deployed)));
+    line(&mut text, format_args!("{}", summary_with_not_deployed(plan, not_deployed)));
     for NotDeployed { service, image, reason, .. } in not_deployed {
         let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let state = paint(WARN, format!("not deployed{reason}"));
@@ -80,7 +80,7 @@ pub fn failing(plan: &Plan) -> String {
 }
 
 /// As [`summary`], with the number of services that the plan leaves out.
-pub fn summary_without(plan: &Plan, not_deployed: &[NotDeployed]) -> String {
+pub fn summary_with_not_deployed(plan: &Plan, not_deployed: &[NotDeployed]) -> String {
     let services = match not_deployed.len() {
         0 => return summary(plan),
         1 => "1 service is".to_owned(),
@@ -96,10 +96,10 @@ pub fn summary_without(plan: &Plan, not_deployed: &[NotDeployed]) -> String {
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
         let left = plan.steps.iter().filter(|step| step.action == Action::Untargeted).count();
-        let looked_at = super::count(plan.steps.len() - left, "resource");
+        let unchanged = super::count(plan.steps.len() - left, "resource");
         return match left {
-            0 => format!("No changes: all {looked_at} are as configured."),
-            _ => format!("No changes: {looked_at} that are targeted are as configured; the others were left alone."),
+            0 => format!("No changes: all {unchanged} are as configured."),
+            _ => format!("No changes: {unchanged} that are targeted are as configured; the others were left alone."),
         };
     }
     let count = |is: fn(&Action) -> bool| plan.steps.iter().filter(|step| is(&step.action)).count();
@@ -205,7 +205,7 @@ fn value(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{note, text, text_without};
+    use super::{note, text, text_with_not_deployed};
     use crate::images::{NOT_PUSHED, NotDeployed};
     use pb_engine::{Action, Address, Change, Order, Origin, Plan, PlannedCheck, Step, Verdict};
     use serde_json::json;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_shows_signs_fields_and_counts() {
+    fn plan_shows_signs_fields_and_counts() {
         let change = |path: &str, before: Option<&str>, after: Option<&str>| Change {
             path: path.to_owned(),
             before: before.map(|text| json!(text)),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn services_without_image_are_counted_and_named() {
+    fn services_without_image_are_counted_and_listed() {
         let one = |service: &str| NotDeployed {
             service: service.to_owned(),
             name: format!("staging-{service}"),
@@ -273,7 +273,11 @@ mod tests {
             reason: Some(NOT_PUSHED.to_owned()),
         };
         let shown = |action, waiting: &[NotDeployed]| {
-            plain(&text_without(&Plan { steps: vec![step("net/vpc", action)], ..Plan::default() }, waiting, false))
+            plain(&text_with_not_deployed(
+                &Plan { steps: vec![step("net/vpc", action)], ..Plan::default() },
+                waiting,
+                false,
+            ))
         };
         insta::assert_snapshot!(shown(Action::NoOp, &[one("celery"), one("flask")]), @r"
         No changes, but 2 services are not deployed: image not pushed yet.
@@ -289,14 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_is_said_as_such() {
+    fn empty_plan_reports_no_changes() {
         let plan = Plan { steps: vec![step("net/vpc", Action::NoOp)], ..Plan::default() };
         assert_eq!(plain(&text(&plan, false)), "No changes: all 1 resource are as configured.\n");
         assert!(note(&step("net/vpc", Action::Wait)).unwrap().contains("not ready"));
     }
 
     #[test]
-    fn a_failing_check_is_shown_and_counted_as_no_resource() {
+    fn failing_check_is_not_counted_as_resource() {
         let check = |verdict| PlannedCheck {
             address: Address::new("edge/flask_health").unwrap(),
             kind: "sim.check".to_owned(),

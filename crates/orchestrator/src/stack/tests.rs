@@ -1,5 +1,5 @@
 use super::build;
-use crate::facts::Facts;
+use crate::prerequisites::Prerequisites;
 use aws_config::{BehaviorVersion, SdkConfig};
 use pb_config::{Config, Workspace};
 use pb_engine::Graph;
@@ -30,7 +30,7 @@ fn workspace(more: &str) -> Workspace {
 
 fn graph(workspace: &Workspace) -> Graph {
     let aws = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-    build(&aws, workspace, &Facts::unknown(workspace)).unwrap()
+    build(&aws, workspace, &Prerequisites::unknown(workspace)).unwrap()
 }
 
 /// Each resource and check with all that it depends on, directly or not.
@@ -102,7 +102,7 @@ fn set(lists: &[&[&str]]) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_service_waits_for_all_that_its_tasks_need() {
+fn service_waits_for_everything_its_tasks_need() {
     let dependencies = dependencies(&graph(&workspace("")));
     for (key, kind, own) in OWN {
         let needed = set(&[TASK, kind, own]);
@@ -114,7 +114,7 @@ fn a_service_waits_for_all_that_its_tasks_need() {
 }
 
 #[test]
-fn a_task_before_the_rollout_waits_as_a_service_does() {
+fn release_command_waits_like_its_service() {
     let dependencies = dependencies(&graph(&workspace(BEFORE)));
     let needed = set(&[TASK, WEB, &["fargate/flask_task"]]);
     // It serves no requests.
@@ -128,7 +128,7 @@ fn a_task_before_the_rollout_waits_as_a_service_does() {
 }
 
 #[test]
-fn a_health_check_waits_for_its_service_and_nothing_for_it() {
+fn health_check_waits_for_service_and_blocks_nothing() {
     let graph = graph(&workspace(""));
     let checks: Vec<String> = graph.check_edges().map(|(address, _)| address.as_str().to_owned()).collect();
     assert_eq!(checks, ["edge/flask_health", "edge/api_health"]);
@@ -139,7 +139,7 @@ fn a_health_check_waits_for_its_service_and_nothing_for_it() {
 }
 
 #[test]
-fn a_rule_of_the_queue_is_needed_by_its_own_services_alone() {
+fn queue_rule_blocks_only_its_own_services() {
     let dependencies = dependencies(&graph(&workspace("")));
     assert!(!dependencies["fargate/celery"].contains("net/redis_in_flask"));
     assert!(!dependencies["fargate/flask"].contains("net/redis_in_celery"));

@@ -1,6 +1,6 @@
 //! What runs in a workspace: Flask, Celery, and the services beside them.
 
-use crate::facts::Facts;
+use crate::prerequisites::Prerequisites;
 use pb_config::{Image, OtherService, Service, WebService, Workspace};
 use pb_edge::EdgeStack;
 use pb_engine::{Class, Failure, Graph, Input};
@@ -10,7 +10,12 @@ use std::collections::BTreeMap;
 
 /// All services that have an image; what has none yet is made once it has one, and everything else does not wait for it.
 /// Web services carry Flask's security group, the others that of Celery.
-pub(super) fn all(workspace: &Workspace, facts: &Facts, network: &NetworkStack, edge: &EdgeStack) -> Vec<Workload> {
+pub(super) fn all(
+    workspace: &Workspace,
+    prerequisites: &Prerequisites,
+    network: &NetworkStack,
+    edge: &EdgeStack,
+) -> Vec<Workload> {
     let services = &workspace.services;
     let (web_group, worker_group) = (network.flask_group.connected(), network.celery_group.connected());
     let front = target(&services.flask, edge.targets.map(|group| group.arn), edge.listener.map(|_| ()));
@@ -18,9 +23,9 @@ pub(super) fn all(workspace: &Workspace, facts: &Facts, network: &NetworkStack, 
         let route = edge.routes.get(key)?;
         Some(target(web, route.targets.map(|group| group.arn), route.rule.map(|_| ())))
     };
-    specs(workspace, |key, service| facts.images.of(key).cloned().unwrap_or_else(|| unresolved(service)))
+    specs(workspace, |key, service| prerequisites.images.of(key).cloned().unwrap_or_else(|| unresolved(service)))
         .into_iter()
-        .filter(|spec| !facts.images.is_missing(&spec.key))
+        .filter(|spec| !prerequisites.images.is_missing(&spec.key))
         .map(|spec| {
             let (target, is_web) = match (spec.key.as_str(), services.others.get(&spec.key)) {
                 ("flask", _) => (Some(front.clone()), true),

@@ -65,7 +65,7 @@ fn only(steps: Vec<Step>) -> (Option<u64>, String) {
 }
 
 #[test]
-fn rollout_is_answered_by_the_old_tasks() {
+fn rollout_keeps_old_tasks_serving() {
     let (seconds, text) = only(vec![rollout("flask", service(2, 100, 5050), service(2, 100, 5050))]);
     assert_eq!((seconds, text.as_str()), (None, "the old tasks answer until the new ones are healthy"));
     let (seconds, text) = only(vec![rollout("flask", service(3, 50, 5050), service(3, 50, 8000))]);
@@ -74,14 +74,14 @@ fn rollout_is_answered_by_the_old_tasks() {
 }
 
 #[test]
-fn rollout_that_may_stop_all_tasks_first_is_an_interruption() {
+fn rollout_without_minimum_healthy_tasks_interrupts() {
     let (seconds, text) = only(vec![rollout("flask", service(1, 0, 5050), service(1, 0, 5050))]);
     assert_eq!(seconds, Some(90));
     assert!(text.contains("min_healthy_percent = 0 of 1 task)"), "{text}");
 }
 
 #[test]
-fn replaced_load_balancer_is_an_interruption_for_all_services() {
+fn replaced_load_balancer_interrupts_all_services() {
     let balancer = Step {
         replacement_fields: vec!["scheme".to_owned()],
         ..step("edge/balancer", "elbv2.load_balancer", DELETE_FIRST, (None, None), &["scheme"])
@@ -94,7 +94,7 @@ fn replaced_load_balancer_is_an_interruption_for_all_services() {
 }
 
 #[test]
-fn service_that_waits_for_a_new_cache_is_interrupted_longer() {
+fn queue_replacement_extends_interruption() {
     let replaced =
         step("fargate/flask", "ecs.service", DELETE_FIRST, (Some(service(1, 100, 1)), Some(service(1, 100, 1))), &[]);
     let cache = step("redis/jobqr", "elasticache.replication_group", DELETE_FIRST, (None, None), &[]);
@@ -103,7 +103,7 @@ fn service_that_waits_for_a_new_cache_is_interrupted_longer() {
 }
 
 #[test]
-fn new_and_removed_services_leave_requests_to_flask() {
+fn requests_of_missing_services_go_to_flask() {
     let new = step("fargate/api", "ecs.service", Action::Create, (None, Some(service(1, 100, 8080))), &[]);
     let (seconds, text) = only(vec![unchanged("flask"), new]);
     assert!(seconds.is_none() && text.contains("until then flask answers them"), "{text}");
@@ -113,7 +113,7 @@ fn new_and_removed_services_leave_requests_to_flask() {
 }
 
 #[test]
-fn changed_rules_move_requests_without_a_gap_unless_hosts_and_paths_both_change() {
+fn rule_change_has_gap_only_if_hosts_and_paths_change() {
     let moved = |before, after| {
         let rule =
             step("edge/api_rule", "elbv2.listener_rule", Action::Update, (Some(before), Some(after)), &["hosts"]);
@@ -124,7 +124,7 @@ fn changed_rules_move_requests_without_a_gap_unless_hosts_and_paths_both_change(
 }
 
 #[test]
-fn plans_that_users_do_not_notice_have_no_effect() {
+fn invisible_plans_have_no_effect() {
     assert_eq!(of(vec![unchanged("flask")]), []);
     let mut worker = rollout("celery", service(1, 100, 1), service(1, 100, 1));
     for spec in [&mut worker.before, &mut worker.after].into_iter().flatten() {

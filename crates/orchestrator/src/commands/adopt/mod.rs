@@ -1,35 +1,35 @@
 //! `adopt`, `forget` and `state mv`: what is there becomes ours, is ours no more, or gets another address. Tags and the
 //! snapshot change, and nothing else.
 
-mod claims;
+mod imports;
 mod moves;
-mod show;
-mod unfinished;
+mod output;
+mod preserving_ledger;
 
-use crate::cli::{Adoption, Consent, Global};
-use crate::commands::run::{same, waiting};
-use crate::consent;
+use crate::cli::{AdoptOptions, Consent, Global};
+use crate::commands::run::{report_holder, same_writes};
+use crate::confirmation;
+use crate::context::{RunOptions, WorkspaceContext};
 use crate::exit::{Error, Exit};
-use crate::render::run::Show;
+use crate::render::reporter::Reporter;
 use crate::signals;
-use crate::site::{Asked, Site};
-use claims::Wanted;
+use imports::ImportRequest;
 use pb_engine::{Address, Cancel, Class, Failure, Goal, Outcome, Plan, PlanError, Run, Snapshot};
 use pb_engine::{apply_ownership_changes, observe, plan_forget};
 use pb_state::{AcquireOptions, LeaseTable, Session};
 use pb_terraform::{Lock, Mapping};
+use preserving_ledger::PreservingLedger;
 use std::time::Duration;
-use unfinished::Keeping;
 
 /// What is done to what is there.
 enum Task<'a> {
-    Adopt(&'a Adoption),
+    Adopt(&'a AdoptOptions),
     Forget(&'a [Address]),
     Move { from: &'a str, to: &'a str },
 }
 
 /// What was seen, and what is to be done about it.
-struct Looked {
+struct TaskPlan {
     plan: Plan,
     text: String,
     json: serde_json::Value,
@@ -43,8 +43,8 @@ struct Looked {
 ///
 /// # Errors
 /// What keeps it from beginning: a claim that cannot be had, a lock that another holds.
-pub async fn adopt(global: &Global, workspace: &str, adoption: &Adoption) -> Result<Exit, Error> {
-    hand(global, workspace, &Task::Adopt(adoption), &adoption.consent, adoption.dry_run).await
+pub async fn adopt(global: &Global, workspace: &str, adoption: &AdoptOptions) -> Result<Exit, Error> {
+    run_task(global, workspace, &Task::Adopt(adoption), &adoption.consent, adoption.dry_run).await
 }
 
 /// Lets go of what stands at the addresses.
@@ -58,48 +58,52 @@ pub async fn forget(
     consent: &Consent,
     dry_run: bool,
 ) -> Result<Exit, Error> {
-    let addresses = addresses.iter().map(|text| claims::address(text)).collect::<Result<Vec<_>, _>>()?;
-    hand(global, workspace, &Task::Forget(&addresses), consent, dry_run).await
+    let addresses = addresses.iter().map(|text| imports::address(text)).collect::<Result<Vec<_>, _>>()?;
+    run_task(global, workspace, &Task::Forget(&addresses), consent, dry_run).await
 }
 
 /// Gives what stands at an address another one: one resource, or all that is a service's.
 ///
 /// # Errors
 /// As [`adopt`].
-pub async fn relocate(
+pub async fn move_addresses(
     global: &Global,
     workspace: &str,
     (from, to): (&str, &str),
     consent: &Consent,
     dry_run: bool,
 ) -> Result<Exit, Error> {
-    hand(global, workspace, &Task::Move { from, to }, consent, dry_run).await
+    run_task(global, workspace, &Task::Move { from, to }, consent, dry_run).await
 }
 
-async fn hand(
+async fn run_task(
     global: &Global,
     workspace: &str,
     task: &Task<'_>,
     consent: &Consent,
     dry_run: bool,
 ) -> Result<Exit, Error> {
-    let show = Show::new(global.json, global.verbose);
+    let reporter = Reporter::new(global.json, global.verbose);
     let repository = match task {
-        Task::Adopt(adoption) => claims::repository(global, workspace, adoption).await?,
+        Task::Adopt(adoption) => imports::repository(global, workspace, adoption).await?,
         Task::Forget(_) | Task::Move { .. } => None,
     };
-    let site = Site::open(global, workspace, Goal::Deploy, &Asked { repository, ..Asked::default() }).await?;
-    unfinished::check(task, &site.snapshot, workspace)?;
-    let looked = look(&site, task, &site.snapshot, &Cancel::never()).await?;
-    show.json("plan", &looked.json);
-    show.say(&looked.text);
-    if looked.plan.writes().next().is_none() || dry_run {
-        show::removal(&looked, &Outcome::default()).iter().for_each(|removal| show.say(&show::terraform(removal)));
+    let context =
+        WorkspaceContext::open(global, workspace, Goal::Deploy, &RunOptions { repository, ..RunOptions::default() })
+            .await?;
+    preserving_ledger::check(task, &context.snapshot, workspace)?;
+    let planned = plan_task(&context, task, &context.snapshot, &Cancel::never()).await?;
+    reporter.json("plan", &planned.json);
+    reporter.message(&planned.text);
+    if planned.plan.writes().next().is_none() || dry_run {
+        output::removal(&planned, &Outcome::default())
+            .iter()
+            .for_each(|removal| reporter.message(&output::terraform(removal)));
         return Ok(Exit::Done);
     }
-    consent::confirm(workspace, &format!("{} this in", task.word()), consent.yes)?;
-    let (outcome, interrupted) = locked(&show, global, &site, task, consent, &looked).await?;
-    Ok(report(&show, task, &site, &looked, &outcome, interrupted))
+    confirmation::confirm(workspace, &format!("{} this in", task.word()), consent.yes)?;
+    let (outcome, interrupted) = run_under_lease(&reporter, global, &context, task, consent, &planned).await?;
+    Ok(report(&reporter, task, &context, &planned, &outcome, interrupted))
 }
 
 impl Task<'_> {
@@ -112,43 +116,48 @@ impl Task<'_> {
     }
 
     /// The word under which Terraform's lock is held: another run of ours knows by it that it was one of ours.
-    fn operation(&self, site: &Site) -> String {
-        format!("pb-deploy {} {}/{}", self.word(), site.owner.stack, site.owner.workspace)
+    fn operation(&self, context: &WorkspaceContext) -> String {
+        format!("pb-deploy {} {}/{}", self.word(), context.owner.stack, context.owner.workspace)
     }
 }
 
 /// Observes and decides. Changes nothing.
-async fn look(site: &Site, task: &Task<'_>, snapshot: &Snapshot, cancel: &Cancel) -> Result<Looked, Error> {
+async fn plan_task(
+    context: &WorkspaceContext,
+    task: &Task<'_>,
+    snapshot: &Snapshot,
+    cancel: &Cancel,
+) -> Result<TaskPlan, Error> {
     match task {
         Task::Adopt(adoption) => {
-            let wanted = Wanted::of(site, adoption).await?;
-            let takeover = claims::takeover(site, &wanted, snapshot, cancel).await?;
-            Ok(Looked {
-                text: show::text(site, &wanted, &takeover),
-                json: show::json(&wanted, &takeover),
-                state: wanted.state,
-                mapping: wanted.mapping,
-                plan: takeover.plan,
+            let request = ImportRequest::read(context, adoption).await?;
+            let adoption_plan = imports::plan_import(context, &request, snapshot, cancel).await?;
+            Ok(TaskPlan {
+                text: output::text(context, &request, &adoption_plan),
+                json: output::json(&request, &adoption_plan),
+                state: request.state,
+                mapping: request.mapping,
+                plan: adoption_plan.plan,
             })
         }
         Task::Forget(addresses) => {
-            let observed = observe(&site.graph, snapshot, &site.owner, cancel).await?;
-            let plan = plan_forget(&site.graph, &observed, snapshot, addresses).map_err(Error::Refused)?;
-            no_record_alone(&plan)?;
-            let text = show::forget(site, &plan);
+            let observed = observe(&context.graph, snapshot, &context.owner, cancel).await?;
+            let plan = plan_forget(&context.graph, &observed, snapshot, addresses).map_err(Error::Refused)?;
+            refuse_record_without_load_balancer(&plan)?;
+            let text = output::forget(context, &plan);
             let json = serde_json::json!({ "plan": plan });
-            Ok(Looked { plan, text, json, state: None, mapping: Mapping::default() })
+            Ok(TaskPlan { plan, text, json, state: None, mapping: Mapping::default() })
         }
         Task::Move { from, to } => {
-            let moved = moves::look(site, from, to, snapshot, cancel).await?;
-            let (text, json) = (show::moved(site, &moved), show::moved_json(&moved));
-            Ok(Looked { plan: moved.plan, text, json, state: None, mapping: Mapping::default() })
+            let moved = moves::plan_state_move(context, from, to, snapshot, cancel).await?;
+            let (text, json) = (output::moved(context, &moved), output::moved_json(&moved));
+            Ok(TaskPlan { plan: moved.plan, text, json, state: None, mapping: Mapping::default() })
         }
     }
 }
 
 /// A record carries no tags: it is ours as long as the load balancer is that it points to.
-fn no_record_alone(plan: &Plan) -> Result<(), Error> {
+fn refuse_record_without_load_balancer(plan: &Plan) -> Result<(), Error> {
     let of = |kind: &str| plan.steps.iter().find(|step| step.kind == kind);
     match (of("route53.record"), of("elbv2.load_balancer")) {
         (Some(record), None) => {
@@ -160,36 +169,36 @@ fn no_record_alone(plan: &Plan) -> Result<(), Error> {
 }
 
 /// Does it under the lease, and under Terraform's lock where there is one; on what is seen under them.
-async fn locked(
-    show: &Show,
+async fn run_under_lease(
+    reporter: &Reporter,
     global: &Global,
-    site: &Site,
+    context: &WorkspaceContext,
     task: &Task<'_>,
     consent: &Consent,
-    looked: &Looked,
+    planned: &TaskPlan,
 ) -> Result<(Outcome, bool), Error> {
     let cancel = signals::listen();
     let claim = AcquireOptions {
         lock_timeout: Duration::from_secs(consent.lock_timeout),
         cancel: cancel.clone(),
-        on_wait: waiting(show),
-        ..AcquireOptions::new(crate::identity::who(), task.word())
+        on_wait: report_holder(reporter),
+        ..AcquireOptions::new(crate::identity::user_at_host(), task.word())
     };
-    let leases = LeaseTable::new(&site.aws, &site.place, global.timing());
-    let session = Session::open(site.store(), &leases, &claim, show.events()).await?;
+    let leases = LeaseTable::new(&context.aws, &context.location, global.timing());
+    let session = Session::open(context.store(), &leases, &claim, reporter.events()).await?;
     let run = Run {
         id: uuid::Uuid::new_v4().to_string(),
         operation: task.word().to_owned(),
-        owner: site.owner.clone(),
-        events: show.events(),
+        owner: context.owner.clone(),
+        events: reporter.events(),
         cancel,
     };
-    let done = with_terraform(site, task, &session, &run, looked).await;
+    let done = with_terraform_lock(context, task, &session, &run, planned).await;
     if let (Task::Move { .. } | Task::Adopt(_), Ok(outcome)) = (task, &done)
         && outcome.is_complete()
-        && !moves::is_seen(site, &session.snapshot(), &looked.plan, &run.cancel).await
+        && !moves::tags_are_visible(context, &session.snapshot(), &planned.plan, &run.cancel).await
     {
-        show.say("AWS does not show all of the new tags yet: wait a minute before the next deploy");
+        reporter.message("AWS does not show all of the new tags yet: wait a minute before the next deploy");
     }
     let closed = session.close().await;
     let outcome = done?;
@@ -197,18 +206,18 @@ async fn locked(
     Ok((outcome, run.cancel.is_stopped()))
 }
 
-async fn with_terraform(
-    site: &Site,
+async fn with_terraform_lock(
+    context: &WorkspaceContext,
     task: &Task<'_>,
     session: &Session,
     run: &Run,
-    looked: &Looked,
+    planned: &TaskPlan,
 ) -> Result<Outcome, Error> {
     let lock = match task {
-        Task::Adopt(adoption) => match claims::source(adoption)? {
+        Task::Adopt(adoption) => match imports::source(adoption)? {
             Some(source) => {
-                let (table, who) = (&site.place.table, crate::identity::who());
-                let lock = Lock::acquire(&site.aws, table, &source, &who, &task.operation(site)).await?;
+                let (table, who) = (&context.location.table, crate::identity::user_at_host());
+                let lock = Lock::acquire(&context.aws, table, &source, &who, &task.operation(context)).await?;
                 lock.map(|lock| (lock, source))
             }
             None => None,
@@ -216,14 +225,14 @@ async fn with_terraform(
         Task::Forget(_) | Task::Move { .. } => None,
     };
     let checked = match &lock {
-        Some((lock, source)) => match source.read(&site.aws).await {
+        Some((lock, source)) => match source.read(&context.aws).await {
             Ok(bytes) => lock.check(&bytes).await,
             Err(failure) => Err(failure),
         },
         None => Ok(()),
     };
     let done = match checked {
-        Ok(()) => under_locks(site, task, session, run, looked).await,
+        Ok(()) => replan_and_run(context, task, session, run, planned).await,
         Err(failure) => Err(failure.into()),
     };
     let released = match lock {
@@ -235,34 +244,41 @@ async fn with_terraform(
     Ok(outcome)
 }
 
-async fn under_locks(
-    site: &Site,
+async fn replan_and_run(
+    context: &WorkspaceContext,
     task: &Task<'_>,
     session: &Session,
     run: &Run,
-    shown: &Looked,
+    shown: &TaskPlan,
 ) -> Result<Outcome, Error> {
     let snapshot = session.snapshot();
-    unfinished::check(task, &snapshot, &site.workspace.name)?;
-    let looked = look(site, task, &snapshot, &run.cancel).await?;
-    if !same(&shown.plan, &looked.plan) || shown.state != looked.state {
+    preserving_ledger::check(task, &snapshot, &context.workspace.name)?;
+    let planned = plan_task(context, task, &snapshot, &run.cancel).await?;
+    if !same_writes(&shown.plan, &planned.plan) || shown.state != planned.state {
         let message = "the resources have changed since they were shown: nothing was changed";
         return Err(Error::other(message, "run the same command again and look at what it shows"));
     }
-    let ledger = Keeping::new(session, task);
-    Ok(apply_ownership_changes(&site.graph, &looked.plan, &ledger, run).await?)
+    let ledger = PreservingLedger::new(session, task);
+    Ok(apply_ownership_changes(&context.graph, &planned.plan, &ledger, run).await?)
 }
 
-fn report(show: &Show, task: &Task<'_>, site: &Site, looked: &Looked, outcome: &Outcome, interrupted: bool) -> Exit {
-    let workspace = &site.workspace.name;
-    let removal = show::removal(looked, outcome);
+fn report(
+    reporter: &Reporter,
+    task: &Task<'_>,
+    context: &WorkspaceContext,
+    planned: &TaskPlan,
+    outcome: &Outcome,
+    interrupted: bool,
+) -> Exit {
+    let workspace = &context.workspace.name;
+    let removal = output::removal(planned, outcome);
     let text = match outcome.is_complete() {
-        true => show::done(task.word(), outcome.done.len(), workspace),
-        false => show::not_done(task.word(), outcome, workspace),
+        true => output::done(task.word(), outcome.done.len(), workspace),
+        false => output::incomplete(task.word(), outcome, workspace),
     };
-    show.say(&text);
-    removal.iter().for_each(|removal| show.say(&show::terraform(removal)));
-    show.json("finished", &show::finished(outcome, removal.as_ref()));
+    reporter.message(&text);
+    removal.iter().for_each(|removal| reporter.message(&output::terraform(removal)));
+    reporter.json("finished", &output::finished(outcome, removal.as_ref()));
     if outcome.is_complete() {
         return Exit::Done;
     }

@@ -6,8 +6,8 @@ use pb_config::Workspace;
 use pb_engine::Snapshot;
 
 /// Addresses of a subnet that AWS keeps for itself, and that the load balancer may take.
-const KEPT: i64 = 5;
-const BALANCER: i64 = 8;
+const RESERVED_BY_AWS: i64 = 5;
+const LOAD_BALANCER_ADDRESSES: i64 = 8;
 
 /// Looks at all of it at once.
 pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) -> Vec<Check> {
@@ -48,7 +48,7 @@ fn addresses(workspace: &Workspace) -> Check {
         .all()
         .map(|(_, service)| i64::from(service.count) * i64::from(service.max_percent.max(100)) / 100)
         .sum();
-    let (needed, free) = (tasks + 1 + BALANCER, size - KEPT);
+    let (needed, free) = (tasks + 1 + LOAD_BALANCER_ADDRESSES, size - RESERVED_BY_AWS);
     let found = format!("{subnet} has {free}, a rollout of all services at once takes {needed}");
     match needed <= free {
         true => Check::good("addresses", found),

@@ -2,14 +2,14 @@
 
 mod account;
 mod permissions;
-mod prepared;
+mod prerequisites;
 mod quotas;
 
 use crate::cli::Global;
+use crate::context::{RunOptions, WorkspaceContext, account_region, connect, load_workspace, state_location};
 use crate::exit::{Error, Exit};
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::site::{Asked, Site, configured, connect, home, place};
-use crate::{facts, render::document, untagged};
+use crate::{render::document, untagged};
 use anstyle::Style;
 use pb_engine::{Failure, Goal, Snapshot};
 use pb_state::{Session, Store};
@@ -78,9 +78,9 @@ impl Check {
 /// # Errors
 /// A configuration with mistakes, and an endpoint that is not there.
 pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
-    let workspace = configured(global, name)?;
+    let workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let account = facts::account(&aws, &workspace).await;
+    let account = crate::prerequisites::account(&aws, &workspace).await;
     let mut checks = Vec::new();
     match account {
         // Without an account nothing else has an answer.
@@ -88,17 +88,18 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
         Ok(account) => {
             let allowed = if workspace.allowed_account_ids.is_some() { ", which is allowed" } else { "" };
             checks.push(Check::good("account", format!("{account}{allowed}")));
-            let store = Store::new(&aws, &place(&workspace)).at(home(&workspace, Some(account.clone())));
+            let store =
+                Store::new(&aws, &state_location(&workspace)).at(account_region(&workspace, Some(account.clone())));
             let (state, conditions) = tokio::join!(Session::read_only(&store), store.probe_conditional_writes());
-            checks.extend(prepared::conditions(&workspace.state.bucket, conditions));
+            checks.extend(prerequisites::conditions(&workspace.state.bucket, conditions));
             let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
-            let (prepared, tagged, rest) = tokio::join!(
-                prepared::checks(global, &aws, &workspace, &account, state),
-                tagged(global, name, &snapshot),
+            let (prepared, ownership_tags, rest) = tokio::join!(
+                prerequisites::checks(global, &aws, &workspace, &account, state),
+                ownership_tags(global, name, &snapshot),
                 account::checks(&aws, &workspace, &snapshot),
             );
             checks.extend(prepared);
-            checks.extend(tagged);
+            checks.extend(ownership_tags);
             checks.extend(rest);
         }
     }
@@ -112,14 +113,14 @@ pub async fn doctor(global: &Global, name: &str) -> Result<Exit, Error> {
 }
 
 /// Returns whether all that is recorded still carries our tags; no check where nothing was deployed.
-async fn tagged(global: &Global, name: &str, snapshot: &Snapshot) -> Option<Check> {
+async fn ownership_tags(global: &Global, name: &str, snapshot: &Snapshot) -> Option<Check> {
     const NAME: &str = "ownership tags";
     if snapshot.resources.is_empty() {
         return None;
     }
     let found = async {
-        let site = Site::open(global, name, Goal::Destroy, &Asked::default()).await?;
-        Ok::<_, Error>(untagged::summary(&untagged::find(&site).await?))
+        let context = WorkspaceContext::open(global, name, Goal::Destroy, &RunOptions::default()).await?;
+        Ok::<_, Error>(untagged::summary(&untagged::find(&context).await?))
     };
     Some(match found.await {
         Ok(None) => Check::good(NAME, "on all that is recorded and there"),

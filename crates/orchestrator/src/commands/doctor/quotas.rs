@@ -1,7 +1,7 @@
 //! What the account may have of what a deploy makes: VPCs, internet gateways, and the virtual CPUs of its tasks.
 
 use super::{Check, Verdict};
-use crate::quotas::{Allowed, applied};
+use crate::quotas::{QuotaValue, current_value};
 use aws_config::SdkConfig;
 use aws_sdk_servicequotas::Client;
 use aws_sdk_servicequotas::config::Builder;
@@ -11,7 +11,7 @@ use pb_engine::{Failure, Snapshot};
 use pb_net::Ec2;
 
 /// VPCs and internet gateways that a region has room for unless more were asked for. (Amazon VPC quotas)
-const USUAL: Allowed = Allowed::Usual(5.0);
+const DEFAULT_QUOTA: QuotaValue = QuotaValue::Default(5.0);
 
 /// CPU units of one virtual CPU.
 const VCPU: f64 = 1024.0;
@@ -38,18 +38,18 @@ pub async fn checks(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot)
     checks
 }
 
-impl Allowed {
+impl QuotaValue {
     /// What it means when that is not enough.
-    fn too_little(self, name: &str, found: String, hint: &str) -> Check {
+    fn exceeded(self, name: &str, found: String, hint: &str) -> Check {
         match self {
-            Self::Own(_) => Check::bad(name, found, hint),
-            Self::Usual(_) => Check::warning(name, found, format!("unless the account has more, {hint}")),
+            Self::Applied(_) => Check::bad(name, found, hint),
+            Self::Default(_) => Check::warning(name, found, format!("unless the account has more, {hint}")),
         }
     }
 }
 
-async fn quota(client: &Client, Quota { service, code }: Quota) -> Result<Allowed, Failure> {
-    applied(client, service, code).await
+async fn quota(client: &Client, Quota { service, code }: Quota) -> Result<QuotaValue, Failure> {
+    current_value(client, service, code).await
 }
 
 /// Room for a VPC and a gateway, where they are yet to be made.
@@ -61,38 +61,38 @@ async fn room(aws: &SdkConfig, client: &Client, snapshot: &Snapshot) -> Vec<Chec
     let (counts, vpcs, gateways) = tokio::join!(ec2.counts(), quota(client, VPCS), quota(client, GATEWAYS));
     match counts {
         Ok(counts) => vec![
-            room_for("room for a VPC", counts.vpcs, vpcs.unwrap_or(USUAL)),
-            room_for("room for an internet gateway", counts.gateways, gateways.unwrap_or(USUAL)),
+            room_for("room for a VPC", counts.vpcs, vpcs.unwrap_or(DEFAULT_QUOTA)),
+            room_for("room for an internet gateway", counts.gateways, gateways.unwrap_or(DEFAULT_QUOTA)),
         ],
         Err(failure) => vec![Check::failed("room for a VPC", Verdict::Unknown, &failure)],
     }
 }
 
-fn room_for(name: &str, count: usize, quota: Allowed) -> Check {
+fn room_for(name: &str, count: usize, quota: QuotaValue) -> Check {
     let found = format!("{count} of {quota} in this region");
     match f64::from(u32::try_from(count).unwrap_or(u32::MAX)) < quota.value() {
         true => Check::good(name, found),
-        false => quota.too_little(name, found, "delete one, or ask for more: Service Quotas, Amazon VPC"),
+        false => quota.exceeded(name, found, "delete one, or ask for more: Service Quotas, Amazon VPC"),
     }
 }
 
 /// Whether Fargate gives the account as many virtual CPUs as the tasks have. A new account has few of them; a service that
 /// gets none waits, with an event that says so. (ECS developer guide: AWS Fargate service quotas, service event messages)
-fn vcpus(workspace: &Workspace, quota: Result<Allowed, Failure>) -> Check {
+fn vcpus(workspace: &Workspace, quota: Result<QuotaValue, Failure>) -> Check {
     const NAME: &str = "virtual CPUs";
     let quota = match quota {
         Ok(quota) => quota,
         Err(failure) => return Check::failed(NAME, Verdict::Unknown, &failure),
     };
-    let Needed { running, one_more, all } = needed(workspace);
+    let Needed { running, during_rollout, all } = needed(workspace);
     let found =
         format!("Fargate gives {quota} to all tasks in this region, those of {} have {running}", workspace.name);
     let hint = "fewer or smaller tasks, or ask for more: Service Quotas, AWS Fargate, On-Demand vCPU";
     if running > quota.value() {
-        return quota.too_little(NAME, found, hint);
+        return quota.exceeded(NAME, found, hint);
     }
-    if one_more > quota.value() {
-        return quota.too_little(NAME, format!("{found}, and a rollout begins with {one_more}"), hint);
+    if during_rollout > quota.value() {
+        return quota.exceeded(NAME, format!("{found}, and a rollout begins with {during_rollout}"), hint);
     }
     if all > quota.value() {
         let found = format!("{found}; a rollout of all services at once has {all}, and takes longer with less");
@@ -106,7 +106,7 @@ struct Needed {
     /// Of all tasks.
     running: f64,
     /// With one task more: the largest that is started before an old one stops, or what runs before a rollout.
-    one_more: f64,
+    during_rollout: f64,
     /// Of all tasks that ECS may run during a rollout of all services.
     all: f64,
 }
@@ -126,12 +126,12 @@ fn needed(workspace: &Workspace) -> Needed {
             largest = largest.max(size);
         }
     }
-    Needed { running, one_more: running + largest, all }
+    Needed { running, during_rollout: running + largest, all }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowed, Needed, USUAL, Verdict, needed, room_for, vcpus};
+    use super::{DEFAULT_QUOTA, Needed, QuotaValue, Verdict, needed, room_for, vcpus};
     use pb_config::Workspace;
     use pb_engine::{Class, Failure};
 
@@ -143,29 +143,29 @@ mod tests {
     }
 
     #[test]
-    fn a_full_region_stands_in_the_way_where_the_quota_is_known() {
+    fn full_region_fails_the_check_if_the_quota_is_known() {
         let verdict = |count, quota| room_for("room", count, quota).verdict;
-        assert_eq!(verdict(4, Allowed::Own(5.0)), Verdict::Good);
-        assert_eq!(verdict(5, Allowed::Own(5.0)), Verdict::Bad);
-        assert_eq!(verdict(5, Allowed::Own(10.0)), Verdict::Good);
-        assert_eq!((verdict(4, USUAL), verdict(5, USUAL)), (Verdict::Good, Verdict::Warning));
+        assert_eq!(verdict(4, QuotaValue::Applied(5.0)), Verdict::Good);
+        assert_eq!(verdict(5, QuotaValue::Applied(5.0)), Verdict::Bad);
+        assert_eq!(verdict(5, QuotaValue::Applied(10.0)), Verdict::Good);
+        assert_eq!((verdict(4, DEFAULT_QUOTA), verdict(5, DEFAULT_QUOTA)), (Verdict::Good, Verdict::Warning));
     }
 
     #[test]
-    fn a_new_account_has_too_few_virtual_cpus() {
+    fn new_account_has_too_few_virtual_cpus() {
         let all = workspace("");
-        let verdict = |workspace: &Workspace, quota: f64| vcpus(workspace, Ok(Allowed::Own(quota))).verdict;
+        let verdict = |workspace: &Workspace, quota: f64| vcpus(workspace, Ok(QuotaValue::Applied(quota))).verdict;
         let verdicts = [4.0, 5.0, 6.0, 10.0].map(|quota| verdict(&all, quota));
         assert_eq!(verdicts, [Verdict::Bad, Verdict::Bad, Verdict::Warning, Verdict::Good]);
-        assert_eq!(vcpus(&all, Ok(Allowed::Usual(4.0))).verdict, Verdict::Warning);
+        assert_eq!(vcpus(&all, Ok(QuotaValue::Default(4.0))).verdict, Verdict::Warning);
         let unknown = Failure::new(Class::Denied, "servicequotas:GetServiceQuota", "not yours to ask");
         assert_eq!(vcpus(&all, Err(unknown)).verdict, Verdict::Unknown);
         // Services that stop a task before they start one need no room; what runs before them does.
         let stops_first = "services.flask = { cpu = 256, memory = 512, count = 2, min_healthy_percent = 50, max_percent = 100 }\n\
                            services.celery = { cpu = 512, min_healthy_percent = 75, max_percent = 100 }";
         let needs = |text: &str| {
-            let Needed { running, one_more, all } = needed(&workspace(text));
-            [running, one_more, all].map(|vcpus| vcpus.to_string()).join(" ")
+            let Needed { running, during_rollout, all } = needed(&workspace(text));
+            [running, during_rollout, all].map(|vcpus| vcpus.to_string()).join(" ")
         };
         assert_eq!(needs(stops_first), "2.5 2.5 2.5");
         let before = format!("deploy = {{ before = {{ command = [\"migrate\"] }} }}\n{stops_first}");

@@ -7,16 +7,16 @@ use pb_state::Session;
 
 /// The ledger of a run that changes only services and the routing to them. All other records stay, and so do the intents of an
 /// unfinished run.
-pub(super) struct Partial<'a> {
+pub(super) struct PartialLedger<'a> {
     pub session: &'a Session,
     pub intents: Option<Intents>,
-    pub remembered: &'a Snapshot,
+    pub recorded: &'a Snapshot,
 }
 
-impl Partial<'_> {
+impl PartialLedger<'_> {
     /// Returns the record of a service: the recorded spec with the fields that such a run changes.
     fn record(&self, address: &Address, record: Record) -> Record {
-        let Some(before) = self.remembered.resources.get(address).filter(|before| before.kind == SERVICE) else {
+        let Some(before) = self.recorded.resources.get(address).filter(|before| before.kind == SERVICE) else {
             return record;
         };
         let mut spec = before.spec.clone();
@@ -31,7 +31,7 @@ impl Partial<'_> {
     }
 }
 
-impl Ledger for Partial<'_> {
+impl Ledger for PartialLedger<'_> {
     fn begin(&self, mut intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
         if let Some(unfinished) = &self.intents {
             intents.operation.clone_from(&unfinished.operation);

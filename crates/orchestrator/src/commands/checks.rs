@@ -1,51 +1,51 @@
 //! Runs that change nothing and still have to tell whether the stack works.
 
-use super::run::{exit, failures};
+use super::run::{exit, print_failures};
+use crate::context::WorkspaceContext;
 use crate::exit::{Error, Exit};
-use crate::render::run::Show;
+use crate::render::reporter::Reporter;
 use crate::render::{BAD, count, paint};
 use crate::signals;
-use crate::site::Site;
 use pb_engine::{Action, Class, Failure, MemoryLedger, Outcome, Plan, Run, StepFailure, apply_plan};
 
 /// Waits for the checks of a plan without changes, one health period at most. Takes no lease and writes nothing.
 ///
 /// # Errors
 /// A failure that is not about a check.
-pub async fn unchanged(show: &Show, site: &Site, plan: &Plan) -> Result<Exit, Error> {
+pub async fn wait_for_checks(reporter: &Reporter, context: &WorkspaceContext, plan: &Plan) -> Result<Exit, Error> {
     if !plan.checks.iter().any(|check| check.due) {
         return Ok(Exit::Done);
     }
     let run = Run {
         id: String::new(),
         operation: "wait".to_owned(),
-        owner: site.owner.clone(),
-        events: show.events(),
+        owner: context.owner.clone(),
+        events: reporter.events(),
         cancel: signals::listen(),
     };
-    let outcome = if is_waited_for(site) {
-        let ledger = MemoryLedger::new(site.snapshot.clone());
+    let outcome = if waits_for_rollouts(context) {
+        let ledger = MemoryLedger::new(context.snapshot.clone());
         tokio::select! {
-            outcome = apply_plan(&site.graph, plan, &ledger, &run) => outcome?,
-            () = show.still_waiting() => Outcome::default(),
+            outcome = apply_plan(&context.graph, plan, &ledger, &run) => outcome?,
+            () = reporter.report_long_waits() => Outcome::default(),
         }
     } else {
-        as_planned(plan)
+        planned_outcome(plan)
     };
     if outcome.is_complete() {
         return Ok(Exit::Done);
     }
-    let (workspace, number) = (&site.workspace.name, outcome.failed.len() + outcome.skipped.len());
+    let (workspace, number) = (&context.workspace.name, outcome.failed.len() + outcome.skipped.len());
     let verb = if number == 1 { "fails" } else { "fail" };
     let checks = count(number, "check");
-    show.say(&format!("\n{} {workspace} is as configured, but {checks} {verb}:", paint(BAD, "Not healthy:")));
-    failures(show, &outcome, workspace);
-    show.say(&applied(workspace));
+    reporter.message(&format!("\n{} {workspace} is as configured, but {checks} {verb}:", paint(BAD, "Not healthy:")));
+    print_failures(reporter, &outcome, workspace);
+    reporter.message(&failure_advice(workspace));
     Ok(exit(&outcome, &run))
 }
 
 /// The outcome of a run that does not wait: what failed when the plan was made has failed.
-fn as_planned(plan: &Plan) -> Outcome {
+fn planned_outcome(plan: &Plan) -> Outcome {
     let failed = plan.failing().map(|(check, message, details)| StepFailure {
         address: check.address.clone(),
         action: Action::Check,
@@ -55,18 +55,18 @@ fn as_planned(plan: &Plan) -> Outcome {
 }
 
 /// Takes the checks out of a run that does not wait for rollouts: their outcome is not known before.
-pub fn skip_unless_waited_for(site: &Site, plan: &mut Plan) {
-    if !is_waited_for(site) {
+pub fn skip_without_wait(context: &WorkspaceContext, plan: &mut Plan) {
+    if !waits_for_rollouts(context) {
         plan.checks.iter_mut().for_each(|check| check.due = false);
     }
 }
 
-fn is_waited_for(site: &Site) -> bool {
-    site.workspace.deploy.wait_timeout > 0
+fn waits_for_rollouts(context: &WorkspaceContext) -> bool {
+    context.workspace.deploy.wait_timeout > 0
 }
 
 /// The advice after a run in which nothing but checks failed.
-pub fn applied(workspace: &str) -> String {
+pub fn failure_advice(workspace: &str) -> String {
     format!(
         "Nothing is left to apply. Fix the cause and run `pb-deploy deploy {workspace}` to check again, or return to the \
          previous release with `pb-deploy rollback {workspace}`."

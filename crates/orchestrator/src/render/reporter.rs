@@ -11,16 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a run that only waits says so, where there is no terminal to show it.
-const STILL: Duration = Duration::from_secs(30);
+const LONG_WAIT: Duration = Duration::from_secs(30);
 
 /// Shows a run.
 #[derive(Clone)]
-pub struct Show(Arc<Inner>);
+pub struct Reporter(Arc<Inner>);
 
 struct Inner {
     style: Style,
     verbose: bool,
-    running: Mutex<BTreeMap<Address, Running>>,
+    running: Mutex<BTreeMap<Address, RunningStep>>,
     bars: MultiProgress,
 }
 
@@ -31,14 +31,14 @@ enum Style {
     Json,
 }
 
-struct Running {
+struct RunningStep {
     action: Action,
     since: Instant,
-    what: String,
+    detail: String,
     bar: Option<ProgressBar>,
 }
 
-impl Show {
+impl Reporter {
     /// For this process's stderr, or JSON lines on stdout.
     pub fn new(json: bool, verbose: bool) -> Self {
         let style = match (json, std::io::stderr().is_terminal()) {
@@ -51,12 +51,12 @@ impl Show {
 
     /// Where the engine sends its events.
     pub fn events(&self) -> Events {
-        let show = self.clone();
-        Events::new(move |event| show.event(&event))
+        let reporter = self.clone();
+        Events::new(move |event| reporter.event(&event))
     }
 
     /// Says one thing besides the events.
-    pub fn say(&self, text: &str) {
+    pub fn message(&self, text: &str) {
         match self.0.style {
             Style::Json => {
                 self.json("message", &serde_json::json!({ "text": anstream::adapter::strip_str(text).to_string() }));
@@ -77,23 +77,23 @@ impl Show {
     }
 
     /// Says every 30 seconds what is waited for, where there is no terminal to show it. Ends with the run: drop it.
-    pub async fn still_waiting(&self) {
+    pub async fn report_long_waits(&self) {
         loop {
-            tokio::time::sleep(STILL).await;
+            tokio::time::sleep(LONG_WAIT).await;
             if self.0.style == Style::Plain {
-                for line in self.waits() {
+                for line in self.long_waits() {
                     anstream::eprintln!("{line}");
                 }
             }
         }
     }
 
-    fn waits(&self) -> Vec<String> {
+    fn long_waits(&self) -> Vec<String> {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let long = running.iter().filter(|(_, step)| step.since.elapsed() >= STILL);
+        let long = running.iter().filter(|(_, step)| step.since.elapsed() >= LONG_WAIT);
         long.map(|(address, step)| {
             let since = duration(u64::try_from(step.since.elapsed().as_millis()).unwrap_or(u64::MAX));
-            format!("  {address}: still {}, since {since}{}", doing(step.action), after_colon(&step.what))
+            format!("  {address}: still {}, since {since}{}", present_verb(step.action), after_colon(&step.detail))
         })
         .collect()
     }
@@ -114,16 +114,16 @@ impl Show {
                 self.ended(address);
                 let id = id.as_deref().map(|id| paint(DIM, format!(" {id}"))).unwrap_or_default();
                 let took = paint(DIM, format!("({})", duration(*millis)));
-                self.say(&format!("  {}: {}{id} {took}", paint(BOLD, address), paint(GOOD, done(*action))));
+                self.message(&format!("  {}: {}{id} {took}", paint(BOLD, address), paint(GOOD, past_verb(*action))));
             }
             Event::Failed { address, failure, .. } => {
                 self.ended(address);
-                self.say(&format!("  {}: {} {failure}", paint(BOLD, address), paint(BAD, "failed:")));
+                self.message(&format!("  {}: {} {failure}", paint(BOLD, address), paint(BAD, "failed:")));
             }
             Event::Skipped { address, because, .. } => {
-                self.say(&format!("  {}: {} {because}", paint(BOLD, address), paint(WARN, "not done:")));
+                self.message(&format!("  {}: {} {because}", paint(BOLD, address), paint(WARN, "not done:")));
             }
-            Event::Stopping => self.say(&paint(
+            Event::Stopping => self.message(&paint(
                 WARN,
                 "stopping: nothing new is started, running calls finish; press Ctrl-C again to stop at once",
             )),
@@ -136,27 +136,27 @@ impl Show {
             if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} {elapsed}") {
                 bar.set_style(style);
             }
-            bar.set_message(format!("{address}: {}", doing(action)));
+            bar.set_message(format!("{address}: {}", present_verb(action)));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
         if self.0.style == Style::Plain && self.0.verbose {
-            anstream::eprintln!("  {address}: {}", doing(action));
+            anstream::eprintln!("  {address}: {}", present_verb(action));
         }
-        let step = Running { action, since: Instant::now(), what: String::new(), bar };
+        let step = RunningStep { action, since: Instant::now(), detail: String::new(), bar };
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone(), step);
     }
 
     fn waiting(&self, address: &Address, what: &str) {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(step) = running.get_mut(address) else { return };
-        if step.what == what {
+        if step.detail == what {
             return;
         }
-        what.clone_into(&mut step.what);
+        what.clone_into(&mut step.detail);
         match &step.bar {
-            Some(bar) => bar.set_message(format!("{address}: {}{}", doing(step.action), after_colon(what))),
-            None => anstream::eprintln!("  {address}: {}{}", doing(step.action), after_colon(what)),
+            Some(bar) => bar.set_message(format!("{address}: {}{}", present_verb(step.action), after_colon(what))),
+            None => anstream::eprintln!("  {address}: {}{}", present_verb(step.action), after_colon(what)),
         }
     }
 
@@ -172,7 +172,7 @@ fn after_colon(what: &str) -> String {
     if what.is_empty() { String::new() } else { format!(": {what}") }
 }
 
-fn doing(action: Action) -> &'static str {
+fn present_verb(action: Action) -> &'static str {
     match action {
         Action::NoOp | Action::Untargeted => "looking",
         Action::Create | Action::Replace { .. } => "creating",
@@ -186,7 +186,7 @@ fn doing(action: Action) -> &'static str {
     }
 }
 
-fn done(action: Action) -> &'static str {
+fn past_verb(action: Action) -> &'static str {
     match action {
         Action::NoOp | Action::Untargeted => "unchanged",
         Action::Create | Action::Replace { .. } => "created",

@@ -2,11 +2,11 @@
 
 use crate::cli::{Global, OnInterrupt, Selection, WaitOptions};
 use crate::exit::Error;
-use crate::facts::{self, Facts};
-use crate::images::{Given, Images, NotDeployed, give, repository};
+use crate::images::{ImageOverrides, Images, NotDeployed, apply_overrides, repository};
+use crate::prerequisites::{self, Prerequisites};
 use crate::releases;
-use crate::saved::{Bound, fingerprint, world};
-use crate::{select, stack, standing, tag_index, untagged};
+use crate::saved::{PlanBinding, fingerprint, observed_fingerprint};
+use crate::{recorded_names, select, stack, tag_index, untagged};
 use aws_config::SdkConfig;
 use pb_config::{Config, Workspace};
 use pb_engine::{Action, Cancel, Failure, Goal, Graph, Observed, Ownership, Plan, PlanScope, Snapshot, TagIndex};
@@ -16,28 +16,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One workspace, ready to be planned.
-pub struct Site {
+pub struct WorkspaceContext {
     pub workspace: Workspace,
     pub aws: SdkConfig,
-    pub facts: Facts,
+    pub prerequisites: Prerequisites,
     pub owner: Arc<Ownership>,
-    pub place: StateLocation,
+    pub location: StateLocation,
     pub graph: Graph,
-    /// The snapshot as it was when the site was opened.
+    /// The snapshot as it was when the context was opened.
     pub snapshot: Snapshot,
     /// What an index says carries our tags; good for looking, not for acting.
     index: Option<TagIndex>,
     /// What of it the run is about: everything, unless something was chosen.
-    pub part: PlanScope,
+    pub scope: PlanScope,
     /// What becomes of a rollout when the run is interrupted.
     pub on_interrupt: Option<OnInterrupt>,
 }
 
 /// What the command line asks for, besides what is configured.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct RunOptions {
     /// Images by service.
-    pub images: Given,
+    pub images: ImageOverrides,
     /// How rollouts are waited for.
     pub wait: WaitOptions,
     /// What of the stack the run is about.
@@ -54,16 +54,16 @@ pub struct Asked {
 pub const REPOSITORY: &str = "fargate/repository";
 
 /// What was seen, and what is to be done about it.
-pub struct Looked {
+pub struct PlanResult {
     pub plan: Plan,
-    pub bound: Bound,
+    pub binding: PlanBinding,
 }
 
 /// The configuration of one workspace.
 ///
 /// # Errors
 /// A configuration with mistakes, or without this workspace.
-pub fn configured(global: &Global, name: &str) -> Result<Workspace, Error> {
+pub fn load_workspace(global: &Global, name: &str) -> Result<Workspace, Error> {
     let mut workspace = Config::load(&global.config)?.workspace(name)?;
     if let Some(region) = &global.region {
         pb_rules::account::region(region)
@@ -97,20 +97,20 @@ pub async fn connect(global: &Global, workspace: &Workspace) -> Result<SdkConfig
 /// snapshot that cannot be read keeps nobody from looking: then by the names that are configured.
 ///
 /// # Errors
-/// As [`configured`] and [`connect`]; a snapshot that was deployed to another account or region.
-pub async fn as_it_stands(global: &Global, name: &str) -> Result<(Workspace, SdkConfig, Snapshot), Error> {
-    let mut workspace = configured(global, name)?;
+/// As [`load_workspace`] and [`connect`]; a snapshot that was deployed to another account or region.
+pub async fn load_with_recorded_names(global: &Global, name: &str) -> Result<(Workspace, SdkConfig, Snapshot), Error> {
+    let mut workspace = load_workspace(global, name)?;
     let aws = connect(global, &workspace).await?;
-    let store = Store::new(&aws, &place(&workspace));
-    let (snapshot, account) = tokio::join!(Session::read_only(&store), facts::account(&aws, &workspace));
+    let store = Store::new(&aws, &state_location(&workspace));
+    let (snapshot, account) = tokio::join!(Session::read_only(&store), prerequisites::account(&aws, &workspace));
     let snapshot = snapshot.unwrap_or_default();
-    home(&workspace, account.ok()).check(&snapshot, name)?;
-    standing::name_as_it_stands(&mut workspace, &snapshot);
+    account_region(&workspace, account.ok()).check(&snapshot, name)?;
+    recorded_names::use_recorded_names(&mut workspace, &snapshot);
     Ok((workspace, aws, snapshot))
 }
 
 /// Where the state of a workspace is kept.
-pub fn place(workspace: &Workspace) -> StateLocation {
+pub fn state_location(workspace: &Workspace) -> StateLocation {
     StateLocation {
         bucket: workspace.state.bucket.clone(),
         key: workspace.names.state_key.clone(),
@@ -120,131 +120,132 @@ pub fn place(workspace: &Workspace) -> StateLocation {
 }
 
 /// The account and region that a run is for; the account as far as it is known.
-pub fn home(workspace: &Workspace, account: Option<String>) -> AccountRegion {
+pub fn account_region(workspace: &Workspace, account: Option<String>) -> AccountRegion {
     AccountRegion { account, region: workspace.region.clone() }
 }
 
 /// The state of one workspace as a run finds it that looks up nothing else.
-pub struct State {
+pub struct StateContext {
     /// Where it is, with the account and region that a write records.
     pub store: Store,
     pub snapshot: Snapshot,
-    pub home: AccountRegion,
+    pub account_region: AccountRegion,
 }
 
-impl State {
+impl StateContext {
     /// Reads the snapshot, and asks for the account of the credentials meanwhile.
     ///
     /// # Errors
     /// A snapshot that cannot be read, or was deployed to another account or region; credentials of an account that is not
     /// allowed.
     pub async fn open(aws: &SdkConfig, workspace: &Workspace) -> Result<Self, Failure> {
-        let store = Store::new(aws, &place(workspace));
-        let (snapshot, account) = tokio::join!(Session::read_only(&store), facts::account(aws, workspace));
+        let store = Store::new(aws, &state_location(workspace));
+        let (snapshot, account) = tokio::join!(Session::read_only(&store), prerequisites::account(aws, workspace));
         let snapshot = snapshot?;
-        home(workspace, account.as_ref().ok().cloned()).check(&snapshot, &workspace.name)?;
-        let home = home(workspace, Some(account?));
-        Ok(Self { store: store.at(home.clone()), snapshot, home })
+        account_region(workspace, account.as_ref().ok().cloned()).check(&snapshot, &workspace.name)?;
+        let account_region = account_region(workspace, Some(account?));
+        Ok(Self { store: store.at(account_region.clone()), snapshot, account_region })
     }
 }
 
 /// The graph of a workspace, with the fields that others may change.
-fn graph(aws: &SdkConfig, workspace: &Workspace, facts: &Facts) -> Result<Graph, Error> {
-    let mut graph = stack::build(aws, workspace, facts)?;
+fn build_graph(aws: &SdkConfig, workspace: &Workspace, prerequisites: &Prerequisites) -> Result<Graph, Error> {
+    let mut graph = stack::build(aws, workspace, prerequisites)?;
     // A service whose image is yet to be pushed is not in the graph.
-    let whole = facts.images.missing().next().is_none();
-    select::ignore(&mut graph, workspace, whole)?;
+    let whole = prerequisites.images.missing().next().is_none();
+    select::apply_ignore_changes(&mut graph, workspace, whole)?;
     Ok(graph)
 }
 
-impl Site {
+impl WorkspaceContext {
     /// Reads the configuration, looks up what must be there, and loads the snapshot. Changes nothing.
     ///
     /// # Errors
     /// A configuration with mistakes; what must be there and is not; a snapshot that cannot be read, or was deployed to another
     /// account or region.
-    pub async fn open(global: &Global, name: &str, goal: Goal, asked: &Asked) -> Result<Self, Error> {
-        let mut workspace = configured(global, name)?;
-        give(&mut workspace, &asked.images)?;
-        if let Some(seconds) = asked.wait.wait_timeout {
+    pub async fn open(global: &Global, name: &str, goal: Goal, options: &RunOptions) -> Result<Self, Error> {
+        let mut workspace = load_workspace(global, name)?;
+        apply_overrides(&mut workspace, &options.images)?;
+        if let Some(seconds) = options.wait.wait_timeout {
             workspace.deploy.wait_timeout = seconds;
         }
-        if asked.wait.no_wait {
+        if options.wait.no_wait {
             workspace.deploy.wait_timeout = 0;
         }
         let aws = connect(global, &workspace).await?;
-        let place = place(&workspace);
-        let store = Store::new(&aws, &place);
+        let location = state_location(&workspace);
+        let store = Store::new(&aws, &location);
         let (snapshot, ahead, index) = tokio::join!(
             Session::read_only(&store),
-            facts::look_up_ahead(&aws, &workspace, goal),
-            tag_index::look_up(&aws, &place.owner),
+            prerequisites::fetch_independent(&aws, &workspace, goal),
+            tag_index::look_up(&aws, &location.owner),
         );
         let snapshot = snapshot?;
         // Before anything else that was answered: in another place all of it would seem to be gone.
-        home(&workspace, ahead.account()).check(&snapshot, name)?;
-        let moved = keep_names(&mut workspace, &snapshot, asked.repository.as_deref());
-        keep_scaled(&mut workspace, &snapshot);
-        let facts = facts::look_up(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
+        account_region(&workspace, ahead.account()).check(&snapshot, name)?;
+        let moved = use_recorded_repository(&mut workspace, &snapshot, options.repository.as_deref());
+        keep_manual_counts(&mut workspace, &snapshot);
+        let prerequisites = prerequisites::resolve(&aws, &workspace, &snapshot, goal, ahead, moved).await?;
         // What a run that did not end may have made is not in the index yet.
         let index = index.filter(|_| snapshot.intents.is_none());
-        let graph = graph(&aws, &workspace, &facts)?;
-        let part = select::part(&graph, &snapshot, &asked.selection)?;
-        let owner = Arc::new(place.owner.clone());
-        let on_interrupt = asked.on_interrupt;
-        Ok(Self { workspace, aws, facts, owner, place, graph, snapshot, index, part, on_interrupt })
+        let graph = build_graph(&aws, &workspace, &prerequisites)?;
+        let scope = select::plan_scope(&graph, &snapshot, &options.selection)?;
+        let owner = Arc::new(location.owner.clone());
+        let on_interrupt = options.on_interrupt;
+        Ok(Self { workspace, aws, prerequisites, owner, location, graph, snapshot, index, scope, on_interrupt })
     }
 
     /// Where the snapshot is, with the account and region that a write records.
     pub fn store(&self) -> Store {
-        Store::new(&self.aws, &self.place).at(home(&self.workspace, Some(self.facts.account.clone())))
+        Store::new(&self.aws, &self.location)
+            .at(account_region(&self.workspace, Some(self.prerequisites.account.clone())))
     }
 
-    /// The same site, once images that it waits for were pushed meanwhile; none while they were not.
+    /// The same context, once images that it waits for were pushed meanwhile; none while they were not.
     ///
     /// # Errors
     /// What a graph fails with.
-    pub async fn pushed_meanwhile(&self) -> Result<Option<Self>, Error> {
+    pub async fn with_pushed_images(&self) -> Result<Option<Self>, Error> {
         let Ok(images) = Images::look_up(&self.aws, &self.workspace).await else { return Ok(None) };
-        if images.missing().count() >= self.facts.images.missing().count() {
+        if images.missing().count() >= self.prerequisites.images.missing().count() {
             return Ok(None);
         }
-        let facts = Facts { images, ..self.facts.clone() };
+        let prerequisites = Prerequisites { images, ..self.prerequisites.clone() };
         Ok(Some(Self {
-            graph: graph(&self.aws, &self.workspace, &facts)?,
+            graph: build_graph(&self.aws, &self.workspace, &prerequisites)?,
             workspace: self.workspace.clone(),
             aws: self.aws.clone(),
-            facts,
+            prerequisites,
             owner: Arc::clone(&self.owner),
-            place: self.place.clone(),
+            location: self.location.clone(),
             snapshot: self.snapshot.clone(),
             index: None,
-            part: self.part.clone(),
+            scope: self.scope.clone(),
             on_interrupt: self.on_interrupt,
         }))
     }
 
-    /// [`look`](Self::look) before there is a lease: what a run that did not end may have made is not waited for, which may
+    /// [`plan`](Self::plan) before there is a lease: what a run that did not end may have made is not waited for, which may
     /// still be at work. Under the lease it is.
     ///
     /// # Errors
-    /// As [`look`](Self::look).
-    pub async fn glance(&self, goal: Goal) -> Result<Looked, Error> {
+    /// As [`plan`](Self::plan).
+    pub async fn preview_plan(&self, goal: Goal) -> Result<PlanResult, Error> {
         let snapshot = Snapshot { intents: None, ..self.snapshot.clone() };
         let mut seen = snapshot.clone();
         seen.resources.values_mut().for_each(|record| record.ready = true);
-        let mut observed = self.with_checks(&seen, goal, self.glimpse(&seen)).await?;
+        let mut observed = self.with_checks(&seen, goal, self.observe_cached(&seen)).await?;
         observed.ignore_recent(&self.snapshot);
-        self.decided(&snapshot, &observed, goal).await
+        self.plan_observed(&snapshot, &observed, goal).await
     }
 
     /// Observes and decides. Changes nothing.
     ///
     /// # Errors
     /// A read that fails; everything that stands in the way of a plan.
-    pub async fn look(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<Looked, Error> {
+    pub async fn plan(&self, snapshot: &Snapshot, goal: Goal, cancel: &Cancel) -> Result<PlanResult, Error> {
         let observed = self.with_checks(snapshot, goal, self.observe(snapshot, cancel)).await?;
-        self.decided(snapshot, &observed, goal).await
+        self.plan_observed(snapshot, &observed, goal).await
     }
 
     /// An observation with the state of the checks, which a destroy has no use for.
@@ -260,18 +261,18 @@ impl Site {
         }
     }
 
-    async fn decided(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<Looked, Error> {
-        let plan = compute_plan(&self.graph, observed, snapshot, goal, &self.part)?;
-        let plan = plan.map_err(|refused| untagged::explained(&self.workspace.name, observed, refused))?;
+    async fn plan_observed(&self, snapshot: &Snapshot, observed: &Observed, goal: Goal) -> Result<PlanResult, Error> {
+        let plan = compute_plan(&self.graph, observed, snapshot, goal, &self.scope)?;
+        let plan = plan.map_err(|refused| untagged::plan_error(&self.workspace.name, observed, refused))?;
         let blocked = preflight(&self.graph, observed, &self.owner, &plan).await?;
         if !blocked.is_empty() {
             return Err(Error::Refused(blocked));
         }
         if goal == Goal::Deploy {
-            self.facts.images.guard(&plan)?;
+            self.prerequisites.images.check_deletions(&plan)?;
         }
-        let bound = self.bound(snapshot, observed);
-        Ok(Looked { plan, bound })
+        let binding = self.plan_binding(snapshot, observed);
+        Ok(PlanResult { plan, binding })
     }
 
     /// What of this workspace is there.
@@ -286,52 +287,52 @@ impl Site {
     ///
     /// # Errors
     /// A read that fails.
-    pub async fn glimpse(&self, snapshot: &Snapshot) -> Result<Observed, Failure> {
+    pub async fn observe_cached(&self, snapshot: &Snapshot) -> Result<Observed, Failure> {
         observe_with_index(&self.graph, snapshot, &self.owner, self.index.as_ref(), &Cancel::never()).await
     }
 
     /// What a plan made of this is bound to.
-    pub fn bound(&self, snapshot: &Snapshot, observed: &Observed) -> Bound {
-        Bound {
-            account: self.facts.account.clone(),
+    pub fn plan_binding(&self, snapshot: &Snapshot, observed: &Observed) -> PlanBinding {
+        PlanBinding {
+            account: self.prerequisites.account.clone(),
             region: self.workspace.region.clone(),
             stack: self.owner.stack.clone(),
             workspace: self.owner.workspace.clone(),
             lineage: snapshot.lineage.clone(),
             serial: snapshot.serial,
             configuration: fingerprint(&self.workspace),
-            images: self.facts.images.identities(),
-            observed: world(&self.graph, observed),
+            images: self.prerequisites.images.identities(),
+            observed: observed_fingerprint(&self.graph, observed),
         }
     }
 
     /// Returns the services that a run with this goal leaves out, because their images are yet to be pushed. A run that is about a
     /// part of the stack is not asked about the others.
     pub fn not_deployed(&self, goal: Goal) -> Vec<NotDeployed> {
-        if goal == Goal::Destroy || !self.part.is_all() {
+        if goal == Goal::Destroy || !self.scope.is_all() {
             return Vec::new();
         }
         let uri = repository(&self.workspace, &self.snapshot.outputs);
-        self.facts.images.not_deployed(&self.workspace, uri)
+        self.prerequisites.images.not_deployed(&self.workspace, uri)
     }
 
     /// `staging (account 123456789012, us-east-2)`
     pub fn title(&self) -> String {
-        format!("{} (account {}, {})", self.workspace.name, self.facts.account, self.workspace.region)
+        format!("{} (account {}, {})", self.workspace.name, self.prerequisites.account, self.workspace.region)
     }
 }
 
 /// The repository may have been taken over under another name, and images are looked for in it. Tells whether it was.
-fn keep_names(workspace: &mut Workspace, snapshot: &Snapshot, claimed: Option<&str>) -> bool {
+fn use_recorded_repository(workspace: &mut Workspace, snapshot: &Snapshot, adopted: Option<&str>) -> bool {
     let stands = snapshot.resources.iter().find(|(address, _)| address.as_str() == REPOSITORY);
     let name = stands.and_then(|(_, record)| record.attrs.get("name")?.as_str());
-    let Some(name) = claimed.or(name).filter(|name| *name != workspace.names.repository) else { return false };
+    let Some(name) = adopted.or(name).filter(|name| *name != workspace.names.repository) else { return false };
     name.clone_into(&mut workspace.names.repository);
     true
 }
 
 /// The counts that were set by hand stay, where that is configured and the configured count has not been changed since.
-fn keep_scaled(workspace: &mut Workspace, snapshot: &Snapshot) {
+fn keep_manual_counts(workspace: &mut Workspace, snapshot: &Snapshot) {
     for (address, scaled) in &snapshot.scaled {
         if let Some(service) = workspace.services.get_mut(releases::key(address))
             && service.keep_scale

@@ -1,9 +1,9 @@
 //! Rollouts whose run did not see their end: what a later run, or `wait`, learns of them is recorded.
 
 use crate::cli::Global;
-use crate::commands::change::Scene;
+use crate::commands::change::DeployedWorkspace;
 use crate::releases::{self, SERVICE};
-use crate::render::run::Show;
+use crate::render::reporter::Reporter;
 use crate::render::{DIM, paint};
 use pb_engine::{
     Action, Address, Cancel, Class, Entry, Failure, Ledger, Outcome, Plan, Record, ReleaseOutcome, Released, Snapshot,
@@ -14,7 +14,14 @@ use serde_json::Value;
 
 /// Records what a run has learnt of earlier releases and, where the intents are its own, that it has left nothing but
 /// rollouts to wait for. `before` is the snapshot that the run began with.
-pub fn note(plan: &Plan, outcome: &Outcome, before: &Snapshot, session: &Session, waited: bool, own_intents: bool) {
+pub fn record_outcomes(
+    plan: &Plan,
+    outcome: &Outcome,
+    before: &Snapshot,
+    session: &Session,
+    waited: bool,
+    own_intents: bool,
+) {
     for conclusion in conclusions(plan, outcome, before, waited) {
         session.record(conclusion.entry());
     }
@@ -25,59 +32,68 @@ pub fn note(plan: &Plan, outcome: &Outcome, before: &Snapshot, session: &Session
 
 /// Records what `wait` has followed, if the lease is free: a run that holds it records what becomes of its own
 /// rollouts. What cannot be recorded is said and changes nothing about the result of `wait`.
-pub async fn record(show: &Show, global: &Global, scene: &Scene, plan: &Plan, outcome: &Outcome, followed: &Snapshot) {
-    let unsettled = |address: &&Address| scene.snapshot.resources.get(*address).is_some_and(|record| !record.ready);
-    let news = News {
-        conclusions: conclusions(plan, outcome, &scene.snapshot, true),
+pub async fn record_after_wait(
+    reporter: &Reporter,
+    global: &Global,
+    deployed: &DeployedWorkspace,
+    plan: &Plan,
+    outcome: &Outcome,
+    followed: &Snapshot,
+) {
+    let not_ready = |address: &&Address| deployed.snapshot.resources.get(*address).is_some_and(|record| !record.ready);
+    let results = WaitResults {
+        conclusions: conclusions(plan, outcome, &deployed.snapshot, true),
         ready: plan
             .steps
             .iter()
             .filter(|step| is_done(step, plan, outcome))
             .map(|step| &step.address)
-            .filter(unsettled)
+            .filter(not_ready)
             .filter_map(|address| Some((address.clone(), followed.resources.get(address)?.clone())))
             .collect(),
-        ends: outcome.is_complete() && scene.snapshot.intents.as_ref().is_some_and(|intents| intents.written),
+        completes_run: outcome.is_complete()
+            && deployed.snapshot.intents.as_ref().is_some_and(|intents| intents.written),
     };
-    if news.conclusions.is_empty() && news.ready.is_empty() && !news.ends {
+    if results.conclusions.is_empty() && results.ready.is_empty() && !results.completes_run {
         return;
     }
-    match news.write(show, global, scene).await {
+    match results.write(reporter, global, deployed).await {
         Ok(()) => {}
         Err(failure) if matches!(failure.class, Class::Interrupted | Class::Locked) => {
-            show.say(&paint(DIM, "Not recorded: another run holds the lock, and records what it does itself."));
+            reporter.message(&paint(DIM, "Not recorded: another run holds the lock, and records what it does itself."));
         }
-        Err(failure) => show.say(&paint(DIM, format!("Not recorded: {failure}"))),
+        Err(failure) => reporter.message(&paint(DIM, format!("Not recorded: {failure}"))),
     }
 }
 
 /// The results that `wait` has learnt.
-struct News {
+struct WaitResults {
     conclusions: Vec<Conclusion>,
     /// Services that can be used now.
     ready: Vec<(Address, Record)>,
     /// Set when the last run had left nothing but these rollouts.
-    ends: bool,
+    completes_run: bool,
 }
 
-impl News {
+impl WaitResults {
     /// Takes the lease if it is free, and records what still holds under it.
-    async fn write(self, show: &Show, global: &Global, scene: &Scene) -> Result<(), Failure> {
+    async fn write(self, reporter: &Reporter, global: &Global, deployed: &DeployedWorkspace) -> Result<(), Failure> {
         let (stop, cancel) = Cancel::new();
         // The receiver is ours: it cannot be gone. A claim that is stopped takes a free lease, and waits for no other.
         let _ = stop.send(Stop::Gently);
-        let claim = AcquireOptions { cancel, ..AcquireOptions::new(crate::identity::who(), "wait") };
-        let leases = LeaseTable::new(&scene.aws, &scene.place, global.timing());
-        let session = Session::open(Store::new(&scene.aws, &scene.place), &leases, &claim, show.events()).await?;
+        let claim = AcquireOptions { cancel, ..AcquireOptions::new(crate::identity::user_at_host(), "wait") };
+        let leases = LeaseTable::new(&deployed.aws, &deployed.location, global.timing());
+        let session =
+            Session::open(Store::new(&deployed.aws, &deployed.location), &leases, &claim, reporter.events()).await?;
         let now = session.snapshot();
-        let unchanged = |address: &Address| now.resources.get(address) == scene.snapshot.resources.get(address);
+        let unchanged = |address: &Address| now.resources.get(address) == deployed.snapshot.resources.get(address);
         for conclusion in self.conclusions.into_iter().filter(|conclusion| unchanged(&conclusion.address)) {
             session.record(conclusion.entry());
         }
         for (address, record) in self.ready.into_iter().filter(|(address, _)| unchanged(address)) {
             session.record(Entry::Put(address, record));
         }
-        let ended = session.end(self.ends && now.intents == scene.snapshot.intents).await;
+        let ended = session.end(self.completes_run && now.intents == deployed.snapshot.intents).await;
         let closed = session.close().await;
         ended.and(closed)
     }
@@ -101,8 +117,9 @@ fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) 
     let services = plan.steps.iter().filter(|step| step.kind == SERVICE);
     let conclusions = services.filter_map(|step| {
         let (release, released) =
-            releases::last(before, &step.address).filter(|(_, last)| is_about(step, last, before))?;
-        let seen = seen(step, plan, outcome, &released.outcome, waited).filter(|seen| *seen != released.outcome)?;
+            releases::last_release(before, &step.address).filter(|(_, last)| concerns_release(step, last, before))?;
+        let seen = observed_outcome(step, plan, outcome, &released.outcome, waited)
+            .filter(|seen| *seen != released.outcome)?;
         Some(Conclusion { run: release.run.clone(), address: step.address.clone(), outcome: seen })
     });
     conclusions.collect()
@@ -110,16 +127,22 @@ fn conclusions(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) 
 
 /// Returns whether a step that gives a service nothing else to run is about what was released to it last. A deployment that
 /// was started again with the same revision is known by its id alone.
-fn is_about(step: &Step, released: &Released, before: &Snapshot) -> bool {
+fn concerns_release(step: &Step, released: &Released, before: &Snapshot) -> bool {
     let deployment = |attrs: Option<&Value>| attrs.and_then(|attrs| attrs.get("deployment")).cloned();
     let record = before.resources.get(&step.address).map(|record| &record.attrs);
     let is_same = || deployment(step.attrs.as_ref()) == deployment(record);
-    releases::definition(step.after.as_ref()).as_ref() == Some(&released.to)
+    releases::task_definition_arn(step.after.as_ref()).as_ref() == Some(&released.to)
         && (released.from.as_ref() != Some(&released.to) || is_same())
 }
 
 /// Returns the result of a release as a step has seen it, which waits for its rollout or finds it completed.
-fn seen(step: &Step, plan: &Plan, outcome: &Outcome, known: &ReleaseOutcome, waited: bool) -> Option<ReleaseOutcome> {
+fn observed_outcome(
+    step: &Step,
+    plan: &Plan,
+    outcome: &Outcome,
+    known: &ReleaseOutcome,
+    waited: bool,
+) -> Option<ReleaseOutcome> {
     match step.action {
         Action::Wait if is_done(step, plan, outcome) => waited.then_some(ReleaseOutcome::Succeeded),
         Action::Wait if known.is_open() => {
@@ -144,17 +167,17 @@ fn only_rollouts_left(plan: &Plan, outcome: &Outcome, now: &Snapshot) -> bool {
     !outcome.is_complete()
         && outcome.skipped.iter().all(|(_, action, _)| matches!(action, Action::Wait | Action::Check))
         && outcome.failed.iter().filter(|failed| failed.action != Action::Check).all(|failed| {
-            let went_back = failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
-            !went_back
+            let rolled_back = failed.failure.details.iter().any(|detail| detail.starts_with(pb_fargate::ROLLED_BACK));
+            !rolled_back
                 && matches!(failed.failure.class, Class::Interrupted | Class::TimedOut)
                 && now.resources.get(&failed.address).is_some_and(|record| {
-                    !record.ready && step(&failed.address).is_some_and(|step| is_written(step, record))
+                    !record.ready && step(&failed.address).is_some_and(|step| matches_record(step, record))
                 })
         })
 }
 
 /// Returns whether a record is what the step was to bring about.
-fn is_written(step: &Step, record: &Record) -> bool {
+fn matches_record(step: &Step, record: &Record) -> bool {
     let field = |spec: Option<&Value>, field: &str| spec.and_then(|spec| spec.get(field)).cloned();
     let Some(Value::Object(after)) = &step.after else { return false };
     after.iter().all(|(name, wanted)| match has_unknown(wanted) {

@@ -1,9 +1,9 @@
 //! What is to be taken over: what was asked for by hand, what a Terraform state names, and the rules that say what wanted
 //! ones say.
 
-use crate::cli::{Adoption, Global};
+use crate::cli::{AdoptOptions, Global};
+use crate::context::{REPOSITORY, WorkspaceContext, connect, load_workspace};
 use crate::exit::Error;
-use crate::site::{REPOSITORY, Site, configured, connect};
 use pb_engine::{Action, Address, AdoptionPlan, Cancel, Graph, Imports, Observed, Snapshot, Untagged};
 use pb_engine::{observe_with_imports, plan_adoption};
 use pb_net::{Ec2, SecurityGroupRule, SecurityGroupRuleSpec, matching_rules};
@@ -11,13 +11,13 @@ use pb_terraform::{DesiredResource, ImportCandidate, Mapping, Source, State, map
 use std::collections::BTreeMap;
 
 /// What is to be taken over, and where that is known from.
-pub struct Wanted {
+pub struct ImportRequest {
     pub claims: Imports,
     pub mapping: Mapping,
     /// Lineage and serial of the Terraform state.
     pub state: Option<(String, u64)>,
     /// Set when all that is recorded and has lost its tags is taken over, too.
-    pub restore: bool,
+    pub restore_tags: bool,
 }
 
 /// An address that was typed.
@@ -32,7 +32,7 @@ pub fn address(text: &str) -> Result<Address, Error> {
 ///
 /// # Errors
 /// `Usage` when it is no name of one.
-pub fn source(adoption: &Adoption) -> Result<Option<Source>, Error> {
+pub fn source(adoption: &AdoptOptions) -> Result<Option<Source>, Error> {
     let source = adoption.from_terraform.as_deref().map(Source::parse).transpose();
     source.map_err(|why| Error::usage(why, "name the object as Terraform's backend does"))
 }
@@ -41,53 +41,53 @@ pub fn source(adoption: &Adoption) -> Result<Option<Source>, Error> {
 ///
 /// # Errors
 /// A command line that makes no sense; a state that cannot be read.
-pub async fn repository(global: &Global, workspace: &str, adoption: &Adoption) -> Result<Option<String>, Error> {
-    let by_hand = by_hand(&adoption.pairs)?;
-    if let Some((_, name)) = by_hand.iter().find(|(address, _)| address.as_str() == REPOSITORY) {
+pub async fn repository(global: &Global, workspace: &str, adoption: &AdoptOptions) -> Result<Option<String>, Error> {
+    let given = parse_pairs(&adoption.pairs)?;
+    if let Some((_, name)) = given.iter().find(|(address, _)| address.as_str() == REPOSITORY) {
         return Ok(Some(name.rsplit(":repository/").next().unwrap_or(name).to_owned()));
     }
     let Some(source) = source(adoption)? else { return Ok(None) };
-    let aws = connect(global, &configured(global, workspace)?).await?;
+    let aws = connect(global, &load_workspace(global, workspace)?).await?;
     let state = State::parse(&source.read(&aws).await?)?;
     let mut named = state.resources.iter().filter(|found| found.kind == "aws_ecr_repository" && !found.deposed);
     let only = (named.next(), named.next());
     Ok(if let (Some(only), None) = only { only.attribute("name").map(str::to_owned) } else { None })
 }
 
-impl Wanted {
+impl ImportRequest {
     /// Reads the Terraform state, maps it, and adds what was asked for by hand, which counts more.
     ///
     /// # Errors
     /// A state that cannot be read; a command line that names nothing.
-    pub async fn of(site: &Site, adoption: &Adoption) -> Result<Self, Error> {
-        let by_hand = by_hand(&adoption.pairs)?;
+    pub async fn read(context: &WorkspaceContext, adoption: &AdoptOptions) -> Result<Self, Error> {
+        let given = parse_pairs(&adoption.pairs)?;
         let mut named: BTreeMap<String, String> = BTreeMap::new();
         let (mut mapping, state) = match source(adoption)? {
-            None if by_hand.is_empty() && !adoption.restore_tags => {
+            None if given.is_empty() && !adoption.restore_tags => {
                 let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123, or --from-terraform s3://BUCKET/KEY, or --restore-tags";
                 return Err(Error::usage("nothing is named to be adopted", hint));
             }
             None => (Mapping::default(), None),
             Some(source) => {
-                let state = State::parse(&source.read(&site.aws).await?)?;
-                let ids: Vec<&String> = by_hand.values().collect();
-                let (by_hand_too, open): (Vec<_>, Vec<_>) =
+                let state = State::parse(&source.read(&context.aws).await?)?;
+                let ids: Vec<&String> = given.values().collect();
+                let (also_given, open): (Vec<_>, Vec<_>) =
                     state.resources.into_iter().partition(|found| ids.contains(&&found.id));
-                named.extend(by_hand_too.into_iter().map(|found| (found.id, found.address)));
-                let targets: Vec<DesiredResource> = targets(&site.graph, &by_hand)?;
+                named.extend(also_given.into_iter().map(|found| (found.id, found.address)));
+                let targets: Vec<DesiredResource> = targets(&context.graph, &given)?;
                 (map_resources(&open, &targets), Some((state.lineage, state.serial)))
             }
         };
-        for (address, id) in by_hand {
+        for (address, id) in given {
             let terraform = named.remove(&id).unwrap_or_default();
             mapping.imports.insert(address, ImportCandidate { id, terraform });
         }
         let claims = mapping.imports.iter().map(|(address, claim)| (address.clone(), claim.id.clone())).collect();
-        Ok(Self { claims, mapping, state, restore: adoption.restore_tags })
+        Ok(Self { claims, mapping, state, restore_tags: adoption.restore_tags })
     }
 }
 
-fn by_hand(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
+fn parse_pairs(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
     let mut claims = BTreeMap::new();
     for pair in pairs {
         let hint = "write ADDRESS=ID, such as net/vpc=vpc-0123";
@@ -102,9 +102,9 @@ fn by_hand(pairs: &[String]) -> Result<BTreeMap<Address, String>, Error> {
 }
 
 /// What the graph wants and nobody has named by hand.
-fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<DesiredResource>, Error> {
+fn targets(graph: &Graph, given: &BTreeMap<Address, String>) -> Result<Vec<DesiredResource>, Error> {
     let specs = graph.specs()?.into_iter().zip(graph.node_kinds());
-    let open = specs.filter(|((address, _), _)| !by_hand.contains_key(address));
+    let open = specs.filter(|((address, _), _)| !given.contains_key(address));
     Ok(open.map(|((address, spec), kind)| DesiredResource { address, kind: kind.to_owned(), spec }).collect())
 }
 
@@ -113,47 +113,47 @@ fn targets(graph: &Graph, by_hand: &BTreeMap<Address, String>) -> Result<Vec<Des
 ///
 /// # Errors
 /// A read that fails; every claim that cannot be had.
-pub async fn takeover(
-    site: &Site,
-    wanted: &Wanted,
+pub async fn plan_import(
+    context: &WorkspaceContext,
+    request: &ImportRequest,
     snapshot: &Snapshot,
     cancel: &Cancel,
 ) -> Result<AdoptionPlan, Error> {
-    let (graph, mut claims) = (&site.graph, wanted.claims.clone());
-    let mut observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
-    let lost = lost(graph, &observed, wanted);
+    let (graph, mut claims) = (&context.graph, request.claims.clone());
+    let mut observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
+    let lost = untagged_claims(graph, &observed, request);
     if !lost.is_empty() {
         claims.extend(lost);
-        observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
+        observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
     }
     let first = plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)?;
-    let rules = matching_rules(&Ec2::from(&site.aws), &wanted_rules(&first)).await?;
+    let rules = matching_rules(&Ec2::from(&context.aws), &planned_rules(&first)).await?;
     if rules.is_empty() {
         return Ok(first);
     }
     claims.extend(rules);
-    let observed = observe_with_imports(graph, snapshot, &site.owner, &claims, cancel).await?;
+    let observed = observe_with_imports(graph, snapshot, &context.owner, &claims, cancel).await?;
     plan_adoption(graph, &observed, snapshot, &claims)?.map_err(Error::Refused)
 }
 
 /// Recorded resources that have lost their tags and are taken over besides those that are named: all, when that is asked
 /// for, or else the rules of groups that are named.
-fn lost(graph: &Graph, observed: &Observed, wanted: &Wanted) -> Imports {
+fn untagged_claims(graph: &Graph, observed: &Observed, request: &ImportRequest) -> Imports {
     let is_rule = |untagged: &Untagged| {
         let group = untagged.attrs.get("group_id").and_then(|group| group.as_str());
         untagged.kind == <SecurityGroupRule as pb_engine::Resource>::KIND
-            && wanted.claims.values().any(|id| Some(id.as_str()) == group)
+            && request.claims.values().any(|id| Some(id.as_str()) == group)
     };
-    let open = observed.untagged.iter().filter(|(address, _)| !wanted.claims.contains_key(*address));
+    let open = observed.untagged.iter().filter(|(address, _)| !request.claims.contains_key(*address));
     let all = open.filter(|(address, untagged)| {
-        (wanted.restore || is_rule(untagged)) && graph.addresses().any(|known| known == *address)
+        (request.restore_tags || is_rule(untagged)) && graph.addresses().any(|known| known == *address)
     });
     all.map(|(address, untagged)| (address.clone(), untagged.import_id.clone())).collect()
 }
 
 /// The rules that a deploy would make afterwards, in groups that are there.
-fn wanted_rules(takeover: &AdoptionPlan) -> Vec<(Address, SecurityGroupRuleSpec)> {
-    let steps = takeover.afterwards.iter().flat_map(|plan| &plan.steps);
+fn planned_rules(adoption_plan: &AdoptionPlan) -> Vec<(Address, SecurityGroupRuleSpec)> {
+    let steps = adoption_plan.afterwards.iter().flat_map(|plan| &plan.steps);
     let made = steps
         .filter(|step| step.action == Action::Create && step.kind == <SecurityGroupRule as pb_engine::Resource>::KIND);
     made.filter_map(|step| {

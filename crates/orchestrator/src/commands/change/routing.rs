@@ -1,7 +1,7 @@
 //! The way from the load balancer to the services: the steps that repair it where it leads nowhere, and open it for the port of an
 //! earlier revision.
 
-use super::wishes::{json, step, typed};
+use super::steps::{json, step, typed};
 use crate::exit::Error;
 use crate::releases::{self, SERVICE};
 use aws_config::SdkConfig;
@@ -12,7 +12,7 @@ use pb_net::{SecurityGroupRule, SecurityGroupRuleSpec, is_web_rule, web_rules};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The web service that all requests go to which no other one is for.
-const MAIN: &str = "flask";
+const DEFAULT_SERVICE: &str = "flask";
 
 /// The web services as they are going to be.
 type Services = BTreeMap<Address, ServiceSpec>;
@@ -24,12 +24,12 @@ type Services = BTreeMap<Address, ServiceSpec>;
 /// The failure of a read; a spec of another version.
 pub async fn with_repairs(aws: &SdkConfig, observed: &Observed, mut steps: Vec<Step>) -> Result<Vec<Step>, Error> {
     let services = web_services(observed, &steps)?;
-    let mut all = leads(aws, observed, &services).await?;
-    let (opened, closed) = ports(observed, &services)?;
+    let mut all = listener_repairs(aws, observed, &services).await?;
+    let (opened, closed) = port_rules(observed, &services)?;
     all.extend(opened);
     if !all.is_empty() {
         let is_unchanged = |address: &&Address| !steps.iter().any(|step| step.address == **address);
-        let unchanged = services.keys().filter(is_unchanged).filter_map(|address| as_it_is(observed, address));
+        let unchanged = services.keys().filter(is_unchanged).filter_map(|address| unchanged_step(observed, address));
         let unchanged: Vec<Step> = unchanged.collect();
         steps.extend(unchanged);
     }
@@ -39,7 +39,7 @@ pub async fn with_repairs(aws: &SdkConfig, observed: &Observed, mut steps: Vec<S
 }
 
 /// The step of a service that is not changed.
-fn as_it_is(observed: &Observed, address: &Address) -> Option<Step> {
+fn unchanged_step(observed: &Observed, address: &Address) -> Option<Step> {
     let live = observed.managed.get(address)?.first()?;
     let action = if live.ready { Action::NoOp } else { Action::Wait };
     Some(Step { after: Some(live.spec.clone()), ..step(address, SERVICE, action, Some(live)) })
@@ -61,16 +61,16 @@ fn web_services(observed: &Observed, steps: &[Step]) -> Result<Services, Error> 
 }
 
 /// Has the listener, and each of its rules, lead to the target group of its service where it leads to none with a healthy target.
-async fn leads(aws: &SdkConfig, observed: &Observed, services: &Services) -> Result<Vec<Step>, Error> {
+async fn listener_repairs(aws: &SdkConfig, observed: &Observed, services: &Services) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
     for (address, service) in services {
         let Some(target) = service.load_balancers.first() else { continue };
         let key = releases::key(address);
-        let (entrance, kind) = match key {
-            MAIN => ("edge/listener".to_owned(), Listener::KIND),
+        let (listener, kind) = match key {
+            DEFAULT_SERVICE => ("edge/listener".to_owned(), Listener::KIND),
             key => (format!("edge/{key}_rule"), ListenerRule::KIND),
         };
-        let Some((entrance, live)) = only(observed, &entrance, kind) else { continue };
+        let Some((listener, live)) = only_resource(observed, &listener, kind) else { continue };
         let now = live.spec["target_group_arn"].as_str().unwrap_or_default();
         // Weights and fixed answers are somebody's intention.
         let is_group = now.starts_with("arn:") && !now.contains(',');
@@ -80,7 +80,7 @@ async fn leads(aws: &SdkConfig, observed: &Observed, services: &Services) -> Res
         let mut after = live.spec.clone();
         after["target_group_arn"] = target.target_group_arn.clone().into();
         let changes = diff(&live.spec, &after);
-        steps.push(Step { changes, after: Some(after), ..step(entrance, kind, Action::Update, Some(live)) });
+        steps.push(Step { changes, after: Some(after), ..step(listener, kind, Action::Update, Some(live)) });
     }
     Ok(steps)
 }
@@ -91,9 +91,9 @@ async fn has_healthy_target(aws: &SdkConfig, group: &str) -> Result<bool, Error>
 }
 
 /// Opens the security groups for the ports of the services, and closes them for those that a service leaves.
-fn ports(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Vec<Step>), Error> {
+fn port_rules(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Vec<Step>), Error> {
     let port = |service: &ServiceSpec| service.load_balancers.first().map(|target| target.port);
-    let main = services.iter().find(|(address, _)| releases::key(address) == MAIN);
+    let main = services.iter().find(|(address, _)| releases::key(address) == DEFAULT_SERVICE);
     let Some(main) = main.and_then(|(_, service)| port(service)) else { return Ok(Default::default()) };
     let others: BTreeSet<u16> = services.values().filter_map(port).collect();
     let mut rules: BTreeMap<Address, Vec<(&Live, SecurityGroupRuleSpec)>> = BTreeMap::new();
@@ -110,7 +110,7 @@ fn ports(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Vec<Ste
         if live.iter().any(|(_, rule)| (rule.from_port, rule.to_port) == (wanted.from_port, wanted.to_port)) {
             continue;
         }
-        opened.push(opening(address, live.first().map(|(live, _)| *live), wanted)?);
+        opened.push(opening_step(address, live.first().map(|(live, _)| *live), wanted)?);
     }
     let left: BTreeSet<i32> = web_services(observed, &[])?.values().filter_map(port).map(i32::from).collect();
     let unwanted = rules.iter().filter(|(address, _)| !wanted.contains_key(*address));
@@ -122,7 +122,7 @@ fn ports(observed: &Observed, services: &Services) -> Result<(Vec<Step>, Vec<Ste
 }
 
 /// The step that makes a rule for another port, beside the one that is there.
-fn opening(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRuleSpec) -> Result<Step, Error> {
+fn opening_step(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRuleSpec) -> Result<Step, Error> {
     let after = json(wanted)?;
     let before = live.map_or(&serde_json::Value::Null, |live| &live.spec);
     let action = match live {
@@ -134,7 +134,7 @@ fn opening(address: &Address, live: Option<&Live>, wanted: &SecurityGroupRuleSpe
 }
 
 /// The only resource of a kind at an address.
-fn only<'a>(observed: &'a Observed, address: &str, kind: &str) -> Option<(&'a Address, &'a Live)> {
+fn only_resource<'a>(observed: &'a Observed, address: &str, kind: &str) -> Option<(&'a Address, &'a Live)> {
     let (address, live) = observed.managed.iter().find(|(known, _)| known.as_str() == address)?;
     match live.as_slice() {
         [live] if live.kind == kind => Some((address, live)),
@@ -144,7 +144,7 @@ fn only<'a>(observed: &'a Observed, address: &str, kind: &str) -> Option<(&'a Ad
 
 #[cfg(test)]
 mod tests {
-    use super::{ports, web_services};
+    use super::{port_rules, web_services};
     use pb_engine::{Action, Address, Live, Observed};
     use serde_json::json;
 
@@ -185,13 +185,13 @@ mod tests {
             pb_engine::Step { after: Some(after), ..super::step(&address, "ecs.service", Action::Update, Some(live)) }
         });
         let services = web_services(observed, steps.as_slice()).unwrap();
-        let (opened, closed) = ports(observed, &services).unwrap();
+        let (opened, closed) = port_rules(observed, &services).unwrap();
         let addresses = |steps: Vec<pb_engine::Step>| steps.iter().map(|step| step.address.to_string()).collect();
         (addresses(opened), addresses(closed))
     }
 
     #[test]
-    fn rules_follow_the_ports_of_the_services() {
+    fn security_group_rules_follow_service_ports() {
         let mut observed = Observed::default();
         for (address, direction) in [("net/lb_out_flask", "egress"), ("net/flask_in_lb", "ingress")] {
             rule(&mut observed, address, direction, 8000);

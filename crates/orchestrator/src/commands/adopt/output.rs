@@ -1,35 +1,35 @@
 //! What `adopt`, `forget` and `state mv` say.
 
-use super::Looked;
-use super::claims::Wanted;
+use super::TaskPlan;
+use super::imports::ImportRequest;
+use crate::context::WorkspaceContext;
 use crate::render::{self, BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::site::Site;
 use pb_engine::{Action, Address, AdoptionPlan, MovePlan, Outcome, Plan, PlanError, Step};
 use pb_terraform::{NotImported, Removal};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// What is taken over, what differs, what has no counterpart, and what a deploy would do afterwards.
-pub fn text(site: &Site, wanted: &Wanted, takeover: &AdoptionPlan) -> String {
-    let new = takeover.plan.writes().count();
+pub fn text(context: &WorkspaceContext, request: &ImportRequest, adoption_plan: &AdoptionPlan) -> String {
+    let new = adoption_plan.plan.writes().count();
     let mut text = match new {
-        0 if wanted.restore && takeover.plan.steps.is_empty() => {
-            format!("Nothing to adopt into {}: nothing that is recorded has lost its tags.\n", site.title())
+        0 if request.restore_tags && adoption_plan.plan.steps.is_empty() => {
+            format!("Nothing to adopt into {}: nothing that is recorded has lost its tags.\n", context.title())
         }
-        0 => format!("Nothing to adopt into {}: what is named is ours already.\n", site.title()),
-        _ => format!("To adopt into {}, by its tags and nothing else:\n\n", site.title()),
+        0 => format!("Nothing to adopt into {}: what is named is ours already.\n", context.title()),
+        _ => format!("To adopt into {}, by its tags and nothing else:\n\n", context.title()),
     };
-    if !takeover.restored.is_empty() {
-        let count = render::count(takeover.restored.len(), "recorded resource");
+    if !adoption_plan.restored.is_empty() {
+        let count = render::count(adoption_plan.restored.len(), "recorded resource");
         let lost = "have lost their ownership tags, most likely to `terraform apply`: they are put back";
         text.insert_str(0, &format!("{} {count} {lost}.\n", paint(WARN, "note:")));
     }
-    let steps = takeover.plan.steps.iter().map(|step| shown(wanted, takeover, step));
+    let steps = adoption_plan.plan.steps.iter().map(|step| with_source(request, adoption_plan, step));
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     text.push_str(&render::plan::steps(&plan, false));
-    section(&mut text, "Part of what is taken over", &wanted.mapping.parts);
-    section(&mut text, "Without a counterpart, left alone", &wanted.mapping.unmapped);
-    for address in far_names(site, takeover) {
+    section(&mut text, "Part of what is taken over", &request.mapping.parts);
+    section(&mut text, "Without a counterpart, left alone", &request.mapping.unmapped);
+    for address in unprefixed_names(context, adoption_plan) {
         line(
             &mut text,
             format_args!(
@@ -39,7 +39,7 @@ pub fn text(site: &Site, wanted: &Wanted, takeover: &AdoptionPlan) -> String {
             ),
         );
     }
-    afterwards(&mut text, &takeover.afterwards);
+    afterwards(&mut text, &adoption_plan.afterwards);
     text
 }
 
@@ -59,17 +59,17 @@ fn afterwards(text: &mut String, afterwards: &Result<Plan, Vec<PlanError>>) {
 }
 
 /// The step with what a deploy would change, and what Terraform calls it.
-fn shown(wanted: &Wanted, takeover: &AdoptionPlan, step: &Step) -> Step {
-    let claim = wanted.mapping.imports.get(&step.address);
+fn with_source(request: &ImportRequest, adoption_plan: &AdoptionPlan, step: &Step) -> Step {
+    let claim = request.mapping.imports.get(&step.address);
     let mut from = claim.map(|claim| claim.terraform.clone()).unwrap_or_default();
-    if takeover.restored.contains(&step.address) {
+    if adoption_plan.restored.contains(&step.address) {
         from = if from.is_empty() { "without its tags".to_owned() } else { format!("{from}, without its tags") };
     }
-    judged(step, &from, &takeover.afterwards)
+    with_effect(step, &from, &adoption_plan.afterwards)
 }
 
 /// The step with where it comes from, and with what a deploy would change.
-fn judged(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) -> Step {
+fn with_effect(step: &Step, from: &str, afterwards: &Result<Plan, Vec<PlanError>>) -> Step {
     let plan = afterwards.as_ref().ok();
     let later = plan.and_then(|plan| plan.steps.iter().find(|later| later.address == step.address));
     let verdict = match later.map(|later| later.action) {
@@ -102,24 +102,24 @@ fn section(text: &mut String, title: &str, left: &[NotImported]) {
 }
 
 /// What is found by the beginning of its name when the state is lost, and has another.
-fn far_names(site: &Site, takeover: &AdoptionPlan) -> Vec<Address> {
-    let prefix = format!("{}-", site.owner.workspace);
+fn unprefixed_names(context: &WorkspaceContext, adoption_plan: &AdoptionPlan) -> Vec<Address> {
+    let prefix = format!("{}-", context.owner.workspace);
     let by_name = |step: &&Step| {
         let name = step.before.as_ref().and_then(|spec| spec.get("name").or(spec.get("family")).or(spec.get("id")));
         let named = ["ecs.", "ecr.", "logs.", "elasticache.", "elbv2.target_group"];
         named.iter().any(|kind| step.kind.starts_with(kind))
             && name.and_then(Value::as_str).is_some_and(|name| !name.starts_with(&prefix))
     };
-    takeover.plan.writes().filter(by_name).map(|step| step.address.clone()).collect()
+    adoption_plan.plan.writes().filter(by_name).map(|step| step.address.clone()).collect()
 }
 
 /// The same as a value.
-pub fn json(wanted: &Wanted, takeover: &AdoptionPlan) -> Value {
-    json!({ "plan": takeover.plan, "terraform": wanted.mapping, "afterwards": then(&takeover.afterwards) })
+pub fn json(request: &ImportRequest, adoption_plan: &AdoptionPlan) -> Value {
+    json!({ "plan": adoption_plan.plan, "terraform": request.mapping, "afterwards": afterwards_json(&adoption_plan.afterwards) })
 }
 
 /// What gets which address, what differs, and what a deploy would do afterwards.
-pub fn moved(site: &Site, moved: &MovePlan) -> String {
+pub fn moved(context: &WorkspaceContext, moved: &MovePlan) -> String {
     let was = |step: &Step| step.from.as_ref().map(|from| format!("was {from}")).unwrap_or_default();
     // What a deploy changes afterwards is the plan's to show; what it would not keep has to be seen here.
     let forced = |step: Step| {
@@ -127,11 +127,11 @@ pub fn moved(site: &Site, moved: &MovePlan) -> String {
             step.changes.iter().filter(|change| step.replacement_fields.contains(&change.path)).cloned().collect();
         Step { changes, ..step }
     };
-    let steps = moved.plan.steps.iter().map(|step| forced(judged(step, &was(step), &moved.afterwards)));
+    let steps = moved.plan.steps.iter().map(|step| forced(with_effect(step, &was(step), &moved.afterwards)));
     let plan = Plan { steps: steps.collect(), ..Plan::default() };
     let mut text = format!(
         "To move in {}, by its tags and nothing else; names stay:\n\n{}",
-        site.title(),
+        context.title(),
         render::plan::steps(&plan, false)
     );
     afterwards(&mut text, &moved.afterwards);
@@ -140,10 +140,10 @@ pub fn moved(site: &Site, moved: &MovePlan) -> String {
 
 /// The same as a value.
 pub fn moved_json(moved: &MovePlan) -> Value {
-    json!({ "plan": moved.plan, "afterwards": then(&moved.afterwards) })
+    json!({ "plan": moved.plan, "afterwards": afterwards_json(&moved.afterwards) })
 }
 
-fn then(afterwards: &Result<Plan, Vec<PlanError>>) -> Value {
+fn afterwards_json(afterwards: &Result<Plan, Vec<PlanError>>) -> Value {
     match afterwards {
         Ok(plan) => json!({ "plan": plan }),
         Err(refused) => json!({ "refused": refused }),
@@ -151,11 +151,11 @@ fn then(afterwards: &Result<Plan, Vec<PlanError>>) -> Value {
 }
 
 /// What is let go of.
-pub fn forget(site: &Site, plan: &Plan) -> String {
+pub fn forget(context: &WorkspaceContext, plan: &Plan) -> String {
     format!(
         "To forget in {}, which leaves all of it as it is:\n\n{}\nAs long as the configuration wants these, a deploy makes \
          others, or is refused where they stand in its names.\n",
-        site.title(),
+        context.title(),
         render::plan::steps(plan, false)
     )
 }
@@ -180,10 +180,10 @@ pub fn done(word: &str, count: usize, workspace: &str) -> String {
 }
 
 /// The resources that Terraform has to forget: those that were taken over now, and those that are ours already.
-pub fn removal(looked: &Looked, outcome: &Outcome) -> Option<Removal> {
+pub fn removal(planned: &TaskPlan, outcome: &Outcome) -> Option<Removal> {
     let done = outcome.done.iter().map(|(address, _)| address);
-    let before = looked.plan.steps.iter().filter(|step| step.action == Action::NoOp).map(|step| &step.address);
-    let removal = Removal::of(&looked.mapping, &done.chain(before).collect());
+    let before = planned.plan.steps.iter().filter(|step| step.action == Action::NoOp).map(|step| &step.address);
+    let removal = Removal::of(&planned.mapping, &done.chain(before).collect());
     (!removal.addresses.is_empty()).then_some(removal)
 }
 
@@ -220,7 +220,7 @@ pub fn finished(outcome: &Outcome, removal: Option<&Removal>) -> Value {
 }
 
 /// What was not done, and why.
-pub fn not_done(word: &str, outcome: &Outcome, workspace: &str) -> String {
+pub fn incomplete(word: &str, outcome: &Outcome, workspace: &str) -> String {
     let mut text = String::new();
     line(&mut text, format_args!("\n{} {workspace}: {} done.", paint(BAD, "Not complete:"), outcome.done.len()));
     for unfinished in &outcome.failed {

@@ -25,11 +25,11 @@ impl From<RevisionInfo> for Revision {
 
 /// A requested change of a service.
 #[derive(Debug, Clone)]
-pub enum Wish {
+pub enum ServiceChange {
     /// Run this revision: it was named.
     Revision(Revision),
     /// Run the revision that ran before what runs now.
-    Before(Revision),
+    PreviousRevision(Revision),
     /// Run so many tasks.
     Count(i32),
     /// Replace all tasks.
@@ -40,20 +40,22 @@ pub enum Wish {
 ///
 /// # Errors
 /// A service that does not exist; a revision that cannot answer the requests to its service.
-pub fn steps(wishes: &BTreeMap<Address, Wish>, observed: &Observed) -> Result<Vec<Step>, Error> {
+pub fn steps(requested: &BTreeMap<Address, ServiceChange>, observed: &Observed) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
-    for (address, wish) in wishes {
+    for (address, change) in requested {
         let Some(live) = observed.managed.get(address).and_then(|found| found.first()) else {
             return Err(Error::other(format!("{address} is not there"), "deploy it first"));
         };
         let mut before = live.spec.clone();
         let mut after: ServiceSpec = typed(&before)?;
         after.failed = false;
-        match wish {
-            Wish::Revision(revision) | Wish::Before(revision) => run(&mut after, revision)?,
-            Wish::Count(count) => after.desired_count = *count,
+        match change {
+            ServiceChange::Revision(revision) | ServiceChange::PreviousRevision(revision) => {
+                use_revision(&mut after, revision)?
+            }
+            ServiceChange::Count(count) => after.desired_count = *count,
             // An update from `failed` forces a new deployment.
-            Wish::Restart => before["failed"] = Value::Bool(true),
+            ServiceChange::Restart => before["failed"] = Value::Bool(true),
         }
         let after = json(&after)?;
         let changes = diff(&before, &after);
@@ -69,12 +71,12 @@ pub fn steps(wishes: &BTreeMap<Address, Wish>, observed: &Observed) -> Result<Ve
 }
 
 /// Has a service run a revision, whose container may have another port.
-fn run(spec: &mut ServiceSpec, revision: &Revision) -> Result<(), Error> {
+fn use_revision(spec: &mut ServiceSpec, revision: &Revision) -> Result<(), Error> {
     let targets = std::mem::take(&mut spec.load_balancers);
     for mut target in targets {
         let ports = revision.ports.get(&target.container).map_or(&[][..], Vec::as_slice);
         if !ports.contains(&target.port) {
-            target.port = *ports.first().ok_or_else(|| unreachable(revision, &target.container))?;
+            target.port = *ports.first().ok_or_else(|| no_port(revision, &target.container))?;
         }
         spec.load_balancers.insert(target);
     }
@@ -82,7 +84,7 @@ fn run(spec: &mut ServiceSpec, revision: &Revision) -> Result<(), Error> {
     Ok(())
 }
 
-fn unreachable(revision: &Revision, container: &str) -> Error {
+fn no_port(revision: &Revision, container: &str) -> Error {
     let message = format!("{} cannot serve requests: it has no container {container} with a port", revision.name);
     Error::other(message, "roll back to another revision")
 }

@@ -6,39 +6,41 @@
 
 use crate::exit::Error;
 use crate::invocation;
-use crate::saved::Saved;
+use crate::saved::SavedPlan;
 use pb_engine::{Action, Address, Plan};
 use std::collections::BTreeSet;
 
 /// The option by which a plan is accepted that destroys more than the one that was shown.
-const ACCEPT: &str = "--accept-changed-plan";
+const ACCEPT_OPTION: &str = "--accept-changed-plan";
 
 /// The number of addresses that a message names.
-const NAMED: usize = 5;
+const MAX_NAMED_ADDRESSES: usize = 5;
 
 /// The plan that somebody has agreed to, and how the one that is applied may differ from it.
-pub enum Agreed<'a> {
+pub enum Approval<'a> {
     /// `--yes`: the shown plan. Another one is shown too, and refused where it destroys more, unless that is accepted.
-    Shown { plan: &'a Plan, accept_changed: bool },
+    ShownPlan { plan: &'a Plan, accept_changed: bool },
     /// The second round of a run, whose plan is shown only now. It destroys nothing, unless that is accepted.
-    Next { accept_changed: bool },
+    LateImages { accept_changed: bool },
     /// The shown plan and no other: somebody has confirmed it.
-    Exactly(&'a Plan),
+    ExactPlan(&'a Plan),
     /// A saved plan, which is applied at most once.
-    Saved(&'a Saved),
+    SavedPlan(&'a SavedPlan),
 }
 
-impl Agreed<'_> {
+impl Approval<'_> {
     /// Returns whether a plan that destroys more than the shown one is accepted.
     pub fn accepts_changed(&self) -> bool {
-        matches!(self, Self::Shown { accept_changed: true, .. } | Self::Next { accept_changed: true })
+        matches!(self, Self::ShownPlan { accept_changed: true, .. } | Self::LateImages { accept_changed: true })
     }
 
     /// Returns the heading under which `plan` has to be shown before it is applied; none where it was shown.
     pub fn heading(&self, plan: &Plan) -> Option<&'static str> {
         match self {
-            Self::Shown { plan: shown, .. } if !same(shown, plan) => Some("The plan has changed since it was shown:\n"),
-            Self::Next { .. } if !plan.is_empty() => Some(""),
+            Self::ShownPlan { plan: shown, .. } if !same_writes(shown, plan) => {
+                Some("The plan has changed since it was shown:\n")
+            }
+            Self::LateImages { .. } if !plan.is_empty() => Some(""),
             _ => None,
         }
     }
@@ -49,19 +51,22 @@ impl Agreed<'_> {
     /// `Other`, with the command that applies the plan.
     pub fn check(&self, plan: &Plan) -> Result<(), Error> {
         let (shown, accept_changed, done) = match self {
-            Self::Exactly(shown) if !same(shown, plan) => {
+            Self::ExactPlan(shown) if !same_writes(shown, plan) => {
                 let message = "the plan has changed since it was shown: nothing was changed";
                 return Err(Error::other(message, "run the same command again and look at the new plan"));
             }
-            Self::Exactly(_) | Self::Saved(_) => return Ok(()),
-            Self::Shown { plan: shown, accept_changed } => (Some(*shown), *accept_changed, "nothing was changed"),
-            Self::Next { accept_changed } => (None, *accept_changed, "what waited for images was not made"),
+            Self::ExactPlan(_) | Self::SavedPlan(_) => return Ok(()),
+            Self::ShownPlan { plan: shown, accept_changed } => (Some(*shown), *accept_changed, "nothing was changed"),
+            Self::LateImages { accept_changed } => (None, *accept_changed, "what waited for images was not made"),
         };
-        match more_destroyed(shown, plan).filter(|_| !accept_changed) {
+        match additional_destruction(shown, plan).filter(|_| !accept_changed) {
             None => Ok(()),
             Some(more) => {
                 let message = format!("the plan has changed since it was shown, and now also {more}: {done}");
-                let hint = format!("look at the new plan above; to apply it, run `{}`", invocation::again(ACCEPT));
+                let hint = format!(
+                    "look at the new plan above; to apply it, run `{}`",
+                    invocation::rerun_command(ACCEPT_OPTION)
+                );
                 Err(Error::other(message, hint))
             }
         }
@@ -69,7 +74,7 @@ impl Agreed<'_> {
 }
 
 /// Returns whether two plans do the same. What merely waits may be ready by now.
-pub fn same(one: &Plan, other: &Plan) -> bool {
+pub fn same_writes(one: &Plan, other: &Plan) -> bool {
     let essence = |plan: &Plan| -> Vec<_> {
         plan.writes().map(|step| (step.address.clone(), step.action, step.changes.clone())).collect()
     };
@@ -77,7 +82,7 @@ pub fn same(one: &Plan, other: &Plan) -> bool {
 }
 
 /// Returns in words what `plan` deletes or replaces and `shown` did not; none where there is nothing.
-fn more_destroyed(shown: Option<&Plan>, plan: &Plan) -> Option<String> {
+fn additional_destruction(shown: Option<&Plan>, plan: &Plan) -> Option<String> {
     let destroys = |action: Action| matches!(action, Action::Delete | Action::Replace { .. });
     let known: BTreeSet<(&Address, Option<&str>)> = shown
         .iter()
@@ -95,19 +100,19 @@ fn more_destroyed(shown: Option<&Plan>, plan: &Plan) -> Option<String> {
     }
     let parts = [("deletes", deleted), ("replaces", replaced)];
     let parts = parts.iter().filter(|(_, addresses)| !addresses.is_empty());
-    let parts: Vec<String> = parts.map(|(verb, addresses)| format!("{verb} {}", named(addresses))).collect();
+    let parts: Vec<String> = parts.map(|(verb, addresses)| format!("{verb} {}", list_addresses(addresses))).collect();
     (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
-fn named(addresses: &[&str]) -> String {
-    let more = addresses.len().saturating_sub(NAMED);
+fn list_addresses(addresses: &[&str]) -> String {
+    let more = addresses.len().saturating_sub(MAX_NAMED_ADDRESSES);
     let first = addresses[..addresses.len() - more].join(", ");
     if more == 0 { first } else { format!("{first} and {more} more") }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Agreed;
+    use super::Approval;
     use crate::exit::Error;
     use pb_engine::{Action, Address, Order, Plan, Step};
 
@@ -134,7 +139,7 @@ mod tests {
     }
 
     fn refusal(shown: &Plan, now: &Plan) -> Option<(String, String)> {
-        match (Agreed::Shown { plan: shown, accept_changed: false }).check(now) {
+        match (Approval::ShownPlan { plan: shown, accept_changed: false }).check(now) {
             Ok(()) => None,
             Err(Error::Other { message, hint }) => Some((message, hint)),
             Err(other) => panic!("{other}"),
@@ -142,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn changed_plan_that_destroys_no_more_is_shown_and_applied() {
+    fn changed_plan_destroying_no_more_is_shown_and_accepted() {
         let gone = || step("net/old", Action::Delete, Some("sg-1"));
         let shown =
             plan([gone(), step("net/vpc", Action::Replace { order: Order::DestroyBeforeCreate }, Some("vpc-1"))]);
         let now = plan([gone(), step("net/vpc", Action::Update, Some("vpc-1")), step("a/b", Action::Create, None)]);
         assert_eq!(refusal(&shown, &now), None);
-        let agreed = Agreed::Shown { plan: &shown, accept_changed: false };
-        assert_eq!(agreed.heading(&now), Some("The plan has changed since it was shown:\n"));
-        assert_eq!(agreed.heading(&shown), None);
-        assert!(Agreed::Exactly(&shown).check(&now).is_err(), "somebody has confirmed the other one");
+        let approval = Approval::ShownPlan { plan: &shown, accept_changed: false };
+        assert_eq!(approval.heading(&now), Some("The plan has changed since it was shown:\n"));
+        assert_eq!(approval.heading(&shown), None);
+        assert!(Approval::ExactPlan(&shown).check(&now).is_err(), "somebody has confirmed the other one");
     }
 
     #[test]
-    fn changed_plan_that_destroys_more_is_refused_with_a_command() {
+    fn changed_plan_destroying_more_is_refused_with_a_command() {
         let shown = plan([step("net/old", Action::Delete, Some("sg-1"))]);
         let replace = Action::Replace { order: Order::CreateBeforeDestroy };
         let now = plan([
@@ -167,16 +172,16 @@ mod tests {
         let more = "now also deletes net/old, net/older and replaces edge/targets: nothing was changed";
         assert!(message.contains(more), "{message}");
         assert!(hint.contains("--accept-changed-plan`"), "{hint}");
-        assert!(Agreed::Shown { plan: &shown, accept_changed: true }.check(&now).is_ok());
+        assert!(Approval::ShownPlan { plan: &shown, accept_changed: true }.check(&now).is_ok());
     }
 
     #[test]
-    fn second_round_that_destroys_is_refused_unless_accepted() {
+    fn late_images_plan_that_destroys_needs_acceptance() {
         let now = plan([step("net/old", Action::Delete, Some("sg-1"))]);
-        assert!(Agreed::Next { accept_changed: false }.check(&now).is_err());
-        assert!(Agreed::Next { accept_changed: true }.check(&now).is_ok());
+        assert!(Approval::LateImages { accept_changed: false }.check(&now).is_err());
+        assert!(Approval::LateImages { accept_changed: true }.check(&now).is_ok());
         let made = plan([step("fargate/flask", Action::Create, None)]);
-        let next = Agreed::Next { accept_changed: false };
+        let next = Approval::LateImages { accept_changed: false };
         assert!(next.check(&made).is_ok() && next.heading(&made).is_some() && next.heading(&plan([])).is_none());
     }
 

@@ -11,7 +11,7 @@ use pb_engine::{Class, Failure, Goal, Snapshot};
 
 /// What was looked up.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct Prerequisites {
     /// The account of the credentials.
     pub account: String,
     /// What ECS uses to start tasks.
@@ -26,7 +26,7 @@ pub struct Facts {
     pub images: Images,
 }
 
-impl Facts {
+impl Prerequisites {
     /// Stand-ins for all that would have to be looked up: for what is the same whatever the answers are.
     #[must_use]
     pub fn unknown(workspace: &Workspace) -> Self {
@@ -47,7 +47,7 @@ impl Facts {
 }
 
 /// What is looked up while the snapshot is still on its way.
-pub struct Ahead {
+pub struct IndependentLookups {
     account: Result<String, Failure>,
     execution_role_arn: Result<String, Failure>,
     task_role_arn: Result<Option<String>, Failure>,
@@ -55,7 +55,7 @@ pub struct Ahead {
     images: Result<Images, Vec<Failure>>,
 }
 
-impl Ahead {
+impl IndependentLookups {
     /// The account of the credentials, when it was answered and is allowed.
     pub fn account(&self) -> Option<String> {
         self.account.as_ref().ok().cloned()
@@ -63,7 +63,7 @@ impl Ahead {
 }
 
 /// Looks up at once what needs no snapshot.
-pub async fn look_up_ahead(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Ahead {
+pub async fn fetch_independent(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> IndependentLookups {
     let task_role = async {
         match &workspace.roles.task {
             Some(name) => role(aws, name, "roles.task", goal).await.map(Some),
@@ -77,7 +77,7 @@ pub async fn look_up_ahead(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -
         zone(aws, workspace, goal),
         images(aws, workspace, goal),
     );
-    Ahead { account, execution_role_arn, task_role_arn, zone, images }
+    IndependentLookups { account, execution_role_arn, task_role_arn, zone, images }
 }
 
 /// What the services run; to destroy nothing needs it.
@@ -93,37 +93,37 @@ async fn images(aws: &SdkConfig, workspace: &Workspace, goal: Goal) -> Result<Im
 ///
 /// # Errors
 /// Missing or refused credentials alone; otherwise all that is missing.
-pub async fn look_up(
+pub async fn resolve(
     aws: &SdkConfig,
     workspace: &Workspace,
     snapshot: &Snapshot,
     goal: Goal,
-    ahead: Ahead,
+    ahead: IndependentLookups,
     moved: bool,
-) -> Result<Facts, Error> {
-    let Ahead { account, execution_role_arn: execution, task_role_arn: task, zone, images } = ahead;
+) -> Result<Prerequisites, Error> {
+    let IndependentLookups { account, execution_role_arn: execution, task_role_arn: task, zone, images } = ahead;
     let images = if moved { self::images(aws, workspace, goal).await } else { images };
     let zones = zones(aws, workspace, snapshot).await;
     match (account, execution, task, zone, zones, images) {
         (Ok(account), Ok(execution_role_arn), Ok(task_role_arn), Ok(zone), Ok(zones), Ok(images)) => {
-            Ok(Facts { account, execution_role_arn, task_role_arn, zone, zones, images })
+            Ok(Prerequisites { account, execution_role_arn, task_role_arn, zone, zones, images })
         }
         (account, execution, task, zone, zones, images) => {
             let failures = [account.err(), execution.err(), task.err(), zone.err(), zones.err()];
             let failures = failures.into_iter().flatten().chain(images.err().into_iter().flatten());
-            Err(gathered(failures.collect()))
+            Err(combined_error(failures.collect()))
         }
     }
 }
 
 /// One failure alone, and what explains all others alone.
-fn gathered(mut failures: Vec<Failure>) -> Error {
+fn combined_error(mut failures: Vec<Failure>) -> Error {
     let explains =
         |failure: &Failure| matches!(failure.class, Class::Credentials | Class::Unreachable | Class::Refused);
     let alone = failures.iter().position(explains).or((failures.len() == 1).then_some(0));
     match alone {
         Some(index) => Error::Failure(failures.swap_remove(index)),
-        None => Error::Several(failures),
+        None => Error::MissingPrerequisites(failures),
     }
 }
 
@@ -185,7 +185,7 @@ pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) 
     if let Some(zones) = &workspace.network.zones {
         return Ok(zones.clone());
     }
-    if let Some(zones) = remembered(snapshot) {
+    if let Some(zones) = recorded_zones(snapshot) {
         return Ok(zones);
     }
     let mut names = pb_net::Ec2::from(aws).zones().await?.into_iter();
@@ -201,7 +201,7 @@ pub async fn zones(aws: &SdkConfig, workspace: &Workspace, snapshot: &Snapshot) 
 }
 
 /// Zones that a region gains or loses must not move subnets that are there.
-fn remembered(snapshot: &Snapshot) -> Option<[String; 2]> {
+fn recorded_zones(snapshot: &Snapshot) -> Option<[String; 2]> {
     let zone = |name: &str| {
         let (_, record) = snapshot.resources.iter().find(|(address, _)| address.as_str() == name)?;
         record.spec.get("zone")?.as_str().map(str::to_owned)

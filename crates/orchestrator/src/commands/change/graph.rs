@@ -1,7 +1,7 @@
 //! The graph of a change of services: the resources that its plan is about.
 
-use super::Scene;
-use super::wishes::typed;
+use super::DeployedWorkspace;
+use super::steps::typed;
 use crate::exit::Error;
 use crate::{health, releases};
 use aws_config::SdkConfig;
@@ -21,7 +21,7 @@ pub(super) struct Kinds {
 
 impl Kinds {
     /// Makes them known to a graph.
-    pub(super) fn of(graph: &mut Graph, aws: &SdkConfig) -> Self {
+    pub(super) fn register(graph: &mut Graph, aws: &SdkConfig) -> Self {
         let balancers = LoadBalancerClient::new(aws);
         Self {
             listeners: graph.kind(Listener::new(balancers.clone())),
@@ -32,31 +32,31 @@ impl Kinds {
 }
 
 /// Returns the graph of a plan, with a check of the targets of each service. `within` is how long a rollout is waited for.
-pub(super) fn graph(scene: &Scene, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
+pub(super) fn graph(deployed: &DeployedWorkspace, steps: &[Step], within: Option<Duration>) -> Result<Graph, Error> {
     let mut graph = Graph::new();
-    let kept = scene.workspace.deploy.keep_revisions.into();
-    let services = pb_fargate::register_services(&mut graph, &scene.aws, within, kept, true);
-    let kinds = Kinds::of(&mut graph, &scene.aws);
+    let kept = deployed.workspace.deploy.keep_revisions.into();
+    let services = pb_fargate::register_services(&mut graph, &deployed.aws, within, kept, true);
+    let kinds = Kinds::register(&mut graph, &deployed.aws);
     if let Some(within) = within.filter(|within| !within.is_zero()) {
         graph.wait_at_most(within);
     }
-    let mut parts = Parts { graph, services, kinds, opened: Vec::new() };
+    let mut builder = GraphBuilder { graph, services, kinds, ingress: Vec::new() };
     for step in steps.iter().filter(|step| step.action != Action::Delete) {
-        parts.add(scene, step, within)?;
+        builder.add(deployed, step, within)?;
     }
-    Ok(parts.graph)
+    Ok(builder.graph)
 }
 
-struct Parts {
+struct GraphBuilder {
     graph: Graph,
     services: Kind<Services>,
     kinds: Kinds,
     /// The rules that a service needs before its new tasks start.
-    opened: Vec<Handle<SecurityGroupRuleAttrs>>,
+    ingress: Vec<Handle<SecurityGroupRuleAttrs>>,
 }
 
-impl Parts {
-    fn add(&mut self, scene: &Scene, step: &Step, within: Option<Duration>) -> Result<(), Error> {
+impl GraphBuilder {
+    fn add(&mut self, deployed: &DeployedWorkspace, step: &Step, within: Option<Duration>) -> Result<(), Error> {
         let (address, spec) = (step.address.as_str(), step.after.as_ref().unwrap_or(&Value::Null));
         match step.kind.as_str() {
             Listener::KIND => {
@@ -70,27 +70,27 @@ impl Parts {
             SecurityGroupRule::KIND => {
                 let spec: SecurityGroupRuleSpec = typed(spec)?;
                 let rule = self.graph.add(address, &self.kinds.rules, (), move |()| spec.clone())?;
-                self.opened.push(rule);
+                self.ingress.push(rule);
             }
-            _ => self.service(scene, step, &typed(spec)?, within)?,
+            _ => self.service(deployed, step, &typed(spec)?, within)?,
         }
         Ok(())
     }
 
     fn service(
         &mut self,
-        scene: &Scene,
+        deployed: &DeployedWorkspace,
         step: &Step,
         spec: &ServiceSpec,
         within: Option<Duration>,
     ) -> Result<(), Failure> {
         let wanted = spec.clone();
-        let opened = self.opened.clone();
-        let service = self.graph.add(step.address.as_str(), &self.services, opened, move |_| wanted.clone())?;
+        let ingress = self.ingress.clone();
+        let service = self.graph.add(step.address.as_str(), &self.services, ingress, move |_| wanted.clone())?;
         let healthy = match step.action {
             // Its targets may begin to be healthy only now.
-            Action::NoOp => health::kind_within(&scene.aws, within),
-            _ => health::kind(&scene.aws, &scene.workspace, within),
+            Action::NoOp => health::kind_within(&deployed.aws, within),
+            _ => health::kind(&deployed.aws, &deployed.workspace, within),
         };
         health::add(&mut self.graph, &healthy, (releases::key(&step.address), service), spec, spec.desired_count)
     }

@@ -7,11 +7,11 @@ use pb_engine::{Address, Entry, Failure, Intents, Ledger, Snapshot};
 use pb_state::Session;
 
 /// The operations of this module, whose intents may be replaced.
-const HANDING_OVER: [&str; 3] = ["adopt", "forget", "move"];
+const ADOPTION_OPERATIONS: [&str; 3] = ["adopt", "forget", "move"];
 
 /// The intents of a deploy or destroy that did not end.
 fn unfinished(snapshot: &Snapshot) -> Option<&Intents> {
-    snapshot.intents.as_ref().filter(|intents| !HANDING_OVER.contains(&intents.operation.as_str()))
+    snapshot.intents.as_ref().filter(|intents| !ADOPTION_OPERATIONS.contains(&intents.operation.as_str()))
 }
 
 /// Refuses what would lose the intents of a deploy or destroy that did not end. Forgetting keeps them, and is refused only
@@ -32,14 +32,14 @@ pub(super) fn check(task: &Task<'_>, snapshot: &Snapshot, workspace: &str) -> Re
 }
 
 /// The ledger of a run that hands over, which keeps what an unfinished run means to do with all other addresses.
-pub(super) struct Keeping<'a> {
+pub(super) struct PreservingLedger<'a> {
     session: &'a Session,
     unfinished: Option<Intents>,
     /// The intents that are left when this run is complete.
     rest: Option<Intents>,
 }
 
-impl<'a> Keeping<'a> {
+impl<'a> PreservingLedger<'a> {
     /// The ledger of a run of `task`.
     pub(super) fn new(session: &'a Session, task: &Task<'_>) -> Self {
         let unfinished = unfinished(&session.snapshot()).cloned();
@@ -55,7 +55,7 @@ impl<'a> Keeping<'a> {
     }
 }
 
-impl Ledger for Keeping<'_> {
+impl Ledger for PreservingLedger<'_> {
     fn begin(&self, mut intents: Intents) -> BoxFuture<'_, Result<(), Failure>> {
         if let Some(unfinished) = &self.unfinished {
             intents.operation.clone_from(&unfinished.operation);

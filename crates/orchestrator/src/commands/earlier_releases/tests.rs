@@ -71,7 +71,7 @@ fn concluded(plan: &Plan, outcome: &Outcome, before: &Snapshot, waited: bool) ->
 }
 
 #[test]
-fn rollout_that_was_followed_concludes_its_release() {
+fn followed_rollout_sets_the_outcome_of_its_release() {
     let waits = step(Action::Wait, NEW, NEW, "ecs-svc/2");
     let open = snapshot(OLD, ReleaseOutcome::Interrupted);
     assert_eq!(concluded(&waits, &done(), &open, true), Some(ReleaseOutcome::Succeeded));
@@ -88,14 +88,14 @@ fn rollout_that_was_followed_concludes_its_release() {
 }
 
 #[test]
-fn rollout_of_another_revision_concludes_nothing() {
+fn rollout_of_another_revision_sets_no_outcome() {
     let open = snapshot(OLD, ReleaseOutcome::Interrupted);
     assert_eq!(concluded(&step(Action::Wait, OLD, OLD, "ecs-svc/3"), &done(), &open, true), None);
     assert_eq!(concluded(&step(Action::Update, OLD, NEW, "ecs-svc/3"), &done(), &open, true), None);
 }
 
 #[test]
-fn restart_is_concluded_by_its_own_deployment_alone() {
+fn restart_outcome_comes_from_its_own_deployment_only() {
     let open = snapshot(NEW, ReleaseOutcome::Interrupted);
     let found = |deployment| concluded(&step(Action::NoOp, NEW, NEW, deployment), &Outcome::default(), &open, true);
     assert_eq!(found("ecs-svc/2"), Some(ReleaseOutcome::Succeeded));
@@ -103,7 +103,7 @@ fn restart_is_concluded_by_its_own_deployment_alone() {
 }
 
 #[test]
-fn interrupted_rollouts_alone_are_only_left_to_wait_for() {
+fn only_rollouts_left_is_true_for_unfinished_waits_alone() {
     let mut now = snapshot(OLD, ReleaseOutcome::Interrupted);
     let update = step(Action::Update, OLD, NEW, "ecs-svc/1");
     assert!(only_rollouts_left(&update, &failed(Class::Interrupted), &now));

@@ -10,7 +10,7 @@ use std::io::{BufRead, IsTerminal};
 ///
 /// # Errors
 /// As [`confirm`].
-pub fn ask(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error> {
+pub fn confirm_goal(workspace: &str, goal: Goal, yes: bool) -> Result<(), Error> {
     confirm(workspace, if goal == Goal::Destroy { "destroy" } else { "deploy" }, yes)
 }
 
@@ -28,12 +28,12 @@ pub fn confirm(workspace: &str, verb: &str, yes: bool) -> Result<(), Error> {
             "look at the plan, then add --yes",
         ));
     }
-    let wanted = if workspace == PRODUCTION { PRODUCTION } else { "yes" };
-    anstream::eprint!("{} Type {} to {verb} {workspace}: ", paint(WARN, "?"), paint(BOLD, wanted));
+    let expected = if workspace == PRODUCTION { PRODUCTION } else { "yes" };
+    anstream::eprint!("{} Type {} to {verb} {workspace}: ", paint(WARN, "?"), paint(BOLD, expected));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     match read {
-        Ok(_) if answer.trim() == wanted => Ok(()),
-        _ => Err(Error::other("not confirmed: nothing was changed", format!("type {wanted}, or give --yes"))),
+        Ok(_) if answer.trim() == expected => Ok(()),
+        _ => Err(Error::other("not confirmed: nothing was changed", format!("type {expected}, or give --yes"))),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{Check, Verdict};
 use crate::cli::Global;
-use crate::facts;
+use crate::context::state_location;
 use crate::images::Images;
-use crate::site::place;
+use crate::prerequisites;
 use aws_config::SdkConfig;
 use pb_config::Workspace;
 use pb_engine::{Action, Cancel, Class, Failure, Goal, Graph, PlanScope, Snapshot, Step, compute_plan, observe};
@@ -21,9 +21,9 @@ pub async fn checks(
 ) -> Vec<Check> {
     let snapshot = state.as_ref().map_or_else(|_| Snapshot::default(), Clone::clone);
     let (made, zone, zones, task, images, lease) = tokio::join!(
-        bootstrapped(aws, workspace, account),
+        bootstrap_checks(aws, workspace, account),
         pb_edge::find_zone(aws, &workspace.zone, workspace.zone_id.as_deref()),
-        facts::zones(aws, workspace, &snapshot),
+        prerequisites::zones(aws, workspace, &snapshot),
         task_role(aws, workspace),
         Images::look_up(aws, workspace),
         lease(global, aws, workspace),
@@ -56,7 +56,7 @@ pub fn conditions(bucket: &str, probed: Result<ConditionalWrites, Failure>) -> O
 }
 
 /// Bucket, table and execution role, by what `bootstrap` would do.
-async fn bootstrapped(aws: &SdkConfig, workspace: &Workspace, account: &str) -> Vec<Check> {
+async fn bootstrap_checks(aws: &SdkConfig, workspace: &Workspace, account: &str) -> Vec<Check> {
     let made = async {
         let mut graph = Graph::new();
         let spec = crate::commands::bootstrap::spec(workspace, account, false);
@@ -67,7 +67,7 @@ async fn bootstrapped(aws: &SdkConfig, workspace: &Workspace, account: &str) -> 
     };
     match made.await {
         Err(failure) => vec![Check::failed("preconditions", Verdict::Bad, &failure)],
-        Ok(Ok(plan)) => plan.steps.iter().map(|step| of_step(step, &workspace.name)).collect(),
+        Ok(Ok(plan)) => plan.steps.iter().map(|step| step_check(step, &workspace.name)).collect(),
         Ok(Err(refused)) => {
             let hint = "name others in the configuration";
             refused.iter().map(|refused| Check::bad(refused.address.as_str(), &refused.why, hint)).collect()
@@ -75,7 +75,7 @@ async fn bootstrapped(aws: &SdkConfig, workspace: &Workspace, account: &str) -> 
     }
 }
 
-fn of_step(step: &Step, workspace: &str) -> Check {
+fn step_check(step: &Step, workspace: &str) -> Check {
     let (name, hint) = (step.address.as_str(), format!("pb-deploy bootstrap {workspace}"));
     let id = step.id.clone().unwrap_or_default();
     let lacks: Vec<&str> = step.changes.iter().map(|change| change.path.as_str()).collect();
@@ -94,12 +94,12 @@ fn of_step(step: &Step, workspace: &str) -> Check {
 
 async fn task_role(aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
     let name = workspace.roles.task.as_ref()?;
-    Some(Check::of("roles/task", facts::role(aws, name, "roles.task", Goal::Deploy).await, |arn| arn))
+    Some(Check::of("roles/task", prerequisites::role(aws, name, "roles.task", Goal::Deploy).await, |arn| arn))
 }
 
 /// Who is at work, if anybody is.
 async fn lease(global: &Global, aws: &SdkConfig, workspace: &Workspace) -> Option<Check> {
-    let holder = LeaseTable::new(aws, &place(workspace), global.timing()).peek().await;
+    let holder = LeaseTable::new(aws, &state_location(workspace), global.timing()).peek().await;
     // That there is no table is told by the table's own check.
     let holder = holder.ok()?;
     Some(match holder {

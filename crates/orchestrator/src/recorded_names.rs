@@ -7,7 +7,7 @@ use pb_engine::Snapshot;
 use serde_json::{Map, Value};
 
 /// Gives the workspace the names of what is there, instead of those that new ones would get.
-pub fn name_as_it_stands(workspace: &mut Workspace, snapshot: &Snapshot) {
+pub fn use_recorded_names(workspace: &mut Workspace, snapshot: &Snapshot) {
     let keep = |slot: &mut String, address: &str| {
         if let Some(name) = text(snapshot, address, "name") {
             name.clone_into(slot);
@@ -61,7 +61,7 @@ fn containers<'a>(snapshot: &'a Snapshot, key: &str) -> Option<&'a Map<String, V
 
 #[cfg(test)]
 mod tests {
-    use super::{container, log_streams, name_as_it_stands};
+    use super::{container, log_streams, use_recorded_names};
     use pb_config::Config;
     use pb_engine::{Address, Record, Snapshot};
     use serde_json::{Value, json};
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_called_by_the_name_that_it_has() {
+    fn recorded_names_replace_configured_ones() {
         let mut snapshot = Snapshot::default();
         let containers = json!({ "containers": { "web": { "log": { "stream_prefix": "old" } } } });
         for (address, record) in [
@@ -83,7 +83,7 @@ mod tests {
         }
         let text = include_str!("../../../pb_deploy.toml");
         let mut workspace = Config::parse(text, "pb_deploy.toml").unwrap().workspace("staging").unwrap();
-        name_as_it_stands(&mut workspace, &snapshot);
+        use_recorded_names(&mut workspace, &snapshot);
         let names = &workspace.names;
         assert_eq!((names.cluster.as_str(), names.flask.as_str()), ("theirs", "staging-web"));
         assert_eq!((names.celery.as_str(), names.log_group.as_str()), ("staging-celery", "staging-pb_workers"));

@@ -1,0 +1,173 @@
+//! Releases that do not serve, or of which no run has seen that they do.
+
+use crate::releases;
+use crate::render::{BAD, DIM, GOOD, WARN, paint};
+use pb_config::Workspace;
+use pb_engine::{Address, ReleaseOutcome, Snapshot};
+use pb_fargate::ServiceStatus;
+use serde::Serialize;
+
+/// A release to a service, beside what the service runs.
+#[derive(Serialize)]
+pub struct ReleaseStatus<'a> {
+    pub service: &'a str,
+    revision: &'a str,
+    operation: &'a str,
+    outcome: &'a ReleaseOutcome,
+    /// Set when ECS calls its rollout completed.
+    completed: bool,
+    at: &'a str,
+    who: &'a str,
+    #[serde(skip)]
+    verdict: Verdict,
+}
+
+/// The state of the last release to a service, by its record and by ECS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It serves.
+    Serving,
+    /// ECS has completed its rollout after the run that followed it had ended.
+    CompletedUnobserved,
+    /// Its rollout goes on, and no run follows it.
+    InProgress,
+    /// It failed, though ECS calls its rollout completed.
+    FailedThoughCompleted,
+    /// It does not serve.
+    Failed,
+}
+
+/// A service in ECS, compared with what was released to it.
+#[derive(Debug, Clone, Copy, Default)]
+struct EcsStatus {
+    /// The service is to run the revision.
+    runs_revision: bool,
+    /// So does the deployment that the release started.
+    is_own_deployment: bool,
+    completed: bool,
+    in_progress: bool,
+}
+
+/// Returns the last releases that do not serve, and those that ECS has completed without any run that has seen it.
+pub fn unserved<'a>(
+    workspace: &'a Workspace,
+    services: &'a [ServiceStatus],
+    snapshot: &'a Snapshot,
+) -> (Vec<ReleaseStatus<'a>>, Vec<ReleaseStatus<'a>>) {
+    let last = workspace.services.all().filter_map(|(key, _)| release_status(workspace, key, services, snapshot));
+    let last = last.filter(|last| last.verdict != Verdict::Serving);
+    last.partition(|last| last.verdict != Verdict::CompletedUnobserved)
+}
+
+fn release_status<'a>(
+    workspace: &'a Workspace,
+    key: &str,
+    services: &'a [ServiceStatus],
+    snapshot: &'a Snapshot,
+) -> Option<ReleaseStatus<'a>> {
+    let name = workspace.names.service(key)?;
+    let service = services.iter().find(|service| service.name == name)?;
+    let address = Address::new(releases::address(key)).ok()?;
+    let (release, released) = releases::last_release(snapshot, &address)?;
+    let revision = releases::revision(&released.to);
+    let record = snapshot.resources.get(&address);
+    let deployment = record.and_then(|record| record.attrs.get("deployment")?.as_str());
+    let runs_revision = service.revision.as_deref() == Some(revision);
+    let ecs = EcsStatus {
+        runs_revision,
+        // Only a deployment that was started again has the revision of the one before.
+        is_own_deployment: runs_revision
+            && (released.from.as_ref() != Some(&released.to) || service.deployment.as_deref() == deployment),
+        completed: runs_revision && service.rollout.as_deref() == Some("COMPLETED"),
+        in_progress: runs_revision && service.rollout.as_deref() == Some("IN_PROGRESS"),
+    };
+    let verdict = verdict(&released.outcome, ecs, record.is_some_and(|record| record.ready));
+    let (operation, at, who) = (release.operation.as_str(), release.at.as_str(), release.who.as_str());
+    let (outcome, completed) = (&released.outcome, ecs.completed);
+    Some(ReleaseStatus { service: name, revision, operation, outcome, completed, at, who, verdict })
+}
+
+/// Judges a release. `ready`: another run has found the service ready since.
+fn verdict(outcome: &ReleaseOutcome, ecs: EcsStatus, ready: bool) -> Verdict {
+    let EcsStatus { runs_revision, is_own_deployment, completed, in_progress } = ecs;
+    match outcome {
+        ReleaseOutcome::Succeeded => Verdict::Serving,
+        ReleaseOutcome::NotWaited if runs_revision => Verdict::Serving,
+        ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_own_deployment && completed && !ready => {
+            Verdict::CompletedUnobserved
+        }
+        ReleaseOutcome::Interrupted | ReleaseOutcome::GaveUp(_) if is_own_deployment && in_progress => {
+            Verdict::InProgress
+        }
+        ReleaseOutcome::NotWaited => Verdict::Failed,
+        _ if completed && ready => Verdict::Serving,
+        _ if completed => Verdict::FailedThoughCompleted,
+        _ => Verdict::Failed,
+    }
+}
+
+/// Prints one.
+pub fn show(last: &ReleaseStatus<'_>, workspace: &str) {
+    let ReleaseStatus { revision, operation, outcome, at, who, verdict, .. } = last;
+    let ended = match outcome {
+        ReleaseOutcome::GaveUp(why) => format!("was not followed to its end ({why})"),
+        _ => "was interrupted".to_owned(),
+    };
+    let (style, words) = match verdict {
+        Verdict::CompletedUnobserved => (
+            GOOD,
+            format!(
+                "{ended}, and ECS has completed its rollout since; `pb-deploy wait {workspace}` checks and records it"
+            ),
+        ),
+        Verdict::InProgress => {
+            (WARN, format!("{ended}, and its rollout goes on; follow it with `pb-deploy wait {workspace}`"))
+        }
+        Verdict::FailedThoughCompleted => (BAD, format!("failed, though ECS calls it completed: {outcome}")),
+        Verdict::Failed | Verdict::Serving => (BAD, format!("does not serve: {outcome}")),
+    };
+    let words = format!("the last {operation}, of {revision}, {words}");
+    anstream::println!("  {:<20} {}  {}", "", paint(style, words), paint(DIM, format!("{at}, {who}")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EcsStatus, Verdict, verdict};
+    use pb_engine::ReleaseOutcome;
+
+    const RUNNING: EcsStatus =
+        EcsStatus { runs_revision: true, is_own_deployment: true, completed: false, in_progress: false };
+    const COMPLETED: EcsStatus = EcsStatus { completed: true, ..RUNNING };
+    const ROLLING: EcsStatus = EcsStatus { in_progress: true, ..RUNNING };
+    const ROLLED_BACK: EcsStatus =
+        EcsStatus { runs_revision: false, is_own_deployment: false, completed: false, in_progress: false };
+
+    #[test]
+    fn interrupted_release_verdict_follows_its_rollout_in_ecs() {
+        for outcome in [ReleaseOutcome::Interrupted, ReleaseOutcome::GaveUp("gave up after 3 s".to_owned())] {
+            let verdict_of = |ecs, ready| verdict(&outcome, ecs, ready);
+            assert_eq!(verdict_of(COMPLETED, false), Verdict::CompletedUnobserved);
+            assert_eq!(verdict_of(COMPLETED, true), Verdict::Serving, "another run has seen it");
+            assert_eq!(verdict_of(ROLLING, false), Verdict::InProgress);
+            assert_eq!(verdict_of(RUNNING, false), Verdict::Failed, "ECS calls it failed");
+            assert_eq!(verdict_of(ROLLED_BACK, true), Verdict::Failed, "ECS went back");
+            let restarted = EcsStatus { is_own_deployment: false, ..COMPLETED };
+            assert_eq!(
+                verdict_of(restarted, false),
+                Verdict::FailedThoughCompleted,
+                "the deployment before runs the same revision"
+            );
+        }
+    }
+
+    #[test]
+    fn release_with_a_recorded_outcome_keeps_it() {
+        let failed = ReleaseOutcome::Failed("tasks failed".to_owned());
+        assert_eq!(verdict(&failed, COMPLETED, false), Verdict::FailedThoughCompleted);
+        assert_eq!(verdict(&failed, COMPLETED, true), Verdict::Serving);
+        assert_eq!(verdict(&failed, ROLLING, false), Verdict::Failed);
+        assert_eq!(verdict(&ReleaseOutcome::Succeeded, ROLLED_BACK, true), Verdict::Serving);
+        assert_eq!(verdict(&ReleaseOutcome::NotWaited, ROLLING, false), Verdict::Serving);
+        assert_eq!(verdict(&ReleaseOutcome::NotWaited, ROLLED_BACK, false), Verdict::Failed);
+    }
+}

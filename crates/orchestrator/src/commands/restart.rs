@@ -1,0 +1,29 @@
+//! `restart`.
+
+use crate::cli::{Consent, Global, WaitOptions};
+use crate::commands::change::{ChangeRequest, DeployedWorkspace, ServiceChange, change};
+use crate::exit::{Error, Exit};
+use std::collections::BTreeMap;
+
+/// Restarts services: all, or the named ones. Their tasks are replaced as in a rollout.
+///
+/// # Errors
+/// As [`change`].
+pub async fn restart(
+    global: &Global,
+    name: &str,
+    services: &[String],
+    consent: &Consent,
+    wait: &WaitOptions,
+) -> Result<Exit, Error> {
+    let deployed = DeployedWorkspace::open(global, name).await?;
+    let mut changes = BTreeMap::new();
+    for key in services {
+        changes.insert(deployed.address(key)?, ServiceChange::Restart);
+    }
+    if services.is_empty() {
+        changes.extend(deployed.services().map(|address| (address.clone(), ServiceChange::Restart)));
+    }
+    let request = ChangeRequest { operation: "restart", changes: &changes, repair_routing: false };
+    change(global, &deployed, &request, consent, wait).await
+}
