@@ -44,11 +44,11 @@ def serve(options: argparse.Namespace) -> int:
     os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "1")
     for name in ("MOTO_ACCOUNT_ID", "AWS_ENDPOINT_URL", "HTTP_PROXY", "HTTPS_PROXY"):
         os.environ.pop(name, None)
-    from . import pace, settings
-    from .journal import Recorder
+    from . import settings, timings
+    from .request_log import Recorder
     from .server import Application, make_server
 
-    pace.configure(pace.parse(options.pace))
+    timings.configure(timings.parse(options.pace))
     settings.vpc_quota = options.vpc_quota
     settings.cache_host = options.cache_host
     recorder = Recorder(options.record) if options.record else None

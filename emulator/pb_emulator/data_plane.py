@@ -19,7 +19,7 @@ from moto.ecs.models import ecs_backends
 from moto.elbv2.models import elbv2_backends
 
 from . import elbv2, reachability, routing, targets
-from .ecs_model import Task, world
+from .ecs_model import Task, ecs_state
 from .patching import Place
 
 TIMEOUT_SECONDS = 30.0
@@ -46,7 +46,7 @@ class DataPlane:
     def open(self, place: Place) -> None:
         """Begin to serve an account."""
         self._places.add(place)
-        self.follow(place)
+        self.sync(place)
 
     def reset(self) -> None:
         """Close everything."""
@@ -55,14 +55,14 @@ class DataPlane:
                 self._close(known, arn)
         self._places.clear()
 
-    def follow(self, place: Place) -> None:
+    def sync(self, place: Place) -> None:
         """Open and close servers, so that they are those of the account's world; the caller holds the lock."""
         if not self._everywhere and place not in self._places:
             return
         if not dict.__contains__(ecs_backends[place.account], place.region):
             return
         prefix = f":{place.region}:{place.account}:"
-        tasks = {task.arn: task for task in world(place).tasks.values() if task.balancers and is_answering(task)}
+        tasks = {task.arn: task for task in ecs_state(place).tasks.values() if task.balancers and is_answering(task)}
         for arn in [arn for arn in self._tasks if prefix in arn and arn not in tasks]:
             self._close(self._tasks, arn)
         for arn in tasks.keys() - self._tasks.keys():
@@ -71,9 +71,9 @@ class DataPlane:
         for arn in [arn for arn in self._listeners if prefix in arn and arn not in listeners]:
             self._close(self._listeners, arn)
         for arn in listeners.keys() - self._listeners.keys():
-            self._listeners[arn] = started(Endpoint(("127.0.0.1", 0), listener_handler(self, place, arn)))
+            self._listeners[arn] = start_server(Endpoint(("127.0.0.1", 0), listener_handler(self, place, arn)))
 
-    def shown(self, place: Place) -> list[dict[str, Any]]:
+    def listener_addresses(self, place: Place) -> list[dict[str, Any]]:
         """The listeners of an account, with the address at which each answers."""
         known = listeners_of(place)
         return [
@@ -82,20 +82,20 @@ class DataPlane:
             for arn in known if arn in self._listeners
         ]  # fmt: skip
 
-    def route(self, place: Place, listener_arn: str, request: routing.Request) -> routing.Answer | tuple[str, int]:
+    def route(self, place: Place, listener_arn: str, request: routing.Request) -> routing.Response | tuple[str, int]:
         """What becomes of a request now: an answer, or the address and port of the task that it goes to."""
         with self._lock:
             self._advance(place.account, place.region)
-            self.follow(place)
+            self.sync(place)
             listener = listeners_of(place).get(listener_arn)
             if listener is None:
-                return routing.Answer(503, "the listener is gone")
+                return routing.Response(503, "the listener is gone")
             found = routing.route(place, listener, request)
-            if isinstance(found, routing.Answer):
+            if isinstance(found, routing.Response):
                 return found
             server = self._tasks.get(found.task.arn)
             if server is None or server.server_address[1] != found.port:
-                return routing.Answer(502, f"nothing listens at port {found.port} of {found.task.id}")
+                return routing.Response(502, f"nothing listens at port {found.port} of {found.task.id}")
             return str(server.server_address[0]), found.port
 
     def _close(self, known: dict[str, Endpoint], arn: str) -> None:
@@ -116,12 +116,12 @@ def listeners_of(place: Place) -> dict[str, Any]:
     for balancer in elbv2_backends[place.account][place.region].load_balancers.values():
         groups = set(balancer.security_groups)
         for listener in balancer.listeners.values() if elbv2.is_active(balancer) else []:
-            if reachability.is_open(place, groups, int(listener.port)):
+            if reachability.is_open_to_internet(place, groups, int(listener.port)):
                 found[listener.arn] = listener
     return found
 
 
-def started(server: Endpoint) -> Endpoint:
+def start_server(server: Endpoint) -> Endpoint:
     """Have a server serve; a closed one refuses connections at once, and its thread ends within half a second."""
     threading.Thread(target=server.serve_forever, args=(0.5,), daemon=True).start()
     return server
@@ -134,7 +134,7 @@ def task_server(place: Place, task: Task) -> Endpoint:
         number = next(_addresses)
         address = f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
         try:
-            return started(Endpoint((address, port), task_handler(place, task)))
+            return start_server(Endpoint((address, port), task_handler(place, task)))
         except OSError:
             # Another process of this machine has it.
             if number >> 16 > 250:
@@ -174,7 +174,7 @@ def task_handler(place: Place, task: Task) -> type[Handler]:
             self.read_body()
             revision = task.definition.arn.rsplit("/", 1)[-1]
             body = json.dumps({"revision": revision, "task": task.id, "path": self.path}).encode()
-            self.reply(targets.answer(place, task.definition, self.path), {"Content-Type": "application/json"}, body)
+            self.reply(targets.response_status(place, task.definition, self.path), {"Content-Type": "application/json"}, body)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names are those of http.server
 
@@ -206,7 +206,7 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = routing.Request(self.command, host, parts.path or "/", parts.query, headers)
             found = plane.route(place, listener_arn, request)
-            if isinstance(found, routing.Answer):
+            if isinstance(found, routing.Response):
                 return self.reply(found.status, dict(found.headers), found.body.encode())
             try:
                 connection = self.to_task(found)

@@ -16,14 +16,14 @@ from moto.ec2.models.tags import TagBackend
 from moto.ec2.models.vpcs import VPCBackend
 from moto.ec2.responses import EC2Response
 
-from . import interfaces, pace, settings
-from .faults import dependency, ec2_error
-from .patching import attached, wrap
+from . import interfaces, settings, timings
+from .errors import dependency_violation, ec2_error
+from .patching import attached_state, wrap
 
 GROUP_NAME = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
 
 #: describe operation: result key, name of the id parameter, code when an id is unknown
-VISIBLE_LATER = {
+EVENTUALLY_CONSISTENT = {
     "describe_vpcs": ("Vpcs", "VpcIds", "InvalidVpcID.NotFound"),
     "describe_subnets": ("Subnets", "SubnetIds", "InvalidSubnetID.NotFound"),
     "describe_internet_gateways": ("InternetGateways", "InternetGatewayIds", "InvalidInternetGatewayID.NotFound"),
@@ -37,7 +37,7 @@ def install_rules() -> None:
     vpc_rules()
     subnet_rules()
     security_group_rules()
-    security_group_rule_answers()
+    security_group_rule_responses()
     security_group_rule_descriptions()
     route_rules()
     route_table_rules()
@@ -46,10 +46,10 @@ def install_rules() -> None:
     consistency_rules()
 
 
-def stamp(resource: Any, pending: bool = False) -> Any:
+def mark_created(resource: Any, pending: bool = False) -> Any:
     """Note when a resource was made; VPCs and subnets are `pending` at first."""
-    resource._pb_created = pace.now()
-    if pending and pace.seconds("network_pending"):
+    resource._pb_created = timings.now()
+    if pending and timings.seconds("network_pending"):
         resource.state = "pending"
     return resource
 
@@ -59,7 +59,7 @@ def deleting_vpc(ec2: Any) -> bool:
     return bool(ec2.__dict__.get("_pb_deleting_vpc"))
 
 
-def kept(table: Any, name: str) -> dict[str, Any]:
+def route_table_entries(table: Any, name: str) -> dict[str, Any]:
     """The `routes` or `associations` of a route table; the older moto inside LocalStack has them under the bare name."""
     found: dict[str, Any] = table.__dict__[f"_{name}" if f"_{name}" in table.__dict__ else name]
     return found
@@ -72,7 +72,7 @@ def vpc_rules() -> None:
     def create_vpc(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
         if settings.vpc_quota and len(self.vpcs) >= settings.vpc_quota and not kwargs.get("is_default"):
             raise ec2_error("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
-        return stamp(original(self, *args, **kwargs), pending=True)
+        return mark_created(original(self, *args, **kwargs), pending=True)
 
     @wrap(VPCBackend)
     def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
@@ -80,7 +80,7 @@ def vpc_rules() -> None:
         groups = [group for group in self.groups.get(vpc_id, {}).values() if group.name != "default"]
         gateways = [igw for igw in self.internet_gateways.values() if igw.vpc and igw.vpc.id == vpc_id]
         if groups or gateways or interfaces.in_vpc(self, vpc_id) or attached_to_vpc(self, vpc_id):
-            raise dependency(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
+            raise dependency_violation(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
         self.__dict__["_pb_deleting_vpc"] = True
         try:
             gone = original(self, vpc_id)
@@ -118,17 +118,17 @@ def subnet_rules() -> None:
         elif zone and zone not in [known.name for known in self.describe_availability_zones()]:
             raise ec2_error("InvalidParameterValue", f"Value ({zone}) for parameter availabilityZone is invalid.")
         made = original(self, vpc_id, cidr_block, ipv6_cidr_block, zone, availability_zone_id, **kwargs)
-        return stamp(made, pending=True)
+        return mark_created(made, pending=True)
 
     @wrap(SubnetBackend)
     def delete_subnet(original: Any, self: Any, subnet_id: str) -> Any:
         self.get_subnet(subnet_id)
         if interfaces.in_subnet(self, subnet_id):
-            raise dependency(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
+            raise dependency_violation(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
         for table in self.route_tables.values():
-            for association, subnet in list(kept(table, "associations").items()):
+            for association, subnet in list(route_table_entries(table, "associations").items()):
                 if subnet == subnet_id:
-                    del kept(table, "associations")[association]
+                    del route_table_entries(table, "associations")[association]
         return original(self, subnet_id)
 
 
@@ -147,7 +147,7 @@ def security_group_rules() -> None:
                     "InvalidGroup.Duplicate", f"The security group '{name}' already exists for VPC '{vpc_id}'"
                 )
             kwargs["force"] = True
-        made = stamp(original(self, name, *args, **kwargs))
+        made = mark_created(original(self, name, *args, **kwargs))
         if kwargs.get("is_default"):
             # Its members reach each other: a default group that nobody has stripped is open inwards too.
             own = [{"GroupId": made.id}]
@@ -166,12 +166,12 @@ def security_group_rules() -> None:
 
     @wrap(SecurityGroupBackend)
     def _delete_security_group(original: Any, self: Any, vpc_id: Any, group_id: str) -> Any:
-        if interfaces.in_group(self, group_id) or named_by_other_groups(self, group_id):
-            raise dependency(f"resource {group_id} has a dependent object")
+        if interfaces.in_group(self, group_id) or referencing_groups(self, group_id):
+            raise dependency_violation(f"resource {group_id} has a dependent object")
         return original(self, vpc_id, group_id)
 
 
-def named_by_other_groups(ec2: Any, group_id: str) -> list[str]:
+def referencing_groups(ec2: Any, group_id: str) -> list[str]:
     """Ids of the groups whose rules name a group."""
     found = []
     for groups in ec2.groups.values():
@@ -182,7 +182,7 @@ def named_by_other_groups(ec2: Any, group_id: str) -> list[str]:
     return found
 
 
-def security_group_rule_answers() -> None:
+def security_group_rule_responses() -> None:
     """Authorize answers with the rules of all permissions of the request, and not of the last alone."""
 
     def authorize(self: Any, method: str) -> ActionResult:
@@ -234,13 +234,13 @@ def route_rules() -> None:
             if gateway not in self.internet_gateways:
                 raise ec2_error("InvalidGatewayID.NotFound", f"The gateway ID '{gateway}' does not exist")
             table = self.get_route_table(route_table_id)
-            routes = kept(table, "routes").values()
-            there = [known for known in routes if known.destination_cidr_block == destination_cidr_block]
-            for route in there:
+            routes = route_table_entries(table, "routes").values()
+            existing = [known for known in routes if known.destination_cidr_block == destination_cidr_block]
+            for route in existing:
                 if route.gateway is not None and route.gateway.id == gateway:
                     return route
-            attached = self.internet_gateways[gateway].vpc
-            if not there and (attached is None or attached.id != table.vpc_id):
+            attached_vpc = self.internet_gateways[gateway].vpc
+            if not existing and (attached_vpc is None or attached_vpc.id != table.vpc_id):
                 words = f"route table {route_table_id} and network gateway {gateway} belong to different networks"
                 raise ec2_error("InvalidParameterValue", words)
         return original(self, route_table_id, destination_cidr_block, *args, **kwargs)
@@ -252,7 +252,7 @@ def route_table_rules() -> None:
     @wrap(EC2Response)
     def create_route_table(original: Any, self: Any) -> ActionResult:
         token, vpc_id = self._get_param("ClientToken"), self._get_param("VpcId")
-        made: dict[str, Any] = attached(self.ec2_backend, "route_table_tokens", dict)
+        made: dict[str, Any] = attached_state(self.ec2_backend, "route_table_tokens", dict)
         if token in made:
             known = self.ec2_backend.route_tables.get(made[token])
             if known and known.vpc_id != vpc_id:
@@ -263,7 +263,7 @@ def route_table_rules() -> None:
         if not isinstance(answer, ActionResult):
             # An older moto answers in XML: there is nothing to remember.
             return answer
-        stamp(answer.result["RouteTable"])
+        mark_created(answer.result["RouteTable"])
         if token:
             made[token] = answer.result["RouteTable"].id
         return answer
@@ -273,7 +273,7 @@ def route_table_rules() -> None:
         original: Any, self: Any, route_table_id: str, gateway_id: Any = None, subnet_id: Any = None
     ) -> Any:
         for table in self.route_tables.values():
-            if subnet_id and table.id != route_table_id and subnet_id in kept(table, "associations").values():
+            if subnet_id and table.id != route_table_id and subnet_id in route_table_entries(table, "associations").values():
                 raise ec2_error(
                     "Resource.AlreadyAssociated",
                     f"the specified association for route table {route_table_id} conflicts with an existing"
@@ -285,7 +285,7 @@ def route_table_rules() -> None:
     def delete_route_table(original: Any, self: Any, route_table_id: str) -> Any:
         table = self.get_route_table(route_table_id)
         if table.main_association_id and not deleting_vpc(self):
-            raise dependency(f"The routeTable '{route_table_id}' has dependencies and cannot be deleted.")
+            raise dependency_violation(f"The routeTable '{route_table_id}' has dependencies and cannot be deleted.")
         return original(self, route_table_id)
 
 
@@ -296,7 +296,7 @@ def gateway_rules() -> None:
     def create_internet_gateway(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
         if settings.vpc_quota and len(self.internet_gateways) >= settings.vpc_quota:
             raise ec2_error("InternetGatewayLimitExceeded", "The maximum number of internet gateways has been reached.")
-        return stamp(original(self, *args, **kwargs))
+        return mark_created(original(self, *args, **kwargs))
 
     @wrap(InternetGatewayBackend)
     def attach_internet_gateway(original: Any, self: Any, internet_gateway_id: str, vpc_id: str) -> Any:
@@ -309,7 +309,7 @@ def gateway_rules() -> None:
     @wrap(InternetGatewayBackend)
     def detach_internet_gateway(original: Any, self: Any, internet_gateway_id: str, vpc_id: str) -> Any:
         if any(eni.public_ip for eni in interfaces.in_vpc(self, vpc_id)):
-            raise dependency(
+            raise dependency_violation(
                 f"Network {vpc_id} has some mapped public address(es). "
                 "Please unmap those public address(es) before detaching the gateway."
             )
@@ -352,17 +352,17 @@ def tag_rules() -> None:
 def consistency_rules() -> None:
     """A describe may miss what was made a moment ago: by id `...NotFound`, by filter nothing at all."""
 
-    def later(operation: str, key: str, ids_parameter: str, code: str) -> None:
+    def delay_visibility(operation: str, key: str, ids_parameter: str, code: str) -> None:
         @wrap(EC2Response, operation)
         def describe(original: Any, self: Any) -> ActionResult:
             answer = original(self)
             if not isinstance(answer, ActionResult):
                 return answer
-            delay, moment = pace.seconds("ec2_visible"), pace.now()
+            delay, moment = timings.seconds("ec2_visible"), timings.now()
             shown = []
             for resource in answer.result[key]:
                 age = moment - getattr(resource, "_pb_created", 0.0)
-                if getattr(resource, "state", None) == "pending" and age >= pace.seconds("network_pending"):
+                if getattr(resource, "state", None) == "pending" and age >= timings.seconds("network_pending"):
                     resource.state = "available"
                 if age >= delay:
                     shown.append(resource)
@@ -371,5 +371,5 @@ def consistency_rules() -> None:
             answer.result[key] = shown
             return answer
 
-    for operation, (key, ids_parameter, code) in VISIBLE_LATER.items():
-        later(operation, key, ids_parameter, code)
+    for operation, (key, ids_parameter, code) in EVENTUALLY_CONSISTENT.items():
+        delay_visibility(operation, key, ids_parameter, code)

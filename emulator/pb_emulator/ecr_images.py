@@ -9,7 +9,7 @@ from typing import Any
 from moto.ecr.exceptions import ImageNotFoundException
 from moto.ecr.models import ECRBackend, Image, ecr_backends
 
-from .patching import Place, attached, wrap
+from .patching import Place, attached_state, wrap
 
 REFERENCE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)"
@@ -49,7 +49,7 @@ def digest_of(text: str) -> str:
 
 def stand_ins(backend: Any) -> dict[str, Any]:
     """Whether an account has stand-ins, and the tags that their digests were made for."""
-    return attached(backend, "stand_ins", lambda: {"on": False, "tags": {}})
+    return attached_state(backend, "stand_ins", lambda: {"on": False, "tags": {}})
 
 
 def use_stand_ins(account: str, region: str) -> None:

@@ -11,18 +11,18 @@ from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from . import ecs_definitions, ecs_deployments, ecs_one_off, ecs_services, ecs_tasks, tags
-from .ecs_model import ACTIVE, DRAINING, INACTIVE, Cluster, World, checked_tags, world
-from .faults import AwsError
-from .patching import Operation, Place, install, withdraw
+from .ecs_model import ACTIVE, DRAINING, INACTIVE, Cluster, EcsState, checked_tags, ecs_state
+from .errors import AwsError
+from .patching import Operation, Place, disable, install
 from .tagging_api import TaggedResource
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
-def shown_cluster(everything: World, cluster: Cluster, include: list[str]) -> dict[str, Any]:
+def cluster_response(state: EcsState, cluster: Cluster, include: list[str]) -> dict[str, Any]:
     """A cluster as in answers."""
-    tasks = [task for task in everything.tasks.values() if task.cluster_arn == cluster.arn and task.last != "STOPPED"]
-    services = [s for s in everything.services.values() if s.cluster.arn == cluster.arn and s.status == ACTIVE]
+    tasks = [task for task in state.tasks.values() if task.cluster_arn == cluster.arn and task.last != "STOPPED"]
+    services = [s for s in state.services.values() if s.cluster.arn == cluster.arn and s.status == ACTIVE]
     running = sum(1 for task in tasks if task.last == "RUNNING")
     shown = {
         **{"capacityProviders": [], "defaultCapacityProviderStrategy": []},
@@ -39,16 +39,16 @@ def shown_cluster(everything: World, cluster: Cluster, include: list[str]) -> di
     if "SETTINGS" in include:
         shown["settings"] = cluster.settings
     if "TAGS" in include:
-        shown["tags"] = everything.tag_list(cluster.arn)
+        shown["tags"] = state.tag_list(cluster.arn)
     return shown
 
 
 def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """CreateCluster: the same name gives the same cluster back, as it is."""
-    everything, name = world(place), request.get("clusterName") or "default"
+    state, name = ecs_state(place), request.get("clusterName") or "default"
     if not NAME.fullmatch(name):
         raise AwsError("InvalidParameterException", "The cluster name is invalid.")
-    known = everything.clusters.get(name)
+    known = state.clusters.get(name)
     if known is None or known.status != ACTIVE:
         given = checked_tags(request.get("tags"))
         settings = request.get("settings") or [{"name": "containerInsights", "value": "disabled"}]
@@ -59,18 +59,18 @@ def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
             settings=settings,
             fields={key: request[key] for key in names if request.get(key)},
         )
-        everything.clusters[name] = known
-        everything.tags[known.arn] = given
-    return {"cluster": shown_cluster(everything, known, ["TAGS", "SETTINGS"])}
+        state.clusters[name] = known
+        state.tags[known.arn] = given
+    return {"cluster": cluster_response(state, known, ["TAGS", "SETTINGS"])}
 
 
 def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeClusters: what is missing is in `failures`; an INACTIVE one is still there."""
-    everything, found, failures = world(place), [], []
+    state, found, failures = ecs_state(place), [], []
     for name in request.get("clusters") or ["default"]:
         short = name.rsplit("/", 1)[-1]
-        if short in everything.clusters:
-            found.append(shown_cluster(everything, everything.clusters[short], request.get("include") or []))
+        if short in state.clusters:
+            found.append(cluster_response(state, state.clusters[short], request.get("include") or []))
         else:
             failures.append({"arn": place.arn("ecs", f"cluster/{short}"), "reason": "MISSING"})
     return {"clusters": found, "failures": failures}
@@ -78,51 +78,51 @@ def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 def list_clusters(place: Place, _: dict[str, Any]) -> dict[str, Any]:
     """ListClusters: the ACTIVE ones."""
-    return {"clusterArns": [c.arn for c in world(place).clusters.values() if c.status == ACTIVE]}
+    return {"clusterArns": [c.arn for c in ecs_state(place).clusters.values() if c.status == ACTIVE]}
 
 
 def update_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """UpdateCluster and UpdateClusterSettings."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
     cluster.settings = request.get("settings") or cluster.settings
     for name in ("configuration", "serviceConnectDefaults"):
         if request.get(name) is not None:
             cluster.fields[name] = request[name]
-    return {"cluster": shown_cluster(everything, cluster, ["SETTINGS", "TAGS"])}
+    return {"cluster": cluster_response(state, cluster, ["SETTINGS", "TAGS"])}
 
 
 def put_capacity_providers(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """PutClusterCapacityProviders."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
     for name in ("capacityProviders", "defaultCapacityProviderStrategy"):
         cluster.fields[name] = request.get(name) or []
-    return {"cluster": shown_cluster(everything, cluster, ["SETTINGS", "TAGS"])}
+    return {"cluster": cluster_response(state, cluster, ["SETTINGS", "TAGS"])}
 
 
 def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteCluster: not while services are ACTIVE or DRAINING, or tasks are there."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
-    if any(s.cluster.arn == cluster.arn and s.status in (ACTIVE, DRAINING) for s in everything.services.values()):
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
+    if any(s.cluster.arn == cluster.arn and s.status in (ACTIVE, DRAINING) for s in state.services.values()):
         raise AwsError("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
-    if any(t.cluster_arn == cluster.arn and t.last != "STOPPED" for t in everything.tasks.values()):
+    if any(t.cluster_arn == cluster.arn and t.last != "STOPPED" for t in state.tasks.values()):
         raise AwsError("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
     cluster.status = INACTIVE
-    return {"cluster": shown_cluster(everything, cluster, ["SETTINGS", "TAGS"])}
+    return {"cluster": cluster_response(state, cluster, ["SETTINGS", "TAGS"])}
 
 
-def check_resource(everything: World, arn: str) -> None:
+def check_resource(state: EcsState, arn: str) -> None:
     """The resource of a tag operation must be there."""
     kind, _, rest = (
         arn.rsplit(":", 1)[-1].partition("/") if ":task-definition/" not in arn else ("task-definition", "", "")
     )
     known = {
-        "cluster": lambda: rest in everything.clusters,
-        "service": lambda: any(s.arn == arn and s.status != INACTIVE for s in everything.services.values()),
-        "task": lambda: arn in everything.tasks,
-        "task-definition": lambda: everything.definition(arn) is not None,
+        "cluster": lambda: rest in state.clusters,
+        "service": lambda: any(s.arn == arn and s.status != INACTIVE for s in state.services.values()),
+        "task": lambda: arn in state.tasks,
+        "task-definition": lambda: state.definition(arn) is not None,
     }
     if kind not in known or not known[kind]():
         raise AwsError("InvalidParameterException", f"The specified resource is not found or not ACTIVE: {arn}")
@@ -130,28 +130,28 @@ def check_resource(everything: World, arn: str) -> None:
 
 def tag_resource(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """TagResource."""
-    everything, arn = world(place), request["resourceArn"]
-    check_resource(everything, arn)
-    merged = {**everything.tags.get(arn, {}), **tags.from_pairs(request.get("tags"))}
+    state, arn = ecs_state(place), request["resourceArn"]
+    check_resource(state, arn)
+    merged = {**state.tags.get(arn, {}), **tags.from_pairs(request.get("tags"))}
     tags.check(merged, "InvalidParameterException")
-    everything.tags[arn] = merged
+    state.tags[arn] = merged
     return {}
 
 
 def untag_resource(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """UntagResource."""
-    everything, arn = world(place), request["resourceArn"]
-    check_resource(everything, arn)
+    state, arn = ecs_state(place), request["resourceArn"]
+    check_resource(state, arn)
     for key in request["tagKeys"]:
-        everything.tags.get(arn, {}).pop(key, None)
+        state.tags.get(arn, {}).pop(key, None)
     return {}
 
 
 def list_tags(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ListTagsForResource."""
-    everything, arn = world(place), request["resourceArn"]
-    check_resource(everything, arn)
-    return {"tags": everything.tag_list(arn)}
+    state, arn = ecs_state(place), request["resourceArn"]
+    check_resource(state, arn)
+    return {"tags": state.tag_list(arn)}
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -167,7 +167,7 @@ OPERATIONS: dict[str, Operation] = {
     "ListTagsForResource": list_tags,
     "RegisterTaskDefinition": ecs_definitions.register,
     "DescribeTaskDefinition": ecs_definitions.describe,
-    "ListTaskDefinitions": ecs_definitions.listed,
+    "ListTaskDefinitions": ecs_definitions.list_arns,
     "ListTaskDefinitionFamilies": ecs_definitions.families,
     "DeregisterTaskDefinition": ecs_definitions.deregister,
     "DeleteTaskDefinitions": ecs_definitions.delete,
@@ -175,12 +175,12 @@ OPERATIONS: dict[str, Operation] = {
     "UpdateService": ecs_services.update,
     "DeleteService": ecs_services.delete,
     "DescribeServices": ecs_services.describe,
-    "ListServices": ecs_services.listed,
-    "ListServiceDeployments": ecs_deployments.listed,
+    "ListServices": ecs_services.list_arns,
+    "ListServiceDeployments": ecs_deployments.list_deployments,
     "DescribeServiceDeployments": ecs_deployments.describe,
     "DescribeServiceRevisions": ecs_deployments.revisions,
     "StopServiceDeployment": ecs_deployments.stop,
-    "ListTasks": ecs_tasks.listed,
+    "ListTasks": ecs_tasks.list_arns,
     "DescribeTasks": ecs_tasks.describe,
     "RunTask": ecs_one_off.run,
     "StopTask": ecs_tasks.stop,
@@ -188,7 +188,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-WITHDRAWN = (
+UNSUPPORTED = (
     "StartTask",
     "ListContainerInstances",
     "DescribeContainerInstances",
@@ -208,7 +208,7 @@ WITHDRAWN = (
 
 def install_rules() -> None:
     """Serve all of ECS that a deployer uses from this package."""
-    withdraw(EC2ContainerServiceResponse, WITHDRAWN)
+    disable(EC2ContainerServiceResponse, UNSUPPORTED)
     for action, operation in OPERATIONS.items():
         install(EC2ContainerServiceResponse, action, operation)
     serve_tagging_api()
@@ -219,7 +219,7 @@ def serve_tagging_api() -> None:
     """The tagging API sees our ECS resources."""
 
     def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
-        for arn, found in world(Place(self.account_id, self.region_name)).tags.items():
+        for arn, found in ecs_state(Place(self.account_id, self.region_name)).tags.items():
             kind = "task-definition" if ":task-definition/" in arn else arn.rsplit(":", 1)[-1].split("/")[0]
             yield TaggedResource(arn=arn, tags=dict(found), resource_type=f"ecs:{kind}")
 
@@ -239,7 +239,7 @@ def serve_autoscaling() -> None:
 
     def service_exists(self: Any, resource_id: str) -> bool:
         _, cluster, service = resource_id.split("/")
-        found = world(Place(self.account_id, self.region_name)).services.get((cluster, service))
+        found = ecs_state(Place(self.account_id, self.region_name)).services.get((cluster, service))
         if found is None or found.status != ACTIVE:
             raise AwsError("ValidationException", f"ECS service doesn't exist: {resource_id}")
         return True

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from . import ecs_secrets
-from .ecs_model import ACTIVE, INACTIVE, Definition, World, checked_tags, utc, world
-from .faults import AwsError
+from .ecs_model import ACTIVE, INACTIVE, Definition, EcsState, checked_tags, ecs_state, utc
+from .errors import AwsError
 from .patching import Place
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -106,7 +106,7 @@ def check_containers(request: dict[str, Any]) -> None:
         raise client_error("Task definition must have at least one essential container.")
 
 
-def completed(container: dict[str, Any], network_mode: str | None) -> dict[str, Any]:
+def with_defaults(container: dict[str, Any], network_mode: str | None) -> dict[str, Any]:
     """A container definition with the fields that AWS fills in."""
     full = {
         **{key: list(value) if isinstance(value, list) else value for key, value in CONTAINER_DEFAULTS.items()},
@@ -124,7 +124,7 @@ def completed(container: dict[str, Any], network_mode: str | None) -> dict[str, 
 
 def register(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """RegisterTaskDefinition: every call makes another revision."""
-    everything = world(place)
+    state = ecs_state(place)
     family = request.get("family") or ""
     if not NAME.fullmatch(family):
         raise client_error("Family contains invalid characters.")
@@ -132,12 +132,12 @@ def register(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     if "FARGATE" in (request.get("requiresCompatibilities") or []):
         check_fargate(request)
     given = checked_tags(request.get("tags"))
-    revisions = everything.definitions.setdefault(family, [])
+    revisions = state.definitions.setdefault(family, [])
     revision = 1 + max((known.revision for known in revisions), default=0)
     arn = place.arn("ecs", f"task-definition/{family}:{revision}")
     fields = {key: value for key, value in request.items() if key not in ("family", "tags")}
     fields["containerDefinitions"] = [
-        completed(container, request.get("networkMode")) for container in request["containerDefinitions"]
+        with_defaults(container, request.get("networkMode")) for container in request["containerDefinitions"]
     ]
     for name in ("volumes", "placementConstraints"):
         fields.setdefault(name, [])
@@ -148,13 +148,13 @@ def register(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     made = Definition(arn, family, revision, fields)
     revisions.append(made)
     if given:
-        everything.tags[arn] = given
-    return {"taskDefinition": made.shown(), "tags": everything.tag_list(arn)}
+        state.tags[arn] = given
+    return {"taskDefinition": made.as_response(), "tags": state.tag_list(arn)}
 
 
-def wanted(everything: World, name: str) -> Definition:
+def require_definition(state: EcsState, name: str) -> Definition:
     """A task definition that must be there."""
-    found = everything.definition(name)
+    found = state.definition(name)
     if found is None:
         raise client_error("Unable to describe task definition.")
     return found
@@ -162,20 +162,20 @@ def wanted(everything: World, name: str) -> Definition:
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeTaskDefinition."""
-    everything = world(place)
-    found = wanted(everything, request["taskDefinition"])
-    answer: dict[str, Any] = {"taskDefinition": found.shown()}
+    state = ecs_state(place)
+    found = require_definition(state, request["taskDefinition"])
+    answer: dict[str, Any] = {"taskDefinition": found.as_response()}
     if "TAGS" in (request.get("include") or []):
-        answer["tags"] = everything.tag_list(found.arn)
+        answer["tags"] = state.tag_list(found.arn)
     return answer
 
 
-def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ListTaskDefinitions."""
     status, prefix = request.get("status") or ACTIVE, request.get("familyPrefix")
     found = [
         known
-        for family in world(place).definitions.values()
+        for family in ecs_state(place).definitions.values()
         for known in family
         if known.status == status and prefix in (None, known.family)
     ]
@@ -192,7 +192,7 @@ def families(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     status, prefix = request.get("status") or ACTIVE, request.get("familyPrefix") or ""
     found = [
         family
-        for family, known in world(place).definitions.items()
+        for family, known in ecs_state(place).definitions.items()
         if family.startswith(prefix)
         and (status == "ALL" or any(d.status == ACTIVE for d in known) == (status == ACTIVE))
     ]
@@ -203,17 +203,17 @@ def deregister(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeregisterTaskDefinition: INACTIVE, still described, and of no use for a new deployment or a rollback."""
     if ":" not in request["taskDefinition"].rsplit("/", 1)[-1]:
         raise client_error("The specified task definition does not have a revision.")
-    found = wanted(world(place), request["taskDefinition"])
+    found = require_definition(ecs_state(place), request["taskDefinition"])
     found.status, found.deregistered = INACTIVE, utc()
-    return {"taskDefinition": found.shown()}
+    return {"taskDefinition": found.as_response()}
 
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteTaskDefinitions: only INACTIVE ones."""
-    everything = world(place)
+    state = ecs_state(place)
     deleted, failures = [], []
     for name in request["taskDefinitions"]:
-        found = everything.definition(name)
+        found = state.definition(name)
         if found is None:
             failures.append({"arn": name, "reason": "The specified task definition does not exist."})
         elif found.status == ACTIVE:
@@ -227,6 +227,6 @@ def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
                 }
             )
         else:
-            deleted.append({**found.shown(), "status": "DELETE_IN_PROGRESS"})
-            everything.definitions[found.family].remove(found)
+            deleted.append({**found.as_response(), "status": "DELETE_IN_PROGRESS"})
+            state.definitions[found.family].remove(found)
     return {"taskDefinitions": deleted, "failures": failures}

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .ecs_model import Deployment, Service, World, counts, utc, world
+from .ecs_model import Deployment, EcsState, Service, counts, ecs_state, utc
 from .ecs_rollout import breaker, threshold
-from .faults import AwsError
+from .errors import AwsError
 from .patching import Place
 
 
-def every(everything: World) -> Iterator[tuple[Service, Deployment]]:
+def all_deployments(state: EcsState) -> Iterator[tuple[Service, Deployment]]:
     """All deployments that are remembered, of services that are gone too."""
-    for service in [*everything.services.values(), *everything.past_services]:
+    for service in [*state.services.values(), *state.past_services]:
         for deployment in service.deployments:
             yield service, deployment
 
 
-def brief(service: Service, deployment: Deployment) -> dict[str, Any]:
+def deployment_summary(service: Service, deployment: Deployment) -> dict[str, Any]:
     """As in ListServiceDeployments."""
     answer = {
         "serviceDeploymentArn": deployment.arn,
@@ -35,15 +35,15 @@ def brief(service: Service, deployment: Deployment) -> dict[str, Any]:
     return answer
 
 
-def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+def list_deployments(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ListServiceDeployments, newest first."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
-    service = everything.service(cluster, request["service"])
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
+    service = state.service(cluster, request["service"])
     if service is None:
         raise AwsError("ServiceNotFoundException", "Service not found.")
     statuses = request.get("status") or []
-    found = [brief(service, d) for d in reversed(service.deployments) if not statuses or d.state in statuses]
+    found = [deployment_summary(service, d) for d in reversed(service.deployments) if not statuses or d.state in statuses]
     start, limit = int(request.get("nextToken") or 0), int(request.get("maxResults") or 20)
     answer: dict[str, Any] = {"serviceDeployments": found[start : start + limit]}
     if len(found) > start + limit:
@@ -51,9 +51,9 @@ def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def revision_summary(everything: World, service: Service, deployment: Deployment) -> dict[str, Any]:
+def revision_summary(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
     """Task counts of a service revision."""
-    running, pending = counts(everything, service, deployment)
+    running, pending = counts(state, service, deployment)
     requested = deployment.desired if deployment.status == "PRIMARY" else running + pending
     return {
         "arn": deployment.revision_arn,
@@ -63,16 +63,16 @@ def revision_summary(everything: World, service: Service, deployment: Deployment
     }
 
 
-def shown(everything: World, service: Service, deployment: Deployment) -> dict[str, Any]:
+def deployment_details(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
     """As in DescribeServiceDeployments."""
     source = service.find(deployment.source)
     settings = breaker(service)
     monitor = "TRIGGERED" if deployment.triggered else "MONITORING" if deployment.open else "MONITORING_COMPLETE"
     answer = {
-        **brief(service, deployment),
+        **deployment_summary(service, deployment),
         "updatedAt": deployment.updated,
-        "sourceServiceRevisions": [revision_summary(everything, service, source)] if source else [],
-        "targetServiceRevision": revision_summary(everything, service, deployment),
+        "sourceServiceRevisions": [revision_summary(state, service, source)] if source else [],
+        "targetServiceRevision": revision_summary(state, service, deployment),
         "deploymentConfiguration": service.fields["deploymentConfiguration"],
         "deploymentCircuitBreaker": {
             "status": monitor if settings.get("enable") else "DISABLED",
@@ -91,12 +91,12 @@ def shown(everything: World, service: Service, deployment: Deployment) -> dict[s
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeServiceDeployments."""
-    everything = world(place)
-    known = {deployment.arn: (service, deployment) for service, deployment in every(everything)}
+    state = ecs_state(place)
+    known = {deployment.arn: (service, deployment) for service, deployment in all_deployments(state)}
     found, failures = [], []
     for arn in request["serviceDeploymentArns"]:
         if arn in known:
-            found.append(shown(everything, *known[arn]))
+            found.append(deployment_details(state, *known[arn]))
         else:
             failures.append({"arn": arn, "reason": "MISSING"})
     return {"serviceDeployments": found, "failures": failures}
@@ -104,7 +104,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 def revisions(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeServiceRevisions: which task definition a deployment is about."""
-    known = {deployment.revision_arn: (service, deployment) for service, deployment in every(world(place))}
+    known = {deployment.revision_arn: (service, deployment) for service, deployment in all_deployments(ecs_state(place))}
     found, failures = [], []
     for arn in request["serviceRevisionArns"]:
         if arn not in known:
@@ -134,7 +134,7 @@ def revisions(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """StopServiceDeployment: ROLLBACK unless ABORT is asked for; only while it is under way."""
-    known = {deployment.arn: deployment for _, deployment in every(world(place))}
+    known = {deployment.arn: deployment for _, deployment in all_deployments(ecs_state(place))}
     deployment = known.get(request["serviceDeploymentArn"])
     if deployment is None:
         raise AwsError("ServiceDeploymentNotFoundException", "The specified service deployment was not found.")

@@ -11,9 +11,9 @@ from typing import Any
 from moto.ecs.models import ecs_backends
 
 from . import tags
-from .faults import AwsError
+from .errors import AwsError
 from .interfaces import ManagedInterface
-from .patching import Place, attached
+from .patching import Place, attached_state
 
 ACTIVE, DRAINING, INACTIVE = "ACTIVE", "DRAINING", "INACTIVE"
 FINAL_STATES = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
@@ -58,7 +58,7 @@ class Definition:
         """Its container definitions."""
         return self.fields["containerDefinitions"]
 
-    def shown(self) -> dict[str, Any]:
+    def as_response(self) -> dict[str, Any]:
         """As in answers."""
         return {
             **self.fields,
@@ -99,7 +99,7 @@ class Task:
     overrides: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
     #: Since when it is unhealthy as a target.
-    sick_since: float | None = None
+    unhealthy_since: float | None = None
     #: The load balancers that it registers with, for as long as it lives: those of its deployment.
     balancers: list[dict[str, Any]] = field(default_factory=list)
 
@@ -188,7 +188,7 @@ class Service:
 
 
 @dataclass
-class World:
+class EcsState:
     """All of ECS in one account and region."""
 
     clusters: dict[str, Cluster] = field(default_factory=dict)
@@ -234,9 +234,9 @@ class World:
         return tags.lower_pairs(self.tags.get(arn, {}))
 
 
-def world(place: Place) -> World:
+def ecs_state(place: Place) -> EcsState:
     """The ECS of an account and region; kept on moto's backend, so that a reset empties it."""
-    return attached(ecs_backends[place.account][place.region], "ecs", World)
+    return attached_state(ecs_backends[place.account][place.region], "ecs", EcsState)
 
 
 def checked_tags(pairs: list[dict[str, str]] | None) -> dict[str, str]:
@@ -251,16 +251,16 @@ def deployment_id() -> str:
     return f"ecs-svc/{random.randrange(10**18, 10**19)}"
 
 
-def counts(everything: World, service: Service, deployment: Deployment | None = None) -> tuple[int, int]:
+def counts(state: EcsState, service: Service, deployment: Deployment | None = None) -> tuple[int, int]:
     """Running and pending tasks."""
-    live = [task for task in everything.tasks_of(service, deployment) if task.live]
+    live = [task for task in state.tasks_of(service, deployment) if task.live]
     running = sum(1 for task in live if task.last == "RUNNING")
     return running, len(live) - running
 
 
-def shown_deployment(everything: World, service: Service, deployment: Deployment) -> dict[str, Any]:
+def deployment_response(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
     """A deployment as in DescribeServices."""
-    running, pending = counts(everything, service, deployment)
+    running, pending = counts(state, service, deployment)
     return {
         "id": deployment.id,
         "status": deployment.status,
@@ -280,9 +280,9 @@ def shown_deployment(everything: World, service: Service, deployment: Deployment
     }
 
 
-def shown_service(everything: World, service: Service, with_tags: bool) -> dict[str, Any]:
+def service_response(state: EcsState, service: Service, with_tags: bool) -> dict[str, Any]:
     """A service as in answers; an INACTIVE one has no deployments."""
-    running, pending = counts(everything, service)
+    running, pending = counts(state, service)
     visible = [d for d in reversed(service.deployments) if d.status in ("PRIMARY", "ACTIVE")]
     visible.sort(key=lambda d: d.status != "PRIMARY")
     shown = {
@@ -296,7 +296,7 @@ def shown_service(everything: World, service: Service, with_tags: bool) -> dict[
         "pendingCount": pending,
         "taskDefinition": service.task_definition,
         "deployments": (
-            [] if service.status == INACTIVE else [shown_deployment(everything, service, d) for d in visible]
+            [] if service.status == INACTIVE else [deployment_response(state, service, d) for d in visible]
         ),
         "events": list(service.events),
         "createdAt": service.created,
@@ -313,5 +313,5 @@ def shown_service(everything: World, service: Service, with_tags: bool) -> dict[
             }
         ]
     if with_tags:
-        shown["tags"] = everything.tag_list(service.arn)
+        shown["tags"] = state.tag_list(service.arn)
     return shown

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import pace, quotas
-from .ecs_model import INACTIVE, Definition, Task, hex_id, world
-from .ecs_tasks import NO_CAPACITY, check_network, invalid, launch, launch_error, shown
-from .faults import AwsError
+from . import quotas, timings
+from .ecs_model import INACTIVE, Definition, Task, ecs_state, hex_id
+from .ecs_tasks import NO_CAPACITY, check_network, invalid, launch, launch_error, task_response
+from .errors import AwsError
 from .patching import Place
 
 
 def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """RunTask: 10 at most."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
-    definition = everything.definition(request["taskDefinition"])
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
+    definition = state.definition(request["taskDefinition"])
     if definition is None:
         raise AwsError("ClientException", "TaskDefinition not found.")
     if definition.status == INACTIVE:
@@ -26,30 +26,30 @@ def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         raise invalid("count cannot be greater than 10.")
     given = {key: value for key, value in request.items() if key != "clientToken"}
     if token := request.get("clientToken"):
-        if token in everything.runs and everything.runs[token][0] != given:
+        if token in state.runs and state.runs[token][0] != given:
             raise AwsError("ConflictException", "The client token was used with other parameters.")
-        if token in everything.runs:
-            known = [everything.tasks[arn] for arn in everything.runs[token][1] if arn in everything.tasks]
-            return {"tasks": [shown(everything, task, True) for task in known], "failures": []}
+        if token in state.runs:
+            known = [state.tasks[arn] for arn in state.runs[token][1] if arn in state.tasks]
+            return {"tasks": [task_response(state, task, True) for task in known], "failures": []}
     check_overrides(definition, request.get("overrides") or {})
     made = []
     if (error := launch_error(place, definition)) and NO_CAPACITY in error:
         return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": NO_CAPACITY}]}
-    if quotas.more_tasks(place, everything, definition) < int(request.get("count") or 1):
+    if quotas.remaining_tasks(place, state, definition) < int(request.get("count") or 1):
         return {"tasks": [], "failures": [{"arn": cluster.arn, "reason": quotas.LIMIT_REACHED}]}
     if error:
         raise AwsError("ClientException", "ECS was unable to assume the role that was provided for this task.")
     for number in range(int(request.get("count") or 1)):
         task = launch(
             place, cluster, definition, request, group=request.get("group") or f"family:{definition.family}",
-            started_by=request.get("startedBy") or "", number=number, run_after=pace.seconds("service_steady") * 0.4,
+            started_by=request.get("startedBy") or "", number=number, run_after=timings.seconds("service_steady") * 0.4,
         )  # fmt: skip
         if request.get("tags"):
-            everything.tags[task.arn] = {pair["key"]: pair.get("value", "") for pair in request["tags"]}
+            state.tags[task.arn] = {pair["key"]: pair.get("value", "") for pair in request["tags"]}
         task.overrides = request.get("overrides") or {}
-        made.append(shown(everything, task, True))
+        made.append(task_response(state, task, True))
     if token:
-        everything.runs[token] = (given, [task["taskArn"] for task in made])
+        state.runs[token] = (given, [task["taskArn"] for task in made])
     return {"tasks": made, "failures": []}
 
 
@@ -61,18 +61,18 @@ def check_overrides(definition: Definition, overrides: dict[str, Any]) -> None:
             raise AwsError("InvalidParameterException", "Override for container named does not match any container.")
 
 
-def own_command(task: Task) -> list[str]:
+def command_override(task: Task) -> list[str]:
     """The command that RunTask gave to a task on its own."""
     overrides = task.overrides.get("containerOverrides") or []
     return next((override["command"] for override in overrides if override.get("command")), [])
 
 
-def outcome(task: Task) -> tuple[int, list[str]] | None:
+def command_result(task: Task) -> tuple[int, list[str]] | None:
     """How a command of its own ends, and what it writes; nothing runs, so few commands are understood.
 
     `echo WORDS`, `false`, `sh -c "exit N"`, and `sleep N`, which goes on until it is stopped; all else ends well.
     """
-    command = own_command(task)
+    command = command_override(task)
     if not command or command[0] == "sleep":
         return None
     if command[0] == "echo":
@@ -84,9 +84,9 @@ def outcome(task: Task) -> tuple[int, list[str]] | None:
 
 def execute(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ExecuteCommand: only in a running task that was started with it."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
-    task = everything.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
+    task = state.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))
     if task is None or task.last != "RUNNING":
         raise invalid("The task provided in the request was not found.")
     if not task.fields.get("enableExecuteCommand"):

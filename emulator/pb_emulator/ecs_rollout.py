@@ -12,8 +12,8 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from . import ecs_one_off, ecs_tasks, pace, quotas, targets
-from .ecs_model import ACTIVE, DRAINING, INACTIVE, Deployment, Service, Task, World, deployment_id, hex_id, utc, world
+from . import ecs_one_off, ecs_tasks, quotas, targets, timings
+from .ecs_model import ACTIVE, DRAINING, INACTIVE, Deployment, EcsState, Service, Task, deployment_id, ecs_state, hex_id, utc
 from .patching import Place
 
 RUNNING_AFTER, HEALTHY_AFTER = 0.4, 0.8
@@ -37,43 +37,43 @@ def advance(place: Place) -> None:
     backends = ecs_backends[place.account]
     if place.account in _paused or not dict.__contains__(backends, place.region):
         return
-    everything = world(place)
-    for service in list(everything.services.values()):
-        for task in everything.tasks_of(service):
+    state = ecs_state(place)
+    for service in list(state.services.values()):
+        for task in state.tasks_of(service):
             advance_task(place, service, task)
         if service.status == ACTIVE:
-            advance_rollout(place, everything, service)
+            advance_rollout(place, state, service)
         elif service.status == DRAINING:
-            advance_draining(everything, service)
-    for task in list(everything.tasks.values()):
+            advance_draining(state, service)
+    for task in list(state.tasks.values()):
         if not task.group.startswith("service:"):
             advance_task(place, None, task)
 
 
 def advance_task(place: Place, service: Service | None, task: Task) -> None:
     """PROVISIONING to RUNNING to healthy; DEPROVISIONING to STOPPED."""
-    moment = pace.now()
+    moment = timings.now()
     if task.last == "STOPPED":
         return
     if not task.live:
         if task.stop_due is not None and moment >= task.stop_due:
             ecs_tasks.finish_stop(place, service, task)
         return
-    fate = ecs_tasks.fate(place, task.definition)
-    if service is None and fate and moment >= task.run_due:
-        fail_task(place, task, fate)
+    failure = ecs_tasks.start_failure(place, task.definition)
+    if service is None and failure and moment >= task.run_due:
+        fail_task(place, task, failure)
         return
-    if not fate and task.last != "RUNNING" and moment >= task.run_due:
+    if not failure and task.last != "RUNNING" and moment >= task.run_due:
         task.last, task.started = "RUNNING", utc()
         for arn in targets.register(place, task) if service else []:
             service.event(f"registered 1 targets in (target-group {arn})")
-    ended = ecs_one_off.outcome(task) if service is None and task.last == "RUNNING" else None
-    if ended and moment >= task.run_due + pace.seconds("task_failing"):
+    ended = ecs_one_off.command_result(task) if service is None and task.last == "RUNNING" else None
+    if ended and moment >= task.run_due + timings.seconds("task_failing"):
         for line in ended[1]:
             ecs_tasks.write_log(place, task, line)
         ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", ended[0])
-    crashes = service is not None and task.last == "RUNNING" and ecs_tasks.crashes(place, task.definition)
-    if crashes and moment >= task.run_due + pace.seconds("task_failing"):
+    crashes = service is not None and task.last == "RUNNING" and ecs_tasks.exits_after_start(place, task.definition)
+    if crashes and moment >= task.run_due + timings.seconds("task_failing"):
         # It ran, so the breaker does not count it.
         ecs_tasks.write_log(place, task, "fatal: the worker ended with status 1")
         ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", 1)
@@ -82,34 +82,34 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         targets.check(place, task)
 
 
-def fail_task(place: Place, task: Task, fate: tuple[str, str, int | None, str | None]) -> None:
+def fail_task(place: Place, task: Task, failure: tuple[str, str, int | None, str | None]) -> None:
     """A task that exits leaves a line in its log."""
-    if fate[2] is not None:
+    if failure[2] is not None:
         ecs_tasks.write_log(place, task, "fatal: the container's command exited with status 1")
-    ecs_tasks.begin_stop(task, *fate)
+    ecs_tasks.begin_stop(task, *failure)
 
 
-def advance_draining(everything: World, service: Service) -> None:
+def advance_draining(state: EcsState, service: Service) -> None:
     """DRAINING to INACTIVE, once the time is over and all tasks are stopped."""
-    if pace.now() < service.gone_due or any(task.last != "STOPPED" for task in everything.tasks_of(service)):
+    if timings.now() < service.gone_due or any(task.last != "STOPPED" for task in state.tasks_of(service)):
         return
     service.status = INACTIVE
 
 
 def start(place: Place, service: Service, reason: str) -> Deployment:
     """Begin a new deployment; the one before becomes ACTIVE, and ends with its tasks."""
-    everything, source = world(place), None
+    state, source = ecs_state(place), None
     for known in service.deployments:
         if known.status == "PRIMARY":
             source = known.id if known.rollout == "COMPLETED" else known.source
             known.status = "ACTIVE"
             if known.open:
-                end(known, "STOPPED", "Service deployment stopped because a new deployment was started.")
+                finish_deployment(known, "STOPPED", "Service deployment stopped because a new deployment was started.")
     for known in service.deployments:
         # A rollback that was under way is given up with the deployment that it belonged to.
         if known.state in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
-            end(known, "ROLLBACK_FAILED", "A new deployment was started.")
-    definition = everything.definition(service.task_definition)
+            finish_deployment(known, "ROLLBACK_FAILED", "A new deployment was started.")
+    definition = state.definition(service.task_definition)
     assert definition
     identity, number = deployment_id(), hex_id()[:21]
     base = f"{service.cluster.name}/{service.name}"
@@ -119,7 +119,7 @@ def start(place: Place, service: Service, reason: str) -> Deployment:
         revision_arn=place.arn("ecs", f"service-revision/{base}/{int(identity[8:])}"),
         task_definition=definition.arn,
         created=utc(),
-        started_at=pace.now(),
+        started_at=timings.now(),
         desired=service.desired,
         snapshot={
             key: service.fields.get(key)
@@ -154,7 +154,7 @@ def ready_tasks(place: Place, tasks: list[Task]) -> int:
     return sum(1 for task in tasks if task.live and task.last == "RUNNING" and targets.is_healthy(place, task))
 
 
-def advance_rollout(place: Place, everything: World, service: Service) -> None:
+def advance_rollout(place: Place, state: EcsState, service: Service) -> None:
     """One step of the current deployment."""
     current = service.primary
     if current.state == "ROLLBACK_REQUESTED":
@@ -162,64 +162,64 @@ def advance_rollout(place: Place, everything: World, service: Service) -> None:
         current = service.primary
     elif current.state == "STOP_REQUESTED":
         current.rollout, current.rollout_reason = "FAILED", "ECS deployment stopped on request."
-        end(current, "STOPPED", "Service deployment stopped on request.")
-    elif current.state == "PENDING" and pace.now() >= current.started_at + 0.1 * pace.seconds("service_steady"):
+        finish_deployment(current, "STOPPED", "Service deployment stopped on request.")
+    elif current.state == "PENDING" and timings.now() >= current.started_at + 0.1 * timings.seconds("service_steady"):
         current.state, current.updated = "IN_PROGRESS", utc()
     if current.rollout != "FAILED":
-        balance(place, everything, service, current)
+        reconcile_tasks(place, state, service, current)
     if current.rollout == "IN_PROGRESS":
-        count_failures(place, everything, service, current)
+        check_failures(place, state, service, current)
     if service.primary.rollout == "IN_PROGRESS":
-        complete_when_ready(place, everything, service, service.primary)
+        complete_when_ready(place, state, service, service.primary)
     elif current.rollout == "COMPLETED" and not service.steady:
-        if ready_tasks(place, everything.tasks_of(service, current)) == current.desired:
+        if ready_tasks(place, state.tasks_of(service, current)) == current.desired:
             service.steady = True
             service.event("has reached a steady state.")
 
 
-def balance(place: Place, everything: World, service: Service, current: Deployment) -> None:
+def reconcile_tasks(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
     """Start and stop tasks within maximumPercent and minimumHealthyPercent."""
     settings = service.fields.get("deploymentConfiguration") or {}
     most = math.floor(current.desired * int(settings.get("maximumPercent", 200)) / 100)
     least = math.ceil(current.desired * int(settings.get("minimumHealthyPercent", 100)) / 100)
-    mine = [t for t in everything.tasks_of(service, current) if t.live]
-    others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
-    wanted = replace_sick(place, service, current, mine, most)
-    mine = [task for task in mine if task.live]
-    for task in mine[wanted:]:
+    own = [t for t in state.tasks_of(service, current) if t.live]
+    others = [t for t in state.tasks_of(service) if t.live and t.deployment_id != current.id]
+    wanted = replace_unhealthy(place, service, current, own, most)
+    own = [task for task in own if task.live]
+    for task in own[wanted:]:
         stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
-    ready = ready_tasks(place, mine[: current.desired])
+    ready = ready_tasks(place, own[: current.desired])
     room = max(most, current.desired) - current.desired
     keep = max(0, least - ready) if len(others) > room or ready >= current.desired else len(others)
     if ready >= current.desired:
         keep = 0
     for task in others[keep:]:
         stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
-    missing = min(wanted - len(mine), max(most, 1) - len(mine) - min(keep, len(others)))
+    missing = min(wanted - len(own), max(most, 1) - len(own) - min(keep, len(others)))
     if missing > 0 and not ecs_tasks.launch_error(place, current.definition):
-        start_tasks(place, everything, service, current, missing, len(mine))
+        start_tasks(place, state, service, current, missing, len(own))
 
 
-def replace_sick(place: Place, service: Service, current: Deployment, mine: list[Task], most: int) -> int:
+def replace_unhealthy(place: Place, service: Service, current: Deployment, own: list[Task], most: int) -> int:
     """How many tasks a deployment is to have: one more for each that is unhealthy after the rollout, as far as maximumPercent
     lets it. Such a task is stopped once the checks of its successor have ended, well or not."""
-    sick = [task for task in mine if targets.is_given_up(place, task)] if current.rollout == "COMPLETED" else []
-    if not sick:
+    unhealthy = [task for task in own if targets.is_detected_unhealthy(place, task)] if current.rollout == "COMPLETED" else []
+    if not unhealthy:
         return current.desired
-    if all(targets.is_healthy(place, task) or targets.failure(place, task) for task in mine):
-        for task in sick[: len(mine) - current.desired if most > current.desired else 1]:
-            stop_sick(place, service, task)
-    return min(max(most, current.desired), current.desired + sum(task.live for task in sick))
+    if all(targets.is_healthy(place, task) or targets.failure(place, task) for task in own):
+        for task in unhealthy[: len(own) - current.desired if most > current.desired else 1]:
+            stop_unhealthy(place, service, task)
+    return min(max(most, current.desired), current.desired + sum(task.live for task in unhealthy))
 
 
 def start_tasks(
-    place: Place, everything: World, service: Service, current: Deployment, number: int, offset: int
+    place: Place, state: EcsState, service: Service, current: Deployment, number: int, offset: int
 ) -> None:
     """Launch tasks of a deployment."""
-    steady = pace.seconds("service_steady")
+    steady = timings.seconds("service_steady")
     fields = {**service.fields, **{key: value for key, value in current.snapshot.items() if value is not None}}
     ids = []
-    if (room := quotas.more_tasks(place, everything, current.definition)) < number:
+    if (room := quotas.remaining_tasks(place, state, current.definition)) < number:
         service.event_once(f"was unable to place a task. Reason: {quotas.LIMIT_REACHED}.")
     for index in range(min(number, room)):
         task = ecs_tasks.launch(
@@ -229,8 +229,8 @@ def start_tasks(
         )  # fmt: skip
         propagated = service.fields.get("propagateTags")
         origin = {"SERVICE": service.arn, "TASK_DEFINITION": current.task_definition}.get(propagated or "")
-        if origin and everything.tags.get(origin):
-            everything.tags[task.arn] = dict(everything.tags[origin])
+        if origin and state.tags.get(origin):
+            state.tags[task.arn] = dict(state.tags[origin])
         ids.append(f"(task {task.id})")
     if ids:
         service.event(f"has started {len(ids)} tasks: {' '.join(ids)}.")
@@ -243,21 +243,21 @@ def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:
     ecs_tasks.begin_stop(task, "ServiceSchedulerInitiated", reason, 0, draining=draining)
 
 
-def count_failures(place: Place, everything: World, service: Service, current: Deployment) -> None:
+def check_failures(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
     """Tasks that cannot run or are unhealthy fail again and again, until the breaker trips; without one, for ever."""
-    fate = ecs_tasks.fate(place, current.definition)
+    failure = ecs_tasks.start_failure(place, current.definition)
     error = ecs_tasks.launch_error(place, current.definition)
-    tried = [task for task in everything.tasks_of(service, current) if task.live]
-    if not fate and not error:
-        sick = [task for task in tried if targets.is_given_up(place, task)]
-        for task in sick:
-            stop_sick(place, service, task)
-        return count(place, service, current, len(sick), "tasks failed ELB health checks")
+    tried = [task for task in state.tasks_of(service, current) if task.live]
+    if not failure and not error:
+        unhealthy = [task for task in tried if targets.is_detected_unhealthy(place, task)]
+        for task in unhealthy:
+            stop_unhealthy(place, service, task)
+        return record_failures(place, service, current, len(unhealthy), "tasks failed ELB health checks")
     # What runs already goes on; only what is yet to start fails.
     tried = [task for task in tried if task.last != "RUNNING"]
-    if error and sum(task.live for task in everything.tasks_of(service, current)) >= current.desired:
+    if error and sum(task.live for task in state.tasks_of(service, current)) >= current.desired:
         return None
-    interval, moment = pace.seconds("task_failing"), pace.now()
+    interval, moment = timings.seconds("task_failing"), timings.now()
     if current.next_failure is None:
         current.next_failure = current.started_at + interval
     if moment < current.next_failure:
@@ -266,28 +266,28 @@ def count_failures(place: Place, everything: World, service: Service, current: D
     if error:
         # Nothing was placed, so there is no task to tell how it ended: the event is all there is.
         service.event(error)
-        return count(place, service, current, current.desired, "tasks failed to start")
+        return record_failures(place, service, current, current.desired, "tasks failed to start")
     for task in tried:
-        assert fate
-        fail_task(place, task, fate)
-    return count(place, service, current, len(tried), "tasks failed to start")
+        assert failure
+        fail_task(place, task, failure)
+    return record_failures(place, service, current, len(tried), "tasks failed to start")
 
 
-def stop_sick(place: Place, service: Service, task: Task) -> None:
+def stop_unhealthy(place: Place, service: Service, task: Task) -> None:
     """Stop a task that is unhealthy."""
     arn, why = targets.failure(place, task) or ("", "")
     service.event(f"(task {task.id}) is unhealthy in (target-group {arn}) due to (reason {why}).")
     stop_task(place, service, task, f"Task failed ELB health checks in (target-group {arn})")
 
 
-def count(place: Place, service: Service, current: Deployment, failed: int, why: str) -> None:
+def record_failures(place: Place, service: Service, current: Deployment, failed: int, why: str) -> None:
     """Count failed tasks for the breaker."""
     if not failed:
         return
     current.failed += failed
     current.updated = utc()
     if breaker(service).get("enable") and current.failed >= threshold(service):
-        trip(place, service, current, why)
+        trip_breaker(place, service, current, why)
     elif current.failed % 10 < failed:
         service.event(
             "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section"
@@ -295,7 +295,7 @@ def count(place: Place, service: Service, current: Deployment, failed: int, why:
         )
 
 
-def trip(place: Place, service: Service, current: Deployment, why: str) -> None:
+def trip_breaker(place: Place, service: Service, current: Deployment, why: str) -> None:
     """The circuit breaker: the deployment is FAILED, and is rolled back if that is wanted and possible."""
     current.triggered = True
     current.rollout, current.updated = "FAILED", utc()
@@ -304,13 +304,13 @@ def trip(place: Place, service: Service, current: Deployment, why: str) -> None:
     if breaker(service).get("rollback"):
         roll_back(place, service, current, f"ECS deployment circuit breaker: {why}.")
     else:
-        end(current, "STOPPED", current.rollout_reason)
+        finish_deployment(current, "STOPPED", current.rollout_reason)
         stop_failed(place, service, current)
 
 
 def stop_failed(place: Place, service: Service, current: Deployment) -> None:
     """A failed deployment starts no more tasks, and those that it has are stopped."""
-    for task in world(place).tasks_of(service, current):
+    for task in ecs_state(place).tasks_of(service, current):
         if task.live:
             stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
 
@@ -323,12 +323,12 @@ def roll_back(place: Place, service: Service, failed: Deployment, reason: str) -
     if source is None or source.definition.status != ACTIVE:
         why = "there is no completed deployment" if source is None else "its task definition is INACTIVE"
         service.event(f"(deployment {failed.id}) cannot be rolled back: {why}.")
-        end(failed, "ROLLBACK_FAILED", f"{reason} Rollback failed: {why}.")
+        finish_deployment(failed, "ROLLBACK_FAILED", f"{reason} Rollback failed: {why}.")
         return
     failed.status, failed.state, failed.updated = "ACTIVE", "ROLLBACK_IN_PROGRESS", utc()
     failed.state_reason = reason
     failed.rollback = {"reason": reason, "startedAt": utc(), "serviceRevisionArn": source.revision_arn}
-    source.status, source.rollout, source.started_at = "PRIMARY", "IN_PROGRESS", pace.now()
+    source.status, source.rollout, source.started_at = "PRIMARY", "IN_PROGRESS", timings.now()
     source.rollout_reason = f"ECS deployment circuit breaker: rolling back to deploymentId {source.id}."
     source.desired, source.updated = service.desired, utc()
     service.task_definition = source.task_definition
@@ -337,28 +337,28 @@ def roll_back(place: Place, service: Service, failed: Deployment, reason: str) -
     service.event(f"rolling back to (deployment {source.id}).")
 
 
-def complete_when_ready(place: Place, everything: World, service: Service, current: Deployment) -> None:
+def complete_when_ready(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
     """COMPLETED: the time is over, all tasks are there and healthy, and no older ones are left."""
-    if pace.now() < current.started_at + pace.seconds("service_steady"):
+    if timings.now() < current.started_at + timings.seconds("service_steady"):
         return
-    others = [t for t in everything.tasks_of(service) if t.live and t.deployment_id != current.id]
-    if others or ready_tasks(place, everything.tasks_of(service, current)) < current.desired:
+    others = [t for t in state.tasks_of(service) if t.live and t.deployment_id != current.id]
+    if others or ready_tasks(place, state.tasks_of(service, current)) < current.desired:
         return
     current.rollout, current.updated = "COMPLETED", utc()
     if current.open:
         current.rollout_reason = f"ECS deployment {current.id} completed."
-        end(current, "SUCCESSFUL", "")
+        finish_deployment(current, "SUCCESSFUL", "")
     for known in service.deployments:
         if known is not current:
             known.status = "INACTIVE"
             if known.state == "ROLLBACK_IN_PROGRESS":
-                end(known, "ROLLBACK_SUCCESSFUL", known.state_reason)
+                finish_deployment(known, "ROLLBACK_SUCCESSFUL", known.state_reason)
     service.steady = True
     service.event(f"(deployment {current.id}) deployment completed.")
     service.event("has reached a steady state.")
 
 
-def end(deployment: Deployment, state: str, reason: str) -> None:
+def finish_deployment(deployment: Deployment, status: str, reason: str) -> None:
     """The service deployment comes to its end."""
-    deployment.state, deployment.state_reason = state, reason
+    deployment.state, deployment.state_reason = status, reason
     deployment.finished = deployment.updated = utc()

@@ -11,7 +11,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
 
 from .ecs_model import Definition
-from .faults import AwsError
+from .errors import AwsError
 from .patching import Place
 
 ASM, SSM = "secretsmanager:GetSecretValue", "ssm:GetParameters"
@@ -39,17 +39,17 @@ def check(container: dict[str, Any], execution_role: str | None) -> None:
         )
 
 
-def unreadable(place: Place, definition: Definition) -> str | None:
+def secrets_failure(place: Place, definition: Definition) -> str | None:
     """Why the secrets of a task cannot be read, as its reason to stop says it."""
     for container in definition.containers:
         for secret in container.get("secrets") or []:
-            why = why_not(place, definition.fields.get("executionRoleArn") or "", secret["valueFrom"])
+            why = secret_failure(place, definition.fields.get("executionRoleArn") or "", secret["valueFrom"])
             if why:
                 return f"ResourceInitializationError: unable to pull secrets or registry auth: {why}"
     return None
 
 
-def why_not(place: Place, role: str, reference: str) -> str | None:
+def secret_failure(place: Place, role: str, reference: str) -> str | None:
     """Why one secret cannot be read."""
     parts = reference.split(":")
     is_parameter = len(parts) < 3 or parts[2] == "ssm"
@@ -80,5 +80,5 @@ def allows(place: Place, arn: str, action: str, resource: str) -> bool:
         return False
     policies = [IAMPolicy(policy) for policy in role.managed_policies.values()]
     policies += [IAMPolicy(unquote(str(text))) for text in role.policies.values()]
-    said = [policy.is_action_permitted(action, resource) for policy in policies]
-    return PermissionResult.PERMITTED in said and PermissionResult.DENIED not in said
+    decisions = [policy.is_action_permitted(action, resource) for policy in policies]
+    return PermissionResult.PERMITTED in decisions and PermissionResult.DENIED not in decisions

@@ -7,10 +7,10 @@ from typing import Any
 
 from moto.elbv2.models import elbv2_backends
 
-from . import ecs_rollout, ecs_tasks, pace
-from .ecs_model import ACTIVE, DRAINING, INACTIVE, Definition, Service, World, checked_tags, shown_service, world
+from . import ecs_rollout, ecs_tasks, timings
+from .ecs_model import ACTIVE, DRAINING, INACTIVE, Definition, EcsState, Service, checked_tags, ecs_state, service_response
 from .ecs_tasks import invalid
-from .faults import AwsError
+from .errors import AwsError
 from .patching import Place
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -23,7 +23,7 @@ REDEPLOYING = (
     "serviceRegistries",
 )
 #: and those that are only noted
-NOTED = (
+UPDATED_IN_PLACE = (
     "deploymentConfiguration",
     "healthCheckGracePeriodSeconds",
     "enableExecuteCommand",
@@ -42,9 +42,9 @@ DEPLOYMENT_DEFAULTS = {
 }
 
 
-def usable_definition(everything: World, name: str) -> Definition:
+def usable_definition(state: EcsState, name: str) -> Definition:
     """A task definition for a new deployment: there, and ACTIVE."""
-    found = everything.definition(name)
+    found = state.definition(name)
     if found is None:
         raise AwsError("ClientException", "TaskDefinition not found.")
     if found.status != ACTIVE:
@@ -100,21 +100,21 @@ def check_service(place: Place, definition: Definition, fields: dict[str, Any]) 
 
 def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """CreateService: safe to repeat with the same client token, refused for a name that is taken or draining."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
     name, token = request.get("serviceName") or "", request.get("clientToken")
     if not NAME.fullmatch(name):
         raise invalid("Invalid service name: letters, digits, hyphens and underscores, 255 at most.")
     if token and (len(token) > 36 or not all(33 <= ord(letter) <= 126 for letter in token)):
         raise invalid("The client token has 36 ASCII characters at most.")
-    known = everything.service(cluster, name)
+    known = state.service(cluster, name)
     if known and known.status == ACTIVE:
         if token and token == known.token and request == known.request:
-            return {"service": shown_service(everything, known, True)}
+            return {"service": service_response(state, known, True)}
         raise invalid("Creation of service was not idempotent.")
     if known and known.status == DRAINING:
         raise invalid("Unable to Start a service that is still Draining.")
-    definition = usable_definition(everything, request.get("taskDefinition") or "")
+    definition = usable_definition(state, request.get("taskDefinition") or "")
     fields = initial_fields(request)
     check_service(place, definition, fields)
     given = checked_tags(request.get("tags"))
@@ -128,14 +128,14 @@ def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         token=token,
         request=request,
     )
-    everything.services[(cluster.name, name)] = service
+    state.services[(cluster.name, name)] = service
     if known:
-        everything.past_services.append(known)
-    everything.tags.pop(service.arn, None)
+        state.past_services.append(known)
+    state.tags.pop(service.arn, None)
     if given:
-        everything.tags[service.arn] = given
+        state.tags[service.arn] = given
     ecs_rollout.start(place, service, "ECS deployment {id} in progress.")
-    return {"service": shown_service(everything, service, True)}
+    return {"service": service_response(state, service, True)}
 
 
 def initial_fields(request: dict[str, Any]) -> dict[str, Any]:
@@ -174,10 +174,10 @@ def network_defaults(network: dict[str, Any]) -> dict[str, Any]:
     return {"awsvpcConfiguration": vpc}
 
 
-def wanted(everything: World, request: dict[str, Any]) -> Service:
+def require_service(state: EcsState, request: dict[str, Any]) -> Service:
     """A service that must be there."""
-    cluster = everything.cluster(request.get("cluster"))
-    found = everything.service(cluster, request["service"])
+    cluster = state.cluster(request.get("cluster"))
+    found = state.service(cluster, request["service"])
     if found is None:
         raise AwsError("ServiceNotFoundException", "Service not found.")
     return found
@@ -185,15 +185,15 @@ def wanted(everything: World, request: dict[str, Any]) -> Service:
 
 def update(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """UpdateService: a new deployment if the task definition or the placement of tasks changed, or on demand."""
-    everything = world(place)
-    service = wanted(everything, request)
+    state = ecs_state(place)
+    service = require_service(state, request)
     if service.status != ACTIVE:
         raise AwsError("ServiceNotActiveException", "Service was not ACTIVE.")
     definition = service.primary.definition
     if request.get("taskDefinition"):
-        definition = usable_definition(everything, request["taskDefinition"])
+        definition = usable_definition(state, request["taskDefinition"])
     fields = dict(service.fields)
-    for name in REDEPLOYING + NOTED:
+    for name in REDEPLOYING + UPDATED_IN_PLACE:
         if request.get(name) is not None:
             fields[name] = request[name]
     if request.get("networkConfiguration"):
@@ -213,21 +213,21 @@ def update(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         service.primary.desired, service.steady = service.desired, False
     if changed:
         ecs_rollout.start(place, service, "ECS deployment {id} in progress.")
-    return {"service": shown_service(everything, service, True)}
+    return {"service": service_response(state, service, True)}
 
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteService: DRAINING first, INACTIVE later."""
-    everything = world(place)
-    service = wanted(everything, request)
+    state = ecs_state(place)
+    service = require_service(state, request)
     if service.status == INACTIVE:
         raise AwsError("ServiceNotFoundException", "Service not found.")
     if service.status == ACTIVE:
         if service.desired > 0 and not request.get("force"):
             raise invalid("The service cannot be stopped while it is scaled above 0.")
         service.status, service.desired = DRAINING, 0
-        service.gone_due = pace.now() + pace.seconds("service_draining")
-        for task in everything.tasks_of(service):
+        service.gone_due = timings.now() + timings.seconds("service_draining")
+        for task in state.tasks_of(service):
             if task.live:
                 ecs_rollout.stop_task(
                     place, service, task, f"Scaling activity initiated by (deployment {service.primary.id})"
@@ -235,36 +235,36 @@ def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         for deployment in service.deployments:
             deployment.desired = 0
             if deployment.open:
-                ecs_rollout.end(deployment, "STOPPED", "The service was deleted.")
-    return {"service": shown_service(everything, service, True)}
+                ecs_rollout.finish_deployment(deployment, "STOPPED", "The service was deleted.")
+    return {"service": service_response(state, service, True)}
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeServices: 10 names at most; what is missing is in `failures`; an INACTIVE one is still there."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
     if len(request["services"]) > 10:
         raise invalid("Services cannot have more than 10 items.")
     if not request["services"]:
         raise invalid("Services cannot be empty.")
     found, failures = [], []
     for name in request["services"]:
-        service = everything.service(cluster, name)
+        service = state.service(cluster, name)
         if service:
-            found.append(shown_service(everything, service, "TAGS" in (request.get("include") or [])))
+            found.append(service_response(state, service, "TAGS" in (request.get("include") or [])))
         else:
             arn = place.arn("ecs", f"service/{cluster.name}/{name.rsplit('/', 1)[-1]}")
             failures.append({"arn": arn, "reason": "MISSING"})
     return {"services": found, "failures": failures}
 
 
-def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ListServices: only ACTIVE ones, ten a page unless more are asked for."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
     arns = [
         service.arn
-        for service in everything.services.values()
+        for service in state.services.values()
         if service.cluster.arn == cluster.arn
         and service.status == ACTIVE
         and request.get("launchType") in (None, service.fields.get("launchType"))

@@ -8,13 +8,13 @@ from typing import Any
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 
-from . import ecr_images, ecs_secrets, interfaces, pace, targets
-from .ecs_model import INACTIVE, Cluster, Definition, Deployment, Service, Task, World, hex_id, utc, world
-from .faults import AwsError
+from . import ecr_images, ecs_secrets, interfaces, targets, timings
+from .ecs_model import INACTIVE, Cluster, Definition, Deployment, EcsState, Service, Task, ecs_state, hex_id, utc
+from .errors import AwsError
 from .patching import Place
 
 #: stopped tasks of a group that are remembered
-KEPT_STOPPED = 30
+MAX_STOPPED_TASKS = 30
 NO_CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 
 
@@ -58,7 +58,7 @@ def images(definition: Definition) -> list[str]:
     return [str(container.get("image") or "") for container in definition.containers]
 
 
-def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, str | None] | None:
+def start_failure(place: Place, definition: Definition) -> tuple[str, str, int | None, str | None] | None:
     """Why tasks of this definition cannot run: stop code, reason, exit code, container reason.
 
     Image tags that fail: `:fail` exits at once, `:oom` is killed for want of memory, `:missing` cannot be pulled, and
@@ -78,9 +78,9 @@ def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, st
                 f"{image}: not found"
             )
             return "TaskFailedToStart", reason, None, reason
-    unreadable = ecs_secrets.unreadable(place, definition)
-    if unreadable:
-        return "TaskFailedToStart", unreadable, None, None
+    secrets_failure = ecs_secrets.secrets_failure(place, definition)
+    if secrets_failure:
+        return "TaskFailedToStart", secrets_failure, None, None
     for container in definition.containers:
         options = (container.get("logConfiguration") or {}).get("options") or {}
         group = options.get("awslogs-group")
@@ -103,7 +103,7 @@ def fate(place: Place, definition: Definition) -> tuple[str, str, int | None, st
     return None
 
 
-def crashes(place: Place, definition: Definition) -> bool:
+def exits_after_start(place: Place, definition: Definition) -> bool:
     """Whether these tasks run, and exit with an error some time later: an image tag `:crash`."""
     return any((ecr_images.tag_of(place, image) or "").endswith(":crash") for image in images(definition))
 
@@ -112,7 +112,7 @@ def launch_error(place: Place, definition: Definition) -> str | None:
     """Why no task of this definition can even be placed: a role that ECS cannot assume, or `:no-capacity`."""
     for field in ("executionRoleArn", "taskRoleArn"):
         role = definition.fields.get(field)
-        if role and not assumable(place, role):
+        if role and not is_assumable(place, role):
             return (
                 f"failed to launch a task with (error ECS was unable to assume the role '{role}' that was provided for "
                 "this task. Please verify that the role being passed has the proper trust relationship and permissions "
@@ -123,7 +123,7 @@ def launch_error(place: Place, definition: Definition) -> str | None:
     return None
 
 
-def assumable(place: Place, arn: str) -> bool:
+def is_assumable(place: Place, arn: str) -> bool:
     """Whether a role is there and trusts ECS's tasks."""
     role = iam_backends[place.account]["aws"].roles
     found = next((known for known in role.values() if known.arn == arn), None)
@@ -135,7 +135,7 @@ def launch(
     deployment: Deployment | None = None, number: int = 0, run_after: float = 0.0, healthy_after: float = 0.0,
 ) -> Task:  # fmt: skip
     """Start one task: PROVISIONING, with its network interface."""
-    everything, vpc = world(place), fields["networkConfiguration"]["awsvpcConfiguration"]
+    state, vpc = ecs_state(place), fields["networkConfiguration"]["awsvpcConfiguration"]
     subnet_id = vpc["subnets"][number % len(vpc["subnets"])]
     task_id = hex_id()
     eni = interfaces.attach(
@@ -147,7 +147,7 @@ def launch(
         kind="interface",
         public=vpc.get("assignPublicIp") == "ENABLED",
     )
-    moment = pace.now()
+    moment = timings.now()
     task = Task(
         arn=place.arn("ecs", f"task/{cluster.name}/{task_id}"),
         cluster_arn=cluster.arn,
@@ -163,7 +163,7 @@ def launch(
         fields={key: fields[key] for key in ("launchType", "platformVersion", "enableExecuteCommand") if key in fields},
         balancers=list(fields.get("loadBalancers") or []) if deployment else [],
     )
-    everything.tasks[task.arn] = task
+    state.tasks[task.arn] = task
     return task
 
 
@@ -175,7 +175,7 @@ def begin_stop(
         return
     task.desired, task.last = "STOPPED", "DEPROVISIONING"
     task.code, task.reason, task.exit_code, task.container_reason = code, reason, exit_code, container_reason
-    task.stop_due = pace.now() + draining + pace.seconds("task_stopping")
+    task.stop_due = timings.now() + draining + timings.seconds("task_stopping")
 
 
 def finish_stop(place: Place, service: Service | None, task: Task) -> None:
@@ -183,15 +183,15 @@ def finish_stop(place: Place, service: Service | None, task: Task) -> None:
     task.last, task.stopped = "STOPPED", utc()
     interfaces.release(task.eni, task.stop_due)
     if service:
-        targets.forget(place, task)
-    everything = world(place)
+        targets.deregister(place, task)
+    state = ecs_state(place)
     stopped = [
         t
-        for t in everything.tasks.values()
+        for t in state.tasks.values()
         if t.last == "STOPPED" and t.group == task.group and t.cluster_arn == task.cluster_arn
     ]
-    for old in stopped[:-KEPT_STOPPED]:
-        del everything.tasks[old.arn]
+    for old in stopped[:-MAX_STOPPED_TASKS]:
+        del state.tasks[old.arn]
 
 
 def write_log(place: Place, task: Task, text: str) -> None:
@@ -208,7 +208,7 @@ def write_log(place: Place, task: Task, text: str) -> None:
         logs.put_log_events(group, stream, [{"timestamp": int(time.time() * 1000), "message": text}])
 
 
-def shown(everything: World, task: Task, with_tags: bool) -> dict[str, Any]:
+def task_response(state: EcsState, task: Task, with_tags: bool) -> dict[str, Any]:
     """A task as in answers."""
     eni = task.eni
     details = {
@@ -248,8 +248,8 @@ def shown(everything: World, task: Task, with_tags: bool) -> dict[str, Any]:
                 "details": [{"name": name, "value": value} for name, value in details.items()],
             }
         ],
-        "containers": [shown_container(task, container) for container in task.definition.containers],
-        "tags": everything.tag_list(task.arn) if with_tags else [],
+        "containers": [container_response(task, container) for container in task.definition.containers],
+        "tags": state.tag_list(task.arn) if with_tags else [],
     }
     optional = {
         "startedAt": task.started,
@@ -261,7 +261,7 @@ def shown(everything: World, task: Task, with_tags: bool) -> dict[str, Any]:
     return answer
 
 
-def shown_container(task: Task, container: dict[str, Any]) -> dict[str, Any]:
+def container_response(task: Task, container: dict[str, Any]) -> dict[str, Any]:
     """A container as in DescribeTasks; the exit code is there once it has exited."""
     answer: dict[str, Any] = {
         "containerArn": f"{task.arn.replace(':task/', ':container/')}/{container['name']}",
@@ -286,31 +286,31 @@ def shown_container(task: Task, container: dict[str, Any]) -> dict[str, Any]:
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeTasks: 100 names at most; what is missing is in `failures`."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
     if len(request["tasks"]) > 100:
         raise invalid("Tasks cannot have more than 100 items.")
     found, failures = [], []
     for name in request["tasks"]:
         arn = place.arn("ecs", f"task/{cluster.name}/{name.rsplit('/', 1)[-1]}")
-        task = everything.tasks.get(arn)
+        task = state.tasks.get(arn)
         if task:
-            found.append(shown(everything, task, "TAGS" in (request.get("include") or [])))
+            found.append(task_response(state, task, "TAGS" in (request.get("include") or [])))
         else:
             failures.append({"arn": arn, "reason": "MISSING"})
     return {"tasks": found, "failures": failures}
 
 
-def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
+def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ListTasks: those with desired status RUNNING unless STOPPED is asked for."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
     name = request.get("serviceName")
-    if name and (everything.service(cluster, name) is None or everything.service(cluster, name).status == INACTIVE):
+    if name and (state.service(cluster, name) is None or state.service(cluster, name).status == INACTIVE):
         raise AwsError("ServiceNotFoundException", "Service not found.")
     found = [
         task
-        for task in everything.tasks.values()
+        for task in state.tasks.values()
         if task.cluster_arn == cluster.arn
         and task.desired == (request.get("desiredStatus") or "RUNNING")
         and (not name or task.group == f"service:{name.rsplit('/', 1)[-1]}")
@@ -326,10 +326,10 @@ def listed(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """StopTask."""
-    everything = world(place)
-    cluster = everything.cluster(request.get("cluster"))
-    task = everything.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))
+    state = ecs_state(place)
+    cluster = state.cluster(request.get("cluster"))
+    task = state.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))
     if task is None:
         raise invalid("The referenced task was not found.")
     begin_stop(task, "UserInitiated", request.get("reason") or "Task stopped by user", 143)
-    return {"task": shown(everything, task, False)}
+    return {"task": task_response(state, task, False)}

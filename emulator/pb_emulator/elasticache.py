@@ -9,7 +9,7 @@ from typing import Any
 from moto.elasticache.models import ElastiCacheBackend
 from moto.elasticache.responses import ElastiCacheResponse
 
-from . import elasticache_parameters, elasticache_tags, interfaces, pace, tags
+from . import elasticache_parameters, elasticache_tags, interfaces, tags, timings
 from .elasticache_model import (
     DEFAULT_VERSION,
     NODE_TYPE,
@@ -17,10 +17,10 @@ from .elasticache_model import (
     Group,
     Node,
     advance,
+    cache_cluster_response,
+    cache_state,
     random_hash,
-    shown_group,
-    shown_node,
-    world,
+    replication_group_response,
 )
 from .elasticache_subnets import (
     create_subnet_group,
@@ -30,8 +30,8 @@ from .elasticache_subnets import (
     modify_subnet_group,
     subnet_group,
 )
-from .faults import AwsError
-from .patching import Operation, Place, install, withdraw
+from .errors import AwsError
+from .patching import Operation, Place, disable, install
 from .tagging_api import TaggedResource
 
 __all__ = ["advance", "install_rules"]
@@ -70,9 +70,9 @@ def check_parameters(place: Place, name: str | None, family: str) -> str:
     return group.name
 
 
-def make(place: Place, identity: str, request: dict[str, Any], count: int, alone: bool) -> Group:
+def new_group(place: Place, identity: str, request: dict[str, Any], count: int, standalone: bool) -> Group:
     """A replication group or a cache cluster, creating, with an interface for each node."""
-    everything = world(place)
+    state = cache_state(place)
     engine = request.get("Engine") or "redis"
     version, family = version_of(engine, request.get("EngineVersion"))
     if not NODE_TYPE.fullmatch(request.get("CacheNodeType") or ""):
@@ -82,8 +82,8 @@ def make(place: Place, identity: str, request: dict[str, Any], count: int, alone
     parameters = check_parameters(place, request.get("CacheParameterGroupName"), family)
     given = tags.from_pairs(request.get("Tags"))
     tags.check(given, "InvalidParameterValue")
-    names = [identity] if alone else [f"{identity}-{number:03d}" for number in range(1, count + 1)]
-    taken = {node.id for group in everything.groups.values() for node in group.nodes}
+    names = [identity] if standalone else [f"{identity}-{number:03d}" for number in range(1, count + 1)]
+    taken = {node.id for group in state.groups.values() for node in group.nodes}
     if taken & set(names):
         raise AwsError("CacheClusterAlreadyExists", f"Cache cluster {min(taken & set(names))} already exists.")
     nodes = []
@@ -93,7 +93,7 @@ def make(place: Place, identity: str, request: dict[str, Any], count: int, alone
             f"ElastiCache {name}", owner="amazon-elasticache", kind="interface",
         )  # fmt: skip
         nodes.append(Node(name, eni.subnet.availability_zone, "primary" if number == 0 else "replica", eni))
-    kind = "cluster" if alone else "replicationgroup"
+    kind = "cluster" if standalone else "replicationgroup"
     made = Group(
         id=identity,
         arn=place.arn("elasticache", f"{kind}:{identity}"),
@@ -108,12 +108,12 @@ def make(place: Place, identity: str, request: dict[str, Any], count: int, alone
         settings=settings_of(request),
         nodes=nodes,
         hash=random_hash(),
-        alone=alone,
-        due=pace.now() + pace.seconds("cache_creating"),
+        standalone=standalone,
+        due=timings.now() + timings.seconds("cache_creating"),
     )
-    everything.groups[identity] = made
+    state.groups[identity] = made
     for arn in {made.arn, *(place.arn("elasticache", f"cluster:{node.id}") for node in nodes)}:
-        everything.tags[arn] = dict(given)
+        state.tags[arn] = dict(given)
     return made
 
 
@@ -136,7 +136,7 @@ def settings_of(request: dict[str, Any]) -> dict[str, Any]:
 
 def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """CreateReplicationGroup: the id is kept in lower case."""
-    everything, identity = world(place), request["ReplicationGroupId"].lower()
+    state, identity = cache_state(place), request["ReplicationGroupId"].lower()
     if not ID.fullmatch(identity):
         raise invalid(
             "The parameter ReplicationGroupIdentifier is not a valid identifier: 1 to 40 letters, digits and hyphens,"
@@ -144,7 +144,7 @@ def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         )
     if not request.get("ReplicationGroupDescription"):
         raise invalid("The parameter ReplicationGroupDescription must be provided and must not be blank.")
-    if identity in everything.groups:
+    if identity in state.groups:
         raise AwsError("ReplicationGroupAlreadyExists", f"Replication group {identity} already exists.")
     count = int(request.get("NumCacheClusters") or (1 + int(request.get("ReplicasPerNodeGroup") or 0)))
     if not 1 <= count <= 6:
@@ -159,17 +159,17 @@ def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         )
     if request.get("AuthToken") and not request.get("TransitEncryptionEnabled"):
         raise AwsError("InvalidParameterCombination", "AuthToken can only be used with transit encryption.")
-    return {"ReplicationGroup": shown_group(place, make(place, identity, request, count, alone=False))}
+    return {"ReplicationGroup": replication_group_response(place, new_group(place, identity, request, count, standalone=False))}
 
 
 def describe_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeReplicationGroups."""
-    everything, name = world(place), request.get("ReplicationGroupId")
-    found = [everything.replication_group(name)] if name else [g for g in everything.groups.values() if not g.alone]
-    return {"ReplicationGroups": [shown_group(place, group) for group in found]}
+    state, name = cache_state(place), request.get("ReplicationGroupId")
+    found = [state.replication_group(name)] if name else [g for g in state.groups.values() if not g.standalone]
+    return {"ReplicationGroups": [replication_group_response(place, group) for group in found]}
 
 
-def must_be_available(group: Group) -> None:
+def require_available(group: Group) -> None:
     """Only an available replication group can be modified or deleted."""
     if group.status != "available":
         raise AwsError(
@@ -180,14 +180,14 @@ def must_be_available(group: Group) -> None:
 
 def modify_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ModifyReplicationGroup: node type and version wait for the maintenance window unless ApplyImmediately."""
-    group = world(place).replication_group(request["ReplicationGroupId"])
-    must_be_available(group)
-    change(place, group, request)
+    group = cache_state(place).replication_group(request["ReplicationGroupId"])
+    require_available(group)
+    apply_changes(place, group, request)
     group.description = request.get("ReplicationGroupDescription") or group.description
-    return {"ReplicationGroup": shown_group(place, group)}
+    return {"ReplicationGroup": replication_group_response(place, group)}
 
 
-def change(place: Place, group: Group, request: dict[str, Any]) -> None:
+def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
     """Note what is to change; it is in force when the group is available again."""
     now: dict[str, Any] = {}
     later: dict[str, Any] = {}
@@ -230,28 +230,28 @@ def change(place: Place, group: Group, request: dict[str, Any]) -> None:
     group.deferred.update(later)
     group.pending.update(now)
     if now:
-        group.status, group.due = "modifying", pace.now() + pace.seconds("cache_modifying")
+        group.status, group.due = "modifying", timings.now() + timings.seconds("cache_modifying")
 
 
 def begin_delete(group: Group) -> None:
     """deleting, and some time later gone."""
-    group.status, group.due = "deleting", pace.now() + pace.seconds("cache_deleting")
+    group.status, group.due = "deleting", timings.now() + timings.seconds("cache_deleting")
 
 
 def delete_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteReplicationGroup."""
-    group = world(place).replication_group(request["ReplicationGroupId"])
-    must_be_available(group)
+    group = cache_state(place).replication_group(request["ReplicationGroupId"])
+    require_available(group)
     begin_delete(group)
-    return {"ReplicationGroup": shown_group(place, group)}
+    return {"ReplicationGroup": replication_group_response(place, group)}
 
 
 def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """CreateCacheCluster: one Redis node; Valkey is made only by CreateReplicationGroup."""
-    everything, identity = world(place), request["CacheClusterId"].lower()
+    state, identity = cache_state(place), request["CacheClusterId"].lower()
     if not re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{0,49}(?<!-)", identity):
         raise invalid("The parameter CacheClusterIdentifier is not a valid identifier.")
-    if any(node.id == identity for group in everything.groups.values() for node in group.nodes):
+    if any(node.id == identity for group in state.groups.values() for node in group.nodes):
         raise AwsError("CacheClusterAlreadyExists", f"Cache cluster {identity} already exists.")
     if request.get("Engine") == "valkey":
         raise invalid(
@@ -259,24 +259,24 @@ def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         )
     if (request.get("Engine") or "redis") == "redis" and int(request.get("NumCacheNodes") or 1) > 1:
         raise invalid("Cannot create a Redis cluster with a NumCacheNodes parameter greater than 1.")
-    made = make(place, identity, request, 1, alone=True)
-    return {"CacheCluster": shown_node(place, made, made.nodes[0], False)}
+    made = new_group(place, identity, request, 1, standalone=True)
+    return {"CacheCluster": cache_cluster_response(place, made, made.nodes[0], False)}
 
 
 def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeCacheClusters: those alone and the members of replication groups."""
-    everything, name = world(place), request.get("CacheClusterId")
-    pairs = [everything.node(name)] if name else [(g, node) for g in everything.groups.values() for node in g.nodes]
+    state, name = cache_state(place), request.get("CacheClusterId")
+    pairs = [state.node(name)] if name else [(g, node) for g in state.groups.values() for node in g.nodes]
     if request.get("ShowCacheClustersNotInReplicationGroups"):
-        pairs = [(group, node) for group, node in pairs if group.alone]
+        pairs = [(group, node) for group, node in pairs if group.standalone]
     with_nodes = bool(request.get("ShowCacheNodeInfo"))
-    return {"CacheClusters": [shown_node(place, group, node, with_nodes) for group, node in pairs]}
+    return {"CacheClusters": [cache_cluster_response(place, group, node, with_nodes) for group, node in pairs]}
 
 
-def alone_and_available(place: Place, name: str) -> tuple[Group, Node]:
+def require_standalone(place: Place, name: str) -> tuple[Group, Node]:
     """A cache cluster that can be changed by itself."""
-    group, node = world(place).node(name)
-    if not group.alone:
+    group, node = cache_state(place).node(name)
+    if not group.standalone:
         raise AwsError("InvalidCacheClusterState", f"Cache cluster {name} is serving in a replication group.")
     if group.status != "available":
         raise AwsError(
@@ -287,16 +287,16 @@ def alone_and_available(place: Place, name: str) -> tuple[Group, Node]:
 
 def modify_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ModifyCacheCluster."""
-    group, node = alone_and_available(place, request["CacheClusterId"])
-    change(place, group, request)
-    return {"CacheCluster": shown_node(place, group, node, False)}
+    group, node = require_standalone(place, request["CacheClusterId"])
+    apply_changes(place, group, request)
+    return {"CacheCluster": cache_cluster_response(place, group, node, False)}
 
 
 def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteCacheCluster."""
-    group, node = alone_and_available(place, request["CacheClusterId"])
+    group, node = require_standalone(place, request["CacheClusterId"])
     begin_delete(group)
-    return {"CacheCluster": shown_node(place, group, node, False)}
+    return {"CacheCluster": cache_cluster_response(place, group, node, False)}
 
 
 def engine_versions(_: Place, request: dict[str, Any]) -> dict[str, Any]:
@@ -337,12 +337,12 @@ OPERATIONS: dict[str, Operation] = {
 
 def install_rules() -> None:
     """Serve ElastiCache from this package."""
-    withdraw(ElastiCacheResponse, ("CreateSnapshot", "DescribeSnapshots", "DeleteSnapshot"))
+    disable(ElastiCacheResponse, ("CreateSnapshot", "DescribeSnapshots", "DeleteSnapshot"))
     for action, operation in OPERATIONS.items():
         install(ElastiCacheResponse, action, operation)
 
     def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
-        for arn, found in world(Place(self.account_id, self.region_name)).tags.items():
+        for arn, found in cache_state(Place(self.account_id, self.region_name)).tags.items():
             yield TaggedResource(arn=arn, tags=dict(found), resource_type=f"elasticache:{arn.split(':')[5]}")
 
     ElastiCacheBackend.iter_tagged_resources = iter_tagged_resources

@@ -11,9 +11,9 @@ from typing import Any
 
 from moto.elasticache.models import elasticache_backends
 
-from . import interfaces, pace, settings
-from .faults import AwsError
-from .patching import Place, attached
+from . import interfaces, settings, timings
+from .errors import AwsError
+from .patching import Place, attached_state
 
 #: versions that can be asked for: the full version, and the family of parameter groups
 VERSIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -73,7 +73,7 @@ class Group:
     settings: dict[str, Any]
     nodes: list[Node]
     hash: str
-    alone: bool = False
+    standalone: bool = False
     status: str = "creating"
     due: float = 0.0
     pending: dict[str, Any] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class ParameterGroup:
 
 
 @dataclass
-class World:
+class CacheState:
     """All of ElastiCache in one account and region."""
 
     groups: dict[str, Group] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class World:
     def replication_group(self, name: str) -> Group:
         """A replication group that must be there."""
         found = self.groups.get(name.lower())
-        if found is None or found.alone:
+        if found is None or found.standalone:
             raise AwsError("ReplicationGroupNotFoundFault", f"ReplicationGroup {name} not found.")
         return found
 
@@ -128,9 +128,9 @@ class World:
         raise AwsError("CacheClusterNotFound", f"CacheCluster not found: {name}")
 
 
-def world(place: Place) -> World:
+def cache_state(place: Place) -> CacheState:
     """The ElastiCache of an account and region; kept on moto's backend, so that a reset empties it."""
-    return attached(elasticache_backends[place.account][place.region], "elasticache", World)
+    return attached_state(elasticache_backends[place.account][place.region], "elasticache", CacheState)
 
 
 def random_hash() -> str:
@@ -142,16 +142,16 @@ def advance(place: Place) -> None:
     """creating and modifying become available; deleting becomes gone, and the interfaces begin to linger."""
     if not dict.__contains__(elasticache_backends[place.account], place.region):
         return
-    everything = world(place)
-    for group in list(everything.groups.values()):
-        if group.status == "available" or pace.now() < group.due:
+    state = cache_state(place)
+    for group in list(state.groups.values()):
+        if group.status == "available" or timings.now() < group.due:
             continue
         if group.status == "deleting":
             for node in group.nodes:
                 interfaces.release(node.eni, group.due)
-                everything.tags.pop(place.arn("elasticache", f"cluster:{node.id}"), None)
-            del everything.groups[group.id]
-            everything.tags.pop(group.arn, None)
+                state.tags.pop(place.arn("elasticache", f"cluster:{node.id}"), None)
+            del state.groups[group.id]
+            state.tags.pop(group.arn, None)
             continue
         if group.status == "modifying":
             for name, value in group.pending.items():
@@ -160,11 +160,11 @@ def advance(place: Place) -> None:
         group.status = "available"
 
 
-def host(place: Place, group: Group, kind: str) -> str:
+def endpoint_host(place: Place, group: Group, kind: str) -> str:
     """The name of an endpoint: `primary`, `reader`, or a node's id."""
     tail = f"{group.hash}.{{0}}{short_region(place.region)}.cache.amazonaws.com"
     encrypted = group.settings.get("TransitEncryptionEnabled")
-    if group.alone:
+    if group.standalone:
         return f"{kind}.{tail.format('0001.')}"
     if kind == "primary":
         return f"master.{group.id}.{tail.format('')}" if encrypted else f"{group.id}.{tail.format('ng.0001.')}"
@@ -175,10 +175,10 @@ def host(place: Place, group: Group, kind: str) -> str:
 
 def endpoint(place: Place, group: Group, kind: str) -> dict[str, Any]:
     """An endpoint."""
-    return {"Address": settings.cache_host or host(place, group, kind), "Port": group.port}
+    return {"Address": settings.cache_host or endpoint_host(place, group, kind), "Port": group.port}
 
 
-def shown_group(place: Place, group: Group) -> dict[str, Any]:
+def replication_group_response(place: Place, group: Group) -> dict[str, Any]:
     """A replication group as in answers; endpoints are there once it has been available."""
     known = group.status != "creating"
     node_group: dict[str, Any] = {"NodeGroupId": "0001", "Status": group.status}
@@ -220,7 +220,7 @@ def shown_group(place: Place, group: Group) -> dict[str, Any]:
     }
 
 
-def shown_node(place: Place, group: Group, node: Node, with_nodes: bool) -> dict[str, Any]:
+def cache_cluster_response(place: Place, group: Group, node: Node, with_nodes: bool) -> dict[str, Any]:
     """A cache cluster as in answers: what carries version, parameter group, security groups and subnet group."""
     pending = {"CacheNodeType": group.deferred.get("node_type"), "EngineVersion": group.deferred.get("version")}
     answer: dict[str, Any] = {
@@ -255,7 +255,7 @@ def shown_node(place: Place, group: Group, node: Node, with_nodes: bool) -> dict
         "NetworkType": "ipv4",
         "IpDiscovery": "ipv4",
     }
-    if not group.alone:
+    if not group.standalone:
         answer["ReplicationGroupId"] = group.id
     if with_nodes:
         cache_node: dict[str, Any] = {

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from . import tags
-from .elasticache_model import FAMILIES, ParameterGroup, World, world
-from .faults import AwsError
+from .elasticache_model import FAMILIES, CacheState, ParameterGroup, cache_state
+from .errors import AwsError
 from .patching import Place
 
 NAME = re.compile(r"[a-z](?!.*--)[a-z0-9-]{0,254}(?<!-)")
@@ -30,7 +30,7 @@ PARAMETERS: dict[str, tuple[str, str, str, bool]] = {
 }
 
 
-def shown(group: ParameterGroup) -> dict[str, Any]:
+def parameter_group_response(group: ParameterGroup) -> dict[str, Any]:
     """As in answers."""
     return {
         "CacheParameterGroupName": group.name,
@@ -43,7 +43,7 @@ def shown(group: ParameterGroup) -> dict[str, Any]:
 
 def find(place: Place, name: str) -> ParameterGroup:
     """A parameter group that must be there; each family has a default one."""
-    found = world(place).parameter_groups.get(name)
+    found = cache_state(place).parameter_groups.get(name)
     if found:
         return found
     if name.startswith("default.") and name[len("default.") :] in FAMILIES:
@@ -54,14 +54,14 @@ def find(place: Place, name: str) -> ParameterGroup:
     raise AwsError("CacheParameterGroupNotFound", f"CacheParameterGroup {name} not found.")
 
 
-def users(everything: World, name: str) -> list[str]:
+def clusters_using(state: CacheState, name: str) -> list[str]:
     """Clusters that use a parameter group."""
-    return [g.id for g in everything.groups.values() if name in (g.parameter_group, g.pending.get("parameter_group"))]
+    return [g.id for g in state.groups.values() if name in (g.parameter_group, g.pending.get("parameter_group"))]
 
 
 def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """CreateCacheParameterGroup."""
-    everything, name = world(place), request["CacheParameterGroupName"].lower()
+    state, name = cache_state(place), request["CacheParameterGroupName"].lower()
     if not NAME.fullmatch(name):
         raise AwsError("InvalidParameterValue", "The parameter CacheParameterGroupName is not a valid identifier.")
     if request["CacheParameterGroupFamily"] not in FAMILIES:
@@ -69,7 +69,7 @@ def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
             "InvalidParameterValue",
             f"CacheParameterGroupFamily {request['CacheParameterGroupFamily']} is not a valid parameter group family.",
         )
-    if name in everything.parameter_groups:
+    if name in state.parameter_groups:
         raise AwsError("CacheParameterGroupAlreadyExists", f"Parameter group {name} already exists")
     given = tags.from_pairs(request.get("Tags"))
     tags.check(given, "InvalidParameterValue")
@@ -79,21 +79,21 @@ def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         request["CacheParameterGroupFamily"],
         request.get("Description") or "",
     )
-    everything.parameter_groups[name] = made
-    everything.tags[made.arn] = given
-    return {"CacheParameterGroup": shown(made)}
+    state.parameter_groups[name] = made
+    state.tags[made.arn] = given
+    return {"CacheParameterGroup": parameter_group_response(made)}
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeCacheParameterGroups."""
     name = request.get("CacheParameterGroupName")
     if name:
-        return {"CacheParameterGroups": [shown(find(place, name))]}
-    groups = [find(place, f"default.{family}") for family in FAMILIES] + list(world(place).parameter_groups.values())
-    return {"CacheParameterGroups": [shown(group) for group in groups]}
+        return {"CacheParameterGroups": [parameter_group_response(find(place, name))]}
+    groups = [find(place, f"default.{family}") for family in FAMILIES] + list(cache_state(place).parameter_groups.values())
+    return {"CacheParameterGroups": [parameter_group_response(group) for group in groups]}
 
 
-def allowed(name: str, value: str) -> bool:
+def is_allowed(name: str, value: str) -> bool:
     """Whether a parameter may have a value."""
     _, values, kind, _ = PARAMETERS[name]
     if kind == "integer":
@@ -101,7 +101,7 @@ def allowed(name: str, value: str) -> bool:
     return not values or value in values.split(",")
 
 
-def owned(place: Place, name: str) -> ParameterGroup:
+def require_modifiable(place: Place, name: str) -> ParameterGroup:
     """A parameter group that can be changed, which a default one cannot."""
     if name.startswith("default."):
         raise AwsError("InvalidParameterValue", f"The default parameter group {name} cannot be changed.")
@@ -110,7 +110,7 @@ def owned(place: Place, name: str) -> ParameterGroup:
 
 def modify(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ModifyCacheParameterGroup: known parameters with allowed values, 20 at most."""
-    group = owned(place, request["CacheParameterGroupName"])
+    group = require_modifiable(place, request["CacheParameterGroupName"])
     wanted = request.get("ParameterNameValues") or []
     if not 1 <= len(wanted) <= 20:
         raise AwsError("InvalidParameterValue", "1 to 20 parameters can be modified in a request.")
@@ -120,7 +120,7 @@ def modify(place: Place, request: dict[str, Any]) -> dict[str, Any]:
             raise AwsError("InvalidParameterValue", f"Could not find parameter with name: {name}")
         if not PARAMETERS[name][3]:
             raise AwsError("InvalidParameterValue", f"The parameter {name} cannot be modified.")
-        if not allowed(name, value):
+        if not is_allowed(name, value):
             raise AwsError(
                 "InvalidParameterValue", f"The parameter value {value} is not allowed for {name}: {PARAMETERS[name][1]}"
             )
@@ -131,7 +131,7 @@ def modify(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 def reset(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ResetCacheParameterGroup."""
-    group = owned(place, request["CacheParameterGroupName"])
+    group = require_modifiable(place, request["CacheParameterGroupName"])
     if request.get("ResetAllParameters"):
         group.values.clear()
     for pair in request.get("ParameterNameValues") or []:
@@ -163,14 +163,14 @@ def parameters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteCacheParameterGroup: not while a cluster uses it."""
-    everything = world(place)
-    group = owned(place, request["CacheParameterGroupName"])
-    if users(everything, group.name):
+    state = cache_state(place)
+    group = require_modifiable(place, request["CacheParameterGroupName"])
+    if clusters_using(state, group.name):
         raise AwsError(
             "InvalidCacheParameterGroupState",
             f"One or more cache clusters are still members of this parameter group {group.name}, so the group cannot be"
             " deleted.",
         )
-    del everything.parameter_groups[group.name]
-    everything.tags.pop(group.arn, None)
+    del state.parameter_groups[group.name]
+    state.tags.pop(group.arn, None)
     return {}

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from . import interfaces, tags
-from .elasticache_model import SubnetGroup, world
-from .faults import AwsError
+from .elasticache_model import SubnetGroup, cache_state
+from .errors import AwsError
 from .patching import Place
 
 SUBNET_GROUP_NAME = re.compile(r"[a-z0-9-]{1,255}")
@@ -18,7 +18,7 @@ def invalid(message: str) -> AwsError:
     return AwsError("InvalidParameterValue", message)
 
 
-def subnets_of(place: Place, ids: list[str]) -> str:
+def vpc_of(place: Place, ids: list[str]) -> str:
     """The VPC of subnets, which must be there and in one."""
     ec2 = interfaces.backend(place)
     known = {subnet.id: subnet for zone in ec2.subnets.values() for subnet in zone.values()}
@@ -31,7 +31,7 @@ def subnets_of(place: Place, ids: list[str]) -> str:
     return vpcs.pop()
 
 
-def shown_subnet_group(place: Place, group: SubnetGroup) -> dict[str, Any]:
+def subnet_group_response(place: Place, group: SubnetGroup) -> dict[str, Any]:
     """A subnet group as in answers."""
     ec2 = interfaces.backend(place)
     zones = {subnet.id: subnet.availability_zone for zone in ec2.subnets.values() for subnet in zone.values()}
@@ -54,7 +54,7 @@ def shown_subnet_group(place: Place, group: SubnetGroup) -> dict[str, Any]:
 
 def subnet_group(place: Place, name: str) -> SubnetGroup:
     """A subnet group that must be there."""
-    found = world(place).subnet_groups.get((name or "").lower())
+    found = cache_state(place).subnet_groups.get((name or "").lower())
     if found is None:
         raise AwsError("CacheSubnetGroupNotFoundFault", f"Cache Subnet Group {name} does not exist.")
     return found
@@ -62,14 +62,14 @@ def subnet_group(place: Place, name: str) -> SubnetGroup:
 
 def create_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """CreateCacheSubnetGroup: the name is kept in lower case."""
-    everything, name = world(place), request["CacheSubnetGroupName"].lower()
+    state, name = cache_state(place), request["CacheSubnetGroupName"].lower()
     if not SUBNET_GROUP_NAME.fullmatch(name) or name == "default":
         raise invalid("The parameter CacheSubnetGroupName must have 1 to 255 alphanumeric characters or hyphens.")
-    if name in everything.subnet_groups:
+    if name in state.subnet_groups:
         raise AwsError("CacheSubnetGroupAlreadyExists", f"Cache subnet group {name} already exists.")
     given = tags.from_pairs(request.get("Tags"))
     tags.check(given, "InvalidParameterValue")
-    vpc = subnets_of(place, request.get("SubnetIds") or [])
+    vpc = vpc_of(place, request.get("SubnetIds") or [])
     made = SubnetGroup(
         name,
         place.arn("elasticache", f"subnetgroup:{name}"),
@@ -77,39 +77,39 @@ def create_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]
         request["SubnetIds"],
         vpc,
     )
-    everything.subnet_groups[name] = made
-    everything.tags[made.arn] = given
-    return {"CacheSubnetGroup": shown_subnet_group(place, made)}
+    state.subnet_groups[name] = made
+    state.tags[made.arn] = given
+    return {"CacheSubnetGroup": subnet_group_response(place, made)}
 
 
 def describe_subnet_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeCacheSubnetGroups."""
     name = request.get("CacheSubnetGroupName")
-    found = [subnet_group(place, name)] if name else list(world(place).subnet_groups.values())
-    return {"CacheSubnetGroups": [shown_subnet_group(place, group) for group in found]}
+    found = [subnet_group(place, name)] if name else list(cache_state(place).subnet_groups.values())
+    return {"CacheSubnetGroups": [subnet_group_response(place, group) for group in found]}
 
 
 def modify_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ModifyCacheSubnetGroup: a subnet in use cannot be taken out."""
     group = subnet_group(place, request["CacheSubnetGroupName"])
     if request.get("SubnetIds"):
-        subnets_of(place, request["SubnetIds"])
-        used = {n.eni.subnet.id for g in world(place).groups.values() if g.subnet_group == group.name for n in g.nodes}
+        vpc_of(place, request["SubnetIds"])
+        used = {n.eni.subnet.id for g in cache_state(place).groups.values() if g.subnet_group == group.name for n in g.nodes}
         if used - set(request["SubnetIds"]):
             raise AwsError("SubnetInUse", "The subnet ID is in use by a cache cluster.")
         group.subnets = request["SubnetIds"]
     group.description = request.get("CacheSubnetGroupDescription") or group.description
-    return {"CacheSubnetGroup": shown_subnet_group(place, group)}
+    return {"CacheSubnetGroup": subnet_group_response(place, group)}
 
 
 def delete_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """DeleteCacheSubnetGroup: not while a cluster is in it."""
-    everything = world(place)
+    state = cache_state(place)
     group = subnet_group(place, request["CacheSubnetGroupName"])
-    if any(known.subnet_group == group.name for known in everything.groups.values()):
+    if any(known.subnet_group == group.name for known in state.groups.values()):
         raise AwsError(
             "CacheSubnetGroupInUse", f"Cache subnet group {group.name} is currently in use by a cache cluster."
         )
-    del everything.subnet_groups[group.name]
-    everything.tags.pop(group.arn, None)
+    del state.subnet_groups[group.name]
+    state.tags.pop(group.arn, None)
     return {}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from . import tags
-from .elasticache_model import world
-from .faults import AwsError
+from .elasticache_model import cache_state
+from .errors import AwsError
 from .patching import Place
 
 
 def tags_of(place: Place, arn: str) -> dict[str, str]:
     """The tags of a resource that must be there and not be on its way out."""
-    everything = world(place)
-    if arn not in everything.tags:
+    state = cache_state(place)
+    if arn not in state.tags:
         kind = arn.split(":")[5] if arn.count(":") >= 6 else ""
         code = {
             "replicationgroup": "ReplicationGroupNotFoundFault",
@@ -22,7 +22,7 @@ def tags_of(place: Place, arn: str) -> dict[str, str]:
             "cluster": "CacheClusterNotFound",
         }.get(kind, "InvalidARN")
         raise AwsError(code, f"The resource {arn} does not exist.")
-    return everything.tags[arn]
+    return state.tags[arn]
 
 
 def list_tags(place: Place, request: dict[str, Any]) -> dict[str, Any]:

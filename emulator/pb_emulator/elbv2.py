@@ -10,9 +10,9 @@ from moto.core.responses import EmptyResult
 from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeLoadBalancer, FakeTargetGroup
 from moto.elbv2.responses import ELBV2Response
 
-from . import interfaces, pace, tags
-from .faults import AwsError
-from .patching import Place, attached, wrap
+from . import interfaces, tags, timings
+from .errors import AwsError
+from .patching import Place, attached_state, wrap
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
 #: the hosted zone of the load balancers of each region, for alias records
@@ -60,7 +60,7 @@ def install_rules() -> None:
     target_group_rules()
     target_health()
     listener_rules()
-    rule_places()
+    priority_rules()
     tag_rules()
 
 
@@ -143,7 +143,7 @@ def load_balancer_creation() -> None:
                 return same_load_balancer(known, scheme, ids, wanted)
         wanted["scheme"] = scheme
         made = original(self, **wanted)
-        prepare_load_balancer(self, made)
+        initialize_load_balancer(self, made)
         return made
 
     @wrap(ELBv2Backend)
@@ -156,7 +156,7 @@ def load_balancer_creation() -> None:
 
 def is_active(balancer: Any) -> bool:
     """Whether a load balancer is provisioned."""
-    return bool(pace.now() - getattr(balancer, "_pb_created", 0.0) >= pace.seconds("alb_provisioning"))
+    return bool(timings.now() - getattr(balancer, "_pb_created", 0.0) >= timings.seconds("alb_provisioning"))
 
 
 def same_load_balancer(known: Any, scheme: str, ids: list[str], wanted: dict[str, Any]) -> FakeLoadBalancer:
@@ -176,26 +176,26 @@ def same_load_balancer(known: Any, scheme: str, ids: list[str], wanted: dict[str
     return known
 
 
-def prepare_load_balancer(elb: ELBv2Backend, balancer: Any) -> None:
+def initialize_load_balancer(elb: ELBv2Backend, balancer: Any) -> None:
     """The DNS name and hosted zone are known at once, and there is an interface in each subnet."""
     number = random.randrange(10**8, 10**10)
     prefix = "internal-" if balancer.scheme == "internal" else ""
     balancer.dns_name = f"{prefix}{balancer.name}-{number}.{elb.region_name}.elb.amazonaws.com"
     balancer.canonical_hosted_zone_id = HOSTED_ZONES.get(elb.region_name, "Z35SXDOTRQ7X7K")
     balancer.attrs.update(LOAD_BALANCER_ATTRIBUTES)
-    balancer._pb_created = pace.now()
+    balancer._pb_created = timings.now()
     balancer.state = "provisioning"
-    renew_interfaces(elb, balancer)
+    sync_interfaces(elb, balancer)
 
 
-def renew_interfaces(elb: ELBv2Backend, balancer: Any) -> None:
+def sync_interfaces(elb: ELBv2Backend, balancer: Any) -> None:
     """Interfaces in the subnets of the load balancer, with its groups; the others are let go."""
-    mine: dict[str, interfaces.ManagedInterface] = attached(balancer, "interfaces", dict)
+    own: dict[str, interfaces.ManagedInterface] = attached_state(balancer, "interfaces", dict)
     wanted = {subnet.id for subnet in balancer.subnets}
-    for subnet_id in set(mine) - wanted:
-        interfaces.release(mine.pop(subnet_id))
-    for subnet_id in sorted(wanted - set(mine)):
-        mine[subnet_id] = interfaces.attach(
+    for subnet_id in set(own) - wanted:
+        interfaces.release(own.pop(subnet_id))
+    for subnet_id in sorted(wanted - set(own)):
+        own[subnet_id] = interfaces.attach(
             place_of(elb),
             subnet_id,
             balancer.security_groups,
@@ -204,7 +204,7 @@ def renew_interfaces(elb: ELBv2Backend, balancer: Any) -> None:
             kind="interface",
             public=balancer.scheme == "internet-facing",
         )
-    for eni in mine.values():
+    for eni in own.values():
         interfaces.set_groups(place_of(elb), eni, balancer.security_groups)
 
 
@@ -220,7 +220,7 @@ def load_balancer_changes() -> None:
                 f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled",
             )
         if balancer:
-            for eni in attached(balancer, "interfaces", dict).values():
+            for eni in attached_state(balancer, "interfaces", dict).values():
                 interfaces.release(eni)
         original(self, arn)
 
@@ -229,7 +229,7 @@ def load_balancer_changes() -> None:
         if arn in self.load_balancers:
             check_groups(self, sec_groups, self.load_balancers[arn].vpc_id)
         original(self, arn, sec_groups)
-        renew_interfaces(self, self.load_balancers[arn])
+        sync_interfaces(self, self.load_balancers[arn])
 
     @wrap(ELBv2Backend)
     def set_subnets(original: Any, self: Any, arn: str, subnets: list[str], subnet_mappings: Any) -> Any:
@@ -237,11 +237,11 @@ def load_balancer_changes() -> None:
             ids = list(subnets) + [mapping["SubnetId"] for mapping in subnet_mappings or []]
             check_subnets(self, ids, self.load_balancers[arn].scheme)
         zones = original(self, arn, subnets, subnet_mappings)
-        renew_interfaces(self, self.load_balancers[arn])
+        sync_interfaces(self, self.load_balancers[arn])
         return zones
 
 
-def used_by(group: Any) -> list[str]:
+def load_balancers_using(group: Any) -> list[str]:
     """Load balancers with a listener or rule that forwards to a target group."""
     from moto.elbv2 import elbv2_backends
 
@@ -259,7 +259,7 @@ def used_by(group: Any) -> list[str]:
 
 def target_group_rules() -> None:
     """The same name and settings give the existing group; a group that a listener uses cannot be deleted."""
-    FakeTargetGroup.load_balancer_arns = property(used_by, lambda self, value: None)
+    FakeTargetGroup.load_balancer_arns = property(load_balancers_using, lambda self, value: None)
 
     @wrap(ELBv2Backend)
     def create_target_group(original: Any, self: Any, name: str, **wanted: Any) -> FakeTargetGroup:
@@ -302,7 +302,7 @@ def target_health() -> None:
 
     @wrap(FakeTargetGroup)
     def health_for(original: Any, self: Any, target: dict[str, Any], ec2_backend: Any) -> FakeHealthStatus:
-        states: dict[str, tuple[str, str | None, str | None]] = attached(self, "health", dict)
+        states: dict[str, tuple[str, str | None, str | None]] = attached_state(self, "health", dict)
         if target["Id"] not in states:
             return original(self, target, ec2_backend)
         port = str(self.targets.get(target["Id"], target).get("Port", self.port))
@@ -342,7 +342,7 @@ def listener_rules() -> None:
         return original(self, **wanted)
 
 
-def rule_places() -> None:
+def priority_rules() -> None:
     """SetRulePriorities moves all that it names at once: what counts is that the new order has no conflict."""
 
     @wrap(ELBv2Backend)

@@ -13,8 +13,8 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.utils import generate_dns_from_ip, random_public_ip
 
-from . import pace
-from .faults import ec2_error
+from . import timings
+from .errors import ec2_error
 from .patching import Place, wrap
 
 MAX_GROUPS = 5
@@ -108,14 +108,14 @@ def set_groups(place: Place, eni: ManagedInterface, groups: list[str]) -> None:
 def release(eni: ManagedInterface, at: float | None = None) -> None:
     """The owner is gone: the interface lingers, and then goes too."""
     if eni.released_at is None:
-        eni.released_at = pace.now() if at is None else at
+        eni.released_at = timings.now() if at is None else at
 
 
-def sweep(place: Place) -> None:
+def remove_released(place: Place) -> None:
     """Remove the interfaces that have lingered long enough."""
     if not dict.__contains__(ec2_backends[place.account], place.region):
         return
-    linger, moment = pace.seconds("interfaces_linger"), pace.now()
+    linger, moment = timings.seconds("interfaces_linger"), timings.now()
     enis = backend(place).enis
     for eni in list(enis.values()):
         if isinstance(eni, ManagedInterface) and eni.released_at is not None and moment >= eni.released_at + linger:

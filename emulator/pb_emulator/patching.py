@@ -54,13 +54,13 @@ def install(response_class: type[BaseResponse], action: str, operation: Operatio
     def method(self: BaseResponse) -> ActionResult:
         self.parse_parameters(self.normalized_request)
         place = Place(self.current_account, self.region)
-        return ActionResult(operation(place, plain(self.params)) or {})
+        return ActionResult(operation(place, to_plain(self.params)) or {})
 
     method.__name__ = camelcase_to_underscores(action)
     setattr(response_class, method.__name__, method)
 
 
-def withdraw(response_class: type[BaseResponse], actions: tuple[str, ...]) -> None:
+def disable(response_class: type[BaseResponse], actions: tuple[str, ...]) -> None:
     """Answer 501 to actions that moto serves from a state of its own, which is not the one of this package."""
 
     def refuse(action: str) -> None:
@@ -73,16 +73,16 @@ def withdraw(response_class: type[BaseResponse], actions: tuple[str, ...]) -> No
         refuse(action)
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """A copy made of ordinary dictionaries and lists."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value
 
 
-def attached(owner: Any, key: str, factory: Callable[[], T]) -> T:
+def attached_state(owner: Any, key: str, factory: Callable[[], T]) -> T:
     """State of ours kept on a moto backend or resource, so that a reset takes it away too."""
     store = owner.__dict__.setdefault("_pb", {})
     if key not in store:

@@ -9,19 +9,19 @@ from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.elbv2.models import ELBv2Backend
 
 from . import quotas
-from .faults import AwsError, ec2_error
+from .errors import AwsError, ec2_error
 from .patching import wrap
 
 
 def install_rules() -> None:
     """Put the rules into moto's EC2 and ELBv2, around those of the other modules."""
-    rules_of_groups()
+    rules_per_security_group()
     target_groups()
-    rules_of_balancers()
-    targets_of_balancers()
+    rules_per_balancer()
+    target_groups_per_balancer()
 
 
-def rules_of_groups() -> None:
+def rules_per_security_group() -> None:
     """A security group has so many rules in each direction, IPv4 and IPv6 apart; a rule that names a group counts for
     both. A prefix list counts as one rule. (VPC user guide: Amazon VPC quotas, Security group size)
     """
@@ -32,11 +32,11 @@ def rules_of_groups() -> None:
         egress: bool = False,
     ) -> None:  # fmt: skip
         most = quotas.limit(self.account_id, self.region_name, quotas.RULES_OF_A_GROUP)
-        there = group.egress_rules if egress else group.ingress_rules
+        existing = group.egress_rules if egress else group.ingress_rules
         named = len(source_groups or [])
         blocks = [block if isinstance(block, dict) else {"CidrIp": block} for block in ip_ranges or []]
-        ipv4 = sum(not rule.cidr_ipv6 for rule in there) + sum("CidrIpv6" not in block for block in blocks) + named
-        ipv6 = sum(not rule.cidr_ipv4 for rule in there) + sum("CidrIpv6" in block for block in blocks) + named
+        ipv4 = sum(not rule.cidr_ipv6 for rule in existing) + sum("CidrIpv6" not in block for block in blocks) + named
+        ipv6 = sum(not rule.cidr_ipv4 for rule in existing) + sum("CidrIpv6" in block for block in blocks) + named
         if max(ipv4, ipv6) > most:
             raise ec2_error(
                 "RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached."
@@ -65,7 +65,7 @@ def rules_of(balancer: Any) -> list[Any]:
     return [rule for rule in found if rule.priority != "default"]
 
 
-def rules_of_balancers() -> None:
+def rules_per_balancer() -> None:
     """A load balancer has so many rules, those of all its listeners together and the default ones apart."""
 
     @wrap(ELBv2Backend)
@@ -78,25 +78,25 @@ def rules_of_balancers() -> None:
         return original(self, **wanted)
 
 
-def leads_to(elb: Any, actions: Iterable[Any]) -> set[str]:
+def forwarded_target_groups(elb: Any, actions: Iterable[Any]) -> set[str]:
     """The target groups that actions name, as parameters or as moto keeps them."""
     data = [action if isinstance(action, dict) else action.data for action in actions]
     return {arn for one in data for arn in elb._get_target_group_arns_from(one)}
 
 
-def targets_of_balancers() -> None:
+def target_groups_per_balancer() -> None:
     """A load balancer serves so many target groups; one that several rules name counts once."""
 
     def check(elb: Any, balancer: Any, actions: list[Any], instead_of: str = "") -> None:
         if balancer is None:
             return
-        served = leads_to(elb, actions or [])
+        served = forwarded_target_groups(elb, actions or [])
         for listener in balancer.listeners.values():
             if listener.arn != instead_of:
-                served |= leads_to(elb, listener.default_actions)
+                served |= forwarded_target_groups(elb, listener.default_actions)
         for rule in rules_of(balancer):
             if rule.arn != instead_of:
-                served |= leads_to(elb, rule.actions)
+                served |= forwarded_target_groups(elb, rule.actions)
         if len(served) > quotas.limit(elb.account_id, elb.region_name, quotas.TARGET_GROUPS_OF_A_BALANCER):
             raise AwsError(
                 "TooManyUniqueTargetGroupsPerLoadBalancer",

@@ -7,7 +7,7 @@ from typing import Any
 from moto.servicequotas.models import ServiceQuotasBackend
 
 from . import settings
-from .ecs_model import Definition, World
+from .ecs_model import Definition, EcsState
 from .patching import Place, wrap
 
 #: A service and a code, as Service Quotas names a quota.
@@ -20,7 +20,7 @@ RULES_OF_A_BALANCER = ("elasticloadbalancing", "L-7EED9B64")
 TARGET_GROUPS_OF_A_BALANCER = ("elasticloadbalancing", "L-822D1B1B")
 VCPUS = ("fargate", "L-3032A538")
 #: of an account that nobody has limited
-PLENTY = 10_000.0
+UNLIMITED = 10_000.0
 #: The values of an account that has asked for nothing; it has plenty of virtual CPUs here.
 #: (VPC user guide: Amazon VPC quotas; Elastic Load Balancing: Quotas for your Application Load Balancers)
 DEFAULTS: dict[Quota, float] = {
@@ -28,7 +28,7 @@ DEFAULTS: dict[Quota, float] = {
     TARGET_GROUPS: 3000.0,
     RULES_OF_A_BALANCER: 100.0,
     TARGET_GROUPS_OF_A_BALANCER: 100.0,
-    VCPUS: PLENTY,
+    VCPUS: UNLIMITED,
 }
 LIMIT_REACHED = "You've reached the limit on the number of vCPUs you can run concurrently"
 _applied: dict[tuple[str, str, Quota], float] = {}
@@ -52,9 +52,9 @@ def reset() -> None:
     _applied.clear()
 
 
-def more_tasks(place: Place, everything: World, definition: Definition) -> int:
+def remaining_tasks(place: Place, state: EcsState, definition: Definition) -> int:
     """How many more tasks of a definition the account may run."""
-    units = sum(int(task.definition.fields["cpu"]) for task in everything.tasks.values() if task.last != "STOPPED")
+    units = sum(int(task.definition.fields["cpu"]) for task in state.tasks.values() if task.last != "STOPPED")
     free = limit(place.account, place.region, VCPUS) * 1024 - units
     return max(0, int(free // int(definition.fields["cpu"])))
 
@@ -66,7 +66,7 @@ def install_rules() -> None:
     def get_service_quota(original: Any, self: Any, service_code: str, quota_code: str) -> Any:
         asked = (service_code, quota_code)
         if asked in (VPCS, GATEWAYS):
-            value = float(settings.vpc_quota or PLENTY)
+            value = float(settings.vpc_quota or UNLIMITED)
         elif asked in DEFAULTS:
             value = limit(self.account_id, self.region_name, asked)
         else:

@@ -15,26 +15,26 @@ from .patching import Place
 CLIENT = "198.51.100.10"
 
 
-def is_let_through(place: Place, sender: list[Any], receiver: list[Any], port: int) -> bool:
+def is_allowed(place: Place, sender: list[Any], receiver: list[Any], port: int) -> bool:
     """Whether one of the interfaces of a sender reaches a port of one of those of a receiver."""
-    return any(passes(place, one, other, port) for one in sender for other in receiver)
+    return any(connects(place, one, other, port) for one in sender for other in receiver)
 
 
-def passes(place: Place, sender: Any, receiver: Any, port: int) -> bool:
+def connects(place: Place, sender: Any, receiver: Any, port: int) -> bool:
     """Whether a connection from one interface to a port of another is let out and in."""
-    out = rules(place, carried(sender), "egress_rules")
-    into = rules(place, carried(receiver), "ingress_rules")
-    return any(allows(rule, carried(receiver), receiver.private_ip_address, port) for rule in out) and any(
-        allows(rule, carried(sender), sender.private_ip_address, port) for rule in into
+    out = rules(place, group_ids(sender), "egress_rules")
+    into = rules(place, group_ids(receiver), "ingress_rules")
+    return any(allows(rule, group_ids(receiver), receiver.private_ip_address, port) for rule in out) and any(
+        allows(rule, group_ids(sender), sender.private_ip_address, port) for rule in into
     )
 
 
-def carried(interface: Any) -> set[str]:
+def group_ids(interface: Any) -> set[str]:
     """The security groups of an interface."""
     return {group.id for group in interface.group_set}
 
 
-def is_open(place: Place, groups: set[str], port: int) -> bool:
+def is_open_to_internet(place: Place, groups: set[str], port: int) -> bool:
     """Whether the internet reaches a port of what carries these groups."""
     return any(allows(rule, set(), CLIENT, port) for rule in rules(place, groups, "ingress_rules"))
 

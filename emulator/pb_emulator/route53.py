@@ -12,10 +12,10 @@ from typing import Any
 from moto.route53.models import FakeZone, Route53Backend, route53_backends
 from moto.route53.responses import Route53
 
-from . import pace
+from . import timings
 from .elbv2 import HOSTED_ZONES
-from .faults import route53_error
-from .patching import Place, attached, install, wrap
+from .errors import route53_error
+from .patching import Place, attached_state, install, wrap
 
 Key = tuple[str, str, str]
 PLAIN = re.compile(r"[a-z0-9_.-]")
@@ -26,7 +26,7 @@ def zones_of(place: Place) -> dict[str, FakeZone]:
     return route53_backends[place.account]["aws"].zones
 
 
-def stored_name(name: str) -> str:
+def normalized_name(name: str) -> str:
     """A name as Route 53 gives it back: lower case, a dot at the end, octal escapes as in `\\052`."""
     decoded = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), name)
     lowered = decoded.lower().rstrip(".") + "."
@@ -49,7 +49,7 @@ def records(zone: FakeZone) -> dict[Key, dict[str, Any]]:
     def initial() -> dict[Key, dict[str, Any]]:
         found: dict[Key, dict[str, Any]] = {}
         for known in zone.rrsets:
-            name = stored_name(known.name)
+            name = normalized_name(known.name)
             values = [{"Value": value["Value"] if isinstance(value, dict) else value} for value in known.records]
             found[(name, known.type, "")] = {
                 "Name": name,
@@ -59,7 +59,7 @@ def records(zone: FakeZone) -> dict[Key, dict[str, Any]]:
             }
         return found
 
-    return attached(zone, "records", initial)
+    return attached_state(zone, "records", initial)
 
 
 def find_zone(place: Place, identity: str) -> FakeZone:
@@ -74,30 +74,30 @@ def find_zone(place: Place, identity: str) -> FakeZone:
 def new_change(place: Place) -> dict[str, Any]:
     """A change, PENDING at first."""
     identity = "C" + "".join(random.choices(string.ascii_uppercase + string.digits, k=20))
-    changes: dict[str, dict[str, Any]] = attached(route53_backends[place.account]["aws"], "changes", dict)
-    changes[identity] = {"at": pace.now(), "submitted": datetime.now(UTC)}
-    return shown_change(place, identity)
+    changes: dict[str, dict[str, Any]] = attached_state(route53_backends[place.account]["aws"], "changes", dict)
+    changes[identity] = {"at": timings.now(), "submitted": datetime.now(UTC)}
+    return change_response(place, identity)
 
 
-def shown_change(place: Place, identity: str) -> dict[str, Any]:
+def change_response(place: Place, identity: str) -> dict[str, Any]:
     """A change: INSYNC some time after it was made."""
-    changes: dict[str, dict[str, Any]] = attached(route53_backends[place.account]["aws"], "changes", dict)
+    changes: dict[str, dict[str, Any]] = attached_state(route53_backends[place.account]["aws"], "changes", dict)
     if identity not in changes:
         raise route53_error("NoSuchChange", f"Could not find resource with ID: {identity}")
     known = changes[identity]
-    done = pace.now() >= known["at"] + pace.seconds("record_insync")
+    done = timings.now() >= known["at"] + timings.seconds("record_insync")
     return {"Id": f"/change/{identity}", "Status": "INSYNC" if done else "PENDING", "SubmittedAt": known["submitted"]}
 
 
 def get_change(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """GetChange."""
-    return {"ChangeInfo": shown_change(place, request["Id"].rsplit("/", 1)[-1])}
+    return {"ChangeInfo": change_response(place, request["Id"].rsplit("/", 1)[-1])}
 
 
-def stored(record: dict[str, Any]) -> dict[str, Any]:
+def normalized_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record as it is kept."""
     kept = {key: value for key, value in record.items() if value not in (None, [], {})}
-    kept["Name"] = stored_name(record["Name"])
+    kept["Name"] = normalized_name(record["Name"])
     if kept.get("AliasTarget"):
         alias = dict(kept["AliasTarget"])
         alias["DNSName"] = alias["DNSName"].lower().rstrip(".") + "."
@@ -105,14 +105,14 @@ def stored(record: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def content(record: dict[str, Any]) -> dict[str, Any]:
+def comparable(record: dict[str, Any]) -> dict[str, Any]:
     """What a DELETE must repeat."""
     same = {key: value for key, value in record.items() if key != "ResourceRecords"}
     same["values"] = sorted(value["Value"] for value in record.get("ResourceRecords", []))
     return same
 
 
-def refuse(message: str) -> Exception:
+def invalid_batch(message: str) -> Exception:
     """The refusal of a whole batch."""
     return route53_error("InvalidChangeBatch", f"[{message}]")
 
@@ -122,7 +122,7 @@ def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
     alias = record["AliasTarget"]
     known = alias["HostedZoneId"] in HOSTED_ZONES.values() or alias["HostedZoneId"] in zones_of(place)
     if not known:
-        raise refuse(
+        raise invalid_batch(
             f"Tried to create an alias that targets {alias['DNSName']}, type {record['Type']} in zone"
             f" {alias['HostedZoneId']}, but the alias target name does not lie within the target zone"
         )
@@ -134,28 +134,28 @@ def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
         )
 
 
-def apply(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]], change: dict[str, Any]) -> None:
+def apply_change(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]], change: dict[str, Any]) -> None:
     """One change of a batch."""
-    record = stored(change["ResourceRecordSet"])
+    record = normalized_record(change["ResourceRecordSet"])
     name, kind = record["Name"], record["Type"]
     key = (name, kind, record.get("SetIdentifier") or "")
-    zone_name = stored_name(zone.name)
+    zone_name = normalized_name(zone.name)
     if name != zone_name and not name.endswith(f".{zone_name}"):
-        raise refuse(f"RRSet with DNS name {name} is not permitted in zone {zone_name}")
+        raise invalid_batch(f"RRSet with DNS name {name} is not permitted in zone {zone_name}")
     label = f"name='{name}', type='{kind}'"
     if change["Action"] == "DELETE":
         if key not in known:
-            raise refuse(f"Tried to delete resource record set [{label}] but it was not found")
-        if content(known[key]) != content(record):
-            raise refuse(
+            raise invalid_batch(f"Tried to delete resource record set [{label}] but it was not found")
+        if comparable(known[key]) != comparable(record):
+            raise invalid_batch(
                 f"Tried to delete resource record set [{label}] but the values provided do not match the current values"
             )
         if name == zone_name and kind in ("NS", "SOA"):
-            raise refuse(f"A HostedZone must contain exactly one {kind} record for the zone itself")
+            raise invalid_batch(f"A HostedZone must contain exactly one {kind} record for the zone itself")
         del known[key]
         return
     if change["Action"] == "CREATE" and key in known:
-        raise refuse(f"Tried to create resource record set [{label}] but it already exists")
+        raise invalid_batch(f"Tried to create resource record set [{label}] but it already exists")
     if record.get("AliasTarget"):
         check_alias(place, zone, record)
     elif record.get("TTL") is None or not record.get("ResourceRecords"):
@@ -166,12 +166,12 @@ def apply(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]], change
         )
     for other_name, other_kind, _ in known:
         if other_name == name and other_kind != kind and "CNAME" in (kind, other_kind):
-            raise refuse(
+            raise invalid_batch(
                 f"RRSet of type {kind} with DNS name {name} is not permitted because a conflicting RRSet of type"
                 f" {other_kind} with the same DNS name already exists"
             )
     if kind == "CNAME" and name == zone_name:
-        raise refuse(f"RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {zone_name}")
+        raise invalid_batch(f"RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {zone_name}")
     known[key] = record
 
 
@@ -181,7 +181,7 @@ def change_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     current = records(zone)
     trial = dict(current)
     for change in request["ChangeBatch"]["Changes"]:
-        apply(place, zone, trial, change)
+        apply_change(place, zone, trial, change)
     current.clear()
     current.update(trial)
     return {"ChangeInfo": new_change(place)}
@@ -195,7 +195,7 @@ def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         raise route53_error("InvalidInput", "StartRecordName must be given with StartRecordType")
     found = sorted(records(zone).values(), key=lambda r: (sort_key(r["Name"]), r["Type"], r.get("SetIdentifier", "")))
     if start_name:
-        first = (sort_key(stored_name(start_name)), start_type)
+        first = (sort_key(normalized_name(start_name)), start_type)
         found = [record for record in found if (sort_key(record["Name"]), record["Type"]) >= first]
     limit = int(request.get("MaxItems") or 300)
     answer: dict[str, Any] = {
@@ -208,14 +208,14 @@ def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def shown_zone(zone: FakeZone) -> dict[str, Any]:
+def zone_response(zone: FakeZone) -> dict[str, Any]:
     """A hosted zone as in lists."""
     config: dict[str, Any] = {"PrivateZone": bool(zone.private_zone)}
     if zone.comment:
         config["Comment"] = zone.comment
     return {
         "Id": f"/hostedzone/{zone_id(zone)}",
-        "Name": stored_name(zone.name),
+        "Name": normalized_name(zone.name),
         "CallerReference": zone.caller_reference,
         "Config": config,
         "ResourceRecordSetCount": len(records(zone)),
@@ -224,20 +224,20 @@ def shown_zone(zone: FakeZone) -> dict[str, Any]:
 
 def list_by_name(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     """ListHostedZonesByName: begins at the name, and does not filter by it."""
-    found = sorted(zones_of(place).values(), key=lambda zone: (sort_key(stored_name(zone.name)), zone_id(zone)))
+    found = sorted(zones_of(place).values(), key=lambda zone: (sort_key(normalized_name(zone.name)), zone_id(zone)))
     start, limit = request.get("DNSName"), int(request.get("MaxItems") or 100)
     if start:
-        first = (sort_key(stored_name(start)), (request.get("HostedZoneId") or "").rsplit("/", 1)[-1])
-        found = [zone for zone in found if (sort_key(stored_name(zone.name)), zone_id(zone)) >= first]
+        first = (sort_key(normalized_name(start)), (request.get("HostedZoneId") or "").rsplit("/", 1)[-1])
+        found = [zone for zone in found if (sort_key(normalized_name(zone.name)), zone_id(zone)) >= first]
     answer: dict[str, Any] = {
-        "HostedZones": [shown_zone(zone) for zone in found[:limit]],
+        "HostedZones": [zone_response(zone) for zone in found[:limit]],
         "IsTruncated": len(found) > limit,
         "MaxItems": str(limit),
     }
     if start:
-        answer["DNSName"] = stored_name(start)
+        answer["DNSName"] = normalized_name(start)
     if len(found) > limit:
-        answer["NextDNSName"], answer["NextHostedZoneId"] = stored_name(found[limit].name), zone_id(found[limit])
+        answer["NextDNSName"], answer["NextHostedZoneId"] = normalized_name(found[limit].name), zone_id(found[limit])
     return answer
 
 
@@ -250,7 +250,7 @@ def with_change(operation: str) -> None:
         answer.result["ChangeInfo"] = new_change(Place(self.current_account, self.region))
         zone = answer.result.get("HostedZone")
         if zone is not None:
-            answer.result["HostedZone"] = shown_zone(zone)
+            answer.result["HostedZone"] = zone_response(zone)
         return answer
 
 
@@ -266,13 +266,13 @@ def install_rules() -> None:
     @wrap(Route53)
     def get_hosted_zone(original: Callable[[Any], Any], self: Any) -> Any:
         answer = original(self)
-        answer.result["HostedZone"] = shown_zone(answer.result["HostedZone"])
+        answer.result["HostedZone"] = zone_response(answer.result["HostedZone"])
         return answer
 
     @wrap(Route53)
     def list_hosted_zones(original: Callable[[Any], Any], self: Any) -> Any:
         answer = original(self)
-        answer.result["HostedZones"] = [shown_zone(zone) for zone in answer.result["HostedZones"]]
+        answer.result["HostedZones"] = [zone_response(zone) for zone in answer.result["HostedZones"]]
         return answer
 
     @wrap(Route53Backend)

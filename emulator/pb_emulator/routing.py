@@ -15,7 +15,7 @@ from typing import Any
 from moto.elbv2.models import elbv2_backends
 
 from . import targets
-from .ecs_model import Task, world
+from .ecs_model import Task, ecs_state
 from .patching import Place
 
 
@@ -31,7 +31,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What the load balancer answers by itself."""
 
     status: int
@@ -47,16 +47,16 @@ class Forward:
     port: int
 
 
-def route(place: Place, listener: Any, request: Request) -> Answer | Forward:
+def route(place: Place, listener: Any, request: Request) -> Response | Forward:
     """What becomes of a request that a listener accepts."""
-    rule = next(rule for rule in in_order(listener.rules.values()) if all(holds(c, request) for c in rule.conditions))
+    rule = next(rule for rule in in_order(listener.rules.values()) if all(matches_condition(c, request) for c in rule.conditions))
     action = rule.actions[-1].data
     if action["Type"] == "redirect":
         return redirect(action["RedirectConfig"], listener, request)
     if action["Type"] == "fixed-response":
         fixed = action["FixedResponseConfig"]
         kind = {"Content-Type": fixed.get("ContentType") or "text/plain"}
-        return Answer(int(fixed["StatusCode"]), fixed.get("MessageBody") or "", kind)
+        return Response(int(fixed["StatusCode"]), fixed.get("MessageBody") or "", kind)
     return forward(place, action)
 
 
@@ -66,30 +66,30 @@ def in_order(rules: Iterable[Any]) -> list[Any]:
     return sorted(rules, key=lambda rule: last if rule.priority == "default" else int(rule.priority))
 
 
-def holds(condition: dict[str, Any], request: Request) -> bool:
+def matches_condition(condition: dict[str, Any], request: Request) -> bool:
     """Whether a condition of a rule holds; its values are alternatives."""
     name = condition["Field"]
     settings = condition.get("".join(part.capitalize() for part in name.split("-")) + "Config") or {}
     values = list(settings.get("Values") or condition.get("Values") or [])
     if name == "host-header":
-        return any(fits(value.lower(), request.host.lower()) for value in values)
+        return any(matches_pattern(value.lower(), request.host.lower()) for value in values)
     if name == "path-pattern":
-        return any(fits(value, request.path) for value in values)
+        return any(matches_pattern(value, request.path) for value in values)
     if name == "http-request-method":
         return request.method in values
     if name == "http-header":
         header = request.headers.get(str(settings["HttpHeaderName"]).lower(), "")
-        return any(fits(value.lower(), header.lower()) for value in values)
+        return any(matches_pattern(value.lower(), header.lower()) for value in values)
     raise NotImplementedError(f"conditions of {name} are not emulated")
 
 
-def fits(pattern: str, text: str) -> bool:
+def matches_pattern(pattern: str, text: str) -> bool:
     """Whether a text fits a pattern with `*` and `?`."""
     parts = {"*": ".*", "?": "."}
     return re.fullmatch("".join(parts.get(letter) or re.escape(letter) for letter in pattern), text, re.DOTALL) is not None
 
 
-def redirect(config: dict[str, Any], listener: Any, request: Request) -> Answer:
+def redirect(config: dict[str, Any], listener: Any, request: Request) -> Response:
     """A redirect; what its settings leave out stays as it was asked for."""
     given = {"protocol": listener.protocol.lower(), "host": request.host, "port": str(listener.port), "path": request.path}
     given["query"] = request.query
@@ -104,33 +104,33 @@ def redirect(config: dict[str, Any], listener: Any, request: Request) -> Answer:
     port, path = filled("Port", "#{port}"), "/" + filled("Path", "/#{path}").lstrip("/")
     query = filled("Query", "#{query}")
     place = f"{protocol}://{filled('Host', '#{host}')}:{port}{path}" + (f"?{query}" if query else "")
-    return Answer(int(str(config["StatusCode"]).removeprefix("HTTP_")), headers={"Location": place})
+    return Response(int(str(config["StatusCode"]).removeprefix("HTTP_")), headers={"Location": place})
 
 
-def forward(place: Place, action: dict[str, Any]) -> Answer | Forward:
+def forward(place: Place, action: dict[str, Any]) -> Response | Forward:
     """A target of the action's groups."""
     pairs = (action.get("ForwardConfig") or {}).get("TargetGroups") or [{"TargetGroupArn": action["TargetGroupArn"]}]
     weights = [int(pair.get("Weight", 1)) for pair in pairs]
     if not any(weights):
-        return Answer(503, "no target group has a weight")
+        return Response(503, "no target group has a weight")
     (chosen,) = random.choices(pairs, weights)
     group = elbv2_backends[place.account][place.region].target_groups.get(chosen["TargetGroupArn"])
-    return to_target(place, group) if group else Answer(503, "the target group is gone")
+    return to_target(place, group) if group else Response(503, "the target group is gone")
 
 
-def to_target(place: Place, group: Any) -> Answer | Forward:
+def to_target(place: Place, group: Any) -> Response | Forward:
     """A healthy target of a group; where none is, one of those that are unhealthy."""
     known = {address: targets.states(group).get(address, targets.INITIAL)[0] for address in group.targets}
     for wanted in ("healthy", "unhealthy"):
         if good := [address for address, state in known.items() if state == wanted]:
             return to_address(place, group, random.choice(good))
-    return Answer(503, f"{group.name} has no target that could answer: {known}")
+    return Response(503, f"{group.name} has no target that could answer: {known}")
 
 
-def to_address(place: Place, group: Any, address: str) -> Answer | Forward:
+def to_address(place: Place, group: Any, address: str) -> Response | Forward:
     """The task at an address, if the security groups let the load balancer through to it."""
-    tasks = {task.eni.private_ip_address: task for task in world(place).tasks.values() if task.last != "STOPPED"}
+    tasks = {task.eni.private_ip_address: task for task in ecs_state(place).tasks.values() if task.last != "STOPPED"}
     task, port = tasks.get(address), int(group.targets[address]["Port"])
     if task is None or not targets.is_reachable(place, task, group, port):
-        return Answer(504, f"{address}:{port} does not answer")
+        return Response(504, f"{address}:{port} does not answer")
     return Forward(task, port)

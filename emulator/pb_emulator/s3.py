@@ -14,26 +14,26 @@ from .wire import CREDENTIAL
 
 DENIED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 #: The region of the endpoint without one, which leads to the region of the bucket, where the signature does not fit.
-HOME = "us-east-1"
+DEFAULT_ENDPOINT_REGION = "us-east-1"
 #: Regions of after 20 March 2019: a bucket in one of them is answered with 400 from elsewhere, all others with a redirect.
 #: (Amazon S3 User Guide: Making requests over IPv4 and IPv6, Request redirection)
-YOUNG = {
+REGIONS_WITHOUT_REDIRECT = {
     "af-south-1", "ap-east-1", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-7",
     "ca-west-1", "eu-central-2", "eu-south-1", "eu-south-2", "il-central-1", "me-central-1", "me-south-1", "mx-central-1",
 }  # fmt: skip
 #: Buckets whose store is not Amazon's: it does not look at If-Match and If-None-Match of a write, and its answer about
 #: versioning is one that strict readers do not understand.
-_without_conditions: set[str] = set()
+_ignoring_conditions: set[str] = set()
 
 
-def be_without_conditions(bucket: str, without: bool) -> None:
+def set_conditions_ignored(bucket: str, without: bool) -> None:
     """Make the store of a bucket, which need not be there yet, one that ignores conditions; or Amazon's again."""
-    _without_conditions.add(bucket) if without else _without_conditions.discard(bucket)
+    _ignoring_conditions.add(bucket) if without else _ignoring_conditions.discard(bucket)
 
 
 def reset() -> None:
     """Make all stores Amazon's again."""
-    _without_conditions.clear()
+    _ignoring_conditions.clear()
 
 
 def region_of(bucket: str) -> str | None:
@@ -43,7 +43,7 @@ def region_of(bucket: str) -> str | None:
     return str(found.region_name) if found else None
 
 
-def elsewhere(request: Any, bucket: str, about_bucket: bool) -> tuple[int, dict[str, str], str] | None:
+def wrong_region_response(request: Any, bucket: str, about_bucket: bool) -> tuple[int, dict[str, str], str] | None:
     """What S3 answers to a request that was signed for another region than the bucket's; None when it was not.
 
     A bucket can be asked for its location from everywhere, and its name is everywhere taken.
@@ -55,11 +55,11 @@ def elsewhere(request: Any, bucket: str, about_bucket: bool) -> tuple[int, dict[
     if about_bucket and (request.method, query) == ("PUT", set()) or (request.method, query) == ("GET", {"location"}):
         return None
     asked, headers = signed.group(2), {"x-amz-bucket-region": region}
-    if region in YOUNG:
+    if region in REGIONS_WITHOUT_REDIRECT:
         code = "IllegalLocationConstraintException"
         message = f"The {region} location constraint is incompatible for the region specific endpoint this request was sent to."
         status, more = 400, ""
-    elif asked == HOME:
+    elif asked == DEFAULT_ENDPOINT_REGION:
         code, message = "AuthorizationHeaderMalformed", f"the region '{asked}' is wrong; expecting '{region}'"
         status, more = 400, f"<Region>{region}</Region>"
     else:
@@ -68,12 +68,12 @@ def elsewhere(request: Any, bucket: str, about_bucket: bool) -> tuple[int, dict[
         status, more = 301, f"<Endpoint>s3.{region}.amazonaws.com</Endpoint><Bucket>{bucket}</Bucket>"
     if request.method == "HEAD":
         return status, headers, ""
-    if region in YOUNG:
+    if region in REGIONS_WITHOUT_REDIRECT:
         headers = {}
     return status, headers, f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
 
 
-def about_plain_http(statement: dict[str, Any]) -> bool:
+def denies_plain_http(statement: dict[str, Any]) -> bool:
     """Whether a statement denies what comes without TLS."""
     secure = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
     return statement.get("Effect") == "Deny" and secure in ("false", ["false"], False)
@@ -89,16 +89,16 @@ def install_rules() -> None:
         owner = s3_backends.bucket_accounts.get(name)
         if expected and owner and expected not in owner:
             return 403, {}, "" if request.method == "HEAD" else DENIED
-        return elsewhere(request, name, True) or original(self, request, full_url)
+        return wrong_region_response(request, name, True) or original(self, request, full_url)
 
     @wrap(S3Response)
     def _key_response(original: Any, self: Any, request: Any, full_url: str) -> Any:
         bucket = self.parse_bucket_name_from_url(request, full_url)
-        return elsewhere(request, bucket, False) or original(self, request, full_url)
+        return wrong_region_response(request, bucket, False) or original(self, request, full_url)
 
     @wrap(S3Response)
     def put_object(original: Any, self: Any) -> Any:
-        if self.bucket_name in _without_conditions:
+        if self.bucket_name in _ignoring_conditions:
             conditions = ("if-match", "if-none-match")
             self.headers = {name: value for name, value in self.headers.items() if name.lower() not in conditions}
         return original(self)
@@ -107,7 +107,7 @@ def install_rules() -> None:
     def get_bucket_versioning(original: Any, self: Any) -> Any:
         # The root has a name of its own, which strict readers look for.
         status, headers, body = original(self)
-        if self.bucket_name in _without_conditions:
+        if self.bucket_name in _ignoring_conditions:
             return status, headers, body
         return status, headers, body.replace("GetBucketVersioningResponse", "VersioningConfiguration")
 
@@ -116,7 +116,7 @@ def install_rules() -> None:
         policy = json.loads(self.policy) if self.policy else {}
         statements = policy.get("Statement", [])
         statements = statements if isinstance(statements, list) else [statements]
-        kept = [statement for statement in statements if not about_plain_http(statement)]
+        kept = [statement for statement in statements if not denies_plain_http(statement)]
         if len(kept) == len(statements):
             return original(self, action, resource)
         if not kept:

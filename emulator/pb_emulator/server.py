@@ -16,10 +16,10 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import ecs_rollout, pace, preconditions, s3, strict
+from . import ecs_rollout, prerequisites, rules, s3, timings
 from .data_plane import DataPlane
-from .journal import Journal, Recorder
 from .patching import Place, wrap
+from .request_log import Recorder, RequestLog
 from .wire import Call, error_answer, error_code, identify
 
 StartResponse = Callable[..., Any]
@@ -41,7 +41,7 @@ def get_backend_for_host(original: Callable[..., Any], self: DomainDispatcherApp
     return _backends[host]
 
 
-class Answer:
+class Response:
     """A complete response, caught from moto's WSGI application."""
 
     def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -54,13 +54,13 @@ class Application:
     """The WSGI application."""
 
     def __init__(self, latency: float = 0.0, recorder: Recorder | None = None, data_plane: bool = False) -> None:
-        strict.install()
+        rules.install()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
         self._latency = latency
         self._recorder = recorder
-        self.journal = Journal()
-        self._data_plane = DataPlane(self._lock, strict.advance, everywhere=data_plane)
+        self.request_log = RequestLog()
+        self._data_plane = DataPlane(self._lock, rules.advance, everywhere=data_plane)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         body = read_body(environ)
@@ -72,7 +72,7 @@ class Application:
         start_response(f"{answer.status} {reason}", answer.headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
-    def _serve(self, environ: dict[str, Any], body: bytes) -> Answer:
+    def _serve(self, environ: dict[str, Any], body: bytes) -> Response:
         """Answer one API call."""
         began = time.monotonic()
         call = identify(environ, body)
@@ -84,8 +84,8 @@ class Application:
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")
         with self._lock:
             answer = self._dispatch(call, environ)
-            self._data_plane.follow(Place(call.account, call.region))
-        self.journal.add(
+            self._data_plane.sync(Place(call.account, call.region))
+        self.request_log.add(
             began,
             service=call.service,
             action=call.action,
@@ -99,30 +99,30 @@ class Application:
             self._record(call, environ, body, answer)
         return answer
 
-    def _dispatch(self, call: Call, environ: dict[str, Any]) -> Answer:
+    def _dispatch(self, call: Call, environ: dict[str, Any]) -> Response:
         """Bring the account's world up to the present, then let moto answer."""
         try:
-            strict.advance(call.account, call.region)
+            rules.advance(call.account, call.region)
             if call.service == "ec2" and call.parameters.get("DryRun") == "true":
-                return failure(
+                return error_response(
                     call, environ, 412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
                 )
             answer = run_wsgi(self._moto, environ)
         except NotImplementedError as error:
-            return failure(call, environ, 501, "NotImplemented", f"{call.service} {call.action}: {error}")
+            return error_response(call, environ, 501, "NotImplemented", f"{call.service} {call.action}: {error}")
         except Exception as error:  # noqa: BLE001 - a fault of the emulator must not look like one of AWS
             traceback.print_exc(file=sys.stderr)
-            return failure(call, environ, 501, "EmulatorFault", f"{call.service} {call.action}: {error!r}")
+            return error_response(call, environ, 501, "EmulatorFault", f"{call.service} {call.action}: {error!r}")
         kind = dict(answer.headers).get("Content-Type", "")
         if (
             answer.status >= 400
             and kind.startswith("text/html")
             and answer.body.lstrip().lower().startswith(b"<!doctype")
         ):
-            return failure(call, environ, 501, "NotImplemented", f"{call.service} {call.action} is not emulated")
+            return error_response(call, environ, 501, "NotImplemented", f"{call.service} {call.action} is not emulated")
         return answer
 
-    def _record(self, call: Call, environ: dict[str, Any], body: bytes, answer: Answer) -> None:
+    def _record(self, call: Call, environ: dict[str, Any], body: bytes, answer: Response) -> None:
         """Append the exchange to the recording."""
         assert self._recorder
         headers = {k[5:].lower().replace("_", "-"): v for k, v in environ.items() if k.startswith("HTTP_")}
@@ -142,55 +142,55 @@ class Application:
             request, body, {"status": answer.status, "response_headers": dict(answer.headers)}, answer.body
         )
 
-    def _control(self, environ: dict[str, Any], body: bytes) -> Answer:
+    def _control(self, environ: dict[str, Any], body: bytes) -> Response:
         """Serve the endpoints that are not AWS's."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"][len("/_pb/") :]
         query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         try:
             return self._control_route(method, path, query, body)
         except (ValueError, KeyError, TypeError) as error:
-            return as_json({"error": f"{type(error).__name__}: {error}"}, 400)
+            return json_response({"error": f"{type(error).__name__}: {error}"}, 400)
 
-    def _control_route(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
+    def _control_route(self, method: str, path: str, query: dict[str, str], body: bytes) -> Response:
         if (method, path) == ("GET", "health"):
-            return as_json({"status": "ok", "pace": pace.table()})
+            return json_response({"status": "ok", "pace": timings.table()})
         if (method, path) == ("GET", "requests"):
-            entries = self.journal.entries(int(query.get("since", "0")), query.get("account"))
-            return as_json({"requests": entries})
+            entries = self.request_log.entries(int(query.get("since", "0")), query.get("account"))
+            return json_response({"requests": entries})
         if (method, path) == ("DELETE", "requests"):
-            self.journal.clear()
-            return as_json({})
+            self.request_log.clear()
+            return json_response({})
         if (method, path) == ("POST", "reset"):
             with self._lock:
-                strict.reset()
+                rules.reset()
                 self._data_plane.reset()
-            return as_json({})
+            return json_response({})
         if (method, path) == ("POST", "preconditions"):
             with self._lock:
-                made = preconditions.ensure(json.loads(body or b"{}"))
-            return as_json(made)
+                made = prerequisites.ensure(json.loads(body or b"{}"))
+            return json_response(made)
         if (method, path) == ("POST", "s3"):
             wanted = json.loads(body or b"{}")
-            s3.be_without_conditions(wanted["bucket"], bool(wanted["without_conditions"]))
-            return as_json(wanted)
+            s3.set_conditions_ignored(wanted["bucket"], bool(wanted["without_conditions"]))
+            return json_response(wanted)
         if (method, path) == ("POST", "rollouts"):
             wanted = json.loads(body or b"{}")
             with self._lock:
                 ecs_rollout.pause(wanted["account"], bool(wanted["paused"]))
-            return as_json(wanted)
+            return json_response(wanted)
         if (method, path) == ("POST", "data-plane"):
             wanted = json.loads(body or b"{}")
             place = Place(wanted["account"], wanted["region"])
             with self._lock:
                 self._data_plane.open(place)
-            return as_json(wanted)
+            return json_response(wanted)
         if (method, path) == ("GET", "listeners"):
             place = Place(query["account"], query["region"])
             with self._lock:
-                strict.advance(place.account, place.region)
-                self._data_plane.follow(place)
-                return as_json({"listeners": self._data_plane.shown(place)})
-        return as_json({"error": f"no control endpoint {method} /_pb/{path}"}, 404)
+                rules.advance(place.account, place.region)
+                self._data_plane.sync(place)
+                return json_response({"listeners": self._data_plane.listener_addresses(place)})
+        return json_response({"error": f"no control endpoint {method} /_pb/{path}"}, 404)
 
 
 def read_body(environ: dict[str, Any]) -> bytes:
@@ -203,7 +203,7 @@ def read_body(environ: dict[str, Any]) -> bytes:
     return stream.read(length) if length else b""
 
 
-def run_wsgi(app: Any, environ: dict[str, Any]) -> Answer:
+def run_wsgi(app: Any, environ: dict[str, Any]) -> Response:
     """Call a WSGI application and catch what it answers."""
     caught: dict[str, Any] = {}
 
@@ -221,23 +221,23 @@ def run_wsgi(app: Any, environ: dict[str, Any]) -> Answer:
     if environ["REQUEST_METHOD"] != "HEAD":
         headers = [(k, v) for k, v in headers if k.lower() not in ("content-length", "connection")]
         headers.append(("Content-Length", str(len(body))))
-    return Answer(caught["status"], headers, body)
+    return Response(caught["status"], headers, body)
 
 
-def failure(call: Call, environ: dict[str, Any], status: int, code: str, message: str) -> Answer:
+def error_response(call: Call, environ: dict[str, Any], status: int, code: str, message: str) -> Response:
     """An error of our own, in the protocol of the request."""
     kind, body = error_answer(call, environ, code, message)
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", code)]
-    return Answer(status, headers, body)
+    return Response(status, headers, body)
 
 
-def as_json(value: Any, status: int = 200) -> Answer:
+def json_response(value: Any, status: int = 200) -> Response:
     """A control endpoint's answer."""
     body = json.dumps(value).encode("utf-8")
-    return Answer(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
+    return Response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
 
-class WholeAnswer(HTTPRequest):
+class SingleWriteRequest(HTTPRequest):
     """Sends head and body of an answer in one piece, as AWS sends short ones.
 
     Terraform's client for DynamoDB takes an answer whose body comes a moment after its head for broken now and then, asks
@@ -257,7 +257,7 @@ class WholeAnswer(HTTPRequest):
 class Connection(HTTPConnection):
     """A connection with such answers."""
 
-    RequestHandlerClass = WholeAnswer
+    RequestHandlerClass = SingleWriteRequest
     is_new = True
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from moto.logs.models import LogsBackend
 from moto.logs.responses import LogsResponse
 
-from .faults import AwsError
+from .errors import AwsError
 from .patching import wrap
 
 RETENTION_DAYS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .faults import AwsError
+from .errors import AwsError
 
 MAX_TAGS = 50
 

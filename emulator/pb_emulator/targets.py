@@ -11,9 +11,9 @@ from typing import Any
 
 from moto.elbv2.models import elbv2_backends
 
-from . import ecr_images, pace, reachability
+from . import ecr_images, reachability, timings
 from .ecs_model import Definition, Task
-from .patching import Place, attached
+from .patching import Place, attached_state
 
 State = tuple[str, str | None, str | None]
 INITIAL: State = ("initial", "Elb.RegistrationInProgress", "Target registration is in progress")
@@ -24,7 +24,7 @@ TIMED_OUT: State = ("unhealthy", "Target.Timeout", "Request timed out")
 ONLY = re.compile(r"only-(?P<paths>[A-Za-z0-9_]+)$")
 
 
-def answer(place: Place, definition: Definition, path: str) -> int:
+def response_status(place: Place, definition: Definition, path: str) -> int:
     """The status with which tasks of this definition answer at a path.
 
     It is 200, unless an image tag says otherwise: `:unhealthy` answers with 500; `only-a_b`, at the end of a tag, with 404
@@ -48,18 +48,18 @@ def groups(place: Place, task: Task) -> list[tuple[Any, int]]:
 
 def register(place: Place, task: Task) -> list[str]:
     """Register a task that runs; gives the ARNs of its groups."""
-    set_all(place, task, INITIAL)
+    set_health(place, task, INITIAL)
     return [group.arn for group, _ in groups(place, task)]
 
 
 def drain(place: Place, task: Task) -> float:
     """Give a target no more requests; gives for how many seconds it may finish those that it has."""
-    set_all(place, task, DRAINING)
+    set_health(place, task, DRAINING)
     delays = [int(group.attributes["deregistration_delay.timeout_seconds"]) for group, _ in groups(place, task)]
-    return max(delays, default=0) * pace.seconds("deregistration_share")
+    return max(delays, default=0) * timings.seconds("deregistration_share")
 
 
-def set_all(place: Place, task: Task, state: State) -> None:
+def set_health(place: Place, task: Task, state: State) -> None:
     """Register a task as a target, and set its health, in all of its groups."""
     address = task.eni.private_ip_address
     for group, port in groups(place, task):
@@ -67,55 +67,55 @@ def set_all(place: Place, task: Task, state: State) -> None:
         states(group)[address] = state
 
 
-def forget(place: Place, task: Task) -> None:
+def deregister(place: Place, task: Task) -> None:
     """Take a task out of its target groups."""
     address = task.eni.private_ip_address
     for group, _ in groups(place, task):
         group.targets.pop(address, None)
         states(group).pop(address, None)
-        due_changes(group).pop(address, None)
+        pending_changes(group).pop(address, None)
 
 
 def states(group: Any) -> dict[str, State]:
     """The health of the targets of a group by address."""
-    return attached(group, "health", dict)
+    return attached_state(group, "health", dict)
 
 
-def due_changes(group: Any) -> dict[str, float]:
+def pending_changes(group: Any) -> dict[str, float]:
     """When the health of a target changes whose checks began to end otherwise."""
-    return attached(group, "changes", dict)
+    return attached_state(group, "changes", dict)
 
 
 def check(place: Place, task: Task) -> None:
     """Check a task in all of its groups: the first check decides, later on it takes several that end otherwise."""
-    address, moment = task.eni.private_ip_address, pace.now()
+    address, moment = task.eni.private_ip_address, timings.now()
     for group, port in groups(place, task):
-        found, known, due = result(place, task, group, port), states(group).get(address), due_changes(group)
+        found, known, due = check_result(place, task, group, port), states(group).get(address), pending_changes(group)
         if known is None or known[0] == "initial":
             states(group)[address] = found
         elif known[0] == found[0]:
             states(group)[address] = found
             due.pop(address, None)
-        elif moment >= due.setdefault(address, moment + pace.seconds("target_changing")):
+        elif moment >= due.setdefault(address, moment + timings.seconds("target_changing")):
             states(group)[address] = found
             del due[address]
     if failure(place, task) is None:
-        task.sick_since = None
-    elif task.sick_since is None:
-        task.sick_since = moment
+        task.unhealthy_since = None
+    elif task.unhealthy_since is None:
+        task.unhealthy_since = moment
 
 
-def is_given_up(place: Place, task: Task) -> bool:
+def is_detected_unhealthy(place: Place, task: Task) -> bool:
     """Whether ECS has noticed that a task is unhealthy."""
-    noticed = (task.sick_since or 0.0) + pace.seconds("task_failing")
-    return failure(place, task) is not None and pace.now() >= noticed
+    noticed = (task.unhealthy_since or 0.0) + timings.seconds("task_failing")
+    return failure(place, task) is not None and timings.now() >= noticed
 
 
-def result(place: Place, task: Task, group: Any, port: int) -> State:
+def check_result(place: Place, task: Task, group: Any, port: int) -> State:
     """What the checks of a group find."""
     if not is_reachable(place, task, group, port):
         return TIMED_OUT
-    status = answer(place, task.definition, group.health_check_path or "/")
+    status = response_status(place, task.definition, group.health_check_path or "/")
     if matches((group.matcher or {}).get("HttpCode") or "200", status):
         return HEALTHY
     return "unhealthy", "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{status}]"
@@ -125,8 +125,8 @@ def is_reachable(place: Place, task: Task, group: Any, port: int) -> bool:
     """Whether the security groups let the load balancer of a group through to a task; yes where it has none yet."""
     balancers = elbv2_backends[place.account][place.region].load_balancers
     users = [balancers[arn] for arn in group.load_balancer_arns if arn in balancers]
-    senders = [list(attached(user, "interfaces", dict).values()) for user in users]
-    return all(reachability.is_let_through(place, sender, [task.eni], port) for sender in senders)
+    senders = [list(attached_state(user, "interfaces", dict).values()) for user in users]
+    return all(reachability.is_allowed(place, sender, [task.eni], port) for sender in senders)
 
 
 def matches(matcher: str, status: int) -> bool:

@@ -30,7 +30,7 @@ class Call:
     parameters: dict[str, str]
 
     @property
-    def form(self) -> bool:
+    def is_form(self) -> bool:
         """Whether the request is a form, as for EC2 and the query protocol."""
         return bool(self.parameters)
 
@@ -38,7 +38,7 @@ class Call:
 def identify(environ: dict[str, Any], body: bytes) -> Call:
     """Find the call in a request's signature, target header, form or path."""
     key, region, service = DEFAULT_ACCOUNT, DEFAULT_REGION, "s3"
-    signature = environ.get("HTTP_AUTHORIZATION", "") or presigned(environ)
+    signature = environ.get("HTTP_AUTHORIZATION", "") or presigned_credential(environ)
     if match := CREDENTIAL.search(signature):
         key, region, service = match.groups()
     account = key if re.fullmatch(r"\d{12}", key) else DEFAULT_ACCOUNT
@@ -54,7 +54,7 @@ def identify(environ: dict[str, Any], body: bytes) -> Call:
     return Call(service, action, account, region, parameters)
 
 
-def presigned(environ: dict[str, Any]) -> str:
+def presigned_credential(environ: dict[str, Any]) -> str:
     """The credential of a presigned URL, written as in an Authorization header."""
     query = parse_qs(environ.get("QUERY_STRING", ""))
     credential = query.get("X-Amz-Credential", [""])[0]

@@ -79,11 +79,11 @@ def serve(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.update(environment(options.host, port, folder))
         from localstack.runtime.main import main
-        from pb_emulator import pace
+        from pb_emulator import timings
 
         from . import plugin
 
-        pace.configure(pace.parse(options.pace))
+        timings.configure(timings.parse(options.pace))
         plugin.install()
         url = f"http://{options.host}:{port}"
         threading.Thread(target=publish_when_ready, args=(url, options.ready_file), daemon=True).start()

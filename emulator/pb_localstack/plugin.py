@@ -16,8 +16,8 @@ from localstack.services.edge import ROUTER
 from localstack.services.plugins import SERVICE_PLUGINS, Service, ServiceManager
 from localstack.utils.bootstrap import get_enabled_apis
 from moto.core.exceptions import ServiceException
-from pb_emulator import ec2, ecs, ecs_rollout, elasticache, elbv2, interfaces, quota_rules, simple_services, thrift
-from pb_emulator.patching import Operation, Place, plain
+from pb_emulator import caching, ec2, ecs, ecs_rollout, elasticache, elbv2, interfaces, quota_rules, simple_services
+from pb_emulator.patching import Operation, Place, to_plain
 
 from .tally import Tally
 
@@ -30,14 +30,14 @@ SERVICES: dict[str, dict[str, Operation]] = {
     "application-autoscaling": {},
 }
 #: Rules for the moto inside; those of Route 53 are for a newer moto, and Route 53 is LocalStack's own.
-RULES = (interfaces, ec2, elbv2, ecs, elasticache, quota_rules, simple_services, thrift)
+RULES = (interfaces, ec2, elbv2, ecs, elasticache, quota_rules, simple_services, caching)
 
 #: One call at a time reaches moto, as in our emulator: its rules look before they act.
 _lock = threading.RLock()
 _tally = Tally()
 
 
-class _Answered:
+class _TableService:
     """A service that is answered by a table alone."""
 
     def __init__(self, service: str) -> None:
@@ -48,7 +48,7 @@ def install() -> None:
     """Add everything, once, before LocalStack starts. DynamoDB is moto's where PROVIDER_OVERRIDE_DYNAMODB says so."""
     for rules in RULES:
         rules.install_rules()
-    inner.dispatch_to_moto = guarded(inner.dispatch_to_moto)
+    inner.dispatch_to_moto = serialized(inner.dispatch_to_moto)
     for name in SERVICES:
         SERVICE_PLUGINS.api_provider_specs.setdefault(name, []).append("default")
     SERVICE_PLUGINS.api_provider_specs["dynamodb"].append("moto")
@@ -56,7 +56,7 @@ def install() -> None:
     get_enabled_apis.cache_clear()
     for name, operations in (SERVICES | {"dynamodb": {}}).items():
         add_service(name, operations)
-    handlers.run_custom_response_handlers.append(note)
+    handlers.run_custom_response_handlers.append(count_source)
     ROUTER.add("/_pb/served", lambda _request, **_: Response(json.dumps(_tally.document())))
 
 
@@ -64,8 +64,8 @@ def add_service(name: str, operations: dict[str, Operation]) -> None:
     """Serve a service: some operations by our emulator, the others by moto."""
     model = load_service(name)
     table = {operation: inner._proxy_moto for operation in model.operation_names}
-    table |= {action: served(operation) for action, operation in operations.items()}
-    service = Service.for_provider(_Answered(name), dispatch_table_factory=lambda _: table)
+    table |= {action: as_localstack_operation(operation) for action, operation in operations.items()}
+    service = Service.for_provider(_TableService(name), dispatch_table_factory=lambda _: table)
     ServiceManager.add_service(SERVICE_PLUGINS, service)
 
 
@@ -74,25 +74,25 @@ def advance(context: RequestContext) -> Place:
     place = Place(context.account_id, context.region)
     ecs_rollout.advance(place)
     elasticache.advance(place)
-    interfaces.sweep(place)
+    interfaces.remove_released(place)
     return place
 
 
-def served(operation: Operation) -> Callable[[RequestContext, dict[str, Any]], dict[str, Any]]:
+def as_localstack_operation(operation: Operation) -> Callable[[RequestContext, dict[str, Any]], dict[str, Any]]:
     """An operation of our emulator as LocalStack calls one."""
 
     def call(context: RequestContext, request: dict[str, Any]) -> dict[str, Any]:
         context.pb_answered = "emulator"
         try:
             with _lock:
-                return operation(advance(context), plain(request)) or {}
+                return operation(advance(context), to_plain(request)) or {}
         except ServiceException as error:
             raise CommonServiceException(error.code, error.message, sender_fault=True) from error
 
     return call
 
 
-def guarded(original: Callable[[RequestContext], Response]) -> Callable[[RequestContext], Response]:
+def serialized(original: Callable[[RequestContext], Response]) -> Callable[[RequestContext], Response]:
     """Calls of moto, one at a time, each in the present."""
 
     def dispatch(context: RequestContext) -> Response:
@@ -104,7 +104,7 @@ def guarded(original: Callable[[RequestContext], Response]) -> Callable[[Request
     return dispatch
 
 
-def note(_chain: Any, context: RequestContext, _response: Response) -> None:
+def count_source(_chain: Any, context: RequestContext, _response: Response) -> None:
     """Count who answered."""
     if context.service and context.operation and not context.is_internal_call:
         who = getattr(context, "pb_answered", "localstack")

@@ -32,7 +32,7 @@ def running_server(tmp_path: Path, *options: str) -> Iterator[str]:
         cwd=EMULATOR, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        until(lambda: ready.exists() or process.poll() is not None, 30)
+        wait_until(lambda: ready.exists() or process.poll() is not None, 30)
         assert process.poll() is None, "the server ended"
         yield ready.read_text(encoding="utf-8").strip()
     finally:
@@ -43,7 +43,7 @@ def running_server(tmp_path: Path, *options: str) -> Iterator[str]:
             process.kill()
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     """Wait for a condition, and give what it gave."""
     end = time.monotonic() + seconds
     while True:
@@ -91,9 +91,9 @@ class Aws:
             call(**parameters)
         return str(caught.value.response["Error"]["Message"])
 
-    def network(self, gateway: bool = True) -> Net:
+    def network(self, gateway: bool = True) -> Network:
         """A VPC with two public subnets and a group."""
-        return Net(self, gateway)
+        return Network(self, gateway)
 
     def interfaces(self, **filters: str) -> list[dict[str, Any]]:
         """Interfaces by filters, with underscores for hyphens."""
@@ -101,7 +101,7 @@ class Aws:
         return self.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"]
 
 
-class Net:
+class Network:
     """A VPC with two public subnets in two zones, an internet gateway, and a security group."""
 
     def __init__(self, aws: Aws, gateway: bool) -> None:
@@ -124,7 +124,7 @@ class Net:
         """Another security group."""
         return self.aws.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]
 
-    def let_in(self) -> None:
+    def allow_all_ingress(self) -> None:
         """Let everything in to what carries the group."""
         anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
         self.aws.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=anybody)
@@ -160,7 +160,7 @@ class App:
 
     def __init__(self, aws: Aws) -> None:
         self.aws, self.ecs, self.net = aws, aws.ecs, aws.network()
-        self.net.let_in()
+        self.net.allow_all_ingress()
         self.ecs.create_cluster(clusterName="c")
         aws.logs.create_log_group(logGroupName="app")
         self.role = self.make_role("x", "ecs-tasks.amazonaws.com")
@@ -199,7 +199,7 @@ class App:
 
     def steady(self, name: str = "web") -> dict[str, Any]:
         """The service when its rollout is COMPLETED."""
-        return until(lambda: (s := self.show(name))["deployments"][0]["rolloutState"] == "COMPLETED" and s)
+        return wait_until(lambda: (s := self.show(name))["deployments"][0]["rolloutState"] == "COMPLETED" and s)
 
     def rollout(self, name: str = "web", **wanted: str) -> dict[str, Any]:
         """The newest service deployment, when it has come to its end or to a status."""
@@ -212,7 +212,7 @@ class App:
             ends = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
             return found["status"] in (wanted.get("status"), *ends) and found
 
-        return until(newest)
+        return wait_until(newest)
 
     def web(self) -> tuple[str, str]:
         """A target group behind a listener; gives the load balancer and the group."""

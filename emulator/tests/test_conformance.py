@@ -20,14 +20,14 @@ NAMED = re.compile(r"`([\w./-]+\.(?:py|rs))::(\w+)`")
         ("create_internet_gateway", "InternetGateway", "InternetGatewayId", {}),
     ],
 )
-def test_a_create_without_a_token_makes_a_second_one(
+def test_create_without_token_is_not_idempotent(
     aws: Aws, create: str, key: str, identity: str, parameters: dict[str, str]
 ) -> None:
     first, second = (getattr(aws.ec2, create)(**parameters)[key][identity] for _ in range(2))
     assert first != second
 
 
-def test_what_came_with_a_vpc_goes_with_it(aws: Aws) -> None:
+def test_vpc_delete_removes_its_defaults(aws: Aws) -> None:
     ec2 = aws.ec2
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     own = [{"Name": "vpc-id", "Values": [vpc]}]
@@ -42,11 +42,11 @@ def test_what_came_with_a_vpc_goes_with_it(aws: Aws) -> None:
     assert ec2.describe_route_tables(Filters=own)["RouteTables"] == []
 
 
-def test_the_same_definition_again_is_another_revision(app: App) -> None:
+def test_identical_definition_registers_new_revision(app: App) -> None:
     assert [app.definition().rsplit(":", 1)[-1] for _ in range(2)] == ["1", "2"]
 
 
-def test_an_id_of_a_replication_group_is_kept_in_lower_case(aws: Aws) -> None:
+def test_replication_group_id_is_lower_cased(aws: Aws) -> None:
     net, cache = aws.network(), aws.elasticache
     cache.create_cache_subnet_group(
         CacheSubnetGroupName="s", CacheSubnetGroupDescription="s", SubnetIds=net.subnets[:1]
@@ -58,7 +58,7 @@ def test_an_id_of_a_replication_group_is_kept_in_lower_case(aws: Aws) -> None:
     assert made["ReplicationGroupId"] == "staging-jobqr"
 
 
-def test_valkey_is_made_by_a_replication_group_alone(aws: Aws) -> None:
+def test_valkey_cache_cluster_is_refused(aws: Aws) -> None:
     net, cache = aws.network(), aws.elasticache
     cache.create_cache_subnet_group(
         CacheSubnetGroupName="s", CacheSubnetGroupDescription="s", SubnetIds=net.subnets[:1]
@@ -71,7 +71,7 @@ def test_valkey_is_made_by_a_replication_group_alone(aws: Aws) -> None:
     )
 
 
-def test_a_group_has_sixty_rules_in_a_direction(aws: Aws) -> None:
+def test_security_group_allows_sixty_rules_per_direction(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
 
     def rules(first: int, count: int) -> list[dict[str, object]]:
@@ -85,7 +85,7 @@ def test_a_group_has_sixty_rules_in_a_direction(aws: Aws) -> None:
     assert code == "RulesPerSecurityGroupLimitExceeded"
 
 
-def test_an_upsert_can_be_repeated(aws: Aws) -> None:
+def test_upsert_is_idempotent(aws: Aws) -> None:
     zone = aws.route53.create_hosted_zone(Name="x.org", CallerReference="1")["HostedZone"]["Id"]
     record = {"Name": "a.x.org", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.1"}]}
     batch = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record}]}
@@ -95,7 +95,7 @@ def test_an_upsert_can_be_repeated(aws: Aws) -> None:
     assert [r["Name"] for r in found if r["Type"] == "A"] == ["a.x.org."]
 
 
-def test_a_listener_comes_before_the_service_that_it_leads_to(app: App) -> None:
+def test_service_requires_listener_on_target_group(app: App) -> None:
     group = app.net.target_group()
     behind = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
     message = app.aws.message(app.create, definition=app.definition(), loadBalancers=behind)
@@ -104,7 +104,7 @@ def test_a_listener_comes_before_the_service_that_it_leads_to(app: App) -> None:
     app.create(app.definition(), loadBalancers=behind)
 
 
-def test_every_rule_names_tests_that_are_there() -> None:
+def test_rules_document_names_existing_tests() -> None:
     text = (ROOT / "docs" / "aws-rules.md").read_text(encoding="utf-8")
     named = NAMED.findall(text)
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| rule", "|---"))]

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import App, control, until
+from conftest import App, control, wait_until
 
 
 class Client:
@@ -25,7 +25,7 @@ class Client:
             listeners = control(self.app.aws.url, "GET", f"listeners?{query}")["listeners"]
             return next((known["Address"] for known in listeners if known["Port"] == port), None)
 
-        return str(until(found))
+        return str(wait_until(found))
 
     def get(self, path: str = "/", host: str = "example.org") -> tuple[int, Any, dict[str, str]]:
         """Status, body and headers."""
@@ -49,7 +49,7 @@ def client(app: App) -> Client:
     return Client(app)
 
 
-def behind(app: App, image: str = "app:1", name: str = "web", group: str = "", **settings: Any) -> str:
+def create_service_behind(app: App, image: str = "app:1", name: str = "web", group: str = "", **settings: Any) -> str:
     """A service behind a target group; gives the group."""
     group = group or app.web()[1]
     pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
@@ -76,8 +76,8 @@ def forward(**weights: int) -> list[dict[str, Any]]:
     return [{"Type": "forward", "ForwardConfig": {"TargetGroups": pairs}}]
 
 
-def test_request_is_answered_by_the_revision_that_runs(app: App, client: Client) -> None:
-    behind(app)
+def test_request_is_answered_by_running_revision(app: App, client: Client) -> None:
+    create_service_behind(app)
     app.steady()
     assert client.revision() == "web:1"
     app.ecs.update_service(cluster="c", service="web", taskDefinition=app.definition("app:2"))
@@ -88,8 +88,8 @@ def test_request_is_answered_by_the_revision_that_runs(app: App, client: Client)
     app.steady()
 
 
-def test_port_of_the_container_may_differ_within_a_target_group(app: App, client: Client) -> None:
-    group = behind(app)
+def test_target_group_mixes_container_ports(app: App, client: Client) -> None:
+    group = create_service_behind(app)
     app.steady()
     ports = {"portMappings": [{"containerPort": 9000}]}
     pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 9000}]
@@ -101,11 +101,11 @@ def test_port_of_the_container_may_differ_within_a_target_group(app: App, client
         seen.append(client.revision())
     assert seen[0] == "web:1"
     app.steady()
-    until(lambda: health(app, group) == [("healthy", None)])
+    wait_until(lambda: health(app, group) == [("healthy", None)])
 
 
-def test_rules_are_tried_by_priority(app: App, client: Client) -> None:
-    behind(app)
+def test_listener_rules_apply_by_priority(app: App, client: Client) -> None:
+    create_service_behind(app)
     elb, listener = app.aws.elbv2, listener_of(app)["ListenerArn"]
     fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418", "MessageBody": "tea"}}
     moved = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
@@ -123,12 +123,12 @@ def test_rules_are_tried_by_priority(app: App, client: Client) -> None:
     assert (status, headers["Location"]) == (301, "https://example.org:443/v1/x?y=1")
 
 
-def test_weight_of_nothing_gets_no_requests(app: App, client: Client) -> None:
-    first = behind(app)
+def test_target_group_of_weight_zero_gets_no_requests(app: App, client: Client) -> None:
+    first = create_service_behind(app)
     second = app.net.target_group("other")
     listener = listener_of(app)["ListenerArn"]
     app.aws.elbv2.modify_listener(ListenerArn=listener, DefaultActions=forward(**{first: 1, second: 0}))
-    behind(app, name="other", group=second)
+    create_service_behind(app, name="other", group=second)
     app.steady()
     app.steady("other")
     assert {client.revision() for _ in range(20)} == {"web:1"} and health(app, second) == [("healthy", None)]
@@ -136,8 +136,8 @@ def test_weight_of_nothing_gets_no_requests(app: App, client: Client) -> None:
     assert {client.revision() for _ in range(20)} == {"other:1"}
 
 
-def test_group_without_a_target_gets_its_share(app: App, client: Client) -> None:
-    first = behind(app)
+def test_empty_target_group_gets_its_share(app: App, client: Client) -> None:
+    first = create_service_behind(app)
     app.steady()
     empty = app.net.target_group("empty")
     arn = listener_of(app)["ListenerArn"]
@@ -145,19 +145,19 @@ def test_group_without_a_target_gets_its_share(app: App, client: Client) -> None
     assert {client.get()[0] for _ in range(60)} == {200, 503}
 
 
-def test_target_that_groups_do_not_let_through_is_unhealthy(app: App, client: Client) -> None:
-    group = behind(app)
+def test_target_blocked_by_security_group_is_unhealthy(app: App, client: Client) -> None:
+    group = create_service_behind(app)
     app.steady()
     anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     http = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     app.aws.ec2.authorize_security_group_ingress(GroupId=app.net.group, IpPermissions=http)
     app.aws.ec2.revoke_security_group_ingress(GroupId=app.net.group, IpPermissions=anybody)
     assert client.get()[0] == 504
-    until(lambda: ("unhealthy", "Target.Timeout") in health(app, group))
+    wait_until(lambda: ("unhealthy", "Target.Timeout") in health(app, group))
 
 
-def test_load_balancer_without_a_rule_for_its_port_is_not_reached(app: App, client: Client) -> None:
-    behind(app)
+def test_load_balancer_without_ingress_rule_is_unreachable(app: App, client: Client) -> None:
+    create_service_behind(app)
     app.steady()
     assert client.revision() == "web:1"
     anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
@@ -166,34 +166,34 @@ def test_load_balancer_without_a_rule_for_its_port_is_not_reached(app: App, clie
     assert control(app.aws.url, "GET", f"listeners?{query}")["listeners"] == []
 
 
-def test_unhealthy_targets_get_requests_where_none_is_healthy(app: App, client: Client) -> None:
-    group = behind(app, "app:only-status")
-    until(lambda: health(app, group) == [("unhealthy", "Target.ResponseCodeMismatch")])
+def test_requests_fail_open_when_no_target_is_healthy(app: App, client: Client) -> None:
+    group = create_service_behind(app, "app:only-status")
+    wait_until(lambda: health(app, group) == [("unhealthy", "Target.ResponseCodeMismatch")])
     app.aws.elbv2.modify_target_group(TargetGroupArn=group, HealthCheckPath="/status")
     app.steady()
     assert client.revision("/status") == "web:1" and client.get("/")[0] == 404
     app.aws.elbv2.modify_target_group(TargetGroupArn=group, HealthCheckPath="/")
-    until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
+    wait_until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
     assert client.get("/status")[0] == 200
     # The scheduler starts the successor of an unhealthy task first, and stops one when it knows both.
     first = app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]
-    until(lambda: set(first).isdisjoint(app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]))
+    wait_until(lambda: set(first).isdisjoint(app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]))
     assert client.get("/status")[0] == 200
 
 
-def test_matcher_decides_what_is_healthy(app: App) -> None:
-    group = behind(app)
+def test_matcher_decides_target_health(app: App) -> None:
+    group = create_service_behind(app)
     app.steady()
     app.aws.elbv2.modify_target_group(TargetGroupArn=group, Matcher={"HttpCode": "204,300-399"})
-    until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
+    wait_until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
     app.aws.elbv2.modify_target_group(TargetGroupArn=group, Matcher={"HttpCode": "100-299"})
-    until(lambda: health(app, group) == [("healthy", None)])
+    wait_until(lambda: health(app, group) == [("healthy", None)])
 
 
-def test_draining_target_gets_no_request(app: App, client: Client) -> None:
-    group = behind(app)
+def test_draining_target_gets_no_requests(app: App, client: Client) -> None:
+    group = create_service_behind(app)
     app.steady()
     app.ecs.update_service(cluster="c", service="web", desiredCount=0)
-    until(lambda: health(app, group) == [("draining", "Target.DeregistrationInProgress")])
+    wait_until(lambda: health(app, group) == [("draining", "Target.DeregistrationInProgress")])
     assert client.get()[0] == 503
-    until(lambda: health(app, group) == [])
+    wait_until(lambda: health(app, group) == [])

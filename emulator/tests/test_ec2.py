@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Aws, running_server, until
+from conftest import Aws, running_server, wait_until
 
 
 def permission(port: int, **source: Any) -> list[dict[str, Any]]:
     return [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **source}]
 
 
-def test_a_new_group_has_an_egress_rule_with_an_id(aws: Aws) -> None:
+def test_new_security_group_has_egress_rule_with_id(aws: Aws) -> None:
     net = aws.network()
     filters = [{"Name": "group-id", "Values": [net.group]}]
     rules = aws.ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
@@ -44,7 +44,7 @@ def test_rule_tags_filters_and_duplicates(aws: Aws) -> None:
     )
 
 
-def test_groups_that_name_each_other(aws: Aws) -> None:
+def test_referenced_security_group_cannot_be_deleted(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
     other = net.add_group("other")
     rule = permission(80, UserIdGroupPairs=[{"GroupId": net.group}])
@@ -66,7 +66,7 @@ def test_group_names(aws: Aws) -> None:
     assert aws.code(ec2.delete_security_group, GroupId=default) == "CannotDelete"
 
 
-def test_what_keeps_a_vpc(aws: Aws) -> None:
+def test_vpc_with_contents_cannot_be_deleted(aws: Aws) -> None:
     ec2 = aws.ec2
     net = aws.network()
     assert aws.code(ec2.delete_vpc, VpcId=net.vpc) == "DependencyViolation"
@@ -85,7 +85,7 @@ def test_what_keeps_a_vpc(aws: Aws) -> None:
     assert aws.code(ec2.delete_vpc, VpcId=net.vpc) == "InvalidVpcID.NotFound"
 
 
-def test_what_is_attached_to_a_vpc_keeps_it(aws: Aws) -> None:
+def test_vpc_with_attachments_cannot_be_deleted(aws: Aws) -> None:
     ec2 = aws.ec2
     vpc, other = (ec2.create_vpc(CidrBlock=f"10.{n}.0.0/16")["Vpc"]["VpcId"] for n in range(2))
     within = [{"Name": "vpc-id", "Values": [vpc]}]
@@ -120,7 +120,7 @@ def test_what_is_attached_to_a_vpc_keeps_it(aws: Aws) -> None:
     assert ec2.describe_network_acls(Filters=within)["NetworkAcls"] == []
 
 
-def test_groups_are_found_by_those_they_name(aws: Aws) -> None:
+def test_security_groups_are_filtered_by_referenced_group(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
     bastion = net.add_group("bastion")
     pair = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": net.group}]}]
@@ -172,7 +172,7 @@ def test_route_tables_and_routes(aws: Aws) -> None:
     assert aws.code(ec2.delete_route_table, RouteTableId=main) == "DependencyViolation"
 
 
-def test_one_gateway_a_vpc(aws: Aws) -> None:
+def test_vpc_has_one_internet_gateway(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
     assert (
         aws.code(ec2.attach_internet_gateway, InternetGatewayId=net.igw, VpcId=net.vpc) == "Resource.AlreadyAssociated"
@@ -190,7 +190,7 @@ def test_quotas(aws: Aws) -> None:
     assert aws.code(aws.ec2.create_internet_gateway) == "InternetGatewayLimitExceeded"
 
 
-def test_tags_of_the_create_call_and_tag_limits(aws: Aws) -> None:
+def test_create_time_tags_and_tag_limits(aws: Aws) -> None:
     ec2 = aws.ec2
 
     def given(kind: str) -> list[dict[str, Any]]:
@@ -214,7 +214,7 @@ def test_tags_of_the_create_call_and_tag_limits(aws: Aws) -> None:
     assert aws.code(ec2.create_tags, Resources=[vpc], Tags=long) == "InvalidParameterValue"
 
 
-def test_tags_of_deleted_resource_are_refused(aws: Aws) -> None:
+def test_tags_on_deleted_resource_are_refused(aws: Aws) -> None:
     ec2 = aws.ec2
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     group = ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
@@ -226,7 +226,7 @@ def test_tags_of_deleted_resource_are_refused(aws: Aws) -> None:
         call(Resources=[vpc], Tags=tag)
 
 
-def test_reads_can_be_late(tmp_path: Path) -> None:
+def test_reads_are_eventually_consistent(tmp_path: Path) -> None:
     pace = tmp_path / "pace.json"
     pace.write_text('{"ec2_visible": 0.8, "network_pending": 1.2}', encoding="utf-8")
     with running_server(tmp_path, "--pace", str(pace)) as url:
@@ -237,8 +237,8 @@ def test_reads_can_be_late(tmp_path: Path) -> None:
         filters = [{"Name": "tag:a", "Values": ["b"]}]
         assert aws.code(aws.ec2.describe_vpcs, VpcIds=[made["VpcId"]]) == "InvalidVpcID.NotFound"
         assert aws.ec2.describe_vpcs(Filters=filters)["Vpcs"] == []
-        until(lambda: aws.ec2.describe_vpcs(Filters=filters)["Vpcs"])
-        until(lambda: aws.ec2.describe_vpcs(VpcIds=[made["VpcId"]])["Vpcs"][0]["State"] == "available")
+        wait_until(lambda: aws.ec2.describe_vpcs(Filters=filters)["Vpcs"])
+        wait_until(lambda: aws.ec2.describe_vpcs(VpcIds=[made["VpcId"]])["Vpcs"][0]["State"] == "available")
 
 
 @pytest.mark.parametrize("cidr,code", [("10.0.0.0/8", "InvalidVpc.Range"), ("10.0.0.0/29", "InvalidVpc.Range")])

@@ -6,10 +6,10 @@ import uuid
 from typing import Any
 
 import pytest
-from conftest import App, Aws, until
+from conftest import App, Aws, wait_until
 
 
-def test_create_cluster_gives_the_same_one_back(aws: Aws) -> None:
+def test_create_cluster_is_idempotent(aws: Aws) -> None:
     tags = [{"key": "a", "value": "b"}]
     one = aws.ecs.create_cluster(clusterName="c", tags=tags)["cluster"]
     assert aws.ecs.create_cluster(clusterName="c")["cluster"]["clusterArn"] == one["clusterArn"]
@@ -33,15 +33,15 @@ def test_create_cluster_gives_the_same_one_back(aws: Aws) -> None:
         {"family": "no good"},
     ],
 )
-def test_what_fargate_refuses(app: App, settings: dict[str, Any]) -> None:
+def test_fargate_refuses_invalid_definition(app: App, settings: dict[str, Any]) -> None:
     assert app.aws.code(app.definition, **settings) == "ClientException"
 
 
-def test_awslogs_needs_an_execution_role(app: App) -> None:
+def test_awslogs_requires_execution_role(app: App) -> None:
     assert app.aws.code(app.definition, executionRoleArn="") == "ClientException"
 
 
-def test_revisions(app: App) -> None:
+def test_revisions_are_numbered_and_deregistered(app: App) -> None:
     first = app.definition(tags=[{"key": "a", "value": "b"}])
     second = app.definition()
     assert (first[-2:], second[-2:]) == (":1", ":2")
@@ -56,7 +56,7 @@ def test_revisions(app: App) -> None:
     assert app.aws.code(app.ecs.describe_task_definition, taskDefinition="nope") == "ClientException"
 
 
-def test_a_service_becomes_steady(app: App) -> None:
+def test_service_becomes_steady(app: App) -> None:
     made = app.create(
         app.definition(taskRoleArn=app.role), tags=[{"key": "a", "value": "b"}], propagateTags="SERVICE",
         enableECSManagedTags=True, enableExecuteCommand=True,
@@ -83,7 +83,7 @@ def test_a_service_becomes_steady(app: App) -> None:
     assert app.rollout()["status"] == "SUCCESSFUL"
 
 
-def test_tasks_and_their_interfaces(app: App) -> None:
+def test_tasks_have_network_interfaces(app: App) -> None:
     app.create(app.definition(), tags=[{"key": "a", "value": "b"}], propagateTags="SERVICE")
     app.steady()
     arns = app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]
@@ -109,16 +109,16 @@ def test_targets_follow_the_tasks(app: App) -> None:
         found = app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
         return sorted(t["TargetHealth"]["State"] for t in found)
 
-    assert until(states) in (["initial", "initial"], ["healthy", "healthy"])
+    assert wait_until(states) in (["initial", "initial"], ["healthy", "healthy"])
     app.steady()
     assert states() == ["healthy", "healthy"]
     assert app.show()["healthCheckGracePeriodSeconds"] == 30
     app.ecs.delete_service(cluster="c", service="web", force=True)
     assert states() == ["draining", "draining"]
-    until(lambda: states() == [])
+    wait_until(lambda: states() == [])
 
 
-def test_targets_without_a_load_balancer_are_unused(app: App) -> None:
+def test_targets_without_load_balancer_are_unused(app: App) -> None:
     balancer, group = app.web()
     pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
     app.create(app.definition(), loadBalancers=pair, desiredCount=1)
@@ -134,7 +134,7 @@ def test_targets_without_a_load_balancer_are_unused(app: App) -> None:
     assert (health()["State"], health()["Reason"]) == ("unused", "Target.NotInUse")
 
 
-def test_the_targets_of_a_failed_rollout_are_deregistered(app: App) -> None:
+def test_failed_rollout_deregisters_its_targets(app: App) -> None:
     balancer, old = app.web()
     new = app.net.target_group("new")
     app.net.listener(balancer, new, 81)
@@ -152,9 +152,9 @@ def test_the_targets_of_a_failed_rollout_are_deregistered(app: App) -> None:
         cluster="c", service="web", taskDefinition=app.definition("app:unhealthy"), loadBalancers=balancers(new),
         deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
     )  # fmt: skip
-    until(lambda: states(new) == ["unhealthy"])
-    until(lambda: app.rollout()["status"] == "ROLLBACK_SUCCESSFUL")
-    until(lambda: states(new) == [])
+    wait_until(lambda: states(new) == ["unhealthy"])
+    wait_until(lambda: app.rollout()["status"] == "ROLLBACK_SUCCESSFUL")
+    wait_until(lambda: states(new) == [])
     assert states(old) == ["healthy"]
 
 
@@ -162,7 +162,7 @@ def test_unhealthy_targets_trip_the_breaker(app: App) -> None:
     _, group = app.web()
     pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
     app.create(app.definition("app:unhealthy"), loadBalancers=pair, desiredCount=1)
-    until(lambda: "unhealthy" in [
+    wait_until(lambda: "unhealthy" in [
         t["TargetHealth"]["State"]
         for t in app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     ])  # fmt: skip
@@ -170,7 +170,7 @@ def test_unhealthy_targets_trip_the_breaker(app: App) -> None:
     assert "ELB health checks" in app.show()["deployments"][0]["rolloutStateReason"]
 
 
-def test_revision_without_the_port_of_the_targets_is_refused(app: App) -> None:
+def test_revision_without_target_port_is_refused(app: App) -> None:
     """ECS API, LoadBalancer: the port must be one of the container in the task definition that the service uses."""
     _, group = app.web()
     target = {"targetGroupArn": group, "containerName": "app"}
@@ -181,7 +181,7 @@ def test_revision_without_the_port_of_the_targets_is_refused(app: App) -> None:
     app.ecs.update_service(**wanted, loadBalancers=[{**target, "containerPort": 8000}])
 
 
-def test_what_a_service_needs(app: App) -> None:
+def test_service_with_invalid_settings_is_refused(app: App) -> None:
     definition, code = app.definition(), "InvalidParameterException"
     lone = app.net.target_group("lone")
 
@@ -211,7 +211,7 @@ def test_what_a_service_needs(app: App) -> None:
     )
 
 
-def test_a_name_is_taken_until_the_service_is_inactive(app: App) -> None:
+def test_service_name_is_reserved_until_inactive(app: App) -> None:
     definition, token = app.definition(), str(uuid.uuid4())
     one = app.create(definition, clientToken=token)
     assert app.create(definition, clientToken=token)["serviceArn"] == one["serviceArn"]
@@ -222,35 +222,35 @@ def test_a_name_is_taken_until_the_service_is_inactive(app: App) -> None:
     assert "still Draining" in app.aws.message(app.create, definition=definition)
     assert app.ecs.list_services(cluster="c")["serviceArns"] == []
     assert app.aws.code(app.ecs.delete_cluster, cluster="c") == "ClusterContainsServicesException"
-    until(lambda: app.show()["status"] == "INACTIVE")
+    wait_until(lambda: app.show()["status"] == "INACTIVE")
     assert (
         app.aws.code(app.ecs.update_service, cluster="c", service="web", desiredCount=1) == "ServiceNotActiveException"
     )
     assert app.aws.code(app.ecs.delete_service, cluster="c", service="web") == "ServiceNotFoundException"
-    until(lambda: not app.aws.interfaces(vpc_id=app.net.vpc))
+    wait_until(lambda: not app.aws.interfaces(vpc_id=app.net.vpc))
     app.create(definition)
     assert app.show()["status"] == "ACTIVE"
 
 
-def test_interfaces_of_tasks_linger(app: App) -> None:
+def test_task_interfaces_linger(app: App) -> None:
     app.create(app.definition())
     app.steady()
     app.ecs.delete_service(cluster="c", service="web", force=True)
-    until(lambda: app.show()["status"] == "INACTIVE")
+    wait_until(lambda: app.show()["status"] == "INACTIVE")
     assert app.aws.interfaces(group_id=app.net.group), "they outlive the service"
     assert app.aws.code(app.aws.ec2.delete_subnet, SubnetId=app.net.subnets[0]) == "DependencyViolation"
-    until(lambda: not app.aws.interfaces(group_id=app.net.group))
+    wait_until(lambda: not app.aws.interfaces(group_id=app.net.group))
     app.aws.ec2.delete_subnet(SubnetId=app.net.subnets[0])
 
 
-def test_tasks_keep_a_cluster(app: App) -> None:
+def test_cluster_with_tasks_cannot_be_deleted(app: App) -> None:
     app.ecs.run_task(
         cluster="c", taskDefinition=app.definition(), launchType="FARGATE", networkConfiguration=app.net.awsvpc()
     )
     assert app.aws.code(app.ecs.delete_cluster, cluster="c") == "ClusterContainsTasksException"
     arn = app.ecs.list_tasks(cluster="c")["taskArns"][0]
     app.ecs.stop_task(cluster="c", task=arn, reason="enough")
-    until(lambda: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED")
+    wait_until(lambda: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED")
     app.ecs.delete_cluster(cluster="c")
 
 
@@ -272,7 +272,7 @@ def test_tags(app: App) -> None:
         assert app.aws.code(app.ecs.tag_resource, resourceArn=arn, tags=tags) == "InvalidParameterException"
 
 
-def test_five_groups_an_interface(app: App) -> None:
+def test_interface_has_at_most_five_security_groups(app: App) -> None:
     groups = [app.net.add_group(f"g{n}") for n in range(6)]
     network = {"awsvpcConfiguration": {"subnets": app.net.subnets, "securityGroups": groups}}
     assert (

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import App, control, until
+from conftest import App, control, wait_until
 
 
 def stopped(app: App) -> list[dict[str, Any]]:
@@ -15,7 +15,7 @@ def stopped(app: App) -> list[dict[str, Any]]:
     return app.ecs.describe_tasks(cluster="c", tasks=arns)["tasks"] if arns else []
 
 
-def test_a_container_without_memory(app: App) -> None:
+def test_container_out_of_memory_exits_137(app: App) -> None:
     app.create(app.definition("app:oom"))
     app.rollout()
     container = stopped(app)[0]["containers"][0]
@@ -23,7 +23,7 @@ def test_a_container_without_memory(app: App) -> None:
 
 
 @pytest.mark.parametrize("cause,words", [("role", "unable to assume the role"), ("capacity", "Capacity is unavailable")])
-def test_what_cannot_be_placed_has_no_task_and_an_event(app: App, cause: str, words: str) -> None:
+def test_unplaceable_task_is_reported_as_event(app: App, cause: str, words: str) -> None:
     role = app.make_role("wrong", "ec2.amazonaws.com")
     app.create(app.definition(executionRoleArn=role) if cause == "role" else app.definition("app:no-capacity"))
     assert app.rollout()["status"] == "ROLLBACK_FAILED"
@@ -31,14 +31,14 @@ def test_what_cannot_be_placed_has_no_task_and_an_event(app: App, cause: str, wo
     assert any(words in event["message"] for event in app.show()["events"])
 
 
-def test_more_tasks_than_the_quota_of_virtual_cpus_wait_for_room(app: App) -> None:
+def test_tasks_beyond_vcpu_quota_wait_for_capacity(app: App) -> None:
     place = {"account": app.aws.account, "region": app.aws.region}
     control(app.aws.url, "POST", "preconditions", {"vcpus": 0.5, **place})
     quota = getattr(app.aws, "service-quotas").get_service_quota(ServiceCode="fargate", QuotaCode="L-3032A538")["Quota"]
     assert quota["Value"] == 0.5
     app.create(app.definition(), desiredCount=3)
-    until(lambda: app.show()["runningCount"] == 2)
-    until(lambda: any("limit on the number of vCPUs" in event["message"] for event in app.show()["events"]))
+    wait_until(lambda: app.show()["runningCount"] == 2)
+    wait_until(lambda: any("limit on the number of vCPUs" in event["message"] for event in app.show()["events"]))
     assert app.show()["deployments"][0]["rolloutState"] == "IN_PROGRESS" and app.show()["deployments"][0]["failedTasks"] == 0
     vpc = app.net.awsvpc()
     ran = app.ecs.run_task(cluster="c", taskDefinition="web", launchType="FARGATE", networkConfiguration=vpc)
@@ -47,9 +47,9 @@ def test_more_tasks_than_the_quota_of_virtual_cpus_wait_for_room(app: App) -> No
     assert app.steady()["runningCount"] == 3
 
 
-def test_tasks_that_run_and_then_exit_trip_no_breaker(app: App) -> None:
+def test_tasks_exiting_after_start_do_not_trip_breaker(app: App) -> None:
     app.create(app.definition("app:crash"))
-    until(lambda: len(stopped(app)) >= 8)
+    wait_until(lambda: len(stopped(app)) >= 8)
     task = stopped(app)[0]
     assert "startedAt" in task and task["stopCode"] == "EssentialContainerExited" and task["containers"][0]["exitCode"] == 1
     shown = app.show()["deployments"][0]
@@ -62,7 +62,7 @@ def put_image(app: App, tag: str, content: str) -> str:
     return app.aws.ecr.put_image(repositoryName="team/r", imageManifest=manifest, imageTag=tag)["image"]["imageId"]["imageDigest"]
 
 
-def test_images_of_the_own_registry_are_pulled_by_what_is_in_it(app: App) -> None:
+def test_image_must_exist_in_own_registry(app: App) -> None:
     uri = app.aws.ecr.create_repository(repositoryName="team/r")["repository"]["repositoryUri"]
     good, bad = put_image(app, "one", "1"), put_image(app, "fail", "2")
     assert good != bad == app.aws.ecr.describe_images(repositoryName="team/r", imageIds=[{"imageTag": "fail"}])[
@@ -77,7 +77,7 @@ def test_images_of_the_own_registry_are_pulled_by_what_is_in_it(app: App) -> Non
         assert app.steady()["taskDefinition"] == first
 
 
-def test_stand_ins_mean_every_tag_and_are_in_no_list(app: App) -> None:
+def test_stand_in_images_match_every_tag_and_are_unlisted(app: App) -> None:
     ecr = app.aws.ecr
     uri = ecr.create_repository(repositoryName="team/r")["repository"]["repositoryUri"]
     wanted = {"repositoryName": "team/r", "imageIds": [{"imageTag": "one"}]}

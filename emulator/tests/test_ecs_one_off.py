@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conftest import App, until
+from conftest import App, wait_until
 
 
 def run(app: App, command: list[str], **settings: Any) -> dict[str, Any]:
@@ -14,14 +14,14 @@ def run(app: App, command: list[str], **settings: Any) -> dict[str, Any]:
     return app.ecs.run_task(**{**wanted, "overrides": overrides, "launchType": "FARGATE", **settings})["tasks"][0]
 
 
-def ended(app: App, arn: str) -> dict[str, Any]:
+def wait_stopped(app: App, arn: str) -> dict[str, Any]:
     """The task once it has stopped."""
 
-    def look() -> Any:
+    def stopped_task() -> Any:
         task = app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]
         return task["lastStatus"] == "STOPPED" and task
 
-    return until(look)
+    return wait_until(stopped_task)
 
 
 def log(app: App, arn: str) -> list[str]:
@@ -31,27 +31,27 @@ def log(app: App, arn: str) -> list[str]:
     return [event["message"] for event in events]
 
 
-def test_a_command_ends_with_its_exit_code_and_leaves_its_lines(app: App) -> None:
+def test_one_off_command_has_exit_code_and_log_lines(app: App) -> None:
     for command, code, lines in [
         (["echo", "one", "two"], 0, ["one two"]),
         (["sh", "-c", "exit 3"], 3, ["exiting with 3"]),
         (["false"], 1, ["ran: false"]),
     ]:
-        task = ended(app, run(app, command)["taskArn"])
+        task = wait_stopped(app, run(app, command)["taskArn"])
         assert task["containers"][0]["exitCode"] == code
         assert task["overrides"]["containerOverrides"][0]["command"] == command
         assert log(app, task["taskArn"]) == lines
 
 
-def test_one_that_sleeps_is_stopped(app: App) -> None:
+def test_sleeping_one_off_task_can_be_stopped(app: App) -> None:
     arn = run(app, ["sleep", "600"])["taskArn"]
-    until(lambda: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "RUNNING")
+    wait_until(lambda: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "RUNNING")
     app.ecs.stop_task(cluster="c", task=arn, reason="enough")
-    task = ended(app, arn)
+    task = wait_stopped(app, arn)
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough")
 
 
-def test_a_client_token_gives_the_same_task_back(app: App) -> None:
+def test_run_task_is_idempotent_by_client_token(app: App) -> None:
     definition = app.definition()
     same: dict[str, Any] = {"clientToken": "t", "taskDefinition": definition, "tags": [{"key": "a", "value": "b"}]}
     first = run(app, ["echo"], **same)
@@ -59,16 +59,16 @@ def test_a_client_token_gives_the_same_task_back(app: App) -> None:
     assert app.aws.code(lambda: run(app, ["false"], **same)) == "ConflictException"
 
 
-def test_an_override_names_a_container(app: App) -> None:
+def test_override_of_unknown_container_is_refused(app: App) -> None:
     wrong = {"containerOverrides": [{"name": "nobody", "command": ["x"]}]}
     assert app.aws.code(lambda: run(app, [], overrides=wrong)) == "InvalidParameterException"
 
 
-def test_a_shell_only_where_it_was_enabled(app: App) -> None:
+def test_execute_command_requires_enabled_task(app: App) -> None:
     definition = app.definition(taskRoleArn=app.role)
     for enabled in (False, True):
         arn = run(app, ["sleep", "9"], taskDefinition=definition, enableExecuteCommand=enabled)["taskArn"]
-        until(lambda arn=arn: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "RUNNING")
+        wait_until(lambda arn=arn: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "RUNNING")
         call = {"cluster": "c", "task": arn, "container": "app", "command": "sh", "interactive": True}
         if enabled:
             session = app.ecs.execute_command(**call)["session"]
@@ -77,7 +77,7 @@ def test_a_shell_only_where_it_was_enabled(app: App) -> None:
             assert app.aws.code(app.ecs.execute_command, **call) == "InvalidParameterException"
 
 
-def test_a_service_with_shells_needs_a_task_role(app: App) -> None:
+def test_execute_command_requires_task_role(app: App) -> None:
     message = app.aws.message(lambda: app.create(app.definition(), enableExecuteCommand=True))
     assert "taskRoleArn" in message
     app.create(app.definition(taskRoleArn=app.role), enableExecuteCommand=True)

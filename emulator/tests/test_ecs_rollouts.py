@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import App, control, until
+from conftest import App, control, wait_until
 
 
-def test_an_update_is_a_rollout(app: App) -> None:
+def test_service_update_starts_rollout(app: App) -> None:
     first, second = app.definition(), app.definition("app:2")
     app.create(first)
     before = app.steady()["deployments"][0]["id"]
@@ -27,15 +27,15 @@ def test_an_update_is_a_rollout(app: App) -> None:
     assert revision["serviceRevisions"][0]["taskDefinition"] == second
 
 
-def test_what_starts_a_rollout_and_what_does_not(app: App) -> None:
+def test_rollout_starts_only_when_tasks_change(app: App) -> None:
     definition = app.definition(taskRoleArn=app.role)
     app.create(definition)
     before = app.steady()["deployments"][0]["id"]
     update = app.ecs.update_service
     update(cluster="c", service="web", desiredCount=3, taskDefinition=definition, enableExecuteCommand=True)
-    assert until(lambda: (s := app.show())["runningCount"] == 3 and s)["deployments"][0]["id"] == before
+    assert wait_until(lambda: (s := app.show())["runningCount"] == 3 and s)["deployments"][0]["id"] == before
     update(cluster="c", service="web", desiredCount=1)
-    until(lambda: app.show()["runningCount"] == 1)
+    wait_until(lambda: app.show()["runningCount"] == 1)
     forced = update(cluster="c", service="web", forceNewDeployment=True)["service"]["deployments"][0]["id"]
     assert forced != before
     app.steady()
@@ -46,19 +46,19 @@ def test_what_starts_a_rollout_and_what_does_not(app: App) -> None:
     assert changed["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"] == "DISABLED"
 
 
-def test_the_breaker_rolls_back(app: App) -> None:
+def test_breaker_rolls_back(app: App) -> None:
     first, bad = app.definition(), app.definition("app:fail")
     app.create(first)
     before = app.steady()["deployments"][0]["id"]
-    ours = app.ecs.update_service(cluster="c", service="web", taskDefinition=bad)["service"]["deployments"][0]["id"]
+    deployment = app.ecs.update_service(cluster="c", service="web", taskDefinition=bad)["service"]["deployments"][0]["id"]
     rollout = app.rollout()
     assert rollout["status"] == "ROLLBACK_SUCCESSFUL"
     assert rollout["deploymentCircuitBreaker"] == {"status": "TRIGGERED", "failureCount": 2, "threshold": 2}
     after = app.show()
-    assert [(d["id"], d["rolloutState"]) for d in after["deployments"]] == [(before, "COMPLETED")] and ours != before
+    assert [(d["id"], d["rolloutState"]) for d in after["deployments"]] == [(before, "COMPLETED")] and deployment != before
     assert (after["taskDefinition"], after["runningCount"], after["desiredCount"]) == (first, 2, 2)
     messages = " ".join(event["message"] for event in after["events"])
-    assert f"(deployment {ours}) deployment failed: tasks failed to start." in messages
+    assert f"(deployment {deployment}) deployment failed: tasks failed to start." in messages
     stopped = app.ecs.list_tasks(cluster="c", serviceName="web", desiredStatus="STOPPED")["taskArns"]
     tasks = [t for t in app.ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"] if t["taskDefinitionArn"] == bad]
     assert tasks and tasks[0]["stoppedReason"] == "Essential container in task exited"
@@ -68,7 +68,7 @@ def test_the_breaker_rolls_back(app: App) -> None:
     assert "exited with status 1" in lines[0]["message"]
 
 
-def test_a_first_deployment_has_nothing_to_roll_back_to(app: App) -> None:
+def test_first_deployment_cannot_roll_back(app: App) -> None:
     app.create(app.definition("app:fail"))
     assert app.rollout()["status"] == "ROLLBACK_FAILED"
     assert app.show()["deployments"][0]["rolloutState"] == "FAILED"
@@ -77,7 +77,7 @@ def test_a_first_deployment_has_nothing_to_roll_back_to(app: App) -> None:
     assert app.steady()["taskDefinition"] == good
 
 
-def test_a_deregistered_revision_cannot_be_rolled_back_to(app: App) -> None:
+def test_rollback_to_deregistered_revision_fails(app: App) -> None:
     first = app.definition()
     app.create(first)
     app.steady()
@@ -86,13 +86,13 @@ def test_a_deregistered_revision_cannot_be_rolled_back_to(app: App) -> None:
     assert app.rollout()["status"] == "ROLLBACK_FAILED"
 
 
-def test_without_a_breaker_it_never_ends(app: App) -> None:
+def test_rollout_without_breaker_never_ends(app: App) -> None:
     app.create(app.definition("app:fail"), deploymentConfiguration={})
-    until(lambda: app.show()["deployments"][0]["failedTasks"] >= 6)
+    wait_until(lambda: app.show()["deployments"][0]["failedTasks"] >= 6)
     assert app.show()["deployments"][0]["rolloutState"] == "IN_PROGRESS"
 
 
-def test_without_rollback_it_stops(app: App) -> None:
+def test_breaker_without_rollback_stops(app: App) -> None:
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
     app.create(app.definition("app:fail"), deploymentConfiguration=breaker)
     assert app.rollout()["status"] == "STOPPED"
@@ -102,7 +102,7 @@ def test_without_rollback_it_stops(app: App) -> None:
 @pytest.mark.parametrize(
     "image,reason", [("app:missing", "CannotPullContainerError"), ("app:1", "ResourceInitializationError")]
 )
-def test_tasks_that_cannot_start(app: App, image: str, reason: str) -> None:
+def test_tasks_that_fail_to_start_have_a_reason(app: App, image: str, reason: str) -> None:
     if reason == "ResourceInitializationError":
         app.aws.logs.delete_log_group(logGroupName="app")
     app.create(app.definition(image))
@@ -113,7 +113,7 @@ def test_tasks_that_cannot_start(app: App, image: str, reason: str) -> None:
     assert "exitCode" not in task["containers"][0]
 
 
-def test_a_single_beat_never_runs_twice(app: App) -> None:
+def test_scheduler_never_runs_twice(app: App) -> None:
     one = {"maximumPercent": 100, "minimumHealthyPercent": 0}
     app.create(app.definition(), desiredCount=1, deploymentConfiguration=one)
     app.steady()
@@ -125,12 +125,12 @@ def test_a_single_beat_never_runs_twice(app: App) -> None:
         seen.append(shown["runningCount"])
         return shown["deployments"][0]["rolloutState"] == "COMPLETED"
 
-    until(finished)
+    wait_until(finished)
     assert max(seen) == 1 and 0 in seen
 
 
 @pytest.mark.parametrize("kind,status", [("ROLLBACK", "ROLLBACK_SUCCESSFUL"), ("ABORT", "STOPPED")])
-def test_stopping_a_deployment(app: App, kind: str, status: str) -> None:
+def test_deployment_can_be_stopped(app: App, kind: str, status: str) -> None:
     first = app.definition()
     app.create(first)
     app.steady()
@@ -148,7 +148,7 @@ def test_stopping_a_deployment(app: App, kind: str, status: str) -> None:
         assert app.steady()["taskDefinition"] == first
 
 
-def test_paused_rollout_makes_no_progress_until_it_goes_on(app: App) -> None:
+def test_paused_rollout_makes_no_progress_until_resumed(app: App) -> None:
     app.create(app.definition())
     app.steady()
     control(app.aws.url, "POST", "rollouts", {"account": app.aws.account, "paused": True})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import App, until
+from conftest import App, wait_until
 
 
 def secret(app: App) -> str:
@@ -12,7 +12,7 @@ def secret(app: App) -> str:
     return str(app.aws.secretsmanager.create_secret(Name="db", SecretString="{}")["ARN"])
 
 
-def test_a_secret_that_cannot_be_read_keeps_tasks_from_starting(app: App) -> None:
+def test_unreadable_secret_prevents_task_start(app: App) -> None:
     arn = secret(app)
     app.aws.ssm.put_parameter(Name="/app/key", Value="x", Type="SecureString")
     parameter = f"arn:aws:ssm:{app.aws.region}:{app.aws.account}:parameter/app/key"
@@ -23,30 +23,30 @@ def test_a_secret_that_cannot_be_read_keeps_tasks_from_starting(app: App) -> Non
         """Why a task of another service did not start."""
         name = next(names)
         app.create(definition, name)
-        stopped = until(lambda: app.ecs.list_tasks(cluster="c", serviceName=name, desiredStatus="STOPPED")["taskArns"])
+        stopped = wait_until(lambda: app.ecs.list_tasks(cluster="c", serviceName=name, desiredStatus="STOPPED")["taskArns"])
         task = app.ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"][0]
         assert task["stopCode"] == "TaskFailedToStart"
         why = str(task["stoppedReason"])
         assert why.startswith("ResourceInitializationError: unable to pull secrets or registry auth: "), why
         return why
 
-    def may(*allowed: tuple[str, str]) -> None:
+    def allow(*allowed: tuple[str, str]) -> None:
         statements = [{"Effect": "Allow", "Action": [action], "Resource": resource} for action, resource in allowed]
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
         app.aws.iam.put_role_policy(RoleName="x", PolicyName="secrets", PolicyDocument=document)
 
     why = reason()
     assert "is not authorized to perform: secretsmanager:GetSecretValue" in why and arn in why
-    may(("secretsmanager:GetSecretValue", arn))
+    allow(("secretsmanager:GetSecretValue", arn))
     assert "is not authorized to perform: ssm:GetParameters" in reason()
-    may(("secretsmanager:GetSecretValue", arn), ("ssm:GetParameters", parameter))
+    allow(("secretsmanager:GetSecretValue", arn), ("ssm:GetParameters", parameter))
     app.create(definition)
     assert app.steady()["runningCount"] == 2
     app.aws.secretsmanager.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
     assert "ResourceNotFoundException" in reason()
 
 
-def test_what_is_refused_of_secrets(app: App) -> None:
+def test_invalid_secrets_are_refused(app: App) -> None:
     one = {"name": "DB", "valueFrom": secret(app)}
     plain = [{"name": "DB", "value": "x"}]
     refusals = (

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Aws, Net, until
+from conftest import Aws, Network, wait_until
 
 
 class Cache:
     """A subnet group in a network."""
 
     def __init__(self, aws: Aws) -> None:
-        self.aws, self.ec, self.net = aws, aws.elasticache, Net(aws, True)
+        self.aws, self.ec, self.net = aws, aws.elasticache, Network(aws, True)
         self.ec.create_cache_subnet_group(
             CacheSubnetGroupName="Subnets", CacheSubnetGroupDescription="d", SubnetIds=self.net.subnets,
             Tags=[{"Key": "a", "Value": "b"}],
@@ -33,7 +33,7 @@ class Cache:
 
     def available(self) -> dict[str, Any]:
         """The replication group when it is available."""
-        return until(lambda: (g := self.show())["Status"] == "available" and g)
+        return wait_until(lambda: (g := self.show())["Status"] == "available" and g)
 
     def node(self, name: str = "queue-001") -> dict[str, Any]:
         """A member cluster."""
@@ -45,7 +45,7 @@ def cache(aws: Aws) -> Cache:
     return Cache(aws)
 
 
-def test_creating_then_available_with_endpoints(cache: Cache) -> None:
+def test_replication_group_has_endpoints_once_available(cache: Cache) -> None:
     made = cache.create()
     assert (made["ReplicationGroupId"], made["Status"], made["NodeGroups"]) == ("queue", "creating", [])
     assert "Endpoint" not in cache.node()["CacheNodes"][0]
@@ -63,7 +63,7 @@ def test_creating_then_available_with_endpoints(cache: Cache) -> None:
     )
 
 
-def test_members_carry_the_settings(cache: Cache) -> None:
+def test_member_clusters_carry_the_settings(cache: Cache) -> None:
     cache.create(NumCacheClusters=2, AutomaticFailoverEnabled=True, MultiAZEnabled=True)
     cache.available()
     node = cache.node("queue-002")
@@ -77,11 +77,11 @@ def test_members_carry_the_settings(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("identity", ["1queue", "que--ue", "queue-", "q" * 41, "que_ue"])
-def test_ids(cache: Cache, identity: str) -> None:
+def test_invalid_replication_group_id_is_refused(cache: Cache, identity: str) -> None:
     assert cache.aws.code(cache.create, identity=identity) == "InvalidParameterValue"
 
 
-def test_what_is_refused(cache: Cache) -> None:
+def test_invalid_replication_group_is_refused(cache: Cache) -> None:
     code = cache.aws.code
     assert code(cache.create, CacheNodeType="cache.bogus") == "InvalidParameterValue"
     assert code(cache.create, EngineVersion="3.2") == "InvalidParameterValue"
@@ -104,7 +104,7 @@ def test_what_is_refused(cache: Cache) -> None:
     assert cache.create("v8", Engine="valkey", EngineVersion="8.0")["Engine"] == "valkey"
 
 
-def test_states_refuse_changes(cache: Cache) -> None:
+def test_replication_group_changes_require_available(cache: Cache) -> None:
     cache.create()
     group = {"ReplicationGroupId": "queue"}
     assert cache.aws.code(cache.ec.delete_replication_group, **group) == "InvalidReplicationGroupState"
@@ -113,7 +113,7 @@ def test_states_refuse_changes(cache: Cache) -> None:
     assert cache.ec.delete_replication_group(**group)["ReplicationGroup"]["Status"] == "deleting"
     assert cache.aws.code(cache.ec.delete_replication_group, **group) == "InvalidReplicationGroupState"
     assert cache.aws.code(cache.create) == "ReplicationGroupAlreadyExists"
-    until(lambda: cache.ec.describe_replication_groups()["ReplicationGroups"] == [])
+    wait_until(lambda: cache.ec.describe_replication_groups()["ReplicationGroups"] == [])
     assert cache.aws.code(cache.ec.describe_replication_groups, **group) == "ReplicationGroupNotFoundFault"
     assert cache.aws.code(cache.ec.describe_cache_clusters, CacheClusterId="queue-001") == "CacheClusterNotFound"
 
@@ -191,21 +191,21 @@ def test_subnet_groups(cache: Cache) -> None:
     assert code(ec.modify_cache_subnet_group, **only) == "SubnetInUse"
     cache.available()
     ec.delete_replication_group(ReplicationGroupId="queue")
-    until(lambda: not ec.describe_replication_groups()["ReplicationGroups"])
+    wait_until(lambda: not ec.describe_replication_groups()["ReplicationGroups"])
     ec.delete_cache_subnet_group(CacheSubnetGroupName="subnets")
     assert code(ec.describe_cache_subnet_groups, CacheSubnetGroupName="subnets") == "CacheSubnetGroupNotFoundFault"
 
 
-def test_interfaces_of_cache_nodes(cache: Cache) -> None:
+def test_cache_node_interfaces_linger(cache: Cache) -> None:
     cache.create()
     (eni,) = cache.aws.interfaces(vpc_id=cache.net.vpc)
     assert (eni["Description"], eni["RequesterId"]) == ("ElastiCache queue-001", "amazon-elasticache")
     cache.available()
     cache.ec.delete_replication_group(ReplicationGroupId="queue")
-    until(lambda: not cache.ec.describe_replication_groups()["ReplicationGroups"])
+    wait_until(lambda: not cache.ec.describe_replication_groups()["ReplicationGroups"])
     assert cache.aws.interfaces(vpc_id=cache.net.vpc), "it lingers"
     assert cache.aws.code(cache.aws.ec2.delete_security_group, GroupId=cache.net.group) == "DependencyViolation"
-    until(lambda: not cache.aws.interfaces(vpc_id=cache.net.vpc))
+    wait_until(lambda: not cache.aws.interfaces(vpc_id=cache.net.vpc))
     cache.aws.ec2.delete_security_group(GroupId=cache.net.group)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from conftest import Aws, until
+from conftest import Aws, wait_until
 
 
-def test_names(aws: Aws) -> None:
+def test_invalid_names_are_refused(aws: Aws) -> None:
     net = aws.network()
     for name in ("x" * 33, "-x", "x-", "a_b", "internal-x"):
         assert aws.code(net.balancer, name=name) == "ValidationError", name
@@ -15,7 +15,7 @@ def test_names(aws: Aws) -> None:
         assert aws.code(net.target_group, name=name) == "ValidationError", name
 
 
-def test_subnets_of_a_load_balancer(aws: Aws) -> None:
+def test_load_balancer_subnets(aws: Aws) -> None:
     net = aws.network()
     assert aws.code(net.balancer, Subnets=net.subnets[:1]) == "ValidationError"
     zone = f"{aws.region}a"
@@ -27,13 +27,13 @@ def test_subnets_of_a_load_balancer(aws: Aws) -> None:
     assert aws.code(net.balancer, SecurityGroups=["sg-0123456789abcdef0"]) == "InvalidSecurityGroup"
 
 
-def test_an_internet_facing_one_needs_a_gateway(aws: Aws) -> None:
+def test_internet_facing_load_balancer_requires_gateway(aws: Aws) -> None:
     net = aws.network(gateway=False)
     assert aws.code(net.balancer) == "InvalidSubnet"
     assert net.balancer(Scheme="internal")["DNSName"].startswith("internal-web-")
 
 
-def test_provisioning_then_active(aws: Aws) -> None:
+def test_load_balancer_is_provisioning_then_active(aws: Aws) -> None:
     made = aws.network().balancer()
     assert made["State"]["Code"] == "provisioning"
     assert re.fullmatch(r"web-\d+\.us-east-2\.elb\.amazonaws\.com", made["DNSName"])
@@ -43,10 +43,10 @@ def test_provisioning_then_active(aws: Aws) -> None:
         return aws.elbv2.describe_load_balancers(Names=["web"])["LoadBalancers"][0]["State"]["Code"]
 
     assert state() == "provisioning"
-    until(lambda: state() == "active")
+    wait_until(lambda: state() == "active")
 
 
-def test_same_name(aws: Aws) -> None:
+def test_create_with_same_name_is_idempotent(aws: Aws) -> None:
     net = aws.network()
     assert net.balancer()["LoadBalancerArn"] == net.balancer()["LoadBalancerArn"]
     assert aws.code(net.balancer, Scheme="internal") == "DuplicateLoadBalancerName"
@@ -66,7 +66,7 @@ def test_deletion_protection(aws: Aws) -> None:
     aws.elbv2.delete_load_balancer(LoadBalancerArn=arn)
 
 
-def test_interfaces_of_a_load_balancer(aws: Aws) -> None:
+def test_load_balancer_interfaces(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
     arn = net.balancer()["LoadBalancerArn"]
     found = aws.interfaces(vpc_id=net.vpc)
@@ -90,7 +90,7 @@ def test_interfaces_of_a_load_balancer(aws: Aws) -> None:
     assert aws.code(ec2.delete_subnet, SubnetId=net.subnets[0]) == "DependencyViolation"
     gateway = {"InternetGatewayId": net.igw, "VpcId": net.vpc}
     assert "has some mapped public address(es)" in aws.message(ec2.detach_internet_gateway, **gateway)
-    until(lambda: not aws.interfaces(vpc_id=net.vpc))
+    wait_until(lambda: not aws.interfaces(vpc_id=net.vpc))
     ec2.detach_internet_gateway(**gateway)
     ec2.delete_security_group(GroupId=other)
     ec2.delete_subnet(SubnetId=net.subnets[0])
@@ -114,7 +114,7 @@ def test_listeners_and_target_groups(aws: Aws) -> None:
     elb.delete_target_group(TargetGroupArn=group)
 
 
-def test_rules_change_places_in_one_call(aws: Aws) -> None:
+def test_rule_priorities_swap_in_one_call(aws: Aws) -> None:
     net, elb = aws.network(), aws.elbv2
     balancer, group = net.balancer()["LoadBalancerArn"], net.target_group()
     listener = net.listener(balancer, group)

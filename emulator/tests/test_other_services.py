@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import Aws, until
+from conftest import Aws, wait_until
 
 
 class Zone:
@@ -34,7 +34,7 @@ class Zone:
         return self.r53.list_resource_record_sets(HostedZoneId=self.id, **start)["ResourceRecordSets"]
 
 
-def test_create_upsert_delete(aws: Aws) -> None:
+def test_record_create_upsert_delete(aws: Aws) -> None:
     zone = Zone(aws)
     zone.change("CREATE")
     assert aws.code(zone.change, action="CREATE") == "InvalidChangeBatch"
@@ -49,7 +49,7 @@ def test_create_upsert_delete(aws: Aws) -> None:
     assert aws.code(zone.r53.get_hosted_zone, Id=zone.id) == "NoSuchHostedZone"
 
 
-def test_a_batch_is_all_or_nothing(aws: Aws) -> None:
+def test_record_batch_is_atomic(aws: Aws) -> None:
     zone = Zone(aws)
     changes = [
         {
@@ -68,7 +68,7 @@ def test_a_batch_is_all_or_nothing(aws: Aws) -> None:
     assert len(zone.records()) == 2
 
 
-def test_names_as_they_come_back(aws: Aws) -> None:
+def test_record_names_are_normalized(aws: Aws) -> None:
     zone = Zone(aws, "Example.Org")
     zone.change("UPSERT", name="*.API.example.org")
     assert zone.records()[-1]["Name"] == "\\052.api.example.org."
@@ -76,7 +76,7 @@ def test_names_as_they_come_back(aws: Aws) -> None:
     assert zone.r53.get_hosted_zone(Id=zone.id)["HostedZone"]["Name"] == "example.org."
 
 
-def test_aliases(aws: Aws) -> None:
+def test_alias_records(aws: Aws) -> None:
     zone, net = Zone(aws), aws.network()
     balancer = net.balancer()
     target = {
@@ -96,16 +96,16 @@ def test_aliases(aws: Aws) -> None:
     zone.change("DELETE", **alias)
 
 
-def test_changes_are_pending_then_insync(aws: Aws) -> None:
+def test_record_change_is_pending_then_insync(aws: Aws) -> None:
     zone = Zone(aws)
     change = zone.change("UPSERT")
     assert (zone.change_info["Status"], change["Status"]) == ("PENDING", "PENDING")
     assert zone.r53.get_change(Id=change["Id"])["ChangeInfo"]["Status"] == "PENDING"
-    until(lambda: zone.r53.get_change(Id=change["Id"])["ChangeInfo"]["Status"] == "INSYNC")
+    wait_until(lambda: zone.r53.get_change(Id=change["Id"])["ChangeInfo"]["Status"] == "INSYNC")
     assert aws.code(zone.r53.get_change, Id="C0000000000000") == "NoSuchChange"
 
 
-def test_zones_by_name_begin_at_the_name(aws: Aws) -> None:
+def test_zones_by_name_start_at_the_name(aws: Aws) -> None:
     first, after = Zone(aws, "example.org"), Zone(aws, "other.org")
     Zone(aws, "a.com")
     private = aws.route53.create_hosted_zone(
@@ -183,7 +183,7 @@ def test_ecr(aws: Aws) -> None:
     assert aws.code(ecr.describe_repositories, repositoryNames=["app"]) == "RepositoryNotFoundException"
 
 
-def test_iam_role_that_is_not_there(aws: Aws) -> None:
+def test_missing_iam_role_is_no_such_entity(aws: Aws) -> None:
     assert aws.code(aws.iam.get_role, RoleName="nope") == "NoSuchEntity"
 
 
@@ -208,7 +208,7 @@ def test_s3_conditional_writes_and_versions(aws: Aws) -> None:
         assert sum(pool.map(race, range(24))) == 1
 
 
-def test_a_bucket_elsewhere_needs_its_region(aws: Aws) -> None:
+def test_create_bucket_requires_location_constraint(aws: Aws) -> None:
     assert aws.code(aws.s3.create_bucket, Bucket=f"loc-{aws.account}") == "IllegalLocationConstraintException"
 
 
@@ -227,25 +227,25 @@ def test_dynamodb_conditional_writes(aws: Aws) -> None:
     assert refused.value.response["Item"] == item
 
 
-def test_the_tagging_api_sees_services_of_this_package(aws: Aws) -> None:
+def test_tagging_api_lists_emulated_services(aws: Aws) -> None:
     aws.ecs.create_cluster(clusterName="c", tags=[{"key": "stack", "value": "s"}])
     found = aws.resourcegroupstaggingapi.get_resources(TagFilters=[{"Key": "stack", "Values": ["s"]}])
     assert [r["ResourceARN"].rsplit(":", 1)[-1] for r in found["ResourceTagMappingList"]] == ["cluster/c"]
 
 
-def test_the_answer_about_versioning_has_the_root_that_s3_gives_it(aws: Aws) -> None:
+def test_versioning_response_has_the_root_of_s3(aws: Aws) -> None:
     name = f"versioned-{aws.account}"
     aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-east-2"})
     bodies: list[bytes] = []
-    heard = "before-parse.s3.GetBucketVersioning"
-    aws.s3.meta.events.register(heard, lambda **seen: bodies.append(seen["response_dict"]["body"]))
+    event = "before-parse.s3.GetBucketVersioning"
+    aws.s3.meta.events.register(event, lambda **seen: bodies.append(seen["response_dict"]["body"]))
     assert "Status" not in aws.s3.get_bucket_versioning(Bucket=name)
     aws.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     assert aws.s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
     assert all(b"<VersioningConfiguration" in body and b"Response" not in body for body in bodies) and len(bodies) == 2
 
 
-def test_an_expected_owner_of_a_bucket_is_checked(aws: Aws) -> None:
+def test_expected_bucket_owner_is_checked(aws: Aws) -> None:
     name = f"owned-{aws.account}"
     aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-east-2"})
     aws.s3.head_bucket(Bucket=name, ExpectedBucketOwner=aws.account)
@@ -253,7 +253,7 @@ def test_an_expected_owner_of_a_bucket_is_checked(aws: Aws) -> None:
     assert aws.code(aws.s3.get_bucket_policy, Bucket=name, ExpectedBucketOwner="999999999999") == "AccessDenied"
 
 
-def test_a_policy_that_denies_plain_http_denies_nothing_else(aws: Aws) -> None:
+def test_policy_denying_plain_http_allows_tls(aws: Aws) -> None:
     name = f"tls-{aws.account}"
     aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-east-2"})
     plain = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{name}/*"}
@@ -265,7 +265,7 @@ def test_a_policy_that_denies_plain_http_denies_nothing_else(aws: Aws) -> None:
     assert aws.code(aws.s3.put_object, Bucket=name, Key="a", Body=b"2") == "403"
 
 
-def test_log_events_of_streams_with_a_prefix(aws: Aws) -> None:
+def test_log_events_are_filtered_by_stream_prefix(aws: Aws) -> None:
     logs, now = aws.logs, int(time.time() * 1000)
     logs.create_log_group(logGroupName="g")
     for stream in ("web/app/1", "web/app/2", "workers/app/1"):
@@ -282,7 +282,7 @@ def test_log_events_of_streams_with_a_prefix(aws: Aws) -> None:
     assert len(messages()) == 3
 
 
-def test_the_tagging_api_names_types_as_aws_does(aws: Aws) -> None:
+def test_tagging_api_uses_resource_types_of_aws(aws: Aws) -> None:
     aws.logs.create_log_group(logGroupName="g", tags={"stack": "s"})
     aws.ecr.create_repository(repositoryName="images", tags=[{"Key": "stack", "Value": "s"}])
     aws.ecr.create_repository(repositoryName="other", tags=[{"Key": "stack", "Value": "t"}])

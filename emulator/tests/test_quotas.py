@@ -26,7 +26,7 @@ def rules(first: int, count: int, **peer: Any) -> dict[str, Any]:
 IPV6: dict[str, Any] = {"Ipv6Ranges": [{"CidrIpv6": "2001:db8::/32"}]}
 
 
-def test_rules_of_a_group_count_by_direction_and_version(aws: Aws) -> None:
+def test_security_group_rules_count_by_direction_and_version(aws: Aws) -> None:
     net, ec2 = aws.network(), aws.ec2
     into, out = ec2.authorize_security_group_ingress, ec2.authorize_security_group_egress
     group, exceeded = {"GroupId": net.group}, "RulesPerSecurityGroupLimitExceeded"
@@ -39,7 +39,7 @@ def test_rules_of_a_group_count_by_direction_and_version(aws: Aws) -> None:
     assert aws.code(into, **group, **rules(100, 1, **IPV6)) == exceeded
 
 
-def test_rule_that_names_a_group_counts_for_both_versions(aws: Aws) -> None:
+def test_rule_referencing_a_group_counts_for_both_versions(aws: Aws) -> None:
     net = aws.network()
     into, group = aws.ec2.authorize_security_group_ingress, {"GroupId": net.group}
     into(**group, **rules(1, 60, **IPV6))
@@ -49,7 +49,7 @@ def test_rule_that_names_a_group_counts_for_both_versions(aws: Aws) -> None:
     into(**group, **named)
 
 
-def test_account_with_a_raised_quota_has_more_rules(aws: Aws) -> None:
+def test_raised_quota_allows_more_rules(aws: Aws) -> None:
     net = aws.network()
     into, group = aws.ec2.authorize_security_group_ingress, {"GroupId": net.group}
     into(**group, **rules(1, 60))
@@ -58,7 +58,7 @@ def test_account_with_a_raised_quota_has_more_rules(aws: Aws) -> None:
     assert aws.code(into, **group, **rules(100, 1)) == "RulesPerSecurityGroupLimitExceeded"
 
 
-def test_target_group_beyond_the_quota_is_refused(aws: Aws) -> None:
+def test_target_group_beyond_quota_is_refused(aws: Aws) -> None:
     net = aws.network()
     place = {"account": aws.account, "region": aws.region}
     assert control(aws.url, "POST", "preconditions", {"target_groups": 2999, **place})["target_groups"] == 2999
@@ -70,7 +70,7 @@ def test_target_group_beyond_the_quota_is_refused(aws: Aws) -> None:
     net.target_group("more")
 
 
-def test_rule_beyond_the_quota_of_a_balancer_is_refused(aws: Aws) -> None:
+def test_listener_rule_beyond_quota_is_refused(aws: Aws) -> None:
     net, elb = aws.network(), aws.elbv2
     balancer, group = net.balancer()["LoadBalancerArn"], net.target_group()
     listeners = [net.listener(balancer, group, port) for port in (80, 8080)]
@@ -90,7 +90,7 @@ def test_rule_beyond_the_quota_of_a_balancer_is_refused(aws: Aws) -> None:
     elb.create_rule(**rule(102))
 
 
-def test_target_groups_of_a_balancer_count_once_each(aws: Aws) -> None:
+def test_target_group_counts_once_per_load_balancer(aws: Aws) -> None:
     net, elb = aws.network(), aws.elbv2
     apply(aws, L_822D1B1B=2)
     balancer, groups = net.balancer()["LoadBalancerArn"], [net.target_group(f"g{number}") for number in range(3)]
@@ -113,7 +113,7 @@ def test_target_groups_of_a_balancer_count_once_each(aws: Aws) -> None:
     assert aws.code(elb.create_rule, **rule(4, groups[0])) == many
 
 
-def test_service_quotas_tells_what_is_enforced(aws: Aws) -> None:
+def test_service_quotas_match_enforced_limits(aws: Aws) -> None:
     client = getattr(aws, "service-quotas")
 
     def value(service: str, code: str) -> float:

@@ -22,17 +22,17 @@ from conftest import App, Aws, control
         {"containerDefinitions": [{"name": "a", "image": "i"}, {"name": "a", "image": "i"}]},
     ],
 )
-def test_task_definitions(app: App, settings: dict[str, Any]) -> None:
+def test_invalid_task_definitions_are_refused(app: App, settings: dict[str, Any]) -> None:
     assert app.aws.code(app.definition, **settings) == "ClientException"
 
 
-def test_sizes_in_words(app: App) -> None:
+def test_task_sizes_accept_units(app: App) -> None:
     arn = app.definition(cpu="1 vCPU", memory="2 GB")
     shown = app.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     assert (shown["cpu"], shown["memory"]) == ("1024", "2048")
 
 
-def test_deleting_task_definitions(app: App) -> None:
+def test_only_inactive_task_definition_can_be_deleted(app: App) -> None:
     arn = app.definition()
     assert app.aws.code(app.ecs.deregister_task_definition, taskDefinition="web") == "ClientException"
     assert app.ecs.delete_task_definitions(taskDefinitions=[arn, "nope:1"])["taskDefinitions"] == []
@@ -42,7 +42,7 @@ def test_deleting_task_definitions(app: App) -> None:
     assert app.aws.code(app.ecs.describe_task_definition, taskDefinition=arn) == "ClientException"
 
 
-def test_services_and_tasks(app: App) -> None:
+def test_invalid_services_and_tasks_are_refused(app: App) -> None:
     ecs, code, definition = app.ecs, app.aws.code, app.definition()
     invalid = "InvalidParameterException"
     assert code(ecs.create_cluster, clusterName="no good") == invalid
@@ -70,7 +70,7 @@ def test_services_and_tasks(app: App) -> None:
     assert code(app.create, definition=app.definition(), networkConfiguration=mixed) == invalid
 
 
-def test_scalable_targets_need_a_service(aws: Aws) -> None:
+def test_scalable_target_requires_service(aws: Aws) -> None:
     wanted = {
         "ServiceNamespace": "ecs",
         "ResourceId": "service/c/nope",
@@ -82,7 +82,7 @@ def test_scalable_targets_need_a_service(aws: Aws) -> None:
     assert aws.code(client.register_scalable_target, **wanted) == "ValidationException"
 
 
-def test_cache(aws: Aws) -> None:
+def test_invalid_cache_requests_are_refused(aws: Aws) -> None:
     net, ec, code = aws.network(), aws.elasticache, aws.code
     subnets = {"CacheSubnetGroupDescription": "d", "SubnetIds": net.subnets}
     assert code(ec.create_cache_subnet_group, CacheSubnetGroupName="no good", **subnets) == "InvalidParameterValue"
@@ -111,7 +111,7 @@ def test_cache(aws: Aws) -> None:
     assert code(ec.remove_tags_from_resource, ResourceName=arn, TagKeys=["nope"]) == "TagNotFound"
 
 
-def test_load_balancers(aws: Aws) -> None:
+def test_invalid_load_balancers_are_refused(aws: Aws) -> None:
     net, code = aws.network(), aws.code
     other = aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     elsewhere = aws.ec2.create_subnet(VpcId=other, CidrBlock="10.1.0.0/24", AvailabilityZone=f"{aws.region}b")
@@ -127,7 +127,7 @@ def test_load_balancers(aws: Aws) -> None:
     assert code(aws.elbv2.create_listener, DefaultActions=actions, **https) == "ValidationError"
 
 
-def test_route53(aws: Aws) -> None:
+def test_invalid_record_changes_are_refused(aws: Aws) -> None:
     r53 = aws.route53
     zone = r53.create_hosted_zone(Name="example.org", CallerReference=aws.account)["HostedZone"]["Id"]
     soa = next(r for r in r53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"] if r["Type"] == "SOA")
@@ -143,7 +143,7 @@ def test_route53(aws: Aws) -> None:
     assert change("CREATE", cname, "Z0000000000000") == "NoSuchHostedZone"
 
 
-def test_an_idempotency_token_is_for_one_vpc(aws: Aws) -> None:
+def test_client_token_is_bound_to_one_vpc(aws: Aws) -> None:
     one, two = (aws.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"] for _ in range(2))
     aws.ec2.create_route_table(VpcId=one, ClientToken="t")
     assert aws.code(aws.ec2.create_route_table, VpcId=two, ClientToken="t") == "IdempotentParameterMismatch"

@@ -24,12 +24,12 @@ def refused(call: Any, **parameters: Any) -> tuple[int, str, str]:
     with pytest.raises(ClientError) as caught:
         call(**parameters)
     answer = caught.value.response
-    told = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", "")
-    return int(answer["ResponseMetadata"]["HTTPStatusCode"]), str(answer["Error"]["Code"]), told
+    named_region = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", "")
+    return int(answer["ResponseMetadata"]["HTTPStatusCode"]), str(answer["Error"]["Code"]), named_region
 
 
 @pytest.mark.parametrize(
-    ("region", "asked", "status", "code", "told"),
+    ("region", "asked", "status", "code", "named_region"),
     [
         ("us-east-2", "eu-west-1", 301, "PermanentRedirect", "us-east-2"),
         ("us-east-1", "us-east-2", 301, "PermanentRedirect", "us-east-1"),
@@ -37,8 +37,8 @@ def refused(call: Any, **parameters: Any) -> tuple[int, str, str]:
         ("ap-east-1", "us-east-2", 400, "IllegalLocationConstraintException", ""),
     ],
 )
-def test_bucket_of_another_region_is_answered_with_its_region(
-    aws: Aws, region: str, asked: str, status: int, code: str, told: str
+def test_request_in_wrong_region_names_bucket_region(
+    aws: Aws, region: str, asked: str, status: int, code: str, named_region: str
 ) -> None:
     name, s3 = bucket_of(aws, region), Aws(aws.url, aws.account, asked).s3
     # boto3 would follow.
@@ -47,7 +47,7 @@ def test_bucket_of_another_region_is_answered_with_its_region(
         (s3.get_object, {"Key": "k"}), (s3.put_object, {"Key": "k"}), (s3.delete_object, {"Key": "k"}),
         (s3.list_object_versions, {}), (s3.get_bucket_versioning, {}), (s3.delete_bucket, {}),
     ):  # fmt: skip
-        assert refused(call, Bucket=name, **more) == (status, code, told)
+        assert refused(call, Bucket=name, **more) == (status, code, named_region)
     assert refused(s3.head_bucket, Bucket=name) == (status, str(status), region)
     assert (s3.get_bucket_location(Bucket=name)["LocationConstraint"] or "us-east-1") == region
     assert name in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
@@ -56,14 +56,14 @@ def test_bucket_of_another_region_is_answered_with_its_region(
     assert Aws(aws.url, aws.account, region).s3.get_object(Bucket=name, Key="k")["Body"].read() == b"1"
 
 
-def test_condition_that_cannot_hold_is_refused_where_nothing_is(aws: Aws) -> None:
+def test_if_match_on_missing_object_is_refused(aws: Aws) -> None:
     name = bucket_of(aws, "us-east-2")
     absent = {"Bucket": name, "Key": "absent", "Body": b"1", "IfMatch": '"' + "0" * 32 + '"'}
     assert aws.code(aws.s3.put_object, **absent) == "NoSuchKey"
     assert aws.code(aws.s3.put_object, **{**absent, "Key": "k"}) == "PreconditionFailed"
 
 
-def test_store_without_conditions_accepts_every_write(aws: Aws) -> None:
+def test_store_ignoring_conditions_accepts_every_write(aws: Aws) -> None:
     name = bucket_of(aws, "us-east-2")
     control(aws.url, "POST", "s3", {"bucket": name, "without_conditions": True})
     aws.s3.put_object(Bucket=name, Key="k", Body=b"2", IfNoneMatch="*")

@@ -19,7 +19,7 @@ from conftest import Aws, control, running_server
 from pb_emulator.server import THREADS
 
 
-def test_a_twelve_digit_key_is_an_account_of_its_own(server: str) -> None:
+def test_twelve_digit_key_selects_its_own_account(server: str) -> None:
     one, two, other = Aws(server, "300000000001"), Aws(server, "300000000002"), Aws(server, "AKIAWHATEVER")
     one.ecs.create_cluster(clusterName="c")
     assert two.ecs.list_clusters()["clusterArns"] == []
@@ -27,7 +27,7 @@ def test_a_twelve_digit_key_is_an_account_of_its_own(server: str) -> None:
     assert other.sts.get_caller_identity()["Account"] == "123456789012"
 
 
-def test_the_journal_tells_every_call(aws: Aws) -> None:
+def test_request_log_lists_every_call(aws: Aws) -> None:
     aws.ec2.describe_vpcs()
     aws.ecs.create_cluster(clusterName="c")
     aws.code(aws.ec2.delete_vpc, VpcId="vpc-0123456789abcdef0")
@@ -50,7 +50,7 @@ def test_the_journal_tells_every_call(aws: Aws) -> None:
     assert [e["action"] for e in later] == ["ListHostedZones", "HeadBucket"]
 
 
-def test_preconditions_are_made_once(aws: Aws) -> None:
+def test_prerequisites_are_created_once(aws: Aws) -> None:
     wanted = {
         "bucket": f"state-{aws.account}", "table": "lock", "zone": "Example.org", "role": "exec",
         "region": aws.region, "account": aws.account,
@@ -69,7 +69,7 @@ def test_preconditions_are_made_once(aws: Aws) -> None:
     assert refused.value.code == 400
 
 
-def test_reset_latency_and_clearing(tmp_path: Path) -> None:
+def test_reset_latency_and_clear(tmp_path: Path) -> None:
     with running_server(tmp_path, "--latency-ms", "120", "--pace", "0") as url:
         aws = Aws(url, "300000000009")
         aws.ecs.create_cluster(clusterName="c")
@@ -82,7 +82,7 @@ def test_reset_latency_and_clearing(tmp_path: Path) -> None:
         assert control(url, "GET", "requests")["requests"] == []
 
 
-def test_a_call_that_is_not_emulated_is_501_with_a_code(aws: Aws) -> None:
+def test_unsupported_call_is_501_with_code(aws: Aws) -> None:
     for call, parameters in (
         (aws.elasticache.create_serverless_cache, {"ServerlessCacheName": "a", "Engine": "redis"}),
         (aws.ecs.list_container_instances, {"cluster": "c"}),
@@ -99,7 +99,7 @@ def test_dry_run(aws: Aws) -> None:
     assert aws.code(aws.ec2.create_vpc, CidrBlock="10.0.0.0/16", DryRun=True) == "DryRunOperation"
 
 
-def test_recording_holds_the_bytes(tmp_path: Path) -> None:
+def test_recording_contains_the_bytes(tmp_path: Path) -> None:
     record = tmp_path / "record.jsonl"
     with running_server(tmp_path, "--record", str(record)) as url:
         Aws(url, "300000000008").ecs.create_cluster(clusterName="recorded")
@@ -161,7 +161,7 @@ def test_twenty_clients_at_once(server: str) -> None:
     assert not failures
 
 
-def test_connections_without_a_request_take_no_thread(server: str) -> None:
+def test_idle_connections_take_no_thread(server: str) -> None:
     where = urlparse(server)
     with contextlib.ExitStack() as idle:
         for _ in range(2 * THREADS):
@@ -171,7 +171,7 @@ def test_connections_without_a_request_take_no_thread(server: str) -> None:
         assert connection.getresponse().status == 200
 
 
-def test_head_and_body_of_an_answer_come_in_one_piece(server: str) -> None:
+def test_response_is_sent_in_one_write(server: str) -> None:
     where = urlparse(server)
     with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
         for _ in range(20):
@@ -181,17 +181,17 @@ def test_head_and_body_of_an_answer_come_in_one_piece(server: str) -> None:
             assert len(body) == int(length) > 0
 
 
-def test_the_journal_is_in_order_over_all_accounts(server: str) -> None:
+def test_request_log_is_ordered_across_accounts(server: str) -> None:
     one, two = Aws(server, "300000000011"), Aws(server, "300000000012")
     for aws in (one, two, one):
         aws.ec2.describe_vpcs()
     entries = control(server, "GET", "requests")["requests"]
     assert [entry["seq"] for entry in entries] == sorted(entry["seq"] for entry in entries)
-    ours = [entry["account"] for entry in entries if entry["account"] in (one.account, two.account)]
-    assert ours == [one.account, two.account, one.account]
+    accounts = [entry["account"] for entry in entries if entry["account"] in (one.account, two.account)]
+    assert accounts == [one.account, two.account, one.account]
 
 
-def test_the_policies_of_aws_are_in_each_account_and_attached_there_alone(server: str) -> None:
+def test_managed_policies_are_attached_per_account(server: str) -> None:
     one, two = Aws(server, "300000000013"), Aws(server, "300000000014")
     arn = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
     for aws in (one, two):

@@ -67,7 +67,7 @@ pub struct TestOptions {
     /// Tests whose names hold one of these; all if empty.
     pub filters: Vec<String>,
     /// Nobody has named targets: those after the first run a sample of the tests, if this machine has what they need.
-    pub by_default: bool,
+    pub is_default: bool,
     /// The slow proofs too, with new seeds.
     pub long: bool,
     /// The seed of a long run; `None` draws one.
@@ -76,9 +76,9 @@ pub struct TestOptions {
 
 impl TestOptions {
     /// What runs when nothing else is asked for.
-    pub fn by_default() -> Self {
+    pub fn defaults() -> Self {
         let targets = vec![Target::Emulator, Target::LocalStackHost];
-        Self { targets, filters: Vec::new(), by_default: true, long: false, seed: None }
+        Self { targets, filters: Vec::new(), is_default: true, long: false, seed: None }
     }
 }
 
@@ -92,19 +92,19 @@ pub fn parse(arguments: &[OsString]) -> Result<Command, Failure> {
         return Err(Failure::usage(format!("no command\n\n{}", crate::help::text(Topic::All))));
     };
     let first = text(first)?;
-    let asks_help = rest.iter().any(|argument| argument == "--help" || argument == "-h");
+    let wants_help = rest.iter().any(|argument| argument == "--help" || argument == "-h");
     match first {
         "help" => help(rest),
         "-h" | "--help" => Ok(Command::Help(Topic::All)),
-        "emulator" if asks_help => Ok(Command::Help(Topic::Emulator)),
+        "emulator" if wants_help => Ok(Command::Help(Topic::Emulator)),
         "emulator" => emulator(rest).map(Command::Emulator),
-        "test" if asks_help => Ok(Command::Help(Topic::Test)),
+        "test" if wants_help => Ok(Command::Help(Topic::Test)),
         "test" => test(rest).map(Command::Test),
-        "bench" if asks_help => Ok(Command::Help(Topic::Bench)),
+        "bench" if wants_help => Ok(Command::Help(Topic::Bench)),
         "bench" => BenchOptions::parse(rest).map(Command::Bench),
-        "torture" if asks_help => Ok(Command::Help(Topic::Torture)),
+        "torture" if wants_help => Ok(Command::Help(Topic::Torture)),
         "torture" => Ok(Command::Torture(rest.to_vec())),
-        "ci" if asks_help => Ok(Command::Help(Topic::Ci)),
+        "ci" if wants_help => Ok(Command::Help(Topic::Ci)),
         "ci" => ci(rest).map(Command::Ci),
         flag if flag.starts_with('-') && !is_tool_option(flag) => {
             Err(Failure::usage(format!("unknown option `{flag}`\n  hint: `cargo xtask help` lists the commands")))
@@ -121,17 +121,17 @@ fn is_tool_option(flag: &str) -> bool {
 /// A command of the tool: its own business, but for `--local`.
 fn tool(arguments: &[OsString]) -> Result<Command, Failure> {
     let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
-    let (ours, theirs) = arguments.split_at(end);
-    let local = ours.iter().any(|argument| argument == LOCAL);
+    let (own, passed_on) = arguments.split_at(end);
+    let local = own.iter().any(|argument| argument == LOCAL);
     for option in ["--endpoint-url", "--profile"] {
-        if local && value_of(ours, option).is_some() {
+        if local && value_of(own, option).is_some() {
             let text =
                 format!("{LOCAL} and {option} exclude each other: the local endpoint has its own address and keys");
             return Err(Failure::usage(text));
         }
     }
-    let ours = ours.iter().filter(|argument| *argument != LOCAL);
-    Ok(Command::Tool { arguments: ours.chain(theirs).cloned().collect(), local })
+    let own = own.iter().filter(|argument| *argument != LOCAL);
+    Ok(Command::Tool { arguments: own.chain(passed_on).cloned().collect(), local })
 }
 
 /// The value of an option, written as `--name value` or `--name=value`.
@@ -149,7 +149,7 @@ fn help(rest: &[OsString]) -> Result<Command, Failure> {
     let Some(word) = rest.first() else {
         return Ok(Command::Help(Topic::All));
     };
-    none_left(&rest[1..], "help")?;
+    expect_end(&rest[1..], "help")?;
     let topic = match text(word)? {
         "help" => Topic::All,
         "emulator" => Topic::Emulator,
@@ -173,8 +173,8 @@ fn emulator(rest: &[OsString]) -> Result<EmulatorCommand, Failure> {
     match text(word)? {
         "start" => emulator_options(rest, "emulator start").map(EmulatorCommand::Start),
         "restart" => emulator_options(rest, "emulator restart").map(EmulatorCommand::Restart),
-        "stop" => none_left(rest, "emulator stop").map(|()| EmulatorCommand::Stop),
-        "status" => none_left(rest, "emulator status").map(|()| EmulatorCommand::Status),
+        "stop" => expect_end(rest, "emulator stop").map(|()| EmulatorCommand::Stop),
+        "status" => expect_end(rest, "emulator status").map(|()| EmulatorCommand::Status),
         other => Err(Failure::usage(format!("emulator has no command `{other}`: there are {commands}"))),
     }
 }
@@ -188,7 +188,7 @@ fn emulator_options(rest: &[OsString], command: &str) -> Result<EmulatorOptions,
             options.extra = words.map(|word| text(word).map(str::to_owned)).collect::<Result<_, _>>()?;
             break;
         }
-        let port = option("--port", word, &mut words)?.ok_or_else(|| unknown(word, command))?;
+        let port = option("--port", word, &mut words)?.ok_or_else(|| unknown_argument(word, command))?;
         let parsed = port.parse().ok().filter(|port| *port > 0);
         options.port = Some(parsed.ok_or_else(|| Failure::usage(format!("`{port}` is no port: 1 to 65535")))?);
     }
@@ -197,7 +197,7 @@ fn emulator_options(rest: &[OsString], command: &str) -> Result<EmulatorOptions,
 
 fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
     let mut options =
-        TestOptions { targets: Vec::new(), filters: Vec::new(), by_default: false, long: false, seed: None };
+        TestOptions { targets: Vec::new(), filters: Vec::new(), is_default: false, long: false, seed: None };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         let word = text(word)?;
@@ -209,7 +209,7 @@ fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
         } else if word == "--long" {
             options.long = true;
         } else if word.starts_with('-') {
-            return Err(unknown(word, "test"));
+            return Err(unknown_argument(word, "test"));
         } else {
             options.filters.push(word.to_owned());
         }
@@ -218,7 +218,7 @@ fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
         return Err(Failure::usage("--seed needs --long: a usual run has fixed seeds"));
     }
     if options.targets.is_empty() && options.filters.is_empty() {
-        return Ok(TestOptions { long: options.long, seed: options.seed, ..TestOptions::by_default() });
+        return Ok(TestOptions { long: options.long, seed: options.seed, ..TestOptions::defaults() });
     }
     if options.targets.is_empty() {
         options.targets.push(Target::Emulator);
@@ -233,9 +233,9 @@ fn ci(rest: &[OsString]) -> Result<Vec<String>, Failure> {
     let names = rest.iter().map(|word| {
         let word = text(word)?;
         if word.starts_with('-') {
-            return Err(unknown(word, "ci"));
+            return Err(unknown_argument(word, "ci"));
         }
-        crate::ci::known(word).map(|()| word.to_owned())
+        crate::ci::check_name(word).map(|()| word.to_owned())
     });
     names.collect()
 }
@@ -260,12 +260,12 @@ pub fn option<'a>(
     text(value).map(Some)
 }
 
-fn none_left(rest: &[OsString], command: &str) -> Result<(), Failure> {
-    rest.first().map_or(Ok(()), |argument| Err(unknown(&argument.to_string_lossy(), command)))
+fn expect_end(rest: &[OsString], command: &str) -> Result<(), Failure> {
+    rest.first().map_or(Ok(()), |argument| Err(unknown_argument(&argument.to_string_lossy(), command)))
 }
 
 /// The refusal of a word that a command does not take.
-pub fn unknown(word: &str, command: &str) -> Failure {
+pub fn unknown_argument(word: &str, command: &str) -> Failure {
     let topic = command.split(' ').next().unwrap_or(command);
     Failure::usage(format!("{command} does not take `{word}`\n  hint: `cargo xtask help {topic}` says what it takes"))
 }

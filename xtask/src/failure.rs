@@ -60,6 +60,6 @@ pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// Makes a folder and those above it.
-pub fn make_folder(path: &Path) -> Result<(), Failure> {
+pub fn create_folder(path: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(path).map_err(|error| Failure::io(format_args!("make {}", path.display()), &error))
 }

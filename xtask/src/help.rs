@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_fits_a_terminal_and_says_how_it_is_used() {
+    fn help_texts_show_usage_and_fit_120_columns() {
         for topic in [Topic::All, Topic::Emulator, Topic::Test, Topic::Bench, Topic::Torture, Topic::Ci] {
             let text = text(topic);
             assert!(text.starts_with("Usage: cargo xtask"), "{topic:?}");

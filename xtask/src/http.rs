@@ -5,11 +5,11 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// Bytes of an answer that are read at most: the journal of an hour's calls has some megabytes.
-const ANSWER_MAX: u64 = 64 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status code.
     pub status: u16,
     /// The body, as text.
@@ -21,7 +21,7 @@ pub struct Answer {
 /// # Errors
 ///
 /// Nobody answers within the time, or not in HTTP.
-pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Answer, String> {
+pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Response, String> {
     exchange(url, "GET", path, "", timeout)
 }
 
@@ -30,7 +30,7 @@ pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Answer, String> {
 /// # Errors
 ///
 /// Nobody answers within the time, or not in HTTP.
-pub fn post(url: &str, path: &str, json: &str, timeout: Duration) -> Result<Answer, String> {
+pub fn post(url: &str, path: &str, json: &str, timeout: Duration) -> Result<Response, String> {
     exchange(url, "POST", path, json, timeout)
 }
 
@@ -39,7 +39,7 @@ pub fn post(url: &str, path: &str, json: &str, timeout: Duration) -> Result<Answ
 /// # Errors
 ///
 /// Nothing does.
-pub fn listens(url: &str, timeout: Duration) -> Result<(), String> {
+pub fn check_listening(url: &str, timeout: Duration) -> Result<(), String> {
     connect(authority(url)?, timeout).map(drop)
 }
 
@@ -75,18 +75,18 @@ fn connect(authority: String, timeout: Duration) -> Result<TcpStream, String> {
     Err(last)
 }
 
-fn exchange(url: &str, method: &str, path: &str, json: &str, timeout: Duration) -> Result<Answer, String> {
+fn exchange(url: &str, method: &str, path: &str, json: &str, timeout: Duration) -> Result<Response, String> {
     let authority = authority(url)?;
     let mut stream = connect(authority.clone(), timeout)?;
-    let said = |error: std::io::Error| format!("{authority}: {error}");
-    stream.set_read_timeout(Some(timeout)).map_err(said)?;
-    stream.set_write_timeout(Some(timeout)).map_err(said)?;
+    let failed = |error: std::io::Error| format!("{authority}: {error}");
+    stream.set_read_timeout(Some(timeout)).map_err(failed)?;
+    stream.set_write_timeout(Some(timeout)).map_err(failed)?;
     let length = json.len();
     let head = format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
     let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}");
-    stream.write_all(request.as_bytes()).map_err(said)?;
+    stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut bytes = Vec::new();
-    read_all(stream, &mut bytes, ANSWER_MAX).map_err(said)?;
+    read_all(stream, &mut bytes, MAX_RESPONSE_BYTES).map_err(failed)?;
     parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{authority}: the answer is not HTTP"))
 }
 
@@ -100,11 +100,11 @@ fn read_all(source: impl Read, bytes: &mut Vec<u8>, most: u64) -> std::io::Resul
 }
 
 /// Reads an answer whose end is the end of the connection.
-fn parse(text: &str) -> Option<Answer> {
+fn parse(text: &str) -> Option<Response> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut words = head.lines().next()?.split(' ');
     words.next().filter(|version| version.starts_with("HTTP/1."))?;
-    Some(Answer { status: words.next()?.parse().ok()?, body: body.to_owned() })
+    Some(Response { status: words.next()?.parse().ok()?, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -125,59 +125,59 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
             let head = reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty());
-            let mut asked: Vec<String> = head.collect();
-            let length = asked.iter().find_map(|line| line.strip_prefix("Content-Length: "));
+            let mut request: Vec<String> = head.collect();
+            let length = request.iter().find_map(|line| line.strip_prefix("Content-Length: "));
             let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
             reader.read_exact(&mut body).unwrap();
-            asked.push(String::from_utf8(body).unwrap());
+            request.push(String::from_utf8(body).unwrap());
             stream.write_all(answer.as_bytes()).unwrap();
-            asked
+            request
         });
         (url, handle)
     }
 
     #[test]
-    fn a_get_and_its_answer() {
+    fn get_returns_status_and_body() {
         let (url, handle) = server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        assert_eq!(get(&url, "/health", SECOND).unwrap(), Answer { status: 200, body: "ok".into() });
+        assert_eq!(get(&url, "/health", SECOND).unwrap(), Response { status: 200, body: "ok".into() });
         assert_eq!(handle.join().unwrap()[0], "GET /health HTTP/1.1");
     }
 
     #[test]
-    fn a_post_sends_its_body() {
+    fn post_sends_its_body() {
         let (url, handle) = server("HTTP/1.1 400 Bad Request\r\n\r\n{\"error\": \"x\"}");
         let answer = post(&url, "/p", "{\"a\": 1}", SECOND).unwrap();
-        assert_eq!(answer, Answer { status: 400, body: "{\"error\": \"x\"}".into() });
+        assert_eq!(answer, Response { status: 400, body: "{\"error\": \"x\"}".into() });
         assert_eq!(handle.join().unwrap().last().unwrap(), "{\"a\": 1}");
     }
 
     #[test]
-    fn a_closed_port_and_a_stranger_are_errors() {
+    fn closed_port_and_non_http_server_are_errors() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(get(&format!("http://{closed}"), "/", SECOND).unwrap_err().contains("refused"));
-        assert!(listens(&format!("http://{closed}"), SECOND).is_err());
+        assert!(check_listening(&format!("http://{closed}"), SECOND).is_err());
         let (url, handle) = server("220 mail ready\r\n\r\n");
         assert!(get(&url, "/", SECOND).unwrap_err().contains("not HTTP"));
         handle.join().unwrap();
     }
 
     #[test]
-    fn one_that_never_answers_is_given_up() {
+    fn silent_server_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        listens(&url, SECOND).unwrap();
+        check_listening(&url, SECOND).unwrap();
         get(&url, "/", Duration::from_millis(50)).unwrap_err();
     }
 
     #[test]
-    fn an_answer_that_is_too_long_is_an_error_and_not_a_part_of_it() {
+    fn oversized_response_is_an_error() {
         read_all(&b"12345"[..], &mut Vec::new(), 5).unwrap();
         let text = read_all(&b"123456"[..], &mut Vec::new(), 5).unwrap_err().to_string();
         assert!(text.contains("more than 5 bytes"), "{text}");
     }
 
     #[test]
-    fn authorities() {
+    fn url_authority_is_parsed() {
         assert_eq!(authority("http://localhost:4566/x").unwrap(), "localhost:4566");
         assert_eq!(authority("http://localhost").unwrap(), "localhost:80");
         assert_eq!(authority("https://aws.test/").unwrap(), "aws.test:443");

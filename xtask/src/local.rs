@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::cli::{self, EmulatorOptions};
-use crate::emulator::{Kept, Start, ensure_preconditions};
+use crate::emulator::{PersistentEmulator, StartOutcome, ensure_prerequisites};
 use crate::failure::Failure;
 use crate::project::{self, Project};
 
@@ -17,7 +17,7 @@ const CONFIG_VARIABLE: &str = "PB_DEPLOY_CONFIG";
 
 /// What a deploy looks up and never makes. `None` is what the configuration does not say.
 #[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Preconditions {
+struct Prerequisites {
     region: Option<String>,
     bucket: Option<String>,
     table: Option<String>,
@@ -31,31 +31,32 @@ struct Preconditions {
 ///
 /// The endpoint cannot be installed, started, or told what to make.
 pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command) -> Result<(), Failure> {
-    let (process, start) = Kept::hold(project.emulator_home())?.start(project, &EmulatorOptions::default())?;
+    let (process, start) =
+        PersistentEmulator::lock(project.emulator_home())?.start(project, &EmulatorOptions::default())?;
     match start {
-        Start::Running => eprintln!("local endpoint at {}", process.url),
-        Start::Started => eprintln!("local endpoint at {}, started just now and empty", process.url),
+        StartOutcome::AlreadyRunning => eprintln!("local endpoint at {}", process.url),
+        StartOutcome::Started => eprintln!("local endpoint at {}, started just now and empty", process.url),
     }
     let option = cli::value_of(arguments, "--config").map(OsString::from);
     let config = option.or_else(|| std::env::var_os(CONFIG_VARIABLE)).unwrap_or_else(|| CONFIG.into());
     let mut wanted = match std::fs::read_to_string(config) {
-        Ok(text) => preconditions(&text),
+        Ok(text) => prerequisites(&text),
         // pb-deploy says why there is no configuration, better than this could.
         Err(_) => BTreeSet::new(),
     };
     if let Some(region) = cli::value_of(arguments, "--region").and_then(|region| region.to_str()) {
-        wanted = wanted.into_iter().map(|one| Preconditions { region: Some(region.into()), ..one }).collect();
+        wanted = wanted.into_iter().map(|one| Prerequisites { region: Some(region.into()), ..one }).collect();
     }
     for one in &wanted {
-        ensure_preconditions(&process.url, &one.json())?;
+        ensure_prerequisites(&process.url, &one.json())?;
     }
     let region = wanted.first().and_then(|one| one.region.clone());
-    point(command, &process.url, region.as_deref());
+    use_endpoint(command, &process.url, region.as_deref());
     Ok(())
 }
 
 /// Points a command to an endpoint: address and keys, and nothing from the person's own account.
-pub fn point(command: &mut Command, url: &str, region: Option<&str>) {
+pub fn use_endpoint(command: &mut Command, url: &str, region: Option<&str>) {
     let own = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"];
     own.iter().for_each(|name| {
         command.env_remove(name);
@@ -70,26 +71,26 @@ pub fn point(command: &mut Command, url: &str, region: Option<&str>) {
 
 /// What the workspaces of a configuration need, each once. A text that is no configuration needs nothing: pb-deploy
 /// refuses it, with every mistake at its place.
-fn preconditions(text: &str) -> BTreeSet<Preconditions> {
+fn prerequisites(text: &str) -> BTreeSet<Prerequisites> {
     let Ok(base) = text.parse::<toml::Table>() else {
         return BTreeSet::new();
     };
     let workspaces = base.get("workspace").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::values);
-    workspaces.filter_map(toml::Value::as_table).flat_map(|own| of_workspace(&base, own)).collect()
+    workspaces.filter_map(toml::Value::as_table).flat_map(|own| workspace_prerequisites(&base, own)).collect()
 }
 
 /// One of each for a workspace, and one more for a task role.
-fn of_workspace(base: &toml::Table, own: &toml::Table) -> Vec<Preconditions> {
+fn workspace_prerequisites(base: &toml::Table, own: &toml::Table) -> Vec<Prerequisites> {
     let value = |path: &[&str]| lookup(own, path).or_else(|| lookup(base, path));
     let region = value(&["region"]);
-    let main = Preconditions {
+    let main = Prerequisites {
         region: region.clone(),
         bucket: value(&["state", "bucket"]),
         table: value(&["state", "lock_table"]),
         zone: value(&["zone"]).or_else(|| value(&["hostname"])),
         role: value(&["roles", "execution"]),
     };
-    let task = value(&["roles", "task"]).map(|role| Preconditions { region, role: Some(role), ..Default::default() });
+    let task = value(&["roles", "task"]).map(|role| Prerequisites { region, role: Some(role), ..Default::default() });
     [main].into_iter().chain(task).collect()
 }
 
@@ -99,7 +100,7 @@ fn lookup(table: &toml::Table, path: &[&str]) -> Option<String> {
     table.get(*last)?.as_str().map(str::to_owned)
 }
 
-impl Preconditions {
+impl Prerequisites {
     /// As the emulator takes them.
     fn json(&self) -> serde_json::Value {
         let Self { region, bucket, table, zone, role } = self;
@@ -129,60 +130,60 @@ mod tests {
         [workspace.staging]
     "#;
 
-    fn one() -> Preconditions {
+    fn one() -> Prerequisites {
         let text = |text: &str| Some(text.to_owned());
         let (region, bucket, table) = (text("us-east-2"), text("b"), text("t"));
-        Preconditions { region, bucket, table, zone: text("example.org"), role: text("e") }
+        Prerequisites { region, bucket, table, zone: text("example.org"), role: text("e") }
     }
 
     #[test]
-    fn workspaces_that_need_the_same_need_it_once() {
-        assert_eq!(preconditions(CONFIGURATION), BTreeSet::from([one()]));
+    fn shared_prerequisites_are_listed_once() {
+        assert_eq!(prerequisites(CONFIGURATION), BTreeSet::from([one()]));
     }
 
     #[test]
-    fn a_workspace_of_its_own_region_bucket_and_zone() {
+    fn workspace_overrides_region_bucket_and_zone() {
         let own = "\n zone = \"other.org\"\n region = \"eu-west-1\"\n state.bucket = \"c\"\n roles.task = \"r\"";
         let text = format!("{CONFIGURATION}{own}");
         let text_of = |text: &str| Some(text.to_owned());
         let region = text_of("eu-west-1");
         let staging =
-            Preconditions { region: region.clone(), zone: text_of("other.org"), bucket: text_of("c"), ..one() };
-        let task = Preconditions { region, role: text_of("r"), ..Preconditions::default() };
-        assert_eq!(preconditions(&text), BTreeSet::from([one(), staging, task]));
+            Prerequisites { region: region.clone(), zone: text_of("other.org"), bucket: text_of("c"), ..one() };
+        let task = Prerequisites { region, role: text_of("r"), ..Prerequisites::default() };
+        assert_eq!(prerequisites(&text), BTreeSet::from([one(), staging, task]));
     }
 
     #[test]
-    fn the_projects_own_configuration_says_everything() {
+    fn project_configuration_names_all_prerequisites() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pb_deploy.toml");
-        let found = preconditions(&std::fs::read_to_string(path).unwrap());
+        let found = prerequisites(&std::fs::read_to_string(path).unwrap());
         assert!(!found.is_empty());
         for one in found {
-            let Preconditions { region, bucket, table, zone, role } = &one;
+            let Prerequisites { region, bucket, table, zone, role } = &one;
             assert!([region, bucket, table, zone, role].iter().all(|value| value.is_some()), "{one:?}");
         }
     }
 
     #[test]
-    fn what_is_no_configuration_needs_nothing() {
-        assert_eq!(preconditions("region = "), BTreeSet::new());
-        assert_eq!(preconditions("workspace = 1"), BTreeSet::new());
+    fn invalid_configuration_has_no_prerequisites() {
+        assert_eq!(prerequisites("region = "), BTreeSet::new());
+        assert_eq!(prerequisites("workspace = 1"), BTreeSet::new());
     }
 
     #[test]
-    fn the_endpoint_is_told_in_its_own_words() {
+    fn prerequisites_are_encoded_for_the_emulator() {
         let expected = json!({
             "region": "us-east-2", "bucket": "b", "table": "t", "zone": "example.org", "role": "e",
             "stand_in_images": true,
         });
         assert_eq!(one().json(), expected);
-        assert_eq!(Preconditions::default().json()["zone"], serde_json::Value::Null);
+        assert_eq!(Prerequisites::default().json()["zone"], serde_json::Value::Null);
     }
 
     #[test]
-    fn a_command_is_pointed_to_the_endpoint_and_away_from_the_persons_account() {
+    fn command_uses_endpoint_and_no_user_credentials() {
         let mut command = Command::new("true");
-        point(&mut command, "http://127.0.0.1:9", None);
+        use_endpoint(&mut command, "http://127.0.0.1:9", None);
         let value = |name: &str| {
             let found = command.get_envs().find(|(known, _)| *known == OsStr::new(name));
             found.map(|(_, value)| value.and_then(OsStr::to_str).map(str::to_owned))

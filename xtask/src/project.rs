@@ -24,8 +24,8 @@ impl Project {
     ///
     /// The system cannot say where this program is.
     pub fn find() -> Result<Self, Failure> {
-        let told = std::env::var_os("CARGO_MANIFEST_DIR");
-        let package = told.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR");
+        let package = manifest_dir.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = package.parent().map(Path::to_path_buf).unwrap_or(package);
         let program = std::env::current_exe().map_err(|error| Failure::io("find this program's own file", &error))?;
         let target = target_of(&program).map_or_else(|| root.join("target"), Path::to_path_buf);
@@ -67,7 +67,7 @@ impl Project {
     pub fn cargo_in(&self, subcommand: &str, manifest: &Path) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        scrub(&mut command);
+        remove_cargo_variables(&mut command);
         if let Some(link) = &self.rustc_wrapper {
             rustc_wrapper::configure(&mut command, link);
         }
@@ -85,8 +85,8 @@ fn target_of(program: &Path) -> Option<&Path> {
 
 /// Takes away what `cargo run` told xtask about xtask. Build scripts that look at these variables (that of `ring`) would
 /// run again, and everything above them would be compiled again, each time that cargo is called the other way.
-pub fn scrub(command: &mut Command) {
-    remove_variables(command, about_a_package);
+pub fn remove_cargo_variables(command: &mut Command) {
+    remove_variables(command, is_package_variable);
 }
 
 /// Takes away the variables whose names fit.
@@ -98,7 +98,7 @@ pub fn remove_variables(command: &mut Command, fits: impl Fn(&str) -> bool) {
     }
 }
 
-fn about_a_package(name: &str) -> bool {
+fn is_package_variable(name: &str) -> bool {
     let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
     prefixes.iter().any(|prefix| name.starts_with(prefix)) || name == "OUT_DIR"
 }
@@ -108,25 +108,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_root_is_where_the_workspace_is() {
+    fn project_root_contains_the_workspace() {
         let project = Project::find().unwrap();
         assert!(std::fs::read_to_string(project.root.join("Cargo.toml")).unwrap().contains("[workspace]"));
     }
 
     #[test]
-    fn the_target_folder_is_that_of_the_program_and_of_its_tests() {
+    fn target_folder_is_derived_from_the_program() {
         assert_eq!(target_of(Path::new("/t/debug/xtask")), Some(Path::new("/t")));
         assert_eq!(target_of(Path::new("/t/release/deps/xtask-0f1e")), Some(Path::new("/t")));
         assert_eq!(target_of(Path::new("/xtask")), None);
     }
 
     #[test]
-    fn what_cargo_says_of_xtask_is_taken_away_and_the_rest_is_kept() {
+    fn only_package_variables_are_removed() {
         for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS", "CARGO_BIN_NAME"] {
-            assert!(about_a_package(name), "{name}");
+            assert!(is_package_variable(name), "{name}");
         }
         for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "RUSTUP_TOOLCHAIN", "PATH"] {
-            assert!(!about_a_package(name), "{name}");
+            assert!(!is_package_variable(name), "{name}");
         }
     }
 }

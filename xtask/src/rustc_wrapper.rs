@@ -45,7 +45,7 @@ pub fn install(folder: &Path, xtask: &Path) -> Result<PathBuf, Failure> {
     if std::fs::read_link(&link).is_ok_and(|target| target == xtask) {
         return Ok(link);
     }
-    failure::make_folder(folder)?;
+    failure::create_folder(folder)?;
     // Renaming replaces the link in one step: another cargo may be calling it.
     let new = folder.join(format!("{NAME}.{}", std::process::id()));
     let linked = std::os::unix::fs::symlink(xtask, &new).and_then(|()| std::fs::rename(&new, &link));

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_counts_tests_and_checks() {
+    fn last_line_counts_tests_and_checks() {
         let tests = Outcome::Tests(Tally { passed: 5, failed: 0, skipped: 1 }, Ok(()));
         let all = summary(vec![Outcome::Passed(String::new()), tests, Outcome::Skipped("not installed".into())]);
         assert_eq!(last_line(&all), "6 passed, 0 failed");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_fails_without_a_failed_test_counts_as_one() {
+    fn failed_run_without_failed_test_counts_as_one() {
         let broken = summary(vec![Outcome::Tests(Tally::default(), Err("does not compile".into()))]);
         assert_eq!(last_line(&broken), "0 passed, 1 failed");
         assert!(broken.text().contains("does not compile"));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_after_a_failure_run() {
+    fn steps_after_a_failure_run() {
         let mut summary = Summary::default();
         summary.step("first", || Err(Failure::new("broken\nat length")));
         summary.step("second", || Ok(Outcome::Passed("fine".into())));

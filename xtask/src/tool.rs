@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::local;
-use crate::project::{Project, scrub};
+use crate::project::{Project, remove_cargo_variables};
 
 /// A build that takes longer says so.
-const QUIET: Duration = Duration::from_secs(3);
+const NOTICE_AFTER: Duration = Duration::from_secs(3);
 
 /// Runs pb-deploy in place of this process, so that signals and the exit code are its own.
 ///
@@ -24,19 +24,19 @@ pub fn run(project: &Project, arguments: &[OsString], use_local: bool) -> Result
     build(project)?;
     let mut command = Command::new(project.tool());
     command.args(arguments);
-    scrub(&mut command);
+    remove_cargo_variables(&mut command);
     if use_local {
         local::prepare(project, arguments, &mut command)?;
-        if !std::io::stdin().is_terminal() && asks(arguments) {
+        if !std::io::stdin().is_terminal() && needs_confirmation(arguments) {
             eprintln!("there is no terminal to ask on, and nothing is at stake on the local endpoint: --yes");
             command.arg("--yes");
         }
     }
-    become_it(command).map(|never| match never {})
+    exec_into(command).map(|never| match never {})
 }
 
 /// Whether the tool would ask before it acts.
-fn asks(arguments: &[OsString]) -> bool {
+fn needs_confirmation(arguments: &[OsString]) -> bool {
     let has = |words: &[&str]| arguments.iter().any(|argument| words.iter().any(|word| argument == word));
     has(&["deploy", "destroy"]) && !has(&["--yes", "-y", "--auto-approve", "--help", "-h"])
 }
@@ -57,11 +57,11 @@ pub fn build(project: &Project) -> Result<(), Failure> {
     } else {
         cargo.arg("--quiet");
     }
-    finish(cargo, is_first)
+    wait_for_build(cargo, is_first)
 }
 
 /// Runs the build to its end.
-fn finish(mut cargo: Command, mut said: bool) -> Result<(), Failure> {
+fn wait_for_build(mut cargo: Command, mut announced: bool) -> Result<(), Failure> {
     let mut child = cargo.spawn().map_err(|error| Failure::io("run cargo", &error))?;
     let start = Instant::now();
     loop {
@@ -71,14 +71,14 @@ fn finish(mut cargo: Command, mut said: bool) -> Result<(), Failure> {
             Ok(None) => thread::sleep(Duration::from_millis(20)),
             Err(error) => return Err(Failure::io("wait for cargo", &error)),
         }
-        if !said && start.elapsed() > QUIET {
+        if !announced && start.elapsed() > NOTICE_AFTER {
             eprintln!("building pb-deploy...");
-            said = true;
+            announced = true;
         }
     }
 }
 
-fn become_it(mut command: Command) -> Result<Infallible, Failure> {
+fn exec_into(mut command: Command) -> Result<Infallible, Failure> {
     let error = command.exec();
     Err(Failure::io(format_args!("run {}", command.get_program().to_string_lossy()), &error))
 }
@@ -88,26 +88,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_changes_something_asks() {
-        let asks = |line: &str| asks(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+    fn only_changing_commands_need_confirmation() {
+        let needs_confirmation =
+            |line: &str| needs_confirmation(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         for line in ["deploy staging", "--config x.toml destroy staging", "deploy staging --json"] {
-            assert!(asks(line), "{line}");
+            assert!(needs_confirmation(line), "{line}");
         }
         for line in ["plan staging", "status staging", "deploy staging --yes", "destroy -y staging", "deploy --help"] {
-            assert!(!asks(line), "{line}");
+            assert!(!needs_confirmation(line), "{line}");
         }
     }
 
     #[test]
-    fn a_tool_that_is_not_there_is_named() {
-        let text = become_it(Command::new("/no/such/pb-deploy")).unwrap_err().to_string();
+    fn missing_tool_is_named() {
+        let text = exec_into(Command::new("/no/such/pb-deploy")).unwrap_err().to_string();
         assert!(text.starts_with("failed to run /no/such/pb-deploy: "), "{text}");
     }
 
     #[test]
-    fn a_tool_that_does_not_compile_is_an_error() {
-        let text = finish(Command::new("false"), true).unwrap_err().to_string();
+    fn failed_build_is_an_error() {
+        let text = wait_for_build(Command::new("false"), true).unwrap_err().to_string();
         assert_eq!(text, "building pb-deploy failed: exit status: 1");
-        finish(Command::new("true"), true).unwrap();
+        wait_for_build(Command::new("true"), true).unwrap();
     }
 }

@@ -28,7 +28,7 @@ pub fn run(project: &Project, arguments: &[OsString]) -> Result<ExitCode, Failur
 pub fn command(project: &Project, arguments: &[OsString]) -> Result<Command, Failure> {
     emulator::python(project)?;
     let home = project.target.join("torture");
-    failure::make_folder(&home)?;
+    failure::create_folder(&home)?;
     // It runs for long: whoever builds the tool meanwhile does not change what is tested.
     let copy = home.join("pb-deploy");
     let copied = std::fs::copy(project.tool(), &copy);

@@ -58,8 +58,8 @@ impl Package {
         let output = cargo.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = std::fs::read_to_string(&calls).unwrap_or_default();
-        let said = Command::new(self.path().join("target/debug/app")).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&said.stdout), "42\n");
+        let output = Command::new(self.path().join("target/debug/app")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n");
         text.lines().filter(|call| call.contains("--crate-name") && call.contains(".rs ")).map(str::to_owned).collect()
     }
 
@@ -69,7 +69,7 @@ impl Package {
 }
 
 /// The calls that compiled the crate.
-fn of<'a>(calls: &'a [String], name: &str) -> Vec<&'a str> {
+fn calls_of<'a>(calls: &'a [String], name: &str) -> Vec<&'a str> {
     let name = format!("--crate-name {name} ");
     calls.iter().filter(|call| call.contains(&name)).map(String::as_str).collect()
 }
@@ -77,9 +77,9 @@ fn of<'a>(calls: &'a [String], name: &str) -> Vec<&'a str> {
 #[test]
 fn sdk_crates_get_the_flag_and_others_do_not() {
     let calls = Package::new("").build(true);
-    let [sdk] = of(&calls, "aws_sdk_tiny")[..] else { panic!("{calls:#?}") };
+    let [sdk] = calls_of(&calls, "aws_sdk_tiny")[..] else { panic!("{calls:#?}") };
     assert!(sdk.starts_with("[1] ") && sdk.ends_with(FLAG), "{sdk}");
-    let [app] = of(&calls, "app")[..] else { panic!("{calls:#?}") };
+    let [app] = calls_of(&calls, "app")[..] else { panic!("{calls:#?}") };
     assert!(app.starts_with("[] ") && !app.contains(FLAG), "{app}");
 }
 
@@ -87,7 +87,7 @@ fn sdk_crates_get_the_flag_and_others_do_not() {
 fn compiler_that_rejects_the_flag_still_builds() {
     let package = Package::new(REJECTS);
     let calls = package.build(true);
-    let [sdk] = of(&calls, "aws_sdk_tiny")[..] else { panic!("{calls:#?}") };
+    let [sdk] = calls_of(&calls, "aws_sdk_tiny")[..] else { panic!("{calls:#?}") };
     assert!(sdk.starts_with("[] ") && !sdk.contains(FLAG), "{sdk}");
 }
 
@@ -101,7 +101,7 @@ fn compiler_is_probed_once() {
     package.build(true);
     assert_eq!(probes(&package), 1);
     std::fs::write(package.path().join("tiny/src/lib.rs"), "pub fn answer() -> u32 { 41 + 1 }\n").unwrap();
-    assert_eq!(of(&package.build(true), "aws_sdk_tiny").len(), 1, "compiled again");
+    assert_eq!(calls_of(&package.build(true), "aws_sdk_tiny").len(), 1, "compiled again");
     assert_eq!(probes(&package), 0);
 }
 

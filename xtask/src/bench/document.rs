@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_command_keeps_what_the_other_one_wrote() {
+    fn each_command_preserves_the_other_section() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("benchmarks.md");
         let text = || std::fs::read_to_string(&file).unwrap();

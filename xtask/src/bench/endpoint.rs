@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::bench::floor::Pace;
+use crate::bench::lower_bound::Timings;
 use crate::bench::setting::Setting;
-use crate::emulator::process::{self, Watched};
+use crate::emulator::process::{self, ScopedProcess};
 use crate::emulator::{MODULE, log_tail};
 use crate::failure::{self, Failure};
 use crate::http;
 use crate::project::Project;
 
-const WAIT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// It ends with this value.
 #[derive(Debug)]
 pub struct Endpoint {
-    process: Watched,
+    process: ScopedProcess,
     log: PathBuf,
 }
 
@@ -29,11 +29,11 @@ impl Endpoint {
     ///
     /// It does not start.
     pub fn start(project: &Project, python: &Path, setting: Setting, folder: &Path) -> Result<Self, Failure> {
-        failure::make_folder(folder)?;
+        failure::create_folder(folder)?;
         let log = folder.join("endpoint.log");
         let mut command = process::command(project, python, "watched", MODULE);
         command.args(["--port", "0"]).args(setting.arguments());
-        let process = Watched::start(command, &folder.join("url"), &log)?;
+        let process = ScopedProcess::start(command, &folder.join("url"), &log)?;
         Ok(Self { process, log })
     }
 
@@ -47,17 +47,17 @@ impl Endpoint {
     /// # Errors
     ///
     /// It does not answer, or without its table.
-    pub fn pace(&self) -> Result<Pace, Failure> {
+    pub fn timings(&self) -> Result<Timings, Failure> {
         let failed = |why: String| {
             let tail = log_tail(&self.log);
             Failure::new(format!("failed to read the durations of {}: {why}\n{tail}", self.process.url))
         };
-        let answer = http::get(&self.process.url, "/_pb/health", WAIT).map_err(failed)?;
-        pace(&answer.body).ok_or_else(|| failed(format!("there is no table in {}", answer.body)))
+        let answer = http::get(&self.process.url, "/_pb/health", TIMEOUT).map_err(failed)?;
+        timings(&answer.body).ok_or_else(|| failed(format!("there is no table in {}", answer.body)))
     }
 }
 
-fn pace(text: &str) -> Option<Pace> {
+fn timings(text: &str) -> Option<Timings> {
     let document: Value = serde_json::from_str(text).ok()?;
     document["pace"].as_object()?.iter().map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
 }
@@ -67,10 +67,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_read() {
-        let read = pace(r#"{"status": "ok", "pace": {"cache_creating": 39.0, "ec2_visible": 0}}"#).unwrap();
-        assert_eq!(read, Pace::from([("cache_creating".to_owned(), 39.0), ("ec2_visible".to_owned(), 0.0)]));
-        assert_eq!(pace(r#"{"status": "ok"}"#), None);
-        assert_eq!(pace(r#"{"pace": {"cache_creating": "long"}}"#), None);
+    fn timings_table_is_parsed() {
+        let read = timings(r#"{"status": "ok", "pace": {"cache_creating": 39.0, "ec2_visible": 0}}"#).unwrap();
+        assert_eq!(read, Timings::from([("cache_creating".to_owned(), 39.0), ("ec2_visible".to_owned(), 0.0)]));
+        assert_eq!(timings(r#"{"status": "ok"}"#), None);
+        assert_eq!(timings(r#"{"pace": {"cache_creating": "long"}}"#), None);
     }
 }

@@ -27,12 +27,12 @@ impl Machine {
     }
 
     /// This one, now.
-    pub fn here(project: &Project, tool: &Path, python: &Path, terraform: Option<(String, String)>) -> Self {
+    pub fn detect(project: &Project, tool: &Path, python: &Path, terraform: Option<(String, String)>) -> Self {
         let mut versions = vec![
-            ("pb-deploy".to_owned(), answer(Command::new(tool).arg("--version"))),
+            ("pb-deploy".to_owned(), first_line_of(Command::new(tool).arg("--version"))),
             ("commit".to_owned(), commit(project)),
-            ("endpoint's Python".to_owned(), answer(Command::new(python).arg("--version"))),
-            ("moto".to_owned(), answer(Command::new(python).args(["-s", "-c", MOTO]))),
+            ("endpoint's Python".to_owned(), first_line_of(Command::new(python).arg("--version"))),
+            ("moto".to_owned(), first_line_of(Command::new(python).args(["-s", "-c", MOTO]))),
         ];
         if let Some((terraform, provider)) = terraform {
             versions.push(("Terraform".to_owned(), terraform));
@@ -52,7 +52,7 @@ fn load() -> String {
 }
 
 fn commit(project: &Project) -> String {
-    let git = |arguments: &[&str]| answer(Command::new("git").arg("-C").arg(&project.root).args(arguments));
+    let git = |arguments: &[&str]| first_line_of(Command::new("git").arg("-C").arg(&project.root).args(arguments));
     let changed = match &*git(&["status", "--porcelain", "--untracked-files=no", "--", "crates", "Cargo.lock"]) {
         "unknown" => "",
         _ => ", with changes that are not committed",
@@ -61,7 +61,7 @@ fn commit(project: &Project) -> String {
 }
 
 /// What a program says on its first line.
-fn answer(command: &mut Command) -> String {
+fn first_line_of(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let line = text.lines().next().unwrap_or_default().trim();
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates() {
+    fn dates_are_computed_from_days() {
         assert_eq!(date(0), "1970-01-01");
         assert_eq!(date(11_016), "2000-02-29");
         assert_eq!(date(11_017), "2000-03-01");
@@ -123,16 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_machine_is_warned_of() {
+    fn busy_machine_is_warned_about() {
         let of = |load: &str| Machine { load: load.to_owned(), ..Machine::default() }.warning();
         assert!(of("14.25").unwrap().contains("14.25"));
         assert_eq!((of("0.30"), of("unknown")), (None, None));
     }
 
     #[test]
-    fn what_is_not_known_is_said() {
-        assert_eq!(answer(&mut Command::new("/no/such/program")), "unknown");
-        assert_eq!(answer(Command::new("sh").args(["-c", "echo 1.2; echo more"])), "1.2");
+    fn missing_values_are_unknown() {
+        assert_eq!(first_line_of(&mut Command::new("/no/such/program")), "unknown");
+        assert_eq!(first_line_of(Command::new("sh").args(["-c", "echo 1.2; echo more"])), "1.2");
         assert_eq!(field("a : b\nmodel name\t: Some CPU\n", "model name").as_deref(), Some("Some CPU"));
         assert_eq!(gib("24690000 kB").as_deref(), Some("24 GiB of memory"));
         assert_eq!(gib("?"), None);

@@ -19,12 +19,12 @@ LIMIT_SECONDS = 2700.0
 #: Longest wait for the end of a command that was told to end.
 END_SECONDS = 60.0
 #: Longest wait for descendants after the command itself has ended.
-STRAGGLERS_SECONDS = 10.0
+DESCENDANTS_SECONDS = 10.0
 
 
-def stragglers_end() -> bool:
+def wait_for_descendants() -> bool:
     """Wait for whatever the command has left behind; whether all of it ended in time."""
-    end = time.monotonic() + STRAGGLERS_SECONDS
+    end = time.monotonic() + DESCENDANTS_SECONDS
     while time.monotonic() < end:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -34,7 +34,7 @@ def stragglers_end() -> bool:
     return False
 
 
-def ended(child: subprocess.Popen[bytes], limit: float) -> int | None:
+def wait_for_exit(child: subprocess.Popen[bytes], limit: float) -> int | None:
     """The exit code; None if it did not end within the limit, and was ended."""
     try:
         return child.wait(limit)
@@ -58,9 +58,9 @@ def main(answer: str, command: list[str]) -> None:
     start = time.perf_counter()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    code = ended(child, LIMIT_SECONDS)
+    code = wait_for_exit(child, LIMIT_SECONDS)
     wall = time.perf_counter() - start
-    all_ended = stragglers_end()
+    all_ended = wait_for_descendants()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     measured = {"code": code, "wall": wall, "cpu": used.ru_utime + used.ru_stime, "all_ended": all_ended}
     with open(answer, "w", encoding="utf-8") as file:

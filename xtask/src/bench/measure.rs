@@ -13,11 +13,11 @@ use crate::emulator::log_tail;
 use crate::failure::{self, Failure};
 
 /// Time between two looks at the memory.
-const LOOK: Duration = Duration::from_millis(10);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a command took.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Taken {
+pub struct Usage {
     /// Seconds from its start to its end.
     pub wall: f64,
     /// Seconds of processor time, user and system, of it and all its descendants.
@@ -30,7 +30,7 @@ pub struct Taken {
 
 /// A program, its arguments, and all of its environment.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct Invocation {
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -56,18 +56,19 @@ impl Meter {
     /// # Errors
     ///
     /// It cannot be run, ends otherwise, or leaves something running.
-    pub fn run(&self, call: &Call, code: i32, log: &Path) -> Result<Taken, Failure> {
+    pub fn run(&self, call: &Invocation, code: i32, log: &Path) -> Result<Usage, Failure> {
         let answer = log.with_extension("json");
         let mut child = self.start(call, &answer, log)?;
-        let (status, peak) = watch(&mut child).map_err(|error| Failure::io("wait for the measured command", &error))?;
+        let (status, peak) =
+            sample_until_exit(&mut child).map_err(|error| Failure::io("wait for the measured command", &error))?;
         if !status.success() {
             return Err(Failure::new(format!("what measures it failed: {status}\n{}", log_tail(log))));
         }
         let measured = failure::read(&answer)?;
-        taken(&measured, code, peak).map_err(|why| Failure::new(format!("{why}\n{}", log_tail(log))))
+        parse_usage(&measured, code, peak).map_err(|why| Failure::new(format!("{why}\n{}", log_tail(log))))
     }
 
-    fn start(&self, call: &Call, answer: &Path, log: &Path) -> Result<Child, Failure> {
+    fn start(&self, call: &Invocation, answer: &Path, log: &Path) -> Result<Child, Failure> {
         let open = |error: std::io::Error| Failure::io(format_args!("open {}", log.display()), &error);
         let out = File::create(log).map_err(open)?;
         let err = out.try_clone().map_err(open)?;
@@ -80,18 +81,18 @@ impl Meter {
 }
 
 /// Looks at the memory until the process has ended.
-fn watch(child: &mut Child) -> std::io::Result<(ExitStatus, Peak)> {
+fn sample_until_exit(child: &mut Child) -> std::io::Result<(ExitStatus, Peak)> {
     let mut peak = Peak::default();
     loop {
-        peak.look(child.id());
+        peak.sample(child.id());
         if let Some(status) = child.try_wait()? {
             return Ok((status, peak));
         }
-        thread::sleep(LOOK);
+        thread::sleep(SAMPLE_INTERVAL);
     }
 }
 
-fn taken(measured: &str, code: i32, peak: Peak) -> Result<Taken, String> {
+fn parse_usage(measured: &str, code: i32, peak: Peak) -> Result<Usage, String> {
     let answer: Value = serde_json::from_str(measured).map_err(|error| format!("no measurement: {error}"))?;
     let number = |name: &str| answer[name].as_f64().ok_or_else(|| format!("the measurement has no `{name}`"));
     let ended = answer["code"].as_i64();
@@ -104,7 +105,7 @@ fn taken(measured: &str, code: i32, peak: Peak) -> Result<Taken, String> {
     if answer["all_ended"] != Value::Bool(true) {
         return Err("it left something running".to_owned());
     }
-    Ok(Taken { wall: number("wall")?, cpu: number("cpu")?, peak_kib: peak.kib(), largest_kib: peak.largest_kib() })
+    Ok(Usage { wall: number("wall")?, cpu: number("cpu")?, peak_kib: peak.kib(), largest_kib: peak.largest_kib() })
 }
 
 /// Runs what is not measured, which must end well.
@@ -112,14 +113,14 @@ fn taken(measured: &str, code: i32, peak: Peak) -> Result<Taken, String> {
 /// # Errors
 ///
 /// It cannot be run, or fails.
-pub fn prepare(call: &Call, log: &Path) -> Result<(), Failure> {
+pub fn prepare(call: &Invocation, log: &Path) -> Result<(), Failure> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(call.environment.iter().cloned()).current_dir(&call.folder);
     let name = format!("{} {}", call.program.display(), call.arguments.join(" "));
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| Failure::io(format_args!("run {name}"), &error))?;
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    failure::write(log, &said)?;
+    let output_text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    failure::write(log, &output_text)?;
     match output.status.success() {
         true => Ok(()),
         false => Err(Failure::new(format!("{name} failed: {}\n{}", output.status, log_tail(log)))),
@@ -136,17 +137,17 @@ mod tests {
         Meter { python: interpreter(), script }
     }
 
-    fn shell(script: &str, folder: &Path) -> Call {
+    fn shell(script: &str, folder: &Path) -> Invocation {
         let arguments = vec!["-c".to_owned(), script.to_owned()];
         let path = std::env::var("PATH").unwrap();
         let environment = vec![("PATH".to_owned(), path)];
-        Call { program: "/bin/sh".into(), arguments, folder: folder.into(), environment }
+        Invocation { program: "/bin/sh".into(), arguments, folder: folder.into(), environment }
     }
 
     const BUSY: &str = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
 
     #[test]
-    fn the_time_of_children_counts_even_if_nobody_waited_for_them() {
+    fn unreaped_children_count_towards_cpu_time() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let of = |script: &str| meter().run(&shell(script, folder.path()), 3, &log).unwrap();
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn another_end_is_an_error_with_what_was_said() {
+    fn unexpected_exit_code_is_an_error_with_the_log() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let failed = meter().run(&shell("echo no such zone; exit 1", folder.path()), 0, &log).unwrap_err().to_string();
@@ -164,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn measurements_that_are_none() {
-        let refused = |text: &str| taken(text, 0, Peak::default()).unwrap_err();
+    fn invalid_measurement_is_refused() {
+        let refused = |text: &str| parse_usage(text, 0, Peak::default()).unwrap_err();
         assert!(refused("").contains("no measurement"));
         assert!(refused(r#"{"code": null, "all_ended": true}"#).contains("not end in time"));
         assert!(refused(r#"{"code": 0, "all_ended": false, "wall": 1, "cpu": 1}"#).contains("left something running"));
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_prepared_has_to_end_well() {
+    fn failed_preparation_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         prepare(&shell("true", folder.path()), &log).unwrap();

@@ -39,12 +39,12 @@ impl Peak {
     }
 
     /// Looks at the descendants of a process, without itself.
-    pub fn look(&mut self, root: u32) {
+    pub fn sample(&mut self, root: u32) {
         let statuses: Vec<Status> = descendants(root).into_iter().filter_map(Status::of).collect();
-        self.take(&statuses);
+        self.record(&statuses);
     }
 
-    fn take(&mut self, statuses: &[Status]) {
+    fn record(&mut self, statuses: &[Status]) {
         self.together = self.together.max(statuses.iter().map(|status| status.resident).sum());
         self.single = statuses.iter().map(|status| status.high_water).fold(self.single, u64::max);
     }
@@ -95,25 +95,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_says_of_a_process() {
+    fn process_status_is_parsed() {
         let text = "Name:\tterraform\nVmHWM:\t  123456 kB\nVmRSS:\t    9876 kB\nThreads:\t12\n";
         assert_eq!(Status::parse(text), Some(Status { resident: 9876, high_water: 123_456 }));
         assert_eq!(Status::parse("Name:\tzombie\nThreads:\t1\n"), None);
     }
 
     #[test]
-    fn the_peak_is_of_all_together_or_of_one_between_two_looks() {
+    fn peak_is_the_larger_of_sum_and_high_water_mark() {
         let mut peak = Peak::default();
-        peak.take(&[Status { resident: 10, high_water: 12 }, Status { resident: 20, high_water: 20 }]);
+        peak.record(&[Status { resident: 10, high_water: 12 }, Status { resident: 20, high_water: 20 }]);
         assert_eq!(peak.kib(), 30);
-        peak.take(&[Status { resident: 5, high_water: 40 }]);
+        peak.record(&[Status { resident: 5, high_water: 40 }]);
         assert_eq!(peak.kib(), 40);
-        peak.take(&[]);
+        peak.record(&[]);
         assert_eq!(peak.kib(), 40);
     }
 
     #[test]
-    fn children_of_children_are_seen() {
+    fn descendants_are_included() {
         check().unwrap();
         let script = "exec 3<&0; sh -c 'echo ready; read line <&3' & wait";
         let mut child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
@@ -121,7 +121,7 @@ mod tests {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let mut peak = Peak::default();
-        peak.look(std::process::id());
+        peak.sample(std::process::id());
         assert!(descendants(child.id()).len() == 1, "the inner shell");
         assert!(peak.kib() > 0);
         child.kill().unwrap();

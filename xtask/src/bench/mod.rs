@@ -3,15 +3,15 @@
 mod build;
 mod document;
 mod endpoint;
-mod floor;
-mod journal;
+mod lower_bound;
 mod machine;
 mod measure;
 mod memory;
 mod options;
-mod ours;
+mod pb_deploy;
 mod phase;
 mod report;
+mod request_log;
 mod results;
 mod setting;
 mod stats;
@@ -30,9 +30,9 @@ use measure::Meter;
 pub use options::BenchOptions;
 use phase::Phase;
 use report::Report;
-use results::{Floors, Results, Sample};
+use results::{LowerBounds, Results, Sample};
 use setting::Setting;
-use tool::{Site, Tool};
+use tool::{Sandbox, Tool};
 
 /// Where the figures of a whole run are kept, from the project's root.
 const DOCUMENT: &str = "docs/benchmarks.md";
@@ -55,7 +55,7 @@ pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode, Failur
     }
     let file = bench.report_file();
     for &setting in &options.settings {
-        bench.on(setting, &file)?;
+        bench.run_setting(setting, &file)?;
     }
     let report = bench.report();
     println!("{}", report.summary());
@@ -68,16 +68,16 @@ fn tools(only: Option<Tool>, has_terraform: bool) -> Result<Vec<Tool>, Failure> 
     match (only, has_terraform) {
         (Some(Tool::Terraform), false) => Err(Failure::unavailable("`terraform` is not installed")),
         (Some(tool), _) => Ok(vec![tool]),
-        (None, true) => Ok(vec![Tool::Ours, Tool::Terraform]),
+        (None, true) => Ok(vec![Tool::PbDeploy, Tool::Terraform]),
         (None, false) => {
             eprintln!("`terraform` is not installed: nothing is compared");
-            Ok(vec![Tool::Ours])
+            Ok(vec![Tool::PbDeploy])
         }
     }
 }
 
 /// Removes what runs before have left that failed or were interrupted: each has a copy of the tool.
-fn remove_left(homes: &Path) {
+fn remove_stale_runs(homes: &Path) {
     for entry in std::fs::read_dir(homes).into_iter().flatten().flatten() {
         let process = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
         if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
@@ -105,25 +105,25 @@ impl<'a> Bench<'a> {
     fn prepare(project: &'a Project, options: &'a BenchOptions, tools: Vec<Tool>) -> Result<Self, Failure> {
         let python = emulator::python(project)?;
         let homes = project.target.join("bench");
-        remove_left(&homes);
+        remove_stale_runs(&homes);
         let home = homes.join(std::process::id().to_string());
-        failure::make_folder(&home)?;
+        failure::create_folder(&home)?;
         // It runs for long: whoever builds the tool meanwhile does not change what is measured.
         let copy = home.join("pb-deploy");
         let copied = std::fs::copy(project.tool(), &copy);
         copied.map_err(|error| Failure::io(format_args!("copy the tool to {}", copy.display()), &error))?;
         let provider = terraform::provider_version(project)?;
         let terraform = terraform::version().filter(|_| tools.contains(&Tool::Terraform));
-        let machine = Machine::here(project, &copy, &python, terraform.map(|version| (version, provider)));
+        let machine = Machine::detect(project, &copy, &python, terraform.map(|version| (version, provider)));
         let meter = Meter { python, script: project.root.join("xtask/src/bench/measure.py") };
         Ok(Self { project, options, tools, meter, machine, home, next: 0, results: Results::default() })
     }
 
     /// All rounds on one endpoint. The report is written after each, so that a run that is interrupted is not lost.
-    fn on(&mut self, setting: Setting, file: &Path) -> Result<(), Failure> {
+    fn run_setting(&mut self, setting: Setting, file: &Path) -> Result<(), Failure> {
         let home = self.home.join(setting.name());
         let endpoint = Endpoint::start(self.project, &self.meter.python, setting, &home)?;
-        self.results.add_floors(Floors::of(setting, &endpoint.pace()?)?);
+        self.results.add_lower_bounds(LowerBounds::of(setting, &endpoint.timings()?)?);
         self.warm_up(&endpoint, &home)?;
         for round in 1..=self.options.rounds.unwrap_or(setting.rounds()) {
             let mut tools = self.tools.clone();
@@ -140,10 +140,10 @@ impl<'a> Bench<'a> {
 
     /// The endpoint loads its services when they are first asked: before anything is measured.
     fn warm_up(&mut self, endpoint: &Endpoint, home: &Path) -> Result<(), Failure> {
-        let site = self.site(Tool::Ours, endpoint, home)?;
-        site.prepare(self.project)?;
-        let call = site.command(Phase::PlanFromNothing, &self.program(Tool::Ours))?;
-        self.meter.run(&call, Phase::PlanFromNothing.exit_code(), &site.folder.join("warm-up.log")).map(drop)
+        let sandbox = self.sandbox(Tool::PbDeploy, endpoint, home)?;
+        sandbox.prepare(self.project)?;
+        let call = sandbox.command(Phase::PlanFromNothing, &self.program(Tool::PbDeploy))?;
+        self.meter.run(&call, Phase::PlanFromNothing.exit_code(), &sandbox.folder.join("warm-up.log")).map(drop)
     }
 
     /// One tool through all phases; what fails is noted, and the phases after it, which build on it, are not run.
@@ -170,38 +170,38 @@ impl<'a> Bench<'a> {
         tool: Tool,
         endpoint: &Endpoint,
         home: &Path,
-        tell: &mut dyn FnMut(Phase, Option<f64>),
+        progress: &mut dyn FnMut(Phase, Option<f64>),
     ) -> Result<(), Failure> {
-        let site = self.site(tool, endpoint, home)?;
-        site.prepare(self.project)?;
+        let sandbox = self.sandbox(tool, endpoint, home)?;
+        sandbox.prepare(self.project)?;
         for (number, phase) in Phase::ALL.into_iter().enumerate() {
-            tell(phase, None);
-            let call = site.command(phase, &self.program(tool))?;
-            let (_, before) = journal::since(endpoint.url(), &site.account, 0)?;
-            let log = site.folder.join(format!("{number}.log"));
-            let taken = self.meter.run(&call, phase.exit_code(), &log)?;
-            let (calls, _) = journal::since(endpoint.url(), &site.account, before)?;
-            tell(phase, Some(taken.wall));
-            self.results.add(Sample { setting, tool, phase, taken, calls });
+            progress(phase, None);
+            let call = sandbox.command(phase, &self.program(tool))?;
+            let (_, before) = request_log::since(endpoint.url(), &sandbox.account, 0)?;
+            let log = sandbox.folder.join(format!("{number}.log"));
+            let usage = self.meter.run(&call, phase.exit_code(), &log)?;
+            let (calls, _) = request_log::since(endpoint.url(), &sandbox.account, before)?;
+            progress(phase, Some(usage.wall));
+            self.results.add(Sample { setting, tool, phase, usage, calls });
         }
         Ok(())
     }
 
-    fn site(&mut self, tool: Tool, endpoint: &Endpoint, home: &Path) -> Result<Site, Failure> {
+    fn sandbox(&mut self, tool: Tool, endpoint: &Endpoint, home: &Path) -> Result<Sandbox, Failure> {
         self.next += 1;
-        Site::make(tool, self.next, endpoint.url(), home)
+        Sandbox::create(tool, self.next, endpoint.url(), home)
     }
 
     fn program(&self, tool: Tool) -> PathBuf {
         match tool {
-            Tool::Ours => self.home.join("pb-deploy"),
+            Tool::PbDeploy => self.home.join("pb-deploy"),
             Tool::Terraform => terraform::PROGRAM.into(),
         }
     }
 
     /// A part of a run does not take the place of what the documentation shows.
     fn report_file(&self) -> PathBuf {
-        match (&self.options.report, self.options.is_whole()) {
+        match (&self.options.report, self.options.is_complete()) {
             (Some(file), _) => file.clone(),
             (None, true) => self.project.root.join(DOCUMENT),
             (None, false) => self.project.target.join("bench").join("report.md"),

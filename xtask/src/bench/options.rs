@@ -48,7 +48,7 @@ impl BenchOptions {
             } else if word == "--build" {
                 build = true;
             } else {
-                return Err(cli::unknown(word, "bench"));
+                return Err(cli::unknown_argument(word, "bench"));
             }
         }
         if let Some((_, twice)) = settings.iter().enumerate().find(|(at, one)| settings[..*at].contains(one)) {
@@ -66,7 +66,7 @@ impl BenchOptions {
     }
 
     /// Whether nothing is left out of what the documentation shows.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.only.is_none() && Setting::USUAL.iter().all(|usual| self.settings.contains(usual))
     }
 }
@@ -85,41 +85,41 @@ mod tests {
     }
 
     #[test]
-    fn by_itself_it_is_everything_usual() {
+    fn defaults_run_the_usual_settings() {
         let options = parsed("").unwrap();
         assert_eq!((options.rounds, options.only, options.report.clone()), (None, None, None));
         assert_eq!(options.settings, [Setting::WithoutDelays, Setting::Scaled]);
-        assert!(options.is_whole());
+        assert!(options.is_complete());
         assert_eq!(options.line, "cargo xtask bench");
     }
 
     #[test]
-    fn every_option() {
+    fn all_options_are_parsed() {
         let line = "--rounds 1 --only=ours --setting a --setting=aws --report r.md";
         let options = parsed(line).unwrap();
-        assert_eq!((options.rounds, options.only), (Some(1), Some(Tool::Ours)));
+        assert_eq!((options.rounds, options.only), (Some(1), Some(Tool::PbDeploy)));
         assert_eq!(options.settings, [Setting::WithoutDelays, Setting::Aws]);
         assert_eq!(options.report, Some("r.md".into()));
         assert_eq!(options.line, format!("cargo xtask bench {line}"));
-        assert!(!options.is_whole());
+        assert!(!options.is_complete());
     }
 
     #[test]
-    fn build_option_stands_alone() {
+    fn build_option_excludes_others() {
         let options = parsed("--build --report r.md").unwrap();
         assert_eq!((options.build, options.report), (true, Some("r.md".into())));
         assert!(!parsed("").unwrap().build);
     }
 
     #[test]
-    fn a_part_is_no_whole() {
-        assert!(!parsed("--setting a").unwrap().is_whole());
-        assert!(!parsed("--only terraform").unwrap().is_whole());
-        assert!(parsed("--setting a --setting b --setting aws --rounds 5").unwrap().is_whole());
+    fn partial_run_is_not_complete() {
+        assert!(!parsed("--setting a").unwrap().is_complete());
+        assert!(!parsed("--only terraform").unwrap().is_complete());
+        assert!(parsed("--setting a --setting b --setting aws --rounds 5").unwrap().is_complete());
     }
 
     #[test]
-    fn what_is_not_understood() {
+    fn invalid_options_are_refused() {
         let refused = |line: &str| parsed(line).unwrap_err().to_string();
         assert!(refused("--rounds 0").contains("`0` is no number of rounds"));
         assert!(refused("--rounds").contains("needs a value"));

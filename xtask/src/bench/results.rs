@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::bench::floor::{self, DEPLOY, DESTROY, Floor, Pace, ROLLED_OUT};
-use crate::bench::journal::{self, Call, Stretches};
-use crate::bench::measure::Taken;
+use crate::bench::lower_bound::{self, DEPLOY, DESTROY, LowerBound, ROLLED_OUT, Timings};
+use crate::bench::measure::Usage;
 use crate::bench::phase::Phase;
+use crate::bench::request_log::{self, Call, TimeSplit};
 use crate::bench::setting::Setting;
 use crate::bench::stats::{Spread, spread};
 use crate::bench::tool::Tool;
@@ -21,34 +21,34 @@ pub struct Sample {
     /// Which phase.
     pub phase: Phase,
     /// What it took.
-    pub taken: Taken,
+    pub usage: Usage,
     /// What it asked of the endpoint.
     pub calls: Vec<Call>,
 }
 
 /// The shortest times that an endpoint allows.
 #[derive(Debug)]
-pub struct Floors {
+pub struct LowerBounds {
     setting: Setting,
-    deploy: Floor,
+    deploy: LowerBound,
     /// Of a deploy that does not wait for the tasks.
-    deploy_unwatched: Floor,
-    destroy: Floor,
+    deploy_without_rollout: LowerBound,
+    destroy: LowerBound,
 }
 
-impl Floors {
+impl LowerBounds {
     /// By the endpoint's own table.
     ///
     /// # Errors
     ///
     /// The table lacks a duration.
-    pub fn of(setting: Setting, pace: &Pace) -> Result<Self, Failure> {
+    pub fn of(setting: Setting, timings: &Timings) -> Result<Self, Failure> {
         let latency = setting.latency();
         Ok(Self {
             setting,
-            deploy: floor::floor(DEPLOY, &[], pace, latency)?,
-            deploy_unwatched: floor::floor(DEPLOY, &[ROLLED_OUT], pace, latency)?,
-            destroy: floor::floor(DESTROY, &[], pace, latency)?,
+            deploy: lower_bound::lower_bound(DEPLOY, &[], timings, latency)?,
+            deploy_without_rollout: lower_bound::lower_bound(DEPLOY, &[ROLLED_OUT], timings, latency)?,
+            destroy: lower_bound::lower_bound(DESTROY, &[], timings, latency)?,
         })
     }
 }
@@ -57,14 +57,14 @@ impl Floors {
 #[derive(Debug, Default)]
 pub struct Results {
     samples: Vec<Sample>,
-    floors: Vec<Floors>,
+    lower_bounds: Vec<LowerBounds>,
     /// Phases that failed, with the reason.
     pub failures: Vec<String>,
 }
 
 /// The samples of one phase, together.
 #[derive(Debug)]
-pub struct Measured {
+pub struct PhaseSummary {
     /// Seconds.
     pub wall: Spread,
     /// Seconds of processor time.
@@ -74,18 +74,18 @@ pub struct Measured {
     /// Calls.
     pub calls: Spread,
     /// Seconds without a call.
-    pub silent: Spread,
+    pub idle: Spread,
     /// Round trips one after the other, at most.
     pub depth: Spread,
     /// Where the time goes, by the median of each stretch; `None` where nothing was changed.
-    pub stretches: Option<Stretches>,
+    pub time_split: Option<TimeSplit>,
     /// Calls of the first round by operation.
     pub operations: BTreeMap<String, usize>,
 }
 
-fn stretches(all: &[Stretches]) -> Option<Stretches> {
-    let median = |of: fn(&Stretches) -> f64| spread(all.iter().map(of)).map(|spread| spread.median);
-    Some(Stretches {
+fn time_split(all: &[TimeSplit]) -> Option<TimeSplit> {
+    let median = |of: fn(&TimeSplit) -> f64| spread(all.iter().map(of)).map(|spread| spread.median);
+    Some(TimeSplit {
         before: median(|one| one.before)?,
         changes: median(|one| one.changes)?,
         after: median(|one| one.after)?,
@@ -99,12 +99,12 @@ impl Results {
     }
 
     /// Adds the floors of a setting.
-    pub fn add_floors(&mut self, floors: Floors) {
-        self.floors.push(floors);
+    pub fn add_lower_bounds(&mut self, lower_bounds: LowerBounds) {
+        self.lower_bounds.push(lower_bounds);
     }
 
     /// The samples of one phase; `None` if there is none.
-    pub fn of(&self, setting: Setting, tool: Tool, phase: Phase) -> Option<Measured> {
+    pub fn summarize(&self, setting: Setting, tool: Tool, phase: Phase) -> Option<PhaseSummary> {
         let all = || {
             let fits = move |sample: &&Sample| (sample.setting, sample.tool, sample.phase) == (setting, tool, phase);
             self.samples.iter().filter(fits)
@@ -113,25 +113,27 @@ impl Results {
         let number = |count: usize| count as f64;
         #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
         let mib = |kib: u64| kib as f64 / 1024.0;
-        Some(Measured {
-            wall: spread(all().map(|sample| sample.taken.wall))?,
-            cpu: spread(all().map(|sample| sample.taken.cpu))?,
-            peak: spread(all().map(|sample| mib(sample.taken.peak_kib)))?,
+        Some(PhaseSummary {
+            wall: spread(all().map(|sample| sample.usage.wall))?,
+            cpu: spread(all().map(|sample| sample.usage.cpu))?,
+            peak: spread(all().map(|sample| mib(sample.usage.peak_kib)))?,
             calls: spread(all().map(|sample| number(sample.calls.len())))?,
-            silent: spread(all().map(|sample| journal::silent_seconds(&sample.calls)))?,
-            depth: spread(all().map(|sample| number(journal::depth(&sample.calls))))?,
-            stretches: stretches(&all().filter_map(|sample| journal::stretches(&sample.calls)).collect::<Vec<_>>()),
-            operations: all().next().map(|sample| journal::by_operation(&sample.calls))?,
+            idle: spread(all().map(|sample| request_log::idle_seconds(&sample.calls)))?,
+            depth: spread(all().map(|sample| number(request_log::depth(&sample.calls))))?,
+            time_split: time_split(
+                &all().filter_map(|sample| request_log::time_split(&sample.calls)).collect::<Vec<_>>(),
+            ),
+            operations: all().next().map(|sample| request_log::by_operation(&sample.calls))?,
         })
     }
 
     /// The floor of a phase for a tool: Terraform's stack does not wait for the tasks.
-    pub fn floor(&self, setting: Setting, tool: Tool, phase: Phase) -> Option<&Floor> {
-        let floors = self.floors.iter().find(|floors| floors.setting == setting)?;
+    pub fn lower_bound(&self, setting: Setting, tool: Tool, phase: Phase) -> Option<&LowerBound> {
+        let lower_bounds = self.lower_bounds.iter().find(|lower_bounds| lower_bounds.setting == setting)?;
         match (phase, tool) {
-            (Phase::Deploy, Tool::Ours) => Some(&floors.deploy),
-            (Phase::Deploy, Tool::Terraform) => Some(&floors.deploy_unwatched),
-            (Phase::Destroy, _) => Some(&floors.destroy),
+            (Phase::Deploy, Tool::PbDeploy) => Some(&lower_bounds.deploy),
+            (Phase::Deploy, Tool::Terraform) => Some(&lower_bounds.deploy_without_rollout),
+            (Phase::Destroy, _) => Some(&lower_bounds.destroy),
             _ => None,
         }
     }
@@ -142,7 +144,7 @@ impl Results {
     }
 
     /// Whether anything was measured of a tool.
-    pub fn has(&self, tool: Tool) -> bool {
+    pub fn has_samples(&self, tool: Tool) -> bool {
         self.samples.iter().any(|sample| sample.tool == tool)
     }
 
@@ -151,7 +153,7 @@ impl Results {
         let mine = self.samples.iter().filter(|sample| sample.tool == tool);
         #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
         let mib = |kib: u64| kib as f64 / 1024.0;
-        mine.map(|sample| mib(sample.taken.peak_kib)).max_by(f64::total_cmp)
+        mine.map(|sample| mib(sample.usage.peak_kib)).max_by(f64::total_cmp)
     }
 
     /// How many phases were measured.
@@ -162,7 +164,7 @@ impl Results {
 
 /// Results as a test wants them.
 #[cfg(test)]
-pub mod made_up {
+pub mod fixtures {
     use super::*;
 
     /// Adds a sample with so many calls.
@@ -172,13 +174,13 @@ pub mod made_up {
             Call { operation: "ec2:DescribeVpcs".to_owned(), began_ms, at_ms: began_ms + 40.0, changes: true }
         };
         let (setting, tool, phase) = of;
-        let taken = Taken { wall, cpu, peak_kib: mib * 1024, largest_kib: mib * 1024 };
-        results.add(Sample { setting, tool, phase, taken, calls: (0..calls).map(call).collect() });
+        let usage = Usage { wall, cpu, peak_kib: mib * 1024, largest_kib: mib * 1024 };
+        results.add(Sample { setting, tool, phase, usage, calls: (0..calls).map(call).collect() });
     }
 
     /// A table of durations.
-    pub fn pace() -> Pace {
-        let names = DEPLOY.iter().chain(DESTROY).filter_map(floor::Link::takes);
+    pub fn timings() -> Timings {
+        let names = DEPLOY.iter().chain(DESTROY).filter_map(lower_bound::Link::takes);
         names.map(|name| (name.to_owned(), 10.0)).collect()
     }
 }
@@ -187,34 +189,34 @@ pub mod made_up {
 mod tests {
     use super::*;
 
-    const OF: (Setting, Tool, Phase) = (Setting::Scaled, Tool::Ours, Phase::Deploy);
+    const OF: (Setting, Tool, Phase) = (Setting::Scaled, Tool::PbDeploy, Phase::Deploy);
 
     #[test]
-    fn samples_of_one_phase_are_taken_together_and_others_left_out() {
+    fn summary_covers_the_samples_of_one_phase() {
         let mut results = Results::default();
         for (wall, calls) in [(3.0, 10), (1.0, 12), (2.0, 11)] {
-            made_up::add(&mut results, OF, wall, 0.5, 30, calls);
+            fixtures::add(&mut results, OF, wall, 0.5, 30, calls);
         }
-        made_up::add(&mut results, (Setting::Scaled, Tool::Ours, Phase::Destroy), 99.0, 9.0, 40, 1);
-        let measured = results.of(OF.0, OF.1, OF.2).unwrap();
+        fixtures::add(&mut results, (Setting::Scaled, Tool::PbDeploy, Phase::Destroy), 99.0, 9.0, 40, 1);
+        let measured = results.summarize(OF.0, OF.1, OF.2).unwrap();
         assert_eq!(measured.wall, Spread { median: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(measured.calls, Spread { median: 11.0, min: 10.0, max: 12.0 });
         assert_eq!(measured.operations, BTreeMap::from([("ec2:DescribeVpcs".to_owned(), 10)]));
         assert_eq!(measured.depth, Spread { median: 1.0, min: 1.0, max: 1.0 });
-        assert!(results.of(Setting::WithoutDelays, OF.1, OF.2).is_none());
+        assert!(results.summarize(Setting::WithoutDelays, OF.1, OF.2).is_none());
         assert_eq!((results.rounds(OF.0, OF.1, OF.2), results.count()), (3, 4));
-        assert_eq!(results.highest_peak(Tool::Ours), Some(40.0));
+        assert_eq!(results.highest_peak(Tool::PbDeploy), Some(40.0));
         assert_eq!(results.highest_peak(Tool::Terraform), None);
     }
 
     #[test]
-    fn who_does_not_wait_for_the_tasks_has_a_lower_floor() {
+    fn bound_is_lower_without_waiting_for_tasks() {
         let mut results = Results::default();
-        assert!(results.floor(OF.0, OF.1, OF.2).is_none());
-        results.add_floors(Floors::of(Setting::Scaled, &made_up::pace()).unwrap());
-        let seconds = |tool, phase| results.floor(Setting::Scaled, tool, phase).map(Floor::seconds);
-        assert!(seconds(Tool::Terraform, Phase::Deploy) < seconds(Tool::Ours, Phase::Deploy));
-        assert_eq!(seconds(Tool::Terraform, Phase::Destroy), seconds(Tool::Ours, Phase::Destroy));
-        assert_eq!(seconds(Tool::Ours, Phase::Update), None);
+        assert!(results.lower_bound(OF.0, OF.1, OF.2).is_none());
+        results.add_lower_bounds(LowerBounds::of(Setting::Scaled, &fixtures::timings()).unwrap());
+        let seconds = |tool, phase| results.lower_bound(Setting::Scaled, tool, phase).map(LowerBound::seconds);
+        assert!(seconds(Tool::Terraform, Phase::Deploy) < seconds(Tool::PbDeploy, Phase::Deploy));
+        assert_eq!(seconds(Tool::Terraform, Phase::Destroy), seconds(Tool::PbDeploy, Phase::Destroy));
+        assert_eq!(seconds(Tool::PbDeploy, Phase::Update), None);
     }
 }

@@ -79,7 +79,7 @@ impl Setting {
     }
 
     /// Of the floor, what deploy and destroy may take at most; without delays there is no floor to speak of.
-    pub fn of_floor_at_most(self) -> Option<f64> {
+    pub fn max_ratio_to_lower_bound(self) -> Option<f64> {
         match self {
             Self::WithoutDelays => None,
             Self::Scaled => Some(1.05),
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lead_back() {
+    fn setting_names_round_trip() {
         for setting in Setting::ALL {
             assert_eq!(setting.name().parse::<Setting>().unwrap(), setting);
         }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latency_is_the_one_that_the_endpoint_is_told() {
+    fn latency_matches_the_endpoint_arguments() {
         for setting in Setting::ALL {
             let told: f64 = setting.arguments()[1].parse().unwrap();
             assert!((told / 1000.0 - setting.latency()).abs() < 1e-9, "{setting:?}");

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians() {
+    fn median_of_even_and_odd_counts() {
         assert_eq!(spread([]), None);
         assert_eq!(spread([2.0]), Some(Spread { median: 2.0, min: 2.0, max: 2.0 }));
         assert_eq!(spread([9.0, 1.0, 4.0]), Some(Spread { median: 4.0, min: 1.0, max: 9.0 }));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bench::measure;
 use crate::bench::phase::Phase;
-use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, LOG_DAYS, Site, WORKERS, WORKSPACE};
+use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, LOG_DAYS, Sandbox, WORKERS, WORKSPACE};
 use crate::failure::{self, Failure};
 use crate::project::Project;
 
@@ -68,15 +68,18 @@ fn provider_of(stack: &str) -> Option<&str> {
 /// # Errors
 ///
 /// It cannot be written, or Terraform does not get its provider.
-pub fn initialise(site: &Site, project: &Project) -> Result<(), Failure> {
-    failure::write(&site.folder.join("main.tf"), &failure::read(&project.root.join(STACK))?)?;
-    failure::write(&site.folder.join(CLI_CONFIG), &cli_config(&plugins()))?;
-    configure(site, LOG_DAYS[0])?;
-    let bucket = format!("-backend-config=bucket={}", site.bucket());
+pub fn initialise(sandbox: &Sandbox, project: &Project) -> Result<(), Failure> {
+    failure::write(&sandbox.folder.join("main.tf"), &failure::read(&project.root.join(STACK))?)?;
+    failure::write(&sandbox.folder.join(CLI_CONFIG), &cli_config(&plugins()))?;
+    configure(sandbox, LOG_DAYS[0])?;
+    let bucket = format!("-backend-config=bucket={}", sandbox.bucket());
     let table = format!("-backend-config=dynamodb_table={LOCK_TABLE}");
     let program = Path::new(PROGRAM);
-    measure::prepare(&site.call(program, &["init", "-input=false", &bucket, &table]), &site.folder.join("init.log"))?;
-    measure::prepare(&site.call(program, &["workspace", "new", WORKSPACE]), &site.folder.join("workspace.log"))
+    measure::prepare(
+        &sandbox.call(program, &["init", "-input=false", &bucket, &table]),
+        &sandbox.folder.join("init.log"),
+    )?;
+    measure::prepare(&sandbox.call(program, &["workspace", "new", WORKSPACE]), &sandbox.folder.join("workspace.log"))
 }
 
 /// Writes the values of its variables.
@@ -84,12 +87,12 @@ pub fn initialise(site: &Site, project: &Project) -> Result<(), Failure> {
 /// # Errors
 ///
 /// They cannot be written.
-pub fn configure(site: &Site, log_days: u32) -> Result<(), Failure> {
+pub fn configure(sandbox: &Sandbox, log_days: u32) -> Result<(), Failure> {
     let values = json!({
-        "endpoint": site.url, "hostname": HOSTNAME, "execution_role": EXECUTION_ROLE, "workers": WORKERS,
+        "endpoint": sandbox.url, "hostname": HOSTNAME, "execution_role": EXECUTION_ROLE, "workers": WORKERS,
         "log_days": log_days,
     });
-    failure::write(&site.folder.join("terraform.tfvars.json"), &values.to_string())
+    failure::write(&sandbox.folder.join("terraform.tfvars.json"), &values.to_string())
 }
 
 fn plugins() -> PathBuf {
@@ -109,14 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_of_plugins_is_used_where_there_is_one() {
+    fn existing_plugin_folder_is_used() {
         let folder = tempfile::tempdir().unwrap();
         assert!(cli_config(folder.path()).contains("filesystem_mirror"));
         assert_eq!(cli_config(&folder.path().join("none")), "");
     }
 
     #[test]
-    fn the_stack_takes_every_value_that_it_is_given() {
+    fn stack_declares_every_variable() {
         let project = Project::find().unwrap();
         let stack = std::fs::read_to_string(project.root.join(STACK)).unwrap();
         for name in ["endpoint", "hostname", "execution_role", "workers", "log_days"] {
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plans_tell_by_their_exit_code_whether_something_is_to_do() {
+    fn only_plans_use_detailed_exit_codes() {
         for phase in Phase::ALL {
             let plans = matches!(phase, Phase::PlanFromNothing | Phase::PlanWithoutChanges);
             assert_eq!(arguments(phase).contains(&"-detailed-exitcode"), plans, "{phase:?}");

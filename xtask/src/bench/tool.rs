@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde_json::json;
 
-use crate::bench::measure::Call;
+use crate::bench::measure::Invocation;
 use crate::bench::phase::Phase;
-use crate::bench::{ours, terraform};
+use crate::bench::{pb_deploy, terraform};
 use crate::emulator;
 use crate::failure::{self, Failure};
 use crate::project::Project;
@@ -26,7 +26,7 @@ pub const LOG_DAYS: [u32; 2] = [30, 60];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     /// `pb-deploy`.
-    Ours,
+    PbDeploy,
     /// Terraform with its AWS provider.
     Terraform,
 }
@@ -35,7 +35,7 @@ impl Tool {
     /// As the report has it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Ours => "pb-deploy",
+            Self::PbDeploy => "pb-deploy",
             Self::Terraform => "Terraform",
         }
     }
@@ -46,7 +46,7 @@ impl FromStr for Tool {
 
     fn from_str(name: &str) -> Result<Self, Failure> {
         match name {
-            "ours" => Ok(Self::Ours),
+            "ours" => Ok(Self::PbDeploy),
             "terraform" => Ok(Self::Terraform),
             _ => Err(Failure::usage(format!("`{name}` is no tool that is measured: there are ours and terraform"))),
         }
@@ -55,7 +55,7 @@ impl FromStr for Tool {
 
 /// An account of its own for one tool in one round, with a folder for what the tool reads and writes.
 #[derive(Debug)]
-pub struct Site {
+pub struct Sandbox {
     /// Whose it is.
     pub tool: Tool,
     /// Twelve digits: the endpoint takes them for an account.
@@ -66,23 +66,23 @@ pub struct Site {
     pub url: String,
 }
 
-impl Site {
+impl Sandbox {
     /// Makes the folder, and in the account what a deploy looks up and never makes.
     ///
     /// # Errors
     ///
     /// The folder cannot be written, or the endpoint refuses.
-    pub fn make(tool: Tool, number: u32, url: &str, home: &Path) -> Result<Self, Failure> {
+    pub fn create(tool: Tool, number: u32, url: &str, home: &Path) -> Result<Self, Failure> {
         let account = format!("7{number:011}");
         let folder = home.join(&account);
-        failure::make_folder(&folder)?;
-        let site = Self { tool, account, folder, url: url.to_owned() };
+        failure::create_folder(&folder)?;
+        let sandbox = Self { tool, account, folder, url: url.to_owned() };
         let wanted = json!({
-            "account": site.account, "region": REGION, "bucket": site.bucket(), "table": LOCK_TABLE, "zone": HOSTNAME,
+            "account": sandbox.account, "region": REGION, "bucket": sandbox.bucket(), "table": LOCK_TABLE, "zone": HOSTNAME,
             "role": EXECUTION_ROLE, "stand_in_images": true,
         });
-        emulator::ensure_preconditions(url, &wanted)?;
-        Ok(site)
+        emulator::ensure_prerequisites(url, &wanted)?;
+        Ok(sandbox)
     }
 
     /// Names of buckets are global.
@@ -97,7 +97,7 @@ impl Site {
     /// Something cannot be written or run.
     pub fn prepare(&self, project: &Project) -> Result<(), Failure> {
         match self.tool {
-            Tool::Ours => ours::configure(self, LOG_DAYS[0]),
+            Tool::PbDeploy => pb_deploy::configure(self, LOG_DAYS[0]),
             Tool::Terraform => terraform::initialise(self, project),
         }
     }
@@ -107,22 +107,22 @@ impl Site {
     /// # Errors
     ///
     /// It cannot be written.
-    pub fn command(&self, phase: Phase, program: &Path) -> Result<Call, Failure> {
+    pub fn command(&self, phase: Phase, program: &Path) -> Result<Invocation, Failure> {
         if phase == Phase::Update {
             match self.tool {
-                Tool::Ours => ours::configure(self, LOG_DAYS[1])?,
+                Tool::PbDeploy => pb_deploy::configure(self, LOG_DAYS[1])?,
                 Tool::Terraform => terraform::configure(self, LOG_DAYS[1])?,
             }
         }
         let arguments = match self.tool {
-            Tool::Ours => ours::arguments(phase),
+            Tool::PbDeploy => pb_deploy::arguments(phase),
             Tool::Terraform => terraform::arguments(phase),
         };
         Ok(self.call(program, &arguments))
     }
 
     /// The program in this account, with nothing of the person's own.
-    pub fn call(&self, program: &Path, arguments: &[&str]) -> Call {
+    pub fn call(&self, program: &Path, arguments: &[&str]) -> Invocation {
         let folder = self.folder.display().to_string();
         let mut environment = vec![
             ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
@@ -138,7 +138,7 @@ impl Site {
             environment.extend(terraform::environment(&self.folder));
         }
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Call { program: program.to_owned(), arguments, folder: self.folder.clone(), environment }
+        Invocation { program: program.to_owned(), arguments, folder: self.folder.clone(), environment }
     }
 }
 
@@ -147,20 +147,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_has_nothing_of_the_persons_own() {
-        let site = Site { tool: Tool::Ours, account: "7".into(), folder: "/f".into(), url: "http://h:1".into() };
-        let call = site.call(Path::new("/bin/tool"), &["plan"]);
+    fn invocation_inherits_no_user_settings() {
+        let sandbox =
+            Sandbox { tool: Tool::PbDeploy, account: "7".into(), folder: "/f".into(), url: "http://h:1".into() };
+        let call = sandbox.call(Path::new("/bin/tool"), &["plan"]);
         let names: Vec<&str> = call.environment.iter().map(|(name, _)| &**name).collect();
         assert!(!names.contains(&"AWS_PROFILE") && !names.contains(&"TF_CLI_CONFIG_FILE"), "{names:?}");
         assert!(call.environment.contains(&("HOME".into(), "/f".into())));
-        let site = Site { tool: Tool::Terraform, ..site };
-        let call = site.call(Path::new("/bin/tool"), &["plan"]);
+        let sandbox = Sandbox { tool: Tool::Terraform, ..sandbox };
+        let call = sandbox.call(Path::new("/bin/tool"), &["plan"]);
         assert!(call.environment.iter().any(|(name, _)| name == "TF_CLI_CONFIG_FILE"));
     }
 
     #[test]
-    fn tools_by_name() {
-        assert_eq!("ours".parse::<Tool>().unwrap(), Tool::Ours);
+    fn tool_names_are_parsed() {
+        assert_eq!("ours".parse::<Tool>().unwrap(), Tool::PbDeploy);
         assert_eq!("terraform".parse::<Tool>().unwrap(), Tool::Terraform);
         "Terraform".parse::<Tool>().unwrap_err();
     }

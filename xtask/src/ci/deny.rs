@@ -11,7 +11,7 @@ pub fn check(project: &Project) -> Result<Outcome, Failure> {
     if !installed(project, "deny") {
         return Ok(Outcome::Skipped("cargo-deny is not there: `cargo install --locked cargo-deny`".to_owned()));
     }
-    super::succeeds(command(project))
+    super::run_command(command(project))
 }
 
 /// The command itself.

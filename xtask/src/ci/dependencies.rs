@@ -9,7 +9,7 @@ use crate::project::Project;
 struct Rule {
     package: &'static str,
     /// Crates of this workspace.
-    may: &'static [&'static str],
+    allowed: &'static [&'static str],
     /// Whether it may use crates of the AWS SDK.
     sdk: bool,
 }
@@ -22,22 +22,22 @@ const CONCERN: &[&str] = &[ENGINE, AWS, RULES];
 /// A crate that is not in this table is a problem: whoever adds one decides where it stands.
 const TABLE: &[Rule] = &[
     // What everything stands on: no AWS, no terminal, no environment.
-    Rule { package: ENGINE, may: &[], sdk: false },
-    Rule { package: RULES, may: &[], sdk: false },
-    Rule { package: "pb-config", may: &[RULES], sdk: false },
-    Rule { package: AWS, may: &[ENGINE], sdk: true },
+    Rule { package: ENGINE, allowed: &[], sdk: false },
+    Rule { package: RULES, allowed: &[], sdk: false },
+    Rule { package: "pb-config", allowed: &[RULES], sdk: false },
+    Rule { package: AWS, allowed: &[ENGINE], sdk: true },
     // The concerns never see each other.
-    Rule { package: "pb-net", may: CONCERN, sdk: true },
-    Rule { package: "pb-redis", may: CONCERN, sdk: true },
-    Rule { package: "pb-fargate", may: CONCERN, sdk: true },
-    Rule { package: "pb-edge", may: CONCERN, sdk: true },
-    Rule { package: "pb-state", may: &[ENGINE, AWS], sdk: true },
-    Rule { package: "pb-bootstrap", may: CONCERN, sdk: true },
-    Rule { package: "pb-terraform", may: &[ENGINE, AWS], sdk: true },
+    Rule { package: "pb-net", allowed: CONCERN, sdk: true },
+    Rule { package: "pb-redis", allowed: CONCERN, sdk: true },
+    Rule { package: "pb-fargate", allowed: CONCERN, sdk: true },
+    Rule { package: "pb-edge", allowed: CONCERN, sdk: true },
+    Rule { package: "pb-state", allowed: &[ENGINE, AWS], sdk: true },
+    Rule { package: "pb-bootstrap", allowed: CONCERN, sdk: true },
+    Rule { package: "pb-terraform", allowed: &[ENGINE, AWS], sdk: true },
     // The one that sees all.
     Rule {
         package: "pb-orchestrator",
-        may: &[
+        allowed: &[
             ENGINE,
             AWS,
             RULES,
@@ -55,12 +55,12 @@ const TABLE: &[Rule] = &[
     // The stack on a simulated AWS. It makes what the tool makes, so it sees what the tool sees.
     Rule {
         package: "pb-simulation",
-        may: &[ENGINE, AWS, "pb-config", "pb-state", "pb-edge", "pb-orchestrator"],
+        allowed: &[ENGINE, AWS, "pb-config", "pb-state", "pb-edge", "pb-orchestrator"],
         sdk: true,
     },
     // These know the tool from outside only.
-    Rule { package: "pb-torture", may: &[], sdk: false },
-    Rule { package: "xtask", may: &[], sdk: false },
+    Rule { package: "pb-torture", allowed: &[], sdk: false },
+    Rule { package: "xtask", allowed: &[], sdk: false },
 ];
 
 /// Every dependency that the table does not allow.
@@ -96,21 +96,21 @@ fn problems(metadata: &Value) -> Vec<String> {
         };
         let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
         let names = dependencies.iter().filter_map(|dependency| dependency["name"].as_str());
-        problems.extend(names.filter_map(|dependency| rule.refuses(dependency, &members)));
+        problems.extend(names.filter_map(|dependency| rule.violation(dependency, &members)));
     }
     problems
 }
 
 impl Rule {
     /// Why the dependency is not allowed.
-    fn refuses(&self, dependency: &str, members: &[&str]) -> Option<String> {
+    fn violation(&self, dependency: &str, members: &[&str]) -> Option<String> {
         let name = self.package;
         if members.contains(&dependency) || TABLE.iter().any(|rule| rule.package == dependency) {
-            let allowed = match self.may {
+            let allowed = match self.allowed {
                 [] => "no crate of this workspace".to_owned(),
-                may => format!("{} only", may.join(", ")),
+                allowed => format!("{} only", allowed.join(", ")),
             };
-            let refused = !self.may.contains(&dependency);
+            let refused = !self.allowed.contains(&dependency);
             return refused.then(|| format!("{name} depends on {dependency}; it may depend on {allowed}"));
         }
         let refused = dependency.starts_with("aws-") && !self.sdk;
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     /// A workspace of all crates of the table, where one has a dependency.
-    fn with(package: &str, dependency: &str, kind: &str) -> Vec<String> {
+    fn problems_with(package: &str, dependency: &str, kind: &str) -> Vec<String> {
         let packages = TABLE.iter().map(|rule| {
             let all = if rule.package == package { vec![json!({"name": dependency, "kind": kind})] } else { vec![] };
             json!({"name": rule.package, "dependencies": all})
@@ -134,18 +134,18 @@ mod tests {
     }
 
     #[test]
-    fn allowed_edges() {
+    fn allowed_dependencies_pass() {
         let allowed =
             [("pb-net", ENGINE), ("pb-redis", RULES), ("pb-state", AWS), ("pb-orchestrator", "pb-edge"), (AWS, ENGINE)];
         for (package, dependency) in allowed {
-            assert_eq!(with(package, dependency, "normal"), Vec::<String>::new(), "{package} -> {dependency}");
+            assert_eq!(problems_with(package, dependency, "normal"), Vec::<String>::new(), "{package} -> {dependency}");
         }
-        assert_eq!(with(ENGINE, "tokio", "normal"), Vec::<String>::new());
-        assert_eq!(with("pb-net", "aws-sdk-ec2", "normal"), Vec::<String>::new());
+        assert_eq!(problems_with(ENGINE, "tokio", "normal"), Vec::<String>::new());
+        assert_eq!(problems_with("pb-net", "aws-sdk-ec2", "normal"), Vec::<String>::new());
     }
 
     #[test]
-    fn forbidden_edges() {
+    fn forbidden_dependencies_are_refused() {
         let forbidden = [
             (ENGINE, RULES),
             (RULES, ENGINE),
@@ -163,7 +163,7 @@ mod tests {
         ];
         for (package, dependency) in forbidden {
             for kind in ["normal", "dev", "build"] {
-                let found = with(package, dependency, kind);
+                let found = problems_with(package, dependency, kind);
                 assert_eq!(found.len(), 1, "{package} -> {dependency}: {found:?}");
                 assert!(found[0].starts_with(&format!("{package} depends on {dependency};")), "{found:?}");
             }
@@ -171,15 +171,15 @@ mod tests {
     }
 
     #[test]
-    fn crates_that_do_without_the_sdk() {
+    fn sdk_is_refused_where_the_table_forbids_it() {
         for package in [ENGINE, RULES, "pb-config", "pb-torture", "xtask"] {
-            let found = with(package, "aws-sdk-s3", "normal");
+            let found = problems_with(package, "aws-sdk-s3", "normal");
             assert!(found.len() == 1 && found[0].contains("without the AWS SDK"), "{found:?}");
         }
     }
 
     #[test]
-    fn a_crate_that_nobody_placed_is_a_problem_and_so_is_no_crate() {
+    fn unknown_crate_and_empty_workspace_are_problems() {
         let found = problems(&json!({"packages": [{"name": "pb-new", "dependencies": []}]}));
         assert_eq!(found, ["pb-new is not in the table of xtask/src/ci/dependencies.rs"]);
         assert_eq!(problems(&json!({})).len(), 1);

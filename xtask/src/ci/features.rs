@@ -37,7 +37,7 @@ fn tree(project: &Project, arguments: &[&str]) -> Result<Tree, Failure> {
 }
 
 fn problems(tool: &Tree, tests: &Tree) -> Vec<String> {
-    let below = tool.below_the_sdk();
+    let below = tool.sdk_and_dependencies();
     if below.is_empty() {
         return vec!["cargo tree shows no AWS SDK in the tool".to_owned()];
     }
@@ -82,7 +82,7 @@ impl Tree {
     }
 
     /// The SDK crates and everything that they are compiled with.
-    fn below_the_sdk(&self) -> BTreeSet<&str> {
+    fn sdk_and_dependencies(&self) -> BTreeSet<&str> {
         let mut todo: Vec<&str> = self.features.keys().map(String::as_str).collect();
         todo.retain(|package| package.starts_with("aws-sdk-"));
         let mut seen = BTreeSet::new();
@@ -112,24 +112,24 @@ mod tests {
     }
 
     #[test]
-    fn the_same_features_are_no_problem() {
+    fn identical_features_pass() {
         assert_eq!(compared(TOOL), Vec::<String>::new());
     }
 
     #[test]
-    fn a_feature_that_only_the_tests_turn_on_is_a_problem() {
+    fn feature_enabled_only_by_tests_is_a_problem() {
         let found = compared(&TOOL.replace("|fs", "|fs,test-util"));
         assert!(found[0].contains("tokio v1.0.0") && found[0].contains("`fs,test-util` with the tests"), "{found:?}");
         assert_eq!(found.len(), 2, "the problem and the hint: {found:?}");
     }
 
     #[test]
-    fn what_no_sdk_crate_is_compiled_with_may_differ() {
+    fn features_of_unrelated_crates_may_differ() {
         assert_eq!(compared(&TOOL.replace("|std", "|std,help")), Vec::<String>::new());
     }
 
     #[test]
-    fn a_tree_without_sdk_is_not_believed() {
+    fn tree_without_sdk_is_a_problem() {
         assert_eq!(problems(&Tree::default(), &Tree::default()).len(), 1);
     }
 }

@@ -19,16 +19,16 @@ type Check = fn(&Project) -> Result<Outcome, Failure>;
 
 /// The checks, the quick ones first.
 const CHECKS: [(&str, Check); 9] = [
-    ("format", |project| succeeds(format(project))),
+    ("format", |project| run_command(format(project))),
     ("sizes", |project| problems(&sizes::check(&project.root)?)),
     ("permissions", |project| problems(&permissions::check(&project.root)?)),
     ("promises", |project| problems(&promises::check(&project.root)?)),
     ("dependencies", |project| problems(&dependencies::check(project)?)),
     ("features", |project| problems(&features::check(project)?)),
     ("deny", deny::check),
-    ("clippy", |project| succeeds(clippy(project))),
+    ("clippy", |project| run_command(clippy(project))),
     // After clippy: what both need of the SDK crates is made once.
-    ("docs", |project| succeeds(docs(project))),
+    ("docs", |project| run_command(docs(project))),
 ];
 /// The word for what `cargo xtask test` does.
 const TESTS: &str = "tests";
@@ -38,7 +38,7 @@ const TESTS: &str = "tests";
 /// # Errors
 ///
 /// There is none; with the list.
-pub fn known(name: &str) -> Result<(), Failure> {
+pub fn check_name(name: &str) -> Result<(), Failure> {
     let names: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).chain([TESTS]).collect();
     match names.contains(&name) {
         true => Ok(()),
@@ -58,7 +58,7 @@ pub fn run(project: &Project, names: &[String]) -> Result<ExitCode, Failure> {
         summary.step(name, || check(project));
     }
     if wanted(TESTS) {
-        test::steps(project, &TestOptions::by_default(), &mut summary);
+        test::steps(project, &TestOptions::defaults(), &mut summary);
     }
     Ok(summary.finish())
 }
@@ -83,7 +83,7 @@ fn docs(project: &Project) -> Command {
 }
 
 /// Passes if the command does.
-fn succeeds(mut command: Command) -> Result<Outcome, Failure> {
+fn run_command(mut command: Command) -> Result<Outcome, Failure> {
     let status = command.status().map_err(|error| Failure::io("run cargo", &error))?;
     match status.success() {
         true => Ok(Outcome::Passed(String::new())),
@@ -107,18 +107,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_fails_with_its_command() {
+    fn check_fails_with_its_command() {
         let shell = |script: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
-            succeeds(command).unwrap()
+            run_command(command).unwrap()
         };
         assert_eq!(shell("true"), Outcome::Passed(String::new()));
         assert_eq!(shell("exit 3"), Outcome::Failed("exit status: 3".into()));
     }
 
     #[test]
-    fn a_check_fails_with_its_problems() {
+    fn check_fails_with_its_problems() {
         assert_eq!(problems(&[]).unwrap(), Outcome::Passed(String::new()));
         assert_eq!(problems(&["a".into(), "b".into()]).unwrap(), Outcome::Failed("2 problems".into()));
     }
@@ -140,7 +140,7 @@ mod tests {
         let (_root, project) = package(text, licence);
         let mut command = command(&project);
         command.stdout(Stdio::null()).stderr(Stdio::null()).env_remove("CARGO_TARGET_DIR");
-        succeeds(command).unwrap()
+        run_command(command).unwrap()
     }
 
     /// A machine that only runs the tests need not have every part of the toolchain; `ci` itself fails without them.
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_formatted_fails() {
+    fn unformatted_file_fails() {
         if is_missing("fmt") {
             return;
         }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_of_clippy_fails() {
+    fn clippy_warning_fails() {
         if is_missing("clippy") {
             return;
         }
@@ -172,13 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_nothing_in_a_text_fails() {
+    fn broken_doc_link_fails() {
         assert_eq!(checked(docs, "//! Of [`a`].\npub fn a() {}\n", "MIT"), Outcome::Passed(String::new()));
         assert!(matches!(checked(docs, "//! Of [`b`].\npub fn a() {}\n", "MIT"), Outcome::Failed(_)));
     }
 
     #[test]
-    fn a_licence_that_is_not_allowed_fails() {
+    fn disallowed_licence_fails() {
         if is_missing("deny") {
             return;
         }

@@ -36,10 +36,10 @@ const DOCUMENT: &str = "docs/permissions.md";
 /// Something cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let mut problems = Vec::new();
-    for name in sizes::folders(&root.join("crates"))? {
+    for name in sizes::subfolders(&root.join("crates"))? {
         let folder = root.join("crates").join(&name);
         let mut files = Vec::new();
-        sizes::sources(&folder.join("src"), &mut files)?;
+        sizes::source_files(&folder.join("src"), &mut files)?;
         let mut calls = BTreeSet::new();
         for file in files {
             calls.extend(calls_in(&failure::read(&file)?));
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_that_no_readme_names_is_found() {
+    fn undocumented_call_is_reported() {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
             let path = root.path().join(path);

@@ -16,17 +16,17 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let mut problems = Vec::new();
     for document in DOCUMENTS {
         let text = failure::read(&root.join(document))?;
-        problems.extend(wrong(&text, |path| std::fs::read_to_string(root.join(path)).ok(), document));
+        problems.extend(problems_in(&text, |path| std::fs::read_to_string(root.join(path)).ok(), document));
     }
     Ok(problems)
 }
 
-fn wrong(text: &str, source: impl Fn(&str) -> Option<String>, document: &str) -> Vec<String> {
+fn problems_in(text: &str, source: impl Fn(&str) -> Option<String>, document: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut promises = 0;
     for (index, line) in text.lines().enumerate() {
         let place = format!("{document}:{}", index + 1);
-        let tests: Vec<(&str, &str)> = line.split('`').skip(1).step_by(2).filter_map(test).collect();
+        let tests: Vec<(&str, &str)> = line.split('`').skip(1).step_by(2).filter_map(test_reference).collect();
         let is_promise = line.starts_with("| ") && !line.starts_with("| promise |");
         promises += usize::from(is_promise);
         if is_promise && tests.is_empty() {
@@ -34,7 +34,7 @@ fn wrong(text: &str, source: impl Fn(&str) -> Option<String>, document: &str) ->
         }
         problems.extend(tests.into_iter().filter_map(|(path, name)| match source(path) {
             None => Some(format!("{place}: there is no {path}")),
-            Some(source) if is_in(&source, name) => None,
+            Some(source) if defines_test(&source, name) => None,
             Some(_) => Some(format!("{place}: {path} has no test {name}")),
         }));
     }
@@ -45,11 +45,11 @@ fn wrong(text: &str, source: impl Fn(&str) -> Option<String>, document: &str) ->
 }
 
 /// `path.rs::name`, of Rust or Python.
-fn test(quoted: &str) -> Option<(&str, &str)> {
+fn test_reference(quoted: &str) -> Option<(&str, &str)> {
     quoted.split_once("::").filter(|(path, _)| path.ends_with(".rs") || path.ends_with(".py"))
 }
 
-fn is_in(source: &str, name: &str) -> bool {
+fn defines_test(source: &str, name: &str) -> bool {
     let defines = |line: &str, word: &str| {
         let rest = line.trim_start().trim_start_matches("async ").strip_prefix(word);
         rest.and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('))
@@ -64,11 +64,11 @@ mod tests {
     const SOURCE: &str = "#[test]\n    async fn all_is_well() {\n";
 
     fn problems(text: &str) -> Vec<String> {
-        wrong(text, |path| (path == "a.rs").then(|| SOURCE.to_owned()), "x.md")
+        problems_in(text, |path| (path == "a.rs").then(|| SOURCE.to_owned()), "x.md")
     }
 
     #[test]
-    fn a_promise_needs_a_test_that_is_there() {
+    fn promise_requires_existing_test() {
         assert_eq!(problems("| promise | held by |\n|---|---|\n| It works. | `a.rs::all_is_well` |"), [""; 0]);
         assert_eq!(problems("| It works. | `a.rs::all_is` |"), ["x.md:1: a.rs has no test all_is"]);
         assert_eq!(problems("| It works. | `b.rs::all_is_well` |"), ["x.md:1: there is no b.rs"]);

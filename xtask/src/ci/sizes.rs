@@ -18,7 +18,7 @@ const SKIPPED: [&str; 3] = ["target", "__pycache__", "node_modules"];
 /// Something cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let mut files = Vec::new();
-    sources(root, &mut files)?;
+    source_files(root, &mut files)?;
     files.sort();
     let mut problems = Vec::new();
     for file in files {
@@ -43,14 +43,14 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
 /// # Errors
 ///
 /// Something cannot be read.
-pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+pub fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io(format_args!("list {}", folder.display()), &error);
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type().map_err(failed)?;
         if kind.is_dir() && !name.starts_with('.') && !SKIPPED.contains(&name.as_str()) {
-            sources(&entry.path(), found)?;
+            source_files(&entry.path(), found)?;
         } else if kind.is_file() && (name.ends_with(".rs") || name.ends_with(".py")) {
             found.push(entry.path());
         }
@@ -63,7 +63,7 @@ pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
 /// # Errors
 ///
 /// It cannot be read.
-pub fn folders(folder: &Path) -> Result<Vec<String>, Failure> {
+pub fn subfolders(folder: &Path) -> Result<Vec<String>, Failure> {
     let failed = |error: std::io::Error| Failure::io(format_args!("list {}", folder.display()), &error);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -119,21 +119,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_400_lines_passes_and_one_of_401_does_not() {
+    fn file_of_401_lines_is_refused() {
         assert_eq!(checked(&[("src/a.rs", "x\n".repeat(400))]), Vec::<String>::new());
         let found = checked(&[("src/a.rs", "x\n".repeat(401)), ("b.py", "x\n".repeat(402))]);
         assert_eq!(found, ["b.py: 402 lines, 400 at most", "src/a.rs: 401 lines, 400 at most"]);
     }
 
     #[test]
-    fn what_is_not_ours_is_not_looked_at() {
+    fn generated_folders_are_skipped() {
         let long = || "x\n".repeat(500);
         let files = [("target/a.rs", long()), (".venv/b.py", long()), ("x/target/c.rs", long()), ("d.txt", long())];
         assert_eq!(checked(&files), Vec::<String>::new());
     }
 
     #[test]
-    fn a_python_function_of_71_lines_does_not_pass() {
+    fn python_function_of_71_lines_is_refused() {
         let file = |body: usize| {
             let body = "        x = 1\n\n".repeat(body / 2);
             format!("class A:\n    def long(\n        self,\n    ) -> None:\n{body}\n\n    def short(self): ...\n")

@@ -15,7 +15,7 @@ fn refused(line: &str) -> String {
 }
 
 #[test]
-fn any_other_word_is_the_tools() {
+fn unknown_command_is_passed_to_the_tool() {
     for line in
         ["deploy staging --yes", "workspace list", "whatever -x --y=z", "--json plan staging", "--config=a plan w"]
     {
@@ -24,7 +24,7 @@ fn any_other_word_is_the_tools() {
 }
 
 #[test]
-fn local_may_stand_anywhere_and_is_not_passed_on() {
+fn local_flag_is_accepted_anywhere_and_removed() {
     for line in ["deploy staging --yes --local", "--local deploy staging --yes", "deploy --local staging --yes"] {
         let expected = Command::Tool { arguments: words("deploy staging --yes"), local: true };
         assert_eq!(parsed(line).unwrap(), expected, "{line}");
@@ -32,19 +32,19 @@ fn local_may_stand_anywhere_and_is_not_passed_on() {
 }
 
 #[test]
-fn what_follows_two_hyphens_is_not_looked_at() {
+fn arguments_after_two_hyphens_are_passed_on() {
     let expected = Command::Tool { arguments: words("show -- --local"), local: false };
     assert_eq!(parsed("show -- --local").unwrap(), expected);
 }
 
 #[test]
-fn local_excludes_another_endpoint_or_profile() {
+fn local_flag_excludes_endpoint_and_profile() {
     assert!(refused("deploy w --local --endpoint-url http://x").contains("--endpoint-url"));
     assert!(refused("deploy w --local --profile=x").contains("--profile"));
 }
 
 #[test]
-fn emulator_commands() {
+fn emulator_commands_are_parsed() {
     let options = |port, extra: &[&str]| EmulatorOptions { port, extra: extra.iter().map(|&e| e.into()).collect() };
     let start = |o| Command::Emulator(EmulatorCommand::Start(o));
     assert_eq!(parsed("emulator start").unwrap(), start(options(None, &[])));
@@ -57,15 +57,15 @@ fn emulator_commands() {
 }
 
 #[test]
-fn test_options() {
+fn test_options_are_parsed() {
     let named = |targets, filters: &[&str]| TestOptions {
         targets,
         filters: filters.iter().map(|filter| (*filter).to_owned()).collect(),
-        by_default: false,
+        is_default: false,
         long: false,
         seed: None,
     };
-    assert_eq!(parsed("test").unwrap(), Command::Test(TestOptions::by_default()));
+    assert_eq!(parsed("test").unwrap(), Command::Test(TestOptions::defaults()));
     let expected = named(vec![Target::Emulator], &["net", "lock"]);
     assert_eq!(parsed("test net lock").unwrap(), Command::Test(expected));
     let url = "http://127.0.0.1:4566";
@@ -77,8 +77,8 @@ fn test_options() {
 }
 
 #[test]
-fn long_tests() {
-    let long = |seed| TestOptions { long: true, seed, ..TestOptions::by_default() };
+fn long_test_options_are_parsed() {
+    let long = |seed| TestOptions { long: true, seed, ..TestOptions::defaults() };
     assert_eq!(parsed("test --long").unwrap(), Command::Test(long(None)));
     assert_eq!(parsed("test --seed=7 --long").unwrap(), Command::Test(long(Some(7))));
     let Command::Test(options) = parsed("test --long random").unwrap() else { panic!("no test") };
@@ -88,13 +88,13 @@ fn long_tests() {
 }
 
 #[test]
-fn checks_by_name() {
+fn check_names_are_parsed() {
     assert_eq!(parsed("ci").unwrap(), Command::Ci(Vec::new()));
     assert_eq!(parsed("ci sizes deny").unwrap(), Command::Ci(vec!["sizes".into(), "deny".into()]));
 }
 
 #[test]
-fn what_is_not_understood_exits_64() {
+fn invalid_command_line_exits_64() {
     assert!(refused("ci size").contains("no check `size`: there are format, sizes,"));
     assert!(refused("").contains("no command"));
     assert!(refused("--bogus").contains("`--bogus`"));
@@ -112,13 +112,13 @@ fn what_is_not_understood_exits_64() {
 }
 
 #[test]
-fn a_target_that_is_not_known_is_refused_with_the_list() {
+fn unknown_target_is_refused_with_the_list() {
     let text = refused("test --target moon");
     assert!(text.contains("`moon`") && text.contains("emulator") && text.contains("URL"), "{text}");
 }
 
 #[test]
-fn help_is_there_for_every_command() {
+fn every_command_has_help() {
     assert_eq!(parsed("help").unwrap(), Command::Help(Topic::All));
     assert_eq!(parsed("--help").unwrap(), Command::Help(Topic::All));
     for (word, topic) in [("emulator", Topic::Emulator), ("test", Topic::Test), ("ci", Topic::Ci)] {
@@ -131,7 +131,7 @@ fn help_is_there_for_every_command() {
 }
 
 #[test]
-fn values_of_options() {
+fn option_values_are_found() {
     let line = words("plan w --config a.toml --region=r");
     assert_eq!(value_of(&line, "--config"), Some(OsStr::new("a.toml")));
     assert_eq!(value_of(&line, "--region"), Some(OsStr::new("r")));
@@ -140,7 +140,7 @@ fn values_of_options() {
 }
 
 #[test]
-fn bench_options() {
+fn bench_options_are_parsed() {
     let expected = BenchOptions::parse(&words("--rounds 1 --only ours --setting a")).unwrap();
     assert_eq!(parsed("bench --rounds 1 --only ours --setting a").unwrap(), Command::Bench(expected));
     assert_eq!(parsed("bench --help").unwrap(), Command::Help(Topic::Bench));
@@ -151,7 +151,7 @@ fn bench_options() {
 }
 
 #[test]
-fn torture_keeps_its_arguments() {
+fn torture_arguments_are_passed_on() {
     let arguments = words("--jobs 4 --only destroy");
     assert_eq!(parsed("torture --jobs 4 --only destroy").unwrap(), Command::Torture(arguments));
     assert_eq!(parsed("torture --help").unwrap(), Command::Help(Topic::Torture));

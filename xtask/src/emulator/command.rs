@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::{EmulatorCommand, EmulatorOptions};
-use crate::emulator::{Kept, Start};
+use crate::emulator::{PersistentEmulator, StartOutcome};
 use crate::failure::Failure;
 use crate::project::Project;
 
@@ -13,44 +13,44 @@ use crate::project::Project;
 ///
 /// It cannot be started or stopped.
 pub fn run(project: &Project, command: &EmulatorCommand) -> Result<ExitCode, Failure> {
-    let kept = Kept::hold(project.emulator_home())?;
+    let emulator = PersistentEmulator::lock(project.emulator_home())?;
     match command {
-        EmulatorCommand::Start(options) => start(project, &kept, options),
+        EmulatorCommand::Start(options) => start(project, &emulator, options),
         EmulatorCommand::Restart(options) => {
-            stop(&kept)?;
-            start(project, &kept, options)
+            stop(&emulator)?;
+            start(project, &emulator, options)
         }
-        EmulatorCommand::Stop => stop(&kept),
-        EmulatorCommand::Status => status(&kept),
+        EmulatorCommand::Stop => stop(&emulator),
+        EmulatorCommand::Status => status(&emulator),
     }
 }
 
-fn start(project: &Project, kept: &Kept, options: &EmulatorOptions) -> Result<ExitCode, Failure> {
-    let (process, start) = kept.start(project, options)?;
+fn start(project: &Project, emulator: &PersistentEmulator, options: &EmulatorOptions) -> Result<ExitCode, Failure> {
+    let (process, start) = emulator.start(project, options)?;
     match start {
-        Start::Running => eprintln!("the local endpoint is running already (process {})", process.pid),
-        Start::Started => {
-            eprintln!("started the local endpoint (process {}, log {})", process.pid, kept.log().display());
+        StartOutcome::AlreadyRunning => eprintln!("the local endpoint is running already (process {})", process.pid),
+        StartOutcome::Started => {
+            eprintln!("started the local endpoint (process {}, log {})", process.pid, emulator.log().display());
         }
     }
     println!("{}", process.url);
     Ok(ExitCode::SUCCESS)
 }
 
-fn stop(kept: &Kept) -> Result<ExitCode, Failure> {
-    match kept.stop()? {
+fn stop(emulator: &PersistentEmulator) -> Result<ExitCode, Failure> {
+    match emulator.stop()? {
         Some(process) => eprintln!("stopped the local endpoint (process {})", process.pid),
         None => eprintln!("the local endpoint is not running"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(kept: &Kept) -> Result<ExitCode, Failure> {
-    let Some(process) = kept.find()? else {
+fn status(emulator: &PersistentEmulator) -> Result<ExitCode, Failure> {
+    let Some(process) = emulator.find()? else {
         eprintln!("the local endpoint is not running");
         return Ok(ExitCode::FAILURE);
     };
-    eprintln!("the local endpoint is running (process {}, log {})", process.pid, kept.log().display());
+    eprintln!("the local endpoint is running (process {}, log {})", process.pid, emulator.log().display());
     println!("{}", process.url);
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::emulator::process::python_environment;
+use crate::emulator::process::isolate_python;
 use crate::failure::{self, Failure};
 use crate::project::{self, Project};
 
@@ -13,11 +13,11 @@ const INTERPRETERS: [&str; 6] = ["python3.11", "python3", "python3.12", "python3
 /// The oldest Python that moto runs on.
 const PYTHON_MIN: (u32, u32) = (3, 10);
 /// A Python that is not there yet.
-const PYTHON_ANY: (u32, u32) = (4, 0);
+const PYTHON_UNBOUNDED: (u32, u32) = (4, 0);
 /// The first Python for which LocalStack's dependencies of its day have no wheels.
 const PYTHON_TOO_NEW: (u32, u32) = (3, 13);
 /// In an installation that is complete; what is without it was interrupted.
-const COMPLETE: &str = "complete";
+const COMPLETE_MARKER: &str = "complete";
 
 /// What is installed, each into a folder of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Package {
 
 impl Package {
     /// Its lock in the emulator's sources, what its folders are called, and what people are told.
-    fn words(self) -> (&'static str, &'static str, &'static str) {
+    fn metadata(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Emulator => ("requirements.txt", "venv-", "the local endpoint (once, about 80 MB)"),
             Self::LocalStack => ("localstack.txt", "localstack-", "LocalStack's open edition (once, about 500 MB)"),
@@ -41,9 +41,9 @@ impl Package {
     }
 
     /// The Python that it runs on: at least the first, less than the second.
-    fn pythons(self) -> ((u32, u32), (u32, u32)) {
+    fn python_versions(self) -> ((u32, u32), (u32, u32)) {
         match self {
-            Self::Emulator | Self::Uv => (PYTHON_MIN, PYTHON_ANY),
+            Self::Emulator | Self::Uv => (PYTHON_MIN, PYTHON_UNBOUNDED),
             Self::LocalStack => (PYTHON_MIN, PYTHON_TOO_NEW),
         }
     }
@@ -63,17 +63,17 @@ impl Package {
 /// # Errors
 ///
 /// There is no Python, or pip failed.
-pub fn python(project: &Project, package: Package) -> Result<PathBuf, Failure> {
-    let (lock, prefix, words) = package.words();
+pub fn ensure_installed(project: &Project, package: Package) -> Result<PathBuf, Failure> {
+    let (lock, prefix, description) = package.metadata();
     let requirements = project.emulator().join(lock);
     let folder = project.emulator_home().join(folder_name(prefix, &failure::read(&requirements)?));
     let python = folder.join("bin").join("python");
     if !is_complete(&folder) {
         let environment = Environment { base: interpreter(package)?, folder, requirements };
         let uv = if package == Package::Uv { None } else { uv(project) };
-        eprintln!("installing {words}...");
+        eprintln!("installing {description}...");
         remove_installations(&project.emulator_home(), prefix);
-        environment.make(uv.as_deref())?;
+        environment.create(uv.as_deref())?;
     }
     Ok(python)
 }
@@ -81,10 +81,10 @@ pub fn python(project: &Project, package: Package) -> Result<PathBuf, Failure> {
 /// The uv of this machine, else one of our own; `None` if there is none for it.
 fn uv(project: &Project) -> Option<PathBuf> {
     let on_path = PathBuf::from("uv");
-    if answers(&on_path) {
+    if runs(&on_path) {
         return Some(on_path);
     }
-    match python(project, Package::Uv) {
+    match ensure_installed(project, Package::Uv) {
         Ok(python) => Some(python.with_file_name("uv")),
         Err(failure) => {
             eprintln!("{failure}\ninstalling with pip, which takes longer...");
@@ -93,7 +93,7 @@ fn uv(project: &Project) -> Option<PathBuf> {
     }
 }
 
-fn answers(uv: &Path) -> bool {
+fn runs(uv: &Path) -> bool {
     Command::new(uv).arg("--version").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
 }
 
@@ -106,7 +106,7 @@ fn folder_name(prefix: &str, requirements: &str) -> String {
 
 /// Whether the installation is complete, and its interpreter still there: upgrading Python may have taken it away.
 fn is_complete(folder: &Path) -> bool {
-    folder.join(COMPLETE).exists() && folder.join("bin").join("python").exists()
+    folder.join(COMPLETE_MARKER).exists() && folder.join("bin").join("python").exists()
 }
 
 /// A virtual environment, and what goes into it.
@@ -122,7 +122,7 @@ struct Environment {
 impl Environment {
     /// Creates the environment, with uv if there is one. Where uv fails, pip may not: uv does not read pip's settings, so
     /// it may not know the index that pip does.
-    fn make(&self, uv: Option<&Path>) -> Result<(), Failure> {
+    fn create(&self, uv: Option<&Path>) -> Result<(), Failure> {
         match uv.map(|uv| self.with_uv(uv)) {
             Some(Ok(())) => {}
             Some(Err(failure)) => {
@@ -131,7 +131,7 @@ impl Environment {
             }
             None => self.with_pip()?,
         }
-        failure::write(&self.folder.join(COMPLETE), "")
+        failure::write(&self.folder.join(COMPLETE_MARKER), "")
     }
 
     fn with_uv(&self, uv: &Path) -> Result<(), Failure> {
@@ -159,44 +159,44 @@ impl Environment {
 }
 
 fn run(mut command: Command, name: &str, hint: &str) -> Result<(), Failure> {
-    project::scrub(&mut command);
-    python_environment(&mut command);
+    project::remove_cargo_variables(&mut command);
+    isolate_python(&mut command);
     // pip compiles the packages: once, instead of at every start.
     command.env_remove("PYTHONDONTWRITEBYTECODE").stdin(Stdio::null());
     let output = command.output().map_err(|error| Failure::io(format_args!("run {name}"), &error))?;
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    Err(Failure::new(format!("{name} failed: {}\n{}\n  hint: {hint}", output.status, said.trim_end())))
+    let output_text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("{name} failed: {}\n{}\n  hint: {hint}", output.status, output_text.trim_end())))
 }
 
 /// A Python that a package runs on.
 fn interpreter(package: Package) -> Result<String, Failure> {
     let named = std::env::var("PYTHON").ok();
     let candidates = named.as_deref().map_or_else(|| INTERPRETERS.to_vec(), |named| vec![named]);
-    fitting(package, &candidates, version).map(str::to_owned).ok_or_else(|| {
+    first_compatible(package, &candidates, version).map(str::to_owned).ok_or_else(|| {
         let hint = match &named {
             Some(named) => format!("PYTHON is `{named}`, which is none"),
             None => "install one, or name it in PYTHON".to_owned(),
         };
-        Failure::unavailable(format!("{}\n  hint: {hint}", needed(package)))
+        Failure::unavailable(format!("{}\n  hint: {hint}", python_requirement(package)))
     })
 }
 
 /// The first interpreter whose version a package runs on.
-fn fitting<'a>(
+fn first_compatible<'a>(
     package: Package,
     candidates: &[&'a str],
     version: impl Fn(&str) -> Option<(u32, u32)>,
 ) -> Option<&'a str> {
-    let (from, below) = package.pythons();
+    let (from, below) = package.python_versions();
     let fits = |name: &&&str| version(name).is_some_and(|found| (from..below).contains(&found));
     candidates.iter().find(fits).copied()
 }
 
-fn needed(package: Package) -> String {
-    let ((major, minor), (_, below)) = package.pythons();
+fn python_requirement(package: Package) -> String {
+    let ((major, minor), (_, below)) = package.python_versions();
     match package {
         Package::Emulator | Package::Uv => format!("the local endpoint needs Python {major}.{minor} or later"),
         Package::LocalStack => format!("LocalStack needs a Python from {major}.{minor} to {major}.{}", below - 1),
@@ -231,25 +231,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_lock_is_another_installation() {
+    fn installation_folder_depends_on_the_lock_file() {
         assert_eq!(folder_name("a-", "moto==1"), folder_name("a-", "moto==1"));
         assert_ne!(folder_name("a-", "moto==1"), folder_name("a-", "moto==2"));
     }
 
     #[test]
-    fn an_interrupted_installation_is_not_complete() {
+    fn interrupted_installation_is_incomplete() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("bin")).unwrap();
         std::fs::write(folder.path().join("bin/python"), "").unwrap();
         assert!(!is_complete(folder.path()));
-        std::fs::write(folder.path().join(COMPLETE), "").unwrap();
+        std::fs::write(folder.path().join(COMPLETE_MARKER), "").unwrap();
         assert!(is_complete(folder.path()));
         std::fs::remove_file(folder.path().join("bin/python")).unwrap();
         assert!(!is_complete(folder.path()));
     }
 
     #[test]
-    fn old_installations_go_unless_one_is_in_use() {
+    fn old_installations_are_removed_unless_in_use() {
         let home = tempfile::tempdir().unwrap();
         let (old, other) = (home.path().join("venv-old"), home.path().join("localstack-old"));
         std::fs::create_dir(&old).unwrap();
@@ -263,24 +263,24 @@ mod tests {
     }
 
     #[test]
-    fn each_package_has_a_python_that_it_runs_on() {
+    fn python_version_is_chosen_per_package() {
         let version = |name: &str| Some((3, name.strip_prefix("python3.")?.parse().ok()?));
         let (emulator, localstack) = (Package::Emulator, Package::LocalStack);
-        assert_eq!(fitting(emulator, &["python3.9", "python", "python3.13"], version), Some("python3.13"));
-        assert_eq!(fitting(localstack, &["python3.13", "python3.12"], version), Some("python3.12"));
-        assert_eq!(fitting(localstack, &["python3.9", "python3.13"], version), None);
-        assert_eq!(needed(localstack), "LocalStack needs a Python from 3.10 to 3.12");
-        assert_eq!(needed(emulator), "the local endpoint needs Python 3.10 or later");
+        assert_eq!(first_compatible(emulator, &["python3.9", "python", "python3.13"], version), Some("python3.13"));
+        assert_eq!(first_compatible(localstack, &["python3.13", "python3.12"], version), Some("python3.12"));
+        assert_eq!(first_compatible(localstack, &["python3.9", "python3.13"], version), None);
+        assert_eq!(python_requirement(localstack), "LocalStack needs a Python from 3.10 to 3.12");
+        assert_eq!(python_requirement(emulator), "the local endpoint needs Python 3.10 or later");
     }
 
     #[test]
-    fn what_is_no_python_has_no_version() {
+    fn invalid_interpreter_has_no_version() {
         assert_eq!(version("false"), None);
         assert_eq!(version("no-such-program"), None);
     }
 
     /// Installs with stand-ins for Python and uv; returns what they were called with.
-    fn installed(uv_ends_with: Option<u8>) -> Vec<String> {
+    fn install_calls(uv_ends_with: Option<u8>) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let calls = path("calls");
@@ -298,7 +298,7 @@ mod tests {
             script("uv", &format!("echo no such index; exit {code}"));
             path("uv")
         });
-        environment.make(uv.as_deref()).unwrap();
+        environment.create(uv.as_deref()).unwrap();
         assert!(is_complete(&path("venv")));
         let shown = folder.path().display().to_string();
         std::fs::read_to_string(&calls).unwrap().lines().map(|line| line.replace(&shown, "")).collect()
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn uv_installs_by_hash_and_needs_no_pip() {
-        let calls = installed(Some(0));
+        let calls = install_calls(Some(0));
         assert_eq!(calls[0], "base -m venv --clear --without-pip /venv");
         let install = "uv pip install --quiet --require-hashes --compile-bytecode --python /venv/bin/python";
         assert_eq!(calls[1..], [format!("{install} --requirement r.txt")]);
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn pip_installs_by_hash_where_uv_is_missing_or_fails() {
         for uv in [None, Some(2)] {
-            let calls = installed(uv);
+            let calls = install_calls(uv);
             let [venv, pip] = &calls[calls.len() - 2..] else { panic!("{calls:?}") };
             assert_eq!(venv, "base -m venv --clear /venv");
             assert!(pip.starts_with("pip -m pip install ") && pip.contains("--require-hashes"), "{pip}");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pip_says_is_passed_on() {
+    fn pip_output_is_part_of_the_error() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo no such hash; exit 3"]);
         let text = run(command, "pip install", "look").unwrap_err().to_string();

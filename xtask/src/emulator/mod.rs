@@ -19,11 +19,11 @@ use process::Process;
 pub const MODULE: &str = "pb_emulator";
 
 /// Longest wait for an answer of a server on this machine.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The endpoint that is left running between commands, and the files that say where it is.
 #[derive(Debug)]
-pub struct Kept {
+pub struct PersistentEmulator {
     home: PathBuf,
     /// Held while the endpoint is looked for, installed, started or stopped; given back when this is dropped.
     _lock: File,
@@ -31,21 +31,21 @@ pub struct Kept {
 
 /// Whether the endpoint was there already.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum StartOutcome {
     /// It was running.
-    Running,
+    AlreadyRunning,
     /// It was started.
     Started,
 }
 
-impl Kept {
+impl PersistentEmulator {
     /// Waits for other xtasks that start or stop the endpoint, and keeps others waiting.
     ///
     /// # Errors
     ///
     /// The target folder cannot be written.
-    pub fn hold(home: PathBuf) -> Result<Self, Failure> {
-        failure::make_folder(&home)?;
+    pub fn lock(home: PathBuf) -> Result<Self, Failure> {
+        failure::create_folder(&home)?;
         let path = home.join("lock");
         let file = File::create(&path).map_err(|error| Failure::io(format_args!("open {}", path.display()), &error))?;
         if file.try_lock().is_err() {
@@ -62,10 +62,10 @@ impl Kept {
     /// It is running and does not answer.
     pub fn find(&self) -> Result<Option<Process>, Failure> {
         let answers = |process: &Process| process.is_alive() && !process.url.is_empty();
-        let Some(process) = self.recorded().filter(answers) else {
+        let Some(process) = self.read_record().filter(answers) else {
             return Ok(None);
         };
-        match healthy(&process.url) {
+        match check_health(&process.url) {
             Ok(()) => Ok(Some(process)),
             Err(why) => Err(Failure::new(format!(
                 "the local endpoint (process {}) is running and does not answer: {why}\n  \
@@ -81,24 +81,24 @@ impl Kept {
     /// # Errors
     ///
     /// It cannot be installed or started, or runs otherwise than it is wanted.
-    pub fn start(&self, project: &Project, options: &EmulatorOptions) -> Result<(Process, Start), Failure> {
+    pub fn start(&self, project: &Project, options: &EmulatorOptions) -> Result<(Process, StartOutcome), Failure> {
         let arguments = arguments(options);
         if let Some(process) = self.find()? {
             self.check_arguments(&process, options, &arguments)?;
-            return Ok((process, Start::Running));
+            return Ok((process, StartOutcome::AlreadyRunning));
         }
         // An xtask that was interrupted while it started one has left one without a URL, or its files.
         self.stop()?;
-        let python = install::python(project, Package::Emulator)?;
+        let python = install::ensure_installed(project, Package::Emulator)?;
         let mut command = process::command(project, &python, "detached", MODULE);
         command.args(&arguments).stdin(Stdio::null());
-        let mark = self.ready_file();
-        let mut child = process::spawn(command, &mark, &self.log())?;
+        let ready_file = self.ready_file();
+        let mut child = process::spawn(command, &ready_file, &self.log())?;
         let pid = child.id();
         failure::write(&self.home.join("pid"), &format!("{pid}\n"))?;
         failure::write(&self.home.join("arguments"), &arguments.join("\n"))?;
-        let url = process::wait_until_ready(&mut child, &mark, &self.log())?;
-        Ok((Process { pid, url, mark }, Start::Started))
+        let url = process::wait_until_ready(&mut child, &ready_file, &self.log())?;
+        Ok((Process { pid, url, ready_file }, StartOutcome::Started))
     }
 
     /// Stops the endpoint; `None` if it was not running.
@@ -107,11 +107,11 @@ impl Kept {
     ///
     /// It does not end.
     pub fn stop(&self) -> Result<Option<Process>, Failure> {
-        let process = self.recorded().filter(Process::is_alive);
+        let process = self.read_record().filter(Process::is_alive);
         if let Some(process) = &process {
             process.stop()?;
         }
-        self.forget();
+        self.remove_record();
         Ok(process)
     }
 
@@ -126,14 +126,14 @@ impl Kept {
     }
 
     /// What was started last; without a URL if it was not waited for.
-    fn recorded(&self) -> Option<Process> {
+    fn read_record(&self) -> Option<Process> {
         let text = |name: &str| std::fs::read_to_string(self.home.join(name)).ok();
         let pid = text("pid")?.trim().parse().ok()?;
         let url = text("url").unwrap_or_default().trim().to_owned();
-        Some(Process { pid, url, mark: self.ready_file() })
+        Some(Process { pid, url, ready_file: self.ready_file() })
     }
 
-    fn forget(&self) {
+    fn remove_record(&self) {
         for name in ["pid", "url", "arguments"] {
             // What is not there need not be removed, and what cannot be removed is written over.
             let _ = std::fs::remove_file(self.home.join(name));
@@ -163,7 +163,7 @@ fn arguments(options: &EmulatorOptions) -> Vec<String> {
 ///
 /// It cannot be made.
 pub fn python(project: &Project) -> Result<PathBuf, Failure> {
-    package(project, Package::Emulator)
+    python_of(project, Package::Emulator)
 }
 
 /// The Python of a package's installation, which is made if need be.
@@ -171,14 +171,14 @@ pub fn python(project: &Project) -> Result<PathBuf, Failure> {
 /// # Errors
 ///
 /// It cannot be made.
-pub fn package(project: &Project, package: Package) -> Result<PathBuf, Failure> {
-    let _lock = Kept::hold(project.emulator_home())?;
-    install::python(project, package)
+pub fn python_of(project: &Project, package: Package) -> Result<PathBuf, Failure> {
+    let _lock = PersistentEmulator::lock(project.emulator_home())?;
+    install::ensure_installed(project, package)
 }
 
 /// Whether an emulator answers at this URL.
-fn healthy(url: &str) -> Result<(), String> {
-    let answer = crate::http::get(url, "/_pb/health", ANSWER_WAIT)?;
+fn check_health(url: &str) -> Result<(), String> {
+    let answer = crate::http::get(url, "/_pb/health", RESPONSE_TIMEOUT)?;
     match answer.status {
         200 => Ok(()),
         status => Err(format!("{url} answers {status}")),
@@ -190,9 +190,9 @@ fn healthy(url: &str) -> Result<(), String> {
 /// # Errors
 ///
 /// It does not answer, or refuses.
-pub fn ensure_preconditions(url: &str, json: &serde_json::Value) -> Result<(), Failure> {
+pub fn ensure_prerequisites(url: &str, json: &serde_json::Value) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(format!("failed to make the preconditions at {url}: {why}"));
-    let answer = crate::http::post(url, "/_pb/preconditions", &json.to_string(), ANSWER_WAIT).map_err(failed)?;
+    let answer = crate::http::post(url, "/_pb/preconditions", &json.to_string(), RESPONSE_TIMEOUT).map_err(failed)?;
     match answer.status {
         200 => Ok(()),
         status => Err(failed(format!("status {status}: {}", answer.body))),

@@ -2,7 +2,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
-use super::process::{Watched, spawn, wait_until_ready};
+use super::process::{ScopedProcess, spawn, wait_until_ready};
 use super::*;
 
 /// A stand-in for the emulator: writes the URL into the ready file, which is its last argument, and stays.
@@ -32,21 +32,21 @@ fn server(status: &'static str) -> String {
 }
 
 #[test]
-fn nothing_recorded_is_nothing_running() {
+fn no_record_means_not_running() {
     let home = tempfile::tempdir().unwrap();
-    let kept = Kept::hold(home.path().into()).unwrap();
-    assert_eq!(kept.find().unwrap(), None);
-    assert_eq!(kept.stop().unwrap(), None);
+    let emulator = PersistentEmulator::lock(home.path().into()).unwrap();
+    assert_eq!(emulator.find().unwrap(), None);
+    assert_eq!(emulator.stop().unwrap(), None);
 }
 
 #[test]
-fn a_stranger_with_the_recorded_id_is_neither_taken_for_the_endpoint_nor_stopped() {
+fn reused_pid_is_not_treated_as_the_emulator() {
     let home = tempfile::tempdir().unwrap();
     let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
     record(home.path(), stranger.id(), "http://127.0.0.1:9\n");
-    let kept = Kept::hold(home.path().into()).unwrap();
-    assert_eq!(kept.find().unwrap(), None);
-    assert_eq!(kept.stop().unwrap(), None);
+    let emulator = PersistentEmulator::lock(home.path().into()).unwrap();
+    assert_eq!(emulator.find().unwrap(), None);
+    assert_eq!(emulator.stop().unwrap(), None);
     assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
     assert!(!home.path().join("pid").exists(), "the stale record is gone");
     stranger.kill().unwrap();
@@ -54,26 +54,26 @@ fn a_stranger_with_the_recorded_id_is_neither_taken_for_the_endpoint_nor_stopped
 }
 
 #[test]
-fn an_endpoint_is_found_and_stopped_by_its_record() {
+fn recorded_emulator_is_found_and_stopped() {
     let home = tempfile::tempdir().unwrap();
-    let kept = Kept::hold(home.path().into()).unwrap();
+    let emulator = PersistentEmulator::lock(home.path().into()).unwrap();
     let script = "echo \"$URL\" >\"$2\"; while :; do sleep 0.05; done";
     let mut command = stand_in(script);
     command.env("URL", server("200 OK"));
-    let mut child = spawn(command, &kept.ready_file(), &kept.log()).unwrap();
-    let url = wait_until_ready(&mut child, &kept.ready_file(), &kept.log()).unwrap();
+    let mut child = spawn(command, &emulator.ready_file(), &emulator.log()).unwrap();
+    let url = wait_until_ready(&mut child, &emulator.ready_file(), &emulator.log()).unwrap();
     std::fs::write(home.path().join("pid"), child.id().to_string()).unwrap();
-    let found = kept.find().unwrap().unwrap();
+    let found = emulator.find().unwrap().unwrap();
     assert_eq!((found.pid, &found.url), (child.id(), &url));
     // The stand-in's one answer is used up.
-    assert!(kept.find().unwrap_err().to_string().contains("does not answer"));
-    assert_eq!(kept.stop().unwrap().map(|process| process.pid), Some(child.id()));
+    assert!(emulator.find().unwrap_err().to_string().contains("does not answer"));
+    assert_eq!(emulator.stop().unwrap().map(|process| process.pid), Some(child.id()));
     child.wait().unwrap();
-    assert_eq!(kept.stop().unwrap(), None);
+    assert_eq!(emulator.stop().unwrap(), None);
 }
 
 #[test]
-fn one_that_ends_at_once_shows_its_log() {
+fn emulator_that_fails_to_start_shows_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let (ready, log) = (folder.path().join("url"), folder.path().join("log"));
     let mut child = spawn(stand_in("echo port is taken; exit 1"), &ready, &log).unwrap();
@@ -82,7 +82,7 @@ fn one_that_ends_at_once_shows_its_log() {
 }
 
 #[test]
-fn an_old_ready_file_is_not_taken_for_the_new_ones() {
+fn stale_ready_file_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let (ready, log) = (folder.path().join("url"), folder.path().join("log"));
     std::fs::write(&ready, "http://127.0.0.1:1\n").unwrap();
@@ -91,11 +91,11 @@ fn an_old_ready_file_is_not_taken_for_the_new_ones() {
 }
 
 #[test]
-fn a_watched_one_ends_with_its_value() {
+fn scoped_process_ends_when_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let (ready, log) = (folder.path().join("url"), folder.path().join("log"));
     let script = format!("{READY} cat; echo ended >\"$2.end\"");
-    let watched = Watched::start(stand_in(&script), &ready, &log).unwrap();
+    let watched = ScopedProcess::start(stand_in(&script), &ready, &log).unwrap();
     assert_eq!(watched.url, "http://127.0.0.1:9");
     assert!(!folder.path().join("url.end").exists());
     drop(watched);
@@ -103,14 +103,14 @@ fn a_watched_one_ends_with_its_value() {
 }
 
 #[test]
-fn only_other_wishes_are_refused() {
+fn start_with_different_arguments_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let kept = Kept::hold(home.path().into()).unwrap();
+    let emulator = PersistentEmulator::lock(home.path().into()).unwrap();
     let options = |port, extra: &[&str]| EmulatorOptions { port, extra: extra.iter().map(|&e| e.to_owned()).collect() };
-    let running = Process { pid: 1, url: "http://127.0.0.1:9".into(), mark: PathBuf::new() };
+    let running = Process { pid: 1, url: "http://127.0.0.1:9".into(), ready_file: PathBuf::new() };
     let started = options(Some(4566), &["--pace", "aws"]);
     std::fs::write(home.path().join("arguments"), arguments(&started).join("\n")).unwrap();
-    let check = |options: &EmulatorOptions| kept.check_arguments(&running, options, &arguments(options));
+    let check = |options: &EmulatorOptions| emulator.check_arguments(&running, options, &arguments(options));
     check(&started).unwrap();
     check(&EmulatorOptions::default()).unwrap();
     assert!(check(&options(Some(4567), &[])).unwrap_err().to_string().contains("other arguments"));
@@ -118,9 +118,9 @@ fn only_other_wishes_are_refused() {
 }
 
 #[test]
-fn the_lock_keeps_others_waiting() {
+fn lock_excludes_other_processes() {
     let home = tempfile::tempdir().unwrap();
-    let first = Kept::hold(home.path().into()).unwrap();
+    let first = PersistentEmulator::lock(home.path().into()).unwrap();
     let other = File::open(home.path().join("lock")).unwrap();
     assert!(other.try_lock().is_err());
     drop(first);
@@ -128,8 +128,8 @@ fn the_lock_keeps_others_waiting() {
 }
 
 #[test]
-fn refused_preconditions_are_an_error_with_the_reason() {
+fn refused_prerequisites_are_an_error_with_the_reason() {
     let url = server("400 Bad Request");
-    let text = ensure_preconditions(&url, &serde_json::json!({})).unwrap_err().to_string();
+    let text = ensure_prerequisites(&url, &serde_json::json!({})).unwrap_err().to_string();
     assert!(text.contains("status 400") && text.contains("no such zone"), "{text}");
 }

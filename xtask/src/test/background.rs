@@ -6,21 +6,21 @@ use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{refuse_none, run};
+use super::{require_tests, run};
 use crate::failure::Failure;
 use crate::summary::{Outcome, Summary};
 
 /// Runs a command with all its output on stdout, and leaves the processor to others.
-const NICED: &str = "exec nice -n 19 \"$@\" 2>&1";
+const NICE_COMMAND: &str = "exec nice -n 19 \"$@\" 2>&1";
 
 /// Steps under way, one after the other.
 pub struct Background {
     names: Vec<&'static str>,
-    thread: JoinHandle<Vec<Finished>>,
+    thread: JoinHandle<Vec<StepResult>>,
 }
 
 /// A step that has ended.
-struct Finished {
+struct StepResult {
     outcome: Result<Outcome, Failure>,
     duration: Duration,
     output: Vec<u8>,
@@ -33,9 +33,9 @@ impl Background {
         let names = steps.iter().map(|(name, _)| *name).collect();
         let finish = move |(_, command): (&str, Command)| {
             let (start, mut output) = (Instant::now(), Vec::new());
-            let counted = run::counted(niced(&command), run::cargo_test, &mut output);
-            let outcome = counted.map(|outcome| refuse_none(outcome, &filters));
-            Finished { outcome, duration: start.elapsed(), output }
+            let counted = run::run_and_count(with_lowest_priority(&command), run::count_cargo_test, &mut output);
+            let outcome = counted.map(|outcome| require_tests(outcome, &filters));
+            StepResult { outcome, duration: start.elapsed(), output }
         };
         Self { names, thread: thread::spawn(move || steps.into_iter().map(finish).collect()) }
     }
@@ -47,7 +47,7 @@ impl Background {
         }
         match self.thread.join() {
             Ok(finished) => {
-                for (name, Finished { outcome, duration, output }) in self.names.into_iter().zip(finished) {
+                for (name, StepResult { outcome, duration, output }) in self.names.into_iter().zip(finished) {
                     summary.add(name, outcome, duration, &String::from_utf8_lossy(&output));
                 }
             }
@@ -58,9 +58,9 @@ impl Background {
 }
 
 /// The same command at the lowest priority.
-fn niced(command: &Command) -> Command {
+fn with_lowest_priority(command: &Command) -> Command {
     let mut niced = Command::new("sh");
-    niced.args(["-c", NICED, "sh"]).arg(command.get_program()).args(command.get_args());
+    niced.args(["-c", NICE_COMMAND, "sh"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => niced.env(name, value),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_run_niced_and_their_results_are_added_in_order() {
+    fn steps_run_niced_and_report_in_order() {
         let shell = |script: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", script]).env("PB_TEST_OF_BACKGROUND", "kept").env_remove("HOME").current_dir("/");
@@ -90,8 +90,8 @@ mod tests {
         let mut summary = Summary::default();
         let background = Background::start(steps, &[]);
         let finished = background.thread.join().unwrap();
-        let said = String::from_utf8_lossy(&finished[0].output).into_owned();
-        assert!(said.starts_with("19 kept  /\n"), "{said}");
+        let output = String::from_utf8_lossy(&finished[0].output).into_owned();
+        assert!(output.starts_with("19 kept  /\n"), "{output}");
         for (name, one) in background.names.into_iter().zip(finished) {
             summary.add(name, one.outcome, one.duration, "");
         }

@@ -17,11 +17,11 @@ const IMAGE: &str = "localstack/localstack:stable";
 /// The port that LocalStack listens at inside of its container.
 const PORT: &str = "4566/tcp";
 /// Longest wait for it to answer: it checks its licence first.
-const START_WAIT: Duration = Duration::from_secs(180);
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// Longest wait for one answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two looks.
-const POLL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Docker's command, and the licence.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Docker {
     program: PathBuf,
     token: Option<String>,
     image: String,
-    start_wait: Duration,
+    start_timeout: Duration,
 }
 
 /// A container that ends with this value.
@@ -43,10 +43,10 @@ pub struct Container {
 
 impl Docker {
     /// As the person's environment has it.
-    pub fn of_the_environment() -> Self {
+    pub fn from_env() -> Self {
         let token = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
         let image = std::env::var(IMAGE_VARIABLE).unwrap_or_else(|_| IMAGE.to_owned());
-        Self { program: "docker".into(), token, image, start_wait: START_WAIT }
+        Self { program: "docker".into(), token, image, start_timeout: START_TIMEOUT }
     }
 
     /// Whether a container can be started.
@@ -79,15 +79,17 @@ impl Docker {
         let mut container = Container { program: self.program.clone(), id, url: String::new() };
         let published = self.run(&["port", &container.id, PORT]).map_err(failed)?;
         container.url = format!("http://{}", published.lines().next().unwrap_or_default().trim());
-        let end = Instant::now() + self.start_wait;
+        let end = Instant::now() + self.start_timeout;
         while Instant::now() < end {
-            if http::get(&container.url, "/_localstack/health", ANSWER_WAIT).is_ok_and(|answer| answer.status == 200) {
+            if http::get(&container.url, "/_localstack/health", RESPONSE_TIMEOUT)
+                .is_ok_and(|answer| answer.status == 200)
+            {
                 return Ok(container);
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
         let log = self.run(&["logs", "--tail", "12", &container.id]).unwrap_or_default();
-        Err(failed(format!("it did not answer within {} s\n{log}", self.start_wait.as_secs())))
+        Err(failed(format!("it did not answer within {} s\n{log}", self.start_timeout.as_secs())))
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String, String> {
@@ -130,7 +132,12 @@ mod tests {
         let text = format!("#!/bin/sh\necho \"$* [${TOKEN}]\" >>{note}\ncase $1 in\n{script}\nesac\n");
         std::fs::write(&program, text).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Docker { program, token: Some("secret".into()), image: "image:1".into(), start_wait: Duration::from_secs(20) }
+        Docker {
+            program,
+            token: Some("secret".into()),
+            image: "image:1".into(),
+            start_timeout: Duration::from_secs(20),
+        }
     }
 
     fn called(folder: &Path) -> String {
@@ -156,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_licence_or_docker_it_is_said_with_a_code_of_its_own() {
+    fn missing_licence_or_docker_exits_69() {
         let folder = tempfile::tempdir().unwrap();
         let docker = Docker { token: None, ..stand_in(folder.path(), "info) ;;") };
         let failure = docker.check().unwrap_err();
@@ -169,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_started_awaited_and_stopped_and_the_token_is_no_argument() {
+    fn container_lifecycle_keeps_token_out_of_arguments() {
         let folder = tempfile::tempdir().unwrap();
         let address = server();
         let script = format!("info) echo 28 ;;\nrun) echo abc ;;\nport) echo {address} ;;\nstop) ;;");
@@ -184,18 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_does_not_answer_is_stopped_and_its_log_shown() {
+    fn unresponsive_container_is_stopped_and_logged() {
         let folder = tempfile::tempdir().unwrap();
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let script = format!("info) ;;\nrun) echo abc ;;\nport) echo {closed} ;;\nlogs) echo no licence ;;\nstop) ;;");
-        let docker = Docker { start_wait: Duration::from_millis(1), ..stand_in(folder.path(), &script) };
+        let docker = Docker { start_timeout: Duration::from_millis(1), ..stand_in(folder.path(), &script) };
         let text = docker.start().unwrap_err().to_string();
         assert!(text.contains("image:1") && text.contains("no licence"), "{text}");
         assert!(called(folder.path()).lines().last().unwrap().starts_with("stop "));
     }
 
     #[test]
-    fn the_compose_file_runs_the_same_image() {
+    fn compose_file_uses_the_same_image() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../emulator/compose.yaml");
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains(&format!("image: ${{{IMAGE_VARIABLE}:-{IMAGE}}}")), "{text}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::target::Endpoint;
-use crate::emulator::{ensure_preconditions, log_tail};
+use crate::emulator::{ensure_prerequisites, log_tail};
 use crate::failure::Failure;
 use crate::local;
 use crate::project::Project;
@@ -24,7 +24,7 @@ const ROLE: &str = "ecsTaskExecutionRole";
 /// Arguments of the examples that need some.
 const ARGUMENTS: [(&str, &[&str]); 1] = [("locked_state", &[BUCKET, TABLE])];
 /// Longest time of one example.
-const TIME_MAX: Duration = Duration::from_secs(180);
+const MAX_DURATION: Duration = Duration::from_secs(180);
 
 /// Builds and runs the examples whose names fit.
 ///
@@ -39,12 +39,12 @@ pub fn run(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result
     }
     build(project)?;
     let wanted = json!({"account": ACCOUNT, "region": REGION, "bucket": BUCKET, "table": TABLE, "role": ROLE});
-    ensure_preconditions(endpoint.url(), &wanted)?;
+    ensure_prerequisites(endpoint.url(), &wanted)?;
     let mut tally = Tally::default();
     for name in &examples {
         let program = project.target.join("release").join("examples").join(name);
         let log = project.target.join("release").join("examples").join(format!("{name}.log"));
-        match succeeds(command(&program, name, endpoint), &log, TIME_MAX) {
+        match succeeds(command(&program, name, endpoint), &log, MAX_DURATION) {
             Ok(()) => tally.passed += 1,
             Err(why) => {
                 tally.failed += 1;
@@ -81,8 +81,8 @@ fn build(project: &Project) -> Result<(), Failure> {
 
 fn command(program: &Path, name: &str, endpoint: &Endpoint) -> Command {
     let mut command = Command::new(program);
-    super::without_account(&mut command);
-    local::point(&mut command, endpoint.url(), None);
+    super::isolate_from_aws(&mut command);
+    local::use_endpoint(&mut command, endpoint.url(), None);
     command.env("AWS_ACCESS_KEY_ID", ACCOUNT).env("AWS_REGION", REGION);
     command.env("EXECUTION_ROLE_ARN", format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}"));
     let arguments = ARGUMENTS.iter().find(|(known, _)| *known == name);
@@ -91,21 +91,21 @@ fn command(program: &Path, name: &str, endpoint: &Endpoint) -> Command {
 }
 
 /// Runs a program to its end, its output in a log.
-fn succeeds(mut command: Command, log: &Path, time_max: Duration) -> Result<(), String> {
-    let said = |error: std::io::Error| error.to_string();
-    let out = File::create(log).map_err(said)?;
-    command.stdin(Stdio::null()).stderr(out.try_clone().map_err(said)?).stdout(out);
-    let mut child = command.spawn().map_err(said)?;
-    let end = Instant::now() + time_max;
+fn succeeds(mut command: Command, log: &Path, max_duration: Duration) -> Result<(), String> {
+    let failed = |error: std::io::Error| error.to_string();
+    let out = File::create(log).map_err(failed)?;
+    command.stdin(Stdio::null()).stderr(out.try_clone().map_err(failed)?).stdout(out);
+    let mut child = command.spawn().map_err(failed)?;
+    let end = Instant::now() + max_duration;
     while Instant::now() < end {
-        match child.try_wait().map_err(said)?.map(|status: ExitStatus| (status.success(), status)) {
+        match child.try_wait().map_err(failed)?.map(|status: ExitStatus| (status.success(), status)) {
             Some((true, _)) => return Ok(()),
             Some((false, status)) => return Err(status.to_string()),
             None => thread::sleep(Duration::from_millis(20)),
         }
     }
-    child.kill().and_then(|()| child.wait()).map_err(said)?;
-    Err(format!("not done within {} s", time_max.as_secs()))
+    child.kill().and_then(|()| child.wait()).map_err(failed)?;
+    Err(format!("not done within {} s", max_duration.as_secs()))
 }
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn examples_are_found_and_what_helps_them_is_not_one() {
+    fn examples_exclude_support_modules() {
         let crates = tempfile::tempdir().unwrap();
         for file in ["net/examples/vpc.rs", "edge/examples/record.rs", "edge/examples/support/place.rs"] {
             let path = crates.path().join(file);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_fails_by_its_exit_code_or_by_taking_too_long() {
+    fn example_fails_by_exit_code_or_timeout() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let shell = |script: &str, seconds: f64| {

@@ -53,13 +53,13 @@ pub fn run(
     variables: &[(&str, &OsStr)],
 ) -> Result<Outcome, Failure> {
     let mut command = Command::new(emulator::python(project)?);
-    project::scrub(&mut command);
+    project::remove_cargo_variables(&mut command);
     // Neither a local endpoint of the person's nor one of ours may stand in for AWS here.
     project::remove_variables(&mut command, |name| {
         name.starts_with("AWS_ENDPOINT_URL") || name.starts_with("PB_TEST_") || name.starts_with("PYTHON")
     });
     command.env("PYTHONDONTWRITEBYTECODE", "1").env(LIVE, "1").env("PYTEST_ADDOPTS", "-n 0");
-    super::pytest_in(command, folder, filters, variables)
+    super::run_pytest(command, folder, filters, variables)
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn without_account_and_configuration_nothing_starts_and_the_cost_is_told() {
+    fn live_tests_require_account_and_configuration() {
         assert!(refused(None, Some("a.toml")).contains(ACCOUNT));
         assert!(refused(Some("12345678901"), Some("a.toml")).contains("12 digits"));
         assert!(refused(Some("12345678901x"), Some("a.toml")).contains("12345678901x"));

@@ -28,9 +28,9 @@ use target::{Endpoint, Target};
 /// A region for the crates' tests; none of them cares which it is.
 const REGION: &str = "us-east-2";
 /// A port where nothing listens.
-const NOWHERE: &str = "http://127.0.0.1:9";
+const UNREACHABLE_ENDPOINT: &str = "http://127.0.0.1:9";
 /// Exit code of pytest when no test fits.
-const PYTEST_NONE: &str = "exit status: 5";
+const PYTEST_NO_TESTS: &str = "exit status: 5";
 
 /// Runs the tests and prints the table.
 ///
@@ -38,7 +38,7 @@ const PYTEST_NONE: &str = "exit status: 5";
 ///
 /// This machine lacks what a target needs. What fails of the tests is in the table.
 pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure> {
-    if !options.by_default {
+    if !options.is_default {
         options.targets.iter().try_for_each(Target::check)?;
     }
     let mut summary = Summary::default();
@@ -59,18 +59,22 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
         built = true;
         Ok(Outcome::Passed(String::new()))
     });
-    if let Some(target) = options.targets.iter().find(|target| target.tests_crates()) {
+    if let Some(target) = options.targets.iter().find(|target| target.runs_crate_tests()) {
         summary.step("cargo test", || cargo_tests(project, target, filters, seeds));
     }
     let mut proofs = None;
     if options.targets.contains(&Target::Emulator) {
         proofs = Some(proofs::start(project, options, seeds));
-        proofs::on_the_wire(project, built, options, seeds, summary);
+        proofs::run_wire_faults(project, built, options, seeds, summary);
     }
     let mut all = Vec::new();
     for (place, target) in options.targets.iter().enumerate() {
-        let sample = options.by_default && place > 0;
-        all.extend(on_target(project, Wire { target, built, filters, sample, whole: options.long }, summary));
+        let sample = options.is_default && place > 0;
+        all.extend(run_on_target(
+            project,
+            WireRun { target, built, filters, sample, all_tests: options.long },
+            summary,
+        ));
     }
     if let Some(proofs) = proofs {
         proofs.finish(summary);
@@ -89,8 +93,8 @@ fn seeds(options: &TestOptions) -> Seeds {
     if !options.long {
         return Seeds::Fixed;
     }
-    let seeds = Seeds::drawn(options.seed);
-    if let Seeds::Drawn(seed) = seeds {
+    let seeds = Seeds::random(options.seed);
+    if let Seeds::Random(seed) = seeds {
         eprintln!(
             "random tests begin with the seed {seed}: `cargo xtask test --long --seed {seed}` has the same ones again"
         );
@@ -100,20 +104,20 @@ fn seeds(options: &TestOptions) -> Seeds {
 
 /// What is to run against an endpoint.
 #[derive(Clone, Copy)]
-struct Wire<'a> {
+struct WireRun<'a> {
     target: &'a Target,
     built: bool,
     filters: &'a [String],
     /// The endpoint is left out where this machine lacks what it needs, and only the tests that are marked so run.
     sample: bool,
     /// All tests of a sample run, not only those that are marked so.
-    whole: bool,
+    all_tests: bool,
 }
 
 /// What runs against an endpoint; gives what became of the scenarios.
-fn on_target(project: &Project, wire: Wire<'_>, summary: &mut Summary) -> Option<Scenarios> {
-    let Wire { target, built, filters, sample, whole } = wire;
-    if let Some(skipped) = left_out(target.check(), sample) {
+fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) -> Option<Scenarios> {
+    let WireRun { target, built, filters, sample, all_tests } = wire;
+    if let Some(skipped) = skip_outcome(target.check(), sample) {
         summary.step(&format!("endpoint {target}"), || Ok(skipped));
         return None;
     }
@@ -124,19 +128,19 @@ fn on_target(project: &Project, wire: Wire<'_>, summary: &mut Summary) -> Option
         endpoint = Some(started);
         Ok(Outcome::Passed(text))
     });
-    let nothing = || Err(Failure::new("not run: there is no endpoint"));
-    if target.tests_crates() {
+    let no_endpoint = || Err(Failure::new("not run: there is no endpoint"));
+    if target.runs_crate_tests() {
         summary.step("examples", || match &endpoint {
             Some(endpoint) => examples::run(project, endpoint, filters),
-            None => nothing(),
+            None => no_endpoint(),
         });
     }
     let report = project.emulator_home().join(format!("report-{}.json", std::process::id()));
-    let which = if sample && !whole { "sample of wire tests" } else { "wire tests" };
+    let which = if sample && !all_tests { "sample of wire tests" } else { "wire tests" };
     summary.step(&format!("{which} on {target}"), || match &endpoint {
         Some(endpoint) if built => wire_tests(project, wire, endpoint, &report),
         Some(_) => Err(Failure::new("not run: pb-deploy was not built")),
-        None => nothing(),
+        None => no_endpoint(),
     });
     let scenarios = Scenarios::read(&target.to_string(), &report);
     // There is none where no test was run, and one that is left costs some kilobytes.
@@ -148,7 +152,7 @@ fn on_target(project: &Project, wire: Wire<'_>, summary: &mut Summary) -> Option
 }
 
 /// Why a target is left out that nobody has asked for: this machine lacks what it needs.
-fn left_out(check: Result<(), Failure>, sample: bool) -> Option<Outcome> {
+fn skip_outcome(check: Result<(), Failure>, sample: bool) -> Option<Outcome> {
     let why = check.err().filter(|_| sample)?.to_string();
     Some(Outcome::Skipped(why.lines().map(str::trim).collect::<Vec<_>>().join("; ")))
 }
@@ -158,7 +162,7 @@ fn left_out(check: Result<(), Failure>, sample: bool) -> Option<Outcome> {
 fn cargo_tests(project: &Project, target: &Target, filters: &[String], seeds: Seeds) -> Result<Outcome, Failure> {
     let mut command = project.cargo("test");
     command.args(["--release", "--workspace", "--no-fail-fast"]).env("PB_DEPLOY_BIN", project.tool());
-    without_account(&mut command);
+    isolate_from_aws(&mut command);
     seeds.configure(&mut command);
     match target {
         Target::Url(url) => command.env("PB_TEST_ENDPOINT", url),
@@ -167,24 +171,24 @@ fn cargo_tests(project: &Project, target: &Target, filters: &[String], seeds: Se
     if !filters.is_empty() {
         command.arg("--").args(filters);
     }
-    let outcome = run::counted(command, run::cargo_test, &mut std::io::stdout())?;
-    Ok(refuse_none(outcome, filters))
+    let outcome = run::run_and_count(command, run::count_cargo_test, &mut std::io::stdout())?;
+    Ok(require_tests(outcome, filters))
 }
 
 /// Nothing of the person's own AWS account: tests that look for AWS find nobody, and never AWS itself.
-fn without_account(command: &mut Command) {
+fn isolate_from_aws(command: &mut Command) {
     project::remove_variables(command, |name| name.starts_with("AWS_"));
-    local::point(command, NOWHERE, None);
+    local::use_endpoint(command, UNREACHABLE_ENDPOINT, None);
     command.env("AWS_REGION", REGION);
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
 /// The tests that run the tool against the endpoint; those on AWS take its address and credentials from the person.
-fn wire_tests(project: &Project, wire: Wire<'_>, endpoint: &Endpoint, report: &Path) -> Result<Outcome, Failure> {
-    let Wire { target, filters, sample, whole, .. } = wire;
+fn wire_tests(project: &Project, wire: WireRun<'_>, endpoint: &Endpoint, report: &Path) -> Result<Outcome, Failure> {
+    let WireRun { target, filters, sample, all_tests, .. } = wire;
     let tool = project.tool();
     let mut variables = vec![("PB_TEST_BINARY", tool.as_os_str()), ("PB_TEST_REPORT", report.as_os_str())];
-    if sample && !whole {
+    if sample && !all_tests {
         variables.push(("PB_TEST_SAMPLE", OsStr::new("1")));
     }
     let folder = project.root.join("tests/integration");
@@ -205,13 +209,13 @@ fn pytest(
     variables: &[(&str, &OsStr)],
 ) -> Result<Outcome, Failure> {
     let mut command = Command::new(emulator::python(project)?);
-    project::scrub(&mut command);
-    process::python_environment(&mut command);
-    pytest_in(command, folder, filters, variables)
+    project::remove_cargo_variables(&mut command);
+    process::isolate_python(&mut command);
+    run_pytest(command, folder, filters, variables)
 }
 
 /// The tests of a folder, by this Python.
-fn pytest_in(
+fn run_pytest(
     mut command: Command,
     folder: &Path,
     filters: &[String],
@@ -222,17 +226,17 @@ fn pytest_in(
     if !filters.is_empty() {
         command.args(["-k", &filters.join(" or ")]);
     }
-    let outcome = run::counted(command, run::pytest, &mut std::io::stdout())?;
+    let outcome = run::run_and_count(command, run::count_pytest, &mut std::io::stdout())?;
     match &outcome {
-        Outcome::Tests(_, Err(status)) if status == PYTEST_NONE && !filters.is_empty() => {
+        Outcome::Tests(_, Err(status)) if status == PYTEST_NO_TESTS && !filters.is_empty() => {
             Ok(Outcome::Skipped("none fits the filter".to_owned()))
         }
-        _ => Ok(refuse_none(outcome, filters)),
+        _ => Ok(require_tests(outcome, filters)),
     }
 }
 
 /// Nothing was tested: that is no success.
-fn refuse_none(outcome: Outcome, filters: &[String]) -> Outcome {
+fn require_tests(outcome: Outcome, filters: &[String]) -> Outcome {
     match outcome {
         Outcome::Tests(Tally { passed: 0, failed: 0, .. }, Ok(())) if filters.is_empty() => {
             Outcome::Failed("no test was run".to_owned())
@@ -251,32 +255,32 @@ mod tests {
     #[test]
     fn tests_never_reach_aws() {
         let mut command = Command::new("true");
-        without_account(&mut command);
+        isolate_from_aws(&mut command);
         let value = |name: &str| {
             let found = command.get_envs().find(|(known, _)| *known == OsStr::new(name));
             found.and_then(|(_, value)| value?.to_str())
         };
-        assert_eq!(value("AWS_ENDPOINT_URL"), Some(NOWHERE));
+        assert_eq!(value("AWS_ENDPOINT_URL"), Some(UNREACHABLE_ENDPOINT));
         assert_eq!(value("AWS_ACCESS_KEY_ID"), Some("test"));
         assert_eq!(value("AWS_PROFILE"), None);
         assert_eq!(value("AWS_CONFIG_FILE"), Some("/dev/null"));
     }
 
     #[test]
-    fn a_target_that_was_asked_for_is_never_left_out() {
+    fn requested_target_is_never_skipped() {
         let lacking = || Err(Failure::unavailable("LocalStack needs another Python\n  hint: install one"));
         let expected = Outcome::Skipped("LocalStack needs another Python; hint: install one".into());
-        assert_eq!(left_out(lacking(), true), Some(expected));
-        assert_eq!(left_out(lacking(), false), None);
-        assert_eq!(left_out(Ok(()), true), None);
+        assert_eq!(skip_outcome(lacking(), true), Some(expected));
+        assert_eq!(skip_outcome(lacking(), false), None);
+        assert_eq!(skip_outcome(Ok(()), true), None);
     }
 
     #[test]
-    fn a_run_without_tests_is_no_success() {
+    fn run_without_tests_fails() {
         let none = Outcome::Tests(Tally::default(), Ok(()));
-        assert_eq!(refuse_none(none.clone(), &[]), Outcome::Failed("no test was run".into()));
-        assert!(matches!(refuse_none(none, &["x".into()]), Outcome::Skipped(_)));
+        assert_eq!(require_tests(none.clone(), &[]), Outcome::Failed("no test was run".into()));
+        assert!(matches!(require_tests(none, &["x".into()]), Outcome::Skipped(_)));
         let broken = Outcome::Tests(Tally::default(), Err("exit status: 101".into()));
-        assert_eq!(refuse_none(broken.clone(), &[]), broken);
+        assert_eq!(require_tests(broken.clone(), &[]), broken);
     }
 }

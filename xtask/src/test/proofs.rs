@@ -3,7 +3,7 @@
 
 use super::background::Background;
 use super::seeds::Seeds;
-use super::{refuse_none, run, without_account};
+use super::{isolate_from_aws, require_tests, run};
 use crate::cli::TestOptions;
 use crate::emulator;
 use crate::failure::Failure;
@@ -15,30 +15,30 @@ use std::process::Command;
 
 /// Starts the proofs that only compute.
 pub fn start(project: &Project, options: &TestOptions, seeds: Seeds) -> Background {
-    let mut simulation = package(project, "pb-simulation", "simulation");
+    let mut simulation = test_command(project, "pb-simulation", "simulation");
     seeds.configure(&mut simulation);
-    let steps = [("lease model", model(project)), ("simulation", simulation)];
-    let steps = steps.map(|(name, command)| (name, in_threads(command, 1, &options.filters)));
+    let steps = [("lease model", model_command(project)), ("simulation", simulation)];
+    let steps = steps.map(|(name, command)| (name, with_test_threads(command, 1, &options.filters)));
     Background::start(steps.into(), &options.filters)
 }
 
 /// Runs the binary with faults on the wire: a sample of them, and with `--long` all.
-pub fn on_the_wire(project: &Project, built: bool, options: &TestOptions, seeds: Seeds, summary: &mut Summary) {
+pub fn run_wire_faults(project: &Project, built: bool, options: &TestOptions, seeds: Seeds, summary: &mut Summary) {
     let filters = &*options.filters;
     summary.step("faults on the wire", || {
         require_tool(built)?;
         emulator::python(project)?;
-        let mut command = package(project, "pb-torture", "wire");
+        let mut command = test_command(project, "pb-torture", "wire");
         seeds.configure(&mut command);
         // They wait for leases to end more than for the processor.
-        let command = in_threads(command, 3, filters);
-        Ok(refuse_none(run::counted(command, run::cargo_test, &mut std::io::stdout())?, filters))
+        let command = with_test_threads(command, 3, filters);
+        Ok(require_tests(run::run_and_count(command, run::count_cargo_test, &mut std::io::stdout())?, filters))
     });
     if options.long && filters.is_empty() {
         summary.step("all faults on the wire", || {
             require_tool(built)?;
             let command = torture::command(project, &[])?;
-            Ok(refuse_none(run::counted(command, run::closing_line, &mut std::io::stdout())?, filters))
+            Ok(require_tests(run::run_and_count(command, run::count_closing_line, &mut std::io::stdout())?, filters))
         });
     }
 }
@@ -48,21 +48,21 @@ fn require_tool(built: bool) -> Result<(), Failure> {
 }
 
 /// So many tests at a time; the proofs that only compute use all cores by themselves. What they print is how much was tried.
-fn in_threads(mut command: Command, threads: u8, filters: &[String]) -> Command {
+fn with_test_threads(mut command: Command, threads: u8, filters: &[String]) -> Command {
     command.args(["--", "--nocapture", "--test-threads", &threads.to_string()]).args(filters);
     command
 }
 
-fn package(project: &Project, package: &str, test: &str) -> Command {
+fn test_command(project: &Project, package: &str, test: &str) -> Command {
     let mut command = project.cargo("test");
     command.args(["--release", "--package", package, "--test", test]).env("PB_DEPLOY_BIN", project.tool());
-    without_account(&mut command);
+    isolate_from_aws(&mut command);
     command.env_remove("PB_TEST_ENDPOINT");
     command
 }
 
 /// A workspace with a target folder of its own; its Cargo.toml says why.
-fn model(project: &Project) -> Command {
+fn model_command(project: &Project) -> Command {
     let mut command = project.cargo_in("test", Path::new("tests/lease-model/Cargo.toml"));
     command.args(["--release", "--locked"]).env("CARGO_TARGET_DIR", project.target.join("lease-model"));
     command

@@ -11,7 +11,7 @@ use crate::summary::{Outcome, Tally};
 /// # Errors
 ///
 /// The program cannot be run.
-pub fn counted(
+pub fn run_and_count(
     mut command: Command,
     count: fn(&str) -> Option<Tally>,
     out: &mut dyn Write,
@@ -35,27 +35,27 @@ pub fn counted(
 }
 
 /// Counts in a line of `cargo test`: `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.
-pub fn cargo_test(line: &str) -> Option<Tally> {
-    line.strip_prefix("test result: ").map(numbers)
+pub fn count_cargo_test(line: &str) -> Option<Tally> {
+    line.strip_prefix("test result: ").map(parse_counts)
 }
 
 /// Counts in a line of pytest: `1 failed, 5 passed, 2 skipped in 3.21s`, maybe between equals signs.
-pub fn pytest(line: &str) -> Option<Tally> {
+pub fn count_pytest(line: &str) -> Option<Tally> {
     let line = line.trim().trim_matches('=').trim();
     let ends = line.contains(" in ") && line.contains('s');
     let starts = line.split(' ').next().is_some_and(|word| word.parse::<u64>().is_ok());
-    let tally = numbers(line);
+    let tally = parse_counts(line);
     (ends && starts && tally != Tally::default()).then_some(tally)
 }
 
 /// Counts in a closing line: `798 passed, 0 failed`.
-pub fn closing_line(line: &str) -> Option<Tally> {
+pub fn count_closing_line(line: &str) -> Option<Tally> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    matches!(words[..], [_, "passed,", _, "failed"]).then(|| numbers(line))
+    matches!(words[..], [_, "passed,", _, "failed"]).then(|| parse_counts(line))
 }
 
 /// Every number that stands before a word which says how tests ended.
-fn numbers(line: &str) -> Tally {
+fn parse_counts(line: &str) -> Tally {
     let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let mut tally = Tally::default();
     for pair in words.windows(2) {
@@ -81,43 +81,43 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_cargo() {
+    fn cargo_test_lines_are_counted() {
         let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s";
-        assert_eq!(cargo_test(line), tally(5, 2, 1));
-        assert_eq!(cargo_test("test 5 passed ... ok"), None);
-        assert_eq!(cargo_test("running 5 tests"), None);
+        assert_eq!(count_cargo_test(line), tally(5, 2, 1));
+        assert_eq!(count_cargo_test("test 5 passed ... ok"), None);
+        assert_eq!(count_cargo_test("running 5 tests"), None);
     }
 
     #[test]
-    fn lines_of_pytest() {
-        assert_eq!(pytest("1 failed, 5 passed, 2 skipped in 3.21s\n"), tally(5, 1, 2));
-        assert_eq!(pytest("==== 5 passed in 63.21s (0:01:03) ===="), tally(5, 0, 0));
-        assert_eq!(pytest("2 passed, 1 error in 0.10s"), tally(2, 1, 0));
-        assert_eq!(pytest("no tests ran in 0.01s"), None);
-        assert_eq!(pytest("....... [100%]"), None);
-        assert_eq!(pytest("FAILED tests/test_x.py::test_y - 1 failed in these"), None);
+    fn pytest_lines_are_counted() {
+        assert_eq!(count_pytest("1 failed, 5 passed, 2 skipped in 3.21s\n"), tally(5, 1, 2));
+        assert_eq!(count_pytest("==== 5 passed in 63.21s (0:01:03) ===="), tally(5, 0, 0));
+        assert_eq!(count_pytest("2 passed, 1 error in 0.10s"), tally(2, 1, 0));
+        assert_eq!(count_pytest("no tests ran in 0.01s"), None);
+        assert_eq!(count_pytest("....... [100%]"), None);
+        assert_eq!(count_pytest("FAILED tests/test_x.py::test_y - 1 failed in these"), None);
     }
 
     #[test]
-    fn closing_lines() {
-        assert_eq!(closing_line("798 passed, 1 failed\n"), tally(798, 1, 0));
-        assert_eq!(closing_line("3/798 deploy ec2:CreateVpc 1 killed-after: repaired"), None);
-        assert_eq!(closing_line("798 passed, 1 failed in all"), None);
+    fn closing_lines_are_counted() {
+        assert_eq!(count_closing_line("798 passed, 1 failed\n"), tally(798, 1, 0));
+        assert_eq!(count_closing_line("3/798 deploy ec2:CreateVpc 1 killed-after: repaired"), None);
+        assert_eq!(count_closing_line("798 passed, 1 failed in all"), None);
     }
 
     fn shell(script: &str, count: fn(&str) -> Option<Tally>) -> Outcome {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         // Not stdout: who counts the lines of this test would count these too.
-        counted(command, count, &mut Vec::new()).unwrap()
+        run_and_count(command, count, &mut Vec::new()).unwrap()
     }
 
     #[test]
-    fn what_several_programs_say_is_added_up_and_the_exit_status_counts() {
+    fn counts_are_summed_and_exit_status_is_checked() {
         let script = "echo 'test result: ok. 1 passed; 0 failed'; echo 'test result: ok. 2 passed; 0 failed'";
         let expected = Tally { passed: 3, ..Tally::default() };
-        assert_eq!(shell(script, cargo_test), Outcome::Tests(expected, Ok(())));
-        let Outcome::Tests(_, Err(why)) = shell("echo 1 passed in 0s; exit 101", pytest) else {
+        assert_eq!(shell(script, count_cargo_test), Outcome::Tests(expected, Ok(())));
+        let Outcome::Tests(_, Err(why)) = shell("echo 1 passed in 0s; exit 101", count_pytest) else {
             panic!("a run that exits 101 has failed");
         };
         assert!(why.contains("101"), "{why}");

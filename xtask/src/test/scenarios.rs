@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_for_each_scenario_and_a_column_for_each_endpoint() {
+    fn table_has_scenario_rows_and_endpoint_columns() {
         let emulator = json!({"scenarios": {"deploy": {"passed": 20}, "destroy": {"passed": 9, "failed": 1}}});
         let other = json!({
             "scenarios": {"deploy": {"passed": 18, "skipped": 2}},
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_was_not_written_is_no_table() {
+    fn missing_report_is_none() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Scenarios::read("emulator", &folder.path().join("none")).is_none());
     }

@@ -15,14 +15,14 @@ pub enum Seeds {
     /// Those in the tests themselves.
     Fixed,
     /// The one that all random tests of a long run begin with.
-    Drawn(u64),
+    Random(u64),
 }
 
 impl Seeds {
     /// The seed of a long run: the one that is asked for, else a new one.
-    pub fn drawn(wanted: Option<u64>) -> Self {
+    pub fn random(requested: Option<u64>) -> Self {
         // The standard library has no other source of random numbers.
-        Self::Drawn(wanted.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000))
+        Self::Random(requested.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000))
     }
 
     /// Has the tests of a command begin with these seeds. Those of the properties are in `.cargo/config.toml`.
@@ -31,7 +31,7 @@ impl Seeds {
         unset.iter().for_each(|name| {
             command.env_remove(name);
         });
-        if let Self::Drawn(seed) = self {
+        if let Self::Random(seed) = self {
             let seed = seed.to_string();
             command.env("SIMULATION_SEED", &seed).env("PB_TORTURE_SEED", &seed).env("PROPTEST_RNG_SEED", &seed);
             command.env("SIMULATION_FULL", "1").env("PROPTEST_CASES", PROPERTY_CASES);
@@ -51,18 +51,18 @@ mod tests {
     }
 
     #[test]
-    fn usual_run_ignores_seeds_of_the_environment() {
+    fn usual_run_ignores_environment_seeds() {
         for name in ["SIMULATION_SEED", "SIMULATION_FULL", "PB_TORTURE_SEED", "PROPTEST_RNG_SEED", "PROPTEST_CASES"] {
             assert_eq!(value(Seeds::Fixed, name), Some(None), "{name}");
         }
     }
 
     #[test]
-    fn long_run_gives_all_random_tests_one_seed() {
-        assert_eq!(Seeds::drawn(Some(7)), Seeds::Drawn(7));
+    fn long_run_sets_one_seed_for_all_random_tests() {
+        assert_eq!(Seeds::random(Some(7)), Seeds::Random(7));
         for name in ["SIMULATION_SEED", "PB_TORTURE_SEED", "PROPTEST_RNG_SEED"] {
-            assert_eq!(value(Seeds::Drawn(7), name), Some(Some("7".to_owned())), "{name}");
+            assert_eq!(value(Seeds::Random(7), name), Some(Some("7".to_owned())), "{name}");
         }
-        assert_ne!(Seeds::drawn(None), Seeds::drawn(None));
+        assert_ne!(Seeds::random(None), Seeds::random(None));
     }
 }

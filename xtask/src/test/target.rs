@@ -6,20 +6,20 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::docker::{Container, Docker};
-use crate::emulator::process::{self, Watched};
+use crate::emulator::process::{self, ScopedProcess};
 use crate::emulator::{self, Package};
 use crate::failure::{self, Failure};
 use crate::http;
 use crate::project::Project;
 
 /// More emulators than this are of no use: the tests run in so few processes.
-const EMULATORS_MAX: usize = 4;
+const MAX_EMULATORS: usize = 4;
 /// Longest wait for a running endpoint to take a connection.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// LocalStack's Python module, beside the emulator's.
 const LOCALSTACK_MODULE: &str = "pb_localstack";
 /// What `--target` takes, for people.
-const KNOWN: &str = "`emulator`, `localstack`, `localstack-host`, `aws`, or the URL of a running endpoint such as \
+const TARGET_NAMES: &str = "`emulator`, `localstack`, `localstack-host`, `aws`, or the URL of a running endpoint such as \
                      http://127.0.0.1:4566";
 
 /// What the wire tests run against.
@@ -48,9 +48,9 @@ impl FromStr for Target {
             "aws" => Ok(Self::Aws),
             url if url.starts_with("http://") || url.starts_with("https://") => match http::authority(url) {
                 Ok(_) => Ok(Self::Url(url.trim_end_matches('/').to_owned())),
-                Err(why) => Err(Failure::usage(format!("{why}\n  hint: there are {KNOWN}"))),
+                Err(why) => Err(Failure::usage(format!("{why}\n  hint: there are {TARGET_NAMES}"))),
             },
-            other => Err(Failure::usage(format!("there is no target `{other}`: there are {KNOWN}"))),
+            other => Err(Failure::usage(format!("there is no target `{other}`: there are {TARGET_NAMES}"))),
         }
     }
 }
@@ -77,7 +77,7 @@ pub struct Endpoint {
 
 #[derive(Debug)]
 enum Started {
-    Processes { processes: Vec<Watched>, folder: PathBuf },
+    Processes { processes: Vec<ScopedProcess>, folder: PathBuf },
     Container(Container),
 }
 
@@ -89,7 +89,7 @@ impl Target {
     /// It has not.
     pub fn check(&self) -> Result<(), Failure> {
         match self {
-            Self::LocalStack => Docker::of_the_environment().check(),
+            Self::LocalStack => Docker::from_env().check(),
             Self::Aws => super::live::check(|name| std::env::var(name).ok()),
             Self::LocalStackHost => Package::LocalStack.check(),
             Self::Emulator | Self::Url(_) => Ok(()),
@@ -97,7 +97,7 @@ impl Target {
     }
 
     /// Whether the crates' tests and examples run with this target too: they need our emulator's control endpoints.
-    pub fn tests_crates(&self) -> bool {
+    pub fn runs_crate_tests(&self) -> bool {
         matches!(self, Self::Emulator | Self::Url(_))
     }
 
@@ -111,10 +111,10 @@ impl Target {
             Self::Emulator => start(project, Package::Emulator, emulator::MODULE, "test", emulators()),
             Self::LocalStackHost => start(project, Package::LocalStack, LOCALSTACK_MODULE, "localstack-test", 1),
             Self::LocalStack => {
-                let container = Docker::of_the_environment().start()?;
+                let container = Docker::from_env().start()?;
                 Ok(Endpoint { urls: vec![container.url.clone()], started: Some(Started::Container(container)) })
             }
-            Self::Url(url) => match http::listens(url, CONNECT_WAIT) {
+            Self::Url(url) => match http::check_listening(url, CONNECT_TIMEOUT) {
                 Ok(()) => Ok(Endpoint { urls: vec![url.clone()], started: None }),
                 Err(why) => Err(Failure::new(format!("nothing listens at {url}: {why}"))),
             },
@@ -125,22 +125,22 @@ impl Target {
 
 /// How many emulators are started: one uses one core, and the tests are in accounts of their own.
 fn emulators() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(EMULATORS_MAX)
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_EMULATORS)
 }
 
 /// Processes of its own: others than `--local` uses, and others for each run of the tests.
 fn start(project: &Project, package: Package, module: &str, name: &str, count: usize) -> Result<Endpoint, Failure> {
     let home = project.emulator_home();
-    let python = emulator::package(project, package)?;
+    let python = emulator::python_of(project, package)?;
     let folder = home.join(format!("{name}-{}", std::process::id()));
-    failure::make_folder(&folder)?;
+    failure::create_folder(&folder)?;
     let processes = (1..=count).map(|number| {
         let mut command = process::command(project, &python, "watched", module);
         command.args(["--port", "0"]);
         if package == Package::LocalStack {
             command.arg("--folder").arg(folder.join(format!("files-{number}")));
         }
-        Watched::start(command, &folder.join(format!("url-{number}")), &folder.join(format!("log-{number}")))
+        ScopedProcess::start(command, &folder.join(format!("url-{number}")), &folder.join(format!("log-{number}")))
     });
     let processes = processes.collect::<Result<Vec<_>, _>>()?;
     let urls = processes.iter().map(|process| process.url.clone()).collect();
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_that_are_known() {
+    fn known_targets_are_parsed() {
         for target in [Target::Emulator, Target::LocalStack, Target::LocalStackHost, Target::Aws] {
             assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
         }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_are_not() {
+    fn unknown_targets_are_refused() {
         for wrong in ["", "Emulator", "moon", "localhost:4566", "http://"] {
             let text = wrong.parse::<Target>().unwrap_err().to_string();
             assert!(text.contains("emulator") && text.contains("localstack-host"), "{wrong}: {text}");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_to_answer() {
+    fn url_target_must_listen() {
         let project = Project::find().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Target::Url(format!("http://{}", listener.local_addr().unwrap()));

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 use crate::bench::document;
 use crate::bench::machine::Machine;
-use crate::bench::measure::{self, Call, Meter, Taken};
+use crate::bench::measure::{self, Invocation, Meter, Usage};
 use crate::emulator;
 use crate::failure::{self, Failure};
 use crate::project::Project;
@@ -39,9 +39,9 @@ enum Step {
 /// The measurements of one commit; `None` where a step failed.
 #[derive(Debug, Default)]
 struct Figures {
-    deploy: Option<Taken>,
-    plan: Option<Taken>,
-    test: Option<Taken>,
+    deploy: Option<Usage>,
+    plan: Option<Usage>,
+    test: Option<Usage>,
 }
 
 /// A clone of the project at one commit.
@@ -61,9 +61,9 @@ pub fn run(project: &Project, line: &str, report: Option<&Path>) -> Result<ExitC
     let home = project.target.join("bench").join("build");
     // What an earlier run left would not be a clean clone.
     let _ = std::fs::remove_dir_all(&home);
-    failure::make_folder(&home)?;
+    failure::create_folder(&home)?;
     let python = emulator::python(project)?;
-    let machine = Machine::here(project, &project.tool(), &python, None);
+    let machine = Machine::detect(project, &project.tool(), &python, None);
     if let Some(warning) = machine.warning() {
         eprintln!("{warning}");
     }
@@ -74,7 +74,7 @@ pub fn run(project: &Project, line: &str, report: Option<&Path>) -> Result<ExitC
         for checkout in &mut checkouts {
             eprintln!("{}: {}...", checkout.commit, step.command());
             match checkout.measure(step, &meter, &home) {
-                Ok(taken) => eprintln!("  {:.1} s, {:.1} s of CPU", taken.wall, taken.cpu),
+                Ok(usage) => eprintln!("  {:.1} s, {:.1} s of CPU", usage.wall, usage.cpu),
                 Err(failure) => failures.push(format!("{}: {}: {failure}", checkout.commit, step.command())),
             }
         }
@@ -93,7 +93,7 @@ pub fn run(project: &Project, line: &str, report: Option<&Path>) -> Result<ExitC
 
 /// Clones the project at a commit and downloads what it depends on.
 fn checkout(project: &Project, home: &Path, revision: &str) -> Result<Checkout, Failure> {
-    let git = |arguments: &[&str]| said(Command::new("git").arg("-C").arg(&project.root).args(arguments));
+    let git = |arguments: &[&str]| output_of(Command::new("git").arg("-C").arg(&project.root).args(arguments));
     let hint = format!("the clone needs the history back to {BASELINE}: `git fetch --unshallow`");
     let commit = git(&["rev-parse", "--short", &format!("{revision}^{{commit}}")])
         .map_err(|why| Failure::new(format!("there is no commit {revision} here: {why}\n  hint: {hint}")))?;
@@ -103,14 +103,14 @@ fn checkout(project: &Project, home: &Path, revision: &str) -> Result<Checkout, 
     }
     let folder = home.join(&commit);
     let failed = |why: String| Failure::new(format!("failed to check out {commit}: {why}"));
-    said(Command::new("git").args(["clone", "--quiet"]).arg(&project.root).arg(&folder)).map_err(failed)?;
-    said(Command::new("git").arg("-C").arg(&folder).args(["checkout", "--quiet", &commit])).map_err(failed)?;
-    said(Command::new("cargo").args(["fetch", "--locked", "--quiet"]).current_dir(&folder)).map_err(failed)?;
+    output_of(Command::new("git").args(["clone", "--quiet"]).arg(&project.root).arg(&folder)).map_err(failed)?;
+    output_of(Command::new("git").arg("-C").arg(&folder).args(["checkout", "--quiet", &commit])).map_err(failed)?;
+    output_of(Command::new("cargo").args(["fetch", "--locked", "--quiet"]).current_dir(&folder)).map_err(failed)?;
     Ok(Checkout { commit, folder, figures: Figures::default() })
 }
 
 impl Checkout {
-    fn measure(&mut self, step: Step, meter: &Meter, home: &Path) -> Result<Taken, Failure> {
+    fn measure(&mut self, step: Step, meter: &Meter, home: &Path) -> Result<Usage, Failure> {
         let log = |part: &str| home.join(format!("{}-{}-{part}.log", self.commit, step.command().replace(' ', "-")));
         let place = match step {
             Step::Deploy => &mut self.figures.deploy,
@@ -129,12 +129,12 @@ impl Checkout {
                 &mut self.figures.test
             }
         };
-        let taken = meter.run(&shell(&self.folder, &step.script(), &SEEDS), 0, &log("run"))?;
-        *place = Some(taken);
+        let usage = meter.run(&shell(&self.folder, &step.script(), &SEEDS), 0, &log("run"))?;
+        *place = Some(usage);
         if step == Step::Plan {
             measure::prepare(&shell(&self.folder, "cargo xtask emulator stop", &[]), &log("end"))?;
         }
-        Ok(taken)
+        Ok(usage)
     }
 }
 
@@ -162,14 +162,14 @@ impl Step {
 }
 
 /// A command in a clone, with nothing of this build and of the person's AWS account.
-fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Call {
-    let ours = ["AWS_", "CARGO_", "PB_", "RUSTC", "SIMULATION_"];
+fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Invocation {
+    let excluded = ["AWS_", "CARGO_", "PB_", "RUSTC", "SIMULATION_"];
     let kept = std::env::vars().filter(|(name, _)| {
         name == "CARGO_HOME"
-            || name != "CARGO" && name != "OUT_DIR" && !ours.iter().any(|prefix| name.starts_with(prefix))
+            || name != "CARGO" && name != "OUT_DIR" && !excluded.iter().any(|prefix| name.starts_with(prefix))
     });
     let environment = kept.chain(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect();
-    Call {
+    Invocation {
         program: "/bin/sh".into(),
         arguments: vec!["-c".to_owned(), script.to_owned()],
         folder: folder.to_owned(),
@@ -178,7 +178,7 @@ fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Call {
 }
 
 /// Runs a command and returns what it said.
-fn said(command: &mut Command) -> Result<String, String> {
+fn output_of(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| error.to_string())?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),

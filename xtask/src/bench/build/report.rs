@@ -3,7 +3,7 @@
 use super::{BASELINE, Checkout, Figures};
 use crate::bench::document;
 use crate::bench::machine::Machine;
-use crate::bench::measure::Taken;
+use crate::bench::measure::Usage;
 use crate::bench::report::numbers::{number, row, table};
 
 /// Bytes of a gigabyte, as the target has it.
@@ -23,7 +23,7 @@ pub struct Report<'a> {
 
 /// A figure of both commits, and its target.
 struct Row {
-    what: &'static str,
+    name: &'static str,
     unit: &'static str,
     value: fn(&Figures) -> Option<f64>,
     target: Target,
@@ -40,18 +40,18 @@ enum Target {
 }
 
 const ROWS: [Row; 7] = [
-    Row { what: "clean build and first deploy: CPU", unit: "s", value: deploy_cpu, target: Target::Ratio(0.5, "half") },
-    Row { what: "the same: wall", unit: "s", value: deploy_wall, target: Target::None },
-    Row { what: "the same: largest process", unit: "GB", value: deploy_largest, target: Target::AtMost(6.0) },
-    Row { what: "the same: all processes together", unit: "GB", value: deploy_together, target: Target::None },
-    Row { what: "no-change plan: memory", unit: "MiB", value: plan_memory, target: Target::AtMost(40.0) },
+    Row { name: "clean build and first deploy: CPU", unit: "s", value: deploy_cpu, target: Target::Ratio(0.5, "half") },
+    Row { name: "the same: wall", unit: "s", value: deploy_wall, target: Target::None },
+    Row { name: "the same: largest process", unit: "GB", value: deploy_largest, target: Target::AtMost(6.0) },
+    Row { name: "the same: all processes together", unit: "GB", value: deploy_together, target: Target::None },
+    Row { name: "no-change plan: memory", unit: "MiB", value: plan_memory, target: Target::AtMost(40.0) },
     Row {
-        what: "all tests, once built: wall",
+        name: "all tests, once built: wall",
         unit: "s",
         value: test_wall,
         target: Target::Ratio(2.0 / 3.0, "two thirds"),
     },
-    Row { what: "the same: CPU", unit: "s", value: test_cpu, target: Target::None },
+    Row { name: "the same: CPU", unit: "s", value: test_cpu, target: Target::None },
 ];
 
 fn bytes(kib: u64) -> f64 {
@@ -60,31 +60,31 @@ fn bytes(kib: u64) -> f64 {
 }
 
 fn deploy_cpu(figures: &Figures) -> Option<f64> {
-    figures.deploy.map(|taken| taken.cpu)
+    figures.deploy.map(|usage| usage.cpu)
 }
 
 fn deploy_wall(figures: &Figures) -> Option<f64> {
-    figures.deploy.map(|taken| taken.wall)
+    figures.deploy.map(|usage| usage.wall)
 }
 
 fn deploy_largest(figures: &Figures) -> Option<f64> {
-    figures.deploy.map(|taken: Taken| bytes(taken.largest_kib) / GB)
+    figures.deploy.map(|usage: Usage| bytes(usage.largest_kib) / GB)
 }
 
 fn deploy_together(figures: &Figures) -> Option<f64> {
-    figures.deploy.map(|taken| bytes(taken.peak_kib) / GB)
+    figures.deploy.map(|usage| bytes(usage.peak_kib) / GB)
 }
 
 fn plan_memory(figures: &Figures) -> Option<f64> {
-    figures.plan.map(|taken| bytes(taken.peak_kib) / MIB)
+    figures.plan.map(|usage| bytes(usage.peak_kib) / MIB)
 }
 
 fn test_wall(figures: &Figures) -> Option<f64> {
-    figures.test.map(|taken| taken.wall)
+    figures.test.map(|usage| usage.wall)
 }
 
 fn test_cpu(figures: &Figures) -> Option<f64> {
-    figures.test.map(|taken| taken.cpu)
+    figures.test.map(|usage| usage.cpu)
 }
 
 impl Report<'_> {
@@ -140,7 +140,7 @@ impl Row {
             (_, None) => "not measured",
         };
         row([
-            self.what,
+            self.name,
             &figure(before),
             &figure(now),
             &ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}")),
@@ -153,11 +153,11 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::report::numbers::squeezed;
+    use crate::bench::report::numbers::without_padding;
 
     fn checkout(commit: &str, cpu: f64, largest_kib: u64) -> Checkout {
-        let deploy = Taken { wall: 300.0, cpu, peak_kib: largest_kib + 1000, largest_kib };
-        let plan = Taken { wall: 0.1, cpu: 0.03, peak_kib: 40 * 1024, largest_kib: 40 * 1024 };
+        let deploy = Usage { wall: 300.0, cpu, peak_kib: largest_kib + 1000, largest_kib };
+        let plan = Usage { wall: 0.1, cpu: 0.03, peak_kib: 40 * 1024, largest_kib: 40 * 1024 };
         let figures = Figures { deploy: Some(deploy), plan: Some(plan), test: None };
         Checkout { commit: commit.into(), folder: "/nowhere".into(), figures }
     }
@@ -173,7 +173,7 @@ mod tests {
             head: &head,
             failures: &failures,
         };
-        squeezed(&report.text()).lines().map(str::to_owned).collect()
+        without_padding(&report.text()).lines().map(str::to_owned).collect()
     }
 
     #[test]

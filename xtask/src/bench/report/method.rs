@@ -25,7 +25,7 @@ pub const TEXT: &str = "\
 - **Where the time goes** of a deploy and a destroy, beside its floor: start and end of the process itself; from its first call to
   its first change (reading, planning, lock, state); from there to the answer of its last change; and after that (waiting for
   what was changed last, state, lock). Calls for state and lock are no changes.
-- **Floor.** `xtask/src/bench/floor.rs` has what AWS demands, link by link; durations are those that the endpoint says it uses
-  (`GET /_pb/health`; `emulator/pb_emulator/pace.py`). A call is one latency; a poll is none, since an answer can arrive at the very
+- **Floor.** `xtask/src/bench/lower_bound.rs` has what AWS demands, link by link; durations are those that the endpoint says it uses
+  (`GET /_pb/health`; `emulator/pb_emulator/timings.py`). A call is one latency; a poll is none, since an answer can arrive at the very
   moment when the state is over. Calls for state and lock and all reads are left out, so nobody can reach 1.000.
 ";

@@ -31,9 +31,9 @@ impl Report<'_> {
         let parts = [
             format!("# Benchmarks\n\n{}", self.introduction()),
             format!("## Targets\n\n{}", targets::section(self.results, &self.settings(), self.compares())),
-            self.each(phases::section),
+            self.per_setting(phases::section),
             format!("## How it is measured\n\n{}", method::TEXT.trim_end()),
-            format!("## Calls by operation\n\n{}", self.each(operations::section)),
+            format!("## Calls by operation\n\n{}", self.per_setting(operations::section)),
         ];
         parts.join("\n\n") + "\n"
     }
@@ -41,7 +41,7 @@ impl Report<'_> {
     /// What is printed at the end.
     pub fn summary(&self) -> String {
         let targets = targets::section(self.results, &self.settings(), self.compares());
-        [self.each(phases::summary), targets, self.failures()].join("\n\n").trim_end().to_owned()
+        [self.per_setting(phases::summary), targets, self.failures()].join("\n\n").trim_end().to_owned()
     }
 
     fn introduction(&self) -> String {
@@ -49,8 +49,10 @@ impl Report<'_> {
         let versions: Vec<String> = versions.iter().map(|(name, version)| format!("- {name}: {version}")).collect();
         let peer = match (self.compares(), self.tools) {
             (true, _) => "Both tools make the equivalent stack, in turns, on one and the same endpoint.",
-            (false, [Tool::Ours]) if self.options.only.is_some() => "Only pb-deploy was measured: nothing is compared.",
-            (false, [Tool::Ours]) => "Terraform is not installed where this was measured: nothing is compared.",
+            (false, [Tool::PbDeploy]) if self.options.only.is_some() => {
+                "Only pb-deploy was measured: nothing is compared."
+            }
+            (false, [Tool::PbDeploy]) => "Terraform is not installed where this was measured: nothing is compared.",
             _ => "Only Terraform was measured: nothing is compared.",
         };
         let text = format!(
@@ -77,10 +79,10 @@ impl Report<'_> {
     }
 
     fn compares(&self) -> bool {
-        self.results.has(Tool::Ours) && self.results.has(Tool::Terraform)
+        self.results.has_samples(Tool::PbDeploy) && self.results.has_samples(Tool::Terraform)
     }
 
-    fn each(&self, section: impl Fn(&Results, Setting) -> String) -> String {
+    fn per_setting(&self, section: impl Fn(&Results, Setting) -> String) -> String {
         let sections: Vec<String> = self.options.settings.iter().map(|&one| section(self.results, one)).collect();
         sections.join("\n\n")
     }

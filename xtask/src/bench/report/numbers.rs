@@ -51,7 +51,7 @@ pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 
 /// A text without what only fills the columns, for tests.
 #[cfg(test)]
-pub fn squeezed(text: &str) -> String {
+pub fn without_padding(text: &str) -> String {
     let squeeze = |line: &str| line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     text.lines().map(squeeze).collect::<Vec<_>>().join("\n")
 }
@@ -61,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits() {
+    fn numbers_have_three_significant_digits() {
         let all = [0.0, 0.0123, 0.5, 0.9999, 9.99, 9.999, 12.34, 99.94, 99.96, 791.4].map(number);
         assert_eq!(all, ["0.00", "0.012", "0.500", "1.00", "9.99", "10.0", "12.3", "99.9", "100", "791"]);
     }
 
     #[test]
-    fn counts_that_are_always_the_same_have_no_spread() {
+    fn constant_values_show_no_spread() {
         assert_eq!(count(&Spread { median: 65.0, min: 65.0, max: 65.0 }), "65");
         assert_eq!(count(&Spread { median: 65.0, min: 60.0, max: 70.0 }), "65 (60–70)");
         assert_eq!(spread(&Spread { median: 1.5, min: 1.0, max: 20.0 }), "1.50 (1.00–20.0)");
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn tables() {
+    fn table_columns_are_aligned() {
         let expected = "| a   | b |\n|-----|---|\n| 1 × | 2 |";
         assert_eq!(table(&[row(["a", "b"]), row(["1 ×", "2"])]), expected);
         assert_eq!(table(&[]), "");

@@ -11,14 +11,14 @@ use crate::bench::tool::Tool;
 /// A table for each tool, with the calls of the first round.
 pub fn section(results: &Results, setting: Setting) -> String {
     let tables: Vec<String> =
-        [Tool::Ours, Tool::Terraform].into_iter().filter_map(|tool| of(results, setting, tool)).collect();
+        [Tool::PbDeploy, Tool::Terraform].into_iter().filter_map(|tool| of(results, setting, tool)).collect();
     tables.join("\n\n")
 }
 
 fn of(results: &Results, setting: Setting, tool: Tool) -> Option<String> {
     let phases: Vec<_> = Phase::ALL
         .into_iter()
-        .filter_map(|phase| Some((phase, results.of(setting, tool, phase)?.operations)))
+        .filter_map(|phase| Some((phase, results.summarize(setting, tool, phase)?.operations)))
         .collect();
     let names: BTreeSet<&String> = phases.iter().flat_map(|(_, operations)| operations.keys()).collect();
     if names.is_empty() {

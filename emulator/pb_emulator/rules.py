@@ -6,8 +6,8 @@ from moto.core.base_backend import BackendDict
 from moto.moto_api._internal.models import reset_model_data
 
 from . import (
-    ec2, ecr_images, ecs, ecs_rollout, elasticache, elbv2, interfaces, quota_rules, quotas, route53, s3, simple_services,
-    tagging_api, thrift,
+    caching, ec2, ecr_images, ecs, ecs_rollout, elasticache, elbv2, interfaces, quota_rules, quotas, route53, s3,
+    simple_services, tagging_api,
 )  # fmt: skip
 from .patching import Place
 
@@ -21,7 +21,7 @@ def install() -> None:
         return
     for module in (
         interfaces, ec2, ecr_images, elbv2, ecs, elasticache, quotas, quota_rules, route53, s3, simple_services, tagging_api,
-        thrift,
+        caching,
     ):  # fmt: skip
         module.install_rules()
     _installed = True
@@ -32,7 +32,7 @@ def advance(account: str, region: str) -> None:
     place = Place(account, region)
     ecs_rollout.advance(place)
     elasticache.advance(place)
-    interfaces.sweep(place)
+    interfaces.remove_released(place)
 
 
 def reset() -> None:

@@ -1,7 +1,7 @@
 //! `pb-deploy`, measured.
 
 use crate::bench::phase::Phase;
-use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, REGION, Site, WORKERS, WORKSPACE};
+use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, REGION, Sandbox, WORKERS, WORKSPACE};
 use crate::failure::{self, Failure};
 
 /// Its command line in a phase.
@@ -18,8 +18,8 @@ pub fn arguments(phase: Phase) -> Vec<&'static str> {
 /// # Errors
 ///
 /// It cannot be written.
-pub fn configure(site: &Site, log_days: u32) -> Result<(), Failure> {
-    failure::write(&site.folder.join("pb_deploy.toml"), &configuration(&site.bucket(), log_days))
+pub fn configure(sandbox: &Sandbox, log_days: u32) -> Result<(), Failure> {
+    failure::write(&sandbox.folder.join("pb_deploy.toml"), &configuration(&sandbox.bucket(), log_days))
 }
 
 fn configuration(bucket: &str, log_days: u32) -> String {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_field_tells_the_update_from_the_first_deploy() {
+    fn update_changes_one_field() {
         let lines = |days: u32| configuration("b", days).lines().map(str::to_owned).collect::<Vec<_>>();
         let (before, after) = (lines(30), lines(60));
         let changed: Vec<&String> = after.iter().filter(|line| !before.contains(line)).collect();

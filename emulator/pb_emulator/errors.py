@@ -19,7 +19,7 @@ def ec2_error(code: str, message: str) -> EC2ClientError:
     return EC2ClientError(code, message)
 
 
-def dependency(message: str) -> EC2ClientError:
+def dependency_violation(message: str) -> EC2ClientError:
     """EC2's refusal to delete what something else still uses."""
     return EC2ClientError("DependencyViolation", message)
 

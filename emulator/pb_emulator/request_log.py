@@ -41,7 +41,7 @@ class Entry:
     user_agent: str
 
 
-class Journal:
+class RequestLog:
     """All API calls since the start or the last clearing, in the order in which they were answered."""
 
     def __init__(self) -> None:

@@ -9,11 +9,11 @@ use crate::failure::Failure;
 use crate::http;
 
 /// Longest wait for the journal: the endpoint may be busy.
-const WAIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Milliseconds without a call that count as silence.
-const SILENCE_MS: f64 = 1000.0;
+const IDLE_MS: f64 = 1000.0;
 /// Services that hold state and lock.
-const KEEPING: [&str; 2] = ["s3", "dynamodb"];
+const STATE_SERVICES: [&str; 2] = ["s3", "dynamodb"];
 
 /// One call.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Call {
 /// The endpoint does not answer, or not with a journal.
 pub fn since(url: &str, account: &str, number: u64) -> Result<(Vec<Call>, u64), Failure> {
     let failed = |why: String| Failure::new(format!("failed to read the endpoint's journal at {url}: {why}"));
-    let answer = http::get(url, &format!("/_pb/requests?since={number}&account={account}"), WAIT).map_err(failed)?;
+    let answer = http::get(url, &format!("/_pb/requests?since={number}&account={account}"), TIMEOUT).map_err(failed)?;
     parse(&answer.body, number).ok_or_else(|| failed(format!("status {}, and no journal in the answer", answer.status)))
 }
 
@@ -50,7 +50,7 @@ fn parse(text: &str, number: u64) -> Option<(Vec<Call>, u64)> {
 fn call(entry: &Value) -> Option<Call> {
     let (service, action) = (entry["service"].as_str()?, entry["action"].as_str()?);
     let (began_ms, at_ms) = (entry["began_ms"].as_f64()?, entry["at_ms"].as_f64()?);
-    let changes = entry["mutating"].as_bool()? && !KEEPING.contains(&service);
+    let changes = entry["mutating"].as_bool()? && !STATE_SERVICES.contains(&service);
     Some(Call { operation: format!("{service}:{action}"), began_ms, at_ms, changes })
 }
 
@@ -80,7 +80,7 @@ pub fn depth(calls: &[Call]) -> usize {
 
 /// Where the time between the first call and the last answer goes, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stretches {
+pub struct TimeSplit {
     /// Until the first change: reading, planning, lock, state.
     pub before: f64,
     /// From the first change to the answer of the last.
@@ -90,29 +90,29 @@ pub struct Stretches {
 }
 
 /// The stretches of a run; `None` where nothing was changed.
-pub fn stretches(calls: &[Call]) -> Option<Stretches> {
+pub fn time_split(calls: &[Call]) -> Option<TimeSplit> {
     let first = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.began_ms).min_by(f64::total_cmp);
     let last = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.at_ms).max_by(f64::total_cmp);
     let changes = || calls.iter().filter(|call| call.changes);
     let (start, begin) = (first(&mut calls.iter())?, first(&mut changes())?);
     let (done, end) = (last(&mut changes())?, last(&mut calls.iter())?);
     let seconds = |from: f64, to: f64| (to - from) / 1000.0;
-    Some(Stretches { before: seconds(start, begin), changes: seconds(begin, done), after: seconds(done, end) })
+    Some(TimeSplit { before: seconds(start, begin), changes: seconds(begin, done), after: seconds(done, end) })
 }
 
 /// Seconds of the times of a second and more in which no call was under way, between the first call and the last.
-pub fn silent_seconds(calls: &[Call]) -> f64 {
+pub fn idle_seconds(calls: &[Call]) -> f64 {
     let mut by_begin: Vec<&Call> = calls.iter().collect();
     by_begin.sort_by(|one, other| one.began_ms.total_cmp(&other.began_ms));
-    let (mut silent, mut busy_until) = (0.0, by_begin.first().map_or(0.0, |call| call.began_ms));
+    let (mut idle, mut busy_until) = (0.0, by_begin.first().map_or(0.0, |call| call.began_ms));
     for call in by_begin {
         let gap = call.began_ms - busy_until;
-        if gap >= SILENCE_MS {
-            silent += gap;
+        if gap >= IDLE_MS {
+            idle += gap;
         }
         busy_until = f64::max(busy_until, call.at_ms);
     }
-    silent / 1000.0
+    idle / 1000.0
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_read_and_its_last_number_kept() {
+    fn request_log_is_parsed_with_its_last_number() {
         let text = r#"{"requests": [
             {"seq": 7, "service": "ec2", "action": "CreateVpc", "began_ms": 1, "at_ms": 41.5, "mutating": true},
             {"seq": 9, "service": "s3", "action": "PutObject", "began_ms": 50, "at_ms": 90.0, "mutating": true}]}"#;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_counted() {
+    fn calls_are_counted_by_operation() {
         let mut all = calls(&[(0.0, 1.0), (0.0, 1.0)]);
         all.push(Call { operation: "s3:GetObject".into(), began_ms: 0.0, at_ms: 1.0, changes: false });
         let expected = BTreeMap::from([("ec2:DescribeVpcs".to_owned(), 2), ("s3:GetObject".to_owned(), 1)]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_is_one_round_trip() {
+    fn overlapping_calls_are_one_round_trip() {
         assert_eq!(depth(&[]), 0);
         assert_eq!(depth(&calls(&[(0.0, 40.0), (3.0, 55.0), (1.0, 48.0)])), 1);
         assert_eq!(depth(&calls(&[(50.0, 95.0), (0.0, 40.0), (3.0, 48.0), (49.0, 91.0)])), 2);
@@ -160,18 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_three_stretches() {
+    fn time_split_has_three_parts() {
         let mut all = calls(&[(1000.0, 1040.0), (3000.0, 3040.0), (2000.0, 2500.0), (9000.0, 9500.0)]);
-        assert_eq!(stretches(&all), None, "nothing was changed");
+        assert_eq!(time_split(&all), None, "nothing was changed");
         all[1].changes = true;
         all[2].changes = true;
-        assert_eq!(stretches(&all), Some(Stretches { before: 1.0, changes: 1.04, after: 6.46 }));
+        assert_eq!(time_split(&all), Some(TimeSplit { before: 1.0, changes: 1.04, after: 6.46 }));
     }
 
     #[test]
-    fn silence_is_what_no_call_covers() {
-        assert!(silent_seconds(&[]).abs() < 1e-9);
+    fn idle_time_excludes_calls_in_flight() {
+        assert!(idle_seconds(&[]).abs() < 1e-9);
         let all = calls(&[(100.0, 140.0), (30_140.0, 30_180.0), (110.0, 10_140.0), (30_500.0, 30_540.0)]);
-        assert!((silent_seconds(&all) - 20.0).abs() < 1e-9, "{}", silent_seconds(&all));
+        assert!((idle_seconds(&all) - 20.0).abs() < 1e-9, "{}", idle_seconds(&all));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::failure::Failure;
 
 /// Seconds that things take, by name, as the endpoint itself says.
-pub type Pace = BTreeMap<String, f64>;
+pub type Timings = BTreeMap<String, f64>;
 
 /// One thing that has to be done or waited for.
 #[derive(Debug)]
@@ -109,12 +109,12 @@ pub struct Step {
 
 /// The longest chain.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Floor {
+pub struct LowerBound {
     /// Its links, in order.
     pub chain: Vec<Step>,
 }
 
-impl Floor {
+impl LowerBound {
     /// How long it takes.
     pub fn seconds(&self) -> f64 {
         self.chain.iter().map(|step| step.seconds).sum()
@@ -126,22 +126,24 @@ impl Floor {
 /// # Errors
 ///
 /// The table lacks a duration.
-pub fn floor(links: &[Link], without: &[&str], pace: &Pace, latency: f64) -> Result<Floor, Failure> {
-    let mut chains: BTreeMap<&str, Floor> = BTreeMap::new();
+pub fn lower_bound(links: &[Link], without: &[&str], timings: &Timings, latency: f64) -> Result<LowerBound, Failure> {
+    let mut chains: BTreeMap<&str, LowerBound> = BTreeMap::new();
     for link in links.iter().filter(|link| !without.contains(&link.name)) {
         let before = link.needs.iter().filter_map(|need| chains.get(need));
         let mut chain = before.max_by(|one, other| one.seconds().total_cmp(&other.seconds())).cloned();
-        let chain = chain.get_or_insert_with(|| Floor { chain: Vec::new() });
-        chain.chain.push(step(link, pace, latency)?);
+        let chain = chain.get_or_insert_with(|| LowerBound { chain: Vec::new() });
+        chain.chain.push(step(link, timings, latency)?);
         chains.insert(link.name, chain.clone());
     }
     let longest = chains.into_values().max_by(|one, other| one.seconds().total_cmp(&other.seconds()));
-    Ok(longest.unwrap_or(Floor { chain: Vec::new() }))
+    Ok(longest.unwrap_or(LowerBound { chain: Vec::new() }))
 }
 
-fn step(link: &Link, pace: &Pace, latency: f64) -> Result<Step, Failure> {
+fn step(link: &Link, timings: &Timings, latency: f64) -> Result<Step, Failure> {
     let waited = match link.takes {
-        Some(name) => *pace.get(name).ok_or_else(|| Failure::new(format!("the endpoint has no duration `{name}`")))?,
+        Some(name) => {
+            *timings.get(name).ok_or_else(|| Failure::new(format!("the endpoint has no duration `{name}`")))?
+        }
         None => 0.0,
     };
     let seconds = waited + if link.call { latency } else { 0.0 };
@@ -154,19 +156,19 @@ mod tests {
 
     use super::*;
 
-    fn pace(pairs: &[(&str, f64)]) -> Pace {
+    fn timings(pairs: &[(&str, f64)]) -> Timings {
         let names = DEPLOY.iter().chain(DESTROY).filter_map(|link| link.takes);
-        let mut pace: Pace = names.map(|name| (name.to_owned(), 0.0)).collect();
-        pace.extend(pairs.iter().map(|&(name, seconds)| (name.to_owned(), seconds)));
-        pace
+        let mut timings: Timings = names.map(|name| (name.to_owned(), 0.0)).collect();
+        timings.extend(pairs.iter().map(|&(name, seconds)| (name.to_owned(), seconds)));
+        timings
     }
 
-    fn names(floor: &Floor) -> Vec<&str> {
-        floor.chain.iter().map(|step| step.name).collect()
+    fn names(lower_bound: &LowerBound) -> Vec<&str> {
+        lower_bound.chain.iter().map(|step| step.name).collect()
     }
 
     #[test]
-    fn every_need_is_a_link_that_stands_before() {
+    fn links_follow_their_dependencies() {
         for links in [DEPLOY, DESTROY] {
             let mut known = BTreeSet::new();
             for link in links {
@@ -177,35 +179,35 @@ mod tests {
     }
 
     #[test]
-    fn a_deploy_waits_for_the_cache_and_then_for_the_rollout() {
-        let pace = pace(&[("cache_creating", 39.0), ("service_steady", 9.0), ("alb_provisioning", 15.0)]);
-        let found = floor(DEPLOY, &[], &pace, 0.04).unwrap();
+    fn deploy_bound_is_cache_then_rollout() {
+        let timings = timings(&[("cache_creating", 39.0), ("service_steady", 9.0), ("alb_provisioning", 15.0)]);
+        let found = lower_bound(DEPLOY, &[], &timings, 0.04).unwrap();
         assert!((found.seconds() - (48.0 + 6.0 * 0.04)).abs() < 1e-9, "{found:?}");
         assert_eq!(names(&found).first(), Some(&"CreateVpc"));
         assert_eq!(names(&found).last(), Some(&ROLLED_OUT));
-        let unwatched = floor(DEPLOY, &[ROLLED_OUT], &pace, 0.04).unwrap();
-        assert!((unwatched.seconds() - (39.0 + 6.0 * 0.04)).abs() < 1e-9, "{unwatched:?}");
+        let without_rollout = lower_bound(DEPLOY, &[ROLLED_OUT], &timings, 0.04).unwrap();
+        assert!((without_rollout.seconds() - (39.0 + 6.0 * 0.04)).abs() < 1e-9, "{without_rollout:?}");
     }
 
     #[test]
-    fn a_slow_load_balancer_is_the_longest_chain() {
-        let pace = pace(&[("cache_creating", 39.0), ("alb_provisioning", 150.0)]);
-        let found = floor(DEPLOY, &[], &pace, 0.04).unwrap();
+    fn slow_load_balancer_is_the_critical_path() {
+        let timings = timings(&[("cache_creating", 39.0), ("alb_provisioning", 150.0)]);
+        let found = lower_bound(DEPLOY, &[], &timings, 0.04).unwrap();
         assert_eq!(names(&found).last(), Some(&"load balancer active"));
         assert!((found.seconds() - (150.0 + 3.0 * 0.04)).abs() < 1e-9, "{found:?}");
     }
 
     #[test]
-    fn a_destroy_waits_for_the_cache_and_its_interface() {
-        let pace = pace(&[("cache_deleting", 33.0), ("interfaces_linger", 18.0), ("task_stopping", 3.0)]);
-        let found = floor(DESTROY, &[], &pace, 0.04).unwrap();
+    fn destroy_bound_is_cache_and_its_interface() {
+        let timings = timings(&[("cache_deleting", 33.0), ("interfaces_linger", 18.0), ("task_stopping", 3.0)]);
+        let found = lower_bound(DESTROY, &[], &timings, 0.04).unwrap();
         assert!((found.seconds() - (51.0 + 3.0 * 0.04)).abs() < 1e-9, "{found:?}");
         assert_eq!(names(&found).last(), Some(&"DeleteVpc"));
     }
 
     #[test]
-    fn a_duration_that_the_endpoint_does_not_have_is_an_error() {
-        let text = floor(DEPLOY, &[], &Pace::new(), 0.0).unwrap_err().to_string();
+    fn missing_duration_is_an_error() {
+        let text = lower_bound(DEPLOY, &[], &Timings::new(), 0.0).unwrap_err().to_string();
         assert!(text.contains("`cache_creating`"), "{text}");
     }
 }
