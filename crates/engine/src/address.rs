@@ -1,24 +1,24 @@
-//! The name of a resource inside a stack.
+//! Addresses of resources inside a stack.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The name of a resource inside a stack: `concern/name`, such as `net/vpc`. It is decided by whoever writes the stack,
-/// carried as an ownership tag, and never reused for something else.
+/// The name of a resource inside a stack: `concern/name`, such as `net/vpc`. The author of the stack chooses it. It is
+/// stored as an ownership tag and never reused for another resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
 
-/// A text that is no address.
+/// A text that is not an address.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not an address: write `concern/name` in lower-case letters, digits, `_` and `-`")]
+#[error("invalid address {0:?}: expected `concern/name` in lower-case letters, digits, `_` and `-`")]
 pub struct InvalidAddress(String);
 
 impl Address {
     /// Parses an address.
     ///
     /// # Errors
-    /// When `text` is not of the form `concern/name`.
+    /// If `text` does not have the form `concern/name`.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidAddress> {
         let text = text.into();
         let fits = |part: &str| {
@@ -31,7 +31,7 @@ impl Address {
         }
     }
 
-    /// The text of the address.
+    /// Returns the address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

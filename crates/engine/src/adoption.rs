@@ -1,5 +1,4 @@
-//! Taking over what is there, letting go of it, giving it another address: tags and what is remembered change, and nothing
-//! else.
+//! Adoption and release of existing resources. Only their ownership tags and records change.
 
 use crate::address::Address;
 use crate::event::Event;
@@ -20,24 +19,24 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
-/// How many resources are handed over at a time.
+/// Number of resources whose ownership is changed in parallel.
 const AT_A_TIME: usize = 8;
 
-/// What taking over comes to.
+/// The steps of an adoption, and its consequences.
 pub struct AdoptionPlan {
-    /// One step for each thing that is taken over; what is ours already is a step without work.
+    /// One step for each imported resource; a no-op if the resource is already managed.
     pub plan: Plan,
-    /// What a deploy would do afterwards; or what would stand in its way.
+    /// The plan of a deploy after the adoption, or the reasons why it would be refused.
     pub afterwards: Result<Plan, Vec<PlanError>>,
-    /// The addresses of those steps that put tags back on what is recorded.
+    /// The addresses at which the adoption restores the tags of a recorded resource.
     pub restored: BTreeSet<Address>,
 }
 
-/// What it takes to take over `imports`, of which `observed` must tell. Pure.
+/// Plans the adoption of `imports`, which must have been passed to the read that returned `observed`. Pure.
 ///
 /// # Errors
-/// The outer error is `Bug`. The inner one lists each claim that cannot be had: an address that nothing is wanted at, a thing
-/// that is not there or belongs to another, an address where something of ours stands already.
+/// The outer error is `Bug`. The inner error lists every import that is not possible: the address is not configured,
+/// the resource does not exist or belongs to another stack or workspace, or another managed resource has the address.
 pub fn plan_adoption(
     graph: &Graph,
     observed: &Observed,
@@ -79,18 +78,20 @@ fn plan_import(
 ) -> Result<Step, String> {
     let Some(node) = graph.nodes.iter().find(|node| node.address == *address) else {
         let known: Vec<&str> = graph.addresses().map(Address::as_str).collect();
-        return Err(format!("the configuration wants nothing here; there are: {}", known.join(", ")));
+        return Err(format!("no resource is configured at this address; configured addresses: {}", known.join(", ")));
     };
     let found = observed.managed.get(address).map(Vec::as_slice).unwrap_or_default();
     let live = match found {
         [only] if only.kind == node.kind.name() => only,
         [] | [_] => {
             let kind = node.kind.name();
-            return Err(format!("{id} is not there, is no {kind}, or belongs to another stack or workspace"));
+            return Err(format!(
+                "{id} does not exist, is not of kind {kind}, or belongs to another stack or workspace"
+            ));
         }
         several => {
             let ids = several.iter().filter_map(|live| node.kind.id(&live.attrs));
-            return Err(format!("there would be several here: {}", ids.collect::<Vec<_>>().join(", ")));
+            return Err(format!("several resources would have this address: {}", ids.collect::<Vec<_>>().join(", ")));
         }
     };
     let recorded = snapshot.resources.get(address).is_some_and(|record| record.attrs == live.attrs);
@@ -100,16 +101,16 @@ fn plan_import(
     Ok(Step { action, ..step })
 }
 
-/// Returns whether the step is about this very resource.
+/// Returns whether the step is about the untagged resource.
 fn is_same(graph: &Graph, untagged: &Untagged, step: &Step) -> bool {
     let import_id = || graph.kinds.get(step.kind.as_str())?.import_id(step.attrs.as_ref()?);
     untagged.kind == step.kind && import_id().as_ref() == Some(&untagged.import_id)
 }
 
-/// What it takes to let go of what stands at `addresses`. Pure.
+/// Plans the release of the resources at `addresses`. Pure.
 ///
 /// # Errors
-/// Each address at which nothing of ours stands.
+/// Every address without a managed or recorded resource.
 pub fn plan_forget(
     graph: &Graph,
     observed: &Observed,
@@ -122,12 +123,13 @@ pub fn plan_forget(
         steps.extend(found.iter().map(|live| ownership_step(graph, address, live, Action::Forget)));
         match snapshot.resources.get(address) {
             Some(record) if found.is_empty() => {
-                // It has gone; what is left of it is what we remember.
+                // The resource is gone: only its record is left to remove.
                 let Record { kind, spec, attrs, ready } = record.clone();
                 steps.push(ownership_step(graph, address, &Live { kind, spec, attrs, ready }, Action::Forget));
             }
             None if found.is_empty() => {
-                let why = "nothing of ours stands here: `state list` shows what does".to_owned();
+                let why =
+                    "no managed resource at this address; list the addresses with `pb-deploy state list`".to_owned();
                 refused.push(PlanError { address: address.clone(), why });
             }
             _ => {}
@@ -154,7 +156,7 @@ pub(crate) fn ownership_step(graph: &Graph, address: &Address, live: &Live, acti
     }
 }
 
-/// Runs a plan of steps that adopt, forget and move. A step that fails keeps no other from being done.
+/// Executes a plan of steps that adopt, forget and move. A step that fails does not stop the others.
 ///
 /// # Errors
 /// As [`apply_plan`](crate::apply_plan()).
@@ -221,7 +223,7 @@ async fn apply_step<'a>(
     (step, result)
 }
 
-/// What is to be remembered of a step that is done.
+/// Returns the ledger entry of a finished step.
 pub(crate) fn ledger_entry(step: &Step) -> Entry {
     let (spec, attrs) = (step.before.clone().unwrap_or_default(), step.attrs.clone().unwrap_or_default());
     let record = Record { kind: step.kind.clone(), spec, attrs, ready: true };
@@ -234,7 +236,7 @@ pub(crate) fn ledger_entry(step: &Step) -> Entry {
 
 async fn change_tags(graph: &Graph, step: &Step, run: &Run) -> Result<(), Failure> {
     let Some(kind) = graph.kinds.get(step.kind.as_str()) else {
-        return Err(Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known"));
+        return Err(Failure::new(Class::Bug, format!("start {}", step.address), "unknown kind"));
     };
     let cx = run.context(&step.address, graph.max_wait, false);
     Operations { kind, cx: &cx }.change_ownership(step.attrs.as_ref().unwrap_or(&Value::Null), step.action).await

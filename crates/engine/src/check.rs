@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 /// A condition that the stack must meet once its resources are as configured.
 ///
-/// A check creates nothing. It is never recorded in a snapshot, carries no tags and has nothing to delete, and no resource
-/// depends on it. A plan reads it; a run waits for it after the resources that it depends on.
+/// A check creates nothing. It is never recorded in a snapshot, carries no tags and has nothing to delete, and no
+/// resource depends on it. A plan reads it; a run waits for it after the resources that it depends on.
 pub trait Check: Send + Sync + Sized + 'static {
     /// `service.condition`, such as `elbv2.healthy_targets`.
     const KIND: &'static str;
@@ -59,15 +59,15 @@ pub struct PlannedCheck {
     pub address: Address,
     /// Its kind.
     pub kind: String,
-    /// The resources whose state it is about.
+    /// The resources on which it depends.
     pub about: Vec<Address>,
-    /// Its state when the plan was made.
+    /// Its state when the plan was computed.
     pub verdict: Verdict,
-    /// Set when the run waits for it: it did not hold, or the run changes something that it depends on.
+    /// Set if the run waits for it: it did not hold, or the run changes something that it depends on.
     pub due: bool,
 }
 
-/// A check as it was read: the condition, and its state.
+/// The result of reading a check: the condition and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
     /// The condition that was read.
@@ -76,14 +76,14 @@ pub struct Checked {
     pub verdict: Verdict,
 }
 
-/// A [`Check`] with its condition as JSON.
+/// A [`Check`] with its spec as JSON.
 pub(crate) trait AnyCheck: Send + Sync {
     fn name(&self) -> &'static str;
     fn read<'a>(&'a self, spec: &'a Value) -> BoxFuture<'a, Result<Verdict, Failure>>;
     fn wait(&self, cx: Context, spec: Value) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
-/// Makes an [`AnyCheck`] of a [`Check`].
+/// The implementation of [`AnyCheck`] for a [`Check`].
 pub(crate) struct ErasedCheck<C>(pub Arc<C>);
 
 impl<C: Check> AnyCheck for ErasedCheck<C> {
@@ -100,7 +100,7 @@ impl<C: Check> AnyCheck for ErasedCheck<C> {
     }
 }
 
-/// One check of a graph.
+/// A check of a graph.
 pub(crate) struct CheckNode {
     pub address: Address,
     pub kind: Arc<dyn AnyCheck>,
@@ -122,7 +122,7 @@ impl CheckNode {
 }
 
 impl Graph {
-    /// Each check with the resources that it depends on.
+    /// Returns each check with the resources that it depends on.
     pub fn check_edges(&self) -> impl Iterator<Item = (&Address, Vec<&Address>)> {
         self.checks.iter().map(|check| {
             let needed = check.inputs.iter().map(|edge| &self.nodes[edge.node].address);
@@ -130,19 +130,19 @@ impl Graph {
         })
     }
 
-    /// All checks of the graph as those that a run has to wait for. For plans that were not made by
-    /// [`compute_plan()`](crate::compute_plan()).
+    /// Returns all checks of the graph as due. For plans that [`compute_plan()`](crate::compute_plan()) did not
+    /// compute.
     #[must_use]
     pub fn due_checks(&self) -> Vec<PlannedCheck> {
         self.checks.iter().map(|check| check.planned(self, Verdict::Unknown, true)).collect()
     }
 }
 
-/// Completes an observation with the state of the graph's checks. They are read while `observed` is under way, as far as the
-/// snapshot says what they are about; a check that turns out to be about something else is read again.
+/// Adds the state of the graph's checks to an observation. The checks are read in parallel with `observed`, with the
+/// recorded attributes of their inputs. A check whose spec turns out to be different is read again.
 ///
 /// # Errors
-/// The error of `observed`; a read that fails.
+/// The error of `observed`, or of a read of a check.
 pub async fn with_checks(
     graph: &Graph,
     snapshot: &Snapshot,
@@ -156,12 +156,13 @@ pub async fn with_checks(
         found.min_by_key(|live| Some(&live.attrs) != recorded.as_ref()).map(|live| live.attrs.clone())
     });
     let live = live.collect();
-    // What failed may have been about something that is gone; it is read again.
+    // An early read may have failed because it used attributes of a deleted resource, so checks without a result are
+    // read again.
     observed.checks = read(graph, &live, early.unwrap_or_default()).await?;
     Ok(observed)
 }
 
-/// Reads the checks whose inputs are known, except those that are in `known` with the same condition.
+/// Reads the checks whose inputs are known, except those that are in `known` with the same spec.
 async fn read(
     graph: &Graph,
     values: &Values,
@@ -181,10 +182,10 @@ async fn read(
     Ok(try_join_all(reads.collect::<Vec<_>>()).await?.into_iter().collect())
 }
 
-/// The checks of a plan: those whose inputs are all part of it.
+/// Returns the checks of a plan: those whose inputs are all part of it.
 ///
 /// # Errors
-/// `Bug` when a condition cannot be written.
+/// `Bug` if a spec cannot be serialized.
 pub(crate) fn plan_checks(
     graph: &Graph,
     observed: &Observed,

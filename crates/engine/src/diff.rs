@@ -1,38 +1,38 @@
-//! The difference of two specs, field by field.
+//! Differences between two specs, field by field.
 
 use crate::unknown::has_unknown;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One field that differs.
+/// A field that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// Where: `health.path`, `environment["A.B"]`, `containers[0].image`.
+    /// The path of the field: `health.path`, `environment["A.B"]`, `containers[0].image`.
     pub path: String,
-    /// What is there now; absent when the field is not there.
+    /// The live value; absent if the field does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is desired; absent when the field shall go.
+    /// The desired value; absent if the field is to be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
 
 impl Change {
-    /// The field of the spec in which the change lies: `health` for `health.path`.
+    /// Returns the top-level field that contains the change: `health` for `health.path`.
     #[must_use]
     pub fn field(&self) -> &str {
         let end = self.path.find(['.', '[']).unwrap_or(self.path.len());
         &self.path[..end]
     }
 
-    /// Whether the desired value is not known before something else was made.
+    /// Returns whether the desired value depends on something that AWS has yet to assign.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.after.as_ref().is_some_and(has_unknown)
     }
 }
 
-/// Every field in which `after` differs from `before`. Absent and null are the same, and an object that is not there is one
+/// Returns every field in which `after` differs from `before`. Absent equals null, and an absent object equals one
 /// without fields.
 #[must_use]
 pub fn diff(before: &Value, after: &Value) -> Vec<Change> {
@@ -67,12 +67,12 @@ fn walk(path: String, before: &Value, after: &Value, changes: &mut Vec<Change>) 
     }
 }
 
-/// Whether `path` is `outer`, or lies in it.
+/// Returns whether `path` equals `outer` or lies in it.
 pub(crate) fn is_at_or_below(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// `desired`, but in each of the fields `ignored` as `live` is.
+/// Replaces each of the fields `ignored` in `desired` by its value in `live`.
 pub(crate) fn keep_ignored(desired: &mut Value, live: &Value, ignored: &[String]) {
     for change in diff(desired, live) {
         for path in ignored {
@@ -85,7 +85,7 @@ pub(crate) fn keep_ignored(desired: &mut Value, live: &Value, ignored: &[String]
     }
 }
 
-/// Makes the field at `at` in `desired` what it is in `live`.
+/// Replaces the field at the path `at` in `desired` by its value in `live`.
 fn put(desired: &mut Value, live: &Value, at: &str) {
     fn walk(path: &str, desired: &mut Value, live: &Value, at: &str) {
         if path == at {

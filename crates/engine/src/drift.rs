@@ -1,4 +1,4 @@
-//! What somebody else changed: the world against what was recorded, whatever is configured now.
+//! Drift: differences between AWS and the snapshot, regardless of the configuration.
 
 use crate::address::Address;
 use crate::diff::{Change, diff, is_at_or_below};
@@ -8,40 +8,41 @@ use crate::snapshot::{Record, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// One resource that is not as the last run left it.
+/// A resource that is not as the last run left it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drift {
-    /// Which resource.
+    /// The address of the resource.
     pub address: Address,
     /// Its kind.
     pub kind: String,
-    /// What AWS calls it.
+    /// The id that AWS assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What happened to it.
+    /// The kind of drift.
     pub what: DriftKind,
-    /// The fields that were changed: as recorded, and as it is now.
+    /// The changed fields, from the recorded to the live value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 }
 
-/// What happened to a resource since the last run.
+/// The kinds of drift since the last run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DriftKind {
-    /// Fields of it were changed.
+    /// Some fields were changed.
     Changed,
-    /// It was deleted.
+    /// The resource was deleted.
     Deleted,
-    /// It has lost its ownership tags.
+    /// The resource has lost its ownership tags.
     Untagged,
-    /// It carries our tags and was not recorded: the snapshot is older than it, or somebody copied the tags.
+    /// The resource has the ownership tags and is not recorded: the snapshot is older than it, or somebody copied the
+    /// tags.
     Appeared,
 }
 
-/// Everything that is not as the last run left it. What a run that did not end has begun is no drift, and neither is what
-/// differs in an ignored field.
+/// Returns every resource that is not as the last run left it. Changes by an unfinished run are not drift, and neither
+/// are differences in ignored fields.
 #[must_use]
 pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Drift> {
     let mut drifts = Vec::new();
@@ -81,14 +82,14 @@ pub fn drift(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<Dri
     drifts
 }
 
-/// What stands where something was recorded; of several, the one that was recorded.
+/// Returns the live resource of a record. If several have its address, the recorded one is preferred.
 pub(crate) fn recorded_live<'a>(observed: &'a Observed, address: &Address, record: &Record) -> Option<&'a Live> {
     let found = observed.managed.get(address)?.iter().filter(|live| live.kind == record.kind);
     found.min_by_key(|live| live.attrs != record.attrs)
 }
 
-/// Returns the resources of which another edition is in use than the recorded one, as records. That is no drift of theirs; a
-/// refresh records them all the same, with the drift of what uses them.
+/// Returns the resources of which another revision than the recorded one is in use, as records. That is not drift; a
+/// refresh records them nevertheless, together with the drift of the resources that use them.
 #[must_use]
 pub fn other_revisions(graph: &Graph, observed: &Observed, snapshot: &Snapshot) -> Vec<(Address, Record)> {
     let editions = snapshot.resources.iter().filter_map(|(address, record)| {
@@ -99,14 +100,14 @@ pub fn other_revisions(graph: &Graph, observed: &Observed, snapshot: &Snapshot) 
     editions.collect()
 }
 
-/// Returns whether `live` is another edition of what was recorded, about which the record says nothing.
+/// Returns whether `live` is another revision than the recorded one. Then the record says nothing about it.
 pub(crate) fn is_other_revision(graph: &Graph, record: &Record, live: &Live) -> bool {
     let kind = graph.kinds.get(record.kind.as_str());
     record.kind == live.kind && kind.is_some_and(|kind| kind.is_other_revision(&record.attrs, &live.attrs))
 }
 
-/// The fields in which `live` is not what was recorded. A field that an older version did not record is none, and neither is
-/// one of another edition.
+/// Returns the fields in which `live` differs from its record. Fields that an older version did not record are ignored,
+/// and so are all fields of another revision.
 pub(crate) fn drifted_fields(graph: &Graph, address: &Address, record: &Record, live: &Live) -> Vec<Change> {
     if !record.ready || is_other_revision(graph, record, live) {
         return Vec::new();
@@ -140,7 +141,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
-    /// A kind of which editions exist side by side; its attributes are the number of the edition.
+    /// A kind with coexisting revisions; its attributes are the revision number.
     struct Edition;
 
     impl Resource for Edition {
@@ -181,11 +182,15 @@ mod tests {
         json!({ "image": image })
     }
 
-    /// An edition in use, one that was recorded, and what is wanted: what drifted, what is planned, and why.
-    fn judged(found: (u32, &str), recorded: (u32, &str), wanted: &str) -> (Vec<DriftKind>, Action, Option<Origin>) {
+    /// Returns the drift, the planned action and its origin for a live revision, a recorded one and a desired image.
+    fn plan_of_revision(
+        found: (u32, &str),
+        recorded: (u32, &str),
+        desired: &str,
+    ) -> (Vec<DriftKind>, Action, Option<Origin>) {
         let mut graph = Graph::new();
-        let (kind, wanted) = (graph.kind(Edition), wanted.to_owned());
-        graph.add("a/b", &kind, (), move |()| BTreeMap::from([("image".to_owned(), wanted.clone())])).unwrap();
+        let (kind, desired) = (graph.kind(Edition), desired.to_owned());
+        graph.add("a/b", &kind, (), move |()| BTreeMap::from([("image".to_owned(), desired.clone())])).unwrap();
         let kind = Edition::KIND.to_owned();
         let live = Live { kind: kind.clone(), spec: image(found.1), attrs: found.0.into(), ready: true };
         let record = Record { kind, spec: image(recorded.1), attrs: recorded.0.into(), ready: true };
@@ -203,12 +208,15 @@ mod tests {
     #[test]
     fn other_revision_in_use_is_no_drift() {
         assert_eq!(
-            judged((1, "old"), (1, "new"), "new"),
+            plan_of_revision((1, "old"), (1, "new"), "new"),
             (vec![DriftKind::Changed], Action::Update, Some(Origin::Drift))
         );
-        assert_eq!(judged((1, "old"), (2, "new"), "old"), (Vec::new(), Action::NoOp, None));
-        // It is neither the configuration nor the world that was changed.
-        assert_eq!(judged((1, "old"), (2, "new"), "new"), (Vec::new(), Action::Update, None));
-        assert_eq!(judged((1, "old"), (2, "new"), "newer"), (Vec::new(), Action::Update, Some(Origin::Configuration)));
+        assert_eq!(plan_of_revision((1, "old"), (2, "new"), "old"), (Vec::new(), Action::NoOp, None));
+        // Neither the configuration nor AWS has changed.
+        assert_eq!(plan_of_revision((1, "old"), (2, "new"), "new"), (Vec::new(), Action::Update, None));
+        assert_eq!(
+            plan_of_revision((1, "old"), (2, "new"), "newer"),
+            (Vec::new(), Action::Update, Some(Origin::Configuration))
+        );
     }
 }

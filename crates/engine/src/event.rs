@@ -1,4 +1,4 @@
-//! What happens during a run, as plain values. Renderers make text of them.
+//! Events of a run, as plain values. Renderers turn them into text.
 
 use crate::address::Address;
 use crate::failure::Failure;
@@ -6,96 +6,96 @@ use crate::plan::Action;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Something that happened during a run.
+/// An event of a run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A step was started.
+    /// A step has started.
     Started {
-        /// What it is about.
+        /// The address of the resource.
         address: Address,
-        /// The kind of resource.
+        /// The kind of the resource.
         kind: String,
-        /// What is done; a replacement is seen as a delete and a create.
+        /// The action; a replacement consists of a delete and a create.
         action: Action,
     },
-    /// The step goes on, but has to wait.
+    /// The step is waiting.
     Waiting {
-        /// What it is about.
+        /// The address of the resource.
         address: Address,
-        /// What is waited for, in words.
+        /// The reason, as text.
         what: String,
     },
-    /// A call is tried again.
+    /// A call is retried.
     Retrying {
-        /// What it is about.
+        /// The address of the resource.
         address: Address,
-        /// Why.
+        /// The reason for the retry.
         failure: Failure,
     },
-    /// The resource is there, though not yet ready for use.
+    /// The resource exists and is not ready yet.
     #[serde(rename = "made")]
     Created {
-        /// What it is about.
+        /// The address of the resource.
         address: Address,
-        /// What AWS calls it, where there is such a name.
+        /// The id that AWS assigned, if there is one.
         id: Option<String>,
     },
-    /// A step is done.
+    /// A step has finished.
     Done {
-        /// What it is about.
+        /// The address of the resource.
         address: Address,
-        /// What was done.
+        /// The action.
         action: Action,
-        /// What AWS calls it, where there is such a name.
+        /// The id that AWS assigned, if there is one.
         id: Option<String>,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         millis: u64,
     },
-    /// A step failed.
+    /// A step has failed.
     Failed {
-        /// What it is about.
+        /// The address of the resource.
         address: Address,
-        /// What was tried.
+        /// The action.
         action: Action,
-        /// Why it failed.
+        /// The reason.
         failure: Failure,
     },
-    /// A step was not started, because something that it needs failed or because the run was stopped.
+    /// A step was not started, because a dependency failed or the run was stopped.
     Skipped {
-        /// What it is about.
+        /// The address of the resource.
         address: Address,
-        /// What would have been done.
+        /// The action.
         action: Action,
-        /// Why not.
+        /// The reason.
         because: String,
     },
-    /// The run was asked to stop: nothing new is started.
+    /// The run was asked to stop and starts nothing new.
     Stopping,
-    /// The ledger has stored everything up to this serial.
+    /// The ledger has stored everything up to a serial.
     Recorded {
         /// The serial of the snapshot.
         serial: u64,
     },
 }
 
-/// Where events go. Cheap to clone; must not block.
+/// The receiver of events. Cheap to clone; must not block.
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
 
 impl Events {
-    /// Events go to `sink`.
+    /// Sends events to `sink`.
     pub fn new(sink: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
 
-    /// Events are dropped.
+    /// Discards events.
     #[must_use]
     pub fn none() -> Self {
         Self::new(|_| {})
     }
 
-    /// Sends one event.
+    /// Sends an event.
     pub fn send(&self, event: Event) {
         (self.0)(event);
     }

@@ -1,4 +1,4 @@
-//! Runs a plan: each step as soon as what it needs is there.
+//! The executor of plans: starts each step as soon as its dependencies are ready.
 
 mod checks;
 mod phases;
@@ -30,25 +30,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many steps make calls at a time. Waits do not count.
+/// Number of steps that make calls in parallel. Waits do not count.
 const CALLS_AT_A_TIME: usize = 32;
 
-/// For whom a plan is run, and how it is stopped.
+/// The identity of a run, and how it is stopped.
 pub struct Run {
-    /// The id of the plan; client tokens follow from it.
+    /// The id of the plan. Client tokens are derived from it.
     pub id: String,
-    /// `deploy` or `destroy`.
+    /// The operation: `deploy` or `destroy`.
     pub operation: String,
-    /// Whose resources these are.
+    /// The owner of the resources.
     pub owner: Arc<Ownership>,
-    /// Where events go.
+    /// The receiver of events.
     pub events: Events,
-    /// Stops the run.
+    /// The signal that stops the run.
     pub cancel: Cancel,
 }
 
 impl Run {
-    /// Returns the context for the verbs and checks of `address`.
+    /// Returns the context for the operations and checks of `address`.
     pub(crate) fn context(&self, address: &Address, max_wait: Option<Duration>, is_needed: bool) -> Context {
         Context {
             address: address.clone(),
@@ -62,12 +62,13 @@ impl Run {
     }
 }
 
-/// Runs a plan. Steps run as soon as what they need is there; when one fails, those that need it are skipped and all others
-/// go on. What a stopped or failed run leaves is in the ledger, and the next plan finds it.
+/// Executes a plan. Each step starts as soon as its dependencies are ready. If a step fails, its dependents are skipped
+/// and all other steps continue. What a stopped or failed run leaves behind is in the ledger, and the next plan finds
+/// it.
 ///
 /// # Errors
-/// Before anything was written to AWS: when the intents cannot be made durable. Afterwards: when the ledger cannot store
-/// the end of the run. A step that fails is no error of `apply_plan`: it is in the outcome.
+/// Before the first write to AWS: if the intents cannot be stored durably. Afterwards: if the ledger cannot store the
+/// end of the run. A failed step is not an error of `apply_plan`: it is part of the outcome.
 pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &Run) -> Result<Outcome, Failure> {
     let schedule = Schedule::new(graph, plan).map_err(|refused| {
         Failure::new(Class::Bug, "order the steps", format!("{}: {}", refused.address, refused.why))
@@ -105,7 +106,7 @@ pub async fn apply_plan(graph: &Graph, plan: &Plan, ledger: &dyn Ledger, run: &R
     Ok(outcome)
 }
 
-/// What is known of the resources that the plan leaves as they are.
+/// Returns the known attributes of the resources that are not targeted.
 fn untargeted_attrs(graph: &Graph, plan: &Plan) -> Values {
     let attrs = |address: &Address| {
         let step = plan.steps.iter().find(|step| step.action == Action::Untargeted && step.address == *address);
@@ -129,7 +130,7 @@ struct Executor<'a> {
     outcome: Outcome,
 }
 
-/// What a running task tells.
+/// The result of one phase of a task.
 struct TaskResult {
     task: Task,
     since: Instant,
@@ -156,7 +157,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Starts every task whose needs are met. A step without work is done at once, which may let others start.
+    /// Starts every task whose dependencies are met. A no-op finishes at once, which may allow others to start.
     fn start_ready(&mut self) {
         loop {
             let met = |(need, readiness): &(Task, Readiness)| {
@@ -197,8 +198,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// The spec, now that the parents are there. It must be what the plan says, but for what was not known then. What is
-    /// deleted has none.
+    /// Returns the final spec, computed from the attributes of the parents. It must equal the planned spec except where
+    /// that was unknown. A delete has no spec.
     fn spec(&self, task: Task, step: &Step) -> Result<Value, Failure> {
         if matches!(task, Task::Delete(_)) {
             return Ok(Value::Null);
@@ -210,13 +211,13 @@ impl<'a> Executor<'a> {
             spec = with_retained_fields(&node.kind, after, &spec);
         }
         let planned = step.after.as_ref().unwrap_or(&Value::Null);
-        let bug = |what: String| Err(Failure::new(Class::Bug, format!("make {}", step.address), what));
+        let bug = |what: String| Err(Failure::new(Class::Bug, format!("compute the spec of {}", step.address), what));
         if has_unknown(&spec) {
-            return bug("a value that it needs is still not known".to_owned());
+            return bug("a required value is still unknown".to_owned());
         }
         let other = diff(planned, &spec).into_iter().find(|change| !differs_only_where_unknown(planned, change));
         match other {
-            Some(change) => bug(format!("{} is not what was planned", change.path)),
+            Some(change) => bug(format!("{} differs from the plan", change.path)),
             None => Ok(spec),
         }
     }
@@ -248,7 +249,7 @@ impl<'a> Executor<'a> {
                 self.on_done(task, step, since, id);
             }
             Ok(PhaseResult::Deleted) => {
-                // After a replacement the address is the successor's.
+                // After a replacement, the address belongs to the successor.
                 if !matches!(step.action, Action::Replace { order: crate::plan::Order::CreateBeforeDestroy })
                     && !self.address_stays_in_use(step)
                 {
@@ -259,7 +260,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Whether a delete is of something besides the resource that stays at that address.
+    /// Returns whether a delete leaves another resource at its address.
     fn address_stays_in_use(&self, step: &Step) -> bool {
         step.action == Action::Delete
             && self.plan.steps.iter().any(|other| other.address == step.address && other.action != Action::Delete)
@@ -283,14 +284,14 @@ impl<'a> Executor<'a> {
         let action = task_action(task, step);
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.run.events.send(Event::Done { address: step.address.clone(), action, id, millis });
-        // What was made and finished later was made, and not changed.
+        // A create that is finished later counts as a create, not as an update.
         if !(matches!(task, Task::Finish(_)) && step.action == Action::Create) {
             self.outcome.done.push((step.address.clone(), action));
         }
     }
 
     fn on_failed(&mut self, task: Task, step: &Step, failure: Failure) {
-        // Once the ledger is lost, a task ends with why it is, whatever comes of the call that it has made.
+        // Once the ledger is lost, a task ends with the reason for that, whatever the result of its call was.
         let refused = matches!(failure.class, Class::Refused | Class::Denied | Class::Credentials | Class::Unmanaged);
         if refused && self.ledger.lost().is_none() {
             self.abort_create(task, step);
@@ -300,14 +301,14 @@ impl<'a> Executor<'a> {
         self.outcome.failed.push(StepFailure { address, action, failure });
     }
 
-    /// Nothing came of a create, so the next run need not look for it.
+    /// Records that a create had no effect, so that the next run need not look for it.
     fn abort_create(&self, task: Task, step: &Step) {
         if matches!(task, Task::Apply(_)) {
             self.ledger.record(Entry::CreateAborted(step.address.clone()));
         }
     }
 
-    /// What was never started, the outputs, and the outcome.
+    /// Adds the steps that were never started and the outputs to the outcome.
     fn into_outcome(mut self) -> Outcome {
         let mut left: Vec<&Task> = self.schedule.needs.keys().filter(|task| !self.started.contains(task)).collect();
         left.sort_unstable();
@@ -329,7 +330,8 @@ impl<'a> Executor<'a> {
         self.ledger.record(Entry::Outputs(self.outcome.outputs.clone()));
         self.skip_checks();
         if self.outcome.is_applied() {
-            // A run that died may have deleted what it could not record; what was observed since shows that it is gone.
+            // An interrupted run may have deleted resources without recording it; the read has shown since then that
+            // they are gone.
             let kept = self.plan.steps.iter().filter(|step| step.action != Action::Delete);
             self.ledger.record(Entry::RetainOnly(kept.map(|step| step.address.clone()).collect()));
         }
@@ -343,13 +345,13 @@ impl<'a> Executor<'a> {
         let needs = self.schedule.needs.get(&task).into_iter().flatten();
         let unmet = needs.filter(|(need, readiness)| self.reached.get(need).is_none_or(|reached| reached < readiness));
         match unmet.map(|(need, _)| need.step()).next() {
-            Some(index) => format!("{} is not done", self.plan.steps[index].address),
+            Some(index) => format!("depends on {}", self.plan.steps[index].address),
             None => "the run was stopped".to_owned(),
         }
     }
 }
 
-/// What a task does, of a step that may have two halves.
+/// Returns the action of a task, which may be one half of its step.
 fn task_action(task: Task, step: &Step) -> Action {
     match task {
         Task::Delete(_) => Action::Delete,

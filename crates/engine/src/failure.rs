@@ -1,102 +1,102 @@
-//! Why a verb did not do what it was asked.
+//! Failures of operations.
 
 use serde::Serialize;
 use std::fmt;
 
-/// What a failure means for whoever has to decide what to do next.
+/// The meaning of a failure for the decision what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Understood and refused; nothing was done and repeating it changes nothing.
+    /// The request was understood and refused. Nothing was done, and repeating it changes nothing.
     Refused,
-    /// The caller may not do this.
+    /// The caller lacks a permission.
     Denied,
-    /// There are no credentials, or they are not accepted or have expired.
+    /// There are no credentials, or they are invalid or have expired.
     Credentials,
-    /// Too many requests; nothing was done, later it will be.
+    /// There were too many requests. Nothing was done; a later retry can succeed.
     Throttled,
-    /// The endpoint cannot be reached; nothing was done.
+    /// The endpoint cannot be reached. Nothing was done.
     Unreachable,
-    /// The answer was lost or was an internal error: it may have been done.
+    /// The response was lost or was an internal error. The request may have been executed.
     Ambiguous,
-    /// What was named is not there, or is not visible yet.
+    /// The named resource does not exist, or is not visible yet.
     NotFound,
-    /// Something of that name is there already.
+    /// A resource with this name already exists.
     Exists,
-    /// Something else still uses it.
+    /// Another resource still uses it.
     InUse,
-    /// It cannot be done yet: a state that passes by itself.
+    /// The request cannot be executed yet, because of a transient state.
     NotReady,
-    /// Something stands in our name that is not ours. It is left alone.
-    #[serde(rename = "not_ours")]
+    /// An unmanaged resource has a name that the configuration needs. It is left alone.
+    #[serde(rename = "not_ours")] // lang-ok: serialized name
     Unmanaged,
-    /// It was waited for as long as was agreed.
+    /// A wait reached its timeout.
     TimedOut,
-    /// Somebody asked to stop.
+    /// The run was asked to stop.
     Interrupted,
-    /// What was asked for came to be, and then failed: a rollout that was rolled back, a cache that could not be made.
+    /// The request was executed and failed later: a rollout that was rolled back, a cache that could not be created.
     Failed,
-    /// Another process holds the lease, or took it over.
+    /// Another process holds the lease, or has taken it over.
     Locked,
-    /// An error in this program.
+    /// A defect of this program.
     Bug,
 }
 
-/// Why a verb did not do what it was asked.
+/// The failure of an operation.
 ///
-/// Display names the operation and what was answered, in one line without an end stop, and never what led to it or what
-/// to do: that is [`hint`](Self::hint).
+/// `Display` writes the operation and the response, in one line without a full stop. It contains neither the cause nor
+/// the remedy: that is [`hint`](Self::hint).
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
-    /// What it means.
+    /// The class of the failure.
     pub class: Class,
-    /// What was tried: `ec2:CreateVpc`, or words where there is no single call.
+    /// The operation: `ec2:CreateVpc`, or a description if there is no single call.
     pub operation: String,
-    /// The service's error code, when there was an answer.
+    /// The error code of the service, if there was a response.
     pub code: Option<String>,
-    /// The service's message, or ours.
+    /// The message of the service, or of this program.
     pub message: String,
-    /// The service's request id, for its support.
+    /// The request id, for AWS Support.
     pub request_id: Option<String>,
-    /// What to do about it.
+    /// The remedy.
     pub hint: Option<String>,
-    /// What else is known about it, a line each: how tasks ended, what they said last.
+    /// Further facts, one line each: how tasks exited, their last log lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
-    /// Set when what the step changed is again as it was before the step.
+    /// Set if the change of the step was rolled back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
 }
 
 impl Failure {
-    /// A failure of `class` in `operation`.
+    /// Creates a failure of `class` in `operation`.
     pub fn new(class: Class, operation: impl Into<String>, message: impl Into<String>) -> Self {
         let (operation, message) = (operation.into(), message.into());
         Self { class, operation, code: None, message, request_id: None, hint: None, details: Vec::new(), undone: false }
     }
 
-    /// The same failure, with what to do about it.
+    /// Sets the remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same failure, with what else is known about it.
+    /// Sets the further facts.
     #[must_use]
     pub fn details(mut self, details: Vec<String>) -> Self {
         self.details = details;
         self
     }
 
-    /// The same failure under another class.
+    /// Sets the class.
     #[must_use]
     pub fn class(mut self, class: Class) -> Self {
         self.class = class;
         self
     }
 
-    /// The same failure, its class changed to `class` when the service's error code is one of `codes`.
+    /// Changes the class to `class` if the error code of the service is one of `codes`.
     #[must_use]
     pub fn when(self, codes: &[&str], class: Class) -> Self {
         match &self.code {
@@ -105,7 +105,7 @@ impl Failure {
         }
     }
 
-    /// Whether the service answered with `code`.
+    /// Returns whether the service responded with the error `code`.
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)

@@ -1,46 +1,47 @@
-//! What a run is to bring about, and with which part of the stack.
+//! The goal of a run and the scope of its plan.
 
 use crate::address::Address;
 use crate::graph::Graph;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What a run is to bring about.
+/// The goal of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// What the graph wants is there, and nothing else of ours.
+    /// The managed resources match the graph.
     Deploy,
-    /// Nothing of ours is there.
+    /// No managed resource exists.
     Destroy,
 }
 
-/// Which part of a stack a run is about, and what of it is made anew.
+/// The scope of a plan: its targets, and the resources that it replaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanScope {
-    /// Only these, with what they need (to be made) or with what needs them (to be destroyed). Empty is everything.
+    /// The targets. The plan also covers their dependencies (of a deploy) or their dependents (of a destroy). Empty
+    /// means everything.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<Address>,
-    /// What is replaced also where nothing about it differs.
+    /// Resources to replace even if nothing about them differs.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub replace: BTreeSet<Address>,
 }
 
 impl PlanScope {
-    /// Whether the run is about everything.
+    /// Returns whether the plan covers everything.
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.targets.is_empty()
     }
 
-    /// The targets together with all that has to come with them; `None` is everything.
+    /// Returns the targets with all their dependencies or dependents; `None` means everything.
     pub(crate) fn closure(&self, graph: &Graph, goal: Goal) -> Option<BTreeSet<Address>> {
         if self.is_all() {
             return None;
         }
         let mut within = self.targets.clone();
         match goal {
-            // A node comes after all that it needs.
+            // A node comes after all its dependencies.
             Goal::Deploy => {
                 for node in graph.nodes.iter().rev() {
                     if within.contains(&node.address) {

@@ -1,4 +1,4 @@
-//! The resources of a stack, and what each needs of the others.
+//! The resources of a stack and their dependencies.
 
 use crate::address::Address;
 use crate::check::{Check, CheckNode, ErasedCheck};
@@ -15,37 +15,37 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The resources of a stack, and what each needs of the others.
+/// The resources of a stack and their dependencies.
 #[derive(Default)]
 pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) checks: Vec<CheckNode>,
-    /// The longest time that a step waits.
+    /// Upper bound on the wait of a step.
     pub(crate) max_wait: Option<Duration>,
     pub(crate) preflight_checks: Vec<Box<dyn PreflightCheck>>,
 }
 
 pub(crate) type Make = Box<dyn Fn(&Values) -> Result<Value, Failure> + Send + Sync>;
 
-/// One resource of the graph.
+/// A resource of the graph.
 pub(crate) struct Node {
     pub address: Address,
     pub kind: Arc<dyn AnyKind>,
     pub inputs: Vec<Edge>,
     pub make: Make,
-    /// The paths of the fields that others may change.
+    /// The paths of the ignored fields.
     pub ignored: Vec<String>,
 }
 
-/// Something that people ask the stack for.
+/// A value that a run publishes.
 pub(crate) struct Output {
     pub name: String,
     pub make: Make,
 }
 
-/// Of which node something is needed, and how far it must be.
+/// A dependency: the node, and the readiness that it must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[doc(hidden)]
 pub struct Edge {
@@ -53,7 +53,7 @@ pub struct Edge {
     pub(crate) readiness: Readiness,
 }
 
-/// How far a resource must be before a dependent may start.
+/// The readiness that a resource must have before a dependent may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Readiness {
     /// It has its name.
@@ -62,11 +62,11 @@ pub enum Readiness {
     Ready,
 }
 
-/// The attributes of each node that are known so far, by the node's place in the graph.
+/// The known attributes of each node, by its index in the graph.
 #[doc(hidden)]
 pub type Values = Vec<Option<Value>>;
 
-/// A kind of resource that a graph knows, together with its client.
+/// A kind of resource that is registered in a graph, with its client.
 pub struct Kind<R>(Arc<R>);
 
 impl<R> Clone for Kind<R> {
@@ -75,8 +75,7 @@ impl<R> Clone for Kind<R> {
     }
 }
 
-/// The attributes that a resource of the graph will have.
-/// Cheap to copy.
+/// A reference to the future attributes of a resource in the graph. Cheap to copy.
 pub struct Handle<A> {
     pub(crate) node: usize,
     pub(crate) readiness: Readiness,
@@ -92,7 +91,7 @@ impl<A> Clone for Handle<A> {
 impl<A> Copy for Handle<A> {}
 
 impl<A> Handle<A> {
-    /// The same resource, needed only so far that it has its name. A record needs the name of a load balancer, not that it
+    /// Reduces the dependency to the name of the resource. A DNS record needs the name of a load balancer, not that it
     /// is active.
     #[must_use]
     pub fn created(self) -> Self {
@@ -101,24 +100,25 @@ impl<A> Handle<A> {
 }
 
 impl Graph {
-    /// A graph without resources.
+    /// Creates a graph without resources.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes a kind known. What of this kind is ours is seen, and deleted when no resource of the graph wants it.
+    /// Registers a kind. Managed resources of registered kinds are found, and deleted if the graph does not contain
+    /// them.
     pub fn kind<R: Resource>(&mut self, resource: R) -> Kind<R> {
         let resource = Arc::new(resource);
         self.kinds.insert(R::KIND, Arc::new(Erased(Arc::clone(&resource))));
         Kind(resource)
     }
 
-    /// Adds a resource, whose spec is made from the attributes of `inputs`. `make` must be pure: it is called for the plan,
-    /// with unknown texts where a parent is yet to be made, and again when the parents are there.
+    /// Adds a resource whose spec is computed from the attributes of `inputs`. `make` must be pure: it is called for
+    /// the plan, with unknown texts for parents that do not exist yet, and again when the parents exist.
     ///
     /// # Errors
-    /// `Bug` when the address is malformed or taken.
+    /// `Bug` if the address is malformed or taken.
     pub fn add<R: Resource, I: Inputs>(
         &mut self,
         address: &str,
@@ -139,10 +139,11 @@ impl Graph {
         Ok(Handle { node: self.nodes.len() - 1, readiness: Readiness::Ready, attrs: PhantomData })
     }
 
-    /// Adds a condition that must hold once `inputs` are as desired. `make` must be pure, as that of [`add`](Self::add).
+    /// Adds a condition that must hold once `inputs` match their desired specs. `make` must be pure, as that of
+    /// [`add`](Self::add).
     ///
     /// # Errors
-    /// `Bug` when the address is malformed or taken.
+    /// `Bug` if the address is malformed or taken.
     pub fn add_check<C: Check, I: Inputs>(
         &mut self,
         address: &str,
@@ -162,18 +163,18 @@ impl Graph {
         Ok(())
     }
 
-    /// Parses an address that nothing of the graph has yet.
+    /// Parses an address and checks that it is free.
     fn free_address(&self, address: &str) -> Result<Address, Failure> {
         let bug = |message: String| Failure::new(Class::Bug, format!("add {address}"), message);
         let address = Address::new(address).map_err(|e| bug(e.to_string()))?;
         let mut taken = self.addresses().chain(self.checks.iter().map(|check| &check.address));
         if taken.any(|taken| *taken == address) {
-            return Err(bug("this address is taken".to_owned()));
+            return Err(bug("this address is already taken".to_owned()));
         }
         Ok(address)
     }
 
-    /// Names something that people ask the stack for, made from attributes.
+    /// Adds an output that is computed from attributes.
     pub fn output<I: Inputs, T: Serialize>(
         &mut self,
         name: &str,
@@ -184,31 +185,32 @@ impl Graph {
         self.outputs.push(Output { name: name.to_owned(), make });
     }
 
-    /// Ends each wait of a step, and each call that is repeated because AWS refuses it for now, after `within` at the latest.
-    /// Without it each ends after its own limit, which is half an hour at most.
+    /// Backoff each wait of a step, and each call that is retried because AWS refuses it for now, to `within`. Without
+    /// it, each has its own timeout of at most half an hour.
     pub fn wait_at_most(&mut self, within: Duration) {
         self.max_wait = Some(within);
     }
 
-    /// Adds a check that is asked before a plan that writes something is shown or run; see [`preflight`](crate::preflight()).
+    /// Adds a check that runs before a plan with writes is shown or applied; see [`preflight`](crate::preflight()).
     pub fn add_preflight_check(&mut self, check: impl PreflightCheck + 'static) {
         self.preflight_checks.push(Box::new(check));
     }
 
-    /// Lets others change a field: `path` is as a plan shows it, and stands for all that is in it. A resource that is there
-    /// keeps what it has in that field; one that is made gets what the graph wants. Says whether the address is known.
+    /// Ignores changes of a field by others: `path` is written as in a plan and covers everything below it. An existing
+    /// resource keeps its value of the field; a new one gets the value of the graph. Returns whether the address
+    /// exists.
     pub fn ignore(&mut self, address: &Address, path: impl Into<String>) -> bool {
         let node = self.nodes.iter_mut().find(|node| node.address == *address);
         node.map(|node| node.ignored.push(path.into())).is_some()
     }
 
-    /// The fields of a resource that others may change.
+    /// Returns the ignored fields of a resource.
     #[must_use]
     pub fn ignored(&self, address: &Address) -> &[String] {
         self.nodes.iter().find(|node| node.address == *address).map_or(&[], |node| &node.ignored)
     }
 
-    /// A spec of the resource at `address` without the fields that others may change.
+    /// Returns a spec of the resource at `address` without its ignored fields.
     #[must_use]
     pub fn without_ignored(&self, address: &Address, spec: &Value) -> Value {
         let mut kept = spec.clone();
@@ -216,7 +218,7 @@ impl Graph {
         kept
     }
 
-    /// Each resource with those that it needs, parents first.
+    /// Returns each resource with its dependencies, parents first.
     pub fn edges(&self) -> impl Iterator<Item = (&Address, Vec<&Address>)> {
         self.nodes.iter().map(|node| {
             let needed = node.inputs.iter().map(|edge| &self.nodes[edge.node].address);
@@ -224,31 +226,32 @@ impl Graph {
         })
     }
 
-    /// The nodes that need the node at `index`, directly.
+    /// Returns the nodes that depend on the node at `index` directly.
     pub(crate) fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
         let nodes = self.nodes.iter().enumerate();
         nodes.filter(move |(_, node)| node.inputs.iter().any(|edge| edge.node == index)).map(|(user, _)| user)
     }
 
-    /// The addresses of the graph, parents first.
+    /// Returns the addresses of the graph, parents first.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.nodes.iter().map(|node| &node.address)
     }
 
-    /// The kind of each address, in the same order.
+    /// Returns the kind of each address, in the same order.
     pub fn node_kinds(&self) -> impl Iterator<Item = &'static str> {
         self.nodes.iter().map(|node| node.kind.name())
     }
 
-    /// The kinds that the graph knows, each with the kinds that it holds.
+    /// Returns the registered kinds, each with the kinds whose deletion it blocks.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
         self.kinds.values().map(|kind| (kind.name(), kind.blocks_deletion_of()))
     }
 
-    /// The spec of each node as far as it follows from the configuration alone: all that AWS assigns is unknown.
+    /// Returns the spec of each node as far as it follows from the configuration alone: everything that AWS assigns is
+    /// unknown.
     ///
     /// # Errors
-    /// `Bug` when a spec cannot be written.
+    /// `Bug` if a spec cannot be serialized.
     pub fn specs(&self) -> Result<Vec<(Address, Value)>, Failure> {
         let mut values: Values = Vec::with_capacity(self.nodes.len());
         let mut specs = Vec::with_capacity(self.nodes.len());
@@ -260,10 +263,11 @@ impl Graph {
         Ok(specs)
     }
 
-    /// What is wrong with the specs, as far as they follow from the configuration: address and words.
+    /// Validates the specs as far as they follow from the configuration. Returns an address and a message for each
+    /// problem.
     ///
     /// # Errors
-    /// `Bug` when a spec cannot be written.
+    /// `Bug` if a spec cannot be serialized.
     pub fn validate(&self) -> Result<Vec<(Address, String)>, Failure> {
         let problem = |(node, (address, spec)): (&Node, (Address, Value))| {
             node.kind.validate(&spec).err().map(|message| (address, message))

@@ -1,4 +1,4 @@
-//! What a resource needs of others.
+//! The inputs of a resource: attributes of other resources.
 
 use crate::failure::{Class, Failure};
 use crate::graph::{Edge, Handle, Values};
@@ -6,8 +6,7 @@ use crate::kind::from_json;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-/// What a resource needs of others: nothing, a [`Handle`], an [`Input`], a list of them, up to eight in a
-/// tuple.
+/// The inputs of a resource: nothing, a [`Handle`], an [`Input`], a list of them, or a tuple of up to eight.
 pub trait Inputs: Send + Sync + 'static {
     /// The attributes, in the same shape.
     type Attrs;
@@ -25,15 +24,15 @@ impl<A: DeserializeOwned + 'static> Inputs for Handle<A> {
     }
 
     fn attrs(&self, values: &Values) -> Result<A, Failure> {
-        let missing = || Failure::new(Class::Bug, "make a spec", "an input is not there yet");
+        let missing = || Failure::new(Class::Bug, "compute a spec", "an input is not known yet");
         from_json("attributes", values.get(self.node).and_then(Option::as_ref).ok_or_else(missing)?)
     }
 }
 
 type Make<T> = dyn Fn(&Values) -> Result<T, Failure> + Send + Sync;
 
-/// One value that is made from attributes, or known from the start. A concern takes what it needs of others in this form,
-/// and so knows nothing about them: `Input<String>` is a subnet's id, whether it is of this graph or not.
+/// A value that is computed from attributes or known in advance. A concern takes its inputs in this form and does not
+/// depend on other concerns: `Input<String>` is the id of a subnet, from this graph or not.
 pub struct Input<T> {
     edges: Vec<Edge>,
     make: Arc<Make<T>>,
@@ -46,7 +45,7 @@ impl<T> Clone for Input<T> {
 }
 
 impl<T: 'static> Input<T> {
-    /// What `make` makes of the attributes of `inputs`.
+    /// Computes the value from the attributes of `inputs` with `make`.
     pub fn of<I: Inputs>(inputs: I, make: impl Fn(I::Attrs) -> T + Send + Sync + 'static) -> Self {
         let mut edges = Vec::new();
         inputs.edges(&mut edges);
@@ -55,14 +54,14 @@ impl<T: 'static> Input<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Input<T> {
-    /// A value that is known from the start.
+    /// Creates a value that is known in advance.
     pub fn known(value: T) -> Self {
         Self { edges: Vec::new(), make: Arc::new(move |_| Ok(value.clone())) }
     }
 }
 
 impl<A: DeserializeOwned + 'static> Handle<A> {
-    /// What `make` makes of the attributes.
+    /// Computes a value from the attributes with `make`.
     pub fn map<T: 'static>(self, make: impl Fn(A) -> T + Send + Sync + 'static) -> Input<T> {
         Input::of(self, make)
     }

@@ -1,4 +1,4 @@
-//! A kind of resource with its types erased: specs and attributes as JSON.
+//! Type erasure for kinds: specs and attributes as JSON.
 
 use crate::address::Address;
 use crate::context::Context;
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What [`Resource`] is, with specs and attributes as JSON.
+/// A [`Resource`] with its specs and attributes as JSON.
 pub(crate) trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
     fn blocks_deletion_of(&self) -> &'static [&'static str];
@@ -62,7 +62,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn forget<'a>(&'a self, cx: &'a Context, attrs: &'a Value) -> BoxFuture<'a, Result<(), Failure>>;
 }
 
-/// What a sweep over one kind looks for.
+/// The request for one read of a kind.
 #[derive(Clone)]
 pub(crate) struct ReadRequest {
     pub desired: Vec<(Address, Value)>,
@@ -72,12 +72,12 @@ pub(crate) struct ReadRequest {
     pub shared: Shared,
 }
 
-/// What all kinds share in one sweep.
+/// State that all kinds of one read share.
 #[derive(Clone, Default)]
 pub(crate) struct Shared {
-    /// The specs that the graph wants, of all kinds.
+    /// The desired specs of all kinds.
     pub desired: Arc<Vec<KindValue>>,
-    /// The attributes that are recorded, of all kinds.
+    /// The recorded attributes of all kinds.
     pub recorded: Arc<Vec<KindValue>>,
     pub trusted: Arc<TrustedTags>,
     pub cache: Arc<RequestCache>,
@@ -90,14 +90,14 @@ pub(crate) struct KindValue {
     pub value: Value,
 }
 
-/// What stands in AWS.
+/// A [`Found`] with its spec and attributes as JSON.
 pub(crate) enum AnyFound {
     Managed { address: Address, spec: Value, attrs: Value, ready: bool },
     Unmanaged { address: Address, what: String },
     Untagged { address: Address, attrs: Value, import_id: String },
 }
 
-/// Makes an [`AnyKind`] of a [`Resource`].
+/// The implementation of [`AnyKind`] for a [`Resource`].
 pub(crate) struct Erased<R>(pub Arc<R>);
 
 impl<R: Resource> AnyKind for Erased<R> {
@@ -223,7 +223,7 @@ impl<R: Resource> AnyKind for Erased<R> {
         async move {
             let scope = ReadScope::<R> {
                 desired: typed(request.desired)?,
-                // What an older version recorded in another shape is found by its tags.
+                // A record that an older version wrote in another shape is skipped: its tags identify the resource.
                 recorded: request
                     .recorded
                     .into_iter()
@@ -301,9 +301,9 @@ fn erase<R: Resource>(found: Found<R>) -> Result<AnyFound, Failure> {
 }
 
 pub(crate) fn to_json<T: Serialize>(what: &str, value: &T) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|e| Failure::new(Class::Bug, format!("write {what}"), e.to_string()))
+    serde_json::to_value(value).map_err(|e| Failure::new(Class::Bug, format!("serialize {what}"), e.to_string()))
 }
 
 pub(crate) fn from_json<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, Failure> {
-    T::deserialize(value).map_err(|e| Failure::new(Class::Bug, format!("read {what}"), e.to_string()))
+    T::deserialize(value).map_err(|e| Failure::new(Class::Bug, format!("deserialize {what}"), e.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Where a run writes down what it means to do and what it did.
+//! Storage for the intents and the progress of a run.
 
 use crate::address::Address;
 use crate::failure::Failure;
@@ -9,53 +9,53 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One thing that happened, to be remembered.
+/// An entry of the ledger.
 #[derive(Debug, Clone)]
 pub enum Entry {
-    /// A resource is there.
+    /// The resource exists.
     Put(Address, Record),
-    /// A resource is gone.
+    /// The resource does not exist.
     Remove(Address),
-    /// Nothing but these is there: what else is remembered has gone without that being recorded.
+    /// Only these resources exist. All other records are of resources that were deleted without an entry.
     RetainOnly(BTreeSet<Address>),
-    /// What was remembered at one address is at another now. `unrecorded` is what to remember when nothing was.
+    /// The record has another address. `unrecorded` is used if there is no record at the old one.
     Moved {
-        /// Where it was.
+        /// The old address.
         from: Address,
-        /// Where it is.
+        /// The new address.
         to: Address,
-        /// What it is like, should the snapshot not know it.
+        /// The record to store if the snapshot has none.
         unrecorded: Record,
     },
-    /// The create that was meant at this address was not begun, or was refused: nothing came of it.
+    /// The create at this address was not started or was refused, so it had no effect.
     CreateAborted(Address),
-    /// What people ask the stack for.
+    /// The outputs of the stack.
     Outputs(BTreeMap<String, Value>),
-    /// A saved plan was applied; it is not applied again.
+    /// A saved plan was applied and cannot be applied again.
     Applied(String),
-    /// Services were given something else to run.
+    /// Services got another revision or count.
     Released(Release),
-    /// The end of an earlier release to a service was seen, or learnt of.
+    /// The outcome of an earlier release to a service became known.
     Concluded {
-        /// The id of the run that released.
+        /// The id of the run of the release.
         run: String,
-        /// The service.
+        /// The address of the service.
         address: Address,
-        /// The result.
+        /// The outcome.
         outcome: ReleaseOutcome,
     },
-    /// The run has written all that it meant to, and had only rollouts left to wait for.
+    /// All writes of the run are done; only rollouts are left to wait for.
     Written,
-    /// The count of a service was set by hand, or goes by the configuration again.
+    /// The count of a service was set by `scale`, or follows the configuration again.
     Scaled(Address, Option<Scaled>),
 }
 
 impl Entry {
-    /// Puts the entry into a snapshot.
+    /// Applies the entry to a snapshot.
     pub fn apply(self, snapshot: &mut Snapshot) {
-        /// How many ids of applied plans are kept. A plan is bound to a serial as well, so that few are enough.
+        /// Number of applied plans whose ids are stored. Few are enough, because a plan is also bound to a serial.
         const APPLIED: usize = 20;
-        /// How many releases are remembered: more than revisions are kept.
+        /// Number of stored releases: more than the revisions that are kept.
         const RELEASES: usize = 100;
         match self {
             Self::Put(address, record) => drop(snapshot.resources.insert(address, record)),
@@ -96,33 +96,34 @@ impl Entry {
     }
 }
 
-/// Where a run writes down what it means to do and what it did.
+/// Storage for the intents and the progress of a run.
 pub trait Ledger: Send + Sync {
-    /// Stores what the run means to do. When this returns, it is durable.
+    /// Stores the intents of the run. They are durable when this returns.
     fn begin(&self, intents: Intents) -> BoxFuture<'_, Result<(), Failure>>;
 
-    /// Takes one entry, to be stored soon. Never waits.
+    /// Adds an entry that is stored soon. Never waits.
     fn record(&self, entry: Entry);
 
-    /// Why nothing may be written any more, if so: the lease is lost, or the snapshot was changed by another.
+    /// Returns the reason why nothing may be written any more, if there is one: the lease is lost, or another process
+    /// changed the snapshot.
     fn lost(&self) -> Option<Failure>;
 
-    /// Stores all that was recorded and, when the run is `complete`, takes the intents back.
+    /// Stores all entries and removes the intents if the run is `complete`.
     fn end(&self, complete: bool) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
-/// A ledger in memory, for programs that keep no state, and for tests.
+/// A ledger in memory, for programs without a state and for tests.
 #[derive(Default, Clone)]
 pub struct MemoryLedger(Arc<Mutex<Snapshot>>);
 
 impl MemoryLedger {
-    /// A ledger that begins with `snapshot`.
+    /// Creates a ledger that starts with `snapshot`.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
         Self(Arc::new(Mutex::new(snapshot)))
     }
 
-    /// What is remembered now.
+    /// Returns the current snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

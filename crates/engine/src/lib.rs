@@ -1,19 +1,21 @@
-//! What a resource is, and how a graph of them is observed, decided and acted upon.
+//! The contract of a resource, and the engine that reads, plans and applies a graph of resources.
 //!
 //! # Flow
 //!
-//! 1. A stack adds resources to a [`Graph`]; each names its inputs by typed [`Handle`]s, so a cycle cannot be written.
-//! 2. [`observe`](observe()) asks what of this workspace is there, one batched sweep over the kinds.
-//! 3. [`compute_plan()`] compares the graph with what was observed and what was recorded. It is pure, and gives a [`Plan`].
-//!    [`preflight`](preflight()) asks for what else in AWS would make the plan fail midway.
-//! 4. [`apply_plan`](apply_plan()) runs the plan: each step as soon as what it needs is there, with every outcome put into a [`Ledger`].
-//!    Then it waits for the [`Check`]s of the graph: conditions that make nothing and are never recorded.
+//! 1. A stack adds resources to a [`Graph`]. Each refers to its inputs by typed [`Handle`]s, so a cycle cannot be
+//!    expressed.
+//! 2. [`observe`](observe()) reads the managed resources of the workspace, in a few batched calls per kind.
+//! 3. [`compute_plan()`] compares the graph with the observed and the recorded resources. It is pure and returns a
+//!    [`Plan`]. [`preflight`](preflight()) looks for anything else in AWS that would make the plan fail midway.
+//! 4. [`apply_plan`](apply_plan()) executes the plan: each step as soon as its dependencies are ready, and every result
+//!    goes to a [`Ledger`]. Then it waits for the [`Check`]s of the graph: conditions that create nothing and are never
+//!    recorded.
 //!
 //! # Guarantees
 //!
-//! The crate knows nothing about AWS, terminals, files or the environment. It never starts a write before the ledger has
-//! said that the intent is durable, never repeats a create whose outcome is unknown without looking for it first, and never
-//! touches what is not ours. Every wait and every retry has an end.
+//! The crate knows nothing about AWS, terminals, files or the environment. It never starts a write before the ledger
+//! has stored the intent durably, never repeats a create with an unknown outcome without looking for its result first,
+//! and never changes an unmanaged resource. Every wait and every retry has a limit.
 
 mod address;
 mod adoption;

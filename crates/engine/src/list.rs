@@ -1,4 +1,4 @@
-//! What is listed, with what has to be asked about each of it.
+//! Lists of resources, joined with details from further calls.
 
 use crate::failure::Failure;
 use crate::unknown::is_unknown;
@@ -8,16 +8,16 @@ use futures_util::future::try_join;
 use futures_util::stream;
 use std::collections::{BTreeSet, HashMap};
 
-/// How many are asked about at a time, where one call is about one of them.
+/// Number of parallel calls if each is about one key.
 const AT_A_TIME: usize = 8;
 
-/// What `list` finds, each with what `ask` tells about its key; nothing where `ask` does not tell.
+/// Joins the items of `list` with the details that `ask` returns for their keys. An item without details gets `None`.
 ///
-/// The `likely` keys, those that are remembered, are asked about while the list is on its way: where all is as it was, this is
-/// one round trip and not two. One of them that is not there any more must be no error of `ask`, and costs nothing else.
+/// Details for the `likely` keys, those of recorded resources, are requested in parallel with the list. If nothing has
+/// changed, this takes one round trip instead of two. A likely key that no longer exists must not be an error of `ask`.
 ///
 /// # Errors
-/// What `list` or `ask` fails with.
+/// The error of `list` or `ask`.
 pub async fn list_with_details<T, V, A, F>(
     list: impl Future<Output = Result<Vec<T>, Failure>>,
     likely: impl IntoIterator<Item = String>,
@@ -29,33 +29,33 @@ where
     F: Future<Output = Result<HashMap<String, V>, Failure>>,
 {
     let likely: BTreeSet<String> = likely.into_iter().filter(|key| !is_unknown(key)).collect();
-    let (found, mut told) = try_join(list, ask(likely.iter().cloned().collect())).await?;
+    let (found, mut details) = try_join(list, ask(likely.iter().cloned().collect())).await?;
     let others: BTreeSet<String> = found.iter().filter_map(&key).filter(|key| !likely.contains(key)).collect();
     if !others.is_empty() {
-        told.extend(ask(others.into_iter().collect()).await?);
+        details.extend(ask(others.into_iter().collect()).await?);
     }
     let with = |one: T| {
-        let told = key(&one).and_then(|key| told.remove(&key));
-        (one, told)
+        let details = key(&one).and_then(|key| details.remove(&key));
+        (one, details)
     };
     Ok(found.into_iter().map(with).collect())
 }
 
-/// What `ask` tells about each of `keys`, some at a time; what it tells nothing about is left out.
+/// Calls `ask` for each of `keys`, some in parallel. Keys for which it returns `None` are omitted.
 ///
 /// # Errors
-/// What `ask` fails with.
+/// The error of `ask`.
 pub async fn fetch_each<V, A, F>(keys: Vec<String>, ask: A) -> Result<HashMap<String, V>, Failure>
 where
     A: Fn(String) -> F,
     F: Future<Output = Result<Option<V>, Failure>>,
 {
-    let asked = keys.into_iter().map(|key| {
+    let requested = keys.into_iter().map(|key| {
         let answer = ask(key.clone());
         async move { Ok((key, answer.await?)) }
     });
-    let told: Vec<(String, Option<V>)> = stream::iter(asked).buffer_unordered(AT_A_TIME).try_collect().await?;
-    Ok(told.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
+    let details: Vec<(String, Option<V>)> = stream::iter(requested).buffer_unordered(AT_A_TIME).try_collect().await?;
+    Ok(details.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
 }
 
 #[cfg(test)]
@@ -75,51 +75,51 @@ mod tests {
         Ok(keys.iter().map(|&key| key.to_owned()).collect())
     }
 
-    /// What is listed with what is told of it, what was asked in which call, and the round trips that it took.
-    async fn run(there: &[&str], likely: &[&str]) -> (Vec<(String, Option<usize>)>, Vec<Vec<String>>, u64) {
-        let (asked, since) = (Mutex::new(Vec::new()), Instant::now());
+    /// Returns the listed items with their details, the keys of each call, and the number of round trips.
+    async fn run(existing: &[&str], likely: &[&str]) -> (Vec<(String, Option<usize>)>, Vec<Vec<String>>, u64) {
+        let (requested, since) = (Mutex::new(Vec::new()), Instant::now());
         let ask = |keys: Vec<String>| {
-            asked.lock().unwrap().push(keys.clone());
+            requested.lock().unwrap().push(keys.clone());
             async move {
                 if !keys.is_empty() {
                     sleep(TRIP).await;
                 }
-                let told = keys.into_iter().filter(|key| key != "gone").map(|key| (key.clone(), key.len()));
-                Ok(told.collect::<HashMap<_, _>>())
+                let details = keys.into_iter().filter(|key| key != "gone").map(|key| (key.clone(), key.len()));
+                Ok(details.collect::<HashMap<_, _>>())
             }
         };
         let likely = likely.iter().map(|&key| key.to_owned());
-        let found = list_with_details(list(there), likely, |key: &String| Some(key.clone()), ask).await.unwrap();
-        (found, asked.into_inner().unwrap(), since.elapsed().as_secs())
+        let found = list_with_details(list(existing), likely, |key: &String| Some(key.clone()), ask).await.unwrap();
+        (found, requested.into_inner().unwrap(), since.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]
     async fn details_of_recorded_keys_need_one_round_trip() {
-        let (found, asked, trips) = run(&["a", "bb"], &["bb", "a"]).await;
+        let (found, requested, trips) = run(&["a", "bb"], &["bb", "a"]).await;
         assert_eq!(found, [("a".to_owned(), Some(1)), ("bb".to_owned(), Some(2))]);
-        assert_eq!((asked, trips), (vec![vec!["a".to_owned(), "bb".to_owned()]], 1));
+        assert_eq!((requested, trips), (vec![vec!["a".to_owned(), "bb".to_owned()]], 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn details_of_new_keys_need_a_second_round_trip() {
-        let (found, asked, trips) = run(&["new", "a"], &["gone", "a"]).await;
+        let (found, requested, trips) = run(&["new", "a"], &["gone", "a"]).await;
         assert_eq!(found, [("new".to_owned(), Some(3)), ("a".to_owned(), Some(1))]);
-        assert_eq!((asked[1].as_slice(), asked.len(), trips), (["new".to_owned()].as_slice(), 2, 2));
+        assert_eq!((requested[1].as_slice(), requested.len(), trips), (["new".to_owned()].as_slice(), 2, 2));
         let (found, ..) = run(&["gone"], &[]).await;
         assert_eq!(found, [("gone".to_owned(), None)], "it has gone between the list and the question");
     }
 
     #[tokio::test(start_paused = true)]
     async fn details_of_unknown_keys_are_not_requested() {
-        let (_, asked, _) = run(&[], &[&unknown()]).await;
-        assert_eq!(asked, [Vec::<String>::new()]);
+        let (_, requested, _) = run(&[], &[&unknown()]).await;
+        assert_eq!(requested, [Vec::<String>::new()]);
     }
 
     #[tokio::test]
     async fn fetch_each_requests_each_key_and_fails_with_any_failure() {
         let keys = || ["a", "bb", "gone"].map(str::to_owned).to_vec();
-        let told = fetch_each(keys(), |key| async move { Ok((key != "gone").then_some(key.len())) }).await.unwrap();
-        assert_eq!(told, HashMap::from([("a".to_owned(), 1), ("bb".to_owned(), 2)]));
+        let details = fetch_each(keys(), |key| async move { Ok((key != "gone").then_some(key.len())) }).await.unwrap();
+        assert_eq!(details, HashMap::from([("a".to_owned(), 1), ("bb".to_owned(), 2)]));
         let refused = |key: String| async move {
             if key == "bb" { Err(Failure::new(Class::Denied, "ask", "no")) } else { Ok(Some(key)) }
         };

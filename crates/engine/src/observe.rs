@@ -1,4 +1,4 @@
-//! What of this workspace is there.
+//! Reads of the resources of a workspace.
 
 use crate::address::Address;
 use crate::check::Checked;
@@ -17,56 +17,56 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a create whose outcome is not known is looked for, where AWS would make a second one. EC2 is eventually
-/// consistent: a describe can miss for some seconds what was just made.
+/// Limit of the search for the result of a create with an unknown outcome, for kinds that AWS would create twice. EC2
+/// is eventually consistent: for some seconds, a describe can miss what was just created.
 pub(crate) const CREATE_VISIBILITY: Backoff =
     Backoff { initial: Duration::from_secs(1), max_interval: Duration::from_secs(4), timeout: Duration::from_secs(20) };
 
-/// Something of ours that is there.
+/// A managed resource that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Live {
     /// Its kind.
     pub kind: String,
-    /// What it is like now.
+    /// Its live spec.
     pub spec: Value,
     /// The attributes that AWS assigned.
     pub attrs: Value,
-    /// Whether it can be used.
+    /// Set if it can be used.
     #[serde(rename = "settled")]
     pub ready: bool,
 }
 
-/// A resource that the snapshot records and that has lost its ownership tags: it is not ours until they are on it again.
+/// A recorded resource that has lost its ownership tags. It is unmanaged until they are restored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Untagged {
     /// Its kind.
     pub kind: String,
     /// The attributes that AWS assigned.
     pub attrs: Value,
-    /// The name by which it can be taken over again.
+    /// The id with which it can be imported again.
     #[serde(rename = "claim")]
     pub import_id: String,
 }
 
-/// What of this workspace is there.
+/// The resources of a workspace that a read has found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
-    /// Ours, by address. More than one at an address: a replacement was interrupted.
+    /// Managed resources by address. Several at one address are left by an interrupted replacement.
     #[serde(rename = "ours")]
     pub managed: BTreeMap<Address, Vec<Live>>,
-    /// Not ours, by the address whose name they stand in; in words.
+    /// Unmanaged resources, by the address whose name they have; as text.
     #[serde(rename = "foreign")]
     pub unmanaged: BTreeMap<Address, String>,
-    /// The state of the checks that were read.
+    /// The results of the checks that were read.
     #[serde(default)]
     pub checks: BTreeMap<Address, Checked>,
-    /// Recorded and without ownership tags, by the address of the record.
+    /// Recorded resources without ownership tags, by the address of the record.
     #[serde(default)]
     pub untagged: BTreeMap<Address, Untagged>,
 }
 
 impl Observed {
-    /// Leaves out what a run that has not ended may just have made: its tags may not be visible yet.
+    /// Removes resources that an unfinished run may have just created: their tags may not be visible yet.
     pub fn ignore_recent(&mut self, snapshot: &Snapshot) {
         self.untagged.retain(|address, _| !snapshot.is_recent(address));
         self.unmanaged.retain(|address, _| !snapshot.has_unconfirmed_create(address));
@@ -88,13 +88,13 @@ impl Observed {
     }
 }
 
-/// Asks what of this workspace is there: all kinds that the graph knows, in parallel.
+/// Reads the managed resources of a workspace: all kinds of the graph, in parallel.
 ///
-/// What a run that did not end meant to create or had just created, and which is not seen, is looked for again for up to 20
-/// seconds where AWS would make a second one.
+/// Resources that an unfinished run intended to create or had just created are searched for up to 20 seconds if they
+/// are not found, for kinds that AWS would create twice.
 ///
 /// # Errors
-/// What a read fails with; `Bug` when a spec cannot be written.
+/// The error of a read; `Bug` if a spec cannot be serialized.
 pub async fn observe(
     graph: &Graph,
     snapshot: &Snapshot,
@@ -104,8 +104,8 @@ pub async fn observe(
     observe_all(graph, snapshot, owner, &Imports::new(), None, cancel).await
 }
 
-/// As [`observe`](observe()), with an index that spares calls where it agrees with the snapshot. What it says is at most some minutes
-/// old: good for looking, not for acting.
+/// As [`observe`](observe()), with an index that saves calls where it matches the snapshot. Its entries may be some
+/// minutes old, so it is suitable for showing and not for applying.
 ///
 /// # Errors
 /// As [`observe`](observe()).
@@ -119,10 +119,10 @@ pub async fn observe_with_index(
     observe_all(graph, snapshot, owner, &Imports::new(), index, cancel).await
 }
 
-/// What is asked to be taken over: by address, what AWS calls it.
+/// Existing resources to import: their ids in AWS, by address.
 pub type Imports = BTreeMap<Address, String>;
 
-/// As [`observe`](observe()), with what is claimed counted as ours where nobody else has it.
+/// As [`observe`](observe()), with `imports` counted as managed unless they belong to another stack or workspace.
 ///
 /// # Errors
 /// As [`observe`](observe()).
@@ -198,7 +198,7 @@ async fn read_kind(
         return Ok(found);
     }
     let mut pauses = CREATE_VISIBILITY.retrying();
-    while pauses.pause(cancel, kind.name(), "a create whose outcome is not known").await.is_ok() {
+    while pauses.pause(cancel, kind.name(), "a create with an unknown outcome").await.is_ok() {
         let shared = Shared { cache: Arc::default(), ..request.shared.clone() };
         found = kind.read(ReadRequest { shared, ..request.clone() }).await?;
         if !incomplete(&found) {
@@ -213,7 +213,7 @@ fn recorded_of(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot) -> Vec<(Address, Va
     records.map(|(address, record)| (address.clone(), record.attrs.clone())).collect()
 }
 
-/// Returns whether something has no ownership tags that a run which has not ended may just have made: they may not be
+/// Returns whether a resource without ownership tags may have been created by an unfinished run. Its tags may not be
 /// visible yet.
 fn has_lagging_tags(snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     found.iter().any(|found| match found {
@@ -223,16 +223,16 @@ fn has_lagging_tags(snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     })
 }
 
-/// Whether a intent of this kind was not found, or one that was recorded and was not ready yet: it may be too new to be
-/// seen, even by its id. What was to be replaced is not it.
+/// Returns whether the result of an intended create of this kind is missing, or a recorded resource that was not ready
+/// yet. It may be too new to be visible, even by its id. The resource that a replacement was to delete does not count.
 fn misses_created(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFound]) -> bool {
     let seen = |at: &Address, known: &Value| {
         found
             .iter()
             .any(|found| matches!(found, AnyFound::Managed { address, attrs, .. } if address == at && attrs == known))
     };
-    let mut made = snapshot.resources.iter().filter(|(_, record)| record.kind == kind.name() && !record.ready);
-    if made.any(|(address, record)| !seen(address, &record.attrs)) {
+    let mut unready = snapshot.resources.iter().filter(|(_, record)| record.kind == kind.name() && !record.ready);
+    if unready.any(|(address, record)| !seen(address, &record.attrs)) {
         return true;
     }
     let is_it = |intent: &Intent, found: &AnyFound| match found {
@@ -242,8 +242,8 @@ fn misses_created(kind: &Arc<dyn AnyKind>, snapshot: &Snapshot, found: &[AnyFoun
     snapshot.unconfirmed_creates_of(kind.name()).any(|intent| !found.iter().any(|found| is_it(intent, found)))
 }
 
-/// Looks for what a create of `spec` at `address` made, for as long as that can stay invisible. What differs in a field that
-/// cannot change is not it: while a replacement runs, its predecessor stands at the same address.
+/// Searches for the result of a create of `spec` at `address`, for as long as it can be invisible. A resource that
+/// differs in an immutable field is not the result: during a replacement, the predecessor has the same address.
 pub(crate) async fn find_created(
     kind: &Arc<dyn AnyKind>,
     address: &Address,
@@ -271,7 +271,7 @@ pub(crate) async fn find_created(
         if let Some(found) = kind.read(request).await?.into_iter().find(is_it) {
             return Ok(Some(found));
         }
-        if pauses.pause(cancel, kind.name(), "a create whose answer was lost").await.is_err() {
+        if pauses.pause(cancel, kind.name(), "a create whose response was lost").await.is_err() {
             return Ok(None);
         }
     }

@@ -1,5 +1,5 @@
-//! The verbs of a kind, with what the engine does for all kinds: look before a create is repeated, take for done what is
-//! done, try again what is_transient by itself.
+//! Operations of a kind, with the handling that is common to all kinds: a search before a create is repeated, success
+//! for what is already done, and retries of transient failures.
 
 use crate::context::Context;
 use crate::diff::diff;
@@ -14,31 +14,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// For what is_transient in seconds: throttling, an endpoint out of reach, a parent that is not visible yet.
+/// Limit for what takes seconds: throttling, an unreachable endpoint, a parent that is not visible yet.
 const SHORT: Backoff = Backoff {
     initial: Duration::from_millis(300),
     max_interval: Duration::from_secs(8),
     timeout: Duration::from_secs(120),
 };
 
-/// For what AWS takes minutes over: a service that drains, a cache that is being changed, interfaces that linger.
+/// Limit for what takes AWS minutes: a service that drains, a cache that is being modified, network interfaces that
+/// linger.
 const LONG: Backoff = Backoff {
     initial: Duration::from_secs(1),
     max_interval: Duration::from_secs(5),
     timeout: Duration::from_secs(25 * 60),
 };
 
-/// The verbs of one step.
+/// The operations of one step.
 pub(crate) struct Operations<'a> {
     pub kind: &'a Arc<dyn AnyKind>,
     pub cx: &'a Context,
 }
 
-/// What a create came to.
+/// The result of a create.
 pub(crate) enum CreateResult {
-    /// It was made by us, now.
+    /// The resource was created by this call.
     New(Value),
-    /// It was there already, and is ours.
+    /// The resource already exists and is managed.
     Existing { spec: Value, attrs: Value },
 }
 
@@ -52,9 +53,9 @@ impl Operations<'_> {
             };
             match failure.class {
                 Class::Ambiguous | Class::Exists => {
-                    self.cx.waiting("looking whether it was made");
-                    if let Some(there) = self.find_existing(spec, &failure).await? {
-                        return Ok(there);
+                    self.cx.waiting("checking whether it was created");
+                    if let Some(existing) = self.find_existing(spec, &failure).await? {
+                        return Ok(existing);
                     }
                 }
                 Class::Throttled | Class::Unreachable | Class::NotReady | Class::NotFound => {}
@@ -64,7 +65,8 @@ impl Operations<'_> {
         }
     }
 
-    /// What stands where a create was not answered, or was refused because something is there.
+    /// Searches for the resource after a create whose response was lost, or which was refused because it already
+    /// exists.
     async fn find_existing(&self, spec: &Value, failure: &Failure) -> Result<Option<CreateResult>, Failure> {
         match find_created(self.kind, &self.cx.address, spec, &self.cx.owner, &self.cx.cancel).await {
             Ok(Some(AnyFound::Managed { spec, attrs, .. })) => Ok(Some(CreateResult::Existing { spec, attrs })),
@@ -76,7 +78,7 @@ impl Operations<'_> {
             Ok(Some(AnyFound::Untagged { .. }) | None) if self.cx.cancel.is_stopped() => Err(failure.clone()),
             Ok(Some(AnyFound::Untagged { .. }) | None) => Ok(None),
             Err(_) => {
-                Err(failure.clone().hint("it may have been made; the next run looks for it before it makes another"))
+                Err(failure.clone().hint("it may have been created; the next run looks for it before creating another"))
             }
         }
     }
@@ -91,7 +93,7 @@ impl Operations<'_> {
         }
     }
 
-    /// Puts our tags on what is there, or takes them off. What has gone meanwhile needs them off no more.
+    /// Adds the ownership tags to a resource, or removes them. A resource that no longer exists needs no removal.
     pub(crate) async fn change_ownership(&self, attrs: &Value, action: Action) -> Result<(), Failure> {
         let mut budget = RetryBudget::new(self.cx);
         loop {
@@ -109,7 +111,7 @@ impl Operations<'_> {
         }
     }
 
-    /// Changes what is there to `spec`; makes no call where nothing differs.
+    /// Updates a resource to `spec`; makes no call if nothing differs.
     pub(crate) async fn update(&self, attrs: Value, before: &Value, spec: &Value) -> Result<Value, Failure> {
         let changes = diff(before, spec);
         if changes.is_empty() {
@@ -138,17 +140,17 @@ impl Operations<'_> {
     }
 }
 
-/// Whether what stands in the way of a call that can be repeated is_transient by itself.
+/// Returns whether the cause of a failed call that can be repeated is transient.
 fn is_transient(class: Class) -> bool {
     matches!(class, Class::Ambiguous | Class::Throttled | Class::Unreachable | Class::NotReady | Class::NotFound)
 }
 
-/// The time for which a call is tried again: each class of failure has its own end, and none is long than a step may wait.
+/// Retry budget per failure class, at most the time that a step may wait.
 struct RetryBudget {
     short: Pauses,
     long: Pauses,
     since: Instant,
-    /// The cause that was reported last for trying again.
+    /// The cause that was reported last.
     reported: String,
 }
 
@@ -158,8 +160,8 @@ impl RetryBudget {
         Self { short, long, since: Instant::now(), reported: String::new() }
     }
 
-    /// Waits before the next try, and says why unless that was reported last; fails with `failure` itself when none is
-    /// left.
+    /// Waits before the next retry and reports the cause unless it was reported last. Fails with `failure` itself when
+    /// the budget is exhausted.
     async fn wait_before_retry(&mut self, cx: &Context, failure: Failure) -> Result<(), Failure> {
         let what = failure.to_string();
         let waits = matches!(failure.class, Class::InUse | Class::NotReady);
@@ -180,9 +182,9 @@ impl RetryBudget {
     }
 }
 
-/// The failure of a call that was tried again for `spent`.
+/// Returns the failure of a call that was retried for `spent`.
 fn retries_exhausted(mut failure: Failure, spent: Duration) -> Failure {
-    failure.message = format!("{}; tried again for {} s", failure.message.trim_end_matches('.'), spent.as_secs());
+    failure.message = format!("{}; retried for {} s", failure.message.trim_end_matches('.'), spent.as_secs());
     if failure.hint.is_none() {
         failure.hint = Some("run the same command again".to_owned());
     }

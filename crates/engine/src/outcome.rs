@@ -1,4 +1,4 @@
-//! What came of a run.
+//! Outcome of a run.
 
 use crate::address::Address;
 use crate::failure::Failure;
@@ -6,27 +6,27 @@ use crate::plan::Action;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The steps that did something, in the order in which they ended.
+    /// The steps that changed something, in the order in which they finished.
     pub done: Vec<(Address, Action)>,
     /// The steps that failed.
     pub failed: Vec<StepFailure>,
-    /// The steps that were not started, and why.
+    /// The steps that were not started, with the reason.
     pub skipped: Vec<(Address, Action, String)>,
-    /// What people ask the stack for.
+    /// The outputs of the stack.
     pub outputs: BTreeMap<String, Value>,
 }
 
 impl Outcome {
-    /// Returns whether everything was done and every check that was due holds.
+    /// Returns whether all steps are done and every due check holds.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.skipped.is_empty()
     }
 
-    /// Returns whether all steps were done, whatever the checks say: nothing is left for another run to do.
+    /// Returns whether all steps are done, regardless of the checks: nothing is left for another run.
     #[must_use]
     pub fn is_applied(&self) -> bool {
         let mut undone =
@@ -38,10 +38,10 @@ impl Outcome {
 /// A step that failed.
 #[derive(Debug)]
 pub struct StepFailure {
-    /// Which resource.
+    /// The address of the resource.
     pub address: Address,
-    /// What was tried.
+    /// The action.
     pub action: Action,
-    /// Why it failed.
+    /// The reason.
     pub failure: Failure,
 }

@@ -1,4 +1,4 @@
-//! The tags by which what is ours is known.
+//! Ownership tags, which identify managed resources.
 
 use crate::address::Address;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ pub const WORKSPACE_TAG: &str = "pb-deploy:workspace";
 /// The tag that names the resource inside the stack.
 pub const ADDRESS_TAG: &str = "pb-deploy:address";
 
-/// Whose resources these are: one stack in one workspace.
+/// The owner of resources: one stack in one workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ownership {
     /// The name of the stack.
@@ -23,7 +23,7 @@ impl Ownership {
     /// The keys of the ownership tags.
     pub const KEYS: [&'static str; 3] = [STACK_TAG, WORKSPACE_TAG, ADDRESS_TAG];
 
-    /// The ownership tags of the resource at `address`, together with `tags`.
+    /// Returns `tags` with the ownership tags of the resource at `address` added.
     #[must_use]
     pub fn tags(&self, address: &Address, tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut all = tags.clone();
@@ -33,7 +33,7 @@ impl Ownership {
         all
     }
 
-    /// The address of what carries `tags`, when it is of this stack and workspace.
+    /// Returns the address in the ownership tags, if they are of this stack and workspace.
     #[must_use]
     pub fn address_from_tags(&self, tags: &BTreeMap<String, String>) -> Option<Address> {
         let is = |key: &str, value: &str| tags.get(key).is_some_and(|found| found == value);
@@ -51,7 +51,8 @@ impl Ownership {
         names_other(STACK_TAG, &self.stack) || names_other(WORKSPACE_TAG, &self.workspace)
     }
 
-    /// `tags` without the ownership tags and without those that AWS adds itself (`aws:...`): the ones a spec speaks of.
+    /// Returns `tags` without the ownership tags and the tags that AWS adds itself (`aws:...`): those that a spec
+    /// contains.
     #[must_use]
     pub fn user_tags(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         tags.iter()

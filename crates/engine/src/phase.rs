@@ -1,4 +1,4 @@
-//! One part of a task: what it works with, and what it comes to.
+//! Phases of a task: their context and their results.
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -11,20 +11,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// What one part of a task came to.
+/// The result of a phase.
 pub(crate) enum PhaseResult {
-    /// Created, and to be recorded before anything else is done with it.
+    /// The resource is created, and must be recorded before the next call about it.
     Created { spec: Value, attrs: Value },
-    /// It has its name, and dependents that need no more may go on.
+    /// The resource has its name; dependents that need no more may start.
     Identified { spec: Value, attrs: Value },
-    /// It can be used.
+    /// The resource can be used.
     Ready { spec: Value, attrs: Value },
-    /// It is gone.
+    /// The resource is deleted.
     Deleted,
 }
 
-/// Runs `part` as long as the ledger may be written to. Whoever lost the lease makes no further call, also where one that was
-/// answered meanwhile would be followed by another: somebody else is at work.
+/// Runs `part` while the ledger can be written. A process that has lost the lease makes no further call, not even the
+/// second of two consecutive calls: another process is at work.
 pub(crate) async fn run_unless_lost<T>(
     ledger: &dyn Ledger,
     part: impl Future<Output = Result<T, Failure>>,
@@ -37,7 +37,7 @@ pub(crate) async fn run_unless_lost<T>(
     .await
 }
 
-/// What one part of a task works with.
+/// The context of a phase.
 pub(crate) struct PhaseContext {
     pub kind: Arc<dyn AnyKind>,
     pub cx: Context,
@@ -49,7 +49,7 @@ impl PhaseContext {
         Operations { kind: &self.kind, cx: &self.cx }
     }
 
-    /// Awaits `calls` as one of those that may make calls now.
+    /// Awaits `calls` with one of the limited permits for calls.
     pub async fn limited<T>(&self, calls: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let _permit = self.calls.acquire().await;
         calls.await

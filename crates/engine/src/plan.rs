@@ -1,4 +1,4 @@
-//! What will be done, decided to the last choice.
+//! Plans: every decision is made before the plan is applied.
 
 use crate::address::Address;
 use crate::check::{PlannedCheck, Verdict};
@@ -6,135 +6,135 @@ use crate::diff::Change;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What is done to a resource.
+/// The action of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Action {
-    /// Nothing: it is as it should be.
+    /// None: the resource matches the configuration.
     NoOp,
-    /// Make it.
+    /// Create the resource.
     Create,
-    /// Change it in place.
+    /// Update it in place.
     Update,
-    /// Make another in its place.
+    /// Replace it by another at the same address.
     Replace {
-        /// Which comes first.
+        /// The order of delete and create.
         order: Order,
     },
     /// Delete it.
     Delete,
-    /// Wait until it can be used; it is as it should be otherwise.
+    /// Wait until it is ready. It matches the configuration otherwise.
     #[serde(rename = "await")]
     Wait,
-    /// Nothing, whatever it is like: the plan is about another part of the stack.
+    /// None, whatever its state: it is not part of the targets.
     #[serde(rename = "leave")]
     Untargeted,
-    /// Take over what is there: put our tags on it and remember it. Nothing else about it is changed.
+    /// Import an existing resource: add the ownership tags and a record, and change nothing else.
     Adopt,
-    /// Let go of it: take our tags off and remember it no more. It stays as it is.
+    /// Stop managing it: remove the ownership tags and the record, and change nothing else.
     Forget,
-    /// Give it another address: its tag, and where it is remembered. Nothing else about it is changed.
+    /// Change its address: in the tag and the record, and change nothing else.
     Move,
-    /// Wait until a [check](crate::Check) holds. No step has it; events and outcomes of checks do.
+    /// Wait until a [check](crate::Check) holds. No step has this action; events and outcomes of checks do.
     Check,
 }
 
 impl Action {
-    /// Whether nothing is done.
+    /// Returns whether the action does nothing.
     #[must_use]
     pub fn is_idle(self) -> bool {
         matches!(self, Self::NoOp | Self::Untargeted)
     }
 }
 
-/// Which comes first in a replacement.
+/// The order of a replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// The new one is made, dependents go over to it, the old one is deleted.
+    /// The new resource is created, dependents move to it, and the old one is deleted last.
     #[serde(rename = "create_first")]
     CreateBeforeDestroy,
-    /// The old one is deleted, after whatever holds it; the new one takes its name.
+    /// The old resource is deleted, after everything that blocks it; the new one takes its name.
     #[serde(rename = "delete_first")]
     DestroyBeforeCreate,
 }
 
-/// Where a change comes from.
+/// The origin of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// The configuration was changed.
+    /// The configuration has changed.
     Configuration,
-    /// The world was changed: nobody asked for the difference here.
+    /// AWS has changed, and the configuration did not ask for it.
     Drift,
-    /// Both.
+    /// Both have changed.
     Both,
 }
 
-/// What is done to one resource, and why.
+/// The planned action of one resource, and its reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Which resource.
+    /// The address of the resource.
     pub address: Address,
     /// Its kind.
     pub kind: String,
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// Where the change comes from; absent where nothing changes, nothing was there, or another edition than the recorded one
-    /// is in use.
+    /// The origin of the change; absent if nothing changes, if the resource did not exist, or if another revision than
+    /// the recorded one is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// Why, where it does not follow from the changes.
+    /// The reason, if it does not follow from the changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The fields that change.
+    /// The changed fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// The changed fields that cannot change in place.
+    /// The changed fields that cannot be updated in place.
     #[serde(rename = "forces", default, skip_serializing_if = "Vec::is_empty")]
     pub replacement_fields: Vec<String>,
-    /// What somebody else changed since the last run: as it was recorded, and as it is now.
+    /// Changes by others since the last run, from the recorded to the live value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Change>,
-    /// The address that it had until now, where it gets another.
+    /// The previous address, if the step changes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Address>,
-    /// What AWS calls it, where it is there.
+    /// The id in AWS, if the resource exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What it is like now.
+    /// The live spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is wanted.
+    /// The desired spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
-    /// What AWS assigned, where it is there.
+    /// The attributes that AWS assigned, if the resource exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attrs: Option<Value>,
 }
 
-/// What will be done, decided to the last choice: everything but what AWS is yet to assign.
+/// The steps of a run. They contain every decision, and everything except what AWS has yet to assign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// One step for each resource of the graph, parents first, then one for each that has to go besides.
+    /// One step for each resource of the graph, parents first, then one for each other resource to delete.
     pub steps: Vec<Step>,
-    /// The conditions that the stack must meet afterwards. They are no resources: no count of resources includes them.
+    /// The conditions that must hold afterwards. They are not resources and are not counted as such.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<PlannedCheck>,
 }
 
 impl Plan {
-    /// The steps that do something.
+    /// Returns the steps that do something.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| !step.action.is_idle())
     }
 
-    /// The steps that write to AWS: those that do something besides waiting.
+    /// Returns the steps that write to AWS: all changes except waits.
     pub fn writes(&self) -> impl Iterator<Item = &Step> {
         self.changes().filter(|step| step.action != Action::Wait)
     }
 
-    /// The checks that failed when the plan was made, each with its reason and more about it.
+    /// Returns the checks that failed when the plan was computed, each with its reason and further facts.
     pub fn failing(&self) -> impl Iterator<Item = (&PlannedCheck, &str, &[String])> {
         self.checks.iter().filter_map(|check| match &check.verdict {
             Verdict::Fails { message, details } => Some((check, message.as_str(), details.as_slice())),
@@ -142,7 +142,7 @@ impl Plan {
         })
     }
 
-    /// Returns whether no step has anything to do. A check may fail all the same: see [`failing`](Self::failing).
+    /// Returns whether no step does anything. A check may fail nevertheless: see [`failing`](Self::failing).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes().next().is_none()

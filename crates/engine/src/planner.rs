@@ -1,4 +1,4 @@
-//! From what is desired, what is there and what is recorded to what will be done. Pure.
+//! The planner: computes a plan from the graph, the observed resources and the snapshot. Pure.
 
 use crate::address::Address;
 use crate::check::plan_checks;
@@ -16,21 +16,21 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Why no plan can be made. Nothing was changed.
+/// A reason why no plan can be computed. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct PlanError {
-    /// Which resource.
+    /// The address of the resource.
     pub address: Address,
-    /// Why, and what to do.
+    /// The reason, and the remedy.
     pub why: String,
 }
 
-/// Decides what will be done with the `part` of the stack. A plan leaves nothing to choose at execution; what AWS is yet to
+/// Computes the plan of a graph, limited to `part`. The plan leaves no decision to its execution; what AWS has yet to
 /// assign is unknown in it.
 ///
 /// # Errors
-/// The outer error is `Bug`, when a spec cannot be written. The inner one lists everything that stands in the way: specs
-/// that AWS would refuse, things in our names that are not ours, deletes that AWS would refuse.
+/// The outer error is `Bug`, if a spec cannot be serialized. The inner error lists all problems: specs that AWS would
+/// refuse, unmanaged resources with names that the configuration needs, deletes that AWS would refuse.
 pub fn compute_plan(
     graph: &Graph,
     observed: &Observed,
@@ -64,15 +64,15 @@ struct Planner<'a> {
     observed: &'a Observed,
     snapshot: &'a Snapshot,
     part: &'a PlanScope,
-    /// What the plan is about; `None` is everything.
+    /// The addresses that the plan covers; `None` means everything.
     selected: Option<BTreeSet<Address>>,
     steps: Vec<Step>,
     refused: Vec<PlanError>,
 }
 
 impl<'a> Planner<'a> {
-    /// One step for each resource of the graph, parents first. `kept` gets what each step is about, where it is there.
-    /// Returns the attributes of each resource, none for those that are left.
+    /// Plans one step for each resource of the graph, parents first, and adds the existing resources of these steps to
+    /// `kept`. Returns the attributes of each resource, `None` for those that are not targeted.
     fn plan_nodes(&mut self, kept: &mut BTreeSet<(&'a Address, usize)>) -> Result<Values, Failure> {
         let mut values: Values = Vec::with_capacity(self.graph.nodes.len());
         for node in &self.graph.nodes {
@@ -102,23 +102,24 @@ impl<'a> Planner<'a> {
         Ok(values)
     }
 
-    /// Where ignored fields are written again with the rest, they must be what can be desired, too. Tags are written alone.
+    /// Validates the live values of ignored fields where they are written again together with others. A change of tags
+    /// alone writes nothing else.
     fn validate_ignored(&mut self, node: &Node, step: &Step) {
         let writes = matches!(step.action, Action::Update | Action::Replace { .. });
         let more_than_tags = step.changes.iter().any(|change| change.field() != "tags");
         if let (false, true, Some(spec)) = (node.ignored.is_empty(), writes && more_than_tags, &step.after)
             && let Err(why) = node.kind.validate(spec)
         {
-            self.refuse(&node.address, format!("{why} (`ignore_changes` keeps what is there)"));
+            self.refuse(&node.address, format!("{why} (`ignore_changes` keeps the live value)"));
         }
     }
 
-    /// Whether the plan is about another part of the stack.
+    /// Returns whether an address is not part of the targets.
     fn is_untargeted(&self, address: &Address) -> bool {
         self.selected.as_ref().is_some_and(|selected| !selected.contains(address))
     }
 
-    /// The step of a node that the plan is not about. Of several things at its address all are left.
+    /// Returns the step of a node that is not targeted. All resources at its address are kept.
     fn untargeted_step(&self, node: &Node, kept: &mut BTreeSet<(&'a Address, usize)>) -> Step {
         let mut step = Step { action: Action::Untargeted, ..step_for(node) };
         let Some((address, found)) = self.observed.managed.get_key_value(&node.address) else { return step };
@@ -133,25 +134,27 @@ impl<'a> Planner<'a> {
         step
     }
 
-    /// Refuses to replace what something uses that the plan leaves: it would be left with what is deleted.
+    /// Refuses to replace a resource whose dependent is not targeted: the dependent would keep using a deleted
+    /// resource.
     fn refuse_partial_replacements(&mut self) {
-        let mut halves = Vec::new();
+        let mut partial = Vec::new();
         for (node, step) in self.graph.nodes.iter().zip(&self.steps) {
             if step.address != node.address || step.action != Action::Untargeted || step.before.is_none() {
                 continue;
             }
             let replaced = node.inputs.iter().filter_map(|edge| self.steps.get(edge.node));
             for replaced in replaced.filter(|step| matches!(step.action, Action::Replace { .. })) {
-                halves.push((replaced.address.clone(), node.address.clone()));
+                partial.push((replaced.address.clone(), node.address.clone()));
             }
         }
-        for (replaced, user) in halves {
-            let why = format!("it has to be replaced, and {user}, which uses it, is not targeted: target {user} too");
+        for (replaced, user) in partial {
+            let why = format!("it has to be replaced, but {user} uses it and is not targeted; add `--target {user}`");
             self.refuse(&replaced, why);
         }
     }
 
-    /// What stands at the node's address. Of several, the one that needs no replacement, then the one that is recorded.
+    /// Returns the live resource at the node's address. Of several, one that needs no replacement is preferred, then
+    /// the recorded one.
     fn current_live(&self, node: &Node, spec: &Value) -> Option<(usize, (&'a Address, &'a Live))> {
         let (address, found) = self.observed.managed.get_key_value(&node.address)?;
         let recorded = self.snapshot.resources.get(address).map(|record| &record.attrs);
@@ -175,7 +178,7 @@ impl<'a> Planner<'a> {
         let step = Step {
             action: Action::Create,
             origin: gone.then_some(Origin::Drift),
-            reason: gone.then(|| "it was deleted outside of pb-deploy".to_owned()),
+            reason: gone.then(|| "missing from AWS; will be re-created".to_owned()),
             changes: diff(&Value::Null, &spec),
             after: Some(spec),
             ..step_for(node)
@@ -225,8 +228,8 @@ impl<'a> Planner<'a> {
             let order = if coexists { Order::CreateBeforeDestroy } else { Order::DestroyBeforeCreate };
             step.action = Action::Replace { order };
             step.reason = forced_by
-                .map(|parent| format!("{parent} has to be replaced, and cannot go while this is there"))
-                .or_else(|| (requested && replacing.is_empty()).then(|| "asked for with --replace".to_owned()));
+                .map(|parent| format!("{parent} has to be replaced and cannot be deleted while this exists"))
+                .or_else(|| (requested && replacing.is_empty()).then(|| "requested with --replace".to_owned()));
             attrs = node.kind.planned_attrs(&spec)?;
         } else if !changes.is_empty() {
             step.action = Action::Update;
@@ -242,7 +245,7 @@ impl<'a> Planner<'a> {
         Ok((step, attrs))
     }
 
-    /// The parent that must be deleted before its successor is made, and cannot be while this node is there.
+    /// Returns the parent that must be deleted before its successor is created, and that this node blocks.
     fn forcing_parent(&self, node: &Node) -> Option<&Address> {
         let parents = node.inputs.iter().filter_map(|edge| self.steps.get(edge.node));
         parents
@@ -251,7 +254,7 @@ impl<'a> Planner<'a> {
             .map(|parent| &parent.address)
     }
 
-    /// One delete for each thing of ours that no step of the graph is about.
+    /// Plans the deletion of every managed resource that has no other step.
     fn plan_deletes(&mut self, kept: &BTreeSet<(&'a Address, usize)>) {
         let observed = self.observed;
         for (address, found) in &observed.managed {
@@ -276,19 +279,20 @@ impl<'a> Planner<'a> {
         self.steps.push(self.delete_step(address, live));
     }
 
-    /// Refuses what would be made beside a recorded resource that has lost its ownership tags, or would leave it behind.
+    /// Refuses to create another resource next to a recorded one that has lost its ownership tags, and to leave it
+    /// behind.
     fn refuse_untagged(&mut self) {
         for (address, untagged) in &self.observed.untagged {
             if !self.is_untargeted(address) {
                 let desired = self.graph.addresses().any(|desired| desired == address);
                 let why = lost_tags_error(&untagged.import_id);
-                let orphan = "; the configuration does not want it: `forget` lets go of it";
+                let orphan = "; it is not configured: stop managing it with `pb-deploy forget`";
                 self.refuse(address, if desired { why } else { why + orphan });
             }
         }
     }
 
-    /// The step that deletes something.
+    /// Returns the step that deletes a resource.
     fn delete_step(&self, address: &Address, live: &Live) -> Step {
         Step {
             action: Action::Delete,
@@ -304,8 +308,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Returns whether the fields differ because the configuration was changed, or the world, or both; or neither, because
-/// another edition than the recorded one is in use.
+/// Returns whether the configuration, AWS or both have changed; `None` if neither has, because another revision than
+/// the recorded one is in use.
 fn origin(record: &Record, changes: &[Change], drift: &[Change], desired: &Value, other: bool) -> Option<Origin> {
     let requested = diff(&record.spec, desired);
     let touches = |all: &[Change], one: &Change| {
@@ -347,27 +351,30 @@ fn empty_step(address: Address, kind: String) -> Step {
     }
 }
 
-/// `desired`, with what stands in the fields that its kind keeps, and what AWS does not let `live` lose now.
+/// Returns `desired` with the live values of the retained fields, and with everything that AWS does not release from
+/// `live`.
 pub(crate) fn with_retained_fields(kind: &Arc<dyn AnyKind>, live: &Value, desired: &Value) -> Value {
     let mut kept = desired.clone();
     for field in kind.retained_fields() {
-        if let (Some(stands), Some(slot)) = (live.get(field), kept.get_mut(field)) {
-            slot.clone_from(stands);
+        if let (Some(current), Some(slot)) = (live.get(field), kept.get_mut(field)) {
+            slot.clone_from(current);
         }
     }
     kind.merge_live(kept, live)
 }
 
-/// Why nothing is done with a recorded resource that has lost its ownership tags.
-pub(crate) fn lost_tags_error(claim: &str) -> String {
+/// Returns the reason for refusing a recorded resource that has lost its ownership tags.
+pub(crate) fn lost_tags_error(import_id: &str) -> String {
     format!(
-        "{claim} is recorded here and has lost this workspace's tags, most likely to `terraform apply` after `adopt`: \
-         without them it is neither changed nor deleted"
+        "{import_id} is recorded but has lost this workspace's tags, probably to `terraform apply` after `adopt`; \
+         without them it is neither updated nor deleted"
     )
 }
 
+/// Returns the reason for refusing a plan that needs the name of an unmanaged resource.
 pub(crate) fn unmanaged_error(what: &str) -> String {
     format!(
-        "{what} exists and does not carry this workspace's tags: it is not ours and is left alone; rename or remove it"
+        "{what} already exists and is not managed by this workspace; \
+         import it with `pb-deploy adopt`, or rename or delete it"
     )
 }

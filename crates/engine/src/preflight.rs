@@ -1,4 +1,4 @@
-//! Checks of a plan against what exists in AWS beside the resources of the plan, made before anything is changed.
+//! Preflight checks: checks of a plan against other resources in AWS, before anything is changed.
 
 use crate::address::Address;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A plan, and what was observed when it was made.
+/// A plan and the observation that it was computed from.
 pub struct Planned<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
@@ -23,7 +23,7 @@ pub struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// Returns each resource of kind `R` that the plan deletes, also as a part of its replacement.
+    /// Returns each resource of kind `R` that the plan deletes, including those that it replaces.
     #[must_use]
     pub fn deleted<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Attrs)> {
         let deleted = self.steps::<R>().filter(|step| matches!(step.action, Action::Delete | Action::Replace { .. }));
@@ -34,7 +34,7 @@ impl Planned<'_> {
     }
 
     /// Returns each resource of kind `R` that the plan creates while all others of its kind still exist: each new one,
-    /// and each replacement that is created before its predecessor is deleted. Texts of the specs may be unknown yet.
+    /// and each create-before-destroy replacement. Texts of the specs may be unknown.
     #[must_use]
     pub fn added<R: Resource>(&self) -> Vec<(Address, R::Spec)> {
         let is_added = |step: &&Step| {
@@ -44,7 +44,7 @@ impl Planned<'_> {
         added.filter_map(|step| Some((step.address.clone(), typed::<R, _>(step.after.as_ref())?))).collect()
     }
 
-    /// Returns each resource of kind `R` that the plan updates: as it is, and as it will be.
+    /// Returns the live and the desired spec of each resource of kind `R` that the plan updates.
     #[must_use]
     pub fn updated<R: Resource>(&self) -> Vec<(R::Spec, R::Spec)> {
         let updated = self.steps::<R>().filter(|step| step.action == Action::Update);
@@ -53,7 +53,7 @@ impl Planned<'_> {
         typed.collect()
     }
 
-    /// Returns each resource of kind `R` that is ours, whether the plan deletes it or not.
+    /// Returns each managed resource of kind `R`, whether the plan deletes it or not.
     #[must_use]
     pub fn managed<R: Resource>(&self) -> Vec<(Address, R::Spec, R::Attrs)> {
         let all =
@@ -64,15 +64,14 @@ impl Planned<'_> {
         typed.collect()
     }
 
-    /// Returns whether `tags` say that something is ours. What was made a moment ago may be missing from what was
-    /// observed.
+    /// Returns whether `tags` mark a resource as managed. The observation may lack resources that were just created.
     #[must_use]
     pub fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
         self.owner.address_from_tags(tags).is_some()
     }
 
-    /// The specs of all that is ours, of whatever kind, and of all that the graph wants: what was deleted a moment ago
-    /// has the name that it is desired under.
+    /// Returns the specs of all managed resources of every kind, and all desired specs: a resource that was just
+    /// deleted had the name of its desired spec.
     pub fn specs(&self) -> impl Iterator<Item = &Value> {
         self.observed.managed.values().flatten().map(|live| &live.spec).chain(&self.desired)
     }
@@ -82,25 +81,25 @@ impl Planned<'_> {
     }
 }
 
-/// A part of a step in the type of its kind; none where an older version wrote it in another shape.
+/// Returns a part of a step in the type of its kind; `None` if an older version wrote it in another shape.
 fn typed<R: Resource, T: DeserializeOwned>(value: Option<&Value>) -> Option<T> {
     from_json(R::KIND, value?).ok()
 }
 
-/// Asks AWS for what would make a plan fail midway.
+/// A check for conditions in AWS that would make a plan fail midway.
 pub trait PreflightCheck: Send + Sync {
-    /// Returns a refusal for each obstacle: the resource that it concerns, the obstacle, how to remove it. Makes no
-    /// call for a plan that it does not concern.
+    /// Returns an error for each obstacle: its resource, the obstacle and the remedy. Makes no call for a plan that it
+    /// does not concern.
     ///
     /// # Errors
     /// The error of a read.
     fn check<'a>(&'a self, planned: &'a Planned<'_>) -> BoxFuture<'a, Result<Vec<PlanError>, Failure>>;
 }
 
-/// Asks the preflight checks of the graph about `plan`. A plan that writes nothing costs no call.
+/// Runs the preflight checks of the graph on `plan`. A plan without writes needs no call.
 ///
 /// # Errors
-/// The error of a read; `Bug` when a spec cannot be written.
+/// The error of a read; `Bug` if a spec cannot be serialized.
 pub async fn preflight(
     graph: &Graph,
     observed: &Observed,

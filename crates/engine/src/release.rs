@@ -1,22 +1,23 @@
-//! Results of releases.
+//! Outcomes of releases.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The result of one release to one service, as far as any run has seen it. It is stored as text, as it was before it
-/// had a type, so that snapshots of every version load.
+/// The outcome of one release to one service, as far as any run has seen it. It is stored as text, so that snapshots of
+/// every version load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ReleaseOutcome {
-    /// A run followed the rollout to its end, and it serves.
+    /// A run waited for the rollout, which succeeded.
     Succeeded,
     /// No run has waited for the rollout.
     NotWaited,
-    /// The run that followed the rollout was interrupted, and left it to go on.
+    /// The run that waited for the rollout was interrupted, and the rollout continued.
     Interrupted,
-    /// The run that followed the rollout ran out of time, in words, and left it to go on.
+    /// The run that waited for the rollout reached its timeout, and the rollout continued. The text is the message of
+    /// the timeout.
     GaveUp(String),
-    /// The rollout failed, and why.
+    /// The rollout failed, for this reason.
     Failed(String),
 }
 
@@ -24,20 +25,20 @@ const SUCCEEDED: &str = "succeeded";
 const NOT_WAITED: &str = "unknown: not waited for";
 const INTERRUPTED: &str = "interrupted";
 
-/// The start of the message of a wait that timed out.
+/// Prefix of the message of a wait that timed out.
 const GAVE_UP: &str = "gave up after ";
 
-/// The start of the message of a wait that was interrupted, which was stored before `interrupted` was.
+/// Prefix of the message of an interrupted wait, which versions before `interrupted` stored.
 const STOPPED: &str = "stopped while waiting";
 
 impl ReleaseOutcome {
-    /// Returns whether the rollout may have ended since, in one way or the other, without any run that has seen it.
+    /// Returns whether the rollout may have ended without any run having seen it.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::NotWaited | Self::Interrupted | Self::GaveUp(_))
     }
 
-    /// The text that is stored and shown.
+    /// Returns the text that is stored and shown.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {

@@ -1,4 +1,4 @@
-//! Answers that several kinds share during one sweep.
+//! Responses that several kinds share during one read.
 
 use crate::failure::Failure;
 use std::any::{Any, TypeId};
@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
-/// Answers that several kinds share during one sweep, one for each type: two kinds that both need the security groups of
-/// the workspace ask for them once.
+/// Responses that several kinds share during one read, one per type: two kinds that both need the security groups of
+/// the workspace request them once.
 #[derive(Default)]
 pub(crate) struct RequestCache(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
 impl RequestCache {
-    /// The shared `T`, asked for by whoever comes first. A failure is given to that caller and not kept.
+    /// Returns the shared `T`, which the first caller requests. A failure is returned to that caller and not stored.
     pub(crate) async fn get<T, F>(&self, ask: F) -> Result<Arc<T>, Failure>
     where
         T: Send + Sync + 'static,

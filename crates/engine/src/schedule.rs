@@ -1,4 +1,4 @@
-//! Which step waits for which.
+//! The order of the steps of a plan.
 
 use crate::graph::{Graph, Readiness};
 use crate::plan::{Action, Order, Plan, Step};
@@ -7,14 +7,14 @@ use crate::resource::{Awaited, Interim};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// One part of a step: a replacement has two, and so has what becomes as wanted only after its dependents.
+/// A part of a step. A replacement has two, and so has a step with an interim spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Task {
-    /// Make it, change it, wait for it, or find nothing to do: afterwards its attributes are known.
+    /// Create, update or wait for the resource, or do nothing. Its attributes are known afterwards.
     Apply(usize),
-    /// Make it as wanted, now that its dependents are: what was made was what it is to be meanwhile.
+    /// Update the resource from its interim spec to its desired spec.
     Finish(usize),
-    /// Delete what is there.
+    /// Delete the resource.
     Delete(usize),
 }
 
@@ -26,18 +26,18 @@ impl Task {
     }
 }
 
-/// Which task waits for which, and how far that one must be. Steps are named by their place in the plan, which for those of
-/// the graph is their place in the graph.
+/// The dependencies of each task, with the readiness that each must have. Steps are identified by their index in the
+/// plan, which for the steps of the graph equals their index in the graph.
 pub(crate) struct Schedule {
     pub needs: HashMap<Task, Vec<(Task, Readiness)>>,
 }
 
 impl Schedule {
-    /// Derives the order of a plan. Resources take over from each other without a gap where the plan has such an order.
+    /// Derives the order of a plan, such that resources take over from each other without a gap if the plan permits it.
     ///
     /// # Errors
-    /// When steps wait for each other in a cycle: something has to go before its name can be used again, and cannot go
-    /// before what is to use that name is there.
+    /// If steps wait for each other in a cycle: a resource must be deleted before its name can be reused, and cannot be
+    /// deleted before the successor with that name exists.
     pub(crate) fn new(graph: &Graph, plan: &Plan) -> Result<Self, PlanError> {
         Self::ordered(graph, plan, true).or_else(|_| Self::ordered(graph, plan, false))
     }
@@ -61,14 +61,15 @@ impl Schedule {
             None => Ok(schedule),
             Some(index) => Err(PlanError {
                 address: plan.steps[index].address.clone(),
-                why: "it has to go before its successor can be made, and cannot go before others use the successor; \
-                      give the successor another name, or do it in two deploys"
-                    .to_owned(),
+                why:
+                    "it has to be deleted before its successor can be created, and cannot be deleted before others use \
+                      the successor; give the successor another name, or make the change in two deploys"
+                        .to_owned(),
             }),
         }
     }
 
-    /// A step that waits for itself, if there is one.
+    /// Returns a step that waits for itself, if there is one.
     fn cycle(&self) -> Option<usize> {
         let mut open: HashMap<Task, usize> = self.needs.iter().map(|(task, needs)| (*task, needs.len())).collect();
         let mut dependents: HashMap<Task, Vec<Task>> = HashMap::new();
@@ -93,7 +94,7 @@ impl Schedule {
     }
 }
 
-/// Whether the step deletes something.
+/// Returns whether the step deletes something.
 pub(crate) fn deletes(step: &Step) -> bool {
     matches!(step.action, Action::Delete | Action::Replace { .. })
 }
@@ -101,17 +102,17 @@ pub(crate) fn deletes(step: &Step) -> bool {
 struct Ordering<'a> {
     graph: &'a Graph,
     steps: &'a [Step],
-    /// Unset when resources may leave a gap between them.
+    /// Set if resources must take over from each other without a gap.
     gapless: bool,
 }
 
 impl Ordering<'_> {
-    /// Returns whether a resource has an interim spec first.
+    /// Returns whether a step has an interim spec first.
     fn has_finish_task(&self, index: usize, step: &Step) -> bool {
         self.interim(index, step).is_some()
     }
 
-    /// Returns the spec that a resource has until others are as wanted.
+    /// Returns the interim spec of a step.
     fn interim(&self, index: usize, step: &Step) -> Option<Interim<Value>> {
         if !matches!(step.action, Action::Create | Action::Update) {
             return None;
@@ -129,12 +130,12 @@ impl Ordering<'_> {
             Some(Awaited::Peers) => self.peers(step).map(|other| self.takeover_task(other)).collect(),
             _ => self.dependents(index).map(Task::Apply).collect(),
         };
-        let made = std::iter::once(Task::Apply(index));
-        let needs = made.chain(awaited.into_iter().filter(|task| task.step() != index));
+        let first = std::iter::once(Task::Apply(index));
+        let needs = first.chain(awaited.into_iter().filter(|task| task.step() != index));
         needs.map(|task| (task, Readiness::Ready)).collect()
     }
 
-    /// The resources of the kind of `step` that are created or updated.
+    /// Returns the resources of the kind of `step` that are created or updated.
     fn peers(&self, step: &Step) -> impl Iterator<Item = usize> {
         let of_kind = self.graph.nodes.iter().zip(self.steps).enumerate();
         of_kind
@@ -146,7 +147,7 @@ impl Ordering<'_> {
             .map(|(other, _)| other)
     }
 
-    /// The part of a step after which a resource has got all that it takes over from others.
+    /// Returns the task after which a resource has taken over its part from others.
     fn takeover_task(&self, index: usize) -> Task {
         match self.interim(index, &self.steps[index]).map(|interim| interim.until) {
             Some(Awaited::Dependents) => Task::Finish(index),
@@ -154,7 +155,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// The last part of a step that changes something.
+    /// Returns the last task of a step that changes something.
     fn last_change(&self, index: usize) -> Task {
         let later = self.has_finish_task(index, &self.steps[index]);
         if later { Task::Finish(index) } else { Task::Apply(index) }
@@ -166,9 +167,9 @@ impl Ordering<'_> {
             inputs.iter().map(|edge| (Task::Apply(edge.node), edge.readiness)).collect();
         match step.action {
             Action::Replace { order: Order::DestroyBeforeCreate } => {
-                needs.push((Task::Delete(index), Readiness::Ready))
+                needs.push((Task::Delete(index), Readiness::Ready));
             }
-            // What goes may stand in the name that is wanted.
+            // A deleted resource may have the name that the new one needs.
             Action::Create | Action::Replace { order: Order::CreateBeforeDestroy } => {
                 needs
                     .extend(self.conflicting_deletes(index, step).map(|other| (Task::Delete(other), Readiness::Ready)));
@@ -178,7 +179,7 @@ impl Ordering<'_> {
         needs
     }
 
-    /// Deletes of the same kind that cannot stand beside what is to be made.
+    /// Returns the deletes of the same kind that conflict with a create.
     fn conflicting_deletes(&self, index: usize, step: &Step) -> impl Iterator<Item = usize> {
         let deletes = self.steps.iter().enumerate();
         deletes
@@ -188,7 +189,7 @@ impl Ordering<'_> {
             .map(|(other, _)| other)
     }
 
-    /// Returns whether what a step deletes cannot stand beside what another one is going to make first.
+    /// Returns whether the resource that one step deletes conflicts with the resource that another step creates first.
     fn conflicts(&self, deleted: &Step, index: usize, step: &Step) -> bool {
         let kind = &self.graph.nodes[index].kind;
         let interim = self.interim(index, step).map(|interim| interim.spec);
@@ -199,7 +200,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// The changes by which others take over from a resource that is deleted.
+    /// Returns the tasks by which others take over from a deleted resource.
     fn takeover_tasks<'b>(&'b self, step: &'b Step) -> impl Iterator<Item = Task> + 'b {
         let kind = self.graph.kinds.get(step.kind.as_str());
         let is_taken_over =
@@ -221,7 +222,8 @@ impl Ordering<'_> {
             if other_index == index || !(relies || self.blocks_deletion(other, step)) {
                 continue;
             }
-            // A successor is made after this one is gone, so only what depends on it can wait in turn. All else may use it.
+            // The successor is created after this delete, so only its dependents can wait in turn. All others may use
+            // the old resource.
             if delete_first && other.action != Action::Delete && !self.depends(other_index, index) {
                 continue;
             }
@@ -255,7 +257,7 @@ impl Ordering<'_> {
         node.is_some_and(|node| node.inputs.iter().any(|edge| edge.node == on))
     }
 
-    /// The changed nodes that depend on `index`, directly.
+    /// Returns the changed nodes that depend on `index` directly.
     fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
         self.graph.dependents(index).filter(|dependent| {
             let action = self.steps[*dependent].action;

@@ -1,4 +1,4 @@
-//! What is recorded between runs.
+//! The state of a workspace between runs.
 
 use crate::address::Address;
 use crate::plan::Action;
@@ -7,100 +7,100 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What is recorded between runs: a cache of what AWS assigned, what was wanted when it was last applied, and what a run
-/// that did not end meant to do. AWS itself is the authority; a lost snapshot loses no resource.
+/// The state of a workspace between runs: a cache of the attributes that AWS assigned, the specs that were applied
+/// last, and the intents of an unfinished run. AWS itself is the authority; losing a snapshot loses no resource.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
-    /// Set once when the snapshot is first written; another lineage is another stack.
+    /// An id that is set when the first snapshot is written. Another lineage means another stack.
     pub lineage: String,
-    /// Rises by one with each write.
+    /// A number that increases by one with each write.
     pub serial: u64,
-    /// The fencing token of the lease under which it was written.
+    /// The fencing token of the lease under which the snapshot was written.
     pub fence: u64,
-    /// The account that the resources are in; absent in a snapshot of a version that did not record it.
+    /// The account of the resources; absent in a snapshot of a version that did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The region that the resources are in; absent in a snapshot of a version that did not record it.
+    /// The region of the resources; absent in a snapshot of a version that did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The resources by address.
     pub resources: BTreeMap<Address, Record>,
-    /// What the last run meant to do, until it has ended.
+    /// The intents of the last run, until it has finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intents: Option<Intents>,
-    /// What people ask the stack for, as of the last run.
+    /// The outputs of the last run.
     #[serde(default)]
     pub outputs: BTreeMap<String, Value>,
-    /// The ids of the last saved plans that were applied, the latest last.
+    /// The ids of the saved plans that were applied last, in order.
     #[serde(default)]
     pub applied: Vec<String>,
-    /// What was released to the services, the latest last.
+    /// The last releases, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<Release>,
-    /// Counts that were set by hand, by the address of the service.
+    /// Counts that `scale` has set, by the address of the service.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scaled: BTreeMap<Address, Scaled>,
 }
 
-/// One run that gave services something else to run.
+/// A run that gave services another revision or count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// The id of the run.
     pub run: String,
-    /// When it ended: `2026-11-22T19:30:00Z`.
+    /// The time at which it ended: `2026-11-22T19:30:00Z`.
     pub at: String,
-    /// Who ran it.
+    /// The person who ran it.
     pub who: String,
     /// `deploy`, `rollback`, `restart` or `scale`.
     pub operation: String,
-    /// What it gave to which service, by the service's address.
+    /// The changes by the address of the service.
     pub services: BTreeMap<Address, Released>,
 }
 
-/// What one run gave to one service.
+/// A release of one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Released {
-    /// What it ran before; absent when it was made in that run.
+    /// The previous revision; absent if the run created the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// What it was given.
+    /// The new revision.
     pub to: String,
-    /// The image, as it was asked for.
+    /// The image as it was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Its result.
+    /// The outcome.
     pub outcome: ReleaseOutcome,
 }
 
-/// A count that was set by hand.
+/// A count that `scale` has set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scaled {
-    /// How many.
+    /// The number of tasks.
     pub count: i32,
-    /// How many the configuration said then: when it says another number, that one counts.
+    /// The configured number of tasks at that time. If the configuration has another number, that one applies.
     pub configured: i32,
 }
 
-/// One resource, as it was last seen.
+/// The record of a resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// The kind of resource.
+    /// The kind of the resource.
     pub kind: String,
-    /// What was wanted when it was last made or changed.
+    /// The desired spec of the last create or update.
     pub spec: Value,
-    /// What AWS assigned.
+    /// The attributes that AWS assigned.
     pub attrs: Value,
-    /// Whether it could be used.
+    /// Set if the resource could be used.
     #[serde(rename = "settled")]
     pub ready: bool,
 }
 
-/// What a run means to do. It is stored before the first write to AWS, and removed when the run has ended well.
+/// The intents of a run. They are stored before the first write to AWS and removed when all steps are done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intents {
@@ -108,38 +108,38 @@ pub struct Intents {
     pub plan: String,
     /// `deploy` or `destroy`.
     pub operation: String,
-    /// Each write that is meant, but for the creates of which it is known that nothing came of them.
+    /// Each intended write, except creates that are known to have had no effect.
     pub steps: Vec<Intent>,
-    /// Set when all of these were written, so that the run had only rollouts left to wait for when it ended.
+    /// Set if all of these were written, so that only rollouts were left to wait for when the run ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub written: bool,
 }
 
-/// One write that a run means to do.
+/// A write that a run intends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intent {
-    /// What it is about.
+    /// The address of the resource.
     pub address: Address,
-    /// The kind of resource.
+    /// The kind of the resource.
     pub kind: String,
-    /// What is meant.
+    /// The intended action.
     pub action: Action,
-    /// What AWS had assigned to the one that is replaced.
+    /// The attributes of the resource that is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Value>,
 }
 
 impl Intent {
-    /// Whether something new is meant to be there afterwards.
+    /// Returns whether the write creates a resource.
     pub(crate) fn creates(&self) -> bool {
         matches!(self.action, Action::Create | Action::Replace { .. })
     }
 }
 
 impl Snapshot {
-    /// Sets the intents of a run that begins. Deletes that an earlier run has begun stay among them as long as their resources
-    /// are recorded and this run does not deal with them: they may be done, all but the record.
+    /// Sets the intents of a new run. Deletes of an earlier run remain as long as their resources are recorded and the
+    /// new run does not cover them: they may be done except for the record.
     pub fn set_intents(&mut self, mut intents: Intents) {
         for step in self.intents.take().map(|earlier| earlier.steps).unwrap_or_default() {
             let is_new = !intents.steps.iter().any(|new| new.address == step.address);
@@ -151,8 +151,8 @@ impl Snapshot {
         self.intents = Some(intents);
     }
 
-    /// Takes all that is recorded of what was at `from` for what is at `to` now: the record, what was released to it, the
-    /// count that was set by hand.
+    /// Moves everything that is recorded at `from` to `to`: the record, the releases and the count that `scale` has
+    /// set.
     pub(crate) fn move_records(&mut self, from: &Address, to: &Address, unrecorded: Record) {
         let record = self.resources.remove(from).unwrap_or(unrecorded);
         self.resources.entry(to.clone()).or_insert(record);
@@ -166,24 +166,24 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether a run that has not ended is about what is recorded at `address`, or left it before it could be used.
+    /// Returns whether an unfinished run intends a write at `address`, or the resource recorded there was not ready.
     pub(crate) fn is_recent(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
         self.resources.get(address).is_some_and(|record| !record.ready) || steps.any(|step| step.address == *address)
     }
 
-    /// Returns whether a run that has not ended means to delete what is recorded at `address`.
+    /// Returns whether an unfinished run intends to delete the resource recorded at `address`.
     pub(crate) fn deletes(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
         steps.any(|step| step.address == *address && matches!(step.action, Action::Delete | Action::Replace { .. }))
     }
 
-    /// Returns whether a create was meant at `address` and is not recorded: there may be one.
+    /// Returns whether a create was intended at `address` and is not recorded. The resource may exist.
     pub(crate) fn has_unconfirmed_create(&self, address: &Address) -> bool {
         self.unconfirmed_creates().any(|step| step.address == *address)
     }
 
-    /// Returns whether a run that did not end may have made something at `address` that is not recorded.
+    /// Returns whether an unfinished run may have created a resource at `address` that is not recorded.
     #[must_use]
     pub fn is_unconfirmed(&self, address: &Address) -> bool {
         let mut steps = self.intents.iter().flat_map(|intents| &intents.steps);
@@ -192,7 +192,7 @@ impl Snapshot {
         })
     }
 
-    /// The creates of `kind` that were meant and are not recorded: there may be one at each address.
+    /// Returns the intended creates of `kind` that are not recorded. The resource of each may exist.
     pub(crate) fn unconfirmed_creates_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Intent> {
         self.unconfirmed_creates().filter(move |step| step.kind == kind)
     }

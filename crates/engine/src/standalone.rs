@@ -1,4 +1,4 @@
-//! A graph run without an orchestrator: for programs that use one concern, or one resource.
+//! Standalone runs of a graph, for programs that use one concern or one resource.
 
 use crate::check::with_checks;
 use crate::event::Events;
@@ -17,8 +17,8 @@ use crate::snapshot::Snapshot;
 use crate::wait::Cancel;
 use std::sync::Arc;
 
-/// Runs a graph without an orchestrator, with a ledger in memory. What is ours is found by its tags, so a program needs to
-/// remember nothing between two runs.
+/// Runs a graph without an orchestrator, with a ledger in memory. Managed resources are found by their tags, so a
+/// program needs no state between two runs.
 pub struct Standalone {
     graph: Graph,
     owner: Arc<Ownership>,
@@ -28,7 +28,7 @@ pub struct Standalone {
 }
 
 impl Standalone {
-    /// `graph` in the name of `owner`.
+    /// Creates a standalone run of `graph` for `owner`.
     #[must_use]
     pub fn new(owner: Ownership, graph: Graph) -> Self {
         Self {
@@ -40,47 +40,47 @@ impl Standalone {
         }
     }
 
-    /// The same, with `events` told what happens.
+    /// Sets the receiver of events.
     #[must_use]
     pub fn events(self, events: Events) -> Self {
         Self { events, ..self }
     }
 
-    /// The same, stopped by `cancel`.
+    /// Sets the signal that stops the run.
     #[must_use]
     pub fn cancel(self, cancel: Cancel) -> Self {
         Self { cancel, ..self }
     }
 
-    /// Reads what is there.
+    /// Reads the resources of the workspace.
     ///
     /// # Errors
-    /// What a read fails with.
+    /// The error of a read.
     pub async fn read(&self) -> Result<Observed, Failure> {
         let snapshot = self.ledger.snapshot();
         with_checks(&self.graph, &snapshot, observe(&self.graph, &snapshot, &self.owner, &self.cancel)).await
     }
 
-    /// What [`deploy`](Self::deploy) would do.
+    /// Returns the plan of a [`deploy`](Self::deploy).
     ///
     /// # Errors
-    /// What a read fails with; `Refused` or `NotOurs` when something stands in the way.
+    /// The error of a read; `Refused` if there is a problem with the plan.
     pub async fn plan(&self) -> Result<Plan, Failure> {
         self.decide(Goal::Deploy).await
     }
 
-    /// Creates what is missing and updates what differs. Returns what is recorded of each resource.
+    /// Creates missing resources and updates those that differ. Returns the records of all resources.
     ///
     /// # Errors
-    /// The first failure; what is there by then is found by the next call.
+    /// The first failure; the next call finds the resources that exist by then.
     pub async fn deploy(&self) -> Result<Snapshot, Failure> {
         self.run(Goal::Deploy, "deploy").await
     }
 
-    /// Deletes all that is ours.
+    /// Deletes all managed resources.
     ///
     /// # Errors
-    /// The first failure; what is there by then is found by the next call.
+    /// The first failure; the next call finds the resources that exist by then.
     pub async fn destroy(&self) -> Result<Snapshot, Failure> {
         self.run(Goal::Destroy, "destroy").await
     }
@@ -116,7 +116,7 @@ fn not_planned(refused: &[PlanError]) -> Failure {
     Failure::new(Class::Refused, "plan", why.join("; "))
 }
 
-/// An id that no other run has: client tokens follow from it.
+/// Returns an id that no other run has. Client tokens are derived from it.
 fn random_id() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))

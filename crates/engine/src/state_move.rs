@@ -1,5 +1,5 @@
-//! Giving what is there another address, when the configuration calls it otherwise. [`apply_ownership_changes`](crate::apply_ownership_changes()) runs
-//! the plan.
+//! Moves of resources to other addresses, after a rename in the configuration.
+//! [`apply_ownership_changes`](crate::apply_ownership_changes()) executes the plan.
 
 use crate::address::Address;
 use crate::adoption::{ledger_entry, ownership_step};
@@ -11,19 +11,19 @@ use crate::plan::{Action, Plan, Step};
 use crate::planner::{PlanError, compute_plan, lost_tags_error};
 use crate::snapshot::Snapshot;
 
-/// What giving other addresses comes to.
+/// The steps of a move, and its consequences.
 pub struct MovePlan {
-    /// One step for each thing that gets another address.
+    /// One step for each resource that gets another address.
     pub plan: Plan,
-    /// What a deploy would do afterwards; or what would stand in its way.
+    /// The plan of a deploy after the move, or the reasons why it would be refused.
     pub afterwards: Result<Plan, Vec<PlanError>>,
 }
 
-/// What it takes to have what stands at the first address of each pair stand at the second. Pure.
+/// Plans the move of resources from the first to the second address of each pair. Pure.
 ///
 /// # Errors
-/// The outer error is `Bug`. The inner one lists each pair that cannot be had: nothing of ours at the first address, nothing
-/// wanted at the second or something else, something of ours there already.
+/// The outer error is `Bug`. The inner error lists every move that is not possible: no managed resource has the first
+/// address, the second is not configured or is of another kind, or a managed resource already has it.
 pub fn plan_move(
     graph: &Graph,
     observed: &Observed,
@@ -59,31 +59,40 @@ fn plan_one_move(
     to: &Address,
 ) -> Result<Step, String> {
     if from == to {
-        return Err("this is the address that it has".to_owned());
+        return Err("source and destination are the same address".to_owned());
     }
     let Some(node) = graph.nodes.iter().find(|node| node.address == *to) else {
-        return Err(format!("the configuration wants nothing at {to}: change the configuration first"));
+        return Err(format!("no resource is configured at {to}; change the configuration first"));
     };
     let here = |address: &Address| observed.managed.get(address).map(Vec::as_slice).unwrap_or_default();
     let live = match (here(from), here(to)) {
         ([only], []) => only,
-        // An earlier run has set the tag, and died before that was recorded.
+        // An earlier run has set the tag and was interrupted before it recorded that.
         ([], [only]) if is_recorded(node, snapshot, from, only) => only,
         ([], _) if observed.untagged.contains_key(from) => return Err(lost_tags_error(from.as_str())),
-        ([], _) => return Err("nothing of ours stands here: `state list` shows what does".to_owned()),
-        (_, [_, ..]) => return Err(format!("something of ours stands at {to} already")),
-        (several, []) => return Err(format!("{} stand here: deploy first, which leaves one", several.len())),
+        ([], _) => {
+            return Err(
+                "no managed resource at this address; list the addresses with `pb-deploy state list`".to_owned()
+            );
+        }
+        (_, [_, ..]) => return Err(format!("{to} already has a managed resource")),
+        (several, []) => {
+            return Err(format!(
+                "{} resources have this address; run `pb-deploy deploy` first, which keeps one",
+                several.len()
+            ));
+        }
     };
     if live.kind != node.kind.name() {
-        return Err(format!("it is of the kind {}, and {to} is of the kind {}", live.kind, node.kind.name()));
+        return Err(format!("it is of kind {}, and {to} is of kind {}", live.kind, node.kind.name()));
     }
     if !node.kind.tagged() {
-        return Err(format!("what is of the kind {} carries no tags: its address follows from what it is", live.kind));
+        return Err(format!("a resource of kind {} carries no tags, so its address cannot be changed", live.kind));
     }
     Ok(Step { from: Some(from.clone()), ..ownership_step(graph, to, live, Action::Move) })
 }
 
-/// Whether the snapshot still remembers this very thing at the address that it had.
+/// Returns whether the snapshot still records the resource at its old address.
 fn is_recorded(node: &Node, snapshot: &Snapshot, from: &Address, live: &Live) -> bool {
     let record = snapshot.resources.get(from).filter(|record| record.kind == live.kind);
     record.is_some_and(|record| node.kind.id(&record.attrs) == node.kind.id(&live.attrs))

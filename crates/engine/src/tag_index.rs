@@ -1,4 +1,4 @@
-//! What an index of tags tells, and how far it is believed.
+//! A tag index, and the conditions under which its answers are trusted.
 
 use crate::graph::Graph;
 use crate::ownership::Ownership;
@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Tags by key.
 type Tags = BTreeMap<String, String>;
 
-/// The tags of all that carries the ownership tags of a workspace, by ARN, as an index tells them that the services feed. It
-/// spares a call for each of them.
+/// The tags of all resources with the ownership tags of a workspace, by ARN, from an index that the services feed. It
+/// saves a call for each of them.
 ///
 /// # Caveats
 ///
-/// Such an index lags behind its services, by up to minutes. It is believed where it says what the snapshot remembers, and that
-/// there is nothing else where it says so of all that is remembered; all else is asked of the services themselves.
+/// Such an index lags behind its services by up to minutes. An entry is trusted if it matches the snapshot. The absence
+/// of other resources is trusted if the entries of all recorded resources match. For everything else the services
+/// themselves are asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagIndex(BTreeMap<String, Tags>);
 
@@ -25,19 +26,19 @@ impl FromIterator<(String, Tags)> for TagIndex {
     }
 }
 
-/// How far an index agrees with a snapshot.
+/// The entries of an index that match a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct TrustedTags {
-    /// What is tagged as is remembered, by ARN.
+    /// The matching tags, by ARN.
     tags: BTreeMap<String, Tags>,
-    /// What else the index knows.
+    /// The ARNs of all other entries.
     others: BTreeSet<String>,
-    /// Whether the index agrees with all that it should know of.
+    /// Set if the index has a matching entry for every recorded resource that it should contain.
     complete: bool,
 }
 
 impl TrustedTags {
-    /// Compares an index with what is remembered. While a run has not ended, no index is believed.
+    /// Compares an index with the records. An index is not trusted while a run is unfinished.
     pub(crate) fn new(index: Option<&TagIndex>, graph: &Graph, snapshot: &Snapshot, owner: &Ownership) -> Self {
         let Some(TagIndex(index)) = index.filter(|_| snapshot.intents.is_none()) else { return Self::default() };
         let mut trusted = Self { complete: !snapshot.resources.is_empty(), ..Self::default() };
@@ -45,11 +46,11 @@ impl TrustedTags {
             let indexed = graph.kinds.get(record.kind.as_str()).is_some_and(|kind| kind.tag_indexed());
             let Some((arn, tags)) = recorded_tags(record).filter(|_| indexed) else { continue };
             match index.get(&arn) {
-                Some(told)
-                    if Ownership::user_tags(told) == tags
-                        && owner.address_from_tags(told).as_ref() == Some(address) =>
+                Some(indexed)
+                    if Ownership::user_tags(indexed) == tags
+                        && owner.address_from_tags(indexed).as_ref() == Some(address) =>
                 {
-                    trusted.tags.insert(arn, told.clone());
+                    trusted.tags.insert(arn, indexed.clone());
                 }
                 _ => trusted.complete = false,
             }
@@ -58,18 +59,19 @@ impl TrustedTags {
         trusted
     }
 
-    /// The tags of what has this ARN: as they are remembered, or none of ours. `None` when they have to be asked for.
+    /// Returns the tags of an ARN: the recorded ones, or none if the index rules out ownership tags. `None` if the
+    /// service must be asked.
     fn tags(&self, arn: &str) -> Option<Tags> {
         let nothing = || (self.complete && !self.others.contains(arn)).then(Tags::new);
         self.tags.get(arn).cloned().or_else(nothing)
     }
 
-    /// Whether nothing of ours for whose ARN `is` holds can be there but what is remembered.
+    /// Returns whether the index rules out any unrecorded managed resource with an ARN for which `is` returns true.
     pub(crate) fn is_complete(&self, is: impl Fn(&str) -> bool) -> bool {
         self.complete && !self.others.iter().any(|arn| is(arn))
     }
 
-    /// What is known of these ARNs, and those that have to be asked for.
+    /// Returns the known tags of these ARNs, and the ARNs for which the service must be asked.
     pub(crate) fn split(&self, arns: impl IntoIterator<Item = String>) -> (HashMap<String, Tags>, Vec<String>) {
         let (mut known, mut unknown) = (HashMap::new(), Vec::new());
         for arn in arns {
@@ -82,7 +84,7 @@ impl TrustedTags {
     }
 }
 
-/// The ARN and the tags that are remembered of something.
+/// Returns the ARN and the tags of a record.
 fn recorded_tags(record: &Record) -> Option<(String, Tags)> {
     let arn = record.attrs.get("arn")?.as_str()?.to_owned();
     Some((arn, Tags::deserialize(record.spec.get("tags")?).ok()?))
@@ -101,7 +103,7 @@ mod tests {
     use crate::snapshot::{Intents, Record, Snapshot};
     use serde_json::json;
 
-    /// A kind of which an index tells, or one of which it does not.
+    /// A kind that the index contains, or one that it does not.
     struct Thing<const TAG_INDEXED: bool>;
 
     impl<const TAG_INDEXED: bool> Resource for Thing<TAG_INDEXED> {
@@ -147,7 +149,7 @@ mod tests {
         Tags::from([("Name".to_owned(), "x".to_owned())])
     }
 
-    /// Two things that an index tells of, and one that it does not.
+    /// Two resources that the index contains, and one that it does not.
     fn snapshot() -> Snapshot {
         let record = |kind: &str, arn: &str| Record {
             kind: kind.to_owned(),
@@ -160,7 +162,7 @@ mod tests {
         Snapshot { resources: resources.into(), ..Snapshot::default() }
     }
 
-    /// What an index tells when it has seen everything.
+    /// Returns the entries of an index that is up to date.
     fn full() -> Vec<(String, Tags)> {
         let tags = |at: &str| (format!("arn:{at}"), owner().tags(&address(at), &plain()));
         vec![tags("a/one"), tags("a/two")]
@@ -173,7 +175,7 @@ mod tests {
         TrustedTags::new(Some(&index.into_iter().collect::<TagIndex>()), &graph, snapshot, &owner())
     }
 
-    fn asked(trusted: &TrustedTags) -> Vec<String> {
+    fn requested(trusted: &TrustedTags) -> Vec<String> {
         trusted.split(["arn:a/one", "arn:a/two", "arn:strange"].map(str::to_owned)).1
     }
 
@@ -182,7 +184,7 @@ mod tests {
         let trusted = trusted(full(), &snapshot());
         let (known, unknown) = trusted.split(["arn:a/one", "arn:strange"].map(str::to_owned));
         assert_eq!(known["arn:a/one"], owner().tags(&address("a/one"), &plain()));
-        assert_eq!((&known["arn:strange"], unknown.len()), (&Tags::new(), 0), "it carries no tags of ours");
+        assert_eq!((&known["arn:strange"], unknown.len()), (&Tags::new(), 0), "it has no ownership tags");
         assert!(trusted.is_complete(|_| true));
     }
 
@@ -190,7 +192,7 @@ mod tests {
     fn tag_index_ignores_tags_of_aws_itself() {
         let mut index = full();
         index[0].1.insert("aws:cloudformation:stack-name".to_owned(), "x".to_owned());
-        assert!(asked(&trusted(index, &snapshot())).is_empty());
+        assert!(requested(&trusted(index, &snapshot())).is_empty());
     }
 
     #[test]
@@ -206,7 +208,7 @@ mod tests {
             let mut index = full();
             wrong(&mut index);
             let trusted = trusted(index, &snapshot());
-            assert_eq!(asked(&trusted), ["arn:a/one", "arn:strange"], "{number}");
+            assert_eq!(requested(&trusted), ["arn:a/one", "arn:strange"], "{number}");
             assert!(!trusted.is_complete(|_| false), "{number}");
         }
     }
@@ -216,7 +218,7 @@ mod tests {
         let mut index = full();
         index.push(("arn:strange".to_owned(), owner().tags(&address("a/lost"), &plain())));
         let trusted = trusted(index, &snapshot());
-        assert_eq!(asked(&trusted), ["arn:strange"]);
+        assert_eq!(requested(&trusted), ["arn:strange"]);
         assert!(!trusted.is_complete(|arn| arn == "arn:strange") && trusted.is_complete(|arn| arn == "arn:a/one"));
     }
 
@@ -226,7 +228,7 @@ mod tests {
             Intents { plan: "p".to_owned(), operation: "deploy".to_owned(), steps: Vec::new(), written: false };
         for snapshot in [Snapshot::default(), Snapshot { intents: Some(intents), ..snapshot() }] {
             let trusted = trusted(full(), &snapshot);
-            assert_eq!(asked(&trusted).len(), 3);
+            assert_eq!(requested(&trusted).len(), 3);
             assert!(!trusted.is_complete(|_| false));
         }
     }

@@ -1,28 +1,29 @@
 //! Values that AWS assigns and that a plan cannot know yet.
 //!
-//! A plan shows each wanted field, also those made from what a parent will be given. So a parent that is yet to be made
-//! gives its dependents attributes in which each such text is [`UNKNOWN`], alone or inside a longer text
-//! (`redis://(known after apply):6400/0`). The engine never hands a spec with an unknown in it to a verb that writes.
+//! A plan shows every desired field, also those computed from the attributes of a parent. A parent that does not exist
+//! yet therefore gives its dependents attributes in which each such text is [`UNKNOWN`], alone or inside a longer text
+//! (`redis://(known after apply):6400/0`). The engine never passes a spec with an unknown value to an operation that
+//! writes.
 
 use crate::diff::Change;
 use serde_json::Value;
 
-/// What stands for a text that is known only after the parent was made.
+/// The placeholder for a text that is known only after the parent is created.
 pub const UNKNOWN: &str = "(known after apply)";
 
-/// A text that is known only after the parent was made.
+/// Returns the placeholder for a text that is known only after the parent is created.
 #[must_use]
 pub fn unknown() -> String {
     UNKNOWN.to_owned()
 }
 
-/// Whether `text` is, or contains, something that is not known yet.
+/// Returns whether `text` is or contains an unknown value.
 #[must_use]
 pub fn is_unknown(text: &str) -> bool {
     text.contains(UNKNOWN)
 }
 
-/// Whether `value` contains something that is not known yet, at any depth.
+/// Returns whether `value` contains an unknown value, at any depth.
 #[must_use]
 pub fn has_unknown(value: &Value) -> bool {
     match value {
@@ -33,11 +34,11 @@ pub fn has_unknown(value: &Value) -> bool {
     }
 }
 
-/// Whether a field of the final spec differs from the planned one only where that was not known.
+/// Returns whether a field of the final spec differs from the planned one only where that was unknown.
 pub(crate) fn differs_only_where_unknown(planned: &Value, change: &Change) -> bool {
     match &change.before {
         Some(before) => has_unknown(before),
-        // A key that was made of something unknown gives two differences: the unknown key, and the real one.
+        // A key that contained an unknown value yields two differences: the unknown key and the real one.
         None => is_unknown_key(planned),
     }
 }

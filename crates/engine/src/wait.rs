@@ -1,44 +1,44 @@
-//! Waiting for something outside, with an end.
+//! Waits with a limit.
 
 use crate::failure::{Class, Failure};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// How far a run was asked to stop.
+/// The degrees to which a run was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
     /// Not at all.
     No,
-    /// Start nothing new, let running calls finish, record, release.
+    /// Start nothing new, let running calls finish, record, release the lease.
     Gently,
 }
 
-/// Tells a run to stop. Cheap to clone.
+/// The receiver of the signal that stops a run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Cancel(watch::Receiver<Stop>);
 
 impl Cancel {
-    /// A sender to stop with, and what listens to it.
+    /// Creates the sender and the receiver of a stop signal.
     #[must_use]
     pub fn new() -> (watch::Sender<Stop>, Self) {
         let (sender, receiver) = watch::channel(Stop::No);
         (sender, Self(receiver))
     }
 
-    /// One that never stops.
+    /// Creates a receiver that never gets a signal.
     #[must_use]
     pub fn never() -> Self {
         Self(watch::channel(Stop::No).1)
     }
 
-    /// Whether the run was asked to stop.
+    /// Returns whether the run was asked to stop.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         *self.0.borrow() >= Stop::Gently
     }
 
-    /// Ends when the run is asked to stop; never when nobody is left to ask.
+    /// Waits until the run is asked to stop; for ever if the sender is gone.
     pub async fn stopped(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|stop| *stop >= Stop::Gently).await.is_err() {
@@ -47,64 +47,63 @@ impl Cancel {
     }
 }
 
-/// How often to look, and for how long.
+/// The intervals of polls or retries, and their timeout.
 ///
-/// A pause is a small share of what was waited so far: whoever waits learns that something is there a few hundredths later
-/// than it is, whether it took seconds or minutes, and the polling of a wait that is ten times as long are not ten times as
-/// many.
+/// An interval is a small share of the elapsed time: a change is seen a few hundredths later than it happens, whether
+/// it took seconds or minutes, and a wait that takes ten times as long needs fewer than ten times as many polls.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    /// The shortest pause.
+    /// The shortest interval.
     pub initial: Duration,
-    /// The longest pause.
+    /// The longest interval.
     pub max_interval: Duration,
-    /// When to give up.
+    /// The time after which the wait gives up.
     pub timeout: Duration,
 }
 
-/// Which part of what was waited so far a pause is.
+/// The elapsed time divided by this number is the interval.
 const SHARE: u32 = 40;
 
 impl Backoff {
-    /// For what takes seconds: polling every 0.25 s at first, every 2 s at the least, for `within`.
+    /// Creates the intervals for what takes seconds: 0.25 s at first, 2 s at most, for `timeout`.
     #[must_use]
     pub const fn seconds(timeout: Duration) -> Self {
         Self { initial: Duration::from_millis(250), max_interval: Duration::from_secs(2), timeout }
     }
 
-    /// For what takes minutes: polling every 0.5 s at first, every 4 s at the least, for `within`.
+    /// Creates the intervals for what takes minutes: 0.5 s at first, 4 s at most, for `timeout`.
     #[must_use]
     pub const fn minutes(timeout: Duration) -> Self {
         Self { initial: Duration::from_millis(500), max_interval: Duration::from_secs(4), timeout }
     }
 
-    /// The pause of those who have waited for `waited`, without jitter.
+    /// Returns the interval after `waited`, without jitter.
     #[must_use]
     pub fn pause_after(self, waited: Duration) -> Duration {
         (waited / SHARE).max(self.initial).min(self.max_interval)
     }
 
-    /// The pauses between polling: nothing is changed by a look.
+    /// Returns the pauses between polls, which change nothing.
     pub(crate) fn polling(self) -> Pauses {
         Pauses { growth: Growth::Proportional, ..self.retrying() }
     }
 
-    /// The pauses between retrying of what failed: each half as long again as the one before.
+    /// Returns the pauses between retries of a failed call: each is half as long again as the one before.
     pub(crate) fn retrying(self) -> Pauses {
         Pauses { limits: self, growth: Growth::Exponential, next: self.initial, since: Instant::now() }
     }
 }
 
-/// What one look found.
+/// The result of a poll.
 #[derive(Debug)]
 pub enum Progress<T> {
-    /// It is as it should be.
+    /// The condition holds.
     Ready(T),
-    /// Not yet; in words, what is there now.
+    /// The condition does not hold yet; a description of the current state.
     Pending(String),
 }
 
-/// Growing pauses, with jitter, and with an end.
+/// Growing pauses with jitter and a timeout.
 pub(crate) struct Pauses {
     limits: Backoff,
     growth: Growth,
@@ -112,20 +111,20 @@ pub(crate) struct Pauses {
     since: Instant,
 }
 
-/// How pauses grow.
+/// The growth of pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Growth {
-    /// By what was waited.
+    /// In proportion to the elapsed time.
     Proportional,
     /// Each is half as long again as the one before.
     Exponential,
 }
 
 impl Pauses {
-    /// Sleeps until the next look.
+    /// Sleeps until the next poll.
     ///
     /// # Errors
-    /// `TimedOut` when the time is over, `Interrupted` when the run was asked to stop.
+    /// `TimedOut` at the end of the timeout, `Interrupted` if the run was asked to stop.
     pub(crate) async fn pause(&mut self, cancel: &Cancel, operation: &str, what: &str) -> Result<(), Failure> {
         let spent = self.since.elapsed();
         if spent >= self.limits.timeout {
@@ -147,7 +146,7 @@ impl Pauses {
     }
 }
 
-/// `pause`, up to a fifth shorter, so that many waiters do not all look at once.
+/// Returns `pause`, shortened by up to a fifth, so that many waiters do not poll at the same time.
 fn jitter(pause: Duration) -> Duration {
     pause - pause.mul_f64(0.2 * fastrand::f64())
 }
@@ -156,11 +155,11 @@ fn jitter(pause: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// How many polls there are until something is there that takes `takes`, and how much later that is seen.
-    async fn looked(limits: Backoff, takes: Duration) -> (usize, Duration) {
+    /// Returns the number of polls until a change that takes `takes` is seen, and the delay with which it is seen.
+    async fn polls_until(limits: Backoff, takes: Duration) -> (usize, Duration) {
         let (began, mut pauses, mut polls) = (Instant::now(), limits.polling(), 1);
         while began.elapsed() < takes {
-            pauses.pause(&Cancel::never(), "look", "it").await.unwrap();
+            pauses.pause(&Cancel::never(), "poll", "it").await.unwrap();
             polls += 1;
         }
         (polls, began.elapsed() - takes)
@@ -180,7 +179,7 @@ mod tests {
         ] {
             for seed in 0..20 {
                 fastrand::seed(seed);
-                let (polls, lag) = looked(limits, Duration::from_secs(seconds)).await;
+                let (polls, lag) = polls_until(limits, Duration::from_secs(seconds)).await;
                 assert!(polls <= most, "{seconds} s: {polls} polls");
                 assert!(lag.as_secs_f64() <= late, "{seconds} s: {lag:?} late");
             }
@@ -200,7 +199,7 @@ mod tests {
             let mut pauses = pauses(limits);
             let (began, mut count) = (Instant::now(), 0);
             let end = loop {
-                match pauses.pause(&Cancel::never(), "try", "it").await {
+                match pauses.pause(&Cancel::never(), "retry", "it").await {
                     Ok(()) => count += 1,
                     Err(end) => break end,
                 }

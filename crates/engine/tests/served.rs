@@ -1,4 +1,4 @@
-//! Changes that users notice come after the resources that serve them, and do not come at all if those fail.
+//! Changes that users notice come after the resources that serve them, and do not happen if those fail.
 
 #![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
 
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 struct World {
     things: BTreeMap<String, (&'static str, Address, Spec)>,
     calls: Vec<String>,
-    /// The failure of each update of a service.
+    /// The failure of every update of a service.
     failure: Option<Failure>,
 }
 
@@ -26,7 +26,7 @@ type Shared = Arc<Mutex<World>>;
 struct Spec {
     name: String,
     value: String,
-    /// Ids of others.
+    /// The ids of other resources.
     uses: Vec<String>,
 }
 
@@ -42,14 +42,14 @@ impl World {
         Attrs { id }
     }
 
-    /// The values at an address.
+    /// Returns the values at an address.
     fn at(&self, address: &str) -> Vec<&str> {
         let all = self.things.values().filter(|(_, at, _)| at.as_str() == address);
         all.map(|(_, _, spec)| spec.value.as_str()).collect()
     }
 }
 
-/// A kind with the verbs of the world.
+/// Defines a kind whose operations change the world.
 macro_rules! kind {
     ($name:ident, $kind:literal, { $($more:tt)* }) => {
         struct $name(Shared);
@@ -138,7 +138,7 @@ kind!(Service, "test.service", {
     const RELIES_ON: &'static [&'static str] = &["test.rule"];
 });
 
-/// A service behind a rule at `rule` and a door.
+/// Returns a graph of a service behind a rule at `rule` and a door.
 fn graph(world: &Shared, rule: &'static str, value: &'static str) -> Graph {
     let mut graph = Graph::new();
     let rules = graph.kind(Rule(Arc::clone(world)));
@@ -163,7 +163,7 @@ async fn run(graph: &Graph, ledger: &MemoryLedger) -> Outcome {
     apply_plan(graph, &plan, ledger, &run).await.unwrap()
 }
 
-/// A world with the first values, and its ledger.
+/// Returns a world in which the first values are deployed, and its ledger.
 async fn deployed(rule: &'static str) -> (Shared, MemoryLedger) {
     let (world, ledger) = (Shared::default(), MemoryLedger::default());
     assert!(run(&graph(&world, rule, "one"), &ledger).await.is_complete());
@@ -195,8 +195,8 @@ async fn door_and_old_rule_change_after_the_service() {
     assert!(outcome.is_complete(), "{outcome:?}");
     let mut calls = calls(&world);
     calls[2..].sort();
-    let wanted = ["create test/rule two", "update test/service two", "delete test/rule one", "update test/door two"];
-    assert_eq!(calls, wanted);
+    let expected = ["create test/rule two", "update test/service two", "delete test/rule one", "update test/door two"];
+    assert_eq!(calls, expected);
     let changed = outcome.done.iter().filter(|(address, _)| address.as_str() == "test/door");
     assert_eq!(changed.map(|(_, action)| *action).collect::<Vec<_>>(), [Action::Update]);
 }
@@ -228,7 +228,7 @@ async fn rolled_back_service_keeps_its_door_and_rule_and_no_other() {
         calls(&world);
         world.lock().unwrap().failure = None;
         assert!(run(&graph(&world, first, "one"), &ledger).await.is_complete());
-        assert!(calls(&world).is_empty(), "going back changes nothing");
+        assert!(calls(&world).is_empty(), "the way back changes nothing");
     }
 }
 
@@ -240,7 +240,7 @@ async fn partially_changed_service_keeps_both_rules() {
     assert_eq!(world.lock().unwrap().at("test/rule"), ["one", "two"]);
 }
 
-/// Routes with these values, each with a service of its own.
+/// Returns a graph of routes with these values, each with a service of its own.
 fn routes(world: &Shared, values: &[(&'static str, &'static str)]) -> Graph {
     let mut graph = Graph::new();
     let routes = graph.kind(Route(Arc::clone(world)));
@@ -256,14 +256,14 @@ fn routes(world: &Shared, values: &[(&'static str, &'static str)]) -> Graph {
     graph
 }
 
-/// The calls about routes that lead from one set of routes to another, in order.
+/// Returns the calls about routes that a change from one set of routes to another makes, in order.
 async fn route_changes(from: &[(&'static str, &'static str)], to: &[(&'static str, &'static str)]) -> Vec<String> {
     let (world, ledger) = (Shared::default(), MemoryLedger::default());
     assert!(run(&routes(&world, from), &ledger).await.is_complete());
     calls(&world);
     let outcome = run(&routes(&world, to), &ledger).await;
     assert!(outcome.is_complete(), "{outcome:?}");
-    assert!(run(&routes(&world, to), &ledger).await.done.is_empty(), "all is as wanted");
+    assert!(run(&routes(&world, to), &ledger).await.done.is_empty(), "everything matches");
     calls(&world).into_iter().filter(|call| !call.contains("_service")).collect()
 }
 

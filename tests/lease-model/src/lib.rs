@@ -1,17 +1,19 @@
-//! The lease protocol in a model checker: every order in which a few processes, their requests and time itself can go, with
-//! requests that arrive late or never, answers that are lost, processes that die, and processes that stand still for as long
-//! as they like. The decisions are those of `crates/state/src/lease/protocol.rs`, the very file that the tool is built from.
+//! The lease protocol in a model checker: every possible order of a few processes, their requests and the clock, with
+//! requests that arrive late or never, lost responses, processes that die, and processes that are suspended for any
+//! time. The decisions are those of `crates/state/src/lease/protocol.rs`, the file from which the tool is built.
 //!
-//! The table may lose its item, and with it the fence, at any moment. Then nothing in it keeps two holders apart, and what is
-//! checked is that the snapshot does: no write goes behind one with a later fence, and a restore gets the two together again.
+//! The table may lose its item, and with it the fencing token, at any moment. Then nothing in the table keeps two
+//! holders apart. The model checks that the snapshot does: no write follows one with a higher token, and a restore
+//! makes table and snapshot consistent again.
 //!
-//! What the model leaves out, and why nothing is lost by it:
+//! Simplifications of the model, and why they lose nothing:
 //!
-//! - An answer is heard at once or never. A process that hears it later is one that stands still after it heard it.
-//! - Looks and reads of the snapshot are one step. One that is late is one of a process that stands still.
-//! - Who waits looks whenever the clock goes on. Who looks less often waits for longer.
-//! - Clocks go at one rate. Their readings are never compared, so that what they say does not matter; how far their rates may
-//!   differ is the margin's concern, and arithmetic.
+//! - A response arrives at once or never. A process that receives it later equals one that is suspended after it has
+//!   received it.
+//! - Queries of the table and reads of the snapshot are one step. A late one equals one of a suspended process.
+//! - A waiter queries whenever the clock advances. One that queries less often waits for longer.
+//! - All clocks have the same rate. Their readings are never compared, so they do not matter; the margin covers the
+//!   difference of their rates, which is arithmetic.
 
 pub mod model;
 #[path = "../../../crates/state/src/lease/protocol.rs"]
@@ -21,10 +23,10 @@ mod world;
 use protocol::Timing;
 use std::time::Duration;
 
-/// A lease of two ticks: others wait for two, and the holder trusts it until before the second.
+/// A lease of two ticks: others wait for two, and the holder trusts it until shortly before the second.
 pub const LEASE: Timing = Timing { lease: Duration::from_secs(2), heartbeat: Duration::from_secs(1) };
 
-/// So many ticks.
+/// Returns the time after a number of ticks.
 #[must_use]
 pub const fn at(ticks: u64) -> Duration {
     Duration::from_secs(ticks)

@@ -1,61 +1,62 @@
-//! What can happen next, and what must hold whatever happens.
+//! The possible steps of the model, and the properties that must hold in every state.
 
 use crate::at;
 use crate::protocol::{WaiterAction, Timing};
 use crate::world::{Request, Restore, State, World};
 use stateright::{Model, Property};
 
-/// How far the model looks.
+/// The bounds of the model.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// How many processes want the lease.
+    /// Number of processes that want the lease.
     pub processes: usize,
-    /// How far the clock goes.
+    /// Number of ticks of the clock.
     pub ticks: u64,
-    /// Requests that each process may send.
+    /// Number of requests that each process may send.
     pub requests: usize,
-    /// How many requests are given up before they arrive, and then arrive late or never.
+    /// Number of requests that are abandoned before they arrive, and then arrive late or never.
     pub late_requests: usize,
-    /// How many answers are lost.
+    /// Number of lost responses.
     pub lost_responses: usize,
-    /// How many holders die.
+    /// Number of holders that die.
     pub deaths: usize,
-    /// The number of times that the table loses the item, and with it the fence.
+    /// Number of times that the table loses the item, and with it the fencing token.
     pub item_losses: usize,
-    /// Set when the fence of the snapshot is looked at: before the lease is taken, by the table, and under it.
+    /// Set if the token of the snapshot is checked: before the lease is acquired, by the table, and under the lease.
     pub checks_snapshot_token: bool,
-    /// Set when the first process restores the snapshot, from which it also follows a table that has lost its fence.
+    /// Set if the first process restores the snapshot. It can then also acquire the lease in a table that has lost its
+    /// token.
     pub restores: bool,
-    /// Whether everybody who can do something does it before the clock goes on: nobody stands still.
+    /// Set if every process that can do something does it before the clock advances, so that none is suspended.
     pub prompt: bool,
-    /// For how long a holder trusts a beat: the lease that others wait for, if all is well.
+    /// The time for which a holder trusts a heartbeat: the lease for which others wait, in a correct protocol.
     pub trusted_timing: Timing,
 }
 
-/// The lease protocol within some bounds.
+/// The lease protocol within bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     bounds: Bounds,
 }
 
-/// What happens next; the numbers are processes.
+/// A step of the model; numbers are indices of processes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The clock goes on.
+    /// The clock advances.
     Tick,
     /// A process sends a request.
     Send(usize, Request),
-    /// A process that does not know whether it holds the lease looks.
+    /// A process that does not know whether it holds the lease queries the table.
     Query(usize),
     /// A holder reads the snapshot.
     Read(usize),
-    /// The request of a process arrives, and it hears the answer.
+    /// The request of a process arrives, and the process receives the response.
     Arrive(usize),
-    /// The request of a process arrives, and the answer is lost.
+    /// The request of a process arrives, and the response is lost.
     LoseResponse(usize),
-    /// A process waits no longer for an answer; the request may still arrive.
+    /// A process stops waiting for a response; the request may still arrive.
     Abandon(usize),
-    /// A request that nobody waits for arrives.
+    /// An abandoned request arrives.
     ArriveLate(usize),
     /// A process dies.
     Die(usize),
@@ -64,13 +65,13 @@ pub enum Step {
 }
 
 impl Protocol {
-    /// The protocol within `bounds`.
+    /// Creates the protocol within `bounds`.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self { bounds }
     }
 
-    /// What a process may do now, with no request under way.
+    /// Adds the steps that a process may take without a request in flight.
     fn process_steps(&self, world: &World, process: usize, steps: &mut Vec<Step>) {
         let one = &world.processes[process];
         let mut send = |request| {
@@ -112,8 +113,9 @@ impl Protocol {
         }
     }
 
-    /// The request of a process for a free lease; the snapshot is read just before. In a table that loses nothing the
-    /// fence is never behind the snapshot, as a property says, and the condition is left out: it would only make more states.
+    /// Returns the request of a process for a free lease; the snapshot is read just before. In a table that loses
+    /// nothing, the token is never behind the snapshot, which a property checks. The condition is omitted there,
+    /// because it would only add states.
     fn take_request(&self, world: &World, process: usize) -> Request {
         if self.bounds.restores && process == 0 && world.fence < world.snapshot_token() {
             return Request::TakeWithoutRaise;
@@ -168,7 +170,7 @@ impl Model for Protocol {
                 let sender = &mut world.processes[process];
                 sender.sent += 1;
                 if request == Request::Release {
-                    // Whoever gives the lease back does nothing more under it, and does not care for the answer.
+                    // A process that releases the lease does nothing more under it and ignores the response.
                     sender.state = State::Finished;
                 }
                 sender.in_flight = Some((request, world.now));
@@ -224,11 +226,11 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("no write after one with a higher fence", |_, world: &World| world.writes.is_sorted()),
-            Property::sometimes("one writes after another", |_, world: &World| {
+            Property::always("no write follows one with a higher token", |_, world: &World| world.writes.is_sorted()),
+            Property::sometimes("one process writes after another", |_, world: &World| {
                 world.writes.windows(2).any(|pair| pair[0] < pair[1])
             }),
-            Property::sometimes("a lease that was not given back is taken over", |_, world: &World| {
+            Property::sometimes("an unreleased lease is taken over", |_, world: &World| {
                 let wants = |state: &State| matches!(state, State::Holding { .. } | State::Dead);
                 world.processes.iter().filter(|process| wants(&process.state)).count() > 1
             }),
@@ -236,17 +238,20 @@ impl Model for Protocol {
         if self.bounds.item_losses == 0 {
             let ahead = |_: &Self, world: &World| world.fence >= world.snapshot_token();
             properties.push(Property::always("the table is never behind the snapshot", ahead));
-            properties.push(Property::always("two never believe to hold the lease", |_, world: &World| {
-                (0..world.processes.len()).filter(|process| world.believes_to_hold(*process)).count() <= 1
-            }));
+            properties.push(Property::always(
+                "no two processes believe that they hold the lease",
+                |_, world: &World| {
+                    (0..world.processes.len()).filter(|process| world.believes_to_hold(*process)).count() <= 1
+                },
+            ));
         } else {
-            // Nothing in the table keeps two apart any more. The fence of the snapshot keeps the writes in order all the same.
-            properties.push(Property::sometimes("a table that has lost its fence is refused", |_, world: &World| {
+            // Nothing in the table keeps two holders apart. The token of the snapshot still keeps the writes in order.
+            properties.push(Property::sometimes("a table that has lost its token is refused", |_, world: &World| {
                 world.processes.iter().any(|process| process.state == State::Refused)
             }));
         }
         if self.bounds.restores {
-            properties.push(Property::sometimes("after a restore others write again", |_, world: &World| {
+            properties.push(Property::sometimes("other processes write after a restore", |_, world: &World| {
                 let raised = |process: &crate::world::Process| process.restored;
                 world.processes.iter().any(raised)
                     && world.writes.last() == Some(&world.fence)
@@ -254,7 +259,7 @@ impl Model for Protocol {
             }));
         }
         if self.bounds.prompt {
-            properties.push(Property::eventually("everybody who lives has held the lease", |_, world: &World| {
+            properties.push(Property::eventually("every live process has held the lease", |_, world: &World| {
                 let done = |state: &State| matches!(state, State::Dead);
                 world.processes.iter().all(|process| process.has_held || done(&process.state))
             }));

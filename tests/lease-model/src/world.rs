@@ -3,18 +3,18 @@
 use crate::protocol::{LeaseObservation, LeaseValidity, Timing, Waiter};
 use crate::{LEASE, at};
 
-/// Everything that there is at one moment.
+/// A state of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World {
     pub now: u64,
-    /// The fence of the item in the table.
+    /// The fencing token of the item in the table.
     pub fence: u64,
-    /// Who holds the lease, and how often it has beaten.
+    /// The holder of the lease, and its number of heartbeats.
     pub held: Option<(usize, u64)>,
-    /// The snapshot: the fence of each write that was accepted, in order.
+    /// The snapshot: the tokens of the accepted writes, in order.
     pub writes: Vec<u64>,
     pub processes: Vec<Process>,
-    /// Requests that nobody waits for any more, and which may still arrive.
+    /// Abandoned requests that may still arrive.
     pub late: Vec<(usize, Request)>,
     pub abandoned: usize,
     pub lost_responses: usize,
@@ -25,59 +25,59 @@ pub struct World {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Process {
     pub state: State,
-    /// The request that is under way, and when it was sent.
+    /// The request in flight, and when it was sent.
     pub in_flight: Option<(Request, u64)>,
     pub sent: usize,
-    /// Whether it has held the lease.
+    /// Set if the process has held the lease.
     pub has_held: bool,
-    /// Set when it has restored the snapshot, and brought the table up to it.
+    /// Set if the process has restored the snapshot and raised the table to it.
     pub restored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Wants the lease and has not asked.
+    /// Wants the lease and has sent no request.
     Idle,
-    /// Another holds it.
+    /// Another process holds the lease.
     Waiting(Waiter),
-    /// Asked for it and does not know the answer.
+    /// Has requested the lease and does not know the response.
     Unknown,
-    /// It is ours, though nobody told us: only a beat makes it certain.
+    /// Holds the lease without having received the response: only a heartbeat confirms it.
     Confirming(u64),
-    /// Holds it; `read` is how many writes there were when the snapshot was read.
+    /// Holds the lease; `read` is the number of writes at the time when the snapshot was read.
     Holding {
         tenure: LeaseValidity,
         fence: u64,
         read: Option<usize>,
         restore: Restore,
     },
-    /// The snapshot was written under a later fence than the table has come to.
+    /// The token of the snapshot is higher than that of the table.
     Refused,
     /// Does nothing more.
     Finished,
     Dead,
 }
 
-/// The progress of a restore, which takes a lease without a fence of its own.
+/// The progress of a restore, which acquires the lease without a token of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Restore {
-    /// The lease has its own fence.
+    /// The lease has a token of its own.
     No,
     /// The snapshot is not written yet.
     Begun,
-    /// The snapshot was written under this fence, and the table is to come up to it.
+    /// The snapshot was written with this token, to which the table is to be raised.
     Wrote(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Takes the lease, if that gives a fence above this one.
+    /// Acquires the lease if the granted token is higher than this one.
     Take {
         least_token: u64,
     },
-    /// Takes the lease with the fence that the table has.
+    /// Acquires the lease with the current token of the table.
     TakeWithoutRaise,
-    /// Raises the fence.
+    /// Raises the token.
     Raise(u64),
     TakeOver(LeaseObservation),
     Heartbeat(u64),
@@ -88,7 +88,7 @@ pub enum Request {
     Release,
 }
 
-/// What the table or the bucket did.
+/// The response of the table or the bucket.
 pub enum Response {
     Granted(u64),
     Refused,
@@ -116,22 +116,22 @@ impl World {
         }
     }
 
-    /// The fence of the snapshot.
+    /// Returns the token of the snapshot.
     pub fn snapshot_token(&self) -> u64 {
         self.writes.last().copied().unwrap_or_default()
     }
 
-    /// What a look shows.
+    /// Returns the result of a query of the table.
     pub fn observation(&self) -> Option<LeaseObservation> {
         self.held.map(|(holder, beat)| LeaseObservation { holder: name(holder), fence: self.fence, heartbeats: beat })
     }
 
-    /// Whether a process may write now, as far as it knows.
+    /// Returns whether a process believes that it may write.
     pub fn believes_to_hold(&self, process: usize) -> bool {
         matches!(&self.processes[process].state, State::Holding { tenure, .. } if tenure.is_valid(at(self.now)))
     }
 
-    /// What the table and the bucket do with a request.
+    /// Executes a request in the table or the bucket.
     pub fn serve(&mut self, process: usize, request: &Request) -> Response {
         let ours = self.held.is_some_and(|(holder, _)| holder == process);
         match request {
@@ -167,7 +167,8 @@ impl World {
         Response::Granted(self.fence)
     }
 
-    /// What a process makes of the answer to `request`, which it sent at `asked`. `trusted` is how long it trusts a beat.
+    /// Handles the response to `request`, which the process sent at `asked`. `trusted_timing` determines how long it
+    /// trusts a heartbeat.
     pub fn on_response(
         &mut self,
         process: usize,
@@ -219,7 +220,7 @@ impl World {
         };
     }
 
-    /// What a process makes of a request that was never answered.
+    /// Handles a request whose response never arrived.
     pub fn on_abandoned(&mut self, process: usize, request: &Request) {
         let process = &mut self.processes[process];
         process.state = match (&process.state, request) {
@@ -231,13 +232,13 @@ impl World {
         };
     }
 
-    /// A look of one that does not know whether it holds the lease.
+    /// Handles a query by a process that does not know whether it holds the lease.
     pub fn query(&mut self, process: usize) {
         let ours = self.held.is_some_and(|(holder, _)| holder == process);
         self.processes[process].state = if ours { State::Confirming(self.fence) } else { State::Idle };
     }
 
-    /// The clock goes on, and everybody who waits looks.
+    /// Advances the clock; every waiter queries the table.
     pub fn tick(&mut self) {
         self.now += 1;
         let mark = self.observation();

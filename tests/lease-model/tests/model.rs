@@ -1,11 +1,11 @@
-//! Every order in which processes, their requests and time itself can go; see the crate's documentation.
+//! Checks every order of the steps of the lease model; see the crate's documentation.
 
 use pb_lease_model::model::{Bounds, Protocol};
 use pb_lease_model::protocol::Timing;
 use pb_lease_model::{LEASE, at};
 use stateright::{Checker, Model};
 
-/// Requests may be late for ever, processes may stand still for as long as they like.
+/// Requests may be late for ever, and processes may be suspended for any time.
 const ANY_ORDER: Bounds = Bounds {
     processes: 2,
     ticks: 5,
@@ -53,18 +53,18 @@ fn lost_table_is_recovered_by_a_restore() {
     check(Bounds { ticks: 2, lost_responses: 0, restores: true, ..LOST_TABLE });
 }
 
-/// The model can fail: without a look at the fence of the snapshot a lost table lets a write go back.
+/// The model can fail: without a check of the snapshot's token, a lost table lets a write overwrite a later one.
 #[test]
 fn model_finds_violation_without_snapshot_token_check() {
     let checker =
         Protocol::new(Bounds { checks_snapshot_token: false, ..LOST_TABLE }).checker().threads(2).spawn_bfs().join();
-    assert!(checker.discovery("no write after one with a higher fence").is_some());
+    assert!(checker.discovery("no write follows one with a higher token").is_some());
 }
 
-/// The model can fail: a holder that trusts its lease for longer than others wait is found out.
+/// The model can fail: it finds a holder that trusts its lease for longer than others wait.
 #[test]
 fn model_finds_violation_of_overlong_lease_trust() {
     let trusted_timing = Timing { lease: LEASE.lease + at(1), ..LEASE };
     let checker = Protocol::new(Bounds { trusted_timing, ..ANY_ORDER }).checker().threads(2).spawn_bfs().join();
-    assert!(checker.discovery("two never believe to hold the lease").is_some());
+    assert!(checker.discovery("no two processes believe that they hold the lease").is_some());
 }

@@ -1,4 +1,4 @@
-//! The checks of a run: each is waited for once the resources that it depends on are ready.
+//! The checks of a run. Each is waited for once the resources that it depends on are ready.
 
 use super::Executor;
 use crate::check::CheckNode;
@@ -15,15 +15,15 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::HashSet;
 use tokio::time::Instant;
 
-/// The checks of a run that were started.
+/// The checks of a run that have started.
 #[derive(Default)]
 pub(super) struct Checks<'a> {
-    /// By their place in the graph.
+    /// Their indices in the graph.
     started: HashSet<usize>,
     pub running: FuturesUnordered<BoxFuture<'a, Ended>>,
 }
 
-/// The end of a check.
+/// The result of a check.
 pub(super) struct Ended {
     check: usize,
     since: Instant,
@@ -31,7 +31,7 @@ pub(super) struct Ended {
 }
 
 impl<'a> Executor<'a> {
-    /// Starts every check that is due and whose resources are ready.
+    /// Starts every due check whose resources are ready.
     pub(super) fn start_checks(&mut self) {
         if self.run.cancel.is_stopped() || self.ledger.lost().is_some() {
             return;
@@ -54,7 +54,7 @@ impl<'a> Executor<'a> {
         let wait = async move {
             let spec = spec?;
             if has_unknown(&spec) {
-                let message = "a value that it needs is still not known";
+                let message = "a required value is still unknown";
                 return Err(Failure::new(Class::Bug, format!("check {}", check.address), message));
             }
             run_unless_lost(ledger, check.kind.wait(cx, spec)).await
@@ -77,7 +77,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Puts the checks that were due and never started into the outcome.
+    /// Adds the due checks that were never started to the outcome.
     pub(super) fn skip_checks(&mut self) {
         let graph = self.graph;
         for (index, check) in graph.checks.iter().enumerate() {
@@ -87,7 +87,7 @@ impl<'a> Executor<'a> {
             let unmet = check.inputs.iter().find(|edge| !self.is_reached(**edge));
             let because = match (self.ledger.lost(), unmet) {
                 (Some(lost), _) => lost.to_string(),
-                (None, Some(edge)) => format!("{} is not done", graph.nodes[edge.node].address),
+                (None, Some(edge)) => format!("depends on {}", graph.nodes[edge.node].address),
                 (None, None) => "the run was stopped".to_owned(),
             };
             let (address, action) = (check.address.clone(), Action::Check);

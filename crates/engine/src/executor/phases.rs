@@ -1,4 +1,4 @@
-//! The parts of a step: what is called for each, and in which order.
+//! The phases of a step: the calls of each, and their order.
 
 use super::{Executor, TaskResult};
 use crate::failure::{Class, Failure};
@@ -19,7 +19,7 @@ impl<'a> Executor<'a> {
         match step.action {
             Action::NoOp => self.on_result(TaskResult { task, since, result: Ok(PhaseResult::Ready { spec, attrs }) }),
             Action::Wait => {
-                self.spawn_phase(task, since, move |context| async move { context.wait_ready(spec, attrs).await })
+                self.spawn_phase(task, since, move |context| async move { context.wait_ready(spec, attrs).await });
             }
             Action::Update => self.spawn_phase(task, since, move |context| async move {
                 let before = step.before.as_ref().unwrap_or(&Value::Null);
@@ -38,7 +38,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Updates the resource from its interim spec to the wanted one.
+    /// Updates the resource from its interim spec to the desired one.
     pub(super) fn start_finish(&mut self, task: Task, step: &Step, spec: Value, since: Instant) {
         let attrs = self.values[task.step()].clone().unwrap_or_default();
         let interim = self.interim_spec(task, step, &spec);
@@ -63,7 +63,7 @@ impl<'a> Executor<'a> {
         matches!(task, Task::Apply(_)) && self.schedule.needs.contains_key(&Task::Finish(task.step()))
     }
 
-    /// Returns whether another address has taken over what the step was about.
+    /// Returns whether another address has taken over the resource of the step.
     pub(super) fn is_taken_over(&self, step: &Step) -> bool {
         let is_same = |(node, attrs): (&Node, &Option<Value>)| {
             node.address != step.address
@@ -85,14 +85,14 @@ impl<'a> Executor<'a> {
         });
     }
 
-    /// Runs one part of a task; what it tells is heard by [`on_result`](Self::on_result).
+    /// Spawns one phase of a task. [`on_result`](Self::on_result) handles its result.
     pub(super) fn spawn_phase<F>(&mut self, task: Task, since: Instant, part: impl FnOnce(Arc<PhaseContext>) -> F)
     where
         F: Future<Output = Result<PhaseResult, Failure>> + Send + 'a,
     {
         let step = &self.plan.steps[task.step()];
         let Some(kind) = self.graph.kinds.get(step.kind.as_str()) else {
-            let failure = Failure::new(Class::Bug, format!("start {}", step.address), "its kind is not known");
+            let failure = Failure::new(Class::Bug, format!("start {}", step.address), "unknown kind");
             return self.on_result(TaskResult { task, since, result: Err(failure) });
         };
         let cx = self.run.context(&step.address, self.graph.max_wait, self.is_needed(task));

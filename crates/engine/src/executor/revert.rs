@@ -1,4 +1,4 @@
-//! Takes back what was made for something that failed and is as it was before.
+//! Deletion of resources that were created for a change which was rolled back.
 
 use super::Executor;
 use crate::event::Event;
@@ -15,25 +15,25 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Executor<'_> {
-    /// Deletes what this run made for resources that failed and are as they were before, such as the rule for the new port
-    /// of a service whose rollout was rolled back. The old one beside it was not deleted, and is recorded again.
+    /// Deletes resources that this run created for dependents whose changes were rolled back, such as the rule for the
+    /// new port of a service whose rollout was rolled back. The predecessor still exists and is recorded again.
     pub(super) async fn revert_created(&mut self) {
         if self.run.cancel.is_stopped() || self.ledger.lost().is_some() {
             return;
         }
         let unneeded: Vec<usize> = (0..self.graph.nodes.len()).filter(|index| self.is_unneeded(*index)).collect();
         let deletes = unneeded.iter().map(|index| self.delete_created(*index));
-        let ended = join_all(deletes.collect::<Vec<_>>()).await;
-        for (index, result) in unneeded.into_iter().zip(ended) {
+        let results = join_all(deletes.collect::<Vec<_>>()).await;
+        for (index, result) in unneeded.into_iter().zip(results) {
             self.on_reverted(&self.plan.steps[index], result);
         }
     }
 
-    /// Returns whether a node was made in this run, beside a predecessor that is still there or in a place that was empty,
-    /// and all that was to use it failed and is as it was before.
+    /// Returns whether a node was created in this run, in an empty place or next to a predecessor that still exists,
+    /// and the changes of all its dependents failed and were rolled back.
     fn is_unneeded(&self, index: usize) -> bool {
-        let is_made = self.reached.get(&Task::Apply(index)) == Some(&Readiness::Ready);
-        if !is_made || self.started.contains(&Task::Delete(index)) || self.is_exchanged(index) {
+        let is_created = self.reached.get(&Task::Apply(index)) == Some(&Readiness::Ready);
+        if !is_created || self.started.contains(&Task::Delete(index)) || self.is_exchanged(index) {
             return false;
         }
         let is_new = matches!(
@@ -46,11 +46,12 @@ impl Executor<'_> {
         is_new && users.iter().any(relies) && users.iter().all(|user| self.is_rolled_back(*user))
     }
 
-    /// Returns whether a node has taken over what was at another address, or another what was at its own.
+    /// Returns whether a node took over the resource of another address, or another node took over that of its own
+    /// address.
     fn is_exchanged(&self, index: usize) -> bool {
         let id = |attrs: &Value| self.graph.nodes[index].kind.id(attrs);
-        let made = self.values[index].as_ref().and_then(id);
-        let was = |step: &Step| step.kind == self.plan.steps[index].kind && step.id.is_some() && step.id == made;
+        let created = self.values[index].as_ref().and_then(id);
+        let was = |step: &Step| step.kind == self.plan.steps[index].kind && step.id.is_some() && step.id == created;
         self.is_taken_over(&self.plan.steps[index]) || self.plan.steps.iter().any(was)
     }
 
@@ -81,7 +82,7 @@ impl Executor<'_> {
         let address = step.address.clone();
         let action = Action::Delete;
         if let Err(failure) = result {
-            // The next plan finds it.
+            // The next plan finds the resource.
             return self.run.events.send(Event::Failed { address, action, failure });
         }
         self.ledger.record(match (&step.before, &step.attrs) {

@@ -1,6 +1,7 @@
-//! Checks: read for a plan, waited for after the resources that they depend on, never recorded.
+//! Checks: a plan reads them, a run waits for them after the resources on which they depend, and they are never
+//! recorded.
 
-use crate::stack::{LateLedger, lines, plan_part, run_part};
+use crate::stack::{LateLedger, lines, plan_with_scope, run_with_scope};
 use crate::world::{Attrs, Client, Fault, NET, SERVICE, Shared, Spec, owner};
 use pb_engine::{
     Action, Address, Backoff, Check, Class, Context, Events, Failure, Goal, Graph, Outcome, Plan, PlanScope, Progress,
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(35);
 
-/// The condition that a service, by its id, is reached.
+/// The condition that a service, identified by its id, is reached.
 #[derive(Default)]
 struct Reached {
     sick: AtomicBool,
@@ -36,13 +37,13 @@ impl Check for Reached {
 
     async fn wait(&self, cx: &Context, id: &String) -> Result<(), Failure> {
         self.asked.lock().unwrap().push(id.clone());
-        let look = || async {
+        let poll = || async {
             Ok(match self.sick.load(Ordering::Relaxed) {
                 false => Progress::Ready(()),
                 true => Progress::Pending("not reached".to_owned()),
             })
         };
-        cx.wait("reach", Backoff::seconds(PERIOD), look).await
+        cx.wait("reach", Backoff::seconds(PERIOD), poll).await
     }
 }
 
@@ -56,7 +57,7 @@ fn spec(name: &str, uses: &str, size: u32) -> Spec {
     }
 }
 
-/// A service of this size that has a check, and one that has none.
+/// Returns a graph of a service of this size with a check, and a service without one.
 fn graph(world: &Shared, check: &Arc<Reached>, size: u32) -> Graph {
     let mut graph = Graph::new();
     let nets = graph.kind(Client::<NET>(Arc::clone(world)));
@@ -70,11 +71,11 @@ fn graph(world: &Shared, check: &Arc<Reached>, size: u32) -> Graph {
 }
 
 async fn planned(graph: &Graph, ledger: &LateLedger) -> Plan {
-    plan_part(graph, ledger, Goal::Deploy, &PlanScope::default()).await.unwrap()
+    plan_with_scope(graph, ledger, Goal::Deploy, &PlanScope::default()).await.unwrap()
 }
 
 async fn deploy(world: &Shared, graph: &Graph, ledger: &LateLedger) -> Outcome {
-    run_part(world, graph, ledger, Goal::Deploy, &PlanScope::default()).await.unwrap()
+    run_with_scope(world, graph, ledger, Goal::Deploy, &PlanScope::default()).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +116,7 @@ async fn check_is_due_when_the_run_changes_its_resource() {
     let changed = planned(&graph(&world, &check, 2), &ledger).await;
     assert_eq!((&changed.checks[0].verdict, changed.checks[0].due), (&Verdict::Holds, true));
     assert_eq!(changed.checks[0].about, [Address::new("fargate/web").unwrap()]);
-    // What the worker is like does not matter to the check.
+    // The worker is irrelevant for the check.
     world.lock().unwrap().things.values_mut().find(|thing| thing.spec.name == "worker").unwrap().spec.size = 7;
     let besides = planned(&graph(&world, &check, 1), &ledger).await;
     assert_eq!((lines(&besides), besides.checks[0].due), (vec!["update fargate/worker".to_owned()], false));
@@ -148,7 +149,7 @@ async fn check_of_failed_resource_is_skipped() {
     let (address, action, because) = &outcome.skipped[0];
     assert_eq!(
         (address.as_str(), *action, because.as_str()),
-        ("edge/web_health", Action::Check, "fargate/web is not done")
+        ("edge/web_health", Action::Check, "depends on fargate/web")
     );
     assert!(!outcome.is_applied());
 }
@@ -161,12 +162,12 @@ async fn check_of_untargeted_resource_is_omitted() {
     check.sick.store(true, Ordering::Relaxed);
     for (target, checks) in [("fargate/worker", 0), ("fargate/web", 1)] {
         let part = PlanScope { targets: [Address::new(target).unwrap()].into(), ..PlanScope::default() };
-        let plan = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
+        let plan = plan_with_scope(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
         assert_eq!(plan.checks.len(), checks, "{target}");
-        let outcome = run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap();
+        let outcome = run_with_scope(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap();
         assert_eq!(outcome.failed.len(), checks, "{target}");
     }
-    let gone = plan_part(&graph, &ledger, Goal::Destroy, &PlanScope::default()).await.unwrap();
+    let gone = plan_with_scope(&graph, &ledger, Goal::Destroy, &PlanScope::default()).await.unwrap();
     assert_eq!((gone.checks.len(), gone.changes().count()), (0, 3));
 }
 
@@ -187,7 +188,7 @@ async fn interrupted_check_leaves_the_run_incomplete() {
     let (outcome, ()) = tokio::join!(apply_plan(&graph, &plan, &ledger, &run), later);
     let outcome = outcome.unwrap();
     assert_eq!(outcome.failed[0].failure.class, Class::Interrupted);
-    // Stopped before it began.
+    // The run is stopped before it starts.
     let outcome = apply_plan(&graph, &plan, &ledger, &run).await.unwrap();
     assert_eq!(outcome.skipped[0].2, "the run was stopped");
     assert!(!outcome.is_complete() && outcome.is_applied());

@@ -1,14 +1,14 @@
-//! At every writing call of a deploy, of an update that replaces, and of a destroy: it is refused, throttled, done but its
-//! answer lost, or the process dies before or after it. Then the same command is given again.
+//! Faults at every write of a deploy, of an update with replacements, and of a destroy: the call is refused, throttled,
+//! or executed without a response, or the process dies before or after it. Then the same command is run again.
 
 use crate::stack::{Config, FIRST, LateLedger, run};
 use crate::world::{Fault, Shared};
-use crate::{deployed, nothing_left};
+use crate::{assert_no_changes, deployed};
 use pb_engine::Goal;
 
 const FAULTS: [Fault; 5] = [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::DiesBefore, Fault::DiesAfter];
 
-/// Runs `config` until it is there, with one fault at writing call `at`. Returns how many writes that took.
+/// Runs `config` until it is complete, with one fault at write `at`. Returns the number of writes.
 async fn with_fault(
     world: &Shared,
     ledger: &LateLedger,
@@ -27,12 +27,12 @@ async fn with_fault(
     let writes = world.lock().unwrap().writes - first;
     world.lock().unwrap().faults.clear();
     if goal == Goal::Deploy {
-        nothing_left(world, ledger, config).await;
+        assert_no_changes(world, ledger, config).await;
         assert!(ledger.snapshot().intents.is_none());
     }
     run(world, ledger, config, Goal::Destroy).await.unwrap();
-    let remembered = ledger.snapshot().resources;
-    assert!(remembered.is_empty(), "remembered after destroy, fault {fault:?} at {at}: {remembered:?}");
+    let recorded = ledger.snapshot().resources;
+    assert!(recorded.is_empty(), "recorded after destroy, fault {fault:?} at {at}: {recorded:?}");
     let world = world.lock().unwrap();
     assert!(world.things.is_empty(), "left after destroy: {:?}", world.addresses());
     writes

@@ -1,4 +1,5 @@
-//! A run that loses the lease, as one does that was suspended for too long: it makes no further call, and the next run finishes.
+//! A run that loses the lease, for example because it was suspended for too long, makes no further call, and the next
+//! run finishes its work.
 
 use crate::stack::{self, FIRST, LateLedger, plan};
 use crate::world::{self, Shared};
@@ -7,12 +8,13 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Cancel, Class, Entry, Events, Failure, Goal, Intents, Ledger, Outcome, Run, apply_plan};
 use std::sync::Arc;
 
-/// A ledger that is lost once so many writes were made to the world.
+/// A ledger that is lost after a number of writes to the world.
 struct Losing {
     stored: LateLedger,
     world: Shared,
     at: usize,
-    /// Why it is lost. What is recorded after the intents is stored only when it is refused, and not when the lease is lost.
+    /// The reason for the loss. Entries after the intents are stored only if the snapshot is refused, not if the lease
+    /// is lost.
     why: Class,
 }
 
@@ -75,7 +77,7 @@ async fn refused_snapshot_keeps_intents_of_creates_in_flight() {
             assert!(at > 10, "{at}");
             break;
         }
-        // It looks for what was made, and makes nothing twice.
+        // The next run finds what was created, and creates nothing twice.
         change(&world, &ledger, &FIRST).await;
     }
 }

@@ -25,22 +25,22 @@ async fn deployed() -> (Shared, LateLedger) {
     (world, ledger)
 }
 
-/// Plans and acts on `config`; the plan's lines, after seeing that nothing is left to do.
+/// Plans and applies `config`, and checks that nothing is left to do. Returns the lines of the plan.
 async fn change(world: &Shared, ledger: &LateLedger, config: &Config) -> Vec<String> {
     let lines = lines(&plan(world, ledger, config, Goal::Deploy).await.unwrap());
     let outcome = run(world, ledger, config, Goal::Deploy).await.unwrap();
     assert!(outcome.is_complete(), "{outcome:?}");
-    nothing_left(world, ledger, config).await;
+    assert_no_changes(world, ledger, config).await;
     lines
 }
 
-async fn nothing_left(world: &Shared, ledger: &LateLedger, config: &Config) {
+async fn assert_no_changes(world: &Shared, ledger: &LateLedger, config: &Config) {
     let plan = plan(world, ledger, config, Goal::Deploy).await.unwrap();
     assert!(plan.is_empty(), "left to do: {:?}", lines(&plan));
     let mut addresses = world.lock().unwrap().addresses();
     let all = addresses.len();
     addresses.dedup();
-    assert_eq!(all, addresses.len(), "something is there twice");
+    assert_eq!(all, addresses.len(), "a resource exists twice");
     assert_eq!(all, stack::graph(world, config).addresses().count());
 }
 
@@ -48,9 +48,9 @@ async fn nothing_left(world: &Shared, ledger: &LateLedger, config: &Config) {
 async fn first_deploy_takes_as_long_as_the_critical_path() {
     let since = Instant::now();
     let (world, ledger) = deployed().await;
-    // The cache settles in 300 s, then the service in 60 s; polls are 5 s apart at most, and calls take 40 ms.
+    // The cache is ready after 300 s, then the service after 60 s; polls are at most 5 s apart, and calls take 40 ms.
     assert!((360..373).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
-    nothing_left(&world, &ledger, &FIRST).await;
+    assert_no_changes(&world, &ledger, &FIRST).await;
     assert_eq!(ledger.snapshot().outputs["url"], format!("{}.example", at(&world, "edge/balancer").first().unwrap()));
 }
 
@@ -66,7 +66,7 @@ async fn second_deploy_writes_nothing() {
 async fn lost_snapshot_loses_no_resource() {
     let (world, ledger) = deployed().await;
     ledger.forget();
-    nothing_left(&world, &ledger, &FIRST).await;
+    assert_no_changes(&world, &ledger, &FIRST).await;
     run(&world, &ledger, &FIRST, Goal::Destroy).await.unwrap();
     assert!(world.lock().unwrap().things.is_empty());
 }
@@ -147,7 +147,7 @@ async fn unmanaged_resource_is_refused_and_left_alone() {
     ledger.forget();
     let refused = plan(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap_err();
     assert_eq!(refused[0].address.as_str(), "redis/jobqr");
-    assert!(refused[0].why.contains("not ours"), "{}", refused[0].why);
+    assert!(refused[0].why.contains("is not managed by this workspace"), "{}", refused[0].why);
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +157,8 @@ async fn destroy_takes_as_long_as_the_critical_path() {
     assert!(run(&world, &ledger, &FIRST, Goal::Destroy).await.unwrap().is_complete());
     assert!(world.lock().unwrap().things.is_empty());
     assert!(ledger.snapshot().resources.is_empty());
-    // The balancer's interfaces linger for 120 s and hold its group, and the group the network.
+    // The network interfaces of the load balancer linger for 120 s and block its group, and the group blocks the
+    // network.
     assert!((120..130).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
 }
 
@@ -188,6 +189,6 @@ async fn stopped_run_finishes_calls_and_starts_no_others() {
     assert!(!outcome.is_complete());
     assert!(outcome.skipped.iter().any(|(address, ..)| address.as_str() == "fargate/task"));
     let recorded = ledger.snapshot().resources;
-    assert_eq!(recorded.len(), world.lock().unwrap().things.len(), "all that was made is recorded");
+    assert_eq!(recorded.len(), world.lock().unwrap().things.len(), "everything that was created is recorded");
     assert!(change(&world, &ledger, &FIRST).await.contains(&"await redis/jobqr".to_owned()));
 }

@@ -1,8 +1,8 @@
-//! Plans of a part of the stack, replacements that are asked for, fields that others may change, and what drifted.
+//! Plans with targets, requested replacements, ignored fields, and drift.
 
-use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_part, run, run_part};
+use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_with_scope, run, run_with_scope};
 use crate::world::{Shared, at};
-use crate::{deployed, nothing_left};
+use crate::{assert_no_changes, deployed};
 use pb_engine::{Action, Address, Cancel, DriftKind, Goal, Origin, PlanScope, drift, observe};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn targets(texts: &[&str]) -> PlanScope {
     PlanScope { targets: addresses(texts), ..PlanScope::default() }
 }
 
-/// Changes one thing behind our back.
+/// Changes one resource outside of the engine.
 fn resize(world: &Shared, name: &str, size: u32) {
     let mut world = world.lock().unwrap();
     let thing = world.things.values_mut().find(|thing| thing.spec.name == name).unwrap();
@@ -27,14 +27,14 @@ async fn target_is_created_with_its_dependencies_only() {
     let (world, ledger) = (Shared::default(), LateLedger::default());
     let graph = graph(&world, &FIRST);
     let part = targets(&["redis/jobqr"]);
-    let made = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
+    let made = plan_with_scope(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
     assert!(lines(&made).contains(&"create net/vpc".to_owned()), "{:?}", lines(&made));
     assert!(!lines(&made).iter().any(|line| line.contains("fargate/")), "{:?}", lines(&made));
-    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    assert!(run_with_scope(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
     assert_eq!(ledger.snapshot().resources.len(), world.lock().unwrap().things.len());
-    assert!(plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap().is_empty());
+    assert!(plan_with_scope(&graph, &ledger, Goal::Deploy, &part).await.unwrap().is_empty());
     assert!(run(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap().is_complete());
-    nothing_left(&world, &ledger, &FIRST).await;
+    assert_no_changes(&world, &ledger, &FIRST).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,9 +45,9 @@ async fn untargeted_resource_keeps_drift_record_and_outputs() {
     resize(&world, "flask", 7);
     let graph = graph(&world, &FIRST);
     let part = targets(&["fargate/flask"]);
-    let planned = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
+    let planned = plan_with_scope(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
     assert_eq!(lines(&planned), ["update fargate/flask"]);
-    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    assert!(run_with_scope(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
     let after = ledger.snapshot();
     assert_eq!((&after.resources, &after.outputs), (&before.resources, &before.outputs));
     let rest = plan(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap();
@@ -60,28 +60,28 @@ async fn target_is_destroyed_with_its_dependents() {
     let (world, ledger) = deployed().await;
     let graph = graph(&world, &FIRST);
     let part = targets(&["edge/targets"]);
-    let planned = plan_part(&graph, &ledger, Goal::Destroy, &part).await.unwrap();
+    let planned = plan_with_scope(&graph, &ledger, Goal::Destroy, &part).await.unwrap();
     let gone: BTreeSet<_> = planned.changes().map(|step| step.address.as_str()).collect();
     assert_eq!(gone, BTreeSet::from(["edge/listener", "edge/targets", "fargate/flask"]));
-    assert!(run_part(&world, &graph, &ledger, Goal::Destroy, &part).await.unwrap().is_complete());
+    assert!(run_with_scope(&world, &graph, &ledger, Goal::Destroy, &part).await.unwrap().is_complete());
     let left = ledger.snapshot();
     assert_eq!(left.resources.len(), world.lock().unwrap().things.len());
-    assert!(left.outputs.contains_key("url"), "the balancer is there still");
+    assert!(left.outputs.contains_key("url"), "the balancer still exists");
     assert!(run(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap().is_complete());
-    nothing_left(&world, &ledger, &FIRST).await;
+    assert_no_changes(&world, &ledger, &FIRST).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn resource_with_untargeted_dependents_is_not_replaced() {
     let (world, ledger) = deployed().await;
     let graph = graph(&world, &Config { port: 6060, ..FIRST });
-    let refused = plan_part(&graph, &ledger, Goal::Deploy, &targets(&["edge/targets"])).await.unwrap_err();
+    let refused = plan_with_scope(&graph, &ledger, Goal::Deploy, &targets(&["edge/targets"])).await.unwrap_err();
     let why: Vec<_> = refused.iter().map(|refused| refused.why.as_str()).collect();
     assert!(refused.iter().all(|refused| refused.address.as_str() == "edge/targets"), "{refused:?}");
-    assert!(why.iter().any(|why| why.contains("target edge/listener too")), "{why:?}");
+    assert!(why.iter().any(|why| why.contains("add `--target edge/listener`")), "{why:?}");
     let part = targets(&["edge/targets", "edge/listener", "fargate/flask"]);
-    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
-    nothing_left(&world, &ledger, &Config { port: 6060, ..FIRST }).await;
+    assert!(run_with_scope(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    assert_no_changes(&world, &ledger, &Config { port: 6060, ..FIRST }).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,13 +90,13 @@ async fn requested_replacement_needs_no_change() {
     let old = at(&world, "redis/jobqr");
     let graph = graph(&world, &FIRST);
     let part = PlanScope { replace: addresses(&["redis/jobqr"]), ..PlanScope::default() };
-    let planned = plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
+    let planned = plan_with_scope(&graph, &ledger, Goal::Deploy, &part).await.unwrap();
     assert!(lines(&planned).contains(&"delete-then-create redis/jobqr".to_owned()), "{:?}", lines(&planned));
     let step = planned.changes().find(|step| step.address.as_str() == "redis/jobqr").unwrap();
-    assert_eq!(step.reason.as_deref(), Some("asked for with --replace"));
-    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    assert_eq!(step.reason.as_deref(), Some("requested with --replace"));
+    assert!(run_with_scope(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
     assert_ne!(at(&world, "redis/jobqr"), old);
-    nothing_left(&world, &ledger, &FIRST).await;
+    assert_no_changes(&world, &ledger, &FIRST).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,13 +106,13 @@ async fn ignored_field_keeps_its_live_value() {
     let celery = Address::new("fargate/celery").unwrap();
     let mut graph = graph(&world, &FIRST);
     assert!(graph.ignore(&celery, "size") && !graph.ignore(&Address::new("no/thing").unwrap(), "size"));
-    assert!(plan_part(&graph, &ledger, Goal::Deploy, &PlanScope::default()).await.unwrap().is_empty());
+    assert!(plan_with_scope(&graph, &ledger, Goal::Deploy, &PlanScope::default()).await.unwrap().is_empty());
     let snapshot = ledger.snapshot();
     let observed = observe(&graph, &snapshot, &Arc::new(crate::world::owner()), &Cancel::never()).await.unwrap();
     assert_eq!(drift(&graph, &observed, &snapshot), []);
-    // Another change goes through and leaves the field alone, a replacement too.
+    // Another change is applied and leaves the field alone, and so does a replacement.
     let part = PlanScope { replace: addresses(&["fargate/celery"]), ..PlanScope::default() };
-    assert!(run_part(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
+    assert!(run_with_scope(&world, &graph, &ledger, Goal::Deploy, &part).await.unwrap().is_complete());
     let sizes = |world: &Shared| {
         let world = world.lock().unwrap();
         let celery = world.things.values().filter(|thing| thing.spec.name == "celery");
@@ -133,7 +133,7 @@ async fn origin_distinguishes_drift_and_configuration() {
     assert_eq!(origin(&Config { size: 2, ..FIRST }).await, (Some(Origin::Configuration), 0));
     resize(&world, "task", 9);
     assert_eq!(origin(&FIRST).await, (Some(Origin::Drift), 1));
-    assert_eq!(origin(&Config { size: 2, ..FIRST }).await, (Some(Origin::Both), 1), "one field, changed by both");
+    assert_eq!(origin(&Config { size: 2, ..FIRST }).await, (Some(Origin::Both), 1), "both changed one field");
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn drift_compares_the_last_run_with_aws() {
         drifts.into_iter().map(|drift| (drift.address.as_str().to_owned(), drift.what)).collect::<Vec<_>>()
     };
     let mut snapshot = ledger.snapshot();
-    assert_eq!(drifted(&snapshot).await, [], "a configuration that was changed is no drift");
+    assert_eq!(drifted(&snapshot).await, [], "a changed configuration is not drift");
     resize(&world, "celery", 7);
     {
         let mut world = world.lock().unwrap();

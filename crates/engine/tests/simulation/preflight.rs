@@ -1,4 +1,4 @@
-//! Preflight checks: when they are asked, and the steps that they see.
+//! Preflight checks: when they run, and the steps that they see.
 
 use crate::deployed;
 use crate::stack::{Config, FIRST, LateLedger, graph, plan};
@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use pb_engine::{Address, Cancel, Failure, Goal, PlanError, Planned, PreflightCheck, observe, preflight};
 use std::sync::{Arc, Mutex};
 
-/// Refuses every delete of a group, and notes what it sees of other kinds.
+/// Refuses every delete of a group, and notes the steps of other kinds.
 #[derive(Clone, Default)]
 struct Probe(Arc<Mutex<Vec<String>>>);
 
@@ -27,8 +27,8 @@ impl PreflightCheck for Probe {
     }
 }
 
-/// Plans `config` and asks about it. Returns the refusals, and what was seen when the check was asked.
-async fn asked(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> (Vec<PlanError>, Vec<String>) {
+/// Plans `config` and runs the preflight check on the plan. Returns the errors, and what the check has seen.
+async fn run_check(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> (Vec<PlanError>, Vec<String>) {
     let (mut graph, probe) = (graph(world, config), Probe::default());
     graph.add_preflight_check(probe.clone());
     let observed = observe(&graph, &ledger.snapshot(), &Arc::new(owner()), &Cancel::never()).await.unwrap();
@@ -41,8 +41,8 @@ async fn asked(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal)
 #[tokio::test(start_paused = true)]
 async fn preflight_checks_see_only_plans_with_writes() {
     let (world, ledger) = deployed().await;
-    assert_eq!(asked(&world, &ledger, &FIRST, Goal::Deploy).await, (vec![], vec![]));
-    let (refused, seen) = asked(&world, &ledger, &FIRST, Goal::Destroy).await;
+    assert_eq!(run_check(&world, &ledger, &FIRST, Goal::Deploy).await, (vec![], vec![]));
+    let (refused, seen) = run_check(&world, &ledger, &FIRST, Goal::Destroy).await;
     assert_eq!(seen, ["groups 2 of 2"]);
     let group = |at: &str, name: &str| PlanError { address: Address::new(at).unwrap(), why: format!("{name} is kept") };
     assert_eq!(refused, [group("net/front", "front"), group("net/queue", "queue")]);
@@ -51,12 +51,12 @@ async fn preflight_checks_see_only_plans_with_writes() {
 #[tokio::test(start_paused = true)]
 async fn added_resources_exclude_destroy_before_create() {
     let (world, ledger) = (Shared::default(), LateLedger::default());
-    let (_, seen) = asked(&world, &ledger, &FIRST, Goal::Deploy).await;
+    let (_, seen) = run_check(&world, &ledger, &FIRST, Goal::Deploy).await;
     assert_eq!(seen, ["groups 0 of 0", "edge/targets flask-5050", "redis/jobqr jobqr"]);
     let (world, ledger) = deployed().await;
-    // The target group gets another name, the cache keeps its name and is deleted first.
+    // The target group gets another name; the cache keeps its name and is deleted first.
     let changed = Config { port: 8000, cache: "valkey", size: 2, ..FIRST };
-    let (refused, seen) = asked(&world, &ledger, &changed, Goal::Deploy).await;
+    let (refused, seen) = run_check(&world, &ledger, &changed, Goal::Deploy).await;
     assert_eq!(refused, []);
     assert_eq!(seen, ["groups 0 of 2", "edge/targets flask-8000", "task 1 to 2"]);
 }

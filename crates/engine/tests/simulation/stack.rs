@@ -1,4 +1,4 @@
-//! A stack of the shape of the real one, over the simulated cloud, and what a person does with it.
+//! A stack with the shape of the real one over the simulated cloud, and the operations of a user.
 
 use crate::world::{
     Attrs, BALANCER, CACHE, Client, GROUP, LISTENER, NET, RECORD, RULE, SERVICE, Shared, Spec, TARGET, TASK, owner,
@@ -9,7 +9,7 @@ use pb_engine::{
 };
 use std::sync::{Arc, Mutex};
 
-/// What people configure.
+/// The configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub size: u32,
@@ -18,7 +18,7 @@ pub struct Config {
     pub cache: &'static str,
     pub port: u32,
     pub workers: bool,
-    /// Where the workers stand.
+    /// The address of the workers.
     pub workers_at: &'static str,
 }
 
@@ -112,7 +112,7 @@ fn build(world: &Shared, config: &Config) -> Result<Graph, Failure> {
     Ok(graph)
 }
 
-/// A ledger that stores the intents, and what is recorded only when it is ended: what a process that dies has lost.
+/// A ledger that stores the intents at once and everything else at the end of the run: a process that dies loses it.
 #[derive(Default, Clone)]
 pub struct LateLedger {
     stored: Arc<Mutex<Snapshot>>,
@@ -124,7 +124,7 @@ impl LateLedger {
         self.stored.lock().unwrap().clone()
     }
 
-    /// Stores what was recorded, as the writer of a run that dies may just have done.
+    /// Stores the entries, as the writer of a dying process may just have done.
     pub fn store(&self) {
         let mut stored = self.stored.lock().unwrap();
         self.waiting.lock().unwrap().drain(..).for_each(|entry| entry.apply(&mut stored));
@@ -161,10 +161,10 @@ impl Ledger for LateLedger {
 }
 
 pub async fn plan(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Result<Plan, Vec<PlanError>> {
-    plan_part(&graph(world, config), ledger, goal, &PlanScope::default()).await
+    plan_with_scope(&graph(world, config), ledger, goal, &PlanScope::default()).await
 }
 
-pub async fn plan_part(
+pub async fn plan_with_scope(
     graph: &Graph,
     ledger: &LateLedger,
     goal: Goal,
@@ -176,19 +176,19 @@ pub async fn plan_part(
     compute_plan(graph, &observed, &snapshot, goal, part).unwrap()
 }
 
-/// Plans and acts; `None` when the process died on the way.
+/// Plans and applies; `None` if the process died.
 pub async fn run(world: &Shared, ledger: &LateLedger, config: &Config, goal: Goal) -> Option<Outcome> {
-    run_part(world, &graph(world, config), ledger, goal, &PlanScope::default()).await
+    run_with_scope(world, &graph(world, config), ledger, goal, &PlanScope::default()).await
 }
 
-pub async fn run_part(
+pub async fn run_with_scope(
     world: &Shared,
     graph: &Graph,
     ledger: &LateLedger,
     goal: Goal,
     part: &PlanScope,
 ) -> Option<Outcome> {
-    let plan = plan_part(graph, ledger, goal, part).await.unwrap();
+    let plan = plan_with_scope(graph, ledger, goal, part).await.unwrap();
     let run = Run {
         id: "run".into(),
         operation: format!("{goal:?}"),
@@ -205,7 +205,7 @@ pub async fn run_part(
     outcome
 }
 
-/// What a plan does, one line a step: `update edge/listener`.
+/// Returns the steps of a plan that do something, one line each: `update edge/listener`.
 pub fn lines(plan: &Plan) -> Vec<String> {
     let line = |step: &pb_engine::Step| {
         let word = match step.action {

@@ -1,8 +1,8 @@
-//! What is there gets the address that the configuration has for it now, and stays what it is.
+//! A resource gets the address that it has in the changed configuration, and is otherwise unchanged.
 
 use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan};
 use crate::world::{Fault, Shared, at, owner};
-use crate::{deployed, nothing_left};
+use crate::{assert_no_changes, deployed};
 use pb_engine::{
     Action, Address, Cancel, Events, Goal, MovePlan, Outcome, PlanError, Release, ReleaseOutcome, Released, Run,
     Scaled, apply_ownership_changes, observe, plan_move,
@@ -17,7 +17,7 @@ fn address(text: &str) -> Address {
     Address::new(text).unwrap()
 }
 
-async fn look(
+async fn plan_workers(
     world: &Shared,
     ledger: &LateLedger,
     config: &Config,
@@ -28,9 +28,9 @@ async fn look(
     plan_move(&graph, &observed, &snapshot, &[(address(from), address(to))]).unwrap()
 }
 
-/// Moves it; `None` when the process died on the way.
-async fn relocate(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
-    let moved = look(world, ledger, &RENAMED, (OLD, NEW)).await.ok()?;
+/// Moves the workers; `None` if the process died.
+async fn move_workers(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
+    let moved = plan_workers(world, ledger, &RENAMED, (OLD, NEW)).await.ok()?;
     assert_eq!(lines(&moved.plan), ["move fargate/workers"]);
     assert_eq!(lines(&moved.afterwards.unwrap()), [""; 0], "a deploy has nothing to do afterwards");
     let run = Run {
@@ -53,13 +53,13 @@ async fn relocate(world: &Shared, ledger: &LateLedger) -> Option<Outcome> {
 async fn renamed_address_is_moved_instead_of_replaced() {
     let (world, ledger) = deployed().await;
     let before = at(&world, OLD);
-    let anew = plan(&world, &ledger, &RENAMED, Goal::Deploy).await.unwrap();
-    assert!(lines(&anew).contains(&format!("delete {OLD}")), "without a move it goes");
-    assert!(relocate(&world, &ledger).await.unwrap().is_complete());
+    let without_move = plan(&world, &ledger, &RENAMED, Goal::Deploy).await.unwrap();
+    assert!(lines(&without_move).contains(&format!("delete {OLD}")), "without a move it is deleted");
+    assert!(move_workers(&world, &ledger).await.unwrap().is_complete());
     assert_eq!((at(&world, NEW), at(&world, OLD).len()), (before, 0));
-    let remembered = ledger.snapshot().resources;
-    assert!(remembered.contains_key(&address(NEW)) && !remembered.contains_key(&address(OLD)));
-    nothing_left(&world, &ledger, &RENAMED).await;
+    let recorded = ledger.snapshot().resources;
+    assert!(recorded.contains_key(&address(NEW)) && !recorded.contains_key(&address(OLD)));
+    assert_no_changes(&world, &ledger, &RENAMED).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,32 +70,32 @@ async fn state_move_survives_every_fault_and_a_lost_snapshot() {
         let first = world.lock().unwrap().writes;
         world.lock().unwrap().faults = [(first, fault)].into();
         for _ in 0..2 {
-            if relocate(&world, &ledger).await.is_some_and(|outcome| outcome.is_complete()) {
+            if move_workers(&world, &ledger).await.is_some_and(|outcome| outcome.is_complete()) {
                 break;
             }
         }
         assert!(ledger.snapshot().intents.is_none(), "{fault:?}");
         assert_eq!(at(&world, NEW), before, "{fault:?}");
         assert!(!ledger.snapshot().resources.contains_key(&address(OLD)), "{fault:?}");
-        nothing_left(&world, &ledger, &RENAMED).await;
+        assert_no_changes(&world, &ledger, &RENAMED).await;
     }
     let (world, ledger) = deployed().await;
     ledger.forget();
-    assert!(relocate(&world, &ledger).await.unwrap().is_complete());
-    nothing_left(&world, &ledger, &RENAMED).await;
+    assert!(move_workers(&world, &ledger).await.unwrap().is_complete());
+    assert_no_changes(&world, &ledger, &RENAMED).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn impossible_state_move_is_refused_with_its_reason() {
     let (world, ledger) = deployed().await;
     for (config, pair, why) in [
-        (&FIRST, (OLD, NEW), "the configuration wants nothing at fargate/workers"),
-        (&RENAMED, ("fargate/nothing", NEW), "nothing of ours stands here"),
-        (&FIRST, (OLD, "fargate/flask"), "something of ours stands at fargate/flask already"),
-        (&RENAMED, ("fargate/task", NEW), "it is of the kind sim.task, and fargate/workers is of the kind sim.service"),
-        (&FIRST, (OLD, OLD), "this is the address that it has"),
+        (&FIRST, (OLD, NEW), "no resource is configured at fargate/workers"),
+        (&RENAMED, ("fargate/nothing", NEW), "no managed resource at this address"),
+        (&FIRST, (OLD, "fargate/flask"), "fargate/flask already has a managed resource"),
+        (&RENAMED, ("fargate/task", NEW), "it is of kind sim.task, and fargate/workers is of kind sim.service"),
+        (&FIRST, (OLD, OLD), "source and destination are the same address"),
     ] {
-        let refused = look(&world, &ledger, config, pair).await.err().unwrap();
+        let refused = plan_workers(&world, &ledger, config, pair).await.err().unwrap();
         assert!(refused.len() == 1 && refused[0].why.contains(why), "{refused:?}");
     }
 }
@@ -114,7 +114,7 @@ async fn state_move_takes_releases_and_scaled_count_along() {
     let mut snapshot = ledger.snapshot();
     pb_engine::Entry::Released(release).apply(&mut snapshot);
     pb_engine::Entry::Scaled(address(OLD), Some(Scaled { count: 8, configured: 4 })).apply(&mut snapshot);
-    let moved = look(&world, &ledger, &RENAMED, (OLD, NEW)).await.unwrap();
+    let moved = plan_workers(&world, &ledger, &RENAMED, (OLD, NEW)).await.unwrap();
     let [step] = moved.plan.steps.as_slice() else { panic!("one step") };
     assert_eq!((step.action, step.from.as_ref()), (Action::Move, Some(&address(OLD))));
     let unrecorded = snapshot.resources[&address(OLD)].clone();

@@ -1,8 +1,8 @@
-//! Ownership is decided by tags alone: a recorded resource that has lost them is neither changed nor deleted, until they are put
-//! back. The tags of what was made a moment ago are waited for.
+//! Only tags decide ownership: a recorded resource that has lost them is neither changed nor deleted until they are
+//! restored. The run waits for the tags of resources that were just created.
 
 use crate::deployed;
-use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_part, run};
+use crate::stack::{Config, FIRST, LateLedger, graph, lines, plan, plan_with_scope, run};
 use crate::world::{Fault, Shared, at, owner};
 use pb_engine::{
     Action, Address, AdoptionPlan, Cancel, DriftKind, Events, Goal, Imports, PlanScope, Run, apply_ownership_changes,
@@ -16,15 +16,15 @@ fn address(text: &str) -> Address {
     Address::new(text).unwrap()
 }
 
-/// Takes the tags off one resource; its id.
-fn strip(world: &Shared, name: &str) -> String {
+/// Removes the tags of one resource. Returns its id.
+fn strip_tags(world: &Shared, name: &str) -> String {
     let mut world = world.lock().unwrap();
     let (id, thing) = world.things.iter_mut().find(|(_, thing)| thing.spec.name == name).unwrap();
     thing.tags.clear();
     id.clone()
 }
 
-async fn take_over(world: &Shared, ledger: &LateLedger, claims: &Imports) -> AdoptionPlan {
+async fn adopt_imports(world: &Shared, ledger: &LateLedger, claims: &Imports) -> AdoptionPlan {
     let (graph, snapshot) = (graph(world, &FIRST), ledger.snapshot());
     let owner = Arc::new(owner());
     let observed = observe_with_imports(&graph, &snapshot, &owner, claims, &Cancel::never()).await.unwrap();
@@ -39,7 +39,7 @@ async fn take_over(world: &Shared, ledger: &LateLedger, claims: &Imports) -> Ado
 async fn resource_without_tags_is_refused_by_deploy_and_destroy() {
     for name in ["vpc", "queue", "queue-in-front", "jobqr", "flask-5050", "public", "http", "flask", "host"] {
         let (world, ledger) = deployed().await;
-        let (id, writes) = (strip(&world, name), world.lock().unwrap().writes);
+        let (id, writes) = (strip_tags(&world, name), world.lock().unwrap().writes);
         for goal in [Goal::Deploy, Goal::Destroy] {
             let refused = plan(&world, &ledger, &FIRST, goal).await.unwrap_err();
             assert!(refused.len() == 1 && refused[0].why.starts_with(&id), "{name}: {refused:?}");
@@ -52,7 +52,7 @@ async fn resource_without_tags_is_refused_by_deploy_and_destroy() {
 #[tokio::test(start_paused = true)]
 async fn resource_without_tags_and_record_is_left_by_destroy() {
     let (world, ledger) = deployed().await;
-    let id = strip(&world, "host");
+    let id = strip_tags(&world, "host");
     ledger.forget();
     assert!(run(&world, &ledger, &FIRST, Goal::Destroy).await.unwrap().is_complete());
     assert_eq!(world.lock().unwrap().things.keys().collect::<Vec<_>>(), [&id]);
@@ -61,30 +61,30 @@ async fn resource_without_tags_and_record_is_left_by_destroy() {
 #[tokio::test(start_paused = true)]
 async fn plan_of_other_targets_ignores_lost_tags() {
     let (world, ledger) = deployed().await;
-    strip(&world, "celery");
+    strip_tags(&world, "celery");
     let part = PlanScope { targets: BTreeSet::from([address("redis/jobqr")]), ..PlanScope::default() };
     let graph = graph(&world, &FIRST);
-    assert!(plan_part(&graph, &ledger, Goal::Deploy, &part).await.unwrap().is_empty());
+    assert!(plan_with_scope(&graph, &ledger, Goal::Deploy, &part).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn untagged_orphan_is_refused_with_hint_to_forget() {
     let (world, ledger) = deployed().await;
-    strip(&world, "celery");
+    strip_tags(&world, "celery");
     let smaller = Config { workers: false, ..FIRST };
     let refused = plan(&world, &ledger, &smaller, Goal::Deploy).await.unwrap_err();
-    assert!(refused[0].why.contains("`forget` lets go of it"), "{refused:?}");
+    assert!(refused[0].why.contains("with `pb-deploy forget`"), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn adopt_restores_lost_tags() {
     let (world, ledger) = deployed().await;
     let before = at(&world, "edge/balancer");
-    let (balancer, net) = (strip(&world, "public"), at(&world, "net/vpc").pop_first().unwrap());
+    let (balancer, net) = (strip_tags(&world, "public"), at(&world, "net/vpc").pop_first().unwrap());
     let claims = Imports::from([(address("edge/balancer"), balancer), (address("net/vpc"), net)]);
-    let takeover = take_over(&world, &ledger, &claims).await;
+    let takeover = adopt_imports(&world, &ledger, &claims).await;
     let actions: Vec<Action> = takeover.plan.steps.iter().map(|step| step.action).collect();
-    assert_eq!(actions, [Action::Adopt, Action::NoOp], "what carries its tags needs nothing");
+    assert_eq!(actions, [Action::Adopt, Action::NoOp], "a tagged resource needs nothing");
     assert_eq!(takeover.restored, BTreeSet::from([address("edge/balancer")]));
     assert!(takeover.afterwards.unwrap().is_empty());
     assert_eq!(at(&world, "edge/balancer"), before);
@@ -94,16 +94,16 @@ async fn adopt_restores_lost_tags() {
 #[tokio::test(start_paused = true)]
 async fn plan_after_adopt_refuses_other_untagged_resources() {
     let (world, ledger) = deployed().await;
-    strip(&world, "queue");
-    let claims = Imports::from([(address("edge/balancer"), strip(&world, "public"))]);
-    let refused = take_over(&world, &ledger, &claims).await.afterwards.unwrap_err();
+    strip_tags(&world, "queue");
+    let claims = Imports::from([(address("edge/balancer"), strip_tags(&world, "public"))]);
+    let refused = adopt_imports(&world, &ledger, &claims).await.afterwards.unwrap_err();
     assert_eq!(refused.iter().map(|refused| refused.address.as_str()).collect::<Vec<_>>(), ["net/queue"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn lost_tags_are_drift() {
     let (world, ledger) = deployed().await;
-    strip(&world, "public");
+    strip_tags(&world, "public");
     let (graph, snapshot) = (graph(&world, &FIRST), ledger.snapshot());
     let observed = observe(&graph, &snapshot, &Arc::new(owner()), &Cancel::never()).await.unwrap();
     let seen = drift(&graph, &observed, &snapshot);
@@ -131,7 +131,7 @@ async fn tags_not_visible_yet_are_waited_for() {
             assert_eq!(lines(&plan(&world, &ledger, &FIRST, Goal::Deploy).await.unwrap()), [""; 0]);
             let addresses = world.lock().unwrap().addresses();
             let distinct: BTreeSet<&String> = addresses.iter().collect();
-            assert_eq!(distinct.len(), addresses.len(), "{write}: something is there twice");
+            assert_eq!(distinct.len(), addresses.len(), "{write}: a resource exists twice");
         }
     }
 }

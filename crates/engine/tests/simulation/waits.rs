@@ -1,7 +1,7 @@
-//! Waits and repeated calls end within what a graph allows, and say why once.
+//! Waits and retries end within the limit of the graph, and report their reason once.
 
 use crate::deployed;
-use crate::stack::{FIRST, LateLedger, graph, plan_part};
+use crate::stack::{FIRST, LateLedger, graph, plan_with_scope};
 use crate::world::{Fault, Shared, Spec, Thing, at, owner};
 use pb_engine::{Cancel, Class, Event, Events, Goal, Outcome, PlanScope, Run, apply_plan};
 use std::collections::BTreeMap;
@@ -11,29 +11,29 @@ use tokio::time::Instant;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Runs it; gives the outcome and what was said at `address`.
+/// Runs the stack. Returns the outcome and the reasons that were reported at `address`.
 async fn run(world: &Shared, ledger: &LateLedger, goal: Goal, address: &'static str) -> (Outcome, Vec<String>) {
     let mut graph = graph(world, &FIRST);
     graph.wait_at_most(WITHIN);
-    let plan = plan_part(&graph, ledger, goal, &PlanScope::default()).await.unwrap();
-    let said: Arc<Mutex<Vec<String>>> = Arc::default();
-    let hears = Arc::clone(&said);
+    let plan = plan_with_scope(&graph, ledger, goal, &PlanScope::default()).await.unwrap();
+    let reported: Arc<Mutex<Vec<String>>> = Arc::default();
+    let sink = Arc::clone(&reported);
     let events = Events::new(move |event| match event {
-        Event::Waiting { address: at, what } if at.as_str() == address => hears.lock().unwrap().push(what),
+        Event::Waiting { address: at, what } if at.as_str() == address => sink.lock().unwrap().push(what),
         Event::Retrying { address: at, failure } if at.as_str() == address => {
-            hears.lock().unwrap().push(failure.to_string());
+            sink.lock().unwrap().push(failure.to_string());
         }
         _ => {}
     });
     let owner = Arc::new(owner());
     let run = Run { id: "run".into(), operation: format!("{goal:?}"), owner, events, cancel: Cancel::never() };
     let outcome = apply_plan(&graph, &plan, ledger, &run).await.unwrap();
-    let said = said.lock().unwrap().clone();
-    (outcome, said)
+    let reported = reported.lock().unwrap().clone();
+    (outcome, reported)
 }
 
-/// Puts a rule that is not ours into the cloud, which uses the queue's group.
-fn foreign_rule(world: &Shared) {
+/// Adds an unmanaged rule that uses the queue's group.
+fn unmanaged_rule(world: &Shared) {
     let queue = at(world, "net/queue").pop_first().unwrap();
     let uses = BTreeMap::from([("group".to_owned(), queue)]);
     let spec = Spec { name: "foreign".into(), uses, size: 1, shape: String::new(), setting: true };
@@ -44,16 +44,16 @@ fn foreign_rule(world: &Shared) {
 #[tokio::test(start_paused = true)]
 async fn refused_delete_ends_within_the_limit_and_reports_once() {
     let (world, ledger) = deployed().await;
-    foreign_rule(&world);
-    // What lingers, lingers longer than the limit: only the queue's group is looked at.
+    unmanaged_rule(&world);
+    // Some resources linger for longer than the limit: only the queue's group is examined.
     let since = Instant::now();
-    let (outcome, said) = run(&world, &ledger, Goal::Destroy, "net/queue").await;
+    let (outcome, reported) = run(&world, &ledger, Goal::Destroy, "net/queue").await;
     let failed = outcome.failed.iter().find(|failed| failed.address.as_str() == "net/queue").unwrap();
     assert_eq!(failed.failure.class, Class::InUse);
-    assert!(failed.failure.message.ends_with("; tried again for 60 s"), "{}", failed.failure);
-    let mut causes = said.clone();
+    assert!(failed.failure.message.ends_with("; retried for 60 s"), "{}", failed.failure);
+    let mut causes = reported.clone();
     causes.dedup();
-    assert_eq!(said, causes, "the same cause is not said twice in a row");
+    assert_eq!(reported, causes, "the same cause is not reported twice in a row");
     assert!(since.elapsed() < 3 * WITHIN, "{:?}", since.elapsed());
 }
 
@@ -62,9 +62,9 @@ async fn throttled_create_ends_within_the_limit() {
     let (world, ledger) = (Shared::default(), LateLedger::default());
     world.lock().unwrap().faults = (0..10_000).map(|call| (call, Fault::Throttled)).collect();
     let since = Instant::now();
-    let (outcome, said) = run(&world, &ledger, Goal::Deploy, "net/vpc").await;
+    let (outcome, reported) = run(&world, &ledger, Goal::Deploy, "net/vpc").await;
     assert!(!outcome.is_complete());
-    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(reported.len(), 1, "{reported:?}");
     assert!(since.elapsed() <= WITHIN + Duration::from_secs(1), "{:?}", since.elapsed());
 }
 

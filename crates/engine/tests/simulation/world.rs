@@ -1,4 +1,4 @@
-//! A small cloud: things with names, tags and references, and the rules by which real ones behave. Every call can fail.
+//! A small cloud: resources with names, tags and references, and the rules of AWS for them. Every call can fail.
 
 use pb_engine::{
     Address, Backoff, Change, Class, Context, Failure, Found, Ownership, Progress, ReadScope, Resource, unknown,
@@ -10,25 +10,25 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// What a kind of thing is like.
+/// The behavior of a kind.
 pub struct Rules {
     pub kind: &'static str,
-    pub holds: &'static [&'static str],
-    /// Whether a second one of the same name is refused.
+    pub blocks: &'static [&'static str],
+    /// Set if a second resource of the same name is refused.
     pub unique: bool,
-    /// How long it takes from the create until it can be used.
-    pub settles_secs: u64,
-    /// How long what it uses stays in use after it is gone.
+    /// Seconds from the create until the resource is ready.
+    pub ready_after_secs: u64,
+    /// Seconds for which a deleted resource keeps what it used in use.
     pub lingers_secs: u64,
-    /// Whether each change gives it another name, as a task definition has revisions.
+    /// Set if each change gives the resource another name, as a task definition has revisions.
     pub revisions: bool,
 }
 
-const fn rules(kind: &'static str, holds: &'static [&'static str]) -> Rules {
-    Rules { kind, holds, unique: true, settles_secs: 0, lingers_secs: 0, revisions: false }
+const fn rules(kind: &'static str, blocks: &'static [&'static str]) -> Rules {
+    Rules { kind, blocks, unique: true, ready_after_secs: 0, lingers_secs: 0, revisions: false }
 }
 
-/// When a read finds what was just made and has no unique name.
+/// Delays after which a read finds a new resource without a unique name.
 const SEEN_BY_ID: Duration = Duration::from_secs(2);
 const SEEN_BY_TAG: Duration = Duration::from_secs(5);
 
@@ -47,33 +47,33 @@ pub const KINDS: [Rules; 10] = [
     Rules { unique: false, ..rules("sim.net", &[]) },
     rules("sim.group", &["sim.net"]),
     rules("sim.rule", &["sim.group"]),
-    Rules { settles_secs: 300, lingers_secs: 60, ..rules("sim.cache", &["sim.group"]) },
+    Rules { ready_after_secs: 300, lingers_secs: 60, ..rules("sim.cache", &["sim.group"]) },
     rules("sim.target", &[]),
-    Rules { settles_secs: 120, lingers_secs: 120, ..rules("sim.balancer", &["sim.group", "sim.net"]) },
+    Rules { ready_after_secs: 120, lingers_secs: 120, ..rules("sim.balancer", &["sim.group", "sim.net"]) },
     rules("sim.listener", &["sim.target"]),
     Rules { revisions: true, ..rules("sim.task", &[]) },
-    Rules { settles_secs: 60, lingers_secs: 30, ..rules("sim.service", &["sim.group"]) },
+    Rules { ready_after_secs: 60, lingers_secs: 30, ..rules("sim.service", &["sim.group"]) },
     rules("sim.record", &[]),
 ];
 
-/// What is wanted of any thing.
+/// The spec of every kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
     pub name: String,
-    /// What it refers to: ids and endpoints.
+    /// References to other resources: ids and endpoints.
     pub uses: BTreeMap<String, String>,
-    /// Can be changed.
+    /// A mutable field.
     pub size: u32,
-    /// Cannot be changed.
+    /// An immutable field.
     pub shape: String,
-    /// What the create call cannot set.
+    /// A field that the create call cannot set.
     pub setting: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attrs {
     pub id: String,
-    /// Known when it is ready.
+    /// Known once the resource is ready.
     pub endpoint: String,
 }
 
@@ -86,7 +86,7 @@ pub struct Thing {
     pub made: Instant,
 }
 
-/// What goes wrong at one call.
+/// A fault at one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Refused,
@@ -99,32 +99,32 @@ pub enum Fault {
 #[derive(Default)]
 pub struct World {
     pub things: BTreeMap<String, Thing>,
-    /// Things that are gone and still hold what they used, until the time given.
+    /// Deleted resources that still block what they used, with the time at which that ends.
     lingering: Vec<(Instant, Thing)>,
     next: u32,
-    /// Which writing call fails, and how.
+    /// The faults by the number of the write.
     pub faults: BTreeMap<usize, Fault>,
     pub writes: usize,
     pub log: Vec<String>,
     pub dead: bool,
-    /// The time for which the tags of a new resource are not visible.
+    /// The time for which the tags of a new resource are invisible.
     pub tags_lag: Duration,
-    /// Told when the process dies.
+    /// Notified when the process dies.
     pub death: Arc<Notify>,
 }
 
 pub type Shared = Arc<Mutex<World>>;
 
-/// The client of one kind of thing.
+/// The client of one kind.
 pub struct Client<const K: usize>(pub Shared);
 
-/// A process that is dead makes no call and hears no answer.
+/// Waits for ever: a dead process makes no call and receives no response.
 async fn dead<T>() -> T {
     std::future::pending().await
 }
 
 impl<const K: usize> Client<K> {
-    /// One writing call: latency, faults, and `change` on the world.
+    /// Makes one write: latency, faults, and `change` on the world.
     async fn write<T>(&self, name: &str, change: impl FnOnce(&mut World) -> Result<T, Failure>) -> Result<T, Failure> {
         sleep(Duration::from_millis(20)).await;
         let (fault, answer) = {
@@ -179,10 +179,10 @@ fn of_kind(kind: &str) -> &'static Rules {
 fn ready(thing: &Thing) -> bool {
     let rules = of_kind(thing.kind);
     let seen = rules.unique || thing.made.elapsed() >= SEEN_BY_ID;
-    seen && thing.made.elapsed() >= Duration::from_secs(rules.settles_secs)
+    seen && thing.made.elapsed() >= Duration::from_secs(rules.ready_after_secs)
 }
 
-/// The id in a reference: an id, a revision of it, or its endpoint.
+/// Returns the id in a reference: an id, a revision of it, or its endpoint.
 fn target_of(reference: &str) -> &str {
     reference.split(['.', ':']).next().unwrap_or_default()
 }
@@ -203,13 +203,13 @@ impl World {
     fn holder(&mut self, id: &str, kind: &str) -> Option<String> {
         self.lingering.retain(|(until, _)| *until > Instant::now());
         let mut all = self.things.values().chain(self.lingering.iter().map(|(_, thing)| thing));
-        let holds = |thing: &&Thing| {
-            of_kind(thing.kind).holds.contains(&kind) && thing.spec.uses.values().any(|used| target_of(used) == id)
+        let blocks = |thing: &&Thing| {
+            of_kind(thing.kind).blocks.contains(&kind) && thing.spec.uses.values().any(|used| target_of(used) == id)
         };
-        all.find(holds).map(|thing| thing.spec.name.clone())
+        all.find(blocks).map(|thing| thing.spec.name.clone())
     }
 
-    /// The addresses of all that is there, by ownership tag.
+    /// Returns the addresses of all resources, from their ownership tags.
     pub fn addresses(&self) -> Vec<String> {
         let mut addresses: Vec<String> =
             self.things.values().map(|thing| thing.tags["pb-deploy:address"].clone()).collect();
@@ -220,7 +220,7 @@ impl World {
 
 impl<const K: usize> Resource for Client<K> {
     const KIND: &'static str = KINDS[K].kind;
-    const BLOCKS_DELETION_OF: &'static [&'static str] = KINDS[K].holds;
+    const BLOCKS_DELETION_OF: &'static [&'static str] = KINDS[K].blocks;
     const UNIQUE_NAME: bool = KINDS[K].unique;
     type Spec = Spec;
     type Attrs = Attrs;
@@ -249,7 +249,7 @@ impl<const K: usize> Resource for Client<K> {
         sleep(Duration::from_millis(40)).await;
         let world = self.0.lock().unwrap();
         let things = world.things.iter().filter(|(_, thing)| thing.kind == Self::KIND);
-        // Tags are those of a moment ago.
+        // A read shows the tags of a moment ago.
         let tags = |thing: &Thing| match thing.made.elapsed() < world.tags_lag {
             true => BTreeMap::new(),
             false => thing.tags.clone(),
@@ -257,7 +257,7 @@ impl<const K: usize> Resource for Client<K> {
         let untagged = things.clone().filter_map(|(id, thing)| scope.untagged(&tags(thing), &Self::attrs(id, thing)));
         let untagged: Vec<Found<Self>> = untagged.collect();
         let found = things.filter_map(|(id, thing)| match scope.managed_address(&tags(thing), &[id]) {
-            // What has no unique name is seen some seconds late, by its tags still later than by its id.
+            // A resource without a unique name is visible after some seconds by its id, and later by its tags.
             Some(_)
                 if !KINDS[K].unique
                     && (thing.made.elapsed() < SEEN_BY_ID
@@ -306,7 +306,7 @@ impl<const K: usize> Resource for Client<K> {
         if !spec.setting {
             return Ok(());
         }
-        self.write("complete", |world| {
+        self.write("configure", |world| {
             let thing = world.things.get_mut(target_of(&attrs.id)).ok_or_else(|| gone(attrs))?;
             thing.spec.setting = spec.setting;
             Ok(())
@@ -335,7 +335,7 @@ impl<const K: usize> Resource for Client<K> {
 
     async fn wait_ready(&self, cx: &Context, attrs: Attrs) -> Result<Attrs, Failure> {
         let limits = Backoff::minutes(Duration::from_secs(1800));
-        cx.wait("settle", limits, || async {
+        cx.wait("wait_ready", limits, || async {
             sleep(Duration::from_millis(40)).await;
             let world = self.0.lock().unwrap();
             let id = target_of(&attrs.id);
@@ -343,7 +343,7 @@ impl<const K: usize> Resource for Client<K> {
             if ready(thing) {
                 Ok(Progress::Ready(Self::attrs(id, thing)))
             } else {
-                Ok(Progress::Pending("made".into()))
+                Ok(Progress::Pending("created".into()))
             }
         })
         .await
@@ -387,7 +387,7 @@ pub fn owner() -> Ownership {
     Ownership { stack: "sim".into(), workspace: "test".into() }
 }
 
-/// The ids of all things at `address`.
+/// Returns the ids of all resources at `address`.
 pub fn at(world: &Shared, address: &str) -> BTreeSet<String> {
     let address = Address::new(address).unwrap();
     let world = world.lock().unwrap();
