@@ -1,11 +1,11 @@
-//! Everything that runs, with nothing but an SDK configuration: made, found unchanged, changed, removed.
+//! All resources of one worker, from only an SDK configuration: create, no-op, update, delete.
 //!
 //! ```sh
 //! cargo run --release -p pb-fargate --example services
 //! ```
 //!
-//! The tasks are placed in a subnet of the default VPC. `EXECUTION_ROLE_ARN` names the role that starts them. Exits with 1
-//! when anything is not as it should be.
+//! The tasks run in a subnet of the default VPC. `EXECUTION_ROLE_ARN` is the ARN of the execution role. Exits with 1 if
+//! a check fails.
 
 use pb_aws::{Access, connect};
 use pb_engine::{Action, Event, Events, Failure, Graph, Input, Ownership, Standalone};
@@ -36,18 +36,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let made = concern(2)?.deploy().await?;
-    ensure(made.resources.len() == 5, "five resources are made")?;
+    ensure(made.resources.len() == 5, "five resources are created")?;
     ensure(concern(2)?.plan().await?.is_empty(), "a second deploy finds nothing to do")?;
 
     let more = concern(3)?;
     let plan = more.plan().await?;
     let changed: Vec<(&str, Action)> = plan.changes().map(|step| (step.address.as_str(), step.action)).collect();
-    ensure(changed == [("fargate/worker", Action::Update)], "another count changes the service alone")?;
+    ensure(changed == [("fargate/worker", Action::Update)], "another count changes only the service")?;
     more.deploy().await?;
-    ensure(concern(3)?.plan().await?.is_empty(), "the change is there")?;
+    ensure(concern(3)?.plan().await?.is_empty(), "the change is applied")?;
 
     concern(3)?.destroy().await?;
-    ensure(concern(3)?.read().await?.managed.is_empty(), "nothing is left")?;
+    ensure(concern(3)?.read().await?.managed.is_empty(), "nothing remains")?;
     Ok(())
 }
 
@@ -78,7 +78,7 @@ fn spec() -> FargateSpec {
     }
 }
 
-/// A subnet and the default security group of the default VPC.
+/// Returns a subnet and the default security group of the default VPC.
 async fn default_network(ec2: &aws_sdk_ec2::Client) -> Result<(String, String), Box<dyn Error>> {
     use aws_sdk_ec2::types::Filter;
     let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
@@ -92,7 +92,7 @@ async fn default_network(ec2: &aws_sdk_ec2::Client) -> Result<(String, String), 
 
 fn print(event: Event) {
     match event {
-        Event::Waiting { address, what } => println!("{address}: waits: {what}"),
+        Event::Waiting { address, what } => println!("{address}: {what}"),
         Event::Done { address, action, millis, .. } => println!("{address}: {action:?} done after {millis} ms"),
         Event::Failed { address, failure, .. } => println!("{address}: {failure} ({:?})", failure.hint),
         _ => {}
@@ -101,7 +101,7 @@ fn print(event: Event) {
 
 fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
     if !holds {
-        return Err(format!("not so: {what}").into());
+        return Err(format!("check failed: {what}").into());
     }
     println!("ok: {what}");
     Ok(())

@@ -1,19 +1,19 @@
-//! The rules of AWS, applied to specs whose texts may not be known yet.
+//! Checks of specs against the rules of AWS; values that are not known yet are skipped.
 
 use crate::tags::Tags;
 use pb_engine::is_unknown;
 use pb_rules::Verdict;
 use pb_rules::tags::{OWNERSHIP_PREFIX, TAGS_MAX, key, value};
 
-/// Tags that are added to the ones in a spec: ownership, and the content of a task definition.
+/// Number of tags that are added to those of a spec: ownership, and the content hash of a task definition.
 const RESERVED_TAGS: usize = 4;
 
-/// Asks `rule` about a text that is known.
+/// Applies `rule` to a text, unless it is not known yet.
 pub(crate) fn text(what: &str, text: &str, rule: impl Fn(&str) -> Verdict) -> Result<(), String> {
     if is_unknown(text) { Ok(()) } else { verdict(what, rule(text)) }
 }
 
-/// What a rule answered, in words.
+/// Turns a violation of a rule into an error message about the field `what`.
 pub(crate) fn verdict(what: &str, verdict: Verdict) -> Result<(), String> {
     verdict.map_err(|violation| match (violation.suggestion(), violation.remedy()) {
         (Some(nearest), _) => format!("invalid {what}: {violation}; the nearest is {nearest}"),
@@ -22,7 +22,7 @@ pub(crate) fn verdict(what: &str, verdict: Verdict) -> Result<(), String> {
     })
 }
 
-/// A role is named by its ARN: what AWS answers for a bare name differs from what was asked.
+/// Checks that a role is given by its ARN: for a bare name, AWS would return another value than the configured one.
 pub(crate) fn role(what: &str, arn: &str) -> Result<(), String> {
     if is_unknown(arn) || (arn.starts_with("arn:") && arn.contains(":role/")) {
         return Ok(());
@@ -30,17 +30,17 @@ pub(crate) fn role(what: &str, arn: &str) -> Result<(), String> {
     Err(format!("invalid {what}: `{arn}` is not the ARN of a role, such as arn:aws:iam::123456789012:role/name"))
 }
 
-/// The tags of a spec, beside those that are added to them.
+/// Checks the tags of a spec.
 pub(crate) fn tags(tags: &Tags) -> Result<(), String> {
     for (name, content) in tags {
         verdict("tag", key(name))?;
         text("tag", content, value)?;
         if name.starts_with(OWNERSHIP_PREFIX) {
-            return Err(format!("invalid tag: `{name}` is kept for the tags that say whose a resource is"));
+            return Err(format!("invalid tag: `{name}` is reserved for ownership tags"));
         }
     }
     if tags.len() + RESERVED_TAGS > TAGS_MAX {
-        return Err(format!("invalid tags: {} are too many, {} fit", tags.len(), TAGS_MAX - RESERVED_TAGS));
+        return Err(format!("invalid tags: expected at most {}, got {}", TAGS_MAX - RESERVED_TAGS, tags.len()));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! ECS clusters.
 
 use crate::checks;
+use crate::counted;
 use crate::tags::{Tags, from_ecs, retag, same_owner, to_ecs};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Cluster, ClusterField, ClusterSetting, ClusterSettingName};
@@ -15,29 +16,29 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What Container Insights can be set to. (ECS API: ClusterSetting)
+/// Values of Container Insights. (ECS API: ClusterSetting)
 const INSIGHTS: [&str; 3] = ["disabled", "enabled", "enhanced"];
 
-/// Names that DescribeClusters takes in one call. (ECS API: DescribeClusters)
+/// Maximum number of names in one DescribeClusters call. (ECS API: DescribeClusters)
 const NAMES_PER_CALL: usize = 100;
 
-/// A cluster, as it is wanted.
+/// Spec of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSpec {
-    /// Its name.
+    /// Name.
     pub name: String,
     /// Container Insights: `disabled`, `enabled` or `enhanced`.
     pub container_insights: String,
-    /// Tags beside those that say whose it is.
+    /// Tags, in addition to the ownership tags.
     pub tags: Tags,
 }
 
-/// A cluster, as AWS names it.
+/// Attributes of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterAttrs {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its ARN.
+    /// ARN.
     pub arn: String,
 }
 
@@ -47,11 +48,11 @@ pub struct Clusters {
     client: Client,
 }
 
-/// The clusters that begin with the workspace's prefix: an answer that services need as well.
+/// The clusters with the prefix of the workspace: a result that services need, too.
 pub(crate) struct WorkspaceClusters(pub Vec<Cluster>);
 
 impl WorkspaceClusters {
-    /// Those of this sweep: asked for once, whichever kind comes first.
+    /// Returns the clusters of this read; whichever kind needs them first reads them, once.
     pub(crate) async fn shared<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::read(scope, client)).await
     }
@@ -79,31 +80,32 @@ impl WorkspaceClusters {
 }
 
 impl Clusters {
-    /// Clusters behind `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Stops the tasks that people ran on their own: nobody would end them, and they cost. The delete is tried again, so
-    /// what cannot be stopped now is stopped then, or named in the end.
+    /// Stops one-off tasks and release commands, which would otherwise keep running and cost money. The delete is
+    /// retried, so a task that cannot be stopped now is stopped then, or named in the failure.
     async fn stop_one_off_tasks(&self, name: &str) {
         for started_by in [crate::task_client::STARTED_BY, crate::release_command::STARTED_BY] {
             let listed = self.client.list_tasks().cluster(name).started_by(started_by).send().await;
             for arn in listed.map(|listed| listed.task_arns.unwrap_or_default()).unwrap_or_default() {
-                crate::one_off::stop(&self.client, name, &arn, "the cluster is deleted").await.ok();
+                crate::one_off::stop(&self.client, name, &arn, "the cluster is being deleted").await.ok();
             }
         }
     }
 
-    /// Says who is in the way of a delete.
+    /// Names the services and tasks that prevent a delete in the message of the failure.
     async fn name_blockers(&self, name: &str, failure: Failure) -> Failure {
         let services = self.client.list_services().cluster(name).max_results(100).send().await;
         let tasks = self.client.list_tasks().cluster(name).send().await;
         let services = services.map(|found| found.service_arns.unwrap_or_default()).unwrap_or_default();
         let tasks = tasks.map(|found| found.task_arns.unwrap_or_default()).unwrap_or_default();
         let names: Vec<&str> = services.iter().chain(&tasks).map(|arn| crate::last_part(arn)).take(5).collect();
-        let mut message = format!("{} services and {} tasks are in it", services.len(), tasks.len());
+        let (service_count, task_count) = (counted(services.len(), "service"), counted(tasks.len(), "task"));
+        let mut message = format!("the cluster still contains {service_count} and {task_count}");
         if !names.is_empty() {
             message = format!("{message}: {}", names.join(", "));
         }
@@ -111,7 +113,7 @@ impl Clusters {
     }
 }
 
-/// The names of the clusters that are wanted and remembered.
+/// Returns the names of the configured and recorded clusters.
 fn known(scope: &ReadScope<Clusters>) -> impl Iterator<Item = &str> {
     let wanted = scope.desired.iter().map(|(_, spec)| spec.name.as_str());
     wanted.chain(scope.recorded.iter().map(|(_, attrs)| attrs.name.as_str()))
@@ -160,7 +162,7 @@ impl Resource for Clusters {
         checks::text("name", &spec.name, pb_rules::names::cluster)?;
         if !INSIGHTS.contains(&spec.container_insights.as_str()) {
             let (wrong, right) = (&spec.container_insights, INSIGHTS.join(", "));
-            return Err(format!("invalid container_insights: `{wrong}` is none of {right}"));
+            return Err(format!("invalid container_insights: expected one of {right}, got `{wrong}`"));
         }
         checks::tags(&spec.tags)
     }
@@ -229,21 +231,25 @@ impl Resource for Clusters {
         Ok(attrs.clone())
     }
 
-    /// Waits until it is ACTIVE, and makes sure that it is ours: CreateCluster gives back whatever has the name.
+    /// Waits until the cluster is ACTIVE, and checks that it is managed: CreateCluster returns an existing cluster of
+    /// that name.
     async fn wait_ready(&self, cx: &Context, attrs: ClusterAttrs) -> Result<ClusterAttrs, Failure> {
         let name = &attrs.name;
         cx.wait("ecs:DescribeClusters", Backoff::seconds(Duration::from_secs(120)), || async move {
             let cluster = describe(&self.client, vec![name.clone()]).await?.into_iter().next();
             let Some(cluster) = cluster else {
-                return Ok(Progress::Pending("cluster not visible yet".to_owned()));
+                return Ok(Progress::Pending("waiting for the cluster to appear".to_owned()));
             };
             if !same_owner(cx, &from_ecs(cluster.tags())) {
-                let why = format!("ECS cluster {name} was there already and is not ours; rename or remove it");
+                let why = format!(
+                    "ECS cluster {name} already exists but was not created by this workspace; import it with \
+                     `pb-deploy adopt`, or rename or delete it"
+                );
                 return Err(Failure::new(Class::Unmanaged, "ecs:CreateCluster", why));
             }
             Ok(match cluster.status() {
                 Some("ACTIVE") | None => Progress::Ready(self::attrs(&cluster)),
-                Some(status) => Progress::Pending(format!("cluster {status}")),
+                Some(status) => Progress::Pending(format!("waiting for the cluster ({status})")),
             })
         })
         .await
@@ -262,7 +268,10 @@ impl Resource for Clusters {
             let left = describe(&self.client, vec![attrs.name.clone()]).await?.into_iter().next();
             Ok(match left {
                 None => Progress::Ready(()),
-                Some(cluster) => Progress::Pending(format!("cluster {}", cluster.status().unwrap_or("there still"))),
+                Some(cluster) => {
+                    let status = cluster.status().unwrap_or("still exists");
+                    Progress::Pending(format!("waiting for the cluster to be deleted ({status})"))
+                }
             })
         })
         .await

@@ -1,4 +1,4 @@
-//! The containers of a task definition: between what is wanted and what ECS takes and gives.
+//! Containers of a task definition: checks, and conversion to and from ECS.
 
 use crate::checks;
 use aws_sdk_ecs::types::{
@@ -15,39 +15,40 @@ const GROUP: &str = "awslogs-group";
 const REGION: &str = "awslogs-region";
 const STREAM_PREFIX: &str = "awslogs-stream-prefix";
 
-/// A container of a task. Its name is the key under which it stands.
+/// Spec of a container. Its name is its key in the task definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {
-    /// The image: `registry/name:tag` or `registry/name@digest`.
+    /// Image: `registry/name:tag` or `registry/name@digest`.
     pub image: String,
-    /// The command; empty: the image's own.
+    /// Command; if empty, that of the image.
     pub command: Vec<String>,
-    /// Variables. They are shown to everyone who may read the task definition: what looks like a secret is refused.
+    /// Environment variables. Everybody who may read the task definition sees them, so values that look like secrets
+    /// are refused.
     pub environment: BTreeMap<String, String>,
-    /// Variables with secrets, by the ARN of a secret in Secrets Manager or of a parameter in the Parameter Store. The values are
-    /// put in when a task starts, which the execution role must be allowed to read.
+    /// Environment variables with secrets; the values are ARNs of secrets in Secrets Manager or of parameters in the
+    /// Parameter Store. ECS reads them with the execution role when a task starts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
-    /// TCP ports that it listens on.
+    /// TCP ports on which it listens.
     pub ports: BTreeSet<u16>,
-    /// Where its output goes; absent: nowhere.
+    /// Log configuration; if absent, the output is discarded.
     pub log: Option<LogSpec>,
-    /// Time from SIGTERM to SIGKILL, in seconds; absent: what Fargate does by itself.
+    /// Time from SIGTERM to SIGKILL, in seconds; if absent, the default of Fargate.
     pub stop_timeout: Option<i32>,
-    /// Whether a small init process hands signals on and takes care of orphaned processes.
+    /// True to run an init process that forwards signals and reaps orphaned processes.
     pub init_process: bool,
-    /// Whether the task stops with it.
+    /// True if the task stops when this container stops.
     pub essential: bool,
 }
 
-/// Where the output of a container goes.
+/// Log configuration of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSpec {
-    /// The log group.
+    /// Log group.
     pub group: String,
-    /// The region of the log group.
+    /// Region of the log group.
     pub region: String,
-    /// What the names of the streams begin with: `PREFIX/CONTAINER/TASK`.
+    /// Prefix of the stream names, which have the form `PREFIX/CONTAINER/TASK`.
     pub stream_prefix: String,
 }
 
@@ -63,7 +64,7 @@ pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String>
         checks::text(&of("secrets"), variable, pb_rules::fargate::variable_name)?;
         checks::text(&of("secrets"), reference, secrets::reference)?;
         if container.environment.contains_key(variable) {
-            return Err(format!("invalid {}: `{variable}` stands in `environment` already", of("secrets")));
+            return Err(format!("invalid {}: `{variable}` is already set in `environment`", of("secrets")));
         }
     }
     for word in &container.command {
@@ -78,15 +79,15 @@ pub(crate) fn check(name: &str, container: &ContainerSpec) -> Result<(), String>
     if let Some(log) = &container.log
         && [&log.group, &log.region, &log.stream_prefix].iter().any(|part| part.is_empty())
     {
-        return Err(format!("invalid {}: group, region and stream_prefix are needed on Fargate", of("log")));
+        return Err(format!("invalid {}: group, region and stream_prefix are required on Fargate", of("log")));
     }
     Ok(())
 }
 
-/// As RegisterTaskDefinition takes it.
+/// Converts a container to that of RegisterTaskDefinition.
 pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerDefinition, Failure> {
     let pair = |(key, value): (&String, &String)| KeyValuePair::builder().name(key).value(value).build();
-    // In awsvpc mode the host's port is the container's, and need not be given. (ECS API: PortMapping)
+    // In awsvpc mode the host port equals the container port and can be omitted. (ECS API: PortMapping)
     let port =
         |port: &u16| PortMapping::builder().container_port((*port).into()).protocol(TransportProtocol::Tcp).build();
     let mut builder = ContainerDefinition::builder()
@@ -107,8 +108,9 @@ pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerD
         let options = [(GROUP, &log.group), (REGION, &log.region), (STREAM_PREFIX, &log.stream_prefix)];
         let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect();
         let log = LogConfiguration::builder().log_driver(LogDriver::Awslogs).set_options(Some(options)).build();
-        builder =
-            builder.log_configuration(log.map_err(|e| Failure::new(Class::Bug, "make a container", e.to_string()))?);
+        builder = builder.log_configuration(
+            log.map_err(|e| Failure::new(Class::Bug, "build a container definition", e.to_string()))?,
+        );
     }
     Ok(builder.build())
 }
@@ -116,12 +118,12 @@ pub(crate) fn to_ecs(name: &str, container: &ContainerSpec) -> Result<ContainerD
 fn secrets_to_ecs(references: &BTreeMap<String, String>) -> Result<Option<Vec<Secret>>, Failure> {
     let secret = |(name, reference)| Secret::builder().name(name).value_from(reference).build();
     let secrets: Result<Vec<_>, _> = references.iter().map(secret).collect();
-    let secrets = secrets.map_err(|e| Failure::new(Class::Bug, "make a container", e.to_string()))?;
+    let secrets = secrets.map_err(|e| Failure::new(Class::Bug, "build a container definition", e.to_string()))?;
     Ok((!secrets.is_empty()).then_some(secrets))
 }
 
-/// As it was wanted, from what DescribeTaskDefinition gives: without the defaults that ECS fills in, and without values that
-/// look like secrets.
+/// Converts a container of DescribeTaskDefinition to a spec, without the defaults that ECS fills in, and with values
+/// that look like secrets hidden.
 pub(crate) fn from_ecs(container: &ContainerDefinition) -> ContainerSpec {
     let ports = container.port_mappings().iter().filter_map(PortMapping::container_port);
     let linux = container.linux_parameters();
@@ -140,7 +142,7 @@ pub(crate) fn from_ecs(container: &ContainerDefinition) -> ContainerSpec {
     spec
 }
 
-/// Takes out the values that look like secrets.
+/// Hides the values that look like secrets.
 pub(crate) fn redact(spec: &mut ContainerSpec) {
     redact_words(&mut spec.command);
     for (name, value) in &mut spec.environment {
@@ -150,7 +152,7 @@ pub(crate) fn redact(spec: &mut ContainerSpec) {
     }
 }
 
-/// Takes out the words that look like secrets.
+/// Hides the words that look like secrets.
 pub(crate) fn redact_words(command: &mut [String]) {
     for word in command {
         if secrets::plain_word(word).is_err() {
@@ -165,7 +167,7 @@ pub(crate) fn log_from_ecs(log: &LogConfiguration) -> Option<LogSpec> {
     (*log.log_driver() == LogDriver::Awslogs).then_some(log_spec)
 }
 
-/// The fields of a container that are set and that no spec speaks of: somebody else has set them.
+/// Returns the set fields of a container that a spec cannot express: they were changed outside of pb-deploy.
 pub(crate) fn unmanaged_fields(container: &ContainerDefinition) -> impl Iterator<Item = &'static str> + use<> {
     let on = |field: Option<bool>| field.unwrap_or_default();
     let linux = container.linux_parameters();

@@ -1,8 +1,8 @@
-//! Tasks of a rollout that ran and then ended by themselves.
+//! Detection of crash loops: tasks of a rollout that start and exit with an error.
 //!
-//! The breaker of ECS counts tasks that do not come to run and tasks whose health checks fail. One that runs and exits is
-//! neither: such a rollout may go on for hours, and is even completed for the moment in which all its tasks run. (ECS
-//! developer guide: How the deployment circuit breaker detects failures)
+//! The circuit breaker of ECS counts tasks that fail to start and tasks whose health checks fail. A task that starts
+//! and exits is neither: such a rollout may continue for hours, and ECS completes it as soon as all its tasks run at
+//! the same moment. (ECS developer guide: How the deployment circuit breaker detects failures)
 
 use crate::rollout::ExpectedDeployment;
 use crate::service_spec::primary;
@@ -14,21 +14,23 @@ use aws_sdk_ecs::types::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Names that DescribeTasks takes in one call. (ECS API: DescribeTasks)
+/// Maximum number of tasks in one DescribeTasks call. (ECS API: DescribeTasks)
 const TASKS_PER_CALL: i32 = 100;
 
-/// How often tasks that ended are looked for while a rollout goes on.
+/// Interval of the checks for stopped tasks while a rollout is in progress.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long no task may end by itself, where some did, until a completed rollout is believed.
+/// Time without another crash after which a completed rollout with crashes counts as completed.
 const QUIET_PERIOD: Duration = Duration::from_secs(30);
 
-/// The threshold that the breaker has by itself, in percent of the tasks, and its bounds. (ECS API: ThresholdConfiguration)
+/// Default threshold of the circuit breaker, in percent of the tasks. (ECS API: ThresholdConfiguration)
 const DEFAULT_PERCENT: i32 = 50;
+/// Lower bound of a bounded threshold, in tasks. (ECS API: ThresholdConfiguration)
 const MIN_FAILURES: i32 = 3;
+/// Upper bound of a bounded threshold, in tasks. (ECS API: ThresholdConfiguration)
 const MAX_FAILURES: i32 = 200;
 
-/// The stopped tasks of our deployment, the latest first; what cannot be had is none.
+/// Returns the stopped tasks of the expected deployment, the latest first; none if they cannot be read.
 pub(crate) async fn stopped_tasks(ecs: &Client, expected: &ExpectedDeployment<'_>) -> Vec<Task> {
     let ExpectedDeployment { cluster, service, deployment, .. } = *expected;
     let call = ecs.list_tasks().cluster(cluster).service_name(service);
@@ -44,14 +46,14 @@ pub(crate) async fn stopped_tasks(ecs: &Client, expected: &ExpectedDeployment<'_
     tasks
 }
 
-/// Whether a task ran, and ended by itself with an error.
+/// Returns whether a task started and then exited with an error, without being stopped by ECS.
 fn has_crashed(task: &Task) -> bool {
     task.started_at().is_some()
         && task.stop_code() == Some(&TaskStopCode::EssentialContainerExited)
         && task.containers().iter().any(|container| container.exit_code().is_some_and(|code| code != 0))
 }
 
-/// At how many failed tasks the breaker of a service gives up; none without a breaker.
+/// Returns the number of failed tasks at which the circuit breaker of a service ends a rollout; none without a breaker.
 fn threshold(service: &Service) -> Option<usize> {
     let breaker = service.deployment_configuration().and_then(DeploymentConfiguration::deployment_circuit_breaker)?;
     let given = breaker.threshold_configuration();
@@ -65,18 +67,18 @@ fn threshold(service: &Service) -> Option<usize> {
     breaker.enable().then(|| usize::try_from(tasks.max(1)).unwrap_or(usize::MAX))
 }
 
-/// What the tasks that ended mean for a rollout.
+/// Result of a check for crashed tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CrashCheck {
-    /// Nothing that would be worth telling.
+    /// No crash, or none within the quiet period.
     None,
-    /// So many ended lately: a rollout that is completed is not believed yet.
+    /// Recent crashes: a completed rollout does not count as completed yet.
     Recent(String),
-    /// So many that the rollout has failed, though ECS does not say so.
+    /// A crash loop: the rollout has failed, although ECS does not say so.
     TooMany(String),
 }
 
-/// Looks for tasks that ended while a rollout is waited for.
+/// A watch for crashed tasks while a rollout is waited for.
 pub(crate) struct CrashWatch {
     checked_at: Option<Instant>,
     known: usize,
@@ -89,7 +91,7 @@ impl CrashWatch {
         Self { checked_at: None, known: 0, grew_at: Instant::now(), last: CrashCheck::None }
     }
 
-    /// What is known; `now` looks again though it was looked a moment ago.
+    /// Returns the result of the last check; checks again after [`CHECK_INTERVAL`], or in any case if `now` is set.
     pub(crate) async fn check(
         &mut self,
         ecs: &Client,
@@ -112,10 +114,10 @@ impl CrashWatch {
         if ended == 0 {
             return CrashCheck::None;
         }
-        let words = format!("{ended} {} ran and ended with an error", if ended == 1 { "task" } else { "tasks" });
+        let words = format!("{} started and exited with an error", crate::counted(ended, "task"));
         let counted = primary(service).map_or(0, |primary| usize::try_from(primary.failed_tasks()).unwrap_or_default());
         match threshold(service) {
-            // What ECS counts itself is left to its breaker.
+            // Failures that ECS counts are left to its circuit breaker.
             Some(most) if ended >= most && counted < ended => CrashCheck::TooMany(words),
             _ if self.grew_at.elapsed() < QUIET_PERIOD => CrashCheck::Recent(words),
             _ => CrashCheck::None,

@@ -1,4 +1,4 @@
-//! Service deployments: what ECS remembers of each rollout, for 90 days. (ECS developer guide: View service history)
+//! Service deployments: the records that ECS keeps of rollouts for 90 days. (ECS developer guide: View service history)
 
 use crate::rollout::ExpectedDeployment;
 use crate::service::ServiceAttrs;
@@ -14,46 +14,47 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Revisions that DescribeServiceRevisions takes in one call. (ECS API: DescribeServiceRevisions)
+/// Maximum number of revisions in one DescribeServiceRevisions call. (ECS API: DescribeServiceRevisions)
 const REVISIONS_PER_CALL: usize = 20;
 
-/// How often a rollback that was asked for is looked at.
+/// Polling interval while a requested rollback is in progress.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a rollout that was started may not be listed yet.
+/// Time within which ECS may not list a started rollout yet.
 const LISTING_LAG: Duration = Duration::from_secs(15);
 
-/// What is told of a rollout after which the revision before serves again begins with this.
+/// Prefix of the outcome of a rollout after which the previous revision is serving again.
 pub const ROLLED_BACK: &str = "rolled back";
 
-/// What comes of a rollout that fails before any other has succeeded.
-pub(crate) const NO_PREVIOUS_REVISION: &str = "there is nothing to go back to: none of its rollouts has succeeded yet";
+/// Outcome of a rollout that fails before any other has succeeded.
+pub(crate) const NO_PREVIOUS_REVISION: &str =
+    "there is nothing to roll back to: no rollout of this service has succeeded";
 
-/// One rollout, as ECS remembers it.
+/// The record that ECS keeps of one rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceDeployment {
     /// ARN of the service deployment.
     pub arn: String,
-    /// ARN of the task definition that it was to bring.
+    /// ARN of the task definition that it rolls out.
     pub task_definition: String,
-    /// `SUCCESSFUL`, `ROLLBACK_SUCCESSFUL`, `IN_PROGRESS`, ...
+    /// Status: `SUCCESSFUL`, `ROLLBACK_SUCCESSFUL`, `IN_PROGRESS`, ...
     pub status: String,
-    /// Why it has that status, in the words of ECS.
+    /// Reason for the status, as ECS gives it.
     pub reason: Option<String>,
-    /// When it was started: `2026-11-22T19:30:00Z`.
+    /// Start time: `2026-11-22T19:30:00Z`.
     pub started: Option<String>,
-    /// When it ended.
+    /// End time.
     pub finished: Option<String>,
 }
 
 impl ServiceDeployment {
-    /// Whether it succeeded.
+    /// Returns whether it succeeded.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.status == Status::Successful.as_str()
     }
 
-    /// Whether it can still change.
+    /// Returns whether its status can still change.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let open = [
@@ -67,10 +68,11 @@ impl ServiceDeployment {
     }
 }
 
-/// The latest rollouts of a service, the latest first. A service that is not there has none.
+/// Lists the last service deployments of a service, at most 100, the latest first. A service that does not exist has
+/// none.
 ///
 /// # Errors
-/// What ECS answers.
+/// The failures of ECS.
 pub async fn service_deployments(
     config: &SdkConfig,
     cluster: &str,
@@ -86,7 +88,7 @@ pub(crate) async fn list(client: &Client, cluster: &str, service: &str) -> Resul
         Err(failure) if failure.class == Class::NotFound => return Ok(Vec::new()),
         Err(failure) => return Err(failure),
     };
-    // The API does not say in which order they come.
+    // The API does not specify the order.
     briefs.sort_by_key(|brief| Reverse(brief.created_at().map(|at| (at.secs(), at.subsec_nanos()))));
     let mut revisions: Vec<String> =
         briefs.iter().filter_map(|brief| brief.target_service_revision_arn.clone()).collect();
@@ -124,7 +126,8 @@ fn service_deployment(
     }
 }
 
-/// Of the rollouts, latest first, the one that we started: the latest, when it is about our revision.
+/// Returns the deployment that this program started, from a list with the latest first: the latest, if it has the
+/// expected revision.
 pub(crate) fn matching<'a>(
     all: &'a [ServiceDeployment],
     expected: &ExpectedDeployment<'_>,
@@ -132,39 +135,38 @@ pub(crate) fn matching<'a>(
     all.first().filter(|deployment| deployment.task_definition == expected.task_definition)
 }
 
-/// The revision that served before `in_use` did: the latest other one whose rollout succeeded.
+/// Returns the revision that served before the one in `attrs`: the latest other one whose rollout succeeded.
 pub(crate) async fn previous_revision(client: &Client, attrs: &ServiceAttrs) -> Result<Option<String>, Failure> {
     let all = list(client, &attrs.cluster, &attrs.name).await?;
     let served = all.into_iter().filter(ServiceDeployment::succeeded);
     Ok(served.map(|deployment| deployment.task_definition).find(|arn| *arn != attrs.task_definition))
 }
 
-/// What came of a rollout that was to be given up, in words.
+/// Describes the outcome of a rollout that was to be rolled back.
 pub(crate) fn rollback_outcome(deployment: &ServiceDeployment) -> String {
     let reason =
         deployment.reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
     match Status::from(deployment.status.as_str()) {
-        Status::RollbackSuccessful => format!("{ROLLED_BACK}: the revision before serves again"),
+        Status::RollbackSuccessful => format!("{ROLLED_BACK}: the previous revision is serving again"),
         Status::RollbackFailed => format!("the rollback failed too{reason}"),
         Status::Stopped => format!("not rolled back{reason}"),
-        Status::Successful => {
-            "ECS had completed it before it could be given up: going back takes another rollout".to_owned()
-        }
-        _ => format!("the rollback still goes on ({})", deployment.status),
+        Status::Successful => "ECS had already completed the rollout: rolling back takes another rollout".to_owned(),
+        _ => format!("the rollback is still in progress ({})", deployment.status),
     }
 }
 
-/// Stops the rollout that we started and rolls back; waits until that has ended, for `within`. In words, what came of it.
+/// Stops the rollout of `attrs` and rolls it back, waits at most `within` for the end of the rollback, and describes
+/// the outcome.
 ///
 /// # Errors
-/// What ECS answers.
+/// The failures of ECS.
 pub async fn stop_rollout(config: &SdkConfig, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
     stop(&Client::new(config), attrs, within).await
 }
 
 pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration) -> Result<String, Failure> {
     let Some(open) = find_started(client, attrs).await? else {
-        return Ok("ECS does not know it: another one was started since, or it may still go on".to_owned());
+        return Ok("ECS does not list this rollout: another one was started, or it may still be in progress".to_owned());
     };
     if !open.is_open() {
         return Ok(rollback_outcome(&open));
@@ -176,7 +178,7 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
         .await
         .for_operation("ecs:StopServiceDeployment")
     {
-        // It ended meanwhile, or is being rolled back by itself.
+        // It has ended in the meantime, or ECS is already rolling it back.
         Err(failure) if failure.is("ConflictException") => {}
         answer => drop(answer?),
     }
@@ -187,12 +189,12 @@ pub(crate) async fn stop(client: &Client, attrs: &ServiceAttrs, within: Duration
         match now {
             Some(deployment) if deployment.is_open() && Instant::now() < until => sleep(POLL_INTERVAL).await,
             Some(deployment) => return Ok(rollback_outcome(&deployment)),
-            None => return Ok("ECS does not know it any more".to_owned()),
+            None => return Ok("ECS does not list this rollout any more".to_owned()),
         }
     }
 }
 
-/// The rollout that we started; one that was started a moment ago may be listed late.
+/// Returns the rollout that this program started; waits for one that ECS does not list yet.
 async fn find_started(client: &Client, attrs: &ServiceAttrs) -> Result<Option<ServiceDeployment>, Failure> {
     let until = Instant::now() + LISTING_LAG;
     loop {

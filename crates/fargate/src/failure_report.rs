@@ -1,4 +1,4 @@
-//! What is told about a rollout that failed: how its tasks ended, the last events, what they said last, and what runs now.
+//! Report of a failed rollout: how its tasks stopped, the last events, the last log lines, and the running tasks.
 
 use crate::container::{LogSpec, log_from_ecs};
 use crate::crash_loop;
@@ -15,24 +15,24 @@ use pb_engine::{Class, Failure};
 use pb_rules::secrets::redact_text;
 use std::collections::BTreeMap;
 
-/// How many events of the service are told.
+/// Maximum number of service events in a report.
 const MAX_EVENTS: usize = 5;
-/// How many different ends of tasks are told.
+/// Maximum number of distinct task exits in a report.
 const MAX_EXITS: usize = 3;
-/// How many lines of the log are told.
+/// Number of log lines in a report.
 const LOG_LINES: i32 = 10;
 
-/// Asks what there is to tell. What cannot be had is left out.
+/// Builder of a failure report. It omits what cannot be read.
 pub(crate) struct FailureReport<'a> {
     pub ecs: &'a Client,
-    /// Where logs are read; absent: nowhere.
+    /// Client for logs; if absent, the report has no log lines.
     pub logs: Option<&'a aws_sdk_cloudwatchlogs::Client>,
     pub expected: &'a ExpectedDeployment<'a>,
 }
 
 impl FailureReport<'_> {
-    /// The failure of a rollout. `seen` is the service as it was when the failure was seen, `now` as it is after that;
-    /// `afterwards` says what came of a rollback.
+    /// Returns the failure of a rollout. `seen` is the service when the failure was detected, `now` is the service
+    /// after that, and `afterwards` is the outcome of the rollback.
     pub(crate) async fn failure(
         &self,
         (class, reason): (Class, &str),
@@ -40,7 +40,7 @@ impl FailureReport<'_> {
         now: Option<&Service>,
         afterwards: Option<String>,
     ) -> Failure {
-        // How tasks of other rollouts ended would only mislead.
+        // Exits of tasks of other rollouts would mislead.
         let tasks = crash_loop::stopped_tasks(self.ecs, self.expected).await;
         let exits = distinct_exits(&tasks);
         let lacks_secrets = exits.iter().any(|exit| one_off::lacks_secrets(exit));
@@ -50,7 +50,8 @@ impl FailureReport<'_> {
                 service.deployments().iter().find(|deployment| deployment.id() == Some(self.expected.deployment));
             ours.or_else(|| primary(service))
         });
-        // What happened after the failure was seen is about the rollback. ECS gives the latest first; people read downwards.
+        // Events after the failure are about the rollback. ECS returns the latest first; the report has the earliest
+        // first.
         let recent = seen.or(now).into_iter().flat_map(|service| events(service, deployment)).take(MAX_EVENTS);
         let recent: Vec<String> = recent.map(|event| format!("event: {event}")).collect();
         details.extend(recent.into_iter().rev());
@@ -65,7 +66,7 @@ impl FailureReport<'_> {
         if lacks_secrets { failure.hint(one_off::SECRET_ACCESS_HINT) } else { failure }
     }
 
-    /// What the task wrote last, the earliest line first; that it wrote nothing is worth knowing, too.
+    /// Returns the last log lines of the task, the earliest first, or a line that says that it wrote nothing.
     async fn last_log_lines(&self, task: &Task) -> Vec<String> {
         let Some((logs, (group, stream))) = self.logs.zip(self.log_stream(task).await) else { return Vec::new() };
         let call = logs.get_log_events().log_group_name(&group).log_stream_name(&stream);
@@ -77,12 +78,12 @@ impl FailureReport<'_> {
             };
         let ran = task.containers().iter().any(|container| container.exit_code().is_some());
         match lines.is_empty() && ran {
-            true => vec![format!("log: the container wrote nothing ({group}, stream {stream})")],
+            true => vec![format!("log: the container wrote nothing (log group {group}, stream {stream})")],
             false => lines,
         }
     }
 
-    /// Log group and stream of a task. (ECS developer guide: awslogs-stream-prefix)
+    /// Returns the log group and stream of a task. (ECS developer guide: awslogs-stream-prefix)
     async fn log_stream(&self, task: &Task) -> Option<(String, String)> {
         let revision = revisions::describe(self.ecs, self.expected.task_definition).await.ok()??;
         let (name, log) = first_log(&revision.definition)?;
@@ -95,25 +96,28 @@ fn log_line(text: &str) -> String {
     format!("log: {}", redact_text(text.trim_end()))
 }
 
-/// The task whose log is told: one that exited with an error, else the latest.
+/// Returns the task whose log is reported: the latest that exited with an error, or else the latest.
 fn representative(tasks: &[Task]) -> Option<&Task> {
     let failed =
         |task: &&Task| task.containers().iter().any(|container| container.exit_code().is_some_and(|code| code != 0));
     tasks.iter().find(failed).or_else(|| tasks.first())
 }
 
-/// What a service runs now, in words.
+/// Describes the running tasks of a service.
 fn running_tasks(service: &Service) -> String {
     let all = service.deployments().iter().filter(|deployment| deployment.running_count() > 0);
-    let all: Vec<String> = all.map(|one| format!("{} in {}", one.running_count(), revision_name(one))).collect();
+    let all: Vec<String> = all.map(|one| format!("{} on {}", one.running_count(), revision_name(one))).collect();
     let desired = service.desired_count();
     match all.is_empty() {
-        true => format!("running now: nothing, {desired} wanted"),
-        false => format!("running now: {} of {desired} wanted tasks: {}", service.running_count(), all.join(", ")),
+        true => format!("running now: 0 of {}", crate::counted(desired, "task")),
+        false => {
+            let desired = crate::counted(desired, "task");
+            format!("running now: {} of {desired} ({})", service.running_count(), all.join(", "))
+        }
     }
 }
 
-/// The different ends of tasks, each with how many ended so.
+/// Returns the distinct exits of tasks, each with the number of tasks.
 fn distinct_exits(tasks: &[Task]) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut order = Vec::new();
@@ -128,7 +132,7 @@ fn distinct_exits(tasks: &[Task]) -> Vec<String> {
     order.iter().take(MAX_EXITS).map(|exit| format!("{} x {exit}", count(exit))).collect()
 }
 
-/// How one task ended: its reason, and the exit code or reason of each container.
+/// Describes the exit of a task: its stop reason, and the exit code or reason of each container.
 fn task_exit(task: &Task) -> String {
     let reason = shorten_ids(task.stopped_reason().unwrap_or("no reason given").trim_end_matches('.'));
     let containers: Vec<String> =
@@ -140,8 +144,8 @@ fn container_exit(container: &Container, known: &str) -> Option<String> {
     let name = container.name().unwrap_or_default();
     let reason = container.reason().filter(|reason| !known.contains(reason.trim_end_matches('.')));
     match (container.exit_code(), reason) {
-        (Some(code), Some(reason)) => Some(format!("{name} exited with {code}: {reason}")),
-        (Some(code), None) => Some(format!("{name} exited with {code}")),
+        (Some(code), Some(reason)) => Some(format!("{name} exited with code {code}: {reason}")),
+        (Some(code), None) => Some(format!("{name} exited with code {code}")),
         (None, Some(reason)) => Some(format!("{name}: {reason}")),
         (None, None) => None,
     }

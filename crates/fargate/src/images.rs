@@ -1,5 +1,5 @@
-//! Which image a tag in ECR means now. A task definition names the image by its digest, so that a tag that is moved is a
-//! change, and an old revision brings back what it ran.
+//! Lookup of the image that a tag in ECR refers to. Task definitions name images by digest, so that moving a tag is a
+//! change, and an old revision runs the image that it ran before.
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
@@ -11,42 +11,42 @@ use pb_engine::{Class, Failure};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a digest begins with.
+/// Prefix of a digest.
 const DIGEST_PREFIX: &str = "sha256:";
 
-/// Images that DescribeImages takes in one call. (ECR API: DescribeImages)
+/// Maximum number of images in one DescribeImages call. (ECR API: DescribeImages)
 const IDS_PER_CALL: usize = 100;
 
-/// The tag of a reference that names none.
+/// Tag of a reference without one.
 const DEFAULT_TAG: &str = "latest";
 
-/// What a tag in ECR means now.
+/// Result of looking up a tag or digest in ECR.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageLookup {
-    /// The image with this digest.
+    /// The image has this digest.
     Digest(String),
-    /// Nothing: the repository has other images.
+    /// Not found: the repository has other images.
     NoSuchTag,
-    /// Nothing: the repository has no image at all.
+    /// Not found: the repository has no images.
     Empty,
-    /// Nothing: there is no such repository.
+    /// Not found: the repository does not exist.
     NoRepository,
 }
 
-/// A repository of ECR, and a tag or digest in it.
+/// A tag or digest in a repository of ECR.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcrImage {
-    /// Account and region of the registry; absent: those of the credentials.
+    /// Account and region of the registry; if absent, those of the credentials.
     pub registry: Option<(String, String)>,
     /// Name of the repository.
     pub repository: String,
-    /// The tag, or a digest that begins with `sha256:`.
+    /// Tag, or digest with the prefix `sha256:`.
     pub tag: String,
 }
 
 impl EcrImage {
-    /// The image of a full reference, where that is one of ECR: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`.
+    /// Parses a full image reference; none if it is not one of ECR: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`.
     #[must_use]
     pub fn of_reference(reference: &str) -> Option<Self> {
         let (host, rest) = reference.split_once('/')?;
@@ -63,10 +63,10 @@ impl EcrImage {
         Some(Self { registry, repository: repository.to_owned(), tag: tag.to_owned() })
     }
 
-    /// What the tag means now.
+    /// Looks up the image.
     ///
     /// # Errors
-    /// What ECR answers; `Denied` for a registry whose images may be pulled and not described.
+    /// The failures of ECR; `Denied` for a registry whose images may be pulled but not described.
     pub async fn look_up(&self, config: &SdkConfig) -> Result<ImageLookup, Failure> {
         let mut builder = aws_sdk_ecr::config::Builder::from(config);
         if let Some((_, region)) = &self.registry {
@@ -111,7 +111,7 @@ impl EcrImage {
     }
 }
 
-/// What each of these tags of a repository of the own registry means now: one call where all of them are there.
+/// Looks up tags of a repository in the registry of the credentials, with one call if all of them exist.
 ///
 /// # Errors
 /// As [`EcrImage::look_up`].
@@ -132,7 +132,7 @@ async fn look_up_all(
     if tags.len() > 1 && tags.len() <= IDS_PER_CALL {
         let ids = tags.iter().map(|tag| own(tag).id()).collect();
         let call = client.describe_images().repository_name(repository).set_image_ids(Some(ids)).send();
-        // One that is not there fails the whole call.
+        // One missing image fails the whole call.
         if let Ok(answer) = call.await {
             return Ok(tags.iter().map(|tag| (tag.clone(), lookup_of(tag, answer.image_details()))).collect());
         }
@@ -142,7 +142,7 @@ async fn look_up_all(
     Ok(try_join_all(each).await?.into_iter().collect())
 }
 
-/// The image of a tag, or with a digest, among these.
+/// Returns the lookup result of a tag or digest from the described images.
 fn lookup_of(tag: &str, images: &[ImageDetail]) -> ImageLookup {
     let matches =
         |image: &&ImageDetail| image.image_digest() == Some(tag) || image.image_tags().iter().any(|known| known == tag);
@@ -150,7 +150,7 @@ fn lookup_of(tag: &str, images: &[ImageDetail]) -> ImageLookup {
     digest.map_or(ImageLookup::NoSuchTag, |digest| ImageLookup::Digest(digest.to_owned()))
 }
 
-/// `reference` with its tag replaced by a digest.
+/// Returns `reference` with its tag or digest replaced by `digest`.
 #[must_use]
 pub fn pinned(reference: &str, digest: &str) -> String {
     let name = reference.split_once('@').map_or(reference, |(name, _)| name);

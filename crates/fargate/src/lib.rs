@@ -49,12 +49,18 @@ pub use workload::{Image, WorkloadSpec};
 
 use pb_engine::Ownership;
 
-/// What every name of the workspace begins with.
+/// Returns the prefix of all names of the workspace.
 fn name_prefix(owner: &Ownership) -> String {
     format!("{}-", owner.workspace)
 }
 
-/// The last part of an ARN: `web:3` of `arn:aws:ecs:us-east-2:1:task-definition/web:3`.
+/// Returns a number with its noun: `1 task`, `2 tasks`.
+fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// Returns the last part of an ARN: `web:3` for `arn:aws:ecs:us-east-2:1:task-definition/web:3`.
 fn last_part(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }

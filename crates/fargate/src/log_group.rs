@@ -13,25 +13,25 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A log group, as it is wanted.
+/// Spec of a log group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogGroupSpec {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// How long events are kept, in days; absent: for ever.
+    /// Retention of events, in days; if absent, they never expire.
     pub retention_days: Option<i32>,
-    /// Tags beside those that say whose it is.
+    /// Tags, in addition to the ownership tags.
     pub tags: Tags,
 }
 
-/// A log group, as AWS names it.
+/// Attributes of a log group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogGroupAttrs {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its ARN, without the `:*` at the end; absent until it was seen.
+    /// ARN without the trailing `:*`; absent until the group has been read.
     pub arn: Option<String>,
-    /// Whether AWS refuses to delete it.
+    /// True if its deletion protection is on.
     pub protected: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct LogGroups {
 }
 
 impl LogGroups {
-    /// Log groups behind `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -54,7 +54,8 @@ impl LogGroups {
         groups.for_operation("logs:DescribeLogGroups")
     }
 
-    /// The groups with the workspace's prefix, and those of other names that are wanted or remembered.
+    /// Lists the groups with the prefix of the workspace, and the configured, recorded and imported ones with other
+    /// names.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<LogGroup>, Failure> {
         let prefix = crate::name_prefix(scope.owner());
         let mut groups = self.list(&prefix).await?;
@@ -68,7 +69,7 @@ impl LogGroups {
         Ok(groups)
     }
 
-    /// The tags of a group; none when it is gone meanwhile.
+    /// Returns the tags of a group; none if it has been deleted in the meantime.
     async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
         let answer = self.client.list_tags_for_resource().resource_arn(arn).send().await;
         match answer.for_operation("logs:ListTagsForResource") {
@@ -107,7 +108,7 @@ impl LogGroups {
 }
 
 fn attrs(group: &LogGroup) -> LogGroupAttrs {
-    // `arn` ends in `:*`, which the calls about tags refuse. (CloudWatch Logs API: LogGroup)
+    // `arn` ends in `:*`, which the tagging calls refuse. (CloudWatch Logs API: LogGroup)
     let arn = group.log_group_arn().or(group.arn()).map(|arn| arn.trim_end_matches(":*").to_owned());
     LogGroupAttrs {
         name: group.log_group_name().unwrap_or_default().to_owned(),
@@ -116,7 +117,7 @@ fn attrs(group: &LogGroup) -> LogGroupAttrs {
     }
 }
 
-/// What a group is to us.
+/// Returns a group as managed or unmanaged; none if it is neither managed nor configured.
 fn classify(scope: &ReadScope<LogGroups>, group: &LogGroup, tags: &Tags) -> Option<Found<LogGroups>> {
     let attrs = attrs(group);
     if let Some(address) = scope.managed_address(tags, &[&attrs.name]) {
@@ -209,7 +210,7 @@ impl Resource for LogGroups {
         Ok(attrs.clone())
     }
 
-    /// Waits until it is seen; only then is its ARN known.
+    /// Waits until the group is visible, which makes its ARN known.
     async fn wait_ready(&self, cx: &Context, attrs: LogGroupAttrs) -> Result<LogGroupAttrs, Failure> {
         if attrs.arn.is_some() {
             return Ok(attrs);
@@ -219,7 +220,7 @@ impl Resource for LogGroups {
             let group = self.list(name).await?.into_iter().find(|group| group.log_group_name() == Some(name));
             Ok(match group {
                 Some(group) => Progress::Ready(self::attrs(&group)),
-                None => Progress::Pending("log group not visible yet".to_owned()),
+                None => Progress::Pending("waiting for the log group to appear".to_owned()),
             })
         })
         .await
@@ -261,7 +262,7 @@ mod tests {
 
     const ARN: &str = "arn:aws:logs:us-east-2:1:log-group:staging-app";
 
-    /// One log group, and the calls that write.
+    /// A log group, and the calls that write.
     #[derive(Default)]
     struct Logs {
         group: Option<(Option<i32>, Tags)>,

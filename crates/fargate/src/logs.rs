@@ -1,4 +1,4 @@
-//! Reads what containers wrote to their log group.
+//! Logs of containers.
 
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::primitives::{DateTime, DateTimeFormat as Format};
@@ -8,45 +8,45 @@ use pb_aws::ForOperation;
 use pb_engine::Failure;
 use serde::Serialize;
 
-/// A line of a log.
+/// A log line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogLine {
-    /// Id of the event, by which a line is known when it is read twice.
+    /// Id of the event, by which a line that is read twice is recognized.
     #[serde(skip)]
     pub id: String,
-    /// When, in milliseconds since 1970.
+    /// Time, in milliseconds since 1970.
     pub timestamp: i64,
-    /// When, as people write it: `2026-11-22T20:17:03Z`.
+    /// Time in RFC 3339: `2026-11-22T20:17:03Z`.
     pub time: String,
-    /// The service that wrote it, as its streams are called.
+    /// Prefix of the log stream, which is the name of the service.
     pub service: String,
     /// Id of the task that wrote it.
     pub task: String,
-    /// What it says.
+    /// Message.
     pub message: String,
 }
 
-/// What is asked of a log group.
+/// A query of a log group.
 #[derive(Debug, Clone)]
 pub struct LogQuery {
-    /// The log group.
+    /// Log group.
     pub group: String,
-    /// What the names of the streams begin with; absent: all.
+    /// Prefix of the stream names; if absent, all streams match.
     pub prefix: Option<String>,
-    /// Milliseconds since 1970; what was written before is left out.
+    /// Time of the earliest lines, in milliseconds since 1970.
     pub since: i64,
-    /// A filter pattern of CloudWatch Logs; absent: everything.
+    /// Filter pattern of CloudWatch Logs; if absent, all lines match.
     pub filter: Option<String>,
 }
 
-/// CloudWatch Logs.
+/// A reader for CloudWatch Logs.
 #[derive(Debug, Clone)]
 pub struct Logs {
     client: Client,
 }
 
 impl Logs {
-    /// Reached through `config`.
+    /// Creates a reader for the account and region of `config`.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
@@ -56,10 +56,10 @@ impl Logs {
         Self { client }
     }
 
-    /// Hands on the lines that the query asks for, oldest first, page by page as they come, until `page` wants no more.
+    /// Passes the lines that match the query to `page`, oldest first, one page at a time, until `page` returns `false`.
     ///
     /// # Errors
-    /// What FilterLogEvents fails with: a group that is not there, a filter pattern that is none.
+    /// The failures of FilterLogEvents: for example, the group does not exist or the filter pattern is invalid.
     pub async fn read(&self, query: &LogQuery, mut page: impl FnMut(Vec<LogLine>) -> bool) -> Result<(), Failure> {
         let call = self
             .client
@@ -70,11 +70,11 @@ impl Logs {
             .set_filter_pattern(query.filter.clone());
         let mut pages = call.into_paginator().send();
         while let Some(answer) = pages.next().await {
-            // Events come in the order of their times; those of one page are put in it for certain.
+            // Pages come in the order of time; within a page, the events are sorted to be sure.
             let mut lines: Vec<LogLine> =
                 answer.for_operation("logs:FilterLogEvents")?.events().iter().map(line).collect();
             lines.sort_by_key(|line| line.timestamp);
-            // A page may be empty, and others follow.
+            // An empty page can be followed by others.
             if !lines.is_empty() && !page(lines) {
                 break;
             }
@@ -82,10 +82,11 @@ impl Logs {
         Ok(())
     }
 
-    /// What a stream says from `token` on, and the token to go on from; nothing for a stream that is not there yet.
+    /// Returns the lines of a stream from `token` on, and the token to continue with. A stream that does not exist yet
+    /// has no lines.
     ///
     /// # Errors
-    /// What GetLogEvents fails with.
+    /// The failures of GetLogEvents.
     pub async fn follow(
         &self,
         group: &str,
@@ -103,10 +104,10 @@ impl Logs {
         }
     }
 
-    /// The last lines of a stream.
+    /// Returns the last lines of a stream.
     ///
     /// # Errors
-    /// What GetLogEvents fails with.
+    /// The failures of GetLogEvents.
     pub(crate) async fn last(&self, group: &str, stream: &str, lines: usize) -> Result<Vec<String>, Failure> {
         let call = self.client.get_log_events().log_group_name(group).log_stream_name(stream);
         let call = call.start_from_head(false).limit(i32::try_from(lines).unwrap_or(i32::MAX));
@@ -115,7 +116,7 @@ impl Logs {
     }
 }
 
-/// A stream is called PREFIX/CONTAINER/TASK.
+/// Converts an event. Stream names have the form `PREFIX/CONTAINER/TASK`.
 fn line(event: &FilteredLogEvent) -> LogLine {
     let stream = event.log_stream_name().unwrap_or_default();
     let mut parts = stream.rsplitn(3, '/');
@@ -139,7 +140,7 @@ mod tests {
     use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
     use aws_smithy_mocks::{Rule, mock};
 
-    /// Pages by token: two lines, nothing, one line.
+    /// Returns a rule with three pages: two lines, no line, one line. `calls` gets the token of each call.
     fn pages(calls: &Fake<Vec<Option<String>>>) -> Rule {
         let calls = calls.clone();
         mock!(Client::filter_log_events)

@@ -1,4 +1,4 @@
-//! One task on its own: started, waited for, and judged by the exit code of its container.
+//! One-off tasks: starting, stopping, state, and failure by the exit code of the container.
 
 use crate::logs::Logs;
 use crate::revisions;
@@ -11,47 +11,48 @@ use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::redact_text;
 
-/// How many lines of its log are told when it fails.
+/// Number of log lines in the failure of a task.
 const LOG_LINES: usize = 10;
 
-/// A task that is started once.
+/// The settings of a one-off task.
 pub(crate) struct OneOffTask {
     pub cluster: String,
-    /// ARN of the revision that it is made from.
+    /// ARN of its revision.
     pub task_definition: String,
-    /// The container whose command is another one, and whose exit code counts.
+    /// Container that gets `command`, and whose exit code is the result.
     pub container: String,
     pub command: Vec<String>,
     pub network: NetworkConfiguration,
-    /// Who started it, for ListTasks; 128 characters at most. (ECS API: RunTask)
+    /// `startedBy`, by which ListTasks finds it; at most 128 characters. (ECS API: RunTask)
     pub started_by: &'static str,
-    /// The same for each try of one start. (ECS API: RunTask, `clientToken`)
+    /// Client token, equal in all attempts to start this task. (ECS API: RunTask, `clientToken`)
     pub token: String,
     pub tags: Tags,
 }
 
-/// How far a task is.
+/// State of a one-off task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OneOffState {
-    /// It is on its way or runs, in words.
+    /// Starting, running or stopping; the text names the status.
     Running(String),
-    /// It has stopped.
+    /// Stopped.
     Stopped(TaskExit),
 }
 
-/// How a task ended.
+/// Exit code and stop reason of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskExit {
-    /// The exit code of its container; absent when that never ran.
+    /// Exit code of its container; absent if that never ran.
     pub exit_code: Option<i32>,
-    /// Why it stopped.
+    /// Reason for which it stopped.
     pub reason: String,
 }
 
-/// Starts the task, and gives its ARN.
+/// Starts the task and returns its ARN.
 ///
 /// # Errors
-/// What RunTask fails with. It answers a lack of capacity with a list of failures, not with an error.
+/// The failures of RunTask; `NotReady` for a lack of capacity, which RunTask reports in a list of failures instead of
+/// as an error.
 pub(crate) async fn start(client: &Client, one: OneOffTask) -> Result<String, Failure> {
     let own = ContainerOverride::builder().name(one.container).set_command(Some(one.command)).build();
     let call = client
@@ -77,10 +78,10 @@ pub(crate) async fn start(client: &Client, one: OneOffTask) -> Result<String, Fa
     Err(Failure::new(class, "ecs:RunTask", reason.trim_end_matches('.')))
 }
 
-/// How far the task is; none when it is not visible yet, or no longer.
+/// Returns the state of the task; none if ECS does not show it yet or has forgotten it.
 ///
 /// # Errors
-/// What DescribeTasks fails with.
+/// The failures of DescribeTasks.
 pub(crate) async fn read_state(
     client: &Client,
     cluster: &str,
@@ -91,9 +92,9 @@ pub(crate) async fn read_state(
     Ok(answer.tasks().first().map(|task| state(task, container)))
 }
 
-/// How far a task is.
+/// Returns the state of a task.
 pub(crate) fn state(task: &Task, container: &str) -> OneOffState {
-    let status = task.last_status().unwrap_or("not begun");
+    let status = task.last_status().unwrap_or("not started");
     if status != "STOPPED" {
         return OneOffState::Running(format!("task {status}"));
     }
@@ -107,10 +108,11 @@ pub(crate) fn state(task: &Task, container: &str) -> OneOffState {
     OneOffState::Stopped(TaskExit { exit_code: own.and_then(Container::exit_code), reason })
 }
 
-/// Asks the task to stop: SIGTERM, then SIGKILL after the stop timeout. One that has stopped already is fine.
+/// Requests that the task stop: SIGTERM, then SIGKILL after the stop timeout. It is no error if the task
+/// has stopped already.
 ///
 /// # Errors
-/// What StopTask fails with.
+/// The failures of StopTask.
 pub(crate) async fn stop(client: &Client, cluster: &str, arn: &str, reason: &str) -> Result<(), Failure> {
     let call = client.stop_task().cluster(cluster).task(arn).reason(reason);
     match call.send().await.for_operation("ecs:StopTask") {
@@ -119,7 +121,7 @@ pub(crate) async fn stop(client: &Client, cluster: &str, arn: &str, reason: &str
     }
 }
 
-/// The failure of a task that did not end well: the exit code, the reason, and the last lines of its log.
+/// Returns the failure of a task that did not succeed, with the exit code, the reason and the last lines of its log.
 pub(crate) async fn failure(
     client: &Client,
     logs: &Logs,
@@ -130,34 +132,35 @@ pub(crate) async fn failure(
 ) -> Failure {
     let (container, command) = what;
     let ended = match end.exit_code {
-        Some(code) => format!("`{command}` exited with {code}: {}", end.reason),
+        Some(code) => format!("`{command}` exited with code {code}: {}", end.reason),
         None => format!("`{command}` did not run: {}", end.reason),
     };
     let mut text = ended;
-    // What cannot be had is left out.
+    // A log that cannot be read is omitted.
     if let Ok(Some(revision)) = revisions::describe(client, definition).await
         && let Some((group, stream)) = log_stream(&revision.definition, container, arn)
         && let Ok(lines) = logs.last(&group, &stream, LOG_LINES).await
         && !lines.is_empty()
     {
         let lines: Vec<String> = lines.iter().map(|line| redact_text(line)).collect();
-        text = format!("{text}; its last lines: {}", lines.join(" | "));
+        text = format!("{text}; last log lines: {}", lines.join(" | "));
     }
     let failure = Failure::new(Class::Failed, "run a task", text);
     if lacks_secrets(&end.reason) { failure.hint(SECRET_ACCESS_HINT) } else { failure }
 }
 
-/// What to do when the secrets of a task could not be read.
+/// Hint for a task whose secrets could not be read.
 pub(crate) const SECRET_ACCESS_HINT: &str =
-    "see that the secrets are there, and that the execution role may read them: `pb-deploy bootstrap` lets it";
+    "check that the secrets exist and that the execution role may read them; `pb-deploy bootstrap` grants it";
 
-/// Whether a task ended so because its secrets could not be read; what it begins with (`unable to pull secrets or registry
-/// auth`) is said for images, too. (ECS developer guide: Stopped tasks error messages)
+/// Returns whether a task stopped because its secrets could not be read. The start of such a reason (`unable to pull
+/// secrets or registry auth`) is ambiguous: reasons about images have it too. (ECS developer guide: Stopped tasks error
+/// messages)
 pub(crate) fn lacks_secrets(reason: &str) -> bool {
     reason.contains("unable to retrieve secret")
 }
 
-/// Log group and stream of a container of a task. (ECS developer guide: awslogs-stream-prefix)
+/// Returns the log group and stream of a container of a task. (ECS developer guide: awslogs-stream-prefix)
 pub(crate) fn log_stream(definition: &TaskDefinition, container: &str, task_arn: &str) -> Option<(String, String)> {
     let own = definition.container_definitions().iter().find(|known| known.name() == Some(container))?;
     let log = own.log_configuration().and_then(crate::container::log_from_ecs)?;

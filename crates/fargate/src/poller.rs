@@ -1,4 +1,4 @@
-//! One DescribeServices for all services that are waited for.
+//! Shared polling: one DescribeServices call for all services that are waited for.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Service, ServiceField};
@@ -10,31 +10,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Names that DescribeServices takes in one call. (ECS API: DescribeServices)
+/// Maximum number of names in one DescribeServices call. (ECS API: DescribeServices)
 pub(crate) const NAMES_PER_CALL: usize = 10;
 
-/// How old an answer may be to be used by another who waits: a share of what that one has waited so far.
+/// Divisor of the time that a watcher has waited so far; the result is the age up to which it accepts an answer to
+/// another watcher.
 const FRESH_FRACTION: u32 = 160;
 
-/// The time that is left to each call of a round: no more than ten calls a second, whoever waits for how many services.
-/// ECS takes 20 a second of an account, and others ask too. (ECS API reference: Request throttling)
+/// Minimum time per call in a round: at most ten calls a second, for any number of watchers and services. ECS allows 20
+/// a second for an account, which has other clients, too. (ECS API reference: Request throttling)
 const TIME_PER_CALL: Duration = Duration::from_millis(100);
 
-/// Cluster and name.
+/// Cluster and name of a service.
 type Key = (String, String);
 
-/// What was answered about a service, and when it was asked.
+/// Last answer about each service, with the time of the request.
 type Answers = HashMap<Key, (Instant, Option<Service>)>;
 
-/// Who waits for a service.
+/// The watchers of one service.
 #[derive(Debug, Clone, Copy)]
 struct Watchers {
     count: usize,
-    /// Since when; of several, the last.
+    /// Start of the last one.
     since: Instant,
 }
 
-/// Asks for services on behalf of all who wait: one call for up to ten of them.
+/// A poller of services that asks for up to ten of them in one call, on behalf of all watchers.
 #[derive(Debug, Clone)]
 pub(crate) struct Poller {
     client: Client,
@@ -42,7 +43,7 @@ pub(crate) struct Poller {
     watched: Arc<Mutex<BTreeMap<Key, Watchers>>>,
 }
 
-/// Somebody who waits for a service, until dropped.
+/// A watcher of one service, registered until it is dropped.
 pub(crate) struct Watch<'a> {
     poller: &'a Poller,
     key: Key,
@@ -54,7 +55,7 @@ impl Poller {
         Self { client, answers: Arc::default(), watched: Arc::default() }
     }
 
-    /// Begins to wait for a service. Nothing that was answered before counts.
+    /// Starts to watch a service. The watcher accepts no answer to an earlier request.
     pub(crate) fn watch(&self, cluster: &str, name: &str) -> Watch<'_> {
         let (key, since) = ((cluster.to_owned(), name.to_owned()), Instant::now());
         let mut watched = self.watched();
@@ -68,14 +69,15 @@ impl Poller {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether what was answered about a service is still good for who waits since `since`, among `all` who wait.
+    /// Returns whether the answer about a service is fresh enough for a watcher that started at `since`, if `all`
+    /// services are watched.
     fn is_fresh(answers: &Answers, key: &Key, since: Instant, all: usize) -> bool {
         let calls = u32::try_from(all.div_ceil(NAMES_PER_CALL)).unwrap_or(u32::MAX);
         let fresh = (since.elapsed() / FRESH_FRACTION).max(TIME_PER_CALL * calls);
         answers.get(key).is_some_and(|(at, _)| *at >= since && at.elapsed() < fresh)
     }
 
-    /// The services of a cluster that are waited for and about which too little is known.
+    /// Returns the watched services of a cluster without a fresh answer.
     fn stale(&self, cluster: &str, answers: &Answers) -> Vec<String> {
         let watched = self.watched();
         let stale = watched
@@ -84,7 +86,7 @@ impl Poller {
         stale.map(|((_, name), _)| name.clone()).collect()
     }
 
-    /// What is answered now about services of a cluster, all of them at once.
+    /// Describes services of a cluster and stores the answers.
     async fn refresh(&self, cluster: &str, names: &[String], answers: &mut Answers) -> Result<(), Failure> {
         let at = Instant::now();
         let mut found = HashMap::new();
@@ -100,12 +102,12 @@ impl Poller {
 }
 
 impl Watch<'_> {
-    /// The service as it is now, none when it is not there or INACTIVE.
+    /// Returns the service; none if it does not exist or is INACTIVE.
     ///
     /// # Errors
-    /// What DescribeServices fails with.
+    /// The failures of DescribeServices.
     pub(crate) async fn service(&self) -> Result<Option<Service>, Failure> {
-        // Whoever holds the lock asks for all; the others wait for the answer.
+        // The watcher that gets the mutex asks for all of them; the others wait for its answer.
         let mut answers = self.poller.answers.lock().await;
         let all = self.poller.watched().len();
         if !Poller::is_fresh(&answers, &self.key, self.since, all) {
@@ -126,8 +128,8 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// The services of these names that are there. A cluster that is not there has none, and a deleted service is still
-/// described for a while, as INACTIVE.
+/// Describes the services with these names that exist. A cluster that does not exist has none. A deleted service, which
+/// ECS describes as INACTIVE for a while, does not exist.
 pub(crate) async fn describe(
     client: &Client,
     cluster: &str,
@@ -180,7 +182,7 @@ mod tests {
         let (web, gone) = (async { web.service().await.unwrap() }, async { gone.service().await.unwrap() });
         let (web, gone) = tokio::join!(web, gone);
         assert_eq!(web.unwrap().service_name(), Some("web"));
-        assert!(gone.is_none(), "an INACTIVE service is not there");
+        assert!(gone.is_none(), "an INACTIVE service does not exist");
         assert_eq!(calls.get().len(), 1);
         assert_eq!(calls.get()[0], ["gone", "web"]);
         elsewhere.service().await.unwrap();
@@ -197,7 +199,7 @@ mod tests {
         assert_eq!(calls.get().len(), 1);
         tokio::time::advance(Duration::from_millis(10)).await;
         poller.watch("c", "web").service().await.unwrap();
-        assert_eq!(calls.get().len(), 2, "what was seen before the change that is waited for does not count");
+        assert_eq!(calls.get().len(), 2, "an answer from before the watcher started does not count");
         tokio::time::advance(Duration::from_millis(1100)).await;
         first.service().await.unwrap();
         assert_eq!(calls.get().len(), 3);
@@ -222,8 +224,8 @@ mod tests {
         futures_util::future::join_all(waits).await;
         let calls = calls.get();
         let full = calls.iter().filter(|names| names.len() == 10).count();
-        assert!(calls.len() <= 100 + 900, "{} calls of a hundred who begin and wait for 90 s", calls.len());
-        assert!(full >= calls.len() - 110, "{full} of {} calls ask for ten", calls.len());
+        assert!(calls.len() <= 100 + 900, "{} calls by a hundred watchers that wait for 90 s", calls.len());
+        assert!(full >= calls.len() - 110, "{full} of {} calls ask for ten services", calls.len());
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! A task that runs before the services are rolled out: migrations, say.
+//! The release command: a task that runs once before the services roll out, such as a database migration.
 
 use crate::checks;
 use crate::container;
@@ -17,51 +17,51 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// The tag of a revision with which the task has succeeded, and of the task itself: what it ran.
+/// Tag with the mark of a release command: on a revision if the command has succeeded with it, and on the task itself.
 pub(crate) const MARK_TAG: &str = "pb-deploy:before";
 
-/// How such tasks are listed.
+/// `startedBy` of release command tasks, by which ListTasks finds them.
 pub(crate) const STARTED_BY: &str = "pb-deploy/before";
 
-/// A task that runs before the services are rolled out, as it is wanted: once for each revision and command.
+/// Spec of a release command, which runs once for each revision and command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseCommandSpec {
     /// Name of the cluster.
     pub cluster: String,
-    /// Family of the revision that it is made from.
+    /// Family of the task definition.
     pub family: String,
-    /// ARN of that revision.
+    /// ARN of the revision.
     pub task_definition: String,
     /// Name of the container that runs the command.
     pub container: String,
-    /// The command.
+    /// Command.
     pub command: Vec<String>,
     /// Id of the subnet.
     pub subnet: String,
     /// Id of the security group.
     pub security_group: String,
-    /// Tags beside those that say whose it is.
+    /// Tags, in addition to the ownership tags.
     pub tags: Tags,
 }
 
-/// A task that ran before a rollout, or runs.
+/// Attributes of a release command that is running or has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseCommandAttrs {
-    /// Its ARN; empty when it ran so long ago that ECS has forgotten it.
+    /// ARN of the task; empty if ECS has forgotten it, an hour after it stopped.
     pub arn: String,
-    /// Name of its cluster.
+    /// Name of the cluster.
     pub cluster: String,
-    /// ARN of the revision that it was made from.
+    /// ARN of the revision that it ran with.
     pub task_definition: String,
     /// Name of the container.
     pub container: String,
-    /// The command.
+    /// Command.
     pub command: Vec<String>,
-    /// What ran and where, as the revision is marked with it.
+    /// Mark of the revision: hash of container and command, subnet and security group.
     pub mark: String,
 }
 
-/// Tasks that run before a rollout (`ecs.before`).
+/// Release commands (`ecs.before`).
 #[derive(Debug, Clone)]
 pub struct ReleaseCommands {
     client: Client,
@@ -70,13 +70,13 @@ pub struct ReleaseCommands {
 }
 
 impl ReleaseCommands {
-    /// Tasks behind these clients; one is waited for so long.
+    /// Creates the kind with these clients; `timeout` limits the time of one task.
     #[must_use]
     pub fn new(client: Client, logs: aws_sdk_cloudwatchlogs::Client, timeout: Duration) -> Self {
         Self { client, logs: Logs::of(logs), timeout }
     }
 
-    /// The tasks of this kind in a cluster that run, or have stopped within the last hour.
+    /// Lists the release command tasks of a cluster that are running or stopped within the last hour, at most 100.
     async fn recent_tasks(&self, cluster: &str) -> Result<Vec<Task>, Failure> {
         let mut arns = Vec::new();
         for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
@@ -95,7 +95,8 @@ impl ReleaseCommands {
         Ok(call.send().await.for_operation("ecs:DescribeTasks")?.tasks.unwrap_or_default())
     }
 
-    /// The task of this kind that runs for a revision, or ended well within the last hour: its ARN and its mark.
+    /// Returns ARN and mark of the release command task that is running for a revision, or that succeeded within the
+    /// last hour.
     async fn running_or_succeeded(
         &self,
         scope: &ReadScope<Self>,
@@ -117,8 +118,9 @@ impl ReleaseCommands {
         }))
     }
 
-    /// Starts the task, unless it runs already, or has succeeded with a revision that a rollback went back from; one at a time:
-    /// what an earlier deploy has started for something else ends first.
+    /// Starts the task, unless it is already running, or the revision is marked because the command has succeeded with
+    /// it before a rollback. Only one runs at a time: a task that an earlier deploy started for another revision or
+    /// command must stop first (`NotReady`).
     async fn start(&self, cx: &Context, spec: &ReleaseCommandSpec) -> Result<ReleaseCommandAttrs, Failure> {
         let (ours, mark) = (cx.tags(&Tags::new()), mark(spec));
         let revision = revisions::describe(&self.client, &spec.task_definition).await?;
@@ -135,7 +137,7 @@ impl ReleaseCommands {
             if same && task.task_definition_arn() == Some(&spec.task_definition) {
                 return Ok(attrs(spec, arn.to_owned()));
             }
-            let message = format!("task {} of an earlier deploy still runs", crate::last_part(arn));
+            let message = format!("task {} of an earlier deploy is still running", crate::last_part(arn));
             return Err(Failure::new(Class::NotReady, "ecs:RunTask", message));
         }
         let mut tags = cx.tags(&spec.tags);
@@ -154,14 +156,15 @@ impl ReleaseCommands {
     }
 }
 
-/// What is run and where: hash of container and command, subnet, security group.
+/// Returns the mark of a release command: hash of container and command, subnet, security group.
 fn mark(spec: &ReleaseCommandSpec) -> String {
     let text = serde_json::to_string(&(&spec.container, &spec.command)).unwrap_or_default();
     let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{hash} {} {}", spec.subnet, spec.security_group)
 }
 
-/// What ran, by its mark: the command that is wanted or remembered, where its hash is the same.
+/// Returns the spec of what ran, from its mark: the configured or recorded command if its hash is equal, otherwise a
+/// placeholder.
 fn spec_from_mark(
     wanted: &ReleaseCommandSpec,
     remembered: Option<&ReleaseCommandAttrs>,
@@ -201,10 +204,10 @@ fn is_running(task: &Task) -> bool {
 }
 
 impl Resource for ReleaseCommands {
-    /// A run, not a thing: what it did is marked on its revision.
+    /// A command that ran has no tags of its own: the mark is on the revision.
     const TAGGED: bool = false;
     const KIND: &'static str = "ecs.before";
-    /// RunTask starts another task each time.
+    /// Each RunTask call starts another task.
     const UNIQUE_NAME: bool = false;
     const BLOCKS_DELETION_OF: &'static [&'static str] =
         &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.internet_gateway"];
@@ -213,7 +216,7 @@ impl Resource for ReleaseCommands {
 
     fn validate(spec: &ReleaseCommandSpec) -> Result<(), String> {
         if spec.command.is_empty() {
-            return Err("invalid command: what is to be run before a rollout has one".to_owned());
+            return Err("invalid command: a release command must not be empty".to_owned());
         }
         for word in &spec.command {
             checks::text("command", word, pb_rules::secrets::plain_word)?;
@@ -225,7 +228,7 @@ impl Resource for ReleaseCommands {
         attrs(spec, unknown())
     }
 
-    /// Dependents wait for the task: what was there is not what is to come.
+    /// The attributes are unknown if the command must run again, so that dependents wait for the task.
     fn attrs_after_update(attrs: &ReleaseCommandAttrs, spec: &ReleaseCommandSpec) -> ReleaseCommandAttrs {
         if attrs.mark == mark(spec) && attrs.task_definition == spec.task_definition {
             attrs.clone()
@@ -242,13 +245,14 @@ impl Resource for ReleaseCommands {
         (!attrs.arn.is_empty()).then(|| crate::last_part(&attrs.arn).to_owned())
     }
 
-    /// A result of one revision says nothing about another.
+    /// The result with one revision is not the result with another.
     fn is_other_revision(recorded: &ReleaseCommandAttrs, found: &ReleaseCommandAttrs) -> bool {
         recorded.task_definition != found.task_definition
     }
 
-    /// It is there when the revision in use carries the mark, when the task runs for it, or when it has just ended well. One
-    /// that failed is there as what was never done: the next deploy runs it again.
+    /// A release command exists if the revision in use carries the mark, or if its task is running or succeeded within
+    /// the last hour. A recorded one whose task failed is read with the revision `never`, so that the next deploy runs
+    /// it again.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, wanted) in scope.desired.iter().filter(|(_, spec)| !is_unknown(&spec.cluster)) {
@@ -279,7 +283,7 @@ impl Resource for ReleaseCommands {
         self.start(cx, spec).await
     }
 
-    /// Another revision or another command: it runs again. Other tags leave it alone.
+    /// Runs the command again, unless only tags differ.
     async fn update(
         &self,
         cx: &Context,
@@ -293,7 +297,7 @@ impl Resource for ReleaseCommands {
         self.start(cx, spec).await
     }
 
-    /// Waits for its end, and marks the revision when that was good.
+    /// Waits until the task stops, and marks the revision if the command succeeded.
     async fn wait_ready(&self, cx: &Context, attrs: ReleaseCommandAttrs) -> Result<ReleaseCommandAttrs, Failure> {
         if attrs.arn.is_empty() {
             return Ok(attrs);
@@ -309,7 +313,7 @@ impl Resource for ReleaseCommands {
             Ok(match look {
                 Ok(Some(OneOffState::Stopped(end))) => Progress::Ready(end),
                 Ok(Some(OneOffState::Running(words))) => Progress::Pending(format!("`{command}`: {words}")),
-                Ok(None) => Progress::Pending("task not visible yet".to_owned()),
+                Ok(None) => Progress::Pending("waiting for the task to appear".to_owned()),
                 Err(failure) if matches!(failure.class, Class::Throttled | Class::Unreachable | Class::Ambiguous) => {
                     Progress::Pending(failure.to_string())
                 }
@@ -321,7 +325,7 @@ impl Resource for ReleaseCommands {
             let what = (attrs.container.as_str(), command.as_str());
             let failure =
                 one_off::failure(&self.client, &self.logs, &attrs.arn, &attrs.task_definition, what, &end).await;
-            return Err(failure.hint("nothing was rolled out; the next deploy runs it again"));
+            return Err(failure.hint("nothing was rolled out; the next deploy runs the release command again"));
         }
         let tag = Tag::builder().key(MARK_TAG).value(&attrs.mark).build();
         let call = self.client.tag_resource().resource_arn(&attrs.task_definition).tags(tag);
@@ -329,12 +333,12 @@ impl Resource for ReleaseCommands {
         Ok(attrs)
     }
 
-    /// Stops it when it runs.
+    /// Stops the task if it is running.
     async fn delete(&self, cx: &Context, attrs: &ReleaseCommandAttrs) -> Result<(), Failure> {
         if attrs.arn.is_empty() || is_unknown(&attrs.arn) {
             return Ok(());
         }
-        one_off::stop(&self.client, &attrs.cluster, &attrs.arn, "the workspace is destroyed").await?;
+        one_off::stop(&self.client, &attrs.cluster, &attrs.arn, "the workspace is being destroyed").await?;
         let within = Backoff::minutes(Duration::from_secs(5 * 60));
         cx.wait("ecs:StopTask", within, || async {
             let look = one_off::read_state(&self.client, &attrs.cluster, &attrs.arn, &attrs.container).await?;

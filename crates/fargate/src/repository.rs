@@ -11,34 +11,34 @@ use pb_engine::{UNKNOWN, fetch_each, list_with_details, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Repositories a page. (ECR API: DescribeRepositories)
+/// Number of repositories per page. (ECR API: DescribeRepositories)
 const PAGE_SIZE: i32 = 1000;
 
-/// An image repository, as it is wanted.
+/// Spec of an image repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RepositorySpec {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Whether each pushed image is scanned for known vulnerabilities.
+    /// True to scan each pushed image for known vulnerabilities.
     pub scan_on_push: bool,
-    /// Whether a tag can be moved to another image: `MUTABLE` or `IMMUTABLE`.
+    /// Tag mutability, which decides whether a tag can be moved to another image: `MUTABLE` or `IMMUTABLE`.
     pub tag_mutability: String,
-    /// Which images expire, in the JSON of ECR; such as [`keep_untagged`] makes.
+    /// Lifecycle policy, in the JSON of ECR; for example, the result of [`keep_untagged`].
     pub lifecycle: Option<Value>,
-    /// Tags beside those that say whose it is.
+    /// Tags, in addition to the ownership tags.
     pub tags: Tags,
 }
 
-/// An image repository, as AWS names it.
+/// Attributes of an image repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryAttrs {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its ARN.
+    /// ARN.
     pub arn: String,
-    /// What images in it are called by, in front of `:tag`.
+    /// URI: the part of image references before `:tag`.
     pub uri: String,
-    /// Whether images are in it that a delete may not take along.
+    /// True if it contains images that must not be deleted with it.
     pub keeps_images: bool,
 }
 
@@ -47,11 +47,12 @@ pub struct RepositoryAttrs {
 pub struct Repositories {
     client: Client,
     delete_images: bool,
-    /// Whether there are images in it, where that is known already.
+    /// True if the repository has images; absent if that is not known yet.
     has_images: Option<bool>,
 }
 
-/// Of the images without a tag, the last `count` are kept. (ECR user guide: Lifecycle policy properties)
+/// Returns a lifecycle policy that keeps the last `count` untagged images. (ECR user guide: Lifecycle policy
+/// properties)
 #[must_use]
 pub fn keep_untagged(count: u32) -> Value {
     json!({"rules": [{
@@ -62,27 +63,28 @@ pub fn keep_untagged(count: u32) -> Value {
     }]})
 }
 
-/// What a repository has that is not described with it.
+/// Properties of a repository that DescribeRepositories does not return.
 struct Contents {
     lifecycle: Option<Value>,
-    /// Whether there are images that keep it from being deleted.
+    /// True if it contains images that must not be deleted with it.
     keeps_images: bool,
 }
 
 impl Repositories {
-    /// Repositories behind `client`. A repository with images in it is only deleted when `delete_images` says so.
+    /// Creates the kind with `client`. A repository that contains images is deleted only if `delete_images` is set.
     #[must_use]
     pub fn new(client: Client, delete_images: bool) -> Self {
         Self { client, delete_images, has_images: None }
     }
 
-    /// The same, where it was seen already that there are images in the repository.
+    /// Sets whether the repository has images, if that is already known.
     #[must_use]
     pub fn has_images(self, has_images: Option<bool>) -> Self {
         Self { has_images, ..self }
     }
 
-    /// The policy of a repository. JSON that cannot be read is given as a text, which no wanted policy equals.
+    /// Returns the lifecycle policy of a repository. A policy that is not valid JSON is returned as a string, which
+    /// equals no configured policy.
     async fn lifecycle(&self, name: &str) -> Result<Option<Value>, Failure> {
         let answer = self.client.get_lifecycle_policy().repository_name(name).send().await;
         match answer.for_operation("ecr:GetLifecyclePolicy") {
@@ -139,7 +141,7 @@ impl Repositories {
         Ok(all)
     }
 
-    /// The tags of a repository; none when it has gone.
+    /// Returns the tags of a repository; none if it has been deleted in the meantime.
     async fn tags(&self, arn: &str) -> Result<Option<Tags>, Failure> {
         match self
             .client
@@ -157,7 +159,8 @@ impl Repositories {
         }
     }
 
-    /// What a repository has that is not described with it; none when it has gone.
+    /// Returns the properties that DescribeRepositories does not return; none if the repository has been deleted in the
+    /// meantime.
     async fn contents(&self, name: &str) -> Result<Option<Contents>, Failure> {
         match try_join(self.lifecycle(name), self.keeps_images(name)).await {
             Ok((lifecycle, keeps_images)) => Ok(Some(Contents { lifecycle, keeps_images })),
@@ -180,12 +183,13 @@ impl Repositories {
     }
 }
 
-/// The address of a repository that is ours.
+/// Returns the address of a managed repository.
 fn managed_address(scope: &ReadScope<Repositories>, repository: &Repository, tags: &Tags) -> Option<Address> {
     scope.managed_address(tags, &[repository.repository_arn()?, repository.repository_name()?])
 }
 
-/// What a repository is to us; nothing when it has gone meanwhile.
+/// Returns a repository as managed or unmanaged; none if it is neither managed nor configured, or has been deleted in
+/// the meantime.
 fn classify(
     scope: &ReadScope<Repositories>,
     repository: &Repository,
@@ -222,7 +226,7 @@ fn attrs(repository: &Repository) -> RepositoryAttrs {
 
 fn to_ecr(tags: Tags) -> Result<Vec<Tag>, Failure> {
     let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
-    tags.collect::<Result<_, _>>().map_err(|e| Failure::new(Class::Bug, "make tags", e.to_string()))
+    tags.collect::<Result<_, _>>().map_err(|e| Failure::new(Class::Bug, "build tags", e.to_string()))
 }
 
 fn scanning(on_push: bool) -> ImageScanningConfiguration {
@@ -239,7 +243,10 @@ impl Resource for Repositories {
     fn validate(spec: &RepositorySpec) -> Result<(), String> {
         checks::text("name", &spec.name, pb_rules::names::repository)?;
         if !["MUTABLE", "IMMUTABLE"].contains(&spec.tag_mutability.as_str()) {
-            return Err(format!("invalid tag_mutability: `{}` is neither MUTABLE nor IMMUTABLE", spec.tag_mutability));
+            return Err(format!(
+                "invalid tag_mutability: expected MUTABLE or IMMUTABLE, got `{}`",
+                spec.tag_mutability
+            ));
         }
         checks::tags(&spec.tags)
     }
@@ -261,9 +268,9 @@ impl Resource for Repositories {
         let name = &attrs.name;
         attrs.keeps_images.then(|| {
             format!(
-                "images are in it; delete them with `aws ecr batch-delete-image --repository-name {name} --image-ids \
-                 \"$(aws ecr list-images --repository-name {name} --query imageIds --output json)\"`, or let them be \
-                 deleted with it by setting `delete_images`"
+                "it contains images; delete them with `aws ecr batch-delete-image --repository-name {name} --image-ids \
+                 \"$(aws ecr list-images --repository-name {name} --query imageIds --output json)\"`, or set \
+                 `delete_images` to delete them with the repository"
             )
         })
     }
@@ -272,7 +279,8 @@ impl Resource for Repositories {
         Some(attrs.name.clone())
     }
 
-    /// DescribeRepositories fails as a whole when one of its names is not there, so all are listed, up to 1000 a call.
+    /// Lists all repositories, up to 1000 per call, because DescribeRepositories fails if one of the given names does
+    /// not exist.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |repository: &Repository| repository.repository_arn().map(str::to_owned);
         let tagged = async {

@@ -1,4 +1,4 @@
-//! The revisions of a family of task definitions.
+//! Revisions of a task definition family.
 
 use crate::deployments;
 use crate::service::{KnownServices, ServiceAttrs};
@@ -14,19 +14,19 @@ use pb_engine::{Address, Context, Failure, ReadScope, Resource};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many ACTIVE revisions of a family are kept, so that a rollout can go back.
+/// Default number of ACTIVE revisions of a family that are kept for rollbacks.
 pub(crate) const KEPT_REVISIONS: usize = 10;
 
-/// How many old revisions one deploy deregisters at most: calls that nobody waits for gladly.
+/// Maximum number of old revisions that one rollout deregisters, because the deploy waits for these calls.
 const MAX_PRUNED: usize = 10;
 
-/// How many revisions are described at a time.
+/// Number of revisions that are described at a time.
 const CONCURRENCY: usize = 8;
 
-/// The number of revisions of others behind which one of ours is looked for.
+/// Maximum number of unmanaged revisions that are skipped in search of a managed one.
 const LOOK_BACK: usize = 10;
 
-/// A revision, and its tags.
+/// A revision with its tags.
 pub(crate) struct Revision {
     pub definition: TaskDefinition,
     pub tags: Tags,
@@ -37,18 +37,19 @@ impl Revision {
         self.definition.task_definition_arn().unwrap_or_default()
     }
 
-    /// Returns whether it was deregistered: services that use it keep their tasks, and cannot be given it again.
+    /// Returns whether it is deregistered: services that use it keep their tasks, but no service can be set to it.
     fn is_deregistered(&self) -> bool {
         use TaskDefinitionStatus::{DeleteInProgress, Inactive};
         matches!(self.definition.status(), Some(Inactive | DeleteInProgress))
     }
 }
 
-/// Returns the revision of a family that is in use: the one that a service of ours has, where it is ACTIVE and carries the same
-/// address as the latest. Without such a service it is the latest ACTIVE revision that is ours, or else the latest.
+/// Returns the revision in use of a family: the one that a managed service has, if it is ACTIVE and carries the same
+/// address as the latest. Without such a service, it is the latest managed ACTIVE revision, or else the latest.
 ///
-/// After a rollback, after a rollout that ECS rolled back, or when a run ended between the registration and the rollout, the
-/// latest is not the one that serves. Where it is, this takes one call for the family: the services are asked for anyway.
+/// After a rollback, after a rollout that ECS rolled back, or if a run ended between registration and rollout, the
+/// latest revision does not serve. If it does, this takes one call for the family, because the services are read
+/// anyway.
 ///
 /// # Errors
 /// The failures of ECS.
@@ -70,8 +71,8 @@ pub(crate) async fn in_use<R: Resource>(
     Ok(Some(used.filter(is_usable).unwrap_or(latest)))
 }
 
-/// The latest ACTIVE revision of a family that is ours, or else the latest. Revisions that somebody registered on top of ours
-/// change nothing until a service uses them, and that is seen at the service.
+/// Returns the latest managed ACTIVE revision of a family, or else the latest. Unmanaged later revisions have no effect
+/// until a service uses them, which the read of the service shows.
 async fn latest<R: Resource>(client: &Client, scope: &ReadScope<R>, family: &str) -> Result<Option<Revision>, Failure> {
     let Some(latest) = describe(client, family).await? else {
         return Ok(None);
@@ -88,9 +89,9 @@ async fn latest<R: Resource>(client: &Client, scope: &ReadScope<R>, family: &str
     Ok(Some(latest))
 }
 
-/// The revision that `name` names: an ARN, or a family for its latest ACTIVE revision. None when there is none.
+/// Returns the revision with this ARN, or the latest ACTIVE revision of this family; none if it does not exist.
 ///
-/// DescribeTaskDefinition has no error of its own for that: it answers a ClientException "Unable to describe task
+/// DescribeTaskDefinition has no error code for that: it returns a ClientException "Unable to describe task
 /// definition". (ECS developer guide: API failure reasons)
 pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Revision>, Failure> {
     let call = client.describe_task_definition().task_definition(name).include(TaskDefinitionField::Tags);
@@ -104,7 +105,7 @@ pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Revis
     }
 }
 
-/// The ARNs of the ACTIVE revisions of a family, the latest first.
+/// Lists the ARNs of the ACTIVE revisions of a family, the latest first.
 pub(crate) async fn active(client: &Client, family: &str) -> Result<Vec<String>, Failure> {
     let call = client.list_task_definitions().family_prefix(family).status(TaskDefinitionStatus::Active);
     let pages = call.sort(SortOrder::Desc).into_paginator();
@@ -114,35 +115,35 @@ pub(crate) async fn active(client: &Client, family: &str) -> Result<Vec<String>,
     Ok(arns)
 }
 
-/// The family in the ARN of a revision.
+/// Returns the family in the ARN of a revision.
 pub(crate) fn family(arn: &str) -> &str {
     let name = crate::last_part(arn);
     name.split_once(':').map_or(name, |(family, _)| family)
 }
 
-/// A revision, for people.
+/// A revision as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RevisionInfo {
-    /// Its ARN.
+    /// ARN.
     pub arn: String,
     /// Family and number: `staging-flask:3`.
     pub name: String,
-    /// Whether it can be run: `ACTIVE`, not deregistered.
+    /// True if it can be run: `ACTIVE`, not deregistered.
     pub active: bool,
-    /// Whose it is, by its ownership tags.
+    /// Tags, including the ownership tags.
     pub tags: Tags,
-    /// The images by container.
+    /// Images by container.
     pub images: BTreeMap<String, String>,
-    /// The ports by container.
+    /// Ports by container.
     #[serde(skip)]
     pub ports: BTreeMap<String, Vec<u16>>,
-    /// When it was registered: `2026-11-22T19:30:00Z`.
+    /// Registration time: `2026-11-22T19:30:00Z`.
     pub registered: Option<String>,
-    /// Who registered it, as AWS names them: an ARN.
+    /// ARN of the identity that registered it.
     pub registered_by: Option<String>,
 }
 
-/// The revision of this name (`staging-flask:3`) or ARN; none when there never was one.
+/// Returns the revision with this name (`staging-flask:3`) or ARN; none if it never existed.
 ///
 /// # Errors
 /// The failures of ECS.
@@ -150,7 +151,7 @@ pub async fn revision(config: &SdkConfig, name: &str) -> Result<Option<RevisionI
     Ok(describe(&Client::new(config), name).await?.map(info))
 }
 
-/// The last revisions of a family that can be run, the latest first.
+/// Returns the last ACTIVE revisions of a family, at most `last`, the latest first.
 ///
 /// # Errors
 /// The failures of ECS.
@@ -187,7 +188,7 @@ fn info(revision: Revision) -> RevisionInfo {
     }
 }
 
-/// Deregisters one revision, when it is of the workspace of `cx`.
+/// Deregisters one revision if it belongs to the workspace of `cx`.
 async fn deregister(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let ours = describe(client, arn).await?.is_some_and(|revision| same_owner(cx, &revision.tags));
     if ours {
@@ -197,7 +198,7 @@ async fn deregister(client: &Client, cx: &Context, arn: &str) -> Result<(), Fail
     Ok(())
 }
 
-/// Deregisters all ACTIVE revisions of a family that are of the workspace of `cx`.
+/// Deregisters all ACTIVE revisions of a family that belong to the workspace of `cx`.
 pub(crate) async fn deregister_all(client: &Client, cx: &Context, family: &str) -> Result<(), Failure> {
     for arn in active(client, family).await? {
         deregister(client, cx, &arn).await?;
@@ -205,7 +206,7 @@ pub(crate) async fn deregister_all(client: &Client, cx: &Context, family: &str) 
     Ok(())
 }
 
-/// Takes the ownership tags off all ACTIVE revisions of a family that are of the workspace of `cx`.
+/// Removes the ownership tags from all ACTIVE revisions of a family that belong to the workspace of `cx`.
 pub(crate) async fn forget_all(client: &Client, cx: &Context, family: &str) -> Result<(), Failure> {
     for arn in active(client, family).await? {
         let ours = describe(client, &arn).await?.is_some_and(|revision| same_owner(cx, &revision.tags));
@@ -216,8 +217,8 @@ pub(crate) async fn forget_all(client: &Client, cx: &Context, family: &str) -> R
     Ok(())
 }
 
-/// Deregisters the revisions that are too old to go back to. Called when the rollout to `in_use` has succeeded; before that
-/// an older revision may be the one to go back to.
+/// Deregisters the old revisions of the family of a service. Must be called only after the rollout to its revision has
+/// succeeded: before that, a rollback may need an older one.
 pub(crate) async fn prune(client: &Client, cx: &Context, service: &ServiceAttrs, kept: usize) -> Result<(), Failure> {
     let in_use = service.task_definition.as_str();
     let arns = active(client, family(in_use)).await?;
@@ -231,8 +232,8 @@ pub(crate) async fn prune(client: &Client, cx: &Context, service: &ServiceAttrs,
     Ok(())
 }
 
-/// Of the ARNs, latest first, those that can go: not among the last `kept`, not in use, not the one that served before, and
-/// not the one that was registered before.
+/// Returns the ARNs that can be deregistered, from a list with the latest first: not among the last `kept`, not
+/// `in_use`, not the one that served before (`before`), and not the one that was registered before `in_use`.
 fn outdated<'a>(arns: &'a [String], in_use: &str, before: Option<&str>, kept: usize) -> Vec<&'a String> {
     let at = arns.iter().position(|arn| arn == in_use);
     let served = before.and_then(|before| arns.iter().position(|arn| arn == before));
@@ -266,7 +267,7 @@ mod tests {
                 .into_iter()
                 .map(|arn| arn.rsplit(':').next().unwrap().to_owned())
         };
-        // Revisions 11 to 14 never served: the one to go back to is 10.
+        // Revisions 11 to 14 never served: a rollback returns to 10.
         assert_eq!(kept(&arns[5]).collect::<Vec<_>>(), ["13", "12", "11"]);
     }
 

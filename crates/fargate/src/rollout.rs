@@ -1,39 +1,39 @@
-//! Whether a rollout came to be, and why not.
+//! Rollout status and failure reason.
 //!
-//! As many running tasks as wanted, with one deployment, is also what a service looks like after ECS has rolled back. So the
-//! only success is that the deployment which we started has completed, with our revision. (ECS developer guide: How the
-//! deployment circuit breaker detects failures)
+//! After ECS has rolled back, a service also has one deployment and all desired tasks running. So a rollout has
+//! succeeded only if the deployment that this program started has completed, with its revision. (ECS developer guide:
+//! How the deployment circuit breaker detects failures)
 
 use crate::service_spec::{ACTIVE, primary};
 use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, ServiceEvent};
 
-/// What a rollout is about.
+/// The deployment that this program started, and its revision.
 pub(crate) struct ExpectedDeployment<'a> {
     /// Name of the cluster.
     pub cluster: &'a str,
     /// Name of the service.
     pub service: &'a str,
-    /// Id of the deployment that we started.
+    /// Id of the deployment.
     pub deployment: &'a str,
-    /// ARN of the revision that it is to bring.
+    /// ARN of the revision.
     pub task_definition: &'a str,
 }
 
-/// How far a rollout is.
+/// Status of a rollout.
 #[derive(Debug, PartialEq)]
 pub(crate) enum RolloutStatus {
-    /// Our deployment serves our revision.
+    /// The expected deployment has completed with its revision.
     Succeeded,
-    /// Not yet, in words.
+    /// In progress; the text describes the progress.
     InProgress(String),
-    /// It never will, in words.
+    /// Failed; the text is the reason.
     Failed(String),
 }
 
-/// How far the rollout is.
+/// Returns the status of a rollout.
 pub(crate) fn rollout_status(service: &Service, expected: &ExpectedDeployment<'_>) -> RolloutStatus {
     if let Some(status) = service.status().filter(|status| *status != ACTIVE) {
-        return RolloutStatus::Failed(format!("the service is {status}: somebody deletes it"));
+        return RolloutStatus::Failed(format!("the service is {status}: it is being deleted"));
     }
     let ours = service.deployments().iter().find(|deployment| deployment.id() == Some(expected.deployment));
     if let Some(ours) = ours.filter(|ours| ours.rollout_state() == Some(&DeploymentRolloutState::Failed)) {
@@ -41,57 +41,71 @@ pub(crate) fn rollout_status(service: &Service, expected: &ExpectedDeployment<'_
         return RolloutStatus::Failed(reason.trim_end_matches('.').to_owned());
     }
     let Some(primary) = primary(service) else {
-        return RolloutStatus::InProgress("no deployment yet".to_owned());
+        return RolloutStatus::InProgress("waiting for the deployment to appear".to_owned());
     };
     if primary.id() != Some(expected.deployment) {
         return RolloutStatus::Failed(superseded_by(primary, expected));
     }
     if primary.task_definition().is_some_and(|arn| arn != expected.task_definition) {
-        return RolloutStatus::Failed(format!("the deployment brings {} instead", revision_name(primary)));
+        return RolloutStatus::Failed(format!("the deployment runs {} instead", revision_name(primary)));
     }
     let (running, desired) = (primary.running_count(), service.desired_count());
-    // Where there is no state, the counts of a single deployment are all there is to know.
+    // Without a rollout state, only the counts of a single deployment decide.
     let completed = primary.rollout_state().is_none_or(|state| *state == DeploymentRolloutState::Completed);
     if completed && running == desired && service.deployments().len() == 1 {
         return RolloutStatus::Succeeded;
     }
-    let state = primary.rollout_state().map_or("under way", DeploymentRolloutState::as_str);
-    let mut words = format!("{running} of {desired} running, deployment {state}");
-    if primary.failed_tasks() > 0 {
-        let tasks = if primary.failed_tasks() == 1 { "task" } else { "tasks" };
-        words = format!("{words}, {} {tasks} failed", primary.failed_tasks());
-    }
+    let progress = progress(service, primary);
     match events(service, Some(primary)).next() {
-        Some(event) => RolloutStatus::InProgress(format!("{words}; {event}")),
-        None => RolloutStatus::InProgress(words),
+        Some(event) => RolloutStatus::InProgress(format!("{progress}; {event}")),
+        None => RolloutStatus::InProgress(progress),
     }
 }
 
-/// Whether our deployment has failed, and ECS works towards nothing else.
+/// Describes the tasks of a rollout in progress: `new 1/4 running, old 4 serving, 1 task failed`.
+fn progress(service: &Service, primary: &Deployment) -> String {
+    let (running, desired) = (primary.running_count(), service.desired_count());
+    let others = service.deployments().iter().filter(|deployment| deployment.id() != primary.id());
+    let old: i32 = others.map(Deployment::running_count).sum();
+    let mut text = match old {
+        0 => format!("{running}/{desired} running"),
+        _ => format!("new {running}/{desired} running, old {old} serving"),
+    };
+    if old == 0 && running == desired {
+        text.push_str(", waiting for ECS to complete the deployment");
+    }
+    if primary.failed_tasks() > 0 {
+        text = format!("{text}, {} failed", crate::counted(primary.failed_tasks(), "task"));
+    }
+    text
+}
+
+/// Returns whether the expected deployment has failed and ECS has not started to roll back.
 pub(crate) fn is_failed_without_rollback(service: &Service, expected: &ExpectedDeployment<'_>) -> bool {
     primary(service).is_some_and(|primary| {
         primary.id() == Some(expected.deployment) && primary.rollout_state() == Some(&DeploymentRolloutState::Failed)
     })
 }
 
-/// What took the place of our deployment.
+/// Returns the reason for which another deployment replaced the expected one.
 fn superseded_by(primary: &Deployment, expected: &ExpectedDeployment<'_>) -> String {
     let reason = primary.rollout_state_reason().unwrap_or_default().trim_end_matches('.');
-    let came = revision_name(primary);
+    let current = revision_name(primary);
     if reason.contains("rolling back") {
-        format!("ECS rolled back to {came}: {reason}")
+        format!("ECS rolled back to {current}: {reason}")
     } else if primary.task_definition() == Some(expected.task_definition) {
-        format!("somebody started another deployment of {came}")
+        format!("another deployment of {current} was started")
     } else {
-        format!("the service runs {came} instead: ECS rolled back, or somebody deployed meanwhile")
+        format!("the service runs {current} instead: ECS rolled back, or another deployment was started")
     }
 }
 
+/// Returns the family and number of the revision of a deployment.
 pub(crate) fn revision_name(deployment: &Deployment) -> &str {
     crate::last_part(deployment.task_definition().unwrap_or_default())
 }
 
-/// The latest events first, since `deployment` was started; without the name of the service in front of them.
+/// Returns the events since `deployment` was started, the latest first, without the leading name of the service.
 pub(crate) fn events<'a>(service: &'a Service, deployment: Option<&'a Deployment>) -> impl Iterator<Item = String> {
     let since = deployment.and_then(Deployment::created_at);
     let is_new = move |event: &&ServiceEvent| match (event.created_at(), since) {
@@ -100,11 +114,31 @@ pub(crate) fn events<'a>(service: &'a Service, deployment: Option<&'a Deployment
     };
     service.events().iter().filter(is_new).filter_map(ServiceEvent::message).map(|message| {
         let plain = message.strip_prefix("(service ").and_then(|rest| rest.split_once(") "));
-        shorten_ids(plain.map_or(message, |(_, rest)| rest).trim_end_matches('.'))
+        reworded(shorten_ids(plain.map_or(message, |(_, rest)| rest).trim_end_matches('.')))
     })
 }
 
-/// `text` as people read it: ids of tasks cut to eight characters, and target groups by their names.
+/// Returns an event about started tasks or registered targets with a count that agrees: ECS writes `has started 1
+/// tasks: (task 253e85bf)` and `registered 1 targets in (target-group web)`. Other events are returned as they are.
+fn reworded(event: String) -> String {
+    let started = |event: &str| {
+        let (_, tasks) = event.strip_prefix("has started ")?.split_once(" tasks: ")?;
+        let tasks: Option<Vec<&str>> =
+            tasks.split(") ").map(|task| task.strip_prefix("(task ").map(|id| id.trim_end_matches(')'))).collect();
+        Some(match &tasks?[..] {
+            [one] => format!("starting task {one}"),
+            all => format!("starting {} tasks: {}", all.len(), all.join(", ")),
+        })
+    };
+    let registered = |event: &str| {
+        let (count, group) = event.strip_prefix("registered ")?.split_once(" targets in (target-group ")?;
+        let targets = crate::counted(count.parse::<usize>().ok()?, "target");
+        Some(format!("registered {targets} in target group {}", group.strip_suffix(')')?))
+    };
+    started(&event).or_else(|| registered(&event)).unwrap_or(event)
+}
+
+/// Shortens task ids to eight characters, and the ARNs of target groups to their names.
 pub(crate) fn shorten_ids(text: &str) -> String {
     let is_id = |word: &str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let cut = |word: &str| {
@@ -157,7 +191,7 @@ mod tests {
         let old = older(deployment("ecs-svc/1", "arn/web:1", 1, State::Completed));
         assert!(going(service("ACTIVE", 2, vec![done, old])), "old tasks still run");
         let counts = deployment("ecs-svc/2", "arn/web:2", 2, State::InProgress);
-        assert!(going(service("ACTIVE", 2, vec![counts])), "the counts fit, and the deployment is not complete");
+        assert!(going(service("ACTIVE", 2, vec![counts])), "the counts match, but the deployment is not completed");
         assert!(going(service("ACTIVE", 2, Vec::new())), "no deployment yet");
     }
 
@@ -171,7 +205,7 @@ mod tests {
 
     #[test]
     fn rollback_is_a_failed_rollout() {
-        // All tasks run, of the revision before: this is what the counts alone take for a success.
+        // All tasks run, with the previous revision: by the counts alone, this would be a success.
         let mut back = deployment("ecs-svc/1", "arn/web:1", 2, State::Completed);
         let words = failure_reason(&service("ACTIVE", 2, vec![back.clone()]));
         assert!(words.contains("the service runs web:1 instead"), "{words}");
@@ -187,7 +221,9 @@ mod tests {
     #[test]
     fn deployment_of_another_run_is_a_failed_rollout() {
         let theirs = deployment("ecs-svc/3", "arn/web:2", 2, State::Completed);
-        assert!(failure_reason(&service("ACTIVE", 2, vec![theirs])).contains("somebody started another deployment"));
+        assert!(
+            failure_reason(&service("ACTIVE", 2, vec![theirs])).contains("another deployment of web:2 was started")
+        );
         assert!(failure_reason(&service("DRAINING", 0, Vec::new())).contains("DRAINING"));
     }
 
@@ -203,20 +239,24 @@ mod tests {
                 .build()
         };
         service.events = Some(vec![event(90, "has reached a steady state")]);
-        let words = "1 of 4 running, deployment IN_PROGRESS".to_owned();
+        let progress = "1/4 running".to_owned();
         let group = "arn:aws:elasticloadbalancing:us-east-2:1:targetgroup/staging-web-80/8bf414b399b73fe8";
         assert_eq!(
             rollout_status(&service, &EXPECTED),
-            RolloutStatus::InProgress(words.clone()),
-            "an event of before is no news"
+            RolloutStatus::InProgress(progress.clone()),
+            "an event before the deployment is ignored"
         );
         service.events = Some(vec![event(101, "has started 1 tasks: (task 0123456789abcdef0123456789abcdef)")]);
         assert_eq!(
             rollout_status(&service, &EXPECTED),
-            RolloutStatus::InProgress(format!("{words}; has started 1 tasks: (task 01234567)"))
+            RolloutStatus::InProgress(format!("{progress}; starting task 01234567"))
         );
         service.events = Some(vec![event(101, &format!("registered 1 targets in (target-group {group})"))]);
-        let named = format!("{words}; registered 1 targets in (target-group staging-web-80)");
+        let named = format!("{progress}; registered 1 target in target group staging-web-80");
         assert_eq!(rollout_status(&service, &EXPECTED), RolloutStatus::InProgress(named));
+        service.events = Some(vec![event(101, "has started 2 tasks: (task a1) (task b2)")]);
+        service.deployments.as_mut().unwrap().push(older(deployment("ecs-svc/1", "arn/web:1", 4, State::Completed)));
+        let both = "new 1/4 running, old 4 serving; starting 2 tasks: a1, b2".to_owned();
+        assert_eq!(rollout_status(&service, &EXPECTED), RolloutStatus::InProgress(both));
     }
 }

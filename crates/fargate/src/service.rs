@@ -13,24 +13,24 @@ use pb_engine::{Backoff, Change, Class, Context, Failure, Found, Progress, ReadS
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long a rollout is waited for unless something else is said.
+/// Default timeout of a rollout.
 const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// How long a service may drain: tasks get up to 120 s to stop, and targets their deregistration delay.
+/// Timeout of a draining service: its tasks get up to 120 s to stop, and its targets their deregistration delay.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
-/// A service, as AWS names it.
+/// Attributes of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAttrs {
-    /// Its ARN.
+    /// ARN.
     pub arn: String,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Name of its cluster.
+    /// Name of the cluster.
     pub cluster: String,
-    /// Id of the deployment that we started last; absent as long as there is none.
+    /// Id of the deployment that was started last; absent while there is none.
     pub deployment: Option<String>,
-    /// ARN of the revision that the deployment is to bring.
+    /// ARN of the revision of that deployment.
     pub task_definition: String,
 }
 
@@ -46,7 +46,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Services behind `client`; a rollout is waited for 30 minutes.
+    /// Creates the kind with `client` and a rollout timeout of 30 minutes.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -59,25 +59,26 @@ impl Services {
         }
     }
 
-    /// The same, with the last log lines of a container that fails told, too.
+    /// Adds a client for logs, with which a failure includes the last log lines of a failed container.
     #[must_use]
     pub fn logs(self, logs: aws_sdk_cloudwatchlogs::Client) -> Self {
         Self { logs: Some(logs), ..self }
     }
 
-    /// The same, with the last `kept` revisions kept instead of the last ten.
+    /// Keeps the last `kept_revisions` revisions instead of the last ten.
     #[must_use]
     pub fn keep_revisions(self, kept_revisions: usize) -> Self {
         Self { kept_revisions, ..self }
     }
 
-    /// The same, with another time that a rollout is waited for; without one, it is started and its outcome not known.
+    /// Sets the timeout of a rollout; without one, a rollout is started and not waited for, so its outcome is unknown.
     #[must_use]
     pub fn rollout_timeout(self, rollout_timeout: Option<Duration>) -> Self {
         Self { rollout_timeout, ..self }
     }
 
-    /// The same; `false` has a rollout whose tasks end again and again go on in ECS, for who only looks.
+    /// Sets what happens to a crash-looping rollout: `true` stops it and rolls back, `false` leaves it running (for
+    /// callers that only read).
     #[must_use]
     pub fn abort_on_crash_loop(self, abort_on_crash_loop: bool) -> Self {
         Self { abort_on_crash_loop, ..self }
@@ -103,7 +104,7 @@ fn attrs(service: &Service) -> ServiceAttrs {
     }
 }
 
-/// Whether nothing is left to wait for.
+/// Returns whether the service is active and its rollout has completed.
 fn is_settled(service: &Service) -> bool {
     service.status() == Some(ACTIVE)
         && primary(service).is_some_and(|primary| match primary.rollout_state() {
@@ -112,7 +113,7 @@ fn is_settled(service: &Service) -> bool {
         })
 }
 
-/// The class of a refusal that ECS tells only in words. (ECS developer guide: API failure reasons)
+/// Sets the class of a refusal that ECS distinguishes only by its message. (ECS developer guide: API failure reasons)
 fn classify_refusal(failure: Failure) -> Failure {
     let says = |words: &str| failure.message.contains(words);
     let class = if says("not idempotent") {
@@ -123,7 +124,7 @@ fn classify_refusal(failure: Failure) -> Failure {
         || says("InvalidSubnetID.NotFound")
         || says("verify that the ECS service role being passed")
     {
-        // Made a moment ago, and not visible to ECS yet: a group, a subnet, a target group or the service-linked role.
+        // Just created and not visible to ECS yet: a group, a subnet, a target group or the service-linked role.
         Class::NotFound
     } else {
         failure.class
@@ -133,12 +134,13 @@ fn classify_refusal(failure: Failure) -> Failure {
 
 impl Resource for Services {
     const KIND: &'static str = "ecs.service";
-    /// Its tasks have interfaces with groups and public addresses in a subnet. A target group or a listener can go first.
-    /// AWS would let the routes go as well; but a task that stops has work to end and its last logs to send.
     const TAG_INDEXED: bool = true;
+    /// The network interfaces of its tasks have security groups and public addresses in a subnet. Target groups and
+    /// listeners can be deleted first. AWS would also delete the routes, but a stopping task has work to finish and
+    /// logs to send.
     const BLOCKS_DELETION_OF: &'static [&'static str] =
         &["ecs.cluster", "ec2.security_group", "ec2.subnet", "ec2.route_table", "ec2.internet_gateway"];
-    /// Tasks have connections as long as they run: a worker that drains still reports to the queue.
+    /// Tasks have connections until they stop: a worker that drains still reports to the queue.
     const RELIES_ON: &'static [&'static str] = &["ec2.security_group_rule"];
     const RETAINED_FIELDS: &'static [&'static str] = &["name"];
     type Spec = ServiceSpec;
@@ -227,7 +229,8 @@ impl Resource for Services {
         })
     }
 
-    /// One UpdateService with what differs. Tags come first: the tasks of a new deployment get them.
+    /// Sends the differences in one UpdateService call. Tags are set first, so that the tasks of a new deployment get
+    /// them.
     async fn update(
         &self,
         _cx: &Context,
@@ -270,7 +273,7 @@ impl Resource for Services {
         if differs(&["execute_command"]) {
             call = call.enable_execute_command(spec.execute_command);
         }
-        // Tasks that run already do not get the agent by which a shell is opened. (ECS developer guide: ECS Exec)
+        // Running tasks do not get the agent of ECS Exec. (ECS developer guide: ECS Exec)
         if differs(&["failed", "execute_command"]) {
             call = call.force_new_deployment(true);
         }
@@ -279,14 +282,14 @@ impl Resource for Services {
         Ok(ServiceAttrs { task_definition: spec.task_definition.clone(), ..made })
     }
 
-    /// Waits until the rollout has succeeded, where it is waited for or something is done only then; after that, revisions that
-    /// are too old are no longer needed.
+    /// Waits until the rollout has succeeded, if rollouts are waited for or another step depends on it, and then
+    /// deregisters old revisions.
     async fn wait_ready(&self, cx: &Context, attrs: ServiceAttrs) -> Result<ServiceAttrs, Failure> {
         let Some(within) = self.rollout_timeout.or_else(|| cx.is_needed().then_some(ROLLOUT_TIMEOUT)) else {
             return Ok(attrs);
         };
         let attrs = self.wait_for_rollout(cx, &attrs, within).await?;
-        // What is left over costs nothing, and the next rollout tries again.
+        // Revisions that remain cost nothing, and the next rollout tries again.
         revisions::prune(&self.client, cx, &attrs, self.kept_revisions).await.ok();
         Ok(attrs)
     }
@@ -294,7 +297,7 @@ impl Resource for Services {
     async fn delete(&self, cx: &Context, attrs: &ServiceAttrs) -> Result<(), Failure> {
         let call = self.client.delete_service().cluster(&attrs.cluster).service(&attrs.name).force(true);
         match call.send().await.for_operation("ecs:DeleteService") {
-            // It drains already.
+            // It is already draining.
             Err(failure) if failure.is("ServiceNotActiveException") => {}
             answer => drop(answer?),
         }
@@ -308,9 +311,9 @@ impl Resource for Services {
             Ok(match watch.service().await? {
                 None => Progress::Ready(()),
                 Some(service) => {
-                    let status = service.status().unwrap_or("there still");
-                    let left = service.running_count() + service.pending_count();
-                    Progress::Pending(format!("service {status}, {left} tasks left"))
+                    let status = service.status().unwrap_or("still exists");
+                    let left = crate::counted(service.running_count() + service.pending_count(), "task");
+                    Progress::Pending(format!("service {status}, {left} left"))
                 }
             })
         })

@@ -1,4 +1,4 @@
-//! What is wanted of a service: between the spec and what ECS takes and gives.
+//! Spec of a service: checks, and conversion to and from ECS.
 
 use crate::checks;
 use crate::tags::{self, Tags};
@@ -11,56 +11,58 @@ use pb_engine::{Class, Failure, Ownership};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// The status of a service that can be used.
+/// Status of a service that can be used.
 pub(crate) const ACTIVE: &str = "ACTIVE";
 
-/// The threshold that a circuit breaker has by itself: half of the tasks. (ECS API: ThresholdConfiguration)
+/// Default threshold of the circuit breaker: half of the tasks. (ECS API: ThresholdConfiguration)
 const DEFAULT_THRESHOLD: (ThresholdType, i32) = (ThresholdType::BoundedPercent, 50);
 
-/// A service on Fargate, as it is wanted.
+/// Spec of a service on Fargate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Name of the cluster that it runs in.
+    /// Name of the cluster.
     pub cluster: String,
-    /// ARN of the revision that its tasks are made from.
+    /// ARN of the revision that its tasks run.
     pub task_definition: String,
-    /// How many tasks run.
+    /// Desired count of tasks.
     pub desired_count: i32,
     /// `FARGATE`.
     pub launch_type: String,
-    /// Subnets that its tasks are placed in, by id.
+    /// Ids of the subnets of its tasks.
     pub subnets: BTreeSet<String>,
-    /// Security groups that its tasks have, by id.
+    /// Ids of the security groups of its tasks.
     pub security_groups: BTreeSet<String>,
-    /// Whether its tasks have public addresses; without one, and without a NAT gateway, they cannot pull images.
+    /// True to give its tasks public addresses; without one and without a NAT gateway, they cannot pull images.
     pub assign_public_ip: bool,
-    /// Target groups that its tasks are registered in.
+    /// Target groups in which its tasks are registered.
     pub load_balancers: BTreeSet<ServiceTargetSpec>,
-    /// Time in which failing health checks of a new task are not counted, in seconds; 0 without a load balancer.
+    /// Health check grace period: time in which failing health checks of a new task are ignored, in seconds; 0 without
+    /// a load balancer.
     pub health_check_grace_seconds: i32,
-    /// Part of the tasks that keep running during a rollout, in percent.
+    /// Minimum share of the tasks that keep running during a rollout, in percent.
     pub min_healthy_percent: i32,
-    /// Tasks that may run during a rollout, old and new together, in percent.
+    /// Maximum share of tasks that run during a rollout, old and new together, in percent.
     pub max_percent: i32,
-    /// What happens when a rollout fails.
+    /// Circuit breaker.
     pub circuit_breaker: BreakerSpec,
-    /// Whose tags its tasks get: `SERVICE`, `TASK_DEFINITION` or `NONE`.
+    /// Source of the tags of its tasks: `SERVICE`, `TASK_DEFINITION` or `NONE`.
     pub propagate_tags: String,
-    /// Whether tasks are tagged with the names of cluster and service.
+    /// True to have ECS tag its tasks with the names of cluster and service.
     pub managed_tags: bool,
-    /// Whether people may open a shell in its tasks.
+    /// True to allow ECS Exec to open a shell in its tasks.
     pub execute_command: bool,
-    /// `ACTIVE`. One that is being deleted is `DRAINING`, and another cannot be made before it is gone.
+    /// `ACTIVE`. A service that is being deleted is `DRAINING`, and must be gone before another of that name can be
+    /// created.
     pub status: String,
-    /// Whether its last rollout failed and nothing was rolled back to: ECS starts no tasks then. `false` is wanted.
+    /// True if its last rollout failed without a rollback, after which ECS starts no tasks; false in a configured spec.
     pub failed: bool,
-    /// Tags beside those that say whose it is; its tasks get them too.
+    /// Tags, in addition to the ownership tags; its tasks get them, too.
     pub tags: Tags,
 }
 
-/// A target group, and the container that it sends requests to.
+/// A target group with the container that receives its requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServiceTargetSpec {
     /// ARN of the target group.
@@ -71,18 +73,18 @@ pub struct ServiceTargetSpec {
     pub port: u16,
 }
 
-/// What happens when the tasks of a rollout fail again and again.
+/// Circuit breaker of a service, which ends a rollout after too many failed tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerSpec {
-    /// Whether the rollout is given up.
+    /// True to enable it.
     pub enable: bool,
-    /// Whether the last deployment that completed comes back.
+    /// True to roll back to the last completed deployment.
     pub rollback: bool,
-    /// How many failures are too many; absent: what ECS does by itself, half of the desired count, from 3 to 200.
+    /// Number of failures that end a rollout; if absent, the default of ECS: half of the desired count, from 3 to 200.
     pub threshold: Option<ThresholdSpec>,
 }
 
-/// How many failed tasks are too many.
+/// Threshold of a circuit breaker: the number of failed tasks that end a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThresholdSpec {
     /// `COUNT`, `BOUNDED_PERCENT` or `UNBOUNDED_PERCENT`.
@@ -92,7 +94,7 @@ pub struct ThresholdSpec {
 }
 
 impl ThresholdSpec {
-    /// So many tasks.
+    /// Creates a threshold of an absolute number of tasks.
     #[must_use]
     pub fn count(tasks: i32) -> Self {
         Self { kind: ThresholdType::Count.as_str().to_owned(), value: tasks }
@@ -110,27 +112,28 @@ pub(crate) fn check(spec: &ServiceSpec) -> Result<(), String> {
     checks::verdict("max_percent", rules::rollout_can_progress(count, min, max))?;
     checks::verdict("health_check_grace_seconds", rules::health_check_grace(spec.health_check_grace_seconds.into()))?;
     if spec.health_check_grace_seconds != 0 && spec.load_balancers.is_empty() {
-        return Err("invalid health_check_grace_seconds: only a service with a load balancer has one".to_owned());
+        return Err("invalid health_check_grace_seconds: only a service with a load balancer can have a grace period"
+            .to_owned());
     }
     if let Some(threshold) = spec.circuit_breaker.threshold.as_ref().filter(|threshold| threshold.kind == "COUNT") {
         checks::verdict("circuit_breaker", rules::breaker_threshold(threshold.value.into()))?;
     }
     if spec.circuit_breaker.rollback && !spec.circuit_breaker.enable {
-        return Err("invalid circuit_breaker: a rollback needs it to be enabled".to_owned());
+        return Err("invalid circuit_breaker: rollback requires that the circuit breaker is enabled".to_owned());
     }
     let one_of = |what: &str, value: &str, right: &[&str]| match right.contains(&value) {
         true => Ok(()),
-        false => Err(format!("invalid {what}: `{value}` is not {}", right.join(" or "))),
+        false => Err(format!("invalid {what}: expected {}, got `{value}`", right.join(" or "))),
     };
     one_of("launch_type", &spec.launch_type, &["FARGATE"])?;
     one_of("propagate_tags", &spec.propagate_tags, &["SERVICE", "TASK_DEFINITION", "NONE"])?;
     one_of("status", &spec.status, &[ACTIVE])?;
     // ECS API: AwsVpcConfiguration.
     if spec.subnets.is_empty() || spec.subnets.len() > 16 {
-        return Err(format!("invalid subnets: {} are given, between 1 and 16 fit", spec.subnets.len()));
+        return Err(format!("invalid subnets: expected 1 to 16, got {}", spec.subnets.len()));
     }
     if spec.security_groups.len() > 5 {
-        return Err(format!("invalid security_groups: {} are given, at most 5 fit", spec.security_groups.len()));
+        return Err(format!("invalid security_groups: expected at most 5, got {}", spec.security_groups.len()));
     }
     checks::tags(&spec.tags)
 }
@@ -140,7 +143,7 @@ pub(crate) fn network(spec: &ServiceSpec) -> Result<NetworkConfiguration, Failur
     network_configuration(spec.subnets.iter().cloned(), spec.security_groups.iter().cloned(), public)
 }
 
-/// A network in which tasks have public addresses.
+/// Returns a network configuration with public addresses for tasks.
 pub(crate) fn public_network(
     subnets: impl IntoIterator<Item = String>,
     security_groups: impl IntoIterator<Item = String>,
@@ -158,7 +161,7 @@ fn network_configuration(
         .set_security_groups(Some(security_groups.into_iter().collect()))
         .assign_public_ip(public)
         .build()
-        .map_err(|e| Failure::new(Class::Bug, "make a network configuration", e.to_string()))?;
+        .map_err(|e| Failure::new(Class::Bug, "build a network configuration", e.to_string()))?;
     Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
 }
 
@@ -173,9 +176,9 @@ pub(crate) fn load_balancers(spec: &ServiceSpec) -> Vec<LoadBalancer> {
     spec.load_balancers.iter().map(balancer).collect()
 }
 
-/// The deployment configuration. `explicit`: the usual threshold is written out too, for an update that goes back to it.
+/// Returns the deployment configuration. `explicit` includes the default threshold, for an update that returns to it.
 pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<DeploymentConfiguration, Failure> {
-    let bug = |e: aws_sdk_ecs::error::BuildError| Failure::new(Class::Bug, "make a circuit breaker", e.to_string());
+    let bug = |e: aws_sdk_ecs::error::BuildError| Failure::new(Class::Bug, "build a circuit breaker", e.to_string());
     let threshold = match &spec.circuit_breaker.threshold {
         Some(threshold) => Some((ThresholdType::from(threshold.kind.as_str()), threshold.value)),
         None => explicit.then_some(DEFAULT_THRESHOLD),
@@ -193,13 +196,14 @@ pub(crate) fn deployment(spec: &ServiceSpec, explicit: bool) -> Result<Deploymen
         .build())
 }
 
-/// Zone rebalancing starts a task before it stops one, so it is refused where there is no room for that; otherwise it is
-/// left to ECS. (ECS developer guide: Balancing a service across Availability Zones)
+/// Returns `Disabled` if `max_percent` leaves no room for Availability Zone rebalancing, which starts a task before it
+/// stops one and is refused without that room; otherwise none, the default of ECS. (ECS developer guide: Balancing a
+/// service across Availability Zones)
 pub(crate) fn rebalancing(spec: &ServiceSpec) -> Option<AvailabilityZoneRebalancing> {
     (spec.max_percent <= 100).then_some(AvailabilityZoneRebalancing::Disabled)
 }
 
-/// What a service is like now, without the defaults that ECS fills in.
+/// Converts a service of ECS to a spec, without the defaults that ECS fills in.
 pub(crate) fn from_ecs(service: &Service) -> ServiceSpec {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let vpc = service.network_configuration().and_then(NetworkConfiguration::awsvpc_configuration);
@@ -231,7 +235,7 @@ pub(crate) fn from_ecs(service: &Service) -> ServiceSpec {
     }
 }
 
-/// The deployment that ECS works towards.
+/// Returns the primary deployment: the one that ECS is rolling out or has rolled out.
 pub(crate) fn primary(service: &Service) -> Option<&aws_sdk_ecs::types::Deployment> {
     service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"))
 }

@@ -1,4 +1,4 @@
-//! The concern as a whole: everything that runs, in one graph.
+//! The whole concern: all resources of the services in one graph.
 
 use crate::cluster::{ClusterAttrs, ClusterSpec, Clusters};
 use crate::container::{ContainerSpec, LogSpec};
@@ -15,119 +15,119 @@ use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Variables with the address of the queue, which every container gets.
+/// Environment variables with the address of the queue, set in every container.
 const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
 
-/// How long a task before a rollout is waited for where rollouts are not.
+/// Timeout of a release command if rollouts are not waited for.
 const RELEASE_COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// What all workloads share.
+/// The settings that all workloads share.
 #[derive(Debug, Clone)]
 pub struct FargateSpec {
     /// Region of the log group.
     pub region: String,
     /// Name of the log group.
     pub log_group: String,
-    /// How long log events are kept, in days; absent: for ever.
+    /// Retention of log events, in days; if absent, they never expire.
     pub log_retention_days: Option<i32>,
     /// Name of the image repository.
     pub repository: String,
-    /// Whether each pushed image is scanned for known vulnerabilities.
+    /// True to scan each pushed image for known vulnerabilities.
     pub scan_on_push: bool,
-    /// How many images without a tag are kept; absent: all.
+    /// Number of untagged images to keep; if absent, all are kept.
     pub untagged_images: Option<u32>,
-    /// Whether the repository is deleted together with the images in it. Otherwise a delete is refused while there are any.
+    /// True to delete the repository with the images in it; otherwise a delete is refused while it has images.
     pub delete_images: bool,
-    /// Whether there are images in the repository, where that was seen already.
+    /// True if the repository has images; absent if that is not known yet.
     pub has_images: Option<bool>,
     /// Name of the cluster.
     pub cluster: String,
     /// Container Insights: `disabled`, `enabled` or `enhanced`.
     pub container_insights: String,
-    /// ARN of the role with which ECS starts tasks: pulls images, writes logs.
+    /// ARN of the execution role, with which ECS pulls images, writes logs and reads secrets.
     pub execution_role_arn: String,
-    /// ARN of the role that the application itself has.
+    /// ARN of the task role: the role of the application itself.
     pub task_role_arn: Option<String>,
     /// Port of the queue.
     pub redis_port: u16,
-    /// Tags that everything gets, beside `Name` and those that say whose it is.
+    /// Tags of all resources, in addition to `Name` and the ownership tags.
     pub tags: Tags,
-    /// What runs once, with the new image, before the services are rolled out.
+    /// Release command, which runs once with the new image before the services roll out.
     pub release_command: Option<ReleaseCommand>,
-    /// How many revisions of a task definition are kept.
+    /// Number of revisions of each task definition to keep.
     pub keep_revisions: usize,
-    /// How long a rollout is waited for; absent: not at all.
+    /// Timeout of a rollout; if absent, rollouts are not waited for.
     pub rollout_timeout: Option<Duration>,
 }
 
-/// What runs once before the services are rolled out: in the image, network and environment of a workload.
+/// A command that runs once before the services roll out, with the image, network and environment of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseCommand {
     /// Key of the workload.
     pub workload: String,
-    /// The command.
+    /// Command.
     pub command: Vec<String>,
 }
 
-/// What is needed of other concerns, and what runs.
+/// The workloads, and the inputs from other concerns.
 #[derive(Clone)]
 pub struct FargateInputs {
-    /// Id of the subnet that all tasks are placed in.
+    /// Id of the subnet of all tasks.
     pub subnet_id: Input<String>,
-    /// There when tasks reach the internet: without a default route they cannot pull images.
+    /// Known once tasks can reach the internet: without a default route they cannot pull images.
     pub routes: Input<()>,
     /// Host name of the queue.
     pub redis_address: Input<String>,
-    /// What runs.
+    /// Workloads.
     pub workloads: Vec<Workload>,
 }
 
-/// One thing that runs, and what it needs of other concerns.
+/// One workload with its inputs from other concerns.
 #[derive(Clone)]
 pub struct Workload {
-    /// What runs.
+    /// Settings.
     pub spec: WorkloadSpec,
-    /// Id of the security group of its tasks.
+    /// Id of the security group of the tasks.
     pub group_id: Input<String>,
-    /// Where its requests come from, when it serves any.
+    /// Target group that sends it requests; absent for a workload that serves none.
     pub target: Option<ServiceTargetInputs>,
 }
 
-/// Where the requests of a workload come from.
+/// The target group that sends requests to a workload.
 #[derive(Clone)]
 pub struct ServiceTargetInputs {
     /// ARN of the target group.
     pub group_arn: Input<String>,
-    /// There when a listener sends requests to the target group: ECS refuses a service before that.
+    /// Known once a listener sends requests to the target group: ECS refuses the service before that.
     pub listener: Input<()>,
     /// Port of the container.
     pub port: u16,
-    /// Time in which failing health checks of a new task are not counted, in seconds.
+    /// Health check grace period: time in which failing health checks of a new task are ignored, in seconds.
     pub health_check_grace_seconds: i32,
 }
 
-/// The resources of the concern.
+/// The handles of all resources of the concern.
 pub struct FargateStack {
-    /// The log group.
+    /// Log group.
     pub log_group: Handle<LogGroupAttrs>,
-    /// The image repository.
+    /// Image repository.
     pub repository: Handle<RepositoryAttrs>,
-    /// The cluster.
+    /// Cluster.
     pub cluster: Handle<ClusterAttrs>,
-    /// The workloads by key.
+    /// Workloads by key.
     pub workloads: BTreeMap<String, WorkloadHandles>,
 }
 
-/// The resources of a workload.
+/// The handles of the resources of one workload.
 #[derive(Clone, Copy)]
 pub struct WorkloadHandles {
-    /// The task definition.
+    /// Task definition.
     pub task: Handle<TaskDefinitionAttrs>,
-    /// The service.
+    /// Service.
     pub service: Handle<ServiceAttrs>,
 }
 
-/// The kinds of this crate, known to a graph.
+/// The kinds of this crate, registered in a graph.
 pub struct Kinds {
     /// `logs.log_group`
     pub log_groups: Kind<LogGroups>,
@@ -143,7 +143,7 @@ pub struct Kinds {
     pub release_commands: Kind<ReleaseCommands>,
 }
 
-/// Makes all kinds of this crate known to a graph, so that what is ours is found even where nothing is wanted any more.
+/// Registers all kinds of this crate in a graph, so that managed resources are found even if none are configured.
 pub fn register_kinds(
     graph: &mut Graph,
     config: &SdkConfig,
@@ -166,7 +166,8 @@ pub fn register_kinds(
     }
 }
 
-/// Makes services alone known to a graph. Who only looks gives up no rollout.
+/// Registers only services in a graph. A caller that only reads passes `false` for `abort_on_crash_loop`, which leaves
+/// crash-looping rollouts running.
 pub fn register_services(
     graph: &mut Graph,
     config: &SdkConfig,
@@ -184,11 +185,11 @@ pub fn register_services(
 }
 
 impl FargateStack {
-    /// Adds everything that runs to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and
-    /// `fargate/KEY` for each workload, and `fargate/before` where something is to run before them.
+    /// Adds all resources to `graph`: `fargate/logs`, `fargate/repository`, `fargate/cluster`, `fargate/KEY_task` and
+    /// `fargate/KEY` for each workload, and `fargate/before` if there is a release command.
     ///
     /// # Errors
-    /// `Bug` when two workloads have the same key, or a key is no part of an address.
+    /// `Bug` if two workloads have the same key, or if a key is not a valid part of an address.
     pub fn add(
         graph: &mut Graph,
         config: &SdkConfig,
@@ -252,7 +253,7 @@ fn add_resources(
     Ok(fargate)
 }
 
-/// Services wait for it, so its failure leaves them as they are.
+/// Adds the release command. Services depend on it, so if it fails, they are not changed.
 fn add_release_command(
     graph: &mut Graph,
     kinds: &Kinds,

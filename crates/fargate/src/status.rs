@@ -1,4 +1,4 @@
-//! How services are, for people.
+//! Status of services as shown to operators.
 
 use crate::poller::describe;
 use crate::revisions;
@@ -8,39 +8,39 @@ use aws_types::SdkConfig;
 use pb_engine::Failure;
 use serde::Serialize;
 
-/// How a service is.
+/// Status of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceStatus {
-    /// Its name.
+    /// Name.
     pub name: String,
     /// `ACTIVE`, or `DRAINING` while it is being deleted.
     pub status: String,
-    /// How many tasks are wanted.
+    /// Desired count of tasks.
     pub desired: i32,
-    /// How many tasks run.
+    /// Number of running tasks.
     pub running: i32,
-    /// How many tasks are being started.
+    /// Number of starting tasks.
     pub pending: i32,
-    /// `COMPLETED`, `IN_PROGRESS` or `FAILED`; absent when there is no deployment.
+    /// Rollout state: `COMPLETED`, `IN_PROGRESS` or `FAILED`; absent without a deployment.
     pub rollout: Option<String>,
-    /// Id of its deployment.
+    /// Id of the primary deployment.
     pub deployment: Option<String>,
-    /// Family and revision that it is to run: `staging-flask:3`.
+    /// Family and revision of that deployment: `staging-flask:3`.
     pub revision: Option<String>,
-    /// The image that it is to run.
+    /// Image of that revision.
     pub image: Option<String>,
-    /// How many tasks of its deployment have failed.
+    /// Number of failed tasks of that deployment.
     pub failed: i32,
-    /// For how many seconds its deployment has been there.
+    /// Age of that deployment, in seconds.
     pub age_seconds: Option<i64>,
-    /// The target groups of its tasks, by ARN.
+    /// ARNs of the target groups of its tasks.
     pub target_groups: Vec<String>,
 }
 
-/// How the services of these names are; those that are not there are left out.
+/// Returns the status of the services with these names that exist; a cluster that does not exist has none.
 ///
 /// # Errors
-/// What `ecs:DescribeServices` fails with; a cluster that is not there has no services.
+/// The failures of `ecs:DescribeServices`.
 pub async fn status(config: &SdkConfig, cluster: &str, names: &[String]) -> Result<Vec<ServiceStatus>, Failure> {
     let client = aws_sdk_ecs::Client::new(config);
     let services = match describe(&client, cluster, names, false).await {
@@ -49,7 +49,7 @@ pub async fn status(config: &SdkConfig, cluster: &str, names: &[String]) -> Resu
     };
     let images = services.iter().map(|service| async {
         let arn = primary(service).and_then(Deployment::task_definition)?;
-        // What cannot be had is left out: the rest is worth being seen.
+        // An image that cannot be read is omitted.
         let revision = revisions::describe(&client, arn).await.ok()??;
         revision.definition.container_definitions().first()?.image().map(str::to_owned)
     });

@@ -1,39 +1,39 @@
-//! Tags, in the forms that the services have.
+//! Tags in the formats of the AWS services.
 
 use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Context, Failure, Ownership, STACK_TAG, WORKSPACE_TAG};
 use std::collections::BTreeMap;
 
-/// Tags of any service.
+/// Tags of any AWS service.
 pub(crate) type Tags = BTreeMap<String, String>;
 
-/// Tags as ECS takes them.
+/// Converts tags to those of ECS.
 pub(crate) fn to_ecs(tags: Tags) -> Vec<aws_sdk_ecs::types::Tag> {
     tags.into_iter().map(|(key, value)| aws_sdk_ecs::types::Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Tags as ECS gives them.
+/// Converts tags from those of ECS.
 pub(crate) fn from_ecs(tags: &[aws_sdk_ecs::types::Tag]) -> Tags {
     tag_map(tags.iter().map(|tag| (tag.key(), tag.value())))
 }
 
-/// Whether `tags` say that something is of the same stack and workspace as the resource of `cx`.
+/// Returns whether `tags` name the same stack and workspace as the resource of `cx`.
 pub(crate) fn same_owner(cx: &Context, tags: &Tags) -> bool {
     let ours = cx.tags(&Tags::new());
     [STACK_TAG, WORKSPACE_TAG].iter().all(|key| tags.get(*key).is_some_and(|value| ours.get(*key) == Some(value)))
 }
 
-/// What the field `tags` of a spec asks for.
+/// Differences in the field `tags` of a spec.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct TagChanges {
     /// Tags that are new or have another value.
     pub set: Tags,
-    /// Keys that go.
+    /// Keys to remove.
     pub removed: Vec<String>,
 }
 
 impl TagChanges {
-    /// Of the changed fields, those that are tags; `tags` are the wanted ones.
+    /// Returns the changes that are about tags; `tags` are the configured ones.
     pub(crate) fn of(tags: &Tags, changes: &[Change]) -> Self {
         let mut found = Self::default();
         for key in changes.iter().filter_map(|change| key(&change.path)) {
@@ -46,7 +46,7 @@ impl TagChanges {
     }
 }
 
-/// The key in a path such as `tags.team` or `tags["cost:center"]`.
+/// Returns the key in a path such as `tags.team` or `tags["cost:center"]`.
 fn key(path: &str) -> Option<String> {
     let rest = path.strip_prefix("tags")?;
     match rest.strip_prefix('.') {
@@ -55,7 +55,7 @@ fn key(path: &str) -> Option<String> {
     }
 }
 
-/// Makes the tags of something in ECS what `tags` says, with the calls that `changes` need.
+/// Applies the changes of tags to a resource of ECS; `tags` are the configured ones.
 pub(crate) async fn retag(
     client: &aws_sdk_ecs::Client,
     arn: &str,
@@ -74,13 +74,13 @@ pub(crate) async fn retag(
     Ok(())
 }
 
-/// Puts the ownership tags on something in ECS.
+/// Adds the ownership tags to a resource of ECS.
 pub(crate) async fn adopt(client: &aws_sdk_ecs::Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let call = client.tag_resource().resource_arn(arn).set_tags(Some(to_ecs(cx.tags(&Tags::new()))));
     call.send().await.for_operation("ecs:TagResource").map(drop)
 }
 
-/// Takes the ownership tags off something in ECS.
+/// Removes the ownership tags from a resource of ECS.
 pub(crate) async fn forget(client: &aws_sdk_ecs::Client, arn: &str) -> Result<(), Failure> {
     let call =
         client.untag_resource().resource_arn(arn).set_tag_keys(Some(Ownership::KEYS.map(str::to_owned).to_vec()));

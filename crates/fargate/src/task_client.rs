@@ -1,4 +1,4 @@
-//! What people do with tasks besides deploying: see them, open a shell in them, run one on its own.
+//! Task operations for operators: list, exec, run.
 
 use crate::logs::Logs;
 use crate::one_off::{self, OneOffState, OneOffTask, TaskExit};
@@ -13,66 +13,66 @@ use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
 
-/// Names that DescribeTasks takes in one call. (ECS API: DescribeTasks)
+/// Maximum number of tasks in one DescribeTasks call. (ECS API: DescribeTasks)
 const TASKS_PER_CALL: usize = 100;
 
-/// How tasks that people run are listed.
+/// `startedBy` of one-off tasks, by which ListTasks finds them.
 pub(crate) const STARTED_BY: &str = "pb-deploy/run";
 
-/// A task, for people.
+/// A task as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskStatus {
-    /// Its id.
+    /// Id.
     pub id: String,
-    /// Its ARN.
+    /// ARN.
     pub arn: String,
-    /// Name of the service that it belongs to; absent for one on its own.
+    /// Name of its service; absent for a one-off task.
     pub service: Option<String>,
-    /// Who started it, for one on its own.
+    /// `startedBy` of a one-off task.
     pub started_by: Option<String>,
-    /// `RUNNING`, `PENDING`, `STOPPED`, ...
+    /// Status: `RUNNING`, `PENDING`, `STOPPED`, ...
     pub status: String,
-    /// Family and revision that it is made from.
+    /// Family and revision of its task definition.
     pub revision: String,
-    /// When it was made: `2026-11-22T20:17:03Z`.
+    /// Creation time: `2026-11-22T20:17:03Z`.
     pub created: Option<String>,
-    /// Why it stopped.
+    /// Reason for which it stopped.
     pub reason: Option<String>,
-    /// Exit codes of its containers that have exited.
+    /// Exit codes of the containers that have exited.
     pub exit_codes: Vec<i32>,
-    /// Whether a shell can be opened in it.
+    /// True if ECS Exec can open a shell in it.
     pub execute_command: bool,
-    /// Its private address.
+    /// Private IPv4 address.
     pub address: Option<String>,
 }
 
-/// What the Session Manager plugin needs to open a shell.
+/// A session for the Session Manager plugin, which opens a shell with it.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ShellSession {
     /// Id of the session.
     pub session_id: String,
-    /// Where it is.
+    /// URL of its data channel.
     pub stream_url: String,
-    /// What it is opened with: a secret that is worth nothing once the session is open.
+    /// Token that opens the data channel: a secret until the session is open.
     pub token_value: String,
-    /// `ecs:CLUSTER_TASK_RUNTIME`
+    /// Target of the session: `ecs:CLUSTER_TASK_RUNTIME`.
     #[serde(skip)]
     pub target: String,
 }
 
-/// A task on its own that was started.
+/// A one-off task that has been started.
 #[derive(Debug, Clone)]
 pub struct StartedTask {
-    /// Its ARN.
+    /// ARN.
     pub arn: String,
     /// ARN of its revision.
     pub revision: String,
-    /// Log group and stream of its container; absent when it has no log.
+    /// Log group and stream of its container; absent if it has no log.
     pub log: Option<(String, String)>,
 }
 
-/// The tasks of a cluster.
+/// A client for the tasks of a cluster.
 #[derive(Debug, Clone)]
 pub struct TaskClient {
     client: Client,
@@ -81,22 +81,23 @@ pub struct TaskClient {
 }
 
 impl TaskClient {
-    /// The tasks of `cluster`, reached through `config`.
+    /// Creates a client for the tasks of `cluster`.
     #[must_use]
     pub fn new(config: &SdkConfig, cluster: &str) -> Self {
         Self { client: Client::new(config), logs: Logs::new(config), cluster: cluster.to_owned() }
     }
 
-    /// The logs of the same account and region.
+    /// Returns a reader for the logs of the same account and region.
     #[must_use]
     pub fn logs(&self) -> &Logs {
         &self.logs
     }
 
-    /// The tasks of the cluster: those that run, and those that stopped within the last hour, the latest first.
+    /// Lists the running tasks of the cluster and those that stopped within the last hour: running ones before stopped
+    /// ones, grouped by service, the latest first. A cluster that does not exist has no tasks.
     ///
     /// # Errors
-    /// What ListTasks and DescribeTasks fail with; a cluster that is not there has no tasks.
+    /// The failures of ListTasks and DescribeTasks.
     pub async fn tasks(&self) -> Result<Vec<TaskStatus>, Failure> {
         let mut tasks = self.with_status(DesiredStatus::Running).await?;
         tasks.extend(self.with_status(DesiredStatus::Stopped).await?);
@@ -122,10 +123,11 @@ impl TaskClient {
         Ok(tasks)
     }
 
-    /// Starts a task on its own: the revision, subnets and groups of a service, with another command.
+    /// Starts a one-off task: the revision, subnets and security groups of a service, with another command. Calls with
+    /// the same `token` start one task.
     ///
     /// # Errors
-    /// `NotFound` when the service is not there; what RunTask fails with.
+    /// `NotFound` if the service does not exist; the failures of DescribeServices, RunTask and DescribeTaskDefinition.
     pub async fn run(
         &self,
         service: &str,
@@ -159,26 +161,27 @@ impl TaskClient {
         Ok(StartedTask { arn, revision, log })
     }
 
-    /// How far a task on its own is; none when it is not visible.
+    /// Returns the state of a one-off task; none if ECS does not show it.
     ///
     /// # Errors
-    /// What DescribeTasks fails with.
+    /// The failures of DescribeTasks.
     pub async fn one_off_state(&self, arn: &str, container: &str) -> Result<Option<OneOffState>, Failure> {
         one_off::read_state(&self.client, &self.cluster, arn, container).await
     }
 
-    /// Asks a task to stop.
+    /// Requests that a task stop.
     ///
     /// # Errors
-    /// What StopTask fails with.
+    /// The failures of StopTask.
     pub async fn stop(&self, arn: &str, reason: &str) -> Result<(), Failure> {
         one_off::stop(&self.client, &self.cluster, arn, reason).await
     }
 
-    /// Opens a session in a container, for the Session Manager plugin.
+    /// Opens a session in a container for the Session Manager plugin.
     ///
     /// # Errors
-    /// What ExecuteCommand fails with: the agent is not connected yet, the role lacks a permission.
+    /// The failures of ExecuteCommand and DescribeTasks: for example, the agent is not connected yet or the task role
+    /// lacks a permission.
     pub async fn open(&self, task: &str, container: &str, command: &str) -> Result<ShellSession, Failure> {
         let call = self.client.execute_command().cluster(&self.cluster).task(task).container(container);
         let answer = call.command(command).interactive(true).send().await.for_operation("ecs:ExecuteCommand")?;
@@ -199,7 +202,7 @@ impl TaskClient {
 }
 
 impl TaskExit {
-    /// The exit code as a process has it: absent when its container never ran.
+    /// Returns the exit code as one of a process, or 1 if it does not fit; none if the container never ran.
     #[must_use]
     pub fn code(&self) -> Option<u8> {
         self.exit_code.map(|code| u8::try_from(code).unwrap_or(1))

@@ -1,4 +1,4 @@
-//! ECS task definitions. A change makes another revision; the old ones stay, so that a rollout can go back.
+//! ECS task definitions. A change registers another revision; old revisions are kept for rollbacks.
 
 use crate::checks;
 use crate::container::{self, ContainerSpec};
@@ -17,40 +17,40 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tag with the hash of a revision's content, by which a registration whose answer was lost is found.
+/// Tag with the content hash of a revision, by which a registration with a lost response is found.
 pub const CONTENT_TAG: &str = "pb-deploy:content";
 
-/// A task definition for Fargate, as it is wanted.
+/// Spec of a task definition for Fargate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskDefinitionSpec {
-    /// The family: the name that all revisions share.
+    /// Family: the name that all revisions share.
     pub family: String,
-    /// CPU units; 1024 are one virtual CPU.
+    /// CPU units; 1024 units are one vCPU.
     pub cpu: i32,
     /// Memory in MiB.
     pub memory: i32,
-    /// ARN of the role with which ECS starts tasks: pulls images, writes logs.
+    /// ARN of the execution role, with which ECS pulls images, writes logs and reads secrets.
     pub execution_role_arn: String,
-    /// ARN of the role that the application itself has.
+    /// ARN of the task role: the role of the application itself.
     pub task_role_arn: Option<String>,
-    /// The containers by name.
+    /// Containers by name.
     pub containers: BTreeMap<String, ContainerSpec>,
-    /// Fields that are set and that a spec does not speak of: `volumes`, `containers.web.user`. None are wanted.
+    /// Set fields that a spec cannot express, such as `volumes` or `containers.web.user`; empty in a configured spec.
     pub other: BTreeSet<String>,
-    /// Tags beside those that say whose it is.
+    /// Tags, in addition to the ownership tags.
     pub tags: Tags,
 }
 
-/// A revision, as AWS names it.
+/// Attributes of a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskDefinitionAttrs {
-    /// The family.
+    /// Family.
     pub family: String,
-    /// The ARN, with the revision.
+    /// ARN, which includes the revision.
     pub arn: String,
-    /// The revision; absent as long as it is not known.
+    /// Number of the revision; absent while it is unknown.
     pub revision: Option<i32>,
-    /// Hash of the content: all but the tags.
+    /// Content hash: of everything except tags.
     pub content: String,
 }
 
@@ -61,13 +61,13 @@ pub struct TaskDefinitions {
 }
 
 impl TaskDefinitions {
-    /// Task definitions behind `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Makes another revision. AWS does that for each call, so the SDK must not repeat it.
+    /// Registers another revision. Every call creates one, so the SDK must not retry it.
     async fn register(&self, cx: &Context, spec: &TaskDefinitionSpec) -> Result<TaskDefinitionAttrs, Failure> {
         let mut tags = cx.tags(&spec.tags);
         tags.insert(CONTENT_TAG.to_owned(), content(spec));
@@ -95,8 +95,9 @@ impl TaskDefinitions {
         })
     }
 
-    /// Returns the latest revision, where it is newer than `attrs`, of this resource, and has the content of `spec`: one whose
-    /// registration was not answered, or from which a rollback went back. Its tags are made what `spec` says.
+    /// Returns the latest revision if it is newer than `attrs`, carries the ownership tags of this resource, and has
+    /// the content of `spec`: its registration had a lost response, or a rollback left it unused. Applies the tags of
+    /// `spec` to it.
     async fn find_registered(
         &self,
         cx: &Context,
@@ -108,7 +109,7 @@ impl TaskDefinitions {
         let is_reusable = |latest: &Revision| {
             Some(latest.definition.revision()) > attrs.revision
                 && ours.iter().all(|(key, value)| latest.tags.get(key) == Some(value))
-                // People who make a revision of another in the console copy its tags.
+                // A revision that is created from another one in the console has a copy of its tags.
                 && latest.tags.get(CONTENT_TAG) == Some(&wanted)
                 && content(&self::spec(latest)) == wanted
         };
@@ -119,8 +120,8 @@ impl TaskDefinitions {
         Ok(Some(found))
     }
 
-    /// The families that may be ours, by their names. None where an index rules out that there are others than those that are
-    /// remembered.
+    /// Lists the families with the prefix of the workspace; empty if the tag index shows that there are no others than
+    /// the recorded ones.
     async fn families(&self, scope: &ReadScope<Self>) -> Result<Vec<String>, Failure> {
         if scope.index_is_complete(|arn| arn.contains(":task-definition/")) {
             return Ok(Vec::new());
@@ -131,6 +132,7 @@ impl TaskDefinitions {
         listed.for_operation("ecs:ListTaskDefinitionFamilies")
     }
 
+    /// Reads the revision in use of a family, or the imported one; none if the family does not exist.
     async fn read_family(&self, scope: &ReadScope<Self>, family: String) -> Result<Option<Vec<Found<Self>>>, Failure> {
         let claimed = scope.imports().find(|(_, id)| revisions::family(id) == family);
         let revision = match claimed {
@@ -154,7 +156,8 @@ impl TaskDefinitions {
         Ok(Some(foreign.into_iter().chain(self.untagged(scope, &family, revision).await?).collect()))
     }
 
-    /// The recorded revision of a family in which no revision is ours any more. Another one may have been registered since.
+    /// Returns the recorded revision of a family without managed revisions, as an untagged resource. It need not be the
+    /// latest.
     async fn untagged(
         &self,
         scope: &ReadScope<Self>,
@@ -173,7 +176,7 @@ impl TaskDefinitions {
     }
 }
 
-/// Hash of all that makes a revision; tags can be changed without another one.
+/// Returns the content hash of a spec: of everything except tags, which can change without another revision.
 fn content(spec: &TaskDefinitionSpec) -> String {
     let bare = TaskDefinitionSpec { tags: Tags::new(), ..spec.clone() };
     let text = serde_json::to_string(&bare).unwrap_or_default();
@@ -190,7 +193,7 @@ fn attrs(definition: &TaskDefinition, spec: &TaskDefinitionSpec) -> TaskDefiniti
 }
 
 fn spec(Revision { definition, tags }: &Revision) -> TaskDefinitionSpec {
-    // ECS gives back numbers as texts, also for sizes that were given as `1 vCPU`.
+    // ECS returns sizes as numbers in text, even if they were given as `1 vCPU`.
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or_default();
     let containers = definition.container_definitions();
     let name = |name: Option<&str>| name.unwrap_or_default().to_owned();
@@ -228,7 +231,7 @@ fn unmanaged_fields(definition: &TaskDefinition) -> BTreeSet<String> {
     found
 }
 
-/// Whether the platform is another than the one that tasks have by themselves.
+/// Returns whether the platform differs from the default.
 fn is_not_default(platform: &aws_sdk_ecs::types::RuntimePlatform) -> bool {
     platform.cpu_architecture().is_some_and(|cpu| cpu.as_str() != "X86_64")
         || platform.operating_system_family().is_some_and(|system| system.as_str() != "LINUX")
@@ -236,7 +239,7 @@ fn is_not_default(platform: &aws_sdk_ecs::types::RuntimePlatform) -> bool {
 
 impl Resource for TaskDefinitions {
     const KIND: &'static str = "ecs.task_definition";
-    /// RegisterTaskDefinition makes another revision each time.
+    /// Each RegisterTaskDefinition call registers another revision.
     const UNIQUE_NAME: bool = false;
     const REDACTS: bool = true;
     const RETAINED_FIELDS: &'static [&'static str] = &["family"];
@@ -257,7 +260,7 @@ impl Resource for TaskDefinitions {
             return Err("invalid containers: at least one must be essential".to_owned());
         }
         if !spec.other.is_empty() {
-            return Err("invalid other: fields that a spec does not speak of cannot be wanted".to_owned());
+            return Err("invalid other: must be empty in a configured spec".to_owned());
         }
         checks::tags(&spec.tags)
     }
@@ -271,7 +274,7 @@ impl Resource for TaskDefinitions {
         TaskDefinitionAttrs { family: spec.family.clone(), arn: unknown(), revision: None, content }
     }
 
-    /// Other tags leave the revision; all else makes another one.
+    /// A change of tags keeps the revision; any other change registers another one.
     fn attrs_after_update(attrs: &TaskDefinitionAttrs, spec: &TaskDefinitionSpec) -> TaskDefinitionAttrs {
         if attrs.content == content(spec) { attrs.clone() } else { Self::planned_attrs(spec) }
     }
@@ -288,7 +291,7 @@ impl Resource for TaskDefinitions {
         Some(crate::last_part(&attrs.arn).to_owned())
     }
 
-    /// Revisions are kept, and the one that a service uses is in use.
+    /// Another revision of the same family: the revision in use can differ from the recorded one.
     fn is_other_revision(recorded: &TaskDefinitionAttrs, found: &TaskDefinitionAttrs) -> bool {
         recorded.family == found.family && recorded.arn != found.arn
     }
@@ -308,7 +311,7 @@ impl Resource for TaskDefinitions {
         self.register(cx, spec).await
     }
 
-    /// Registers another revision, unless the latest one is what is wanted.
+    /// Registers another revision, unless the latest one already has the content.
     async fn update(
         &self,
         cx: &Context,
@@ -326,7 +329,7 @@ impl Resource for TaskDefinitions {
         }
     }
 
-    /// Deregisters every ACTIVE revision of the family that is ours. They stay as INACTIVE, and cost nothing.
+    /// Deregisters all managed ACTIVE revisions of the family. They remain as INACTIVE and cost nothing.
     async fn delete(&self, cx: &Context, attrs: &TaskDefinitionAttrs) -> Result<(), Failure> {
         revisions::deregister_all(&self.client, cx, &attrs.family).await
     }

@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers of the tests of this crate.
 
 use crate::tags::{Tags, to_ecs};
 use aws_sdk_ecs::operation::create_service::CreateServiceInput;
@@ -9,7 +9,7 @@ use aws_smithy_types::body::SdkBody;
 use pb_engine::{Address, Graph, Ownership, Snapshot, Standalone};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The fake AWS of a test, shared by the rules that answer for it.
+/// State of the fake AWS of a test, shared by its mock rules.
 pub(crate) struct Fake<T>(Arc<Mutex<T>>);
 
 impl<T> Clone for Fake<T> {
@@ -36,7 +36,7 @@ pub(crate) fn standalone(graph: Graph) -> Standalone {
     Standalone::new(owner(), graph)
 }
 
-/// The ownership tags of the resource at `address`, with one tag beside them.
+/// Returns the ownership tags of the resource at `address`, and the tag `Name`.
 pub(crate) fn owned_tags(address: &str) -> Tags {
     owner().tags(&Address::new(address).unwrap(), &name_tag())
 }
@@ -49,7 +49,7 @@ pub(crate) fn name_tag() -> Tags {
     Tags::from([("Name".to_owned(), "n".to_owned())])
 }
 
-/// What a service that speaks JSON answers when it refuses.
+/// Returns the error response of a service with a JSON protocol.
 pub(crate) fn refused(code: &str, message: &str) -> HttpResponse {
     answered(400, &format!(r#"{{"__type":"{code}","message":"{message}"}}"#))
 }
@@ -58,12 +58,12 @@ pub(crate) fn answered(status: u16, body: &str) -> HttpResponse {
     HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))
 }
 
-/// The one resource that a snapshot remembers, as JSON.
+/// Returns the attributes of a resource in a snapshot, as JSON.
 pub(crate) fn attrs_of(snapshot: &Snapshot, address: &str) -> serde_json::Value {
     snapshot.resources[&Address::new(address).unwrap()].attrs.clone()
 }
 
-/// A deployment, PRIMARY, with `running` tasks.
+/// Returns a PRIMARY deployment with `running` tasks.
 pub(crate) fn deployment(id: &str, revision: &str, running: i32, state: DeploymentRolloutState) -> Deployment {
     Deployment::builder()
         .id(id)
@@ -74,7 +74,7 @@ pub(crate) fn deployment(id: &str, revision: &str, running: i32, state: Deployme
         .build()
 }
 
-/// What ECS makes of a request, with the defaults that it fills in.
+/// Returns the service that ECS creates from a request, with the defaults that it fills in.
 pub(crate) fn service_of(input: &CreateServiceInput) -> Service {
     let revision = input.task_definition().unwrap();
     let balanced = !input.load_balancers().is_empty();

@@ -1,58 +1,57 @@
-//! What is wanted of one thing that runs.
+//! The settings of one workload.
 
 use std::collections::BTreeMap;
 
-/// One thing that runs: so many tasks of one image.
+/// The settings of one workload: a number of tasks that run one image.
 #[derive(Debug, Clone)]
 pub struct WorkloadSpec {
-    /// What it is called in addresses, and the name of its container: `flask` is at `fargate/flask` and
-    /// `fargate/flask_task`.
+    /// Key in addresses, and name of the container: `flask` has the addresses `fargate/flask` and `fargate/flask_task`.
     pub key: String,
-    /// Name of the service, and family of the task definition.
+    /// Name of the service and family of the task definition.
     pub name: String,
-    /// Where its image comes from.
+    /// Source of the image.
     pub image: Image,
-    /// The command; empty: the image's own.
+    /// Command; if empty, that of the image.
     pub command: Vec<String>,
-    /// Variables beside those with the address of the queue.
+    /// Environment variables, in addition to those with the address of the queue.
     pub environment: BTreeMap<String, String>,
-    /// Variables with secrets, each with the ARN of its secret.
+    /// Environment variables with secrets; the values are the ARNs of the secrets.
     pub secrets: BTreeMap<String, String>,
-    /// How many tasks run.
+    /// Number of tasks.
     pub count: i32,
-    /// CPU units of a task; 1024 are one virtual CPU.
+    /// CPU units of a task; 1024 units are one vCPU.
     pub cpu: i32,
     /// Memory of a task in MiB.
     pub memory: i32,
     /// Time from SIGTERM to SIGKILL, in seconds.
     pub stop_timeout: i32,
-    /// Whether a small init process hands signals on.
+    /// True to run an init process that forwards signals.
     pub init_process: bool,
-    /// Part of the tasks that keep running during a rollout, in percent.
+    /// Minimum share of the tasks that keep running during a rollout, in percent.
     pub min_healthy_percent: i32,
-    /// Tasks that may run during a rollout, old and new together, in percent.
+    /// Maximum share of tasks that run during a rollout, old and new together, in percent.
     pub max_percent: i32,
-    /// Whether a rollout whose tasks fail again and again is given up and rolled back.
+    /// True to have the circuit breaker end a rollout after too many failed tasks and roll back.
     pub breaker: bool,
-    /// Failed tasks after which a rollout is given up; absent: what ECS does by itself.
+    /// Number of failed tasks after which the circuit breaker ends a rollout; if absent, the default of ECS.
     pub breaker_threshold: Option<i32>,
-    /// Whether people may open a shell in its tasks. The task role needs permissions for that.
+    /// True to allow ECS Exec to open a shell in the tasks, which needs permissions of the task role.
     pub execute_command: bool,
 }
 
-/// Where an image comes from.
+/// Source of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
-    /// The own repository, at this tag.
+    /// A tag in the repository of the stack.
     Tag(String),
-    /// The own repository, with this digest: `sha256:` and 64 hexadecimal digits.
+    /// A digest in the repository of the stack: `sha256:` and 64 hexadecimal digits.
     Digest(String),
-    /// A full reference.
+    /// A full image reference.
     Reference(String),
 }
 
 impl WorkloadSpec {
-    /// A workload with the sizes that this stack has by default: one task with one CPU and 4 GiB, 30 s to stop.
+    /// Creates a workload with the default sizes: one task with 1 vCPU and 4 GiB, and 30 s to stop.
     #[must_use]
     pub fn new(key: &str, name: &str, image: Image) -> Self {
         Self {
@@ -75,14 +74,14 @@ impl WorkloadSpec {
         }
     }
 
-    /// Celery workers: four tasks, which get as long as Fargate gives to finish what they do, and an init process that
-    /// hands SIGTERM on.
+    /// Creates a workload of Celery workers: four tasks, with the longest stop timeout that Fargate allows and an init
+    /// process that forwards SIGTERM.
     #[must_use]
     pub fn workers(key: &str, name: &str, image: Image) -> Self {
         Self { count: 4, stop_timeout: 120, init_process: true, ..Self::new(key, name, image) }
     }
 
-    /// A scheduler of periodic tasks: one task, which is gone before the next one comes.
+    /// Creates a workload with a scheduler of periodic tasks: one task, which stops before its replacement starts.
     #[must_use]
     pub fn scheduler(key: &str, name: &str, image: Image) -> Self {
         Self { min_healthy_percent: 0, max_percent: 100, init_process: true, ..Self::new(key, name, image) }

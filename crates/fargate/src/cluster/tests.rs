@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 struct Ecs {
     cluster: Option<Cluster>,
-    /// Somebody makes a cluster of that name between plan and create.
+    /// An unmanaged cluster of that name is created between plan and create.
     taken: bool,
-    /// How often a delete is refused.
+    /// Number of deletes to refuse.
     tasks: usize,
-    /// How often a task on its own was stopped.
+    /// Number of stops of one-off tasks.
     stopped: usize,
 }
 
@@ -143,7 +143,7 @@ async fn cluster_delete_waits_for_its_tasks_and_names_them() {
         }
     });
     stack(&fake, "disabled").events(events).destroy().await.unwrap();
-    assert!(said.lock().unwrap()[0].contains("0 services and 1 tasks are in it: 0a1b"), "{said:?}");
-    assert_eq!(fake.get().stopped, 4, "tasks on their own are stopped, of either kind, each time it is refused");
+    assert!(said.lock().unwrap()[0].contains("the cluster still contains 0 services and 1 task: 0a1b"), "{said:?}");
+    assert_eq!(fake.get().stopped, 4, "one-off tasks of either kind are stopped after each refusal");
     assert!(stack(&fake, "disabled").read().await.unwrap().managed.is_empty());
 }

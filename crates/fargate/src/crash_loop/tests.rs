@@ -48,7 +48,10 @@ fn only_task_that_ran_and_exited_with_an_error_is_a_crash() {
     };
     assert!(has_crashed(&task(true, TaskStopCode::EssentialContainerExited, Some(1))));
     assert!(!has_crashed(&task(true, TaskStopCode::EssentialContainerExited, Some(0))));
-    assert!(!has_crashed(&task(false, TaskStopCode::EssentialContainerExited, Some(1))), "it never ran: ECS counts it");
+    assert!(
+        !has_crashed(&task(false, TaskStopCode::EssentialContainerExited, Some(1))),
+        "it never started: ECS counts it"
+    );
     assert!(!has_crashed(&task(true, TaskStopCode::ServiceSchedulerInitiated, Some(137))), "ECS stopped it");
     assert!(!has_crashed(&task(true, TaskStopCode::TaskFailedToStart, None)));
 }
@@ -58,11 +61,14 @@ async fn crash_loop_fails_unless_ecs_counts_the_tasks() {
     let three = |counted| service(4, true, None, counted);
     let mut watch = CrashWatch::new();
     assert_eq!(watch.evaluate(0, &three(0)), CrashCheck::None);
-    assert_eq!(watch.evaluate(1, &three(0)), CrashCheck::Recent("1 task ran and ended with an error".to_owned()));
-    assert_eq!(watch.evaluate(3, &three(0)), CrashCheck::TooMany("3 tasks ran and ended with an error".to_owned()));
-    assert_eq!(watch.evaluate(3, &three(3)), CrashCheck::Recent("3 tasks ran and ended with an error".to_owned()));
+    assert_eq!(watch.evaluate(1, &three(0)), CrashCheck::Recent("1 task started and exited with an error".to_owned()));
+    assert_eq!(
+        watch.evaluate(3, &three(0)),
+        CrashCheck::TooMany("3 tasks started and exited with an error".to_owned())
+    );
+    assert_eq!(watch.evaluate(3, &three(3)), CrashCheck::Recent("3 tasks started and exited with an error".to_owned()));
     let without = service(4, false, None, 0);
-    assert!(matches!(watch.evaluate(9, &without), CrashCheck::Recent(_)), "without a breaker nothing is given up");
+    assert!(matches!(watch.evaluate(9, &without), CrashCheck::Recent(_)), "without a breaker no rollout is aborted");
 }
 
 #[tokio::test(start_paused = true)]

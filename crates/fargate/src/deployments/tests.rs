@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceRevision, StopServiceDep
 use aws_smithy_mocks::{Rule, mock};
 use std::time::Duration;
 
-/// The rollouts, the latest first: what each is to bring, and how it is.
+/// Service deployments, the latest first: revision and status.
 type Rollouts = Vec<(u32, Status)>;
 
 fn attrs(revision: u32) -> ServiceAttrs {
@@ -74,7 +74,7 @@ async fn latest_deployment_matches_only_with_the_same_revision() {
     let client = pb_aws::mock_client!(aws_sdk_ecs, &reads(&fake_ecs(&two)));
     let all = list(&client, "c", "web").await.unwrap();
     assert!(matching(&all, &expected(&attrs(2))).unwrap().is_open());
-    assert_eq!(matching(&all, &expected(&attrs(1))), None, "somebody deployed after us");
+    assert_eq!(matching(&all, &expected(&attrs(1))), None, "another deploy followed");
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn rollout_is_stopped_once_and_its_rollback_awaited() {
         });
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
     let outcome = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(outcome, "rolled back: the revision before serves again");
+    assert_eq!(outcome, "rolled back: the previous revision is serving again");
     assert_eq!(stop(&client, &attrs(2), Duration::ZERO).await.unwrap(), outcome, "it is not stopped twice");
     assert_eq!(stopped.num_calls(), 1);
 }
@@ -121,7 +121,7 @@ async fn rollback_in_progress_is_not_reported_as_done() {
     let stopped = mock!(Client::stop_service_deployment).then_http_response(|| refused("ConflictException", "no"));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions, &stopped]);
     let outcome = stop(&client, &attrs(2), Duration::from_secs(3)).await.unwrap();
-    assert_eq!(outcome, "the rollback still goes on (IN_PROGRESS)");
+    assert_eq!(outcome, "the rollback is still in progress (IN_PROGRESS)");
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,9 +140,9 @@ async fn rollout_that_is_listed_late_is_stopped() {
     };
     let ours = attrs(2);
     let (outcome, ()) = tokio::join!(stop(&client, &ours, Duration::from_secs(60)), late);
-    assert_eq!(outcome.unwrap(), "rolled back: the revision before serves again");
+    assert_eq!(outcome.unwrap(), "rolled back: the previous revision is serving again");
     let outcome = stop(&client, &attrs(3), Duration::from_secs(60)).await.unwrap();
-    assert!(outcome.starts_with("ECS does not know it"), "{outcome}");
+    assert!(outcome.starts_with("ECS does not list this rollout"), "{outcome}");
     assert_eq!(stopped.num_calls(), 1);
 }
 
@@ -151,7 +151,7 @@ async fn completed_rollout_is_not_reported_as_rolled_back() {
     let [listed, revisions] = reads(&fake_ecs(&[(2, Status::Successful), (1, Status::Successful)]));
     let client = pb_aws::mock_client!(aws_sdk_ecs, [&listed, &revisions]);
     let outcome = stop(&client, &attrs(2), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(outcome, "ECS had completed it before it could be given up: going back takes another rollout");
+    assert_eq!(outcome, "ECS had already completed the rollout: rolling back takes another rollout");
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn task(id: &str, started_by: &str, stopped_at: i64, code: i32) -> Task {
         .build()
 }
 
-/// An ECS in which these tasks have stopped.
+/// Returns a client of an ECS in which these tasks have stopped.
 fn ecs(tasks: Vec<Task>) -> Client {
     let listed = mock!(Client::list_tasks)
         .match_requests(|input| input.desired_status() == Some(&DesiredStatus::Stopped))
@@ -43,7 +43,7 @@ fn ecs(tasks: Vec<Task>) -> Client {
     pb_aws::mock_client!(aws_sdk_ecs, [&listed, &described, &revision])
 }
 
-/// A service that was rolled back.
+/// Returns a service that was rolled back.
 fn service() -> Service {
     let event = |number: u32| ServiceEvent::builder().message(format!("(service web) event {number}.")).build();
     Service::builder()
@@ -74,7 +74,7 @@ async fn failure_report_has_exits_events_log_and_running_tasks() {
     assert_eq!(
         failure.details,
         [
-            "stopped: 2 x Essential container in task exited (web exited with 1)",
+            "stopped: 2 x Essential container in task exited (web exited with code 1)",
             "event: event 4",
             "event: event 5",
             "event: event 6",
@@ -83,7 +83,7 @@ async fn failure_report_has_exits_events_log_and_running_tasks() {
             "log: starting",
             "log: fatal: no settings",
             "rolled back",
-            "running now: 1 of 2 wanted tasks: 1 in web:1",
+            "running now: 1 of 2 tasks (1 on web:1)",
         ]
     );
 }
@@ -106,7 +106,7 @@ async fn failure_report_mentions_an_empty_log() {
     let logs = pb_aws::mock_client!(aws_sdk_cloudwatchlogs, [&none]);
     let report = FailureReport { ecs: &ecs, logs: Some(&logs), expected: &EXPECTED };
     let failure = report.failure((Class::Failed, "why"), None, None, None).await;
-    let silent = "log: the container wrote nothing (g, stream p/web/t2)".to_owned();
+    let silent = "log: the container wrote nothing (log group g, stream p/web/t2)".to_owned();
     assert!(failure.details.contains(&silent), "{:?}", failure.details);
 }
 

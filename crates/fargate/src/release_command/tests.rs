@@ -33,18 +33,18 @@ fn spec() -> ReleaseCommandSpec {
     }
 }
 
-/// What ECS knows.
+/// The state of the fake ECS.
 #[derive(Default)]
 struct Ecs {
     /// Tags of the revision.
     tags: Tags,
     task: Option<Task>,
     runs: usize,
-    /// RunTask answers this instead.
+    /// Reason with which the next RunTask is refused.
     refuse: Option<&'static str>,
 }
 
-/// The rules of a world in which a task that is run ends at once with `exit_code`.
+/// Returns the rules of an ECS in which each task stops at once with `exit_code`.
 fn ecs_rules(ecs: &Fake<Ecs>, exit_code: i32) -> Vec<Rule> {
     let (a, b, c, d, e) = (ecs.clone(), ecs.clone(), ecs.clone(), ecs.clone(), ecs.clone());
     vec![
@@ -134,7 +134,8 @@ async fn release_command_skips_a_marked_revision() {
     let rules = ecs_rules(&ecs, 0);
     stack(spec(), &rules).deploy().await.unwrap();
     ecs.get().task = None;
-    // Another revision was in use when it was planned, as after a rollback: it is started for one that was migrated already.
+    // The plan sees another revision in use, as after a rollback, so the command is due for a revision that has been
+    // migrated.
     let older = mock!(Client::describe_task_definition)
         .match_requests(|call| call.task_definition() == Some("staging-web"))
         .then_output(|| {
@@ -155,7 +156,7 @@ async fn release_command_failure_reports_exit_code_reason_and_log() {
     let failure = stack(spec(), &rules).deploy().await.unwrap_err();
     assert_eq!(
         failure.to_string(),
-        "run a task: `flask db upgrade` exited with 7: Essential container in task exited; its last lines: \
+        "run a task: `flask db upgrade` exited with code 7: Essential container in task exited; last log lines: \
          upgrading | no such column"
     );
     assert!(ecs.get().tags.is_empty());

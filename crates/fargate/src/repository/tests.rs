@@ -66,7 +66,7 @@ fn writes(fake: &Fake<Ecr>) -> Vec<Rule> {
             CreateRepositoryOutput::builder().set_repository(ecr.repository.clone()).build()
         }),
         mock!(Client::put_lifecycle_policy).then_compute_output(move |input| {
-            // ECR keeps the text as it is; another order of fields is the same policy.
+            // ECR keeps the text; the policy is the same with another order of fields.
             let value: Value = serde_json::from_str(input.lifecycle_policy_text().unwrap()).unwrap();
             policy.get().policy = Some(serde_json::to_string_pretty(&value).unwrap());
             PutLifecyclePolicyOutput::builder().build()
@@ -125,7 +125,7 @@ async fn repository_with_images_is_kept_unless_allowed() {
     stack(&fake, true, false).deploy().await.unwrap();
     fake.get().images = true;
     let failure = stack(&fake, true, false).destroy().await.unwrap_err();
-    assert!(failure.message.contains("images are in it; delete them with"), "{failure}");
+    assert!(failure.message.contains("it contains images; delete them with"), "{failure}");
     assert!(fake.get().repository.is_some());
     stack(&fake, true, true).destroy().await.unwrap();
     assert_eq!(fake.get().forced, Some(true));

@@ -1,4 +1,4 @@
-//! Where services are looked for.
+//! Discovery of services: which clusters and names are read.
 
 use super::Services;
 use crate::cluster::WorkspaceClusters;
@@ -14,22 +14,22 @@ use pb_engine::{Failure, ReadScope, Resource, fetch_each, is_unknown, list_with_
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Clusters that are asked for their services at a time.
+/// Number of clusters whose services are described at a time.
 const CONCURRENCY: usize = 4;
 
 /// Names of services, by cluster.
 type ServiceNames = BTreeMap<String, BTreeSet<String>>;
 
-/// The services that are wanted, remembered or claimed: an answer that task definitions need as well.
+/// The configured, recorded and imported services: a result that task definitions need, too.
 pub(crate) struct KnownServices(Vec<Service>);
 
 impl KnownServices {
-    /// Those of this sweep, asked for once, by whichever kind comes first.
+    /// Returns the known services of this read; whichever kind needs them first describes them, once.
     ///
     /// # Errors
     /// The failures of `ecs:DescribeServices`.
     pub(crate) async fn shared<R: Resource>(scope: &ReadScope<R>, client: &Client) -> Result<Arc<Self>, Failure> {
-        // Only who asks needs the places: there may be a hundred families, and as many services.
+        // Only the first caller computes the names: there may be a hundred families, and as many services.
         scope.shared(async { Self::described(client, known_names(&scope.for_kind())).await }).await
     }
 
@@ -37,7 +37,7 @@ impl KnownServices {
         describe_all(client, names).await.map(Self)
     }
 
-    /// Returns the ARN of the revision of `family` that a service of ours uses; of several, the latest.
+    /// Returns the ARN of the revision of `family` that a managed service uses; of several, the latest.
     pub(crate) fn in_use<R: Resource>(&self, scope: &ReadScope<R>, family: &str) -> Option<&str> {
         let is_ours = |service: &&Service| {
             service.status() == Some(ACTIVE) && scope.address_from_tags(&from_ecs(service.tags())).is_some()
@@ -49,7 +49,7 @@ impl KnownServices {
 }
 
 impl Services {
-    /// The services that are wanted, remembered or claimed, and all others in clusters of ours, as far as they are there.
+    /// Returns the known services, and all others in managed clusters, that exist.
     pub(super) async fn discover(&self, scope: &ReadScope<Self>) -> Result<Vec<Service>, Failure> {
         let names = known_names(scope);
         let known = scope.shared(KnownServices::described(&self.client, names.clone()));
@@ -59,7 +59,7 @@ impl Services {
         Ok(services)
     }
 
-    /// The names of all services in the clusters that are ours or in which there are some of `places`, by cluster.
+    /// Returns the names of all services in the managed clusters and in those of `names`, by cluster.
     async fn all_names(&self, scope: &ReadScope<Self>, names: &ServiceNames) -> Result<ServiceNames, Failure> {
         if scope.index_is_complete(|arn| arn.contains(":service/") || arn.contains(":cluster/")) {
             return Ok(names.clone());
@@ -80,7 +80,7 @@ impl Services {
         Ok(all)
     }
 
-    /// The names of all services of a cluster; none when it is not there.
+    /// Lists the names of all services of a cluster; a cluster that does not exist has none.
     async fn list_names(&self, cluster: &str) -> Result<Vec<String>, Failure> {
         let pages = self.client.list_services().cluster(cluster).into_paginator().page_size(100);
         let arns: Result<Vec<String>, _> = pages.items().send().collect().await;
@@ -92,7 +92,7 @@ impl Services {
     }
 }
 
-/// The services that are wanted, remembered or claimed, by cluster.
+/// Returns the names of the configured, recorded and imported services, by cluster.
 fn known_names(scope: &ReadScope<Services>) -> ServiceNames {
     let mut names = ServiceNames::new();
     let wanted = scope.desired.iter().map(|(_, spec)| (spec.cluster.as_str(), spec.name.as_str()));
@@ -106,7 +106,7 @@ fn known_names(scope: &ReadScope<Services>) -> ServiceNames {
     names
 }
 
-/// Services by cluster and name, as far as they are there.
+/// Describes the services with these names that exist.
 async fn describe_all(client: &Client, names: ServiceNames) -> Result<Vec<Service>, Failure> {
     let described = names.into_iter().map(|(cluster, names)| async move {
         describe(client, &cluster, &names.into_iter().collect::<Vec<_>>(), true).await
@@ -115,7 +115,7 @@ async fn describe_all(client: &Client, names: ServiceNames) -> Result<Vec<Servic
     Ok(services.into_iter().flatten().collect())
 }
 
-/// What of `all` is not among `known`.
+/// Returns the names in `all` that are not in `known`.
 fn without(all: ServiceNames, known: &ServiceNames) -> ServiceNames {
     let is_known = |cluster: &str, name: &String| known.get(cluster).is_some_and(|names| names.contains(name));
     let others = all.into_iter().map(|(cluster, mut names)| {
@@ -125,7 +125,8 @@ fn without(all: ServiceNames, known: &ServiceNames) -> ServiceNames {
     others.filter(|(_, names)| !names.is_empty()).collect()
 }
 
-/// Cluster and service of what is claimed as `cluster/service`, by ARN, or by a name in the cluster that is wanted.
+/// Parses the id of an import, which is `cluster/service`, an ARN, or a name in the configured cluster, into cluster
+/// and service.
 fn parse_claim<'a>(id: &'a str, wanted_cluster: Option<&'a str>) -> Option<(&'a str, &'a str)> {
     let mut parts = id.rsplit('/');
     let name = parts.next()?;

@@ -1,4 +1,4 @@
-//! An ECS that has one service.
+//! A fake ECS with one service.
 
 use crate::testing::{Fake, deployment, owned_ecs, refused, service_of};
 use aws_sdk_ecs::Client;
@@ -32,27 +32,28 @@ pub(super) struct Ecs {
     pub refusals: VecDeque<(&'static str, &'static str)>,
     pub created: Vec<CreateServiceInput>,
     pub updated: Vec<UpdateServiceInput>,
-    /// What a rollout comes to, once it was looked at.
+    /// State that a rollout gets after it was described once.
     pub rollout_state: Option<State>,
     pub deleted: usize,
-    /// How many revisions the family has, and those that were deregistered.
+    /// Number of revisions of the family.
     pub revisions: u32,
+    /// Names of the deregistered revisions.
     pub deregistered: Vec<String>,
-    /// Looks until a service that drains is gone.
+    /// Number of reads until a draining service is gone.
     pub draining: usize,
-    /// Looks that are answered with what was before the last update.
+    /// Number of reads that still return the state before the last update.
     pub stale: usize,
     before: Option<Service>,
-    /// What ECS remembers of rollouts, the latest first: what each was to bring, and how it is.
+    /// Service deployments, the latest first: revision and status.
     pub deployments: Vec<(u32, Status)>,
-    /// How many tasks of the first deployment ran and ended with an error.
+    /// Number of tasks of the first deployment that started and exited with an error.
     pub crashed_tasks: usize,
-    /// How many rollouts were stopped.
+    /// Number of rollouts that were stopped.
     pub stop_calls: usize,
 }
 
 impl Ecs {
-    /// One look at the service; time passes by it.
+    /// Describes the service, and lets time pass.
     fn describe(&mut self) -> Option<Service> {
         if self.stale > 0 && self.before.is_some() {
             self.stale -= 1;
@@ -146,7 +147,7 @@ pub(super) fn reads(fake: &Fake<Ecs>) -> Vec<Rule> {
             DescribeTasksOutput::builder().set_tasks(Some(input.tasks().iter().map(task).collect())).build()
         }),
         mock!(Client::describe_task_definition).then_compute_output(|input| {
-            // Revision 2 is of somebody else.
+            // Revision 2 is unmanaged.
             let is_theirs = input.task_definition().unwrap().ends_with(":2");
             let tags = if is_theirs { Vec::new() } else { owned_ecs("fargate/web_task") };
             let definition = TaskDefinition::builder().build();

@@ -103,7 +103,7 @@ async fn service_create_retries_transient_refusals() {
     stack(&fake, spec()).deploy().await.unwrap();
     let tokens: BTreeSet<Option<String>> =
         fake.get().created.iter().map(|created| created.client_token.clone()).collect();
-    assert_eq!((fake.get().created.len(), tokens.len()), (4, 1), "every try has the same token");
+    assert_eq!((fake.get().created.len(), tokens.len()), (4, 1), "every attempt has the same token");
 }
 
 #[test]
@@ -129,7 +129,7 @@ async fn service_count_change_starts_no_deployment() {
     stack(&fake, ServiceSpec { desired_count: 5, ..spec() }).deploy().await.unwrap();
     let ecs = fake.get();
     let expected = UpdateServiceInput::builder().cluster("staging-main").service("staging-web").desired_count(5);
-    assert_eq!(ecs.updated, [expected.build().unwrap()], "nothing else is in the call");
+    assert_eq!(ecs.updated, [expected.build().unwrap()], "the call contains nothing else");
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn service_settings_change_in_one_call() {
     assert_eq!(
         (threshold.r#type().as_str(), threshold.value()),
         ("BOUNDED_PERCENT", 50),
-        "written out to go back to it"
+        "the default is explicit when an update returns to it"
     );
     assert!(stack(&fake, other).plan().await.unwrap().is_empty());
 }
@@ -165,7 +165,8 @@ async fn failed_rollout_is_started_again_by_the_next_deploy() {
     assert_eq!(fake.get().updated[1].task_definition(), None);
 }
 
-/// What is told after a rollout of revision 1 that failed, where ECS remembers these.
+/// Returns the failure details of a failed rollout of revision 1 with these service deployments in ECS, and its
+/// duration.
 async fn failed_deploy(deployments: &[(u32, Status)]) -> (Vec<String>, Duration) {
     let fake = Fake::<Ecs>::new();
     fake.get().rollout_state = Some(State::Failed);
@@ -176,8 +177,8 @@ async fn failed_deploy(deployments: &[(u32, Status)]) -> (Vec<String>, Duration)
 
 #[tokio::test(start_paused = true)]
 async fn failed_rollout_reports_the_rollback_outcome() {
-    let nothing = "there is nothing to go back to: none of its rollouts has succeeded yet";
-    let back = "rolled back: the revision before serves again";
+    let nothing = "there is nothing to roll back to: no rollout of this service has succeeded";
+    let back = "rolled back: the previous revision is serving again";
     let again = [(1, Status::RollbackSuccessful), (1, Status::Successful)];
     let before = [(1, Status::RollbackSuccessful), (7, Status::Successful)];
     let forgotten = [(1, Status::RollbackSuccessful)];
@@ -197,14 +198,15 @@ async fn failed_rollout_reports_the_rollback_outcome() {
 #[tokio::test(start_paused = true)]
 async fn first_rollout_left_open_by_ecs_is_not_awaited() {
     let (details, took) = failed_deploy(&[(1, Status::InProgress)]).await;
-    assert!(details.iter().any(|detail| detail.starts_with("there is nothing to go back to")), "{details:?}");
+    assert!(details.iter().any(|detail| detail.starts_with("there is nothing to roll back to")), "{details:?}");
     assert!(took < Duration::from_secs(40), "{took:?}");
     let (details, took) = failed_deploy(&[(1, Status::RollbackInProgress), (7, Status::Successful)]).await;
-    assert!(details.iter().any(|detail| detail == "the rollback still goes on"), "{details:?}");
+    assert!(details.iter().any(|detail| detail == "the rollback is still in progress"), "{details:?}");
     assert!(took >= Duration::from_secs(60), "a rollback is waited for: {took:?}");
 }
 
-/// What is told when two tasks have ended again and again, and ECS calls the rollout completed.
+/// Returns the failure of a rollout that ECS completed while its tasks are in a crash loop, and the number of stopped
+/// rollouts.
 async fn crash_loop(deployments: &[(u32, Status)], abort_on_crash_loop: bool) -> (Failure, usize) {
     let fake = Fake::<Ecs>::new();
     {
@@ -226,19 +228,15 @@ async fn crash_loop(deployments: &[(u32, Status)], abort_on_crash_loop: bool) ->
 #[tokio::test(start_paused = true)]
 async fn completed_rollout_with_a_crash_loop_fails() {
     let (failure, stopped) = crash_loop(&[(1, Status::InProgress), (7, Status::Successful)], true).await;
-    assert_eq!(failure.to_string(), "roll out staging-web: 3 tasks ran and ended with an error");
+    assert_eq!(failure.to_string(), "roll out staging-web: 3 tasks started and exited with an error");
     assert!(failure.details.iter().any(|detail| detail.starts_with("rolled back")), "{:?}", failure.details);
     assert_eq!(stopped, 1);
     let (failure, stopped) = crash_loop(&[(1, Status::InProgress), (7, Status::Successful)], false).await;
-    assert!(failure.details.contains(&"the rollout was left to go on".to_owned()), "{:?}", failure.details);
-    assert_eq!(stopped, 0, "who only looks stops nothing");
+    assert!(failure.details.contains(&"the rollout continues in ECS".to_owned()), "{:?}", failure.details);
+    assert_eq!(stopped, 0, "a caller that only reads stops nothing");
     let (failure, stopped) = crash_loop(&[(1, Status::InProgress)], true).await;
-    assert!(
-        failure.details.iter().any(|detail| detail.ends_with("ECS goes on starting tasks")),
-        "{:?}",
-        failure.details
-    );
-    assert_eq!(stopped, 0, "there is nothing to go back to");
+    assert!(failure.details.iter().any(|detail| detail.ends_with("ECS keeps starting tasks")), "{:?}", failure.details);
+    assert_eq!(stopped, 0, "there is nothing to roll back to");
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +246,7 @@ async fn old_revisions_are_deregistered_after_a_rollout() {
     fake.get().rollout_state = Some(State::Failed);
     let next = ServiceSpec { task_definition: WEB_2.replace(":2", ":13"), ..spec() };
     stack(&fake, next.clone()).deploy().await.unwrap_err();
-    assert!(fake.get().deregistered.is_empty(), "one of them may be what the service goes back to");
+    assert!(fake.get().deregistered.is_empty(), "a rollback may need one of them");
     fake.get().rollout_state = Some(State::Completed);
     stack(&fake, ServiceSpec { desired_count: 3, ..next }).deploy().await.unwrap();
     assert_eq!(fake.get().deregistered, ["staging-web:3", "staging-web:1"]);
@@ -291,7 +289,7 @@ async fn rollout_without_an_end_times_out() {
     let fake = Fake::<Ecs>::new();
     let failure = stack(&fake, spec()).deploy().await.unwrap_err();
     assert_eq!(failure.class, Class::TimedOut);
-    assert!(failure.message.contains("gave up after 60 s: 0 of 2 running"), "{failure}");
+    assert!(failure.message.contains("gave up after 60 s: 0/2 running"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]

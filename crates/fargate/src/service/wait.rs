@@ -1,4 +1,4 @@
-//! Follows a rollout to its end, and what comes after one that failed.
+//! Waiting for a rollout, and for the rollback of one that failed.
 
 use super::{ServiceAttrs, Services, expected};
 use crate::crash_loop::{CrashCheck, CrashWatch};
@@ -11,20 +11,20 @@ use pb_engine::{Backoff, Class, Context, Failure, Progress};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long ECS may go on telling what a service was like before a call that was answered. (ECS API: RunTask, on eventual
-/// consistency)
+/// Time during which ECS may still describe a service as it was before a successful call. (ECS API: RunTask, on
+/// eventual consistency)
 const CONSISTENCY_WINDOW: Duration = Duration::from_secs(15);
 
-/// How a rollout that is waited for came to its end.
+/// Result of waiting for a rollout.
 enum RolloutEnd {
     Succeeded,
-    /// ECS says so.
+    /// Failed according to ECS, with the reason.
     Failed(String),
-    /// Its tasks end again and again, and ECS does not count that.
+    /// Failed because its tasks are in a crash loop, which ECS does not count.
     CrashLoop(String),
 }
 
-/// What is known about a rollout while it is waited for.
+/// State of waiting for a rollout.
 struct RolloutWait {
     attrs: ServiceAttrs,
     last: Option<Service>,
@@ -32,7 +32,10 @@ struct RolloutWait {
 }
 
 impl Services {
-    /// Waits until our deployment serves our revision.
+    /// Waits until the deployment that was started has completed with its revision.
+    ///
+    /// # Errors
+    /// `Failed` if the rollout failed, `TimedOut` after `within`, both with a failure report; the failures of ECS.
     pub(super) async fn wait_for_rollout(
         &self,
         cx: &Context,
@@ -58,7 +61,7 @@ impl Services {
             Ok(RolloutEnd::Failed(reason)) => (Class::Failed, reason, self.wait_for_rollback(cx, &attrs, within).await),
             Ok(RolloutEnd::CrashLoop(reason)) => (Class::Failed, reason, self.abort_rollout(&attrs, within).await),
             Err(failure) if failure.class == Class::TimedOut => {
-                (Class::TimedOut, failure.message, Some("the rollout was left to go on".to_owned()))
+                (Class::TimedOut, failure.message, Some("the rollout continues in ECS".to_owned()))
             }
             Err(failure) => return Err(failure),
         };
@@ -68,13 +71,14 @@ impl Services {
         Err(report.failure((class, &reason), service.as_ref(), now.as_ref(), afterwards).await)
     }
 
+    /// Judges the rollout by what ECS describes; `seen` is absent while the service is not visible.
     async fn progress(&self, wait: &mut RolloutWait, seen: Option<Service>, since: Instant) -> Progress<RolloutEnd> {
         let service = match seen {
             Some(service) => service,
             None if wait.last.is_some() => {
-                return Progress::Ready(RolloutEnd::Failed("the service is gone".to_owned()));
+                return Progress::Ready(RolloutEnd::Failed("the service was deleted".to_owned()));
             }
-            None => return Progress::Pending("service not visible yet".to_owned()),
+            None => return Progress::Pending("waiting for the service to appear".to_owned()),
         };
         if wait.attrs.deployment.is_none() {
             wait.attrs.deployment = primary(&service).and_then(Deployment::id).map(str::to_owned);
@@ -83,7 +87,7 @@ impl Services {
         let is_ours = |deployment: &Deployment| deployment.id() == Some(expected.deployment);
         let unseen = wait.last.is_none() && !service.deployments().iter().any(is_ours);
         if unseen && since.elapsed() < CONSISTENCY_WINDOW {
-            return Progress::Pending("deployment not visible yet".to_owned());
+            return Progress::Pending("waiting for the deployment to appear".to_owned());
         }
         let rollout = rollout::rollout_status(&service, &expected);
         let crashes = match &rollout {
@@ -100,27 +104,27 @@ impl Services {
                 Progress::Pending(format!("{words}; {ended}"))
             }
             (RolloutStatus::Succeeded, CrashCheck::Recent(ended)) => {
-                Progress::Pending(format!("all tasks run, but {ended}"))
+                Progress::Pending(format!("all tasks are running, but {ended}"))
             }
         }
     }
 
-    /// Has ECS give up our rollout, where that is ours to do, and says what came of it.
+    /// Stops a crash-looping rollout and rolls it back, if that is allowed and possible, and describes the outcome.
     async fn abort_rollout(&self, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
         if !self.abort_on_crash_loop {
-            return Some("the rollout was left to go on".to_owned());
+            return Some("the rollout continues in ECS".to_owned());
         }
         let before = deployments::list(&self.client, &attrs.cluster, &attrs.name).await;
         if before.is_ok_and(|all| !all.iter().any(ServiceDeployment::succeeded)) {
-            return Some(format!("{NO_PREVIOUS_REVISION}; ECS goes on starting tasks"));
+            return Some(format!("{NO_PREVIOUS_REVISION}; ECS keeps starting tasks"));
         }
         match deployments::stop(&self.client, attrs, within).await {
             Ok(outcome) => Some(outcome),
-            Err(failure) => Some(format!("it may still go on: {failure}")),
+            Err(failure) => Some(format!("the rollout may still be in progress: {failure}")),
         }
     }
 
-    /// Waits for the rollback of our rollout, which failed, and says what came of it; nothing when ECS does not tell.
+    /// Waits for the rollback of a failed rollout and describes the outcome; none if ECS does not show it.
     async fn wait_for_rollback(&self, cx: &Context, attrs: &ServiceAttrs, within: Duration) -> Option<String> {
         let (expected, failed) = (expected(attrs), Instant::now());
         let watch = self.poller.watch(&attrs.cluster, &attrs.name);
@@ -133,7 +137,7 @@ impl Services {
             if deployment.status == Status::RollbackSuccessful.as_str() || !(deployment.is_open() || is_first) {
                 return Ok(Progress::Ready(Some(deployments::rollback_outcome(deployment))));
             }
-            // A first rollout that failed may stay open for ever: ECS starts no tasks and has nothing to go back to.
+            // A failed first rollout may stay open forever: ECS starts no tasks and has nothing to roll back to.
             let stays = failed.elapsed() >= CONSISTENCY_WINDOW
                 && watch
                     .service()
@@ -141,13 +145,13 @@ impl Services {
                     .is_some_and(|service| rollout::is_failed_without_rollback(&service, &expected));
             Ok(match is_first && (!deployment.is_open() || stays) {
                 true => Progress::Ready(Some(NO_PREVIOUS_REVISION.to_owned())),
-                false => Progress::Pending(format!("it failed, {}", deployment.status)),
+                false => Progress::Pending(format!("rollout failed; waiting for the rollback ({})", deployment.status)),
             })
         });
         match waited.await {
             Ok(outcome) => outcome,
             Err(failure) if matches!(failure.class, Class::TimedOut | Class::Interrupted) => {
-                Some("the rollback still goes on".to_owned())
+                Some("the rollback is still in progress".to_owned())
             }
             Err(_) => None,
         }

@@ -25,13 +25,13 @@ const ARN: &str = "arn:aws:ecs:us-east-2:1:task-definition/staging-web";
 
 #[derive(Default)]
 struct Ecs {
-    /// Each with its tags, and whether it is ACTIVE; the first is revision 1.
+    /// Revisions with their tags and whether they are ACTIVE; the first is revision 1.
     revisions: Vec<(TaskDefinition, Vec<Tag>, bool)>,
     registered: usize,
-    /// The answers of so many registrations are lost.
+    /// Number of registrations whose response gets lost.
     lost: usize,
     tagged: Vec<String>,
-    /// The revision that the service has, and what the revisions were asked for by.
+    /// Revision of the service; `described` has the names in DescribeTaskDefinition calls.
     service: Option<usize>,
     described: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl Ecs {
         }
     }
 
-    /// As ECS does it: with the defaults that it fills in.
+    /// Registers a revision with the defaults that ECS fills in.
     fn register(&mut self, input: &RegisterTaskDefinitionInput) -> TaskDefinition {
         self.registered += 1;
         let number = self.revisions.len() + 1;
@@ -169,7 +169,7 @@ fn web(spec: &mut TaskDefinitionSpec) -> &mut ContainerSpec {
     spec.containers.get_mut("web").unwrap()
 }
 
-/// The SDK would repeat calls here, as it does outside of tests.
+/// Returns the stack with a client that retries calls, as outside of tests.
 fn stack(fake: &Fake<Ecs>, spec: TaskDefinitionSpec) -> Standalone {
     stack_ignoring(fake, spec, &[])
 }
@@ -190,7 +190,7 @@ fn graph(fake: &Fake<Ecs>, spec: TaskDefinitionSpec, ignored: &[&str]) -> Graph 
     graph
 }
 
-/// Two revisions, of which the service has the first; and what the run that registered the second has recorded.
+/// Registers two revisions, of which the service uses the first, and returns the snapshot of the second run.
 async fn rolled_back(fake: &Fake<Ecs>) -> Snapshot {
     stack(fake, spec("1")).deploy().await.unwrap();
     let mut snapshot = stack(fake, spec("2")).deploy().await.unwrap();
@@ -231,7 +231,7 @@ async fn revision_is_not_registered_again_after_a_lost_answer() {
     fake.get().lost = 1;
     let made = stack(&fake, spec("2")).deploy().await.unwrap();
     assert_eq!((fake.get().registered, attrs_of(&made, "fargate/web_task")["revision"].clone()), (2, 2.into()));
-    // The content of an earlier revision is no reason to take that one.
+    // An earlier revision with the same content is not reused.
     stack(&fake, spec("1")).deploy().await.unwrap();
     assert_eq!(fake.get().registered, 3);
 }
@@ -246,7 +246,7 @@ async fn plan_compares_with_the_revision_in_use() {
     let own: Vec<_> = drift(&graph, &observed, &snapshot).into_iter().filter(|one| one.id.is_some()).collect();
     assert_eq!(own, [], "the record is about the other revision");
     assert_eq!(fake.get().described, ["staging-web", "staging-web:1"]);
-    // The usual case costs no call; and what cannot be had by a service any more is not in use.
+    // If the service uses the latest revision, no other call is needed; a deregistered revision is not in use.
     for (service, deregistered) in [(2, None), (1, Some(0))] {
         let mut ecs = fake.get();
         (ecs.service, ecs.described) = (Some(service), Vec::new());
@@ -269,7 +269,7 @@ async fn latest_revision_with_the_same_content_is_reused() {
     let step = plan.changes().next().unwrap();
     let image = step.changes.iter().find(|change| change.path == "containers.web.image").unwrap();
     assert_eq!((step.action, image.before.as_ref().unwrap()), (Action::Update, &json!("registry/app:1")));
-    assert_eq!(step.origin, Some(pb_engine::Origin::Configuration), "the tag; nobody exchanged the revision outside");
+    assert_eq!(step.origin, Some(pb_engine::Origin::Configuration), "the tag; the revision did not drift");
     let ledger = MemoryLedger::new(snapshot);
     let (owner, events) = (Arc::new(owner()), Events::none());
     let run = Run { id: "r".to_owned(), operation: "deploy".to_owned(), owner, events, cancel: Cancel::never() };
@@ -315,7 +315,7 @@ async fn unmanaged_task_definition_fields_are_drift() {
     assert_eq!((step.action, step.changes[0].path.as_str()), (Action::Update, "other"));
     let seen = serde_json::json!(["containers.web.privileged", "volumes"]);
     assert_eq!(step.changes[0].before.as_ref().unwrap(), &seen);
-    // It carries the hash of the wanted content, and is not taken for the revision that is yet to be made.
+    // Its tag has the hash of the configured content, but it is not reused as the revision to be registered.
     stack(&fake, spec("1")).deploy().await.unwrap();
     assert_eq!(fake.get().registered, 2);
     assert!(stack(&fake, spec("1")).plan().await.unwrap().is_empty());
@@ -364,7 +364,7 @@ async fn secret_in_live_revision_is_hidden_and_not_written() {
     let inside = ["command", "environment.B", "environment.DB", "environment.DB_PASSWORD"];
     assert_eq!(paths, inside.map(|path| format!("containers.web.{path}")));
 
-    // A revision that keeps them would have what stands for them, so there is none.
+    // A revision with these fields ignored would contain the placeholder of hidden values, so none is registered.
     let kept = ["containers.web.environment", "containers.web.command"];
     assert!(stack_ignoring(&fake, spec("1"), &kept).plan().await.unwrap().is_empty());
     let failure = stack_ignoring(&fake, spec("2"), &kept).deploy().await.unwrap_err();
@@ -383,7 +383,7 @@ fn invalid_task_definition_spec_is_refused() {
         (|spec| web(spec).image = "a b".to_owned(), "image"),
         (
             |spec| drop(web(spec).environment.insert("KEY".to_owned(), "a".to_owned())),
-            "stands in `environment` already",
+            "is already set in `environment`",
         ),
         (|spec| drop(web(spec).environment.insert("A_TOKEN".to_owned(), "a".to_owned())), "name of a secret"),
         (|spec| web(spec).command[0] = "amqp://a:b@c".to_owned(), "with a password"),
