@@ -1,4 +1,4 @@
-//! What a typo breaks, found out before the first call, which would be tried again for a while.
+//! Checks of the access settings before the first call, which would be retried for a while if they contained a typo.
 
 use crate::Access;
 use aws_config::SdkConfig;
@@ -9,14 +9,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an endpoint may take to accept a connection.
+/// Time that an endpoint has to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether the profile that was asked for (or `AWS_PROFILE`, where no keys in the environment come before it) is there, and something listens at the endpoint if another than AWS is named.
+/// Checks that the selected profile exists, and that a configured endpoint other than AWS accepts connections. The
+/// profile is the one in `access`, or `AWS_PROFILE` unless the environment contains keys, which take precedence.
 ///
 /// # Errors
-/// [`Class::Credentials`] for a profile that is not there, or files of profiles that cannot be read;
-/// [`Class::Unreachable`] for an endpoint that cannot be connected to.
+/// [`Class::Credentials`] if the profile does not exist or the profile files cannot be read; [`Class::Unreachable`] if
+/// the endpoint cannot be reached.
 pub async fn check_access(access: &Access, config: &SdkConfig) -> Result<(), Failure> {
     let env = Env::real();
     let named = || env.get("AWS_PROFILE").ok().filter(|_| env.get("AWS_ACCESS_KEY_ID").is_err());
@@ -30,32 +31,32 @@ pub async fn check_access(access: &Access, config: &SdkConfig) -> Result<(), Fai
 }
 
 async fn check_profile(name: &str, env: &Env) -> Result<(), Failure> {
-    let failure = |message: String| Failure::new(Class::Credentials, "reading the profiles of ~/.aws", message);
+    let failure = |message: String| Failure::new(Class::Credentials, "read the AWS profiles", message);
     let profiles = aws_config::profile::load(&Fs::real(), env, &EnvConfigFiles::default(), None).await;
-    let profiles = profiles.map_err(|error| failure(error.to_string()).hint("mend the file that it names"))?;
+    let profiles = profiles.map_err(|error| failure(error.to_string()).hint("fix the file named above"))?;
     if profiles.get_profile(name).is_some() {
         return Ok(());
     }
     let mut names: Vec<&str> = profiles.profiles().collect();
     names.sort_unstable();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let hint = "name one of them with --profile, or make it with `aws configure --profile` or `aws configure sso`";
-    Err(failure(format!("there is no profile `{name}` (known: {names})")).hint(hint))
+    let hint = "choose one with --profile, or create it with `aws configure --profile` or `aws configure sso`";
+    Err(failure(format!("no profile named `{name}` (available: {names})")).hint(hint))
 }
 
 async fn check_endpoint(url: &str) -> Result<(), Failure> {
     let failure = |message: String| {
         let hint =
-            "start the endpoint, or name another one (--endpoint-url, AWS_ENDPOINT_URL, endpoint_url of the profile)";
-        Failure::new(Class::Unreachable, "connecting to the endpoint", message).hint(hint)
+            "start the endpoint, or set another one (--endpoint-url, AWS_ENDPOINT_URL, endpoint_url in the profile)";
+        Failure::new(Class::Unreachable, "check the endpoint", message).hint(hint)
     };
-    let uri: http::Uri = url.parse().map_err(|error| failure(format!("`{url}` is not a URL: {error}")))?;
-    let host = uri.host().ok_or_else(|| failure(format!("`{url}` names no host")))?;
+    let uri: http::Uri = url.parse().map_err(|error| failure(format!("invalid URL `{url}`: {error}")))?;
+    let host = uri.host().ok_or_else(|| failure(format!("the URL `{url}` has no host")))?;
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
     let address = (host.trim_matches(['[', ']']), port);
     match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(failure(format!("nothing answers at {url}: {error}"))),
-        Err(_) => Err(failure(format!("nothing answers at {url} within {} s", CONNECT_TIMEOUT.as_secs()))),
+        Ok(Err(error)) => Err(failure(format!("cannot connect to {url}: {error}"))),
+        Err(_) => Err(failure(format!("cannot connect to {url} within {} s", CONNECT_TIMEOUT.as_secs()))),
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration that all clients share.
+//! SDK configuration shared by all clients.
 
 use crate::rate_limit::RateLimitedClient;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -10,25 +10,26 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use std::time::Duration;
 
-/// How to reach AWS, where it differs from what the environment and `~/.aws` say.
+/// Settings for access to AWS that override the environment and `~/.aws`.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// The profile of `~/.aws`; otherwise `AWS_PROFILE`.
+    /// Profile in `~/.aws`; defaults to `AWS_PROFILE`.
     pub profile: Option<String>,
-    /// The region.
+    /// Region.
     pub region: String,
-    /// The endpoint of all services; otherwise `AWS_ENDPOINT_URL`, otherwise AWS itself.
+    /// Endpoint of all services; defaults to `AWS_ENDPOINT_URL`, then to AWS itself.
     pub endpoint_url: Option<String>,
 }
 
-/// How often a call that may be repeated is tried: throttling, 5xx, timeouts.
+/// Attempts of a call that the SDK retries: throttling, 5xx, timeouts.
 const MAX_ATTEMPTS: u32 = 6;
 
-/// Makes the configuration that all clients share: one HTTP client with one connection pool, one credentials cache.
+/// Creates the configuration shared by all clients: one HTTP client with one connection pool, one credentials cache.
 ///
-/// Credentials are looked for in the SDK's order: environment, profile (SSO and `credential_process` too), web identity,
-/// container, instance; a profile that is named here comes before all of these. Nothing is asked for before the first call. The instance metadata service, which outside EC2 does
-/// not answer, is tried once and for half a second.
+/// Credentials are resolved in the SDK's order: environment, profile (including SSO and `credential_process`), web
+/// identity, container, instance. A profile given in `access` takes precedence over all of these. Credentials are
+/// resolved with the first call. The instance metadata service, which does not respond outside EC2, is tried once, for
+/// half a second.
 pub async fn connect(access: &Access) -> SdkConfig {
     let http = SharedHttpClient::new(RateLimitedClient::new(crate::http_client::shared_client()));
     let region = Region::new(access.region.clone());
@@ -57,13 +58,13 @@ pub async fn connect(access: &Access) -> SdkConfig {
     loader.profile_name(profile).credentials_provider(profile_credentials).load().await
 }
 
-/// How often a call is tried that may be repeated, with pauses that grow and have jitter.
+/// Returns the retry settings for calls that may be repeated: exponential backoff with jitter.
 #[must_use]
 pub fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)
 }
 
-/// How long an answer is waited for.
+/// Returns the timeouts of connections, attempts and operations.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -73,8 +74,8 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// For a create that AWS would do a second time: the SDK must not repeat it when its answer was lost. The engine looks for
-/// what was made, and then decides.
+/// Returns the retry settings for a create call without a client token, which AWS would execute twice: the SDK must not
+/// repeat it after a lost response. The engine checks whether the resource exists, and then decides.
 #[must_use]
 pub fn no_retry() -> RetryConfig {
     RetryConfig::disabled()

@@ -1,4 +1,4 @@
-//! From the SDK's errors to failures.
+//! Conversion of SDK errors into failures.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -7,12 +7,13 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use pb_engine::{Class, Failure};
 use std::error::Error;
 
-/// What a service answered.
+/// Conversion of the result of an SDK call.
 pub trait ForOperation<T> {
-    /// The output, or a failure of the right class that names the `operation` (`ec2:CreateVpc`) and what was answered.
+    /// Returns the output, or a failure of the matching class that names the `operation` (`ec2:CreateVpc`) and the
+    /// error.
     ///
     /// # Errors
-    /// Whatever the SDK reports.
+    /// Every error that the SDK reports.
     fn for_operation(self, operation: &str) -> Result<T, Failure>;
 }
 
@@ -44,13 +45,14 @@ where
             failure.code = code;
             with_hint(failure)
         }
-        SdkError::TimeoutError(_) => of(Class::Ambiguous, format!("no answer in time: {}", chain(error))),
-        SdkError::ResponseError(_) => of(Class::Ambiguous, format!("the answer was not understood: {}", chain(error))),
+        SdkError::TimeoutError(_) => of(Class::Ambiguous, format!("no response in time: {}", chain(error))),
+        SdkError::ResponseError(_) => of(Class::Ambiguous, format!("invalid response: {}", chain(error))),
         SdkError::DispatchFailure(dispatch) => {
             if is_credentials_error(error) {
                 return no_credentials(operation, error);
             }
-            // Hyper tells "not connected" only in words; connect errors are I/O errors of the SDK, or timeouts of connect.
+            // Hyper reports a failed connection only in its text. Connect errors are I/O errors of the SDK, or connect
+            // timeouts.
             let text = chain(error);
             let unsent =
                 text.contains("tcp connect error") || text.contains("dns error") || text.contains("connect timeout");
@@ -60,7 +62,7 @@ where
             } else if dispatch.is_user() {
                 of(Class::Refused, text)
             } else {
-                of(Class::Ambiguous, format!("the connection broke: {text}"))
+                of(Class::Ambiguous, format!("the connection was lost: {text}"))
             }
         }
         _ if is_credentials_error(error) => no_credentials(operation, error),
@@ -78,18 +80,19 @@ fn with_hint(failure: Failure) -> Failure {
         let service = failure.operation.split(':').next().unwrap_or_default();
         let create = format!("aws iam create-service-linked-role --aws-service-name {service}.amazonaws.com");
         return failure.hint(format!(
-            "the service creates this role with its first call; if it cannot, because iam:CreateServiceLinkedRole is not \
-             allowed, somebody who may has to run `{create}`"
+            "the service creates this role with its first call; if iam:CreateServiceLinkedRole is denied, an \
+             administrator has to run `{create}`"
         ));
     }
     match failure.class {
-        Class::Credentials if is_clock_skew(&failure) => failure
-            .hint("the clock of this machine differs from AWS's by minutes: set it, then run the same command again"),
-        Class::Credentials => {
-            failure.hint("the credentials are wrong or have expired: sign in again, or check AWS_PROFILE")
+        Class::Credentials if is_clock_skew(&failure) => {
+            failure.hint("the clock of this machine is minutes off; set it, then run the same command again")
         }
-        Class::Denied => failure.hint("the credentials in use lack a permission"),
-        Class::Throttled => failure.hint("AWS limits the rate of calls; run the same command again in a minute"),
+        Class::Credentials => {
+            failure.hint("the credentials are invalid or expired; sign in again, or check AWS_PROFILE")
+        }
+        Class::Denied => failure.hint("your AWS identity lacks this permission; add it to its policy"),
+        Class::Throttled => failure.hint("AWS throttled the calls; run the same command again in a minute"),
         _ => failure,
     }
 }
@@ -99,7 +102,7 @@ fn is_service_linked_role(code: &str, message: &str) -> bool {
     code.contains("ServiceLinkedRole") || message.contains("Unable to assume the service linked role")
 }
 
-/// Whether a request was refused for its time: it was signed with another time than AWS's.
+/// Returns whether a request was refused because its signing time differs from the time of AWS.
 fn is_clock_skew(failure: &Failure) -> bool {
     let says = |words: &str| failure.message.contains(words);
     ["RequestTimeTooSkewed", "RequestExpired"].iter().any(|code| failure.is(code))
@@ -107,7 +110,7 @@ fn is_clock_skew(failure: &Failure) -> bool {
         || says("Signature not yet current")
 }
 
-/// Codes of requests that are not signed, or not with valid keys. (EC2, S3 and STS API: common errors)
+/// Codes of requests without a signature, or with invalid keys. (EC2, S3 and STS API: common errors)
 const CREDENTIALS: &[&str] = &[
     "AuthFailure",
     "ExpiredToken",
@@ -127,7 +130,7 @@ const CREDENTIALS: &[&str] = &[
     "UnrecognizedClientException",
 ];
 
-/// Codes of requests that the caller may not make.
+/// Codes of requests for which the caller lacks permission.
 const DENIED: &[&str] = &[
     "AccessDenied",
     "AccessDeniedException",
@@ -138,7 +141,7 @@ const DENIED: &[&str] = &[
     "UnauthorizedOperation",
 ];
 
-/// Codes of requests that came too fast, besides those that begin with `Throttl`.
+/// Codes of throttled requests, in addition to those that begin with `Throttl`.
 const THROTTLED: &[&str] = &[
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
@@ -150,8 +153,8 @@ const THROTTLED: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-/// Codes of a state that passes by itself, besides those that end with `StateFault`: the resource is being changed, by this
-/// call's predecessor or by another caller. (The API references list them with each operation.)
+/// Codes of a temporary state, in addition to those that end with `StateFault`: the resource is being changed, by a
+/// preceding call or by another caller. (The API references list them with each operation.)
 const NOT_READY: &[&str] = &[
     // EC2: "You can't run simultaneous commands to modify a tag for a specific resource."
     "ConcurrentTagAccess",
@@ -169,7 +172,7 @@ const NOT_READY: &[&str] = &[
     // IAM: "Wait a few minutes and submit your request again."
     "ConcurrentModification",
     "EntityTemporarilyUnmodifiable",
-    // DynamoDB: another request for the same item is under way.
+    // DynamoDB: another request for the same item is in progress.
     "ReplicatedWriteConflictException",
     "TransactionConflictException",
     // Route 53, S3 and CloudWatch Logs.
@@ -178,7 +181,8 @@ const NOT_READY: &[&str] = &[
     "PriorRequestNotComplete",
 ];
 
-/// Codes of what does not exist, or is not visible yet, that do not say `NotFound` or `NoSuch`.
+/// Codes of a resource that does not exist or is not visible yet, where the code contains neither `NotFound` nor
+/// `NoSuch`.
 const NOT_FOUND: &[&str] = &[
     // EC2, CreateTags and DeleteTags: "The specified ID for the resource you are trying to tag is not valid."
     "InvalidID",
@@ -186,12 +190,12 @@ const NOT_FOUND: &[&str] = &[
     "InvalidSecurityGroup",
 ];
 
-/// The class of a service's error code, by the conventions that AWS services share. Where one code means something else in
-/// one call, that call says so with [`Failure::when`].
+/// Returns the class of a service's error code, by the conventions that AWS services share. A call in which a code has
+/// another meaning overrides the class with [`Failure::when`].
 #[must_use]
 pub fn classify(code: &str, message: &str, status: u16) -> Class {
     let any = |codes: &[&str]| codes.contains(&code);
-    // ECS reports the rate of RegisterTaskDefinition as a ClientException.
+    // ECS reports throttling of RegisterTaskDefinition as a ClientException.
     let too_fast = message.contains("Rate exceeded") || message.contains("Too many concurrent attempts");
     if any(CREDENTIALS) {
         Class::Credentials
@@ -210,7 +214,7 @@ pub fn classify(code: &str, message: &str, status: u16) -> Class {
     {
         Class::NotFound
     } else if code == "DuplicateTagKeys" {
-        // The request has a key twice; nothing exists.
+        // The request contains a key twice; it does not mean that something exists.
         Class::Refused
     } else if code.contains("AlreadyExists") || code.contains("Duplicate") {
         Class::Exists
@@ -233,7 +237,7 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     sources(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The error and what led to it, in one line, each text once.
+/// Returns the error and its sources in one line, without repeated texts.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for link in sources(error) {

@@ -1,5 +1,5 @@
-//! One HTTP client for all SDK clients. What TLS needs, the certificates of the system above all, is loaded with the first
-//! request that is sent over TLS, and once: the SDK would load it with each client that is made.
+//! HTTP client shared by all SDK clients. The TLS setup, mainly the system's certificates, is loaded once, with the
+//! first request over TLS; the SDK would load it for each client.
 
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Times for connecting and reading: requests that have the same share their connections.
+/// Connect and read timeouts. Requests with the same timeouts share their connections.
 type Timeouts = (Option<Duration>, Option<Duration>);
 
-/// The client.
+/// An HTTP client that sets up TLS on first use.
 #[derive(Debug)]
 struct LazyTlsClient {
     plain: SharedHttpClient,
@@ -24,7 +24,7 @@ struct LazyTlsClient {
     connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
 }
 
-/// One client for all.
+/// Creates the shared client.
 pub(crate) fn shared_client() -> SharedHttpClient {
     SharedHttpClient::new(LazyTlsClient {
         plain: Builder::new().build_http(),
@@ -53,7 +53,7 @@ impl HttpClient for LazyTlsClient {
     }
 }
 
-/// The connections of requests with the same times.
+/// The connections of requests with the same timeouts.
 #[derive(Debug)]
 struct LazyTlsConnector {
     plain: SharedHttpConnector,
@@ -84,7 +84,7 @@ mod tests {
     use std::time::Duration;
     use tokio::net::TcpListener;
 
-    /// The first byte that a request to `scheme` sends.
+    /// Returns the first byte that a request to `scheme` sends.
     async fn first_byte(scheme: &str) -> u8 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{scheme}://{}/", listener.local_addr().unwrap());

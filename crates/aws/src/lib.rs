@@ -1,8 +1,9 @@
-//! What every crate that talks to AWS needs: one way in, and one way to say what went wrong.
+//! Shared basis of all crates that call AWS: connection settings and error conversion.
 //!
-//! [`connect()`] makes the configuration that all clients share: one connection pool, one set of credentials, the SDK's own
-//! conventions for profiles, regions and endpoints. [`Answer`] turns an SDK error into a [`Failure`](pb_engine::Failure) of
-//! the right class. Nothing here names a service.
+//! [`connect()`] creates the configuration that all clients share: one connection pool, one set of credentials, and the
+//! SDK's conventions for profiles, regions and endpoints. [`ForOperation`] converts an SDK error into a
+//! [`Failure`](pb_engine::Failure) of the matching class. The rate limit of Route 53 is the only part that depends on a
+//! particular service.
 
 mod access;
 mod connect;
@@ -18,7 +19,7 @@ pub use failure::{ForOperation, classify};
 
 use std::collections::BTreeMap;
 
-/// Tags of any service as a map, from pairs of key and value; pairs without a key are left out.
+/// Converts the tags of any service into a map; pairs without a key are left out.
 pub fn tag_map<'a>(pairs: impl IntoIterator<Item = (Option<&'a str>, Option<&'a str>)>) -> BTreeMap<String, String> {
     let full =
         pairs.into_iter().filter_map(|(key, value)| Some((key?.to_owned(), value.unwrap_or_default().to_owned())));

@@ -1,7 +1,8 @@
-//! Clients that answer from typed rules, for tests.
+//! SDK clients for tests that respond from typed rules.
 
-/// A client of `$service` (`aws_sdk_ec2`) that answers from `$rules`, made with `aws_smithy_mocks::mock!`: each call by the
-/// first rule that matches. Nothing is retried, nothing leaves the process.
+/// Creates a client of `$service` (`aws_sdk_ec2`) that responds from `$rules`, which are created with
+/// `aws_smithy_mocks::mock!`: the first matching rule answers each call. Nothing is retried, and no request leaves the
+/// process.
 #[macro_export]
 macro_rules! mock_client {
     ($service:ident, $rules:expr) => {{

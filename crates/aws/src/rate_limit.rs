@@ -1,5 +1,5 @@
-//! How much is asked of one service at a time. Each service counts the requests of an account, whoever makes them; one that had
-//! enough answers with throttling, and everybody waits longer than if nobody had hurried.
+//! Client-side limits for the requests to each service. A service counts all requests of an account, regardless of the
+//! caller, and throttles the excess, which takes longer than sending fewer requests in the first place.
 
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -13,17 +13,17 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
-/// Requests to one service that are under way at a time.
+/// Concurrent requests to one service.
 const MAX_CONCURRENT: usize = 16;
 
-/// The service that takes the fewest requests: five a second for a whole account (Route 53 developer guide: Quotas). One is left
-/// for others.
+/// The service with the lowest limit: five requests a second for a whole account (Route 53 developer guide: Quotas).
+/// One of them is left for other callers.
 const ROUTE53: &str = "route53";
 const ROUTE53_PER_SECOND: usize = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An HTTP client that hands on to another what the limits allow.
+/// An HTTP client that forwards requests to another one within the limits.
 #[derive(Debug)]
 pub(crate) struct RateLimitedClient {
     http: SharedHttpClient,
@@ -60,7 +60,7 @@ impl HttpConnector for RateLimitedConnector {
         };
         let connector = self.connector.clone();
         HttpConnectorFuture::new(async move {
-            // It is never closed.
+            // The semaphore is never closed.
             let _permit = service.permits.acquire().await;
             if let Some(start) = service.next_start() {
                 sleep_until(start).await;
@@ -70,8 +70,8 @@ impl HttpConnector for RateLimitedConnector {
     }
 }
 
-/// The service that a request is signed for: `ec2` of `Credential=AKID/20261126/us-east-2/ec2/aws4_request`. What is not signed
-/// goes to none that counts.
+/// Returns the service that a request is signed for: `ec2` in `Credential=AKID/20261126/us-east-2/ec2/aws4_request`. An
+/// unsigned request counts for no service.
 fn service_of(request: &HttpRequest) -> Option<&str> {
     let (_, scope) = request.headers().get("authorization")?.split_once("Credential=")?;
     scope.split('/').nth(3)
@@ -91,7 +91,7 @@ impl ServiceLimits {
 #[derive(Debug)]
 struct ServiceLimit {
     permits: Semaphore,
-    /// When the last requests were let go, where there is a limit by the second.
+    /// Start times of the most recent requests, if the rate is limited.
     recent: Option<Mutex<VecDeque<Instant>>>,
 }
 
@@ -103,14 +103,15 @@ impl ServiceLimit {
         }
     }
 
-    /// When the next request may go, where that is limited: a second after the one that is as many back as there may be.
+    /// Reserves the start of the next request, if the rate is limited: at least a second after the request that is
+    /// `per_second` requests back.
     fn next_start(&self) -> Option<Instant> {
         let mut recent = self.recent.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         Some(reserve_start(&mut recent, Instant::now()))
     }
 }
 
-/// When the next request may go, given when the last ones did; notes it.
+/// Returns the earliest start of the next request, given the most recent starts, and records it.
 fn reserve_start(recent: &mut VecDeque<Instant>, now: Instant) -> Instant {
     let earliest =
         if recent.len() < ROUTE53_PER_SECOND { None } else { recent.pop_front().map(|first| first + SECOND) };
@@ -130,7 +131,7 @@ mod tests {
     use tokio::task::JoinSet;
     use tokio::time::{Instant, sleep};
 
-    /// Answers after a while, and notes when requests came and how many were there at a time.
+    /// Responds after a delay, and records the start times and the concurrency of the requests.
     #[derive(Debug, Clone, Default)]
     struct SlowConnector(Arc<Mutex<Observed>>);
 
@@ -168,7 +169,7 @@ mod tests {
         request
     }
 
-    /// Makes `count` requests at once.
+    /// Sends `count` requests at once.
     async fn burst(service: Option<&str>, count: usize) -> SlowConnector {
         let slow = SlowConnector::default();
         let limit = Arc::new(RateLimitedConnector {
@@ -188,7 +189,7 @@ mod tests {
     async fn concurrent_requests_to_a_service_are_limited() {
         assert_eq!(burst(Some("ec2"), 50).await.0.lock().unwrap().max_in_flight, MAX_CONCURRENT);
         assert_eq!(burst(Some("ec2"), 3).await.0.lock().unwrap().max_in_flight, 3);
-        assert_eq!(burst(None, 50).await.0.lock().unwrap().max_in_flight, 50, "what is not signed is none of theirs");
+        assert_eq!(burst(None, 50).await.0.lock().unwrap().max_in_flight, 50, "unsigned requests are not limited");
     }
 
     #[tokio::test(start_paused = true)]
@@ -198,6 +199,6 @@ mod tests {
         for (first, fifth) in started.iter().zip(started.iter().skip(ROUTE53_PER_SECOND)) {
             assert!(*fifth - *first >= SECOND, "{:?}", *fifth - *first);
         }
-        assert_eq!(started[ROUTE53_PER_SECOND - 1], started[0], "the first ones need not wait");
+        assert_eq!(started[ROUTE53_PER_SECOND - 1], started[0], "the first requests start at once");
     }
 }

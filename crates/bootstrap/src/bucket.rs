@@ -1,4 +1,4 @@
-//! `s3.bucket`: where the state is kept.
+//! `s3.bucket`: the state bucket.
 
 use crate::policy::{Document, is_tls_only, tls_only};
 use aws_sdk_s3::Client;
@@ -14,42 +14,43 @@ use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The region that a bucket is in when no location is given, and in which none may be given. (Amazon S3 API: CreateBucket)
+/// Region of a bucket that was created without a location. It must not be given as a location. (Amazon S3 API:
+/// CreateBucket)
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// The kind of state buckets.
+/// Kind of state buckets.
 pub struct Bucket {
     client: Client,
     account: String,
 }
 
-/// What is wanted of a bucket.
+/// Spec of a state bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketSpec {
-    /// The name, which no other bucket in the world has.
+    /// Name, unique across all AWS accounts.
     pub name: String,
-    /// Its region.
+    /// Region.
     pub region: String,
-    /// Whether older versions of objects are kept.
+    /// `true` if older versions of objects are kept.
     pub versioned: bool,
-    /// Whether objects are encrypted by default.
+    /// `true` if objects are encrypted by default.
     pub encrypted: bool,
-    /// Whether all public access is blocked.
+    /// `true` if all public access is blocked.
     pub private: bool,
-    /// Whether its policy refuses requests without TLS.
+    /// `true` if the bucket policy denies requests without TLS.
     pub tls_only: bool,
 }
 
-/// What names a bucket.
+/// Attributes of a state bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketAttrs {
-    /// The name.
+    /// Name.
     pub name: String,
 }
 
 impl Bucket {
-    /// Buckets of `account`: each call says that it means a bucket of this account, and one of another is left alone. An
-    /// endpoint other than AWS is spoken to with the bucket in the path.
+    /// Creates the kind for buckets of `account`. Each call names the account as the expected owner, so a bucket of
+    /// another account is never changed. An endpoint other than AWS gets the bucket name in the path.
     #[must_use]
     pub fn new(config: &SdkConfig, account: &str) -> Self {
         let custom = config.endpoint_url().is_some();
@@ -152,14 +153,14 @@ impl Bucket {
     }
 }
 
-/// The region that a bucket is in, when S3 answers that it is not the one that was asked. With 301, or in newer regions 400, it
-/// names it in a header, which HEAD has too. (Amazon S3 API: HeadBucket)
+/// Returns the region of a bucket if S3 responds that it is not the expected one. S3 names it in a header of its
+/// response with status 301, or 400 in newer regions; HEAD has this header too. (Amazon S3 API: HeadBucket)
 fn actual_region<T, E>(answer: &Result<T, SdkError<E>>, expected: &str) -> Option<String> {
     let raw = answer.as_ref().err()?.raw_response().filter(|raw| matches!(raw.status().as_u16(), 301 | 400))?;
     raw.headers().get("x-amz-bucket-region").filter(|region| *region != expected).map(str::to_owned)
 }
 
-/// An answer, or nothing where the service says with `code` that there is nothing.
+/// Returns the response, or `None` if the service reports with `code` that there is none.
 fn none_if<T>(answer: Result<T, Failure>, code: &str) -> Result<Option<T>, Failure> {
     match answer {
         Err(failure) if failure.is(code) => Ok(None),
@@ -205,14 +206,17 @@ impl Resource for Bucket {
     }
 
     fn deletion_blocker(spec: &BucketSpec, _attrs: &BucketAttrs) -> Option<String> {
-        Some(format!("the bucket is in {}, and what is in it stays: correct `region` or `state.bucket`", spec.region))
+        Some(format!(
+            "the bucket is in {} and its contents cannot be moved; change `region` or `state.bucket`",
+            spec.region
+        ))
     }
 
     fn id(attrs: &BucketAttrs) -> Option<String> {
         Some(attrs.name.clone())
     }
 
-    /// A bucket that stands in the name is used, whoever of this account made it.
+    /// An existing bucket of this account with the name is used, regardless of who created it.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, spec) in &scope.desired {
@@ -221,12 +225,13 @@ impl Resource for Bucket {
             let actual_region = actual_region(&answer, &spec.region);
             match answer.for_operation("s3:HeadBucket") {
                 Err(failure) if failure.class == Class::NotFound => {}
-                // HEAD has no body, so that the status is all there is.
+                // The response to HEAD has no body; only its status is known.
                 Err(failure) if failure.class == Class::Denied || failure.message.contains("403") => {
-                    let what = format!("the bucket {name}, of another account or closed to these credentials,");
+                    let what = format!("bucket {name} (of another account, or not accessible with these credentials)");
                     found.push(Found::Unmanaged { address: address.clone(), what });
                 }
-                // It differs in its region, which is refused by the guard with what to do; the rest cannot be read from here.
+                // The bucket is in another region. The guard refuses this change with a remedy; the other fields cannot
+                // be read from here.
                 Err(_) if actual_region.is_some() => found.push(Found::Managed {
                     address: address.clone(),
                     spec: BucketSpec { region: actual_region.unwrap_or_default(), ..spec.clone() },
@@ -234,7 +239,7 @@ impl Resource for Bucket {
                     ready: true,
                 }),
                 Err(failure) if failure.message.contains("301") => {
-                    let what = format!("the bucket {name}, in another region than {},", spec.region);
+                    let what = format!("bucket {name} (not in the region {})", spec.region);
                     found.push(Found::Unmanaged { address: address.clone(), what });
                 }
                 Err(failure) => return Err(failure),
@@ -288,7 +293,7 @@ impl Resource for Bucket {
         Ok(attrs.clone())
     }
 
-    /// S3 refuses while there is an object in it, or a version of one.
+    /// S3 refuses to delete a bucket that contains an object or a version of one.
     async fn delete(&self, _cx: &Context, attrs: &BucketAttrs) -> Result<(), Failure> {
         let answer = self
             .client

@@ -1,9 +1,10 @@
-//! What must be there before a first deploy: the bucket and the lock table of the state, the role with which ECS starts tasks,
-//! and the hosted zone.
+//! Prerequisites of a first deploy: the state bucket, the lock table, the role with which ECS starts tasks, and the
+//! hosted zone.
 //!
-//! All of it is shared: workspaces have one bucket and one table, other programs may use them too. So what stands in one of
-//! the names is used as it is, whoever made it; what it lacks is a difference like any other, shown before it is changed. What
-//! is made carries the tags of the stack, and nothing here is ever deleted by a plan.
+//! All of these are shared: workspaces use the same bucket and table, and other programs may use them too. An existing
+//! resource with one of the names is therefore used, regardless of who created it; a missing setting is a change like
+//! any other, shown before it is applied. New resources carry the tags of the stack, and no plan ever deletes one of
+//! these resources.
 
 mod bucket;
 mod policy;
@@ -20,37 +21,39 @@ use aws_types::SdkConfig;
 use pb_engine::{Failure, Graph, Ownership};
 use std::collections::BTreeSet;
 
-/// What is wanted.
+/// Desired prerequisites.
 #[derive(Debug, Clone)]
 pub struct BootstrapSpec {
-    /// The account that everything is in.
+    /// Account of all resources.
     pub account: String,
-    /// The bucket of the state.
+    /// Name of the state bucket.
     pub bucket: String,
-    /// The region of bucket and table.
+    /// Region of the bucket and the table.
     pub region: String,
-    /// The lock table.
+    /// Name of the lock table.
     pub table: String,
-    /// The role with which ECS starts tasks.
+    /// Name of the role with which ECS starts tasks.
     pub execution_role: String,
-    /// The secrets and parameters that it is to read, by their ARNs.
+    /// ARNs of the secrets and parameters that the role must be able to read.
     pub secrets: BTreeSet<String>,
-    /// Name of the inline policy of the role that lets it read them: one for each workspace, for they share the role.
+    /// Name of the role's inline policy that allows reading them. Each workspace has its own, because workspaces share
+    /// the role.
     pub secrets_policy: String,
-    /// The public hosted zone, where it is to be made.
+    /// Name of the public hosted zone, if it is to be created.
     pub zone: Option<String>,
 }
 
-/// In whose name these are made: the stack's, for all of its workspaces. A workspace's name has no colon.
+/// Returns the owner of the shared resources: the stack, for all of its workspaces. The name of a real workspace
+/// contains no colon.
 #[must_use]
 pub fn shared_owner(stack: &str) -> Ownership {
     Ownership { stack: stack.to_owned(), workspace: ":shared".to_owned() }
 }
 
-/// Adds what is wanted to `graph`: `state/bucket`, `state/table`, `roles/execution` and `dns/zone`.
+/// Adds the prerequisites to `graph`: `state/bucket`, `state/table`, `roles/execution` and `dns/zone`.
 ///
 /// # Errors
-/// `Bug` when an address is taken.
+/// `Bug` if an address is already used.
 pub fn bootstrap(graph: &mut Graph, config: &SdkConfig, spec: &BootstrapSpec) -> Result<(), Failure> {
     let buckets = graph.kind(Bucket::new(config, &spec.account));
     let wanted = BucketSpec {

@@ -1,4 +1,4 @@
-//! Policy documents, to which a statement is added and from which none is taken.
+//! Policy documents that are only extended: statements are added, never removed.
 
 use pb_engine::{Class, Failure};
 use pb_rules::secrets::permission;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Refuses each request without TLS. (Amazon S3 user guide: Security best practices)
+/// Returns a statement that denies every request without TLS. (Amazon S3 user guide: Security best practices)
 pub(crate) fn tls_only(bucket: &str) -> Value {
     let arn = format!("arn:aws:s3:::{bucket}");
     json!({
@@ -19,12 +19,12 @@ pub(crate) fn tls_only(bucket: &str) -> Value {
     })
 }
 
-/// Lets ECS tasks have a role.
+/// Returns a statement that allows ECS tasks to assume the role.
 pub(crate) fn allow_ecs_tasks_to_assume() -> Value {
     json!({ "Effect": "Allow", "Principal": { "Service": ECS_TASKS }, "Action": "sts:AssumeRole" })
 }
 
-/// Lets a role read these secrets and parameters, and no others.
+/// Returns the statements that allow a role to read these secrets and parameters, and no others.
 pub(crate) fn allow_reading_secrets(secrets: &BTreeSet<String>) -> Vec<Value> {
     let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (action, resource) in secrets.iter().filter_map(|secret| permission(secret)) {
@@ -36,7 +36,7 @@ pub(crate) fn allow_reading_secrets(secrets: &BTreeSet<String>) -> Vec<Value> {
 
 const ECS_TASKS: &str = "ecs-tasks.amazonaws.com";
 
-/// Whether a statement refuses everybody everything without TLS.
+/// Returns whether a statement denies all S3 actions without TLS to everybody.
 pub(crate) fn is_tls_only(statement: &Value) -> bool {
     let everybody = statement["Principal"] == "*" || has(&statement["Principal"]["AWS"], "*");
     let secure = &statement["Condition"]["Bool"]["aws:SecureTransport"];
@@ -46,19 +46,19 @@ pub(crate) fn is_tls_only(statement: &Value) -> bool {
         && (has(secure, "false") || *secure == json!(false))
 }
 
-/// Whether a statement lets ECS tasks have the role.
+/// Returns whether a statement allows ECS tasks to assume the role.
 pub(crate) fn trusts_ecs_tasks(statement: &Value) -> bool {
     statement["Effect"] == "Allow"
         && has(&statement["Principal"]["Service"], ECS_TASKS)
         && has(&statement["Action"], "sts:AssumeRole")
 }
 
-/// Whether `value` is `text`, or a list with it.
+/// Returns whether `value` is `text`, or a list that contains it.
 fn has(value: &Value, text: &str) -> bool {
     strings(value).contains(&text)
 }
 
-/// The text that a value is, or those in a list.
+/// Returns the strings of a value that is a string or a list.
 fn strings(value: &Value) -> Vec<&str> {
     match value {
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
@@ -70,15 +70,15 @@ fn strings(value: &Value) -> Vec<&str> {
 pub(crate) struct Document(Value);
 
 impl Document {
-    /// A document without statements.
+    /// Creates a document without statements.
     pub(crate) fn empty() -> Self {
         Self(json!({ "Version": "2012-10-17", "Statement": [] }))
     }
 
-    /// The document in `text`.
+    /// Parses the document in `text`.
     ///
     /// # Errors
-    /// `Refused` when that is no JSON.
+    /// `Refused` if it is not valid JSON.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Failure> {
         let refused = |error: serde_json::Error| {
             Failure::new(Class::Refused, format!("read the policy of {name}"), error.to_string())
@@ -86,12 +86,12 @@ impl Document {
         serde_json::from_str(text).map(Self).map_err(refused)
     }
 
-    /// Whether `is` holds for one of its statements.
+    /// Returns whether `predicate` holds for one of the statements.
     pub(crate) fn any(&self, predicate: fn(&Value) -> bool) -> bool {
         self.statements().iter().any(predicate)
     }
 
-    /// What statements like those of [`allow_reading_secrets`] let be read.
+    /// Returns the secrets and parameters that statements like those of [`allow_reading_secrets`] allow to read.
     pub(crate) fn readable_secrets(&self) -> BTreeSet<String> {
         let allowed = self.statements().iter().filter(|statement| statement["Effect"] == "Allow");
         let named = allowed.flat_map(|statement| {
@@ -101,7 +101,7 @@ impl Document {
         named.map(str::to_owned).collect()
     }
 
-    /// A document may have one statement without a list around it.
+    /// Returns the statements. A document may have a single statement without a list around it.
     fn statements(&self) -> &[Value] {
         match &self.0["Statement"] {
             Value::Array(statements) => statements,
@@ -109,7 +109,7 @@ impl Document {
         }
     }
 
-    /// The document with `statement` added.
+    /// Returns the document with `statement` added.
     pub(crate) fn with_statement(mut self, statement: Value) -> Self {
         let statements = match self.0["Statement"].take() {
             Value::Array(statements) => statements,
@@ -121,7 +121,7 @@ impl Document {
     }
 }
 
-/// As JSON.
+/// Formats the document as JSON.
 impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn statement_is_added_and_others_stay() {
-        let one = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Theirs", "Effect": "Allow"}}"#;
+        let one = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Existing", "Effect": "Allow"}}"#;
         let document = Document::parse(one, "x").unwrap();
         assert!(!document.any(is_tls_only));
         let text = document.with_statement(tls_only("b")).to_string();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["Statement"].as_array().unwrap().len(), 2);
-        assert_eq!(value["Statement"][0]["Sid"], "Theirs");
+        assert_eq!(value["Statement"][0]["Sid"], "Existing");
         assert!(Document::parse(&text, "x").unwrap().any(is_tls_only));
     }
 
@@ -176,6 +176,6 @@ mod tests {
         deny["Condition"]["Bool"]["aws:SecureTransport"] = json!(["false"]);
         assert!(is_tls_only(&deny));
         deny["Action"] = json!("s3:PutObject");
-        assert!(!is_tls_only(&deny), "reading goes without TLS still");
+        assert!(!is_tls_only(&deny), "reads are still possible without TLS");
     }
 }

@@ -1,4 +1,4 @@
-//! `iam.role`: with which ECS starts tasks: it pulls images, writes logs and reads secrets.
+//! `iam.role`: the task execution role, with which ECS starts tasks: pulls images, writes logs and reads secrets.
 
 use crate::policy::{Document, allow_ecs_tasks_to_assume, allow_reading_secrets, trusts_ecs_tasks};
 use aws_sdk_iam::Client;
@@ -8,39 +8,40 @@ use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, fet
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// AWS's own policy for it. (Amazon ECS developer guide: Task execution IAM role)
+/// Policy of AWS for the execution role. (Amazon ECS developer guide: Task execution IAM role)
 const EXECUTION_POLICY: &str = "service-role/AmazonECSTaskExecutionRolePolicy";
 
-/// The kind of execution roles.
+/// Kind of execution roles.
 pub struct Role {
     client: Client,
     secrets_policy: String,
 }
 
-/// What is wanted of an execution role. What it has besides is left to it.
+/// Spec of an execution role. Other permissions that the role has are left unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleSpec {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// Whether ECS tasks may have it.
+    /// `true` if ECS tasks may assume the role.
     pub trusts_ecs_tasks: bool,
-    /// Whether `AmazonECSTaskExecutionRolePolicy` is attached to it.
+    /// `true` if `AmazonECSTaskExecutionRolePolicy` is attached to the role.
     pub has_policy: bool,
-    /// The secrets and parameters that it may read, of those that are wanted: their ARNs.
+    /// ARNs of the desired secrets and parameters that the role may read.
     pub reads: BTreeSet<String>,
 }
 
-/// What names an execution role.
+/// Attributes of an execution role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleAttrs {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// The ARN.
+    /// ARN.
     pub arn: String,
 }
 
 impl Role {
-    /// Roles behind `client`. `secrets_policy` is the name of the inline policy with which they are let read secrets.
+    /// Creates the kind with `client`. `secrets_policy` is the name of the inline policy that allows roles to read
+    /// secrets.
     #[must_use]
     pub fn new(client: Client, secrets_policy: &str) -> Self {
         Self { client, secrets_policy: secrets_policy.to_owned() }
@@ -59,19 +60,19 @@ impl Role {
         Ok(attached.iter().any(|policy| policy.policy_arn().is_some_and(|arn| arn.ends_with(EXECUTION_POLICY))))
     }
 
-    /// Those of the secrets that the role may read: by our own policy, or else by what IAM says of all its policies. Where IAM
-    /// may not be asked, a permission that somebody else has given is not seen.
+    /// Returns the secrets that the role may read, according to our inline policy, or else to a simulation of all its
+    /// policies by IAM. Without permission to simulate, a permission granted by another policy is not found.
     async fn readable_secrets(&self, role: &LiveRole, secrets: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
         if secrets.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let ours = match self.secrets_policy_document(role.role_name()).await {
+        let policy = match self.secrets_policy_document(role.role_name()).await {
             Err(failure) if failure.class == Class::Denied => Document::empty(),
-            ours => ours?,
+            policy => policy?,
         };
-        let ours = ours.readable_secrets();
+        let policy = policy.readable_secrets();
         let (mut reads, others): (BTreeSet<String>, Vec<String>) =
-            (secrets & &ours, secrets.difference(&ours).cloned().collect());
+            (secrets & &policy, secrets.difference(&policy).cloned().collect());
         let ask = |secret: String| async move { Ok(self.is_allowed(role.arn(), &secret).await.then_some(())) };
         reads.extend(fetch_each(others, ask).await?.into_keys());
         Ok(reads)
@@ -96,8 +97,8 @@ impl Role {
         })
     }
 
-    /// Lets the role read these, too. What it could read before it still can: revisions that run, or that a rollout goes back
-    /// to, need what the configuration does not name any more.
+    /// Allows the role to read these secrets in addition. Permissions to read others stay: running revisions, and those
+    /// that a rollback returns to, need secrets that the configuration may not contain.
     async fn allow_reads(&self, attrs: &RoleAttrs, secrets: &BTreeSet<String>) -> Result<(), Failure> {
         let before = self.secrets_policy_document(&attrs.name).await?;
         let missing: BTreeSet<String> = secrets.difference(&before.readable_secrets()).cloned().collect();
@@ -112,18 +113,18 @@ impl Role {
     }
 }
 
-/// The policy in the partition that a role is in: `aws`, `aws-cn`, `aws-us-gov`.
+/// Returns the ARN of the policy in the partition of the role: `aws`, `aws-cn`, `aws-us-gov`.
 fn policy_arn(role_arn: &str) -> String {
     let partition = role_arn.split(':').nth(1).filter(|partition| partition.starts_with("aws")).unwrap_or("aws");
     format!("arn:{partition}:iam::aws:policy/{EXECUTION_POLICY}")
 }
 
-/// The trust policy.
+/// Returns the trust policy.
 fn trust(role: &LiveRole) -> Result<Document, Failure> {
     document(role.assume_role_policy_document().unwrap_or_default(), role.role_name())
 }
 
-/// A policy document, as IAM gives it back: percent-encoded. (IAM API: GetRole, GetRolePolicy)
+/// Parses a policy document as IAM returns it: percent-encoded. (IAM API: GetRole, GetRolePolicy)
 fn document(text: &str, of: &str) -> Result<Document, Failure> {
     if text.is_empty() {
         return Ok(Document::empty());
@@ -170,7 +171,7 @@ impl Resource for Role {
     }
 
     async fn create(&self, cx: &Context, spec: &RoleSpec) -> Result<RoleAttrs, Failure> {
-        let bug = |error: aws_sdk_iam::error::BuildError| Failure::new(Class::Bug, "make a role", error.to_string());
+        let bug = |error: aws_sdk_iam::error::BuildError| Failure::new(Class::Bug, "create a role", error.to_string());
         let tags = cx.tags(&BTreeMap::new()).into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
         let call = self
@@ -191,7 +192,7 @@ impl Resource for Role {
         if spec.reads.is_empty() { Ok(()) } else { self.allow_reads(attrs, &spec.reads).await }
     }
 
-    /// Adds what is missing; policies keep what is in them.
+    /// Adds missing permissions; existing statements of the policies stay.
     async fn update(
         &self,
         _cx: &Context,
@@ -256,13 +257,13 @@ mod tests {
         format!("arn:aws:ssm:us-east-2:123456789012:parameter/{name}")
     }
 
-    /// Those of the parameters `a` and `b` that the role is seen to be allowed to read.
+    /// Returns those of the parameters `a` and `b` that the role is found to be allowed to read.
     async fn reads(policy: Rule, simulation: Rule) -> Vec<String> {
         let client = pb_aws::mock_client!(aws_sdk_iam, [&policy, &simulation]);
         let role = LiveRole::builder().role_name("ecs").arn("arn:aws:iam::1:role/ecs").path("/").role_id("AROA");
         let role = role.create_date(DateTime::from_secs(0)).build().unwrap();
         let wanted = BTreeSet::from(["a", "b"].map(parameter));
-        Role::new(client, "ours").readable_secrets(&role, &wanted).await.unwrap().into_iter().collect()
+        Role::new(client, "secrets").readable_secrets(&role, &wanted).await.unwrap().into_iter().collect()
     }
 
     fn no_policy() -> Rule {
@@ -270,7 +271,7 @@ mod tests {
         mock!(Client::get_role_policy).then_error(move || GetRolePolicyError::generic(gone()))
     }
 
-    /// IAM allows the role to read this parameter alone.
+    /// Simulation in which the role may read only this parameter.
     fn simulation_allowing(parameter: String) -> Rule {
         mock!(Client::simulate_principal_policy)
             .match_requests(|input| input.policy_source_arn() == Some("arn:aws:iam::1:role/ecs"))
@@ -287,7 +288,7 @@ mod tests {
     async fn permission_of_another_policy_is_found_by_simulation() {
         assert_eq!(reads(no_policy(), simulation_allowing(parameter("b"))).await, [parameter("b")]);
         let refused = mock!(Client::simulate_principal_policy).then_error(|| {
-            let denied = ErrorMetadata::builder().code("AccessDenied").message("not yours to ask").build();
+            let denied = ErrorMetadata::builder().code("AccessDenied").message("not authorized").build();
             SimulatePrincipalPolicyError::generic(denied)
         });
         assert_eq!(reads(no_policy(), refused).await, [""; 0]);
@@ -295,14 +296,14 @@ mod tests {
 
     #[tokio::test]
     async fn permission_of_the_own_policy_needs_no_simulation() {
-        let ours = mock!(Client::get_role_policy)
-            .match_requests(|input| input.role_name() == Some("ecs") && input.policy_name() == Some("ours"))
+        let policy = mock!(Client::get_role_policy)
+            .match_requests(|input| input.role_name() == Some("ecs") && input.policy_name() == Some("secrets"))
             .then_output(|| {
                 let document = super::allow_reading_secrets(&BTreeSet::from([parameter("a")])).into_iter();
                 let text = document.fold(super::Document::empty(), super::Document::with_statement).to_string();
-                let output = GetRolePolicyOutput::builder().role_name("ecs").policy_name("ours");
+                let output = GetRolePolicyOutput::builder().role_name("ecs").policy_name("secrets");
                 output.policy_document(urlencoding::encode(&text)).build().unwrap()
             });
-        assert_eq!(reads(ours, simulation_allowing(parameter("b"))).await, ["a", "b"].map(parameter));
+        assert_eq!(reads(policy, simulation_allowing(parameter("b"))).await, ["a", "b"].map(parameter));
     }
 }

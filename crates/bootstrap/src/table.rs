@@ -1,4 +1,4 @@
-//! `dynamodb.table`: where locks are kept, those of Terraform too.
+//! `dynamodb.table`: the lock table, which Terraform can use too.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
@@ -12,34 +12,34 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The hash key of a lock table, a string, and no other key: as Terraform has it.
+/// Hash key of a lock table: a string, and no sort key, as Terraform requires.
 pub(crate) const KEY: &str = "LockID S";
 
 const DESCRIBE: &str = "dynamodb:DescribeTable";
 
-/// The kind of lock tables.
+/// Kind of lock tables.
 pub struct Table {
     client: Client,
 }
 
-/// What is wanted of a lock table. How an existing one is paid for is left as it is; a new one is paid for by request.
+/// Spec of a lock table. The billing mode of an existing table stays; a new one is billed per request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSpec {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// Its keys, each with its type: `LockID S`.
+    /// Keys with their types: `LockID S`.
     pub key: String,
 }
 
-/// What names a lock table.
+/// Attributes of a lock table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableAttrs {
-    /// The name.
+    /// Name.
     pub name: String,
 }
 
 impl Table {
-    /// Tables behind `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -63,7 +63,7 @@ fn key_of(table: &TableDescription) -> String {
 }
 
 fn bug(error: BuildError) -> Failure {
-    Failure::new(Class::Bug, "make a lock table", error.to_string())
+    Failure::new(Class::Bug, "create a lock table", error.to_string())
 }
 
 impl Resource for Table {
@@ -80,7 +80,10 @@ impl Resource for Table {
     }
 
     fn deletion_blocker(spec: &TableSpec, _attrs: &TableAttrs) -> Option<String> {
-        Some(format!("the table has the key `{}`, and what is in it stays: name another `state.lock_table`", spec.key))
+        Some(format!(
+            "the table has the key `{}` and its contents cannot be converted; set another `state.lock_table`",
+            spec.key
+        ))
     }
 
     fn id(attrs: &TableAttrs) -> Option<String> {
@@ -122,7 +125,7 @@ impl Resource for Table {
         Ok(Self::planned_attrs(spec))
     }
 
-    /// Nothing about a table is changed in place.
+    /// No field of a table is updated in place.
     async fn update(
         &self,
         _cx: &Context,
@@ -139,8 +142,8 @@ impl Resource for Table {
             let status = self.find(name).await?.and_then(|table| table.table_status);
             Ok(match status {
                 Some(TableStatus::Active) => Progress::Ready(()),
-                Some(status) => Progress::Pending(format!("table {name} is {}, until it is ACTIVE", status.as_str())),
-                None => Progress::Pending(format!("table {name} is not visible yet")),
+                Some(status) => Progress::Pending(format!("waiting for table {name} ({})", status.as_str())),
+                None => Progress::Pending(format!("waiting for table {name} to become visible")),
             })
         })
         .await?;
@@ -153,8 +156,8 @@ impl Resource for Table {
     }
 }
 
-/// A limit of tables that are being created or deleted at the same time passes by itself. (DynamoDB API: CreateTable,
-/// DeleteTable)
+/// Treats a limit of concurrent creations or deletions of tables as throttling, because it is temporary. (DynamoDB API:
+/// CreateTable, DeleteTable)
 fn throttled_if_limit_exceeded(failure: Failure) -> Failure {
     failure.when(&["LimitExceededException"], Class::Throttled)
 }

@@ -1,4 +1,4 @@
-//! `route53.hosted_zone`: the public zone that the record goes to.
+//! `route53.hosted_zone`: the public zone of the DNS record.
 
 use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{HostedZone as LiveZone, Tag, TagResourceType};
@@ -7,35 +7,35 @@ use pb_engine::{Change, Class, Context, Failure, Found, ReadScope, Resource, unk
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The kind of public hosted zones.
+/// Kind of public hosted zones.
 pub struct HostedZone {
     client: Client,
 }
 
-/// What is wanted of a hosted zone.
+/// Spec of a hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostedZoneSpec {
-    /// The name, in lower case, without a dot at the end.
+    /// Name in lower case, without a trailing dot.
     pub name: String,
 }
 
-/// What AWS assigned to a hosted zone.
+/// Attributes of a hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostedZoneAttrs {
-    /// The id, without `/hostedzone/`.
+    /// Id, without `/hostedzone/`.
     pub id: String,
-    /// The servers that the domain's registrar has to name.
+    /// Name servers to set at the registrar of the domain.
     pub name_servers: Vec<String>,
 }
 
 impl HostedZone {
-    /// Zones behind `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// The public zones of a name. The list starts at the name and goes on with others.
+    /// Returns the public zones with a name. The listing starts at this name and continues with others.
     async fn find(&self, name: &str) -> Result<Vec<LiveZone>, Failure> {
         let call = self.client.list_hosted_zones_by_name().dns_name(name);
         let zones = call.send().await.for_operation("route53:ListHostedZonesByName")?.hosted_zones;
@@ -58,7 +58,7 @@ fn short_id(id: &str) -> &str {
 
 impl Resource for HostedZone {
     const KIND: &'static str = "route53.hosted_zone";
-    /// AWS makes another zone of the same name.
+    /// AWS creates another zone with the same name.
     const UNIQUE_NAME: bool = false;
     type Spec = HostedZoneSpec;
     type Attrs = HostedZoneAttrs;
@@ -79,7 +79,7 @@ impl Resource for HostedZone {
         Some(attrs.id.clone())
     }
 
-    /// A public zone of the name is used, whoever made it.
+    /// An existing public zone with the name is used, regardless of who created it.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let mut found = Vec::new();
         for (address, spec) in &scope.desired {
@@ -93,28 +93,28 @@ impl Resource for HostedZone {
                 }
                 several => {
                     let ids: Vec<&str> = several.iter().map(|zone| short_id(zone.id())).collect();
-                    let message = format!("there are several public zones {}: {}", spec.name, ids.join(", "));
+                    let message = format!("several public hosted zones are named {}: {}", spec.name, ids.join(", "));
                     let failure = Failure::new(Class::Refused, "find the hosted zone", message);
-                    return Err(failure.hint("choose one with `zone_id`; none has to be made"));
+                    return Err(failure.hint("set `zone_id` to one of them; no zone has to be created"));
                 }
             }
         }
         Ok(found)
     }
 
-    /// The caller reference is the same for each try of this run, by which Route 53 knows a repeated call.
+    /// All attempts of a run use the same caller reference, by which Route 53 recognizes a repeated call.
     async fn create(&self, cx: &Context, spec: &HostedZoneSpec) -> Result<HostedZoneAttrs, Failure> {
         let call = self.client.create_hosted_zone().name(&spec.name).caller_reference(cx.client_token());
         let answer = call.send().await.for_operation("route53:CreateHostedZone");
         let output = answer.map_err(|failure| failure.when(&["HostedZoneAlreadyExists"], Class::Exists))?;
         let id = output.hosted_zone().map(|zone| short_id(zone.id()).to_owned());
         let name_servers = output.delegation_set.map(|set| set.name_servers).unwrap_or_default();
-        let id =
-            id.ok_or_else(|| Failure::new(Class::Ambiguous, "route53:CreateHostedZone", "the answer has no id"))?;
+        let id = id
+            .ok_or_else(|| Failure::new(Class::Ambiguous, "route53:CreateHostedZone", "the response has no zone id"))?;
         Ok(HostedZoneAttrs { id, name_servers })
     }
 
-    /// A zone takes no tags when it is made.
+    /// Tags the zone; CreateHostedZone accepts no tags.
     async fn configure(&self, cx: &Context, attrs: &HostedZoneAttrs, _: &HostedZoneSpec) -> Result<(), Failure> {
         let tags = cx.tags(&BTreeMap::new()).into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
@@ -123,7 +123,7 @@ impl Resource for HostedZone {
         call.send().await.for_operation("route53:ChangeTagsForResource").map(drop)
     }
 
-    /// Nothing about a zone is changed in place.
+    /// No field of a zone is updated in place.
     async fn update(
         &self,
         _cx: &Context,

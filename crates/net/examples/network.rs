@@ -1,4 +1,5 @@
-//! A whole network: made, found unchanged, repaired, changed and deleted. Exits with 1 when anything is off.
+//! A whole network: created, found unchanged, repaired, changed and deleted. Exits with 1 at the first unexpected
+//! result.
 //!
 //! ```text
 //! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
@@ -26,16 +27,16 @@ async fn main() -> ExampleResult {
 
     let stack = standalone(&ec2, &spec)?;
     let deployed = stack.deploy().await?;
-    println!("made {} resources", deployed.resources.len());
+    println!("created {} resources", deployed.resources.len());
     expect_changes(&stack.plan().await?, &[])?;
-    // Another process remembers nothing, and finds everything by its tags.
+    // A process without state finds everything by its tags.
     expect_changes(&standalone(&ec2, &spec)?.plan().await?, &[])?;
 
     change_by_hand(&client, &deployed).await?;
     expect_changes(&stack.plan().await?, &["net/default_group", "net/flask_group", "net/igw", "net/routes"])?;
     stack.deploy().await?;
     expect_changes(&stack.plan().await?, &[])?;
-    println!("repaired what was changed by hand");
+    println!("repaired the changes made by hand");
 
     spec.flask_port = 8000;
     spec.egress.push(Egress {
@@ -51,7 +52,7 @@ async fn main() -> ExampleResult {
     expect_changes(&changed.plan().await?, &[])?;
     println!("changed ports, rules and tags");
 
-    // Another block is another VPC, and everything in it is made anew beside the old one.
+    // A changed CIDR block replaces the VPC and everything in it, create-before-destroy.
     spec.cidr = "10.8.0.0/16".parse()?;
     (spec.tasks_cidr, spec.balancer_cidr) = ("10.8.1.0/24".parse()?, "10.8.2.0/24".parse()?);
     let changed = standalone(&ec2, &spec)?;
@@ -59,7 +60,7 @@ async fn main() -> ExampleResult {
     expect_changes(&changed.plan().await?, &[])?;
     println!("replaced the VPC");
 
-    // Groups that name each other by hand do not keep each other from being deleted.
+    // Groups that reference each other in rules added by hand can still be deleted.
     let id = |address: &str| id(&moved, address);
     for (group, other) in [("net/flask_group", "net/celery_group"), ("net/celery_group", "net/flask_group")] {
         let from = UserIdGroupPair::builder().group_id(id(other)?).build();
@@ -76,7 +77,7 @@ async fn main() -> ExampleResult {
     Ok(())
 }
 
-/// Opens SSH to the world in two groups, and takes the network off the internet.
+/// Opens SSH to the world in two groups, and disconnects the network from the internet.
 async fn change_by_hand(client: &Client, deployed: &Snapshot) -> ExampleResult {
     let anyone = IpRange::builder().cidr_ip("0.0.0.0/0").build();
     let ssh = IpPermission::builder().ip_protocol("tcp").from_port(22).to_port(22).ip_ranges(anyone).build();
@@ -92,10 +93,10 @@ async fn change_by_hand(client: &Client, deployed: &Snapshot) -> ExampleResult {
     Ok(())
 }
 
-/// The id of a resource that was made.
+/// Returns the id of a deployed resource.
 fn id(deployed: &Snapshot, address: &str) -> Result<String, Box<dyn Error>> {
-    let record = deployed.resources.get(&Address::new(address)?).ok_or("it is not remembered")?;
-    Ok(record.attrs.get("id").and_then(|id| id.as_str()).ok_or("it has no id")?.to_owned())
+    let record = deployed.resources.get(&Address::new(address)?).ok_or("the resource is not recorded")?;
+    Ok(record.attrs.get("id").and_then(|id| id.as_str()).ok_or("the resource has no id")?.to_owned())
 }
 
 fn standalone(ec2: &Ec2, spec: &NetworkSpec) -> Result<Standalone, Box<dyn Error>> {
@@ -123,7 +124,7 @@ fn spec(zones: [String; 2]) -> NetworkSpec {
     }
 }
 
-/// Fails unless the plan does something to these addresses and to no others.
+/// Fails unless the plan changes exactly these addresses.
 fn expect_changes(plan: &Plan, addresses: &[&str]) -> ExampleResult {
     let mut planned: Vec<&str> = plan.changes().map(|step| step.address.as_str()).collect();
     planned.sort_unstable();

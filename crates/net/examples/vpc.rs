@@ -1,4 +1,4 @@
-//! One VPC and nothing else: made, read, changed and deleted. Exits with 1 when anything is off.
+//! One VPC on its own: created, read, changed and deleted. Exits with 1 at the first unexpected result.
 //!
 //! ```text
 //! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
@@ -17,9 +17,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ec2 = Ec2::from(&config);
 
     let snapshot = vpc(&ec2, false)?.deploy().await?;
-    println!("made {:?}", snapshot.resources.keys());
+    println!("created {:?}", snapshot.resources.keys());
 
-    // The same VPC, seen by a program that remembers nothing.
+    // The same VPC, found by a program without state.
     let named = vpc(&ec2, true)?;
     let changes: Vec<String> =
         named.plan().await?.changes().flat_map(|step| step.changes.iter().map(|change| change.path.clone())).collect();
@@ -28,14 +28,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     named.deploy().await?;
     if !named.plan().await?.is_empty() {
-        return Err("a second deploy finds something to do".into());
+        return Err("the plan after a deploy is not empty".into());
     }
 
     named.destroy().await?;
     if !named.read().await?.managed.is_empty() {
-        return Err("the VPC is still there".into());
+        return Err("the VPC still exists".into());
     }
-    println!("deleted it");
+    println!("deleted the VPC");
     Ok(())
 }
 

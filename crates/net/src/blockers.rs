@@ -1,8 +1,8 @@
-//! Resources of others that keep AWS from deleting the network, found before anything is deleted.
+//! Preflight check that finds unmanaged resources that would prevent AWS from deleting the network.
 //!
-//! AWS answers DeleteVpc, DeleteSubnet, DeleteSecurityGroup and DetachInternetGateway with DependencyViolation while something
-//! depends on the resource. What is ours goes in the same run, in the right order; what is not ours stays, and with it the
-//! resource.
+//! AWS responds to DeleteVpc, DeleteSubnet, DeleteSecurityGroup and DetachInternetGateway with DependencyViolation
+//! while something depends on the resource. Managed dependents are deleted in the same run, in the right order.
+//! Unmanaged dependents stay, and so does the resource.
 
 mod contents;
 mod interfaces;
@@ -20,7 +20,7 @@ use crate::ec2::{Ec2, describe_by, tag_map};
 use crate::group_calls::{DEFAULT, egress};
 use crate::{DefaultSecurityGroup, InternetGateway, RouteTable, SecurityGroup, Subnet, Vpc};
 
-/// Finds what is not ours and keeps AWS from deleting a network.
+/// The preflight check.
 pub(crate) struct Blockers {
     ec2: Ec2,
 }
@@ -50,14 +50,14 @@ impl PreflightCheck for Blockers {
     }
 }
 
-/// The parts of the network that are to be deleted: addresses by id.
+/// Addresses of the network resources that the plan deletes, by id.
 struct Deletions {
     vpcs: BTreeMap<String, Address>,
     subnets: BTreeMap<String, Address>,
     groups: BTreeMap<String, Address>,
-    /// The internet gateways, by the id of their VPC.
+    /// Internet gateways by the id of their VPC.
     gateways: BTreeMap<String, Address>,
-    /// The VPCs in which something of it is.
+    /// VPCs that contain any of these resources.
     affected_vpcs: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl Deletions {
     }
 }
 
-/// The ids of all that is ours, whether it is deleted or not.
+/// Ids of all managed resources, deleted or not.
 struct ManagedParts {
     ids: BTreeSet<String>,
     owners: KnownOwners,
@@ -109,13 +109,14 @@ impl ManagedParts {
     }
 }
 
-/// A refusal to delete what is at `address`.
+/// Returns a refusal to delete the resource at `address`.
 fn refusal(address: &Address, blocker: &str, remedy: &str) -> PlanError {
     PlanError { address: address.clone(), why: format!("it has to be deleted, but {blocker}; {remedy}") }
 }
 
 impl Blockers {
-    /// Groups that are not ours: those in a VPC that goes, and those with a rule that names a group that goes.
+    /// Returns refusals because of unmanaged groups: those in a deleted VPC, and those with a rule that references a
+    /// deleted group.
     async fn groups(
         &self,
         deletions: &Deletions,
@@ -143,7 +144,7 @@ impl Blockers {
         let within = within.iter().filter(|(_, group)| group.group_name() != Some(DEFAULT));
         found.extend(within.filter_map(|(id, group)| {
             let address = deletions.vpcs.get(group.vpc_id()?)?;
-            let remedy = format!("delete it: aws ec2 delete-security-group --group-id {id}");
+            let remedy = format!("delete that first: aws ec2 delete-security-group --group-id {id}");
             Some(refusal(address, &format!("{} is in it", group_name(id, Some(group))), &remedy))
         }));
         Ok(found)
@@ -161,7 +162,7 @@ fn blocked_by_rule(rule: &LiveRule, groups: &BTreeMap<String, LiveGroup>, deleti
     let address = deletions.groups.get(rule.referenced_group_info()?.group_id()?)?;
     let (group, id) = (rule.group_id()?, rule.security_group_rule_id()?);
     let (role, direction) = if egress(rule) { ("destination", "egress") } else { ("source", "ingress") };
-    let blocker = format!("{} has rule {id} with it as {role}", group_name(group, groups.get(group)));
+    let blocker = format!("rule {id} of {} has it as {role}", group_name(group, groups.get(group)));
     let revoke = format!("aws ec2 revoke-security-group-{direction} --group-id {group} --security-group-rule-ids {id}");
-    Some(refusal(address, &blocker, &format!("revoke that rule: {revoke}")))
+    Some(refusal(address, &blocker, &format!("revoke the rule: {revoke}")))
 }

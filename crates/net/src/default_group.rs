@@ -1,4 +1,4 @@
-//! The security group that comes with a VPC: kept empty, so that what is put into it by mistake reaches nothing.
+//! The default security group of a VPC, kept empty, so that a resource assigned to it by mistake can reach nothing.
 
 use aws_sdk_ec2::types::SecurityGroup as Live;
 use futures_util::future::try_join;
@@ -9,32 +9,32 @@ use std::collections::BTreeMap;
 use crate::ec2::{Ec2, check_tags, describe_by, filter, missing_ids, tag_map};
 use crate::group_calls::{DEFAULT, ManagedGroups};
 
-/// The security group that comes with a VPC. It is there before it is made ours, and stays when it is let go: it goes
-/// with its VPC.
+/// Kind of default security groups. AWS creates the group with its VPC and deletes it with the VPC: a create of this
+/// kind adds the ownership tags, and a delete removes them.
 pub struct DefaultSecurityGroup {
     ec2: Ec2,
 }
 
-/// What is wanted of the default group.
+/// Spec of a default group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefaultSecurityGroupSpec {
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc_id: String,
-    /// The rules in it, by id; none is wanted.
+    /// Rules in the group by id; the desired value is empty.
     pub rules: BTreeMap<String, String>,
-    /// Its plain tags.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What AWS assigned to the default group.
+/// Attributes of a default group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefaultSecurityGroupAttrs {
-    /// `sg-...`
+    /// Id, `sg-...`.
     pub id: String,
 }
 
 impl DefaultSecurityGroup {
-    /// Default groups of `ec2`.
+    /// Creates the kind with `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -80,7 +80,7 @@ impl Resource for DefaultSecurityGroup {
         field == "vpc_id"
     }
 
-    /// Each VPC has one.
+    /// Each VPC has one default group.
     fn can_coexist(old: &DefaultSecurityGroupSpec, new: &DefaultSecurityGroupSpec) -> bool {
         old.vpc_id != new.vpc_id
     }
@@ -104,7 +104,7 @@ impl Resource for DefaultSecurityGroup {
         Ok(all)
     }
 
-    /// Puts our tags on the group that came with the VPC.
+    /// Adds the tags to the group that AWS created with the VPC.
     async fn create(
         &self,
         cx: &Context,
@@ -113,7 +113,7 @@ impl Resource for DefaultSecurityGroup {
         let filters = vec![filter("vpc-id", [&spec.vpc_id]), filter("group-name", [DEFAULT])];
         let groups = self.ec2.groups(filters).await?;
         let id = groups.first().and_then(Live::group_id).ok_or_else(|| {
-            let message = format!("the default group of {} is not visible yet", spec.vpc_id);
+            let message = format!("the default security group of {} is not visible yet", spec.vpc_id);
             Failure::new(Class::NotFound, "ec2:DescribeSecurityGroups", message)
         })?;
         self.ec2.set_tags(id, &cx.tags(&spec.tags)).await?;
@@ -126,7 +126,8 @@ impl Resource for DefaultSecurityGroup {
         attrs: &DefaultSecurityGroupAttrs,
         _: &DefaultSecurityGroupSpec,
     ) -> Result<(), Failure> {
-        // The two that every VPC begins with are named by what they say: a describe can miss them in a VPC this new.
+        // The two rules of every new VPC are identified by their content, because a describe call can miss them in a
+        // VPC this new.
         try_join(self.ec2.revoke_allow_members(&attrs.id), self.ec2.revoke_allow_all_egress(&attrs.id)).await?;
         self.ec2.revoke_every_rule(&attrs.id).await
     }
@@ -143,8 +144,8 @@ impl Resource for DefaultSecurityGroup {
         Ok(attrs.clone())
     }
 
-    /// Empties it, so that it names no group that is to be deleted, and takes our tags off. The group itself cannot be
-    /// deleted, and its rules are not put back.
+    /// Removes the rules, so that they reference no group that is to be deleted, and the ownership tags. The group
+    /// itself cannot be deleted, and its rules are not restored.
     async fn delete(&self, _: &Context, attrs: &DefaultSecurityGroupAttrs) -> Result<(), Failure> {
         self.ec2.revoke_every_rule(&attrs.id).await?;
         self.ec2.forget(&attrs.id).await
@@ -178,21 +179,23 @@ mod tests {
         DefaultSecurityGroupSpec { vpc_id: "vpc-1".to_owned(), rules: BTreeMap::new(), tags: plain_tags() }
     }
 
-    fn groups(ours: bool) -> DescribeSecurityGroupsOutput {
+    fn groups(managed: bool) -> DescribeSecurityGroupsOutput {
         let group = Live::builder().group_id("sg-1").vpc_id("vpc-1").group_name("default");
-        DescribeSecurityGroupsOutput::builder().security_groups(group.set_tags(ours.then(managed_tags)).build()).build()
+        DescribeSecurityGroupsOutput::builder()
+            .security_groups(group.set_tags(managed.then(managed_tags)).build())
+            .build()
     }
 
     #[tokio::test(start_paused = true)]
     async fn default_group_is_tagged_and_emptied() {
         let none = mock!(Client::describe_security_groups).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.then_output(|| DescribeSecurityGroupsOutput::builder().build());
-        // In a VPC this new it is not visible at once.
-        let there = mock!(Client::describe_security_groups).match_requests(|r| {
+        // In a VPC this new the group is not visible immediately.
+        let existing = mock!(Client::describe_security_groups).match_requests(|r| {
             has_filter(r.filters(), "vpc-id", "vpc-1") && has_filter(r.filters(), "group-name", "default")
         });
-        let there = there.sequence().output(|| DescribeSecurityGroupsOutput::builder().build());
-        let there = there.output(|| groups(false)).build();
+        let existing = existing.sequence().output(|| DescribeSecurityGroupsOutput::builder().build());
+        let existing = existing.output(|| groups(false)).build();
         let tag = mock!(Client::create_tags)
             .match_requests(|r| r.resources() == ["sg-1"] && managed_tags().iter().all(|tag| r.tags().contains(tag)))
             .then_output(|| CreateTagsOutput::builder().build());
@@ -214,7 +217,7 @@ mod tests {
         let by_id = mock!(Client::revoke_security_group_ingress)
             .match_requests(|r| r.security_group_rule_ids() == ["sgr-5"])
             .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
-        let client = mock_client!(aws_sdk_ec2, [&none, &there, &tag, &ingress, &egress, &added, &by_id]);
+        let client = mock_client!(aws_sdk_ec2, [&none, &existing, &tag, &ingress, &egress, &added, &by_id]);
         standalone(DefaultSecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
         for rule in [tag, ingress, egress, by_id] {
             assert_eq!(rule.num_calls(), 1);
@@ -223,7 +226,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn default_group_rule_is_planned_and_destroy_removes_tags() {
-        let there = mock!(Client::describe_security_groups).then_output(|| groups(true));
+        let existing = mock!(Client::describe_security_groups).then_output(|| groups(true));
         let rules = mock!(Client::describe_security_group_rules).then_output(|| {
             let all = SecurityGroupRule::builder().security_group_rule_id("sgr-1").group_id("sg-1").is_egress(true);
             let all = all.ip_protocol("-1").from_port(-1).to_port(-1).cidr_ipv4("0.0.0.0/0").build();
@@ -235,7 +238,7 @@ mod tests {
         let untag = mock!(Client::delete_tags)
             .match_requests(|r| r.resources() == ["sg-1"] && r.tags().len() == 3)
             .then_output(|| DeleteTagsOutput::builder().build());
-        let client = mock_client!(aws_sdk_ec2, [&there, &rules, &revoke, &untag]);
+        let client = mock_client!(aws_sdk_ec2, [&existing, &rules, &revoke, &untag]);
         let stack = standalone(DefaultSecurityGroup::new(client.into()), spec());
         let plan = stack.plan().await.unwrap();
         assert_eq!(changed_paths(&plan), ["rules.sgr-1"]);

@@ -1,4 +1,4 @@
-//! The client that all kinds of this crate share, and the few calls that they have in common.
+//! EC2 client shared by all kinds of this crate, with their common calls.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Builder;
@@ -13,20 +13,20 @@ use std::time::Duration;
 
 use crate::interfaces::InterfaceCache;
 
-/// Values that one filter of a describe call takes at most. (EC2 user guide: filtering resources)
+/// Maximum number of values in one filter of a describe call. (EC2 user guide: filtering resources)
 const FILTER_VALUES_MAX: usize = 200;
 
-/// What was made is visible within seconds; after this long something is wrong.
+/// Time in which a new resource becomes visible. It normally takes seconds; more indicates a problem.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// The EC2 of one account and region, with what its kinds share. Cheap to clone.
+/// EC2 of one account and region, with data shared by its kinds. Cheap to clone.
 #[derive(Clone)]
 pub struct Ec2 {
     pub(crate) client: Client,
     pub(crate) interfaces: InterfaceCache,
 }
 
-/// How many there are in a region of what has a quota.
+/// Number of existing resources in a region for which there is a quota.
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
     /// VPCs.
@@ -48,10 +48,10 @@ impl From<&SdkConfig> for Ec2 {
 }
 
 impl Ec2 {
-    /// The names of the region's Availability Zones in which everyone may make subnets and tasks can run, sorted.
+    /// Returns the sorted names of the region's Availability Zones that need no opt-in and in which tasks can run.
     ///
     /// # Errors
-    /// What `DescribeAvailabilityZones` fails with.
+    /// The errors of `DescribeAvailabilityZones`.
     pub async fn zones(&self) -> Result<Vec<String>, Failure> {
         let filters =
             [filter("state", ["available"]), filter("opt-in-status", ["opt-in-not-required"])].into_iter().collect();
@@ -64,10 +64,10 @@ impl Ec2 {
         Ok(names)
     }
 
-    /// How many VPCs and internet gateways there are in the region, whoever made them.
+    /// Counts all VPCs and internet gateways in the region.
     ///
     /// # Errors
-    /// What the calls fail with.
+    /// The errors of the calls.
     pub async fn counts(&self) -> Result<Counts, Failure> {
         let gateways = self.client.describe_internet_gateways().into_paginator().items().send();
         let gateways = gateways.try_collect().await.for_operation("ec2:DescribeInternetGateways")?;
@@ -79,8 +79,8 @@ impl Ec2 {
         pages.try_collect().await.for_operation("ec2:DescribeVpcs")
     }
 
-    /// Gives the resource `id` the plain tags `tags`, if they are among what changed. Ownership tags are set with them, so
-    /// that those who were lost are there again.
+    /// Sets `tags` on the resource `id` if tags are among the changes, and removes surplus tags. The ownership tags are
+    /// set with them, so that lost ones are restored.
     pub(crate) async fn tag(
         &self,
         cx: &Context,
@@ -109,12 +109,12 @@ impl Ec2 {
         call.send().await.for_operation("ec2:CreateTags").map(drop)
     }
 
-    /// Puts the ownership tags on the resource `id`.
+    /// Adds the ownership tags to the resource `id`.
     pub(crate) async fn adopt(&self, cx: &Context, id: &str) -> Result<(), Failure> {
         self.set_tags(id, &cx.tags(&BTreeMap::new())).await
     }
 
-    /// Takes the ownership tags off the resource `id`.
+    /// Removes the ownership tags from the resource `id`.
     pub(crate) async fn forget(&self, id: &str) -> Result<(), Failure> {
         self.remove_tags(id, Ownership::KEYS.map(str::to_owned).to_vec()).await
     }
@@ -129,7 +129,7 @@ impl Ec2 {
     }
 }
 
-/// The VPCs with our tags; the kinds that need them share one call in a sweep.
+/// VPCs with the ownership tags. The kinds that need them share one call per read.
 pub(crate) struct ManagedVpcs(pub Vec<Vpc>);
 
 impl ManagedVpcs {
@@ -142,7 +142,8 @@ impl ManagedVpcs {
     }
 }
 
-/// For a create that AWS would do a second time. What was made after all is found by its tags.
+/// Returns the settings of a create call without a client token, which AWS would execute twice: no retries. A resource
+/// created despite a lost response is found by its tags.
 pub(crate) fn no_retry() -> Builder {
     Builder::new().retry_config(pb_aws::no_retry())
 }
@@ -151,7 +152,7 @@ pub(crate) fn filter<V: Into<String>>(name: &str, values: impl IntoIterator<Item
     Filter::builder().name(name).set_values(Some(values.into_iter().map(Into::into).collect())).build()
 }
 
-/// What carries the tags of this stack and workspace.
+/// Returns filters for resources with the ownership tags of this stack and workspace.
 pub(crate) fn ownership_filters(owner: &Ownership) -> Vec<Filter> {
     vec![
         filter(&format!("tag:{STACK_TAG}"), [owner.stack.as_str()]),
@@ -159,8 +160,8 @@ pub(crate) fn ownership_filters(owner: &Ownership) -> Vec<Filter> {
     ]
 }
 
-/// Asks for what one filter names, in as many calls as its values need. A filter misses what is not there, where an id
-/// parameter fails the whole call.
+/// Describes resources by one filter, in as many calls as the number of values requires. A filter ignores missing
+/// resources, whereas an id parameter fails the whole call.
 pub(crate) async fn describe_by<T, F>(
     name: &str,
     values: &[String],
@@ -177,14 +178,14 @@ where
     Ok(found)
 }
 
-/// The ids that are remembered or claimed and not among those found.
+/// Returns the recorded or claimed ids that are not in `found`.
 pub(crate) fn missing_ids<R: Resource>(scope: &ReadScope<R>, id: fn(&R::Attrs) -> &str, found: &[&str]) -> Vec<String> {
     let ids = scope.recorded.iter().map(|(_, attrs)| id(attrs));
     let ids: BTreeSet<&str> = ids.chain(scope.imports().map(|(_, id)| id)).collect();
     ids.into_iter().filter(|id| !found.contains(id)).map(str::to_owned).collect()
 }
 
-/// Whether `tags` are those of the stack and workspace of `cx`.
+/// Returns whether `tags` contain the ownership tags of the stack and workspace of `cx`.
 pub(crate) fn is_managed(cx: &Context, tags: &BTreeMap<String, String>) -> bool {
     let owner = cx.tags(&BTreeMap::new());
     [STACK_TAG, WORKSPACE_TAG].iter().all(|key| tags.get(*key).is_some() && tags.get(*key) == owner.get(*key))
@@ -198,13 +199,13 @@ fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// The tags of a create call: the plain ones together with the ownership tags.
+/// Returns the tags of a create call: `tags` and the ownership tags.
 pub(crate) fn tag_specification(cx: &Context, kind: ResourceType, tags: &BTreeMap<String, String>) -> TagSpecification {
     TagSpecification::builder().resource_type(kind).set_tags(Some(tag_list(&cx.tags(tags)))).build()
 }
 
-/// Waits until a describe call shows what was just made: for some seconds it can miss it, and what is missed would be made
-/// again by the next deploy.
+/// Waits until a describe call returns a new resource. For some seconds it can be missing, and a missing resource would
+/// be created again by the next deploy.
 pub(crate) async fn wait_until_visible<T, F>(
     cx: &Context,
     id: &str,
@@ -214,20 +215,25 @@ pub(crate) async fn wait_until_visible<T, F>(
 where
     F: Future<Output = Result<Vec<T>, Failure>>,
 {
-    cx.wait("wait until it is visible", Backoff::seconds(VISIBLE_WITHIN), || async {
+    cx.wait("wait until the resource is visible", Backoff::seconds(VISIBLE_WITHIN), || async {
         let found = ask(vec![filter(by, [id])]).await?;
-        Ok(if found.is_empty() { Progress::Pending(format!("{id} to be visible")) } else { Progress::Ready(()) })
+        Ok(if found.is_empty() {
+            Progress::Pending(format!("waiting for {id} to become visible"))
+        } else {
+            Progress::Ready(())
+        })
     })
     .await
 }
 
-/// What AWS promises to answer and did not.
+/// Returns the failure for a response without a field that AWS documents.
 pub(crate) fn missing_field(operation: &str, what: &str) -> Failure {
-    Failure::new(Class::Ambiguous, operation, format!("the answer has no {what}"))
+    Failure::new(Class::Ambiguous, operation, format!("the response has no {what}"))
 }
 
-/// `result`, with one of `codes` taken for success: what was to be removed is gone already. A code that says the same of what
-/// it is in is no such one: that may only be invisible yet, and what was to be removed from it still there.
+/// Treats errors with one of `codes` as success: the resource to delete no longer exists. A code about the parent of
+/// the resource must not be among them: the parent may only be invisible for a moment, and the resource may still exist
+/// in it.
 pub(crate) fn ignore_not_found(result: Result<(), Failure>, codes: &[&str]) -> Result<(), Failure> {
     match result {
         Err(failure) if codes.iter().any(|code| failure.is(code)) => Ok(()),
@@ -262,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn surplus_tags_are_removed_ownership_tags_stay() {
-        let there = mock!(Client::describe_route_tables).then_output(|| {
+        let existing = mock!(Client::describe_route_tables).then_output(|| {
             let surplus = Tag::builder().key("a.b").value("x").build();
             let table =
                 Live::builder().route_table_id("rtb-1").vpc_id("vpc-1").set_tags(Some(managed_tags())).tags(surplus);
@@ -279,7 +285,7 @@ mod tests {
         let remove = mock!(Client::delete_tags)
             .match_requests(|r| r.tags().iter().map(Tag::key).collect::<Vec<_>>() == [Some("a.b")])
             .then_output(|| DeleteTagsOutput::builder().build());
-        let client = mock_client!(aws_sdk_ec2, [&there, &set, &live, &remove]);
+        let client = mock_client!(aws_sdk_ec2, [&existing, &set, &live, &remove]);
         let (routes, subnets) = (BTreeMap::new(), BTreeSet::new());
         let spec = RouteTableSpec { vpc_id: "vpc-1".to_owned(), routes, subnets, tags: plain_tags() };
         standalone(RouteTable::new(client.into()), spec).deploy().await.unwrap();
@@ -295,7 +301,7 @@ mod tests {
             })
             .then_output(|| {
                 let zone = |(name, id)| AvailabilityZone::builder().zone_name(name).zone_id(id).build();
-                // Which zone a name stands for differs from account to account.
+                // Zone names refer to different zones in different accounts.
                 let zones = [("us-west-1c", "usw1-az1"), ("us-west-1a", "usw1-az2"), ("us-west-1b", "usw1-az3")];
                 DescribeAvailabilityZonesOutput::builder()
                     .set_availability_zones(Some(zones.map(zone).to_vec()))

@@ -1,4 +1,4 @@
-//! What security groups, the default group and their rules have in common.
+//! Calls for security groups and their rules, shared by the kinds for groups, default groups and rules.
 
 use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, SecurityGroup as LiveGroup, SecurityGroupRule as LiveRule, UserIdGroupPair,
@@ -12,17 +12,17 @@ use std::sync::Arc;
 use crate::ec2::{Ec2, describe_by, filter, ignore_not_found, is_managed, ownership_filters, tag_map};
 use crate::{DefaultSecurityGroup, SecurityGroup};
 
-/// The name of the group that comes with a VPC. Nobody else may give it to a group.
+/// Name of the group that AWS creates with each VPC. The name is reserved.
 pub(crate) const DEFAULT: &str = "default";
 
-/// The groups with our tags and all rules in them; the kinds that need them share them in a sweep.
+/// Groups with the ownership tags, and all rules in them. The kinds that need them share one read.
 pub(crate) struct ManagedGroups {
     pub groups: Vec<LiveGroup>,
     pub rules: Vec<LiveRule>,
 }
 
 impl ManagedGroups {
-    /// Those of this sweep: asked for once, whichever kind comes first.
+    /// Returns the groups of this read, loaded once by the first kind that needs them.
     pub(crate) async fn read_shared<R: Resource>(scope: &ReadScope<R>, ec2: &Ec2) -> Result<Arc<Self>, Failure> {
         scope.shared(Self::read(scope, ec2)).await
     }
@@ -39,8 +39,8 @@ impl ManagedGroups {
         Ok(Self { groups, rules: rules.into_iter().flatten().flatten().collect() })
     }
 
-    /// The rules in a group that no rule of ours accounts for, by their ids: those that AWS made with the group, and those
-    /// that somebody added.
+    /// Returns the unmanaged rules in a group by id: those that AWS created with the group, and those that somebody
+    /// added.
     pub(crate) fn unmanaged_rules<R: Resource>(&self, scope: &ReadScope<R>, group: &str) -> BTreeMap<String, String> {
         let within = self.rules.iter().filter(|rule| rule.group_id() == Some(group));
         let unmanaged = within.filter_map(|rule| {
@@ -77,7 +77,7 @@ impl Ec2 {
         Ok(ManagedGroups { groups, rules })
     }
 
-    /// Revokes one rule; one that is gone already is fine.
+    /// Revokes one rule; succeeds if the rule no longer exists.
     pub(crate) async fn ensure_revoked(&self, group: &str, rule: &str, egress: bool) -> Result<(), Failure> {
         let gone = ["InvalidSecurityGroupRuleId.NotFound", "InvalidPermission.NotFound"];
         ignore_not_found(self.revoke(group, rule, egress).await, &gone)
@@ -94,8 +94,8 @@ impl Ec2 {
         }
     }
 
-    /// Revokes the rule by which a new group lets everything out. It is named by what it says: right after the group was
-    /// made a describe can miss it.
+    /// Revokes the rule of a new group that allows all outbound traffic. The rule is identified by its content, because
+    /// a describe call can miss it right after the group is created.
     pub(crate) async fn revoke_allow_all_egress(&self, group: &str) -> Result<(), Failure> {
         let anywhere = IpRange::builder().cidr_ip("0.0.0.0/0").build();
         let all = IpPermission::builder().ip_protocol("-1").ip_ranges(anywhere).build();
@@ -106,7 +106,7 @@ impl Ec2 {
         )
     }
 
-    /// Revokes the rule by which a VPC's default group lets its own members in.
+    /// Revokes the rule of a VPC's default group that allows traffic between its members.
     pub(crate) async fn revoke_allow_members(&self, group: &str) -> Result<(), Failure> {
         let members = UserIdGroupPair::builder().group_id(group).build();
         let all = IpPermission::builder().ip_protocol("-1").user_id_group_pairs(members).build();
@@ -117,14 +117,14 @@ impl Ec2 {
         )
     }
 
-    /// Revokes all rules in a group, whosever they are.
+    /// Revokes all rules in a group, managed or not.
     pub(crate) async fn revoke_every_rule(&self, group: &str) -> Result<(), Failure> {
         let rules = self.rules(vec![filter("group-id", [group])]).await?;
         self.revoke_all(group, rules.iter().collect()).await
     }
 
-    /// Revokes those unmanaged rules that the changes of `field` name, unless they turn out to be ours: their tags may not
-    /// have been visible yet.
+    /// Revokes the unmanaged rules that the changes of `field` contain, except those that turn out to be managed: their
+    /// tags may not have been visible yet.
     pub(crate) async fn revoke_unmanaged(
         &self,
         cx: &Context,
@@ -155,14 +155,14 @@ pub(crate) fn egress(rule: &LiveRule) -> bool {
     rule.is_egress().unwrap_or_default()
 }
 
-/// Where traffic comes from or goes to: a block, a group or a prefix list.
+/// Returns the peer of a rule, the source or destination of its traffic: a CIDR block, a group or a prefix list.
 pub(crate) fn peer(rule: &LiveRule) -> &str {
     let group = rule.referenced_group_info().and_then(|group| group.group_id());
     let peers = [rule.cidr_ipv4(), rule.cidr_ipv6(), group, rule.prefix_list_id()];
     peers.into_iter().flatten().next().unwrap_or_default()
 }
 
-/// A rule in words: `egress all to 0.0.0.0/0`, `ingress tcp 22 from 198.51.100.7/32`.
+/// Returns a summary of a rule: `egress all to 0.0.0.0/0`, `ingress tcp 22 from 198.51.100.7/32`.
 fn summary(rule: &LiveRule) -> String {
     let protocol = match rule.ip_protocol() {
         Some("-1") | None => "all",

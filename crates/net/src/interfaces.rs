@@ -1,4 +1,4 @@
-//! Network interfaces: what keeps subnets, groups and gateways from being deleted.
+//! Network interfaces, which prevent AWS from deleting subnets, groups and gateways.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::NetworkInterface;
@@ -12,24 +12,25 @@ use tokio::time::Instant;
 
 use crate::ec2::filter;
 
-/// Interfaces linger for up to five minutes after their owner is gone; then a delete is tried in spite of what is shown.
+/// Time for which interfaces linger after their owner is gone. After it, a delete is tried regardless of the visible
+/// interfaces.
 const LINGER_TIMEOUT: Backoff = Backoff::minutes(Duration::from_secs(5 * 60));
 
-/// Which part of a pause an answer may be old. Everything in a VPC waits for the same interfaces: they are asked for once,
-/// and not once for each subnet, group and gateway.
+/// Maximum age of a shared response, as a fraction of the polling interval. All resources in a VPC wait for the same
+/// interfaces, so these are read once, and not once for each subnet, group and gateway.
 const CACHE_DIVISOR: u32 = 2;
 
-/// How many interfaces a message names.
+/// Maximum number of interfaces named in a message.
 const MAX_NAMED: usize = 3;
 
-/// The network interfaces of VPCs, asked for once for all who wait for those of a VPC.
+/// Network interfaces of VPCs, with one shared read for all waiters of a VPC.
 #[derive(Clone)]
 pub(crate) struct InterfaceCache {
     client: Client,
     cache: Arc<Mutex<HashMap<String, CachedRead>>>,
 }
 
-/// When it was answered, and what.
+/// Time of the response, and the interfaces.
 type CachedRead = (Instant, Arc<Vec<NetworkInterface>>);
 
 impl InterfaceCache {
@@ -37,10 +38,10 @@ impl InterfaceCache {
         Self { client, cache: Arc::default() }
     }
 
-    /// The interfaces of a VPC as they are now for those who have waited for `waited`.
+    /// Returns the interfaces of a VPC, recent enough for a caller that has waited for `waited`.
     async fn in_vpc(&self, vpc_id: &str, waited: Duration) -> Result<Arc<Vec<NetworkInterface>>, Failure> {
         let max_age = LINGER_TIMEOUT.pause_after(waited) / CACHE_DIVISOR;
-        // Held while asking, so that all who come meanwhile get this answer.
+        // The mutex is held during the call, so that concurrent callers get the same response.
         let mut cache = self.cache.lock().await;
         if let Some((since, interfaces)) = cache.get(vpc_id)
             && since.elapsed() < max_age
@@ -55,15 +56,15 @@ impl InterfaceCache {
         Ok(interfaces)
     }
 
-    /// The interfaces of the VPC for which `uses` holds, each with its owner; `None` when there is none.
+    /// Returns the interfaces of the VPC for which `uses` holds, each with its owner; `None` if there are none.
     pub(crate) async fn users(&self, vpc_id: &str, uses: impl Fn(&NetworkInterface) -> bool + Send) -> Option<String> {
-        // This only explains a refusal; without an answer the refusal stands as AWS put it.
+        // This only explains a refusal. If the read fails, AWS's own message stays.
         let interfaces = self.in_vpc(vpc_id, Duration::ZERO).await.ok()?;
         describe_users(&interfaces, uses)
     }
 
-    /// Deletes what AWS does not let go while an interface for which `uses` holds is there. It is tried once; then that
-    /// interface is waited for by looking, and not by deletes that are refused.
+    /// Deletes a resource once no interface for which `uses` holds remains. After one refused delete, the interfaces
+    /// are polled, so that no further deletes are refused.
     pub(crate) async fn delete_when_unused<F>(
         &self,
         cx: &Context,
@@ -91,7 +92,7 @@ impl InterfaceCache {
         });
         match gone.await {
             Err(failure) if failure.class == Class::Interrupted => return Err(failure),
-            // Without an answer nobody knows whether it is gone: the next delete tells.
+            // Without a response it is unknown whether the interfaces are gone; the next delete shows it.
             _ => {}
         }
         match delete().await {
@@ -100,7 +101,7 @@ impl InterfaceCache {
         }
     }
 
-    /// A refused delete, with the interfaces that are the reason in its message.
+    /// Returns the failure of a refused delete, with the responsible interfaces in its message.
     pub(crate) async fn explain(
         &self,
         refused: Failure,
@@ -117,7 +118,7 @@ impl InterfaceCache {
     }
 }
 
-/// The interfaces for which `uses` holds, each with its owner.
+/// Returns a list of the interfaces for which `uses` holds, each with its owner; `None` if there are none.
 fn describe_users(interfaces: &[NetworkInterface], uses: impl Fn(&NetworkInterface) -> bool) -> Option<String> {
     let mut names: Vec<String> = interfaces.iter().filter(|interface| uses(interface)).map(display_name).collect();
     names.sort_unstable();
@@ -131,15 +132,15 @@ fn describe_users(interfaces: &[NetworkInterface], uses: impl Fn(&NetworkInterfa
     }
 }
 
-/// The failure, with who uses it in its message.
+/// Adds the users of the resource to the message of a failure.
 pub(crate) fn used_by(mut refused: Failure, users: &str) -> Failure {
     refused.message = format!("{}; still used by {users}", refused.message.trim_end_matches('.'));
     refused
 }
 
-/// An interface and whose it is: `eni-1 (ELB app/staging-public/50dc6c495c0c9188)`.
+/// Returns the id and the owner of an interface: `eni-1 (ELB app/staging-public/50dc6c495c0c9188)`.
 pub(crate) fn display_name(interface: &NetworkInterface) -> String {
-    let id = interface.network_interface_id().unwrap_or("an interface");
+    let id = interface.network_interface_id().unwrap_or("interface without an id");
     let described = [interface.description(), interface.requester_id(), interface.owner_id()];
     match described.into_iter().flatten().find(|text| !text.is_empty()) {
         Some(owner) => format!("{id} ({owner})"),

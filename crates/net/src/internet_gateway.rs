@@ -1,4 +1,4 @@
-//! The internet gateway, with its attachment to the VPC.
+//! Internet gateways and their attachment to the VPC.
 
 use aws_sdk_ec2::types::{AttachmentStatus, Filter, InternetGateway as LiveGateway, ResourceType};
 use pb_aws::ForOperation;
@@ -12,33 +12,33 @@ use crate::ec2::{
 };
 use crate::vpc::with_quota_hint;
 
-/// The internet gateway, with its attachment to the VPC.
+/// Kind of internet gateways, with their attachment to the VPC.
 pub struct InternetGateway {
     ec2: Ec2,
 }
 
-/// What is wanted of an internet gateway.
+/// Spec of an internet gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternetGatewaySpec {
-    /// The VPC that it serves.
+    /// Id of its VPC.
     pub vpc_id: String,
-    /// Whether it is attached to that VPC. One that was detached is attached again, not replaced.
+    /// `true` if it is attached to this VPC. A detached gateway is attached again, not replaced.
     pub attached: bool,
-    /// Its plain tags.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What AWS assigned to an internet gateway.
+/// Attributes of an internet gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternetGatewayAttrs {
-    /// `igw-...`
+    /// Id, `igw-...`.
     pub id: String,
-    /// The VPC that it is, or is to be, attached to; empty where that is not known.
+    /// Id of the VPC to which it is attached or will be attached; empty if unknown.
     pub vpc_id: String,
 }
 
 impl InternetGateway {
-    /// Internet gateways of `ec2`.
+    /// Creates the kind with `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -49,7 +49,7 @@ impl InternetGateway {
         pages.try_collect().await.for_operation("ec2:DescribeInternetGateways")
     }
 
-    /// The VPC that a detached gateway of ours is meant for: the one that is remembered, or the only one of ours.
+    /// Returns the VPC for which a detached managed gateway is intended: the recorded one, or the only managed VPC.
     async fn intended_vpc(&self, scope: &ReadScope<Self>, id: &str) -> Result<String, Failure> {
         let mut remembered = scope.recorded.iter().filter(|(_, attrs)| attrs.id == id);
         if let Some((_, attrs)) = remembered.next() {
@@ -81,7 +81,8 @@ impl InternetGateway {
         if live.first().and_then(attached_to) == Some(vpc_id) { Ok(()) } else { Err(refused) }
     }
 
-    /// AWS refuses with "has some mapped public address(es)" while an interface in the VPC has one.
+    /// Detaches the gateway. AWS refuses with "has some mapped public address(es)" while an interface in the VPC has a
+    /// public address.
     async fn detach(&self, cx: &Context, id: &str, vpc_id: &str) -> Result<(), Failure> {
         let public = |interface: &aws_sdk_ec2::types::NetworkInterface| {
             interface.association().is_some_and(|association| association.public_ip().is_some())
@@ -122,18 +123,19 @@ impl Resource for InternetGateway {
         InternetGatewayAttrs { id: unknown(), vpc_id: spec.vpc_id.clone() }
     }
 
-    /// A gateway can be attached to another VPC, but only after everything with a public address has left the old one.
+    /// A gateway could be attached to another VPC, but only after all resources with a public address have left the old
+    /// one.
     fn requires_replacement(field: &str) -> bool {
         field == "vpc_id"
     }
 
-    /// One that is not attached, or not yet, can be attached to any VPC. While a VPC is replaced there are two of ours, and
-    /// such a one does not say which it is meant for.
+    /// A detached gateway can be attached to any VPC. While a VPC is replaced there are two managed ones, and a
+    /// detached gateway does not show for which of them it is intended.
     fn change_requires_replacement(field: &str, old: &InternetGatewaySpec, _new: &InternetGatewaySpec) -> bool {
         Self::requires_replacement(field) && old.attached
     }
 
-    /// A VPC has one internet gateway.
+    /// A VPC has at most one internet gateway.
     fn can_coexist(old: &InternetGatewaySpec, new: &InternetGatewaySpec) -> bool {
         old.vpc_id != new.vpc_id
     }
@@ -255,15 +257,15 @@ mod tests {
                 let gateway = LiveGateway::builder().internet_gateway_id("igw-1").build();
                 CreateInternetGatewayOutput::builder().internet_gateway(gateway).build()
             });
-        // The first attach was done, but its answer was lost.
+        // The first attach took effect, but its response was lost.
         let already = refusal("Resource.AlreadyAssociated", "resource igw-1 is already attached to network vpc-1");
         let attach = mock!(Client::attach_internet_gateway)
             .match_requests(|r| r.internet_gateway_id() == Some("igw-1") && r.vpc_id() == Some("vpc-1"));
         let attach = attach.sequence().http_status(500, None).http_status(400, already).build();
-        let there = mock!(Client::describe_internet_gateways)
+        let existing = mock!(Client::describe_internet_gateways)
             .match_requests(|r| has_filter(r.filters(), "internet-gateway-id", "igw-1"))
             .then_output(|| gateways(Some("vpc-1")));
-        let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &there]);
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &existing]);
         standalone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap();
         assert_eq!((create.num_calls(), attach.num_calls()), (1, 2));
     }
@@ -278,8 +280,8 @@ mod tests {
         });
         let already = refusal("Resource.AlreadyAssociated", "resource igw-1 is already attached to network vpc-2");
         let attach = mock!(Client::attach_internet_gateway).sequence().http_status(400, already).build();
-        let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-2")));
-        let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &there]);
+        let existing = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-2")));
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &attach, &existing]);
         let failure = standalone(InternetGateway::new(client.into()), spec()).deploy().await.unwrap_err();
         assert!(failure.is("Resource.AlreadyAssociated"), "{failure}");
     }
@@ -318,7 +320,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn gateway_delete_waits_for_public_addresses_and_names_them() {
-        let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
+        let existing = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
         let message = "Network vpc-1 has some mapped public address(es).";
         let detach = mock!(Client::detach_internet_gateway).sequence();
         let detach = detach.http_status(400, refusal("DependencyViolation", message));
@@ -337,7 +339,7 @@ mod tests {
             });
         let delete =
             mock!(Client::delete_internet_gateway).then_output(|| DeleteInternetGatewayOutput::builder().build());
-        let client = mock_client!(aws_sdk_ec2, [&there, &detach, &interfaces, &delete]);
+        let client = mock_client!(aws_sdk_ec2, [&existing, &detach, &interfaces, &delete]);
         let (stack, messages) = record_waiting(standalone(InternetGateway::new(client.into()), spec()));
         stack.destroy().await.unwrap();
         assert_eq!((detach.num_calls(), delete.num_calls()), (2, 1));
@@ -348,12 +350,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn detached_gateway_is_deleted() {
-        let there = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
+        let existing = mock!(Client::describe_internet_gateways).then_output(|| gateways(Some("vpc-1")));
         let detach = mock!(Client::detach_internet_gateway).sequence();
         let detach = detach.http_status(400, refusal("Gateway.NotAttached", "not attached")).build();
         let delete =
             mock!(Client::delete_internet_gateway).then_output(|| DeleteInternetGatewayOutput::builder().build());
-        let client = mock_client!(aws_sdk_ec2, [&there, &detach, &delete]);
+        let client = mock_client!(aws_sdk_ec2, [&existing, &detach, &delete]);
         standalone(InternetGateway::new(client.into()), spec()).destroy().await.unwrap();
         assert_eq!(delete.num_calls(), 1);
     }

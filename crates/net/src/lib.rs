@@ -1,6 +1,7 @@
-//! The network of a stack: VPC, internet gateway, subnets, routes, security groups and their rules.
+//! Network of a stack: VPC, internet gateway, subnets, routes, security groups and their rules.
 //!
-//! [`network()`] adds all of it to a graph and returns typed handles. Each kind can also be used alone; see the examples.
+//! [`NetworkStack::add`] adds all of it to a graph and returns typed handles. Each kind can also be used on its own;
+//! see the examples.
 
 mod blockers;
 mod default_group;

@@ -1,23 +1,23 @@
-//! What a rule says, in the two forms in which the API takes it.
+//! Conversion of a rule's spec into the two types of the API.
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroupRuleRequest, UserIdGroupPair};
 
 use crate::rule::SecurityGroupRuleSpec;
 
-/// The protocol of a rule for all protocols.
+/// Protocol of a rule for all protocols.
 pub(crate) const ALL: &str = "-1";
 
-/// The description as the API takes it: none rather than an empty one.
+/// Returns the description for the API: `None` instead of an empty one.
 fn description(spec: &SecurityGroupRuleSpec) -> Option<String> {
     Some(spec.description.clone()).filter(|text| !text.is_empty())
 }
 
-/// Ports as the API takes them: none for all protocols.
+/// Returns the ports for the API: `None` for all protocols.
 fn ports(spec: &SecurityGroupRuleSpec) -> (Option<i32>, Option<i32>) {
     if spec.protocol == ALL { (None, None) } else { (Some(spec.from_port), Some(spec.to_port)) }
 }
 
-/// The one permission that a rule is made of.
+/// Returns the permission that creates the rule.
 pub(crate) fn permission(spec: &SecurityGroupRuleSpec) -> IpPermission {
     let (from, to) = ports(spec);
     let permission = IpPermission::builder().ip_protocol(&spec.protocol).set_from_port(from).set_to_port(to);
@@ -40,7 +40,7 @@ pub(crate) fn permission(spec: &SecurityGroupRuleSpec) -> IpPermission {
     .build()
 }
 
-/// All that a rule says, as `ModifySecurityGroupRules` takes it: what is left out there is taken away.
+/// Returns all values of a rule for `ModifySecurityGroupRules`, which removes those that are left out.
 pub(crate) fn request(spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleRequest {
     let (from, to) = ports(spec);
     let request = SecurityGroupRuleRequest::builder().ip_protocol(&spec.protocol);

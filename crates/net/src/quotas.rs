@@ -1,7 +1,7 @@
-//! Room for the rules that a plan adds to security groups.
+//! Quota of the rules that a plan adds to security groups.
 //!
-//! A rule that is replaced is created beside its predecessor, which is deleted after the rollout. In between, a group
-//! has both.
+//! The successor of a replaced rule is created before the old rule is deleted, which happens after the rollout. In
+//! between, a group contains both.
 
 #[cfg(test)]
 mod tests;
@@ -15,18 +15,18 @@ use crate::ec2::{Ec2, describe_by};
 use crate::group_calls::{egress, peer};
 use crate::{Direction, SecurityGroup, SecurityGroupRule};
 
-/// A group and a direction, which have a quota together: the group's id, and whether traffic goes out.
+/// A group and a direction, which share a quota: the group's id, and `true` for outbound traffic.
 type GroupSide = (String, bool);
 
-/// Returns the sides of security groups to which a plan adds more rules than fit into the default quota, each with the
+/// Returns the sides of security groups to which a plan adds more rules than the default quota allows, each with the
 /// address of the first rule that it adds there.
 ///
-/// Rules in a group that is yet to be created are left out: [`NetworkSpec::check`](crate::NetworkSpec::check) counts
-/// them. So are those that the plan revokes before it adds any. A prefix list counts as one rule, though AWS counts its
-/// entries. Makes a call only where what was observed does not show that there is room.
+/// Rules in a group that is yet to be created are left out, because [`NetworkSpec::check`](crate::NetworkSpec::check)
+/// counts them, and so are those that the plan revokes before it adds any. A prefix list counts as one rule, although
+/// AWS counts its entries. Makes a call only if the observed resources do not prove that there is room.
 ///
 /// # Errors
-/// The error of `DescribeSecurityGroupRules`.
+/// The errors of `DescribeSecurityGroupRules`.
 pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Address, Usage)>, Failure> {
     let added = Added::of(planned);
     if added.0.is_empty() {
@@ -46,7 +46,7 @@ pub async fn quota_usage(ec2: &Ec2, planned: &Planned<'_>) -> Result<Vec<(Addres
     Ok(usage.filter(|(_, usage)| usage.exceeds_default()).collect())
 }
 
-/// The rules that a plan adds to groups that exist: address and peer of each.
+/// Rules that a plan adds to existing groups: address and peer of each.
 struct Added(BTreeMap<GroupSide, Vec<(Address, String)>>);
 
 impl Added {
@@ -62,13 +62,14 @@ impl Added {
     }
 }
 
-/// The groups that are ours, as they were observed.
+/// Managed groups, as they were observed.
 struct GroupUsage {
-    /// Name, and number of the unmanaged rules that stay, by id.
+    /// Name and number of the remaining unmanaged rules, by group id.
     known: BTreeMap<String, (String, usize)>,
-    /// The number of our own rules on each side.
+    /// Number of managed rules on each side.
     rules: BTreeMap<GroupSide, usize>,
-    /// The unmanaged rules that the plan revokes, by id. A rule is added to a group only after the group's own update.
+    /// Ids of the unmanaged rules that the plan revokes. A rule is added to a group only after the update of the group
+    /// itself.
     revoked: BTreeSet<String>,
 }
 
@@ -105,7 +106,7 @@ impl GroupUsage {
     }
 }
 
-/// The use of the quota on one side: that of IPv4 or of IPv6, whichever is more.
+/// Returns the usage of the quota on one side: that of IPv4 or of IPv6, whichever is higher.
 fn usage(of: &str, side: &GroupSide, added: &[(Address, String)], live: &[LiveRule]) -> Usage {
     let (group, out) = side;
     let existing = live.iter().filter(|rule| rule.group_id() == Some(group) && egress(rule) == *out);
@@ -125,7 +126,7 @@ fn usage(of: &str, side: &GroupSide, added: &[(Address, String)], live: &[LiveRu
     if v4.more == 0 || (v6.more > 0 && v6.peak() > v4.peak()) { v6 } else { v4 }
 }
 
-/// A version of the Internet Protocol, of which each has its own count.
+/// Version of the Internet Protocol; each is counted separately.
 #[derive(Clone, Copy)]
 enum Version {
     V4,
@@ -133,7 +134,7 @@ enum Version {
 }
 
 impl Version {
-    /// Returns whether a rule with this peer counts. Groups and prefix lists count for both versions.
+    /// Returns whether a rule with this peer counts for this version. Groups and prefix lists count for both versions.
     fn counts(self, peer: &str) -> bool {
         if peer.starts_with("sg-") || peer.starts_with("pl-") || is_unknown(peer) {
             return true;

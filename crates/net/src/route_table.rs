@@ -14,33 +14,33 @@ use crate::ec2::{
     tag_specification, wait_until_visible,
 };
 
-/// A route table, with its routes and the subnets that use it.
+/// Kind of route tables, with their routes and the subnets that use them.
 pub struct RouteTable {
     ec2: Ec2,
 }
 
-/// What is wanted of a route table.
+/// Spec of a route table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTableSpec {
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc_id: String,
-    /// From block to target, such as `0.0.0.0/0` to `igw-...`; without the routes that AWS adds itself.
+    /// Routes from CIDR block to target, such as `0.0.0.0/0` to `igw-...`; without the routes that AWS adds itself.
     pub routes: BTreeMap<String, String>,
-    /// The ids of the subnets that use it.
+    /// Ids of the subnets that use the table.
     pub subnets: BTreeSet<String>,
-    /// Its plain tags.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What AWS assigned to a route table.
+/// Attributes of a route table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTableAttrs {
-    /// `rtb-...`
+    /// Id, `rtb-...`.
     pub id: String,
 }
 
 impl RouteTable {
-    /// Route tables of `ec2`.
+    /// Creates the kind with `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -54,7 +54,7 @@ impl RouteTable {
         let call = self.ec2.client.create_route().route_table_id(id).destination_cidr_block(block).gateway_id(target);
         match call.send().await.for_operation("ec2:CreateRoute") {
             Err(failure) if failure.is("RouteAlreadyExists") => self.replace_route(id, block, target).await,
-            // Its gateway was attached a moment ago, and EC2 does not see that everywhere yet.
+            // The gateway was attached a moment ago, which is not visible everywhere in EC2 yet.
             Err(failure) if failure.message.contains("belong to different networks") => {
                 Err(failure.class(Class::NotFound))
             }
@@ -76,7 +76,7 @@ impl RouteTable {
         ignore_not_found(call.send().await.for_operation("ec2:DeleteRoute").map(drop), &["InvalidRoute.NotFound"])
     }
 
-    /// Has the subnet use this table, also when it uses another one now.
+    /// Associates the subnet with this table, even if it uses another one.
     async fn associate(&self, id: &str, subnet: &str) -> Result<(), Failure> {
         let call = self.ec2.client.associate_route_table().route_table_id(id).subnet_id(subnet);
         let refused = match call.send().await.for_operation("ec2:AssociateRouteTable") {
@@ -123,8 +123,8 @@ impl RouteTable {
     }
 }
 
-/// The routes that somebody made, from block to target. AWS adds the local ones and those that a VPN gateway propagates;
-/// those to a prefix list belong to a gateway endpoint.
+/// Returns the routes that a user created, from block to target. AWS adds the local ones and those that a VPN gateway
+/// propagates; routes to a prefix list belong to a gateway endpoint.
 fn routes(live: &Live) -> BTreeMap<String, String> {
     let made = live.routes().iter().filter(|route| route.origin() == Some(&RouteOrigin::CreateRoute));
     made.filter_map(|route| {
@@ -135,7 +135,7 @@ fn routes(live: &Live) -> BTreeMap<String, String> {
 }
 
 fn target(route: &Route) -> Option<&str> {
-    // A route to an instance names its interface as well.
+    // A route to an instance contains its network interface as well.
     let targets = [
         route.gateway_id(),
         route.nat_gateway_id(),
@@ -151,7 +151,7 @@ fn target(route: &Route) -> Option<&str> {
     targets.into_iter().flatten().next()
 }
 
-/// The associations of a table with subnets: id and subnet.
+/// Returns the active associations of a table with subnets: id and subnet.
 fn associations(live: &Live) -> impl Iterator<Item = (&str, &str)> {
     use RouteTableAssociationStateCode as State;
     let is_active = |association: &&RouteTableAssociation| {
@@ -181,7 +181,7 @@ fn untagged(scope: &ReadScope<RouteTable>, live: &Live) -> Option<Found<RouteTab
 impl Resource for RouteTable {
     const KIND: &'static str = "ec2.route_table";
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["ec2.vpc"];
-    /// A client token is of one run; another run would make a second table.
+    /// A client token identifies one run; another run would create a second table.
     const UNIQUE_NAME: bool = false;
     type Spec = RouteTableSpec;
     type Attrs = RouteTableAttrs;
@@ -191,7 +191,9 @@ impl Resource for RouteTable {
             pb_rules::network::cidr(block).map_err(|e| format!("invalid destination of a route: {e}"))?;
             let gateway = target.starts_with("igw-") || target.starts_with("vgw-") || is_unknown(target);
             if !gateway {
-                return Err(format!("invalid target of a route: `{target}` is not an internet or VPN gateway"));
+                return Err(format!(
+                    "invalid target of a route: `{target}` is neither an internet gateway nor a VPN gateway"
+                ));
             }
         }
         check_tags(&spec.tags)
@@ -248,7 +250,7 @@ impl Resource for RouteTable {
         if changed("routes") || changed("subnets") {
             let live = self.describe(vec![filter("route-table-id", [&attrs.id])]).await?;
             let live = live.first().ok_or_else(|| {
-                Failure::new(Class::NotFound, "ec2:DescribeRouteTables", format!("{} is not there", attrs.id))
+                Failure::new(Class::NotFound, "ec2:DescribeRouteTables", format!("route table {} not found", attrs.id))
             })?;
             if changed("routes") {
                 self.sync_routes(live, &attrs.id, &spec.routes).await?;

@@ -1,4 +1,4 @@
-//! Rules of security groups, each a resource with tags of its own.
+//! Security group rules, each a resource with its own tags.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupRule as Live, SecurityGroupRuleUpdate};
 use pb_aws::ForOperation;
@@ -16,66 +16,70 @@ use crate::ec2::{
 use crate::group_calls::{ManagedGroups, egress, peer};
 use crate::permission::{ALL, permission, request};
 
-/// A rule of a security group.
+/// Kind of security group rules.
 pub struct SecurityGroupRule {
     ec2: Ec2,
 }
 
-/// Which way traffic goes.
+/// Direction of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Into what carries the group.
+    /// Traffic to resources with the group.
     Ingress,
-    /// Out of what carries the group.
+    /// Traffic from resources with the group.
     Egress,
 }
 
-/// What is wanted of a rule.
+/// Spec of a security group rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupRuleSpec {
-    /// The group that it is in.
+    /// Id of its group.
     pub group_id: String,
-    /// Which way traffic goes.
+    /// Direction of traffic.
     pub direction: Direction,
-    /// `tcp`, `udp`, `icmp`, `icmpv6`, or `-1` for all.
+    /// Protocol: `tcp`, `udp`, `icmp`, `icmpv6`, or `-1` for all.
     pub protocol: String,
-    /// The first port, or the type of ICMP; -1 for all.
+    /// First port, or the type of ICMP; -1 for all.
     pub from_port: i32,
-    /// The last port, or the code of ICMP; -1 for all.
+    /// Last port, or the code of ICMP; -1 for all.
     pub to_port: i32,
-    /// Where traffic comes from or goes to: `0.0.0.0/0`, `sg-...`, `pl-...`.
+    /// Source or destination of the traffic: `0.0.0.0/0`, `sg-...`, `pl-...`.
     pub peer: String,
-    /// What it is for; may be empty.
+    /// Purpose; may be empty.
     pub description: String,
-    /// Its plain tags.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What AWS assigned to a rule.
+/// Attributes of a security group rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupRuleAttrs {
-    /// `sgr-...`
+    /// Id, `sgr-...`.
     pub id: String,
-    /// The group that it is in.
+    /// Id of its group.
     pub group_id: String,
-    /// Which way traffic goes.
+    /// Direction of traffic.
     pub direction: Direction,
 }
 
 impl SecurityGroupRule {
-    /// Rules of the groups of `ec2`.
+    /// Creates the kind with `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
 
-    /// Rules that say what a wanted one says, in groups that are not ours. In a group of ours the group itself accounts
-    /// for them, and has them revoked first.
-    async fn find_unmanaged(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
-        let there = |wanted: &Address| {
-            ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
+    /// Returns unmanaged rules that are equivalent to a desired one, in unmanaged groups. In a managed group, the
+    /// update of the group revokes them first.
+    async fn find_unmanaged(
+        &self,
+        scope: &ReadScope<Self>,
+        managed: &[Found<Self>],
+    ) -> Result<Vec<Found<Self>>, Failure> {
+        let existing = |wanted: &Address| {
+            managed.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
-        let wanted = scope.desired.iter().filter(|(address, spec)| !is_unknown(&spec.group_id) && !there(address));
+        let wanted = scope.desired.iter().filter(|(address, spec)| !is_unknown(&spec.group_id) && !existing(address));
         let wanted: Vec<_> = wanted.collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -96,11 +100,11 @@ impl SecurityGroupRule {
     }
 }
 
-/// For each of `wanted`, the rule that says the same in the same group and carries no ownership tags: its id. What was made by
-/// hand or by another tool has ids that say nothing.
+/// Returns, for each of `wanted`, the id of the equivalent rule in the same group without ownership tags, if there is
+/// one. The ids of rules created by hand or by another tool reveal nothing about their content.
 ///
 /// # Errors
-/// The error of `DescribeSecurityGroupRules`.
+/// The errors of `DescribeSecurityGroupRules`.
 pub async fn matching_rules(
     ec2: &Ec2,
     wanted: &[(Address, SecurityGroupRuleSpec)],
@@ -124,7 +128,7 @@ fn is_equivalent(one: &SecurityGroupRuleSpec, other: &SecurityGroupRuleSpec) -> 
     key(one) == key(other)
 }
 
-/// What a rule says, in the form of a spec.
+/// Returns the spec of a live rule.
 fn spec_of(live: &Live) -> SecurityGroupRuleSpec {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     SecurityGroupRuleSpec {
@@ -156,8 +160,8 @@ fn attrs_of(id: &str, spec: &SecurityGroupRuleSpec) -> SecurityGroupRuleAttrs {
 }
 
 impl SecurityGroupRule {
-    /// The answer to a create. EC2 has no two rules of a group that say the same. Where one of ours that is at another address
-    /// says it, this address takes it over: the other one wants another rule now, or none.
+    /// Handles the result of a create. EC2 allows no two equivalent rules in a group. If a managed rule at another
+    /// address is equivalent, this address takes it over: the other address needs a different rule or none.
     async fn take_over_duplicate<T: Send>(
         &self,
         cx: &Context,
@@ -175,7 +179,7 @@ impl SecurityGroupRule {
             let tags = tag_map(rule.tags());
             is_managed(cx, &tags) && tags.get(ADDRESS_TAG).is_some_and(|address| address != here)
         };
-        // None is alike any more when it was changed since.
+        // The equivalent rule was changed since.
         if equivalent.clone().next().is_none() {
             return Err(refused.class(Class::NotReady));
         }
@@ -183,7 +187,7 @@ impl SecurityGroupRule {
             return Err(refused);
         };
         self.ec2.adopt(cx, id).await?;
-        // With the next try it is one of this address that is there already.
+        // The next attempt finds an existing rule of this address.
         Err(refused.class(Class::NotReady))
     }
 }
@@ -203,13 +207,16 @@ impl Resource for SecurityGroupRule {
                     pb_rules::network::port(port.into()).map_err(|e| format!("invalid port of a rule: {e}"))?;
                 }
                 if spec.from_port > spec.to_port {
-                    return Err(format!("the ports {}-{} are in the wrong order", spec.from_port, spec.to_port));
+                    return Err(format!(
+                        "invalid port range {}-{}: the first port is higher than the last",
+                        spec.from_port, spec.to_port
+                    ));
                 }
             }
             "icmp" | "icmpv6" => {}
             ALL if (spec.from_port, spec.to_port) == (-1, -1) => {}
-            ALL => return Err("a rule for all protocols is for all ports: write -1".to_owned()),
-            other => return Err(format!("`{other}` is none of the protocols tcp, udp, icmp, icmpv6 and -1")),
+            ALL => return Err("a rule for all protocols must cover all ports: set both ports to -1".to_owned()),
+            other => return Err(format!("invalid protocol `{other}`: expected tcp, udp, icmp, icmpv6 or -1")),
         }
         let named = spec.peer.starts_with("sg-") || spec.peer.starts_with("pl-") || spec.peer.contains(':');
         if !named && !is_unknown(&spec.peer) {
@@ -224,8 +231,9 @@ impl Resource for SecurityGroupRule {
         SecurityGroupRuleAttrs { id: unknown(), group_id: spec.group_id.clone(), direction: spec.direction }
     }
 
-    /// A rule cannot go over to another sort of peer (block, group, prefix list), so another peer is another rule. Ports could
-    /// be changed in place, at once for everybody; beside each other, the old rule stays until nothing uses it any more.
+    /// The peer of a rule cannot change its type (block, group, prefix list), so a rule with another peer is a new
+    /// rule. Ports could be changed in place, with immediate effect for all connections; with a replacement, the old
+    /// rule stays until nothing uses it.
     fn requires_replacement(field: &str) -> bool {
         matches!(field, "group_id" | "direction" | "peer" | "protocol" | "from_port" | "to_port")
     }
@@ -245,7 +253,7 @@ impl Resource for SecurityGroupRule {
         let ask = |filters: Vec<Filter>| self.ec2.rules(filters);
         let mut live = match scope.recorded.is_empty() {
             true => ask(ownership_filters(scope.owner())).await?,
-            // They are in groups of ours, and with these all rules are asked for anyway.
+            // The rules are in managed groups, whose rules are all read in any case.
             false => ManagedGroups::read_shared(scope, &self.ec2).await?.rules.clone(),
         };
         live.retain(|rule| scope.address_from_tags(&tag_map(rule.tags())).is_some());

@@ -1,4 +1,4 @@
-//! Security groups. Their rules are resources of their own; see [`SecurityGroupRule`](crate::SecurityGroupRule).
+//! Security groups. Their rules are separate resources; see [`SecurityGroupRule`](crate::SecurityGroupRule).
 
 use aws_sdk_ec2::types::{NetworkInterface, ResourceType, SecurityGroup as Live};
 use pb_aws::ForOperation;
@@ -13,48 +13,52 @@ use crate::ec2::{
 use crate::group_calls::{DEFAULT, ManagedGroups};
 use crate::interfaces::used_by;
 
-/// A security group, without the rules in it.
+/// Kind of security groups, without the rules in them.
 pub struct SecurityGroup {
     ec2: Ec2,
 }
 
-/// What is wanted of a security group.
+/// Spec of a security group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupSpec {
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc_id: String,
-    /// Its name, of which there is one in a VPC.
+    /// Name, unique in its VPC.
     pub name: String,
-    /// What it is for. Neither this nor the name can be changed later.
+    /// Purpose. Like the name, it is immutable.
     pub description: String,
-    /// The rules in it that no rule of ours accounts for, by id. None is wanted: not the one by which a new group lets
-    /// everything out, and none that somebody added.
+    /// Unmanaged rules in the group, by id. The desired value is empty: neither the initial rule that allows all
+    /// outbound traffic nor rules that somebody added are kept.
     pub unmanaged_rules: BTreeMap<String, String>,
-    /// Its plain tags.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What AWS assigned to a security group.
+/// Attributes of a security group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroupAttrs {
-    /// `sg-...`
+    /// Id, `sg-...`.
     pub id: String,
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc_id: String,
 }
 
 impl SecurityGroup {
-    /// Security groups of `ec2`.
+    /// Creates the kind with `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
 
-    /// Groups that stand in a name that is wanted and not there yet. They are asked for only when one is missing.
-    async fn find_unmanaged(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
-        let there = |wanted: &Address| {
-            ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
+    /// Returns unmanaged groups that have the name of a missing desired group. Makes a call only if one is missing.
+    async fn find_unmanaged(
+        &self,
+        scope: &ReadScope<Self>,
+        managed: &[Found<Self>],
+    ) -> Result<Vec<Found<Self>>, Failure> {
+        let existing = |wanted: &Address| {
+            managed.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
-        let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !there(address)).collect();
+        let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !existing(address)).collect();
         let mut vpcs: Vec<String> = missing.iter().map(|(_, spec)| spec.vpc_id.clone()).collect();
         if vpcs.iter().any(|vpc| is_unknown(vpc)) {
             vpcs.extend(scope.shared(ManagedVpcs::read(&self.ec2, scope.owner())).await?.ids());
@@ -70,7 +74,7 @@ impl SecurityGroup {
             let conflicts = |live: &&Live| {
                 let vpc = live.vpc_id().unwrap_or_default();
                 live.group_name() == Some(spec.name.as_str())
-                    && (vpc == spec.vpc_id || is_unknown(&spec.vpc_id) && vpcs.iter().any(|ours| ours == vpc))
+                    && (vpc == spec.vpc_id || is_unknown(&spec.vpc_id) && vpcs.iter().any(|managed| managed == vpc))
                     && scope.address_from_tags(&tag_map(live.tags())).is_none()
                     && scope.find_recorded(|attrs| live.group_id() == Some(attrs.id.as_str())).is_none()
             };
@@ -87,7 +91,7 @@ impl SecurityGroup {
         Ok(foreign)
     }
 
-    /// The groups in whose rules this one is named.
+    /// Returns the groups whose rules reference this one.
     async fn groups_referencing(&self, id: &str) -> Result<Vec<String>, Failure> {
         let mut groups = Vec::new();
         for name in ["ip-permission.group-id", "egress.ip-permission.group-id"] {
@@ -99,8 +103,8 @@ impl SecurityGroup {
         Ok(groups)
     }
 
-    /// Why the group could not be deleted. Where no interface carries it, rules are the reason: those in this group are
-    /// revoked, so that two groups which name each other do not keep each other for ever.
+    /// Explains why the group could not be deleted. If no interface uses it, rules are the reason: those in this group
+    /// are revoked, so that two groups that reference each other do not block each other forever.
     async fn explain_in_use(&self, refused: Failure, attrs: &SecurityGroupAttrs) -> Result<Failure, Failure> {
         if let Some(users) = self.ec2.interfaces.users(&attrs.vpc_id, uses_group(&attrs.id)).await {
             return Ok(used_by(refused, &users));
@@ -111,7 +115,7 @@ impl SecurityGroup {
     }
 }
 
-/// Whether an interface carries the group `id`.
+/// Returns a predicate for interfaces with the group `id`.
 fn uses_group(id: &str) -> impl Fn(&NetworkInterface) -> bool + Send + Sync {
     move |interface| interface.groups().iter().any(|group| group.group_id() == Some(id))
 }
@@ -150,7 +154,9 @@ impl Resource for SecurityGroup {
     fn validate(spec: &SecurityGroupSpec) -> Result<(), String> {
         pb_rules::names::security_group(&spec.name).map_err(|e| format!("invalid name of a security group: {e}"))?;
         if spec.name == DEFAULT {
-            return Err("invalid name of a security group: `default` is the group that comes with a VPC".to_owned());
+            return Err(
+                "invalid name of a security group: `default` is reserved for the default group of a VPC".to_owned()
+            );
         }
         if spec.description.is_empty() {
             return Err("a security group needs a description".to_owned());

@@ -1,4 +1,4 @@
-//! The security groups of a network: one for each role, with the rules between them.
+//! Security groups of a network: one per role, with the rules between them.
 
 use ipnet::Ipv4Net;
 use pb_engine::{Failure, Graph, Handle, Input, Kind};
@@ -11,39 +11,40 @@ use crate::spec::{Egress, NetworkSpec};
 use crate::vpc::VpcAttrs;
 use crate::web_rules;
 
-/// A security group with its rules.
+/// Handles of a security group and its rules.
 #[derive(Clone)]
 pub struct GroupHandles {
-    /// The group itself.
+    /// The group.
     pub handle: Handle<SecurityGroupAttrs>,
-    /// The rules in it.
+    /// Rules in the group.
     pub rules: Vec<Handle<SecurityGroupRuleAttrs>>,
-    /// The rules of other groups that let the traffic of this one through: the other end of a connection.
+    /// Rules of other groups that allow the traffic of this one at the other end of its connections.
     pub peer_rules: Vec<Handle<SecurityGroupRuleAttrs>>,
 }
 
 impl GroupHandles {
-    /// Its id, as soon as the group is there for other services to see.
+    /// Returns the id of the group, known once other services can see the group.
     #[must_use]
     pub fn id(&self) -> Input<String> {
         self.handle.map(|group| group.id)
     }
 
-    /// Its id, once all of its rules exist.
+    /// Returns the id of the group, known once all of its rules exist.
     #[must_use]
     pub fn ready(&self) -> Input<String> {
         Input::of((self.handle, self.rules.clone()), |(group, _)| group.id)
     }
 
-    /// Its id, once its rules and those at the other end of its connections exist. A connection needs both: out of one
-    /// group and into the other. What carries the group and uses the network as soon as it starts needs this.
+    /// Returns the id of the group, known once its rules and those at the other end of its connections exist. A
+    /// connection needs both: outbound from one group and inbound to the other. Resources that use the network as soon
+    /// as they start need this id.
     #[must_use]
     pub fn connected(&self) -> Input<String> {
         Input::of((self.handle, self.rules.clone(), self.peer_rules.clone()), |(group, _, _)| group.id)
     }
 }
 
-/// Adds groups and rules.
+/// Builder of the groups and rules.
 struct GroupBuilder<'a> {
     graph: &'a mut Graph,
     groups: Kind<SecurityGroup>,
@@ -52,7 +53,7 @@ struct GroupBuilder<'a> {
     vpc: Handle<VpcAttrs>,
 }
 
-/// What a rule allows.
+/// Traffic that a rule allows.
 struct Allow<'a> {
     direction: Direction,
     protocol: &'a str,
@@ -129,7 +130,7 @@ impl GroupBuilder<'_> {
         self.rule(&address, group, allow)
     }
 
-    /// Adds a rule of `group` for TCP from or to what carries `peer`.
+    /// Adds a TCP rule to `group`, from or to resources with the group `peer`.
     fn rule_to_peer(
         &mut self,
         address: &str,
@@ -163,8 +164,8 @@ impl GroupBuilder<'_> {
     }
 }
 
-/// A block as a part of an address: `any` for all addresses, `10-0-0-0_16` otherwise. A rule is named by what it allows, so
-/// that taking one out of a list does not change the others.
+/// Returns a CIDR block as part of an address: `any` for all addresses, `10-0-0-0_16` otherwise. A rule is named after
+/// the traffic that it allows, so that removing one from a list does not change the others.
 fn cidr_label(cidr: Ipv4Net) -> String {
     match cidr.prefix_len() {
         0 => "any".to_owned(),

@@ -1,85 +1,86 @@
-//! What is wanted of a whole network.
+//! Spec of a whole network.
 
 use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is wanted of a whole network.
+/// Spec of a whole network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkSpec {
-    /// The names, which stand in `Name` tags and, for groups, are their names.
+    /// Names of the resources: values of `Name` tags, and group names.
     pub names: NetworkNames,
-    /// The VPC's block, /16 to /28.
+    /// CIDR block of the VPC, /16 to /28.
     pub cidr: Ipv4Net,
-    /// Block of the subnet of everything that runs.
+    /// CIDR block of the subnet of the tasks and the queue.
     pub tasks_cidr: Ipv4Net,
-    /// Block of the second subnet, which only the load balancer uses; /27 or larger.
+    /// CIDR block of the second subnet, used only by the load balancer; /27 or larger.
     pub balancer_cidr: Ipv4Net,
-    /// The Availability Zones of the two subnets, in this order. They differ.
+    /// Availability Zones of the two subnets, in this order; they must differ.
     pub zones: [String; 2],
-    /// Port on which the load balancer listens.
+    /// Port of the load balancer's listener.
     pub lb_port: u16,
-    /// Who may reach the load balancer.
+    /// CIDR blocks that may reach the load balancer.
     pub ingress_cidrs: BTreeSet<Ipv4Net>,
-    /// Port on which web tasks listen.
+    /// Port of the web tasks.
     pub flask_port: u16,
-    /// Ports on which more web services listen; that of Flask need not be among them.
+    /// Ports of further web services; may contain the port of the web tasks.
     pub more_web_ports: BTreeSet<u16>,
-    /// Port on which the queue listens.
+    /// Port of the queue.
     pub redis_port: u16,
-    /// What tasks may reach besides the queue. Without [`Egress::https`] they can pull no image from ECR and write no logs.
+    /// Destinations of the tasks besides the queue. Without [`Egress::https`] they can neither pull images from ECR nor
+    /// write logs.
     pub egress: Vec<Egress>,
-    /// Plain tags of each resource, besides `Name`.
+    /// Tags of each resource, without `Name` and the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// Something that tasks may reach.
+/// A destination that tasks may reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Egress {
-    /// `tcp` or `udp`.
+    /// Protocol: `tcp` or `udp`.
     pub protocol: String,
-    /// The port.
+    /// Port.
     pub port: u16,
-    /// The addresses.
+    /// Addresses.
     pub cidr: Ipv4Net,
-    /// Why; shown in AWS. May be empty.
+    /// Purpose, shown in AWS; may be empty.
     pub description: String,
 }
 
 impl Egress {
-    /// Port 443 anywhere.
+    /// Returns port 443 of all addresses.
     #[must_use]
     pub fn https() -> Self {
         Self { protocol: "tcp".to_owned(), port: 443, cidr: Ipv4Net::default(), description: "HTTPS".to_owned() }
     }
 }
 
-/// The names of a network's parts.
+/// Names of a network's resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkNames {
-    /// The VPC.
+    /// VPC.
     pub vpc: String,
-    /// The internet gateway.
+    /// Internet gateway.
     pub internet_gateway: String,
-    /// The route table.
+    /// Route table.
     pub route_table: String,
-    /// The subnet of everything that runs.
+    /// Subnet of the tasks and the queue.
     pub tasks_subnet: String,
-    /// The second subnet, which only the load balancer uses.
+    /// Second subnet, used only by the load balancer.
     pub balancer_subnet: String,
-    /// The VPC's default security group; only as a tag.
+    /// Default security group of the VPC; only a `Name` tag.
     pub default_group: String,
-    /// The load balancer's security group.
+    /// Security group of the load balancer.
     pub lb_group: String,
-    /// The web tasks' security group.
+    /// Security group of the web tasks.
     pub flask_group: String,
-    /// The workers' security group.
+    /// Security group of the workers.
     pub celery_group: String,
-    /// The queue's security group.
+    /// Security group of the queue.
     pub redis_group: String,
 }
 
 impl NetworkNames {
-    /// The names in `workspace`: `production-vpc`, `production-igw`, ...
+    /// Returns the names for `workspace`: `production-vpc`, `production-igw`, ...
     #[must_use]
     pub fn of(workspace: &str) -> Self {
         let of = |suffix: &str| format!("{workspace}-{suffix}");
@@ -99,11 +100,11 @@ impl NetworkNames {
 }
 
 impl NetworkSpec {
-    /// Refuses what AWS would refuse and no single resource can see: blocks and zones that do not fit together, rules that
-    /// are there twice or are too many.
+    /// Refuses mistakes that AWS would refuse and that concern more than one resource: blocks and zones that do not fit
+    /// together, duplicate rules, too many rules.
     ///
     /// # Errors
-    /// In words: what is wrong, and what is right.
+    /// A message with the mistake and the valid values.
     pub fn check(&self) -> Result<(), String> {
         use pb_rules::network as rules;
         let all = || -> pb_rules::Verdict {
@@ -122,12 +123,12 @@ impl NetworkSpec {
         all().map_err(|violation| format!("invalid network: {violation}"))
     }
 
-    /// The ports of web services beside Flask's.
+    /// Returns the ports of web services other than Flask's.
     pub(crate) fn more_web_ports(&self) -> impl Iterator<Item = u16> {
         self.more_web_ports.iter().copied().filter(|port| *port != self.flask_port)
     }
 
-    /// The plain tags of a resource called `name`.
+    /// Returns the tags of a resource called `name`, without the ownership tags.
     pub(crate) fn tagged(&self, name: &str) -> BTreeMap<String, String> {
         let mut tags = self.tags.clone();
         tags.insert("Name".to_owned(), name.to_owned());

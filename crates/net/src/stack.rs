@@ -14,27 +14,27 @@ use crate::spec::NetworkSpec;
 use crate::subnet::{Subnet, SubnetAttrs, SubnetSpec};
 use crate::vpc::{Vpc, VpcAttrs, VpcSpec};
 
-/// The parts of the network that others build on.
+/// Handles of the network's resources.
 pub struct NetworkStack {
-    /// The VPC.
+    /// VPC.
     pub vpc: Handle<VpcAttrs>,
-    /// The internet gateway, attached.
+    /// Internet gateway, attached to the VPC.
     pub igw: Handle<InternetGatewayAttrs>,
-    /// The subnet of everything that runs.
+    /// Subnet of the tasks and the queue; also the first subnet of the load balancer.
     pub tasks_subnet: Handle<SubnetAttrs>,
-    /// The second subnet, which only the load balancer uses.
+    /// Second subnet, used only by the load balancer.
     pub balancer_subnet: Handle<SubnetAttrs>,
-    /// The routes of both subnets. What is to reach the internet needs them.
+    /// Route table of both subnets. Resources that need the internet depend on it.
     pub routes: Handle<RouteTableAttrs>,
-    /// The VPC's default group, emptied.
+    /// Default group of the VPC, without rules.
     pub default_group: Handle<DefaultSecurityGroupAttrs>,
-    /// The load balancer's group.
+    /// Group of the load balancer.
     pub lb_group: GroupHandles,
-    /// The web tasks' group.
+    /// Group of the web tasks.
     pub flask_group: GroupHandles,
-    /// The workers' group.
+    /// Group of the workers.
     pub celery_group: GroupHandles,
-    /// The queue's group.
+    /// Group of the queue.
     pub redis_group: GroupHandles,
 }
 
@@ -49,19 +49,19 @@ impl NetworkStack {
     ///    └─ net/{lb,flask,celery,redis}_group ── net/*_in_*, net/*_out_*
     /// ```
     ///
-    /// A plan that deletes some of it is refused by [`preflight`](pb_engine::preflight()) while something that is not ours depends on
-    /// that.
+    /// [`preflight`](pb_engine::preflight()) refuses a plan that deletes some of these resources while an unmanaged
+    /// resource depends on them.
     ///
-    /// Groups are made for roles, not for services: a second web service or another pool of workers carries the same group.
+    /// There is one group per role, not per service: further web services and pools of workers use the same groups.
     ///
     /// # Errors
-    /// `Refused` when AWS would refuse the spec; `Bug` when an address is taken.
+    /// `Refused` if AWS would refuse the spec; `Bug` if an address is already used.
     pub fn add(graph: &mut Graph, ec2: impl Into<Ec2>, spec: &NetworkSpec) -> Result<Self, Failure> {
-        spec.check().map_err(|why| Failure::new(Class::Refused, "make the network", why))?;
+        spec.check().map_err(|why| Failure::new(Class::Refused, "create the network", why))?;
         let ec2 = ec2.into();
         let vpc_handle = vpc(graph, &ec2, spec)?;
-        // What is made in EC2 needs only names of EC2. A call that comes before one of them is visible is tried again, which
-        // takes less time than to wait until a describe shows it.
+        // Resources in EC2 need only the ids of other EC2 resources. A call made before one of these is visible is
+        // retried, which takes less time than waiting until a describe call shows it.
         let vpc = vpc_handle.created();
         let igw = internet_gateway(graph, &ec2, spec, vpc)?;
         let subnets = graph.kind(Subnet::new(ec2.clone()));
@@ -91,13 +91,13 @@ impl NetworkStack {
         })
     }
 
-    /// The id of the tasks' subnet, once it has its routes.
+    /// Returns the id of the tasks' subnet, known once its routes exist.
     #[must_use]
     pub fn routed_tasks_subnet(&self) -> Input<String> {
         Input::of((self.tasks_subnet, self.routes), |(subnet, _)| subnet.id)
     }
 
-    /// The ids of both subnets, once they have their routes: the tasks' one first.
+    /// Returns the ids of both subnets, known once their routes exist; the tasks' subnet comes first.
     #[must_use]
     pub fn routed_subnets(&self) -> Vec<Input<String>> {
         vec![self.routed_tasks_subnet(), Input::of((self.balancer_subnet, self.routes), |(subnet, _)| subnet.id)]
@@ -130,7 +130,7 @@ fn internet_gateway(
     })
 }
 
-/// Where a subnet is.
+/// Address, block, zone and name of a subnet.
 struct SubnetPlacement<'a> {
     address: &'a str,
     cidr: Ipv4Net,

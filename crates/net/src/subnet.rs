@@ -15,40 +15,40 @@ use crate::ec2::{
     tag_map, tag_specification,
 };
 
-/// A subnet is `available` within seconds; after this long something is wrong.
+/// Time in which a subnet becomes `available`. It normally takes seconds; more indicates a problem.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// A subnet.
+/// Kind of subnets.
 pub struct Subnet {
     ec2: Ec2,
 }
 
-/// What is wanted of a subnet.
+/// Spec of a subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetSpec {
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc_id: String,
-    /// Its block, /16 to /28, inside the VPC's.
+    /// CIDR block, /16 to /28, inside that of the VPC.
     pub cidr: String,
-    /// Its Availability Zone: `us-east-2a`.
+    /// Availability Zone, such as `us-east-2a`.
     pub zone: String,
-    /// Whether what is launched in it gets a public address.
+    /// `true` if resources launched in the subnet get a public address.
     pub public_addresses: bool,
-    /// Its plain tags.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What AWS assigned to a subnet.
+/// Attributes of a subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetAttrs {
-    /// `subnet-...`
+    /// Id, `subnet-...`.
     pub id: String,
-    /// Its VPC.
+    /// Id of its VPC.
     pub vpc_id: String,
 }
 
 impl Subnet {
-    /// Subnets of `ec2`.
+    /// Creates the kind with `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -64,12 +64,16 @@ impl Subnet {
         call.send().await.for_operation("ec2:ModifySubnetAttribute").map(drop)
     }
 
-    /// Subnets that stand in a block that is wanted and not there yet. They are asked for only when one is missing.
-    async fn find_unmanaged(&self, scope: &ReadScope<Self>, ours: &[Found<Self>]) -> Result<Vec<Found<Self>>, Failure> {
-        let there = |wanted: &pb_engine::Address| {
-            ours.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
+    /// Returns unmanaged subnets that overlap with a missing desired subnet. Makes a call only if one is missing.
+    async fn find_unmanaged(
+        &self,
+        scope: &ReadScope<Self>,
+        managed: &[Found<Self>],
+    ) -> Result<Vec<Found<Self>>, Failure> {
+        let existing = |wanted: &pb_engine::Address| {
+            managed.iter().any(|found| matches!(found, Found::Managed { address, .. } if address == wanted))
         };
-        let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !there(address)).collect();
+        let missing: Vec<_> = scope.desired.iter().filter(|(address, _)| !existing(address)).collect();
         let mut vpcs: Vec<String> = missing.iter().map(|(_, spec)| spec.vpc_id.clone()).collect();
         if vpcs.iter().any(|vpc| is_unknown(vpc)) {
             vpcs.extend(scope.shared(ManagedVpcs::read(&self.ec2, scope.owner())).await?.ids());
@@ -116,7 +120,7 @@ fn untagged(scope: &ReadScope<Subnet>, live: &Live) -> Option<Found<Subnet>> {
     scope.untagged(&tag_map(live.tags()), &attrs)
 }
 
-/// Whether two blocks have an address in common. A block that cannot be read overlaps with nothing.
+/// Returns whether two CIDR blocks overlap. An invalid block overlaps with nothing.
 fn overlap(one: &str, other: &str) -> bool {
     match (one.parse::<Ipv4Net>(), other.parse::<Ipv4Net>()) {
         (Ok(one), Ok(other)) => one.contains(&other.network()) || other.contains(&one.network()),
@@ -133,9 +137,9 @@ impl Resource for Subnet {
 
     fn validate(spec: &SubnetSpec) -> Result<(), String> {
         let cidr = pb_rules::network::cidr(&spec.cidr);
-        // Whether it lies in the VPC is known where both blocks are.
+        // The check against the VPC's block is made where both blocks are known.
         cidr.and_then(|cidr| pb_rules::network::subnet_cidr(cidr, cidr))
-            .map_err(|e| format!("invalid block of a subnet: {e}"))?;
+            .map_err(|e| format!("invalid CIDR block of a subnet: {e}"))?;
         check_tags(&spec.tags)
     }
 
@@ -147,7 +151,7 @@ impl Resource for Subnet {
         matches!(field, "vpc_id" | "cidr" | "zone")
     }
 
-    /// Two subnets of a VPC have no address in common.
+    /// Two subnets of a VPC must not overlap.
     fn can_coexist(old: &SubnetSpec, new: &SubnetSpec) -> bool {
         old.vpc_id != new.vpc_id || !overlap(&old.cidr, &new.cidr)
     }
@@ -205,8 +209,8 @@ impl Resource for Subnet {
             let found = self.describe(vec![filter("subnet-id", [id])]).await?;
             Ok(match found.first().and_then(Live::state) {
                 Some(SubnetState::Available) => Progress::Ready(()),
-                Some(state) => Progress::Pending(format!("{id} to be available, it is {}", state.as_str())),
-                None => Progress::Pending(format!("{id} to be visible")),
+                Some(state) => Progress::Pending(format!("waiting for {id} ({})", state.as_str())),
+                None => Progress::Pending(format!("waiting for {id} to become visible")),
             })
         })
         .await?;
@@ -249,7 +253,7 @@ mod tests {
     use aws_smithy_mocks::{Rule, mock};
     use pb_aws::mock_client;
 
-    /// How long an interface stays.
+    /// Time for which an interface lingers.
     const LINGERS: Duration = Duration::from_secs(180);
 
     fn spec() -> SubnetSpec {
@@ -275,7 +279,7 @@ mod tests {
         DescribeSubnetsOutput::builder().set_subnets(Some(subnets.to_vec())).build()
     }
 
-    fn ours(public: bool) -> Rule {
+    fn managed_subnet(public: bool) -> Rule {
         mock!(Client::describe_subnets).then_output(move || {
             subnets(&[live("subnet-1").map_public_ip_on_launch(public).set_tags(Some(managed_tags())).build()])
         })
@@ -300,26 +304,26 @@ mod tests {
         });
         let modify = modify.sequence().http_status(400, refusal("InvalidSubnetID.NotFound", "does not exist"));
         let modify = modify.output(|| ModifySubnetAttributeOutput::builder().build()).build();
-        let there = mock!(Client::describe_subnets)
+        let existing = mock!(Client::describe_subnets)
             .match_requests(|r| has_filter(r.filters(), "subnet-id", "subnet-1"))
             .then_output(|| subnets(&[live("subnet-1").build()]));
-        let client = mock_client!(aws_sdk_ec2, [&none, &create, &modify, &there]);
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &modify, &existing]);
         standalone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
         assert_eq!((create.num_calls(), modify.num_calls()), (1, 2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn subnet_update_sends_only_changed_fields() {
-        let client = mock_client!(aws_sdk_ec2, [&ours(true)]);
+        let client = mock_client!(aws_sdk_ec2, [&managed_subnet(true)]);
         assert!(standalone(Subnet::new(client.into()), spec()).plan().await.unwrap().is_empty());
-        let there = ours(false);
+        let existing = managed_subnet(false);
         let modify =
             mock!(Client::modify_subnet_attribute).then_output(|| ModifySubnetAttributeOutput::builder().build());
-        let client = mock_client!(aws_sdk_ec2, [&there, &modify]);
+        let client = mock_client!(aws_sdk_ec2, [&existing, &modify]);
         let stack = standalone(Subnet::new(client.into()), spec());
         assert_eq!(changed_paths(&stack.plan().await.unwrap()), ["public_addresses"]);
         stack.deploy().await.unwrap();
-        assert_eq!(modify.num_calls(), 1, "and no tag is written");
+        assert_eq!(modify.num_calls(), 1, "no tag is written");
     }
 
     #[tokio::test(start_paused = true)]
@@ -330,7 +334,7 @@ mod tests {
             .then_output(|| subnets(&[live("subnet-9").cidr_block("10.0.0.0/20").build()]));
         let client = mock_client!(aws_sdk_ec2, [&none, &other]);
         let failure = standalone(Subnet::new(client.into()), spec()).deploy().await.unwrap_err();
-        assert!(failure.message.contains("subnet subnet-9 with 10.0.0.0/20 in vpc-1 exists"), "{failure}");
+        assert!(failure.message.contains("subnet subnet-9 with 10.0.0.0/20 in vpc-1"), "{failure}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -338,15 +342,15 @@ mod tests {
         let none = mock!(Client::describe_subnets).sequence().output(|| subnets(&[])).times(2).build();
         let conflict = refusal("InvalidSubnet.Conflict", "The CIDR '10.0.1.0/24' conflicts with another subnet");
         let create = mock!(Client::create_subnet).sequence().http_status(400, conflict).build();
-        let there = ours(true);
-        let client = mock_client!(aws_sdk_ec2, [&none, &create, &there]);
+        let existing = managed_subnet(true);
+        let client = mock_client!(aws_sdk_ec2, [&none, &create, &existing]);
         let made = standalone(Subnet::new(client.into()), spec()).deploy().await.unwrap();
         assert_eq!(made.resources.values().next().unwrap().attrs["id"], "subnet-1");
     }
 
     #[tokio::test(start_paused = true)]
     async fn refused_subnet_delete_names_its_interfaces() {
-        let there = ours(true);
+        let existing = managed_subnet(true);
         let delete = mock!(Client::delete_subnet).sequence();
         let delete = delete.http_status(400, refusal("DependencyViolation", "has dependencies and cannot be deleted."));
         let delete = delete.output(|| DeleteSubnetOutput::builder().build()).build();
@@ -359,11 +363,11 @@ mod tests {
             let all = inside.into_iter().chain([outside]).collect();
             DescribeNetworkInterfacesOutput::builder().set_network_interfaces(Some(all)).build()
         });
-        let client = mock_client!(aws_sdk_ec2, [&there, &delete, &interfaces]);
+        let client = mock_client!(aws_sdk_ec2, [&existing, &delete, &interfaces]);
         let (stack, messages) = record_waiting(standalone(Subnet::new(client.into()), spec()));
         stack.destroy().await.unwrap();
-        assert_eq!(delete.num_calls(), 2, "what is refused is not tried again and again");
-        assert!(interfaces.num_calls() <= 150, "{} looks in three minutes", interfaces.num_calls());
+        assert_eq!(delete.num_calls(), 2, "a refused delete is not repeated while the interface exists");
+        assert!(interfaces.num_calls() <= 150, "{} polls in three minutes", interfaces.num_calls());
         assert!(began.elapsed() <= LINGERS.mul_f64(1.03), "{:?}", began.elapsed());
         let messages = messages.lock().unwrap().join("\n");
         assert!(messages.contains("still used by eni-1 (ElastiCache w-jobqr)"), "{messages}");

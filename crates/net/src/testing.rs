@@ -1,11 +1,11 @@
-//! What the tests of the kinds have in common.
+//! Helpers shared by the tests of the kinds.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use pb_engine::{Event, Events, Graph, Ownership, Plan, Resource, Standalone};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// A refusal of EC2 as it comes over the wire.
+/// Returns the body of an error response of EC2.
 pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
     Some(format!(
         "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
@@ -13,12 +13,12 @@ pub(crate) fn refusal(code: &str, message: &str) -> Option<String> {
     ))
 }
 
-/// The plain tags of the resource that a test is about.
+/// Returns the tags of the tested resource, without the ownership tags.
 pub(crate) fn plain_tags() -> BTreeMap<String, String> {
     BTreeMap::from([("Name".to_owned(), "it".to_owned())])
 }
 
-/// The same with the ownership tags.
+/// Returns the tags of the tested resource with the ownership tags.
 pub(crate) fn managed_tags() -> Vec<Tag> {
     let tags = [
         ("Name", "it"),
@@ -29,25 +29,25 @@ pub(crate) fn managed_tags() -> Vec<Tag> {
     tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Whether a create call carries all of [`managed_tags`].
+/// Returns whether a create call sends all of [`managed_tags`].
 pub(crate) fn sends_managed_tags(specs: &[TagSpecification], kind: &ResourceType) -> bool {
     let [spec] = specs else { return false };
     spec.resource_type() == Some(kind) && managed_tags().iter().all(|tag| spec.tags().contains(tag))
 }
 
-/// Whether a describe call asks for what carries the tags of the workspace.
+/// Returns whether a describe call filters by the ownership tags of the workspace.
 pub(crate) fn filters_by_tags(filters: &[Filter]) -> bool {
     let is = |filter: &Filter, name: &str, value: &str| filter.name() == Some(name) && filter.values() == [value];
     matches!(filters, [stack, workspace] if is(stack, "tag:pb-deploy:stack", "stack")
         && is(workspace, "tag:pb-deploy:workspace", "workspace"))
 }
 
-/// Whether a describe call has this filter.
+/// Returns whether a describe call has this filter.
 pub(crate) fn has_filter(filters: &[Filter], name: &str, value: &str) -> bool {
     filters.iter().any(|filter| filter.name() == Some(name) && filter.values().iter().any(|found| found == value))
 }
 
-/// A program that wants one resource.
+/// Returns a standalone stack of one resource.
 pub(crate) fn standalone<R: Resource>(resource: R, spec: R::Spec) -> Standalone {
     let mut graph = Graph::new();
     let kind = graph.kind(resource);
@@ -59,7 +59,7 @@ fn owner() -> Ownership {
     Ownership { stack: "stack".to_owned(), workspace: "workspace".to_owned() }
 }
 
-/// The same program, and what it waits for in words.
+/// Returns the stack and a list of its waiting messages.
 pub(crate) fn record_waiting(stack: Standalone) -> (Standalone, Arc<Mutex<Vec<String>>>) {
     let messages = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&messages);
@@ -71,7 +71,7 @@ pub(crate) fn record_waiting(stack: Standalone) -> (Standalone, Arc<Mutex<Vec<St
     (stack.events(events), messages)
 }
 
-/// The paths of all fields that a plan changes.
+/// Returns the paths of all fields that a plan changes.
 pub(crate) fn changed_paths(plan: &Plan) -> Vec<String> {
     plan.changes().flat_map(|step| step.changes.iter().map(|change| change.path.clone())).collect()
 }

@@ -1,4 +1,4 @@
-//! The VPC.
+//! VPCs.
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Live, VpcAttributeName, VpcState};
 use futures_util::future::try_join;
@@ -14,36 +14,37 @@ use crate::ec2::{
 };
 use crate::interfaces::used_by;
 
-/// A VPC is `available` within seconds; after this long something is wrong.
+/// Time in which a VPC becomes `available`. It normally takes seconds; more indicates a problem.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// The VPC. With it come a default security group, a main route table and a default network ACL, which go with it too.
+/// Kind of VPCs. AWS creates a default security group, a main route table and a default network ACL with each VPC, and
+/// deletes them with it.
 pub struct Vpc {
     ec2: Ec2,
 }
 
-/// What is wanted of a VPC.
+/// Spec of a VPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpcSpec {
-    /// Its block, /16 to /28: `10.0.0.0/16`.
+    /// CIDR block, /16 to /28, such as `10.0.0.0/16`.
     pub cidr: String,
-    /// Whether the resolver of Amazon answers in it.
+    /// `true` if Amazon's DNS resolver responds in the VPC.
     pub dns_support: bool,
-    /// Whether interfaces with a public address have a public name. Needs `dns_support`.
+    /// `true` if interfaces with a public address have a public DNS name. Requires `dns_support`.
     pub dns_hostnames: bool,
-    /// Its plain tags.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What AWS assigned to a VPC.
+/// Attributes of a VPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpcAttrs {
-    /// `vpc-...`
+    /// Id, `vpc-...`.
     pub id: String,
 }
 
 impl Vpc {
-    /// VPCs of `ec2`.
+    /// Creates the kind with `ec2`.
     pub fn new(ec2: Ec2) -> Self {
         Self { ec2 }
     }
@@ -55,7 +56,7 @@ impl Vpc {
         Ok(value.and_then(AttributeBooleanValue::value).unwrap_or_default())
     }
 
-    /// Whether there is DNS, and whether names are given; none when the VPC has gone.
+    /// Returns the DNS attributes, support and hostnames; `None` if the VPC no longer exists.
     async fn dns(&self, id: &str) -> Result<Option<(bool, bool)>, Failure> {
         let support = self.attribute(id, VpcAttributeName::EnableDnsSupport);
         let hostnames = self.attribute(id, VpcAttributeName::EnableDnsHostnames);
@@ -65,7 +66,8 @@ impl Vpc {
         }
     }
 
-    /// Sets both DNS attributes: a call sets one, and names need support, so that goes on first and off last.
+    /// Sets both DNS attributes. A call sets one, and hostnames require support, so support is enabled first and
+    /// disabled last.
     async fn set_dns(&self, id: &str, spec: &VpcSpec) -> Result<(), Failure> {
         let on = |on| Some(AttributeBooleanValue::builder().value(on).build());
         let modify = || self.ec2.client.modify_vpc_attribute().vpc_id(id);
@@ -78,7 +80,7 @@ impl Vpc {
         Ok(())
     }
 
-    /// What is still in the VPC, in words.
+    /// Returns the ids of resources that are still in the VPC.
     async fn contents(&self, id: &str) -> Result<Vec<String>, Failure> {
         let client = &self.ec2.client;
         let of = || filter("vpc-id", [id]);
@@ -97,7 +99,7 @@ impl Vpc {
     }
 }
 
-/// The address of a VPC that is ours.
+/// Returns the address of a managed VPC.
 fn managed_address(scope: &ReadScope<Vpc>, vpc: &Live) -> Option<Address> {
     let id = vpc.vpc_id()?;
     scope.managed_address(&tag_map(vpc.tags()), &[id])
@@ -127,7 +129,7 @@ impl Resource for Vpc {
 
     fn validate(spec: &VpcSpec) -> Result<(), String> {
         let cidr = pb_rules::network::cidr(&spec.cidr).and_then(pb_rules::network::vpc_cidr);
-        cidr.map_err(|e| format!("invalid block of a VPC: {e}"))?;
+        cidr.map_err(|e| format!("invalid CIDR block of a VPC: {e}"))?;
         if spec.dns_hostnames && !spec.dns_support {
             return Err("`dns_hostnames` needs `dns_support`".to_owned());
         }
@@ -159,9 +161,9 @@ impl Resource for Vpc {
             Ok(tagged.0.iter().cloned().chain(by_id).collect())
         };
         let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.id.clone());
-        let ours = |vpc: &Live| managed_address(scope, vpc).and_then(|_| vpc.vpc_id().map(str::to_owned));
+        let managed_id = |vpc: &Live| managed_address(scope, vpc).and_then(|_| vpc.vpc_id().map(str::to_owned));
         let dns = |ids| fetch_each(ids, |id| async move { self.dns(&id).await });
-        let all: Vec<(Live, _)> = list_with_details(all, recorded, ours, dns).await?;
+        let all: Vec<(Live, _)> = list_with_details(all, recorded, managed_id, dns).await?;
         let untagged = all.iter().filter_map(|(vpc, _)| untagged(scope, vpc));
         Ok(all.iter().filter_map(|(vpc, dns)| classify(scope, vpc, (*dns)?)).chain(untagged).collect())
     }
@@ -200,8 +202,8 @@ impl Resource for Vpc {
             let found = ec2.vpcs(vec![filter("vpc-id", [id])]).await?;
             Ok(match found.first().and_then(Live::state) {
                 Some(VpcState::Available) => Progress::Ready(()),
-                Some(state) => Progress::Pending(format!("{id} to be available, it is {}", state.as_str())),
-                None => Progress::Pending(format!("{id} to be visible")),
+                Some(state) => Progress::Pending(format!("waiting for {id} ({})", state.as_str())),
+                None => Progress::Pending(format!("waiting for {id} to become visible")),
             })
         })
         .await?;
@@ -226,11 +228,10 @@ impl Resource for Vpc {
     }
 }
 
-/// What to do where a quota is used up: five VPCs and five internet gateways a region by default.
+/// Adds a hint to the failure of an exhausted quota: by default, five VPCs and five internet gateways per region.
 pub(crate) fn with_quota_hint(failure: Failure) -> Failure {
     if failure.code.as_deref().is_some_and(|code| code.ends_with("LimitExceeded")) && failure.class == Class::Refused {
-        return failure
-            .hint("delete what is not used any more, or ask for a higher quota in the Service Quotas console");
+        return failure.hint("delete unused ones, or request a higher quota in the Service Quotas console");
     }
     failure
 }
@@ -285,8 +286,8 @@ mod tests {
     async fn vpc_create_is_sent_once_and_found_after_a_lost_response() {
         let none = mock!(Client::describe_vpcs).match_requests(|r| filters_by_tags(r.filters()));
         let none = none.sequence().output(|| vpcs(&[])).build();
-        let there = mock!(Client::describe_vpcs).sequence().output(|| vpcs(&[live(VpcState::Pending)])).times(2);
-        let there = there.output(|| vpcs(&[live(VpcState::Available)])).repeatedly().build();
+        let existing = mock!(Client::describe_vpcs).sequence().output(|| vpcs(&[live(VpcState::Pending)])).times(2);
+        let existing = existing.output(|| vpcs(&[live(VpcState::Available)])).repeatedly().build();
         let create = mock!(Client::create_vpc).match_requests(|r| {
             r.cidr_block() == Some("10.0.0.0/16") && sends_managed_tags(r.tag_specifications(), &ResourceType::Vpc)
         });
@@ -299,24 +300,28 @@ mod tests {
             ModifyVpcAttributeOutput::builder().build()
         });
         let read = attributes(true, false);
-        let client = mock_client!(aws_sdk_ec2, [&none, &there, &create, &modify, &read]);
+        let client = mock_client!(aws_sdk_ec2, [&none, &existing, &create, &modify, &read]);
         let retrying = aws_sdk_ec2::config::retry::RetryConfig::standard().with_max_attempts(3);
         let client = Client::from_conf(client.config().to_builder().retry_config(retrying).build());
         let (stack, messages) = record_waiting(standalone(Vpc::new(client.into()), spec()));
         let made = stack.deploy().await.unwrap();
-        assert_eq!(create.num_calls(), 1, "a second create would make a second VPC");
+        assert_eq!(create.num_calls(), 1, "a repeated create would create a second VPC");
         assert_eq!(made.resources.values().next().unwrap().attrs["id"], "vpc-1");
         let calls = calls.lock().unwrap();
-        assert_eq!(*calls, [(Some(true), None), (None, Some(true))], "one attribute a call, support before names");
-        assert!(messages.lock().unwrap().iter().any(|what| what == "vpc-1 to be available, it is pending"));
+        assert_eq!(
+            *calls,
+            [(Some(true), None), (None, Some(true))],
+            "one attribute per call, support before hostnames"
+        );
+        assert!(messages.lock().unwrap().iter().any(|what| what == "waiting for vpc-1 (pending)"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn vpc_plan_names_only_the_fields_that_differ() {
         for (hostnames, changed) in [(true, vec![]), (false, vec!["dns_hostnames"])] {
-            let there = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
+            let existing = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
             let read = attributes(true, hostnames);
-            let client = mock_client!(aws_sdk_ec2, [&there, &read]);
+            let client = mock_client!(aws_sdk_ec2, [&existing, &read]);
             let plan = standalone(Vpc::new(client.into()), spec()).plan().await.unwrap();
             assert_eq!(changed_paths(&plan), changed);
         }
@@ -324,7 +329,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refused_vpc_delete_names_the_vpc_contents() {
-        let there = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
+        let existing = mock!(Client::describe_vpcs).then_output(|| vpcs(&[live(VpcState::Available)]));
         let read = attributes(true, true);
         let refused = refusal("DependencyViolation", "The vpc 'vpc-1' has dependencies and cannot be deleted.");
         let delete = mock!(Client::delete_vpc).sequence().http_status(400, refused);
@@ -340,13 +345,13 @@ mod tests {
             mock!(Client::describe_internet_gateways).then_output(|| DescribeInternetGatewaysOutput::builder().build());
         let interfaces = mock!(Client::describe_network_interfaces)
             .then_output(|| DescribeNetworkInterfacesOutput::builder().build());
-        let rules = [&there, &read, &delete, &subnets, &groups, &gateways, &interfaces];
+        let rules = [&existing, &read, &delete, &subnets, &groups, &gateways, &interfaces];
         let client = mock_client!(aws_sdk_ec2, rules);
         let (stack, messages) = record_waiting(standalone(Vpc::new(client.into()), spec()));
         stack.destroy().await.unwrap();
         let messages = messages.lock().unwrap().join("\n");
         assert!(messages.contains("cannot be deleted; still used by subnet-9"), "{messages}");
-        assert!(!messages.contains("sg-default"), "the default group goes with the VPC: {messages}");
+        assert!(!messages.contains("sg-default"), "the default group is deleted with the VPC: {messages}");
         assert_eq!(delete.num_calls(), 2);
     }
 

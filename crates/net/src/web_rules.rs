@@ -1,27 +1,27 @@
-//! The rules that let requests through from the load balancer to web tasks, one pair for each port.
+//! Rules that allow requests from the load balancer to web tasks, one pair for each port.
 
 use crate::rule::{Direction, SecurityGroupRuleSpec};
 use pb_engine::Address;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The pair for the port of the web service that gets all requests which no other one is for.
+/// Addresses of the pair for the port of the web service that gets all requests without a more specific route.
 pub(crate) const MAIN: [&str; 2] = ["net/lb_out_flask", "net/flask_in_lb"];
-/// The beginnings of the pairs for other ports.
+/// Prefixes of the addresses of the pairs for other ports.
 const OTHERS: [&str; 2] = ["net/lb_out_web_", "net/flask_in_lb_"];
 
-/// The addresses of the pair for another port.
+/// Returns the addresses of the pair for another port.
 pub(crate) fn addresses(port: u16) -> [String; 2] {
     OTHERS.map(|start| format!("{start}{port}"))
 }
 
-/// Returns whether the rule at an address lets requests through to web tasks.
+/// Returns whether the rule at an address allows requests to web tasks.
 #[must_use]
 pub fn is_web_rule(address: &Address) -> bool {
     let is_of = |start: &&str| address.as_str().strip_prefix(*start).is_some_and(|port| port.parse::<u16>().is_ok());
     MAIN.contains(&address.as_str()) || OTHERS.iter().any(is_of)
 }
 
-/// Returns the rules with which web services answer on `main` and `others`, made from the pair that exists. `None` without one.
+/// Returns the rules for web services on `main` and `others`, derived from the existing pair; `None` without one.
 #[must_use]
 pub fn web_rules(
     live: &BTreeMap<Address, SecurityGroupRuleSpec>,

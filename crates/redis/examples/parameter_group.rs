@@ -1,6 +1,7 @@
-//! Creates, reads, changes and deletes one parameter group, by itself.
+//! Creates, reads, updates and deletes one parameter group on its own.
 //!
-//! `cargo run --release -p pb-redis --example parameter_group`. Credentials, region and endpoint come from the environment.
+//! `cargo run --release -p pb-redis --example parameter_group`. Credentials, region and endpoint come from the
+//! environment.
 
 use pb_engine::{Graph, Ownership, Standalone};
 use pb_redis::{Client, ParameterGroup, ParameterGroupSpec};
@@ -27,12 +28,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
 
     stack("60")?.deploy().await?;
-    setup::ensure(stack("60")?.plan().await?.is_empty(), "nothing is left to do")?;
-    setup::ensure(stack("90")?.plan().await?.changes().count() == 1, "one change is planned")?;
+    setup::ensure(stack("60")?.plan().await?.is_empty(), "no changes after the deploy")?;
+    setup::ensure(stack("90")?.plan().await?.changes().count() == 1, "one planned change")?;
     stack("90")?.deploy().await?;
-    setup::ensure(stack("90")?.plan().await?.is_empty(), "the change was made")?;
+    setup::ensure(stack("90")?.plan().await?.is_empty(), "no changes after the update")?;
     stack("90")?.destroy().await?;
-    setup::ensure(stack("90")?.read().await?.managed.is_empty(), "nothing is left")?;
-    println!("created, changed and deleted");
+    setup::ensure(stack("90")?.read().await?.managed.is_empty(), "no resources after the destroy")?;
+    println!("created, updated and deleted");
     Ok(())
 }

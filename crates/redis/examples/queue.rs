@@ -1,8 +1,8 @@
-//! Creates, reads, changes and deletes a whole queue.
+//! Creates, reads, updates and deletes a whole queue.
 //!
-//! `cargo run --release -p pb-redis --example queue -- [SUBNET GROUP]`: ids of a subnet and a security group; without them,
-//! those of the default VPC. Credentials, region and endpoint come from the environment. Ends with an error as soon as
-//! something is not as it should be.
+//! `cargo run --release -p pb-redis --example queue -- [SUBNET GROUP]`: ids of a subnet and a security group; the
+//! default is those of the default VPC. Credentials, region and endpoint come from the environment. Exits with an error
+//! at the first unexpected result.
 
 use pb_engine::{Event, Events, Graph, Input, Ownership, Standalone};
 use pb_redis::{QueueInputs, QueueSpec, QueueStack};
@@ -36,15 +36,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for (address, record) in &snapshot.resources {
         println!("{address}: {}", record.attrs);
     }
-    setup::ensure(stack("cache.t3.micro")?.plan().await?.is_empty(), "nothing is left to do")?;
+    setup::ensure(stack("cache.t3.micro")?.plan().await?.is_empty(), "no changes after the deploy")?;
 
     let larger = stack("cache.t3.small")?;
-    setup::ensure(larger.plan().await?.changes().count() == 1, "one change is planned")?;
+    setup::ensure(larger.plan().await?.changes().count() == 1, "one planned change")?;
     larger.deploy().await?;
-    setup::ensure(larger.plan().await?.is_empty(), "the change was made")?;
+    setup::ensure(larger.plan().await?.is_empty(), "no changes after the update")?;
 
     larger.destroy().await?;
-    setup::ensure(stack("cache.t3.small")?.read().await?.managed.is_empty(), "nothing is left")?;
-    println!("created, changed and deleted");
+    setup::ensure(stack("cache.t3.small")?.read().await?.managed.is_empty(), "no resources after the destroy")?;
+    println!("created, updated and deleted");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Cache clusters: the nodes of all replication groups, whoever they belong to.
+//! Cache clusters: the nodes of all replication groups of the account.
 
 use crate::Client;
 use aws_sdk_elasticache::types::{CacheCluster, CacheSubnetGroup, Subnet};
@@ -7,7 +7,7 @@ use pb_engine::{Failure, ReadScope, Resource};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// All cache clusters with their nodes. The kinds that need them share one answer in a sweep.
+/// All cache clusters with their nodes. The kinds that need them share one response per read.
 pub(crate) struct CacheClusters(pub Vec<CacheCluster>);
 
 impl CacheClusters {
@@ -15,8 +15,9 @@ impl CacheClusters {
         scope.shared(async { describe(client, None).await.map(Self) }).await
     }
 
-    /// The subnets of `group` in which a node may run. AWS tells the Availability Zone of a node, not its subnet, so these are
-    /// all subnets of the group in that zone; and all of the group while a node has no zone yet.
+    /// Returns the subnets of `group` in which a node may run. AWS reports the Availability Zone of a node, not its
+    /// subnet, so these are all subnets of the group in that zone, and all subnets of the group while a node has no
+    /// zone yet.
     pub(crate) fn subnets_with_nodes(&self, group: &CacheSubnetGroup) -> BTreeSet<String> {
         let is_in_group =
             |cluster: &&CacheCluster| cluster.cache_subnet_group_name() == group.cache_subnet_group_name();
@@ -30,15 +31,15 @@ impl CacheClusters {
     }
 }
 
-/// Cache clusters with their nodes: the one of this id, or all.
+/// Describes cache clusters with their nodes: the one with `id`, or all.
 pub(crate) async fn describe(client: &Client, id: Option<&str>) -> Result<Vec<CacheCluster>, Failure> {
     let call = client.describe_cache_clusters().show_cache_node_info(true);
     let all = call.set_cache_cluster_id(id.map(str::to_owned)).into_paginator().items().send();
     all.collect::<Result<_, _>>().await.for_operation("elasticache:DescribeCacheClusters")
 }
 
-/// The zones of a cluster's nodes; `None` where one is not known yet. A cluster of several zones says `Multiple` and names
-/// them with its nodes. (ElastiCache API: CacheCluster, CacheNode)
+/// Returns the zones of a cluster's nodes; `None` for a zone that is not known yet. A cluster in several zones reports
+/// `Multiple` and names the zones with its nodes. (ElastiCache API: CacheCluster, CacheNode)
 fn zones(cluster: &CacheCluster) -> Vec<Option<&str>> {
     let named = cluster.cache_nodes().iter().map(|node| node.customer_availability_zone());
     match named.collect::<Option<Vec<&str>>>().filter(|zones| !zones.is_empty()) {

@@ -1,4 +1,4 @@
-//! What ElastiCache offers in a region.
+//! Engine versions and node types that ElastiCache offers in a region.
 
 use crate::Client;
 use aws_sdk_elasticache::config::Builder;
@@ -6,16 +6,18 @@ use aws_types::SdkConfig;
 use pb_aws::{ForOperation, no_retry};
 use pb_engine::Failure;
 
-/// Whether something is offered, where that can be found out.
+/// Availability of an engine version and a node type, where it can be determined.
 #[derive(Debug)]
 pub struct Offerings {
-    /// The version of the engine.
+    /// `true` if the engine version is offered.
     pub version: Result<bool, Failure>,
-    /// The type of node. There is no call that lists them, so reservations are asked for: each type has some.
+    /// `true` if the node type is offered. No call lists node types, so this looks up reservations: each type has
+    /// offerings.
     pub node_type: Result<bool, Failure>,
 }
 
-/// Asks whether engine, version and node type are offered. Nothing is tried twice: nothing depends on the answer.
+/// Looks up whether an engine version and a node type are offered. Nothing is retried, because nothing depends on the
+/// result.
 pub async fn offerings(config: &SdkConfig, engine: &str, version: &str, node_type: &str) -> Offerings {
     let client = Client::new(config);
     let no_retry_config = || Builder::new().retry_config(no_retry());

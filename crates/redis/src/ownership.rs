@@ -1,10 +1,10 @@
-//! Which names are looked at, and whose they are.
+//! Selection and ownership of resources by name.
 
 use pb_engine::{Address, Found, ReadScope, Resource};
 use std::collections::BTreeMap;
 
-/// Whether a name may be one of ours: it begins with the workspace's name, is wanted, is remembered or is claimed. ElastiCache has no
-/// filter by tags, and tags cost a call for each resource.
+/// Returns whether a resource with this name may be managed: the name begins with the workspace's name, is desired, is
+/// recorded or is claimed. ElastiCache cannot filter by tags, and reading tags takes a call for each resource.
 pub(crate) fn is_candidate<R: Resource>(
     scope: &ReadScope<R>,
     name: &str,
@@ -19,7 +19,7 @@ pub(crate) fn is_candidate<R: Resource>(
         || scope.imports().any(|(_, id)| id == name)
 }
 
-/// What stands in `name` with `tags`: ours, in a name that is wanted but not ours, or nothing of interest.
+/// Classifies the resource `name` with `tags`: managed, unmanaged with a desired name, or irrelevant.
 pub(crate) fn classify<R: Resource>(
     scope: &ReadScope<R>,
     tags: &BTreeMap<String, String>,

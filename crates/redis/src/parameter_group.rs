@@ -1,4 +1,4 @@
-//! `elasticache.parameter_group`: settings of an engine family.
+//! `elasticache.parameter_group`: parameters of an engine family.
 
 use crate::{Client, ownership, tags};
 use aws_sdk_elasticache::types::{CacheParameterGroup, Parameter, ParameterNameValue};
@@ -11,45 +11,45 @@ use std::collections::BTreeMap;
 /// Tags by key.
 type Tags = BTreeMap<String, String>;
 
-/// Parameters that one call may set. (ElastiCache API: ModifyCacheParameterGroup)
+/// Maximum number of parameters in one call. (ElastiCache API: ModifyCacheParameterGroup)
 const MAX_PARAMETERS_PER_CALL: usize = 20;
 
-/// The description that AWS requires. It is no field of the spec: it cannot be changed later, and a queue must not be
-/// replaced for the sake of a text.
+/// Description, which AWS requires. It is not a field of the spec: it is immutable, and a queue must not be replaced
+/// because of a text.
 const DESCRIPTION: &str = "Parameters of the queue";
 
-/// The kind of cache parameter groups.
+/// Kind of cache parameter groups.
 pub struct ParameterGroup {
     client: Client,
 }
 
 impl ParameterGroup {
-    /// The kind, reached through `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// What is wanted of a cache parameter group.
+/// Spec of a cache parameter group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterGroupSpec {
-    /// The name, in lower case. With the family in it, another family is another group beside this one.
+    /// Name in lower case. If it contains the family, a group of another family can coexist with this one.
     pub name: String,
-    /// The family, such as `redis7`.
+    /// Family, such as `redis7`.
     pub family: String,
-    /// The parameters that differ from the family's. What else somebody sets is a difference.
+    /// Parameters that differ from the family's defaults. Every other parameter that somebody sets is a change.
     pub parameters: BTreeMap<String, String>,
-    /// Tags, without those of ownership.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What names a cache parameter group.
+/// Attributes of a cache parameter group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterGroupAttrs {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// The ARN.
+    /// ARN.
     pub arn: String,
 }
 
@@ -92,12 +92,13 @@ impl Resource for ParameterGroup {
             Ok(tagged.into_iter().filter_map(|(group, tags)| Some((group, tags?))).collect())
         };
         let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.name.clone());
-        let ours = |(group, tags): &(CacheParameterGroup, Tags)| {
+        let managed_name = |(group, tags): &(CacheParameterGroup, Tags)| {
             let name = group.cache_parameter_group_name()?;
             scope.managed_address(tags, &[name]).map(|_| name.to_owned())
         };
         let parameters = |names| fetch_each(names, |name| async move { self.parameters(&name).await });
-        let all: Vec<((CacheParameterGroup, Tags), _)> = list_with_details(tagged, recorded, ours, parameters).await?;
+        let all: Vec<((CacheParameterGroup, Tags), _)> =
+            list_with_details(tagged, recorded, managed_name, parameters).await?;
         let untagged = all.iter().filter_map(|((group, tags), _)| scope.untagged(tags, &attrs_of(group)));
         let found =
             all.iter().filter_map(|((group, tags), parameters)| classify(scope, group, tags, parameters.as_deref()));
@@ -160,7 +161,8 @@ impl Resource for ParameterGroup {
 
     async fn delete(&self, _cx: &Context, attrs: &ParameterGroupAttrs) -> Result<(), Failure> {
         let call = self.client.delete_cache_parameter_group().cache_parameter_group_name(&attrs.name).send();
-        // The same code stands for "clusters are still members of it" here, and for "it is being applied" elsewhere.
+        // Here the code means that clusters still use the group; in other calls it means that a change is being
+        // applied.
         let in_use = |failure: Failure| failure.when(&["InvalidCacheParameterGroupState"], Class::InUse);
         call.await.for_operation("elasticache:DeleteCacheParameterGroup").map_err(in_use).map(drop)
     }
@@ -186,7 +188,7 @@ impl ParameterGroup {
         Ok(all)
     }
 
-    /// All parameters of a group; none when it has gone.
+    /// Returns all parameters of a group, or `None` if it no longer exists.
     async fn parameters(&self, name: &str) -> Result<Option<Vec<Parameter>>, Failure> {
         let all = self.client.describe_cache_parameters().cache_parameter_group_name(name).into_paginator();
         match all.items().send().collect::<Result<_, _>>().await.for_operation("elasticache:DescribeCacheParameters") {
@@ -196,7 +198,7 @@ impl ParameterGroup {
     }
 }
 
-/// What a group is to us; nothing when it has gone meanwhile.
+/// Classifies a group; `None` if it has been deleted since it was listed, or is irrelevant.
 fn classify(
     scope: &ReadScope<ParameterGroup>,
     group: &CacheParameterGroup,
@@ -218,16 +220,16 @@ fn classify(
     Some(Found::Managed { address, spec, attrs, ready: true })
 }
 
-/// The parameters that somebody set, and those that are wanted whoever set them: AWS need not call a value that is the family's
-/// own one that was set.
+/// Returns the parameters that a user has set, and all desired ones: AWS does not always report a value that equals the
+/// family's default as set by a user.
 fn managed_parameters(all: &[Parameter], wanted: Option<&ParameterGroupSpec>) -> BTreeMap<String, String> {
     let is_wanted = |name: &str| wanted.is_some_and(|spec| spec.parameters.contains_key(name));
-    let ours = all.iter().filter_map(|parameter| {
+    let managed = all.iter().filter_map(|parameter| {
         let name = parameter.parameter_name()?;
         let set = parameter.source() == Some("user") || is_wanted(name);
         set.then(|| (name.to_owned(), parameter.parameter_value().unwrap_or_default().to_owned()))
     });
-    ours.collect()
+    managed.collect()
 }
 
 fn attrs_of(group: &CacheParameterGroup) -> ParameterGroupAttrs {
@@ -241,7 +243,7 @@ fn parameter(name: &str, value: Option<&str>) -> ParameterNameValue {
     ParameterNameValue::builder().parameter_name(name).set_parameter_value(value.map(str::to_owned)).build()
 }
 
-/// A group cannot be changed while an earlier change is being applied.
+/// Marks a failure as temporary: a group cannot be changed while a preceding change is being applied.
 fn not_ready_while_applying(failure: Failure) -> Failure {
     failure.when(&["InvalidCacheParameterGroupState"], Class::NotReady)
 }

@@ -22,78 +22,78 @@ use std::time::Duration;
 
 const DESCRIBE: &str = "elasticache:DescribeReplicationGroups";
 
-/// Creating takes 5 to 8 minutes, deleting 3 to 8, a change of the node type up to 20.
+/// Timeout of a creation (5 to 8 minutes), a deletion (3 to 8) or a change of the node type (up to 20).
 const CHANGE_TIMEOUT: Backoff = Backoff::minutes(Duration::from_secs(30 * 60));
 
-/// How long a change that was accepted may stay invisible: the group is `available` for some seconds more.
+/// Time in which an accepted change becomes visible: the group stays `available` for some seconds.
 const VISIBILITY_TIMEOUT: Backoff = Backoff::seconds(Duration::from_secs(30));
 
-/// Looks for which a new group may not be found: half a minute.
+/// Polls in which a new group may be missing: half a minute.
 const MAX_INVISIBLE_POLLS: u32 = 60;
 
-/// The kind of replication groups.
+/// Kind of replication groups.
 ///
-/// A change of the engine replaces the group: AWS can turn Redis into Valkey in place, but not back, and the plan says which
-/// of the two it is. Jobs that wait in the queue are lost with it, as with each replacement.
+/// A change of the engine replaces the group: AWS can convert Redis into Valkey in place, but not back, and the plan
+/// shows the replacement. Jobs that wait in the queue are lost, as with each replacement.
 pub struct ReplicationGroup {
     client: Client,
 }
 
 impl ReplicationGroup {
-    /// The kind, reached through `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// What is wanted of a replication group. Cluster mode is disabled: a broker must not run in it.
+/// Spec of a replication group. Cluster mode is disabled: a broker must not run in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationGroupSpec {
-    /// The id, in lower case.
+    /// Id in lower case.
     pub id: String,
-    /// The description; can be changed, may not be empty.
+    /// Description; can be updated, must not be empty.
     pub description: String,
-    /// `redis` or `valkey`.
+    /// Engine: `redis` or `valkey`.
     pub engine: String,
-    /// Such as `7.1`; before 6 with the patch version.
+    /// Engine version, such as `7.1`; with the patch version before 6.
     pub engine_version: String,
-    /// Such as `cache.t3.small`.
+    /// Node type, such as `cache.t3.small`.
     pub node_type: String,
-    /// The port of all endpoints.
+    /// Port of all endpoints.
     pub port: i32,
-    /// How many nodes, the primary included.
+    /// Number of nodes, including the primary.
     pub nodes: i32,
     /// Name of the subnet group.
     pub subnet_group: String,
-    /// Name of the parameter group, which is of the family of engine and version.
+    /// Name of the parameter group, whose family must match engine and version.
     pub parameter_group: String,
-    /// Ids of the security groups, five at most.
+    /// Ids of at most five security groups.
     pub security_group_ids: BTreeSet<String>,
-    /// Whether a replica takes over by itself; needs one.
+    /// `true` if a replica takes over automatically; requires a replica.
     pub automatic_failover: bool,
-    /// Whether nodes stand in several zones; needs automatic failover.
+    /// `true` if the nodes run in several zones; requires automatic failover.
     pub multi_az: bool,
-    /// Whether clients must speak TLS.
+    /// `true` if clients must use TLS.
     pub transit_encryption: bool,
-    /// Whether what is on disk is encrypted.
+    /// `true` if data on disk is encrypted.
     pub at_rest_encryption: bool,
-    /// Whether AWS may go to a later minor version by itself, away from what is wanted here.
+    /// `true` if AWS may upgrade to a later minor version than the configured one.
     pub auto_minor_version_upgrade: bool,
-    /// Tags, without those of ownership.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What names a replication group, and how it is reached.
+/// Attributes of a replication group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationGroupAttrs {
-    /// The id.
+    /// Id.
     pub id: String,
-    /// The ARN.
+    /// ARN.
     pub arn: String,
-    /// The host name of the node that takes writes; unknown until the group has been available.
+    /// Host name of the primary endpoint, which accepts writes; unknown until the group has been available.
     pub primary_endpoint_address: String,
-    /// The port.
+    /// Port.
     pub port: i32,
 }
 
@@ -117,12 +117,12 @@ impl Resource for ReplicationGroup {
         };
         rules().map_err(|violation| violation.to_string())?;
         match spec.nodes {
-            1 if spec.automatic_failover => Err("automatic failover needs a second node".to_owned()),
+            1 if spec.automatic_failover => Err("automatic failover needs at least 2 nodes".to_owned()),
             1..=6 if spec.multi_az && !spec.automatic_failover => {
-                Err("several zones need automatic failover".to_owned())
+                Err("nodes in several zones need automatic failover".to_owned())
             }
             1..=6 => Ok(()),
-            nodes => Err(format!("{nodes} nodes are not between 1 and 6")),
+            nodes => Err(format!("invalid number of nodes {nodes}: must be between 1 and 6")),
         }
     }
 
@@ -139,7 +139,7 @@ impl Resource for ReplicationGroup {
         matches!(field, "id" | "engine" | "port" | "subnet_group" | "transit_encryption" | "at_rest_encryption")
     }
 
-    /// AWS goes to a later version in place, and never back. (ElastiCache user guide: Version management)
+    /// AWS upgrades in place and never downgrades. (ElastiCache user guide: Version management)
     fn change_requires_replacement(field: &str, old: &ReplicationGroupSpec, new: &ReplicationGroupSpec) -> bool {
         let is_downgrade = || engine_version::is_earlier(&new.engine_version, &old.engine_version);
         Self::requires_replacement(field) || (field == "engine_version" && is_downgrade())
@@ -154,9 +154,9 @@ impl Resource for ReplicationGroup {
     }
 
     /// A group that is being deleted is left out: nothing can be done with it, a create waits until its id is free, and
-    /// what it holds cannot go before it is gone.
+    /// the resources that it uses cannot be deleted before it is gone.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let ours = async {
+        let candidates = async {
             let mut groups = self.groups().await?;
             groups.retain(|group| {
                 let id = group.replication_group_id().unwrap_or_default();
@@ -169,7 +169,8 @@ impl Resource for ReplicationGroup {
         let arn = |group: &Group| group.arn().map(str::to_owned);
         let tags = |arns| tags::of(scope, &self.client, arns);
         let (groups, clusters) =
-            try_join(list_with_details(ours, recorded, arn, tags), CacheClusters::read(scope, &self.client)).await?;
+            try_join(list_with_details(candidates, recorded, arn, tags), CacheClusters::read(scope, &self.client))
+                .await?;
         let found = groups
             .iter()
             .map(|(group, tags)| self.classify(scope, group, tags.as_ref(), member_of(group, &clusters.0)));
@@ -251,20 +252,20 @@ impl Resource for ReplicationGroup {
             let id = &attrs.id;
             let Some(group) = self.find(id).await? else {
                 if polls.fetch_add(1, Ordering::Relaxed) < MAX_INVISIBLE_POLLS {
-                    return Ok(Progress::Pending(format!("replication group {id} is not visible yet")));
+                    return Ok(Progress::Pending(format!("waiting for queue {id} to become visible")));
                 }
-                return Err(Failure::new(Class::NotFound, DESCRIBE, format!("replication group {id} is not there")));
+                return Err(Failure::new(Class::NotFound, DESCRIBE, format!("replication group {id} not found")));
             };
             let ready = attrs_of(&group, None, Some(attrs.port));
             let failed = |what: String| Err(Failure::new(Class::Failed, DESCRIBE, what));
             match status(&group) {
                 "available" if !is_unknown(&ready.primary_endpoint_address) => Ok(Progress::Ready(ready)),
                 "create-failed" => failed(format!("replication group {id} could not be created")).map_err(|failure| {
-                    failure.hint("ElastiCache's events tell why; delete the replication group and deploy again")
+                    failure.hint("see its ElastiCache events for the reason, delete it, then deploy again")
                 }),
                 "deleting" => failed(format!("replication group {id} is being deleted"))
                     .map_err(|failure| failure.hint("run the same command again")),
-                state => Ok(Progress::Pending(format!("replication group {id} is {state}, until it is available"))),
+                state => Ok(Progress::Pending(format!("waiting for queue {id} ({state})"))),
             }
         })
         .await
@@ -287,7 +288,7 @@ impl Resource for ReplicationGroup {
             Ok(match self.find(id).await? {
                 None => Progress::Ready(()),
                 Some(group) => {
-                    Progress::Pending(format!("replication group {id} is {}, until it is gone", status(&group)))
+                    Progress::Pending(format!("waiting for the deletion of queue {id} ({})", status(&group)))
                 }
             })
         })

@@ -1,4 +1,4 @@
-//! The queue as a whole.
+//! The queue as a part of a graph.
 
 use crate::{Client, ParameterGroup, ParameterGroupAttrs, ParameterGroupSpec, ReplicationGroup, ReplicationGroupAttrs};
 use crate::{ReplicationGroupSpec, SubnetGroup, SubnetGroupAttrs, SubnetGroupSpec};
@@ -6,29 +6,29 @@ use aws_types::SdkConfig;
 use pb_engine::{Class, Failure, Graph, Handle, Input};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is wanted of the queue.
+/// Spec of the queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueSpec {
     /// Id of the replication group.
     pub replication_group: String,
     /// Name of the subnet group.
     pub subnet_group: String,
-    /// Name of the parameter group. With the family in it, another family is made beside this one.
+    /// Name of the parameter group. If it contains the family, a group of another family can coexist with this one.
     pub parameter_group: String,
-    /// `redis` or `valkey`.
+    /// Engine: `redis` or `valkey`.
     pub engine: String,
-    /// Such as `7.1`; before 6 with the patch version.
+    /// Engine version, such as `7.1`; with the patch version before 6.
     pub engine_version: String,
-    /// Such as `cache.t3.small`.
+    /// Node type, such as `cache.t3.small`.
     pub node_type: String,
-    /// The port.
+    /// Port.
     pub port: i32,
-    /// Tags of all three, besides `Name` and those of ownership.
+    /// Tags of all three resources, without `Name` and the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 impl QueueSpec {
-    /// Redis 7.1 on one `cache.t3.small` at port 6379, with all names made from `name`.
+    /// Returns a spec of Redis 7.1 on one `cache.t3.small` at port 6379, with all names derived from `name`.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self {
@@ -44,22 +44,22 @@ impl QueueSpec {
     }
 }
 
-/// What the queue needs of others.
+/// Inputs of the queue from other resources.
 pub struct QueueInputs {
-    /// Ids of the subnets in which the node may stand.
+    /// Ids of the subnets in which the node may run.
     pub subnet_ids: Vec<Input<String>>,
-    /// Ids of the security groups that say who may reach it.
+    /// Ids of the security groups that control access to the queue.
     pub security_group_ids: Vec<Input<String>>,
 }
 
-/// The queue in a graph.
+/// Handles of the queue's resources.
 #[derive(Clone, Copy)]
 pub struct QueueStack {
-    /// `redis/subnets`
+    /// Subnet group, `redis/subnets`.
     pub subnet_group: Handle<SubnetGroupAttrs>,
-    /// `redis/parameters`
+    /// Parameter group, `redis/parameters`.
     pub parameter_group: Handle<ParameterGroupAttrs>,
-    /// `redis/jobqr`: its endpoint is known once it is available.
+    /// Replication group, `redis/jobqr`. Its endpoint is known once the group is available.
     pub replication_group: Handle<ReplicationGroupAttrs>,
 }
 
@@ -67,15 +67,15 @@ impl QueueStack {
     /// Adds the queue to `graph`.
     ///
     /// # Errors
-    /// `Refused` when engine and version do not exist; `Bug` when an address is taken.
+    /// `Refused` if the engine version does not exist; `Bug` if an address is already used.
     pub fn add(graph: &mut Graph, config: &SdkConfig, spec: &QueueSpec, inputs: QueueInputs) -> Result<Self, Failure> {
         Self::add_with_client(graph, &Client::new(config), spec, inputs)
     }
 
-    /// [`QueueStack::add`], reached through `client`.
+    /// Adds the queue to `graph`, with `client`.
     ///
     /// # Errors
-    /// As [`QueueStack::add`].
+    /// The errors of [`QueueStack::add`].
     pub fn add_with_client(
         graph: &mut Graph,
         client: &Client,
@@ -102,7 +102,7 @@ impl QueueStack {
         let parameter_group = graph.add("redis/parameters", &parameter_groups, (), move |()| ParameterGroupSpec {
             name: wanted.parameter_group.clone(),
             family: family.clone(),
-            // A broker that evicts loses jobs.
+            // A broker with eviction loses jobs.
             parameters: [("maxmemory-policy".to_owned(), "noeviction".to_owned())].into(),
             tags: named(&wanted.tags, &wanted.parameter_group),
         })?;

@@ -1,4 +1,4 @@
-//! `elasticache.subnet_group`: the subnets in which nodes may stand.
+//! `elasticache.subnet_group`: the subnets in which nodes may run.
 
 use crate::clusters::CacheClusters;
 use crate::{Client, ownership, tags};
@@ -11,13 +11,13 @@ use pb_engine::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kind of cache subnet groups.
+/// Kind of cache subnet groups.
 pub struct SubnetGroup {
     client: Client,
 }
 
 impl SubnetGroup {
-    /// The kind, reached through `client`.
+    /// Creates the kind with `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
@@ -35,28 +35,28 @@ impl SubnetGroup {
     }
 }
 
-/// What is wanted of a cache subnet group.
+/// Spec of a cache subnet group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubnetGroupSpec {
-    /// The name, in lower case.
+    /// Name in lower case.
     pub name: String,
-    /// The description; can be changed.
+    /// Description; can be updated.
     pub description: String,
     /// Ids of subnets, all in one VPC.
     pub subnet_ids: BTreeSet<String>,
-    /// Those of them in which a cache node may run; only read.
+    /// Ids of those subnets in which a cache node may run; observed, never configured.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub nodes_in: BTreeSet<String>,
-    /// Tags, without those of ownership.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What names a cache subnet group.
+/// Attributes of a cache subnet group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubnetGroupAttrs {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// The ARN.
+    /// ARN.
     pub arn: String,
 }
 
@@ -73,7 +73,11 @@ impl Resource for SubnetGroup {
         if !is_unknown(&spec.name) {
             pb_rules::names::cache_subnet_group(&spec.name).map_err(|violation| violation.to_string())?;
         }
-        if spec.subnet_ids.is_empty() { Err("a cache subnet group needs a subnet".to_owned()) } else { Ok(()) }
+        if spec.subnet_ids.is_empty() {
+            Err("a cache subnet group needs at least one subnet".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn planned_attrs(spec: &SubnetGroupSpec) -> SubnetGroupAttrs {
@@ -84,8 +88,8 @@ impl Resource for SubnetGroup {
         field == "name"
     }
 
-    /// A subnet in which a node runs stays in the group: AWS refuses to take it out. (ElastiCache API: ModifyCacheSubnetGroup,
-    /// SubnetInUse) Where no wanted subnet is in the group, the group is replaced.
+    /// Keeps the subnets with nodes in the group: AWS refuses to remove them. (ElastiCache API: ModifyCacheSubnetGroup,
+    /// SubnetInUse) If the group contains none of the desired subnets, it is replaced instead.
     fn merge_live(wanted: &mut SubnetGroupSpec, live: &SubnetGroupSpec) {
         wanted.nodes_in.clone_from(&live.nodes_in);
         if !wanted.subnet_ids.is_disjoint(&live.subnet_ids) {
@@ -93,8 +97,8 @@ impl Resource for SubnetGroup {
         }
     }
 
-    /// AWS lets no subnet go in which a node stands, and takes no subnets of another VPC: what shares no subnet with what is
-    /// wanted is made anew. (ElastiCache API: ModifyCacheSubnetGroup, SubnetInUse)
+    /// AWS refuses to remove a subnet that contains a node, and accepts no subnets of another VPC: a group that shares
+    /// no subnet with the desired ones is replaced. (ElastiCache API: ModifyCacheSubnetGroup, SubnetInUse)
     fn change_requires_replacement(field: &str, old: &SubnetGroupSpec, new: &SubnetGroupSpec) -> bool {
         Self::requires_replacement(field) || (field == "subnet_ids" && old.subnet_ids.is_disjoint(&new.subnet_ids))
     }
@@ -138,7 +142,8 @@ impl Resource for SubnetGroup {
             .set_subnet_ids(Some(spec.subnet_ids.iter().cloned().collect()))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
         let answer = call.send().await.for_operation("elasticache:CreateCacheSubnetGroup");
-        // ElastiCache may see a subnet some moments after EC2 has made it. (ElastiCache API: CreateCacheSubnetGroup)
+        // A new subnet may become visible to ElastiCache some moments after EC2 has created it. (ElastiCache API:
+        // CreateCacheSubnetGroup)
         let output = answer.map_err(|failure| failure.when(&["InvalidSubnet"], Class::NotFound))?;
         Ok(output.cache_subnet_group().map_or_else(|| Self::planned_attrs(spec), attrs_of))
     }
@@ -247,7 +252,7 @@ mod tests {
             .build()
     }
 
-    /// Two pages: ours is on the second.
+    /// Two pages; the managed group is on the second.
     fn groups_rule(second: &'static str) -> Rule {
         mock!(Client::describe_cache_subnet_groups).then_compute_output(move |call| {
             let answer = DescribeCacheSubnetGroupsOutput::builder();
@@ -295,24 +300,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn subnet_group_is_found_on_any_page_and_updated_in_place() {
-        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
-        let plan = stack_of(spec(), &[&groups_rule("staging-jobqr"), &ours]).plan().await.unwrap();
+        let managed = tags(owned_tags("redis/subnets", "staging-jobqr"));
+        let plan = stack_of(spec(), &[&groups_rule("staging-jobqr"), &managed]).plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
 
         let wanted = SubnetGroupSpec { subnet_ids: ["subnet-2".to_owned(), "subnet-3".to_owned()].into(), ..spec() };
         let modify = mock!(Client::modify_cache_subnet_group)
             .match_requests(|call| call.subnet_ids() == ["subnet-2", "subnet-3"])
             .then_output(|| ModifyCacheSubnetGroupOutput::builder().build());
-        stack_of(wanted, &[&groups_rule("staging-jobqr"), &ours, &modify]).deploy().await.unwrap();
+        stack_of(wanted, &[&groups_rule("staging-jobqr"), &managed, &modify]).deploy().await.unwrap();
         assert_eq!(modify.num_calls(), 1);
     }
 
-    /// Plans with `wanted` in the configuration, while the group has subnets 1 and 2.
+    /// Plans with the subnets `wanted` in the configuration, while the group has subnets 1 and 2.
     async fn plan_with(wanted: &[&str], clusters: Rule) -> Plan {
-        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
+        let managed = tags(owned_tags("redis/subnets", "staging-jobqr"));
         let subnet_ids = wanted.iter().map(|id| (*id).to_owned()).collect();
         let wanted = SubnetGroupSpec { subnet_ids, ..spec() };
-        stack_of(wanted, &[&groups_rule("staging-jobqr"), &ours, &clusters]).plan().await.unwrap()
+        stack_of(wanted, &[&groups_rule("staging-jobqr"), &managed, &clusters]).plan().await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
@@ -324,7 +329,7 @@ mod tests {
         let [change] = plan.steps[0].changes.as_slice() else { panic!("{plan:?}") };
         let after = change.after.as_ref().unwrap().to_string();
         assert_eq!((change.path.as_str(), after.as_str()), ("subnet_ids", r#"["subnet-1","subnet-2","subnet-3"]"#));
-        // Where AWS does not tell the zone yet, it may be any.
+        // A node whose zone is not reported yet may be in any subnet.
         let plan = plan_with(&["subnet-1"], nodes_in(vec![("staging-jobqr", &[None])])).await;
         assert!(plan.is_empty(), "{plan:?}");
     }
@@ -340,7 +345,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn moved_cache_node_is_neither_change_nor_drift() {
-        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
+        let managed = tags(owned_tags("redis/subnets", "staging-jobqr"));
         let nodes = |zone: &'static str| {
             let node = CacheNode::builder().customer_availability_zone(zone).build();
             let cluster = CacheCluster::builder().cache_subnet_group_name("staging-jobqr").cache_nodes(node).build();
@@ -351,7 +356,7 @@ mod tests {
             .output(move || nodes("zone-1"))
             .output(move || nodes("zone-2"))
             .build();
-        let stack = stack_of(spec(), &[&groups_rule("staging-jobqr"), &ours, &clusters]);
+        let stack = stack_of(spec(), &[&groups_rule("staging-jobqr"), &managed, &clusters]);
         stack.deploy().await.unwrap();
         let plan = stack.plan().await.unwrap();
         assert!(plan.is_empty() && plan.steps[0].drift.is_empty(), "{plan:?}");
@@ -359,10 +364,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn subnet_group_without_a_common_subnet_is_replaced() {
-        let ours = tags(owned_tags("redis/subnets", "staging-jobqr"));
+        let managed = tags(owned_tags("redis/subnets", "staging-jobqr"));
         for wanted in ["subnet-3".to_owned(), pb_engine::unknown()] {
             let wanted = SubnetGroupSpec { subnet_ids: [wanted].into(), ..spec() };
-            let plan = stack_of(wanted, &[&groups_rule("staging-jobqr"), &ours]).plan().await.unwrap();
+            let plan = stack_of(wanted, &[&groups_rule("staging-jobqr"), &managed]).plan().await.unwrap();
             assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DestroyBeforeCreate });
         }
     }
@@ -370,7 +375,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn unmanaged_subnet_group_with_the_name_is_left_alone() {
         let failure = stack_of(spec(), &[&groups_rule("staging-jobqr"), &tags(Vec::new())]).plan().await.unwrap_err();
-        assert!(failure.message.contains("cache subnet group staging-jobqr exists"), "{failure}");
+        assert!(failure.message.contains("cache subnet group staging-jobqr"), "{failure}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Tags of ElastiCache resources: given in the create call, read and changed by ARN.
+//! Tags of ElastiCache resources: set in the create call, read and changed by ARN.
 
 use aws_sdk_elasticache::Client;
 use aws_sdk_elasticache::types::Tag;
@@ -6,12 +6,13 @@ use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource, fetch_each};
 use std::collections::{BTreeMap, HashMap};
 
-/// As the SDK takes them.
+/// Converts tags into the type of the SDK.
 pub(crate) fn to_sdk(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// The tags of each of these, by ARN, asked for only as far as no index tells them. What is gone, or not `available`, is left out.
+/// Returns the tags of these resources by ARN; calls ElastiCache only for tags that no index contains. Resources that
+/// no longer exist or are not `available` are left out.
 pub(crate) async fn of<R: Resource>(
     scope: &ReadScope<R>,
     client: &Client,
@@ -21,9 +22,9 @@ pub(crate) async fn of<R: Resource>(
     scope.tags_of(arns, ask).await
 }
 
-/// The tags of the resource with this ARN. `None` when AWS does not tell: the resource is gone, or it is a replication group
-/// that is not `available` ("If the cluster is not in the available state, `ListTagsForResource` returns an error",
-/// ElastiCache API).
+/// Reads the tags of the resource with this ARN. Returns `None` if AWS does not report them: the resource no longer
+/// exists, or it is a replication group that is not `available` ("If the cluster is not in the available state,
+/// `ListTagsForResource` returns an error", ElastiCache API).
 pub(crate) async fn read(client: &Client, arn: &str) -> Result<Option<BTreeMap<String, String>>, Failure> {
     let answer = client.list_tags_for_resource().resource_name(arn).send().await;
     match answer.for_operation("elasticache:ListTagsForResource") {
@@ -33,12 +34,13 @@ pub(crate) async fn read(client: &Client, arn: &str) -> Result<Option<BTreeMap<S
     }
 }
 
-/// Whether a call was refused because a replication group, or a member of one, is not `available`. It will be.
+/// Returns whether a call was refused because a replication group, or one of its members, is not `available`. This is
+/// temporary.
 pub(crate) fn is_unavailable(failure: &Failure) -> bool {
     failure.is("InvalidReplicationGroupState") || failure.is("InvalidCacheClusterState")
 }
 
-/// Makes the tags what `wanted` says, where `changes` say that they differ.
+/// Sets and removes the tags that `changes` contain, according to `wanted`.
 pub(crate) async fn change(
     client: &Client,
     arn: &str,
@@ -66,14 +68,14 @@ pub(crate) async fn change(
     Ok(())
 }
 
-/// Puts the ownership tags on the resource with this ARN.
+/// Adds the ownership tags to the resource with this ARN.
 pub(crate) async fn adopt(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let tags = to_sdk(&cx.tags(&BTreeMap::new()));
     let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(tags)).send();
     call.await.for_operation("elasticache:AddTagsToResource").map_err(retry_until_available).map(drop)
 }
 
-/// Takes the ownership tags off the resource with this ARN.
+/// Removes the ownership tags from the resource with this ARN.
 pub(crate) async fn forget(client: &Client, arn: &str) -> Result<(), Failure> {
     let keys = Ownership::KEYS.map(str::to_owned).to_vec();
     let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(keys)).send();
@@ -87,7 +89,8 @@ fn retry_until_available(failure: Failure) -> Failure {
     failure.when(&["InvalidReplicationGroupState", "InvalidCacheClusterState"], Class::NotReady)
 }
 
-/// The key of the tag that a change is about: `Name` of `tags.Name`, `a b` of `tags["a b"]`. Keys have no quotes in them.
+/// Returns the key of the tag that a change refers to: `Name` for `tags.Name`, `a b` for `tags["a b"]`. Keys contain no
+/// quotes.
 fn key(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("tags")?;
     rest.strip_prefix('.').or_else(|| rest.strip_prefix("[\"")?.strip_suffix("\"]"))

@@ -1,8 +1,8 @@
-//! What the tests of all kinds use.
+//! Helpers shared by the tests of all kinds.
 
 use pb_engine::{Graph, Ownership, Standalone};
 
-/// The body of a refusal, in ElastiCache's protocol.
+/// Returns the body of an error response in ElastiCache's protocol.
 pub(crate) fn error_body(code: &str) -> Option<String> {
     Some(format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error>\
@@ -10,12 +10,12 @@ pub(crate) fn error_body(code: &str) -> Option<String> {
     ))
 }
 
-/// `graph`, run for the workspace `staging`.
+/// Returns `graph` as a standalone stack of the workspace `staging`.
 pub(crate) fn standalone(graph: Graph) -> Standalone {
     Standalone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
 }
 
-/// The ownership tags of the resource at `address`, with `Name`.
+/// Returns the ownership tags of the resource at `address`, and `Name`.
 pub(crate) fn owned_tags(address: &str, name: &str) -> Vec<aws_sdk_elasticache::types::Tag> {
     let tags = [
         ("Name", name),
@@ -26,12 +26,12 @@ pub(crate) fn owned_tags(address: &str, name: &str) -> Vec<aws_sdk_elasticache::
     tags.map(|(key, value)| aws_sdk_elasticache::types::Tag::builder().key(key).value(value).build()).to_vec()
 }
 
-/// The tags of a spec.
+/// Returns the tags of a spec.
 pub(crate) fn name_tag(name: &str) -> std::collections::BTreeMap<String, String> {
     [("Name".to_owned(), name.to_owned())].into()
 }
 
-/// What a refusal with this code says.
+/// Returns the metadata of an error with this code.
 pub(crate) fn error_metadata(code: &str) -> aws_sdk_elasticache::error::ErrorMetadata {
     aws_sdk_elasticache::error::ErrorMetadata::builder().code(code).message("no").build()
 }

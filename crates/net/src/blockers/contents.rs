@@ -1,4 +1,4 @@
-//! Resources of others in a VPC that is to be deleted, or attached to it.
+//! Unmanaged resources in a VPC that the plan deletes, or attached to it.
 
 use aws_sdk_ec2::types::{AttachmentStatus, State, Tag, VpcPeeringConnection, VpcPeeringConnectionStateReasonCode};
 use futures_util::future::try_join_all;
@@ -8,26 +8,26 @@ use pb_engine::{Class, Failure, PlanError};
 use super::{Deletions, refusal};
 use crate::ec2::{Ec2, filter};
 
-/// Something in a VPC, or attached to it.
+/// A resource in a VPC, or attached to it.
 struct Content {
     vpc_id: String,
     id: String,
     tags: Vec<Tag>,
-    /// The resource and its place: `subnet subnet-1 is in it`.
+    /// Resource and relation: `subnet subnet-1 is in it`.
     what: String,
-    /// The command that removes it, without `aws ec2`.
+    /// Command that removes the resource, without `aws ec2`.
     command: String,
 }
 
-/// Names a resource that is in a VPC as `what`, with the AWS CLI's `command` that removes it, which ends with the option for
-/// its id.
+/// Creates the content `id` of a VPC. `what` contains `{}` for the id; `command` of the AWS CLI removes the resource
+/// and ends with the option for the id.
 fn content(vpc_id: Option<&str>, id: Option<&str>, tags: &[Tag], what: &str, command: &str) -> Option<Content> {
     let (vpc_id, id, tags) = (vpc_id?.to_owned(), id?.to_owned(), tags.to_vec());
     let (what, command) = (what.replace("{}", &id), format!("{command} {id}"));
     Some(Content { vpc_id, id, tags, what, command })
 }
 
-/// A refusal for each content of the VPCs that go which is not ours. Makes no call when no VPC goes.
+/// Returns a refusal for each unmanaged content of the deleted VPCs. Makes no call if no VPC is deleted.
 pub(super) async fn blockers(
     ec2: &Ec2,
     deletions: &Deletions,
@@ -44,12 +44,12 @@ pub(super) async fn blockers(
     let unmanaged = found.into_iter().flatten().filter(|content| !is_managed(&content.id, &content.tags));
     let refusals = unmanaged.filter_map(|content| {
         let address = deletions.vpcs.get(&content.vpc_id)?;
-        Some(refusal(address, &content.what, &format!("remove it: aws ec2 {}", content.command)))
+        Some(refusal(address, &content.what, &format!("remove that first: aws ec2 {}", content.command)))
     });
     Ok(refusals.collect())
 }
 
-/// A kind of content.
+/// Kind of content.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Subnet,
@@ -63,14 +63,14 @@ enum Kind {
 }
 
 impl Kind {
-    /// Returns whether nothing else of ours is of this kind, so that a policy may not allow to read it.
+    /// Returns whether pb-deploy manages no resource of this kind, so that a policy may not allow to read it.
     fn is_optional(self) -> bool {
         !matches!(self, Self::Subnet | Self::RouteTable | Self::Gateway)
     }
 }
 
-/// Content of one kind. Where it cannot be read because the caller may not, or because an endpoint does not know the call,
-/// there is none: AWS still refuses the delete of the VPC.
+/// Returns the content of one kind. If it cannot be read because the caller lacks permission, or because the endpoint
+/// does not implement the call, there is none: AWS still refuses to delete the VPC.
 async fn describe(ec2: &Ec2, kind: Kind, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let found = match kind {
         Kind::Subnet => subnets(ec2, vpcs).await,
@@ -97,7 +97,7 @@ async fn subnets(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     Ok(all.collect())
 }
 
-/// The main table goes with its VPC.
+/// The main route table is deleted with its VPC.
 async fn route_tables(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_route_tables().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeRouteTables")?;
@@ -127,7 +127,7 @@ async fn gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     Ok(attached.collect())
 }
 
-/// The default network ACL goes with its VPC.
+/// The default network ACL is deleted with its VPC.
 async fn acls(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_network_acls().filters(filter("vpc-id", vpcs)).into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeNetworkAcls")?;
@@ -168,7 +168,7 @@ async fn vpn_gateways(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failur
     Ok(attached.collect())
 }
 
-/// A connection has two sides, and a filter is for one of them: all are asked for.
+/// A filter covers only one of the two sides of a connection, so all connections are listed.
 async fn peerings(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     use VpcPeeringConnectionStateReasonCode as Code;
     let call = ec2.client.describe_vpc_peering_connections().into_paginator().items().send();
@@ -192,7 +192,7 @@ async fn peerings(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     Ok(ends.collect())
 }
 
-/// AWS has no filter by VPC for these: all are asked for.
+/// AWS has no filter by VPC for these gateways, so all are listed.
 async fn egress_only(ec2: &Ec2, vpcs: &[String]) -> Result<Vec<Content>, Failure> {
     let call = ec2.client.describe_egress_only_internet_gateways().into_paginator().items().send();
     let all = call.try_collect().await.for_operation("ec2:DescribeEgressOnlyInternetGateways")?;

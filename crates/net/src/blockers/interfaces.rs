@@ -1,4 +1,4 @@
-//! Network interfaces that are not ours, in what is to be deleted.
+//! Unmanaged network interfaces that use resources which the plan deletes.
 
 use aws_sdk_ec2::types::{NetworkInterface, NetworkInterfaceStatus};
 use pb_aws::ForOperation;
@@ -10,12 +10,13 @@ use super::{Deletions, refusal};
 use crate::ec2::{Ec2, describe_by};
 use crate::interfaces::display_name;
 
-/// The names by which interfaces of load balancers, cache nodes and tasks are known as ours. AWS gives such an interface a
-/// description and the security groups, and no tag of ours; it stays for minutes after its owner is gone.
+/// Names and groups by which the interfaces of managed load balancers, cache nodes and tasks are recognized. AWS gives
+/// such an interface a description and security groups, but no ownership tags; it lingers for minutes after its owner
+/// is gone.
 pub(super) struct KnownOwners {
-    /// The security groups that are ours or that something of ours carries.
+    /// Security groups that are managed, or used by a managed resource.
     groups: BTreeSet<String>,
-    /// The names and ids of what is ours or wanted.
+    /// Names and ids of managed or desired resources.
     names: BTreeSet<String>,
 }
 
@@ -32,7 +33,7 @@ impl KnownOwners {
         owners
     }
 
-    /// Returns whether the interface belongs, or belonged, to a load balancer, a cache node or a task of ours.
+    /// Returns whether the interface belongs, or belonged, to a managed load balancer, cache node or task.
     fn include(&self, interface: &NetworkInterface) -> bool {
         let description = interface.description().unwrap_or_default();
         let named = match (description.strip_prefix("ELB "), description.strip_prefix("ElastiCache ")) {
@@ -47,12 +48,12 @@ impl KnownOwners {
     }
 }
 
-/// Returns whether it describes the interface of a task: `arn:aws:ecs:us-east-2:123456789012:attachment/...`.
+/// Returns whether the description is that of a task's interface: `arn:aws:ecs:us-east-2:123456789012:attachment/...`.
 fn is_task(description: &str) -> bool {
     description.starts_with("arn:") && description.contains(":ecs:") && description.contains(":attachment/")
 }
 
-/// A refusal for each interface that is not ours and keeps something that goes.
+/// Returns a refusal for each unmanaged interface that uses a deleted resource.
 pub(super) async fn blockers(
     ec2: &Ec2,
     deletions: &Deletions,
@@ -67,20 +68,20 @@ pub(super) async fn blockers(
     Ok(unmanaged.filter_map(|interface| blocked(interface, deletions)).collect())
 }
 
-/// Returns whether it does not go away by itself. One that AWS made for another service and that is not in use any more
-/// lingers until AWS deletes it.
+/// Returns whether the interface stays until somebody deletes it. An unused interface that AWS created for another
+/// service lingers until AWS deletes it.
 fn blocks_deletion(interface: &NetworkInterface) -> bool {
     let managed = interface.requester_managed().unwrap_or_default();
     !managed || interface.status().is_none_or(|status| *status == NetworkInterfaceStatus::InUse)
 }
 
-/// Returns the resource that the interface keeps from being deleted: its subnet, else a group that it carries, else the way
-/// to the internet.
+/// Returns a refusal to delete the resource that the interface uses: its subnet, otherwise one of its groups, otherwise
+/// the internet gateway.
 fn blocked(interface: &NetworkInterface, deletions: &Deletions) -> Option<PlanError> {
     let mut groups = interface.groups().iter().filter_map(|group| group.group_id());
     let public = interface.association().is_some_and(|association| association.public_ip().is_some());
     let in_subnet = interface.subnet_id().and_then(|subnet| deletions.subnets.get(subnet)).map(|at| (at, "is in it"));
-    let in_group = || groups.find_map(|group| deletions.groups.get(group)).map(|at| (at, "carries it"));
+    let in_group = || groups.find_map(|group| deletions.groups.get(group)).map(|at| (at, "uses it"));
     let mapped = || interface.vpc_id().filter(|_| public).and_then(|vpc| deletions.gateways.get(vpc));
     let (address, how) =
         in_subnet.or_else(in_group).or_else(|| Some((mapped()?, "has a public address through it")))?;
@@ -92,10 +93,12 @@ fn remedy(interface: &NetworkInterface) -> String {
     let instance = interface.attachment().and_then(|attachment| attachment.instance_id());
     match instance {
         Some(instance) => format!("terminate instance {instance}, or detach the interface and delete it"),
-        None if interface.requester_managed().unwrap_or_default() => "remove what it belongs to".to_owned(),
+        None if interface.requester_managed().unwrap_or_default() => {
+            "delete the resource that owns the interface".to_owned()
+        }
         None => {
             let id = interface.network_interface_id().unwrap_or_default();
-            format!("delete it: aws ec2 delete-network-interface --network-interface-id {id}")
+            format!("delete that first: aws ec2 delete-network-interface --network-interface-id {id}")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Each thing that keeps AWS from deleting a network is named, and none of our own.
+//! Unmanaged resources that block a delete are named, managed ones are not.
 
 use super::*;
 use crate::testing::{has_filter, managed_tags};
@@ -27,7 +27,7 @@ use aws_smithy_mocks::{Rule, mock};
 use pb_aws::mock_client;
 use serde_json::json;
 
-/// The resources to delete: a VPC with a subnet, two groups and a gateway.
+/// Resources to delete: a VPC with a subnet, two groups and a gateway.
 fn deletions() -> Deletions {
     let one = |id: &str, at: &str| BTreeMap::from([(id.to_owned(), Address::new(at).unwrap())]);
     let mut groups = one("sg-web", "net/flask_group");
@@ -71,12 +71,12 @@ fn groups_by(filter: &'static str, groups: Vec<LiveGroup>) -> Rule {
 #[tokio::test]
 async fn unmanaged_groups_and_rules_are_named_with_a_remedy() {
     let bastion = || group("sg-9", "bastion", "vpc-1");
-    let ours = group("sg-web", "w-flask", "vpc-1");
-    // What was made a moment ago was not observed, and carries our tags.
+    let managed = group("sg-web", "w-flask", "vpc-1");
+    // A group created a moment ago was not observed, but carries the ownership tags.
     let new = LiveGroup::builder().group_id("sg-7").vpc_id("vpc-1").set_tags(Some(managed_tags())).build();
     let default = group("sg-3", "default", "vpc-1");
-    let within = groups_by("vpc-id", vec![ours.clone(), new, default, bastion()]);
-    let sources = groups_by("ip-permission.group-id", vec![ours, bastion()]);
+    let within = groups_by("vpc-id", vec![managed.clone(), new, default, bastion()]);
+    let sources = groups_by("ip-permission.group-id", vec![managed, bastion()]);
     let destinations = groups_by("egress.ip-permission.group-id", vec![group("sg-8", "peer", "vpc-2")]);
     let rules = mock!(Client::describe_security_group_rules)
         .match_requests(|r| has_filter(r.filters(), "group-id", "sg-8") && has_filter(r.filters(), "group-id", "sg-9"))
@@ -97,11 +97,11 @@ async fn unmanaged_groups_and_rules_are_named_with_a_remedy() {
     assert_eq!(
         lines(&found),
         [
-            "net/flask_group: security group bastion (sg-9) has rule sgr-1 with it as source; revoke that rule: \
+            "net/flask_group: rule sgr-1 of security group bastion (sg-9) has it as source; revoke the rule: \
              aws ec2 revoke-security-group-ingress --group-id sg-9 --security-group-rule-ids sgr-1",
-            "net/lb_group: security group peer (sg-8) has rule sgr-3 with it as destination; revoke that rule: \
+            "net/lb_group: rule sgr-3 of security group peer (sg-8) has it as destination; revoke the rule: \
              aws ec2 revoke-security-group-egress --group-id sg-8 --security-group-rule-ids sgr-3",
-            "net/vpc: security group bastion (sg-9) is in it; delete it: \
+            "net/vpc: security group bastion (sg-9) is in it; delete that first: \
              aws ec2 delete-security-group --group-id sg-9",
         ]
     );
@@ -174,17 +174,15 @@ async fn unmanaged_interfaces_block_the_resources_that_they_use() {
         elsewhere("eni-5", "sg-other", true),
         elsewhere("eni-6", "sg-other", false),
     ]);
-    let delete = |id: &str| format!("delete it: aws ec2 delete-network-interface --network-interface-id {id}");
+    let owner = "delete the resource that owns the interface";
+    let delete = |id: &str| format!("delete that first: aws ec2 delete-network-interface --network-interface-id {id}");
     assert_eq!(
         found.await,
         [
-            "net/tasks_subnet: network interface eni-1 (ELB app/other/50dc6c495c0c9188) is in it; \
-             remove what it belongs to"
-                .to_owned(),
-            format!("net/tasks_subnet: network interface eni-2 ({task}) is in it; remove what it belongs to"),
-            "net/tasks_subnet: network interface eni-3 (AWS Lambda VPC ENI-x) is in it; remove what it belongs to"
-                .to_owned(),
-            format!("net/flask_group: network interface eni-4 (bastion) carries it; {}", delete("eni-4")),
+            format!("net/tasks_subnet: network interface eni-1 (ELB app/other/50dc6c495c0c9188) is in it; {owner}"),
+            format!("net/tasks_subnet: network interface eni-2 ({task}) is in it; {owner}"),
+            format!("net/tasks_subnet: network interface eni-3 (AWS Lambda VPC ENI-x) is in it; {owner}"),
+            format!("net/flask_group: network interface eni-4 (bastion) uses it; {}", delete("eni-4")),
             format!("net/igw: network interface eni-5 (bastion) has a public address through it; {}", delete("eni-5")),
         ]
     );
@@ -267,7 +265,7 @@ async fn each_unmanaged_resource_in_a_vpc_is_named() {
         let all = vec![peering("pcx-1", "vpc-2", "vpc-3"), peering("pcx-9", "vpc-2", "vpc-1")];
         DescribeVpcPeeringConnectionsOutput::builder().set_vpc_peering_connections(Some(all)).build()
     });
-    let line = |what: &str, command: &str| format!("net/vpc: {what}; remove it: aws ec2 {command}");
+    let line = |what: &str, command: &str| format!("net/vpc: {what}; remove that first: aws ec2 {command}");
     assert_eq!(
         contents(peerings).await,
         [

@@ -1,4 +1,4 @@
-//! The room that a group has for the rules of a plan, with typed answers of EC2.
+//! Room in a group for the rules of a plan, with typed responses of EC2.
 
 use super::*;
 use crate::testing::{filters_by_tags, has_filter};
@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use pb_aws::mock_client;
 use pb_engine::{Graph, Ownership, PlanError, PreflightCheck, Standalone};
 
-/// Refuses what goes beyond the default, in numbers.
+/// Refuses whatever exceeds the default quota, with the numbers.
 struct Check(Ec2);
 
 impl PreflightCheck for Check {
@@ -34,7 +34,7 @@ fn owned(address: &str) -> Vec<Tag> {
     tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// A rule for TCP in the group of these tests.
+/// Returns a TCP rule in the group of these tests.
 fn rule(id: &str, port: i32, peer: &str, out: bool) -> LiveRule {
     let rule = LiveRule::builder().security_group_rule_id(id).group_id("sg-1").is_egress(out);
     let rule = rule.ip_protocol("tcp").from_port(port).to_port(port);
@@ -48,13 +48,13 @@ fn rule(id: &str, port: i32, peer: &str, out: bool) -> LiveRule {
     .build()
 }
 
-/// So many rules of others, which differ in their ports.
+/// Returns `count` unmanaged rules that differ in their ports.
 fn others(count: i32, peer: &str, out: bool) -> Vec<LiveRule> {
     (0..count).map(|number| rule(&format!("sgr-{number}"), 9000 + number, peer, out)).collect()
 }
 
-/// Plans another port for the rule of a group that has these `others`, of which all are kept or none. Returns the
-/// refusal, if there is one, and the number of times that the rules of the group were read.
+/// Plans another port for the rule of a group that contains `others` too, and keeps all of these or none. Returns the
+/// refusal, if any, and the number of reads of the group's rules.
 async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (Option<String>, usize) {
     let group = LiveGroup::builder().group_id("sg-1").group_name("w-flask").vpc_id("vpc-1").description("web");
     let group = group.set_tags(Some(owned("net/flask_group"))).build();
@@ -63,7 +63,7 @@ async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (
     let mut own = rule("sgr-own", 5050, peer, false);
     own.tags = Some(owned("net/flask_in_lb"));
     let all: Vec<LiveRule> = others.into_iter().chain([own.clone()]).collect();
-    let ours = mock!(Client::describe_security_group_rules)
+    let managed = mock!(Client::describe_security_group_rules)
         .match_requests(|r| filters_by_tags(r.filters()))
         .then_output(move || DescribeSecurityGroupRulesOutput::builder().security_group_rules(own.clone()).build());
     let within = mock!(Client::describe_security_group_rules)
@@ -71,7 +71,7 @@ async fn port_change(others: Vec<LiveRule>, keep: bool, peer: &'static str) -> (
         .then_output(move || {
             DescribeSecurityGroupRulesOutput::builder().set_security_group_rules(Some(all.clone())).build()
         });
-    let ec2: Ec2 = mock_client!(aws_sdk_ec2, [&groups, &ours, &within]).into();
+    let ec2: Ec2 = mock_client!(aws_sdk_ec2, [&groups, &managed, &within]).into();
     let mut graph = Graph::new();
     let (groups, rules) =
         (graph.kind(SecurityGroup::new(ec2.clone())), graph.kind(SecurityGroupRule::new(ec2.clone())));

@@ -70,7 +70,7 @@ async fn route_table_create_sends_a_token_and_takes_over_subnets() {
     let take = mock!(Client::replace_route_table_association)
         .match_requests(|r| r.association_id() == Some("rtbassoc-9") && r.route_table_id() == Some("rtb-1"))
         .then_output(|| ReplaceRouteTableAssociationOutput::builder().build());
-    // A describe misses for a moment what was just made.
+    // For a moment, a describe call misses the new table.
     let visible = mock!(Client::describe_route_tables)
         .match_requests(|r| has_filter(r.filters(), "route-table-id", "rtb-1"))
         .sequence()
@@ -85,7 +85,7 @@ async fn route_table_create_sends_a_token_and_takes_over_subnets() {
 
 #[tokio::test(start_paused = true)]
 async fn routes_added_by_aws_are_no_change() {
-    let there = mock!(Client::describe_route_tables).then_output(|| {
+    let existing = mock!(Client::describe_route_tables).then_output(|| {
         let endpoint = Route::builder().destination_prefix_list_id("pl-1").gateway_id("vpce-1");
         let routes = vec![
             route("0.0.0.0/0", "igw-1", RouteOrigin::CreateRoute),
@@ -94,13 +94,13 @@ async fn routes_added_by_aws_are_no_change() {
         ];
         tables("rtb-1", routes, vec![association("rtbassoc-1", "subnet-1")])
     });
-    let client = mock_client!(aws_sdk_ec2, [&there]);
+    let client = mock_client!(aws_sdk_ec2, [&existing]);
     assert!(standalone(RouteTable::new(client.into()), spec()).plan().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn route_table_update_calls_only_what_changed() {
-    let there = mock!(Client::describe_route_tables).then_output(|| {
+    let existing = mock!(Client::describe_route_tables).then_output(|| {
         let surplus = route("192.0.2.0/24", "igw-1", RouteOrigin::CreateRoute);
         tables("rtb-1", vec![surplus], vec![association("rtbassoc-2", "subnet-2")])
     });
@@ -114,7 +114,7 @@ async fn route_table_update_calls_only_what_changed() {
     let disassociate = mock!(Client::disassociate_route_table)
         .match_requests(|r| r.association_id() == Some("rtbassoc-2"))
         .then_output(|| DisassociateRouteTableOutput::builder().build());
-    let client = mock_client!(aws_sdk_ec2, [&there, &create, &delete, &associate, &disassociate]);
+    let client = mock_client!(aws_sdk_ec2, [&existing, &create, &delete, &associate, &disassociate]);
     let stack = standalone(RouteTable::new(client.into()), spec());
     let plan = stack.plan().await.unwrap();
     assert_eq!(changed_paths(&plan), [r#"routes["0.0.0.0/0"]"#, r#"routes["192.0.2.0/24"]"#, "subnets"]);
@@ -126,13 +126,13 @@ async fn route_table_update_calls_only_what_changed() {
 
 #[tokio::test(start_paused = true)]
 async fn route_table_is_disassociated_before_its_delete() {
-    let there = mock!(Client::describe_route_tables)
+    let existing = mock!(Client::describe_route_tables)
         .then_output(|| tables("rtb-1", vec![], vec![association("rtbassoc-1", "subnet-1")]));
-    // The subnet was deleted meanwhile, and the association with it.
+    // The subnet was deleted in the meantime, and the association with it.
     let gone = refusal("InvalidAssociationID.NotFound", "The association ID 'rtbassoc-1' does not exist");
     let disassociate = mock!(Client::disassociate_route_table).sequence().http_status(400, gone).build();
     let delete = mock!(Client::delete_route_table).then_output(|| DeleteRouteTableOutput::builder().build());
-    let client = mock_client!(aws_sdk_ec2, [&there, &disassociate, &delete]);
+    let client = mock_client!(aws_sdk_ec2, [&existing, &disassociate, &delete]);
     standalone(RouteTable::new(client.into()), spec()).destroy().await.unwrap();
     assert_eq!((disassociate.num_calls(), delete.num_calls()), (1, 1));
 }

@@ -1,4 +1,4 @@
-//! The requests of each verb, and the rules of AWS that they rely on.
+//! Requests of each operation, and the AWS rules that they rely on.
 
 use super::*;
 use crate::testing::{
@@ -40,7 +40,7 @@ fn live(port: i32, tags: Option<Vec<aws_sdk_ec2::types::Tag>>) -> DescribeSecuri
     DescribeSecurityGroupRulesOutput::builder().security_group_rules(rule).build()
 }
 
-fn ours(port: i32) -> Rule {
+fn managed_rule(port: i32) -> Rule {
     let rule = mock!(Client::describe_security_group_rules).match_requests(|r| filters_by_tags(r.filters()));
     rule.then_output(move || live(port, Some(managed_tags())))
 }
@@ -56,7 +56,7 @@ fn visible() -> Rule {
     rule.then_output(|| live(5050, Some(managed_tags())))
 }
 
-/// The group of the rule is one of ours.
+/// The group of the rule is managed.
 fn group() -> Rule {
     mock!(Client::describe_security_groups).then_output(|| {
         let group = SecurityGroup::builder().group_id("sg-1").set_tags(Some(managed_tags())).build();
@@ -84,26 +84,27 @@ async fn rule_create_sends_one_permission_with_its_own_tags() {
         })
         .then_output(|| AuthorizeSecurityGroupIngressOutput::builder().set_security_group_rules(Some(made())).build());
     let client = mock_client!(aws_sdk_ec2, [&none, &visible, &group, &same, &create]);
-    // The same rule without our tags stands in a group of ours: the group has it revoked, it is in nobody's way.
+    // An equivalent rule without the ownership tags in a managed group is no obstacle: the update of the group revokes
+    // it.
     let made = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
 }
 
-/// An earlier run made it and died. Another of our rules is for the same port and from another peer: it is not in the way, and
-/// nothing is waited for.
+/// An interrupted run created the rule. A managed rule for the same port and from another peer does not matter, and
+/// nothing has to be waited for.
 #[tokio::test(start_paused = true)]
 async fn existing_rule_is_found_among_rules_of_the_same_port() {
     let asked = AtomicUsize::new(0);
-    // By its tags it is seen only from the second time on.
+    // The rule is visible by its tags from the second call on.
     let by_tags = mock!(Client::describe_security_group_rules).match_requests(|r| filters_by_tags(r.filters()));
     let by_tags = by_tags.then_compute_output(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
         0 => DescribeSecurityGroupRulesOutput::builder().build(),
         _ => live(5050, Some(managed_tags())),
     });
     let (visible, group) = (visible(), group());
-    let beside =
+    let in_group =
         mock!(Client::describe_security_group_rules).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
-    let beside = beside.then_output(|| {
+    let in_group = in_group.then_output(|| {
         let mut tags = managed_tags();
         tags.retain(|tag| tag.key() != Some(ADDRESS_TAG));
         tags.push(aws_sdk_ec2::types::Tag::builder().key(ADDRESS_TAG).value("test/other").build());
@@ -115,15 +116,15 @@ async fn existing_rule_is_found_among_rules_of_the_same_port() {
         DescribeSecurityGroupRulesOutput::builder().set_security_group_rules(Some(rules)).build()
     });
     let create = mock!(Client::authorize_security_group_ingress).sequence();
-    let there = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
-    let create = create.http_status(400, there).build();
-    let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &beside, &create]);
+    let existing = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
+    let create = create.http_status(400, existing).build();
+    let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &in_group, &create]);
     let made = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
-    assert_eq!(create.num_calls(), 1, "it was waited for something to go");
+    assert_eq!(create.num_calls(), 1, "the create was retried");
 }
 
-/// Two web services have exchanged their ports: what one wants is there, at the address of the other.
+/// Two web services have exchanged their ports: the rule that one needs exists at the address of the other.
 #[tokio::test(start_paused = true)]
 async fn rule_of_another_address_is_taken_over() {
     let taken = Arc::new(AtomicBool::new(false));
@@ -143,20 +144,20 @@ async fn rule_of_another_address_is_taken_over() {
         true => live(5050, Some(managed_tags())),
         false => DescribeSecurityGroupRulesOutput::builder().build(),
     });
-    let beside =
+    let in_group =
         mock!(Client::describe_security_group_rules).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
-    let beside =
-        beside.then_compute_output(move |_| live(5050, Some(if within() { managed_tags() } else { at_other() })));
-    let there = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
+    let in_group =
+        in_group.then_compute_output(move |_| live(5050, Some(if within() { managed_tags() } else { at_other() })));
+    let existing = refusal("InvalidPermission.Duplicate", "the specified rule already exists");
     let create = mock!(Client::authorize_security_group_ingress).sequence();
-    let create = create.http_status(400, there.clone()).http_status(400, there).build();
+    let create = create.http_status(400, existing.clone()).http_status(400, existing).build();
     let take = mock!(Client::create_tags).then_compute_output(move |call| {
         assert!(call.resources() == ["sgr-1"] && !call.tags().is_empty());
         taken.store(true, Ordering::Relaxed);
         CreateTagsOutput::builder().build()
     });
     let (visible, group) = (visible(), group());
-    let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &beside, &create, &take]);
+    let client = mock_client!(aws_sdk_ec2, [&by_tags, &visible, &group, &in_group, &create, &take]);
     let made = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(made.resources.values().next().unwrap().attrs["id"], "sgr-1");
     assert_eq!((create.num_calls(), take.num_calls()), (2, 1));
@@ -190,8 +191,8 @@ async fn rule_for_all_protocols_has_no_ports() {
 
 #[tokio::test(start_paused = true)]
 async fn rule_with_another_port_is_replaced_create_first() {
-    let (there, visible) = (ours(5051), visible());
-    let client = mock_client!(aws_sdk_ec2, [&there, &visible]);
+    let (existing, visible) = (managed_rule(5051), visible());
+    let client = mock_client!(aws_sdk_ec2, [&existing, &visible]);
     let plan = standalone(SecurityGroupRule::new(client.into()), spec()).plan().await.unwrap();
     assert_eq!(changed_paths(&plan), ["from_port", "to_port"]);
     assert_eq!(plan.steps[0].action, Action::Replace { order: Order::CreateBeforeDestroy });
@@ -199,7 +200,7 @@ async fn rule_with_another_port_is_replaced_create_first() {
 
 #[tokio::test(start_paused = true)]
 async fn rule_description_update_keeps_the_other_fields() {
-    let (there, visible) = (ours(5050), visible());
+    let (existing, visible) = (managed_rule(5050), visible());
     let wanted = SecurityGroupRuleSpec { description: "from our load balancer".to_owned(), ..spec() };
     let modify = mock!(Client::modify_security_group_rules)
         .match_requests(|r| {
@@ -211,7 +212,7 @@ async fn rule_description_update_keeps_the_other_fields() {
                 && rule.description() == Some("from our load balancer")
         })
         .then_output(|| ModifySecurityGroupRulesOutput::builder().build());
-    let client = mock_client!(aws_sdk_ec2, [&there, &visible, &modify]);
+    let client = mock_client!(aws_sdk_ec2, [&existing, &visible, &modify]);
     let stack = standalone(SecurityGroupRule::new(client.into()), wanted);
     assert_eq!(changed_paths(&stack.plan().await.unwrap()), ["description"]);
     stack.deploy().await.unwrap();
@@ -228,19 +229,19 @@ async fn equivalent_rule_in_an_unmanaged_group_is_left_alone() {
         .then_output(|| live(5050, None));
     let client = mock_client!(aws_sdk_ec2, [&none, &no_groups, &same]);
     let failure = standalone(SecurityGroupRule::new(client.into()), spec()).deploy().await.unwrap_err();
-    assert!(failure.message.contains("the same rule (sgr-1) exists"), "{failure}");
+    assert!(failure.message.contains("the same rule (sgr-1)"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn rule_delete_succeeds_if_the_rule_is_gone() {
-    let there = ours(5050);
+    let existing = managed_rule(5050);
     let gone = refusal("InvalidSecurityGroupRuleId.NotFound", "does not exist");
     let revoke = mock!(Client::revoke_security_group_ingress)
         .match_requests(|r| r.group_id() == Some("sg-1") && r.security_group_rule_ids() == ["sgr-1"]);
     let revoke = revoke.sequence().http_status(400, gone).build();
     let unused = mock!(Client::revoke_security_group_ingress)
         .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
-    let client = mock_client!(aws_sdk_ec2, [&there, &revoke, &unused]);
+    let client = mock_client!(aws_sdk_ec2, [&existing, &revoke, &unused]);
     standalone(SecurityGroupRule::new(client.into()), spec()).destroy().await.unwrap();
     assert_eq!((revoke.num_calls(), unused.num_calls()), (1, 0));
 }

@@ -1,4 +1,4 @@
-//! The requests of each verb, and the rules of AWS that they rely on.
+//! Requests of each operation, and the AWS rules that they rely on.
 
 use super::*;
 use crate::testing::{
@@ -27,9 +27,9 @@ fn spec() -> SecurityGroupSpec {
     }
 }
 
-fn groups(id: &str, vpc: &str, ours: bool) -> DescribeSecurityGroupsOutput {
+fn groups(id: &str, vpc: &str, managed: bool) -> DescribeSecurityGroupsOutput {
     let group = Live::builder().group_id(id).vpc_id(vpc).group_name("w-flask").description("Flask tasks");
-    let group = group.set_tags(ours.then(managed_tags)).build();
+    let group = group.set_tags(managed.then(managed_tags)).build();
     DescribeSecurityGroupsOutput::builder().security_groups(group).build()
 }
 
@@ -38,7 +38,7 @@ fn none() -> Rule {
     rule.then_output(|| DescribeSecurityGroupsOutput::builder().build())
 }
 
-fn ours() -> Rule {
+fn managed_group() -> Rule {
     let rule = mock!(Client::describe_security_groups).match_requests(|r| filters_by_tags(r.filters()));
     rule.then_output(|| groups("sg-1", "vpc-1", true))
 }
@@ -48,7 +48,7 @@ fn visible() -> Rule {
     rule.then_output(|| groups("sg-1", "vpc-1", true))
 }
 
-/// One rule of ours, one that somebody added.
+/// One managed rule, and one that somebody added.
 fn rules() -> Rule {
     let rule =
         mock!(Client::describe_security_group_rules).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
@@ -83,7 +83,7 @@ async fn new_group_allows_no_egress() {
             && (all.from_port(), all.to_port()) == (None, None)
             && anywhere.cidr_ip() == Some("0.0.0.0/0")
     });
-    // The first was done, but its answer was lost.
+    // The first call took effect, but its response was lost.
     let gone = refusal("InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
     let revoke = revoke.sequence().http_status(500, None).http_status(400, gone).build();
     let client = mock_client!(aws_sdk_ec2, [&none, &visible, &taken, &create, &revoke]);
@@ -91,15 +91,16 @@ async fn new_group_allows_no_egress() {
     assert_eq!((create.num_calls(), revoke.num_calls()), (1, 2));
 }
 
-/// Somebody took our tags off a group that is remembered.
+/// Somebody removed the ownership tags from a recorded group.
 #[tokio::test(start_paused = true)]
 async fn group_that_lost_its_tags_is_not_managed() {
     let (none, group) = (none(), groups("sg-1", "vpc-1", false));
-    let there = mock!(Client::describe_security_groups).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
-    let there = there.then_output(move || group.clone());
-    let nobody =
+    let existing =
+        mock!(Client::describe_security_groups).match_requests(|r| has_filter(r.filters(), "group-id", "sg-1"));
+    let existing = existing.then_output(move || group.clone());
+    let no_group =
         mock!(Client::describe_security_groups).match_requests(|r| has_filter(r.filters(), "group-name", "w-flask"));
-    let nobody = nobody.then_output(|| DescribeSecurityGroupsOutput::builder().build());
+    let no_group = no_group.then_output(|| DescribeSecurityGroupsOutput::builder().build());
     let empty = mock!(Client::describe_security_group_rules)
         .then_output(|| DescribeSecurityGroupRulesOutput::builder().build());
     let create = mock!(Client::create_security_group)
@@ -107,11 +108,11 @@ async fn group_that_lost_its_tags_is_not_managed() {
     let revoke =
         mock!(Client::revoke_security_group_egress).then_output(|| RevokeSecurityGroupEgressOutput::builder().build());
     let delete = mock!(Client::delete_security_group).then_output(|| DeleteSecurityGroupOutput::builder().build());
-    let client = mock_client!(aws_sdk_ec2, [&none, &there, &nobody, &empty, &create, &revoke, &delete]);
+    let client = mock_client!(aws_sdk_ec2, [&none, &existing, &no_group, &empty, &create, &revoke, &delete]);
     let stack = standalone(SecurityGroup::new(client.into()), spec());
     stack.deploy().await.unwrap();
     for failure in [stack.plan().await.unwrap_err(), stack.destroy().await.unwrap_err()] {
-        assert!(failure.message.contains("sg-1 is recorded here and has lost this workspace's tags"), "{failure}");
+        assert!(failure.message.contains("sg-1") && failure.message.contains("tags"), "{failure}");
     }
     let untagged = stack.read().await.unwrap().untagged;
     assert_eq!(untagged.values().map(|found| found.import_id.as_str()).collect::<Vec<_>>(), ["sg-1"]);
@@ -120,11 +121,11 @@ async fn group_that_lost_its_tags_is_not_managed() {
 
 #[tokio::test(start_paused = true)]
 async fn unmanaged_rule_is_planned_and_only_it_is_revoked() {
-    let (there, visible, rules) = (ours(), visible(), rules());
+    let (existing, visible, rules) = (managed_group(), visible(), rules());
     let revoke = mock!(Client::revoke_security_group_ingress)
         .match_requests(|r| r.group_id() == Some("sg-1") && r.security_group_rule_ids() == ["sgr-2"])
         .then_output(|| RevokeSecurityGroupIngressOutput::builder().build());
-    let client = mock_client!(aws_sdk_ec2, [&there, &visible, &rules, &revoke]);
+    let client = mock_client!(aws_sdk_ec2, [&existing, &visible, &rules, &revoke]);
     let stack = standalone(SecurityGroup::new(client.into()), spec());
     let plan = stack.plan().await.unwrap();
     assert_eq!(changed_paths(&plan), ["unmanaged_rules.sgr-2"]);
@@ -134,28 +135,28 @@ async fn unmanaged_rule_is_planned_and_only_it_is_revoked() {
     assert_eq!(revoke.num_calls(), 1);
 }
 
-/// A group of a run that failed may be invisible to a call yet that changes it, though a describe has shown it.
+/// A group of a failed run may be invisible to an update call although a describe call has returned it.
 #[tokio::test(start_paused = true)]
 async fn rule_in_a_group_not_visible_yet_is_revoked_later() {
-    let (there, visible, rules) = (ours(), visible(), rules());
+    let (existing, visible, rules) = (managed_group(), visible(), rules());
     let missing_ids = refusal("InvalidGroup.NotFound", "The security group 'sg-1' does not exist");
     let revoke = mock!(Client::revoke_security_group_ingress).sequence().http_status(400, missing_ids);
     let revoke = revoke.output(|| RevokeSecurityGroupIngressOutput::builder().build()).build();
-    let client = mock_client!(aws_sdk_ec2, [&there, &visible, &rules, &revoke]);
+    let client = mock_client!(aws_sdk_ec2, [&existing, &visible, &rules, &revoke]);
     standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(revoke.num_calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn rule_whose_tags_become_visible_late_is_not_revoked() {
-    let (there, visible) = (ours(), visible());
+    let (existing, visible) = (managed_group(), visible());
     let early = mock!(Client::describe_security_group_rules).sequence().output(|| {
         let rule = SecurityGroupRule::builder().security_group_rule_id("sgr-1").group_id("sg-1").build();
         DescribeSecurityGroupRulesOutput::builder().security_group_rules(rule).build()
     });
     let (early, late) = (early.build(), rules());
-    let client = mock_client!(aws_sdk_ec2, [&there, &visible, &early, &late]);
-    // Any revoke would find no rule of the mock, and panic.
+    let client = mock_client!(aws_sdk_ec2, [&existing, &visible, &early, &late]);
+    // A revoke call would match no rule of the mock, and panic.
     standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap();
     assert_eq!(late.num_calls(), 1);
 }
@@ -166,12 +167,12 @@ async fn unmanaged_group_with_the_name_is_left_alone() {
     let taken = mock!(Client::describe_security_groups).then_output(|| groups("sg-9", "vpc-1", false));
     let client = mock_client!(aws_sdk_ec2, [&none, &taken]);
     let failure = standalone(SecurityGroup::new(client.into()), spec()).deploy().await.unwrap_err();
-    assert!(failure.message.contains("security group w-flask (sg-9) in vpc-1 exists"), "{failure}");
+    assert!(failure.message.contains("security group w-flask (sg-9) in vpc-1"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn groups_that_reference_each_other_can_be_deleted() {
-    let (there, rules) = (ours(), rules());
+    let (existing, rules) = (managed_group(), rules());
     let refused = refusal("DependencyViolation", "resource sg-1 has a dependent object");
     let delete = mock!(Client::delete_security_group).sequence().http_status(400, refused);
     let delete = delete.output(|| DeleteSecurityGroupOutput::builder().build()).build();
@@ -187,10 +188,10 @@ async fn groups_that_reference_each_other_can_be_deleted() {
                 || has_filter(r.filters(), "egress.ip-permission.group-id", "sg-1")
         })
         .then_output(|| groups("sg-7", "vpc-1", false));
-    let client = mock_client!(aws_sdk_ec2, [&there, &rules, &delete, &interfaces, &ingress, &egress, &naming]);
+    let client = mock_client!(aws_sdk_ec2, [&existing, &rules, &delete, &interfaces, &ingress, &egress, &naming]);
     let (stack, messages) = record_waiting(standalone(SecurityGroup::new(client.into()), spec()));
     stack.destroy().await.unwrap();
-    assert_eq!((ingress.num_calls(), egress.num_calls()), (1, 1), "its own rules are gone");
+    assert_eq!((ingress.num_calls(), egress.num_calls()), (1, 1), "its own rules are revoked");
     let messages = messages.lock().unwrap().join("\n");
     assert!(messages.contains("has a dependent object; still used by rules of sg-7"), "{messages}");
 }

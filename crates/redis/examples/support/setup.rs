@@ -1,15 +1,15 @@
-//! Where the examples put what they make.
+//! Setup shared by the examples.
 
 use pb_aws::{Access, connect};
 use std::error::Error;
 
-/// The configuration that the environment gives.
+/// Returns the SDK configuration of the environment.
 pub async fn config() -> aws_types::SdkConfig {
     let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-2".to_owned());
     connect(&Access { region, ..Access::default() }).await
 }
 
-/// A subnet and a security group: the arguments, or those of the default VPC.
+/// Returns the ids of a subnet and a security group: the command line arguments, or those of the default VPC.
 #[expect(clippy::allow_attributes, reason = "not every example uses all of this")]
 #[allow(dead_code)]
 pub async fn subnet_and_group(config: &aws_types::SdkConfig) -> Result<(String, String), Box<dyn Error>> {
@@ -20,15 +20,16 @@ pub async fn subnet_and_group(config: &aws_types::SdkConfig) -> Result<(String, 
     let ec2 = aws_sdk_ec2::Client::new(config);
     let filter = |name: &str, value: &str| aws_sdk_ec2::types::Filter::builder().name(name).values(value).build();
     let subnets = ec2.describe_subnets().filters(filter("default-for-az", "true")).send().await?;
-    let subnet = subnets.subnets().first().ok_or("there is no default VPC: name a subnet and a security group")?;
+    let subnet = subnets.subnets().first().ok_or("no default VPC found; pass a subnet and a security group")?;
     let vpc = subnet.vpc_id().unwrap_or_default();
     let groups = ec2.describe_security_groups().filters(filter("vpc-id", vpc)).filters(filter("group-name", "default"));
     let groups = groups.send().await?;
-    let group = groups.security_groups().first().and_then(|group| group.group_id()).ok_or("no default group")?;
+    let group =
+        groups.security_groups().first().and_then(|group| group.group_id()).ok_or("no default security group found")?;
     Ok((subnet.subnet_id().unwrap_or_default().to_owned(), group.to_owned()))
 }
 
-/// Fails when something is not as it should be.
+/// Fails if `condition` is false.
 pub fn ensure(condition: bool, what: &str) -> Result<(), Box<dyn Error>> {
-    if condition { Ok(()) } else { Err(format!("not true: {what}").into()) }
+    if condition { Ok(()) } else { Err(format!("expected: {what}").into()) }
 }

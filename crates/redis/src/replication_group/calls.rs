@@ -1,4 +1,4 @@
-//! The calls that several verbs make.
+//! Calls shared by several operations of the kind.
 
 use super::observed::{attrs_of, spec_of, status};
 use super::{DESCRIBE, ReplicationGroup, ReplicationGroupAttrs, ReplicationGroupSpec, VISIBILITY_TIMEOUT};
@@ -35,7 +35,7 @@ impl ReplicationGroup {
         let address = match tags {
             Some(tags) => scope.managed_address(tags, &[id]),
             None => {
-                what = format!("{what}, whose tags cannot be read while it is {},", status(group));
+                what = format!("{what} (tags not readable while it is {})", status(group));
                 self.address_without_tags(scope, id, wanted.map(|(address, _)| address), member).await?
             }
         };
@@ -57,8 +57,8 @@ impl ReplicationGroup {
         }))
     }
 
-    /// Whose a group is whose tags cannot be read now: ours when it is remembered, or when it stands in a subnet group that
-    /// carries our tags.
+    /// Returns the address of a group whose tags cannot be read: it is managed if it is recorded, or if its subnet
+    /// group carries our ownership tags.
     async fn address_without_tags(
         &self,
         scope: &ReadScope<Self>,
@@ -75,38 +75,40 @@ impl ReplicationGroup {
         let call = self.client.describe_cache_subnet_groups().cache_subnet_group_name(name).send();
         let output = call.await.for_operation("elasticache:DescribeCacheSubnetGroups")?;
         let arn = output.cache_subnet_groups().first().and_then(|group| group.arn()).unwrap_or_default();
-        let ours = tags::read(&self.client, arn).await?.is_some_and(|tags| scope.address_from_tags(&tags).is_some());
-        Ok(ours.then(|| wanted.clone()))
+        let is_managed =
+            tags::read(&self.client, arn).await?.is_some_and(|tags| scope.address_from_tags(&tags).is_some());
+        Ok(is_managed.then(|| wanted.clone()))
     }
 
-    /// Refuses to delete what has lost our tags. They cannot be read while a group is not available, when it was observed.
+    /// Refuses to delete a group that has lost its ownership tags. They could not be read if the group was not
+    /// available when it was observed.
     pub(super) async fn check_ownership(&self, cx: &Context, attrs: &ReplicationGroupAttrs) -> Result<(), Failure> {
         const CALL: &str = "elasticache:ListTagsForResource";
         let id = &attrs.id;
         let Some(tags) = tags::read(&self.client, &attrs.arn).await? else {
             let Some(group) = self.find(id).await? else { return Ok(()) };
             let message = format!("the tags of replication group {id} cannot be read while it is {}", status(&group));
-            // One that was never created has no tags to be read.
+            // A group whose creation failed has no readable tags.
             let is_readable_later = !matches!(status(&group), "create-failed" | "deleting");
             let failure = Failure::new(Class::NotReady, CALL, message);
             return if is_readable_later { Err(failure) } else { Ok(()) };
         };
-        let ours = cx.tags(&BTreeMap::new());
-        if ours.iter().all(|(key, value)| tags.get(key) == Some(value)) {
+        let expected = cx.tags(&BTreeMap::new());
+        if expected.iter().all(|(key, value)| tags.get(key) == Some(value)) {
             return Ok(());
         }
-        let message = format!("replication group {id} does not carry this workspace's tags any more: it is left alone");
+        let message = format!("replication group {id} has lost this workspace's ownership tags and is not deleted");
         Err(Failure::new(Class::Unmanaged, CALL, message))
     }
 
-    /// What "already exists" means: an id stays taken while its group is being deleted.
+    /// Interprets "already exists": an id stays in use while its group is being deleted.
     pub(super) async fn explain_exists(&self, id: &str, failure: Failure) -> Result<Failure, Failure> {
         let deleting = self.find(id).await?.is_none_or(|group| status(&group) == "deleting");
         Ok(if deleting { failure.class(Class::NotReady) } else { failure })
     }
 
-    /// Waits until a change that was accepted can be seen, so that `available` means that it was made. When nothing is seen
-    /// in time, nothing is wrong: the next plan shows what differs.
+    /// Waits until an accepted change is visible, so that `available` means that it was applied. A timeout is no error:
+    /// the next plan shows the remaining difference.
     pub(super) async fn wait_until_visible(&self, cx: &Context, spec: &ReplicationGroupSpec) -> Result<(), Failure> {
         let seen = cx.wait(DESCRIBE, VISIBILITY_TIMEOUT, || async {
             let Some(group) = self.find(&spec.id).await? else { return Ok(Progress::Ready(())) };
@@ -117,7 +119,7 @@ impl ReplicationGroup {
             let clusters = clusters::describe(&self.client, member.map(String::as_str)).await?;
             let seen = spec_of(&group, clusters.first(), Some(spec), &spec.tags) == *spec;
             let waiting =
-                || Progress::Pending(format!("the change of replication group {} is not visible yet", spec.id));
+                || Progress::Pending(format!("waiting for the change of queue {} to become visible", spec.id));
             Ok(if seen { Progress::Ready(()) } else { waiting() })
         });
         match seen.await {
@@ -126,7 +128,7 @@ impl ReplicationGroup {
         }
     }
 
-    /// Adds or removes replicas, once the group is available.
+    /// Adds or removes replicas once the group is available.
     pub(super) async fn set_nodes(
         &self,
         cx: &Context,
@@ -152,8 +154,8 @@ impl ReplicationGroup {
     }
 }
 
-/// Returns success for a call that had nothing to change: an earlier one did it, and its answer was lost. (ElastiCache API:
-/// IncreaseReplicaCount, DecreaseReplicaCount)
+/// Returns success for a call that had nothing to change, because a preceding one took effect and its response was
+/// lost. (ElastiCache API: IncreaseReplicaCount, DecreaseReplicaCount)
 fn ignore_no_operation(answer: Result<(), Failure>) -> Result<(), Failure> {
     match answer {
         Err(failure) if failure.is("NoOperationFault") => Ok(()),
@@ -161,13 +163,13 @@ fn ignore_no_operation(answer: Result<(), Failure>) -> Result<(), Failure> {
     }
 }
 
-/// A group that is being created or changed can be changed later. What the engine refuses, such as an earlier version, it
-/// refuses for good.
+/// Classifies the failure of a modification. It is temporary while the group is being created or changed. Changes that
+/// the engine rejects, such as an earlier version, fail permanently.
 pub(super) fn modify_failure(failure: Failure) -> Failure {
     if tags::is_unavailable(&failure) {
         failure.class(Class::NotReady)
     } else if failure.is("InvalidParameterValue") || failure.is("InvalidParameterCombination") {
-        failure.hint("a queue cannot go back to an earlier version in place: destroy it, or keep the version")
+        failure.hint("ElastiCache cannot downgrade a queue in place; keep the version, or destroy the queue first")
     } else {
         failure
     }

@@ -1,8 +1,8 @@
-//! Versions as they are written and as AWS reports them.
+//! Comparison of configured engine versions with those that AWS reports.
 
-/// What a spec says of a version that AWS reports: `wanted` where it means the same (`7.1` and `6.x` are reported as `7.1.0`
-/// and `6.2.6`), else major and minor number from 6 on, where the patch is AWS's choice, and all of it before.
-/// (ElastiCache user guide: Engine versions and upgrading)
+/// Converts a version that AWS reports into the form of a spec: `wanted` if it means the same (`7.1` and `6.x` are
+/// reported as `7.1.0` and `6.2.6`), otherwise major and minor number from 6 on, where AWS chooses the patch, and the
+/// full version before 6. (ElastiCache user guide: Engine versions and upgrading)
 pub(super) fn normalize(reported: &str, wanted: Option<&str>) -> String {
     if let Some(wanted) = wanted
         && matches_version(wanted, reported)
@@ -19,7 +19,8 @@ fn matches_version(wanted: &str, reported: &str) -> bool {
     wanted.split('.').all(|part| parts.next().is_some_and(|reported| part == "x" || part == reported))
 }
 
-/// Whether one version is earlier than another, as far as both say; any (`x`) is not.
+/// Returns whether one version is earlier than another, compared as far as both are given; `x` stands for any number
+/// and is not earlier.
 pub(super) fn is_earlier(version: &str, other: &str) -> bool {
     let numbers = |text: &str| -> Vec<u32> { text.split('.').map_while(|part| part.parse().ok()).collect() };
     let (version, other) = (numbers(version), numbers(other));

@@ -1,4 +1,4 @@
-//! What a replication group is like, from what AWS tells of it and of its first member.
+//! Spec and attributes of a replication group, from the descriptions of the group and its first member.
 
 use super::engine_version::normalize;
 use crate::{ReplicationGroupAttrs, ReplicationGroupSpec};
@@ -6,14 +6,14 @@ use aws_sdk_elasticache::types::{AutomaticFailoverStatus, CacheCluster, Endpoint
 use pb_engine::{Ownership, unknown};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The state of a replication group: `creating`, `available`, `modifying`, `snapshotting`, `deleting`, `create-failed`.
+/// Returns the status of a replication group: `creating`, `available`, `modifying`, `snapshotting`, `deleting`,
+/// `create-failed`.
 pub(super) fn status(group: &ReplicationGroup) -> &str {
-    group.status().unwrap_or("in an unknown state")
+    group.status().unwrap_or("unknown")
 }
 
-/// The spec of what is there. What AWS does not tell (of a group that is being created it tells neither port nor, at
-/// first, members) is taken from `wanted`, so that it makes no difference; what it is being changed to counts as what it
-/// is.
+/// Returns the live spec. Values that AWS does not report (for a group that is being created, the port and at first the
+/// members) are taken from `wanted`, so that they are no change. Pending modifications count as the live values.
 pub(super) fn spec_of(
     group: &ReplicationGroup,
     member: Option<&CacheCluster>,
@@ -67,7 +67,7 @@ pub(super) fn spec_of(
     }
 }
 
-/// The attributes of what is there. The endpoint is unknown until the group is available for the first time.
+/// Returns the attributes. The endpoint is unknown until the group is available for the first time.
 pub(super) fn attrs_of(
     group: &ReplicationGroup,
     member: Option<&CacheCluster>,
@@ -82,7 +82,7 @@ pub(super) fn attrs_of(
     }
 }
 
-/// The member that tells for all.
+/// Returns the member that represents all of them.
 pub(super) fn member_of<'a>(group: &ReplicationGroup, clusters: &'a [CacheCluster]) -> Option<&'a CacheCluster> {
     clusters.iter().find(|cluster| cluster.replication_group_id() == group.replication_group_id())
 }
@@ -91,7 +91,7 @@ fn endpoint(group: &ReplicationGroup) -> Option<&Endpoint> {
     group.node_groups().first().and_then(|nodes| nodes.primary_endpoint())
 }
 
-/// The port, once some endpoint is there. An endpoint without a port, or with port 0, is not there yet.
+/// Returns the port, once an endpoint exists. An endpoint without a port, or with port 0, does not exist yet.
 fn port(group: &ReplicationGroup, member: Option<&CacheCluster>) -> Option<i32> {
     let node = || member.and_then(|member| member.cache_nodes().first()).and_then(|node| node.endpoint());
     let reported = endpoint(group).and_then(Endpoint::port).or_else(|| node().and_then(Endpoint::port));

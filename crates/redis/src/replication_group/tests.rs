@@ -54,7 +54,7 @@ fn stack_of(spec: ReplicationGroupSpec, rules: &[&Rule]) -> Standalone {
     standalone(graph)
 }
 
-/// As AWS tells of it in this state: of one that is being created, no endpoint.
+/// Returns the group as AWS describes it with this status: without an endpoint while it is being created.
 fn group(status: &str) -> Group {
     let group = Group::builder()
         .replication_group_id("staging-jobqr")
@@ -95,7 +95,7 @@ fn clusters(member: CacheCluster) -> Rule {
         .then_output(move || DescribeCacheClustersOutput::builder().cache_clusters(member.clone()).build())
 }
 
-/// Answers one state after the other, the last again and again; an empty one stands for "not there".
+/// Responds with one status after the other, and repeats the last; an empty one means "not found".
 fn statuses(statuses: &'static [&'static str]) -> Rule {
     let next = Mutex::new(0);
     mock!(Client::describe_replication_groups).then_compute_response(move |call| {
@@ -136,7 +136,7 @@ fn matches_spec(call: &CreateReplicationGroupInput) -> bool {
         && call.cache_parameter_group_name() == Some("staging-jobqr-redis7")
         && call.cache_subnet_group_name() == Some("staging-jobqr")
         && call.security_group_ids() == ["sg-1"]
-        // Both have other defaults for other engines.
+        // The defaults of both depend on the engine.
         && call.at_rest_encryption_enabled() == Some(false)
         && call.auto_minor_version_upgrade() == Some(false)
         && call.automatic_failover_enabled() == Some(false)
@@ -150,7 +150,7 @@ fn create() -> Rule {
 
 #[tokio::test(start_paused = true)]
 async fn replication_group_create_sends_its_spec_and_waits() {
-    // The sweep, not visible yet, two looks while it is created.
+    // The read, not visible yet, two polls while it is created.
     let (statuses, create, clusters) =
         (statuses(&["", "", "creating", "creating", "available"]), create(), clusters(member().build()));
     let snapshot = stack_of(spec(), &[&statuses, &create, &clusters]).deploy().await.unwrap();
@@ -170,7 +170,7 @@ async fn deployed_replication_group_needs_no_change() {
 
 #[tokio::test(start_paused = true)]
 async fn group_that_is_being_created_is_only_waited_for() {
-    // No endpoint, no members yet, and tags that cannot be read: it stands in a subnet group of ours.
+    // No endpoint, no members yet, and unreadable tags: its subnet group is managed.
     let statuses = statuses(&["creating"]);
     let clusters = clusters(member().set_engine_version(None).set_cache_parameter_group(None).build());
     let tags = mock!(Client::list_tags_for_resource).then_compute_response(|call| match call.resource_name() {
@@ -211,7 +211,7 @@ async fn replication_group_update_sends_changed_fields_and_waits() {
         })
         .then_output(|| ModifyReplicationGroupOutput::builder().build());
     let wanted = ReplicationGroupSpec { node_type: "cache.m7g.large".to_owned(), ..spec() };
-    // The sweep; then still `available` for a look, as the change is not visible at once.
+    // The read; then still `available` for one poll, because the change is not visible at once.
     let statuses = statuses(&["available", "available", "modifying", "modifying", "available"]);
     let (clusters, tags) = (clusters(member().build()), managed_tags());
     stack_of(wanted, &[&statuses, &clusters, &tags, &modify]).deploy().await.unwrap();
@@ -220,7 +220,7 @@ async fn replication_group_update_sends_changed_fields_and_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn existing_replica_is_no_failure() {
-    // As when an earlier call added it, and its answer was lost.
+    // A preceding call added it, and its response was lost.
     let increase = mock!(Client::increase_replica_count)
         .match_requests(|call| call.new_replica_count() == Some(1))
         .then_error(|| IncreaseReplicaCountError::generic(error_metadata("NoOperationFault")));
@@ -253,7 +253,7 @@ async fn create_waits_while_a_group_with_the_id_is_deleted() {
         .error(|| CreateReplicationGroupError::generic(error_metadata("ReplicationGroupAlreadyExists")))
         .output(|| CreateReplicationGroupOutput::builder().replication_group(group("creating")).build())
         .build();
-    // The sweep does not tell of it; the refused create looks why; then it is there.
+    // The read leaves it out; the refused create finds out why; then it exists.
     let (statuses, clusters) = (statuses(&["deleting", "deleting", "available"]), clusters(member().build()));
     stack_of(spec(), &[&statuses, &clusters, &taken]).deploy().await.unwrap();
     assert_eq!(taken.num_calls(), 2);
@@ -263,7 +263,7 @@ async fn create_waits_while_a_group_with_the_id_is_deleted() {
 async fn unmanaged_replication_group_is_left_alone() {
     let (statuses, clusters, tags) = (statuses(&["available"]), clusters(member().build()), tags(Vec::new()));
     let failure = stack_of(spec(), &[&statuses, &clusters, &tags]).plan().await.unwrap_err();
-    assert!(failure.message.contains("replication group staging-jobqr exists"), "{failure}");
+    assert!(failure.message.contains("replication group staging-jobqr"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,7 +288,7 @@ async fn group_delete_waits_until_allowed_and_until_gone() {
     assert_eq!((delete.num_calls(), statuses.num_calls()), (2, 5));
 }
 
-/// While it is modified its tags cannot be read; that they are lost is seen when it is available.
+/// The tags cannot be read while the group is modified; their loss is found when it is available.
 #[tokio::test(start_paused = true)]
 async fn delete_of_a_group_that_lost_its_tags_is_refused() {
     let delete =
@@ -318,7 +318,7 @@ fn invalid_spec_is_refused() {
         (ReplicationGroupSpec { id: "staging--jobqr".to_owned(), ..spec() }, "--"),
         (ReplicationGroupSpec { engine_version: "7.1.0".to_owned(), ..spec() }, "chosen by AWS"),
         (ReplicationGroupSpec { node_type: "small".to_owned(), ..spec() }, "node type"),
-        (ReplicationGroupSpec { automatic_failover: true, ..spec() }, "second node"),
+        (ReplicationGroupSpec { automatic_failover: true, ..spec() }, "at least 2 nodes"),
         (ReplicationGroupSpec { nodes: 7, ..spec() }, "between 1 and 6"),
     ] {
         let refused = ReplicationGroup::validate(&wrong).unwrap_err();
