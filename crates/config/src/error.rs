@@ -1,30 +1,29 @@
-//! What is wrong with a configuration, for people and for programs.
+//! Problems of a configuration, for users and for programs.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One mistake in the file.
+/// Problem in the file.
 ///
-/// `Display` gives the human text over several lines: the place, what is wrong and what is right, the line itself with
-/// a caret, and what to do.
+/// `Display` renders it over several lines: location and message, the line with carets, and the hint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The file, as it was named by the caller.
+    /// File, as the caller named it.
     pub file: String,
-    /// Line, from 1. A mistake that has no place, such as a missing key, stands at 1:1.
+    /// Line, from 1. A problem without a location, such as a missing key, is at 1:1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
     /// Path of the key, such as `workspace.staging.redis.port`; empty for the file as a whole.
     pub field: String,
-    /// What is wrong and what is right.
+    /// Message: the problem and the rule.
     pub message: String,
-    /// What to do.
+    /// Hint.
     pub help: String,
-    /// The line itself, where the mistake has a place.
+    /// Text of the line, if the problem has a location.
     pub snippet: Option<String>,
-    /// How many characters of the line are meant.
+    /// Number of characters of the line to mark.
     pub width: usize,
 }
 
@@ -49,41 +48,41 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why there is no configuration, or no such workspace in it.
+/// Reason why a configuration or a workspace cannot be used.
 ///
-/// `Display` is the whole human text, without the source of [`ConfigError::Unreadable`].
+/// `Display` is the complete message, without the source of [`ConfigError::Unreadable`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration `{file}`")]
     Unreadable {
-        /// The file, as it was named by the caller.
+        /// File, as the caller named it.
         file: String,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The file has mistakes: all of them, in the order of the file.
+    /// The file has problems.
     #[error("{}", text(.problems))]
     Invalid {
-        /// The mistakes; never empty.
+        /// Problems in the order of the file; never empty.
         problems: Vec<Problem>,
     },
-    /// A workspace was asked for that the file does not have.
+    /// The file does not have the requested workspace.
     #[error("{}", unknown_workspace(.file, .name, .nearest.as_deref(), .known))]
     UnknownWorkspace {
-        /// The file, as it was named by the caller.
+        /// File, as the caller named it.
         file: String,
-        /// What was asked for.
+        /// Requested name.
         name: String,
-        /// The workspace that was probably meant.
+        /// Workspace with the nearest name.
         nearest: Option<String>,
-        /// All workspaces of the file, in its order.
+        /// Workspaces of the file, in its order.
         known: Vec<String>,
     },
 }
 
 impl ConfigError {
-    /// The mistakes in the file; empty where the mistake is not in the file.
+    /// Returns the problems of the file; empty for other errors.
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Invalid { problems } => problems,
@@ -101,7 +100,7 @@ fn unknown_workspace(file: &str, name: &str, nearest: Option<&str>, known: &[Str
     let known = known.join(", ");
     let hint = match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("write `[workspace.{name}]` into the file to have it"),
+        None => format!("to create it, add `[workspace.{name}]` to the file"),
     };
-    format!("no workspace `{name}` in {file}, which has {known}\n  hint: {hint}")
+    format!("no workspace `{name}` in {file}; it has {known}\n  hint: {hint}")
 }

@@ -1,4 +1,4 @@
-//! The sorts of values that keys have.
+//! Types of values.
 
 use ipnet::Ipv4Net;
 use pb_rules::{Verdict, Violation, network};
@@ -9,20 +9,20 @@ use crate::schema::Shape;
 use crate::section::{Section, ValueError, checked, string};
 
 impl Section<'_, '_> {
-    /// A string with a default.
+    /// Reads a string with a default.
     pub(crate) fn text(&mut self, key: &str, default: &str, rule: impl Fn(&str) -> Verdict) -> Located<String> {
         let default_toml = quoted(default);
         self.register(key, Some(&default_toml), Shape::Text);
         self.value(key, default.to_owned(), Some(&default_toml), |value| checked(value, &rule))
     }
 
-    /// A string that may be left out.
+    /// Reads an optional string.
     pub(crate) fn optional_text(&mut self, key: &str, rule: impl Fn(&str) -> Verdict) -> Located<Option<String>> {
         self.register(key, None, Shape::Text);
         self.value(key, None, None, |value| checked(value, &rule).map(Some))
     }
 
-    /// A string that must be there. `example` is shown to whoever left it out.
+    /// Reads a required string. `example` is shown if it is missing.
     pub(crate) fn required_text(
         &mut self,
         key: &str,
@@ -39,7 +39,7 @@ impl Section<'_, '_> {
         }
     }
 
-    /// A string that is one of a few words.
+    /// Reads a string that is one of several words.
     pub(crate) fn choice<T: Copy>(
         &mut self,
         key: &str,
@@ -55,19 +55,19 @@ impl Section<'_, '_> {
             let known = choices.iter().find(|(word, _)| *word == text);
             known.map(|(_, choice)| *choice).ok_or_else(|| {
                 let words: Vec<String> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
-                ValueError::Rule(Violation::new(format!("`{text}` is none of {}", words.join(", "))))
+                ValueError::Rule(Violation::new(format!("`{text}` is not one of {}", words.join(", "))))
             })
         })
     }
 
-    /// An IPv4 block with a default.
+    /// Reads an IPv4 block with a default.
     pub(crate) fn cidr(&mut self, key: &str, default: Ipv4Net) -> Located<Ipv4Net> {
         let default_toml = quoted(&default.to_string());
         self.register(key, Some(&default_toml), Shape::Text);
         self.value(key, default, Some(&default_toml), |value| Ok(network::cidr(&string(value)?)?))
     }
 
-    /// A number with a default.
+    /// Reads a number with a default.
     pub(crate) fn number<N: TryFrom<i64> + Into<i64> + Copy>(
         &mut self,
         key: &str,
@@ -79,7 +79,7 @@ impl Section<'_, '_> {
         self.value(key, default, Some(&default_toml), |value| number(value, &rule))
     }
 
-    /// A number that must be there. `example` is shown to whoever left it out.
+    /// Reads a required number. `example` is shown if it is missing.
     pub(crate) fn required_number<N: TryFrom<i64> + Into<i64> + Copy>(
         &mut self,
         key: &str,
@@ -93,7 +93,7 @@ impl Section<'_, '_> {
         Located { value: number.value.unwrap_or(example), origin: number.origin }
     }
 
-    /// A number that may be left out.
+    /// Reads an optional number.
     pub(crate) fn optional_number<N: TryFrom<i64> + Copy>(
         &mut self,
         key: &str,
@@ -103,7 +103,7 @@ impl Section<'_, '_> {
         self.value(key, None, None, |value| number(value, &rule).map(Some))
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`, with a default.
     pub(crate) fn flag(&mut self, key: &str, default: bool) -> Located<bool> {
         let default_toml = default.to_string();
         self.register(key, Some(&default_toml), Shape::Flag);
@@ -113,7 +113,7 @@ impl Section<'_, '_> {
         })
     }
 
-    /// `true` or `false`, or left out.
+    /// Reads an optional `true` or `false`.
     pub(crate) fn optional_flag(&mut self, key: &str) -> Located<Option<bool>> {
         self.register(key, None, Shape::Flag);
         self.value(key, None, None, |value| match value {
@@ -122,7 +122,7 @@ impl Section<'_, '_> {
         })
     }
 
-    /// A list of strings; each is parsed, and refused at its own place.
+    /// Reads a list of strings. Each item is parsed, and refused at its own location.
     pub(crate) fn texts<T>(
         &mut self,
         key: &str,
@@ -146,7 +146,7 @@ fn number<N: TryFrom<i64>>(value: &DeValue<'_>, rule: impl Fn(i64) -> Verdict) -
     Ok(N::try_from(number).map_err(|_| too_large())?)
 }
 
-/// As TOML writes a string.
+/// Returns a string as TOML.
 fn quoted(text: &str) -> String {
     format!("{text:?}")
 }

@@ -1,17 +1,17 @@
-//! Reads `pb_deploy.toml`: every workspace resolved, every value concrete, every mistake shown at its place.
+//! Reader of `pb_deploy.toml`: resolves every workspace and reports every problem with its line.
 //!
 //! # Flow
 //!
-//! The file is parsed as TOML; then each of its workspaces is read in three layers: what is written under
-//! `[workspace.NAME]` wins over what is written for all, which wins over the defaults. Each value is checked where it was
-//! written, then the values together, then the names that are made from them.
+//! The file is parsed as TOML. Then each workspace is resolved from three layers: keys under `[workspace.NAME]`
+//! override keys for all workspaces, which override the defaults. Each value is checked on its own, then the values
+//! together, then the names that are derived from them.
 //!
 //! # Guarantees
 //!
-//! - A [`Config`] holds only workspaces that keep every rule of AWS that is known before the first call.
-//! - All mistakes of a file are reported at once, each with file, line, column, the line itself and what to do.
-//! - What looks like a secret is taken from no place but a reference under `secrets`, and is in no report of a mistake.
-//! - No environment, no terminal, no network: only the file.
+//! - Every workspace of a [`Config`] satisfies all rules of AWS that can be checked without a call.
+//! - All problems of a file are reported at once, each with file, line, column, the text of the line, and a hint.
+//! - A value that looks like a secret is accepted only as a reference under `secrets`, and no report shows one.
+//! - Only the file is read: no environment, no terminal, no network.
 
 mod error;
 mod keys;
@@ -45,13 +45,13 @@ use crate::schema::Key;
 use crate::section::{Layer, Section, WORKSPACES};
 use crate::source::Source;
 
-/// The configuration at the root of the repository, which documents every key and its default.
+/// Configuration at the root of the repository, which documents every key and its default.
 pub const REFERENCE_CONFIG: &str = include_str!("../../../pb_deploy.toml");
 
-/// Syntax errors that are shown at most: one unclosed bracket can make very many.
+/// Maximum number of reported syntax errors; one unclosed bracket can cause many.
 const SYNTAX_ERRORS_MAX: usize = 5;
 
-/// A configuration without mistakes.
+/// Valid configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     file: String,
@@ -60,11 +60,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the file and checks every workspace in it.
+    /// Reads a file and checks every workspace in it.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or has mistakes.
+    /// The file cannot be read, or has problems.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let file = path.display().to_string();
@@ -74,11 +74,11 @@ impl Config {
         }
     }
 
-    /// Reads the text and checks every workspace in it. `file_name` is what mistakes name.
+    /// Parses a text and checks every workspace in it. `file_name` is the file that problems name.
     ///
     /// # Errors
     ///
-    /// The text has mistakes.
+    /// The text has problems.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let mut source = Source::new(file_name, text);
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -96,21 +96,21 @@ impl Config {
         Ok(Self { file: source.file.clone(), workspaces, keys })
     }
 
-    /// The file, as it was named by the caller.
+    /// Returns the file, as the caller named it.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Names of the workspaces, in the order of the file.
+    /// Returns the names of the workspaces, in the order of the file.
     pub fn workspaces(&self) -> impl Iterator<Item = &str> {
         self.workspaces.iter().map(|workspace| workspace.name.as_str())
     }
 
-    /// The workspace of this name.
+    /// Returns the workspace of this name.
     ///
     /// # Errors
     ///
-    /// The file has no such workspace; the error says which one was probably meant.
+    /// The file has no such workspace; the error suggests the nearest name.
     pub fn workspace(&self, name: &str) -> Result<Workspace, ConfigError> {
         let known = self.workspaces.iter().find(|workspace| workspace.name == name);
         known.cloned().ok_or_else(|| ConfigError::UnknownWorkspace {
@@ -121,18 +121,18 @@ impl Config {
         })
     }
 
-    /// Every key that can be written, with its default as TOML where it has one. The keys of a list's tables
-    /// (`network.egress[].port`) are known once such a list is written.
+    /// Returns every key of the format, with its default as TOML if it has one. The keys of the tables of a list
+    /// (`network.egress[].port`) are included if the file has such a list.
     pub fn keys(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.keys.iter().map(|(path, key)| (path.as_str(), key.default.as_deref()))
     }
 }
 
-/// Syntax errors in the order of the file, one a line: what follows on the same line is mostly their consequence.
+/// Returns the syntax errors in the order of the file, one per line: further errors of a line are mostly consequences.
 fn syntax(source: &Source, errors: &[toml::de::Error]) -> Vec<Problem> {
     let problem = |error: &toml::de::Error| {
         let help = match error.message() {
-            "duplicate key" => "take one of the two out",
+            "duplicate key" => "remove one of the two",
             _ => "look for a missing quote, bracket or `=`; the format is described at https://toml.io",
         };
         let message = format!("not TOML: {}", error.message().replace('\n', ", "));
@@ -149,11 +149,13 @@ fn syntax(source: &Source, errors: &[toml::de::Error]) -> Vec<Problem> {
 fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Vec<Workspace> {
     let headers = headers(reader, table);
     if headers.is_empty() {
-        // What is written for all is checked nevertheless; the stand-in has no header, so its name is not.
+        // The keys for all workspaces are checked nevertheless; the placeholder has no header, so its name is not
+        // checked.
         resolve_one(reader, table, None, "default");
     }
     if table.get(WORKSPACES).and_then(|value| value.get_ref().as_table()).is_none_or(DeTable::is_empty) {
-        let help = "write `[workspace.production]`, with what differs for it, at the end of the file".to_owned();
+        let help =
+            "add `[workspace.production]`, with the settings that differ for it, at the end of the file".to_owned();
         reader.report(None, WORKSPACES, "no workspace is configured".to_owned(), help);
     }
     let mut workspaces = Vec::new();
@@ -177,18 +179,18 @@ fn resolve_one<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, own: Option<
     workspace
 }
 
-/// Two workspaces cannot have one hostname.
+/// Refuses a workspace with the hostname of another one.
 fn check_hostname(reader: &mut Reader<'_>, header: &Location, new: &Workspace, known: &[Workspace]) {
     let twin = known.iter().find(|other| other.names.hostname == new.names.hostname);
     if let (Some(twin), false) = (twin, new.hostname.is_empty()) {
         let (hostname, other) = (&new.names.hostname, &twin.name);
-        let message = format!("the hostname `{hostname}` is that of the workspace `{other}` already");
-        let help = "give one of them another `hostname`".to_owned();
+        let message = format!("the hostname `{hostname}` is already used by the workspace `{other}`");
+        let help = "set another `hostname` in one of the two".to_owned();
         reader.report(Some(header.span.clone()), &header.path, message, help);
     }
 }
 
-/// The tables `[workspace.NAME]`, in the order of the file.
+/// Returns the tables `[workspace.NAME]`, in the order of the file.
 fn headers<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Vec<(Location, &'t DeTable<'t>)> {
     let workspaces = table.get(WORKSPACES).and_then(|value| value.get_ref().as_table());
     let mut headers = Vec::new();
@@ -197,7 +199,7 @@ fn headers<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Vec<(Location
         match value.get_ref() {
             DeValue::Table(table) => headers.push((location, table)),
             _ => {
-                let message = format!("invalid workspace `{}`: a table is wanted", key.get_ref());
+                let message = format!("invalid workspace `{}`: expected a table", key.get_ref());
                 let help = format!("write `[{}]`", location.path);
                 reader.report(Some(location.span), &location.path, message, help);
             }

@@ -1,35 +1,35 @@
-//! Every name that a workspace has in AWS, in one place.
+//! All names of a workspace in AWS.
 
 use pb_rules::{Verdict, dns, logs, names};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The workspace that has the bare hostname and is protected against deletion.
+/// Workspace with the bare hostname, and with deletion protection by default.
 pub const PRODUCTION: &str = "production";
 
-/// What names are made from.
+/// Parts from which the names are derived.
 #[derive(Debug, Clone, Copy)]
 pub struct NameParts<'a> {
     /// Name of the workspace.
     pub workspace: &'a str,
     /// Name of the stack.
     pub stack: &'a str,
-    /// The deployment's hostname.
+    /// Hostname of the deployment.
     pub hostname: &'a str,
-    /// Part of the state's key in front of our own; may be empty.
+    /// Prefix of the state's key; may be empty.
     pub key_prefix: &'a str,
-    /// Family of the cache's parameter group.
+    /// Family of the queue's parameter group.
     pub family: &'a str,
-    /// Port of the web service.
+    /// Port of Flask.
     pub flask_port: u16,
-    /// The services beside Flask and Celery, with their port where they have one.
+    /// Services besides Flask and Celery, each with its port if it has one.
     pub others: &'a [(&'a str, Option<u16>)],
 }
 
-/// Every name that a workspace has in AWS.
+/// All names of a workspace in AWS.
 ///
-/// A resource that cannot be changed in place has what it depends on in its name, so that its successor can be made
-/// while it still stands.
+/// The name of a resource that cannot be updated in place contains the values that it depends on, so that its
+/// replacement can be created before it is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Names {
     /// `W-vpc`
@@ -38,11 +38,11 @@ pub struct Names {
     pub internet_gateway: String,
     /// `W-public`
     pub route_table: String,
-    /// `W-tasks`: the subnet of everything that runs.
+    /// `W-tasks`: subnet of the tasks and the queue.
     pub tasks_subnet: String,
-    /// `W-balancer`: the second subnet, which only the load balancer uses.
+    /// `W-balancer`: second subnet, which only the load balancer uses.
     pub balancer_subnet: String,
-    /// `W-lb-public`: the load balancer's security group.
+    /// `W-lb-public`: security group of the load balancer.
     pub balancer_group: String,
     /// `W-ecs-flask-sg`
     pub flask_group: String,
@@ -54,11 +54,11 @@ pub struct Names {
     pub replication_group: String,
     /// `W-jobqr`
     pub cache_subnet_group: String,
-    /// `W-jobqr-FAMILY`: another family is another group.
+    /// `W-jobqr-FAMILY`: another family needs another group.
     pub cache_parameter_group: String,
     /// `W-pb_workers`
     pub log_group: String,
-    /// `W-celeryflask`: the image repository.
+    /// `W-celeryflask`: image repository.
     pub repository: String,
     /// `W-ecs-cluster`
     pub cluster: String,
@@ -68,19 +68,19 @@ pub struct Names {
     pub celery: String,
     /// `W-KEY`: service and task definition family of each other service, by its key.
     pub others: BTreeMap<String, String>,
-    /// `W-KEY-PORT`: the target group of each other web service, by its key.
+    /// `W-KEY-PORT`: target group of each other web service, by its key.
     pub other_target_groups: BTreeMap<String, String>,
     /// `W-public`
     pub load_balancer: String,
-    /// `W-flask-PORT`: another port is another target group.
+    /// `W-flask-PORT`: target group of Flask; for another port, it has another name.
     pub target_group: String,
-    /// The hostname itself for production, `W.hostname` for the others.
+    /// Bare hostname for production, `W.hostname` for the others.
     pub hostname: String,
     /// Key of the state in its bucket.
     pub state_key: String,
 }
 
-/// The hostname of a workspace: the deployment's own for production, `W.hostname` for the others.
+/// Returns the hostname of a workspace: the bare one for production, `W.hostname` for the others.
 pub(crate) fn hostname(workspace: &str, hostname: &str) -> String {
     match workspace {
         PRODUCTION => hostname.to_owned(),
@@ -89,7 +89,7 @@ pub(crate) fn hostname(workspace: &str, hostname: &str) -> String {
 }
 
 impl Names {
-    /// Makes the names; whether AWS takes them is asked by [`Names::check`].
+    /// Derives the names. [`Names::check`] checks them against the rules of AWS.
     pub fn new(parts: &NameParts<'_>) -> Self {
         let of = |suffix: &str| format!("{}-{suffix}", parts.workspace);
         Self {
@@ -126,7 +126,7 @@ impl Names {
         }
     }
 
-    /// Name of a service, which is the family of its task definition too: `W-KEY`.
+    /// Returns the name of a service, which is also the family of its task definition: `W-KEY`.
     pub fn service(&self, key: &str) -> Option<&str> {
         match key {
             "flask" => Some(&self.flask),
@@ -135,16 +135,16 @@ impl Names {
         }
     }
 
-    /// Names of all services, in the order of [`Services::all`](crate::Services::all).
+    /// Returns the names of all services, in the order of [`Services::all`](crate::Services::all).
     pub fn services(&self) -> impl Iterator<Item = &str> {
         [&self.flask, &self.celery].into_iter().chain(self.others.values()).map(String::as_str)
     }
 
-    /// Asks the rule of each name, except those of the services beside Flask and Celery; the name with the tightest limit first.
+    /// Checks all names except those of the services besides Flask and Celery, the one with the tightest limit first.
     ///
     /// # Errors
     ///
-    /// The first rule that a name breaks.
+    /// The first violation.
     pub fn check(&self) -> Verdict {
         names::target_group(&self.target_group)?;
         names::load_balancer(&self.load_balancer)?;

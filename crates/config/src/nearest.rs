@@ -1,6 +1,6 @@
-//! The name that was probably meant.
+//! Suggestions for mistyped names.
 
-/// The known name nearest to a mistyped one, if one is near enough to be meant.
+/// Returns the known name nearest to a mistyped one, if it is near enough.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let edits = |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), candidate);
     let near = |candidate: &str| {

@@ -1,4 +1,4 @@
-//! Reads the services beside Flask and Celery: web services with rules, pools of workers, a scheduler.
+//! Reads the services besides Flask and Celery: web services with rules, pools of workers, a scheduler.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,23 +11,23 @@ use crate::section::Section;
 use crate::services::{SCHEDULER, service, web, workers};
 use crate::workspace::{LoadBalancer, OtherService, Route, Services};
 
-/// Names that other addresses of the stack have.
+/// Service names that would collide with other addresses of the stack.
 const RESERVED_KEYS: [&str; 4] = ["logs", "repository", "cluster", "before"];
 
-/// The first place among the rules that have no number of their own.
+/// First priority of the rules that have none in the configuration.
 const FIRST_DEFAULT_PRIORITY: i32 = 1001;
 
-/// Where each service beside Flask and Celery is written first.
+/// First location of each service besides Flask and Celery.
 pub(crate) type Locations = BTreeMap<String, Location>;
 
-/// What hosts of rules are completed with, and where their records go.
+/// Settings of the workspace that complete the hosts, records and health checks of web services.
 pub(crate) struct Domain<'a> {
     pub(crate) hostname: &'a str,
     pub(crate) zone: &'a str,
     pub(crate) load_balancer: &'a LoadBalancer,
 }
 
-/// The services, and where those beside Flask and Celery are written first.
+/// Reads all services, with the first location of those besides Flask and Celery.
 pub(crate) fn services(section: &mut Section<'_, '_>, domain: &Domain<'_>) -> (Services, Locations) {
     let mut services = Services {
         flask: section.section("flask", web),
@@ -52,7 +52,7 @@ pub(crate) fn services(section: &mut Section<'_, '_>, domain: &Domain<'_>) -> (S
 fn other(section: &mut Section<'_, '_>, domain: &Domain<'_>) -> Option<OtherService> {
     let kind = section.required_text("kind", "worker", |kind| match kind {
         "web" | "worker" | "scheduler" => Ok(()),
-        other => Err(Violation::new(format!("`{other}` is none of `web`, `worker`, `scheduler`"))),
+        other => Err(Violation::new(format!("`{other}` is not one of `web`, `worker`, `scheduler`"))),
     });
     match kind.value.as_str() {
         "web" => {
@@ -68,12 +68,12 @@ fn other(section: &mut Section<'_, '_>, domain: &Domain<'_>) -> Option<OtherServ
     }
 }
 
-/// With neither a command nor an image of its own it would be another worker.
+/// Reads a scheduler. With neither a command nor an image of its own, it would be another worker.
 fn scheduler(section: &mut Section<'_, '_>, kind: &Origin) -> crate::Service {
     let service = service(section, &SCHEDULER);
     let own = !service.command.is_empty() || section.contains("image") || section.contains("tag");
     let help =
-        r#"write its `command`, such as ["celery", "-A", "my_app", "beat", "--schedule", "/tmp/celerybeat-schedule"]"#;
+        r#"set its `command`, such as ["celery", "-A", "my_app", "beat", "--schedule", "/tmp/celerybeat-schedule"]"#;
     section.reader.check(&[kind], "command", help, || match own {
         true => Ok(()),
         false => Err(Violation::new("a scheduler with the workers' image and no command would be another worker")),
@@ -85,7 +85,7 @@ fn route(section: &mut Section<'_, '_>, domain: &Domain<'_>, kind: &Origin) -> R
     let hosts = section.texts("hosts", None, |host| full_host(host, domain.hostname));
     let paths = section.texts("paths", None, |path| load_balancer::path_pattern(path).map(|()| path.to_owned()));
     let (host_list, path_list) = (hosts.value.unwrap_or_default(), paths.value.unwrap_or_default());
-    let help = r#"write which requests it gets, such as `paths = ["/api/*"]` or `hosts = ["api"]`"#;
+    let help = r#"set the requests that it gets, such as `paths = ["/api/*"]` or `hosts = ["api"]`"#;
     let none = host_list.is_empty() && path_list.is_empty();
     let written: &[&Origin] =
         if none { &[kind, &hosts.origin, &paths.origin] } else { &[&hosts.origin, &paths.origin] };
@@ -108,14 +108,16 @@ fn route(section: &mut Section<'_, '_>, domain: &Domain<'_>, kind: &Origin) -> R
     }
 }
 
-/// A host without a dot stands before the workspace's own: `api` is `api.staging.example.org` in staging.
+/// Returns the full name of a host. One without a dot is a subdomain of the workspace's hostname: `api` is
+/// `api.staging.example.org` in staging.
 fn full_host(host: &str, hostname: &str) -> Result<String, Violation> {
     let host = if host.contains('.') { host.to_owned() } else { format!("{host}.{hostname}") };
     load_balancer::host_pattern(&host)?;
     Ok(host)
 }
 
-/// Gives a place to each rule that has no number of its own: hosts before paths alone, longer paths before shorter ones.
+/// Assigns a priority to each rule without one: rules with hosts before those with paths only, longer paths before
+/// shorter ones.
 fn assign_priorities(services: &mut Services) {
     let literal = |path: &String| path.chars().filter(|c| !"*?".contains(*c)).count();
     let mut rules: Vec<(&String, &mut Route)> = services
@@ -135,42 +137,42 @@ fn assign_priorities(services: &mut Services) {
     }
 }
 
-/// What no single service can see. A mistake goes to the service that is written last.
+/// Checks the services together. A problem is reported at the last of the services that cause it.
 fn check_across_services(section: &mut Section<'_, '_>, services: &Services, locations: &Locations) {
     let routed: Vec<_> = services.routed().collect();
-    let mut mistakes: Vec<(String, Violation, &str)> = Vec::new();
-    let mut add = |key: &str, why: String, help| mistakes.push((key.to_owned(), Violation::new(why), help));
+    let mut problems: Vec<(String, Violation, &str)> = Vec::new();
+    let mut add = |key: &str, why: String, help| problems.push((key.to_owned(), Violation::new(why), help));
     for (index, (key, _, route)) in routed.iter().enumerate() {
         for (other, _, earlier) in &routed[..index] {
             if earlier.priority == route.priority {
-                let why = format!("`{other}` has the priority {} already", route.priority);
-                add(key, why, "give one of them another `priority`, or take it out");
+                let why = format!("`{other}` already has the priority {}", route.priority);
+                add(key, why, "change one of the two `priority` values, or remove it");
             } else if (&earlier.hosts, &earlier.paths) == (&route.hosts, &route.paths) {
-                let why = format!("`{other}` gets the same requests, so one of the two would get none");
-                add(key, why, "give one of them other `hosts` or `paths`");
+                let why = format!("`{other}` matches the same requests, so one of the two would get none");
+                add(key, why, "change `hosts` or `paths` of one of the two");
             }
         }
     }
     let schedulers = services.others.iter().filter(|(_, other)| matches!(other, OtherService::Scheduler(_)));
     for (key, _) in schedulers.skip(1) {
-        let why = "there is a scheduler already, and two would send every periodic task twice".to_owned();
-        add(key, why, "put both schedules into one");
+        let why = "there is already a scheduler, and two would send every periodic task twice".to_owned();
+        add(key, why, "merge the two schedules");
     }
     let ports = network::rule_count(
         1 + routed.iter().map(|(_, web, _)| web.port).collect::<std::collections::BTreeSet<_>>().len(),
     );
     let many = web_service_count(routed.len() + 1).and(ports);
     if let (Err(violation), Some((key, ..))) = (many, routed.last()) {
-        mistakes.push(((*key).to_owned(), violation, "take some of the web services out, or let them share a port"));
+        problems.push(((*key).to_owned(), violation, "remove some of the web services, or let them share a port"));
     }
-    for (key, violation, help) in mistakes {
+    for (key, violation, help) in problems {
         if let Some(location) = locations.get(&key) {
             report(section.reader, location, &key, &violation, help);
         }
     }
 }
 
-/// Asks the rules of the names that are made from a service's own.
+/// Checks the names that are derived from the name of a service.
 pub(crate) fn check_names(reader: &mut Reader<'_>, names: &Names, locations: &Locations) {
     for (key, location) in locations {
         let of = |names: &BTreeMap<String, String>, rule: fn(&str) -> Verdict| {
@@ -179,7 +181,7 @@ pub(crate) fn check_names(reader: &mut Reader<'_>, names: &Names, locations: &Lo
         let verdict =
             of(&names.other_target_groups, names::target_group).and_then(|()| of(&names.others, names::service));
         if let Err(violation) = verdict {
-            report(reader, location, key, &violation, "give it a shorter name, or the workspace one");
+            report(reader, location, key, &violation, "shorten its name or that of the workspace");
         }
     }
 }
@@ -194,5 +196,5 @@ fn web_service_count(count: usize) -> Verdict {
         return Ok(());
     }
     let most = load_balancer::RULES_MAX;
-    Err(Violation::new(format!("a load balancer serves {most} web services at most, and this makes {count}")))
+    Err(Violation::new(format!("a load balancer can have at most {most} web services; {count} are configured")))
 }

@@ -1,4 +1,4 @@
-//! Collects what is found while a file is read: mistakes, and the keys that exist.
+//! Collects problems and known keys while a file is read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,29 +9,30 @@ use crate::error::Problem;
 use crate::schema::Key;
 use crate::source::Source;
 
-/// Where a value was written.
+/// Location of a value.
 #[derive(Debug, Clone)]
 pub(crate) struct Location {
     /// Path of the key in the file.
     pub(crate) path: String,
-    /// Bytes of the value in the file.
+    /// Byte range of the value in the file.
     pub(crate) span: Range<usize>,
-    /// 0 for what is written for all workspaces, 1 for what is written for one.
+    /// 0 for the keys for all workspaces, 1 for those of one workspace.
     pub(crate) layer: usize,
 }
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
-    /// It was not written.
+    /// The key is absent; the value is the default.
     Default,
-    /// It was written, and keeps its own rule.
+    /// The file has the value, and it satisfies its own rule.
     Written(Location),
-    /// It was written and refused; the value is a stand-in, and no rule about several values is asked.
+    /// The file has the value, but it was refused and replaced by a placeholder; rules about several values are
+    /// skipped.
     Invalid,
 }
 
-/// A value and where it comes from.
+/// Value with its origin.
 #[derive(Debug, Clone)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,
@@ -51,11 +52,11 @@ impl<T> Located<T> {
     }
 }
 
-/// Everything found so far.
+/// Problems and keys found so far.
 #[derive(Debug)]
 pub(crate) struct Reader<'s> {
     source: &'s Source,
-    /// Header of the workspace that is read now: where mistakes go that no single value made.
+    /// Header of the current workspace, where problems without a single cause are reported.
     pub(crate) header: Option<Location>,
     problems: Vec<(usize, Problem)>,
     keys: BTreeMap<String, Key>,
@@ -66,12 +67,12 @@ impl<'s> Reader<'s> {
         Self { source, header: None, problems: Vec::new(), keys: BTreeMap::new() }
     }
 
-    /// Remembers that a key exists.
+    /// Registers a key of the format.
     pub(crate) fn register(&mut self, path: String, key: Key) {
         self.keys.entry(path).or_insert(key);
     }
 
-    /// Notes a mistake once, however many workspaces share the line.
+    /// Reports a problem once, even if several workspaces share the line.
     pub(crate) fn report(&mut self, span: Option<Range<usize>>, field: &str, message: String, help: String) {
         let offset = span.as_ref().map_or(0, |span| span.start);
         let problem = self.source.problem(span, field.to_owned(), message, help);
@@ -84,9 +85,9 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Asks a rule about several values. It is not asked if one of them was refused. A mistake goes to the value that
-    /// was written for the workspace alone if there is one, else to the first that was written at all. `key` is what a
-    /// suggestion of the rule is for, `help` is what to do if the rule has none.
+    /// Applies a rule about several values, unless one of them was refused. A problem is reported at the value that is
+    /// set for the workspace alone, else at the first one that is set at all. `key` is the key that a suggestion of the
+    /// rule is for; `help` is the hint if the rule has none.
     pub(crate) fn check(&mut self, origins: &[&Origin], key: &str, help: &str, verdict: impl FnOnce() -> Verdict) {
         if origins.iter().any(|origin| matches!(origin, Origin::Invalid)) {
             return;
@@ -106,7 +107,7 @@ impl<'s> Reader<'s> {
         self.report(span, &path, format!("invalid {}: {violation}", last(&path).unwrap_or(key)), help);
     }
 
-    /// Notes that a value breaks a rule. `default` is what stands if the line is taken out.
+    /// Reports a value that breaks a rule. `default` applies if the line is removed.
     pub(crate) fn refuse(&mut self, location: &Location, violation: &Violation, default: Option<&str>) {
         let key = last(&location.path).unwrap_or(&location.path);
         let suggestion = violation.suggestion().map(|value| self.quoted_like(location, value));
@@ -114,11 +115,11 @@ impl<'s> Reader<'s> {
             Some(value) if key.ends_with(']') => format!("write `{value}`"),
             Some(value) => format!("write `{key} = {value}`"),
             None if violation.remedy().is_some() => violation.remedy().unwrap_or_default().to_owned(),
-            None => format!("write another value for `{key}`"),
+            None => format!("change the value of `{key}`"),
         };
         let help = match default {
             Some(default) if suggestion.as_deref() != Some(default) => {
-                format!("{write}, or take the line out to have the default, {default}")
+                format!("{write}, or remove the line to use the default, {default}")
             }
             _ => write,
         };
@@ -126,7 +127,7 @@ impl<'s> Reader<'s> {
         self.report(Some(location.span.clone()), &location.path, message, help);
     }
 
-    /// The suggestion in quotes, where what was written is.
+    /// Returns the suggestion, quoted if the value in the file is.
     fn quoted_like(&self, location: &Location, value: &str) -> String {
         let written = self.source.text.get(location.span.clone()).unwrap_or_default();
         if written.starts_with(['"', '\'']) {
@@ -135,7 +136,7 @@ impl<'s> Reader<'s> {
         value.to_owned()
     }
 
-    /// The mistakes in the order of the file, and the keys that exist.
+    /// Returns the problems in the order of the file, and the known keys.
     pub(crate) fn finish(mut self) -> (Vec<Problem>, BTreeMap<String, Key>) {
         self.problems.sort_by_key(|(offset, _)| *offset);
         let problems = self.problems.into_iter().map(|(_, problem)| problem);
@@ -143,7 +144,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// The key itself, at the end of its path.
+/// Returns the last part of a path: the key itself.
 fn last(path: &str) -> Option<&str> {
     path.rsplit('.').next().filter(|key| !key.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Reads a workspace: the keys, their defaults and their rules. This is the schema.
+//! Reads a workspace: all keys with their defaults and rules. This module defines the format.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ const fn block([a, b, c, d]: [u8; 4], prefix_len: u8) -> Ipv4Net {
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), prefix_len)
 }
 
-/// Reads one workspace. What is refused stands in with its default; the reader then holds problems and the result is
-/// not to be used.
+/// Reads one workspace. A refused value is replaced by its default; the reader then has problems, and the result must
+/// not be used.
 pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     let region = root.required_text("region", "us-east-2", account::region);
     let hostname = root.required_text("hostname", "example.org", dns::hostname);
@@ -30,7 +30,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     root.reader.check(
         &[&hostname.origin, &zone.origin],
         "zone",
-        "set `zone` to the hosted zone of the hostname",
+        "set `zone` to the hosted zone that contains the hostname",
         || dns::in_zone(&hostname.value, &zone.value),
     );
     let zone_id = root.optional_text("zone_id", dns::zone_id).value;
@@ -86,7 +86,7 @@ pub(crate) fn workspace(name: &str, root: &mut Section<'_, '_>) -> Workspace {
     }
 }
 
-/// The workspace's name, and what is made from it, are refused at the workspace's header.
+/// Checks the name of a workspace and the names derived from it. Problems are reported at the header of the workspace.
 fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_from: &[&Origin]) {
     let Some(header) = root.reader.header.clone() else {
         return;
@@ -103,7 +103,8 @@ fn check_names(root: &mut Section<'_, '_>, workspace: &str, names: &Names, made_
     root.reader.report(Some(header.span), &header.path, message, help);
 }
 
-/// `fargate/celery.desired_count`. Which resources and fields there are is known where the stack is built.
+/// Checks the form of an ignored field, such as `fargate/celery.desired_count`; the existence of resource and field is
+/// checked when the stack is built.
 fn ignored_field(text: &str) -> Result<String, Violation> {
     let parts = text.split_once('.').and_then(|(address, path)| Some((address.split_once('/')?, path)));
     match parts {
@@ -111,7 +112,7 @@ fn ignored_field(text: &str) -> Result<String, Violation> {
             Ok(text.to_owned())
         }
         _ => Err(Violation::new(format!(
-            "`{text}` is not of the form ADDRESS.FIELD, such as `fargate/celery.desired_count`"
+            "`{text}` does not have the form ADDRESS.FIELD, such as `fargate/celery.desired_count`"
         ))),
     }
 }
@@ -132,14 +133,14 @@ fn roles(section: &mut Section<'_, '_>) -> Roles {
     }
 }
 
-/// A shell is opened through Systems Manager, to which the task speaks with its own role: without one ECS refuses the
-/// service. (ECS developer guide: ECS Exec)
+/// Checks that services with `execute_command` have a task role. The task connects to Systems Manager with this role,
+/// and ECS refuses the service without one. (ECS developer guide: ECS Exec)
 fn check_exec_role(root: &mut Section<'_, '_>, roles: &Roles, services: &Services) {
     let open: Vec<&str> = services.all().filter(|(_, service)| service.execute_command).map(|(key, _)| key).collect();
-    let help = "write `task = \"my-task-role\"` under `[roles]`, a role that has the ssmmessages permissions";
+    let help = "set `task = \"my-task-role\"` under `[roles]`, to a role with the ssmmessages permissions";
     root.reader.check(&[], "execute_command", help, || match (open.first(), &roles.task) {
         (Some(key), None) => {
-            Err(Violation::new(format!("a shell in the tasks of `{key}` needs a task role, and there is none")))
+            Err(Violation::new(format!("a shell in the tasks of `{key}` needs a task role, and none is configured")))
         }
         _ => Ok(()),
     });
@@ -157,7 +158,7 @@ fn before(section: &mut Section<'_, '_>, services: &Services) -> ReleaseCommand 
     let service = section.optional_text("service", |_| Ok(()));
     let key = service.value.clone().unwrap_or_else(|| "flask".to_owned());
     let known: Vec<&str> = services.all().map(|(key, _)| key).collect();
-    section.reader.check(&[&service.origin], "service", &format!("there are {}", known.join(", ")), || {
+    section.reader.check(&[&service.origin], "service", &format!("the services are {}", known.join(", ")), || {
         match known.contains(&key.as_str()) {
             true => Ok(()),
             false => Err(Violation::new(format!("there is no service `{key}`"))),
@@ -165,9 +166,9 @@ fn before(section: &mut Section<'_, '_>, services: &Services) -> ReleaseCommand 
     });
     let command = section.texts("command", None, crate::services::word);
     let words = command.value.unwrap_or_default();
-    let help = r#"write what is to run, such as `command = ["flask", "db", "upgrade"]`"#;
+    let help = r#"set the command to run, such as `command = ["flask", "db", "upgrade"]`"#;
     section.reader.check(&[&command.origin], "command", help, || match words.is_empty() {
-        true => Err(Violation::new("what runs before a rollout has a command")),
+        true => Err(Violation::new("the release command is empty")),
         false => Ok(()),
     });
     ReleaseCommand { service: key, command: words }
@@ -179,7 +180,7 @@ fn extra_tags(root: &mut Section<'_, '_>) -> BTreeMap<String, String> {
         secrets::plain_variable(key, value)
     });
     let tags: BTreeMap<String, String> = tags.into_iter().map(|(key, tag)| (key, tag.value)).collect();
-    root.reader.check(&[], "tags", "take some of them out", || tags::extra_count(tags.len()));
+    root.reader.check(&[], "tags", "remove some of them", || tags::extra_count(tags.len()));
     tags
 }
 
@@ -190,20 +191,17 @@ fn network_settings(section: &mut Section<'_, '_>, region: &Located<String>) -> 
     let reader = &mut *section.reader;
     reader.check(&[&vpc.origin], "cidr", "write a block such as `10.0.0.0/16`", || network::vpc_cidr(vpc.value));
     for (key, subnet) in [("tasks_subnet", &tasks), ("balancer_subnet", &balancer)] {
-        reader.check(&[&subnet.origin, &vpc.origin], key, "choose subnets of /16 to /28 inside of `cidr`", || {
+        reader.check(&[&subnet.origin, &vpc.origin], key, "choose subnets of /16 to /28 inside `cidr`", || {
             network::subnet_cidr(subnet.value, vpc.value)
         });
     }
-    // The load balancer has an interface in both.
+    // The load balancer has a network interface in both subnets.
     for (key, subnet) in [("tasks_subnet", &tasks), ("balancer_subnet", &balancer)] {
         reader.check(&[&subnet.origin], key, "", || network::load_balancer_subnet_cidr(subnet.value));
     }
-    reader.check(
-        &[&balancer.origin, &tasks.origin],
-        "balancer_subnet",
-        "choose subnets without a common address",
-        || network::disjoint(balancer.value, tasks.value),
-    );
+    reader.check(&[&balancer.origin, &tasks.origin], "balancer_subnet", "choose subnets that do not overlap", || {
+        network::disjoint(balancer.value, tasks.value)
+    });
     Network {
         cidr: vpc.value,
         tasks_subnet: tasks.value,
@@ -234,8 +232,8 @@ fn egress(section: &mut Section<'_, '_>) -> Vec<Egress> {
         section.item("egress", location, value, egress_rule)
     });
     let list = rules.value.unwrap_or_else(|| vec![https()]);
-    section.reader.check(&[&rules.origin], "egress", "join some of them", || network::rule_count(list.len() + 1));
-    section.reader.check(&[&rules.origin], "egress", "take one of the two out", || {
+    section.reader.check(&[&rules.origin], "egress", "merge some of them", || network::rule_count(list.len() + 1));
+    section.reader.check(&[&rules.origin], "egress", "remove one of the two", || {
         network::distinct_rules(list.iter().map(|rule| (rule.protocol.as_str(), rule.port, rule.cidr)))
     });
     list
@@ -263,7 +261,7 @@ fn redis(section: &mut Section<'_, '_>) -> Redis {
         Engine::Valkey => "8.0",
     };
     let version = section.text("version", default, |_| Ok(()));
-    let help = "write a version that the engine has, such as redis 7.1 or valkey 8.0";
+    let help = "choose a version of the engine, such as redis 7.1 or valkey 8.0";
     let family = cache::family(engine.value.as_str(), &version.value);
     section.reader.check(&[&engine.origin, &version.origin], "version", help, || family.clone().map(drop));
     Redis {
@@ -286,8 +284,8 @@ fn load_balancer(section: &mut Section<'_, '_>, workspace: &str) -> LoadBalancer
     );
     let cidrs = section.texts("ingress_cidrs", Some(r#"["0.0.0.0/0"]"#), network::cidr);
     let list = cidrs.value.unwrap_or_else(|| vec![ANYWHERE]);
-    section.reader.check(&[&cidrs.origin], "ingress_cidrs", "join some of them", || network::rule_count(list.len()));
-    section.reader.check(&[&cidrs.origin], "ingress_cidrs", "take one of the two out", || {
+    section.reader.check(&[&cidrs.origin], "ingress_cidrs", "merge some of them", || network::rule_count(list.len()));
+    section.reader.check(&[&cidrs.origin], "ingress_cidrs", "remove one of the two", || {
         network::distinct_rules(list.iter().map(|cidr| ("tcp", 80, *cidr)))
     });
     let protection = section.optional_flag("deletion_protection").value;

@@ -1,4 +1,4 @@
-//! The JSON schema of the file, for editors: made of what the reader asks for, and of the documented configuration.
+//! JSON schema of the file, for editors, generated from the keys that the reader knows and the reference configuration.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{Config, ConfigError, REFERENCE_CONFIG};
 
-/// What the values of a key are.
+/// Type of the values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
     Text,
@@ -14,23 +14,23 @@ pub(crate) enum Shape {
     Choice(Vec<String>),
     Number,
     Flag,
-    /// A list of strings.
+    /// List of strings.
     Texts,
-    /// A list of tables; their keys are known as `key[].inner`.
+    /// List of tables, whose keys are registered as `key[].inner`.
     Tables,
-    /// A table of strings with free keys.
+    /// Table of strings with arbitrary keys.
     Map,
 }
 
-/// A key that exists.
+/// Key of the format.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
-    /// As TOML.
+    /// Default as TOML.
     pub(crate) default: Option<String>,
     pub(crate) shape: Shape,
 }
 
-/// A configuration in which every table is written that has keys of its own: what is read of it are all keys that exist.
+/// Configuration with every table that has keys of its own; reading it registers all keys.
 const SAMPLE: &str = r#"
 region = "us-east-2"
 hostname = "example.org"
@@ -43,16 +43,16 @@ services.c = { kind = "scheduler", command = ["beat"] }
 deploy = { before = { command = ["migrate"] } }
 workspace.w = {}
 "#;
-/// The services of [`SAMPLE`] that stand for any other.
+/// Services of [`SAMPLE`] that represent all others.
 const OTHERS: [&str; 3] = ["services.a.", "services.b.", "services.c."];
-/// What stands for them in paths.
+/// Placeholder for them in paths.
 const OTHER: &str = "services.*.";
 
-/// The schema of the file, JSON Schema draft 7. It knows keys, types, words, defaults and what each key is for; what AWS
-/// asks beyond that, [`Config::load`] checks.
+/// Returns the schema of the file, JSON Schema draft 7. It has keys, types, choices, defaults and descriptions; the
+/// rules of AWS are checked by [`Config::load`].
 ///
 /// # Errors
-/// None, as long as the sample that it is made of is valid.
+/// None, as long as the sample that it is generated from is valid.
 pub fn schema() -> Result<Value, ConfigError> {
     let config = Config::parse(SAMPLE, "schema")?;
     let texts = descriptions(REFERENCE_CONFIG);
@@ -80,7 +80,7 @@ pub fn schema() -> Result<Value, ConfigError> {
         "workspace".to_owned(),
         json!({
             "type": "object",
-            "description": "The workspaces, and what differs for each.",
+            "description": "Workspaces, each with the settings that differ for it.",
             "additionalProperties": { "$ref": "#/definitions/of_a_workspace" },
             "minProperties": 1,
         }),
@@ -96,7 +96,7 @@ pub fn schema() -> Result<Value, ConfigError> {
         "properties": properties,
         "definitions": definitions,
     });
-    // Whether objects keep the order in which they were made depends on who else uses serde_json.
+    // The order of keys in objects depends on the features of serde_json that other crates enable.
     schema.sort_all_objects();
     Ok(schema)
 }
@@ -124,7 +124,7 @@ fn table() -> Value {
     json!({ "type": "object", "properties": {}, "additionalProperties": false })
 }
 
-/// Puts the schema of a key in its place. `*` is any name, `[]` the tables of a list.
+/// Inserts the schema of a key at its path. `*` means any name, `[]` the tables of a list.
 fn put(root: &mut Value, path: &str, value: Value) {
     let mut at = root;
     let mut parts = path.split('.').peekable();
@@ -150,7 +150,7 @@ fn put(root: &mut Value, path: &str, value: Value) {
     }
 }
 
-/// What a key is for. What every service has is documented with the first two.
+/// Returns the description of a key. Keys that all services have are documented at the first two.
 fn text<'a>(texts: &'a BTreeMap<String, String>, path: &str) -> Option<&'a str> {
     let twins = [path.replace("celery", "flask"), path.replace('*', "flask"), path.replace('*', "celery")];
     let extra = path.strip_prefix(OTHER).and_then(|key| {
@@ -160,7 +160,7 @@ fn text<'a>(texts: &'a BTreeMap<String, String>, path: &str) -> Option<&'a str> 
     known.or(extra.map(|(_, text)| text)).map(String::as_str)
 }
 
-/// The comments before each key of the documented configuration, by the path of the key.
+/// Returns the comments before each key of the reference configuration, by the path of the key.
 fn descriptions(documented: &str) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     let (mut section, mut text, mut open) = (String::new(), Vec::new(), false);
@@ -196,7 +196,7 @@ mod tests {
     use super::{descriptions, schema};
     use crate::REFERENCE_CONFIG;
 
-    /// With `PB_TEST_RECORD` set, it is written anew.
+    /// If `PB_TEST_RECORD` is set, writes the file.
     #[test]
     fn schema_file_in_the_repository_is_current() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/pb_deploy.json");
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(at("services/properties/celery/properties/count")["default"], 4);
         assert_eq!(at("services/additionalProperties/properties/kind")["enum"][2], "scheduler");
         assert_eq!(at("network/properties/egress/items/properties/port")["type"], "integer");
-        assert!(at("region")["description"].as_str().unwrap().starts_with("Region that"));
+        assert!(at("region")["description"].as_str().unwrap().starts_with("Region of"));
         assert!(at("services/additionalProperties/properties/paths")["type"] == "array");
     }
 

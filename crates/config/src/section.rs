@@ -1,4 +1,4 @@
-//! One table of the configuration, as it is written for all workspaces and for one.
+//! One table of the configuration, merged from the keys for all workspaces and those for one.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,39 +11,39 @@ use crate::nearest::nearest;
 use crate::reader::{Located, Location, Origin, Reader};
 use crate::schema::{Key, Shape};
 
-/// What a list of tables is called where something else is written.
+/// Description of a list of tables, for errors about other types.
 pub(crate) const TABLES: &str = "a list of tables";
-/// The key at the top of the file that holds the workspaces; it is read apart.
+/// Top-level key of the workspaces, which are read separately.
 pub(crate) const WORKSPACES: &str = "workspace";
 
-/// A table of one layer.
+/// Table of one layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer<'t> {
-    /// Path in the file: `workspace.staging.redis`, or `redis`; empty for the whole file.
+    /// Path in the file: `workspace.staging.redis` or `redis`; empty for the whole file.
     pub(crate) path: String,
     pub(crate) table: &'t DeTable<'t>,
-    /// Bytes of the table, or of its header, in the file.
+    /// Byte range of the table, or of its header, in the file.
     pub(crate) span: Range<usize>,
-    /// 0 for what is written for all workspaces, 1 for what is written for one.
+    /// 0 for the keys for all workspaces, 1 for those of one workspace.
     pub(crate) rank: usize,
 }
 
-/// A table that is being read. Each key is asked for by name; at the end, what nobody asked for is refused.
+/// Table that is being read. Keys are read by name; keys that were never read are refused at the end.
 #[derive(Debug)]
 pub(crate) struct Section<'r, 't> {
     pub(crate) reader: &'r mut Reader<'t>,
     /// Path without the workspace: `redis`, `network.egress[]`.
     path: String,
-    /// What is written for all workspaces first.
+    /// Layers, the one for all workspaces first.
     layers: Vec<Layer<'t>>,
     read_keys: Vec<String>,
 }
 
-/// Why a value is not taken.
+/// Reason why a value is refused.
 pub(crate) enum ValueError {
-    /// It has another type than this.
+    /// The value is not of this type.
     Type(&'static str),
-    /// It breaks a rule.
+    /// The value breaks a rule.
     Rule(Violation),
 }
 
@@ -58,7 +58,7 @@ impl<'r, 't> Section<'r, 't> {
         Self { reader, path: String::new(), layers, read_keys: Vec::new() }
     }
 
-    /// Reads a table inside this one.
+    /// Reads a nested table.
     pub(crate) fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'_, 't>) -> T) -> T {
         let mut layers = Vec::new();
         for (location, value) in self.written_values(key) {
@@ -79,8 +79,8 @@ impl<'r, 't> Section<'r, 't> {
         value
     }
 
-    /// Reads a list; what is written for a workspace replaces what is written for all, and each item is read at its own
-    /// place. An item that is refused is left out.
+    /// Reads a list. The list of a workspace replaces the one for all workspaces. Each item is read with its own
+    /// location; refused items are left out.
     pub(crate) fn list<T>(
         &mut self,
         key: &str,
@@ -111,7 +111,7 @@ impl<'r, 't> Section<'r, 't> {
         result
     }
 
-    /// Reads an item of a list that is a table.
+    /// Reads a list item that is a table.
     pub(crate) fn item<T>(
         &mut self,
         key: &str,
@@ -128,8 +128,8 @@ impl<'r, 't> Section<'r, 't> {
         Some(self.inner(path, vec![layer], read))
     }
 
-    /// Reads a table with free keys; what is written for a workspace is added to what is written for all. The rule of values
-    /// gets the key, too.
+    /// Reads a table with arbitrary keys. The entries of a workspace are merged into those for all workspaces.
+    /// `value_rule` gets the key and the value.
     pub(crate) fn map(
         &mut self,
         key: &str,
@@ -143,12 +143,12 @@ impl<'r, 't> Section<'r, 't> {
                 for key in layer.table.keys() {
                     let name: &str = key.get_ref();
                     if let Err(violation) = key_rule(name) {
-                        let help = "choose another key, or take the line out".to_owned();
+                        let help = "choose another key, or remove the line".to_owned();
                         let message = format!("invalid key: {violation}");
                         section.reader.report(Some(key.span()), &join(&layer.path, name), message, help);
                     }
                     let value = section.value(name, String::new(), None, |value| {
-                        // The rule comes first: it may be about the key, and keeps a secret out of what is said.
+                        // The rule is applied first: it may be about the key, and its message shows no secret.
                         value_rule(name, scalar(value))?;
                         string(value)
                     });
@@ -159,7 +159,7 @@ impl<'r, 't> Section<'r, 't> {
         })
     }
 
-    /// The keys that are written in any layer and that nobody asked for yet, with the place of the first of each.
+    /// Returns the keys of all layers that were not read yet, each with its first location.
     pub(crate) fn unread_keys(&self) -> Vec<(String, Location)> {
         let mut rest: Vec<(String, Location)> = Vec::new();
         for layer in &self.layers {
@@ -174,18 +174,18 @@ impl<'r, 't> Section<'r, 't> {
         rest
     }
 
-    /// Takes every key for known: what the table is for could not be told.
+    /// Accepts every key, because the kind of the table is unknown.
     pub(crate) fn accept_all_keys(&mut self) {
         self.read_keys
             .extend(self.layers.iter().flat_map(|layer| layer.table.keys()).map(|key| key.get_ref().to_string()));
     }
 
-    /// Whether the key is written in any layer.
+    /// Returns whether any layer has the key.
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.layers.iter().any(|layer| layer.table.contains_key(key))
     }
 
-    /// Reads one key. Every layer's value is checked, the workspace's own wins. `default_toml` is the default as TOML.
+    /// Reads one key. The value of every layer is checked; that of the workspace wins.
     pub(crate) fn value<T: Clone>(
         &mut self,
         key: &str,
@@ -196,7 +196,7 @@ impl<'r, 't> Section<'r, 't> {
         let mut result = Located::default(default.clone());
         let for_all = self.layers.first().is_some_and(|layer| layer.rank == 0 && layer.table.contains_key(key));
         for (location, value) in self.written_values(key) {
-            // Without the workspace's line, what is written for all stands, not the default.
+            // Without the line of the workspace, the value for all workspaces applies, not the default.
             let default_toml = default_toml.filter(|_| location.layer == 0 || !for_all);
             result = match convert(value.get_ref()) {
                 Ok(value) => Located { value, origin: Origin::Written(location) },
@@ -209,13 +209,13 @@ impl<'r, 't> Section<'r, 't> {
         result
     }
 
-    /// Remembers the key, its default and what its values are.
+    /// Registers a key with its default and the type of its values.
     pub(crate) fn register(&mut self, key: &str, default: Option<&str>, shape: Shape) {
         let path = join(&self.path, key);
         self.reader.register(path, Key { default: default.map(str::to_owned), shape });
     }
 
-    /// Notes that a key is missing which has no default.
+    /// Reports a missing key that has no default.
     pub(crate) fn missing(&mut self, key: &str, example: &str) {
         let layer = self.layers.last().filter(|_| !self.path.is_empty());
         let path = layer.map_or_else(|| join(&self.path, key), |layer| join(&layer.path, key));
@@ -223,14 +223,14 @@ impl<'r, 't> Section<'r, 't> {
             Some(layer) if layer.path.ends_with(']') => String::new(),
             Some(layer) => format!(" under `[{}]`", layer.path),
             None if self.path.is_empty() => " at the top of the file".to_owned(),
-            None => format!(" under a new line `[{}]`", self.path),
+            None => format!(" under a new header `[{}]`", self.path),
         };
         let span = layer.map(|layer| layer.span.clone());
-        let message = format!("`{key}` is missing, and has no default");
+        let message = format!("`{key}` is required, but missing");
         self.reader.report(span, &path, message, format!("write `{key} = {example}`{location}"));
     }
 
-    /// The values of a key in all layers, with their places.
+    /// Returns the values of a key in all layers, with their locations.
     fn written_values(&mut self, key: &str) -> Vec<(Location, &'t Spanned<DeValue<'t>>)> {
         self.read_keys.push(key.to_owned());
         let values = self.layers.iter().filter_map(|layer| {
@@ -241,7 +241,7 @@ impl<'r, 't> Section<'r, 't> {
         values.collect()
     }
 
-    /// Notes that a value is not taken.
+    /// Reports a refused value.
     pub(crate) fn refuse(
         &mut self,
         location: &Location,
@@ -257,7 +257,7 @@ impl<'r, 't> Section<'r, 't> {
 
     fn wrong_type(&mut self, location: &Location, expected: &str, found: &DeValue<'_>, default_toml: Option<&str>) {
         let key = location.path.rsplit('.').next().unwrap_or(&location.path);
-        let message = format!("invalid {key}: {expected} is wanted, this is {}", article(found));
+        let message = format!("invalid {key}: expected {expected}, got {}", article(found));
         let help = match (expected, found, default_toml) {
             ("a string", DeValue::Integer(number), _) if key.ends_with(']') => format!("write `\"{number}\"`"),
             ("a string", DeValue::Integer(number), _) => format!("write `{key} = \"{number}\"`"),
@@ -271,7 +271,7 @@ impl<'r, 't> Section<'r, 't> {
         self.reader.report(Some(location.span.clone()), &location.path, message, help);
     }
 
-    /// Refuses every key that was not asked for, and says which was probably meant.
+    /// Refuses every key that was not read, and suggests the nearest known key.
     pub(crate) fn refuse_unknown(self) {
         for layer in &self.layers {
             for (key, value) in layer.table {
@@ -284,9 +284,9 @@ impl<'r, 't> Section<'r, 't> {
                 let help = match nearest(name, known()) {
                     Some(nearest) => format!("did you mean `{nearest}`?"),
                     None if workspaces.is_some() && value.get_ref().is_table() => {
-                        format!("a workspace is written as `[workspace.{name}]`")
+                        format!("write `[workspace.{name}]` for a workspace")
                     }
-                    None => format!("the keys here are {}", known().collect::<Vec<_>>().join(", ")),
+                    None => format!("valid keys: {}", known().collect::<Vec<_>>().join(", ")),
                 };
                 let path = join(&layer.path, name);
                 self.reader.report(Some(key.span()), &path, format!("unknown key `{name}`"), help);
@@ -295,7 +295,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 }
 
-/// The text of a string.
+/// Returns the text of a string.
 pub(crate) fn string(value: &DeValue<'_>) -> Result<String, ValueError> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),
@@ -303,7 +303,7 @@ pub(crate) fn string(value: &DeValue<'_>) -> Result<String, ValueError> {
     }
 }
 
-/// A value as it would be in quotes; of a list or a table, any text.
+/// Returns the text of a value as if it were quoted; for a list or a table, some text.
 fn scalar<'v>(value: &'v DeValue<'_>) -> &'v str {
     match value {
         DeValue::String(text) => text,
@@ -320,7 +320,7 @@ fn scalar<'v>(value: &'v DeValue<'_>) -> &'v str {
     }
 }
 
-/// The text of a string that keeps a rule.
+/// Returns the text of a string that satisfies a rule.
 pub(crate) fn checked(value: &DeValue<'_>, rule: impl Fn(&str) -> Verdict) -> Result<String, ValueError> {
     let text = string(value)?;
     rule(&text)?;

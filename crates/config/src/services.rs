@@ -1,4 +1,4 @@
-//! Reads what runs.
+//! Reads the services.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,13 +9,14 @@ use crate::reader::Located;
 use crate::section::Section;
 use crate::workspace::{Image, Service, WebService};
 
-/// Variables that every container gets; they name the queue.
+/// Variables with the address of the queue, which every container gets.
 pub const QUEUE_VARIABLES: [&str; 2] = ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"];
 
-/// The variable by which `celery worker` knows its queues: its command line takes every option from a variable of this form.
+/// Variable from which `celery worker` reads its queues; its command line takes every option from a variable of this
+/// form.
 pub const WORKER_QUEUES: &str = "CELERY_WORKER_QUEUES";
 
-/// What differs between the services where nothing is written.
+/// Defaults that differ between the kinds of services.
 pub(crate) struct Defaults {
     tag: &'static str,
     count: i32,
@@ -35,7 +36,7 @@ pub(crate) fn web(section: &mut Section<'_, '_>) -> WebService {
     }
 }
 
-/// A pool of workers: its queues go into the environment.
+/// Reads a pool of workers. Its queues become an environment variable.
 pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
     let mut service = service(section, &WORKERS);
     let queues = section.texts("queues", Some("[]"), |name| fargate::queue(name).map(|()| name.to_owned()));
@@ -45,7 +46,7 @@ pub(crate) fn workers(section: &mut Section<'_, '_>) -> Service {
     let twice = set || service.command.iter().any(own);
     section.reader.check(&[&queues.origin], "queues", "name the queues in one place", || {
         match twice && !names.is_empty() {
-            true => Err(Violation::new(format!("the command or {WORKER_QUEUES} names queues already"))),
+            true => Err(Violation::new(format!("the command or {WORKER_QUEUES} already names queues"))),
             false => Ok(()),
         }
     });
@@ -98,7 +99,7 @@ fn rolling_rollout(section: &mut Section<'_, '_>, count: i32) -> [Located<i32>; 
     [count, min, max]
 }
 
-/// A scheduler: the old task is gone before the new one comes.
+/// Reads count and percentages of a scheduler: the old task stops before the new one starts.
 fn scheduler_rollout(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
     [
         section.number("count", 1, fargate::scheduler_count),
@@ -107,8 +108,8 @@ fn scheduler_rollout(section: &mut Section<'_, '_>) -> [Located<i32>; 3] {
     ]
 }
 
-/// A full reference, or a tag in our own repository. A tag beside a reference would be ignored, so it is refused, unless
-/// the workspace's reference replaces the tag that is written for all.
+/// Reads a full image reference, or a tag in the workspace's repository. A tag next to a reference would have no
+/// effect, so it is refused, unless the reference of a workspace replaces the tag for all workspaces.
 fn image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
     let reference = section.optional_text("image", fargate::image);
     let tag = section.text("tag", default_tag, fargate::image_tag);
@@ -118,21 +119,21 @@ fn image(section: &mut Section<'_, '_>, default_tag: &str) -> Image {
     if let (Some(image), Some(tag)) = (reference.location(), tag.location())
         && tag.layer >= image.layer
     {
-        let message = "invalid tag: `image` is a full reference already, so a tag has no effect";
-        let help = "take out `tag`, or take out `image` to use the workspace's own repository";
+        let message = "invalid tag: `image` is a full reference, so `tag` has no effect";
+        let help = "remove `tag`, or remove `image` to use the workspace's repository";
         let span = Some(tag.span.clone());
         section.reader.report(span, &tag.path, message.to_owned(), help.to_owned());
     }
     Image::Reference(image)
 }
 
-/// A word of a command.
+/// Checks an argument of a command.
 pub(crate) fn word(word: &str) -> Result<String, Violation> {
     secrets::plain_word(word).map(|()| word.to_owned())
 }
 
-/// Variables with a value, and those with the reference of a secret. A name that stands in both is refused, as ECS does;
-/// where one of them is written for the workspace alone, that wins.
+/// Reads the variables with a plain value, and those with a reference to a secret. A name in both is refused, as ECS
+/// does, unless one of the two is set for the workspace alone, which then wins.
 fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
     let mut plain = section.map("environment", variable, secrets::plain_variable);
     let mut secret = section.map("secrets", variable, |_, arn| secrets::reference(arn));
@@ -144,9 +145,9 @@ fn variables(section: &mut Section<'_, '_>) -> [BTreeMap<String, String>; 2] {
             Ordering::Less => drop(plain.remove(&name)),
             Ordering::Greater => drop(secret.remove(&name)),
             Ordering::Equal => {
-                let why = Violation::new(format!("`{name}` stands in `environment` and in `secrets`"));
+                let violation = Violation::new(format!("`{name}` is in both `environment` and `secrets`"));
                 let origins = [&value.origin, &reference.origin];
-                section.reader.check(&origins, &name, "take one of the two out", || Err(why));
+                section.reader.check(&origins, &name, "remove one of the two", || Err(violation));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The text of the file, and where in it an offset lies.
+//! Text of the file, with lines and columns of its offsets.
 
 use std::ops::Range;
 
@@ -8,15 +8,15 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::Problem;
 
-/// What stands around strings.
+/// Delimiters of strings.
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// The file that is read.
+/// File that is read.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) file: String,
     pub(crate) text: String,
-    /// The text as it is shown: without what looks like a secret, and with every byte in its place.
+    /// Text for display: secrets are masked, and every offset is unchanged.
     redacted: String,
 }
 
@@ -25,14 +25,14 @@ impl Source {
         Self { file: file.to_owned(), text: text.to_owned(), redacted: text.to_owned() }
     }
 
-    /// Keeps values that look like secrets out of everything that is shown.
+    /// Masks values that look like secrets in the text for display.
     pub(crate) fn redact(&mut self, table: &DeTable<'_>) {
         let mut spans = Vec::new();
         find_secrets(table, &self.text, &mut spans);
         spans.into_iter().for_each(|span| self.mask(span));
     }
 
-    /// The same for a text that is no TOML, line by line.
+    /// Masks secrets line by line, for a text that is not valid TOML.
     pub(crate) fn redact_lines(&mut self) {
         let mut spans = Vec::new();
         let mut start = 0;
@@ -54,7 +54,7 @@ impl Source {
         self.redacted.replace_range(span, &covered);
     }
 
-    /// A problem at a place of the file; without one, it is about the file as a whole.
+    /// Creates a problem at a location of the file, or about the file as a whole.
     pub(crate) fn problem(&self, span: Option<Range<usize>>, field: String, message: String, help: String) -> Problem {
         let mut problem =
             Problem { file: self.file.clone(), line: 1, column: 1, field, message, help, snippet: None, width: 0 };
@@ -73,7 +73,7 @@ impl Source {
         problem
     }
 
-    /// The nearest offset at or before this one that begins a character.
+    /// Returns the nearest offset at or before this one that is a character boundary.
     fn boundary(&self, offset: usize) -> usize {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
@@ -83,7 +83,7 @@ impl Source {
     }
 }
 
-/// Where values lie that look like secrets.
+/// Collects the byte ranges of values that look like secrets.
 fn find_secrets(table: &DeTable<'_>, text: &str, spans: &mut Vec<Range<usize>>) {
     for (key, value) in table {
         find_secrets_in(key.get_ref(), value, text, spans);
@@ -91,7 +91,7 @@ fn find_secrets(table: &DeTable<'_>, text: &str, spans: &mut Vec<Range<usize>>) 
 }
 
 fn find_secrets_in(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: &mut Vec<Range<usize>>) {
-    // Also what is written in another shape than ours: `environment = [{ name = "A_TOKEN", value = "x" }]`.
+    // Secrets in a form that is refused are masked as well: `environment = [{ name = "A_TOKEN", value = "x" }]`.
     let is_whole = secrets::is_secret_name(name)
         || ["secret", "secrets"].contains(&name)
         || (name == "environment" && !value.get_ref().is_table());
@@ -103,7 +103,7 @@ fn find_secrets_in(name: &str, value: &Spanned<DeValue<'_>>, text: &str, spans: 
         DeValue::Table(table) => return find_secrets(table, text, spans),
         DeValue::Array(items) => return items.iter().for_each(|item| find_secrets_in(name, item, text, spans)),
         DeValue::String(text) => text,
-        // A secret of digits, say, without its quotes.
+        // For example, a secret of digits without quotes.
         _ => text.get(value.span()).unwrap_or_default(),
     };
     if secrets::plain_variable(name, shown).is_err() {

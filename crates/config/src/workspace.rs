@@ -1,4 +1,4 @@
-//! A workspace as it is to be deployed: every value concrete.
+//! Resolved configuration of a workspace.
 
 use std::collections::BTreeMap;
 
@@ -7,94 +7,94 @@ use serde::Serialize;
 
 use crate::names::Names;
 
-/// A workspace as it is to be deployed: defaults, what the file says for all, and what it says for this one.
+/// Resolved configuration of a workspace: defaults, keys for all workspaces, and keys for this one.
 ///
-/// Numbers have the types that the AWS SDK takes; times are in seconds unless the name says otherwise.
+/// Numbers have the types of the AWS SDK. Times are in seconds unless the name says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Workspace {
     /// Name of the workspace.
     pub name: String,
-    /// Name of the stack: part of the ownership tags and of the state's key.
+    /// Name of the stack, which is part of the ownership tags and of the state's key.
     pub stack: String,
-    /// Region that everything is made in.
+    /// Region of all resources.
     pub region: String,
-    /// Accounts that may be deployed to; `None` is any.
+    /// Accounts that may be deployed to; `None` allows any.
     pub allowed_account_ids: Option<Vec<String>>,
-    /// The deployment's hostname; the workspace's own is in [`Names`].
+    /// Hostname of the deployment; that of the workspace is in [`Names`].
     pub hostname: String,
-    /// Name of the public hosted zone that the record goes to.
+    /// Name of the public hosted zone of the record.
     pub zone: String,
-    /// Id of that zone, which chooses among several of one name.
+    /// Id of that zone, to choose among several with the same name.
     pub zone_id: Option<String>,
-    /// Fields that others may change: `ADDRESS.FIELD`, as a plan shows them.
+    /// Fields whose changes are ignored: `ADDRESS.FIELD`, as a plan shows them.
     pub ignore_changes: Vec<String>,
-    /// Every name in AWS.
+    /// All names in AWS.
     pub names: Names,
-    /// Tags added to every resource, beside the ownership tags.
+    /// Tags of every resource, besides the ownership tags.
     pub tags: BTreeMap<String, String>,
-    /// Where the state is kept.
+    /// Location of the state.
     pub state: State,
-    /// Roles that tasks have.
+    /// IAM roles of the tasks.
     pub roles: Roles,
-    /// Addresses, zones, and what tasks may reach.
+    /// CIDR blocks, Availability Zones, and outbound connections of the tasks.
     pub network: Network,
-    /// The queue.
+    /// Queue.
     pub redis: Redis,
-    /// The log group.
+    /// Log group.
     pub logs: Logs,
-    /// What runs.
+    /// Services.
     pub services: Services,
-    /// The load balancer and its health checks.
+    /// Load balancer and health checks.
     pub load_balancer: LoadBalancer,
-    /// How a deploy behaves.
+    /// Settings of a deploy.
     pub deploy: Deploy,
 }
 
-/// Where the state is kept; its key is in [`Names`].
+/// Location of the state; its key is in [`Names`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct State {
     /// S3 bucket.
     pub bucket: String,
     /// DynamoDB table.
     pub lock_table: String,
-    /// Part of the key in front of our own; may be empty.
+    /// Prefix of the key; may be empty.
     pub key_prefix: String,
 }
 
-/// Roles that tasks have, by name.
+/// IAM roles of the tasks, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Roles {
-    /// What ECS uses to start a task: pulls images, writes logs.
+    /// Execution role, with which ECS pulls images and writes logs.
     pub execution: String,
-    /// What the application itself may do.
+    /// Task role: the permissions of the application.
     pub task: Option<String>,
 }
 
-/// Addresses, zones, and what tasks may reach.
+/// CIDR blocks, Availability Zones, and outbound connections of the tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Network {
-    /// The VPC's block.
+    /// Block of the VPC.
     pub cidr: Ipv4Net,
-    /// Block of the subnet of everything that runs.
+    /// Block of the subnet of the tasks and the queue.
     pub tasks_subnet: Ipv4Net,
     /// Block of the second subnet, which only the load balancer uses.
     pub balancer_subnet: Ipv4Net,
-    /// Zones of the two subnets, in this order; `None` takes the region's first two.
+    /// Zones of the two subnets, in this order; `None` means the first two of the region.
     pub zones: Option<[String; 2]>,
-    /// What tasks may reach besides Redis.
+    /// Allowed outbound connections of the tasks, besides those to the queue.
     pub egress: Vec<Egress>,
 }
 
-/// Something that tasks may reach.
+/// Allowed outbound connection of the tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Egress {
-    /// The protocol.
+    /// Protocol.
     pub protocol: Protocol,
-    /// The port.
+    /// Destination port.
     pub port: u16,
-    /// The addresses.
+    /// Destination addresses.
     pub cidr: Ipv4Net,
-    /// Why; shown in AWS.
+    /// Description of the rule in AWS.
     pub description: String,
 }
 
@@ -109,7 +109,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// As AWS writes it.
+    /// Returns the name that AWS uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -118,18 +118,18 @@ impl Protocol {
     }
 }
 
-/// The queue.
+/// Queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Redis {
-    /// The engine.
+    /// Engine.
     pub engine: Engine,
     /// Version of the engine.
     pub version: String,
-    /// Family of the parameter group, which follows from engine and version.
+    /// Family of the parameter group, derived from engine and version.
     pub family: String,
-    /// Type of the one node.
+    /// Type of the node.
     pub node_type: String,
-    /// The port.
+    /// Port.
     pub port: u16,
 }
 
@@ -144,7 +144,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// As AWS writes it.
+    /// Returns the name that AWS uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Redis => "redis",
@@ -153,37 +153,37 @@ impl Engine {
     }
 }
 
-/// The log group.
+/// Log group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Logs {
-    /// How long log events are kept.
+    /// Retention of log events, in days.
     pub retention_days: i32,
 }
 
-/// What runs.
+/// Services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Services {
-    /// The web service that gets every request which no rule takes.
+    /// Web service for all requests that match no rule.
     pub flask: WebService,
-    /// The worker pool.
+    /// Pool of workers.
     pub celery: Service,
-    /// The others, by name.
+    /// Other services, by key.
     pub others: BTreeMap<String, OtherService>,
 }
 
 impl Services {
-    /// All services by name: `flask`, `celery`, then the others.
+    /// Returns all services by key: `flask`, `celery`, then the others.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Service)> {
         let two = [("flask", &self.flask.service), ("celery", &self.celery)];
         two.into_iter().chain(self.others.iter().map(|(key, other)| (key.as_str(), other.service())))
     }
 
-    /// The service of this name.
+    /// Returns a service by key.
     pub fn get(&self, key: &str) -> Option<&Service> {
         self.all().find(|(known, _)| *known == key).map(|(_, service)| service)
     }
 
-    /// The service of this name, to be changed for one run.
+    /// Returns a service by key, for changes that hold for one run.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Service> {
         match key {
             "flask" => Some(&mut self.flask.service),
@@ -192,7 +192,7 @@ impl Services {
         }
     }
 
-    /// The web services beside Flask, with their rules, by name.
+    /// Returns the web services besides Flask with their rules, by key.
     pub fn routed(&self) -> impl Iterator<Item = (&str, &WebService, &Route)> {
         self.others.iter().filter_map(|(key, other)| match other {
             OtherService::Web(web, route) => Some((key.as_str(), web, route)),
@@ -201,20 +201,20 @@ impl Services {
     }
 }
 
-/// A service beside Flask and Celery.
+/// Service besides Flask and Celery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OtherService {
-    /// Behind the load balancer, for the requests of a rule.
+    /// Web service for the requests of a rule.
     Web(WebService, Route),
-    /// Another pool of workers.
+    /// Pool of workers.
     Workers(Service),
-    /// The scheduler: never two tasks at once.
+    /// Scheduler, of which never more than one task runs.
     Scheduler(Service),
 }
 
 impl OtherService {
-    /// What it has in common with every service.
+    /// Returns the settings that every service has.
     pub fn service(&self) -> &Service {
         match self {
             Self::Web(web, _) => &web.service,
@@ -229,7 +229,7 @@ impl OtherService {
         }
     }
 
-    /// Port that its container listens on.
+    /// Returns the port of its container, if it is a web service.
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Web(web, _) => Some(web.port),
@@ -238,16 +238,16 @@ impl OtherService {
     }
 }
 
-/// Which requests a web service beside Flask gets, and how it is found out whether it answers.
+/// Listener rule and health check of a web service besides Flask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Route {
-    /// Patterns of hosts, in full; empty is every host.
+    /// Host patterns, with full names; empty matches every host.
     pub hosts: Vec<String>,
-    /// Those of the hosts that get a record in the zone.
+    /// Hosts that get a record in the zone.
     pub records: Vec<String>,
-    /// Patterns of paths; empty is every path.
+    /// Path patterns; empty matches every path.
     pub paths: Vec<String>,
-    /// Rules with a lower number are asked first.
+    /// Priority; rules with a lower number are evaluated first.
     pub priority: i32,
     /// Path of the health check.
     pub health_path: String,
@@ -255,29 +255,29 @@ pub struct Route {
     pub health_matcher: String,
 }
 
-/// A service behind the load balancer.
+/// Service behind the load balancer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WebService {
-    /// What it has in common with every service.
+    /// Settings that every service has.
     pub service: Service,
     /// Port that the container listens on.
     pub port: u16,
-    /// Time in which failing health checks of a new task are not counted.
+    /// Health check grace period of new tasks.
     pub health_check_grace_seconds: i32,
 }
 
-/// A service: so many tasks of one image.
+/// Settings that every service has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Service {
-    /// Where the image comes from.
+    /// Image.
     pub image: Image,
-    /// Command of the container; empty is the image's own.
+    /// Command of the container; empty means that of the image.
     pub command: Vec<String>,
-    /// Environment of the container, beside what is made for it.
+    /// Configured environment of the container.
     pub environment: BTreeMap<String, String>,
-    /// Variables with secrets, by the ARN of each secret: ECS puts its value in when a task starts.
+    /// Variables with secrets, each with the ARN of its secret, which ECS resolves when a task starts.
     pub secrets: BTreeMap<String, String>,
-    /// How many tasks.
+    /// Desired count.
     pub count: i32,
     /// CPU units of a task.
     pub cpu: i32,
@@ -285,31 +285,31 @@ pub struct Service {
     pub memory: i32,
     /// Time from SIGTERM to SIGKILL.
     pub stop_timeout: i32,
-    /// Part of the tasks that keep running during a rollout.
+    /// Percent of `count` that keeps running during a rollout.
     pub min_healthy_percent: i32,
-    /// Tasks that may run during a rollout, old and new together.
+    /// Percent of `count` that may run during a rollout, old and new tasks together.
     pub max_percent: i32,
-    /// Whether a rollout whose tasks fail again and again is given up and rolled back.
+    /// Enables the circuit breaker, which ends a rollout after too many failed tasks and rolls back.
     pub breaker: bool,
-    /// Failed tasks after which a rollout is given up; `None` leaves it to ECS.
+    /// Number of failed tasks after which the circuit breaker ends a rollout; `None` means the default of ECS.
     pub breaker_threshold: Option<i32>,
-    /// People may open a shell in its tasks.
+    /// Allows shells in the tasks of the service.
     pub execute_command: bool,
-    /// Whether a deploy keeps the count that was set by hand with `scale`.
+    /// Makes a deploy keep the count that was set with `scale`.
     pub keep_scale: bool,
 }
 
-/// Where an image comes from.
+/// Image of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Image {
-    /// The workspace's own repository, at this tag.
+    /// Tag in the workspace's repository.
     Tag(String),
-    /// A full reference.
+    /// Full reference.
     Reference(String),
 }
 
-/// The load balancer and its health checks.
+/// Load balancer and health checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadBalancer {
     /// Path of the health check.
@@ -318,36 +318,36 @@ pub struct LoadBalancer {
     pub health_matcher: String,
     /// Time between two checks.
     pub health_interval: i32,
-    /// Time until a check without an answer has failed.
+    /// Time after which a check without a response has failed.
     pub health_timeout: i32,
-    /// Good checks in a row that make a target healthy.
+    /// Number of consecutive successful checks that make a target healthy.
     pub healthy_threshold: i32,
-    /// Bad checks in a row that make it unhealthy.
+    /// Number of consecutive failed checks that make a target unhealthy.
     pub unhealthy_threshold: i32,
-    /// Time that a target is given to finish its requests.
+    /// Time that a target gets to finish its requests when it is deregistered.
     pub deregistration_delay: i32,
-    /// AWS refuses to delete the load balancer.
+    /// Makes AWS refuse to delete the load balancer.
     pub deletion_protection: bool,
-    /// Who may reach port 80.
+    /// Addresses that may connect to port 80.
     pub ingress_cidrs: Vec<Ipv4Net>,
 }
 
-/// How a deploy behaves.
+/// Settings of a deploy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deploy {
-    /// Longest wait for one thing to be ready; 0, which is never configured: rollouts are not waited for.
+    /// Longest wait for one resource. 0, which cannot be configured, means not to wait for rollouts.
     pub wait_timeout: u32,
-    /// How many revisions of each task definition are kept, to go back to.
+    /// Number of revisions of each task definition to keep for rollbacks.
     pub keep_revisions: u16,
-    /// What runs once, with the new image, before the services are rolled out.
+    /// Release command, which runs once with the new image before the services roll out.
     pub before: Option<ReleaseCommand>,
 }
 
-/// What runs once before the services are rolled out.
+/// Release command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseCommand {
-    /// Name of the service whose image, network and environment it has.
+    /// Key of the service whose image, network and environment it uses.
     pub service: String,
-    /// The command.
+    /// Command.
     pub command: Vec<String>,
 }

@@ -1,6 +1,6 @@
-//! Defaults, what is written for all, and what is written for one.
+//! Precedence of the defaults, the keys for all workspaces, and the keys for one workspace.
 
-#![expect(clippy::panic, reason = "a test stops where something is not as it must be")]
+#![expect(clippy::panic, reason = "a panic is how a test fails")]
 
 use pb_config::{Config, Engine, Image};
 

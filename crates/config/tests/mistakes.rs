@@ -1,6 +1,6 @@
-//! What people get to see for each mistake. The texts are recorded beside this file.
+//! The message for each problem of a configuration. Snapshots of the messages are next to this file.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use pb_config::{Config, ConfigError};
 
@@ -17,13 +17,13 @@ fn refused(text: &str) -> String {
     Config::parse(text, "pb_deploy.toml").unwrap_err().to_string()
 }
 
-/// The mistakes of the base with this added, and a workspace if none is in it.
+/// Returns the problems of the base with `rest` appended, and with a workspace if `rest` has none.
 fn added(rest: &str) -> String {
     let workspace = if rest.contains("[workspace.") { "" } else { "\n[workspace.staging]" };
     refused(&format!("{BASE}{rest}{workspace}\n"))
 }
 
-/// Each mistake under its name.
+/// Returns each message under the name of its case.
 fn table(cases: &[(&str, String)]) -> String {
     let entry = |(name, text): &(&str, String)| format!("# {name}\n\n{text}\n");
     cases.iter().map(entry).collect::<Vec<_>>().join("\n")
@@ -33,7 +33,7 @@ fn table(cases: &[(&str, String)]) -> String {
 fn keys_and_types() {
     let texts = table(&[
         ("unknown key", added("[redis]\nprot = 6400")),
-        ("unknown key far from any", added("[redis]\ncolour = 1")),
+        ("unknown key without a near match", added("[redis]\ncolour = 1")),
         ("unknown table", refused(&format!("{BASE}[workspace.a]\n[staging]\ncount = 1"))),
         ("unknown key in a workspace", added("[workspace.staging.redis]\nnode_typ = \"cache.t3.micro\"")),
         ("workspace inside a workspace", added("[workspace.staging.workspace.a]")),
@@ -46,7 +46,7 @@ fn keys_and_types() {
         ("number in an environment", added("[services.flask.environment]\nWORKERS = 4")),
         ("number for a table", added("[services]\nflask = 3")),
         ("number for a workspace", refused(&format!("workspace.a = 3\n{BASE}"))),
-        ("number beyond all bounds", added("[redis]\nport = 99999999999999999999")),
+        ("number out of range", added("[redis]\nport = 99999999999999999999")),
     ]);
     insta::assert_snapshot!(texts);
 }
@@ -66,7 +66,7 @@ fn network() {
         ),
         ("subnets outside of the vpc", added("[network]\ncidr = \"10.9.0.0/16\"")),
         ("balancer subnet too small", added("[network]\nbalancer_subnet = \"10.0.2.0/28\"")),
-        ("same zone twice", added("[network]\nzones = [\"us-east-2a\", \"us-east-2a\"]")),
+        ("zone listed twice", added("[network]\nzones = [\"us-east-2a\", \"us-east-2a\"]")),
         ("zone of another region", added("[network]\nzones = [\"us-east-2a\", \"us-west-2b\"]")),
         ("egress without port", added("[network]\negress = [{ cidr = \"10.0.0.0/8\" }]")),
         ("egress twice", added("[network]\negress = [{ port = 443 }, { port = 443, description = \"again\" }]")),
@@ -94,7 +94,7 @@ fn services() {
     insta::assert_snapshot!(texts);
 }
 
-/// The texts are for logs of a CI, too.
+/// The messages may be in the logs of a CI, so they must not show secrets.
 #[test]
 fn secrets() {
     let arn = "arn:aws:secretsmanager:us-east-2:123456789012:secret:db-AbCdEf";
@@ -105,22 +105,22 @@ fn secrets() {
         ("a secret in a workspace", added("[workspace.staging.services.flask.environment]\nAPI_TOKEN = 'hunter2'")),
         ("a secret in a command", added("[services.celery]\ncommand = [\"celery\", \"amqp://app:hunter2@mq\"]")),
         (
-            "a secret in what runs before",
+            "a secret in the release command",
             added("[deploy]\nbefore = { command = [\"migrate\", \"postgres://app:hunter2@db/app\"] }"),
         ),
         (
-            "another mistake on the line of a secret",
+            "another problem on the line of a secret",
             added("[services]\nflask = { secrets = { A_TOKEN = \"hunter2\" }, cpu = 3 }"),
         ),
-        ("the secret for its ARN", added("[services.flask.secrets]\nDB_PASSWORD = \"hunter2\"")),
+        ("a secret instead of its ARN", added("[services.flask.secrets]\nDB_PASSWORD = \"hunter2\"")),
         (
-            "an ARN without its end",
+            "an ARN without its suffix",
             added(&format!("[services.flask.secrets]\nDB = \"{}\"", arn.trim_end_matches("-AbCdEf"))),
         ),
         ("a key of a secret without its colons", added(&format!("[services.flask.secrets]\nDB = \"{arn}:password\""))),
         ("the secret under another name", added("[services.flask.secrets]\nDB = \"hunter2\"")),
         (
-            "both plain and secret",
+            "a variable that is both plain and secret",
             added(&format!("[services.flask]\nenvironment = {{ DB = \"x\" }}\nsecrets = {{ DB = \"{arn}\" }}")),
         ),
         ("the queue as a secret", added(&format!("[services.flask.secrets]\nCELERY_BROKER_URL = \"{arn}\""))),
@@ -129,23 +129,23 @@ fn secrets() {
             added(&format!("[services.celery]\nqueues = [\"a\"]\nsecrets = {{ CELERY_WORKER_QUEUES = \"{arn}\" }}")),
         ),
         ("a secret as a tag", added("[tags]\nAPI_TOKEN = \"hunter2\"")),
-        ("a flag without quotes under such a name", added("[services.flask.environment]\nUSE_TOKEN = true")),
+        ("a flag without quotes with a secret name", added("[services.flask.environment]\nUSE_TOKEN = true")),
         (
-            "an environment as ECS has it",
+            "an environment in the form of ECS",
             added("[services.flask]\nenvironment = [{ name = \"DB_PASSWORD\", value = \"hunter2\" }]"),
         ),
-        ("an environment as Compose has it", added("[services.flask]\nenvironment = [\"DB=hunter2\"]")),
+        ("an environment in the form of Compose", added("[services.flask]\nenvironment = [\"DB=hunter2\"]")),
         ("a secret in a table", added("[services.flask.environment]\nDB_PASSWORD = { value = \"hunter2\" }")),
-        ("one secret", added("[services.flask]\nsecrets = \"hunter2\"")),
-        ("a list of secrets", added("[services.flask]\nsecrets = [\"hunter2\"]")),
+        ("secrets as a string", added("[services.flask]\nsecrets = \"hunter2\"")),
+        ("secrets as a list", added("[services.flask]\nsecrets = [\"hunter2\"]")),
         ("secrets under a wrong key", added("[services.flask]\nsecret = { DB = \"hunter2\" }")),
-        ("a secret as in YAML", refused("[services.flask.environment]\nDB_PASSWORD: \"hunter2\"\n")),
+        ("a secret in YAML", refused("[services.flask.environment]\nDB_PASSWORD: \"hunter2\"\n")),
         (
             "secrets after another syntax error",
             refused("x = = 1\n[services.flask]\nenvironment = { DB_PASSWORD = \"hunter2\", x = }\n"),
         ),
-        ("a secret in what is no TOML", refused("[services.flask.environment]\nDB_PASSWORD = \"hunter2")),
-        ("a secret beside what is no TOML", refused("a = { DB_PASSWORD = \"hunter2\", x = }")),
+        ("a secret in invalid TOML", refused("[services.flask.environment]\nDB_PASSWORD = \"hunter2")),
+        ("a secret next to invalid TOML", refused("a = { DB_PASSWORD = \"hunter2\", x = }")),
     ]);
     assert!(!texts.contains("hunter2") && !texts.contains("4711"), "{texts}");
     insta::assert_snapshot!(texts);
@@ -160,34 +160,40 @@ fn more_services() {
         ("no kind", added("[services.jobs]\ncount = 2")),
         ("bad kind", added("[services.jobs]\nkind = \"cron\"\ncount = 2")),
         ("bad name", added("[services.my_jobs]\nkind = \"worker\"")),
-        ("taken name", added("[services.cluster]\nkind = \"worker\"")),
+        ("reserved name", added("[services.cluster]\nkind = \"worker\"")),
         ("name too long", added("[services.an-api-with-a-long-name]\nkind = \"web\"\npaths = [\"/a\"]")),
-        ("key of another kind", added(&format!("{worker}port = 8000"))),
-        ("no rule", added(web)),
+        ("key of another kind of service", added(&format!("{worker}port = 8000"))),
+        ("web service without a rule", added(web)),
         ("bad path", added(&format!("{web}paths = [\"v1/*\"]"))),
         ("bad host", added(&format!("{web}hosts = [\"API\"]"))),
         ("too many conditions", added(&format!("{web}paths = [\"/a\", \"/b\", \"/c\", \"/d\", \"/e\", \"/f\"]"))),
         ("bad priority", added(&format!("{web}paths = [\"/a\"]\npriority = 0"))),
         (
-            "one priority for two",
+            "two services with one priority",
             added(&format!(
                 "{web}paths = [\"/a\"]\npriority = 5\n[services.b]\nkind = \"web\"\npaths = [\"/b\"]\npriority = 5"
             )),
         ),
-        ("one rule for two", added(&format!("{web}paths = [\"/a\"]\n[services.b]\nkind = \"web\"\npaths = [\"/a\"]"))),
         (
-            "queues in two places",
+            "two services with one rule",
+            added(&format!("{web}paths = [\"/a\"]\n[services.b]\nkind = \"web\"\npaths = [\"/a\"]")),
+        ),
+        (
+            "queues configured twice",
             added(&format!("{worker}queues = [\"a\"]\ncommand = [\"celery\", \"worker\", \"-Q\", \"b\"]")),
         ),
         ("bad queue", added(&format!("{worker}queues = [\"a,b\"]"))),
         ("two schedulers in one service", added(&format!("{beat}count = 2"))),
         ("schedulers that overlap in a rollout", added(&format!("{beat}max_percent = 200\nmin_healthy_percent = 100"))),
         ("a second scheduler", added(&format!("{beat}[services.clock]\nkind = \"scheduler\"\ncommand = [\"x\"]"))),
-        ("a scheduler that would be a worker", added("[services.beat]\nkind = \"scheduler\"")),
-        ("nothing to run before a rollout", added("[deploy.before]\nservice = \"flask\"")),
-        ("no such service before a rollout", added("[deploy]\nbefore = { service = \"web\", command = [\"x\"] }")),
+        ("a scheduler without a command", added("[services.beat]\nkind = \"scheduler\"")),
+        ("a release command that is empty", added("[deploy.before]\nservice = \"flask\"")),
+        (
+            "a release command of an unknown service",
+            added("[deploy]\nbefore = { service = \"web\", command = [\"x\"] }"),
+        ),
         ("a shell without a task role", added("[services.flask]\nexecute_command = true")),
-        ("many web services", added(&many_web_services())),
+        ("too many web services", added(&many_web_services())),
     ]);
     insta::assert_snapshot!(texts);
 }
@@ -203,18 +209,15 @@ fn redis() {
         ("bad port", added("[redis]\nport = 70000")),
         ("bad port in a workspace", added("[workspace.staging.redis]\nport = 0")),
         (
-            "bad for all, though replaced in the workspace",
+            "bad for all workspaces, but overridden in one",
             added("[redis]\nport = 0\n[workspace.staging.redis]\nport = 1"),
         ),
-        (
-            "bad in the workspace, with another for all",
-            added("[redis]\nport = 7000\n[workspace.staging.redis]\nport = 0"),
-        ),
+        ("bad in one workspace, but valid for all", added("[redis]\nport = 7000\n[workspace.staging.redis]\nport = 0")),
         ("bad engine", added("[redis]\nengine = \"memcached\"")),
         ("bad engine version", added("[redis]\nversion = \"8.0\"")),
         ("patch version", added("[redis]\nversion = \"7.1.0\"")),
         (
-            "engine of a workspace against version of all",
+            "engine of a workspace that lacks the version of all",
             added("[redis]\nversion = \"7.1\"\n[workspace.staging.redis]\nengine = \"valkey\""),
         ),
         ("bad node type", added("[redis]\nnode_type = \"t3.small\"")),
@@ -225,10 +228,10 @@ fn redis() {
 #[test]
 fn load_balancer() {
     let texts = table(&[
-        ("health timeout not below interval", added("[load_balancer]\nhealth_timeout = 30")),
+        ("health timeout not less than the interval", added("[load_balancer]\nhealth_timeout = 30")),
         ("bad matcher", added("[load_balancer]\nhealth_matcher = \"2xx\"")),
         ("relative health path", added("[load_balancer]\nhealth_path = \"hello\"")),
-        ("beyond ascii", added("[load_balancer]\n\thealth_path = \"/grüße\" # ü")),
+        ("path that is not ASCII", added("[load_balancer]\n\thealth_path = \"/grüße\" # ü")),
     ]);
     insta::assert_snapshot!(texts);
 }
@@ -236,14 +239,14 @@ fn load_balancer() {
 #[test]
 fn names_and_tags() {
     let texts = table(&[
-        ("tag of aws", added("[tags]\n\"aws:owner\" = \"me\"")),
-        ("tag of ours", added("[tags]\n\"pb-deploy:stack\" = \"mine\"")),
+        ("tag with the prefix of AWS", added("[tags]\n\"aws:owner\" = \"me\"")),
+        ("ownership tag", added("[tags]\n\"pb-deploy:stack\" = \"mine\"")),
         ("workspace name too long", added("[workspace.a-name-that-is-far-too-long]")),
         ("workspace name in capitals", added("[workspace.Staging]")),
-        ("workspace name that aws keeps", added("[workspace.internal]")),
+        ("workspace name reserved by AWS", added("[workspace.internal]")),
         ("workspace name with a dot", added("[workspace.\"a.b\"]")),
         (
-            "one hostname for two",
+            "two workspaces with one hostname",
             added(
                 "[workspace.staging]\n[workspace.production]\nhostname = \"staging.example.org\"\nzone = \"example.org\"",
             ),
@@ -264,9 +267,9 @@ fn whole_file() {
         ("empty file", refused("")),
         ("not toml", refused("region: us-east-2\n")),
         ("unclosed quote", refused("region = \"us-east-2\nhostname = \"example.org\"\n")),
-        ("key twice", refused("region = \"us-east-2\"\nregion = \"us-east-1\"\n")),
+        ("duplicate key", refused("region = \"us-east-2\"\nregion = \"us-east-1\"\n")),
         (
-            "all at once",
+            "several problems",
             refused(&format!(
                 "{}[redis]\nport = 0\n[logs]\nretention_days = 45\n[workspace.staging.redis]\nport = \"x\"\n[workspace.Qa]\n",
                 BASE.replace("my-bucket", "My_Bucket")

@@ -1,7 +1,7 @@
-//! The configuration at the root of the repository is the schema's documentation: each key is in it, and each default
-//! that it shows is the real one.
+//! The configuration at the root of the repository documents the format: it has every key, and the defaults that it
+//! shows are the actual ones.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use pb_config::{Config, Image};
 
 const TEXT: &str = include_str!("../../../pb_deploy.toml");
 
-/// The services that the file shows as examples.
+/// Example services of the file.
 const EXAMPLES: [&str; 3] = ["services.api.", "services.reports.", "services.beat."];
 
-/// `#key = value` shows a default, `# key = value` an example.
+/// Returns the key and value of a comment: `#key = value` is a default, `# key = value` an example.
 fn shown<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(marker)?;
     if rest.starts_with("[services.") {
@@ -23,13 +23,13 @@ fn shown<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
     (is_key && !key.is_empty()).then_some(rest)
 }
 
-/// The file with its defaults, or its defaults and its examples, uncommented.
+/// Returns the file with its defaults, or its defaults and examples, uncommented.
 fn uncommented(markers: &[&str]) -> String {
     let line = |line| markers.iter().find_map(|marker| shown(line, marker)).unwrap_or(line);
     TEXT.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The keys of a TOML text by path, without the workspaces.
+/// Returns the keys of a TOML text by path, without the workspaces.
 fn keys(text: &str) -> BTreeMap<String, toml::Value> {
     let mut keys = BTreeMap::new();
     collect("", toml::Value::Table(text.parse().unwrap()), &mut keys);
@@ -92,7 +92,7 @@ fn every_key_is_in_the_file_with_its_default() {
     let all = keys(&uncommented(&["#", "# "]));
     for (key, default) in config.keys() {
         let shown_elsewhere = EXAMPLES.iter().any(|service| key.starts_with(service));
-        // What every service has is documented with the first two.
+        // Keys that all services have are documented at the first two.
         let key = &EXAMPLES.iter().fold(key.to_owned(), |key, service| match all.contains_key(&key) {
             true => key,
             false => key.replace(service, "services.flask."),
@@ -113,6 +113,6 @@ fn every_key_of_the_file_exists() {
     let config = Config::parse(&everything, "everything").unwrap();
     let known: Vec<&str> = config.keys().map(|(key, _)| key).collect();
     for key in keys(&uncommented(&["#", "# "])).into_keys().filter(|key| !key.starts_with("tags.")) {
-        assert!(known.contains(&key.as_str()), "`{key}` is no key");
+        assert!(known.contains(&key.as_str()), "`{key}` is not a key of the format");
     }
 }

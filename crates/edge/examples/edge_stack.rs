@@ -1,8 +1,8 @@
-//! Creates, reads, changes and deletes a whole front door in the default VPC.
+//! Creates, reads, updates and deletes a load balancer with listener, target group and record in the default VPC.
 //!
-//! `cargo run --release -p pb-edge --example edge_stack -- [ZONE]`: the name of a public hosted zone; without it, one is made
-//! and deleted again. Credentials, region and endpoint come from the environment. Ends with an error as soon as something
-//! is not as it should be.
+//! `cargo run --release -p pb-edge --example edge_stack -- [ZONE]`, with the name of a public hosted zone; without it,
+//! the example creates and deletes one. Credentials, region and endpoint come from the environment. Fails as soon as a
+//! result is not as expected.
 
 use pb_edge::{DnsClient, EdgeInputs, EdgeSpec, EdgeStack, HealthCheck, Zone, find_zone};
 use pb_engine::{Action, Event, Events, Graph, Input, Ownership, Standalone};
@@ -41,7 +41,7 @@ impl Example {
         })))
     }
 
-    /// Plans `spec`, expects these changes and no others, makes them, and expects that nothing is left to do.
+    /// Plans `spec`, expects exactly these changes, applies them, and expects no further changes.
     async fn change(&self, spec: &EdgeSpec, expected: &[(&str, Action)]) -> Result<(), Box<dyn Error>> {
         let plan = self.standalone(spec)?.plan().await?;
         let planned: Vec<(&str, Action)> = plan.changes().map(|step| (step.address.as_str(), step.action)).collect();
@@ -49,7 +49,7 @@ impl Example {
             return Err(format!("planned {planned:?}, expected {expected:?}").into());
         }
         self.standalone(spec)?.deploy().await?;
-        default_vpc::expect(self.standalone(spec)?.plan().await?.is_empty(), "nothing is left to do")
+        default_vpc::expect(self.standalone(spec)?.plan().await?.is_empty(), "there are no further changes")
     }
 
     async fn run(&self) -> Result<(), Box<dyn Error>> {
@@ -60,15 +60,15 @@ impl Example {
         spec.health = HealthCheck { path: "/hello".to_owned(), ..spec.health };
         spec.deletion_protection = true;
         self.change(&spec, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
-        let refused = self.standalone(&spec)?.destroy().await.err().ok_or("deletion protection was not seen")?;
+        let refused = self.standalone(&spec)?.destroy().await.err().ok_or("destroy ignored the deletion protection")?;
         default_vpc::expect(refused.message.contains("deletion protection is on"), &refused.message)?;
 
         let moved = EdgeSpec { deletion_protection: false, health: spec.health, ..self.spec(5051, "example") };
-        // The group serves targets at any port; no more than its tag changes.
+        // The target group accepts targets on any port; only its tag changes.
         self.change(&moved, &[("edge/balancer", Action::Update), ("edge/targets", Action::Update)]).await?;
 
         self.standalone(&moved)?.destroy().await?;
-        default_vpc::expect(self.standalone(&moved)?.read().await?.managed.is_empty(), "nothing is left")
+        default_vpc::expect(self.standalone(&moved)?.read().await?.managed.is_empty(), "no resources are left")
     }
 }
 
@@ -89,6 +89,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         dns.delete_hosted_zone().id(id).send().await?;
     }
     outcome?;
-    println!("created, changed and deleted");
+    println!("created, updated and deleted");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Creates, reads, changes and deletes one target group, by itself.
+//! Creates, reads, updates and deletes a single target group.
 //!
 //! `cargo run --release -p pb-edge --example target_group`. Credentials, region and endpoint come from the environment.
 
@@ -40,12 +40,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
 
     standalone("/")?.deploy().await?;
-    default_vpc::expect(standalone("/")?.plan().await?.is_empty(), "nothing is left to do")?;
+    default_vpc::expect(standalone("/")?.plan().await?.is_empty(), "there are no further changes")?;
     default_vpc::expect(standalone("/ready")?.plan().await?.changes().count() == 1, "one change is planned")?;
     standalone("/ready")?.deploy().await?;
-    default_vpc::expect(standalone("/ready")?.plan().await?.is_empty(), "the change was made")?;
+    default_vpc::expect(standalone("/ready")?.plan().await?.is_empty(), "the change was applied")?;
     standalone("/ready")?.destroy().await?;
-    default_vpc::expect(standalone("/ready")?.read().await?.managed.is_empty(), "nothing is left")?;
-    println!("created, changed and deleted");
+    default_vpc::expect(standalone("/ready")?.read().await?.managed.is_empty(), "no resources are left")?;
+    println!("created, updated and deleted");
     Ok(())
 }

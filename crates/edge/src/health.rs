@@ -1,4 +1,4 @@
-//! How targets are, for people.
+//! Target health for display.
 
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use aws_types::SdkConfig;
@@ -6,26 +6,26 @@ use pb_aws::ForOperation;
 use pb_engine::{Class, Failure};
 use serde::Serialize;
 
-/// How a target is.
+/// Health of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TargetHealth {
-    /// Address and port: `10.0.1.17:5050`.
+    /// Address and port, such as `10.0.1.17:5050`.
     pub address: String,
-    /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
+    /// State: `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
     pub state: String,
-    /// Why it is not healthy, in AWS's words.
+    /// Reason why it is not healthy, as AWS describes it.
     pub reason: Option<String>,
 }
 
-/// How the targets of a group are; one that is not there has none.
+/// Returns the health of the targets of a group; none if the group does not exist.
 ///
 /// # Errors
-/// What `elasticloadbalancing:DescribeTargetHealth` fails with.
+/// The error of `elasticloadbalancing:DescribeTargetHealth`.
 pub async fn target_health(config: &SdkConfig, target_group_arn: &str) -> Result<Vec<TargetHealth>, Failure> {
     read_target_health(&aws_sdk_elasticloadbalancingv2::Client::new(config), target_group_arn).await
 }
 
-/// [`target_health`], read through `client`.
+/// Returns the same as [`target_health`], with a given client.
 pub(crate) async fn read_target_health(
     client: &aws_sdk_elasticloadbalancingv2::Client,
     target_group_arn: &str,
@@ -50,7 +50,7 @@ fn health(description: &TargetHealthDescription) -> TargetHealth {
     }
 }
 
-/// Each target with its state and the reason for it.
+/// Returns a line for each target, with its state and reason.
 pub(crate) fn describe(targets: &[TargetHealth]) -> Vec<String> {
     if targets.is_empty() {
         return vec!["no target is registered".to_owned()];

@@ -1,4 +1,4 @@
-//! `elbv2.healthy_targets`: the check that enough targets of a group answer the load balancer.
+//! `elbv2.healthy_targets`: the check that enough targets of a group are healthy.
 
 #[cfg(test)]
 mod tests;
@@ -10,31 +10,31 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The call by which the health of targets is read.
+/// Call that reads target health.
 const CALL: &str = "elasticloadbalancing:DescribeTargetHealth";
 
-/// The check that enough targets of a group are healthy.
+/// Check that enough targets of a group are healthy.
 pub struct HealthyTargets {
     client: Client,
     timeout: Duration,
 }
 
 impl HealthyTargets {
-    /// The check, read through `client`; a run waits at most `timeout` for the targets.
+    /// Creates the check; a run waits at most `timeout` for the targets.
     #[must_use]
     pub fn new(client: Client, timeout: Duration) -> Self {
         Self { client, timeout }
     }
 }
 
-/// The number of targets of a group that must be healthy.
+/// Number of targets of a group that must be healthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthyTargetsSpec {
     /// ARN of the target group.
     pub target_group_arn: String,
-    /// Name of the service whose targets they are, for messages.
+    /// Name of the service of the targets, for messages.
     pub service: String,
-    /// The number of targets that must be healthy.
+    /// Number of targets that must be healthy.
     pub at_least: i32,
 }
 

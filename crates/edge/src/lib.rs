@@ -16,9 +16,9 @@ mod target_group;
 mod testing;
 mod zone;
 
-/// What the load balancer's kinds are reached through.
+/// Client for load balancers, target groups, listeners and rules.
 pub use aws_sdk_elasticloadbalancingv2::Client as LoadBalancerClient;
-/// What records and zones are reached through.
+/// Client for records and hosted zones.
 pub use aws_sdk_route53::Client as DnsClient;
 pub use health::{TargetHealth, target_health};
 pub use healthy_targets::{HealthyTargets, HealthyTargetsSpec};

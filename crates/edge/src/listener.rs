@@ -1,4 +1,4 @@
-//! `elbv2.listener`: a port of the load balancer, and the target group behind it.
+//! `elbv2.listener`: a port of the load balancer, with its default target group.
 
 use crate::LoadBalancerClient as Client;
 use crate::load_balancers::{Listeners, listeners};
@@ -12,57 +12,57 @@ use pb_engine::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kind of listeners.
+/// Kind of listeners.
 pub struct Listener {
     client: Client,
 }
 
 impl Listener {
-    /// The kind, reached through `client`.
+    /// Creates the kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// The listeners of our load balancers, and of those that are wanted, remembered or claimed.
+    /// Returns the listeners of managed load balancers, and of those that are desired, recorded or to be imported.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<AwsListener>, Failure> {
         let managed = Listeners::cached(scope, &self.client).await?;
         let seen: BTreeSet<&str> = managed.0.iter().filter_map(|listener| listener.load_balancer_arn()).collect();
-        let wanted = scope.desired.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
-        let remembered = scope.recorded.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
-        let claimed: Vec<String> = scope.imports().filter_map(|(_, arn)| load_balancer_arn(arn)).collect();
-        let others = wanted.chain(remembered).chain(claimed.iter().map(String::as_str));
+        let desired = scope.desired.iter().map(|(_, spec)| spec.load_balancer_arn.as_str());
+        let recorded = scope.recorded.iter().map(|(_, attrs)| attrs.load_balancer_arn.as_str());
+        let imports: Vec<String> = scope.imports().filter_map(|(_, arn)| load_balancer_arn(arn)).collect();
+        let others = desired.chain(recorded).chain(imports.iter().map(String::as_str));
         let others: BTreeSet<&str> = others.filter(|arn| !is_unknown(arn) && !seen.contains(arn)).collect();
         let others = try_join_all(others.into_iter().map(|arn| listeners(&self.client, arn))).await?;
         Ok(managed.0.iter().cloned().chain(others.into_iter().flatten()).collect())
     }
 }
 
-/// What is wanted of a listener.
+/// Spec of a listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerSpec {
     /// ARN of the load balancer.
     pub load_balancer_arn: String,
-    /// The port.
+    /// Port.
     pub port: i32,
-    /// `HTTP`.
+    /// Protocol: `HTTP`.
     pub protocol: String,
-    /// ARN of the target group that all requests go to.
+    /// ARN of the target group of requests that match no rule.
     pub target_group_arn: String,
-    /// Tags, without those of ownership.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What names a listener.
+/// Attributes of a listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerAttrs {
-    /// The ARN.
+    /// ARN.
     pub arn: String,
     /// ARN of the load balancer.
     pub load_balancer_arn: String,
 }
 
-/// A listener goes with its load balancer, whichever is deleted first.
+/// AWS deletes a listener with its load balancer.
 impl Resource for Listener {
     const KIND: &'static str = "elbv2.listener";
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.target_group"];
@@ -82,7 +82,8 @@ impl Resource for Listener {
         field == "load_balancer_arn"
     }
 
-    /// Two load balancers may listen, but a target group serves one of them only: TargetGroupAssociationLimit.
+    /// Two load balancers can have a listener on the same port, but a target group can belong to only one of them
+    /// (TargetGroupAssociationLimit).
     fn can_coexist(old: &ListenerSpec, new: &ListenerSpec) -> bool {
         old.load_balancer_arn != new.load_balancer_arn && old.target_group_arn != new.target_group_arn
     }
@@ -150,13 +151,13 @@ impl Resource for Listener {
     }
 }
 
-/// The ARN of the load balancer in that of a listener: `...:listener/app/NAME/ID/LISTENER`.
+/// Returns the ARN of the load balancer of a listener, from the ARN `...:listener/app/NAME/ID/LISTENER`.
 fn load_balancer_arn(listener_arn: &str) -> Option<String> {
     let (balancer, _) = listener_arn.rsplit_once('/')?;
     balancer.contains(":listener/").then(|| balancer.replacen(":listener/", ":loadbalancer/", 1))
 }
 
-/// Ours by its tags. Another one on a port that is wanted stands in our place.
+/// Classifies a listener: managed by its tags, or unmanaged on a desired port.
 fn classify(scope: &ReadScope<Listener>, listener: &AwsListener, tags: &Tags) -> Option<Found<Listener>> {
     let (attrs, spec) = (attrs_of(listener), spec_of(listener, tags));
     if let Some(address) = scope.managed_address(tags, &[&attrs.arn]) {
@@ -167,7 +168,7 @@ fn classify(scope: &ReadScope<Listener>, listener: &AwsListener, tags: &Tags) ->
             is_unknown(&wanted.load_balancer_arn) || wanted.load_balancer_arn == attrs.load_balancer_arn;
         wanted.port == spec.port && same_balancer
     };
-    let what = format!("a listener on port {} of the load balancer", spec.port);
+    let what = format!("the listener on port {} of the load balancer", spec.port);
     scope.find_desired(same_port).map(|address| Found::Unmanaged { address: address.clone(), what })
 }
 
@@ -176,7 +177,8 @@ fn forward_action(target_group_arn: &str) -> Action {
     action.build()
 }
 
-/// A target group is free for another load balancer only some moments after the first one's listener is gone.
+/// Makes a conflict retryable: a target group is available to another load balancer only some time after the listener
+/// of the first one was deleted.
 fn retryable_while_in_use(failure: Failure) -> Failure {
     failure.when(&["TargetGroupAssociationLimit"], Class::NotReady)
 }
@@ -191,8 +193,8 @@ fn spec_of(listener: &AwsListener, tags: &Tags) -> ListenerSpec {
     }
 }
 
-/// Where all requests go: the ARN of a target group, several with a comma between them, or the name of what is done
-/// instead (`fixed-response`).
+/// Returns the target of actions: the ARN of a target group, several ARNs separated by commas, or the type of another
+/// action (`fixed-response`).
 pub(crate) fn forward_target(actions: &[Action]) -> String {
     let arns = actions.iter().map(|action| match (action.target_group_arn(), action.forward_config()) {
         (Some(arn), _) => arn.to_owned(),
@@ -248,7 +250,7 @@ mod tests {
         standalone(graph)
     }
 
-    /// As AWS gives back an action: with all that it adds.
+    /// Returns a forward action as AWS returns it, with its additional fields.
     fn forward(arn: &str) -> Action {
         let tuple = TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
         let config = ForwardActionConfig::builder().target_groups(tuple).build();
@@ -265,8 +267,8 @@ mod tests {
             .build()
     }
 
-    /// The load balancer is ours; the listener has these tags.
-    fn world(listeners: Vec<AwsListener>, listener_tags: Vec<Tag>) -> [Rule; 3] {
+    /// Returns an account with a managed load balancer and listeners that have these tags.
+    fn account(listeners: Vec<AwsListener>, listener_tags: Vec<Tag>) -> [Rule; 3] {
         let balancers = mock!(Client::describe_load_balancers).then_output(|| {
             let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
             DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
@@ -288,7 +290,7 @@ mod tests {
         [balancers, listeners, tags]
     }
 
-    fn ours() -> Vec<Tag> {
+    fn listener_tags() -> Vec<Tag> {
         ownership_tags("edge/listener", "staging-public-80")
     }
 
@@ -296,7 +298,7 @@ mod tests {
     async fn create_sets_tags_and_retries_a_target_group_in_use() {
         let create = mock!(Client::create_listener)
             .match_requests(|call| {
-                ours().iter().all(|tag| call.tags().contains(tag))
+                listener_tags().iter().all(|tag| call.tags().contains(tag))
                     && call.port() == Some(80)
                     && call.default_actions()[0].target_group_arn() == Some("arn:tg")
             })
@@ -304,7 +306,7 @@ mod tests {
             .error(|| CreateListenerError::generic(error_meta("TargetGroupAssociationLimit")))
             .output(|| CreateListenerOutput::builder().listeners(listener()).build())
             .build();
-        let [balancers, listeners, tags] = world(Vec::new(), Vec::new());
+        let [balancers, listeners, tags] = account(Vec::new(), Vec::new());
         let snapshot = with(spec(), &[&balancers, &listeners, &tags, &create]).deploy().await.unwrap();
         assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:listener");
         assert_eq!(create.num_calls(), 2);
@@ -312,7 +314,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn deployed_listener_is_a_no_op_and_its_target_updates_in_place() {
-        let [balancers, listeners, tags] = world(vec![listener()], ours());
+        let [balancers, listeners, tags] = account(vec![listener()], listener_tags());
         let plan = with(spec(), &[&balancers, &listeners, &tags]).plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
 
@@ -328,17 +330,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn unmanaged_listener_on_the_port_refuses_the_plan() {
-        let [balancers, listeners, tags] = world(vec![listener()], Vec::new());
+        let [balancers, listeners, tags] = account(vec![listener()], Vec::new());
         for arn in ["arn:lb", UNKNOWN] {
             let wanted = ListenerSpec { load_balancer_arn: arn.to_owned(), ..spec() };
             let failure = with(wanted, &[&balancers, &listeners, &tags]).plan().await.unwrap_err();
-            assert!(failure.message.contains("a listener on port 80"), "{failure}");
+            assert!(failure.message.contains("the listener on port 80"), "{failure}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn listener_deleted_with_its_load_balancer_counts_as_deleted() {
-        let [balancers, listeners, tags] = world(vec![listener()], ours());
+        let [balancers, listeners, tags] = account(vec![listener()], listener_tags());
         let delete =
             mock!(Client::delete_listener).then_error(|| DeleteListenerError::generic(error_meta("ListenerNotFound")));
         with(spec(), &[&balancers, &listeners, &tags, &delete]).destroy().await.unwrap();

@@ -1,4 +1,4 @@
-//! `elbv2.listener_rule`: which requests go to another target group than the listener's own.
+//! `elbv2.listener_rule`: the requests that go to another target group than the listener's default.
 
 mod interim;
 #[cfg(test)]
@@ -23,58 +23,58 @@ use std::time::Duration;
 const HOST: &str = "host-header";
 const PATH: &str = "path-pattern";
 
-/// How long rules that change places may be in each other's way.
+/// Retries while the priorities of rules conflict with each other during a swap.
 const SWAP_BACKOFF: Backoff = Backoff {
     initial: Duration::from_millis(200),
     max_interval: Duration::from_secs(2),
     timeout: Duration::from_secs(60),
 };
 
-/// The kind of listener rules.
+/// Kind of listener rules.
 pub struct ListenerRule {
     client: Client,
 }
 
 impl ListenerRule {
-    /// The kind, reached through `client`.
+    /// Creates the kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// What is wanted of a rule.
+/// Spec of a listener rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerRuleSpec {
     /// ARN of the listener.
     pub listener_arn: String,
-    /// Its place: rules with a lower number are asked first, and no two of a listener have the same.
+    /// Priority: rules with a lower number are evaluated first; no two rules of a listener have the same.
     pub priority: i32,
-    /// Patterns of hosts; empty is every host.
+    /// Host patterns; empty matches every host.
     pub hosts: BTreeSet<String>,
-    /// Patterns of paths; empty is every path.
+    /// Path patterns; empty matches every path.
     pub paths: BTreeSet<String>,
-    /// Other conditions, by their field. Those that somebody added are seen here; none is wanted.
+    /// Fields of other conditions, which were added outside of the tool; always empty in a desired spec.
     pub other_conditions: BTreeSet<String>,
     /// ARN of the target group.
     pub target_group_arn: String,
-    /// Tags, without those of ownership.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What names a rule.
+/// Attributes of a listener rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerRuleAttrs {
-    /// The ARN.
+    /// ARN.
     pub arn: String,
     /// ARN of the listener.
     pub listener_arn: String,
 }
 
-/// A rule goes with its listener, whichever is deleted first.
+/// AWS deletes a rule with its listener.
 impl Resource for ListenerRule {
     const KIND: &'static str = "elbv2.listener_rule";
-    /// A rule sends requests to its service as long as it exists.
+    /// A rule sends requests to its service while it exists.
     const RELIES_ON: &'static [&'static str] = &["ecs.service"];
     const DELETED_AFTER_PEERS: bool = true;
     const TAG_INDEXED: bool = true;
@@ -101,7 +101,7 @@ impl Resource for ListenerRule {
         field == "listener_arn"
     }
 
-    /// No two rules of a listener have the same place, and a target group serves one load balancer only.
+    /// Two rules of a listener cannot have the same priority, and a target group can belong to only one load balancer.
     fn can_coexist(old: &ListenerRuleSpec, new: &ListenerRuleSpec) -> bool {
         match old.listener_arn == new.listener_arn {
             true => old.priority != new.priority,
@@ -118,8 +118,8 @@ impl Resource for ListenerRule {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let nothing_wanted = scope.desired.is_empty() && scope.recorded.is_empty();
-        if nothing_wanted && scope.index_is_complete(|arn| arn.contains(":listener-rule/")) {
+        let nothing_desired = scope.desired.is_empty() && scope.recorded.is_empty();
+        if nothing_desired && scope.index_is_complete(|arn| arn.contains(":listener-rule/")) {
             return Ok(Vec::new());
         }
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
@@ -140,15 +140,15 @@ impl Resource for ListenerRule {
             .set_conditions(Some(conditions(spec)))
             .actions(forward_action(&spec.target_group_arn))
             .set_tags(Some(tags::to_sdk(&cx.tags(&spec.tags))));
-        let made = match call.send().await.for_operation("elasticloadbalancing:CreateRule") {
+        let created = match call.send().await.for_operation("elasticloadbalancing:CreateRule") {
             Ok(output) => output.rules().first().map(arn),
             Err(failure) if failure.is("PriorityInUse") => match self.find_created(cx, spec).await? {
                 None => return Err(retryable_while_in_use(failure)),
-                made => made,
+                created => created,
             },
             Err(failure) => return Err(retryable_while_in_use(failure)),
         };
-        Ok(ListenerRuleAttrs { arn: made.unwrap_or_else(unknown), listener_arn: spec.listener_arn.clone() })
+        Ok(ListenerRuleAttrs { arn: created.unwrap_or_else(unknown), listener_arn: spec.listener_arn.clone() })
     }
 
     async fn update(
@@ -191,13 +191,13 @@ impl Resource for ListenerRule {
 }
 
 impl ListenerRule {
-    /// The rules, each with the ARN of its listener: of our listeners, and of those that are wanted or remembered.
+    /// Returns the rules of managed, desired and recorded listeners, each with the ARN of its listener.
     async fn candidates(&self, scope: &ReadScope<Self>) -> Result<Vec<(String, Rule)>, Failure> {
         let listeners = async {
             let listeners = Listeners::cached(scope, &self.client).await?;
-            let ours = listeners.0.iter().filter_map(|listener| listener.listener_arn());
-            let wanted = scope.desired.iter().map(|(_, spec)| spec.listener_arn.as_str());
-            let known = ours.chain(wanted).filter(|arn| !is_unknown(arn)).map(str::to_owned);
+            let managed_arns = listeners.0.iter().filter_map(|listener| listener.listener_arn());
+            let desired = scope.desired.iter().map(|(_, spec)| spec.listener_arn.as_str());
+            let known = managed_arns.chain(desired).filter(|arn| !is_unknown(arn)).map(str::to_owned);
             Ok(known.chain(recorded_listener_arns(scope)).collect::<BTreeSet<_>>().into_iter().collect())
         };
         let ask = |arns| fetch_each(arns, |arn| async move { self.rules(&arn).await.map(Some) });
@@ -209,7 +209,7 @@ impl ListenerRule {
         Ok(rules.into_iter().flat_map(with).collect())
     }
 
-    /// The rules of a listener besides its default one; none when it has gone.
+    /// Returns the rules of a listener without the default rule; none if the listener does not exist.
     pub(crate) async fn rules(&self, listener_arn: &str) -> Result<Vec<Rule>, Failure> {
         let all = self.client.describe_rules().listener_arn(listener_arn).into_paginator().items().send();
         match all.collect::<Result<Vec<Rule>, _>>().await.for_operation("elasticloadbalancing:DescribeRules") {
@@ -218,21 +218,21 @@ impl ListenerRule {
         }
     }
 
-    /// The rule in the place that is wanted, when an earlier try, whose answer was lost, has made it.
+    /// Returns the ARN of the rule with the desired priority, if an earlier create with a lost response created it.
     async fn find_created(&self, cx: &Context, spec: &ListenerRuleSpec) -> Result<Option<String>, Failure> {
         let rules = self.rules(&spec.listener_arn).await?;
-        let Some(there) = rules.iter().find(|rule| priority_of(rule) == spec.priority).map(arn) else {
+        let Some(existing) = rules.iter().find(|rule| priority_of(rule) == spec.priority).map(arn) else {
             return Ok(None);
         };
-        let tags = tags::describe(&self.client, std::slice::from_ref(&there)).await?;
-        let ours = tags
-            .get(&there)
+        let tags = tags::describe(&self.client, std::slice::from_ref(&existing)).await?;
+        let is_own = tags
+            .get(&existing)
             .is_some_and(|tags| cx.tags(&Tags::new()).iter().all(|(key, value)| tags.get(key) == Some(value)));
-        Ok(ours.then_some(there))
+        Ok(is_own.then_some(existing))
     }
 
-    /// Moves a rule to its place. One that stands there changes places with it in the same call, and goes on to its own
-    /// place by its own step: at no moment is a rule missing.
+    /// Sets the priority of a rule. Another rule with this priority gets the old one in the same call, and its own step
+    /// then sets its final priority, so that no rule is ever missing.
     async fn set_priority(&self, attrs: &ListenerRuleAttrs, wanted: i32) -> Result<Progress<()>, Failure> {
         let rules = self.rules(&attrs.listener_arn).await?;
         let own = rules.iter().find(|rule| rule.rule_arn() == Some(&attrs.arn));
@@ -246,13 +246,15 @@ impl ListenerRule {
         }
         let call = self.client.set_rule_priorities().set_rule_priorities(Some(pairs)).send();
         match call.await.for_operation("elasticloadbalancing:SetRulePriorities") {
-            Err(failure) if failure.is("PriorityInUse") => Ok(Progress::Pending("another rule moves".to_owned())),
+            Err(failure) if failure.is("PriorityInUse") => {
+                Ok(Progress::Pending("waiting for another rule to change its priority".to_owned()))
+            }
             answer => answer.map(|_| Progress::Ready(())),
         }
     }
 }
 
-/// Ours by its tags. Another one in a place that is wanted stands in our way.
+/// Classifies a rule: managed by its tags, or unmanaged with a desired priority.
 fn classify(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: &Tags) -> Option<Found<ListenerRule>> {
     let spec = spec_of(listener, rule, tags);
     let attrs = attrs_of(listener, rule);
@@ -263,7 +265,7 @@ fn classify(scope: &ReadScope<ListenerRule>, listener: &str, rule: &Rule, tags: 
         let same = is_unknown(&wanted.listener_arn) || wanted.listener_arn == listener;
         wanted.priority == spec.priority && same
     };
-    let what = format!("a rule of the listener with the priority {}", spec.priority);
+    let what = format!("the listener rule with priority {}", spec.priority);
     scope.find_desired(same_priority).map(|address| Found::Unmanaged { address: address.clone(), what })
 }
 
@@ -285,12 +287,13 @@ fn forward_action(target_group_arn: &str) -> Action {
     Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group_arn).build()
 }
 
-/// The place of a rule that goes is free only when that is done; a target group that leaves another load balancer, too.
+/// Makes a conflict retryable: a priority is in use until the delete of its rule has finished, and a target group until
+/// it has left the other load balancer.
 fn retryable_while_in_use(failure: Failure) -> Failure {
     failure.when(&["PriorityInUse", "TargetGroupAssociationLimit"], Class::NotReady)
 }
 
-/// The ARNs of the listeners whose rules are remembered, and of those that are remembered themselves.
+/// Returns the ARNs of recorded listeners and of the listeners of recorded rules.
 fn recorded_listener_arns(scope: &ReadScope<ListenerRule>) -> impl Iterator<Item = String> {
     let listeners = scope.recorded_of::<crate::Listener>().into_iter().map(|attrs| attrs.arn);
     let of_rules = scope.recorded.iter().map(|(_, attrs)| attrs.listener_arn.clone());
@@ -305,7 +308,7 @@ fn arn(rule: &Rule) -> String {
     rule.rule_arn().unwrap_or_default().to_owned()
 }
 
-/// The place of a rule; 0 for the default one.
+/// Returns the priority of a rule; 0 for the default rule.
 fn priority_of(rule: &Rule) -> i32 {
     rule.priority().and_then(|priority| priority.parse().ok()).unwrap_or_default()
 }

@@ -21,58 +21,58 @@ use std::time::Duration;
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeLoadBalancers";
 
-/// Provisioning takes 2 to 3 minutes.
+/// Wait until a load balancer is active or deleted. Provisioning takes 2 to 3 minutes.
 const PROVISIONING: Backoff = Backoff::minutes(Duration::from_secs(15 * 60));
 
-/// Looks for which a new load balancer may not be found: half a minute.
+/// Number of reads for which a new load balancer may not be found: half a minute.
 const MAX_NOT_FOUND: u32 = 60;
 
-/// The kind of application load balancers.
+/// Kind of application load balancers.
 pub struct LoadBalancer {
     client: Client,
 }
 
 impl LoadBalancer {
-    /// The kind, reached through `client`.
+    /// Creates the kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// What is wanted of a load balancer.
+/// Spec of a load balancer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancerSpec {
-    /// The name, 32 characters at most.
+    /// Name, at most 32 characters.
     pub name: String,
-    /// `internet-facing` or `internal`.
+    /// Scheme: `internet-facing` or `internal`.
     pub scheme: String,
-    /// Id of the VPC that the subnets are in; it cannot be left.
+    /// Id of the VPC of the subnets; it cannot be changed.
     pub vpc_id: String,
-    /// Ids of subnets, at least two, in as many zones.
+    /// Ids of the subnets: at least two, each in another zone.
     pub subnet_ids: BTreeSet<String>,
-    /// Ids of the security groups, five at most.
+    /// Ids of the security groups, at most five.
     pub security_group_ids: BTreeSet<String>,
-    /// Whether AWS refuses to delete it.
+    /// Makes AWS refuse to delete the load balancer.
     pub deletion_protection: bool,
-    /// Seconds after which a connection without traffic is closed.
+    /// Idle timeout of connections, in seconds.
     pub idle_timeout: i32,
-    /// Whether header fields with invalid names are taken out of requests.
+    /// Removes header fields with invalid names from requests.
     pub drop_invalid_headers: bool,
-    /// Tags, without those of ownership.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// What names a load balancer, and how it is reached.
+/// Attributes of a load balancer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancerAttrs {
-    /// The ARN.
+    /// ARN.
     pub arn: String,
-    /// The name.
+    /// Name.
     pub name: String,
-    /// The DNS name, in lower case; known at once.
+    /// DNS name, in lower case; known as soon as the load balancer is created.
     pub dns_name: String,
-    /// The hosted zone of the DNS name, for alias records; AWS's own.
+    /// Id of AWS's hosted zone of the DNS name, for alias records.
     pub hosted_zone_id: String,
 }
 
@@ -90,11 +90,11 @@ impl Resource for LoadBalancer {
         }
         let unknown = spec.subnet_ids.iter().any(|id| is_unknown(id));
         if !matches!(spec.scheme.as_str(), "internet-facing" | "internal") {
-            Err(format!("`{}` is not a scheme: `internet-facing` and `internal` are", spec.scheme))
+            Err(format!("`{}` is not a scheme; expected `internet-facing` or `internal`", spec.scheme))
         } else if spec.subnet_ids.len() < 2 && !unknown {
-            Err("a load balancer needs two subnets, in two zones".to_owned())
+            Err("a load balancer needs two subnets in different zones".to_owned())
         } else if spec.security_group_ids.len() > 5 {
-            Err("a load balancer has five security groups at most".to_owned())
+            Err("a load balancer can have at most five security groups".to_owned())
         } else if !(1..=4000).contains(&spec.idle_timeout) {
             Err(format!("an idle timeout of {} seconds is not between 1 and 4000", spec.idle_timeout))
         } else {
@@ -126,35 +126,35 @@ impl Resource for LoadBalancer {
     }
 
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
-        let ours = async {
+        let managed = async {
             let all = LoadBalancers::cached(scope, &self.client).await?;
-            let mine = all
+            let managed = all
                 .0
                 .iter()
                 .filter_map(|(lb, tags)| Some((managed_address(scope, lb, tags)?, lb.clone(), tags.clone())));
-            Ok(mine.collect())
+            Ok(managed.collect())
         };
         let likely = scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
         let ask = |arns| fetch_each(arns, |arn| async move { Attributes::read(&self.client, &arn).await });
-        let ours: Vec<((Address, AwsLoadBalancer, Tags), _)> =
-            list_with_details(ours, likely, |(_, lb, _)| arn(lb), ask).await?;
-        let ours = ours.into_iter().filter_map(|((address, lb, tags), attributes)| {
+        let managed: Vec<((Address, AwsLoadBalancer, Tags), _)> =
+            list_with_details(managed, likely, |(_, lb, _)| arn(lb), ask).await?;
+        let managed = managed.into_iter().filter_map(|((address, lb, tags), attributes)| {
             let (spec, attrs, ready) = (spec_of(&lb, &tags, &attributes?), attrs_of(&lb), is_active(&lb));
             Some(Found::Managed { address, spec, attrs, ready })
         });
         let all = LoadBalancers::cached(scope, &self.client).await?;
-        let foreign = all.0.iter().filter(|(lb, tags)| managed_address(scope, lb, tags).is_none());
-        let foreign = foreign.filter_map(|(lb, _)| {
+        let unmanaged = all.0.iter().filter(|(lb, tags)| managed_address(scope, lb, tags).is_none());
+        let unmanaged = unmanaged.filter_map(|(lb, _)| {
             let name = lb.load_balancer_name().unwrap_or_default();
             let address = scope.find_desired(|spec| spec.name == name)?.clone();
             Some(Found::Unmanaged { address, what: format!("load balancer {name}") })
         });
         let untagged = all.0.iter().filter_map(|(lb, tags)| scope.untagged(tags, &attrs_of(lb)));
-        Ok(ours.chain(foreign).chain(untagged).collect())
+        Ok(managed.chain(unmanaged).chain(untagged).collect())
     }
 
-    /// AWS gives back the load balancer that is there when all settings are the same, so a repeated call makes no second
-    /// one.
+    /// Creates the load balancer. AWS returns an existing one with the same settings, so a repeated call creates no
+    /// second one.
     async fn create(&self, cx: &Context, spec: &LoadBalancerSpec) -> Result<LoadBalancerAttrs, Failure> {
         let call = self
             .client
@@ -214,9 +214,9 @@ impl Resource for LoadBalancer {
         cx.wait(DESCRIBE, PROVISIONING, || async {
             let Some(lb) = self.find(&attrs.arn).await? else {
                 if looks.fetch_add(1, Ordering::Relaxed) < MAX_NOT_FOUND {
-                    return Ok(Progress::Pending(format!("load balancer {name} is not visible yet")));
+                    return Ok(Progress::Pending(format!("waiting for load balancer {name} (not visible yet)")));
                 }
-                return Err(Failure::new(Class::NotFound, DESCRIBE, format!("load balancer {name} is not there")));
+                return Err(Failure::new(Class::NotFound, DESCRIBE, format!("load balancer {name} not found")));
             };
             if is_active(&lb) {
                 return Ok(Progress::Ready(attrs_of(&lb)));
@@ -225,25 +225,25 @@ impl Resource for LoadBalancer {
             let code = state.and_then(|state| state.code());
             if code == Some(&LoadBalancerStateEnum::Failed) {
                 let reason = state.and_then(|state| state.reason()).unwrap_or("no reason given");
-                let what = format!("load balancer {name} could not be set up: {reason}");
+                let what = format!("AWS could not provision load balancer {name}: {reason}");
                 return Err(Failure::new(Class::Failed, DESCRIBE, what));
             }
-            let code = code.map_or("in an unknown state", LoadBalancerStateEnum::as_str);
-            Ok(Progress::Pending(format!("load balancer {name} is {code}, until it is active")))
+            let code = code.map_or("state unknown", LoadBalancerStateEnum::as_str);
+            Ok(Progress::Pending(format!("waiting for load balancer {name} ({code})")))
         })
         .await
     }
 
     async fn delete(&self, cx: &Context, attrs: &LoadBalancerAttrs) -> Result<(), Failure> {
         let call = self.client.delete_load_balancer().load_balancer_arn(&attrs.arn).send();
-        let hint = "deletion protection was turned on: set deletion_protection = false, deploy, then destroy";
+        let hint = "deletion protection was turned on; set deletion_protection = false, deploy, then destroy";
         call.await
             .for_operation("elasticloadbalancing:DeleteLoadBalancer")
             .map_err(|failure| if failure.is("OperationNotPermitted") { failure.hint(hint) } else { failure })?;
         cx.wait(DESCRIBE, PROVISIONING, || async {
             Ok(match self.find(&attrs.arn).await? {
                 None => Progress::Ready(()),
-                Some(_) => Progress::Pending(format!("load balancer {} is there, until it is gone", attrs.name)),
+                Some(_) => Progress::Pending(format!("waiting for load balancer {} to be deleted", attrs.name)),
             })
         })
         .await
@@ -268,18 +268,19 @@ impl LoadBalancer {
     }
 }
 
-/// The gateway is attached before a load balancer is made, but Elastic Load Balancing may see it only some moments later.
+/// Makes the error about a missing internet gateway retryable: the gateway is attached before the load balancer is
+/// created, but Elastic Load Balancing may not see it yet.
 fn retryable_until_gateway_is_visible(failure: Failure) -> Failure {
     if failure.message.contains("has no internet gateway") { failure.class(Class::NotFound) } else { failure }
 }
 
-/// `active_impaired` serves as well, but cannot grow.
+/// Returns whether a load balancer serves requests. One in state `active_impaired` does, but cannot scale.
 fn is_active(lb: &AwsLoadBalancer) -> bool {
     let code = lb.state().and_then(|state| state.code());
     matches!(code, Some(LoadBalancerStateEnum::Active | LoadBalancerStateEnum::ActiveImpaired))
 }
 
-/// The address of a load balancer that is ours.
+/// Returns the address of a managed load balancer.
 fn managed_address(scope: &ReadScope<LoadBalancer>, lb: &AwsLoadBalancer, tags: &Tags) -> Option<Address> {
     let (arn, name) = (lb.load_balancer_arn(), lb.load_balancer_name().unwrap_or_default());
     scope.managed_address(tags, &[arn.unwrap_or_default(), name])

@@ -1,4 +1,4 @@
-//! Room for the target groups and listener rules that a plan creates.
+//! Use of quotas by the target groups and listener rules that a plan creates.
 
 #[cfg(test)]
 mod tests;
@@ -13,11 +13,11 @@ use pb_engine::{Address, Failure, Planned, is_unknown};
 use pb_rules::quotas::{RULES_PER_LOAD_BALANCER, TARGET_GROUPS, TARGET_GROUPS_PER_LOAD_BALANCER, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the uses of quotas that a plan brings beyond their defaults, each with the address of the first resource for
-/// which it needs the room: target groups of the region, rules and target groups of a load balancer.
+/// Returns the quotas whose defaults a plan exceeds, each with the address of the first resource that needs it: target
+/// groups of the region, rules and target groups of a load balancer.
 ///
-/// Rules of a listener that is yet to be created are left out: its load balancer has no others. Makes no call unless
-/// the plan creates a target group or a rule.
+/// Rules of a listener that does not exist yet are left out, because its load balancer has no others. Makes no call
+/// unless the plan creates a target group or a rule.
 ///
 /// # Errors
 /// The error of a read.
@@ -47,7 +47,7 @@ pub async fn quota_usage(client: &Client, planned: &Planned<'_>) -> Result<Vec<(
     Ok(found)
 }
 
-/// Returns the rules that a plan adds to listeners that exist, by the ARN of the load balancer.
+/// Returns the rules that a plan adds to existing listeners, by the ARN of the load balancer.
 fn rules_by_load_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> {
     let mut found: BTreeMap<String, Vec<(Address, ListenerRuleSpec)>> = BTreeMap::new();
     let added = planned.added::<ListenerRule>();
@@ -65,21 +65,24 @@ fn rules_by_load_balancer(planned: &Planned<'_>) -> BTreeMap<String, Vec<(Addres
 }
 
 fn name(planned: &Planned<'_>, balancer: &str) -> String {
-    let ours = planned.managed::<LoadBalancer>();
-    ours.into_iter().find(|(_, _, attrs)| attrs.arn == balancer).map_or(balancer.to_owned(), |(_, _, attrs)| attrs.name)
+    let load_balancers = planned.managed::<LoadBalancer>();
+    load_balancers
+        .into_iter()
+        .find(|(_, _, attrs)| attrs.arn == balancer)
+        .map_or(balancer.to_owned(), |(_, _, attrs)| attrs.name)
 }
 
-/// Returns the number of target groups of a load balancer, and the number of those that rules add to them.
+/// Returns the number of target groups of a load balancer, and the number that rules add.
 fn targets(all: &[Group], balancer: &str, added: &[(Address, ListenerRuleSpec)]) -> (usize, usize) {
     let serves = |group: &&Group| group.load_balancer_arns().iter().any(|arn| arn == balancer);
-    let there: BTreeSet<&str> = all.iter().filter(serves).filter_map(Group::target_group_arn).collect();
+    let existing: BTreeSet<&str> = all.iter().filter(serves).filter_map(Group::target_group_arn).collect();
     let wanted = added.iter().map(|(_, spec)| spec.target_group_arn.as_str());
     let (new, known): (Vec<&str>, Vec<&str>) = wanted.partition(|arn| is_unknown(arn));
-    let known: BTreeSet<&str> = known.into_iter().filter(|arn| !there.contains(arn)).collect();
-    (there.len(), new.len() + known.len())
+    let known: BTreeSet<&str> = known.into_iter().filter(|arn| !existing.contains(arn)).collect();
+    (existing.len(), new.len() + known.len())
 }
 
-/// Returns the number of rules of all listeners of a load balancer, besides the default ones.
+/// Returns the number of rules of all listeners of a load balancer, without the default rules.
 async fn rules(client: &Client, balancer: &str) -> Result<usize, Failure> {
     let (listeners, kind) = (listeners(client, balancer).await?, ListenerRule::new(client.clone()));
     let arns = listeners.iter().filter_map(|listener| listener.listener_arn());

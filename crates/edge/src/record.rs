@@ -1,4 +1,4 @@
-//! `route53.record`: the permanent name of the load balancer.
+//! `route53.record`: the permanent DNS name of the load balancer.
 
 mod names;
 #[cfg(test)]
@@ -21,63 +21,64 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A change is on all name servers after 10 to 60 seconds. Looks are few: an account has five requests a second.
+/// Wait for a change to reach all name servers, which takes 10 to 60 seconds. Reads are rare, because an account
+/// has five requests per second.
 const INSYNC: Backoff = Backoff::minutes(Duration::from_secs(10 * 60));
 
-/// Records asked for from a name on: those of the name itself that matter come first, A before AAAA, CAA and CNAME.
+/// Number of records to read from a name on. The relevant records of the name come first: A before AAAA, CAA and CNAME.
 const RECORDS_PER_READ: i32 = 10;
 
-/// The kind of alias records.
+/// Kind of alias records.
 ///
-/// Records have no tags. One is ours when it points to a load balancer that carries our tags, or when it is remembered and does
-/// not point to a recorded load balancer that has lost them.
+/// Records have no tags. A record is managed if it points to a managed load balancer, or if it is recorded and does not
+/// point to a recorded load balancer that has lost its tags.
 pub struct Record {
     dns: DnsClient,
     balancers: LoadBalancerClient,
 }
 
 impl Record {
-    /// The kind, reached through these clients.
+    /// Creates the kind.
     #[must_use]
     pub fn new(dns: DnsClient, balancers: LoadBalancerClient) -> Self {
         Self { dns, balancers }
     }
 }
 
-/// What is wanted of an alias record.
+/// Spec of an alias record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordSpec {
     /// Id of the hosted zone, without `/hostedzone/`.
     pub zone_id: String,
-    /// The name, in lower case, without a dot at the end.
+    /// Name, in lower case, without a trailing dot.
     pub name: String,
-    /// `A`.
+    /// Type: `A`.
     #[serde(rename = "type")]
     pub record_type: String,
-    /// The DNS name that it is an alias of, in lower case, without a dot at the end.
+    /// DNS name of the alias target, in lower case, without a trailing dot.
     pub alias: String,
-    /// The hosted zone of that name.
+    /// Id of the hosted zone of the alias target.
     pub alias_zone_id: String,
-    /// Whether the health of the alias target counts where there is a choice between records.
+    /// Makes Route 53 consider the health of the alias target when it chooses between records.
     pub evaluate_target_health: bool,
 }
 
-/// What names a record.
+/// Attributes of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordAttrs {
     /// Id of the hosted zone.
     pub zone_id: String,
-    /// The name.
+    /// Name.
     pub name: String,
-    /// The type.
+    /// Type.
     #[serde(rename = "type")]
     pub record_type: String,
-    /// Id of the last change that was made here; empty when it is long done.
+    /// Id of the last change of this run; empty if it is complete.
     pub change_id: String,
 }
 
 impl RecordSpec {
-    /// A name that leads to a load balancer.
+    /// Returns the spec of an alias for a load balancer.
     #[must_use]
     pub fn alias(zone_id: &str, name: &str, balancer: LoadBalancerAttrs) -> Self {
         Self {
@@ -93,8 +94,8 @@ impl RecordSpec {
 
 impl Resource for Record {
     const KIND: &'static str = "route53.record";
-    /// AWS would let the load balancer go. But a record is known to be ours by its target, so it goes first; and no name is
-    /// left that points to a load balancer of nobody.
+    /// AWS does not refuse to delete a load balancer that a record points to. But a record is recognized as managed by
+    /// its target, so it is deleted first, and no name remains that points to a deleted load balancer.
     const BLOCKS_DELETION_OF: &'static [&'static str] = &["elbv2.load_balancer"];
     const TAGGED: bool = false;
     type Spec = RecordSpec;
@@ -102,7 +103,7 @@ impl Resource for Record {
 
     fn validate(spec: &RecordSpec) -> Result<(), String> {
         if spec.record_type != "A" {
-            return Err(format!("`{}` is not a type of alias record: `A` is", spec.record_type));
+            return Err(format!("`{}` is not a supported record type; expected `A`", spec.record_type));
         }
         pb_rules::dns::hostname(&spec.name).map_err(|violation| violation.to_string())
     }
@@ -143,7 +144,7 @@ impl Resource for Record {
         Ok(found.chain(untagged).collect())
     }
 
-    /// CREATE, not UPSERT: what stands there already is looked at first.
+    /// Creates the record with CREATE, not UPSERT, so that an existing record is not overwritten.
     async fn create(&self, _cx: &Context, spec: &RecordSpec) -> Result<RecordAttrs, Failure> {
         let change_id = self.change(&spec.zone_id, ChangeAction::Create, alias_record(spec)?).await?;
         Ok(attrs(spec, change_id))
@@ -168,24 +169,22 @@ impl Resource for Record {
             let status =
                 match self.dns.get_change().id(&attrs.change_id).send().await.for_operation("route53:GetChange") {
                     Ok(output) => output.change_info.map(|info| info.status),
-                    // AWS does not keep changes for ever.
+                    // AWS does not keep changes forever.
                     Err(failure) if failure.class == Class::NotFound => None,
                     Err(failure) => return Err(failure),
                 };
             Ok(match status {
                 None | Some(ChangeStatus::Insync) => Progress::Ready(()),
-                Some(status) => Progress::Pending(format!(
-                    "the change of {} is {}, until all name servers of Route 53 have it",
-                    attrs.name,
-                    status.as_str()
-                )),
+                Some(_) => {
+                    Progress::Pending(format!("waiting for DNS record {} to reach all Route 53 servers", attrs.name))
+                }
             })
         })
         .await?;
         Ok(RecordAttrs { change_id: String::new(), ..attrs })
     }
 
-    /// The record must be repeated exactly as it stands.
+    /// Deletes the record. The call must repeat the live values exactly.
     async fn delete(&self, _cx: &Context, attrs: &RecordAttrs) -> Result<(), Failure> {
         let sets = self.records(&attrs.zone_id, &attrs.name).await?;
         match sets.into_iter().find(|set| is_simple(set, &attrs.record_type)) {
@@ -195,52 +194,52 @@ impl Resource for Record {
     }
 }
 
-/// A name that is looked at, and why.
+/// Record to read, and the reasons.
 struct Candidate {
     zone_id: String,
     name: String,
     record_type: String,
-    wanted: Option<Address>,
-    remembered: Option<Address>,
-    /// Set when it is asked to be taken over.
-    claimed: bool,
+    desired: Option<Address>,
+    recorded: Option<Address>,
+    /// Set if the record is to be imported.
+    imported: bool,
 }
 
-/// The names that are wanted, and those that are remembered or claimed. A record is claimed by the name that is wanted: one
-/// of another name could not be kept.
+/// Returns the records that are desired, recorded or to be imported. A record is imported under its desired name,
+/// because one with another name could not be kept.
 fn candidates(scope: &ReadScope<Record>) -> Vec<Candidate> {
     let mut candidates: BTreeMap<(&str, &str, &str), Candidate> = BTreeMap::new();
     let candidate = |(zone_id, name, record_type): (&str, &str, &str)| Candidate {
         zone_id: zone_id.to_owned(),
         name: name.to_owned(),
         record_type: record_type.to_owned(),
-        wanted: None,
-        remembered: None,
-        claimed: false,
+        desired: None,
+        recorded: None,
+        imported: false,
     };
     for (address, spec) in &scope.desired {
         let key = (spec.zone_id.as_str(), spec.name.as_str(), spec.record_type.as_str());
         if !is_unknown(key.0) && !is_unknown(key.1) {
-            candidates.entry(key).or_insert_with(|| candidate(key)).wanted = Some(address.clone());
+            candidates.entry(key).or_insert_with(|| candidate(key)).desired = Some(address.clone());
         }
     }
     for (address, attrs) in &scope.recorded {
         let key = (attrs.zone_id.as_str(), attrs.name.as_str(), attrs.record_type.as_str());
-        candidates.entry(key).or_insert_with(|| candidate(key)).remembered = Some(address.clone());
+        candidates.entry(key).or_insert_with(|| candidate(key)).recorded = Some(address.clone());
     }
     for (address, id) in scope.imports() {
         let key = candidates.keys().copied().find(|(_, name, kind)| id == format!("{name} {kind}") || id == *name);
         if let Some(candidate) = key.and_then(|key| candidates.get_mut(&key)) {
-            candidate.remembered = Some(address.clone());
-            candidate.claimed = true;
+            candidate.recorded = Some(address.clone());
+            candidate.imported = true;
         }
     }
     candidates.into_values().collect()
 }
 
-/// Whose a record is that stands at a place: ours when it is remembered, wherever it points now but to a load balancer that
-/// was `lost`, or when it points to a load balancer of ours. A record of its type with a routing policy, and a CNAME, stand in
-/// our name.
+/// Classifies a record. It is managed if it is recorded and does not point to a load balancer in `lost`, or if it
+/// points to a managed load balancer. A record of the same type with a routing policy, and a CNAME, are unmanaged and
+/// occupy the name.
 fn classify(
     candidate: &Candidate,
     set: &ResourceRecordSet,
@@ -250,8 +249,8 @@ fn classify(
     let kind = set.r#type.as_str();
     if is_simple(set, &candidate.record_type) {
         let spec = spec_of(&candidate.zone_id, set);
-        let by_target = candidate.wanted.as_ref().filter(|_| targets.contains(&spec.alias));
-        let by_record = candidate.remembered.as_ref().filter(|_| candidate.claimed || !lost.contains(&spec.alias));
+        let by_target = candidate.desired.as_ref().filter(|_| targets.contains(&spec.alias));
+        let by_record = candidate.recorded.as_ref().filter(|_| candidate.imported || !lost.contains(&spec.alias));
         if let Some(address) = by_record.or(by_target) {
             let attrs = attrs(&spec, String::new());
             return Some(Found::Managed { address: address.clone(), spec, attrs, ready: true });
@@ -260,10 +259,10 @@ fn classify(
         return None;
     }
     let what = format!("the {kind} record {} in the hosted zone {}", candidate.name, candidate.zone_id);
-    candidate.wanted.clone().map(|address| Found::Unmanaged { address, what })
+    candidate.desired.clone().map(|address| Found::Unmanaged { address, what })
 }
 
-/// A recorded record whose load balancer was lost.
+/// Returns a recorded record whose load balancer has lost its tags.
 fn untagged(
     scope: &ReadScope<Record>,
     candidate: &Candidate,
@@ -276,12 +275,12 @@ fn untagged(
     lost.contains(&spec_of(&candidate.zone_id, set).alias).then_some(Found::Untagged { address, attrs })
 }
 
-/// Whether a record is of this type and the only one of it at its name.
+/// Returns whether a record has this type and no routing policy.
 fn is_simple(set: &ResourceRecordSet, record_type: &str) -> bool {
     set.r#type.as_str() == record_type && set.set_identifier.is_none()
 }
 
-/// What stands there. Of a record that is no alias, the values stand in place of the target.
+/// Returns the live spec. For a record that is not an alias, the values replace the target.
 fn spec_of(zone_id: &str, set: &ResourceRecordSet) -> RecordSpec {
     let values: Vec<&str> = set.resource_records().iter().map(ResourceRecord::value).collect();
     let target = set.alias_target.as_ref();
@@ -320,7 +319,7 @@ fn incomplete(error: &BuildError) -> Failure {
 }
 
 impl Record {
-    /// All records at a name. The list starts there and goes on with other names; those are left out.
+    /// Returns all records of a name. The list starts there and continues with other names, which are left out.
     async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<ResourceRecordSet>, Failure> {
         let call = self.dns.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
         match call.max_items(RECORDS_PER_READ).send().await.for_operation("route53:ListResourceRecordSets") {
@@ -332,7 +331,7 @@ impl Record {
         }
     }
 
-    /// Changes one record; the id of the change is what there is to wait for.
+    /// Changes one record, and returns the id of the change to wait for.
     async fn change(&self, zone_id: &str, action: ChangeAction, set: ResourceRecordSet) -> Result<String, Failure> {
         let change = DnsChange::builder().action(action).resource_record_set(set).build();
         let batch = ChangeBatch::builder()
@@ -346,7 +345,8 @@ impl Record {
     }
 }
 
-/// Why a batch was refused stands in the message only. What no longer is as it was read is read again.
+/// Classifies the refusal of a batch by its message, which alone has the reason. A record that changed after it was
+/// read is retryable, so that it is read again.
 fn refused(failure: Failure) -> Failure {
     let says = |text: &str| failure.is("InvalidChangeBatch") && failure.message.contains(text);
     if says("already exists") {

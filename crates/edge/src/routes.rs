@@ -1,4 +1,4 @@
-//! Web services beside the one that gets all requests: each with a rule, a target group, and records of its hosts.
+//! Further web services, each with a listener rule, a target group, and records of its hosts.
 
 use crate::stack::{EdgeSpec, with_name_tag};
 use crate::{
@@ -8,44 +8,45 @@ use crate::{
 use pb_engine::{Failure, Graph, Handle, Input, Kind};
 use std::collections::BTreeSet;
 
-/// What is wanted of one more web service.
+/// Settings of a further web service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteSpec {
-    /// What it is called in addresses: `api` is at `edge/api_targets` and `edge/api_rule`.
+    /// Key in addresses: `api` has `edge/api_targets` and `edge/api_rule`.
     pub key: String,
     /// Name of the target group.
     pub target_group: String,
-    /// The port at which the targets answer.
+    /// Port of the targets.
     pub target_port: i32,
-    /// How it is found out whether a target answers.
+    /// Health check.
     pub health: HealthCheck,
-    /// Rules with a lower number are asked first.
+    /// Priority; rules with a lower number are evaluated first.
     pub priority: i32,
-    /// Patterns of hosts; empty is every host.
+    /// Host patterns; empty matches every host.
     pub hosts: BTreeSet<String>,
-    /// Patterns of paths; empty is every path.
+    /// Path patterns; empty matches every path.
     pub paths: BTreeSet<String>,
-    /// Those of the hosts that get a record in the zone.
+    /// Hosts that get a record in the zone.
     pub records: BTreeSet<String>,
 }
 
-/// One more web service in a graph.
+/// Handles of a further web service in a graph.
 #[derive(Clone, Copy)]
 pub struct Route {
     /// `edge/KEY_targets`
     pub targets: Handle<TargetGroupAttrs>,
-    /// `edge/KEY_rule`: what registers targets needs it, for a target group without one serves no load balancer.
+    /// `edge/KEY_rule`: the service that registers targets depends on it, because a target group without a rule belongs
+    /// to no load balancer.
     pub rule: Handle<ListenerRuleAttrs>,
 }
 
-/// The kinds that routes are made of.
+/// Kinds of the resources of a route.
 pub(crate) struct Kinds {
     pub rules: Kind<ListenerRule>,
     pub target_groups: Kind<TargetGroup>,
     pub records: Kind<Record>,
 }
 
-/// What all routes share.
+/// Inputs that all routes share.
 pub(crate) struct SharedInputs {
     pub vpc_id: Input<String>,
     pub zone_id: String,

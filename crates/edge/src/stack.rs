@@ -1,4 +1,4 @@
-//! The front door as a whole.
+//! Load balancer, target groups, listener, rules and records in a graph.
 
 use crate::routes::{self, Kinds, SharedInputs};
 use crate::{DnsClient, ListenerRule, LoadBalancerClient, Route, RouteSpec, Zone};
@@ -8,36 +8,36 @@ use aws_types::SdkConfig;
 use pb_engine::{Class, Failure, Graph, Handle, Input};
 use std::collections::BTreeMap;
 
-/// What is wanted of the front door.
+/// Settings of an [`EdgeStack`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct EdgeSpec {
     /// Name of the load balancer.
     pub load_balancer: String,
     /// Name of the target group.
     pub target_group: String,
-    /// The permanent name, which lies in the zone.
+    /// Permanent hostname, inside the hosted zone.
     pub hostname: String,
-    /// The port that the world asks at.
+    /// Port of the listener.
     pub port: i32,
-    /// The port at which the targets answer.
+    /// Port of the targets.
     pub target_port: i32,
-    /// How it is found out whether a target answers.
+    /// Health check.
     pub health: HealthCheck,
-    /// Seconds that a target is given to finish its requests.
+    /// Seconds that a deregistered target gets to finish its requests.
     pub deregistration_delay: i32,
-    /// Whether AWS refuses to delete the load balancer.
+    /// Makes AWS refuse to delete the load balancer.
     pub deletion_protection: bool,
-    /// Seconds after which a connection without traffic is closed.
+    /// Idle timeout of connections, in seconds.
     pub idle_timeout: i32,
-    /// More web services, each with the requests of a rule; those that no rule takes go to `target_group`.
+    /// Further web services, each for the requests of a rule. Requests that match no rule go to `target_group`.
     pub routes: Vec<RouteSpec>,
-    /// Tags of all that can have tags, besides `Name` and those of ownership.
+    /// Tags of all resources that can have tags, besides `Name` and the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
 impl EdgeSpec {
-    /// A front door on port 80 for targets that answer `/` at `target_port` with 200, checked every 10 seconds; all names
-    /// made from `name`.
+    /// Returns settings with names derived from `name`: a listener on port 80, and targets on `target_port` that answer
+    /// `/` with 200, checked every 10 seconds.
     #[must_use]
     pub fn named(name: &str, hostname: &str, target_port: i32) -> Self {
         let health = HealthCheck {
@@ -64,45 +64,46 @@ impl EdgeSpec {
     }
 }
 
-/// What the front door needs of others.
+/// Inputs from other resources.
 pub struct EdgeInputs {
     /// Id of the VPC.
     pub vpc_id: Input<String>,
-    /// Ids of at least two subnets, in as many zones.
+    /// Ids of the subnets: at least two, each in another zone.
     pub subnet_ids: Vec<Input<String>>,
     /// Ids of the security groups of the load balancer.
     pub security_group_ids: Vec<Input<String>>,
-    /// Ready when the VPC reaches the internet: before, AWS makes no internet-facing load balancer.
+    /// Ready when the VPC has an internet gateway; AWS refuses to create an internet-facing load balancer before.
     pub internet: Input<()>,
-    /// The hosted zone of the hostname.
+    /// Hosted zone of the hostname.
     pub zone: Zone,
 }
 
-/// The front door in a graph.
+/// Handles of the resources in a graph.
 #[derive(Clone)]
 pub struct EdgeStack {
     /// `edge/balancer`
     pub load_balancer: Handle<LoadBalancerAttrs>,
     /// `edge/targets`
     pub targets: Handle<TargetGroupAttrs>,
-    /// `edge/listener`: what registers targets needs it, for a target group without one serves no load balancer.
+    /// `edge/listener`: services that register targets depend on it, because a target group without a listener belongs
+    /// to no load balancer.
     pub listener: Handle<ListenerAttrs>,
     /// `edge/record`
     pub record: Handle<RecordAttrs>,
-    /// The further web services, by key.
+    /// Further web services, by key.
     pub routes: BTreeMap<String, Route>,
 }
 
 impl EdgeStack {
-    /// Adds the front door to `graph`.
+    /// Adds all resources to `graph`.
     ///
     /// # Errors
-    /// `Refused` when the hostname does not lie in the zone; `Bug` when an address is taken.
+    /// `Refused` if the hostname is not in the hosted zone; `Bug` if an address is already in use.
     pub fn add(graph: &mut Graph, config: &SdkConfig, spec: &EdgeSpec, inputs: EdgeInputs) -> Result<Self, Failure> {
         Self::add_with(graph, &LoadBalancerClient::new(config), &DnsClient::new(config), spec, inputs)
     }
 
-    /// [`EdgeStack::add`], reached through these clients.
+    /// Does the same as [`EdgeStack::add`], with given clients.
     ///
     /// # Errors
     /// As [`EdgeStack::add`].
@@ -237,6 +238,6 @@ mod tests {
     #[test]
     fn hostname_outside_the_zone_is_refused() {
         let failure = add(&mut Graph::new(), "staging.example.net").unwrap_err();
-        assert!(failure.message.contains("does not lie in the zone"), "{failure}");
+        assert!(failure.message.contains("is not in the hosted zone"), "{failure}");
     }
 }

@@ -1,4 +1,4 @@
-//! Tags of load balancers, target groups and listeners: given in the create call, read and changed by ARN.
+//! Tags of load balancers, target groups, listeners and rules: set in the create call, read and changed by ARN.
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
@@ -7,18 +7,19 @@ use pb_aws::{ForOperation, tag_map};
 use pb_engine::{Change, Class, Context, Failure, Ownership, ReadScope, Resource};
 use std::collections::{BTreeMap, HashMap};
 
-/// ARNs that one call may ask for. (Elastic Load Balancing API: DescribeTags)
+/// Maximum number of ARNs per call. (Elastic Load Balancing API: DescribeTags)
 const ARNS_PER_CALL: usize = 20;
 
 /// Tags by key.
 pub(crate) type Tags = BTreeMap<String, String>;
 
-/// As the SDK takes them.
+/// Converts tags to the type of the SDK.
 pub(crate) fn to_sdk(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// The tags of each of these, by ARN, asked for only as far as no index tells them; what has gone meanwhile is left out.
+/// Returns the tags of these ARNs, from the tag index if it has them, else from the API. Deleted resources are left
+/// out.
 pub(crate) async fn read<R: Resource>(
     scope: &ReadScope<R>,
     client: &Client,
@@ -27,7 +28,7 @@ pub(crate) async fn read<R: Resource>(
     scope.tags_of(arns, |arns| async move { describe(client, &arns).await }).await
 }
 
-/// The tags of each of these, by ARN; what has gone meanwhile is left out.
+/// Reads the tags of these ARNs from the API. Deleted resources are left out.
 pub(crate) async fn describe(client: &Client, arns: &[String]) -> Result<HashMap<String, Tags>, Failure> {
     let parts = try_join_all(arns.chunks(ARNS_PER_CALL).map(|part| describe_batch(client, part)));
     Ok(parts.await?.into_iter().flatten().collect())
@@ -35,7 +36,7 @@ pub(crate) async fn describe(client: &Client, arns: &[String]) -> Result<HashMap
 
 async fn describe_batch(client: &Client, arns: &[String]) -> Result<Vec<(String, Tags)>, Failure> {
     match describe_exactly(client, arns).await {
-        // One of them is somebody else's and has just gone, and AWS refuses the call as a whole.
+        // One of them is an unmanaged resource that was just deleted, so AWS refuses the whole call.
         Err(failure) if failure.class == Class::NotFound => {
             let each = try_join_all(arns.iter().map(|arn| async move {
                 match describe_exactly(client, std::slice::from_ref(arn)).await {
@@ -59,7 +60,7 @@ async fn describe_exactly(client: &Client, arns: &[String]) -> Result<Vec<(Strin
     Ok(tagged.collect())
 }
 
-/// Makes the tags what `wanted` says, where `changes` say that they differ.
+/// Updates the tags that `changes` name to their values in `wanted`.
 pub(crate) async fn update(client: &Client, arn: &str, wanted: &Tags, changes: &[Change]) -> Result<(), Failure> {
     let keys = |present: bool| {
         let changes = changes.iter().filter(move |change| change.after.is_some() == present);
@@ -78,20 +79,20 @@ pub(crate) async fn update(client: &Client, arn: &str, wanted: &Tags, changes: &
     Ok(())
 }
 
-/// Puts the ownership tags on what has this ARN.
+/// Adds the ownership tags to a resource.
 pub(crate) async fn adopt(client: &Client, cx: &Context, arn: &str) -> Result<(), Failure> {
     let call = client.add_tags().resource_arns(arn).set_tags(Some(to_sdk(&cx.tags(&Tags::new())))).send();
     call.await.for_operation("elasticloadbalancing:AddTags").map(drop)
 }
 
-/// Takes the ownership tags off what has this ARN.
+/// Removes the ownership tags from a resource.
 pub(crate) async fn forget(client: &Client, arn: &str) -> Result<(), Failure> {
     let keys = Ownership::KEYS.map(str::to_owned).to_vec();
     let call = client.remove_tags().resource_arns(arn).set_tag_keys(Some(keys)).send();
     call.await.for_operation("elasticloadbalancing:RemoveTags").map(drop)
 }
 
-/// The key of the tag that a change is about: `Name` of `tags.Name`, `a b` of `tags["a b"]`. Keys have no quotes in them.
+/// Returns the key of a changed tag: `Name` for `tags.Name`, `a b` for `tags["a b"]`. Keys contain no quotes.
 fn key(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("tags")?;
     rest.strip_prefix('.').or_else(|| rest.strip_prefix("[\"")?.strip_suffix("\"]"))

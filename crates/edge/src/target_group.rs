@@ -1,4 +1,4 @@
-//! `elbv2.target_group`: where requests go, and how it is found out whether something answers there.
+//! `elbv2.target_group`: the targets of requests, with their health check.
 
 mod health_check_update;
 #[cfg(test)]
@@ -19,69 +19,69 @@ use std::collections::BTreeMap;
 
 const DEREGISTRATION_DELAY: &str = "deregistration_delay.timeout_seconds";
 
-/// The kind of target groups.
+/// Kind of target groups.
 pub struct TargetGroup {
     client: Client,
 }
 
 impl TargetGroup {
-    /// The kind, reached through `client`.
+    /// Creates the kind.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
-/// What is wanted of a target group.
+/// Spec of a target group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetGroupSpec {
-    /// The name, 32 characters at most.
+    /// Name, at most 32 characters.
     pub name: String,
     /// Id of the VPC of the targets.
     pub vpc_id: String,
-    /// The port of the targets.
+    /// Default port of targets.
     pub port: i32,
-    /// `HTTP`.
+    /// Protocol: `HTTP`.
     pub protocol: String,
-    /// `ip`.
+    /// Target type: `ip`.
     pub target_type: String,
-    /// How it is found out whether a target answers.
+    /// Health check.
     pub health: HealthCheck,
-    /// Seconds that a target is given to finish its requests.
+    /// Seconds that a deregistered target gets to finish its requests.
     pub deregistration_delay: i32,
-    /// Tags, without those of ownership.
+    /// Tags, without the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// How it is found out whether a target answers.
+/// Health check of targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// The path that is asked for.
+    /// Requested path.
     pub path: String,
-    /// The status codes that are healthy: `200`, `200,202`, `200-299`.
+    /// Status codes that count as healthy: `200`, `200,202`, `200-299`.
     pub matcher: String,
-    /// Seconds between two checks, 5 to 300.
+    /// Seconds between two checks: 5 to 300.
     pub interval: i32,
-    /// Seconds until a check has failed, 2 to 120, less than the interval.
+    /// Timeout of a check in seconds: 2 to 120, less than the interval.
     pub timeout: i32,
-    /// Checks in a row that make a target healthy, 2 to 10.
+    /// Consecutive successful checks that make a target healthy: 2 to 10.
     pub healthy: i32,
-    /// Checks in a row that make it unhealthy, 2 to 10.
+    /// Consecutive failed checks that make a target unhealthy: 2 to 10.
     pub unhealthy: i32,
 }
 
 impl HealthCheck {
-    /// Returns whether a check of `other` may find a target unhealthy that one of these finds healthy.
+    /// Returns whether the check `other` may find a target unhealthy that this check finds healthy.
     fn has_other_criteria(&self, other: &Self) -> bool {
         (&self.path, &self.matcher) != (&other.path, &other.matcher)
     }
 
-    /// Seconds that a target takes to be unhealthy once it fails each check.
+    /// Returns the seconds after which a target that fails every check is unhealthy.
     fn period(&self) -> i32 {
         self.interval * self.unhealthy + self.timeout
     }
 
-    /// The checks before `changes` of path and matcher.
+    /// Returns the check before `changes` of path and matcher.
     fn before_changes(&self, changes: &[Change]) -> Self {
         let text = |path: &str, now: &str| {
             let change = changes.iter().find(|change| change.path == path);
@@ -91,21 +91,21 @@ impl HealthCheck {
     }
 }
 
-/// What names a target group.
+/// Attributes of a target group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetGroupAttrs {
-    /// The ARN.
+    /// ARN.
     pub arn: String,
-    /// The name.
+    /// Name.
     pub name: String,
 }
 
-/// A target group does not keep its VPC from being deleted.
+/// A target group does not prevent the deletion of its VPC.
 impl Resource for TargetGroup {
     const KIND: &'static str = "elbv2.target_group";
     const TAG_INDEXED: bool = true;
-    /// The port is that of targets which are registered without one (Elastic Load Balancing API, CreateTargetGroup). ECS
-    /// registers each task with the port of its container, so another port needs no other group.
+    /// The port applies to targets that are registered without one (Elastic Load Balancing API, CreateTargetGroup). ECS
+    /// registers each task with the port of its container, so another port needs no other target group.
     const RETAINED_FIELDS: &'static [&'static str] = &["name", "port"];
     type Spec = TargetGroupSpec;
     type Attrs = TargetGroupAttrs;
@@ -141,7 +141,8 @@ impl Resource for TargetGroup {
         old.name != new.name
     }
 
-    /// The old tasks may not pass the new checks, so the checks change after the new tasks have started.
+    /// Keeps the old health check until the dependents are updated: old tasks may not pass the new check, so the check
+    /// changes after the new tasks have started.
     fn interim_spec(old: Option<&TargetGroupSpec>, new: &TargetGroupSpec) -> Option<Interim<TargetGroupSpec>> {
         let old = old.filter(|old| old.health.has_other_criteria(&new.health))?;
         let spec = TargetGroupSpec { health: old.health.clone(), ..new.clone() };
@@ -152,8 +153,8 @@ impl Resource for TargetGroup {
         (!is_unknown(&attrs.arn)).then(|| attrs.arn.clone())
     }
 
-    /// There may be thousands in a region, so the tags are asked for of those only whose name begins with the workspace's,
-    /// is wanted, or whose ARN is remembered.
+    /// Reads the target groups. A region may have thousands, so tags are read only of those whose name starts with the
+    /// name of the workspace or is desired, and of those whose ARN is recorded.
     async fn read(&self, scope: &ReadScope<Self>) -> Result<Vec<Found<Self>>, Failure> {
         let arn = |group: &Group| group.target_group_arn().map(str::to_owned);
         let likely = || scope.recorded.iter().map(|(_, attrs)| attrs.arn.clone());
@@ -171,7 +172,8 @@ impl Resource for TargetGroup {
         Ok(found.chain(untagged).collect())
     }
 
-    /// AWS gives back the group that is there when all settings are the same, so a repeated call makes no second one.
+    /// Creates the target group. AWS returns an existing one with the same settings, so a repeated call creates no
+    /// second one.
     async fn create(&self, cx: &Context, spec: &TargetGroupSpec) -> Result<TargetGroupAttrs, Failure> {
         let call = self
             .client
@@ -245,7 +247,7 @@ impl TargetGroup {
         Ok(groups)
     }
 
-    /// Seconds; none when the group has gone.
+    /// Reads the deregistration delay in seconds; `None` if the group does not exist.
     async fn deregistration_delay(&self, arn: &str) -> Result<Option<i32>, Failure> {
         let call = self.client.describe_target_group_attributes().target_group_arn(arn).send();
         let output = match call.await.for_operation("elasticloadbalancing:DescribeTargetGroupAttributes") {
@@ -263,12 +265,12 @@ pub(crate) async fn all(client: &Client) -> Result<Vec<Group>, Failure> {
     all.collect::<Result<_, _>>().await.for_operation("elasticloadbalancing:DescribeTargetGroups")
 }
 
-/// The address of a group that is ours.
+/// Returns the address of a managed target group.
 fn managed_address(scope: &ReadScope<TargetGroup>, attrs: &TargetGroupAttrs, tags: &Tags) -> Option<Address> {
     scope.managed_address(tags, &[&attrs.arn, &attrs.name])
 }
 
-/// What a group is to us; nothing that matters when it has gone meanwhile.
+/// Classifies a target group; `None` if it is irrelevant or was deleted in the meantime.
 fn classify(
     scope: &ReadScope<TargetGroup>,
     group: &Group,

@@ -1,31 +1,31 @@
-//! What the tests of all kinds use.
+//! Helpers for the tests of all kinds.
 
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use pb_engine::{ADDRESS_TAG, Graph, Ownership, STACK_TAG, Standalone, WORKSPACE_TAG};
 use std::collections::BTreeMap;
 
-/// `graph`, run for the workspace `staging`.
+/// Returns a standalone run of `graph` for the workspace `staging`.
 pub(crate) fn standalone(graph: Graph) -> Standalone {
     Standalone::new(Ownership { stack: "s".to_owned(), workspace: "staging".to_owned() }, graph)
 }
 
-/// The ownership tags of the resource at `address`, with `Name`.
+/// Returns the ownership tags of the resource at `address`, and `Name`.
 pub(crate) fn ownership_tags(address: &str, name: &str) -> Vec<Tag> {
     let tags = [("Name", name), (STACK_TAG, "s"), (WORKSPACE_TAG, "staging"), (ADDRESS_TAG, address)];
     tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
 }
 
-/// The tags of a spec.
+/// Returns the tags of a spec.
 pub(crate) fn name_tag(name: &str) -> BTreeMap<String, String> {
     [("Name".to_owned(), name.to_owned())].into()
 }
 
-/// What a refusal with this code says.
+/// Returns the metadata of an error with this code.
 pub(crate) fn error_meta(code: &str) -> aws_sdk_elasticloadbalancingv2::error::ErrorMetadata {
     aws_sdk_elasticloadbalancingv2::error::ErrorMetadata::builder().code(code).message("no").build()
 }
 
-/// A refusal as it comes over the wire.
+/// Returns the body of an error response.
 pub(crate) fn error_body(code: &str, message: &str) -> Option<String> {
     Some(format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
@@ -33,7 +33,7 @@ pub(crate) fn error_body(code: &str, message: &str) -> Option<String> {
     ))
 }
 
-/// Answers each call for tags: of every ARN that is asked for, these.
+/// Returns these tags for every requested ARN.
 pub(crate) fn tags(tags: Vec<Tag>) -> aws_smithy_mocks::Rule {
     use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
     use aws_sdk_elasticloadbalancingv2::types::TagDescription;

@@ -1,4 +1,4 @@
-//! The hosted zone, which is looked up and never made.
+//! Lookup of the hosted zone, which is never created.
 
 use crate::DnsClient;
 use crate::record::plain_name;
@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 
 const FIND: &str = "find the hosted zone";
 
-/// Pages of zones of one name that are read: a hundred zones each.
+/// Maximum number of pages of zones with one name; a page has 100 zones.
 const MAX_PAGES: usize = 10;
 
-/// A public hosted zone.
+/// Public hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
-    /// The id, without `/hostedzone/`.
+    /// Id, without `/hostedzone/`.
     pub id: String,
-    /// The name, in lower case, without a dot at the end.
+    /// Name, in lower case, without a trailing dot.
     pub name: String,
 }
 
-/// The public hosted zone of this name; `zone_id` chooses where there are several.
+/// Returns the public hosted zone of this name; `zone_id` selects one of several.
 ///
 /// # Errors
-/// `NotFound` when there is none; `Refused` when there are several and none was chosen, with the ids of all; and what the
-/// call fails with.
+/// `NotFound` if there is none; `Refused` if there are several and none is selected, with the ids of all; and the error
+/// of the call.
 pub async fn find_zone(config: &SdkConfig, name: &str, zone_id: Option<&str>) -> Result<Zone, Failure> {
     find_zone_with(&DnsClient::new(config), name, zone_id).await
 }
 
-/// [`find_zone`], reached through `client`.
+/// Does the same as [`find_zone`], with a given client.
 ///
 /// # Errors
 /// As [`find_zone`].
@@ -46,28 +46,28 @@ pub async fn find_zone_with(client: &DnsClient, name: &str, zone_id: Option<&str
     match (ids.as_slice(), zone_id) {
         ([id], _) => Ok(Zone { id: (*id).to_owned(), name }),
         ([], Some(chosen)) => {
-            let what = format!("there is no public hosted zone `{name}` with the id {chosen} in this account");
+            let what = format!("no public hosted zone `{name}` with the id {chosen} in this account");
             Err(Failure::new(Class::NotFound, FIND, what).hint("correct or remove `zone_id`"))
         }
         ([], None) if !zones.is_empty() => {
-            let what =
-                format!("the hosted zone `{name}` of this account is private: the world does not see its records");
-            Err(Failure::new(Class::NotFound, FIND, what).hint("create a public hosted zone of this name in Route 53"))
+            let what = format!("the hosted zone `{name}` of this account is private; its records are not public");
+            Err(Failure::new(Class::NotFound, FIND, what)
+                .hint("create a public hosted zone with this name in Route 53"))
         }
         ([], None) => {
-            let what = format!("there is no public hosted zone `{name}` in this account");
-            let hint = "create it in Route 53 and have the domain's registrar point to its name servers, or set `zone`";
+            let what = format!("no public hosted zone `{name}` in this account");
+            let hint = "create it in Route 53 and set its name servers at the domain's registrar, or set `zone`";
             Err(Failure::new(Class::NotFound, FIND, what).hint(hint))
         }
         (several, _) => {
-            let what = format!("{} public hosted zones are named `{name}`: {}", several.len(), several.join(", "));
-            let hint = "set `zone_id` to the one that the domain's registrar points to";
+            let what = format!("{} public hosted zones have the name `{name}`: {}", several.len(), several.join(", "));
+            let hint = "set `zone_id` to the zone whose name servers are set at the domain's registrar";
             Err(Failure::new(Class::Refused, FIND, what).hint(hint))
         }
     }
 }
 
-/// All zones of this name. The list starts at the name and goes on with others.
+/// Returns all zones of this name. The list starts at the name and continues with other names.
 async fn zones(client: &DnsClient, name: &str) -> Result<Vec<HostedZone>, Failure> {
     let mut found = Vec::new();
     let mut from: (String, Option<String>) = (name.to_owned(), None);

@@ -1,9 +1,9 @@
-//! Accounts, regions, and what has to be there before a deploy: role, bucket, table.
+//! Accounts, regions, and the prerequisites of a deploy: role, bucket, table.
 
 use crate::text::{length, no_part, no_prefix, no_suffix, only};
 use crate::{Verdict, Violation};
 
-/// Syntax of a region's name, such as `us-east-2`; whether it exists is AWS's to say. (AWS General Reference: Regions)
+/// Checks the syntax of a region's name, such as `us-east-2`, not its existence. (AWS General Reference: Regions)
 pub fn region(name: &str) -> Verdict {
     let parts: Vec<&str> = name.split('-').collect();
     let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
@@ -19,25 +19,25 @@ pub fn region(name: &str) -> Verdict {
     Err(Violation::new(format!("`{name}` is not the name of a region, such as `us-east-2`")))
 }
 
-/// Id of an account: twelve digits. (AWS Account Management: AWS account identifiers)
+/// Checks the id of an account: twelve digits. (AWS Account Management: AWS account identifiers)
 pub fn account_id(id: &str) -> Verdict {
     if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
     }
-    Err(Violation::new(format!("`{id}` is not an account id, which is twelve digits")))
+    Err(Violation::new(format!("`{id}` is not an account id; an account id has twelve digits")))
 }
 
-/// Name of a role, without path or ARN. (IAM API: CreateRole)
+/// Checks the name of a role, without path or ARN. (IAM API: CreateRole)
 pub fn role_name(name: &str) -> Verdict {
     let what = "a role name";
     if let Some((_, tail)) = name.rsplit_once('/') {
-        return Err(Violation::new(format!("`{name}` is a path or an ARN, {what} is wanted")).with_suggestion(tail));
+        return Err(Violation::new(format!("`{name}` is a path or an ARN; expected {what}")).with_suggestion(tail));
     }
     length(what, name, 1, 64)?;
     only(what, name, |c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c), "letters, digits and +=,.@_-")
 }
 
-/// Name of a bucket. (S3 user guide: General purpose bucket naming rules)
+/// Checks the name of a bucket. (S3 user guide: General purpose bucket naming rules)
 pub fn bucket(name: &str) -> Verdict {
     let what = "a bucket name";
     length(what, name, 3, 63)?;
@@ -59,12 +59,12 @@ pub fn bucket(name: &str) -> Verdict {
         no_suffix(what, name, suffix)?;
     }
     if name.parse::<std::net::Ipv4Addr>().is_ok() {
-        return Err(Violation::new(format!("`{name}` looks like an address, which {what} may not")));
+        return Err(Violation::new(format!("`{name}` looks like an IP address, which is not allowed for {what}")));
     }
     Ok(())
 }
 
-/// Part of an object's key in front of our own; empty, or folders without a slash at either end.
+/// Checks a prefix of object keys: empty, or folders without a slash at either end.
 /// (S3 user guide: Naming Amazon S3 objects, safe characters)
 pub fn key_prefix(prefix: &str) -> Verdict {
     let what = "a key prefix";
@@ -75,7 +75,7 @@ pub fn key_prefix(prefix: &str) -> Verdict {
     no_suffix(what, prefix, "/")
 }
 
-/// Name of a DynamoDB table. (DynamoDB API: CreateTable)
+/// Checks the name of a DynamoDB table. (DynamoDB API: CreateTable)
 pub fn table(name: &str) -> Verdict {
     let what = "a table name";
     length(what, name, 3, 255)?;

@@ -1,36 +1,34 @@
-//! Engines, versions and node types of ElastiCache.
+//! Engines, engine versions and node types of ElastiCache.
 
 use crate::{Verdict, Violation};
 
-/// The engine is one that can be the queue. (ElastiCache API: CreateReplicationGroup, `Engine`)
+/// Checks an engine of a replication group. (ElastiCache API: CreateReplicationGroup, `Engine`)
 pub fn engine(engine: &str) -> Verdict {
     match engine {
         "redis" | "valkey" => Ok(()),
-        _ => {
-            Err(Violation::new(format!("`{engine}` is not an engine of a replication group: `redis` and `valkey` are")))
-        }
+        _ => Err(Violation::new(format!("`{engine}` is not a supported engine; expected `redis` or `valkey`"))),
     }
 }
 
-/// The family that parameter groups of an engine version belong to: `redis7` for Redis 7.1, `redis6.x` for 6.x and 6.2,
+/// Returns the parameter group family of an engine version: `redis7` for Redis 7.1, `redis6.x` for 6.x and 6.2,
 /// `redis5.0` for 5.0.6, `valkey8` for Valkey 8.0.
 ///
-/// Versions are refused where AWS would refuse them, and where it would give another text back than was written: from
-/// Redis 6 and Valkey 7 on the patch version is AWS's choice. (ElastiCache user guide: Engine versions and upgrading;
+/// Refuses versions that AWS would refuse, and those that AWS would return in another form: from Redis 6 and Valkey 7
+/// on, AWS chooses the patch version. (ElastiCache user guide: Engine versions and upgrading;
 /// ElastiCache API: CreateCacheParameterGroup, `CacheParameterGroupFamily`)
 pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
     engine(engine_name)?;
-    let refuse = |right: &str| Violation::new(format!("`{version}` is not a version of {engine_name}: {right}"));
+    let refuse = |reason: &str| Violation::new(format!("`{version}` is not a version of {engine_name}: {reason}"));
     let parts: Vec<&str> = version.split('.').collect();
     let Some(major) = parts.first().and_then(|part| number(part)) else {
         return Err(refuse(if engine_name == "redis" {
-            "one such as `7.1` is wanted"
+            "expected a version such as `7.1`"
         } else {
-            "one such as `8.0` is wanted"
+            "expected a version such as `8.0`"
         }));
     };
     match (engine_name, major, parts.as_slice()) {
-        ("valkey", ..7, _) | ("valkey", 7, [_, "0" | "1"]) => Err(refuse("it begins at 7.2")),
+        ("valkey", ..7, _) | ("valkey", 7, [_, "0" | "1"]) => Err(refuse("the first version is 7.2")),
         ("redis", 6, [_, minor]) if *minor == "x" || number(minor).is_some() => Ok("redis6.x".to_owned()),
         ("redis", 7, [_, minor]) | ("valkey", 7.., [_, minor]) if number(minor).is_some() => {
             Ok(format!("{engine_name}{major}"))
@@ -38,12 +36,14 @@ pub fn family(engine_name: &str, version: &str) -> Result<String, Violation> {
         ("redis", 2..=5, [_, minor, patch]) if number(minor).and(number(patch)).is_some() => {
             Ok(format!("redis{major}.{minor}"))
         }
-        ("redis", 2..=5, _) => Err(refuse("before 6, three numbers such as `5.0.6` are wanted")),
-        ("redis", 8.., _) => Err(refuse("ElastiCache ends at 7.1, newer ones are of the engine `valkey`")),
-        (_, 6.., [_, minor, _]) if number(minor).is_some() => {
-            Err(refuse("the third number is chosen by AWS").with_suggestion(format!("{major}.{minor}")))
+        ("redis", 2..=5, _) => Err(refuse("versions before 6 have three numbers, such as `5.0.6`")),
+        ("redis", 8.., _) => {
+            Err(refuse("ElastiCache offers Redis up to 7.1; use the engine `valkey` for newer versions"))
         }
-        _ => Err(refuse("major and minor number, such as `7.1`, are wanted")),
+        (_, 6.., [_, minor, _]) if number(minor).is_some() => {
+            Err(refuse("AWS chooses the patch version").with_suggestion(format!("{major}.{minor}")))
+        }
+        _ => Err(refuse("expected a major and a minor version, such as `7.1`")),
     }
 }
 
@@ -53,7 +53,7 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| plain && !padded)
 }
 
-/// Syntax of a node type, such as `cache.t3.small`. (ElastiCache user guide: Supported node types)
+/// Checks the syntax of a node type, such as `cache.t3.small`. (ElastiCache user guide: Supported node types)
 pub fn node_type(node_type: &str) -> Verdict {
     let size = |size: &str| {
         matches!(size, "micro" | "small" | "medium" | "large" | "xlarge")
@@ -105,19 +105,19 @@ mod tests {
     #[test]
     fn nonexistent_versions_are_refused() {
         for (engine, version, why) in [
-            ("memcached", "1.6", "not an engine"),
-            ("redis", "", "`7.1` is wanted"),
-            ("redis", "7", "major and minor"),
-            ("redis", "7.x", "major and minor"),
-            ("redis", "latest", "`7.1` is wanted"),
+            ("memcached", "1.6", "not a supported engine"),
+            ("redis", "", "such as `7.1`"),
+            ("redis", "7", "major and a minor"),
+            ("redis", "7.x", "major and a minor"),
+            ("redis", "latest", "such as `7.1`"),
             ("redis", "5.0", "three numbers"),
-            ("redis", "8.0", "ends at 7.1"),
-            ("redis", "1.0", "major and minor"),
-            ("redis", "7.1.0", "chosen by AWS"),
-            ("valkey", "6.2", "begins at 7.2"),
-            ("valkey", "7.1", "begins at 7.2"),
-            ("valkey", "8.0.1", "chosen by AWS"),
-            ("valkey", "08.0", "`8.0` is wanted"),
+            ("redis", "8.0", "up to 7.1"),
+            ("redis", "1.0", "major and a minor"),
+            ("redis", "7.1.0", "AWS chooses the patch version"),
+            ("valkey", "6.2", "the first version is 7.2"),
+            ("valkey", "7.1", "the first version is 7.2"),
+            ("valkey", "8.0.1", "AWS chooses the patch version"),
+            ("valkey", "08.0", "such as `8.0`"),
         ] {
             let violation = family(engine, version).unwrap_err().to_string();
             assert!(violation.contains(why), "{engine} {version}: {violation}");

@@ -1,11 +1,11 @@
-//! Hostnames.
+//! Hostnames and hosted zones.
 
 use crate::text::{length, no_prefix, no_suffix, only};
 use crate::{Verdict, Violation};
 
-/// One label of a hostname: the part between two dots. (RFC 1123, section 2.1)
+/// Checks one label of a hostname: the part between two dots. (RFC 1123, section 2.1)
 pub fn label(label: &str) -> Verdict {
-    let what = "a part of a hostname";
+    let what = "a hostname label";
     length(what, label, 1, 63)?;
     only(
         what,
@@ -17,7 +17,7 @@ pub fn label(label: &str) -> Verdict {
     no_suffix(what, label, "-")
 }
 
-/// A fully qualified hostname in lower case, as Route 53 gives it back, without the trailing dot.
+/// Checks a fully qualified hostname: in lower case, as Route 53 returns it, without the trailing dot.
 /// (Route 53 developer guide: DNS domain name format)
 pub fn hostname(name: &str) -> Verdict {
     let plain = name.trim_end_matches('.').to_lowercase();
@@ -25,9 +25,7 @@ pub fn hostname(name: &str) -> Verdict {
         if plain != name && hostname(&plain).is_ok() { violation.with_suggestion(&plain) } else { violation }
     };
     if name.contains("://") || name.contains('/') {
-        return Err(Violation::new(format!(
-            "`{name}` is an address of a page, a hostname such as `example.org` is wanted"
-        )));
+        return Err(Violation::new(format!("`{name}` is a URL; expected a hostname such as `example.org`")));
     }
     if name.ends_with('.') {
         let violation = Violation::new(format!("`{name}` ends with a dot"));
@@ -35,7 +33,7 @@ pub fn hostname(name: &str) -> Verdict {
     }
     length("a hostname", name, 1, 253)?;
     if !name.contains('.') || name.parse::<std::net::Ipv4Addr>().is_ok() {
-        return Err(Violation::new(format!("`{name}` is not a hostname such as `example.org`")));
+        return Err(Violation::new(format!("`{name}` is not a fully qualified hostname, such as `example.org`")));
     }
     for part in name.split('.') {
         label(part).map_err(suggest)?;
@@ -43,18 +41,18 @@ pub fn hostname(name: &str) -> Verdict {
     Ok(())
 }
 
-/// The hostname lies in the zone: it is the zone's name or ends with it. (Route 53 API: ChangeResourceRecordSets)
+/// Checks that a hostname is in a zone: it is the zone's name or ends with it. (Route 53 API: ChangeResourceRecordSets)
 pub fn in_zone(hostname: &str, zone: &str) -> Verdict {
     let inside = hostname.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     if inside {
         return Ok(());
     }
-    Err(Violation::new(format!("`{hostname}` does not lie in the zone `{zone}`")))
+    Err(Violation::new(format!("`{hostname}` is not in the hosted zone `{zone}`")))
 }
 
-/// The id of a hosted zone, without `/hostedzone/`. (Route 53 API: ResourceId)
+/// Checks the id of a hosted zone, without `/hostedzone/`. (Route 53 API: ResourceId)
 pub fn zone_id(id: &str) -> Verdict {
-    let what = "the id of a hosted zone";
+    let what = "a hosted zone id";
     length(what, id, 1, 32)?;
     only(what, id, |c| c.is_ascii_uppercase() || c.is_ascii_digit(), "upper-case letters and digits")
 }

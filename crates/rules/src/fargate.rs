@@ -1,9 +1,9 @@
-//! Tasks on Fargate, and services of ECS.
+//! Sizes and settings of Fargate tasks and ECS services.
 
 use crate::text::{begins, between, length, only};
 use crate::{Verdict, Violation};
 
-/// A CPU size and the memory that goes with it: from, to, in steps of; all in CPU units and MiB.
+/// CPU units of a task, and the range and step of its memory in MiB.
 struct Size {
     cpu: i64,
     from: i64,
@@ -15,7 +15,8 @@ const fn sizes(cpu: i64, from: i64, to: i64, step: i64) -> Size {
     Size { cpu, from, to, step }
 }
 
-/// ECS developer guide: Task CPU and memory. The smallest size takes 512, 1024 and 2048: see `memory_sizes`.
+/// Task sizes of Fargate. The smallest one has 512, 1024 or 2048 MiB: see `memory_sizes`.
+/// (ECS developer guide: Task CPU and memory)
 const SIZES: [Size; 7] = [
     sizes(256, 512, 2048, 512),
     sizes(512, 1024, 4096, 1024),
@@ -26,14 +27,14 @@ const SIZES: [Size; 7] = [
     sizes(16384, 32768, 122_880, 8192),
 ];
 
-/// Zones, by their ids, that are no place for a network of tasks: Fargate is not in the first two, and new node types and
-/// sizes come late or never to the last. An id names the same zone in every account, a name (`us-east-1e`) does not.
-/// (ECS developer guide: Supported Regions for Amazon ECS on AWS Fargate)
-const ZONES_WITHOUT_FARGATE: [&str; 3] = ["usw1-az2", "apne1-az3", "use1-az3"];
+/// Ids of zones that are unsuitable for tasks: the first two do not have Fargate, and the last one gets new node types
+/// and sizes late or never. An id means the same zone in every account; a name (`us-east-1e`) does not. (ECS developer
+/// guide: Supported Regions for Amazon ECS on AWS Fargate)
+const UNSUITABLE_ZONES: [&str; 3] = ["usw1-az2", "apne1-az3", "use1-az3"];
 
-/// A zone, by its id such as `use2-az1`, in which tasks can run.
+/// Checks that tasks can run in a zone, given by its id, such as `use2-az1`.
 pub fn zone_id(id: &str) -> Verdict {
-    if ZONES_WITHOUT_FARGATE.contains(&id) {
+    if UNSUITABLE_ZONES.contains(&id) {
         return Err(Violation::new(format!("Fargate is not offered in the zone {id}")));
     }
     Ok(())
@@ -45,18 +46,18 @@ fn memory_sizes(size: &Size) -> impl Iterator<Item = i64> {
     (0..=steps).map(move |index| from + index * step).filter(move |memory| cpu != 256 || *memory != 1536)
 }
 
-/// CPU units of a task. (ECS developer guide: Task CPU and memory)
+/// Checks the CPU units of a task. (ECS developer guide: Task CPU and memory)
 pub fn cpu(units: i64) -> Verdict {
     if SIZES.iter().any(|size| size.cpu == units) {
         return Ok(());
     }
     let known = SIZES.map(|size| size.cpu.to_string()).join(", ");
     let nearest = SIZES.iter().map(|size| size.cpu).min_by_key(|cpu| cpu.abs_diff(units));
-    let violation = Violation::new(format!("Fargate has no tasks with {units} CPU units, but with {known}"));
+    let violation = Violation::new(format!("Fargate does not offer {units} CPU units; valid: {known}"));
     Err(violation.with_suggestion(nearest.unwrap_or_default()))
 }
 
-/// Memory in MiB of a task with so many CPU units. (ECS developer guide: Task CPU and memory)
+/// Checks the memory, in MiB, of a task with these CPU units. (ECS developer guide: Task CPU and memory)
 pub fn task_size(cpu_units: i64, memory: i64) -> Verdict {
     cpu(cpu_units)?;
     let Some(size) = SIZES.iter().find(|size| size.cpu == cpu_units) else {
@@ -66,36 +67,37 @@ pub fn task_size(cpu_units: i64, memory: i64) -> Verdict {
         return Ok(());
     }
     let range = match size.cpu {
-        256 => "512, 1024 or 2048".to_owned(),
-        _ => format!("{} to {} in steps of {}", size.from, size.to, size.step),
+        256 => "512, 1024 or 2048 MiB".to_owned(),
+        _ => format!("{} to {} MiB in steps of {}", size.from, size.to, size.step),
     };
     let enough = memory_sizes(size).find(|known| *known >= memory).unwrap_or(size.to);
-    Err(Violation::new(format!("{memory} MiB do not go with {cpu_units} CPU units on Fargate: {range} MiB do"))
+    Err(Violation::new(format!("Fargate does not offer {memory} MiB with {cpu_units} CPU units; valid: {range}"))
         .with_suggestion(enough))
 }
 
-/// Seconds from SIGTERM to SIGKILL. (ECS developer guide: Task definition parameters for Fargate, `stopTimeout`)
+/// Checks the seconds from SIGTERM to SIGKILL. (ECS developer guide: Task definition parameters for Fargate,
+/// `stopTimeout`)
 pub fn stop_timeout(seconds: i64) -> Verdict {
     between(seconds, 2, 120, " seconds")
 }
 
-/// How many tasks a service runs. (ECS developer guide: service quotas, tasks per service)
+/// Checks the desired count of a service. (ECS developer guide: service quotas, tasks per service)
 pub fn desired_count(count: i64) -> Verdict {
     between(count, 0, 5000, " tasks")
 }
 
-/// How many tasks a scheduler runs: none or one. Two would each send every periodic task.
+/// Checks the desired count of a scheduler: 0 or 1. Two would each send every periodic task.
 /// (Celery user guide: Periodic Tasks, "only a single scheduler is running")
 pub fn scheduler_count(count: i64) -> Verdict {
     at_most_one(count, 0, 1, " tasks")
 }
 
-/// Part of a scheduler that keeps running during a rollout: the old one goes before the new one comes.
+/// Checks the minimum percent of a scheduler during a rollout: 0, since the old task stops before the new one starts.
 pub fn scheduler_min_healthy_percent(percent: i64) -> Verdict {
     at_most_one(percent, 0, 0, " percent")
 }
 
-/// What of a scheduler may run during a rollout.
+/// Checks the maximum percent of a scheduler during a rollout: 100.
 pub fn scheduler_max_percent(percent: i64) -> Verdict {
     at_most_one(percent, 100, 100, " percent")
 }
@@ -104,28 +106,28 @@ fn at_most_one(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    let text = format!("{value}{unit} could run two schedulers at once, and each would send every periodic task");
+    let text = format!("with {value}{unit}, two schedulers could run at once and send every periodic task twice");
     Err(Violation::new(text).with_suggestion(max))
 }
 
-/// Name of a queue of Celery, as it stands in a list of them.
+/// Checks the name of a Celery queue, for a comma-separated list.
 pub fn queue(name: &str) -> Verdict {
-    let what = "the name of a queue";
+    let what = "a queue name";
     length(what, name, 1, 255)?;
-    only(what, name, |c| c.is_ascii_graphic() && c != ',', "visible characters without a comma")
+    only(what, name, |c| c.is_ascii_graphic() && c != ',', "visible ASCII characters other than a comma")
 }
 
-/// Part of the tasks that keep running during a rollout. (ECS API: DeploymentConfiguration)
+/// Checks the percent of tasks that keep running during a rollout. (ECS API: DeploymentConfiguration)
 pub fn min_healthy_percent(percent: i64) -> Verdict {
     between(percent, 0, 100, " percent")
 }
 
-/// Tasks that may run during a rollout, old and new together. (ECS API: DeploymentConfiguration)
+/// Checks the percent of tasks, old and new, that may run during a rollout. (ECS API: DeploymentConfiguration)
 pub fn max_percent(percent: i64) -> Verdict {
     between(percent, 100, 200, " percent")
 }
 
-/// A rollout can begin: with the percentages, ECS may either start one more task or stop one.
+/// Checks that a rollout can progress: the percentages allow ECS to start or to stop at least one task.
 /// ECS rounds the minimum up and the maximum down. (ECS API: DeploymentConfiguration)
 pub fn rollout_can_progress(count: i64, min: i64, max: i64) -> Verdict {
     let most = count.saturating_mul(max) / 100;
@@ -133,23 +135,26 @@ pub fn rollout_can_progress(count: i64, min: i64, max: i64) -> Verdict {
     if count == 0 || most > count || least < count {
         return Ok(());
     }
+    let tasks = if count == 1 { "task" } else { "tasks" };
     Err(Violation::new(format!(
-        "of {count} tasks at least {least} must and at most {most} may run, so a rollout can neither start nor stop one"
+        "with {count} {tasks}, at least {least} must and at most {most} may run, so a rollout can neither start nor stop \
+         one"
     )))
 }
 
-/// Failed tasks after which the circuit breaker gives a rollout up. (ECS API: ThresholdConfiguration, `COUNT`)
+/// Checks the number of failed tasks after which the circuit breaker ends a rollout.
+/// (ECS API: ThresholdConfiguration, `COUNT`)
 pub fn breaker_threshold(count: i64) -> Verdict {
     between(count, 1, 1000, " failed tasks")
 }
 
-/// Seconds in which failing health checks of a new task are not counted.
+/// Checks the health check grace period of a service, in seconds.
 /// (ECS API: CreateService, `healthCheckGracePeriodSeconds`)
 pub fn health_check_grace(seconds: i64) -> Verdict {
     between(seconds, 0, i64::from(i32::MAX), " seconds")
 }
 
-/// Reference of an image: `registry/name:tag` or `registry/name@digest`. (ECS API: ContainerDefinition, `image`)
+/// Checks an image reference: `registry/name:tag` or `registry/name@digest`. (ECS API: ContainerDefinition, `image`)
 pub fn image(reference: &str) -> Verdict {
     let what = "an image reference";
     length(what, reference, 1, 255)?;
@@ -157,7 +162,7 @@ pub fn image(reference: &str) -> Verdict {
     begins(what, reference, |c| c.is_ascii_alphanumeric(), "a letter or digit")
 }
 
-/// Tag of an image in ECR. (ECR API: ImageIdentifier, `imageTag`)
+/// Checks the tag of an image in ECR. (ECR API: ImageIdentifier, `imageTag`)
 pub fn image_tag(tag: &str) -> Verdict {
     let what = "an image tag";
     length(what, tag, 1, 128)?;
@@ -165,28 +170,28 @@ pub fn image_tag(tag: &str) -> Verdict {
     begins(what, tag, |c| c.is_ascii_alphanumeric() || c == '_', "a letter, a digit or `_`")
 }
 
-/// Name of an environment variable. (POSIX: Environment Variables)
+/// Checks the name of an environment variable. (POSIX: Environment Variables)
 pub fn variable_name(name: &str) -> Verdict {
-    let what = "the name of a variable";
+    let what = "a variable name";
     length(what, name, 1, 255)?;
     only(what, name, |c| c.is_ascii_alphanumeric() || "_.-".contains(c), "letters, digits and _.-")?;
-    begins(what, name, |c| !c.is_ascii_digit(), "something other than a digit")
+    begins(what, name, |c| !c.is_ascii_digit(), "a character other than a digit")
 }
 
-/// A variable that is not one of those which the deployment sets itself.
-pub fn unreserved_variable(name: &str, taken: &[&str]) -> Verdict {
-    if taken.contains(&name) {
-        return Err(Violation::new(format!("`{name}` is set to the address of the queue already")));
+/// Checks that a variable is none of those that the deployment sets.
+pub fn unreserved_variable(name: &str, reserved: &[&str]) -> Verdict {
+    if reserved.contains(&name) {
+        return Err(Violation::new(format!("`{name}` is already set to the address of the queue")));
     }
     Ok(())
 }
 
-/// Longest wait of a deploy for one thing to be ready, in seconds.
+/// Checks the longest wait of a deploy for one resource, in seconds.
 pub fn wait_timeout(seconds: i64) -> Verdict {
     between(seconds, 60, 86400, " seconds")
 }
 
-/// Revisions of a task definition that are kept: the one in use and one to go back to at least.
+/// Checks the number of revisions of a task definition to keep: at least the one in use and one to roll back to.
 pub fn keep_revisions(count: i64) -> Verdict {
     between(count, 2, 100, " revisions")
 }

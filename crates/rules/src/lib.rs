@@ -1,17 +1,17 @@
-//! What AWS refuses, known before the first call.
+//! Rules of AWS that can be checked without a call, and detection of secrets.
 //!
-//! Every function here is pure: it takes a value and answers whether AWS would take it. The configuration calls them
-//! for every value in the file, so that a person sees all mistakes at once, with line and column; the crates that
-//! make resources call the same functions again, so that nobody who uses them alone can get around a rule.
+//! All functions are pure: they take a value and return whether AWS would accept it. `pb-config` applies them to every
+//! value of the file, so that a user sees all mistakes at once, with line and column. The crates that create resources
+//! apply them again, so that they hold for programs that use one of these crates alone.
 //!
-//! Numbers are taken as `i64`: a value that does not fit its final type is refused by its rule rather than
+//! Numbers are passed as `i64`: a value that does not fit its final type is refused by its rule rather than
 //! by a conversion. Each function names the page of the AWS documentation that it follows.
 //!
 //! ```
 //! let violation = pb_rules::names::load_balancer("internal-api").unwrap_err();
 //! assert_eq!(
 //!     violation.to_string(),
-//!     "`internal-api` begins with `internal-`, which a load balancer name may not"
+//!     "`internal-api` starts with `internal-`, which is not allowed for a load balancer name"
 //! );
 //! ```
 
@@ -28,9 +28,9 @@ pub mod secrets;
 pub mod tags;
 mod text;
 
-/// A rule of AWS that a value breaks.
+/// Violation of an AWS rule by a value.
 ///
-/// The text says the rule and the offending value, and reads well after `invalid port: `.
+/// The message names the value and the rule, and is written to follow `invalid port: `.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Violation {
@@ -40,7 +40,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A violation of this rule, without a suggestion.
+    /// Creates a violation without a suggestion.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), suggestion: None, remedy: None }
     }
@@ -50,21 +50,21 @@ impl Violation {
         self
     }
 
-    pub(crate) fn with_remedy(mut self, what_to_do: impl Into<String>) -> Self {
-        self.remedy = Some(what_to_do.into());
+    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
         self
     }
 
-    /// What to do, where that is more than to write another value.
+    /// Returns what to do, if another value alone does not help.
     pub fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
 
-    /// The nearest value that keeps the rule, where one can be told.
+    /// Returns the nearest valid value, if there is one.
     pub fn suggestion(&self) -> Option<&str> {
         self.suggestion.as_deref()
     }
 }
 
-/// What every rule answers.
+/// Result of a rule.
 pub type Verdict = Result<(), Violation>;

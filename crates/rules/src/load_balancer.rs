@@ -1,20 +1,20 @@
-//! Health checks and target groups of a load balancer.
+//! Health checks, target groups and listener rules of a load balancer.
 
 use crate::text::{between, length, only};
 use crate::{Verdict, Violation};
 
-/// Path of a health check. (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckPath`)
+/// Checks the path of a health check. (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckPath`)
 pub fn health_path(path: &str) -> Verdict {
     let what = "a health check path";
     length(what, path, 1, 1024)?;
     if !path.starts_with('/') {
-        return Err(Violation::new(format!("`{path}` does not begin with `/`, as {what} must"))
+        return Err(Violation::new(format!("`{path}` does not start with `/`, as required for {what}"))
             .with_suggestion(format!("/{path}")));
     }
     only(what, path, |c| c.is_ascii_graphic(), "visible ASCII characters")
 }
 
-/// Status codes that count as healthy: `200`, `200,202` or `200-299`, within 200 to 499.
+/// Checks the status codes that count as healthy: `200`, `200,202` or `200-299`, within 200 to 499.
 /// (Elastic Load Balancing API: Matcher)
 pub fn health_matcher(matcher: &str) -> Verdict {
     let code = |text: &str| {
@@ -30,22 +30,23 @@ pub fn health_matcher(matcher: &str) -> Verdict {
         return Ok(());
     }
     Err(Violation::new(format!(
-        "`{matcher}` is not a code (`200`), a list (`200,202`) or a range (`200-299`) of codes from 200 to 499"
+        "`{matcher}` is not a status code (`200`), a list (`200,202`) or a range (`200-299`) of codes from 200 to 499"
     )))
 }
 
-/// Seconds between two health checks. (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckIntervalSeconds`)
+/// Checks the seconds between two health checks. (Elastic Load Balancing API: CreateTargetGroup,
+/// `HealthCheckIntervalSeconds`)
 pub fn health_interval(seconds: i64) -> Verdict {
     between(seconds, 5, 300, " seconds")
 }
 
-/// Seconds until a health check without an answer has failed.
+/// Checks the seconds after which a health check without a response has failed.
 /// (Elastic Load Balancing API: CreateTargetGroup, `HealthCheckTimeoutSeconds`)
 pub fn health_timeout(seconds: i64) -> Verdict {
     between(seconds, 2, 120, " seconds")
 }
 
-/// A health check's timeout is shorter than its interval. (Elastic Load Balancing API: CreateTargetGroup)
+/// Checks that a health check's timeout is shorter than its interval. (Elastic Load Balancing API: CreateTargetGroup)
 pub fn health_times(timeout: i64, interval: i64) -> Verdict {
     if timeout < interval {
         return Ok(());
@@ -55,49 +56,49 @@ pub fn health_times(timeout: i64, interval: i64) -> Verdict {
     )))
 }
 
-/// Checks in a row that make a target healthy or unhealthy.
+/// Checks the number of consecutive health checks that make a target healthy or unhealthy.
 /// (Elastic Load Balancing API: CreateTargetGroup, `HealthyThresholdCount`, `UnhealthyThresholdCount`)
 pub fn health_threshold(count: i64) -> Verdict {
     between(count, 2, 10, " checks")
 }
 
-/// Seconds that a target is given to finish its requests.
+/// Checks the deregistration delay of a target group, in seconds.
 /// (Elastic Load Balancing API: TargetGroupAttribute, `deregistration_delay.timeout_seconds`)
 pub fn deregistration_delay(seconds: i64) -> Verdict {
     between(seconds, 0, 3600, " seconds")
 }
 
-/// Rules of a load balancer besides the default ones, and as many target groups at most.
+/// Default quota of rules of a load balancer besides the default rules, and quota of its target groups.
 /// (Elastic Load Balancing: Quotas for your Application Load Balancers)
 pub const RULES_MAX: usize = 100;
 
-/// Place among the rules of a listener that a person chooses: rules without one come after it. AWS takes 1 to 50,000.
+/// Checks a rule priority from the configuration; rules without one follow. AWS accepts 1 to 50,000.
 /// (Elastic Load Balancing API: CreateRule, `Priority`)
 pub fn chosen_priority(priority: i64) -> Verdict {
     between(priority, 1, 1000, "")
 }
 
-/// Place among the rules of a listener. (Elastic Load Balancing API: CreateRule, `Priority`)
+/// Checks the priority of a listener rule. (Elastic Load Balancing API: CreateRule, `Priority`)
 pub fn priority(priority: i64) -> Verdict {
     between(priority, 1, 50_000, "")
 }
 
-/// Path of a rule, with `*` and `?` as wildcards. (Elastic Load Balancing: Path conditions)
+/// Checks a path pattern of a rule, with `*` and `?` as wildcards. (Elastic Load Balancing: Path conditions)
 pub fn path_pattern(pattern: &str) -> Verdict {
-    let what = "a path of a rule";
+    let what = "a path pattern";
     length(what, pattern, 1, 128)?;
     if !pattern.starts_with(['/', '*']) {
-        return Err(Violation::new(format!("`{pattern}` begins neither with `/` nor with `*`, so no request has it"))
+        return Err(Violation::new(format!("`{pattern}` starts with neither `/` nor `*`, so it matches no request"))
             .with_suggestion(format!("/{pattern}")));
     }
     let known = |c: char| c.is_ascii_alphanumeric() || "_-.$/~\"'@:+&*?".contains(c);
     only(what, pattern, known, "letters, digits, _-.$/~\"'@:+& and the wildcards * and ?")
 }
 
-/// Host of a rule, with `*` and `?` as wildcards. It has a dot, and only letters after the last one.
+/// Checks a host pattern of a rule, with `*` and `?` as wildcards. It has a dot, and only letters after the last one.
 /// (Elastic Load Balancing: Host conditions)
 pub fn host_pattern(pattern: &str) -> Verdict {
-    let what = "a host of a rule";
+    let what = "a host pattern";
     length(what, pattern, 1, 128)?;
     let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.*?".contains(c);
     only(what, pattern, known, "lower-case letters, digits, hyphens, dots and the wildcards * and ?")?;
@@ -105,21 +106,21 @@ pub fn host_pattern(pattern: &str) -> Verdict {
         Some((name, end)) if !name.is_empty() && !end.is_empty() && end.bytes().all(|b| b.is_ascii_lowercase()) => {
             Ok(())
         }
-        _ => Err(Violation::new(format!("`{pattern}` has no dot with only letters after it, as {what} must"))),
+        _ => Err(Violation::new(format!("`{pattern}` does not end with a dot and letters, as required for {what}"))),
     }
 }
 
-/// Hosts and paths of a rule together: five at most, with five wildcards in them.
+/// Checks the conditions of a rule: at most five hosts and paths together, with at most five wildcards.
 /// (Elastic Load Balancing: Quotas for your Application Load Balancers)
 pub fn conditions<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Verdict {
     let patterns: Vec<&str> = patterns.into_iter().collect();
     if patterns.is_empty() {
-        return Err(Violation::new("a rule without hosts and paths would take every request"));
+        return Err(Violation::new("a rule without hosts and paths would match every request"));
     }
     let wildcards = patterns.iter().flat_map(|pattern| pattern.chars()).filter(|c| "*?".contains(*c)).count();
     let at_most = |what: &str, count: usize| match count {
         0..=5 => Ok(()),
-        _ => Err(Violation::new(format!("a rule has {count} {what}, and AWS takes 5 at most"))),
+        _ => Err(Violation::new(format!("the rule has {count} {what}; AWS allows at most 5"))),
     };
     at_most("hosts and paths", patterns.len())?;
     at_most("wildcards", wildcards)

@@ -1,13 +1,13 @@
-//! Log groups.
+//! Names and retention of log groups.
 
 use crate::text::{length, no_prefix, only};
 use crate::{Verdict, Violation};
 
-/// The only retention times that CloudWatch Logs knows, in days. (CloudWatch Logs API: PutRetentionPolicy)
+/// Retention periods that CloudWatch Logs offers, in days. (CloudWatch Logs API: PutRetentionPolicy)
 pub const RETENTION_DAYS: [i64; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
-/// Name of a log group. (CloudWatch Logs API: CreateLogGroup)
+/// Checks the name of a log group. (CloudWatch Logs API: CreateLogGroup)
 pub fn log_group(name: &str) -> Verdict {
     let what = "a log group name";
     length(what, name, 1, 512)?;
@@ -15,14 +15,15 @@ pub fn log_group(name: &str) -> Verdict {
     no_prefix(what, name, "aws/")
 }
 
-/// How long log events are kept. (CloudWatch Logs API: PutRetentionPolicy)
+/// Checks the retention period of log events, in days. (CloudWatch Logs API: PutRetentionPolicy)
 pub fn retention_days(days: i64) -> Verdict {
     if RETENTION_DAYS.contains(&days) {
         return Ok(());
     }
     let nearest = RETENTION_DAYS.into_iter().min_by_key(|known| known.abs_diff(days)).unwrap_or_default();
     let known = RETENTION_DAYS.map(|known| known.to_string()).join(", ");
-    Err(Violation::new(format!("{days} is not a retention time: {known} days are")).with_suggestion(nearest))
+    Err(Violation::new(format!("CloudWatch Logs does not offer a retention of {days} days; valid: {known}"))
+        .with_suggestion(nearest))
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
-//! Names that are given to resources.
+//! Names of workspaces, services and AWS resources.
 
 use crate::text::{alphanumeric_or_hyphen, begins, length, no_part, no_prefix, no_suffix, only};
 use crate::{Verdict, Violation};
 
 const LETTERS_DIGITS_HYPHENS: &str = "letters, digits and hyphens";
 
-/// Name of a workspace. Every name in AWS is made from it, so it keeps the strictest rule of them all; how long it may be
-/// depends on what is added to it.
+/// Checks the name of a workspace. It is part of every name in AWS, so the strictest of their rules applies to it; its
+/// maximum length depends on the suffixes.
 pub fn workspace(name: &str) -> Verdict {
     cache_identifier("a workspace name", name, 40)
 }
 
-/// Name of a service in the configuration: a part of names and addresses. Those in `taken` are parts of other addresses.
-pub fn service_key(name: &str, taken: &[&str]) -> Verdict {
-    let what = "a service's name";
+/// Checks the key of a service in the configuration, which is part of names and addresses. `reserved` lists keys that
+/// other addresses contain.
+pub fn service_key(name: &str, reserved: &[&str]) -> Verdict {
+    let what = "a service name";
     length(what, name, 1, 32)?;
     only(
         what,
@@ -23,24 +24,24 @@ pub fn service_key(name: &str, taken: &[&str]) -> Verdict {
     )?;
     begins(what, name, |c| c.is_ascii_lowercase(), "a letter")?;
     no_suffix(what, name, "-")?;
-    if taken.contains(&name) {
-        return Err(Violation::new(format!("`{name}` is taken by something else in the stack")));
+    if reserved.contains(&name) {
+        return Err(Violation::new(format!("`{name}` is reserved for another part of the stack")));
     }
     Ok(())
 }
 
-/// Name of a stack: a part of object keys and tag values.
+/// Checks the name of a stack, which is part of object keys and tag values.
 pub fn stack(name: &str) -> Verdict {
     cache_identifier("a stack name", name, 40)
 }
 
-/// Name of an application load balancer. (Elastic Load Balancing API: CreateLoadBalancer)
+/// Checks the name of an application load balancer. (Elastic Load Balancing API: CreateLoadBalancer)
 pub fn load_balancer(name: &str) -> Verdict {
     load_balancing("a load balancer name", name)?;
     no_prefix("a load balancer name", name, "internal-")
 }
 
-/// Name of a target group. (Elastic Load Balancing API: CreateTargetGroup)
+/// Checks the name of a target group. (Elastic Load Balancing API: CreateTargetGroup)
 pub fn target_group(name: &str) -> Verdict {
     load_balancing("a target group name", name)
 }
@@ -52,22 +53,22 @@ fn load_balancing(what: &str, name: &str) -> Verdict {
     no_suffix(what, name, "-")
 }
 
-/// Name of an ECS cluster. (ECS API: CreateCluster)
+/// Checks the name of an ECS cluster. (ECS API: CreateCluster)
 pub fn cluster(name: &str) -> Verdict {
     ecs("a cluster name", name)
 }
 
-/// Name of an ECS service. (ECS API: CreateService)
+/// Checks the name of an ECS service. (ECS API: CreateService)
 pub fn service(name: &str) -> Verdict {
     ecs("a service name", name)
 }
 
-/// Family of task definitions. (ECS API: RegisterTaskDefinition)
+/// Checks a family of task definitions. (ECS API: RegisterTaskDefinition)
 pub fn family(name: &str) -> Verdict {
     ecs("a task definition family", name)
 }
 
-/// Name of a container in a task definition. (ECS API: ContainerDefinition)
+/// Checks the name of a container in a task definition. (ECS API: ContainerDefinition)
 pub fn container(name: &str) -> Verdict {
     ecs("a container name", name)
 }
@@ -77,7 +78,8 @@ fn ecs(what: &str, name: &str) -> Verdict {
     only(what, name, |c| alphanumeric_or_hyphen(c) || c == '_', "letters, digits, hyphens and underscores")
 }
 
-/// Name of a security group; neither it nor the description can be changed later. (EC2 API: CreateSecurityGroup)
+/// Checks the name of a security group; like the description, it cannot be changed later. (EC2 API:
+/// CreateSecurityGroup)
 pub fn security_group(name: &str) -> Verdict {
     let what = "a security group name";
     length(what, name, 1, 255)?;
@@ -85,7 +87,7 @@ pub fn security_group(name: &str) -> Verdict {
     no_prefix(what, name, "sg-")
 }
 
-/// Description of a security group or of one of its rules. (EC2 API: CreateSecurityGroup, IpRange)
+/// Checks the description of a security group or of one of its rules. (EC2 API: CreateSecurityGroup, IpRange)
 pub fn security_group_description(text: &str) -> Verdict {
     let what = "a description";
     length(what, text, 0, 255)?;
@@ -96,7 +98,7 @@ fn security_group_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c)
 }
 
-/// Name of an ECR repository. (ECR API: CreateRepository)
+/// Checks the name of an ECR repository. (ECR API: CreateRepository)
 pub fn repository(name: &str) -> Verdict {
     let what = "a repository name";
     length(what, name, 2, 256)?;
@@ -108,27 +110,31 @@ pub fn repository(name: &str) -> Verdict {
     )?;
     let separator = |c: char| "._-/".contains(c);
     if name.starts_with(separator) || name.ends_with(separator) {
-        return Err(Violation::new(format!("`{name}` begins or ends with a separator, which {what} may not")));
+        return Err(Violation::new(format!(
+            "`{name}` starts or ends with a separator, which is not allowed for {what}"
+        )));
     }
     let mut pairs = name.chars().zip(name.chars().skip(1));
     if pairs.any(|(a, b)| separator(a) && separator(b)) {
-        return Err(Violation::new(format!("`{name}` has two separators in a row, which {what} may not")));
+        return Err(Violation::new(format!(
+            "`{name}` contains two separators in a row, which is not allowed for {what}"
+        )));
     }
     Ok(())
 }
 
-/// Id of a replication group. ElastiCache keeps it in lower case, so only lower case is taken: what is read back is
-/// then what was written. (ElastiCache API: CreateReplicationGroup)
+/// Checks the id of a replication group. ElastiCache stores it in lower case, so only lower case is accepted: the id
+/// that is read back is then the one that was written. (ElastiCache API: CreateReplicationGroup)
 pub fn replication_group(id: &str) -> Verdict {
     cache_identifier("a replication group id", id, 40)
 }
 
-/// Name of a cache subnet group. (ElastiCache API: CreateCacheSubnetGroup)
+/// Checks the name of a cache subnet group. (ElastiCache API: CreateCacheSubnetGroup)
 pub fn cache_subnet_group(name: &str) -> Verdict {
     cache_identifier("a cache subnet group name", name, 255)
 }
 
-/// Name of a cache parameter group. (ElastiCache API: CreateCacheParameterGroup)
+/// Checks the name of a cache parameter group. (ElastiCache API: CreateCacheParameterGroup)
 pub fn cache_parameter_group(name: &str) -> Verdict {
     cache_identifier("a cache parameter group name", name, 255)
 }
@@ -157,12 +163,12 @@ mod tests {
             assert_eq!(load_balancer(good), Ok(()), "{good}");
         }
         for (bad, why) in [
-            ("", "may not be empty"),
+            ("", "must not be empty"),
             (&"x".repeat(33), "33 characters"),
-            ("-a", "begins with `-`"),
+            ("-a", "starts with `-`"),
             ("a-", "ends with `-`"),
             ("a_b", "'_'"),
-            ("internal-a", "begins with `internal-`"),
+            ("internal-a", "starts with `internal-`"),
         ] {
             let violation = load_balancer(bad).unwrap_err().to_string();
             assert!(violation.contains(why), "{bad}: {violation}");

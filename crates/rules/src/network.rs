@@ -1,69 +1,67 @@
-//! Addresses, subnets, zones and ports.
+//! CIDR blocks, subnets, Availability Zones, ports and security group rules.
 
 use ipnet::Ipv4Net;
 
 use crate::text::between;
 use crate::{Verdict, Violation};
 
-/// Rules of one security group in one direction, by default quota. (VPC user guide: Amazon VPC quotas)
+/// Default quota of rules per security group and direction. (VPC user guide: Amazon VPC quotas)
 pub const RULES_MAX: usize = 60;
 
-/// Blocks whose addresses no host can have. (RFC 6890)
+/// Blocks that hosts cannot use. (RFC 6890)
 const UNUSABLE: [&str; 4] = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"];
 
-/// An IPv4 block, written as AWS gives it back: without host bits. (VPC user guide: VPC CIDR blocks)
+/// Parses an IPv4 block as AWS returns it: without host bits. (VPC user guide: VPC CIDR blocks)
 pub fn cidr(text: &str) -> Result<Ipv4Net, Violation> {
     let Ok(net) = text.parse::<Ipv4Net>() else {
         let alone = match text.parse::<std::net::Ipv4Addr>() {
-            Ok(address) => format!("; one address alone is `{address}/32`"),
+            Ok(address) => format!("; for a single address, write `{address}/32`"),
             Err(_) => String::new(),
         };
-        return Err(Violation::new(format!(
-            "`{text}` is not an IPv4 block in CIDR notation, such as `10.0.0.0/16`{alone}"
-        )));
+        return Err(Violation::new(format!("`{text}` is not an IPv4 CIDR block, such as `10.0.0.0/16`{alone}")));
     };
     if net.trunc() != net {
-        return Err(Violation::new(format!("`{text}` has bits set behind its prefix of {} bits", net.prefix_len()))
+        return Err(Violation::new(format!("`{text}` has host bits set after its /{} prefix", net.prefix_len()))
             .with_suggestion(net.trunc()));
     }
     Ok(net)
 }
 
-/// Block of a VPC: /16 to /28. (EC2 API: CreateVpc)
+/// Checks the block of a VPC: /16 to /28. (EC2 API: CreateVpc)
 pub fn vpc_cidr(vpc: Ipv4Net) -> Verdict {
     size("a VPC", vpc)?;
     for unusable in UNUSABLE {
         if cidr(unusable).is_ok_and(|net| net.contains(&vpc)) {
-            return Err(Violation::new(format!("`{vpc}` lies in {unusable}, whose addresses no host can have")));
+            return Err(Violation::new(format!("`{vpc}` is in {unusable}, which hosts cannot use")));
         }
     }
     Ok(())
 }
 
-/// Block of a subnet: /16 to /28 and inside the VPC's. (EC2 API: CreateSubnet)
+/// Checks the block of a subnet: /16 to /28, and inside that of the VPC. (EC2 API: CreateSubnet)
 pub fn subnet_cidr(subnet: Ipv4Net, vpc: Ipv4Net) -> Verdict {
     size("a subnet", subnet)?;
     if vpc.contains(&subnet) {
         return Ok(());
     }
-    Err(Violation::new(format!("`{subnet}` does not lie in the VPC's `{vpc}`")))
+    Err(Violation::new(format!("`{subnet}` is not inside the VPC's block `{vpc}`")))
 }
 
-/// Block of a subnet that a load balancer uses: /27 or larger, so that eight addresses can be free.
+/// Checks the block of a load balancer's subnet: /27 or larger, so that eight addresses can be free.
 /// (Elastic Load Balancing user guide: Subnets for your load balancer)
 pub fn load_balancer_subnet_cidr(subnet: Ipv4Net) -> Verdict {
     if subnet.prefix_len() <= 27 {
         return Ok(());
     }
     let wider = Ipv4Net::new(subnet.addr(), 27).map_or(subnet, |net| net.trunc());
-    Err(Violation::new(format!("`{subnet}` is too small: the subnet of a load balancer is /27 or larger"))
+    Err(Violation::new(format!("`{subnet}` is too small: a load balancer needs a subnet of /27 or larger"))
         .with_suggestion(wider))
 }
 
-/// Two subnets of one VPC have no address in common. (EC2 API: CreateSubnet, `InvalidSubnet.Conflict`)
+/// Checks that two subnets of a VPC do not overlap. (EC2 API: CreateSubnet, `InvalidSubnet.Conflict`)
 pub fn disjoint(one: Ipv4Net, other: Ipv4Net) -> Verdict {
     if one.contains(&other.network()) || other.contains(&one.network()) {
-        return Err(Violation::new(format!("`{one}` overlaps with the other subnet's `{other}`")));
+        return Err(Violation::new(format!("`{one}` overlaps with the other subnet, `{other}`")));
     }
     Ok(())
 }
@@ -72,10 +70,10 @@ fn size(what: &str, net: Ipv4Net) -> Verdict {
     if (16..=28).contains(&net.prefix_len()) {
         return Ok(());
     }
-    Err(Violation::new(format!("`{net}` has a prefix of {} bits, {what} has 16 to 28", net.prefix_len())))
+    Err(Violation::new(format!("`{net}` is a /{}; {what} must be /16 to /28", net.prefix_len())))
 }
 
-/// Name of an Availability Zone of the region, such as `us-east-2a`. (EC2 API: DescribeAvailabilityZones)
+/// Checks the name of an Availability Zone of the region, such as `us-east-2a`. (EC2 API: DescribeAvailabilityZones)
 pub fn zone(zone: &str, region: &str) -> Verdict {
     let letter = zone.strip_prefix(region).unwrap_or_default();
     if matches!(letter.as_bytes(), [b'a'..=b'z']) {
@@ -84,43 +82,43 @@ pub fn zone(zone: &str, region: &str) -> Verdict {
     Err(Violation::new(format!("`{zone}` is not an Availability Zone of {region}, such as `{region}a`")))
 }
 
-/// The zones of a load balancer's subnets: two, and not the same. (Elastic Load Balancing API: CreateLoadBalancer)
+/// Checks the zones of a load balancer's subnets: two different ones. (Elastic Load Balancing API: CreateLoadBalancer)
 pub fn zones(zones: &[String]) -> Verdict {
     match zones {
         [one, other] if one == other => {
-            Err(Violation::new(format!("`{one}` is there twice, a load balancer spans two different zones")))
+            Err(Violation::new(format!("`{one}` is listed twice; a load balancer needs two different zones")))
         }
         [_, _] => Ok(()),
         _ => Err(Violation::new(format!(
-            "{} zones are given, there is one for the tasks and one more for the load balancer",
+            "expected two zones, one for the tasks and a second one for the load balancer; got {}",
             zones.len()
         ))),
     }
 }
 
-/// A port of TCP or UDP. (EC2 API: IpPermission; ECS API: PortMapping)
+/// Checks a TCP or UDP port. (EC2 API: IpPermission; ECS API: PortMapping)
 pub fn port(port: i64) -> Verdict {
-    // The nearest port is not what anybody means.
+    // The nearest valid port is not a useful suggestion.
     between(port, 1, 65535, "").map_err(|violation| Violation::new(violation.to_string()))
 }
 
-/// How many rules a security group has in one direction. (VPC user guide: Amazon VPC quotas)
+/// Checks the number of a security group's rules in one direction. (VPC user guide: Amazon VPC quotas)
 pub fn rule_count(count: usize) -> Verdict {
     if count <= RULES_MAX {
         return Ok(());
     }
     Err(Violation::new(format!(
-        "{count} rules are too many: a security group has at most {RULES_MAX} in one direction"
+        "{count} rules are too many; a security group can have at most {RULES_MAX} per direction"
     )))
 }
 
-/// No rule is there twice. (EC2 API: AuthorizeSecurityGroupEgress, `InvalidPermission.Duplicate`)
+/// Checks that no rule occurs twice. (EC2 API: AuthorizeSecurityGroupEgress, `InvalidPermission.Duplicate`)
 pub fn distinct_rules<'a>(rules: impl Iterator<Item = (&'a str, u16, Ipv4Net)>) -> Verdict {
     let mut seen = Vec::new();
     for rule in rules {
         if seen.contains(&rule) {
             let (protocol, port, cidr) = rule;
-            return Err(Violation::new(format!("{protocol} {port} with {cidr} is there twice")));
+            return Err(Violation::new(format!("the rule {protocol} {port} for {cidr} is listed twice")));
         }
         seen.push(rule);
     }

@@ -1,29 +1,28 @@
-//! Quotas of an account, and the use of them that a plan comes to.
+//! Quotas of an account, and their use by a plan.
 //!
-//! AWS increases quotas on request, and does not decrease the ones below, so an account has the default at least.
+//! AWS increases quotas on request and does not decrease the ones below, so every account has at least the default.
 //! (Service Quotas API: RequestServiceQuotaIncrease)
 
 use crate::{load_balancer, network};
 
-/// A quota, as Service Quotas names it.
+/// Quota, as Service Quotas names it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// The service: `vpc`.
+    /// Service: `vpc`.
     pub service: &'static str,
-    /// The code: `L-0EA8095F`.
+    /// Code: `L-0EA8095F`.
     pub code: &'static str,
-    /// The name: `Inbound or outbound rules per security group`.
+    /// Name: `Inbound or outbound rules per security group`.
     pub name: &'static str,
-    /// The value of an account that has not requested more.
+    /// Value of an account that has not requested more.
     pub default: usize,
     /// Set if AWS increases it on request.
     pub adjustable: bool,
 }
 
-/// Rules of a security group in one direction. IPv4 and IPv6 count apart, and a rule that names a group counts for
-/// both. The quota multiplied by that for groups per network interface, 5 to 16, is 1,000 at most, so it never falls
-/// below 62.
-/// (VPC user guide: Amazon VPC quotas, Security group size)
+/// Rules of a security group in one direction. IPv4 and IPv6 are counted separately; a rule that names a group counts
+/// for both. The quota multiplied by the quota of groups per network interface, 5 to 16, is at most 1,000, so it never
+/// falls below 62. (VPC user guide: Amazon VPC quotas, Security group size)
 pub const RULES_PER_GROUP: Quota = Quota {
     service: "vpc",
     code: "L-0EA8095F",
@@ -42,7 +41,7 @@ pub const TARGET_GROUPS: Quota = Quota {
     adjustable: true,
 };
 
-/// Rules of all listeners of a load balancer besides the default ones.
+/// Rules of all listeners of a load balancer, without the default rules.
 /// (Elastic Load Balancing: Quotas for your Application Load Balancers)
 pub const RULES_PER_LOAD_BALANCER: Quota = Quota {
     service: "elasticloadbalancing",
@@ -52,7 +51,7 @@ pub const RULES_PER_LOAD_BALANCER: Quota = Quota {
     adjustable: true,
 };
 
-/// Target groups to which the listeners and rules of a load balancer lead. One that several of them name counts once.
+/// Target groups of the listeners and rules of a load balancer. A target group that several of them use counts once.
 /// (Elastic Load Balancing: Quotas for your Application Load Balancers; API: TooManyUniqueTargetGroupsPerLoadBalancer)
 pub const TARGET_GROUPS_PER_LOAD_BALANCER: Quota = Quota {
     service: "elasticloadbalancing",
@@ -62,36 +61,36 @@ pub const TARGET_GROUPS_PER_LOAD_BALANCER: Quota = Quota {
     adjustable: false,
 };
 
-/// The use of a quota at the fullest moment of a plan: all that is created exists, and nothing was deleted yet.
+/// Peak use of a quota during a plan: everything to be created exists, and nothing is deleted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// The quota.
+    /// Quota in question.
     pub quota: &'static Quota,
-    /// The resource or region that has the quota: `security group staging-ecs-flask-sg (sg-1)`.
+    /// Resource or region that has the quota: `security group staging-ecs-flask-sg (sg-1)`.
     pub of: String,
-    /// The resources that count, in the plural: `inbound rules`.
+    /// Counted resources, in the plural: `inbound rules`.
     pub what: &'static str,
-    /// Their number now, including those of others.
+    /// Current number, including unmanaged ones.
     pub now: usize,
-    /// The number that the plan creates.
+    /// Number that the plan creates.
     pub more: usize,
 }
 
 impl Usage {
-    /// Returns the number at the fullest moment.
+    /// Returns the peak number.
     #[must_use]
     pub fn peak(&self) -> usize {
         self.now + self.more
     }
 
-    /// Returns whether the use goes beyond the default, so that it depends on the account whether AWS refuses it.
+    /// Returns whether the peak exceeds the default, so that the quota of the account decides.
     #[must_use]
     pub fn exceeds_default(&self) -> bool {
         self.peak() > self.quota.default
     }
 
-    /// Returns why AWS would refuse the plan in an account with this `limit`, and the remedy; nothing if it fits.
-    /// `note` tells where the limit comes from if it is not the account's own.
+    /// Returns why AWS would refuse the plan in an account with this `limit`, and the remedy; `None` if it fits.
+    /// `note` names the source of the limit if it is not the account's own value.
     #[must_use]
     pub fn refusal(&self, limit: f64, note: Option<&str>) -> Option<String> {
         let peak = self.peak();
@@ -109,8 +108,8 @@ impl Usage {
             "; AWS does not increase this quota".to_owned()
         };
         Some(format!(
-            "it has to be created, but {of} has {now} of {limit} {what}, and would have {peak} before this plan deletes \
-             any (quota {code}, {name}); delete {what} that are not needed{increase}"
+            "quota exceeded: {of} has {now} of {limit} {what}, and would have {peak} before this plan deletes any \
+             (quota {code}, {name}); delete {what} that are not needed{increase}"
         ))
     }
 }
@@ -130,9 +129,9 @@ mod tests {
         assert_eq!((inbound(59, 1).exceeds_default(), inbound(60, 1).exceeds_default()), (false, true));
         assert_eq!(
             inbound(60, 1).refusal(60.0, None).unwrap(),
-            "it has to be created, but security group staging-ecs-flask-sg (sg-1) has 60 of 60 inbound rules, and would \
-             have 61 before this plan deletes any (quota L-0EA8095F, Inbound or outbound rules per security group); \
-             delete inbound rules that are not needed, or request an increase: aws service-quotas \
+            "quota exceeded: security group staging-ecs-flask-sg (sg-1) has 60 of 60 inbound rules, and would have 61 \
+             before this plan deletes any (quota L-0EA8095F, Inbound or outbound rules per security group); delete \
+             inbound rules that are not needed, or request an increase: aws service-quotas \
              request-service-quota-increase --service-code vpc --quota-code L-0EA8095F --desired-value 61"
         );
         assert_eq!(inbound(60, 1).refusal(61.0, None), None);

@@ -1,4 +1,4 @@
-//! Secrets of containers: how they are referred to, and what is no place for one.
+//! References to secrets of containers, and detection of secrets in plain values.
 
 mod detection;
 
@@ -8,35 +8,35 @@ use crate::account::account_id;
 use crate::text::only;
 use crate::{Verdict, Violation};
 
-/// References as they are written.
-const EXAMPLES: &str = "write one such as arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf or \
+/// Examples of references.
+const EXAMPLES: &str = "use an ARN such as arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf or \
                         arn:aws:ssm:us-east-2:123456789012:parameter/app/db";
 
-/// A reference, taken apart.
+/// Parsed reference.
 struct Reference<'a> {
     region: &'a str,
     account: &'a str,
     store: Store<'a>,
 }
 
-/// Where a secret is kept.
+/// Store of a secret.
 enum Store<'a> {
-    /// In Secrets Manager, under a name with a random end; a key, a stage and an id may follow it.
+    /// Secrets Manager: a name with a random suffix, which a key, a stage and an id may follow.
     SecretsManager { name: &'a str, more: Vec<&'a str> },
-    /// In the Parameter Store, under a name.
+    /// Parameter Store: a name.
     ParameterStore { name: &'a str },
 }
 
-/// The ARN of a secret in Secrets Manager, or of a parameter in the Parameter Store, which ECS puts into a variable.
+/// Checks the ARN of a Secrets Manager secret or of a Parameter Store parameter, from which ECS sets a variable.
 ///
-/// A secret's ARN ends in a hyphen and six characters; `:JSON_KEY:VERSION_STAGE:VERSION_ID` may follow, each of them empty or
-/// not, and of the latter two one alone. (ECS developer guide: Pass Secrets Manager secrets through Amazon ECS environment
-/// variables; Secrets Manager API: CreateSecret; Systems Manager API: PutParameter)
+/// The ARN of a secret ends with a hyphen and six characters. `:JSON_KEY:VERSION_STAGE:VERSION_ID` may follow, each of
+/// them possibly empty, but not both a stage and an id. (ECS developer guide: Pass Secrets Manager secrets through
+/// Amazon ECS environment variables; Secrets Manager API: CreateSecret; Systems Manager API: PutParameter)
 pub fn reference(arn: &str) -> Verdict {
-    // Whoever writes the secret itself here by mistake must not find it in an error.
+    // The error must not show a secret that was written here by mistake.
     let Some(Reference { region, account, store }) = parse_reference(arn) else {
         return Err(Violation::new(
-            "this is neither the ARN of a secret in Secrets Manager nor that of a parameter in the Parameter Store",
+            "the value is neither the ARN of a Secrets Manager secret nor that of a Parameter Store parameter",
         )
         .with_remedy(EXAMPLES));
     };
@@ -48,27 +48,27 @@ pub fn reference(arn: &str) -> Verdict {
         Store::SecretsManager { name, more } => secret(arn, name, &more),
         Store::ParameterStore { name } => {
             let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
-            only("the name of a parameter", name, allowed, "letters, digits and _.-/")
+            only("a parameter name", name, allowed, "letters, digits and _.-/")
         }
     }
 }
 
 fn secret(arn: &str, name: &str, more: &[&str]) -> Verdict {
-    // `!` stands in the names of secrets that AWS services make, such as those of RDS.
+    // AWS services such as RDS create secrets with `!` in the name.
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/+=@!".contains(c);
-    only("the name of a secret", name, allowed, "letters, digits and _.-/+=@!")?;
+    only("a secret name", name, allowed, "letters, digits and _.-/+=@!")?;
     match more {
         [] | [_, "", _] | [_, _, ""] if has_random_suffix(name) => Ok(()),
         [] | [_, "", _] | [_, _, ""] => {
-            let message = format!("`{arn}` is not complete: the ARN of a secret ends with a hyphen and six characters");
-            let what_to_do = "copy the whole ARN: aws secretsmanager describe-secret --secret-id NAME";
-            Err(Violation::new(message).with_remedy(what_to_do))
+            let message = format!("`{arn}` is incomplete: the ARN of a secret ends with a hyphen and six characters");
+            let remedy = "copy the whole ARN: aws secretsmanager describe-secret --secret-id NAME";
+            Err(Violation::new(message).with_remedy(remedy))
         }
         _ => {
-            let what_to_do = "write `:JSON_KEY:VERSION_STAGE:VERSION_ID` after the ARN, with all three colons; each of them \
-                              may be empty, and a stage and an id exclude each other";
-            let message = format!("`{arn}` names a key or a version in another way than ECS reads it");
-            Err(Violation::new(message).with_remedy(what_to_do))
+            let remedy = "append `:JSON_KEY:VERSION_STAGE:VERSION_ID` to the ARN, with all three colons; each of the \
+                          three may be empty, and a stage and an id exclude each other";
+            let message = format!("`{arn}` names a key or a version in a form that ECS does not read");
+            Err(Violation::new(message).with_remedy(remedy))
         }
     }
 }
@@ -93,8 +93,9 @@ fn has_random_suffix(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(end)
 }
 
-/// What the execution role must be allowed for a reference: the action, and the ARN that it is done to. None for what is no
-/// reference. (ECS developer guide: Task execution IAM role, Secrets Manager or Systems Manager permissions)
+/// Returns the permission that the execution role needs for a reference: the action and the ARN of its resource. `None`
+/// if the text is not a reference. (ECS developer guide: Task execution IAM role, Secrets Manager or Systems Manager
+/// permissions)
 #[must_use]
 pub fn permission(reference: &str) -> Option<(&'static str, String)> {
     match parse_reference(reference)?.store {
@@ -133,16 +134,19 @@ mod tests {
             ("arn:aws:ssm:us-east-2:123456789012:parameter/", "neither"),
             ("arn:aws:ssm:us-east-2:123456789012:parameter/a:b", "neither"),
             ("arn:aws:secretsmanager:us-east-2:123456789012:secret:", "neither"),
-            ("arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db", "not complete"),
-            ("arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf:password", "another way"),
+            ("arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db", "incomplete"),
+            (
+                "arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf:password",
+                "a form that ECS does not read",
+            ),
             (
                 "arn:aws:secretsmanager:us-east-2:123456789012:secret:app/db-AbCdEf:password:AWSPREVIOUS:3f1c",
-                "another way",
+                "a form that ECS does not read",
             ),
-            ("arn:aws:secretsmanager:us-east-2:123456789012:secret:app db-AbCdEf", "character"),
+            ("arn:aws:secretsmanager:us-east-2:123456789012:secret:app db-AbCdEf", "contains ' '"),
             ("arn:aws:ssm::123456789012:parameter/a", "region"),
             ("arn:aws:ssm:us-east-2:1234:parameter/a", "twelve digits"),
-            ("arn:aws:ssm:us-east-2:123456789012:parameter/a b", "character"),
+            ("arn:aws:ssm:us-east-2:123456789012:parameter/a b", "contains ' '"),
         ] {
             let violation = reference(bad).unwrap_err();
             assert!(violation.to_string().contains(word), "{bad}: {violation}");

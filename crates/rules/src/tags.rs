@@ -1,58 +1,57 @@
-//! Tags.
+//! Keys, values and number of tags.
 
 use crate::text::length;
 use crate::{Verdict, Violation};
 
-/// Prefix of the tags that say whose a resource is; nobody else may write them.
+/// Prefix of the ownership tags, reserved for them.
 pub const OWNERSHIP_PREFIX: &str = "pb-deploy:";
 
-/// Tags that a resource can have, ours and `Name` included. (EC2 user guide: Tag restrictions)
+/// Maximum number of tags of a resource, including `Name` and the ownership tags. (EC2 user guide: Tag restrictions)
 pub const TAGS_MAX: usize = 50;
 
-/// Tags that are kept free for `Name` and the ownership tags.
+/// Number of tags reserved for `Name` and the ownership tags.
 pub const TAGS_RESERVED: usize = 10;
 
-/// Key of a tag. (EC2 user guide: Tag restrictions; the characters are those that every service takes)
+/// Checks the key of a tag. (EC2 user guide: Tag restrictions; the characters are those that every service accepts)
 pub fn key(key: &str) -> Verdict {
     let what = "a tag key";
     length(what, key, 1, 128)?;
     characters(what, key)?;
     if key.to_ascii_lowercase().starts_with("aws:") {
-        return Err(Violation::new(format!("`{key}` begins with `aws:`, which AWS keeps for itself")));
+        return Err(Violation::new(format!("`{key}` starts with `aws:`, which is reserved by AWS")));
     }
     Ok(())
 }
 
-/// Value of a tag; may be empty. (EC2 user guide: Tag restrictions)
+/// Checks the value of a tag, which may be empty. (EC2 user guide: Tag restrictions)
 pub fn value(value: &str) -> Verdict {
     length("a tag value", value, 0, 256)?;
     characters("a tag value", value)
 }
 
-/// Key of a tag that a person adds: neither `Name` nor an ownership tag.
+/// Checks the key of a user's tag: neither `Name` nor an ownership tag.
 pub fn extra_key(text: &str) -> Verdict {
     key(text)?;
     if text.to_ascii_lowercase().starts_with(OWNERSHIP_PREFIX) {
         return Err(Violation::new(format!(
-            "`{text}` begins with `{OWNERSHIP_PREFIX}`, which is kept for the tags that say whose a resource is"
+            "`{text}` starts with `{OWNERSHIP_PREFIX}`, which is reserved for the ownership tags"
         )));
     }
     if text == "Name" {
-        return Err(Violation::new(
-            "`Name` is given to each resource already, as the name that it has in the workspace",
-        ));
+        return Err(Violation::new("`Name` is already set on each resource, to its name in the workspace"));
     }
     Ok(())
 }
 
-/// How many tags a person adds.
+/// Checks the number of a user's tags.
 pub fn extra_count(count: usize) -> Verdict {
     let max = TAGS_MAX - TAGS_RESERVED;
     if count <= max {
         return Ok(());
     }
     Err(Violation::new(format!(
-        "{count} tags are too many: a resource has at most {TAGS_MAX}, {TAGS_RESERVED} of them are kept for ownership"
+        "{count} tags are too many; a resource can have {TAGS_MAX}, of which {TAGS_RESERVED} are reserved for `Name` \
+         and the ownership tags"
     )))
 }
 
@@ -72,10 +71,10 @@ mod tests {
         }
         for (bad, why) in [
             ("", "empty"),
-            ("aws:x", "AWS keeps"),
-            ("AWS:x", "AWS keeps"),
-            ("pb-deploy:stack", "whose a resource is"),
-            ("Name", "already"),
+            ("aws:x", "reserved by AWS"),
+            ("AWS:x", "reserved by AWS"),
+            ("pb-deploy:stack", "reserved for the ownership tags"),
+            ("Name", "already set"),
             ("a,b", "','"),
             (&"k".repeat(129), "128"),
         ] {

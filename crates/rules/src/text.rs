@@ -1,68 +1,68 @@
-//! The few checks that all rules are made of.
+//! Checks of text and numbers that the rules are built from.
 
 use crate::{Verdict, Violation};
 
-/// Characters of most AWS names.
+/// Returns whether a character is allowed in most AWS names.
 pub(crate) fn alphanumeric_or_hyphen(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-'
 }
 
-/// Between `min` and `max` characters.
+/// Checks that a value has `min` to `max` characters.
 pub(crate) fn length(what: &str, value: &str, min: usize, max: usize) -> Verdict {
     let length = value.chars().count();
     if value.is_empty() && min > 0 {
-        return Err(Violation::new(format!("{what} may not be empty")));
+        return Err(Violation::new(format!("{what} must not be empty")));
     }
     if length < min {
-        return Err(Violation::new(format!("`{value}` has {length} characters, {what} has at least {min}")));
+        return Err(Violation::new(format!("`{value}` has {length} characters; {what} needs at least {min}")));
     }
     if length > max {
-        return Err(Violation::new(format!("`{value}` has {length} characters, {what} has at most {max}")));
+        return Err(Violation::new(format!("`{value}` has {length} characters; {what} can have at most {max}")));
     }
     Ok(())
 }
 
-/// Made of the allowed characters only, which `described` lists.
+/// Checks that a value consists of the allowed characters, which `described` lists.
 pub(crate) fn only(what: &str, value: &str, allowed: impl Fn(char) -> bool, described: &str) -> Verdict {
     match value.chars().find(|c| !allowed(*c)) {
-        Some(c) => Err(Violation::new(format!("`{value}` has the character {c:?}, {what} has {described} only"))),
+        Some(c) => Err(Violation::new(format!("`{value}` contains {c:?}; {what} may contain only {described}"))),
         None => Ok(()),
     }
 }
 
-/// Does not begin with `prefix`.
+/// Checks that a value does not start with `prefix`.
 pub(crate) fn no_prefix(what: &str, value: &str, prefix: &str) -> Verdict {
     if value.starts_with(prefix) {
-        return Err(Violation::new(format!("`{value}` begins with `{prefix}`, which {what} may not")));
+        return Err(Violation::new(format!("`{value}` starts with `{prefix}`, which is not allowed for {what}")));
     }
     Ok(())
 }
 
-/// Does not end with `suffix`.
+/// Checks that a value does not end with `suffix`.
 pub(crate) fn no_suffix(what: &str, value: &str, suffix: &str) -> Verdict {
     if value.ends_with(suffix) {
-        return Err(Violation::new(format!("`{value}` ends with `{suffix}`, which {what} may not")));
+        return Err(Violation::new(format!("`{value}` ends with `{suffix}`, which is not allowed for {what}")));
     }
     Ok(())
 }
 
-/// Does not have `part` anywhere.
+/// Checks that a value does not contain `part`.
 pub(crate) fn no_part(what: &str, value: &str, part: &str) -> Verdict {
     if value.contains(part) {
-        return Err(Violation::new(format!("`{value}` has `{part}` in it, which {what} may not")));
+        return Err(Violation::new(format!("`{value}` contains `{part}`, which is not allowed for {what}")));
     }
     Ok(())
 }
 
-/// Begins with a character of the given sort.
+/// Checks that a value starts with an allowed character, which `described` names.
 pub(crate) fn begins(what: &str, value: &str, allowed: impl Fn(char) -> bool, described: &str) -> Verdict {
     if value.starts_with(allowed) {
         return Ok(());
     }
-    Err(Violation::new(format!("`{value}` does not begin with {described}, as {what} must")))
+    Err(Violation::new(format!("`{value}` does not start with {described}, as required for {what}")))
 }
 
-/// Between `min` and `max`; `unit` is a word after the numbers (`" seconds"`) or empty.
+/// Checks that a number is between `min` and `max`; `unit` follows the numbers (`" seconds"`), or is empty.
 pub(crate) fn between(value: i64, min: i64, max: i64, unit: &str) -> Verdict {
     if (min..=max).contains(&value) {
         return Ok(());

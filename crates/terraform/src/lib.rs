@@ -1,16 +1,16 @@
-//! The way over from Terraform: what its state names, which address of ours that is, and its lock.
+//! Import from Terraform: its state, the mapping of its resources to addresses, and its locks.
 //!
 //! # Flow
 //!
-//! 1. [`Source`] says where a state lies; [`Source::read`] gives its bytes, [`State::parse`] what it names.
-//! 2. [`map_resources`] finds the address of each resource among those that a graph wants.
-//! 3. [`Lock`] keeps Terraform away while resources are taken over.
-//! 4. [`Removal`] says how Terraform is made to forget them.
+//! 1. [`Source`] is the location of a state. [`Source::read`] returns its bytes, and [`State::parse`] its resources.
+//! 2. [`map_resources`] finds the address of each resource among those of a graph.
+//! 3. [`Lock`] locks Terraform out while resources are imported.
+//! 4. [`Removal`] lists the resources that Terraform has to forget.
 //!
 //! # Guarantees
 //!
-//! Nothing is ever written to Terraform's state. What a state holds besides ids and names (passwords, among others) stays in
-//! memory, and goes into no message.
+//! Terraform's state is never written. Values of a state other than ids and names, such as passwords, stay in memory
+//! and appear in no message.
 
 mod lock;
 mod mapping;

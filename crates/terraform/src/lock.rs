@@ -1,6 +1,6 @@
-//! Terraform's own lock on a state in S3, of both kinds: the object `<key>.tflock` beside the state (`use_lockfile`), and the
-//! item `<bucket>/<key>` in a DynamoDB table (`dynamodb_table`). A Terraform that uses either one is kept out, whichever its
-//! backend is configured for. Both hold the same JSON, as Terraform writes it. (Terraform, S3 backend: State Locking)
+//! Both kinds of Terraform's lock on a state in S3: the object `<key>.tflock` next to the state (`use_lockfile`), and
+//! the item `<bucket>/<key>` in a DynamoDB table (`dynamodb_table`). Terraform is locked out whichever its backend
+//! uses. Both contain the same JSON, as Terraform writes it. (Terraform, S3 backend: State Locking)
 
 mod file;
 mod holder;
@@ -16,10 +16,10 @@ use aws_sdk_dynamodb::Client;
 use aws_types::SdkConfig;
 use pb_engine::{Class, Failure};
 
-/// The operation that is named in each failure.
+/// Operation of a failure to acquire the lock.
 const ACQUIRE: &str = "take Terraform's lock";
 
-/// The number of tries for a lock whose holder releases it meanwhile.
+/// Number of attempts to acquire a lock whose holder releases it in the meantime.
 const TRIES: usize = 3;
 
 /// Terraform's lock on one state. It does not expire: [`release`](Lock::release) it.
@@ -30,12 +30,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes both locks of `source`, the lock file first, as Terraform does; none for a state in a local file. `operation` is
-    /// what Terraform shows to those who wait. A lock with this very operation was left by a run of ours that died: our own
-    /// lease admits one run at a time, so it is taken over.
+    /// Acquires both locks of `source`, the lock file first, as Terraform does; none for a state in a local file.
+    /// Terraform shows `operation` to users who wait. A lock with the same operation belongs to an interrupted run and
+    /// is taken over: the lease of the workspace admits one run at a time.
     ///
     /// # Errors
-    /// `Locked` when another holds either lock, and whatever AWS answers. No lock is left behind then.
+    /// `Locked` if another holder has either lock, and the errors of AWS. No lock remains then.
     pub async fn acquire(
         config: &SdkConfig,
         table: &str,
@@ -55,7 +55,7 @@ impl Lock {
     }
 
     async fn acquire_both(self, operation: &str) -> Result<Self, Failure> {
-        // A request that failed may have been done all the same; a lock that is not ours is not touched.
+        // A failed request may have been executed, so the lock is released; a lock of another holder is not touched.
         if let Err(failure) = self.file.acquire(operation).await {
             let released = if failure.class == Class::Locked { Ok(()) } else { self.file.release().await };
             return Err(with_unreleased(failure, released));
@@ -74,24 +74,25 @@ impl Lock {
         item.and(file)
     }
 
-    /// Checks that `bytes` are the state that Terraform wrote last, as far as the lock table says so.
+    /// Checks that `bytes` are the state that Terraform wrote last, if the lock table has its digest.
     ///
     /// # Errors
-    /// `Refused` when it wrote another.
+    /// `Refused` if the digest differs.
     pub async fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
         self.item.check(bytes).await
     }
 
-    /// Releases both locks, unless another has taken them meanwhile. One that cannot be released does not keep the other.
+    /// Releases both locks, unless another holder has acquired them. A failure to release one does not prevent the
+    /// release of the other.
     ///
     /// # Errors
-    /// Whatever AWS answers; the lock then stays until `terraform force-unlock`.
+    /// The errors of AWS; the lock then remains until `terraform force-unlock`.
     pub async fn release(self) -> Result<(), Failure> {
         self.release_both().await
     }
 }
 
-/// The failure to take a lock, with what is known of one that could not be released afterwards.
+/// Returns the failure to acquire a lock, with the advice for a lock that could not be released afterwards.
 fn with_unreleased(failure: Failure, released: Result<(), Failure>) -> Failure {
     match released {
         Ok(()) => failure,

@@ -1,4 +1,4 @@
-//! Which address of ours each resource of a state is.
+//! Mapping of the resources of a Terraform state to addresses.
 
 use crate::state::Resource;
 use pb_engine::Address;
@@ -6,59 +6,60 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A resource that a graph wants.
+/// Resource of a graph.
 pub struct DesiredResource {
-    /// Its address.
+    /// Address.
     pub address: Address,
-    /// Its kind.
+    /// Kind.
     pub kind: String,
-    /// Its spec, as far as it follows from the configuration.
+    /// Spec, as far as it follows from the configuration.
     pub spec: Value,
 }
 
-/// What a state comes to.
+/// Result of the mapping of a state.
 #[derive(Debug, Default, Serialize)]
 pub struct Mapping {
-    /// What can be taken over, by address.
+    /// Resources that can be imported, by address.
     #[serde(rename = "claims")]
     pub imports: BTreeMap<Address, ImportCandidate>,
-    /// What is a part of something else here: a route is part of its table.
+    /// Resources that are part of another resource in pb-deploy, such as a route of its route table.
     pub parts: Vec<NotImported>,
-    /// What has no counterpart, and why. It is left alone.
+    /// Resources without a counterpart, which remain as they are.
     #[serde(rename = "left")]
     pub unmapped: Vec<NotImported>,
 }
 
-/// What can be taken over.
+/// Resource that can be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportCandidate {
-    /// What AWS calls it.
+    /// Id in AWS.
     pub id: String,
-    /// What Terraform calls it.
+    /// Address in Terraform.
     pub terraform: String,
 }
 
-/// A resource that is not taken over itself.
+/// Resource that is not imported itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotImported {
-    /// What Terraform calls it.
+    /// Address in Terraform.
     pub terraform: String,
-    /// Its id.
+    /// Id in Terraform.
     pub id: String,
-    /// Where it belongs, or why it is left.
+    /// Resource that it is part of, or reason why it is not imported.
     #[serde(rename = "why")]
     pub reason: String,
-    /// The id of the resource that it is a part of.
+    /// Id of the resource that it is part of.
     #[serde(skip)]
     pub parent: Option<String>,
 }
 
-/// Why a cache node that is in no replication group is left.
-const STANDALONE_NODE: &str = "a node of its own is kept as it is, with the jobs in it; a deploy makes a replication group beside it, \
-                         and the services go over to that: let the jobs end first. Once nothing uses it, delete it: until then \
-                         `destroy` cannot take its subnet group and security group";
+/// Reason why a cache node outside of a replication group is not imported.
+const STANDALONE_NODE: &str = "a standalone cache node and the jobs in it are left as they are; the next deploy creates a \
+                               replication group and moves the services to it, so let the jobs finish first. Delete \
+                               the node when nothing uses it: until then, `destroy` cannot delete its subnet group and \
+                               security group";
 
-/// The kind of ours that a type of Terraform's is.
+/// Returns the kind of a Terraform resource.
 fn kind_of(resource: &Resource) -> Option<&'static str> {
     Some(match resource.kind.as_str() {
         "aws_vpc" => "ec2.vpc",
@@ -84,12 +85,12 @@ fn kind_of(resource: &Resource) -> Option<&'static str> {
     })
 }
 
-/// Of what a type of Terraform's is a part here.
+/// Returns the reason for a Terraform type that is part of another resource.
 fn part_of(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "aws_route" | "aws_route_table_association" | "aws_main_route_table_association" => "part of its route table",
         "aws_security_group_rule" | "aws_vpc_security_group_ingress_rule" | "aws_vpc_security_group_egress_rule" => {
-            "rules are found in their group by what they say"
+            "rules are matched by content within their group"
         }
         "aws_ecr_lifecycle_policy" => "part of its repository",
         "aws_ecs_cluster_capacity_providers" => "part of its cluster",
@@ -99,7 +100,7 @@ fn part_of(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// The attribute of a part that names the resource that it is a part of.
+/// Returns the attribute of a part with the id of its parent.
 fn parent_attribute(kind: &str) -> &'static str {
     match kind {
         "aws_route" | "aws_route_table_association" | "aws_main_route_table_association" => "route_table_id",
@@ -111,7 +112,7 @@ fn parent_attribute(kind: &str) -> &'static str {
     }
 }
 
-/// What AWS, and so `adopt`, calls it.
+/// Returns the id in AWS, which `adopt` uses.
 fn id_of(resource: &Resource) -> String {
     let last = |text: &str| text.rsplit('/').next().unwrap_or(text).to_owned();
     let own = |name: &str| resource.attribute(name).unwrap_or(&resource.id).to_owned();
@@ -130,7 +131,7 @@ fn id_of(resource: &Resource) -> String {
     }
 }
 
-/// The fields that say which of several of one kind is meant: ours, and Terraform's name of it.
+/// Returns the fields that distinguish resources of one kind: the field of the spec and Terraform's attribute.
 fn key_fields(kind: &str) -> &'static [(&'static str, &'static str)] {
     match kind {
         "ec2.subnet" => &[("cidr", "cidr_block")],
@@ -143,13 +144,13 @@ fn key_fields(kind: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Whether there is one of this kind in a stack, whatever it is called.
+/// Returns whether a resource of this kind is mapped only by its key, even if it is the only one of its kind.
 fn is_mapped_only_by_key(kind: &str) -> bool {
     matches!(kind, "route53.record" | "elbv2.listener")
 }
 
-/// Finds the address of each resource: first by what tells it from others (a name, a block, a port), then by its use (the
-/// group that the load balancer carries), then because it is the only one left of its kind on both sides.
+/// Finds the address of each resource: first by its key (a name, a CIDR block, a port), then by its use (the security
+/// group of the load balancer), then because it is the only remaining one of its kind on both sides.
 #[must_use]
 pub fn map_resources(resources: &[Resource], targets: &[DesiredResource]) -> Mapping {
     let mut mapping = Mapping::default();
@@ -158,12 +159,12 @@ pub fn map_resources(resources: &[Resource], targets: &[DesiredResource]) -> Map
         let standalone_node =
             resource.kind == "aws_elasticache_cluster" && resource.attribute("replication_group_id").is_none();
         match kind_of(resource) {
-            _ if resource.deposed => mapping.skip(resource, "left over from a replacement: let Terraform delete it"),
+            _ if resource.deposed => mapping.skip(resource, "it remains from a replacement; let Terraform delete it"),
             _ if standalone_node => mapping.skip(resource, STANDALONE_NODE),
             Some(kind) => open.push((resource, kind)),
             None => match part_of(&resource.kind) {
                 Some(reason) => mapping.parts.push(not_imported(resource, reason)),
-                None => mapping.skip(resource, "nothing here is like it"),
+                None => mapping.skip(resource, "pb-deploy has no such resource"),
             },
         }
     }
@@ -187,7 +188,8 @@ impl Mapping {
         self.imports.insert(target.address.clone(), claim);
     }
 
-    /// Gives each open resource the one free address of its kind for which `is` holds, when it is the only such resource.
+    /// Assigns each open resource the free address of its kind for which `is` returns true, if it is the only such
+    /// resource.
     fn assign(
         &mut self,
         open: &mut Vec<(&Resource, &'static str)>,
@@ -207,7 +209,8 @@ impl Mapping {
         }
     }
 
-    /// What was found neither by key nor by use: the only one of its kind on both sides, or nothing.
+    /// Assigns the resources that were matched neither by key nor by use, if they are the only ones of their kind on
+    /// both sides.
     fn assign_remaining(&mut self, open: Vec<(&Resource, &'static str)>, targets: &[DesiredResource]) {
         let kinds: BTreeSet<&str> = open.iter().map(|(_, kind)| *kind).collect();
         for kind in kinds {
@@ -218,17 +221,19 @@ impl Mapping {
             let free: Vec<&DesiredResource> = free.collect();
             match (same.as_slice(), free.as_slice()) {
                 ([resource], [target]) if !is_mapped_only_by_key(kind) => self.claim(target, resource),
-                (_, []) => same.iter().for_each(|resource| self.skip(resource, "nothing more of its kind is wanted")),
+                (_, []) => same
+                    .iter()
+                    .for_each(|resource| self.skip(resource, "the configuration has no further resource of this kind")),
                 _ => {
                     let free: Vec<&str> = free.iter().map(|target| target.address.as_str()).collect();
-                    let reason = format!("it is not clear which it is: {0}; say so with ADDRESS=ID", free.join(", "));
+                    let reason = format!("ambiguous, could be {0}; choose with ADDRESS=ID", free.join(", "));
                     same.iter().for_each(|resource| self.skip(resource, reason.clone()));
                 }
             }
         }
     }
 
-    /// The services that were found: from Terraform's address to the name that our address ends in.
+    /// Returns the mapped services: the last part of the address, by address in Terraform.
     fn services(&self) -> BTreeMap<String, String> {
         let claims = self.imports.iter().filter(|(_, claim)| claim.terraform.contains("aws_ecs_service."));
         let name = |address: &Address| address.as_str().rsplit('/').next().unwrap_or_default().to_owned();
@@ -253,13 +258,13 @@ fn matches_by_key(resource: &Resource, kind: &str, spec: &Value) -> bool {
     !fields.is_empty() && fields.iter().all(same)
 }
 
-/// Which groups and task definitions are used by what.
+/// Uses of security groups, task definitions and subnets by other resources.
 struct Uses<'a> {
-    /// Groups of the load balancer, of services behind it, of other services, of the queue.
+    /// Security groups of the load balancer, of services behind it, of other services, and of the queue.
     groups: [BTreeSet<&'a str>; 4],
-    /// The task definitions that services use: Terraform's address of the service, and ARN or `family:revision`.
+    /// Task definitions of services: the address of the service in Terraform, and the ARN or `family:revision`.
     tasks: Vec<(&'a str, &'a str)>,
-    /// Subnets that tasks are placed in.
+    /// Subnets of tasks.
     subnets: BTreeSet<&'a str>,
 }
 
@@ -286,7 +291,7 @@ impl<'a> Uses<'a> {
         uses
     }
 
-    /// Whether the use of `resource` is that of `target`. `services` are those that were found.
+    /// Returns whether `resource` is used as `target` is. `services` are the mapped services.
     fn matches(&self, resource: &Resource, target: &DesiredResource, services: &BTreeMap<String, String>) -> bool {
         let id = resource.id.as_str();
         let name = target.address.as_str();
@@ -320,7 +325,7 @@ fn is_empty(value: &Value) -> bool {
     value.as_array().is_none_or(Vec::is_empty)
 }
 
-/// Whether `task` names this revision: by ARN, or as `family:revision`.
+/// Returns whether `task` names this revision, by ARN or as `family:revision`.
 fn is_revision(resource: &Resource, task: &str) -> bool {
     let arn = resource.attribute("arn").unwrap_or(&resource.id);
     arn == task || arn.rsplit('/').next() == Some(task) || resource.attribute("family") == Some(task)

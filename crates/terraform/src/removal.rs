@@ -1,26 +1,26 @@
-//! The removal of adopted resources from Terraform's state. Until then its next `apply` takes the ownership tags off again,
-//! since its configuration does not have them.
+//! Removal of imported resources from Terraform's state. Until then, the next `terraform apply` removes the ownership
+//! tags, because its configuration does not have them.
 
 use crate::mapping::Mapping;
 use pb_engine::Address;
 use std::collections::BTreeSet;
 
-/// The resources that Terraform has to forget.
+/// Resources that Terraform has to forget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// Each resource in its state, as Terraform writes it: `aws_subnet.public["a"]`.
+    /// Addresses in Terraform's state, such as `aws_subnet.public["a"]`.
     pub addresses: Vec<String>,
-    /// The resources of which a `removed` block can speak: all instances of each were taken over.
+    /// Resources that a `removed` block can name, because all their instances were imported.
     pub blocks: Vec<String>,
 }
 
 impl Removal {
-    /// Returns the resources that Terraform has to forget once those at our addresses `taken` are ours: these, and the parts
-    /// of them that are resources of their own in its state.
+    /// Returns the resources that Terraform has to forget once the addresses `imported` are managed, with the parts of
+    /// these resources that are separate resources in its state.
     #[must_use]
-    pub fn of(mapping: &Mapping, taken: &BTreeSet<&Address>) -> Self {
+    pub fn of(mapping: &Mapping, imported: &BTreeSet<&Address>) -> Self {
         let claims = mapping.imports.iter().filter(|(_, claim)| !claim.terraform.is_empty());
-        let (ours, others): (Vec<_>, Vec<_>) = claims.partition(|(address, _)| taken.contains(address));
+        let (ours, others): (Vec<_>, Vec<_>) = claims.partition(|(address, _)| imported.contains(address));
         let ids: BTreeSet<&str> = ours.iter().map(|(_, claim)| claim.id.as_str()).collect();
         let (parts, other_parts): (Vec<_>, Vec<_>) =
             mapping.parts.iter().partition(|part| part.parent.as_deref().is_some_and(|parent| ids.contains(parent)));
@@ -34,13 +34,13 @@ impl Removal {
         Self { blocks: blocks.into_iter().filter(|block| !kept.contains(block)).collect(), addresses }
     }
 
-    /// The commands, each for one resource.
+    /// Returns a command for each resource.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         self.addresses.iter().map(|address| format!("terraform state rm {}", quoted(address))).collect()
     }
 
-    /// The blocks that do the same from Terraform's configuration. (Terraform 1.7 and later: removed block)
+    /// Returns the blocks for Terraform's configuration that do the same. (Terraform 1.7 and later: removed block)
     #[must_use]
     pub fn removed_blocks(&self) -> Vec<String> {
         let block =
@@ -49,7 +49,7 @@ impl Removal {
     }
 }
 
-/// The address of all instances of a resource: a `removed` block takes no keys.
+/// Returns the address without instance keys, which a `removed` block does not accept.
 fn without_keys(address: &str) -> String {
     let (mut plain, mut in_key, mut in_text, mut escaped) = (String::new(), false, false, false);
     for character in address.chars() {
@@ -66,7 +66,7 @@ fn without_keys(address: &str) -> String {
     plain
 }
 
-/// The address as a shell takes it.
+/// Returns the address quoted for a shell.
 fn quoted(address: &str) -> String {
     let plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     if plain { address.to_owned() } else { format!("'{}'", address.replace('\'', "'\\''")) }

@@ -1,4 +1,4 @@
-//! Where a state of Terraform lies.
+//! Location of a Terraform state.
 
 use aws_sdk_s3::Client;
 use aws_types::SdkConfig;
@@ -7,25 +7,25 @@ use pb_engine::{Class, Failure};
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a state of Terraform lies.
+/// Location of a Terraform state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// In its S3 backend. The state of a Terraform workspace lies at `env:/WORKSPACE/KEY`.
+    /// S3 backend. The state of a Terraform workspace is at `env:/WORKSPACE/KEY`.
     S3 {
-        /// The bucket.
+        /// Bucket.
         bucket: String,
-        /// The key.
+        /// Key.
         key: String,
     },
-    /// In a file.
+    /// File.
     File(PathBuf),
 }
 
 impl Source {
-    /// `s3://bucket/key`, or the name of a file.
+    /// Parses `s3://bucket/key`, or the path of a file.
     ///
     /// # Errors
-    /// In words, when a URL lacks bucket or key.
+    /// A message, if a URL lacks the bucket or the key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("s3://") else {
             return Ok(Self::File(PathBuf::from(text)));
@@ -34,19 +34,19 @@ impl Source {
             Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
                 Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned() })
             }
-            _ => Err(format!("{text} names no object: write s3://BUCKET/KEY")),
+            _ => Err(format!("{text} names no object; write s3://BUCKET/KEY")),
         }
     }
 
-    /// The bytes that lie there.
+    /// Reads the state.
     ///
     /// # Errors
-    /// `NotFound` when there is nothing, and whatever S3 or the file system answers.
+    /// `NotFound` if it does not exist, and the errors of S3 or the file system.
     pub async fn read(&self, config: &SdkConfig) -> Result<Vec<u8>, Failure> {
         match self {
             Self::File(path) => std::fs::read(path).map_err(|error| {
                 let failure = Failure::new(Class::NotFound, format!("read {}", path.display()), error.to_string());
-                failure.hint("write it with `terraform state pull > FILE`, or name s3://BUCKET/KEY")
+                failure.hint("create it with `terraform state pull > FILE`, or name s3://BUCKET/KEY")
             }),
             Self::S3 { bucket, key } => self.get(&client(config), bucket, key).await,
         }
@@ -55,13 +55,14 @@ impl Source {
     async fn get(&self, client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Failure> {
         let answer = client.get_object().bucket(bucket).key(key).send().await.for_operation("s3:GetObject");
         let output = answer.map_err(|failure| match failure.code.as_deref() {
-            Some("NoSuchKey") => Failure { message: format!("there is no object {self}"), ..failure }
-                .hint("the state of a Terraform workspace other than `default` lies at s3://BUCKET/env:/WORKSPACE/KEY"),
-            Some("NoSuchBucket") => Failure { message: format!("there is no bucket {bucket}"), ..failure }
+            Some("NoSuchKey") => Failure { message: format!("object {self} not found"), ..failure }
+                .hint("the state of a Terraform workspace other than `default` is at s3://BUCKET/env:/WORKSPACE/KEY"),
+            Some("NoSuchBucket") => Failure { message: format!("bucket {bucket} not found"), ..failure }
                 .hint("name the bucket of Terraform's backend"),
             _ => failure,
         })?;
-        let broken = |error| Failure::new(Class::Ambiguous, "s3:GetObject", format!("the answer was cut: {error}"));
+        let broken =
+            |error| Failure::new(Class::Ambiguous, "s3:GetObject", format!("the response was incomplete: {error}"));
         Ok(output.body.collect().await.map_err(broken)?.to_vec())
     }
 }
@@ -75,7 +76,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// An endpoint other than AWS is spoken to with the bucket in the path.
+/// Creates a client. Endpoints other than AWS get the bucket in the path.
 pub(crate) fn client(config: &SdkConfig) -> Client {
     let custom = config.endpoint_url().is_some();
     Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(custom).build())

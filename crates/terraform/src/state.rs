@@ -1,46 +1,46 @@
-//! What a state of Terraform names: format 4 (since 0.12), and format 3 (0.11 and before).
+//! Resources of a Terraform state, in format 4 (Terraform 0.12 and later) or 3 (0.11 and earlier).
 
 use pb_engine::{Class, Failure};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What was tried, in each failure.
+/// Operation of a failure to parse a state.
 const READ: &str = "read the Terraform state";
 
-/// A state, as far as it is of use here: its managed resources.
+/// Terraform state, reduced to its managed resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    /// The format.
+    /// Format.
     pub version: u64,
-    /// The Terraform that wrote it.
+    /// Version of the Terraform that wrote it.
     pub terraform_version: String,
-    /// Rises with each write.
+    /// Number that increases with each write.
     pub serial: u64,
-    /// Set once; another lineage is another state.
+    /// Id that is set once; states with different lineages are unrelated.
     pub lineage: String,
-    /// The resources that Terraform manages, one for each instance. Data sources are left out.
+    /// Managed resources, one entry per instance. Data sources are left out.
     pub resources: Vec<Resource>,
 }
 
-/// One instance of a resource.
+/// Instance of a resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// As Terraform writes it: `module.net.aws_subnet.public[0]`.
+    /// Address in Terraform, such as `module.net.aws_subnet.public[0]`.
     pub address: String,
-    /// Its type: `aws_subnet`.
+    /// Type, such as `aws_subnet`.
     pub kind: String,
-    /// Terraform's id of it.
+    /// Id in Terraform.
     pub id: String,
-    /// Terraform would make another in its place.
+    /// Set if Terraform would replace it.
     pub tainted: bool,
-    /// What is left of one that was replaced.
+    /// Set if it remains from a replacement.
     pub deposed: bool,
-    /// Each value by its path: `load_balancer.0.target_group_arn`.
+    /// Values by path, such as `load_balancer.0.target_group_arn`.
     attributes: BTreeMap<String, String>,
 }
 
-/// Attributes may be secret.
+/// Omits the attributes, which may be secret.
 impl std::fmt::Debug for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resource").field("address", &self.address).field("id", &self.id).finish_non_exhaustive()
@@ -48,23 +48,23 @@ impl std::fmt::Debug for Resource {
 }
 
 impl Resource {
-    /// A value at the top.
+    /// Returns a top-level attribute, if it is not empty.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The items of a list or a set of texts.
+    /// Returns the items of a list or a set of strings.
     pub fn list_items<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.under(name, None)
     }
 
-    /// `field` of each block `name`.
+    /// Returns `field` of each block `name`.
     pub fn block_fields<'a>(&'a self, name: &'a str, field: &'a str) -> impl Iterator<Item = &'a str> {
         self.under(name, Some(field))
     }
 
-    /// The items of a list or a set in the block `network_configuration`.
+    /// Returns the items of a list or a set in the block `network_configuration`.
     pub(crate) fn network_items<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.attributes.iter().filter_map(move |(path, value)| {
             let mut parts = path.split('.');
@@ -84,14 +84,15 @@ impl Resource {
 }
 
 impl State {
-    /// The state in `bytes`.
+    /// Parses a state.
     ///
     /// # Errors
-    /// `Refused`, with what to do, when that is no state, or one of another format.
+    /// `Refused`, with a hint, if the bytes are not a state, or one in another format.
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         let value: Value =
             serde_json::from_slice(bytes).map_err(|error| refused(&format!("it is not JSON: {error}")))?;
-        let not_understood = |error: serde_json::Error| refused(&format!("it is not understood: {error}"));
+        let not_understood =
+            |error: serde_json::Error| refused(&format!("it does not have the expected structure: {error}"));
         let version = value.get("version").and_then(Value::as_u64);
         let (header, resources) = match version {
             Some(4) => {
@@ -103,10 +104,12 @@ impl State {
                 (Header::deserialize(&value), format.modules.iter().flat_map(of_format_3).collect())
             }
             Some(other) => {
-                let failure = refused(&format!("it has format {other}, and this version reads 3 and 4"));
-                return Err(failure.hint("let a Terraform that knows it write it anew: terraform state pull"));
+                let failure =
+                    refused(&format!("it has format {other}; this version of pb-deploy reads formats 3 and 4"));
+                return Err(failure
+                    .hint("convert it with a version of Terraform that reads this format: `terraform state pull`"));
             }
-            None => return Err(refused("it has no `version`: it is no state of Terraform")),
+            None => return Err(refused("it is not a Terraform state: it has no `version`")),
         };
         let Header { terraform_version, serial, lineage } = header.map_err(not_understood)?;
         Ok(Self { version: version.unwrap_or_default(), terraform_version, serial, lineage, resources })
@@ -115,7 +118,7 @@ impl State {
 
 fn refused(message: &str) -> Failure {
     Failure::new(Class::Refused, READ, message)
-        .hint("name the state file of the stack, as `terraform state pull` gives it")
+        .hint("name the state file of the stack, as `terraform state pull` prints it")
 }
 
 #[derive(Deserialize)]
@@ -177,7 +180,7 @@ fn of_format_4(resource: &Resource4) -> Vec<Resource> {
     resource.instances.iter().map(one).collect()
 }
 
-/// Each value by its path, as format 3 has it.
+/// Adds each value by its path, as in format 3.
 fn flatten(flat: &mut BTreeMap<String, String>, path: String, value: &Value) {
     let inner = |key: &dyn std::fmt::Display| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
     match value {
@@ -239,7 +242,7 @@ fn of_format_3(module: &Module3) -> Vec<Resource> {
     instances.collect()
 }
 
-/// `aws_subnet.public[0]` of `aws_subnet.public.0`.
+/// Returns `aws_subnet.public[0]` for `aws_subnet.public.0`.
 fn with_index(key: &str, kind: &str) -> String {
     let name = key.strip_prefix(kind).and_then(|rest| rest.strip_prefix('.'));
     match name.and_then(|name| name.rsplit_once('.')) {
@@ -325,7 +328,7 @@ mod tests {
             (b"not json".to_vec(), "not JSON"),
             (br#"{"format": 1}"#.to_vec(), "no `version`"),
             (br#"{"version": 2}"#.to_vec(), "format 2"),
-            (br#"{"version": 4, "resources": {}}"#.to_vec(), "not understood"),
+            (br#"{"version": 4, "resources": {}}"#.to_vec(), "expected structure"),
         ] {
             let failure = State::parse(&bytes).unwrap_err();
             assert!(failure.message.contains(why) && failure.hint.is_some(), "{failure}");

@@ -1,7 +1,8 @@
-//! States of both formats, against the addresses of a stack. `format-4.json` was written by Terraform 1.11 for the stack in
-//! `tests/integration/terraform`; `format-3.json` has the structure that 0.11 wrote, with `@ADDRESS@` for ids.
+//! Mapping of states of both formats to the addresses of a stack. `format-4.json` was written by Terraform 1.11 for the
+//! stack in `tests/integration/terraform`; `format-3.json` has the structure of Terraform 0.11, with `@ADDRESS@` as
+//! ids.
 
-#![expect(clippy::unwrap_used, reason = "in tests this is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use pb_engine::Address;
 use pb_terraform::{DesiredResource, Mapping, State, map_resources};
@@ -120,7 +121,7 @@ fn ambiguous_resources_are_not_mapped() {
     let state = json!({"version": 4, "resources": [vpc("one", "vpc-1"), vpc("other", "vpc-2")]});
     let (_, mapping) = mapped(&serde_json::to_vec(&state).unwrap());
     assert!(mapping.imports.is_empty());
-    assert!(mapping.unmapped.len() == 2 && mapping.unmapped[0].reason.contains("net/vpc; say so with ADDRESS=ID"));
+    assert!(mapping.unmapped.len() == 2 && mapping.unmapped[0].reason.contains("net/vpc; choose with ADDRESS=ID"));
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn standalone_cache_node_is_kept_and_its_group_mapped() {
     let mapping = mapped(json!([node, group]));
     assert_eq!(mapping.imports.keys().map(Address::as_str).collect::<Vec<_>>(), ["net/redis_group"]);
     assert!(
-        mapping.unmapped.len() == 1 && mapping.unmapped[0].reason.contains("is kept as it is"),
+        mapping.unmapped.len() == 1 && mapping.unmapped[0].reason.contains("are left as they are"),
         "{:?}",
         mapping.unmapped
     );

@@ -1,25 +1,25 @@
-//! Where the examples put what they make.
+//! The default VPC, in which the examples create resources.
 
 use pb_aws::{Access, connect};
 use std::error::Error;
 
-/// The configuration that the environment gives.
+/// Returns the SDK configuration of the environment.
 pub async fn config() -> aws_types::SdkConfig {
     let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-2".to_owned());
     connect(&Access { region, ..Access::default() }).await
 }
 
-/// The default VPC.
+/// Default VPC.
 pub struct DefaultVpc {
-    /// Its id.
+    /// Id.
     pub id: String,
-    /// Two of its subnets, in two zones.
+    /// Ids of two subnets in different zones.
     pub subnets: [String; 2],
-    /// Its default security group.
+    /// Id of the default security group.
     pub security_group: String,
 }
 
-/// The default VPC.
+/// Finds the default VPC.
 pub async fn find(config: &aws_types::SdkConfig) -> Result<DefaultVpc, Box<dyn Error>> {
     let ec2 = aws_sdk_ec2::Client::new(config);
     let filter = |name: &str, value: &str| aws_sdk_ec2::types::Filter::builder().name(name).values(value).build();
@@ -33,7 +33,7 @@ pub async fn find(config: &aws_types::SdkConfig) -> Result<DefaultVpc, Box<dyn E
     Ok(DefaultVpc { id: vpc.to_owned(), subnets: [id(first), id(second)], security_group: group.to_owned() })
 }
 
-/// Fails when something is not as it should be.
+/// Returns an error unless `holds`.
 pub fn expect(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
-    if holds { Ok(()) } else { Err(format!("not true: {what}").into()) }
+    if holds { Ok(()) } else { Err(format!("expectation failed: {what}").into()) }
 }

@@ -46,7 +46,7 @@ fn targets(states: &'static [&'static str]) -> Rule {
 async fn enough_healthy_targets_pass_the_check() {
     let rule = targets(&["healthy", "draining", "healthy"]);
     assert_eq!(check(&[&rule]).read(&spec(2)).await.unwrap(), Verdict::Holds);
-    assert_eq!(check(&[]).read(&spec(0)).await.unwrap(), Verdict::Holds, "nothing has to be asked");
+    assert_eq!(check(&[]).read(&spec(0)).await.unwrap(), Verdict::Holds, "no call is needed");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn missing_target_group_counts_as_one_without_targets() {
     assert_eq!(details, ["no target is registered"]);
 }
 
-/// A deploy of nothing but the check.
+/// Deploys a graph with only the check; returns the time that it took.
 async fn deployed(rule: &Rule) -> Result<Duration, pb_engine::Failure> {
     let mut graph = Graph::new();
     graph.add_check("edge/flask_health", &Arc::new(check(&[rule])), (), |()| spec(1))?;

@@ -1,23 +1,25 @@
-//! The interim specs of listener rules, with which requests go over from one service to another without a gap.
+//! Interim specs of listener rules, with which requests move from one service to another without a gap.
 
 use super::ListenerRuleSpec;
 use pb_engine::{Awaited, Interim};
 use std::collections::BTreeSet;
 
-/// A host that no client asks for. A new rule matches it alone until its service has healthy tasks.
+/// Host that no client requests. A new rule matches only this host until its service has healthy tasks.
 const PLACEHOLDER_HOST: &str = "not-served-yet.invalid";
 
-/// The distance between the place of a new rule and its interim place, where nobody's place is in its way.
+/// Distance between the priority of a new rule and its interim priority, which no other rule uses.
 const INTERIM_OFFSET: i32 = 40_000;
-/// The last place of a rule. (Elastic Load Balancing API: CreateRule, `Priority`)
+/// Highest priority number. (Elastic Load Balancing API: CreateRule, `Priority`)
 const MAX_PRIORITY: i32 = 50_000;
 
-/// Returns the spec that a rule has at first.
+/// Returns the interim spec of a rule.
 ///
-/// - ECS refuses a service whose target group has no load balancer, so a new rule must exist before its service. Until the service
-///   has healthy tasks, the rule matches no request, and leaves its place to a rule that it takes over from.
-/// - A host or path that a rule gives up stays in it until all other rules have got theirs. Where hosts and paths change
-///   together, both at once would match requests that neither the old nor the new rule is for.
+/// - ECS refuses a service whose target group has no load balancer, so a new rule must exist before its service. Until
+///   the service has healthy tasks, the rule matches no request, and does not use the priority of a rule that it
+///   replaces.
+/// - A host or path that is removed from a rule stays in it until all other rules are updated. If hosts and paths
+///   change together, there is no interim spec: the union of both would match requests that are for neither the old nor
+///   the new rule.
 pub(super) fn interim_spec(
     old: Option<&ListenerRuleSpec>,
     new: &ListenerRuleSpec,
@@ -41,7 +43,7 @@ pub(super) fn interim_spec(
     Some(Interim { spec: ListenerRuleSpec { hosts, paths, ..new.clone() }, until: Awaited::Peers })
 }
 
-/// The patterns of both sets. An empty set stands for all.
+/// Returns the patterns of both sets. An empty set matches everything.
 fn union(old: &BTreeSet<String>, new: &BTreeSet<String>) -> BTreeSet<String> {
     if old.is_empty() || new.is_empty() { BTreeSet::new() } else { old | new }
 }

@@ -33,7 +33,7 @@ fn spec() -> ListenerRuleSpec {
     }
 }
 
-/// A rule for this host alone.
+/// Returns the spec of a rule for this host only.
 fn for_host(host: &str) -> ListenerRuleSpec {
     ListenerRuleSpec { hosts: set(&[host]), paths: BTreeSet::new(), ..spec() }
 }
@@ -59,7 +59,7 @@ fn removed_host_stays_until_other_rules_are_updated() {
     assert_eq!(interim(&["a.org"], &["b.org"]), Some(set(&["a.org", "b.org"])));
     assert_eq!(interim(&["a.org", "b.org"], &["b.org"]), Some(set(&["a.org", "b.org"])));
     let many = ["a.org", "b.org", "c.org", "d.org", "e.org"];
-    assert_eq!(interim(&many, &["f.org"]), None, "a rule has five patterns at most");
+    assert_eq!(interim(&many, &["f.org"]), None, "a rule can have at most five patterns");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn with(specs: &[(&str, ListenerRuleSpec)], rules: &[&Rule]) -> Standalone {
     standalone(graph)
 }
 
-/// As AWS gives back a rule: with what it adds, patterns in the order in which they came.
+/// Returns a rule as AWS returns it: with additional fields, and patterns in the order of the request.
 fn live(arn: &str, priority: &str) -> Live {
     let values = |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
     let hosts = HostHeaderConditionConfig::builder().set_values(values(&["api.example.org"])).build();
@@ -95,8 +95,9 @@ fn live(arn: &str, priority: &str) -> Live {
         .build()
 }
 
-/// A listener of ours with a default rule and these; the rules have the tags of these addresses, or none.
-fn world(rules: Vec<Live>, addresses: &[(&str, &str)]) -> [Rule; 4] {
+/// Returns an account with a managed listener, its default rule and `rules`, which have the tags of `addresses`, or
+/// none.
+fn account(rules: Vec<Live>, addresses: &[(&str, &str)]) -> [Rule; 4] {
     let balancers = mock!(Client::describe_load_balancers).then_output(|| {
         let lb = LoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
         DescribeLoadBalancersOutput::builder().load_balancers(lb).build()
@@ -140,7 +141,7 @@ async fn create_sets_tags_and_retries_while_the_priority_is_in_use() {
         .error(|| CreateRuleError::generic(error_meta("PriorityInUse")))
         .output(|| CreateRuleOutput::builder().rules(live("arn:rule", "1001")).build())
         .build();
-    let [balancers, listeners, rules, tags] = world(Vec::new(), &[]);
+    let [balancers, listeners, rules, tags] = account(Vec::new(), &[]);
     let standalone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &create]);
     let snapshot = standalone.deploy().await.unwrap();
     assert_eq!(snapshot.resources.values().next().unwrap().attrs["arn"], "arn:rule");
@@ -150,8 +151,8 @@ async fn create_sets_tags_and_retries_while_the_priority_is_in_use() {
 #[tokio::test(start_paused = true)]
 async fn create_with_a_lost_response_is_found_by_priority() {
     let create = mock!(Client::create_rule).then_error(|| CreateRuleError::generic(error_meta("PriorityInUse")));
-    let [balancers, listeners, _, tags] = world(Vec::new(), &[("arn:rule", "edge/api_rule")]);
-    // The sweep does not see the rule yet, as AWS may have it right after a create.
+    let [balancers, listeners, _, tags] = account(Vec::new(), &[("arn:rule", "edge/api_rule")]);
+    // The read pass does not see the rule yet, which is possible right after a create.
     let rules = mock!(Client::describe_rules)
         .sequence()
         .output(|| DescribeRulesOutput::builder().build())
@@ -166,7 +167,7 @@ async fn create_with_a_lost_response_is_found_by_priority() {
 
 #[tokio::test(start_paused = true)]
 async fn deployed_rule_is_a_no_op_and_conditions_update_in_place() {
-    let [balancers, listeners, rules, tags] = world(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
+    let [balancers, listeners, rules, tags] = account(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
     let modify = mock!(Client::modify_rule)
         .match_requests(|call| {
             call.rule_arn() == Some("arn:rule")
@@ -184,7 +185,7 @@ async fn deployed_rule_is_a_no_op_and_conditions_update_in_place() {
 
 #[tokio::test(start_paused = true)]
 async fn rules_swap_priorities_in_one_call() {
-    let [balancers, listeners, rules, tags] = world(
+    let [balancers, listeners, rules, tags] = account(
         vec![live("arn:a", "1001"), live("arn:b", "1002")],
         &[("arn:a", "edge/a_rule"), ("arn:b", "edge/b_rule")],
     );
@@ -211,15 +212,15 @@ async fn rules_swap_priorities_in_one_call() {
 
 #[tokio::test(start_paused = true)]
 async fn unmanaged_rule_with_the_priority_refuses_the_plan() {
-    let [balancers, listeners, rules, tags] = world(vec![live("arn:theirs", "1001")], &[]);
+    let [balancers, listeners, rules, tags] = account(vec![live("arn:theirs", "1001")], &[]);
     let standalone = with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags]);
     let failure = standalone.plan().await.unwrap_err();
-    assert!(failure.message.contains("a rule of the listener with the priority 1001"), "{failure}");
+    assert!(failure.message.contains("the listener rule with priority 1001"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn rule_deleted_with_its_listener_counts_as_deleted() {
-    let [balancers, listeners, rules, tags] = world(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
+    let [balancers, listeners, rules, tags] = account(vec![live("arn:rule", "1001")], &[("arn:rule", "edge/api_rule")]);
     let delete = mock!(Client::delete_rule).then_error(|| DeleteRuleError::generic(error_meta("RuleNotFound")));
     with(&[("edge/api_rule", spec())], &[&balancers, &listeners, &rules, &tags, &delete]).destroy().await.unwrap();
     assert_eq!(delete.num_calls(), 1);

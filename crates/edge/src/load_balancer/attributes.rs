@@ -1,4 +1,4 @@
-//! The settings of a load balancer that the create call does not take.
+//! Settings of a load balancer that are not part of the create call.
 
 use super::LoadBalancerSpec;
 use crate::LoadBalancerClient as Client;
@@ -10,8 +10,8 @@ const DELETION_PROTECTION: &str = "deletion_protection.enabled";
 const IDLE_TIMEOUT: &str = "idle_timeout.timeout_seconds";
 const DROP_INVALID_HEADERS: &str = "routing.http.drop_invalid_header_fields.enabled";
 
-/// The settings of a load balancer that the create call does not take. What AWS does not tell is at its default.
-/// (Elastic Load Balancing API: LoadBalancerAttribute)
+/// Settings of a load balancer that are not part of the create call. A setting that AWS does not return has its
+/// default. (Elastic Load Balancing API: LoadBalancerAttribute)
 pub(super) struct Attributes {
     pub deletion_protection: bool,
     /// Seconds.
@@ -28,7 +28,7 @@ impl Attributes {
         }
     }
 
-    /// The settings as they are; `None` when the load balancer has gone.
+    /// Reads the settings; `None` if the load balancer does not exist.
     pub(super) async fn read(client: &Client, arn: &str) -> Result<Option<Self>, Failure> {
         let call = client.describe_load_balancer_attributes().load_balancer_arn(arn).send();
         let output = match call.await.for_operation("elasticloadbalancing:DescribeLoadBalancerAttributes") {

@@ -56,7 +56,8 @@ fn balancer(state: &str) -> AwsLoadBalancer {
         .build()
 }
 
-/// Answers one state after the other, the last again and again; an empty one stands for "not there".
+/// Returns one state after the other, the last one repeatedly; an empty state means that the load balancer does not
+/// exist.
 fn states(states: &'static [&'static str]) -> Rule {
     let next = Mutex::new(0);
     mock!(Client::describe_load_balancers).then_compute_response(move |call| {
@@ -101,7 +102,7 @@ fn set_attributes(protected: &'static str) -> Rule {
         .then_output(|| ModifyLoadBalancerAttributesOutput::builder().build())
 }
 
-fn ours() -> Rule {
+fn ownership() -> Rule {
     tags(ownership_tags("edge/balancer", "staging-public"))
 }
 
@@ -115,7 +116,7 @@ async fn create_sets_tags_and_attributes_and_waits_until_active() {
                 && call.scheme() == Some(&LoadBalancerSchemeEnum::InternetFacing)
         })
         .sequence()
-        // The gateway was attached a moment ago.
+        // The gateway was just attached, and is not visible yet.
         .http_status(400, error_body("InvalidSubnet", "VPC vpc-1 has no internet gateway"))
         .output(|| CreateLoadBalancerOutput::builder().load_balancers(balancer("provisioning")).build())
         .build();
@@ -130,9 +131,9 @@ async fn create_sets_tags_and_attributes_and_waits_until_active() {
 
 #[tokio::test(start_paused = true)]
 async fn deployed_load_balancer_is_a_no_op_or_waited_for() {
-    let plan = with(spec(), &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+    let plan = with(spec(), &[&states(&["active"]), &ownership(), &attributes("false")]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
-    let plan = with(spec(), &[&states(&["provisioning"]), &ours(), &attributes("false")]).plan().await.unwrap();
+    let plan = with(spec(), &[&states(&["provisioning"]), &ownership(), &attributes("false")]).plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Wait);
 }
 
@@ -143,15 +144,15 @@ async fn update_writes_only_changed_settings() {
         .then_output(|| SetSecurityGroupsOutput::builder().build());
     let set = set_attributes("false");
     let wanted = LoadBalancerSpec { security_group_ids: ["sg-2".to_owned()].into(), ..spec() };
-    let rules = [&states(&["active"]), &ours(), &attributes("true"), &groups, &set];
+    let rules = [&states(&["active"]), &ownership(), &attributes("true"), &groups, &set];
     with(wanted, &rules).deploy().await.unwrap();
-    // Deletion protection that somebody turned on is turned off again; subnets and tags are left alone.
+    // Deletion protection that was turned on outside of the tool is turned off; subnets and tags are not written.
     assert_eq!((groups.num_calls(), set.num_calls()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn deletion_protection_refuses_destroy_and_replacement() {
-    let rules = [&states(&["active"]), &ours(), &attributes("true")];
+    let rules = [&states(&["active"]), &ownership(), &attributes("true")];
     let failure = with(spec(), &rules).destroy().await.unwrap_err();
     assert_eq!(failure.class, Class::Refused);
     assert!(failure.message.contains("set deletion_protection = false for this workspace"), "{failure}");
@@ -170,14 +171,14 @@ async fn changed_name_is_retained_unless_a_replacement_is_forced() {
             Action::Replace { order: Order::CreateBeforeDestroy },
         ),
     ] {
-        let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+        let plan = with(wanted, &[&states(&["active"]), &ownership(), &attributes("false")]).plan().await.unwrap();
         assert_eq!(plan.steps[0].action, action);
     }
     for wanted in [
         LoadBalancerSpec { scheme: "internal".to_owned(), ..spec() },
         LoadBalancerSpec { vpc_id: "vpc-2".to_owned(), ..spec() },
     ] {
-        let plan = with(wanted, &[&states(&["active"]), &ours(), &attributes("false")]).plan().await.unwrap();
+        let plan = with(wanted, &[&states(&["active"]), &ownership(), &attributes("false")]).plan().await.unwrap();
         assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DestroyBeforeCreate });
     }
 }
@@ -191,7 +192,7 @@ async fn unmanaged_load_balancer_of_the_name_refuses_the_plan() {
 #[tokio::test(start_paused = true)]
 async fn load_balancer_in_state_failed_is_an_error() {
     let failure = {
-        let rules = [&states(&["provisioning", "failed"]), &ours(), &attributes("false")];
+        let rules = [&states(&["provisioning", "failed"]), &ownership(), &attributes("false")];
         with(spec(), &rules).deploy().await.unwrap_err()
     };
     assert_eq!(failure.class, Class::Failed);
@@ -204,7 +205,7 @@ async fn delete_waits_until_the_load_balancer_is_gone() {
         .match_requests(|call| call.load_balancer_arn() == Some("arn:lb"))
         .then_output(|| DeleteLoadBalancerOutput::builder().build());
     let states = states(&["active", "active", ""]);
-    with(spec(), &[&states, &ours(), &attributes("false"), &delete]).destroy().await.unwrap();
+    with(spec(), &[&states, &ownership(), &attributes("false"), &delete]).destroy().await.unwrap();
     assert_eq!((delete.num_calls(), states.num_calls()), (1, 3));
 }
 

@@ -1,4 +1,4 @@
-//! The room for target groups and listener rules, with typed answers of Elastic Load Balancing.
+//! Use of quotas by a plan, with typed responses of Elastic Load Balancing.
 
 use super::*;
 use crate::testing::{ownership_tags, standalone};
@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pb_engine::{Graph, PlanError, PreflightCheck};
 
-/// Refuses what goes beyond the default, in numbers.
+/// Refuses plans that exceed a default quota; the reason consists of the numbers.
 struct Check(Client);
 
 impl PreflightCheck for Check {
@@ -33,7 +33,7 @@ impl PreflightCheck for Check {
     }
 }
 
-/// The target groups of a region, and the rules and target groups of our load balancer, none of them ours.
+/// Numbers of unmanaged resources: target groups of the region, rules and target groups of the managed load balancer.
 #[derive(Clone, Copy)]
 struct Others {
     groups: usize,
@@ -43,7 +43,7 @@ struct Others {
 
 const FEW: Others = Others { groups: 1, serving: 1, rules: 1 };
 
-/// A listener of ours.
+/// Returns an account with a managed listener.
 fn listener() -> [Rule; 3] {
     let balancers = mock!(Client::describe_load_balancers).then_output(|| {
         let lb = AwsLoadBalancer::builder().load_balancer_arn("arn:lb").load_balancer_name("staging-public").build();
@@ -69,13 +69,13 @@ fn listener() -> [Rule; 3] {
     [balancers, listeners, tags]
 }
 
-/// A listener, and a web service beside the first one if `routed`.
+/// Returns a graph with a listener, and with a further web service if `routed`.
 fn graph(client: &Client, routed: bool) -> Graph {
     let mut graph = Graph::new();
     let listeners = graph.kind(Listener::new(client.clone()));
     let groups = graph.kind(TargetGroup::new(client.clone()));
     let rules = graph.kind(ListenerRule::new(client.clone()));
-    // Another port, so that every plan writes something.
+    // The port differs from the live one, so that every plan has a change.
     let listener = graph.add("edge/listener", &listeners, (), |()| ListenerSpec {
         load_balancer_arn: "arn:lb".to_owned(),
         port: 8080,
@@ -117,7 +117,7 @@ fn graph(client: &Client, routed: bool) -> Graph {
     graph
 }
 
-/// Plans; returns the refusal, if there is one, and the number of times that target groups were listed.
+/// Plans; returns the refusal, if any, and the number of times that target groups were listed.
 async fn plan(others: Others, routed: bool) -> (Option<String>, usize) {
     let [balancers, listeners, tags] = listener();
     let rules = mock!(Client::describe_rules).then_output(move || {
@@ -170,5 +170,5 @@ async fn target_group_beyond_the_load_balancer_quota_is_reported() {
 #[tokio::test]
 async fn plan_without_new_target_groups_or_rules_makes_no_call() {
     assert_eq!(plan(FEW, false).await, (None, 1));
-    assert_eq!(plan(FEW, true).await, (None, 2), "one for the plan, one to count");
+    assert_eq!(plan(FEW, true).await, (None, 2), "one call for the plan, one for the quota");
 }

@@ -1,6 +1,6 @@
-//! Names as Route 53 gives them back, and as a spec has them.
+//! Normalization of the names that Route 53 returns.
 
-/// A name as a spec has it: lower case, no dot at the end, no octal escapes (`\052` is `*`).
+/// Returns a name in its normalized form: lower case, no trailing dot, no octal escapes (`\052` is `*`).
 /// (Route 53 developer guide: DNS domain name format)
 pub(crate) fn plain_name(name: &str) -> String {
     let mut plain = String::with_capacity(name.len());
@@ -23,7 +23,7 @@ pub(crate) fn plain_name(name: &str) -> String {
     plain.trim_end_matches('.').to_lowercase()
 }
 
-/// The name of an alias target as a spec has it. `dualstack.` is put in front of a load balancer's name by the console, and
+/// Returns the name of an alias target in its normalized form. The prefix `dualstack.`, which the AWS console adds,
 /// means the same load balancer.
 pub(crate) fn target_name(name: &str) -> String {
     let plain = plain_name(name);

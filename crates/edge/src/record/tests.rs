@@ -31,7 +31,7 @@ fn spec() -> RecordSpec {
     }
 }
 
-/// As Route 53 gives it back.
+/// Returns an alias record as Route 53 returns it.
 fn alias(name: &str, target: &str) -> ResourceRecordSet {
     let target = AliasTarget::builder().dns_name(target).hosted_zone_id(LB_ZONE).evaluate_target_health(true);
     ResourceRecordSet::builder().name(name).r#type(RrType::A).alias_target(target.build().unwrap()).build().unwrap()
@@ -42,7 +42,7 @@ fn plain(name: &str, kind: RrType, value: &str) -> ResourceRecordSet {
     ResourceRecordSet::builder().name(name).r#type(kind).ttl(60).resource_records(value).build().unwrap()
 }
 
-/// A zone that keeps records as Route 53 does; each change is answered as pending.
+/// Hosted zone that stores records as Route 53 does; each change is pending at first.
 #[derive(Clone, Default)]
 struct Zone {
     records: Arc<Mutex<Vec<ResourceRecordSet>>>,
@@ -62,7 +62,7 @@ impl Zone {
         self.actions.lock().unwrap().clone()
     }
 
-    /// From the name on, in whatever order the test put them.
+    /// Returns all records, in the order of the test.
     fn list(&self) -> Rule {
         let records = Arc::clone(&self.records);
         mock!(DnsClient::list_resource_record_sets)
@@ -108,7 +108,7 @@ impl Zone {
     }
 }
 
-/// PENDING once, then INSYNC.
+/// Returns PENDING once, then INSYNC.
 fn changes() -> Rule {
     let answer = |status: ChangeStatus| {
         let info = ChangeInfo::builder().id("/change/C1").status(status).submitted_at(DateTime::from_secs(0));
@@ -123,8 +123,8 @@ fn changes() -> Rule {
         .build()
 }
 
-/// A world with our load balancer, or with none, and this zone.
-fn world(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Standalone, Rule) {
+/// Returns an account with or without the managed load balancer, and with this zone.
+fn account(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Standalone, Rule) {
     let changes = changes();
     let dns = pb_aws::mock_client!(aws_sdk_route53, [&zone.list(), &zone.change(), &changes]);
     let lbs = mock!(LoadBalancerClient::describe_load_balancers).then_output(move || {
@@ -144,7 +144,7 @@ fn world(zone: &Zone, balancer: bool, wanted: Vec<RecordSpec>) -> (Standalone, R
     (standalone(graph), changes)
 }
 
-/// The plan knows the target only when the load balancer is there; the sweep before it never does.
+/// The plan knows the target only if the load balancer exists; the read pass before it never does.
 fn unknown_target() -> RecordSpec {
     RecordSpec { alias: pb_engine::unknown(), ..spec() }
 }
@@ -152,7 +152,7 @@ fn unknown_target() -> RecordSpec {
 #[tokio::test(start_paused = true)]
 async fn record_create_waits_until_the_change_is_in_sync() {
     let zone = Zone::with(vec![plain("zzz.ospcapi.org.", RrType::A, "192.0.2.1")]);
-    let (standalone, changes) = world(&zone, true, vec![spec()]);
+    let (standalone, changes) = account(&zone, true, vec![spec()]);
     standalone.deploy().await.unwrap();
     assert_eq!(zone.actions(), [ChangeAction::Create]);
     assert_eq!(changes.num_calls(), 2);
@@ -164,9 +164,9 @@ async fn record_create_waits_until_the_change_is_in_sync() {
 async fn record_to_a_managed_load_balancer_is_managed_without_state() {
     for target in [format!("{LB}."), format!("dualstack.{LB}.")] {
         let zone = Zone::with(vec![alias("staging.ospcapi.org.", &target)]);
-        let plan = world(&zone, true, vec![spec()]).0.plan().await.unwrap();
+        let plan = account(&zone, true, vec![spec()]).0.plan().await.unwrap();
         assert!(plan.is_empty(), "{plan:?}");
-        let (standalone, _) = world(&zone, true, vec![unknown_target()]);
+        let (standalone, _) = account(&zone, true, vec![unknown_target()]);
         standalone.destroy().await.unwrap();
         assert!(zone.names().is_empty());
     }
@@ -184,21 +184,21 @@ async fn unmanaged_record_of_the_name_refuses_the_plan() {
         weighted,
     ] {
         let zone = Zone::with(vec![set]);
-        let failure = world(&zone, true, vec![unknown_target()]).0.plan().await.unwrap_err();
+        let failure = account(&zone, true, vec![unknown_target()]).0.plan().await.unwrap_err();
         assert!(failure.message.contains("record staging.ospcapi.org in the hosted zone Z1"), "{failure}");
         assert!(zone.actions().is_empty());
     }
     let zone = Zone::with(vec![plain(name, RrType::Aaaa, "2001:db8::1"), plain(name, RrType::Txt, "\"x\"")]);
-    world(&zone, true, vec![spec()]).0.deploy().await.unwrap();
+    account(&zone, true, vec![spec()]).0.deploy().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn record_that_appears_after_the_plan_is_not_overwritten() {
     let zone = Zone::default();
-    let (standalone, _) = world(&zone, true, vec![spec()]);
+    let (standalone, _) = account(&zone, true, vec![spec()]);
     let plan = standalone.plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Create);
-    // What the sweep does not see, the create finds.
+    // The read pass does not see the record, but the create does.
     let hidden = mock!(DnsClient::list_resource_record_sets)
         .sequence()
         .output(|| {
@@ -226,7 +226,7 @@ async fn record_that_appears_after_the_plan_is_not_overwritten() {
 #[tokio::test(start_paused = true)]
 async fn recorded_record_that_points_elsewhere_is_updated() {
     let zone = Zone::default();
-    let (standalone, _) = world(&zone, true, vec![spec()]);
+    let (standalone, _) = account(&zone, true, vec![spec()]);
     standalone.deploy().await.unwrap();
     *zone.records.lock().unwrap() = vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.9")];
     let plan = standalone.plan().await.unwrap();
@@ -241,7 +241,7 @@ async fn recorded_record_that_points_elsewhere_is_updated() {
 #[tokio::test(start_paused = true)]
 async fn record_delete_repeats_the_live_values() {
     let zone = Zone::default();
-    let (standalone, _) = world(&zone, true, vec![spec()]);
+    let (standalone, _) = account(&zone, true, vec![spec()]);
     standalone.deploy().await.unwrap();
     *zone.records.lock().unwrap() = vec![plain("staging.ospcapi.org.", RrType::A, "192.0.2.9")];
     standalone.destroy().await.unwrap();

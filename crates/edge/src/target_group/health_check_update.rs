@@ -1,4 +1,4 @@
-//! Changes the health checks of targets that receive requests, and restores the old checks if no target passes the new ones.
+//! Update of the health check of targets that receive requests, with a rollback if no target passes the new check.
 
 use super::{HealthCheck, TargetGroup, TargetGroupAttrs};
 use crate::health::{self, TargetHealth};
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 const READ: &str = "elasticloadbalancing:DescribeTargetHealth";
 
 impl TargetGroup {
-    /// Changes the health checks of a group from `before` to `wanted`. Where they ask something else of targets that are healthy,
-    /// waits for as long as they take to find a target unhealthy.
+    /// Changes the health check of a group from `before` to `wanted`. If path or matcher change while targets are
+    /// healthy, waits for one health period.
     ///
     /// # Errors
-    /// `Failed` when no target passes the new checks; the old ones are restored.
+    /// `Failed` if no target passes the new check; the old one is restored.
     pub(super) async fn update_health_check(
         &self,
         cx: &Context,
@@ -31,7 +31,7 @@ impl TargetGroup {
         let Err(failure) = self.wait_one_health_period(cx, attrs, wanted).await else { return Ok(()) };
         self.modify(&attrs.arn, before).await?;
         let hint = format!(
-            "the tasks have to answer GET {} with {} first; the old health checks were restored",
+            "the tasks must answer GET {} with {} first; the old health check was restored",
             wanted.path, wanted.matcher
         );
         Err(Failure { undone: true, ..failure }.hint(hint))
@@ -51,7 +51,7 @@ impl TargetGroup {
         call.send().await.for_operation("elasticloadbalancing:ModifyTargetGroup").map(drop)
     }
 
-    /// Waits for one health period: as long as the checks of a target have to fail until it is unhealthy.
+    /// Waits for one health period, after which a target that fails every check is unhealthy.
     async fn wait_one_health_period(
         &self,
         cx: &Context,
@@ -65,14 +65,14 @@ impl TargetGroup {
         cx.wait(READ, limits, || async {
             let targets = health::read_target_health(&self.client, &attrs.arn).await?;
             if !is_any_healthy(&targets) {
-                let message = format!("no target of {} passes the new checks", attrs.name);
+                let message = format!("no target of {} passes the new health check", attrs.name);
                 let failure = Failure::new(Class::Failed, "change the health checks", message);
                 return Err(failure.details(health::describe(&targets)));
             }
             let left = until.saturating_duration_since(Instant::now());
             Ok(match left.is_zero() {
                 true => Progress::Ready(()),
-                false => Progress::Pending("the targets pass the new checks so far".to_owned()),
+                false => Progress::Pending("the targets pass the new health check so far".to_owned()),
             })
         })
         .await

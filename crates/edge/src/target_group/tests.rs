@@ -63,7 +63,7 @@ fn group(name: &str) -> Group {
         .build()
 }
 
-/// Two pages: the one that is named is on the second.
+/// Returns two pages; the group with this name is on the second.
 fn listed(name: &'static str) -> Rule {
     mock!(Client::describe_target_groups).then_compute_output(move |call| {
         let answer = DescribeTargetGroupsOutput::builder();
@@ -90,7 +90,7 @@ fn set_delay() -> Rule {
         .then_output(|| ModifyTargetGroupAttributesOutput::builder().build())
 }
 
-fn ours() -> Rule {
+fn ownership() -> Rule {
     tags(ownership_tags("edge/targets", "staging-flask-5050"))
 }
 
@@ -110,7 +110,7 @@ async fn create_sets_tags_and_attributes() {
     assert_eq!((create.num_calls(), set_delay.num_calls()), (1, 1));
 }
 
-/// The health of the only target of the group, look by look; the last one stays.
+/// Returns the health of the group's only target: one state per read, the last one repeatedly.
 fn targets(states: &'static [&'static str]) -> Rule {
     let looks = AtomicUsize::new(0);
     mock!(Client::describe_target_health).then_compute_output(move |_| {
@@ -121,7 +121,7 @@ fn targets(states: &'static [&'static str]) -> Rule {
     })
 }
 
-/// A change of the checks to this path.
+/// Accepts a change of the health check to this path.
 fn checks(path: &'static str) -> Rule {
     mock!(Client::modify_target_group)
         .match_requests(move |call| call.health_check_path() == Some(path))
@@ -134,11 +134,11 @@ fn other_path() -> TargetGroupSpec {
 
 #[tokio::test(start_paused = true)]
 async fn deployed_target_group_is_a_no_op_and_checks_update_in_place() {
-    let plan = with(spec(), &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+    let plan = with(spec(), &[&listed("staging-flask-5050"), &ownership(), &attributes()]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
 
     let (serve, modify, back) = (targets(&["healthy"]), checks("/ready"), checks("/hello"));
-    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &serve, &modify, &back];
+    let rules = [&listed("staging-flask-5050"), &ownership(), &attributes(), &serve, &modify, &back];
     let standalone = with(other_path(), &rules);
     let paths: Vec<String> =
         standalone.plan().await.unwrap().steps[0].changes.iter().map(|change| change.path.clone()).collect();
@@ -146,16 +146,16 @@ async fn deployed_target_group_is_a_no_op_and_checks_update_in_place() {
     let began = Instant::now();
     standalone.deploy().await.unwrap();
     assert_eq!((modify.num_calls(), back.num_calls()), (1, 0));
-    // Three checks, ten seconds apart, and five until the last has failed.
+    // Three checks at intervals of ten seconds, and the timeout of the last one.
     assert!(began.elapsed() >= Duration::from_secs(35), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn health_checks_that_no_target_passes_are_restored() {
     let (fail, modify, back) = (targets(&["healthy", "healthy", "unhealthy"]), checks("/ready"), checks("/hello"));
-    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &fail, &modify, &back];
+    let rules = [&listed("staging-flask-5050"), &ownership(), &attributes(), &fail, &modify, &back];
     let failure = with(other_path(), &rules).deploy().await.unwrap_err();
-    assert!(failure.message.contains("no target of staging-flask-5050 passes the new checks"), "{failure}");
+    assert!(failure.message.contains("no target of staging-flask-5050 passes the new health check"), "{failure}");
     assert_eq!((modify.num_calls(), back.num_calls()), (1, 1));
 }
 
@@ -163,7 +163,7 @@ async fn health_checks_that_no_target_passes_are_restored() {
 async fn health_checks_without_healthy_targets_change_at_once() {
     let (none, modify) = (targets(&["initial"]), checks("/ready"));
     let began = Instant::now();
-    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &none, &modify];
+    let rules = [&listed("staging-flask-5050"), &ownership(), &attributes(), &none, &modify];
     with(other_path(), &rules).deploy().await.unwrap();
     assert_eq!((modify.num_calls(), none.num_calls()), (1, 1));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -181,10 +181,10 @@ fn old_health_check_stays_until_the_dependents_are_updated() {
 #[tokio::test(start_paused = true)]
 async fn changed_port_keeps_the_target_group() {
     let wanted = TargetGroupSpec { name: "staging-flask-5051".to_owned(), port: 5051, ..spec() };
-    let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+    let plan = with(wanted, &[&listed("staging-flask-5050"), &ownership(), &attributes()]).plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
     let wanted = TargetGroupSpec { vpc_id: "vpc-2".to_owned(), ..spec() };
-    let plan = with(wanted, &[&listed("staging-flask-5050"), &ours(), &attributes()]).plan().await.unwrap();
+    let plan = with(wanted, &[&listed("staging-flask-5050"), &ownership(), &attributes()]).plan().await.unwrap();
     assert_eq!(plan.steps[0].action, Action::Replace { order: Order::DestroyBeforeCreate });
 }
 
@@ -195,7 +195,7 @@ async fn delete_waits_while_a_listener_uses_the_target_group() {
         .error(|| DeleteTargetGroupError::generic(error_meta("ResourceInUse")))
         .output(|| DeleteTargetGroupOutput::builder().build())
         .build();
-    let rules = [&listed("staging-flask-5050"), &ours(), &attributes(), &delete];
+    let rules = [&listed("staging-flask-5050"), &ownership(), &attributes(), &delete];
     with(spec(), &rules).destroy().await.unwrap();
     assert_eq!(delete.num_calls(), 2);
 }
@@ -213,7 +213,7 @@ fn invalid_specs_are_refused() {
         (TargetGroupSpec { name: "x".repeat(33), ..spec() }, "33 characters"),
         (TargetGroupSpec { deregistration_delay: 3601, ..spec() }, "3600"),
         (health(HealthCheck { timeout: 10, ..spec().health }), "not shorter"),
-        (health(HealthCheck { path: "hello".to_owned(), ..spec().health }), "begin"),
+        (health(HealthCheck { path: "hello".to_owned(), ..spec().health }), "does not start with"),
         (health(HealthCheck { healthy: 1, ..spec().health }), "between 2 and 10"),
         (health(HealthCheck { matcher: "2xx".to_owned(), ..spec().health }), "codes from 200"),
     ] {

@@ -1,18 +1,17 @@
-//! What looks like a secret: by the name of a variable, or by the value itself.
+//! Detection of secrets by the name of a variable or by the value.
 
 use crate::{Verdict, Violation};
 
-/// What stands for a value of AWS that looks like a secret, wherever values are kept or shown.
+/// Placeholder, in stored and displayed values, for a value from AWS that looks like a secret.
 pub const REDACTED: &str = "(hidden: it looks like a secret)";
 
-/// What to do with a secret that stands where it can be read.
-const REMEDY: &str =
-    "put it into Secrets Manager or the Parameter Store, and write the ARN of that under `secrets` of the service";
+/// Remedy for a secret in plain text.
+const REMEDY: &str = "store it in Secrets Manager or Parameter Store, and put its ARN under `secrets` of the service";
 
-/// Who can read what stands there.
-const READERS: &str = "whoever may read the configuration, the state or the task definition could read it";
+/// Reason why a secret in plain text is refused.
+const READERS: &str = "anyone who can read the configuration, the state or the task definition could read it";
 
-/// Ends of names whose variables hold secrets: in any case, with `_`, `-` or `.` between words.
+/// Endings of the names of secret variables: in any case, with `_`, `-` or `.` between words.
 const SECRET_NAME_ENDINGS: [&str; 21] = [
     "PASSWORD",
     "PASSWD",
@@ -37,16 +36,16 @@ const SECRET_NAME_ENDINGS: [&str; 21] = [
     "SIGNING_KEY",
 ];
 
-/// Last words of such names that are too short to be looked for inside of a word.
+/// Last words of such names that are too short to match within a word.
 const SECRET_LAST_WORDS: [&str; 2] = ["PASS", "PWD"];
 
-/// The variables in which a shell keeps its folder.
+/// Variables in which a shell keeps its directory.
 const DIRECTORY_VARIABLES: [&str; 2] = ["PWD", "OLDPWD"];
 
-/// Values that are no secret under any name, in any case.
+/// Values that are never secrets, whatever the name; compared without case.
 const HARMLESS_VALUES: [&str; 11] = ["", "true", "false", "yes", "no", "on", "off", "0", "1", "none", "null"];
 
-/// What the keys and tokens of well-known services begin with, and how many characters follow at least.
+/// Prefixes of the keys and tokens of well-known services, with the minimum number of characters that follow.
 const TOKEN_PREFIXES: [(&str, usize); 19] = [
     // IAM user guide: IAM identifiers, unique ID prefixes.
     ("AKIA", 16),
@@ -70,25 +69,29 @@ const TOKEN_PREFIXES: [(&str, usize); 19] = [
     ("SG.", 40),
 ];
 
-/// A variable whose value may be read by whoever may read the configuration, the state or the task definition. Its name
-/// and its value are looked at; the value is not in the text of the violation.
+/// Checks that a variable in plain text is no secret, by its name and its value. Anyone who can read the configuration,
+/// the state or the task definition can read it. The message does not contain the value.
 pub fn plain_variable(name: &str, value: &str) -> Verdict {
     let named = is_secret_name(name) && !is_harmless(value) && !value.contains(REDACTED);
     match named.then_some("has the name of a secret").or_else(|| secret_kind(value)) {
-        Some(sort) => Err(Violation::new(format!("`{name}` {sort}, and {READERS}")).with_remedy(REMEDY)),
+        Some(kind) => Err(Violation::new(format!("`{name}` {kind}, and {READERS}")).with_remedy(REMEDY)),
         None => Ok(()),
     }
 }
 
-/// A word of a command: see [`plain_variable`]. What it assigns (`--password=x`, `A_TOKEN=x`) is looked at as a variable is.
+/// Checks that an argument of a command contains no secret, as [`plain_variable`] does. An assignment in it
+/// (`--password=x`, `A_TOKEN=x`) is checked like a variable.
 pub fn plain_word(word: &str) -> Verdict {
     match secret_kind(word) {
-        Some(sort) => Err(Violation::new(format!("a word of the command {sort}, and {READERS}")).with_remedy(REMEDY)),
+        Some(kind) => {
+            Err(Violation::new(format!("an argument of the command {kind}, and {READERS}")).with_remedy(REMEDY))
+        }
         None => Ok(()),
     }
 }
 
-/// A text that people read, with each word in it hidden that looks like a secret; all of it, where that is more than a word.
+/// Returns a text for display with every word redacted that looks like a secret, or the whole text if the secret is
+/// longer than a word.
 #[must_use]
 pub fn redact_text(text: &str) -> String {
     if secret_kind(text).is_none() {
@@ -99,14 +102,14 @@ pub fn redact_text(text: &str) -> String {
     if words.contains(&REDACTED) { words.join(" ") } else { REDACTED.to_owned() }
 }
 
-/// Whether a line of a file that cannot be understood may hold a secret.
+/// Returns whether a line that cannot be parsed may contain a secret.
 #[must_use]
 pub fn may_contain_secret(line: &str) -> bool {
     let mut names = line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c));
     names.any(|name| is_secret_name(name) || name.eq_ignore_ascii_case("secrets")) || secret_kind(line).is_some()
 }
 
-/// Whether a variable of this name holds a secret.
+/// Returns whether a variable of this name holds a secret.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
@@ -115,7 +118,7 @@ pub fn is_secret_name(name: &str) -> bool {
     short || SECRET_NAME_ENDINGS.iter().any(|end| name.ends_with(end))
 }
 
-/// Nothing, a flag, the path of a file, or a reference that the application or the shell follows itself.
+/// Returns whether a value is empty, a flag, a file path, or a reference that the application or the shell resolves.
 fn is_harmless(value: &str) -> bool {
     let is_path = value.starts_with('/') && !value.contains(char::is_whitespace);
     HARMLESS_VALUES.iter().any(|flag| value.eq_ignore_ascii_case(flag))
@@ -124,7 +127,7 @@ fn is_harmless(value: &str) -> bool {
         || is_placeholder(value)
 }
 
-/// `$NAME`, `${NAME}`, `$(command)`, `%(name)s`, `{name}` or `<name>`: filled in by somebody.
+/// Returns whether a value is to be filled in: `$NAME`, `${NAME}`, `$(command)`, `%(name)s`, `{name}` or `<name>`.
 fn is_placeholder(value: &str) -> bool {
     let variable = value.strip_prefix('$').and_then(|rest| rest.chars().next());
     variable.is_some_and(|c| c.is_ascii_uppercase() || "{(".contains(c))
@@ -133,36 +136,36 @@ fn is_placeholder(value: &str) -> bool {
         || (value.starts_with('<') && value.contains('>'))
 }
 
-/// What sort of secret a value holds, in words.
+/// Returns what a value reveals, as the predicate of a sentence.
 fn secret_kind(value: &str) -> Option<&'static str> {
     if value.contains(REDACTED) {
-        return Some("has a value that is hidden, since it looks like a secret");
+        return Some("has a redacted value, which looks like a secret");
     }
     if value.contains("PRIVATE KEY-----") {
-        return Some("holds a private key");
+        return Some("contains a private key");
     }
     if has_password(value) {
-        return Some("holds an address with a password");
+        return Some("contains a URL with a password");
     }
     if assigns_secret(value) {
-        return Some("sets what has the name of a secret");
+        return Some("assigns a value to the name of a secret");
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let is_token = |word: &str| {
         TOKEN_PREFIXES.iter().any(|(head, more)| word.strip_prefix(head).is_some_and(|rest| rest.len() >= *more))
             || is_jwt(word)
     };
-    value.split(|c| !is_word(c)).any(is_token).then_some("holds a key or a token")
+    value.split(|c| !is_word(c)).any(is_token).then_some("contains a key or token")
 }
 
-/// `scheme://user:password@host`, unless the password is filled in by somebody.
+/// Returns whether a value contains `scheme://user:password@host`, unless the password is a placeholder.
 fn has_password(value: &str) -> bool {
     value.match_indices("://").any(|(at, mark)| {
         let rest = &value[at + mark.len()..];
         let end = rest.find(|c: char| "\"'".contains(c) || c.is_whitespace()).unwrap_or(rest.len());
         let Some((user, rest)) = rest[..end].split_once(':') else { return false };
         let Some((password, _)) = rest.split_once('@') else { return false };
-        // Without a user it is the port of a host, and what follows that may have an `@` in it.
+        // Without a user, this is the port of a host, and the rest may contain an `@`.
         let is_port =
             password.split(['/', '?', '#']).next().is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
         let is_port = is_port && password.contains(['/', '?', '#']);
@@ -171,7 +174,7 @@ fn has_password(value: &str) -> bool {
     })
 }
 
-/// `--password=x`, `A_TOKEN=x;`, `?api_key=x`
+/// Returns whether a value contains an assignment such as `--password=x`, `A_TOKEN=x;` or `?api_key=x`.
 fn assigns_secret(value: &str) -> bool {
     let mut parts = value.split(|c: char| c.is_whitespace() || ";,&?|\"'".contains(c));
     parts.any(|part| {
@@ -180,7 +183,7 @@ fn assigns_secret(value: &str) -> bool {
     })
 }
 
-/// Three parts in Base64, of which the first two are JSON. (RFC 7519)
+/// Returns whether a word has three parts in Base64, of which the first two are JSON. (RFC 7519)
 fn is_jwt(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
     matches!(parts.as_slice(), [head, body, _] if head.starts_with("eyJ") && body.starts_with("eyJ"))
@@ -190,7 +193,7 @@ fn is_jwt(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A token of this beginning, which no scanner takes for a real one.
+    /// Returns a token with this prefix that no scanner mistakes for a real one.
     fn token(head: &str) -> String {
         format!("{head}{}", "a1".repeat(20))
     }

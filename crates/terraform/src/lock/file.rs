@@ -1,5 +1,5 @@
-//! The lock file beside the state, which Terraform takes since 1.10 with `use_lockfile`: an object that is written only where
-//! there is none.
+//! The lock file next to the state, which Terraform 1.10 and later use with `use_lockfile`: an object that is written
+//! only if it does not exist.
 
 use super::TRIES;
 use super::holder::{check_abandoned, contended, unreleased_hint};
@@ -18,7 +18,7 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// The lock file of the state `key`, which is to hold `text`.
+    /// Creates the lock file of the state `key`, with the content `text`.
     pub fn new(client: Client, bucket: &str, key: &str, text: String) -> Self {
         Self { client, bucket: bucket.to_owned(), key: format!("{key}.tflock"), text }
     }
@@ -27,7 +27,7 @@ impl LockFile {
         format!("Terraform's lock file s3://{}/{}", self.bucket, self.key)
     }
 
-    /// Writes it where there is none, or in place of one that a run of ours left.
+    /// Writes the file if there is none, or replaces that of an interrupted run.
     pub async fn acquire(&self, operation: &str) -> Result<(), Failure> {
         let mut dead: Option<String> = None;
         for _ in 0..TRIES {
@@ -36,7 +36,7 @@ impl LockFile {
                 answer => return answer,
             }
             dead = match self.holder().await? {
-                // An earlier request was done whose answer was lost.
+                // An earlier request succeeded, but its response was lost.
                 Some((text, _)) if text == self.text => return Ok(()),
                 Some((text, etag)) => {
                     check_abandoned(&text, &self.description(), operation)?;
@@ -59,7 +59,7 @@ impl LockFile {
         call.send().await.for_operation("s3:PutObject").map(drop)
     }
 
-    /// Returns the content of the file with its entity tag; none when there is no file.
+    /// Returns the content of the file and its entity tag; `None` if there is no file.
     async fn holder(&self) -> Result<Option<(String, String)>, Failure> {
         let output = match self
             .client
@@ -74,12 +74,14 @@ impl LockFile {
             answer => answer?,
         };
         let etag = output.e_tag.clone().unwrap_or_default();
-        let broken = |error| Failure::new(Class::Ambiguous, "s3:GetObject", format!("the answer was cut: {error}"));
+        let broken =
+            |error| Failure::new(Class::Ambiguous, "s3:GetObject", format!("the response was incomplete: {error}"));
         let bytes = output.body.collect().await.map_err(broken)?.to_vec();
         Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), etag)))
     }
 
-    /// Deletes it, when it is still ours. Terraform compares as well before it deletes: not every store has a conditional delete.
+    /// Deletes the file if its content is unchanged. Like Terraform, compares before the delete, because not every
+    /// store supports a conditional delete.
     pub async fn release(&self) -> Result<(), Failure> {
         let released = match self.holder().await {
             Ok(Some((text, _))) if text == self.text => {
@@ -92,7 +94,7 @@ impl LockFile {
     }
 }
 
-/// Returns whether another lock was there, or was written or deleted at the same moment.
+/// Returns whether the write failed because another lock existed, or was written or deleted at the same time.
 fn is_taken(failure: &Failure) -> bool {
     ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"].iter().any(|code| failure.is(code))
 }

@@ -1,4 +1,4 @@
-//! The JSON in a lock, which names its holder.
+//! The JSON content of a lock, which names the holder.
 
 use super::ACQUIRE;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
@@ -6,7 +6,7 @@ use pb_engine::{Class, Failure};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
-/// The holder of a lock, as Terraform writes and shows it.
+/// Holder of a lock, in Terraform's format.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Info {
@@ -21,7 +21,7 @@ pub(super) struct Info {
 }
 
 impl Info {
-    /// A lock of ours on the state at `path`, `<bucket>/<key>`.
+    /// Creates the content of a lock on the state at `path`, `<bucket>/<key>`.
     pub fn new(who: &str, operation: &str, path: String) -> Self {
         Self {
             id: uuid::Uuid::new_v4().to_string(),
@@ -35,7 +35,8 @@ impl Info {
     }
 }
 
-/// Refuses unless the lock `text`, found at `place`, was left by a run of ours with the same `operation`.
+/// Refuses a lock with the content `text`, described by `place`, unless an interrupted run of the same `operation` left
+/// it.
 pub(super) fn check_abandoned(text: &str, place: &str, operation: &str) -> Result<(), Failure> {
     let holder: Info = serde_json::from_str(text).unwrap_or_default();
     if holder.operation == operation {
@@ -43,28 +44,29 @@ pub(super) fn check_abandoned(text: &str, place: &str, operation: &str) -> Resul
     }
     let Info { id, operation, who, created, .. } = holder;
     let message = match who.is_empty() {
-        true => format!("{place} is held, and does not say by whom"),
+        true => format!("{place} is held by an unknown holder"),
         false => format!("{place} is held by {who} ({operation}, since {created}), id {id}"),
     };
     let hint = format!(
-        "wait until Terraform has ended; the lock of one that died is removed with `terraform force-unlock {id}`"
+        "wait until Terraform has finished; to remove the lock of a dead process, run `terraform force-unlock {id}`"
     );
     Err(Failure::new(Class::Locked, ACQUIRE, message).hint(hint.trim_end()))
 }
 
-/// The failure of a lock that others take and release in turn.
+/// Returns the failure for a lock that others keep acquiring and releasing.
 pub(super) fn contended(place: &str) -> Failure {
-    let message = format!("{place} is taken and released again and again");
-    Failure::new(Class::Locked, ACQUIRE, message).hint("wait until Terraform has ended, and run the same command again")
+    let message = format!("{place} is acquired and released repeatedly");
+    Failure::new(Class::Locked, ACQUIRE, message)
+        .hint("wait until Terraform has finished, then run the same command again")
 }
 
-/// The advice for a lock that could not be released.
+/// Returns the advice for a lock that could not be released.
 pub(super) fn unreleased_hint(text: &str) -> String {
     let id = serde_json::from_str::<Info>(text).unwrap_or_default().id;
-    format!("Terraform's lock is left over: terraform force-unlock {id}")
+    format!("Terraform's lock was not released; remove it with `terraform force-unlock {id}`")
 }
 
-/// The current time, to the second, in RFC 3339.
+/// Returns the current time in RFC 3339, to the second.
 fn now() -> String {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = DateTime::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));

@@ -1,5 +1,5 @@
-//! The lock in a DynamoDB table with the hash key `LockID`: the item `<bucket>/<key>`, whose `Info` says in JSON who holds it.
-//! Beside it, `<bucket>/<key>-md5` holds the MD5 of the state that was written last.
+//! The lock in a DynamoDB table with the hash key `LockID`: the item `<bucket>/<key>`, with the holder as JSON in
+//! `Info`. The item `<bucket>/<key>-md5` has the MD5 digest of the state that was written last.
 
 use super::TRIES;
 use super::holder::{check_abandoned, contended, unreleased_hint};
@@ -18,7 +18,7 @@ pub(super) struct LockItem {
 }
 
 impl LockItem {
-    /// The lock item of the state at `lock_id`, `<bucket>/<key>`, which is to hold `info`.
+    /// Creates the lock item of the state at `lock_id`, `<bucket>/<key>`, with the content `info`.
     pub fn new(client: Client, table: &str, lock_id: String, info: String) -> Self {
         Self { client, table: table.to_owned(), lock_id, info }
     }
@@ -27,7 +27,7 @@ impl LockItem {
         format!("Terraform's lock {} in the table {}", self.lock_id, self.table)
     }
 
-    /// Writes it where there is none, or in place of one that a run of ours left.
+    /// Writes the item if there is none, or replaces that of an interrupted run.
     pub async fn acquire(&self, operation: &str) -> Result<(), Failure> {
         let mut dead: Option<String> = None;
         for _ in 0..TRIES {
@@ -36,7 +36,7 @@ impl LockItem {
                 answer => return answer,
             }
             dead = match self.read(&self.lock_id, "Info").await? {
-                // An earlier request was done whose answer was lost.
+                // An earlier request succeeded, but its response was lost.
                 Some(info) if info == self.info => return Ok(()),
                 Some(info) => {
                     check_abandoned(&info, &self.description(), operation)?;
@@ -67,7 +67,7 @@ impl LockItem {
         Ok(item.get(attribute).and_then(|value| value.as_s().ok()).cloned())
     }
 
-    /// Refuses `bytes` when Terraform has noted the digest of another state.
+    /// Refuses `bytes` if Terraform stored the digest of another state.
     pub async fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
         let Some(noted) = self.read(&format!("{}-md5", self.lock_id), "Digest").await? else {
             return Ok(());
@@ -76,12 +76,12 @@ impl LockItem {
         if digest == noted {
             return Ok(());
         }
-        let message = format!("the state has the MD5 {digest}, and Terraform noted {noted} when it wrote it last");
+        let message = format!("the state has the MD5 digest {digest}, but Terraform stored the digest {noted}");
         Err(Failure::new(Class::Refused, "check the Terraform state", message)
-            .hint("`terraform plan` says how to fix this; nothing was changed"))
+            .hint("nothing was changed; run `terraform plan`, which explains how to fix this"))
     }
 
-    /// Deletes it, when it is still ours.
+    /// Deletes the item if its content is unchanged.
     pub async fn release(&self) -> Result<(), Failure> {
         let call = self.client.delete_item().table_name(&self.table).key("LockID", text(&self.lock_id));
         let call = call.condition_expression("#info = :ours").expression_attribute_names("#info", "Info");

@@ -1,4 +1,4 @@
-//! The lock against typed mocks: both kinds are taken, and what was taken is released whatever fails.
+//! The lock against typed mocks: both kinds are acquired, and an acquired lock is released whatever fails.
 
 use super::file::LockFile;
 use super::holder::Info;
