@@ -1,4 +1,5 @@
-//! One case: a world, a command, and what goes wrong meanwhile. Then the same command is given again, as a person would.
+//! Scenarios and cases: an account, a command, and the faults during its run. The command is then repeated, as a person
+//! would repeat it.
 
 use crate::account::{Account, AccountAroundCall, SharedAccount};
 use crate::fault::{ALL, Fault, ReceivedCall};
@@ -11,61 +12,62 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// What is done to what.
+/// A command on an account.
 pub struct Scenario {
     pub name: &'static str,
-    /// What is there before.
+    /// Account before the command.
     pub base: Account,
     pub workspace: Workspace,
     pub goal: Goal,
-    /// The run in which nothing goes wrong.
+    /// Run without faults.
     baseline: OnceLock<Baseline>,
-    /// The worlds from which a destroy was seen to leave nothing.
+    /// Fingerprints of accounts from which a destroy has left nothing.
     destroyed: Mutex<BTreeSet<String>>,
-    /// How many calls were made in all cases.
+    /// Number of calls in all cases.
     calls: AtomicUsize,
 }
 
-/// A run in which nothing goes wrong.
+/// A run without faults.
 struct Baseline {
     seed: u64,
     calls: Vec<ReceivedCall>,
-    /// The world at each call.
+    /// Account before and after each call.
     around_calls: Vec<AccountAroundCall>,
 }
 
-/// How long AWS takes.
+/// Durations of AWS operations.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
-    /// As the world says.
+    /// The times of the account.
     Steady,
-    /// Other times each time.
+    /// Different times for each case.
     Random,
 }
 
-/// What goes wrong, and all that is random.
+/// Faults of a run, and the seed of everything random.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub pace: Pace,
     pub seed: u64,
-    /// The faults, by how many calls came before.
+    /// Faults by the number of preceding calls.
     pub faults: BTreeMap<usize, Fault>,
 }
 
 impl Case {
-    /// How to have the case again, in the scenario of this name.
+    /// Returns the command that reproduces the case in the scenario `name`.
     pub fn reproduce_command(&self, name: &str) -> String {
         let Self { pace, seed, faults } = self;
         let faults: Vec<String> = faults.iter().map(|(at, fault)| format!("{at}={fault:?}")).collect();
         let case = format!("{name}:{pace:?}:{seed}:{}", faults.join(","));
         let test = "cargo test --release -p pb-simulation --test simulation case_from_environment -- --nocapture";
-        format!("again: SIMULATION_CASE={case} {test}")
+        format!("reproduce: SIMULATION_CASE={case} {test}")
     }
 
-    /// The case that [`again`](Self::again) tells, its scenario, and what comes after it was given up, if it is.
+    /// Parses a case from [`reproduce_command`](Self::reproduce_command). Returns its scenario, the next scenario if
+    /// the case is abandoned for another one, and the case.
     pub fn parse(text: &str) -> (Scenario, Option<Scenario>, Self) {
         let [name, pace, seed, faults] = text.split(':').collect::<Vec<_>>()[..] else {
-            panic!("{text}: scenario[+next]:pace:seed:call=fault,...")
+            panic!("{text}: expected scenario[+next]:pace:seed:call=fault,...")
         };
         let named = |name: &str| crate::scenarios::all().into_iter().find(|scenario| scenario.name == name).unwrap();
         let (name, next) = name.split_once('+').map_or((name, None), |(name, next)| (name, Some(named(next))));
@@ -77,20 +79,21 @@ impl Case {
     }
 }
 
-/// A runtime with a paused clock, in which everything that is random begins with `seed`.
+/// Runs `future` on a runtime with a paused clock, in which everything random starts from `seed`.
 fn paused<T>(seed: u64, future: impl Future<Output = T>) -> T {
     fastrand::seed(seed);
     let builder = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     builder.unwrap().block_on(future)
 }
 
-/// The snapshot that lies in the bucket.
+/// Returns the snapshot in the bucket.
 fn stored(account: &SharedAccount) -> Snapshot {
     account.lock().unwrap().stored.clone().unwrap_or_default()
 }
 
 impl Scenario {
-    /// `goal` in an account in which `before` was deployed.
+    /// Creates a scenario that applies `goal` to `workspace` in an account with `before` deployed, or in the account
+    /// `empty`.
     pub fn new(
         name: &'static str,
         empty: Account,
@@ -112,7 +115,7 @@ impl Scenario {
             let account = shared(empty);
             let end = Process::new(&account, before).run(Goal::Deploy).await;
             assert!(end.is_complete(), "{name}: {end:?}");
-            // Nothing lingers any more.
+            // Wait until all network interfaces are released.
             tokio::time::sleep(Duration::from_secs(1200)).await;
             let mut account = account.lock().unwrap();
             account.expire();
@@ -121,7 +124,7 @@ impl Scenario {
         of(base)
     }
 
-    /// How many calls were made in all cases.
+    /// Returns the number of calls in all cases.
     pub fn total_calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
@@ -139,16 +142,16 @@ impl Scenario {
             })
         };
         let baseline = self.baseline.get_or_init(run);
-        assert_eq!(baseline.seed, seed, "one run without faults is kept");
+        assert_eq!(baseline.seed, seed, "only one run without faults is kept");
         baseline
     }
 
-    /// The calls of a run in which nothing goes wrong.
+    /// Returns the calls of a run without faults.
     pub fn calls(&self, seed: u64) -> &[ReceivedCall] {
         &self.baseline(seed).calls
     }
 
-    /// How long a run takes in which nothing goes wrong, and its calls.
+    /// Returns the duration and the calls of a run without faults.
     pub fn measure(&self, seed: u64) -> (Duration, Vec<ReceivedCall>) {
         paused(seed, async {
             let account = shared(self.base.clone());
@@ -160,8 +163,8 @@ impl Scenario {
         })
     }
 
-    /// The world that a death leaves, if it is the only thing that goes wrong: until then the case is as the run in which
-    /// nothing does.
+    /// Returns the account after the death of the process if that is the only fault: until then, the case equals the
+    /// run without faults.
     fn account_after_death(&self, case: &Case) -> Option<Account> {
         let mut faults = case.faults.iter();
         let (Pace::Steady, Some((at, fault)), None) = (case.pace, faults.next(), faults.next()) else { return None };
@@ -173,7 +176,7 @@ impl Scenario {
         }
     }
 
-    /// The world in which a case begins in which something is yet to go wrong.
+    /// Returns the account at the start of a case, with its faults and times.
     fn initial_account(&self, case: &Case) -> Account {
         let times = match case.pace {
             Pace::Steady => self.base.times,
@@ -182,21 +185,22 @@ impl Scenario {
         Account { faults: case.faults.clone(), times, ..self.base.clone() }
     }
 
-    /// The world of the case, after the command was given until it was done, and how that ended.
+    /// Runs the command of the case until it completes. Returns the account and the outcome.
     async fn play(&self, case: &Case, left: Option<Account>) -> (SharedAccount, Result<(), String>) {
-        // A process that died was the first try.
+        // A process that died was the first attempt.
         let tries = if left.is_some() { 1 } else { case.faults.len() + 1 };
         let account = shared(left.unwrap_or_else(|| self.initial_account(case)));
         let outcome = self.converge(&account, tries).await;
         (account, outcome)
     }
 
-    /// The same as [`check`](Self::check), with a panic as words too.
+    /// Runs the case like [`check`](Self::check), and turns a panic into an error.
     pub fn check_catching_panics(&self, case: &Case) -> Result<(), String> {
         catching_panics(|| self.check(case))
     }
 
-    /// Runs the case once, and then something else: what `next` is about instead. In words, what is wrong with how that ended.
+    /// Runs the case once, and then the scenario `next` instead of repeating the command. Checks the result of `next`,
+    /// and turns a panic into an error.
     pub fn check_abandoned_for(&self, next: &Self, case: &Case) -> Result<(), String> {
         let left = self.account_after_death(case);
         catching_panics(|| {
@@ -214,7 +218,7 @@ impl Scenario {
         })
     }
 
-    /// What is wrong with a world in which the command was done.
+    /// Checks the account after the command has completed.
     async fn check_final_state(&self, account: &SharedAccount) -> Result<(), String> {
         match self.goal {
             Goal::Deploy => self.check_deployed_then_destroyed(account).await,
@@ -222,7 +226,7 @@ impl Scenario {
         }
     }
 
-    /// Runs the case; in words, what is wrong with how it ended.
+    /// Runs the case and checks the result.
     fn check(&self, case: &Case) -> Result<(), String> {
         let left = self.account_after_death(case);
         paused(case.seed, async {
@@ -235,7 +239,8 @@ impl Scenario {
         })
     }
 
-    /// The calls of the case until the command was done, one a line. After a death only those of the next process.
+    /// Returns the calls of the case until the command has completed, one per line. After a death, only those of the
+    /// next process.
     pub fn transcript(&self, case: &Case) -> String {
         let left = self.account_after_death(case);
         paused(case.seed, async {
@@ -250,7 +255,7 @@ impl Scenario {
         })
     }
 
-    /// Gives the command until it is done.
+    /// Repeats the command until it completes.
     async fn converge(&self, account: &SharedAccount, tries: usize) -> Result<(), String> {
         let mut ends = Vec::new();
         for _ in 0..tries {
@@ -259,14 +264,14 @@ impl Scenario {
                 return Ok(());
             }
             if let Some(why) = fatal_outcome(&end) {
-                return Err(format!("it ended with {why}\n{ends:#?}"));
+                return Err(format!("the run ended with {why}\n{ends:#?}"));
             }
             ends.push(end);
         }
-        Err(format!("it does not converge: {ends:#?}"))
+        Err(format!("the command does not converge: {ends:#?}"))
     }
 
-    /// Everything is there once, is remembered, and nothing is left to do.
+    /// Checks that every resource exists once and is recorded, and that nothing is left to do.
     async fn check_deployed(&self, account: &SharedAccount) -> Result<(), String> {
         let snapshot = stored(account);
         let failures = account.lock().unwrap().inconsistencies(&snapshot);
@@ -279,15 +284,15 @@ impl Scenario {
             () if !failures.is_empty() => Err(format!("{failures:#?}")),
             () if !plan.is_empty() => Err(format!("left to do: {left:#?}")),
             () if plan.checks.iter().any(|check| check.due) => Err(format!("not healthy: {:#?}", plan.checks)),
-            () if snapshot.resources.len() != process.resources() => Err("not everything is remembered".to_owned()),
-            () if snapshot.intents.is_some() => Err("the intents were not taken back".to_owned()),
+            () if snapshot.resources.len() != process.resources() => Err("some resources are not recorded".to_owned()),
+            () if snapshot.intents.is_some() => Err("the intents were not removed".to_owned()),
             () if held => Err("the lease is held".to_owned()),
             () => Ok(()),
         }
     }
 
-    /// Everything is there; then a destroy leaves nothing. It does so from a world once: from one that differs in nothing
-    /// but ids it would do the same.
+    /// Checks that everything is deployed and that a destroy then leaves nothing. The destroy runs once per account:
+    /// from one that differs only in ids, it would do the same.
     async fn check_deployed_then_destroyed(&self, account: &SharedAccount) -> Result<(), String> {
         self.check_deployed(account).await?;
         let fingerprint = account.lock().unwrap().fingerprint();
@@ -301,18 +306,18 @@ impl Scenario {
 
     async fn destroy(&self, account: &SharedAccount) -> Result<(), String> {
         let end = Process::new(account, &self.workspace).run(Goal::Destroy).await;
-        if end.is_complete() { Ok(()) } else { Err(format!("destroy ended with {end:#?}")) }
+        if end.is_complete() { Ok(()) } else { Err(format!("the destroy ended with {end:#?}")) }
     }
 }
 
 fn catching_panics(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(check)) {
         Ok(outcome) => outcome,
-        Err(_) => Err("it panicked".to_owned()),
+        Err(_) => Err("the case panicked".to_owned()),
     }
 }
 
-/// Nothing is there and nothing is remembered.
+/// Checks that no resource exists and none is recorded.
 async fn check_destroyed(account: &SharedAccount) -> Result<(), String> {
     tokio::time::sleep(Duration::from_secs(1200)).await;
     let snapshot = stored(account);
@@ -323,12 +328,12 @@ async fn check_destroyed(account: &SharedAccount) -> Result<(), String> {
         return Err(format!("left after destroy: {left:?} {:?}", account.interfaces));
     }
     if !snapshot.resources.is_empty() || snapshot.intents.is_some() {
-        return Err(format!("remembered after destroy: {:?} {:?}", snapshot.resources.keys(), snapshot.intents));
+        return Err(format!("recorded after destroy: {:?} {:?}", snapshot.resources.keys(), snapshot.intents));
     }
     Ok(())
 }
 
-/// What no fault may lead to.
+/// Returns an outcome that no fault may lead to.
 fn fatal_outcome(end: &ProcessEnd) -> Option<String> {
     let bad = |class: Class| matches!(class, Class::Bug | Class::Unmanaged);
     match end {

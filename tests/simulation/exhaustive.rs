@@ -1,4 +1,4 @@
-//! Each fault at each call.
+//! Exhaustive cases: each fault at each call.
 
 use crate::case::{Case, Pace, Scenario};
 use crate::fault::{EXHAUSTIVE_FAULTS, Fault, ReceivedCall};
@@ -6,31 +6,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The seed of all that is random here, so that a case has the same calls each time.
+/// Seed of everything random here, so that a case has the same calls each time.
 pub const SEED: u64 = 7;
 
-/// What goes wrong with the first and with the last read of each operation. A read that dies with its process is the write
-/// before it that does, and the SDK repeats one whose answer was lost.
+/// Faults of the first and the last read of each operation. The death of a process at a read equals that after the
+/// preceding write, and the SDK repeats a read whose response was lost.
 const FIRST_READ: Fault = Fault::Refused;
 const LAST_READ: Fault = Fault::Hangs;
 
-/// How much is tried.
+/// Extent of the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Each fault at each write and each call about snapshot and lease; reads.
+    /// Each fault at each write and each call to snapshot and lease, and faults at reads.
     All,
-    /// Of the faults those after which the outcome is not known, at each write to AWS.
+    /// Faults after which the outcome is unknown, at each write to AWS.
     UnknownOutcome,
 }
 
-/// A beat of the lease.
+/// Returns whether the call is a heartbeat of the lease.
 fn is_heartbeat(call: &ReceivedCall) -> bool {
     call.input.contains("#beat + :one")
 }
 
-/// The calls at which something goes wrong, and what. Left out is what is the same as another case: a delete that is
-/// refused as it was a moment ago, a beat after a beat with no write between them, and reads but for the first and the last
-/// of each operation.
+/// Returns the calls and their faults. Cases that equal another one are omitted: a delete that is refused with the same
+/// error as before, a heartbeat after a heartbeat without a write in between, and reads except for the first and the
+/// last of each operation.
 pub fn cases(calls: &[ReceivedCall], depth: Depth) -> Vec<(usize, Fault)> {
     let mut refused = BTreeSet::new();
     let mut after_heartbeat = false;
@@ -58,32 +58,37 @@ pub fn cases(calls: &[ReceivedCall], depth: Depth) -> Vec<(usize, Fault)> {
     chosen
 }
 
-/// Runs all cases of a scenario on all cores, and says how many there were.
+/// Runs all cases of a scenario on all cores and prints their number.
 pub fn check_all(scenario: &Scenario, depth: Depth) {
     let calls = scenario.calls(SEED);
     let depth = if std::env::var_os("SIMULATION_FULL").is_some() { Depth::All } else { depth };
     let cases = cases(calls, depth);
     let failures = on_all_cores(scenario, &cases, scenario.name, |case| scenario.check_catching_panics(case));
-    let made = scenario.total_calls();
-    println!("exhaustive: {} cases of {}, at {} calls ({made} calls in all)", cases.len(), scenario.name, calls.len());
+    let total = scenario.total_calls();
+    println!(
+        "exhaustive: {} cases of {}, at {} calls ({total} calls in total)",
+        cases.len(),
+        scenario.name,
+        calls.len()
+    );
     assert!(failures.is_empty(), "{} of {} cases failed: {failures:#?}", failures.len(), cases.len());
 }
 
-/// What goes wrong with a run that is not given again.
+/// Faults of a run that is not repeated.
 const ABANDONING_FAULTS: [Fault; 2] = [Fault::Refused, Fault::DiesAfter];
 
-/// Lets each call go wrong, and then has something else done: `next`.
+/// Injects a fault at each call and then runs another scenario, `next`, instead of repeating the command.
 pub fn check_all_abandoned(scenario: &Scenario, next: &Scenario) {
     let calls = scenario.calls(SEED);
     let mut cases = cases(calls, Depth::All);
     cases.retain(|(at, fault)| ABANDONING_FAULTS.contains(fault) && (calls[*at].writes || calls[*at].is_state));
     let name = format!("{}+{}", scenario.name, next.name);
     let failures = on_all_cores(scenario, &cases, &name, |case| scenario.check_abandoned_for(next, case));
-    println!("given up: {} cases of {name}", cases.len());
+    println!("abandoned: {} cases of {name}", cases.len());
     assert!(failures.is_empty(), "{} of {} cases failed: {failures:#?}", failures.len(), cases.len());
 }
 
-/// The cases that went wrong.
+/// Runs the cases on all cores and returns those that failed.
 fn on_all_cores(
     scenario: &Scenario,
     cases: &[(usize, Fault)],

@@ -1,31 +1,31 @@
-//! What goes wrong.
+//! Faults of requests.
 
 use crate::account::Refusal;
 use crate::wire::Call;
 use std::time::Duration;
 
-/// What goes wrong with one request.
+/// Fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused for good.
+    /// The request is refused permanently.
     Refused,
-    /// It is refused because there were too many.
+    /// The request is throttled.
     Throttled,
-    /// It is done, and the connection breaks before the answer.
+    /// The request is executed, and the connection breaks before the response.
     AnswerLost,
-    /// It never arrives, and nobody says so: the client gives up by itself.
+    /// The request never arrives, without an error: the client times out.
     Hangs,
-    /// It is done, and the answer never comes.
+    /// The request is executed, and the response never arrives.
     HangsDone,
-    /// It is answered with an internal error, and was done.
+    /// The request is executed, and answered with an internal error.
     Internal,
-    /// The process dies before it is done.
+    /// The process dies before the request is executed.
     DiesBefore,
-    /// The process dies when it is done.
+    /// The process dies after the request was executed.
     DiesAfter,
 }
 
-/// The faults that are tried at each call.
+/// Faults that are injected at each call.
 pub const EXHAUSTIVE_FAULTS: [Fault; 6] =
     [Fault::Refused, Fault::Throttled, Fault::AnswerLost, Fault::Hangs, Fault::DiesBefore, Fault::DiesAfter];
 
@@ -41,22 +41,22 @@ pub const ALL: [Fault; 8] = [
     Fault::DiesAfter,
 ];
 
-/// A request that came in.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct ReceivedCall {
-    /// `ec2:CreateVpc`
+    /// Name such as `ec2:CreateVpc`.
     pub name: String,
     pub writes: bool,
     pub is_state: bool,
-    /// The fields, to know a repetition.
+    /// Fields, by which a repetition is recognised.
     pub input: String,
-    /// When it arrived.
+    /// Time of arrival.
     pub when: Duration,
-    /// How it was answered: empty, or the code of the refusal.
+    /// Error code of the response; empty for success.
     pub code: String,
 }
 
-/// The refusal that stands for `fault` in the service of `call`.
+/// Returns the error response for `fault` in the format of the service of `call`.
 pub fn refusal(call: &Call, fault: Fault) -> Refusal {
     let (status, code) = match (fault, call.service) {
         (Fault::Throttled, "ec2") => (503, "RequestLimitExceeded"),

@@ -1,4 +1,4 @@
-//! How much longer a run takes than AWS makes it take, at the pace that AWS publishes; and how many calls it makes.
+//! Duration of a run in relation to its lower bound at the times that AWS publishes, and its number of calls.
 
 use crate::account::Times;
 use crate::case::Scenario;
@@ -7,16 +7,18 @@ use crate::scenarios;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The time of AWS, and what a run may take of it.
+/// Times of AWS operations.
 const TIMES: Times = Times::PUBLISHED;
+/// Maximum ratio of the duration of a run to its lower bound.
 const MAX_RATIO: f64 = 1.02;
 
-/// What every run does one after the other: before its first step it takes the lease, reads the snapshot, asks what is there
-/// and what hangs on it, and stores what it means to do; after its last it stores that it is done, and gives the lease back.
+/// Sequential round trips of every run: before its first step it acquires the lease, reads the snapshot, reads the
+/// resources and then what belongs to them, and stores its intents; after its last step it stores the result and
+/// releases the lease.
 const FIXED_ROUND_TRIPS: u32 = 5 + 2;
 
-/// The calls that wait for each other in a deploy, from nothing to tasks that run: none of them can be made before the one
-/// before it is answered, or before the time that AWS takes is over.
+/// Critical path of a deploy, from nothing to running tasks: none of these calls can be made before the previous one is
+/// answered, or before AWS has completed it.
 const DEPLOY: [&str; 11] = [
     "ec2:CreateVpc",
     "ec2:ModifyVpcAttribute",
@@ -31,17 +33,17 @@ const DEPLOY: [&str; 11] = [
     "elasticloadbalancing:DescribeTargetHealth",
 ];
 
-/// The same of a destroy.
+/// Critical path of a destroy.
 const DESTROY: [&str; 4] =
     ["elasticache:DeleteReplicationGroup", "ec2:DescribeNetworkInterfaces", "ec2:DeleteSecurityGroup", "ec2:DeleteVpc"];
 
-/// The shortest time in which these calls can be made one after the other, around what AWS takes.
+/// Returns the shortest duration of these sequential calls plus the time that AWS takes.
 fn lower_bound(chain: &[&str], aws: Duration) -> Duration {
     let calls = FIXED_ROUND_TRIPS + u32::try_from(chain.len()).unwrap();
     TIMES.latency * 2 * calls + aws
 }
 
-/// How many calls there were of each operation that `is` picks.
+/// Counts the calls that satisfy `is`, by operation.
 fn count(calls: &[ReceivedCall], is: impl Fn(&ReceivedCall) -> bool) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for call in calls.iter().filter(|call| is(call)) {
@@ -50,31 +52,35 @@ fn count(calls: &[ReceivedCall], is: impl Fn(&ReceivedCall) -> bool) -> BTreeMap
     counts
 }
 
-/// Runs it with several seeds: it takes little more than the floor, never less, and no more calls than `reads` and `writes`.
+/// Runs the scenario with several seeds. Asserts that its duration is at least the lower bound and at most `MAX_RATIO`
+/// times as long, and that it makes at most `reads` and `writes` calls.
 fn assert_within(scenario: &Scenario, chain: &[&str], lower_bound: Duration, (reads, writes): (usize, usize)) {
     for seed in 0..8 {
         let (took, calls) = scenario.measure(seed);
         let ratio = took.as_secs_f64() / lower_bound.as_secs_f64();
-        let looked = count(&calls, |call| !call.writes && !call.is_state);
-        let wrote = count(&calls, |call| call.writes && !call.is_state);
+        let read = count(&calls, |call| !call.writes && !call.is_state);
+        let written = count(&calls, |call| call.writes && !call.is_state);
         let sum = |counts: &BTreeMap<String, usize>| counts.values().sum::<usize>();
         println!(
             "{} {seed}: {took:.1?}, lower bound {lower_bound:.1?}, {ratio:.4}; {} reads, {} writes",
             scenario.name,
-            sum(&looked),
-            sum(&wrote)
+            sum(&read),
+            sum(&written)
         );
         for name in chain {
             assert!(
                 calls.iter().any(|call| call.name == *name),
-                "{name} is not called: the lower bound is of another run"
+                "{name} is not called: the lower bound is that of another run"
             );
         }
         assert!((1.0..=MAX_RATIO).contains(&ratio), "{took:?} is {ratio} of {lower_bound:?}");
-        assert!(sum(&looked) <= reads, "{looked:#?}");
-        assert!(sum(&wrote) <= writes, "{wrote:#?}");
+        assert!(sum(&read) <= reads, "{read:#?}");
+        assert!(sum(&written) <= writes, "{written:#?}");
         let refused: Vec<&ReceivedCall> = calls.iter().filter(|call| call.code == "DependencyViolation").collect();
-        assert!(refused.len() <= 7, "a group, subnet or gateway is tried once before it is waited for: {refused:#?}");
+        assert!(
+            refused.len() <= 7,
+            "a group, subnet or gateway must be deleted at most once before a wait: {refused:#?}"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! The real stack of the tool over one simulated AWS in the process, on a paused clock; see README.md.
+//! The real stack of the tool over an AWS account simulated in the process, on a paused clock; see README.md.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests this is how a test fails")]
 
@@ -71,7 +71,7 @@ fn random_faults_are_recovered_from() {
     random::check_all();
 }
 
-/// One case again, as its failure was printed.
+/// Reproduces one case from the command that its failure printed.
 #[test]
 fn case_from_environment() {
     let Ok(text) = std::env::var("SIMULATION_CASE") else { return };

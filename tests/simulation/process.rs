@@ -1,5 +1,5 @@
-//! One process of the tool: the real clients, the real graph, the real state, over the simulated AWS. It can die at any
-//! call, as a process does that is killed.
+//! One process of the tool: the real clients, the real graph and the real state over the simulated AWS account. It can
+//! die at any call, like a process that is killed.
 
 use crate::account::{Account, AccountAroundCall, REGION, Refusal, SharedAccount};
 use crate::fault::{self, Fault, ReceivedCall};
@@ -40,7 +40,7 @@ fn state_location() -> StateLocation {
     }
 }
 
-/// What is looked up before a deploy, and never made.
+/// Returns the prerequisites that a deploy looks up.
 fn prerequisites() -> Prerequisites {
     Prerequisites {
         account: crate::account::ACCOUNT.to_owned(),
@@ -52,14 +52,14 @@ fn prerequisites() -> Prerequisites {
     }
 }
 
-/// How a process ended.
+/// Outcome of a process.
 #[derive(Debug)]
 pub enum ProcessEnd {
-    /// It came to its end.
+    /// The run ended with this outcome.
     Finished(Outcome),
-    /// It said why it could not.
+    /// The run failed before it had an outcome.
     Failed(Failure),
-    /// It was killed.
+    /// The process was killed.
     Died,
 }
 
@@ -69,7 +69,7 @@ impl ProcessEnd {
     }
 }
 
-/// The wire of one process.
+/// HTTP connector of one process.
 #[derive(Clone)]
 struct ProcessConnector {
     account: SharedAccount,
@@ -77,7 +77,7 @@ struct ProcessConnector {
     death: Arc<Notify>,
 }
 
-/// A process that is dead hears no answer.
+/// Never completes: a dead process receives no response.
 async fn never_respond<T>() -> T {
     std::future::pending().await
 }
@@ -107,12 +107,12 @@ impl ProcessConnector {
             return Err(ConnectorError::io(reset.into()));
         }
         Ok(match answer {
-            Ok(output) => wire::answer(&call, &output),
+            Ok(output) => wire::success(&call, &output),
             Err(refusal) => wire::refusal(&call, &refusal),
         })
     }
 
-    /// What happens when the call arrives.
+    /// Executes a call on its arrival, with its fault. Returns the fault and the response.
     fn receive(&self, call: &Call) -> (Option<Fault>, Result<serde_json::Value, Refusal>) {
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = account.faults.get(&account.calls.len()).copied();
@@ -121,8 +121,8 @@ impl ProcessConnector {
             Some(Fault::Refused | Fault::Throttled | Fault::Hangs | Fault::DiesBefore) => {
                 Err(fault::refusal(call, fault.unwrap_or(Fault::Refused)))
             }
-            Some(Fault::Internal) => account.answer(call).and(Err(fault::refusal(call, Fault::Internal))),
-            _ => account.answer(call),
+            Some(Fault::Internal) => account.execute(call).and(Err(fault::refusal(call, Fault::Internal))),
+            _ => account.execute(call),
         };
         if let (Some(around_calls), Some(before)) = (account.around_calls.clone(), before) {
             let after = account.fork();
@@ -142,15 +142,15 @@ impl ProcessConnector {
     }
 }
 
-/// What a call says; of a snapshot only what matters to people.
+/// Describes the input of a call; for a snapshot, only what is relevant in a transcript.
 fn input(account: &Account, call: &Call) -> String {
     let Some(snapshot) = account.stored.as_ref().filter(|_| call.service == "s3" && call.writes()) else {
         return call.input.to_string();
     };
-    let new = snapshot.resources.iter().filter(|(_, record)| !record.ready);
-    let new: Vec<&str> = new.map(|(address, _)| address.as_str()).collect();
-    let meant = snapshot.intents.as_ref().map(|intents| intents.steps.len());
-    format!("serial {}, meant {meant:?}, not ready {new:?}", snapshot.serial)
+    let not_ready = snapshot.resources.iter().filter(|(_, record)| !record.ready);
+    let not_ready: Vec<&str> = not_ready.map(|(address, _)| address.as_str()).collect();
+    let intents = snapshot.intents.as_ref().map(|intents| intents.steps.len());
+    format!("serial {}, intents {intents:?}, not ready {not_ready:?}", snapshot.serial)
 }
 
 impl std::fmt::Debug for ProcessConnector {
@@ -165,7 +165,7 @@ impl HttpConnector for ProcessConnector {
     }
 }
 
-/// The time of the paused clock, as the SDK asks for it.
+/// Time source of the SDK that follows the paused clock.
 #[derive(Debug)]
 struct PausedClock(Instant);
 
@@ -175,7 +175,7 @@ impl TimeSource for PausedClock {
     }
 }
 
-/// A process of the tool that works on one workspace.
+/// A process of the tool for one workspace.
 pub struct Process {
     aws: SdkConfig,
     death: Arc<Notify>,
@@ -183,7 +183,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A new process, with clients of its own that have the settings of `pb_aws::connect`.
+    /// Creates a process with clients of its own, which have the settings of `pb_aws::connect`.
     pub fn new(account: &SharedAccount, workspace: &Workspace) -> Self {
         let death = Arc::new(Notify::new());
         let process = ProcessConnector {
@@ -206,7 +206,7 @@ impl Process {
         Self { aws, death, graph }
     }
 
-    /// Does what `deploy` or `destroy` does, until it has ended or the process has died.
+    /// Runs a deploy or a destroy until it has ended or the process has died.
     pub async fn run(&self, goal: Goal) -> ProcessEnd {
         tokio::select! {
             biased;
@@ -240,7 +240,7 @@ impl Process {
         apply_plan(&self.graph, &plan, session, &run).await
     }
 
-    /// What is to be done. Nothing is written.
+    /// Computes the plan. Nothing is written.
     pub async fn plan(&self, goal: Goal, snapshot: &Snapshot) -> Result<Plan, Failure> {
         let (owner, cancel) = (Arc::new(owner()), Cancel::never());
         let observed = observe(&self.graph, snapshot, &owner, &cancel);
@@ -259,7 +259,7 @@ impl Process {
     }
 }
 
-/// A world that many processes share.
+/// Wraps an account so that several processes can share it.
 pub fn shared(account: Account) -> SharedAccount {
     Arc::new(Mutex::new(account))
 }

@@ -1,4 +1,4 @@
-//! Several faults at once, anywhere, while AWS takes another time over each thing.
+//! Random cases: several faults at any calls, with random times of AWS operations.
 
 use crate::case::{Case, Pace, Scenario};
 use crate::fault::{ALL, Fault};
@@ -9,24 +9,24 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Random cases of a usual run, from a fixed seed.
+/// Number of random cases in a normal run, from a fixed seed.
 const CASES: u32 = 500;
 
-/// Random cases with `SIMULATION_FULL`.
+/// Number of random cases with `SIMULATION_FULL`.
 const CASES_FULL: u32 = 20_000;
 
-/// The seed of a usual run.
+/// Seed of a normal run.
 const SEED: u64 = 1;
 
-/// Streams of cases, each with a seed of its own, so that every machine tries the same cases however many cores it has.
+/// Number of streams of cases, each with a seed of its own, so that the cases do not depend on the number of cores.
 const SEED_STREAMS: u32 = 20;
 
-/// Faults in a case, at most.
+/// Maximum number of faults in a case.
 const MAX_FAULTS: usize = 5;
 
 fn cases(scenarios: usize) -> impl Strategy<Value = (usize, u64, BTreeMap<usize, Fault>)> {
     let fault = proptest::sample::select(ALL.to_vec());
-    // Calls of one run and of what comes after it.
+    // Calls of the first run and of the following ones.
     let faults = proptest::collection::btree_map(0..500_usize, fault, 1..=MAX_FAULTS);
     (0..scenarios, proptest::num::u64::ANY, faults)
 }
@@ -34,7 +34,7 @@ fn cases(scenarios: usize) -> impl Strategy<Value = (usize, u64, BTreeMap<usize,
 /// Runs all cases on all cores.
 pub fn check_all() {
     let seed = std::env::var("SIMULATION_SEED").map_or(SEED, |seed| seed.parse().unwrap());
-    println!("random: SIMULATION_SEED={seed} gives these cases again");
+    println!("random: reproduce these cases with SIMULATION_SEED={seed}");
     let scenarios = scenarios::all();
     let cases = if std::env::var_os("SIMULATION_FULL").is_some() { CASES_FULL } else { CASES };
     let next = AtomicU32::new(0);

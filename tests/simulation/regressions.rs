@@ -1,4 +1,4 @@
-//! What went wrong once, each with a name.
+//! Regression tests of failures that were found by the simulation.
 
 use crate::case::{Case, Pace, Scenario};
 use crate::exhaustive::SEED;
@@ -6,7 +6,7 @@ use crate::fault::{Fault, ReceivedCall};
 use crate::scenarios;
 use std::collections::BTreeMap;
 
-/// `fault` at the call that `which` picks.
+/// Asserts that the scenario recovers from `fault` at the call that `which` selects.
 fn assert_recovers(scenario: &Scenario, fault: Fault, which: impl Fn(&[ReceivedCall]) -> Option<usize>) {
     let at = which(scenario.calls(SEED)).unwrap();
     let case = Case { pace: Pace::Steady, seed: SEED, faults: BTreeMap::from([(at, fault)]) };
@@ -19,19 +19,19 @@ fn first(calls: &[ReceivedCall], name: &str) -> Option<usize> {
     calls.iter().position(|call| call.name == name)
 }
 
-/// It was recorded, and the next run came before a describe could see it.
+/// The VPC was recorded, and the next run started before a describe call could see it.
 #[test]
 fn vpc_with_refused_settings_is_not_created_twice() {
     assert_recovers(&scenarios::deploy(), Fault::Refused, |calls| first(calls, "ec2:ModifyVpcAttribute"));
 }
 
-/// It is not attached yet, so it does not say which of the two VPCs it is meant for.
+/// The gateway is not attached yet, so it does not show which of the two VPCs it belongs to.
 #[test]
 fn gateway_with_lost_response_is_found_among_two_vpcs() {
     assert_recovers(&scenarios::network(), Fault::AnswerLost, |calls| first(calls, "ec2:CreateInternetGateway"));
 }
 
-/// The creates that are under way when the snapshot is refused were not refused themselves.
+/// Creates that are in flight when a write of the snapshot is refused were not refused themselves.
 #[test]
 fn refused_snapshot_write_forgets_no_create_in_flight() {
     assert_recovers(&scenarios::deploy(), Fault::Refused, |calls| {
@@ -40,7 +40,8 @@ fn refused_snapshot_write_forgets_no_create_in_flight() {
     });
 }
 
-/// Two rules of a group are for one port and from two peers: each was taken for the other, which was waited for to go.
+/// Two rules of a group allow the same port from two peers: each was mistaken for the other, whose deletion was then
+/// awaited.
 #[test]
 fn unrecorded_rules_are_found_among_rules_of_the_same_port() {
     assert_recovers(&scenarios::deploy(), Fault::Refused, |calls| {
@@ -49,14 +50,14 @@ fn unrecorded_rules_are_found_among_rules_of_the_same_port() {
     });
 }
 
-/// The old VPC goes with its default group, whose tags are removed in a later run: EC2 answers `InvalidID`.
+/// The old VPC is deleted with its default group, whose tags a later run removes: EC2 responds with `InvalidID`.
 #[test]
 fn default_group_gone_with_its_vpc_is_forgotten() {
     assert_recovers(&scenarios::network(), Fault::Refused, |calls| first(calls, "ec2:CreateTags"));
 }
 
-/// The groups were made and their rules for all outbound traffic not yet revoked when the snapshot was refused; the next run's calls
-/// come before EC2 shows the groups to them.
+/// The groups were created and their rules for all outbound traffic not yet revoked when a write of the snapshot was
+/// refused; the next run's calls were made before EC2 showed the groups.
 #[test]
 fn default_egress_of_invisible_groups_is_revoked_next_run() {
     let (scenario, _, case) = Case::parse("deploy:Random:5902640496002578339:65=Refused");

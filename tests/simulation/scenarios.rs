@@ -1,11 +1,11 @@
-//! What is done to the stack.
+//! Scenarios: commands on the stack.
 
 use crate::account::{Account, Times};
 use crate::case::Scenario;
 use pb_config::{Config, Workspace};
 use pb_engine::Goal;
 
-/// A workspace with these lines in its configuration.
+/// Returns a workspace with additional lines in its configuration.
 fn workspace(more: &str) -> Workspace {
     let text = format!(
         "region = \"us-east-2\"\nhostname = \"api.example.org\"\nzone = \"example.org\"\n\
@@ -23,38 +23,39 @@ fn change(name: &'static str, more: &str) -> Scenario {
     Scenario::new(name, empty(), Some(&workspace("")), workspace(more), Goal::Deploy)
 }
 
-/// From nothing.
+/// Returns the deploy from nothing.
 pub fn deploy() -> Scenario {
     Scenario::new("deploy", empty(), None, workspace(""), Goal::Deploy)
 }
 
-/// To nothing.
+/// Returns the destroy of a deployed workspace.
 pub fn destroy() -> Scenario {
     Scenario::new("destroy", empty(), Some(&workspace("")), workspace(""), Goal::Destroy)
 }
 
-/// From nothing, at the pace that AWS publishes.
+/// Returns the deploy from nothing, with the times that AWS publishes.
 pub fn published_deploy() -> Scenario {
     Scenario::new("published-deploy", Account::new(Times::PUBLISHED), None, workspace(""), Goal::Deploy)
 }
 
-/// To nothing, at the pace that AWS publishes.
+/// Returns the destroy of a deployed workspace, with the times that AWS publishes.
 pub fn published_destroy() -> Scenario {
     let account = Account::new(Times::PUBLISHED);
     Scenario::new("published-destroy", account, Some(&workspace("")), workspace(""), Goal::Destroy)
 }
 
-/// Another port of Flask: another target group, made beside the old one, and rules.
+/// Returns the change of the port of Flask: another target group, created before the old one is deleted, and rules.
 pub fn port() -> Scenario {
     change("port", "[services.flask]\nport = 6060")
 }
 
-/// Another engine of the queue: another parameter group beside the old one, and the queue itself anew under its old name.
+/// Returns the change of the engine of the queue: another parameter group, created before the old one is deleted, and
+/// the queue re-created under the same name.
 pub fn engine() -> Scenario {
     change("engine", "[redis]\nengine = \"valkey\"")
 }
 
-/// Another block of the VPC: everything anew.
+/// Returns the change of the CIDR block of the VPC: everything is replaced.
 pub fn network() -> Scenario {
     change(
         "network",
@@ -62,7 +63,8 @@ pub fn network() -> Scenario {
     )
 }
 
-/// More services: a rule that stands moves to make place, another goes, and a pool and a scheduler come.
+/// Returns the change of services: an existing rule gets another priority, another rule is deleted, and a worker pool
+/// and a scheduler are added.
 pub fn services() -> Scenario {
     let web = |name: &str, path: &str| format!("[services.{name}]\nkind = \"web\"\npaths = [\"{path}\"]\n");
     let before = format!("{}{}", web("admin", "/admin/*"), web("old", "/old/old/*"));
@@ -75,7 +77,7 @@ pub fn services() -> Scenario {
     Scenario::new("services", empty(), Some(&workspace(&before)), workspace(&after), Goal::Deploy)
 }
 
-/// All of them.
+/// Returns all scenarios.
 pub fn all() -> Vec<Scenario> {
     vec![deploy(), destroy(), port(), engine(), network(), services()]
 }

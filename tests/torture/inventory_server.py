@@ -1,4 +1,4 @@
-"""Answers questions about accounts in the endpoint: a JSON object a line in, one out."""
+"""Server of account inventories: reads one request per line in JSON and writes one response per line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from endpoint import Aws  # noqa: E402
 from inventory import World, tags_of  # noqa: E402
 
-#: They come and go with tasks and nodes.
+#: Kinds that appear and disappear with tasks and nodes.
 TRANSIENT = {"interfaces"}
 
 
 def inventory(aws: Aws, _: str) -> dict[str, Any]:
-    """Everything in the account: the ids by kind, and what carries an ownership address."""
+    """Return the ids in the account by kind, and the resources with an ownership address."""
     everything = World(aws).everything()
     owned = [
         (tags_of(resource)["pb-deploy:address"], identity)
@@ -32,13 +32,13 @@ def inventory(aws: Aws, _: str) -> dict[str, Any]:
 
 
 def latest(revisions: dict[str, Any]) -> dict[str, Any]:
-    """The latest revision of each family: earlier ones stay, for rollbacks, and share its address."""
+    """Return the latest revision of each family; earlier ones, kept for rollbacks, share its address."""
     numbered = sorted(revisions.items(), key=lambda item: int(item[0].rsplit(":", 1)[1]))
     return {name: resource for name, resource in {n.rsplit(":", 1)[0]: (n, t) for n, t in numbered}.values()}
 
 
 def versions(aws: Aws, bucket: str) -> list[dict[str, Any]]:
-    """All versions of the one object in the bucket, the oldest first."""
+    """Return all versions of the only object in the bucket, the oldest first."""
     found = aws.all("s3", "list_object_versions", "Versions", Bucket=bucket)
     result = []
     for version in reversed(found):
@@ -48,7 +48,7 @@ def versions(aws: Aws, bucket: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Respond to requests until the input ends."""
     clients: dict[tuple[str, str], Aws] = {}
     for line in sys.stdin:
         request = json.loads(line)
@@ -59,7 +59,7 @@ def main() -> None:
         try:
             answer = {"inventory": inventory, "versions": versions}[request["query"]](clients[key], request["bucket"])
             print(json.dumps({"answer": answer}), flush=True)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test has to say it
+        except Exception as error:  # noqa: BLE001 - the test must report any error
             print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
 
 

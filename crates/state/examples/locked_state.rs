@@ -1,5 +1,5 @@
-//! The state of one workspace: taken, written, read, refused to a second process, and released. Exits with 1 when anything is
-//! off. The bucket, with versioning, and the table have to be there.
+//! Acquires, writes, reads and releases the state of one workspace, while a second process is refused. Exits with 1 if
+//! anything unexpected happens. The bucket, with versioning, and the table must exist.
 //!
 //! ```text
 //! AWS_ENDPOINT_URL=http://127.0.0.1:PORT AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
@@ -35,13 +35,16 @@ async fn main() -> Done {
     run(&session).await?;
     let stored = Session::read_only(&store).await?;
     expect(stored.serial > before.serial && stored.fence == session.lease().fence(), "a later snapshot of this lease")?;
-    expect(stored.resources.len() == 1 && stored.intents.is_none(), "what was recorded, and no intents")?;
+    expect(stored.resources.len() == 1 && stored.intents.is_none(), "the recorded resource and no intents")?;
     println!("wrote and read serial {} of {}", stored.serial, location.url());
 
     let second = LeaseTable::new(&config, &location, timing).acquire(&AcquireOptions::new("another", "destroy")).await;
     let refused = second.err().ok_or("a second process got the lease")?;
-    expect(refused.class == Class::Locked && refused.message.contains(&options.who), "who holds the lease")?;
-    println!("told a second one: {refused}");
+    expect(
+        refused.class == Class::Locked && refused.message.contains(&options.who),
+        "a failure that names the holder",
+    )?;
+    println!("refused a second process: {refused}");
     session.close().await?;
     expect(leases.peek().await?.is_none(), "a free lease")?;
 
@@ -51,7 +54,7 @@ async fn main() -> Done {
     restore_oldest_version(&store, &leases, &options).await
 }
 
-/// What the engine does with a ledger.
+/// Uses the session as the engine uses a ledger.
 async fn run(session: &Session) -> Done {
     let address = Address::new("net/vpc")?;
     let step = Intent { address: address.clone(), kind: "ec2.vpc".to_owned(), action: Action::Create, was: None };
@@ -67,21 +70,21 @@ async fn run(session: &Session) -> Done {
     }
 }
 
-/// A holder that dies is followed after one lease time.
+/// Takes over the lease of a dead holder after one lease time.
 async fn take_over_from_dead_holder(leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let dead = leases.acquire(options).await?;
     let fence = dead.fence();
     drop(dead);
     let start = std::time::Instant::now();
     let next = leases.acquire(options).await?;
-    expect(next.fence() == fence + 1, "the next fence")?;
-    expect(start.elapsed() >= leases.timing().lease, "a whole lease time of patience")?;
-    println!("followed a dead holder after {:.1} s", start.elapsed().as_secs_f32());
+    expect(next.fence() == fence + 1, "the next fencing token")?;
+    expect(start.elapsed() >= leases.timing().lease, "a wait of one lease time")?;
+    println!("took over from a dead holder after {:.1} s", start.elapsed().as_secs_f32());
     next.release().await?;
     Ok(())
 }
 
-/// A holder that is unlocked by hand notices.
+/// Breaks the lease of a live holder, which detects it.
 async fn unlock_live_holder(leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let lease = leases.acquire(options).await?;
     leases.unlock(lease.id()).await?;
@@ -89,21 +92,21 @@ async fn unlock_live_holder(leases: &LeaseTable, options: &AcquireOptions) -> Do
     Ok(())
 }
 
-/// What another wrote in between is not overwritten.
+/// Shows that a write of another run in between is not overwritten.
 async fn detect_conflict(store: &Store, leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let session = Session::open(store.clone(), leases, options, Events::none()).await?;
     let loaded = store.load().await?;
     let mut other = loaded.snapshot.clone();
     other.serial += 1;
     store.save(&other, loaded.etag.as_deref(), &|| Ok(())).await?;
-    let refused = run(&session).await.err().ok_or("another's snapshot was overwritten")?;
-    println!("left another's snapshot alone: {refused}");
+    let refused = run(&session).await.err().ok_or("the snapshot of another run was overwritten")?;
+    println!("did not overwrite the snapshot of another run: {refused}");
     expect(session.lost().is_some(), "a lost session")?;
-    expect(session.close().await.is_err(), "a session that could not store all")?;
-    expect(store.load().await?.snapshot == other, "the other's snapshot")
+    expect(session.close().await.is_err(), "a session that could not store its changes")?;
+    expect(store.load().await?.snapshot == other, "the snapshot of the other run")
 }
 
-/// An older version becomes the newest.
+/// Restores an older version as the newest one.
 async fn restore_oldest_version(store: &Store, leases: &LeaseTable, options: &AcquireOptions) -> Done {
     let versions = store.versions().await?;
     let (newest, oldest) = versions.first().zip(versions.last()).ok_or("no versions")?;

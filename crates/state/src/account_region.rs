@@ -1,23 +1,23 @@
-//! The account and region that a workspace is deployed to.
+//! Check that a run uses the account and region of the recorded deployment.
 
 use pb_engine::{Class, Failure, Snapshot};
 
-/// The account and region that a workspace is deployed to. A snapshot records them with each write, and is refused by a run
-/// that is for others: there everything that it names would seem to have been deleted.
+/// Account and region that a workspace is deployed to. Every write of the snapshot records them. A run with another
+/// account or region refuses the snapshot, because all resources in it would appear to have been deleted there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRegion {
-    /// The account of the credentials; none while it is not known, and then it is not compared.
+    /// Account of the credentials. `None` if it is unknown; it is then not compared.
     pub account: Option<String>,
-    /// The region that is configured.
+    /// Configured region.
     pub region: String,
 }
 
 impl AccountRegion {
-    /// Checks that `snapshot`, the one of `workspace`, records no other account and no other region. A snapshot that names no
-    /// resource and no unfinished run is at home everywhere: that is how a workspace moves after a destroy.
+    /// Checks that `snapshot` of `workspace` records no other account and no other region. A snapshot without resources
+    /// and without an unfinished run is accepted everywhere, so that a workspace can move after a destroy.
     ///
     /// # Errors
-    /// `Refused`, with what is recorded and what this run is for.
+    /// `Refused`, with the recorded account and region and those of this run.
     pub fn check(&self, snapshot: &Snapshot, workspace: &str) -> Result<(), Failure> {
         let is_empty = snapshot.resources.is_empty() && snapshot.intents.is_none();
         let differs = |recorded: &Option<String>, now: Option<&String>| match (recorded, now) {
@@ -31,13 +31,13 @@ impl AccountRegion {
         }
         let recorded = describe(snapshot.account.as_ref(), snapshot.region.as_ref());
         let now = describe(self.account.as_ref(), Some(&self.region));
-        let message = format!("{workspace} is deployed to {recorded}, and this run is for {now}; nothing was changed");
+        let message = format!("{workspace} is deployed to {recorded}, but this run uses {now}; nothing was changed");
         let hint = match (other_account, other_region) {
             (true, false) => "use credentials of the recorded account (AWS_PROFILE, `--profile`)",
             (false, true) => "set `region` in the configuration (or `--region`) to the recorded one",
             _ => {
-                "use credentials of the recorded account (AWS_PROFILE, `--profile`), and set `region` in the configuration \
-                 (or `--region`) to the recorded one"
+                "use credentials of the recorded account (AWS_PROFILE, `--profile`), and set `region` in the \
+                 configuration (or `--region`) to the recorded one"
             }
         };
         let hint = format!("{hint}; to move the workspace, destroy it there first");
@@ -53,13 +53,13 @@ impl AccountRegion {
     }
 }
 
-/// `account 123456789012 in us-east-2`, as far as it is known.
+/// Formats the known parts as `account 123456789012 in us-east-2`.
 fn describe(account: Option<&String>, region: Option<&String>) -> String {
     match (account, region) {
         (Some(account), Some(region)) => format!("account {account} in {region}"),
         (Some(account), None) => format!("account {account}"),
         (None, Some(region)) => region.clone(),
-        (None, None) => "an unknown place".to_owned(),
+        (None, None) => "an unknown account and region".to_owned(),
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         ] {
             let failure = account_region(account, region).check(&snapshot, "staging").unwrap_err();
             assert_eq!(failure.class, Class::Refused);
-            let words = format!("staging is deployed to account {same} in us-east-2, and this run is for ");
+            let words = format!("staging is deployed to account {same} in us-east-2, but this run uses ");
             assert!(failure.message.starts_with(&words) && failure.message.contains(region), "{failure}");
             assert!(failure.message.contains(account.unwrap_or(region)), "{failure}");
             let hint = failure.hint.unwrap();

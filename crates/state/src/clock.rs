@@ -1,17 +1,19 @@
-//! Time as one process measures it.
+//! Elapsed time within one process.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Time since the clock was made, as this process measures it. It is compared with nothing but itself.
+/// Elapsed time since the clock was created, as this process measures it. Readings of different clocks are never
+/// compared.
 ///
-/// Two clocks are read and the one that went further is believed: tokio's, which tests can stop, and the system's that goes
-/// on while the machine is suspended. Tokio's is `CLOCK_MONOTONIC`, which on Linux stands still then
-/// (`clock_gettime(2)`); it does go on while a process is stopped with `SIGSTOP`. Neither follows the wall clock's jumps.
+/// The clock reads two sources and returns the larger elapsed time: tokio's clock, which tests can pause, and a system
+/// clock that advances while the machine is suspended. Tokio's clock is `CLOCK_MONOTONIC`, which on Linux does not
+/// advance during suspend (`clock_gettime(2)`); it does advance while a process is stopped by `SIGSTOP`. Neither
+/// follows jumps of the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     tokio: Instant,
-    /// Absent where time is simulated.
+    /// `None` if time is simulated.
     system: Option<Duration>,
 }
 
@@ -20,17 +22,17 @@ impl Clock {
         Self { tokio: Instant::now(), system: (!simulated).then(system) }
     }
 
-    /// How long the clock has gone.
+    /// Returns the time since the clock was created.
     pub(crate) fn now(&self) -> Duration {
         let tokio = self.tokio.elapsed();
         self.system.map_or(tokio, |began| tokio.max(system().saturating_sub(began)))
     }
 }
 
-/// The system's clock that counts suspended time.
+/// Reads the system clock that includes time in suspend.
 #[cfg(unix)]
 fn system() -> Duration {
-    // On Apple's systems it is `CLOCK_MONOTONIC` that goes on during sleep.
+    // On Apple's systems, `CLOCK_MONOTONIC` is the clock that advances during sleep.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let clock = rustix::time::ClockId::Boottime;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

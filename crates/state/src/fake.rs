@@ -1,5 +1,5 @@
-//! S3 and DynamoDB on the wire, as far as a snapshot and a lease need them, on tokio's clock: the clients under test are the
-//! real ones, and what is checked are the requests that they send.
+//! Fake HTTP endpoint of S3 and DynamoDB, as far as a snapshot and a lease need them, on tokio's clock. The clients
+//! under test are the real ones; tests inspect the requests that they send.
 
 mod expressions;
 mod listing;
@@ -25,13 +25,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// One bucket and one table.
+/// Fake of one bucket and one table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FakeAws(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The versions of the object, the oldest first; without a body where it was deleted.
+    /// Versions of the object, the oldest first; `None` for a deletion.
     versions: Vec<Option<Vec<u8>>>,
     item: Option<Map<String, Value>>,
     calls: Vec<Call>,
@@ -40,13 +40,13 @@ struct Inner {
     concurrent_writes: usize,
     max_concurrent_writes: usize,
     omit_old_item: bool,
-    /// The bucket is one of a store that does not look at conditions.
+    /// Set for a store that ignores the conditions of writes.
     ignores_conditions: bool,
-    /// The objects at other keys.
+    /// Objects at other keys.
     beside: BTreeMap<String, Vec<u8>>,
 }
 
-/// A request that came in.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) operation: &'static str,
@@ -61,25 +61,25 @@ impl Call {
     }
 }
 
-/// What goes wrong with one request.
+/// Fault of one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// It is answered with this status and code, and nothing is done.
+    /// The request is answered with this status and code, and not executed.
     Refused(u16, &'static str),
-    /// It is done, and the connection breaks before the answer.
+    /// The request is executed, and the connection breaks before the response.
     AnswerLost,
-    /// The connection breaks before it is done.
+    /// The connection breaks before the request is executed.
     ConnectionBroken,
-    /// It is done so much later.
+    /// The request is executed after this delay.
     Delayed(Duration),
-    /// Before it is done, another writes this.
+    /// Another run writes these bytes before the request is executed.
     AfterOtherWrite(Vec<u8>),
 }
 
 #[derive(Clone, Debug)]
 struct InjectedFault {
     operation: &'static str,
-    /// Only requests with this text.
+    /// Text that the request must contain.
     containing: &'static str,
     fault: Fault,
 }
@@ -102,7 +102,7 @@ impl FakeAws {
         LeaseTable::new(&self.config(), &Self::location(), Timing::default())
     }
 
-    /// The configuration of clients that reach this world. The SDK repeats requests once.
+    /// Returns a configuration of clients for this fake. The SDK repeats a request once.
     pub(crate) fn config(&self) -> SdkConfig {
         let connector = SharedHttpConnector::new(self.clone());
         SdkConfig::builder()
@@ -115,32 +115,33 @@ impl FakeAws {
             .build()
     }
 
-    /// The next request of `operation` goes wrong; after several calls, the next ones do in that order.
+    /// Injects `fault` into the next request of `operation`. After several calls, the next requests have the faults in
+    /// this order.
     pub(crate) fn fault(&self, operation: &'static str, fault: Fault) {
         self.fault_containing(operation, "", fault);
     }
 
-    /// The next request of `operation` that contains the text goes wrong.
+    /// Injects `fault` into the next request of `operation` that contains the text `containing`.
     pub(crate) fn fault_containing(&self, operation: &'static str, containing: &'static str, fault: Fault) {
         self.inner().faults.push(InjectedFault { operation, containing, fault });
     }
 
-    /// Each request of `operation` takes so long.
+    /// Delays each request of `operation`.
     pub(crate) fn delay(&self, operation: &'static str, delay: Duration) {
         self.inner().delays.insert(operation, delay);
     }
 
-    /// A refused condition does not tell the item.
+    /// Omits the item from responses to updates whose condition is not met.
     pub(crate) fn omit_old_item(&self) {
         self.inner().omit_old_item = true;
     }
 
-    /// Writes are done whatever their conditions say, as in a store that does not know them.
+    /// Executes writes regardless of their conditions, like a store that does not support them.
     pub(crate) fn ignore_conditions(&self) {
         self.inner().ignores_conditions = true;
     }
 
-    /// The keys at which anything lies besides the snapshot.
+    /// Returns the keys of objects other than the snapshot.
     pub(crate) fn beside(&self) -> Vec<String> {
         self.inner().beside.keys().cloned().collect()
     }
@@ -149,12 +150,12 @@ impl FakeAws {
         self.inner().calls.iter().filter(|call| call.operation == operation).cloned().collect()
     }
 
-    /// The writes of snapshots, without those that check the store.
+    /// Returns the writes of snapshots, without the probes of the store.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.calls("PutObject").into_iter().filter(|call| call.body != crate::probe::BODY.as_bytes()).collect()
     }
 
-    /// How many writes of the object were in flight at once.
+    /// Returns the largest number of writes of the object that were in flight at the same time.
     pub(crate) fn max_concurrent_writes(&self) -> usize {
         self.inner().max_concurrent_writes
     }
@@ -167,12 +168,12 @@ impl FakeAws {
         self.inner().item = item.as_object().cloned();
     }
 
-    /// The bytes that lie in the bucket.
+    /// Returns the bytes of the stored object.
     pub(crate) fn object(&self) -> Option<Vec<u8>> {
         self.inner().versions.last().cloned().flatten()
     }
 
-    /// Another writes the object, or deletes it.
+    /// Writes the object as another run would, or deletes it.
     pub(crate) fn put(&self, bytes: Option<Vec<u8>>) {
         self.inner().versions.push(bytes);
     }
@@ -189,7 +190,7 @@ impl FakeAws {
         self.0.lock().unwrap()
     }
 
-    async fn answer(self, call: Call) -> Result<HttpResponse, ConnectorError> {
+    async fn respond(self, call: Call) -> Result<HttpResponse, ConnectorError> {
         let operation = call.operation;
         let (fault, delay) = {
             let mut inner = self.inner();
@@ -216,7 +217,7 @@ impl FakeAws {
     }
 }
 
-/// Counts a request out, also when its client went away.
+/// Counts a request as ended when dropped, even if its client has gone away.
 struct InFlight<'a>(&'a FakeAws, &'static str);
 
 impl Drop for InFlight<'_> {
@@ -243,16 +244,16 @@ impl HttpConnector for FakeAws {
             ("DELETE", _) => "DeleteObject",
             ("GET", _) if request.uri().contains("versions") => "ListObjectVersions",
             ("GET", _) => "GetObject",
-            other => panic!("nobody asked for {other:?}"),
+            other => panic!("unexpected request: {other:?}"),
         };
         let body = request.body().bytes().unwrap_or_default().to_vec();
         let call = Call { operation, headers, uri: request.uri().to_owned(), body };
-        HttpConnectorFuture::new(self.clone().answer(call))
+        HttpConnectorFuture::new(self.clone().respond(call))
     }
 }
 
 impl Call {
-    /// The key of the object that it is about.
+    /// Returns the key of the requested object.
     fn key(&self) -> String {
         let path = self.uri.split("://").nth(1).and_then(|rest| rest.split_once('/')).unwrap().1;
         let path = path.split('?').next().unwrap();
@@ -298,7 +299,7 @@ impl Inner {
             "GetObject" => self.get_object(call),
             "ListObjectVersions" => self.list(call),
             "GetItem" => {
-                assert_eq!(call.json()["ConsistentRead"], true, "a lease is read consistently");
+                assert_eq!(call.json()["ConsistentRead"], true, "the lease must be read consistently");
                 let answer = self.item.clone().map_or(json!({}), |item| json!({"Item": item}));
                 response(200, answer.to_string(), None)
             }
@@ -306,7 +307,7 @@ impl Inner {
         }
     }
 
-    /// The entity tag of the latest version, when it has a body.
+    /// Returns the entity tag of the latest version unless that is a deletion.
     fn etag(&self) -> Option<String> {
         self.versions.last()?.as_ref().map(|_| format!("\"etag-{}\"", self.versions.len()))
     }
@@ -315,7 +316,7 @@ impl Inner {
         let matches = call.headers.get("if-match");
         let key = call.key();
         if key != FakeAws::location().key {
-            assert!(matches.is_some(), "nothing is to be written at {key}");
+            assert!(matches.is_some(), "unexpected write at {key}");
             if !self.ignores_conditions {
                 return call.refused(404, "NoSuchKey");
             }
@@ -331,7 +332,7 @@ impl Inner {
             (Some(expected), None, Some(etag)) if *expected == etag => {}
             (Some(_), None, None) => return call.refused(404, "NoSuchKey"),
             (Some(_), None, _) | (None, Some("*"), _) => return call.refused(412, "PreconditionFailed"),
-            _ => panic!("a write without a condition: {call:?}"),
+            _ => panic!("write without a condition: {call:?}"),
         }
         self.versions.push(Some(call.body.clone()));
         response(200, "", self.etag())

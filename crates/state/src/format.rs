@@ -1,4 +1,4 @@
-//! The bytes of a snapshot.
+//! Encoding of a snapshot.
 //!
 //! ```json
 //! {
@@ -12,12 +12,12 @@
 //! }
 //! ```
 //!
-//! `account` and `region` are where the resources are. A version that did not record them left them out; the next write puts
-//! them in.
+//! `account` and `region` are those of the resources. Snapshots of versions that did not record them lack both; the
+//! next write adds them.
 //!
-//! The checksum is the SHA-256 of exactly these bytes, with zeros in the place of the checksum. So any change of a byte is
-//! seen, one of white space too, and no later version of this program has to write a snapshot as an earlier one did in order
-//! to check it.
+//! The checksum is the SHA-256 of exactly these bytes, with zeros in place of the checksum. It therefore detects a
+//! change of any byte, including white space, and a later version can verify a snapshot without encoding it as an
+//! earlier version did.
 
 use crate::probe;
 use pb_engine::{Class, Failure, Ownership, Snapshot};
@@ -26,13 +26,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// The format that is written.
+/// Number of the format that is written.
 const FORMAT: u64 = 1;
-/// What stands before the checksum.
+/// Text before the checksum.
 const HEAD: &str = "{\n  \"format\": 1,\n  \"checksum\": \"";
-/// What stands for the checksum while it is made.
+/// Placeholder for the checksum while it is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// What was tried, in each failure.
+/// Operation named by failures of decoding.
 const READ: &str = "read the snapshot";
 
 #[derive(Serialize, Deserialize)]
@@ -45,10 +45,10 @@ struct Envelope<S> {
     snapshot: S,
 }
 
-/// The bytes of `snapshot`, which is `owner`'s.
+/// Encodes `snapshot` of the workspace `owner`.
 ///
 /// # Errors
-/// `Bug` when there is something in it that JSON cannot say.
+/// `Bug` if the snapshot cannot be represented in JSON.
 pub fn encode(snapshot: &Snapshot, owner: &Ownership) -> Result<Vec<u8>, Failure> {
     let envelope = Envelope {
         format: FORMAT,
@@ -63,22 +63,22 @@ pub fn encode(snapshot: &Snapshot, owner: &Ownership) -> Result<Vec<u8>, Failure
     let checksum = checksum(text.as_bytes());
     match text.strip_prefix(HEAD).and_then(|rest| rest.strip_prefix(ZEROS)) {
         Some(rest) => Ok(format!("{HEAD}{checksum}{rest}").into_bytes()),
-        None => Err(bug("its head is not as it should be".to_owned())),
+        None => Err(bug("its header is not the expected one".to_owned())),
     }
 }
 
-/// The snapshot in `bytes`, which has to be `owner`'s.
+/// Decodes `bytes`, which must contain a snapshot of the workspace `owner`.
 ///
 /// # Errors
-/// `Refused`, with what to do: not JSON, cut short, changed by another hand, of a newer format, of another stack or
-/// workspace, or a state file of Terraform.
+/// `Refused`, with a hint, if the bytes are not JSON, are truncated, were modified by another program, have a newer
+/// format, belong to another stack or workspace, or are a Terraform state file.
 pub fn decode(bytes: &[u8], owner: &Ownership) -> Result<Snapshot, Failure> {
     let value = parse(bytes)?;
     check_checksum(bytes)?;
     parse_envelope(value, owner)
 }
 
-/// The snapshot in `bytes`, which somebody may have edited: as [`decode`], but the checksum does not count.
+/// Decodes `bytes` like [`decode`], but ignores the checksum, because somebody may have edited them.
 ///
 /// # Errors
 /// As [`decode`].
@@ -100,11 +100,11 @@ fn parse_envelope(value: Value, owner: &Ownership) -> Result<Snapshot, Failure> 
     serde_json::from_value(envelope.snapshot).map_err(|error| incompatible(&error))
 }
 
-/// The SHA-256 of `bytes`, in hexadecimal digits.
+/// Returns the SHA-256 of `bytes` in hexadecimal digits.
 fn checksum(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(ZEROS.len());
     for byte in Sha256::digest(bytes) {
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
     text
@@ -113,7 +113,7 @@ fn checksum(bytes: &[u8]) -> String {
 fn check_checksum(bytes: &[u8]) -> Result<(), Failure> {
     let parts = bytes.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.split_at_checked(ZEROS.len()));
     let Some((written, rest)) = parts else {
-        return Err(corrupt("it was written anew by another program"));
+        return Err(corrupt("it was rewritten by another program"));
     };
     let checked = checksum(&[HEAD.as_bytes(), ZEROS.as_bytes(), rest].concat());
     if written == checked.as_bytes() { Ok(()) } else { Err(corrupt("its checksum is wrong")) }
@@ -121,11 +121,11 @@ fn check_checksum(bytes: &[u8]) -> Result<(), Failure> {
 
 fn check_format(value: &Value) -> Result<(), Failure> {
     if value.get("terraform_version").is_some() {
-        let hint = "pb-deploy keeps its own state beside Terraform's: give it another key (`state.key_prefix`)";
-        return Err(refused("this is a state file of Terraform").hint(hint));
+        let hint = "pb-deploy keeps a state of its own: choose another key for it with `state.key_prefix`";
+        return Err(refused("this is a Terraform state file").hint(hint));
     }
     if value.get(probe::FIELD).is_some() {
-        let message = "this is what a check of the store wrote, and the store ignores the conditions of writes";
+        let message = "this object was written by a check of the store, because the store ignores conditional writes";
         return Err(refused(message).hint(
             "delete this object, and keep the state in Amazon S3 or in a store that honours If-Match and If-None-Match",
         ));
@@ -133,41 +133,40 @@ fn check_format(value: &Value) -> Result<(), Failure> {
     match value.get("format").and_then(Value::as_u64) {
         Some(FORMAT) => Ok(()),
         Some(newer) if newer > FORMAT => {
-            let message = format!("it has format {newer}, written by a newer pb-deploy; this one knows {FORMAT}");
+            let message = format!("it has format {newer} of a newer pb-deploy; this version reads format {FORMAT}");
             Err(refused(&message).hint("update pb-deploy"))
         }
-        _ => Err(refused("this is no snapshot of pb-deploy").hint(
-            "something else lies at the key of the state: move it away, or choose another key (`state.key_prefix`)",
-        )),
+        _ => Err(refused("this is not a pb-deploy snapshot")
+            .hint("move this object away, or choose another key for the state with `state.key_prefix`")),
     }
 }
 
 fn invalid_json(bytes: &[u8], error: &serde_json::Error) -> Failure {
     match error.classify() {
         _ if bytes.is_empty() => corrupt("it is empty"),
-        serde_json::error::Category::Eof => corrupt("it is cut short"),
+        serde_json::error::Category::Eof => corrupt("it is truncated"),
         _ => corrupt(&format!("it is not JSON: {error}")),
     }
 }
 
 fn other_owner(envelope: &Envelope<Value>, owner: &Ownership) -> Failure {
     let message = format!(
-        "it is of stack {:?}, workspace {:?}; expected is stack {:?}, workspace {:?}",
+        "it belongs to stack {:?}, workspace {:?}; expected stack {:?}, workspace {:?}",
         envelope.stack, envelope.workspace, owner.stack, owner.workspace
     );
     refused(&message)
-        .hint("each stack and workspace has its own snapshot: correct the name of the stack, or the key of the state")
+        .hint("each stack and workspace has its own snapshot: correct the stack name or the key of the state")
 }
 
 fn incompatible(error: &serde_json::Error) -> Failure {
-    refused(&format!("it is whole, but not understood: {error}"))
-        .hint("it was written by another version of pb-deploy: use that or a later one")
+    refused(&format!("it is intact, but this version cannot read it: {error}"))
+        .hint("it was written by another version of pb-deploy: use that version or a later one")
 }
 
 fn corrupt(what: &str) -> Failure {
     refused(&format!("it is corrupt: {what}")).hint(
-        "restore an older version with `pb-deploy state restore`; where there is none, move the object away: all that \
-         carries the ownership tags is found again",
+        "restore an earlier version with `pb-deploy state restore`; if there is none, move the object away: resources \
+         are found again by their ownership tags",
     )
 }
 
@@ -233,7 +232,7 @@ mod tests {
             written: bool,
         ) -> Intents {
             let steps = steps.into_iter().map(|(address, kind, action, was)| {
-                // In JSON there is no difference between none and null.
+                // JSON does not distinguish a missing value from null.
                 Intent { address, kind, action, was: was.filter(|was| !was.is_null()) }
             });
             Intents { plan, operation, steps: steps.collect(), written }
@@ -288,9 +287,9 @@ mod tests {
             for flip in [1, 2, 0x20, 0x80] {
                 let mut changed = bytes.to_vec();
                 changed[at] ^= flip;
-                assert!(decode(&changed, &owner()).is_err(), "byte {at} was changed unseen");
+                assert!(decode(&changed, &owner()).is_err(), "the change of byte {at} was not detected");
             }
-            assert!(decode(&bytes[..at], &owner()).is_err(), "{at} bytes were taken for all");
+            assert!(decode(&bytes[..at], &owner()).is_err(), "the first {at} bytes were accepted as a snapshot");
         }
     }
 
@@ -307,7 +306,7 @@ mod tests {
         assert_eq!(snapshot.applied, ["0b0e2a52-2f39-4b0e-9b0f-3f1d7b1a9c11"]);
     }
 
-    /// With what has been added to the format since: releases, counts that were set by hand, more actions.
+    /// A snapshot with later additions to the format: releases, manually set counts, more actions.
     #[test]
     fn format_1_with_releases_still_loads() {
         let snapshot = decode(include_bytes!("../tests/fixtures/format-1-releases.json"), &owner()).unwrap();
@@ -326,7 +325,7 @@ mod tests {
         assert_eq!((snapshot.scaled[&celery].count, snapshot.scaled[&celery].configured), (8, 4));
     }
 
-    /// As versions wrote it that knew no other result of a release than a text.
+    /// A snapshot of a version that recorded the outcome of a release as text only.
     #[test]
     fn format_1_with_an_interrupted_rollout_still_loads() {
         let snapshot = decode(include_bytes!("../tests/fixtures/format-1-interrupted.json"), &owner()).unwrap();
@@ -362,21 +361,21 @@ mod tests {
         let head = "{\n  \"format\": 1,\n  \"checksum\": \"SUM\",\n";
         let other = encode(&Snapshot::default(), &Ownership { workspace: "production".into(), ..owner() }).unwrap();
         let compact = format!(r#"{{"format":1,"checksum":"{}","stack":"api"}}"#, "0".repeat(64));
-        for (bytes, said) in [
+        for (bytes, expected) in [
             (Vec::new(), "it is corrupt: it is empty"),
             (b"hello".to_vec(), "it is corrupt: it is not JSON"),
-            (br#"{"format": 1, "#.to_vec(), "it is corrupt: it is cut short"),
-            (br#"{"format": 2}"#.to_vec(), "it has format 2, written by a newer pb-deploy"),
-            (br#"{"version": 4, "terraform_version": "1.9.0"}"#.to_vec(), "this is a state file of Terraform"),
-            (b"[]".to_vec(), "this is no snapshot of pb-deploy"),
-            (crate::probe::BODY.as_bytes().to_vec(), "this is what a check of the store wrote"),
-            (br#"{"format": "1"}"#.to_vec(), "this is no snapshot of pb-deploy"),
-            (compact.into_bytes(), "it is corrupt: it was written anew by another program"),
-            (other, r#"it is of stack "api", workspace "production""#),
-            (sealed(&format!("{head}  \"stack\": \"api\"\n}}\n")), "it is whole, but not understood"),
+            (br#"{"format": 1, "#.to_vec(), "it is corrupt: it is truncated"),
+            (br#"{"format": 2}"#.to_vec(), "it has format 2 of a newer pb-deploy"),
+            (br#"{"version": 4, "terraform_version": "1.9.0"}"#.to_vec(), "this is a Terraform state file"),
+            (b"[]".to_vec(), "this is not a pb-deploy snapshot"),
+            (crate::probe::BODY.as_bytes().to_vec(), "this object was written by a check of the store"),
+            (br#"{"format": "1"}"#.to_vec(), "this is not a pb-deploy snapshot"),
+            (compact.into_bytes(), "it is corrupt: it was rewritten by another program"),
+            (other, r#"it belongs to stack "api", workspace "production""#),
+            (sealed(&format!("{head}  \"stack\": \"api\"\n}}\n")), "it is intact, but this version cannot read it"),
         ] {
             let failure = decode(&bytes, &owner()).unwrap_err();
-            assert!(failure.message.starts_with(said), "{failure}");
+            assert!(failure.message.starts_with(expected), "{failure}");
             assert_eq!(failure.class, Class::Refused);
             assert!(failure.hint.is_some(), "{failure}");
         }

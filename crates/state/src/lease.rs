@@ -1,4 +1,4 @@
-//! The lease: who may change a workspace now.
+//! The lease: the right of one run at a time to change a workspace.
 
 mod acquire;
 mod hold;

@@ -1,23 +1,24 @@
-//! What is remembered of a workspace between runs, and who may change it: a snapshot in S3 under a lease in DynamoDB.
+//! State of a workspace between runs: a snapshot in S3, protected by a lease in DynamoDB.
 //!
 //! # Flow
 //!
-//! 1. [`Session::open`] takes the lease, with a fencing token above that of the snapshot, then reads the snapshot.
-//! 2. The session is the engine's [`Ledger`](pb_engine::Ledger): the intents are stored before the first write to AWS, and
-//!    each outcome soon after it happened, by one writer that has one write in flight at most.
-//! 3. [`Session::close`] stores what is left and releases the lease.
+//! 1. [`Session::open`] acquires the lease, with a fencing token above that of the snapshot, and then reads the
+//!    snapshot.
+//! 2. The session is the engine's [`Ledger`](pb_engine::Ledger): it stores the intents before the first write to AWS,
+//!    and each outcome soon after it happened. One writer has at most one write in flight.
+//! 3. [`Session::close`] stores pending changes and releases the lease.
 //!
 //! # Guarantees
 //!
-//! - Each write has a condition: that the snapshot is the one which was read, or written last. Nothing is overwritten.
-//! - Whoever lost the lease, or cannot be sure to have it, writes nothing more, and [`Ledger::lost`](pb_engine::Ledger::lost)
-//!   says so at once.
-//! - The lease of a process that died is taken over after one lease time by the clock of the one that waits. No clocks of two
-//!   machines are compared.
-//! - A snapshot that was changed by another hand, cut short, or is another workspace's is refused; so is one that was deployed
-//!   to another account or region, when the [`Store`] has a [`Home`].
-//! - A store that ignores the conditions of writes is refused before the first write.
-//! - A run that is refused leaves the lease's item and the snapshot as they are: trying again does not get it through.
+//! - Every write is conditional on the snapshot being the one that was read or written last. Nothing is overwritten.
+//! - A run that lost the lease, or cannot be sure to hold it, writes nothing more, and
+//!   [`Ledger::lost`](pb_engine::Ledger::lost) reports that at once.
+//! - The lease of a dead process is taken over after one lease time by the clock of the waiter. Clocks of two machines
+//!   are never compared.
+//! - A snapshot that was modified by another program, is truncated, or belongs to another workspace is refused, and so
+//!   is one that was deployed to another account or region if the [`Store`] has an [`AccountRegion`].
+//! - A store that ignores conditional writes is refused before the first write.
+//! - A refused run leaves the lease item and the snapshot unchanged, so repeating it does not bypass the refusal.
 
 mod account_region;
 mod clock;

@@ -1,28 +1,30 @@
-//! Where the state of one workspace is kept.
+//! Location of the state of one workspace.
 
 use pb_engine::Ownership;
 
-/// Where the state of one workspace is kept.
+/// Location of the state of one workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateLocation {
-    /// The S3 bucket.
+    /// S3 bucket.
     pub bucket: String,
-    /// The key of the snapshot in it.
+    /// Key of the snapshot in the bucket.
     pub key: String,
-    /// The DynamoDB table of the leases. Its hash key is `LockID`, a string; it may be the one that Terraform locks in.
+    /// DynamoDB table of the leases. Its hash key is the string `LockID`; Terraform may use the same table for its
+    /// locks.
     pub table: String,
-    /// Whose state it is.
+    /// Stack and workspace that own the state.
     pub owner: Ownership,
 }
 
 impl StateLocation {
-    /// The name of the lease in the table. Terraform's begin with the name of a bucket, and no bucket has a colon in its name.
+    /// Returns the key of the lease in the table. Keys of Terraform's locks start with the name of a bucket, and no
+    /// bucket has a colon in its name.
     #[must_use]
     pub fn lock_id(&self) -> String {
         format!("pb-deploy:{}/{}", self.bucket, self.key)
     }
 
-    /// The address of the snapshot, for people.
+    /// Returns the URL of the snapshot, for messages.
     #[must_use]
     pub fn url(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)

@@ -1,29 +1,29 @@
-//! Going back to an older snapshot.
+//! Restoration of an earlier version of the snapshot.
 
 use crate::lease::{AcquireOptions, Fencing, Lease, LeaseTable};
 use crate::store::Store;
 use pb_engine::{Class, Failure, Snapshot};
 
-/// How many versions are tried to find the latest that can be read.
+/// Maximum number of versions that are read to find the latest readable one.
 const MAX_VERSIONS: usize = 100;
 
-/// Writes version `id` of the snapshot as the newest one, under the lease, with a serial and a fence above those of all
-/// versions. What is there now does not have to be readable, and may have been deleted.
+/// Writes version `id` of the snapshot as the newest version, under the lease, with a serial and a fencing token above
+/// those of all versions. The current object may be unreadable or deleted.
 ///
-/// It is the way out when the lock table has lost its fence, so it takes the lease from such a table too. But the table comes
-/// up to the snapshot only after the snapshot was written: a restore that fails, however often, does not get the next deploy
-/// past the check of the fence.
+/// A restore is the remedy if the lock table has lost its fencing token, so it also takes the lease from such a table.
+/// The token in the table is raised only after the snapshot was written: a failed restore, however often it is
+/// repeated, does not let the next deploy pass the check of the token.
 ///
 /// # Errors
-/// `Locked` when another holds the lease, `NotFound` when there is no such version, `Refused` when it is not to be used, and
-/// whatever AWS answers.
+/// `Locked` if another run holds the lease, `NotFound` if there is no such version, `Refused` if the version cannot be
+/// used, and any error of AWS.
 pub async fn restore(
     store: &Store,
     leases: &LeaseTable,
     options: &AcquireOptions,
     id: &str,
 ) -> Result<Snapshot, Failure> {
-    // What can be refused without the lease is refused without it.
+    // An unusable version is refused before the lease is taken.
     store.version(id).await?;
     let (_, snapshot_fence) = highest_written(store).await?;
     let fencing = if leases.fence().await? < snapshot_fence { Fencing::Keep } else { Fencing::Above(snapshot_fence) };
@@ -41,7 +41,7 @@ async fn write_restored(store: &Store, lease: &Lease, fencing: Fencing, id: &str
     let snapshot_fence = fence.max(snapshot.fence);
     snapshot.fence = match fencing {
         Fencing::Above(_) if lease.fence() > snapshot_fence => lease.fence(),
-        // The fence of the lease may have been another's, who wrote under it.
+        // The token of this lease may be that of an earlier holder who wrote under it.
         _ => lease.fence().max(snapshot_fence).saturating_add(1),
     };
     store.record_account_region(&mut snapshot);
@@ -50,8 +50,8 @@ async fn write_restored(store: &Store, lease: &Lease, fencing: Fencing, id: &str
     Ok(snapshot)
 }
 
-/// The highest serial and fence that were written. A version that cannot be read counts as one write after the latest that
-/// can.
+/// Returns the highest serial and fencing token that were written. Each unreadable version counts as one write after
+/// the latest readable version.
 async fn highest_written(store: &Store) -> Result<(u64, u64), Failure> {
     let versions = store.versions().await?;
     for (unread, version) in (0_u64..).zip(versions.iter().take(MAX_VERSIONS)) {

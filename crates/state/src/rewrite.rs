@@ -1,15 +1,16 @@
-//! Changing the snapshot by hand.
+//! Manual changes of the snapshot.
 
 use crate::lease::{AcquireOptions, LeaseTable};
 use crate::session::Session;
 use crate::store::Store;
 use pb_engine::{Events, Failure, Snapshot};
 
-/// Reads the snapshot under the lease, and writes what `edit` makes of it as the newest one, with a condition. Serial and
-/// fence rise; those of what `edit` gives do not count, but a higher serial is kept. Gives what is stored then.
+/// Reads the snapshot under the lease, writes the result of `edit` as the newest version with a conditional write, and
+/// returns the stored snapshot. Serial and fencing token increase; those in the result of `edit` are ignored, except
+/// for a higher serial, which is kept.
 ///
 /// # Errors
-/// `Locked` when another holds the lease, what `edit` refuses, and whatever AWS answers. The lease is released then.
+/// `Locked` if another run holds the lease, any error of `edit`, and any error of AWS. The lease is then released.
 pub async fn rewrite(
     store: Store,
     leases: &LeaseTable,

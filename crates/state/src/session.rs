@@ -1,4 +1,4 @@
-//! One run's hold on the state of a workspace: the lease, the snapshot, and the one that writes it.
+//! Access of one run to the state of a workspace: the lease, the snapshot, and the task that writes it.
 
 use crate::lease::{AcquireOptions, Fencing, Lease, LeaseTable};
 use crate::store::{Loaded, Store};
@@ -10,34 +10,35 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// One run's hold on the state of a workspace. It is the engine's ledger.
+/// Access of one run to the state of a workspace. It implements the engine's ledger.
 ///
 /// # Flow
 ///
-/// Changes are made in memory. One task writes: whenever there is something new and no write is in flight, all of it at once.
-/// What comes within a moment goes into one write, unless somebody waits for it: the intents say what may exist meanwhile.
+/// Changes are made in memory. One task writes all pending changes at once whenever no write is in flight. Changes
+/// within 100 ms are coalesced into one write, unless a caller waits for it: until then, the stored intents tell what
+/// may exist.
 ///
 /// # Caveats
 ///
-/// A session that is dropped stores nothing more, and its lease ends after one lease time. [`close`](Self::close) it.
+/// A dropped session stores nothing more, and its lease expires after one lease time. Call [`close`](Self::close).
 #[derive(Debug)]
 pub struct Session {
     shared: Arc<Shared>,
     lease: Arc<Lease>,
-    /// The one task that writes; it ends with the session.
+    /// Task that writes the snapshot; it ends with the session.
     writer: JoinSet<()>,
 }
 
-/// For how long changes are gathered for one write.
+/// Time during which changes are collected for one write.
 const COALESCE_WINDOW: Duration = Duration::from_millis(100);
 
 struct Shared {
     store: Store,
     events: Events,
     state: Mutex<State>,
-    /// Something was changed.
+    /// Notifies the writer of a change.
     changed: Notify,
-    /// Somebody waits until it is stored.
+    /// Notifies the writer that a caller waits until the changes are stored.
     flush_requested: Notify,
     progress: watch::Sender<WriterProgress>,
 }
@@ -49,36 +50,36 @@ impl std::fmt::Debug for Shared {
 }
 
 struct State {
-    /// What is to be stored; serial and fence are those of `stored`.
+    /// Snapshot with all changes; its serial and fencing token are those of `stored`.
     current: Snapshot,
-    /// What is stored, and by what it is known.
+    /// Stored snapshot and its entity tag.
     stored: Loaded,
-    /// How many changes there were.
+    /// Number of changes.
     changes: u64,
-    /// How many of them are stored.
+    /// Number of changes that are stored.
     stored_changes: u64,
-    /// Why the first write that failed did so. It stays, also when a later write goes well: the run has to end.
+    /// Failure of the first write that failed. It stays even if a later write succeeds, because the run must end.
     first_error: Option<Failure>,
 }
 
-/// How far the writer came.
+/// Progress of the writer.
 #[derive(Debug, Clone, Copy, Default)]
 struct WriterProgress {
-    /// So many changes were stored, or could not be.
+    /// Number of changes that were stored or could not be stored.
     changes: u64,
-    /// Nothing more is tried.
+    /// Set when the writer has ended.
     ended: bool,
 }
 
 impl Session {
-    /// Takes the lease, with a fence above that of the snapshot, then reads the snapshot.
+    /// Acquires the lease, with a fencing token above that of the snapshot, and then reads the snapshot.
     ///
-    /// The snapshot is read before the lease is taken, too: a snapshot that is not to be used, and a lock table that has not
-    /// come as far as the snapshot, are refused without a change of the table, however often it is tried.
+    /// The snapshot is also read before the lease is acquired: an unusable snapshot, and a lock table whose token is
+    /// lower than that of the snapshot, are refused without a change of the table, however often the run is repeated.
     ///
     /// # Errors
-    /// `Locked` when another holds the lease; `Refused` when the snapshot is not to be used, was written under a later lease
-    /// than ours, or lies in a store that ignores conditions; and whatever AWS answers. The lease is released then.
+    /// `Locked` if another run holds the lease; `Refused` if the snapshot is unusable, was written under a later lease,
+    /// or is in a store that ignores conditional writes; and any error of AWS. The lease is then released.
     pub async fn open(
         store: Store,
         leases: &LeaseTable,
@@ -90,7 +91,7 @@ impl Session {
         let loaded = match load_under_lease(&store, lease.fence()).await {
             Ok(loaded) => loaded,
             Err(failure) => {
-                // The failure is what people have to know; a lease that cannot be released ends by itself.
+                // This failure is the one to report; a lease that cannot be released expires by itself.
                 let _ = lease.release().await;
                 return Err(failure);
             }
@@ -116,7 +117,7 @@ impl Session {
         Ok(Self { shared, lease, writer })
     }
 
-    /// What was stored last, without a lease: for those who only read.
+    /// Returns the stored snapshot without acquiring the lease, for read-only callers.
     ///
     /// # Errors
     /// As [`Store::load`].
@@ -124,22 +125,23 @@ impl Session {
         store.load().await.map(|loaded| loaded.snapshot)
     }
 
-    /// What is remembered now; all of it is stored soon.
+    /// Returns the current snapshot, including changes that are not stored yet.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.state().current.clone()
     }
 
-    /// The lease.
+    /// Returns the lease.
     #[must_use]
     pub fn lease(&self) -> &Lease {
         &self.lease
     }
 
-    /// Stores what is left, and releases the lease. A lost lease is left alone.
+    /// Stores pending changes and releases the lease. A lost lease is not changed.
     ///
     /// # Errors
-    /// What could not be stored, else why the lease could not be released: it then ends after one lease time.
+    /// The failure to store the changes, or else the failure to release the lease, which then expires after one lease
+    /// time.
     pub async fn close(mut self) -> Result<(), Failure> {
         let stored = self.flush().await;
         // The writer shares the lease until it has ended.
@@ -150,10 +152,10 @@ impl Session {
         }
     }
 
-    /// Puts `snapshot` in the place of what is remembered, and stores it.
+    /// Replaces the current snapshot by `snapshot` and stores it.
     ///
     /// # Errors
-    /// Why it could not be stored.
+    /// The failure to store it.
     pub(crate) async fn replace(&self, snapshot: Snapshot) -> Result<(), Failure> {
         self.change(|current| {
             let (serial, fence) = (current.serial.max(snapshot.serial), current.fence);
@@ -162,7 +164,7 @@ impl Session {
         self.flush().await
     }
 
-    /// Changes what is remembered.
+    /// Changes the current snapshot.
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut state = self.shared.state();
         change(&mut state.current);
@@ -171,7 +173,8 @@ impl Session {
         self.shared.changed.notify_one();
     }
 
-    /// Ends when all changes so far are stored, or cannot be. What could not be stored before is tried once more.
+    /// Waits until all changes so far are stored or storing them has failed. Changes that could not be stored before
+    /// are tried once more.
     async fn flush(&self) -> Result<(), Failure> {
         let goal = {
             let mut state = self.shared.state();
@@ -183,7 +186,7 @@ impl Session {
         self.shared.changed.notify_one();
         self.shared.flush_requested.notify_one();
         let mut progress = self.shared.progress.subscribe();
-        // The sender is ours: it cannot be gone.
+        // This session owns the sender, so the channel is open.
         let _ = progress.wait_for(|progress| progress.ended || progress.changes >= goal).await;
         let state = self.shared.state();
         match &state.first_error {
@@ -204,7 +207,7 @@ impl Ledger for Session {
             self.change(|snapshot| snapshot.set_intents(intents));
             let stored = self.flush().await;
             if stored.is_err() {
-                // Nothing will be done, so nothing is meant.
+                // No step will be executed, so the intents are withdrawn.
                 self.shared.state().current.intents = before;
             }
             stored
@@ -237,7 +240,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be written next, if anything, and how many changes are in it.
+    /// Returns the number of changes so far, and the next snapshot to write unless everything is stored.
     fn next_write(&self, fence: u64) -> (u64, Option<Snapshot>) {
         let mut state = self.state();
         let changes = state.changes;
@@ -255,7 +258,7 @@ impl Shared {
         (changes, Some(next))
     }
 
-    /// Notes that `snapshot`, with `changes`, is stored.
+    /// Records that `snapshot`, which contains `changes`, is stored.
     fn mark_stored(&self, changes: u64, snapshot: Snapshot, etag: String) {
         let serial = snapshot.serial;
         let mut state = self.state();
@@ -274,7 +277,7 @@ impl Shared {
     }
 }
 
-/// The one that writes, until the lease is lost or the snapshot was changed by another.
+/// Writes changes until the lease is lost or another run has changed the snapshot.
 async fn run_writer(shared: Arc<Shared>, lease: Arc<Lease>) {
     loop {
         shared.changed.notified().await;
@@ -300,7 +303,7 @@ async fn run_writer(shared: Arc<Shared>, lease: Arc<Lease>) {
     }
 }
 
-/// Writes `snapshot`; gives it as it was written, and its entity tag.
+/// Writes `snapshot`, and returns it as it was written, with its entity tag.
 async fn save(shared: &Shared, lease: &Lease, snapshot: Snapshot) -> Result<(Snapshot, String), Failure> {
     let allowed = || lease.lost().map_or(Ok(()), Err);
     let expected = shared.state().stored.etag.clone();
@@ -322,11 +325,12 @@ async fn save(shared: &Shared, lease: &Lease, snapshot: Snapshot) -> Result<(Sna
     }
 }
 
-/// What follows a write of ours that was given up without an answer and was done all the same: it has our fence, which is
-/// nobody else's. Gives `snapshot` after it, and what it is to replace.
+/// Rebases `snapshot` on an earlier write of this run that was abandoned without a response but was executed. Such a
+/// write is recognised by the fencing token, which no other run has. Returns the rebased snapshot and the entity tag
+/// that it replaces.
 ///
 /// # Errors
-/// `failure`, when what lies there is another's.
+/// `failure` if another run wrote the stored snapshot.
 async fn rebase_on_own_write(
     shared: &Shared,
     snapshot: Snapshot,
@@ -342,7 +346,8 @@ async fn rebase_on_own_write(
     Ok((Snapshot { serial, lineage: found.snapshot.lineage, ..snapshot }, found.etag))
 }
 
-/// Reads the snapshot under a lease with `fence`; where there is none yet, the store has to show that it obeys conditions.
+/// Reads the snapshot under a lease with the fencing token `fence`. If there is no snapshot yet, checks that the store
+/// enforces conditional writes.
 ///
 /// # Errors
 /// As [`Session::open`].
@@ -354,16 +359,20 @@ async fn load_under_lease(store: &Store, fence: u64) -> Result<Loaded, Failure> 
     Ok(loaded)
 }
 
-/// The snapshot, unless it was written under this lease or a later one. That the table is behind the snapshot is seen before the
-/// lease is taken; here it can only be that another wrote under the lease of another table meanwhile.
+/// Returns the snapshot unless it was written under this lease or a later one. A table behind the snapshot was already
+/// detected before the lease was acquired, so the cause can only be another run that has written under the lease of
+/// another table since.
 fn check_fence(loaded: Loaded, fence: u64) -> Result<Loaded, Failure> {
     let written = loaded.snapshot.fence;
     if written < fence {
         return Ok(loaded);
     }
-    let message = format!("the snapshot was written under fence {written}, and this lease has fence {fence}");
+    let message = format!(
+        "the lock table does not belong to this state: the snapshot was written under lock number {written}, but this \
+         run has lock number {fence}"
+    );
     Err(Failure::new(Class::Refused, "open the state", message)
-        .hint("another run used another lock table a moment ago: have everybody configure the same `state.lock_table`"))
+        .hint("another run has just used another lock table: configure the same `state.lock_table` for all runs"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The object in S3, and the conditional writes of it.
+//! The snapshot as an object in S3, and its conditional writes.
 
 use crate::account_region::AccountRegion;
 use crate::format::{decode, encode};
@@ -15,14 +15,14 @@ use pb_engine::{Class, Failure, Snapshot};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How often a write is tried.
+/// Maximum number of attempts of a write.
 const WRITE_ATTEMPTS: u32 = 6;
-/// The pause after the first try that failed; each is twice as long as the one before.
+/// Pause after the first failed attempt; each later pause is twice as long as the previous one.
 const INITIAL_PAUSE: Duration = Duration::from_millis(200);
-/// How many pages of versions are read, a thousand each.
+/// Maximum number of pages of versions, with a thousand versions each.
 const MAX_PAGES: usize = 20;
 
-/// The snapshot of one workspace, where it is kept. Cheap to clone.
+/// The stored snapshot of one workspace. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     client: Client,
@@ -30,36 +30,37 @@ pub struct Store {
     account_region: Option<AccountRegion>,
 }
 
-/// A snapshot and by what it is known.
+/// A snapshot and its entity tag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// The snapshot; an empty one when there is none yet.
+    /// Snapshot; empty if there is none yet.
     pub snapshot: Snapshot,
-    /// The entity tag of the object. Two snapshots never have the same one: serial and fence differ.
+    /// Entity tag of the object. No two snapshots have the same one, because their serials or fencing tokens differ.
     pub etag: Option<String>,
 }
 
-/// One version of the snapshot in a versioned bucket.
+/// Version of the snapshot in a versioned bucket.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Version {
-    /// The id that S3 gave it; `null` in a bucket that keeps no versions.
+    /// Version id of S3; `null` in a bucket without versioning.
     pub id: String,
-    /// When it was written, in RFC 3339.
+    /// Time of the write, in RFC 3339.
     pub written: String,
-    /// How many bytes it has.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Whether it is the one that is read. None is when the object was deleted.
+    /// Set for the current version. No version is current if the object was deleted.
     pub latest: bool,
 }
 
-/// The bytes of an object and its entity tag.
+/// Bytes and entity tag of an object.
 pub(crate) struct Object {
     pub(crate) bytes: Vec<u8>,
     pub(crate) etag: String,
 }
 
 impl Store {
-    /// The snapshot at `place`. No call is made. An endpoint other than AWS is spoken to with the bucket in the path.
+    /// Creates a client for the snapshot at `location`, without a call to AWS. Endpoints other than AWS get the bucket
+    /// in the path.
     #[must_use]
     pub fn new(config: &SdkConfig, location: &StateLocation) -> Self {
         let custom = config.endpoint_url().is_some();
@@ -67,29 +68,31 @@ impl Store {
         Self { client: Client::from_conf(config), location: location.clone(), account_region: None }
     }
 
-    /// The same for a run in `home`: snapshots of another home are refused, and what is written records it.
+    /// Returns the store for a run with `account_region`: snapshots of another account or region are refused, and
+    /// written snapshots record this one.
     #[must_use]
     pub fn at(self, account_region: AccountRegion) -> Self {
         Self { account_region: Some(account_region), ..self }
     }
 
-    /// Records the home of the run in what is to be written.
+    /// Records the account and region of the run in `snapshot`.
     pub(crate) fn record_account_region(&self, snapshot: &mut Snapshot) {
         if let Some(account_region) = &self.account_region {
             account_region.record(snapshot);
         }
     }
 
-    /// Where it is.
+    /// Returns the location of the state.
     #[must_use]
     pub fn location(&self) -> &StateLocation {
         &self.location
     }
 
-    /// Reads the snapshot; an empty one without an entity tag when there is none yet.
+    /// Reads the snapshot, or returns an empty one without an entity tag if there is none yet.
     ///
     /// # Errors
-    /// `Refused` when what lies there is no whole snapshot of this workspace, or is at home elsewhere, and whatever S3 answers.
+    /// `Refused` if the object is not an intact snapshot of this workspace or belongs to another account or region, and
+    /// any error of S3.
     pub async fn load(&self) -> Result<Loaded, Failure> {
         match self.get(None).await? {
             None => Ok(Loaded { snapshot: Snapshot::default(), etag: None }),
@@ -97,20 +100,20 @@ impl Store {
         }
     }
 
-    /// What lies there, byte for byte, whole or not; none when nothing does.
+    /// Returns the bytes of the object, intact or not, or `None` if there is no object.
     ///
     /// # Errors
-    /// Whatever S3 answers.
+    /// Any error of S3.
     pub async fn bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.get(None).await?.map(|object| object.bytes))
     }
 
-    /// Writes `snapshot` if what lies there still has the entity tag `expected`, or if nothing is there and none is expected.
-    /// Gives the new entity tag. `allowed` is asked before each request that writes.
+    /// Writes `snapshot` if the object still has the entity tag `expected`, or, if that is `None`, if there is no
+    /// object. Returns the new entity tag. Calls `allowed` before each request that writes.
     ///
     /// # Errors
-    /// `Locked` when another changed it, what `allowed` answers, and whatever S3 answers. After any but `Locked` and that of
-    /// `allowed` it may be that it was written.
+    /// `Locked` if another run changed the object, the error of `allowed`, and any error of S3. After an error other
+    /// than `Locked` and that of `allowed`, the snapshot may have been written.
     pub async fn save(
         &self,
         snapshot: &Snapshot,
@@ -137,17 +140,17 @@ impl Store {
         }
     }
 
-    /// The versions of the snapshot, the latest first.
+    /// Lists the versions of the snapshot, the latest first.
     ///
     /// # Errors
-    /// Whatever S3 answers.
+    /// Any error of S3.
     pub async fn versions(&self) -> Result<Vec<Version>, Failure> {
         let mut versions = Vec::new();
         let mut markers = (None, None);
         for _ in 0..MAX_PAGES {
             let request = self.client.list_object_versions().bucket(&self.location.bucket).prefix(&self.location.key);
             let request = request.set_key_marker(markers.0).set_version_id_marker(markers.1);
-            let page = self.answer(request.send().await, "s3:ListBucketVersions")?;
+            let page = self.convert_response(request.send().await, "s3:ListBucketVersions")?;
             let ours = page.versions().iter().filter(|version| version.key() == Some(&self.location.key));
             versions.extend(
                 ours.map(|version| Version {
@@ -168,11 +171,11 @@ impl Store {
         Ok(versions)
     }
 
-    /// Reads one version.
+    /// Reads the version `id`.
     ///
     /// # Errors
-    /// `NotFound` when there is no such version, `Refused` when it is no whole snapshot of this workspace or is at home
-    /// elsewhere, and whatever S3 answers.
+    /// `NotFound` if there is no such version, `Refused` if it is not an intact snapshot of this workspace or belongs
+    /// to another account or region, and any error of S3.
     pub async fn version(&self, id: &str) -> Result<Snapshot, Failure> {
         let found = self.get(Some(id)).await.map_err(|failure| failure.when(&["InvalidArgument"], Class::NotFound));
         match found {
@@ -183,17 +186,18 @@ impl Store {
         }
     }
 
-    /// The object, or one version of it, when there is one.
+    /// Reads the object, or the given version of it. Returns `None` if there is no object.
     pub(crate) async fn get(&self, version: Option<&str>) -> Result<Option<Object>, Failure> {
         let request = self.client.get_object().bucket(&self.location.bucket).key(&self.location.key);
         let answer = request.set_version_id(version.map(str::to_owned)).send().await;
-        let output = match self.answer(answer, "s3:GetObject") {
+        let output = match self.convert_response(answer, "s3:GetObject") {
             Err(failure) if failure.is("NoSuchKey") => return Ok(None),
             answer => answer?,
         };
         let broken = |what: String| Failure::new(Class::Ambiguous, "s3:GetObject", what);
-        let etag = output.e_tag.ok_or_else(|| broken("the answer has no entity tag".to_owned()))?;
-        let body = output.body.collect().await.map_err(|error| broken(format!("the answer was cut: {error}")))?;
+        let etag = output.e_tag.ok_or_else(|| broken("the response has no entity tag".to_owned()))?;
+        let body =
+            output.body.collect().await.map_err(|error| broken(format!("the response was truncated: {error}")))?;
         Ok(Some(Object { bytes: body.to_vec(), etag }))
     }
 
@@ -206,20 +210,21 @@ impl Store {
         }
     }
 
-    /// A request that writes `body` at `key`, as all of ours do.
+    /// Builds a request that writes `body` at `key`, with the settings of all writes.
     pub(crate) fn put_request(&self, key: &str, body: ByteStream) -> PutObjectFluentBuilder {
         let request = self.client.put_object().bucket(&self.location.bucket).key(key).body(body);
         request.content_type("application/json").server_side_encryption(ServerSideEncryption::Aes256)
     }
 
-    /// Deletes the object at `key`, or one version of it alone.
+    /// Deletes the object at `key`, or only the given version of it.
     pub(crate) async fn delete(&self, key: &str, version: Option<&str>) -> Result<(), Failure> {
         let request = self.client.delete_object().bucket(&self.location.bucket).key(key);
         let answer = request.set_version_id(version.map(str::to_owned)).send().await;
-        self.answer(answer, "s3:DeleteObject").map(drop)
+        self.convert_response(answer, "s3:DeleteObject").map(drop)
     }
 
-    /// One request to write, never repeated by the SDK: who repeats it has to ask first whether it still may.
+    /// Sends one write request, which the SDK never repeats: before a repetition, the caller checks that it may still
+    /// write.
     async fn put(&self, bytes: &[u8], expected: Option<&str>) -> Result<String, Failure> {
         let request = self.put_request(&self.location.key, ByteStream::from(bytes.to_vec()));
         let request = match expected {
@@ -228,15 +233,15 @@ impl Store {
         };
         let once = aws_sdk_s3::config::Builder::new().retry_config(no_retry());
         let answer = request.customize().config_override(once).send().await;
-        let output = self.answer(answer, "s3:PutObject")?;
-        let missing = || Failure::new(Class::Ambiguous, "s3:PutObject", "the answer has no entity tag");
+        let output = self.convert_response(answer, "s3:PutObject")?;
+        let missing = || Failure::new(Class::Ambiguous, "s3:PutObject", "the response has no entity tag");
         output.e_tag.ok_or_else(missing)
     }
 
-    /// What a write that failed came to.
+    /// Determines the effect of a failed write.
     ///
     /// # Errors
-    /// Why there is no use in another try.
+    /// The reason why another attempt is useless.
     async fn classify_failed_write(
         &self,
         failure: Failure,
@@ -246,14 +251,16 @@ impl Store {
         if matches!(failure.class, Class::Throttled | Class::Unreachable) {
             return Ok(FailedWrite::Retry(failure));
         }
-        // S3 answers 412 when the condition is not met, 404 when the object to match is gone, and 409 when two writes raced.
+        // S3 responds with 412 if the condition is not met, 404 if the object to match was deleted, and 409 if two
+        // writes raced.
         let lost =
             ["PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"].iter().any(|code| failure.is(code));
         if !lost && !matches!(failure.class, Class::Ambiguous | Class::NotReady) {
             return Err(failure);
         }
         match self.get(None).await? {
-            // An earlier try whose answer was lost. Nobody else writes these bytes: the fence in them is ours alone.
+            // An earlier attempt whose response was lost. No other run writes these bytes, because of their fencing
+            // token.
             Some(object) if object.bytes == bytes => Ok(FailedWrite::Written(object.etag)),
             found if found.as_ref().map(|object| object.etag.as_str()) == expected => Ok(FailedWrite::Retry(failure)),
             _ => Err(self.conflict(failure)),
@@ -262,20 +269,24 @@ impl Store {
 
     fn conflict(&self, failure: Failure) -> Failure {
         let message =
-            format!("{} was changed by another since it was read; nothing was overwritten", self.location.url());
+            format!("{} was changed by another run after it was read; nothing was overwritten", self.location.url());
         Failure { message, ..failure }
             .class(Class::Locked)
-            .hint("run the same command again: it begins with what is there now")
+            .hint("run the same command again: it starts from the current state")
     }
 
     fn no_version(&self, id: &str) -> Failure {
         let message = format!("{} has no version {id}", self.location.url());
         Failure::new(Class::NotFound, "s3:GetObject", message)
-            .hint("`pb-deploy state versions` lists them; a bucket without versioning keeps none")
+            .hint("list the versions with `pb-deploy state versions`; a bucket without versioning keeps none")
     }
 
-    /// The answer, or a failure in words of the bucket, with what to do.
-    pub(crate) fn answer<T, E>(&self, answer: Result<T, SdkError<E, Response>>, operation: &str) -> Result<T, Failure>
+    /// Converts the response of S3. A failure names the bucket and has a hint.
+    pub(crate) fn convert_response<T, E>(
+        &self,
+        answer: Result<T, SdkError<E, Response>>,
+        operation: &str,
+    ) -> Result<T, Failure>
     where
         Result<T, SdkError<E, Response>>: ForOperation<T>,
     {
@@ -291,13 +302,13 @@ impl Store {
         match code.as_str() {
             "NoSuchBucket" => {
                 let hint = format!(
-                    "correct `state.bucket`, or make it with `aws s3 mb s3://{bucket}` and turn on its versioning"
+                    "correct `state.bucket`, or create the bucket with `aws s3 mb s3://{bucket}` and enable versioning"
                 );
-                Failure { message: format!("there is no bucket {bucket}"), ..failure }.hint(hint)
+                Failure { message: format!("bucket {bucket} not found"), ..failure }.hint(hint)
             }
             "AccessDenied" | "AllAccessDisabled" => failure.hint(format!(
-                "the credentials in use need s3:GetObject and s3:PutObject on {}, and s3:ListBucket on {bucket}, without \
-                 which S3 also refuses to say that there is no snapshot yet",
+                "your AWS identity needs s3:GetObject and s3:PutObject on {}, and s3:ListBucket on {bucket}, without \
+                 which S3 refuses to report that there is no snapshot yet",
                 self.location.url()
             )),
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
@@ -310,7 +321,7 @@ impl Store {
 
     fn wrong_region(&self, failure: Failure, region: Option<&str>) -> Failure {
         let bucket = &self.location.bucket;
-        let hint = "the state is kept in the region of the deployment: correct `region` or `state.bucket`";
+        let hint = "the state must be in the region of the deployment: correct `region` or `state.bucket`";
         let message = match region {
             Some(region) => format!("bucket {bucket} is in region {region}, not in the configured one"),
             None => format!("bucket {bucket} is in another region: {}", failure.message),
@@ -319,11 +330,11 @@ impl Store {
     }
 }
 
-/// What a write that failed came to.
+/// Effect of a failed write.
 enum FailedWrite {
-    /// It was done all the same.
+    /// The snapshot was written after all.
     Written(String),
-    /// It was not done, or not yet; another try is as good as the first.
+    /// The snapshot was not written, or not yet; another attempt is safe.
     Retry(Failure),
 }
 

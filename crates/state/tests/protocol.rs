@@ -1,5 +1,6 @@
-//! Many processes that contend for one lease and write one snapshot, in random schedules: requests are late, answers are
-//! lost, processes stand still or die. What decides are the pure parts of the protocol; table and bucket are as small as can be.
+//! Random schedules of processes that compete for one lease and write one snapshot: requests are delayed, responses are
+//! lost, processes are suspended or die. The decisions are the pure functions of the protocol; table and bucket are
+//! minimal.
 
 use pb_state::Timing;
 use pb_state::protocol::{LeaseObservation, LeaseValidity, Waiter, WaiterAction};
@@ -9,22 +10,22 @@ use std::time::Duration;
 const PROCESSES: usize = 3;
 const TIMING: Timing = Timing { lease: Duration::from_secs(20), heartbeat: Duration::from_secs(5) };
 
-/// What happens next; the numbers are processes.
+/// Next event of a schedule; the numbers are processes.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// Milliseconds pass.
+    /// This number of milliseconds passes.
     Pass(u64),
-    /// A process that runs does what it would do next.
+    /// A process takes its next step.
     Act(usize),
-    /// All goes well for a while: a process acts, and both its requests are answered.
+    /// A process takes a step without faults: both of its requests are answered.
     Step(usize),
     /// A request of the process reaches the table or the bucket.
     Deliver(usize),
-    /// Its answer reaches the process.
+    /// The response reaches the process.
     Answer(usize),
-    /// Its answer is lost: the process gives the request up.
+    /// The response is lost, and the process abandons the request.
     Lose(usize),
-    /// A process dies and another is started in its place; what it sent may still arrive.
+    /// A process dies and another one replaces it; its requests may still arrive.
     Die(usize),
 }
 
@@ -41,14 +42,14 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The item: its fence, and who holds it with how many beats.
+/// The item: its fencing token, and the holder with its number of heartbeats.
 #[derive(Debug, Default)]
 struct Table {
     fence: u64,
     holder: Option<(u64, u64)>,
 }
 
-/// The object: its entity tag, and the fence and serial that were written last.
+/// The object: its entity tag, and the fencing token and serial that were written last.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Object {
     etag: u64,
@@ -69,7 +70,7 @@ enum Request {
 enum Answer {
     Granted(u64),
     HeldByOther(Option<LeaseObservation>),
-    /// An earlier request was done whose answer was lost; the fence is this.
+    /// The sender already holds the lease with this token: an earlier request was executed and its response was lost.
     OwnedByCaller(u64),
     Renewed(u64),
     NotHolder,
@@ -79,7 +80,7 @@ enum Answer {
     Conflict,
 }
 
-/// A request on its way: sent at a time by a holder's id, and its answer once it was delivered.
+/// A pending request: id of its sender, time of sending, and the response once it was delivered.
 #[derive(Debug, Clone)]
 struct PendingRequest {
     id: u64,
@@ -91,7 +92,7 @@ struct PendingRequest {
 #[derive(Debug)]
 struct Process {
     id: u64,
-    /// This process's clock is so far ahead of all others.
+    /// Difference of this process's clock to the model's clock.
     clock_offset: Duration,
     waiter: Waiter,
     expired: Option<LeaseObservation>,
@@ -99,7 +100,7 @@ struct Process {
     last_read: Option<Object>,
     writes: u64,
     stopped: bool,
-    /// The lease seems to be ours with this fence, and a beat has to show it.
+    /// Fencing token of a lease that this process seems to hold and must confirm with a heartbeat.
     confirm: Option<u64>,
     lease: Option<PendingRequest>,
     object: Option<PendingRequest>,
@@ -108,7 +109,7 @@ struct Process {
 
 impl Process {
     fn new(id: u64, now: Duration) -> Self {
-        // Clocks of two machines have nothing to do with each other.
+        // The clocks of two machines are unrelated.
         let clock_offset = Duration::from_secs(id.wrapping_mul(7919) % 100_000);
         Self {
             id,
@@ -131,7 +132,7 @@ impl Process {
         validity.is_valid(now + self.clock_offset).then_some(fence)
     }
 
-    /// Sends what a process sends next, as `LeaseTable::acquire`, `Lease` and `Session` do.
+    /// Sends the next request of the process, as `LeaseTable::acquire`, `Lease` and `Session` do.
     fn act(&mut self, now: Duration) {
         let sent = now + self.clock_offset;
         let pending = |request| Some(PendingRequest { id: self.id, sent, request, answer: None });
@@ -152,7 +153,7 @@ impl Process {
             return;
         }
         if self.lease.is_none() && self.writes >= 5 && self.object.is_none() {
-            // From here on it is sure of nothing, whatever becomes of the request.
+            // After this request, the process no longer relies on its lease, whatever the response.
             (self.validity, self.stopped) = (None, true);
             self.lease = pending(Request::Release);
         } else if let (None, Some((fence, _))) = (&self.lease, self.validity)
@@ -194,7 +195,7 @@ impl Process {
                 self.next_heartbeat = pending.sent + TIMING.heartbeat;
             }
             Answer::NotHolder => self.stopped = true,
-            // A snapshot of our fence or a later one is refused.
+            // A snapshot with this process's token or a later one is refused.
             Answer::Object(object) => match self.validity {
                 Some((fence, _)) if object.fence < fence => self.last_read = Some(object),
                 _ => self.stopped = true,
@@ -214,7 +215,7 @@ struct Model {
     table: Table,
     object: Object,
     processes: Vec<Process>,
-    /// What the dead have sent.
+    /// Requests of dead processes.
     orphaned_requests: Vec<PendingRequest>,
     next_id: u64,
     takeovers: usize,
@@ -282,7 +283,7 @@ impl Model {
                     self.written += 1;
                     Answer::Written(self.object)
                 } else if self.object == (Object { etag: self.object.etag, ..*next }) {
-                    // Read back: it is what we wrote.
+                    // The object read back is the one that this process wrote.
                     Answer::Written(self.object)
                 } else {
                     Answer::Conflict
@@ -344,7 +345,7 @@ impl Model {
         if lease { &mut process.lease } else { &mut process.object }
     }
 
-    /// From here on all is well: requests arrive, nobody dies. Does a process finish its work?
+    /// Runs without further faults and checks that processes acquire the lease and finish their writes.
     fn run_to_completion(&mut self) {
         let goal = self.written + 10;
         for _ in 0..200 {
@@ -375,7 +376,7 @@ proptest! {
     }
 }
 
-/// The schedules above are of use only if they reach what matters.
+/// The random schedules are useful only if they reach takeovers and writes.
 #[test]
 fn schedules_reach_takeovers_and_writes() {
     use proptest::strategy::ValueTree;

@@ -14,12 +14,12 @@ const NO_CACHE: &str = "ReplicationGroupNotFoundFault";
 const NO_SUBNETS: &str = "CacheSubnetGroupNotFoundFault";
 const NO_PARAMETERS: &str = "CacheParameterGroupNotFound";
 
-/// The ARN of something of this sort and name, which it is known by.
+/// Returns the ARN for a resource type and a name. It identifies the resource.
 fn arn(sort: &str, name: &str) -> String {
     format!("arn:aws:elasticache:{REGION}:{ACCOUNT}:{sort}:{name}")
 }
 
-/// Fields of a change of a replication group, as they come and as they are kept.
+/// Fields of a change of a replication group: their names in the request and in the stored body.
 const CHANGES: [(&str, &str); 5] = [
     ("ReplicationGroupDescription", "ReplicationGroupDescription"),
     ("EngineVersion", "EngineVersion"),
@@ -65,7 +65,7 @@ impl Account {
             "DescribeCacheClusters" => Ok(self.describe_clusters(call.text("CacheClusterId"))),
             "DeleteReplicationGroup" => self.delete_cache(call.text("ReplicationGroupId")),
             "ListTagsForResource" | "AddTagsToResource" | "RemoveTagsFromResource" => self.cache_tags(call),
-            other => panic!("no such call of ElastiCache: {other}"),
+            other => panic!("unsupported call of ElastiCache: {other}"),
         }
     }
 
@@ -119,7 +119,7 @@ impl Account {
         self.subnet_group(&id).map(|group| json!({"CacheSubnetGroup": group}))
     }
 
-    /// The subnets in which nodes of this subnet group are.
+    /// Returns the subnets with nodes of this subnet group.
     fn nodes_of(&self, group: &str) -> Vec<String> {
         let caches: Vec<&String> = self
             .of_kind(CACHE)
@@ -227,7 +227,7 @@ impl Account {
         self.cache_group(&id).map(|group| json!({"ReplicationGroup": group}))
     }
 
-    /// `creating`, `available`, `modifying` or `deleting`.
+    /// Returns the status: `creating`, `available`, `modifying` or `deleting`.
     fn status(&mut self, id: &str) -> Result<&'static str, Refusal> {
         let (now, time) = (self.now(), self.times.cache);
         let cache = self.get(CACHE, id, NO_CACHE)?;

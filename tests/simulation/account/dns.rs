@@ -1,4 +1,4 @@
-//! Route 53: one public zone, which is there already, and alias records in it.
+//! Route 53: one existing public zone, and alias records in it.
 
 use super::{Account, Answer, Tags, refused};
 use crate::wire::Call;
@@ -20,7 +20,7 @@ impl Account {
                 Ok(json!({"HostedZones": {"HostedZone": [zone]}, "IsTruncated": "false", "MaxItems": "100"}))
             }
             "ListResourceRecordSets" => {
-                // The list starts at the name, and goes on with others.
+                // The list starts at the name and continues with other names.
                 let from = format!("{}.", call.text("name"));
                 let sets = self.of_kind(RECORD).map(|(_, record)| record.body.clone());
                 let sets: Vec<Value> = sets.filter(|set| set["Name"].as_str() >= Some(from.as_str())).collect();
@@ -35,7 +35,7 @@ impl Account {
                     Some(created) => Ok(json!({"ChangeInfo": info(id, now >= *created + self.times.dns_change)})),
                 }
             }
-            other => panic!("no such call of Route 53: {other}"),
+            other => panic!("unsupported call of Route 53: {other}"),
         }
     }
 

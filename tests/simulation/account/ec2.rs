@@ -1,4 +1,4 @@
-//! EC2: VPCs, gateways, subnets; tags and filters of all.
+//! EC2: VPCs, gateways and subnets; tags and filters of all kinds.
 
 use super::{Account, Answer, Refusal, Resource, Tags, refused, tag_list, tags_of};
 use crate::wire::Call;
@@ -12,7 +12,7 @@ pub const GROUP: &str = "ec2.security_group";
 pub const DEFAULT: &str = "ec2.default_security_group";
 pub const RULE: &str = "ec2.security_group_rule";
 
-/// What EC2 calls the absence of a kind.
+/// Returns the error code of EC2 for a missing resource of `kind`.
 pub fn missing(kind: &str) -> &'static str {
     match kind {
         VPC => "InvalidVpcID.NotFound",
@@ -24,7 +24,7 @@ pub fn missing(kind: &str) -> &'static str {
     }
 }
 
-/// The tags of a create call.
+/// Returns the tags of a create call.
 pub fn creation_tags(call: &Call) -> Tags {
     tags_of(&call.input["TagSpecification"][0]["Tag"], "Key", "Value")
 }
@@ -74,7 +74,7 @@ impl Account {
         }
     }
 
-    /// The thing of this id, which a write can miss for a moment.
+    /// Returns the resource with this id, unless it is so new that writes do not find it yet.
     pub fn get_for_write(&mut self, kind: &str, id: &str) -> Result<&mut Resource, Refusal> {
         let (now, write_visibility) = (self.now(), self.times.write_visibility);
         match self.get(kind, id, missing(kind)) {
@@ -130,7 +130,7 @@ impl Account {
                         && is(&rule.body["referencedGroupInfo"]["groupId"])
                 })
             }
-            other => panic!("no such filter: {other}"),
+            other => panic!("unsupported filter: {other}"),
         }
     }
 
@@ -304,12 +304,12 @@ impl Account {
     }
 }
 
-/// The associations of a route table.
+/// Returns the associations of a route table.
 pub fn associations(table: &Resource) -> impl Iterator<Item = &Value> {
     table.body["associationSet"]["item"].as_array().into_iter().flatten()
 }
 
-/// The values of one filter.
+/// Returns the values of one filter.
 fn filter(call: &Call, name: &str) -> Vec<String> {
     let filters = call.input["Filter"].as_array().map(Vec::as_slice).unwrap_or_default();
     let values = filters.iter().find(|filter| filter["Name"] == name).and_then(|filter| filter["Value"].as_array());

@@ -30,7 +30,7 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     refused("InvalidParameterException", message)
 }
 
-/// Changes of a service that start another deployment.
+/// Fields of a service whose change starts another deployment.
 const DEPLOYS: [&str; 4] = ["taskDefinition", "networkConfiguration", "loadBalancers", "forceNewDeployment"];
 
 impl Account {
@@ -63,7 +63,7 @@ impl Account {
             "DescribeServices" => self.describe_services(call),
             "ListTasks" => Ok(json!({"taskArns": []})),
             "TagResource" | "UntagResource" => self.ecs_tags(call),
-            other => panic!("no such call of ECS: {other}"),
+            other => panic!("unsupported call of ECS: {other}"),
         }
     }
 
@@ -90,7 +90,7 @@ impl Account {
         json!({"clusters": found.collect::<Vec<_>>(), "failures": []})
     }
 
-    /// The cluster of a call, which must be there.
+    /// Returns the id of the cluster of a call, which must exist.
     fn in_cluster(&mut self, call: &Call) -> Result<String, Refusal> {
         let id = cluster_arn(call.text("cluster"));
         match self.get(CLUSTER, &id, "ClusterNotFoundException") {
@@ -110,7 +110,7 @@ impl Account {
         Ok(json!({"cluster": cluster.body}))
     }
 
-    /// The ACTIVE revisions of a family, the earliest first.
+    /// Returns the ACTIVE revisions of a family, the earliest first.
     fn revisions(&self, family: &str) -> Vec<(u64, String)> {
         let of = self.of_kind(TASK).filter(|(_, task)| task.body["family"] == family);
         let mut all: Vec<(u64, String)> =
@@ -163,7 +163,7 @@ impl Account {
         Ok(json!({"taskDefinition": task.body, "tags": tag_list(&task.tags, "key", "value")}))
     }
 
-    /// Refuses what a service refers to and is not there.
+    /// Refuses a service that refers to missing resources.
     fn check_service(&mut self, input: &Value) -> Result<(), Refusal> {
         let vpc = &input["networkConfiguration"]["awsvpcConfiguration"];
         for (field, kind, code) in
@@ -220,7 +220,7 @@ impl Account {
         self.service(&id).map(|service| json!({"service": service}))
     }
 
-    /// Starts a deployment: new tasks, while those of the last one stay until it is done.
+    /// Starts a deployment: new tasks, while those of the previous deployment stay until it has completed.
     fn deploy(&mut self, id: &str) -> Result<(), Refusal> {
         let (now, rollout, serial) = (self.now(), self.times.rollout, self.serial());
         self.release_interfaces(id, rollout);
@@ -238,7 +238,7 @@ impl Account {
         Ok(())
     }
 
-    /// A service as it is described now.
+    /// Returns the current description of a service.
     fn service(&mut self, id: &str) -> Answer {
         let (now, rollout) = (self.now(), self.times.rollout);
         let Some(resource) = self.resources.get(id) else {

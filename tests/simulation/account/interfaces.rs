@@ -1,24 +1,24 @@
-//! Network interfaces, which keep subnets, groups and gateways.
+//! Network interfaces, which block the deletion of subnets, security groups and gateways.
 
 use super::{ACCOUNT, Account, REGION};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// An interface of a load balancer, a task or a cache node.
+/// Network interface of a load balancer, a task or a cache node.
 #[derive(Debug, Clone)]
 pub struct Interface {
     pub id: String,
-    /// The id of the thing that it belongs to.
+    /// Id of the resource that the interface belongs to.
     pub owner: String,
     pub vpc: String,
     pub subnet: String,
     pub groups: Vec<String>,
     pub public: bool,
-    /// When it will be gone, once its owner has gone.
+    /// Time at which the interface is removed, once its owner is deleted.
     pub released_at: Option<Duration>,
 }
 
-/// EC2's description of an interface of a load balancer, a cache node or a task.
+/// Returns EC2's description of an interface of a load balancer, a cache node or a task.
 fn described(interface: &Interface) -> String {
     let Interface { id, owner, .. } = interface;
     if let Some((_, balancer)) = owner.split_once(":loadbalancer/") {
@@ -31,7 +31,7 @@ fn described(interface: &Interface) -> String {
 }
 
 impl Account {
-    /// Gives `owner` an interface in `subnet`.
+    /// Adds an interface of `owner` in `subnet`.
     pub fn attach_interface(&mut self, owner: &str, subnet: &str, groups: &[String], public: bool) {
         let vpc = self
             .resources
@@ -42,7 +42,7 @@ impl Account {
         self.interfaces.push(Interface { id, owner, vpc, subnet, groups, public, released_at: None });
     }
 
-    /// Lets the interfaces of `owner` go after `stay` and the time for which they linger.
+    /// Schedules the removal of the interfaces of `owner` after `stay` plus the time for which AWS keeps them.
     pub fn release_interfaces(&mut self, owner: &str, stay: Duration) {
         let released_at = self.now() + stay + self.times.interface_release;
         let own =

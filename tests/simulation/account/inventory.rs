@@ -1,4 +1,4 @@
-//! What is in the account, compared with what is remembered.
+//! Inventory of the account, and its comparison with the snapshot.
 
 use super::Account;
 use super::dns::RECORD;
@@ -8,10 +8,10 @@ use crate::process::owner;
 use pb_engine::{Address, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a revision was made from, where names of hosts with ids are in.
+/// Tag with the content of a revision, which includes host names with ids.
 const CONTENT: &str = "pb-deploy:content";
 
-/// `line` with `#` in place of each number of an id: eight hexadecimal digits after a hyphen.
+/// Replaces the number of each id in `line`, eight hexadecimal digits after a hyphen, by `#`.
 fn mask_ids(line: &str) -> String {
     let mut parts = line.split('-');
     let mut whole = parts.next().unwrap_or_default().to_owned();
@@ -25,7 +25,8 @@ fn mask_ids(line: &str) -> String {
 }
 
 impl Account {
-    /// Everything that somebody made: what comes with a VPC or a group, and what is only described still, is left out.
+    /// Returns the resources that a client created. Resources that AWS creates with a VPC or a group, and inactive
+    /// ones, are omitted.
     pub fn created_resources(&self) -> BTreeMap<&str, &super::Resource> {
         let comes_along = |resource: &super::Resource| {
             matches!(resource.kind, DEFAULT | RULE) && owner().address_from_tags(&resource.tags).is_none()
@@ -34,7 +35,7 @@ impl Account {
         made.map(|(id, resource)| (id.as_str(), resource)).collect()
     }
 
-    /// All that is there and all that is remembered, with what ids stand for in their place.
+    /// Returns all resources and records as text, with addresses in place of ids.
     pub fn fingerprint(&self) -> String {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         for (at, (id, resource)) in self.resources.iter().enumerate() {
@@ -77,8 +78,8 @@ impl Account {
         lines.join("\n")
     }
 
-    /// What is wrong with a world in which everything was deployed: what is there twice, what nobody remembers, what is
-    /// remembered and not there.
+    /// Returns the inconsistencies of an account in which everything is deployed: duplicate resources, unrecorded
+    /// resources, and records without a resource.
     pub fn inconsistencies(&self, snapshot: &Snapshot) -> Vec<String> {
         let mut failures = Vec::new();
         let mut seen: BTreeMap<Address, &str> = BTreeMap::new();
@@ -90,7 +91,7 @@ impl Account {
                 _ => owner().address_from_tags(&resource.tags),
             };
             let Some(address) = address else {
-                failures.push(format!("{id} is nobody's"));
+                failures.push(format!("{id} has no owner"));
                 continue;
             };
             if resource.kind == TASK {
@@ -101,7 +102,7 @@ impl Account {
                 continue;
             }
             if let Some(other) = seen.insert(address.clone(), id) {
-                failures.push(format!("{address} is there twice: {other} and {id}"));
+                failures.push(format!("{address} exists twice: {other} and {id}"));
             }
             let known = |attrs: &serde_json::Value| match resource.kind {
                 RECORD => id.starts_with(attrs["name"].as_str().unwrap_or("?")),
@@ -112,8 +113,8 @@ impl Account {
             };
             match snapshot.resources.get(&address) {
                 Some(record) if record.kind == resource.kind && known(&record.attrs) => {}
-                Some(record) => failures.push(format!("{address} is {id}, and {} is remembered", record.attrs)),
-                None => failures.push(format!("{id} of {address} is not remembered")),
+                Some(record) => failures.push(format!("{address} is {id}, but {} is recorded", record.attrs)),
+                None => failures.push(format!("{id} of {address} is not recorded")),
             }
         }
         for (address, record) in &snapshot.resources {
@@ -122,10 +123,10 @@ impl Account {
                 None => seen.contains_key(address),
             };
             if !existing {
-                failures.push(format!("{address} is remembered as {}, and is not there", record.attrs));
+                failures.push(format!("{address} is recorded as {}, but does not exist", record.attrs));
             }
             if !record.ready {
-                failures.push(format!("{address} is remembered as one that is not ready"));
+                failures.push(format!("{address} is recorded as not ready"));
             }
         }
         failures

@@ -1,6 +1,7 @@
-//! One AWS account in one region: what is in it, and the rules by which it answers.
+//! A simulated AWS account in one region: its resources, and the rules by which it responds.
 //!
-//! Time is a duration since the world began, so that a world can be copied and go on in another runtime.
+//! Times are durations since the start of the account, so that an account can be copied and continue in another
+//! runtime.
 
 mod cache;
 mod dns;
@@ -31,16 +32,16 @@ pub const ACCOUNT: &str = "123456789012";
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// How long AWS takes over things.
+/// Durations of AWS operations.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// From the call to what it does, and from there to the answer.
+    /// Latency of a request, and again of its response.
     pub latency: Duration,
-    /// Until a write finds what was just made.
+    /// Time until a write finds a new resource.
     pub write_visibility: Duration,
-    /// Until a describe by id finds what was just made.
+    /// Time until a describe call by id finds a new resource.
     pub id_visibility: Duration,
-    /// Until a describe by tag does.
+    /// Time until a describe call by tag finds a new resource.
     pub tag_visibility: Duration,
     pub load_balancer: Duration,
     pub cache: Duration,
@@ -48,7 +49,7 @@ pub struct Times {
     pub rollout: Duration,
     pub draining: Duration,
     pub dns_change: Duration,
-    /// How long interfaces stay after their owner has gone.
+    /// Time for which interfaces stay after their owner was deleted.
     pub interface_release: Duration,
 }
 
@@ -57,7 +58,7 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 impl Times {
-    /// Other times, each between a third and twice as long: what ends first is another thing each time.
+    /// Returns random times, each between 0.3 and 2 times as long, so that operations complete in different orders.
     pub fn random(self) -> Self {
         let scaled = |time: Duration| time.mul_f64(0.3 + 1.7 * fastrand::f64());
         Self {
@@ -75,7 +76,7 @@ impl Times {
         }
     }
 
-    /// The times that are published.
+    /// Times that AWS publishes.
     pub const PUBLISHED: Self = Self {
         latency: Duration::from_millis(20),
         write_visibility: Duration::from_millis(500),
@@ -90,7 +91,7 @@ impl Times {
         interface_release: seconds(120),
     };
 
-    /// The same, with the long ones shortened: everything that waits does so, and a case takes a third of the calls.
+    /// Published times with the long ones shortened: every wait still happens, and a case takes a third of the calls.
     pub const SHORT: Self = Self {
         id_visibility: seconds(1),
         tag_visibility: seconds(3),
@@ -105,71 +106,71 @@ impl Times {
     };
 }
 
-/// Something in the account.
+/// A resource in the account.
 #[derive(Debug, Clone)]
 pub struct Resource {
-    /// The kind of resource that it is for the tool.
+    /// Kind of the resource in the tool.
     pub kind: &'static str,
-    /// What a describe call says of it, without what changes by itself.
+    /// Response of a describe call, without fields that change by themselves.
     pub body: Value,
     pub tags: Tags,
     pub created: Duration,
-    /// When its tags were last changed.
+    /// Time of the last change of the tags.
     pub tagged_at: Duration,
-    /// The client token that it was made with.
+    /// Client token of the create call.
     pub token: String,
-    /// Since when it is being changed, or rolled out.
+    /// Start of the last change or rollout.
     pub changed_at: Duration,
-    /// When it will be gone, once it is being deleted.
+    /// Time at which the deletion completes, once it has started.
     pub deleted_at: Option<Duration>,
-    /// Deleted or deregistered, and still described.
+    /// Set if the resource is deleted or deregistered but still described.
     pub inactive: bool,
 }
 
-/// Why the world refuses a call.
+/// Refusal of a call.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     pub status: u16,
     pub code: String,
     pub message: String,
-    /// The item whose condition was not met.
+    /// Item whose condition was not met.
     pub item: Option<Value>,
 }
 
-/// What the world answers.
+/// Result of a call.
 pub type Answer = Result<Value, Refusal>;
 
 pub fn refused<T>(code: &str, message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { status: 400, code: code.to_owned(), message: message.into(), item: None })
 }
 
-/// What was made and what it means.
+/// A simulated AWS account.
 #[derive(Debug, Clone)]
 pub struct Account {
     pub times: Times,
-    /// By id, ARN or name: what each kind is known by.
+    /// Resources by id, ARN or name, whichever identifies the kind.
     pub resources: BTreeMap<String, Resource>,
     pub interfaces: Vec<Interface>,
-    /// When changes of DNS were made, by id.
+    /// Times of DNS changes, by id.
     pub changes: BTreeMap<String, Duration>,
-    /// The object with the snapshot: bytes and entity tag.
+    /// Object with the snapshot: bytes and entity tag.
     pub object: Option<(Vec<u8>, String)>,
-    /// The snapshot in it.
+    /// Snapshot in the object.
     pub stored: Option<Snapshot>,
-    /// The item with the lease.
+    /// Item with the lease.
     pub lease: Option<serde_json::Map<String, Value>>,
     pub next_serial: u64,
-    /// Which call fails, by how many came before it, and how.
+    /// Faults by the number of preceding calls.
     pub faults: BTreeMap<usize, Fault>,
-    /// The calls that came in.
+    /// Received calls.
     pub calls: Vec<ReceivedCall>,
-    /// What the world was before and after each call, if that is to be kept.
+    /// Account before and after each call, if these are recorded.
     pub around_calls: Option<Arc<Mutex<Vec<AccountAroundCall>>>>,
     pub started: Duration,
     pub clock: Option<Instant>,
 }
 
-/// A call, and the world before and after it.
+/// The account before and after a call.
 #[derive(Debug, Clone)]
 pub struct AccountAroundCall {
     pub before: Account,
@@ -197,19 +198,19 @@ impl Account {
         }
     }
 
-    /// How old the world is.
+    /// Returns the age of the account.
     pub fn now(&mut self) -> Duration {
         self.started + self.clock.get_or_insert_with(Instant::now).elapsed()
     }
 
-    /// The world as it is now, to go on in another runtime, with nothing that went wrong yet.
+    /// Returns a copy that can continue in another runtime, without faults and recorded calls.
     pub fn fork(&mut self) -> Self {
         let started = self.now();
         Self { started, clock: None, faults: BTreeMap::new(), calls: Vec::new(), around_calls: None, ..self.clone() }
     }
 
-    /// Does what a call asks for.
-    pub fn answer(&mut self, call: &Call) -> Answer {
+    /// Executes a call.
+    pub fn execute(&mut self, call: &Call) -> Answer {
         self.expire();
         match call.service {
             "ec2" => self.ec2(call),
@@ -222,7 +223,7 @@ impl Account {
         }
     }
 
-    /// What time has ended is gone.
+    /// Removes interfaces and resources whose deletion is complete; those of ECS stay, inactive.
     pub fn expire(&mut self) {
         let now = self.now();
         self.interfaces.retain(|interface| interface.released_at.is_none_or(|released_at| released_at > now));
@@ -241,7 +242,7 @@ impl Account {
         self.next_serial
     }
 
-    /// Adds something.
+    /// Adds a resource.
     pub fn put(&mut self, kind: &'static str, id: &str, body: Value, tags: Tags) {
         let now = self.now();
         let resource = Resource {
@@ -262,7 +263,7 @@ impl Account {
         self.resources.iter().filter(move |(_, resource)| resource.kind == kind && !resource.inactive)
     }
 
-    /// The thing of this kind and id.
+    /// Returns the resource with this kind and id.
     pub fn get(&mut self, kind: &str, id: &str, code: &str) -> Result<&mut Resource, Refusal> {
         match self.resources.get_mut(id) {
             Some(resource) if resource.kind == kind && !resource.inactive => Ok(resource),
@@ -271,12 +272,12 @@ impl Account {
     }
 }
 
-/// Tags in the form in which services give them, in a list.
+/// Converts tags to the list form of responses.
 pub fn tag_list(tags: &Tags, key: &str, value: &str) -> Vec<Value> {
     tags.iter().map(|(k, v)| json!({key: k, value: v})).collect()
 }
 
-/// Tags as they came in, in a list.
+/// Parses tags from the list form of requests.
 pub fn tags_of(list: &Value, key: &str, value: &str) -> Tags {
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |item: &Value, field: &str| item[field].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Log groups, image repositories, and who asks.
+//! CloudWatch Logs, ECR, IAM and STS: log groups, image repositories, roles and the caller's identity.
 
 use super::{ACCOUNT, Account, Answer, REGION, Refusal, refused, tag_list, tags_of};
 use crate::wire::Call;
@@ -81,7 +81,7 @@ impl Account {
                 Ok(json!({"Role": {"Path": "/", "RoleName": name, "RoleId": "r", "Arn": arn, "CreateDate": date}}))
             }
             "GetCallerIdentity" => Ok(json!({"Account": ACCOUNT, "UserId": "u", "Arn": "arn:aws:iam::1:user/u"})),
-            other => panic!("no such call of {}: {other}", call.service),
+            other => panic!("unsupported call of {}: {other}", call.service),
         }
     }
 

@@ -1,4 +1,4 @@
-//! EC2: route tables, their routes and the subnets that use them.
+//! EC2: route tables, their routes and their associations with subnets.
 
 use super::ec2::{GATEWAY, SUBNET, TABLE, VPC, associations, creation_tags, dependency_violation, missing};
 use super::{Account, Answer, refused};
@@ -20,7 +20,7 @@ impl Account {
                 call.input["SubnetId"] = subnet.unwrap_or_default();
                 self.associate(&call)
             }
-            other => panic!("no such call of EC2: {other}"),
+            other => panic!("unsupported call of EC2: {other}"),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Account, Answer, Refusal, Tags, refused, tag_list};
 use crate::wire::Call;
 use serde_json::{Value, json};
 
-/// What makes two rules of a group the same.
+/// Fields by which two rules of a group are the same.
 const IDENTITY_FIELDS: [&str; 5] = ["isEgress", "ipProtocol", "fromPort", "toPort", "cidrIpv4"];
 
 impl Account {
@@ -18,7 +18,7 @@ impl Account {
             "RevokeSecurityGroupIngress" => self.revoke(call, false),
             "RevokeSecurityGroupEgress" => self.revoke(call, true),
             "ModifySecurityGroupRules" => self.modify_rules(call),
-            other => panic!("no such call of EC2: {other}"),
+            other => panic!("unsupported call of EC2: {other}"),
         }
     }
 
@@ -64,7 +64,7 @@ impl Account {
         }
     }
 
-    /// The rules of a group that say what `wanted` says.
+    /// Returns the rules of a group that are the same as `requested`.
     fn same_rules(&self, group: &str, requested: &Value) -> Vec<String> {
         let same = |body: &Value| {
             body["groupId"] == group
@@ -134,7 +134,7 @@ impl Account {
     }
 }
 
-/// A rule as it is described, from a permission as it is asked for.
+/// Converts a requested permission to the description of a rule.
 fn rule(permission: &Value, egress: bool) -> Value {
     let group = &permission["Groups"][0];
     let range = &permission["IpRanges"][0];

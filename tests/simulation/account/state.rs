@@ -1,4 +1,4 @@
-//! The bucket with the snapshot and the table with the lease.
+//! S3 and DynamoDB: the bucket with the snapshot and the table with the lease.
 
 use super::{Account, Answer, Refusal, refused};
 use crate::process::owner;
@@ -17,20 +17,21 @@ impl Account {
             "PutObject" => self.put_object(call),
             "GetItem" => Ok(self.lease.as_ref().map_or(json!({}), |item| json!({"Item": item}))),
             "UpdateItem" => self.update_item(&call.input),
-            other => panic!("no such call of {}: {other}", call.service),
+            other => panic!("unsupported call of {}: {other}", call.service),
         }
     }
 
-    /// A conditional write. Whatever is written must be a whole snapshot, with a higher serial and no lower fence.
+    /// Executes a conditional write. It must contain an intact snapshot with a higher serial and no lower fencing
+    /// token.
     fn put_object(&mut self, call: &Call) -> Answer {
         let etag = self.object.as_ref().map(|(_, etag)| etag.as_str());
         let met = match (call.input["if_match"].as_str(), call.input["if_none_match"].as_str()) {
             (Some(expected), None) => etag == Some(expected),
             (None, Some("*")) => etag.is_none(),
-            other => panic!("a write of the snapshot without a condition: {other:?}"),
+            other => panic!("write of the snapshot without a condition: {other:?}"),
         };
         if !met && etag.is_none() {
-            // S3 looks for the object that is to match, and says that there is none.
+            // S3 looks up the object that must match, and reports that there is none.
             let refusal = refused("NoSuchKey", "The specified key does not exist.");
             return refusal.map_err(|e| Refusal { status: 404, ..e });
         }
@@ -39,13 +40,16 @@ impl Account {
                 refused("PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
             return refusal.map_err(|e| Refusal { status: 412, ..e });
         }
-        let next = pb_state::decode(&call.body, &owner()).expect("what is stored is a whole snapshot");
+        let next = pb_state::decode(&call.body, &owner()).expect("the stored bytes are an intact snapshot");
         if let Some(before) = &self.stored {
-            assert!(next.serial > before.serial && next.fence >= before.fence, "the snapshot went back");
-            assert_eq!(next.lineage, before.lineage, "the snapshot became another's");
+            assert!(
+                next.serial > before.serial && next.fence >= before.fence,
+                "serial or fencing token of the snapshot decreased"
+            );
+            assert_eq!(next.lineage, before.lineage, "the lineage of the snapshot changed");
         }
         let fence = self.lease.as_ref().map_or(0, |item| number(item, "fence"));
-        assert_eq!(next.fence, fence, "the snapshot was written under a lease that is another's");
+        assert_eq!(next.fence, fence, "the snapshot was written under another run's lease");
         let etag = format!("\"{}\"", self.serial());
         self.object = Some((call.body.clone(), etag.clone()));
         self.stored = Some(next);
@@ -67,7 +71,7 @@ impl Account {
     }
 }
 
-/// The expressions of one request.
+/// Expressions of one request.
 struct Expressions<'a> {
     input: &'a Value,
 }

@@ -1,8 +1,8 @@
-//! The protocols of AWS, between bytes and JSON values: what a client sends becomes a [`Call`], what the world answers
-//! becomes what the client expects.
+//! Protocols of AWS: requests of a client are parsed into a [`Call`], and results of the account are serialized into
+//! responses.
 
 mod request;
 mod response;
 
 pub use request::{Call, Protocol};
-pub use response::{answer, refusal};
+pub use response::{refusal, success};

@@ -1,38 +1,38 @@
-//! From the bytes of a request to what is asked for.
+//! Parsing of requests.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use serde_json::{Map, Value, json};
 
-/// How a service speaks.
+/// Protocol of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// A form in, XML out.
+    /// Form as the request, XML as the response.
     Ec2,
-    /// A form in, XML out, with the result in an element of its own.
+    /// Form as the request, XML as the response, with the result in an element of its own.
     Query,
-    /// JSON in and out.
+    /// JSON in both directions.
     Json,
-    /// Methods and paths, XML in and out.
+    /// Methods and paths, XML in both directions.
     RestXml,
-    /// S3: the same, with bytes.
+    /// S3: like `RestXml`, with bytes as bodies.
     S3,
 }
 
-/// What is asked for.
+/// A parsed request.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub protocol: Protocol,
     /// `ec2`, `elasticloadbalancing`, `elasticache`, `ecs`, `ecr`, `logs`, `route53`, `s3`, `dynamodb`, `iam`, `sts`.
     pub service: &'static str,
-    /// `CreateVpc`.
+    /// Name of the operation, such as `CreateVpc`.
     pub operation: String,
-    /// The fields; numbers are texts where the protocol has no numbers.
+    /// Fields; numbers are strings if the protocol has no numbers.
     pub input: Value,
-    /// The body of an object, in S3.
+    /// Body of an object, for S3.
     pub body: Vec<u8>,
 }
 
-/// Services by the beginning of their host.
+/// Services by the prefix of their host name.
 const SERVICES: [(&str, &str, Protocol); 10] = [
     ("ec2.", "ec2", Protocol::Ec2),
     ("elasticloadbalancing.", "elasticloadbalancing", Protocol::Query),
@@ -46,7 +46,7 @@ const SERVICES: [(&str, &str, Protocol); 10] = [
     ("route53.", "route53", Protocol::RestXml),
 ];
 
-/// What reads and what writes, where the name of the operation does not say so.
+/// Prefixes of read-only operations.
 const READS: [&str; 5] = ["Describe", "List", "Get", "Head", "Lookup"];
 
 impl Call {
@@ -68,27 +68,27 @@ impl Call {
         Self { protocol, service, operation, input, body }
     }
 
-    /// Whether it changes something.
+    /// Returns whether the call is a write.
     pub fn writes(&self) -> bool {
         !READS.iter().any(|prefix| self.operation.starts_with(prefix))
     }
 
-    /// Whether it is about the snapshot or the lease.
+    /// Returns whether the call concerns the snapshot or the lease.
     pub fn is_state(&self) -> bool {
         matches!(self.service, "s3" | "dynamodb")
     }
 
-    /// `ec2:CreateVpc`
+    /// Returns the name, such as `ec2:CreateVpc`.
     pub fn name(&self) -> String {
         format!("{}:{}", self.service, self.operation)
     }
 
-    /// A text field; empty when it is not there.
+    /// Returns a text field, or an empty string if it is missing.
     pub fn text(&self, field: &str) -> &str {
         self.input[field].as_str().unwrap_or_default()
     }
 
-    /// A list of texts.
+    /// Returns a list of strings.
     pub fn texts(&self, field: &str) -> Vec<String> {
         let items = self.input[field].as_array().map(Vec::as_slice).unwrap_or_default();
         items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
@@ -100,7 +100,8 @@ fn split(uri: &str) -> (&str, &str) {
     rest.split_once('/').unwrap_or((rest, ""))
 }
 
-/// A form as a tree: `Tag.1.Key=a` is `{"Tag": [{"Key": "a"}]}`, and so is `Tags.member.1.Key=a` for `Tags`.
+/// Parses a form into an operation and a tree: `Tag.1.Key=a` becomes `{"Tag": [{"Key": "a"}]}`, and
+/// `Tags.member.1.Key=a` becomes the same for `Tags`.
 fn form(body: &[u8]) -> (String, Value) {
     let text = String::from_utf8_lossy(body);
     let mut root = json!({});
@@ -151,7 +152,7 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The text of the first element of this name.
+/// Returns the text of the first element with this name.
 fn element(body: &str, name: &str) -> String {
     let inside = body.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
     inside.map(|(text, _)| text.to_owned()).unwrap_or_default()
@@ -183,7 +184,7 @@ fn route53(method: &str, path: &str, body: &str) -> (String, Value) {
             });
             ("ChangeResourceRecordSets".to_owned(), input)
         }
-        other => panic!("no such call of Route 53: {other:?}"),
+        other => panic!("unsupported call of Route 53: {other:?}"),
     }
 }
 
@@ -192,7 +193,7 @@ fn s3(request: &HttpRequest) -> (String, Value) {
     let operation = match request.method() {
         "GET" => "GetObject",
         "PUT" => "PutObject",
-        other => panic!("no such call of S3: {other} {}", request.uri()),
+        other => panic!("unsupported call of S3: {other} {}", request.uri()),
     };
     (operation.to_owned(), json!({"if_match": header("if-match"), "if_none_match": header("if-none-match")}))
 }

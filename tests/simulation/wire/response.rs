@@ -1,4 +1,4 @@
-//! From what the world answers to the bytes of a response.
+//! Serialization of responses.
 
 use super::{Call, Protocol};
 use crate::account::Refusal;
@@ -8,8 +8,9 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// What a call that was done answers. A list in XML is `{"item": [..]}`: the element's name, and what is repeated.
-pub fn answer(call: &Call, output: &Value) -> HttpResponse {
+/// Serializes the result of a successful call. A list in XML is `{"item": [..]}`, with the name of the repeated
+/// element.
+pub fn success(call: &Call, output: &Value) -> HttpResponse {
     let name = &call.operation;
     match call.protocol {
         Protocol::Ec2 => {
@@ -29,7 +30,7 @@ pub fn answer(call: &Call, output: &Value) -> HttpResponse {
     }
 }
 
-/// What a call that was refused answers.
+/// Serializes the refusal of a call.
 pub fn refusal(call: &Call, refusal: &Refusal) -> HttpResponse {
     let Refusal { status, code, message, item } = refusal;
     let error = format!("<Code>{code}</Code><Message>{}</Message>", escape(message));

@@ -1,8 +1,9 @@
-//! Which AWS call a request is: as the emulator's journal names it.
+//! Identification of the AWS call in a request, with the names that the emulator's request log uses.
 
 use crate::http::Message;
 
-/// The calls of the services whose operations are told by method and path: service, method, what the path ends with or has.
+/// Calls of the services whose operations are identified by method and path: service, method, part of the path,
+/// operation.
 const REST: [(&str, &str, &str, &str); 8] = [
     ("s3", "GET", "?versions", "ListObjectVersions"),
     ("s3", "GET", "", "GetObject"),
@@ -13,19 +14,19 @@ const REST: [(&str, &str, &str, &str); 8] = [
     ("route53", "GET", "/change/", "GetChange"),
     ("route53", "GET", "/hostedzone/", "GetHostedZone"),
 ];
-/// Verbs that change nothing.
+/// Verbs of read-only operations.
 const READS: [&str; 5] = ["Describe", "List", "Get", "Head", "BatchGet"];
 
-/// A request's service and action.
+/// Service and action of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) service: String,
     pub(crate) action: String,
-    /// How the service writes its errors.
+    /// Error format of the service.
     pub(crate) format: Format,
 }
 
-/// How a service writes its errors.
+/// Error format of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -35,7 +36,7 @@ pub(crate) enum Format {
 }
 
 impl Call {
-    /// The call that a request makes.
+    /// Identifies the call of a request.
     pub(crate) fn parse(request: &Message) -> Self {
         let service = service(request).unwrap_or_else(|| "unknown".to_owned());
         let form =
@@ -54,20 +55,20 @@ impl Call {
         Self { service, action, format }
     }
 
-    /// `ec2:CreateVpc`
+    /// Returns the name of the call, such as `ec2:CreateVpc`.
     pub(crate) fn name(&self) -> String {
         format!("{}:{}", self.service, self.action)
     }
 }
 
-/// Whether a call `service:Action` changes something, told by its verb.
+/// Returns whether the call `service:Action` is a write, judging by its verb.
 #[must_use]
 pub fn is_write(name: &str) -> bool {
     let action = name.split_once(':').map_or(name, |(_, action)| action);
     !READS.iter().any(|verb| action.starts_with(verb))
 }
 
-/// `Authorization: AWS4-HMAC-SHA256 Credential=KEY/20250101/us-east-2/ec2/aws4_request, ...`
+/// Returns the service from `Authorization: AWS4-HMAC-SHA256 Credential=KEY/20250101/us-east-2/ec2/aws4_request, ...`.
 fn service(request: &Message) -> Option<String> {
     let (_, credential) = request.header("authorization")?.split_once("Credential=")?;
     credential.split('/').nth(3).map(str::to_owned)

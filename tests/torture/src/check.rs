@@ -1,26 +1,26 @@
-//! Whether all is as it should be: nothing doubled, nothing orphaned, nothing forgotten.
+//! Checks of the account and the state after a run: no duplicates, no orphans, nothing missing.
 
 use crate::inventory::Inventory;
 use crate::{InventoryClient, Problem, TestConfig, TestWorkspace};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a clean run leaves.
+/// Account and state after a clean run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Baseline {
-    /// How many there are of each kind.
+    /// Number of resources of each kind.
     counts: BTreeMap<String, usize>,
-    /// The addresses that ownership tags tell.
+    /// Addresses in ownership tags.
     owned: BTreeSet<String>,
-    /// The addresses that are remembered.
-    remembered: BTreeSet<String>,
+    /// Addresses in the state.
+    recorded: BTreeSet<String>,
 }
 
 impl Baseline {
-    /// What is there now, after a clean run.
+    /// Reads the account and the state after a clean run.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// Fails if they cannot be read.
     pub fn take(
         workspace: &TestWorkspace,
         inventory_client: &InventoryClient,
@@ -29,14 +29,14 @@ impl Baseline {
         let inventory = inventory_client.inventory(workspace)?;
         let state = workspace.state(config)?;
         let owned = inventory.owned.iter().map(|owned| owned.address.clone()).collect();
-        Ok(Self { counts: counts(&inventory), owned, remembered: addresses(&state) })
+        Ok(Self { counts: counts(&inventory), owned, recorded: addresses(&state) })
     }
 }
 
-/// Whether a deployment is finished, and as a clean run would have left it.
+/// Checks that a deployment is complete and equal to that of a clean run.
 ///
 /// # Errors
-/// All that is not as it should be.
+/// All differences.
 pub fn check_converged(
     workspace: &TestWorkspace,
     inventory_client: &InventoryClient,
@@ -53,20 +53,19 @@ pub fn check_converged(
     for owned in &inventory.owned {
         let record = &state["resources"][&owned.address];
         if record.is_null() {
-            problems.push(format!("{} ({}) is there and not in the state", owned.address, owned.id));
+            problems.push(format!("{} ({}) exists but is not in the state", owned.address, owned.id));
         } else if !record.to_string().contains(&owned.id) {
-            problems.push(format!("{} is {}, and the state remembers another", owned.address, owned.id));
+            problems.push(format!("{} is {}, but the state records another id", owned.address, owned.id));
         }
     }
     let found = inventory.owned.iter().map(|owned| owned.address.clone()).collect();
     problems.extend(differences("owned", &baseline.owned, &found));
-    problems.extend(differences("remembered", &baseline.remembered, &addresses(&state)));
+    problems.extend(differences("recorded", &baseline.recorded, &addresses(&state)));
     let now = counts(&inventory);
     for (kind, count) in &now {
         let expected = baseline.counts.get(kind).copied().unwrap_or_default();
         if expected != *count {
-            problems
-                .push(format!("{kind}: {count} are there, a clean run leaves {expected}: {:?}", inventory.all[kind]));
+            problems.push(format!("{kind}: {count} exist, {expected} after a clean run: {:?}", inventory.all[kind]));
         }
     }
     if !state["intents"].is_null() {
@@ -74,14 +73,14 @@ pub fn check_converged(
     }
     let unsettled =
         state["resources"].as_object().into_iter().flatten().filter(|(_, record)| record["settled"] != true);
-    problems.extend(unsettled.map(|(address, _)| format!("{address} is remembered as not ready")));
+    problems.extend(unsettled.map(|(address, _)| format!("{address} is recorded as not ready")));
     into_result(problems)
 }
 
-/// Whether a destroy left nothing.
+/// Checks that a destroy left nothing.
 ///
 /// # Errors
-/// All that is left.
+/// Everything that is left.
 pub fn check_destroyed(
     workspace: &TestWorkspace,
     inventory_client: &InventoryClient,
@@ -98,19 +97,19 @@ pub fn check_destroyed(
     into_result(problems)
 }
 
-/// Resources that share an address.
+/// Reports resources that share an address.
 fn duplicates(inventory: &Inventory) -> Vec<String> {
     let mut by_address: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for owned in &inventory.owned {
         by_address.entry(&owned.address).or_default().push(&owned.id);
     }
     let many = by_address.into_iter().filter(|(_, ids)| ids.len() > 1);
-    many.map(|(address, ids)| format!("{address} is there {} times: {}", ids.len(), ids.join(", "))).collect()
+    many.map(|(address, ids)| format!("{address} exists {} times: {}", ids.len(), ids.join(", "))).collect()
 }
 
 fn differences(what: &str, expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec<String> {
     let missing = expected.difference(found).map(|address| format!("{address} is not {what}"));
-    let more = found.difference(expected).map(|address| format!("{address} is {what}, and no part of a clean run"));
+    let more = found.difference(expected).map(|address| format!("{address} is {what}, but is not part of a clean run"));
     missing.chain(more).collect()
 }
 
@@ -137,12 +136,15 @@ mod tests {
         let mut inventory = Inventory { owned: vec![owned("vpc-1")], all: [].into() };
         assert_eq!(duplicates(&inventory), Vec::<String>::new());
         inventory.owned.push(owned("vpc-2"));
-        assert_eq!(duplicates(&inventory), ["net/vpc is there 2 times: vpc-1, vpc-2"]);
+        assert_eq!(duplicates(&inventory), ["net/vpc exists 2 times: vpc-1, vpc-2"]);
     }
 
     #[test]
     fn missing_and_unexpected_addresses_are_reported() {
         let (clean, now) = (["a".into(), "b".into()].into(), ["b".into(), "c".into()].into());
-        assert_eq!(differences("owned", &clean, &now), ["a is not owned", "c is owned, and no part of a clean run"]);
+        assert_eq!(
+            differences("owned", &clean, &now),
+            ["a is not owned", "c is owned, but is not part of a clean run"]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The local endpoint: its process, and the programs beside it.
+//! The local endpoint: its process, and the programs that it needs.
 
 use crate::Problem;
 use std::io::Read;
@@ -8,56 +8,56 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest wait for the first answer: importing moto takes seconds, and more on a busy machine.
+/// Longest wait for the endpoint to start: importing moto takes seconds, and longer on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// Factor on the emulator's times: enough for every state to be seen, as quick as can be.
+/// Factor on the emulator's times: as fast as possible, but slow enough for every intermediate state to be observed.
 const TIME_FACTOR: &str = "0.1";
 static TEMP_DIRS: AtomicUsize = AtomicUsize::new(0);
 
-/// An endpoint. One that was started here ends with this value, and with this process.
+/// An endpoint. If it was started by this process, it ends with this value and with this process.
 #[derive(Debug)]
 pub struct Emulator {
-    /// Where it answers.
+    /// URL of the endpoint.
     pub url: String,
     child: Option<Mutex<Child>>,
 }
 
-/// The folder with the workspace's Cargo.toml.
+/// Returns the directory of the workspace's Cargo.toml.
 pub(crate) fn repository_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// The target folder that this program was built into.
+/// Returns the target directory that this program was built into.
 pub(crate) fn target_dir() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let release = program.ancestors().find(|folder| folder.ends_with("release") || folder.ends_with("debug"));
     release.and_then(Path::parent).map_or_else(|| repository_root().join("target"), Path::to_path_buf)
 }
 
-/// The tool: `PB_DEPLOY_BIN`, else the one that was built into the same target folder.
+/// Returns the path of the tool: `PB_DEPLOY_BIN`, or else the binary in the same target directory.
 pub(crate) fn tool_path() -> Result<PathBuf, Problem> {
     let configured = std::env::var_os("PB_DEPLOY_BIN").map(PathBuf::from);
     let path = configured.unwrap_or_else(|| target_dir().join("release").join("pb-deploy"));
-    let hint = "`cargo xtask test` builds it; PB_DEPLOY_BIN names another";
-    if path.exists() { Ok(path) } else { Err(format!("there is no {}: {hint}", path.display())) }
+    let hint = "build it with `cargo xtask test`, or set PB_DEPLOY_BIN";
+    if path.exists() { Ok(path) } else { Err(format!("{} not found: {hint}", path.display())) }
 }
 
-/// A folder of its own.
+/// Creates a temporary directory.
 pub(crate) fn temp_dir(name: &str) -> Result<PathBuf, Problem> {
     let number = TEMP_DIRS.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("pb-torture-{}-{name}-{number}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| format!("failed to make {}: {error}", folder.display()))?;
+    std::fs::create_dir_all(&folder).map_err(|error| format!("failed to create {}: {error}", folder.display()))?;
     Ok(folder)
 }
 
-/// The Python of the emulator's installation, with nothing of the person's own account.
+/// Returns a command for the Python of the emulator's installation, without the user's AWS credentials.
 pub(crate) fn python() -> Result<Command, Problem> {
     let home = target_dir().join("emulator");
     let found = std::fs::read_dir(&home).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<PathBuf> = found.filter(|path| path.join("complete").exists()).collect();
     found.sort();
-    let hint = "`cargo xtask test` and `cargo xtask emulator start` install it";
-    let venv = found.pop().ok_or_else(|| format!("there is no local endpoint in {}: {hint}", home.display()))?;
+    let hint = "install it with `cargo xtask emulator start` or `cargo xtask test`";
+    let venv = found.pop().ok_or_else(|| format!("no local endpoint found in {}: {hint}", home.display()))?;
     let mut command = Command::new(venv.join("bin").join("python"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
@@ -70,10 +70,10 @@ pub(crate) fn python() -> Result<Command, Problem> {
 }
 
 impl Emulator {
-    /// The endpoint that `PB_TEST_ENDPOINT` names, else one of its own.
+    /// Returns the endpoint that `PB_TEST_ENDPOINT` names, or else starts one.
     ///
     /// # Errors
-    /// When it is not installed, or does not start.
+    /// Fails if the endpoint is not installed or does not start.
     pub fn get() -> Result<Self, Problem> {
         match std::env::var("PB_TEST_ENDPOINT") {
             Ok(url) => Ok(Self { url: url.trim_end_matches('/').to_owned(), child: None }),
@@ -81,10 +81,10 @@ impl Emulator {
         }
     }
 
-    /// One of its own.
+    /// Starts an endpoint.
     ///
     /// # Errors
-    /// When it is not installed, or does not start.
+    /// Fails if the endpoint is not installed or does not start.
     pub fn start() -> Result<Self, Problem> {
         let folder = temp_dir("endpoint")?;
         let (ready, log) = (folder.join("url"), folder.join("log"));
@@ -102,7 +102,7 @@ impl Emulator {
         let end = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(url) = std::fs::read_to_string(&ready).ok().filter(|url| url.ends_with('\n')) {
-                // It has been read, and the log is only for an endpoint that does not start.
+                // The URL has been read, and the log matters only if the endpoint does not start.
                 let _ = std::fs::remove_dir_all(&folder);
                 return Ok(Self { url: url.trim().to_owned(), child: Some(Mutex::new(child)) });
             }
@@ -121,7 +121,7 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             let mut child = child.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // It holds nothing that has to be kept.
+            // The endpoint has no data that must be kept.
             let _ = child.kill().and_then(|()| child.wait());
         }
     }

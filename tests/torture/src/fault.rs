@@ -1,26 +1,26 @@
-//! What is done to which call.
+//! Fault rules: the call to match, and the action on it.
 
 use crate::calls::{Call, Format, is_write};
 use crate::http::Message;
 use std::time::Duration;
 
-/// Which call.
+/// Selection of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallMatcher {
-    /// The call of this number, of all that change something; the first is 1.
+    /// The n-th of all writes; the first is 1.
     NthWrite(usize),
-    /// The n-th call of a `service:Action`; the first is 1.
+    /// The n-th call of one `service:Action`; the first is 1.
     NthCall(String, usize),
 }
 
 impl CallMatcher {
-    /// The n-th call of a `service:Action`.
+    /// Matches the n-th call of a `service:Action`.
     #[must_use]
     pub fn nth(call: &str, nth: usize) -> Self {
         Self::NthCall(call.to_owned(), nth)
     }
 
-    /// Whether it is this call, the `change`-th that changes something and the `nth` of its action.
+    /// Returns whether this matches the call `name`, which is the `write`-th write and the `nth` call of its action.
     pub(crate) fn matches(&self, name: &str, write: usize, nth: usize) -> bool {
         match self {
             Self::NthWrite(number) => is_write(name) && *number == write,
@@ -29,35 +29,35 @@ impl CallMatcher {
     }
 }
 
-/// What is done to it.
+/// Action on a matched call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultAction {
-    /// Answered with a refusal; the endpoint never sees it.
+    /// Responds with a refusal; the endpoint never receives the call.
     Refuse,
-    /// Answered with 503 and a code of throttling; the endpoint never sees it.
+    /// Responds with 503 and a throttling code; the endpoint never receives the call.
     Throttle,
-    /// Done, and the connection is closed without an answer.
+    /// Executes the call and closes the connection without a response.
     LoseAnswer,
-    /// Done, and answered with 500.
+    /// Executes the call and responds with 500.
     FailAfter,
-    /// Done after a while.
+    /// Executes the call after a delay.
     Delay(Duration),
-    /// Held before the endpoint sees it, until the test says what becomes of it.
+    /// Holds the call before the endpoint receives it, until the test releases or drops it.
     HoldBefore,
-    /// Done, and the answer is held until the test says what becomes of it.
+    /// Executes the call and holds the response until the test releases or drops it.
     HoldAfter,
 }
 
-/// What is done to one call, once.
+/// An action on one call, applied once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultRule {
-    /// Which call.
+    /// Call to match.
     pub at: CallMatcher,
-    /// What is done to it.
+    /// Action on the call.
     pub action: FaultAction,
 }
 
-/// A refusal as the service writes it.
+/// Returns a refusal in the format of the service.
 pub(crate) fn refusal(call: &Call) -> Message {
     match call.format {
         Format::Json => error(call, 400, "AccessDeniedException"),
@@ -66,7 +66,7 @@ pub(crate) fn refusal(call: &Call) -> Message {
     }
 }
 
-/// An answer of throttling as the service writes it.
+/// Returns a throttling error in the format of the service.
 pub(crate) fn throttling(call: &Call) -> Message {
     let code = match call.format {
         Format::Json => "ThrottlingException",
@@ -77,32 +77,32 @@ pub(crate) fn throttling(call: &Call) -> Message {
     error(call, 503, code)
 }
 
-/// An internal error as the service writes it.
+/// Returns an internal error in the format of the service.
 pub(crate) fn internal(call: &Call) -> Message {
     error(call, 500, if call.format == Format::Json { "InternalServerError" } else { "InternalError" })
 }
 
 fn error(call: &Call, status: u16, code: &str) -> Message {
-    let message = format!("the test has {} answered so", call.name());
+    let message = format!("injected by the test for {}", call.name());
     match call.format {
         Format::Json => {
             let body = serde_json::json!({ "__type": code, "message": message });
-            Message::answer(status, "application/x-amz-json-1.1", body.to_string())
+            Message::response(status, "application/x-amz-json-1.1", body.to_string())
         }
         Format::Ec2 => {
             let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
             let body = format!("<Response><Errors>{error}</Errors><RequestID>test</RequestID></Response>");
-            Message::answer(status, "text/xml", body)
+            Message::response(status, "text/xml", body)
         }
         Format::Query => {
             let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
             let body = format!("<ErrorResponse>{error}<RequestId>test</RequestId></ErrorResponse>");
-            Message::answer(status, "text/xml", body)
+            Message::response(status, "text/xml", body)
         }
         Format::S3 => {
             let body =
                 format!("<Error><Code>{code}</Code><Message>{message}</Message><RequestId>test</RequestId></Error>");
-            Message::answer(status, "application/xml", body)
+            Message::response(status, "application/xml", body)
         }
     }
 }

@@ -1,36 +1,36 @@
-//! As much HTTP/1.1 as stands between the tool and an endpoint on this machine.
+//! Minimal HTTP/1.1 for the traffic between the tool and a local endpoint.
 
 use crate::Problem;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Longest wait for an answer of the endpoint.
+/// Longest wait for a response of the endpoint.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A request or an answer, whole.
+/// A complete request or response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The first line.
+    /// First line.
     pub start: String,
-    /// The headers, as they came.
+    /// Headers as received.
     pub headers: Vec<(String, String)>,
-    /// The body, without chunks.
+    /// Body, with chunked encoding removed.
     pub body: Vec<u8>,
 }
 
 impl Message {
-    /// An answer.
+    /// Creates a response.
     #[must_use]
-    pub fn answer(status: u16, kind: &str, body: String) -> Self {
+    pub fn response(status: u16, kind: &str, body: String) -> Self {
         let headers = vec![("Content-Type".to_owned(), kind.to_owned())];
         Self { start: format!("HTTP/1.1 {status} Status"), headers, body: body.into_bytes() }
     }
 
-    /// Reads one; nothing when the connection has ended before it.
+    /// Reads a message. Returns `None` if the connection has ended before it.
     ///
     /// # Errors
-    /// When the connection breaks in it, or it is no HTTP.
+    /// Fails if the connection breaks within the message, or if it is not HTTP.
     pub(crate) fn read(reader: &mut impl BufRead, has_body: bool) -> Result<Option<Self>> {
         let Some(start) = line(reader)? else { return Ok(None) };
         let mut headers = Vec::new();
@@ -39,7 +39,7 @@ impl Message {
             if text.is_empty() {
                 break;
             }
-            let (name, value) = text.split_once(':').ok_or_else(|| Error::other(format!("no header: {text}")))?;
+            let (name, value) = text.split_once(':').ok_or_else(|| Error::other(format!("invalid header: {text}")))?;
             headers.push((name.trim().to_owned(), value.trim().to_owned()));
         }
         let mut message = Self { start, headers, body: Vec::new() };
@@ -58,7 +58,7 @@ impl Message {
                 let begin = self.body.len();
                 self.body.resize(begin + size, 0);
                 reader.read_exact(&mut self.body[begin..])?;
-                // The end of the chunk; after the last one, trailers up to an empty line.
+                // The line end after the chunk; after the last chunk, trailers up to an empty line.
                 while line(reader)?.is_some_and(|text| size == 0 && !text.is_empty()) {}
                 if size == 0 {
                     return Ok(());
@@ -70,23 +70,23 @@ impl Message {
         reader.read_exact(&mut self.body)
     }
 
-    /// The value of a header.
+    /// Returns the value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Writes it whole, with its length. What answers a HEAD keeps the length that it was given.
+    /// Writes the complete message with its length. The response to a HEAD keeps the given length.
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// Fails if the connection is broken.
     pub(crate) fn write(&self, to: &mut impl Write, has_body: bool) -> Result<()> {
         let mut text = format!("{}\r\n", self.start);
         for (name, value) in &self.headers {
-            let ours =
+            let is_replaced =
                 ["transfer-encoding", "connection", "keep-alive"].iter().any(|hop| name.eq_ignore_ascii_case(hop))
                     || (has_body && name.eq_ignore_ascii_case("content-length"));
-            if !ours {
+            if !is_replaced {
                 text += &format!("{name}: {value}\r\n");
             }
         }
@@ -97,13 +97,13 @@ impl Message {
         to.flush()
     }
 
-    /// The status of an answer; 0 when it is none.
+    /// Returns the status of a response, or 0 for a request.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.start.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_default()
     }
 
-    /// Method and target of a request.
+    /// Returns the method and target of a request.
     #[must_use]
     pub fn target(&self) -> (&str, &str) {
         let mut words = self.start.split(' ');
@@ -131,7 +131,7 @@ impl Connection {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Asks, and reads the whole answer.
+    /// Sends a request and reads the complete response.
     pub(crate) fn exchange(&mut self, request: &Message) -> Result<Message> {
         request.write(self.0.get_mut(), true)?;
         let head = request.target().0 == "HEAD";
@@ -139,19 +139,23 @@ impl Connection {
     }
 }
 
-/// Asks a server at `http://host:port` once; gives the body of an answer that is 200.
+/// Sends one request to the server at `http://host:port` and returns the body of the response.
 ///
 /// # Errors
-/// When there is no such answer.
+/// Fails if there is no response with status 200.
 pub fn exchange(url: &str, method: &str, path: &str, body: &str) -> std::result::Result<String, Problem> {
     let authority = url.trim_start_matches("http://").trim_end_matches('/');
     let headers =
         vec![("Host".to_owned(), authority.to_owned()), ("Content-Type".to_owned(), "application/json".to_owned())];
     let request = Message { start: format!("{method} {path} HTTP/1.1"), headers, body: body.as_bytes().to_vec() };
-    let failed = |error: Error| format!("failed to ask {url}{path}: {error}");
+    let failed = |error: Error| format!("request to {url}{path} failed: {error}");
     let answer = Connection::new(authority).and_then(|mut to| to.exchange(&request)).map_err(failed)?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
-    if answer.status() == 200 { Ok(text) } else { Err(format!("{url}{path} answers {}: {text}", answer.status())) }
+    if answer.status() == 200 {
+        Ok(text)
+    } else {
+        Err(format!("{url}{path} responded with {}: {text}", answer.status()))
+    }
 }
 
 #[cfg(test)]

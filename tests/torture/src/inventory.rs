@@ -1,4 +1,4 @@
-//! What is really there: asked for through boto3, which shares nothing with the tool.
+//! Actual contents of an account, read through boto3, which shares no code with the tool.
 
 use crate::emulator::{python, repository_root};
 use crate::{Problem, TestWorkspace};
@@ -8,25 +8,25 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// One thing that carries an ownership address.
+/// A resource with an ownership address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owned {
-    /// Its address.
+    /// Address in the ownership tags.
     pub address: String,
-    /// Its id or name.
+    /// Id or name.
     pub id: String,
 }
 
-/// What is in an account.
+/// Contents of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
-    /// All that carries an ownership address, sorted.
+    /// Resources with an ownership address, sorted.
     pub owned: Vec<Owned>,
-    /// The ids and names of all that is there, by kind.
+    /// Ids and names of all resources, by kind.
     pub all: BTreeMap<String, Vec<String>>,
 }
 
-/// The program that asks. It ends with this value.
+/// Client of the program that reads inventories. The program ends with this value.
 #[derive(Debug)]
 pub struct InventoryClient(Mutex<Program>);
 
@@ -41,7 +41,7 @@ impl InventoryClient {
     /// Starts the program.
     ///
     /// # Errors
-    /// When the emulator's Python is not installed.
+    /// Fails if the emulator's Python is not installed.
     pub fn start() -> Result<Self, Problem> {
         let mut command = python()?;
         command
@@ -55,28 +55,28 @@ impl InventoryClient {
         Ok(Self(Mutex::new(Program { child, input, output: BufReader::new(output) })))
     }
 
-    /// What is in a site's account.
+    /// Returns the contents of the account of `workspace`.
     ///
     /// # Errors
-    /// When the program fails.
+    /// Fails if the program fails.
     pub fn inventory(&self, workspace: &TestWorkspace) -> Result<Inventory, Problem> {
         let answer = self.ask(workspace, "inventory")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let owned =
             list(&answer["owned"]).iter().map(|pair| Owned { address: text(&pair[0]), id: text(&pair[1]) }).collect();
-        let kinds = answer["all"].as_object().ok_or("inventory_server.py gives no inventory")?;
+        let kinds = answer["all"].as_object().ok_or("inventory_server.py returned no inventory")?;
         let all = kinds.iter().map(|(kind, ids)| (kind.clone(), list(ids).iter().map(text).collect())).collect();
         Ok(Inventory { owned, all })
     }
 
-    /// All versions of the snapshot, the oldest first: entity tag, and the document that was stored.
+    /// Returns all versions of the snapshot, the oldest first, each with its entity tag and stored document.
     ///
     /// # Errors
-    /// When the program fails.
+    /// Fails if the program fails.
     pub fn versions(&self, workspace: &TestWorkspace) -> Result<Vec<(String, Value)>, Problem> {
         let answer = self.ask(workspace, "versions")?;
-        let versions = answer.as_array().ok_or("inventory_server.py gives no versions")?;
+        let versions = answer.as_array().ok_or("inventory_server.py returned no versions")?;
         Ok(versions
             .iter()
             .map(|one| (one["etag"].as_str().unwrap_or_default().to_owned(), one["document"].clone()))
@@ -85,13 +85,15 @@ impl InventoryClient {
 
     fn ask(&self, workspace: &TestWorkspace, query: &str) -> Result<Value, Problem> {
         let mut program = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let question = json!({ "url": workspace.endpoint, "account": workspace.account, "bucket": workspace.bucket, "query": query });
-        let failed = |error: std::io::Error| format!("failed to ask inventory_server.py: {error}");
-        writeln!(program.input, "{question}").and_then(|()| program.input.flush()).map_err(failed)?;
+        let request = json!({
+            "url": workspace.endpoint, "account": workspace.account, "bucket": workspace.bucket, "query": query,
+        });
+        let failed = |error: std::io::Error| format!("failed to query inventory_server.py: {error}");
+        writeln!(program.input, "{request}").and_then(|()| program.input.flush()).map_err(failed)?;
         let mut line = String::new();
         program.output.read_line(&mut line).map_err(failed)?;
-        let answer: Value =
-            serde_json::from_str(&line).map_err(|error| format!("inventory_server.py answers {line:?}: {error}"))?;
+        let answer: Value = serde_json::from_str(&line)
+            .map_err(|error| format!("inventory_server.py responded with {line:?}: {error}"))?;
         match answer["error"].as_str() {
             Some(error) => Err(format!("inventory_server.py: {error}")),
             None => Ok(answer["answer"].clone()),

@@ -1,8 +1,8 @@
-//! The tool on the wire with faults: what dies whenever, nothing is orphaned, nothing is made twice, no state is overwritten,
-//! and running again finishes the job.
+//! Fault injection for the binary: whichever process dies at whichever moment, nothing is orphaned, nothing is created
+//! twice, no state is overwritten, and running the command again completes it.
 //!
-//! Each test has an account of its own in the local endpoint, and runs the real binary through a [`Proxy`] that refuses,
-//! throttles, loses or holds chosen calls.
+//! Each test has an account of its own in the local endpoint, and runs the real binary through a [`Proxy`] that
+//! refuses, throttles, loses or holds chosen calls.
 
 mod calls;
 mod check;
@@ -29,5 +29,5 @@ pub use random::Random;
 pub use report::write as write_report;
 pub use workspace::{TestConfig, TestWorkspace};
 
-/// What went wrong, in words for people.
+/// Description of an error, for people.
 pub type Problem = String;

@@ -1,4 +1,4 @@
-//! The whole matrix: `cargo xtask torture`.
+//! The complete matrix: `cargo xtask torture`.
 
 use pb_torture::matrix::{self, Case, CaseResult, Outcome, TestBench};
 use pb_torture::{Emulator, Problem, Random, write_report};
@@ -10,11 +10,11 @@ use std::time::Instant;
 const USAGE: &str = "\
 Usage: pb-torture [--jobs N] [--report FILE] [--lease SECONDS] [--only WORD]... [--sample N [--seed S]] [--case CASE]...
 
-  --jobs N         endpoints, and runs at a time (6)
-  --report FILE    where the report goes (target/torture/report.md)
-  --lease SECONDS  action long a lease lasts, so that nobody waits 20 s for the killed (3)
-  --only WORD      only cases whose text has all these words
-  --sample N       only so many cases, chosen by the seed
+  --jobs N         number of endpoints and of parallel runs (6)
+  --report FILE    file of the report (target/torture/report.md)
+  --lease SECONDS  duration of a lease; short, because a killed run does not release its lease (3)
+  --only WORD      only cases whose text contains all these words
+  --sample N       only N cases, chosen by the seed
   --case CASE      only this case, such as \"deploy ec2:CreateVpc 1 killed-after\"";
 
 struct Options {
@@ -63,23 +63,23 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, P
         if word == "-h" || word == "--help" {
             return Ok(None);
         }
-        let value = words.next().ok_or_else(|| format!("{word} is no option, or needs a value"))?;
-        let number = || value.parse::<usize>().map_err(|_| format!("`{value}` is no number"));
+        let value = words.next().ok_or_else(|| format!("unknown option or missing value: {word}"))?;
+        let number = || value.parse::<usize>().map_err(|_| format!("`{value}` is not a number"));
         match word.as_str() {
             "--jobs" => options.jobs = number()?.clamp(1, 16),
             "--report" => options.report = PathBuf::from(&value),
             "--lease" => options.lease = u32::try_from(number()?.clamp(1, 60)).unwrap_or(3),
             "--only" => options.only.push(value),
             "--sample" => options.sample = Some(number()?),
-            "--seed" => options.seed = value.parse().map_err(|_| format!("`{value}` is no number"))?,
+            "--seed" => options.seed = value.parse().map_err(|_| format!("`{value}` is not a number"))?,
             "--case" => options.cases.push(value.parse()?),
-            _ => return Err(format!("there is no option {word}")),
+            _ => return Err(format!("unknown option: {word}")),
         }
     }
     Ok(Some(options))
 }
 
-/// Whether all cases went well.
+/// Runs the cases, and returns whether all of them passed.
 fn run(options: &Options) -> Result<bool, Problem> {
     let since = Instant::now();
     let emulators = (0..options.jobs).map(|_| Emulator::get()).collect::<Result<Vec<_>, Problem>>()?;
@@ -87,7 +87,7 @@ fn run(options: &Options) -> Result<bool, Problem> {
     let bench = TestBench::new(&endpoints, options.lease)?;
     let cases = cases(options, &bench);
     if cases.is_empty() {
-        return Err("no case fits".to_owned());
+        return Err("no case matches the options".to_owned());
     }
     let rounds = cases.len();
     println!("{rounds} cases, {} at a time", options.jobs);

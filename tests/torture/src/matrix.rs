@@ -1,9 +1,9 @@
-//! Every fault at every call that changes something, then the same command again.
+//! Every fault at every write, followed by the same command again.
 //!
 //! # Flow
 //!
-//! A clean deploy, update and destroy tell which calls there are. A *round* is one account with up to one case for each phase:
-//! what the deploy came to in the end is what the update begins with, so that nothing is deployed only to be updated.
+//! A clean deploy, update and destroy determine the calls. A *round* is one account with at most one case for each
+//! phase: the update starts from the final result of the deploy case, so that nothing is deployed only to be updated.
 
 mod case;
 mod round;
@@ -15,13 +15,13 @@ use crate::{Problem, Random};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// A case and how it ended.
+/// A case and its verdict.
 pub type CaseResult = (Case, Verdict);
 
-/// The cases of a round, at most one for each phase, in their order.
+/// Cases of a round, at most one for each phase, in the order of the phases.
 type Round = Vec<Case>;
 
-/// Everything that can be tried: each fault at each call of each phase.
+/// Returns all cases: each fault at each call of each phase.
 #[must_use]
 pub fn all_cases(points: &[(Phase, String, usize)]) -> Vec<Case> {
     let cases = points.iter().flat_map(|(phase, call, nth)| {
@@ -30,7 +30,7 @@ pub fn all_cases(points: &[(Phase, String, usize)]) -> Vec<Case> {
     cases.collect()
 }
 
-/// So many of the cases, by a seed; each phase and each fault has its share.
+/// Returns `count` of the cases, chosen by a seed; each phase and each fault has its share.
 #[must_use]
 pub fn sample(cases: &[Case], count: usize, seed: u64) -> Vec<Case> {
     let mut random = Random::new(seed);
@@ -62,10 +62,10 @@ fn rounds(cases: &[Case]) -> VecDeque<Round> {
     }
 }
 
-/// Runs the cases, one round at a time on each of the bench's endpoints, and tells each as it ends.
+/// Runs the cases, one round at a time on each endpoint of the bench, and reports each case when it ends.
 ///
 /// # Errors
-/// When the tests themselves do not work. A case that fails is told, and is no error.
+/// Fails if the tests themselves do not work. A failed case is reported and is not an error.
 pub fn run(
     bench: &TestBench,
     cases: &[Case],

@@ -1,4 +1,4 @@
-//! One run of the tool.
+//! Processes of the tool.
 
 use crate::Problem;
 use std::fs::File;
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longest time that one run may take; what hangs is a failure.
+/// Longest duration of a run; a run that hangs is a failure.
 pub(crate) const RUN_TIMEOUT: Duration = Duration::from_secs(240);
-/// Time between two looks.
+/// Interval between two polls of a process.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a process is sent.
+/// Signal sent to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// As Ctrl-C.
+    /// SIGINT, as sent by Ctrl-C.
     Interrupt,
-    /// As a supervisor that asks for the end.
+    /// SIGTERM, as sent by a supervisor.
     Terminate,
-    /// The end, at once.
+    /// SIGKILL.
     Kill,
-    /// Stands still.
+    /// SIGSTOP, which suspends the process.
     Stop,
-    /// Goes on.
+    /// SIGCONT, which resumes the process.
     Continue,
 }
 
@@ -39,7 +39,7 @@ impl Signal {
     }
 }
 
-/// A run that may not have ended. It is killed when this is dropped.
+/// A process that may still be running. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct RunningProcess {
     child: Child,
@@ -48,23 +48,23 @@ pub struct RunningProcess {
     stderr: PathBuf,
 }
 
-/// A run that has ended.
+/// Result of a process that has ended.
 #[derive(Debug, Clone)]
 pub struct RunResult {
-    /// The command, for people.
+    /// Command line, for messages.
     pub command: String,
-    /// The exit code; none when a signal ended it.
+    /// Exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// The signal that ended it.
+    /// Signal that ended the process.
     pub signal: Option<i32>,
-    /// What it wrote.
+    /// Standard output.
     pub stdout: String,
-    /// What it said.
+    /// Standard error.
     pub stderr: String,
 }
 
 impl RunningProcess {
-    /// Starts a command; what it says goes to files beside `place`.
+    /// Starts a command; its output goes to files with the name of `path` and other extensions.
     pub(crate) fn start(mut command: Command, description: String, path: &Path) -> Result<Self, Problem> {
         let (stdout, stderr) = (path.with_extension("out"), path.with_extension("err"));
         let create = |path: &Path| File::create(path).map_err(|e| format!("failed to write {}: {e}", path.display()));
@@ -73,10 +73,10 @@ impl RunningProcess {
         Ok(Self { child, command: description, stdout, stderr })
     }
 
-    /// Sends a signal. The shell has `kill` built in.
+    /// Sends a signal, with the `kill` that is built into the shell.
     ///
     /// # Errors
-    /// When it cannot be sent.
+    /// Fails if the signal cannot be sent.
     pub fn send(&self, signal: Signal) -> Result<(), Problem> {
         let script = format!("kill -s {} {}", signal.name(), self.child.id());
         let status = Command::new("sh").args(["-c", &script]).status();
@@ -86,21 +86,21 @@ impl RunningProcess {
         }
     }
 
-    /// What it has said so far.
+    /// Returns the standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
-    /// Whether it has ended.
+    /// Returns whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
     }
 
-    /// Waits until `is` holds; gives whether it came to hold before the run has ended.
+    /// Waits until `condition` holds or the process has ended, and returns whether the condition holds.
     ///
     /// # Errors
-    /// When neither happens within the longest time that a run may take.
+    /// Fails if neither happens within the longest duration of a run.
     pub fn wait_until(&mut self, mut condition: impl FnMut(&Self) -> bool) -> Result<bool, Problem> {
         let end = Instant::now() + RUN_TIMEOUT;
         while Instant::now() < end {
@@ -113,26 +113,26 @@ impl RunningProcess {
             std::thread::sleep(POLL_INTERVAL);
         }
         Err(format!(
-            "{}: what was waited for did not happen within {} s\n{}",
+            "{}: the expected condition was not met within {} s\n{}",
             self.command,
             RUN_TIMEOUT.as_secs(),
             self.stderr()
         ))
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills the process and waits until it has ended.
     ///
     /// # Errors
-    /// When it cannot be killed.
+    /// Fails if the process cannot be killed.
     pub fn kill(mut self) -> Result<RunResult, Problem> {
         self.child.kill().map_err(|error| format!("failed to kill {}: {error}", self.command))?;
         self.ended()
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     ///
     /// # Errors
-    /// When it does not end; it is killed then.
+    /// Fails if the process does not end; it is then killed.
     pub fn ended(mut self) -> Result<RunResult, Problem> {
         let end = Instant::now() + RUN_TIMEOUT;
         while Instant::now() < end {
@@ -160,25 +160,25 @@ impl RunningProcess {
 
 impl Drop for RunningProcess {
     fn drop(&mut self) {
-        // One that has ended is no problem.
+        // Killing a process that has ended fails, which does not matter.
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
 impl RunResult {
-    /// Itself, if it ended with this exit code.
+    /// Returns itself if the exit code is `code`.
     ///
     /// # Errors
-    /// When it did not, with all that it said.
+    /// Fails for another exit code, with the standard error.
     pub fn expect_code(self, code: i32) -> Result<Self, Problem> {
-        if self.code == Some(code) { Ok(self) } else { Err(format!("exit code {code} was expected: {self}")) }
+        if self.code == Some(code) { Ok(self) } else { Err(format!("expected exit code {code}: {self}")) }
     }
 
-    /// Whether it gave up because the machine was too slow for the short leases of the tests.
+    /// Returns whether the run gave up because the machine was too slow for the short leases of the tests.
     #[must_use]
     pub fn lost_its_short_lease(&self) -> bool {
         self.code != Some(0)
-            && ["stood still for too long", "no heartbeat got through", "dynamodb:GetItem: no answer in time"]
+            && ["was suspended for too long", "no heartbeat succeeded", "dynamodb:GetItem: no answer in time"]
                 .iter()
                 .any(|sign| self.stderr.contains(sign))
     }

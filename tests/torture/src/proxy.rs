@@ -1,4 +1,4 @@
-//! What stands between one process of the tool and the endpoint.
+//! Proxy between one process of the tool and the endpoint.
 
 use crate::Problem;
 use crate::calls::{Call, is_write};
@@ -11,24 +11,24 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Longest time that a call is held, when a test forgets it.
+/// Longest time that a call is held if a test does not release it.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A call that came through.
+/// A call that the proxy received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedCall {
-    /// `service:Action`
+    /// `service:Action` of the call.
     pub call: String,
-    /// The status that the endpoint answered; 0 when it has not been asked, or not answered yet.
+    /// Status of the endpoint's response; 0 if the call was not forwarded or has no response yet.
     pub status: u16,
-    /// The entity tag that it answered.
+    /// Entity tag in the endpoint's response.
     pub etag: Option<String>,
 }
 
-/// A proxy for one process. It ends with this value; calls that are held then are dropped.
+/// A proxy for one process. It ends when this value is dropped, and then drops held calls.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Where the process is to send its calls.
+    /// URL to which the process must send its calls.
     pub url: String,
     address: std::net::SocketAddr,
     shared: Arc<Shared>,
@@ -52,27 +52,27 @@ struct State {
     closed: bool,
 }
 
-/// A call that is held. Dropping it drops the call.
+/// A held call. Dropping this value drops the call.
 #[derive(Debug)]
 pub struct HeldCall {
-    /// `service:Action`
+    /// `service:Action` of the call.
     pub call: String,
     release: Sender<()>,
 }
 
 impl HeldCall {
-    /// Lets it go on.
+    /// Lets the call continue.
     pub fn release(self) {
-        // Nobody waits for it any more when it was held for too long.
+        // The proxy has dropped the call if it was held for too long.
         let _ = self.release.send(());
     }
 }
 
 impl Proxy {
-    /// Starts one before the endpoint at `upstream`.
+    /// Starts a proxy for the endpoint at `upstream`.
     ///
     /// # Errors
-    /// When there is no port.
+    /// Fails if no port is available.
     pub fn start(upstream: &str, rules: Vec<FaultRule>) -> Result<Self, Problem> {
         let failed = |error: std::io::Error| format!("failed to start a proxy: {error}");
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
@@ -88,14 +88,14 @@ impl Proxy {
                     return;
                 }
                 let shared = Arc::clone(&accepting);
-                // A connection that breaks is the process's own end, or what a rule asks for.
+                // A connection breaks if the process has ended or if a rule requires it.
                 std::thread::spawn(move || shared.serve(stream));
             }
         });
         Ok(Self { url: format!("http://{address}"), address, shared, held })
     }
 
-    /// One that changes nothing.
+    /// Starts a proxy without rules.
     ///
     /// # Errors
     /// As [`Proxy::start`].
@@ -103,31 +103,31 @@ impl Proxy {
         Self::start(upstream, Vec::new())
     }
 
-    /// Waits a moment for a call to be held.
+    /// Waits up to `moment` for a held call.
     #[must_use]
     pub fn wait_for_held(&self, moment: Duration) -> Option<HeldCall> {
         self.held.recv_timeout(moment).ok()
     }
 
-    /// All calls so far, in the order in which they came.
+    /// Returns all calls so far, in the order of their arrival.
     #[must_use]
     pub fn seen(&self) -> Vec<RecordedCall> {
         self.shared.state().seen.clone()
     }
 
-    /// The calls so far that change something.
+    /// Returns the writes so far.
     #[must_use]
     pub fn writes(&self) -> Vec<RecordedCall> {
         self.seen().into_iter().filter(|seen| is_write(&seen.call)).collect()
     }
 
-    /// Whether every rule has met its call.
+    /// Returns whether every rule has been applied.
     #[must_use]
     pub fn all_rules_applied(&self) -> bool {
         self.shared.state().rules.is_empty()
     }
 
-    /// Waits until what was handed on to the endpoint has been done.
+    /// Waits until the endpoint has responded to all forwarded calls, for up to 10 s.
     pub fn wait_until_idle(&self) {
         for _ in 0..2000 {
             if self.shared.state().forwarding == 0 {
@@ -141,7 +141,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.state().closed = true;
-        // Wakes the one that accepts.
+        // This connection wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -158,17 +158,17 @@ impl Shared {
         let mut upstream = None;
         while let Ok(Some(request)) = Message::read(&mut reader, true) {
             let head = request.target().0 == "HEAD";
-            let answer = self.answer(&request, &mut upstream);
+            let answer = self.respond(&request, &mut upstream);
             let Some(answer) = answer else { break };
             answer.write(&mut writer, !head).ok()?;
         }
-        // Whatever is left of it, the process sees its end.
+        // The process must see the end of the connection, whatever is left of it.
         let _ = writer.shutdown(Shutdown::Both);
         Some(())
     }
 
-    /// The answer to a request; without one the connection is closed.
-    fn answer(&self, request: &Message, upstream: &mut Option<Connection>) -> Option<Message> {
+    /// Returns the response to a request, or `None` to close the connection.
+    fn respond(&self, request: &Message, upstream: &mut Option<Connection>) -> Option<Message> {
         let call = Call::parse(request);
         let (index, action) = self.record(&call);
         match action {
@@ -193,7 +193,7 @@ impl Shared {
         }
     }
 
-    /// Notes a call, and takes the rule that is for it.
+    /// Records a call, and removes and returns the action of its rule, if any.
     fn record(&self, call: &Call) -> (usize, Option<FaultAction>) {
         let name = call.name();
         let mut state = self.state();
@@ -227,7 +227,7 @@ impl Shared {
     }
 
     fn exchange(&self, request: &Message, upstream: &mut Option<Connection>) -> Option<Message> {
-        // One try, as between the process and the endpoint: a fault that nobody asked for has to be seen.
+        // A single attempt, so that an unexpected fault of the endpoint reaches the process.
         let mut connection = match upstream.take() {
             Some(connection) => connection,
             None => Connection::new(&self.upstream).ok()?,

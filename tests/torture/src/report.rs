@@ -1,4 +1,4 @@
-//! What the whole matrix came to, for people.
+//! Report on the matrix.
 
 use crate::Problem;
 use crate::matrix::{CaseResult, Fault, Outcome, Phase};
@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// Writes the report, and gives its text.
+/// Writes the report and returns its text.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn write(file: &Path, results: &[CaseResult], took: Duration, slow: &str) -> Result<String, Problem> {
-    let text = text(results, took, slow);
+/// Fails if the file cannot be written.
+pub fn write(file: &Path, results: &[CaseResult], took: Duration, note: &str) -> Result<String, Problem> {
+    let text = text(results, took, note);
     let failed = |error: std::io::Error| format!("failed to write {}: {error}", file.display());
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
@@ -35,9 +35,11 @@ fn text(results: &[CaseResult], took: Duration, note: &str) -> String {
         results.len(),
         took.as_secs()
     );
-    text += "A case is a fault at one call that changes something; then the same command runs again. It has to exit 0, the plan\n\
-             to be empty, and nothing to be there twice, or there and not in the state; a destroy has to leave nothing.\n\n";
-    text += "| phase | fault | cases | survived | repaired by the next run | not reached | failed |\n|---|---|---|---|---|---|---|\n";
+    text += "A case is a fault at one write, after which the same command runs again. It must exit with 0, the plan\n\
+             must be empty, and nothing may exist twice or exist without being in the state; a destroy must leave\n\
+             nothing.\n\n";
+    text += "| phase | fault | cases | survived | repaired by the next run | not reached | failed |\n";
+    text += "|---|---|---|---|---|---|---|\n";
     let outcomes = [Outcome::Survived, Outcome::Repaired, Outcome::NotReached, Outcome::Failed];
     let mut row = |name: &str, phase: Option<Phase>, fault: Option<Fault>| {
         let cells = outcomes.map(|outcome| count(phase, fault, Some(outcome)).to_string()).join(" | ");

@@ -1,4 +1,4 @@
-//! An account of its own in the endpoint, a folder with a configuration, and the tool in it.
+//! Test workspace: an account of its own in the endpoint, a directory with a configuration, and the tool running in it.
 
 use crate::emulator::{temp_dir, tool_path};
 use crate::process::{RunResult, RunningProcess};
@@ -14,27 +14,27 @@ const TABLE: &str = "locks";
 const ROLE: &str = "ecsTaskExecutionRole";
 static ACCOUNTS: AtomicU64 = AtomicU64::new(0);
 
-/// What is configured, as far as the tests change it.
+/// Configuration values that the tests change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestConfig {
-    /// The port of Flask: part of a name, so that another one replaces the target group.
+    /// Port of Flask. It is part of a name, so another port replaces the target group.
     pub port: u16,
-    /// How many workers.
+    /// Number of workers.
     pub workers: u32,
-    /// Days that logs are kept; one call changes it.
+    /// Retention of logs in days; one call changes it.
     pub retention: u32,
-    /// Port that tasks may reach beside HTTPS.
+    /// Port that tasks may reach in addition to HTTPS.
     pub egress: u16,
 }
 
 impl TestConfig {
-    /// What is deployed from nothing.
+    /// Returns the configuration of the first deploy.
     #[must_use]
     pub fn initial() -> Self {
         Self { port: 5050, workers: 1, retention: 30, egress: 8443 }
     }
 
-    /// A change of it: one thing is replaced, one made, one deleted, others updated.
+    /// Returns a change of it, with which resources are replaced, created, deleted and updated.
     #[must_use]
     pub fn changed() -> Self {
         Self { port: 6060, workers: 2, retention: 60, egress: 9443 }
@@ -71,14 +71,14 @@ wait_timeout = 60
     }
 }
 
-/// An account of its own in the endpoint, with what a deploy needs, and a folder.
+/// An account of its own in the endpoint with the prerequisites of a deploy, and a directory.
 #[derive(Debug)]
 pub struct TestWorkspace {
-    /// The endpoint.
+    /// URL of the endpoint.
     pub endpoint: String,
-    /// The account, which is the access key too.
+    /// Account, which is also the access key.
     pub account: String,
-    /// The bucket of the state.
+    /// Bucket of the state.
     pub bucket: String,
     lease_seconds: u32,
     tool: PathBuf,
@@ -87,17 +87,18 @@ pub struct TestWorkspace {
 }
 
 impl TestWorkspace {
-    /// A new one, whose leases last so many seconds.
+    /// Creates a workspace whose leases last `lease_seconds`.
     ///
     /// # Errors
-    /// When the endpoint does not answer, or the tool is not there.
+    /// Fails if the endpoint does not respond or the tool does not exist.
     pub fn new(endpoint: &str, lease_seconds: u32) -> Result<Self, Problem> {
         let number = ACCOUNTS.fetch_add(1, Ordering::Relaxed);
         let random = Random::new(Random::fresh_seed() ^ number.rotate_left(40)).next_number();
         let account = (100_000_000_000 + random % 900_000_000_000).to_string();
         let bucket = format!("state-{account}");
         let request = json!({
-            "bucket": bucket, "table": TABLE, "zone": "example.test", "role": ROLE, "region": REGION, "account": account,
+            "bucket": bucket, "table": TABLE, "zone": "example.test", "role": ROLE, "region": REGION,
+            "account": account,
         });
         exchange(endpoint, "POST", "/_pb/preconditions", &request.to_string())?;
         let endpoint = endpoint.to_owned();
@@ -105,10 +106,10 @@ impl TestWorkspace {
         Ok(Self { endpoint, account, bucket, lease_seconds, tool: tool_path()?, folder: temp_dir("workspace")?, runs })
     }
 
-    /// Starts the tool on the workspace of the tests, with its calls sent to `url`.
+    /// Starts the tool with the endpoint `url`.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// Fails if the tool cannot be started.
     pub fn start(&self, url: &str, config: &TestConfig, arguments: &[&str]) -> Result<RunningProcess, Problem> {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(number.to_string());
@@ -131,18 +132,18 @@ impl TestWorkspace {
         RunningProcess::start(command, format!("pb-deploy {}", arguments.join(" ")), &path)
     }
 
-    /// Runs the tool to its end, straight to the endpoint.
+    /// Runs the tool to its end, without a proxy.
     ///
     /// # Errors
-    /// When it does not end.
+    /// Fails if the tool does not end.
     pub fn run(&self, config: &TestConfig, arguments: &[&str]) -> Result<RunResult, Problem> {
         self.start(&self.endpoint, config, arguments)?.ended()
     }
 
-    /// Deploys or destroys until it is done. When the machine was too slow for the short lease, it is tried again.
+    /// Runs a deploy or destroy to completion. Repeats it if the machine was too slow for the short lease.
     ///
     /// # Errors
-    /// When it fails for another reason.
+    /// Fails if the run fails for another reason.
     pub fn finish(&self, config: &TestConfig, command: &str) -> Result<RunResult, Problem> {
         let mut last = self.run(config, &[command, "staging", "--yes"])?;
         for _ in 0..4 {
@@ -154,27 +155,28 @@ impl TestWorkspace {
         last.expect_code(0)
     }
 
-    /// What is remembered, through `state show`.
+    /// Returns the snapshot, as read by `state show`.
     ///
     /// # Errors
-    /// When the tool cannot read it.
+    /// Fails if the tool cannot read it.
     pub fn state(&self, config: &TestConfig) -> Result<Value, Problem> {
         self.json(config, &["state", "show", "staging", "--json"])
     }
 
-    /// What a query answers in JSON.
+    /// Returns the JSON output of a command.
     ///
     /// # Errors
-    /// When it fails, or answers something else.
+    /// Fails if the command fails or its output is not JSON.
     pub fn json(&self, config: &TestConfig, arguments: &[&str]) -> Result<Value, Problem> {
         let ended = self.run(config, arguments)?.expect_code(0)?;
-        serde_json::from_str(&ended.stdout).map_err(|error| format!("{} gives no JSON: {error}", ended.command))
+        serde_json::from_str(&ended.stdout)
+            .map_err(|error| format!("the output of {} is not JSON: {error}", ended.command))
     }
 }
 
 impl Drop for TestWorkspace {
     fn drop(&mut self) {
-        // What is left costs a few kilobytes.
+        // Remaining files take only a few kilobytes.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

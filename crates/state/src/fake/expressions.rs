@@ -1,8 +1,8 @@
-//! DynamoDB's expressions, as far as a lease needs them.
+//! Evaluation of the DynamoDB expressions that a lease needs.
 
 use serde_json::{Map, Value, json};
 
-/// The expressions of one request, with its names and values put in.
+/// Expressions of one request, with its names and values.
 pub(super) struct Expressions<'a> {
     condition: &'a str,
     change: &'a str,
@@ -18,13 +18,13 @@ impl<'a> Expressions<'a> {
         for given in [names, values].into_iter().flat_map(|map| map.as_object().unwrap().keys()) {
             let used = format!("{condition} {change}");
             let words = used.split(|c: char| !c.is_ascii_alphanumeric() && c != '#' && c != ':');
-            assert!(words.into_iter().any(|word| word == given), "{given} is given and not used");
+            assert!(words.into_iter().any(|word| word == given), "{given} is defined but not used");
         }
         Self { condition, change, names, values }
     }
 
     fn name(&self, name: &str) -> &str {
-        self.names[name].as_str().unwrap_or_else(|| panic!("{name} has no meaning"))
+        self.names[name].as_str().unwrap_or_else(|| panic!("{name} is not defined"))
     }
 
     fn number(&self, name: &str) -> u64 {
@@ -62,7 +62,7 @@ impl<'a> Expressions<'a> {
                 None => self.values[value].clone(),
                 Some((old, more)) => {
                     let zero = old.starts_with("if_not_exists(");
-                    assert!(zero || before.contains_key(name), "{name} is not there to be added to");
+                    assert!(zero || before.contains_key(name), "{name} does not exist and cannot be incremented");
                     json!({"N": (held(&before, name) + self.number(more)).to_string()})
                 }
             };

@@ -1,10 +1,10 @@
-//! The versions of the object, in pages.
+//! Paginated listing of the versions of the object.
 
 use super::{Call, FakeAws, Inner, response};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 impl Inner {
-    /// Two versions a page, among them another object's whose key begins with ours.
+    /// Lists two versions per page, including one of another object whose key starts with that of the snapshot.
     pub(super) fn list(&self, call: &Call) -> HttpResponse {
         let key = FakeAws::location().key;
         let mut entries = vec![(format!("{key}.bak"), "x".to_owned(), true)];

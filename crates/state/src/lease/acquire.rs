@@ -1,4 +1,4 @@
-//! Getting the lease.
+//! Acquisition of the lease.
 
 use super::hold::Lease;
 use super::protocol::{LeaseObservation, Waiter, WaiterAction};
@@ -10,26 +10,29 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How often a request whose answer was lost is looked into.
+/// Maximum number of requests to take the lease while responses are lost.
 const TAKE_ATTEMPTS: u32 = 3;
+/// Operation named by failures of this module.
+const OPERATION: &str = "acquire the lock";
 
-/// Who wants a lease, what for, and how long it can wait.
+/// Identity of the run that acquires a lease, and the limits of its wait.
 #[derive(Clone)]
 pub struct AcquireOptions {
-    /// The person, the machine and the process, for others to read: `ana@build-7, pid 4711`.
+    /// Person, machine and process, for other people to read: `ana@build-7, pid 4711`.
     pub who: String,
-    /// What is to be done: `deploy`.
+    /// Operation of the run, such as `deploy`.
     pub operation: String,
-    /// How long to wait for a holder that lives. Whether it lives takes up to one lease time to know, also when this is zero.
+    /// Longest wait for a live holder. Detecting whether the holder is alive takes up to one lease time, even if this
+    /// is zero.
     pub lock_timeout: Duration,
-    /// Stops the waiting.
+    /// Cancels the wait.
     pub cancel: Cancel,
-    /// Is told who holds the lease when it has to be waited for, once for each holder. Must not block.
+    /// Callback with the holder that the run waits for, called once per holder. Must not block.
     pub on_wait: Arc<dyn Fn(&Holder) + Send + Sync>,
 }
 
 impl AcquireOptions {
-    /// A claim that does not wait for a holder that lives.
+    /// Creates options that do not wait for a live holder.
     pub fn new(who: impl Into<String>, operation: impl Into<String>) -> Self {
         Self {
             who: who.into(),
@@ -50,19 +53,19 @@ impl fmt::Debug for AcquireOptions {
 }
 
 impl LeaseTable {
-    /// Takes the lease, at once when it is free. A holder that beats is told within about one heartbeat; one that does not
-    /// beat for a whole lease time is followed.
+    /// Acquires the lease, immediately if it is free. A live holder is reported within about one heartbeat interval;
+    /// the lease of a holder without a heartbeat during a whole lease time is taken over.
     ///
     /// # Errors
-    /// `Locked` when another holds the lease, `Interrupted` when the claim was cancelled, and whatever the table answers.
+    /// `Locked` if another run holds the lease, `Interrupted` if the wait was cancelled, and any error of the table.
     pub async fn acquire(&self, options: &AcquireOptions) -> Result<Lease, Failure> {
         self.acquire_with_fencing(options, Fencing::Above(0)).await
     }
 
-    /// As [`acquire`](Self::acquire), with the fence that `fencing` asks for.
+    /// Acquires the lease like [`acquire`](Self::acquire), with the fencing token that `fencing` requires.
     ///
     /// # Errors
-    /// `Refused` when the table has not come so far: then nothing was changed in it. Otherwise as `acquire`.
+    /// `Refused` if the token in the table is too low; the table is then unchanged. Otherwise as `acquire`.
     pub(crate) async fn acquire_with_fencing(
         &self,
         options: &AcquireOptions,
@@ -79,7 +82,8 @@ impl LeaseTable {
             let holder = match self.take_resolving_lost_responses(&id, options, attempted.as_ref(), fencing).await? {
                 UpdateOutcome::Applied(fence) => return Ok(Lease::new(self.clone(), id, fence, clock, sent_at)),
                 UpdateOutcome::Rejected(Some(holder)) if holder.id == id => {
-                    // An earlier request was done. Others watch since then, so that only a beat begins the time anew.
+                    // An earlier request was executed. Others have observed the lease since then, so only a heartbeat
+                    // restarts its time.
                     let sent_at = clock.now();
                     match self.heartbeat(&id, holder.fence).await? {
                         UpdateOutcome::Applied(fence) => {
@@ -90,12 +94,12 @@ impl LeaseTable {
                 }
                 UpdateOutcome::Rejected(holder) => holder,
             };
-            // Nobody: it was released between a look and the takeover.
+            // Without a holder, the lease was released between the observation and the takeover.
             if let Some(holder) = holder {
                 match waiter.observe(holder.observation(), clock.now()) {
                     WaiterAction::Poll => {}
                     WaiterAction::TakeOver(observation) => expired = Some(observation),
-                    WaiterAction::GiveUp => return Err(locked_failure(&holder)),
+                    WaiterAction::GiveUp => return Err(self.locked_failure(&holder)),
                 }
                 if reported.as_ref() != Some(&holder.id) {
                     (options.on_wait)(&holder);
@@ -108,7 +112,7 @@ impl LeaseTable {
         }
     }
 
-    /// Asks for the lease; when the answer is lost, looks whether it was granted before it asks again.
+    /// Requests the lease. If the response is lost, reads the holder before it repeats the request.
     async fn take_resolving_lost_responses(
         &self,
         id: &str,
@@ -128,23 +132,25 @@ impl LeaseTable {
         }
         self.take(id, &options.who, &options.operation, expired, fencing).await
     }
+
+    fn locked_failure(&self, holder: &Holder) -> Failure {
+        let workspace = self.workspace();
+        let message = format!("{workspace} is locked by {holder}; nothing was changed");
+        let hint = format!(
+            "wait until that run ends, or pass --lock-timeout to wait for it; a stale lock expires after {} s; to \
+             break a live one: `pb-deploy unlock {workspace} {}`",
+            self.timing().lease.as_secs(),
+            holder.id
+        );
+        Failure::new(Class::Locked, OPERATION, message).hint(hint)
+    }
 }
 
 async fn pause(pause: Duration, cancel: &Cancel) -> Result<(), Failure> {
     tokio::select! {
         () = sleep(pause) => Ok(()),
         () = cancel.stopped() => {
-            Err(Failure::new(Class::Interrupted, "take the lease", "stopped while waiting for another holder"))
+            Err(Failure::new(Class::Interrupted, OPERATION, "interrupted while waiting for another run"))
         }
     }
-}
-
-fn locked_failure(holder: &Holder) -> Failure {
-    let message = format!("held by {holder}, which is at work; nothing was changed");
-    let hint = format!(
-        "wait until that run has ended, or let this one wait with --lock-timeout; a holder that died is followed by itself, \
-         `pb-deploy unlock` with id {} stops one that lives",
-        holder.id
-    );
-    Failure::new(Class::Locked, "take the lease", message).hint(hint)
 }

@@ -1,4 +1,4 @@
-//! Keeping the lease.
+//! Renewal of the lease while it is held.
 
 use super::protocol::LeaseValidity;
 use super::table::{Holder, LeaseTable, UpdateOutcome};
@@ -10,14 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// What was tried, in each failure.
-const OPERATION: &str = "keep the lease";
+/// Operation named by failures of this module.
+const OPERATION: &str = "renew the lock";
 
-/// A lease that is held. It beats by itself until it is released, dropped or lost.
+/// A held lease. It sends heartbeats in the background until it is released, dropped or lost.
 #[derive(Debug)]
 pub struct Lease {
     held: Arc<HeldLease>,
-    /// The one task that beats; it ends with the lease.
+    /// Task that sends the heartbeats; it ends with the lease.
     heartbeats: JoinSet<()>,
 }
 
@@ -27,7 +27,7 @@ struct HeldLease {
     id: String,
     clock: Clock,
     state: Mutex<State>,
-    /// Held while a request is under way that depends on the fence, or changes it.
+    /// Held during a request that depends on the fencing token or changes it.
     token_guard: tokio::sync::Mutex<()>,
     lost: watch::Sender<Option<Failure>>,
 }
@@ -36,12 +36,12 @@ struct HeldLease {
 struct State {
     fence: u64,
     validity: LeaseValidity,
-    /// Why the last heartbeat failed, if it did.
+    /// Failure of the last heartbeat, unless it succeeded.
     last_error: Option<Failure>,
 }
 
 impl Lease {
-    /// A lease that was granted with `fence` as an answer to what was asked at `asked`.
+    /// Creates the lease that was granted with the fencing token `fence` in response to a request sent at `sent_at`.
     pub(super) fn new(table: LeaseTable, id: String, fence: u64, clock: Clock, sent_at: Duration) -> Self {
         let validity = LeaseValidity::new(table.timing(), sent_at);
         let state = Mutex::new(State { fence, validity, last_error: None });
@@ -52,26 +52,26 @@ impl Lease {
         Self { held, heartbeats }
     }
 
-    /// The id of this holding.
+    /// Returns the id of this acquisition of the lease.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.held.id
     }
 
-    /// The fencing token: higher than that of each earlier holder.
+    /// Returns the fencing token, which is higher than that of every earlier holder.
     #[must_use]
     pub fn fence(&self) -> u64 {
         self.held.state().fence
     }
 
-    /// Why the lease is lost, if so. It is lost as well when it cannot be known: this process was stopped for too long, or
-    /// its heartbeats did not get through. What was lost is never held again.
+    /// Returns why the lease is lost, or `None` while it is held. It also counts as lost if that cannot be determined,
+    /// because this process was suspended for too long or its heartbeats failed. A lost lease is never held again.
     #[must_use]
     pub fn lost(&self) -> Option<Failure> {
         self.held.lost()
     }
 
-    /// Ends when the lease is lost.
+    /// Waits until the lease is lost and returns the reason.
     pub async fn until_lost(&self) -> Failure {
         let mut receiver = self.held.lost.subscribe();
         loop {
@@ -84,7 +84,7 @@ impl Lease {
         }
     }
 
-    /// Raises the fence to `fence`, where it is lower.
+    /// Raises the fencing token to `fence` if it is lower.
     pub(crate) async fn raise_to(&self, fence: u64) -> Result<(), Failure> {
         if self.fence() >= fence {
             return Ok(());
@@ -92,7 +92,7 @@ impl Lease {
         let _guard = self.held.token_guard.lock().await;
         match self.held.table.raise(&self.held.id, fence).await? {
             UpdateOutcome::Applied(raised) => self.held.state().fence = raised,
-            // The SDK repeats a request whose answer was lost: then it may have been done.
+            // The SDK repeats a request whose response was lost, so an earlier attempt may have been executed.
             UpdateOutcome::Rejected(Some(holder)) if holder.id == self.held.id => {
                 self.held.state().fence = holder.fence
             }
@@ -101,16 +101,16 @@ impl Lease {
         Ok(())
     }
 
-    /// Releases the lease, if it is still ours; a lost one is left alone.
+    /// Releases the lease if it is still held. A lost lease is not changed.
     ///
     /// # Errors
-    /// Whatever the table answers. The lease then ends by itself after one lease time.
+    /// Any error of the table. The lease then expires after one lease time.
     pub async fn release(mut self) -> Result<(), Failure> {
         self.heartbeats.shutdown().await;
         if self.lost().is_some() {
             return Ok(());
         }
-        // When it is refused, the lease is another's or an earlier try released it.
+        // A rejection means that another run holds the lease or that an earlier attempt released it.
         self.held.table.release(&self.held.id).await.map(|_| ())
     }
 }
@@ -142,13 +142,13 @@ impl HeldLease {
                     self.state().last_error = Some(failure);
                     pause = interval / 5;
                 }
-                // The next turn says so.
+                // The next iteration detects that the lease has expired.
                 Err(_) => pause = Duration::ZERO,
             }
         }
     }
 
-    /// Says that we live.
+    /// Sends one heartbeat.
     async fn send_heartbeat(&self) -> Result<UpdateOutcome, Failure> {
         let _guard = self.token_guard.lock().await;
         let fence = self.state().fence;
@@ -169,7 +169,7 @@ impl HeldLease {
         Some(self.mark_lost(expired))
     }
 
-    /// Notes why the lease is lost; the first reason stays.
+    /// Marks the lease as lost and returns the first reason for it.
     fn mark_lost(&self, why: Failure) -> Failure {
         self.lost.send_if_modified(|lost| {
             let first = lost.is_none();
@@ -186,21 +186,23 @@ impl HeldLease {
 
 fn lease_expired(state: &State, lease: Duration) -> Failure {
     let why = match &state.last_error {
-        Some(failure) => format!("no heartbeat got through ({failure})"),
-        None => "this process or its network stood still for too long".to_owned(),
+        Some(failure) => format!("no heartbeat succeeded ({failure})"),
+        None => "this process or its network was suspended for too long".to_owned(),
     };
     let seconds = lease.as_secs_f32();
-    lost_failure(format!("{why}; another may take over {seconds} s after the last one, so nothing more is written"))
+    lost_failure(format!(
+        "{why}; another run may take the lock {seconds} s after the last heartbeat, so this run writes nothing more"
+    ))
 }
 
 fn lease_taken(holder: Option<&Holder>) -> Failure {
     lost_failure(match holder {
-        Some(holder) => format!("it was taken over by {holder}; nothing more is written"),
-        None => "it was taken away with `unlock`; nothing more is written".to_owned(),
+        Some(holder) => format!("the lock was taken over by {holder}; this run writes nothing more"),
+        None => "the lock was broken with `pb-deploy unlock`; this run writes nothing more".to_owned(),
     })
 }
 
 fn lost_failure(message: String) -> Failure {
     Failure::new(Class::Locked, OPERATION, message)
-        .hint("run the same command again once nobody else is at work: it finds what was made by its tags")
+        .hint("run the same command again when no other run is active: it finds the created resources by their tags")
 }

@@ -1,99 +1,105 @@
-//! What a waiter and a holder decide about a lease. Pure: no clock is read and nothing is called here.
+//! Decisions of a waiter and of a holder of the lease. Pure functions: nothing here reads a clock or makes a call.
 //!
 //! # Flow
 //!
-//! The lease is one item in a table. It is never deleted, and each change of it has a condition that the table checks:
+//! The lease is one item in a table. The item is never deleted, and the table checks a condition for each change of it:
 //!
 //! | change | condition | sets |
 //! |---|---|---|
-//! | take | nobody holds it; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
-//! | take over | holder, beat and fence are those of the [`Mark`]; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
-//! | take or take over, to restore in a table behind the snapshot | the same without the snapshot | holder; beat 0 |
-//! | raise, once it is restored | we hold it; the fence is lower | fence |
-//! | beat | we hold it, with the fence that we were granted | beat + 1 |
-//! | release | we hold it | no holder |
+//! | take | nobody holds the lease; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
+//! | take over | item matches the [`LeaseObservation`]; fence ≥ that of the snapshot | holder; fence + 1; beat 0 |
+//! | take or take over, to restore with a table behind the snapshot | the same without the snapshot | holder; beat 0 |
+//! | raise, after the restore | the caller holds the lease; the fence is lower | fence |
+//! | heartbeat | the caller holds the lease, with the fence that it was granted | beat + 1 |
+//! | release | the caller holds the lease | no holder |
 //!
-//! Whoever wants to write reads the snapshot first, and hands its fence to the table with the request. So a table that was
-//! created again, and has not come as far as the snapshot, grants nothing and is not changed: not by one request, and not by a
-//! thousand. Only a restore takes the lease in such a table. It adds nothing to the fence, writes the snapshot under one
-//! that is above all, and raises the table to that fence when the snapshot is written. Should it end in between, the table is
-//! behind as before.
+//! Here `fence` is the attribute with the fencing token and `beat` the one with the number of heartbeats.
 //!
-//! Who learns that it holds the lease in another way than by the answer to its own request, which was lost, beats before it
-//! believes so: those who wait have watched since the request was done.
+//! A run that wants to write reads the snapshot first and sends the fencing token of the snapshot with its request for
+//! the lease. A table that was re-created, and whose token is lower than that of the snapshot, therefore grants nothing
+//! and stays unchanged, however often it is asked. Only a restore takes the lease in such a table. It does not increase
+//! the token, writes the snapshot under a token above all others, and then raises the token in the table to it. If the
+//! restore ends before that, the table is behind the snapshot as before.
 //!
-//! A request to take the lease may arrive late, after its sender has held the lease and lost it: then the item names the sender
-//! again, with another fence. A beat for the holding that ended is refused, for it says its fence.
+//! A run that learns that it holds the lease in another way than by the response to its own request, because that
+//! response was lost, sends a heartbeat before it relies on the lease: waiters have observed the lease since the
+//! request was executed.
+//!
+//! A delayed request to take the lease may be executed after its sender has held the lease and lost it. The item then
+//! names the sender again, with another token. A heartbeat for the earlier acquisition is rejected, because it carries
+//! its token.
 //!
 //! # Guarantees
 //!
-//! - The fence only rises, so that no two holdings that write under it have the same. That of a restore is not written under.
-//! - What is granted is above the fence of the snapshot. It is read again under the lease: with two tables in use, another may have
-//!   written under a later fence meanwhile.
-//! - Who waits takes over no earlier than one whole lease time after it received a mark, and only if the item still has that
-//!   mark. The holder sent that beat before, and counts from when it sent it: it gave up one margin earlier.
-//! - So there is one holder at a time that believes in itself, as long as no two clocks' *rates* differ by more than the
-//!   margin in one lease time. What the clocks *say* is never compared.
+//! - The fencing token only increases, so no two acquisitions that write under their token have the same one. A restore
+//!   does not write under the token of its acquisition.
+//! - A granted token is above that of the snapshot. The snapshot is read again under the lease: if two tables are in
+//!   use, another run may have written under a later token in the meantime.
+//! - A waiter takes over no earlier than one lease time after it received an observation, and only if the item still
+//!   matches it. The holder sent that heartbeat earlier and counts from the time of sending, so it stopped one margin
+//!   earlier.
+//! - At most one holder at a time therefore considers its lease valid, as long as the *rates* of no two clocks differ
+//!   by more than the margin within one lease time. The *readings* of clocks are never compared.
 //!
 //! # Assumptions
 //!
-//! Times are durations since any moment that the process chose, by a clock that never goes back.
+//! Times are durations since an arbitrary moment that the process chose, by a clock that never goes backwards.
 
 use std::time::Duration;
 
-/// How a lease is kept.
+/// Durations that govern a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// For how long a beat holds the lease.
+    /// Time for which a heartbeat extends the lease.
     pub lease: Duration,
-    /// How often the holder beats.
+    /// Interval between heartbeats of the holder.
     pub heartbeat: Duration,
 }
 
 impl Default for Timing {
-    /// A lease of 20 s and a beat every 5 s.
+    /// Returns a lease of 20 s with a heartbeat every 5 s.
     fn default() -> Self {
         Self { lease: Duration::from_secs(20), heartbeat: Duration::from_secs(5) }
     }
 }
 
 impl Timing {
-    /// How much earlier than a waiter the holder stops to believe in its lease: a quarter of it.
+    /// Returns by how much earlier than a waiter may take over the holder stops: a quarter of the lease.
     #[must_use]
     pub fn margin(self) -> Duration {
         self.lease / 4
     }
 
-    /// How often a waiter looks: four times in a heartbeat.
+    /// Returns the polling interval of a waiter: a quarter of the heartbeat interval.
     #[must_use]
     pub fn poll_interval(self) -> Duration {
         self.heartbeat / 4
     }
 }
 
-/// What has to stay as it is for a holder to be taken for dead.
+/// State of the lease item. A holder is considered dead if it stays the same for a whole lease time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LeaseObservation {
-    /// Who holds the lease: another id each time that it is taken.
+    /// Id of the holder, which is different for each acquisition.
     pub holder: String,
-    /// The fencing token.
+    /// Fencing token.
     pub fence: u64,
-    /// How often the holder has beaten.
+    /// Number of heartbeats since the acquisition.
     pub heartbeats: u64,
 }
 
-/// What a waiter does next.
+/// Next action of a waiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaiterAction {
-    /// Look again, a little later.
+    /// Read the item again after the polling interval.
     Poll,
-    /// Take the lease over, if it still has this mark.
+    /// Take the lease over if it still matches this observation.
     TakeOver(LeaseObservation),
-    /// Give up: the holder lives.
+    /// Give up, because the holder is alive.
     GiveUp,
 }
 
-/// One that waits for a lease which another holds.
+/// A run that waits for a lease held by another run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Waiter {
     lease: Duration,
@@ -102,16 +108,16 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// One that begins to wait `now`, and waits for a living holder for `patience`.
+    /// Creates a waiter that starts at `now` and waits for a live holder until `timeout` has passed.
     #[must_use]
     pub fn new(timing: Timing, timeout: Duration, now: Duration) -> Self {
         Self { lease: timing.lease, deadline: now.saturating_add(timeout), last: None }
     }
 
-    /// What to do after `mark` was seen. `now` is when the answer had been received.
+    /// Returns the next action after the item was observed. `now` is the time at which the response was received.
     ///
-    /// As long as the same mark is seen, it is watched for a whole lease time even when the patience has ended: only then it is
-    /// known whether the holder lives. So a waiter ends within its patience and two lease times.
+    /// An unchanged item is watched for a whole lease time, even beyond the timeout, because only then it is known
+    /// whether the holder is alive. A waiter therefore ends within its timeout plus two lease times.
     pub fn observe(&mut self, observation: LeaseObservation, now: Duration) -> WaiterAction {
         match &self.last {
             Some((last, since)) if *last == observation => {
@@ -130,7 +136,7 @@ impl Waiter {
     }
 }
 
-/// One that holds a lease.
+/// Period for which a holder may rely on its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseValidity {
     expires_at: Duration,
@@ -138,25 +144,25 @@ pub struct LeaseValidity {
 }
 
 impl LeaseValidity {
-    /// One whose request to take the lease was sent at `asked`, and was granted.
+    /// Creates the validity of a lease whose request was sent at `sent_at` and granted.
     #[must_use]
     pub fn new(timing: Timing, sent_at: Duration) -> Self {
         let term = timing.lease.saturating_sub(timing.margin());
         Self { expires_at: sent_at.saturating_add(term), term }
     }
 
-    /// A beat that was sent at `asked` has been confirmed.
+    /// Extends the validity after the confirmation of a heartbeat that was sent at `sent_at`.
     pub fn renew(&mut self, sent_at: Duration) {
         self.expires_at = self.expires_at.max(sent_at.saturating_add(self.term));
     }
 
-    /// When the lease ends unless a beat is confirmed.
+    /// Returns the time at which the lease expires unless another heartbeat is confirmed.
     #[must_use]
     pub fn expires_at(&self) -> Duration {
         self.expires_at
     }
 
-    /// Whether nobody else can hold the lease `now`.
+    /// Returns whether no other run can hold the lease at `now`.
     #[must_use]
     pub fn is_valid(&self, now: Duration) -> bool {
         now < self.expires_at
@@ -222,6 +228,6 @@ mod tests {
         validity.renew(15 * SECOND);
         assert_eq!(validity.expires_at(), 30 * SECOND);
         validity.renew(12 * SECOND);
-        assert_eq!(validity.expires_at(), 30 * SECOND, "a late answer takes nothing back");
+        assert_eq!(validity.expires_at(), 30 * SECOND, "a late response does not shorten the validity");
     }
 }

@@ -1,4 +1,4 @@
-//! The item in DynamoDB, and the conditional changes of it.
+//! The lease as an item in DynamoDB, and its conditional updates.
 
 use super::protocol::{LeaseObservation, Timing};
 use crate::location::StateLocation;
@@ -14,37 +14,38 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::SystemTime;
 
-/// The attributes of the item besides its key. All but `fence` are there only while somebody holds the lease.
+/// Attributes of the item besides its key. All but `fence` exist only while the lease is held.
 const ATTRIBUTES: [&str; 6] = ["fence", "holder", "who", "operation", "since", "beat"];
-/// What ends a holding. The fence stays.
+/// Update expression that releases the lease. The fencing token stays.
 const REMOVE: &str = "REMOVE #holder, #who, #operation, #since, #beat";
 
 type Item = HashMap<String, AttributeValue>;
 
-/// The lease of one workspace, in the table where it is kept. Cheap to clone.
+/// The lease of one workspace in its DynamoDB table. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LeaseTable {
     client: Client,
+    workspace: String,
     table: String,
     lock_id: String,
     timing: Timing,
     simulated: bool,
 }
 
-/// Who holds a lease.
+/// The run that holds a lease.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Holder {
-    /// The id of this holding; `unlock` asks for it.
+    /// Id of this acquisition of the lease; `unlock` requires it.
     pub id: String,
-    /// The person and the machine.
+    /// Person and machine.
     pub who: String,
-    /// What is done under it: `deploy`.
+    /// Operation of the run, such as `deploy`.
     pub operation: String,
-    /// When it was taken, by the holder's clock, in RFC 3339. For people only.
+    /// Time of the acquisition by the holder's clock, in RFC 3339. For people only.
     pub since: String,
-    /// The fencing token.
+    /// Fencing token.
     pub fence: u64,
-    /// How often the holder has beaten.
+    /// Number of heartbeats since the acquisition.
     #[serde(rename = "beat")]
     pub heartbeats: u64,
 }
@@ -57,34 +58,34 @@ impl Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} since {}, id {}, fence {})", self.who, self.operation, self.since, self.id, self.fence)
+        write!(f, "{} ({} since {}, id {})", self.who, self.operation, self.since, self.id)
     }
 }
 
-/// The condition on the fence in the table for taking the lease, and the change of it.
+/// Condition on the fencing token in the table for taking the lease, and the change of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fencing {
-    /// It rises by one, and only to one above this fence, under which the snapshot was written. A table that has not come so
-    /// far is not the one that the snapshot was written under; it refuses, and is left as it is.
+    /// The token increases by one, and must then exceed this token of the snapshot. A table with a lower token is not
+    /// the table that the snapshot was written under; it refuses the request and stays unchanged.
     Above(u64),
-    /// It stays, whatever it is: for a restore, which writes under a fence that it chooses, and raises the table to it when
-    /// that is done.
+    /// The token stays as it is. For a restore, which writes under a token that it chooses and afterwards raises the
+    /// token in the table to it.
     Keep,
 }
 
-/// What a conditional change came to.
+/// Outcome of a conditional update.
 pub(super) enum UpdateOutcome {
-    /// It was done; the fence is this.
+    /// The update was applied, with the resulting fencing token.
     Applied(u64),
-    /// The condition was not met; this is who holds the lease.
+    /// The condition was not met, with the current holder.
     Rejected(Option<Holder>),
 }
 
 impl LeaseTable {
-    /// The lease of the workspace at `place`. No call is made.
+    /// Creates a client for the lease of the workspace at `location`, without a call to AWS.
     #[must_use]
     pub fn new(config: &SdkConfig, location: &StateLocation, timing: Timing) -> Self {
-        // A beat that takes longer than the time until the next one is of no use; better to send another.
+        // A heartbeat that takes longer than the heartbeat interval is useless; sending another is better.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(timing.heartbeat)
             .operation_attempt_timeout(timing.heartbeat)
@@ -93,6 +94,7 @@ impl LeaseTable {
         let config = aws_sdk_dynamodb::config::Builder::from(config).timeout_config(timeouts).build();
         Self {
             client: Client::from_conf(config),
+            workspace: location.owner.workspace.clone(),
             table: location.table.clone(),
             lock_id: location.lock_id(),
             timing,
@@ -100,8 +102,8 @@ impl LeaseTable {
         }
     }
 
-    /// The same on tokio's clock alone, which a simulation can stop. In the system's time a simulated minute takes
-    /// milliseconds, or, on a machine with much to do, more than a lease.
+    /// Returns the table with leases that use only tokio's clock, which a simulation can pause. In system time, a
+    /// simulated minute takes milliseconds, or, on a busy machine, longer than a lease.
     #[doc(hidden)]
     #[must_use]
     pub fn simulated(self) -> Self {
@@ -112,21 +114,27 @@ impl LeaseTable {
         self.simulated
     }
 
-    /// How the lease is kept.
+    /// Returns the name of the workspace.
+    pub(super) fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    /// Returns the timing of the lease.
     #[must_use]
     pub fn timing(&self) -> Timing {
         self.timing
     }
 
-    /// Who holds the lease now, if anybody does. A holder that died is still told until somebody takes over.
+    /// Returns the current holder of the lease, if any. A dead holder is returned until another run takes the lease
+    /// over.
     ///
     /// # Errors
-    /// When the table cannot be read, or is no table of leases.
+    /// Fails if the table cannot be read or is not a lock table.
     pub async fn peek(&self) -> Result<Option<Holder>, Failure> {
         self.item().await?.as_ref().map_or(Ok(None), holder)
     }
 
-    /// The fence as it is in the table; zero when the lease was never taken.
+    /// Returns the fencing token in the table, or zero if the lease was never taken.
     pub(crate) async fn fence(&self) -> Result<u64, Failure> {
         let item = self.item().await?;
         item.filter(|item| item.contains_key("fence")).map_or(Ok(0), |item| number_attribute(&item, "fence"))
@@ -138,27 +146,29 @@ impl LeaseTable {
         answer.map(|answer| answer.item).map_err(|failure| self.explain(failure))
     }
 
-    /// Takes the lease from holder `id`, for people who know that it is dead or has to stop. The holder notices at its next
-    /// heartbeat and writes nothing more.
+    /// Takes the lease from holder `id`, for a person who knows that the holder is dead or must stop. The holder
+    /// detects this with its next heartbeat and writes nothing more.
     ///
     /// # Errors
-    /// `NotFound` when nobody holds the lease, `Refused` when another does, and whatever the table answers.
+    /// `NotFound` if nobody holds the lease, `Refused` if another run holds it, and any error of the table.
     pub async fn unlock(&self, id: &str) -> Result<(), Failure> {
         match self.release(id).await? {
             UpdateOutcome::Applied(_) => Ok(()),
-            UpdateOutcome::Rejected(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lease")),
+            UpdateOutcome::Rejected(None) => Err(Failure::new(Class::NotFound, "unlock", "nobody holds the lock")),
             UpdateOutcome::Rejected(Some(holder)) => {
-                let message = format!("{id} does not hold the lease; it is held by {holder}");
-                Err(Failure::new(Class::Refused, "unlock", message).hint("give the id that is shown"))
+                let message = format!("{id} does not hold the lock; it is held by {holder}");
+                let hint = format!("to break this lock: `pb-deploy unlock {} {}`", self.workspace, holder.id);
+                Err(Failure::new(Class::Refused, "unlock", message).hint(hint))
             }
         }
     }
 
-    /// Takes the lease as holder `id`: when it is free, or over from one that still has the mark `over`. It is refused with our
-    /// own id when an earlier request was done whose answer was lost: the SDK repeats such a request.
+    /// Takes the lease as holder `id` if it is free, or takes it over if it still matches the observation `expired`.
+    /// The outcome is a rejection with this run's own id if an earlier request was executed and its response was lost:
+    /// the SDK repeats such a request.
     ///
     /// # Errors
-    /// `Refused` when the fence is not as `fencing` asks for, and whatever the table answers.
+    /// `Refused` if the fencing token does not satisfy `fencing`, and any error of the table.
     pub(super) async fn take(
         &self,
         id: &str,
@@ -198,7 +208,7 @@ impl LeaseTable {
                       #operation = :operation, #since = :since, #beat = :zero";
         let changed = self.update(change, condition, values).await?;
         if snapshot_fence > 0 && matches!(changed, UpdateOutcome::Rejected(None)) {
-            // Nobody holds it: so it is for the fence, or it was released meanwhile.
+            // Nobody holds the lease: either the token was too low, or the lease was released in the meantime.
             let fence = self.fence().await?;
             if fence < snapshot_fence {
                 return Err(self.table_behind_snapshot(snapshot_fence, fence));
@@ -210,30 +220,32 @@ impl LeaseTable {
     fn table_behind_snapshot(&self, written: u64, fence: u64) -> Failure {
         let table = &self.table;
         let message = format!(
-            "the snapshot was written under fence {written}, and the lock table {table} has come to {fence} only; nothing was \
-             changed"
+            "lock table {table} does not belong to this state: its lock number is {fence}, but the snapshot was \
+             written under lock number {written}; nothing was changed"
         );
         Failure::new(Class::Refused, "open the state", message).hint(format!(
-            "the lock table was created again, its item {} was deleted, or another table is configured than the one used \
-             before: correct `state.lock_table`; if {table} is the right one, write the newest version of the state again with \
-             `pb-deploy state versions` and `pb-deploy state restore`",
-            self.lock_id
+            "the table was re-created, its item {} was deleted, or `state.lock_table` names another table than before: \
+             correct `state.lock_table`, or, if {table} is the right table, restore the newest version of the state: \
+             `pb-deploy state versions {workspace}`, then `pb-deploy state restore {workspace} VERSION`",
+            self.lock_id,
+            workspace = self.workspace
         ))
     }
 
-    /// Says that holder `id` lives, which was granted the lease with `fence`. With another fence it is another holding: our
-    /// lease had ended, and one of our earlier requests to take it arrived late.
+    /// Sends a heartbeat of holder `id`, whose lease was granted with the fencing token `fence`. With another token in
+    /// the table it is another acquisition: the lease had ended, and a delayed earlier request of the same run took it
+    /// again.
     pub(super) async fn heartbeat(&self, id: &str, fence: u64) -> Result<UpdateOutcome, Failure> {
         let values = vec![(":me", text(id)), (":fence", number(fence)), (":one", number(1))];
         self.update("SET #beat = #beat + :one", "#holder = :me AND #fence = :fence", values).await
     }
 
-    /// Ends the holding `id`; the fence stays.
+    /// Releases the lease of holder `id`; the fencing token stays.
     pub(super) async fn release(&self, id: &str) -> Result<UpdateOutcome, Failure> {
         self.update(REMOVE, "#holder = :me", vec![(":me", text(id))]).await
     }
 
-    /// Raises the fence of holder `id` to `fence`, when it is lower.
+    /// Raises the fencing token of holder `id` to `fence` if it is lower.
     pub(super) async fn raise(&self, id: &str, fence: u64) -> Result<UpdateOutcome, Failure> {
         let values = vec![(":me", text(id)), (":fence", number(fence))];
         self.update("SET #fence = :fence", "#holder = :me AND #fence < :fence", values).await
@@ -254,7 +266,7 @@ impl LeaseTable {
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        // DynamoDB has hundreds of reserved words, and refuses a name that is given and not used.
+        // DynamoDB has hundreds of reserved words, and refuses a name that is defined but not used.
         for attribute in ATTRIBUTES {
             let name = format!("#{attribute}");
             if change.contains(&name) || condition.contains(&name) {
@@ -270,7 +282,7 @@ impl LeaseTable {
         {
             return Ok(UpdateOutcome::Rejected(match refused.item() {
                 Some(item) => holder(item)?,
-                // Some that speak DynamoDB's protocol do not give the item back.
+                // Some implementations of DynamoDB's protocol do not return the item.
                 None => self.peek().await?,
             }));
         }
@@ -278,31 +290,32 @@ impl LeaseTable {
         answer.attributes.as_ref().map_or(Ok(0), |item| number_attribute(item, "fence")).map(UpdateOutcome::Applied)
     }
 
-    /// The failure in words of the lock table, with what to do.
+    /// Adds the name of the lock table and a hint to `failure`.
     fn explain(&self, failure: Failure) -> Failure {
         let table = &self.table;
-        let how = format!(
+        let create = format!(
             "`aws dynamodb create-table --table-name {table} --billing-mode PAY_PER_REQUEST --attribute-definitions \
              AttributeName=LockID,AttributeType=S --key-schema AttributeName=LockID,KeyType=HASH`"
         );
         match failure.code.as_deref() {
             Some("ResourceNotFoundException") => {
-                let message = format!("there is no lock table {table} in this region");
-                Failure { message, ..failure }.hint(format!("correct `state.lock_table`, or make it: {how}"))
+                let message = format!("lock table {table} not found in this region");
+                Failure { message, ..failure }
+                    .hint(format!("correct `state.lock_table`, or create the table: {create}"))
             }
             Some("ValidationException") if failure.message.contains("key") => {
-                let message = format!("{table} has not the hash key LockID, a string, alone: {}", failure.message);
-                let hint = format!("correct `state.lock_table`, or make another table: {how}");
+                let message = format!("the only key of table {table} must be LockID, a string: {}", failure.message);
+                let hint = format!("correct `state.lock_table`, or create another table: {create}");
                 Failure { message, ..failure }.hint(hint)
             }
             Some("AccessDeniedException") => failure
-                .hint(format!("the credentials in use need dynamodb:GetItem and dynamodb:UpdateItem on table {table}")),
+                .hint(format!("your AWS identity needs dynamodb:GetItem and dynamodb:UpdateItem on table {table}")),
             _ => failure,
         }
     }
 }
 
-/// Who holds the lease, by its item.
+/// Returns the holder that `item` names, if any.
 fn holder(item: &Item) -> Result<Option<Holder>, Failure> {
     let Some(id) = string_attribute(item, "holder") else { return Ok(None) };
     let unknown = || "unknown".to_owned();
@@ -323,8 +336,8 @@ fn string_attribute(item: &Item, name: &str) -> Option<String> {
 fn number_attribute(item: &Item, name: &str) -> Result<u64, Failure> {
     let found = item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
     found.ok_or_else(|| {
-        let message = format!("the item has no number `{name}`: it was changed by another hand");
-        Failure::new(Class::Refused, "read the lease", message).hint("delete the item from the lock table")
+        let message = format!("the item has no number `{name}`: it was modified outside of pb-deploy");
+        Failure::new(Class::Refused, "read the lock", message).hint("delete the item from the lock table")
     })
 }
 
@@ -336,7 +349,7 @@ fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Now, to the second, in RFC 3339.
+/// Returns the current time to the second, in RFC 3339.
 #[must_use]
 pub fn timestamp() -> String {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -16,7 +16,7 @@ async fn refused(table: &LeaseTable) -> Failure {
     table.acquire(&AcquireOptions::new("ben@build", "destroy")).await.unwrap_err()
 }
 
-/// Another process that holds the lease and never beats.
+/// Item of another process that holds the lease and sends no heartbeats.
 fn dead(fence: u64) -> serde_json::Value {
     json!({
         "LockID": {"S": "pb-deploy:states/api/staging/state.json"}, "fence": {"N": fence.to_string()},
@@ -67,9 +67,10 @@ async fn held_lease_is_reported_within_one_heartbeat() {
     let failure = refused(&table).await;
     assert!(start.elapsed() <= 7 * SECOND, "{:?}", start.elapsed());
     assert_eq!(failure.class, Class::Locked);
-    for said in ["ana@laptop, pid 1", "deploy", "since 20", "fence 1", lease.id(), "nothing was changed"] {
-        assert!(failure.message.contains(said), "{failure}");
+    for part in ["staging is locked by ana@laptop, pid 1", "deploy", "since 20", lease.id(), "nothing was changed"] {
+        assert!(failure.message.contains(part), "{failure}");
     }
+    assert!(failure.hint.unwrap().contains(&format!("`pb-deploy unlock staging {}`", lease.id())));
     assert_eq!(lease.fence(), 1);
     assert_eq!(table.peek().await.unwrap().unwrap().id, lease.id());
 }
@@ -168,7 +169,7 @@ async fn lease_is_renewed_every_five_seconds() {
     sleep(60 * SECOND).await;
     assert!(lease.lost().is_none());
     let beats = aws.calls("UpdateItem").len() - 1;
-    assert!((11..=12).contains(&beats), "{beats} beats in a minute");
+    assert!((11..=12).contains(&beats), "{beats} heartbeats in a minute");
     let request = aws.calls("UpdateItem")[1].json();
     assert_eq!(request["ConditionExpression"], "#holder = :me AND #fence = :fence");
     assert_eq!(request["ExpressionAttributeValues"][":fence"]["N"], "1");
@@ -188,11 +189,11 @@ async fn lease_is_lost_one_margin_before_expiry_if_heartbeats_fail() {
         assert!(lease.lost().is_none(), "{what:?}");
         let lost = lease.until_lost().await;
         assert_eq!(lost.class, Class::Locked);
-        assert!(lost.message.contains("no heartbeat got through"), "{lost}");
+        assert!(lost.message.contains("no heartbeat succeeded"), "{lost}");
         let calls = aws.calls("UpdateItem").len();
         sleep(60 * SECOND).await;
         lease.release().await.unwrap();
-        assert_eq!(aws.calls("UpdateItem").len(), calls, "a lost lease is left alone");
+        assert_eq!(aws.calls("UpdateItem").len(), calls, "a lost lease was changed");
     }
 }
 
@@ -207,7 +208,7 @@ async fn heartbeat_counts_from_the_time_it_was_sent() {
         aws.fault("UpdateItem", Fault::ConnectionBroken);
     }
     lease.until_lost().await;
-    assert_eq!(start.elapsed().as_secs(), 15, "counted from the request, not from the answer");
+    assert_eq!(start.elapsed().as_secs(), 15, "counted from the request, not from the response");
     let start = Instant::now();
     let aws = FakeAws::default();
     let lease = take(&aws.leases()).await;
@@ -217,7 +218,7 @@ async fn heartbeat_counts_from_the_time_it_was_sent() {
         aws.fault("UpdateItem", Fault::ConnectionBroken);
     }
     lease.until_lost().await;
-    assert_eq!(start.elapsed().as_secs(), 20, "the beat was sent after 5 s, and answered after 9");
+    assert_eq!(start.elapsed().as_secs(), 20, "the heartbeat was sent after 5 s and answered after 9 s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,12 +243,12 @@ async fn suspended_process_detects_its_lost_lease_first() {
         take(&aws.leases()).await
     };
     let calls = aws.calls("UpdateItem").len();
-    // Nothing runs in between: the clock jumps, and the holder looks.
+    // No task runs in between: the clock jumps, and then the holder checks its lease.
     advance(16 * SECOND).await;
     let lost = lease.lost().unwrap();
-    assert!(lost.message.contains("stood still"), "{lost}");
+    assert!(lost.message.contains("was suspended for too long"), "{lost}");
     sleep(SECOND).await;
-    assert_eq!(aws.calls("UpdateItem").len(), calls, "no beat is sent any more");
+    assert_eq!(aws.calls("UpdateItem").len(), calls, "another heartbeat was sent");
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,10 +262,11 @@ async fn lost_lease_names_the_new_holder() {
     assert!(lost.message.contains("taken over by eve"), "{lost}");
     assert_eq!(lease.lost().unwrap().message, lost.message);
     lease.release().await.unwrap();
-    assert_eq!(aws.item().unwrap()["holder"]["S"], "d", "the other's lease is left alone");
+    assert_eq!(aws.item().unwrap()["holder"]["S"], "d", "the lease of the other run was changed");
 }
 
-/// Another took over and gave back; then a request of ours to take the lease arrived that was sent long ago.
+/// Another run took over and released the lease; then a request of this run to take the lease arrived that was sent
+/// long ago.
 #[tokio::test(start_paused = true)]
 async fn delayed_acquire_does_not_extend_an_expired_lease() {
     let aws = FakeAws::default();
@@ -275,8 +277,8 @@ async fn delayed_acquire_does_not_extend_an_expired_lease() {
     aws.set_item(again);
     let start = Instant::now();
     let lost = lease.until_lost().await;
-    assert!(start.elapsed() <= 6 * SECOND && lost.message.contains("nothing more is written"), "{lost}");
-    assert_eq!(aws.item().unwrap()["beat"]["N"], "0", "the holding that ended has beaten for another");
+    assert!(start.elapsed() <= 6 * SECOND && lost.message.contains("writes nothing more"), "{lost}");
+    assert_eq!(aws.item().unwrap()["beat"]["N"], "0", "a heartbeat of the expired lease extended another one");
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,8 +305,12 @@ async fn lease_granted_without_a_response_is_recognised() {
         let lease = take(&aws.leases()).await;
         assert_eq!(lease.fence(), 1, "{times}");
         assert_eq!(aws.item().unwrap()["holder"]["S"], lease.id());
-        assert!(start.elapsed() < 20 * SECOND, "it did not wait for itself");
-        assert_eq!(aws.item().unwrap()["beat"]["N"], "1", "others have watched since it was granted");
+        assert!(start.elapsed() < 20 * SECOND, "it waited for itself");
+        assert_eq!(
+            aws.item().unwrap()["beat"]["N"],
+            "1",
+            "no heartbeat was sent, though others have observed the lease since it was granted"
+        );
     }
 }
 
@@ -316,7 +322,7 @@ async fn takeover_without_a_response_is_recognised() {
     let lease = take(&aws.leases()).await;
     assert_eq!((lease.fence(), aws.item().unwrap()["fence"]["N"].as_str()), (2, Some("2")));
     let takeovers = aws.calls("UpdateItem").into_iter().filter(|call| call.json().to_string().contains(":expired"));
-    assert_eq!(takeovers.count(), 2, "the one without an answer, and the one that learned it");
+    assert_eq!(takeovers.count(), 2, "one without a response, and one that detected it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -330,16 +336,16 @@ async fn old_item_is_read_if_the_table_does_not_return_it() {
 
 #[tokio::test(start_paused = true)]
 async fn table_errors_are_explained() {
-    for (code, class, said) in [
-        ("ResourceNotFoundException", Class::NotFound, "there is no lock table locks"),
-        ("ValidationException", Class::Refused, "locks has not the hash key LockID"),
+    for (code, class, expected) in [
+        ("ResourceNotFoundException", Class::NotFound, "lock table locks not found"),
+        ("ValidationException", Class::Refused, "the only key of table locks must be LockID"),
         ("AccessDeniedException", Class::Denied, "refused"),
     ] {
         let aws = FakeAws::default();
         aws.fault("UpdateItem", Fault::Refused(400, code));
         aws.fault("GetItem", Fault::Refused(400, code));
         for failure in [refused(&aws.leases()).await, aws.leases().peek().await.unwrap_err()] {
-            assert!(failure.message.starts_with(said) && failure.class == class, "{failure}");
+            assert!(failure.message.starts_with(expected) && failure.class == class, "{failure}");
             assert!(failure.hint.unwrap().contains("locks"));
         }
     }

@@ -1,4 +1,4 @@
-//! Refusals when a session is opened, which trying again does not get through.
+//! Tests of refusals when a session is opened, which repeating the attempt does not bypass.
 
 use super::Session;
 use crate::account_region::AccountRegion;
@@ -34,8 +34,8 @@ async fn table_behind_the_snapshot_is_refused_fifty_times() {
         for _ in 0..50 {
             let failure = try_open(&aws).await.unwrap_err();
             assert_eq!(failure.class, Class::Refused);
-            let come = format!("under fence 31, and the lock table locks has come to {} only", start.unwrap_or(0));
-            assert!(failure.message.contains(&come), "{failure}");
+            let expected = format!("its lock number is {}, but", start.unwrap_or(0));
+            assert!(failure.message.contains(&expected) && failure.message.contains("lock number 31"), "{failure}");
             assert!(failure.hint.unwrap().contains("state restore"));
         }
         assert_eq!(fence(&aws), start.map(|fence| json!(fence.to_string())));
@@ -66,7 +66,7 @@ async fn expired_lease_behind_the_snapshot_is_not_taken_over() {
     }
 }
 
-/// Two people with two lock tables: the snapshot that is read under the lease is of a later fence than the one before it.
+/// With two lock tables in use, the snapshot that is read under the lease has a later token than the one read before.
 #[tokio::test(start_paused = true)]
 async fn token_of_another_table_is_refused_under_the_lease() {
     let aws = FakeAws::default();
@@ -79,8 +79,8 @@ async fn token_of_another_table_is_refused_under_the_lease() {
         aws.put(Some(later));
     };
     let failure = tokio::join!(opening, other).0.unwrap_err();
-    assert!(failure.message.contains("under fence 9, and this lease has fence 1"), "{failure}");
-    assert!(!aws.item().unwrap().contains_key("holder"), "the lease was kept");
+    assert!(failure.message.contains("under lock number 9, but this run has lock number 1"), "{failure}");
+    assert!(!aws.item().unwrap().contains_key("holder"), "the lease was not released");
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,13 +93,13 @@ async fn failed_restore_leaves_the_fencing_token_unchanged() {
         for version in ["v9", "v1"] {
             crate::restore(&aws.store(), &aws.leases(), &options, version).await.unwrap_err();
             let calls = aws.calls("UpdateItem").len();
-            assert_eq!(calls % 2, 0, "the lease was taken for what cannot be restored, and kept");
+            assert_eq!(calls % 2, 0, "the lease was acquired for a version that cannot be restored, and not released");
         }
         aws.fault("PutObject", Fault::Refused(403, "AccessDenied"));
         let failure = crate::restore(&aws.store(), &aws.leases(), &options, "v0").await.unwrap_err();
         assert_eq!(failure.class, Class::Denied);
         assert_eq!(fence(&aws), Some(json!("0")));
-        assert!(!aws.item().unwrap().contains_key("holder"), "the lease was kept");
+        assert!(!aws.item().unwrap().contains_key("holder"), "the lease was not released");
     }
     let restored = crate::restore(&aws.store(), &aws.leases(), &options, "v0").await.unwrap();
     assert_eq!((restored.fence, fence(&aws)), (33, Some(json!("33"))));
@@ -123,17 +123,17 @@ async fn store_that_ignores_conditions_is_refused_before_writing() {
     for _ in 0..2 {
         let failure = try_open(&aws).await.unwrap_err();
         assert_eq!(failure.class, Class::Refused);
-        assert!(failure.message.contains("the store of bucket states ignores the conditions of writes"), "{failure}");
+        assert!(failure.message.contains("the store of bucket states ignores conditional writes"), "{failure}");
         assert!(failure.hint.unwrap().contains("If-Match"));
-        assert_eq!(aws.object(), None, "what was written is deleted again");
-        assert!(!aws.item().unwrap().contains_key("holder"), "the lease was kept");
+        assert_eq!(aws.object(), None, "the probe was not deleted");
+        assert!(!aws.item().unwrap().contains_key("holder"), "the lease was not released");
     }
-    // It cannot be deleted: then it is named, and never taken for a state.
+    // A probe that cannot be deleted is named, and is never mistaken for a state.
     aws.fault("DeleteObject", Fault::Refused(403, "AccessDenied"));
     let failure = try_open(&aws).await.unwrap_err();
-    assert!(failure.message.contains("api/staging/state.json that this check wrote could not be deleted"), "{failure}");
+    assert!(failure.message.contains("delete the object api/staging/state.json, which this check wrote"), "{failure}");
     let failure = try_open(&aws).await.unwrap_err();
-    assert!(failure.message.contains("this is what a check of the store wrote"), "{failure}");
+    assert!(failure.message.contains("this object was written by a check of the store"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +142,7 @@ async fn store_is_probed_only_before_the_first_write() {
     let session = try_open(&aws).await.unwrap();
     let probe = &aws.calls("PutObject")[0];
     assert!(probe.headers.contains_key("if-match") && aws.object().is_none());
-    assert_eq!(probe.headers["x-amz-server-side-encryption"], "AES256", "as a policy may ask for");
+    assert_eq!(probe.headers["x-amz-server-side-encryption"], "AES256", "a bucket policy may require it");
     session
         .begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false })
         .await
@@ -173,7 +173,7 @@ async fn account_and_region_are_recorded_with_the_next_write() {
     aws.put_snapshot(&deployed());
     let here = || account_region("111111111111", "us-east-2");
     open_at(&aws, here()).await.unwrap().close().await.unwrap();
-    assert_eq!(aws.calls("PutObject").len(), 0, "a snapshot of an older version is not written for that alone");
+    assert_eq!(aws.calls("PutObject").len(), 0, "a snapshot without account and region is not rewritten only for them");
     let session = open_at(&aws, here()).await.unwrap();
     session
         .begin(Intents { plan: "p".into(), operation: "deploy".into(), steps: Vec::new(), written: false })

@@ -55,7 +55,7 @@ async fn records_are_coalesced_with_one_write_in_flight() {
         session.record(put(number));
         sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(start.elapsed(), Duration::from_millis(2500), "a record waited");
+    assert_eq!(start.elapsed(), Duration::from_millis(2500), "a record had to wait");
     session.end(true).await.unwrap();
     session.close().await.unwrap();
     let puts = aws.writes();
@@ -155,14 +155,14 @@ async fn session_writes_nothing_after_a_conflicting_write() {
     session.record(put(1));
     sleep(SECOND).await;
     let lost = session.lost().unwrap();
-    assert!(lost.class == Class::Locked && lost.message.contains("changed by another"), "{lost}");
+    assert!(lost.class == Class::Locked && lost.message.contains("changed by another run"), "{lost}");
     let puts = aws.writes().len();
     session.record(put(2));
     assert_eq!(session.end(true).await.unwrap_err().class, Class::Locked);
     assert_eq!(session.begin(intents()).await.unwrap_err().class, Class::Locked);
     assert_eq!(session.close().await.unwrap_err().class, Class::Locked);
     assert_eq!((aws.writes().len(), aws.snapshot().unwrap()), (puts, other));
-    assert!(!aws.item().unwrap().contains_key("holder"), "the lease was ours to release");
+    assert!(!aws.item().unwrap().contains_key("holder"), "the lease was not released");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +215,7 @@ async fn write_in_flight_is_abandoned_when_the_lease_is_lost() {
     let start = Instant::now();
     let failure = session.end(true).await.unwrap_err();
     assert!(start.elapsed() <= 6 * SECOND, "{:?}", start.elapsed());
-    assert!(failure.message.contains("taken away"), "{failure}");
+    assert!(failure.message.contains("broken with `pb-deploy unlock`"), "{failure}");
     assert_eq!(aws.snapshot().unwrap().resources.len(), 0);
 }
 
@@ -241,7 +241,7 @@ async fn process_suspended_between_two_attempts_writes_nothing() {
     aws.fault("PutObject", Fault::Refused(503, "SlowDown"));
     session.record(put(1));
     sleep(Duration::from_millis(120)).await;
-    assert_eq!(aws.writes().len(), 2, "the try that was refused");
+    assert_eq!(aws.writes().len(), 2, "the refused attempt");
     advance(20 * SECOND).await;
     sleep(20 * SECOND).await;
     assert_eq!(aws.writes().len(), 2);
@@ -259,12 +259,12 @@ async fn failed_write_ends_the_run_and_is_retried_at_its_end() {
     sleep(60 * SECOND).await;
     assert_eq!(session.lost().unwrap().class, Class::Throttled);
     session.end(false).await.unwrap();
-    assert_eq!(session.lost().unwrap().class, Class::Throttled, "it stays");
+    assert_eq!(session.lost().unwrap().class, Class::Throttled, "the failure stays");
     assert_eq!(aws.snapshot().unwrap().resources.len(), 1);
     session.close().await.unwrap();
 }
 
-/// A write without an answer, and S3 cannot be asked either: what it wrote is ours, and is not taken for another's.
+/// A write without a response, after which S3 cannot be read either, is not mistaken for a write of another run.
 #[tokio::test(start_paused = true)]
 async fn abandoned_write_that_arrived_is_recognised_as_own() {
     for begun in [true, false] {
@@ -305,7 +305,7 @@ async fn corrupt_snapshot_is_refused_and_not_overwritten() {
     let aws = FakeAws::default();
     aws.put(Some(b"{\"format\": 1".to_vec()));
     assert!(try_open(&aws).await.unwrap_err().message.contains("corrupt"));
-    assert_eq!(aws.item(), None, "the lease was taken");
+    assert_eq!(aws.item(), None, "the lease was acquired");
     assert!(Session::read_only(&aws.store()).await.is_err());
     assert!(aws.writes().is_empty());
 }

@@ -57,9 +57,9 @@ async fn write_of_another_run_is_not_overwritten() {
         let there = aws.object();
         let failure = aws.store().save(&snapshot(2), Some(&etag), &always).await.unwrap_err();
         assert_eq!(failure.class, Class::Locked);
-        assert!(failure.message.contains("was changed by another"), "{failure}");
+        assert!(failure.message.contains("was changed by another run"), "{failure}");
         assert_eq!(aws.object(), there);
-        assert_eq!(aws.calls("PutObject").len(), 2, "it was tried again");
+        assert_eq!(aws.calls("PutObject").len(), 2, "the write was repeated");
     }
     let aws = FakeAws::default();
     aws.put_snapshot(&snapshot(9));
@@ -110,10 +110,10 @@ async fn every_attempt_is_authorised_and_the_sdk_retries_none() {
     let asked = AtomicUsize::new(0);
     let once = || match asked.fetch_add(1, Ordering::Relaxed) {
         0 => Ok(()),
-        _ => Err(Failure::new(Class::Locked, "keep the lease", "gone")),
+        _ => Err(Failure::new(Class::Locked, "renew the lock", "lost")),
     };
     let failure = aws.store().save(&snapshot(1), None, &once).await.unwrap_err();
-    assert_eq!(failure.message, "gone");
+    assert_eq!(failure.message, "lost");
     assert_eq!(aws.calls("PutObject").len(), 1);
 }
 
@@ -130,8 +130,8 @@ async fn write_attempts_are_limited() {
 
 #[tokio::test(start_paused = true)]
 async fn bucket_errors_are_explained() {
-    for (status, code, class, said) in [
-        (404, "NoSuchBucket", Class::NotFound, "there is no bucket states"),
+    for (status, code, class, expected) in [
+        (404, "NoSuchBucket", Class::NotFound, "bucket states not found"),
         (301, "PermanentRedirect", Class::Refused, "bucket states is in region eu-west-1"),
         (400, "AuthorizationHeaderMalformed", Class::Refused, "bucket states is in region eu-west-1"),
         (403, "AccessDenied", Class::Denied, "refused"),
@@ -145,11 +145,11 @@ async fn bucket_errors_are_explained() {
         let save = store.save(&snapshot(1), None, &always).await.unwrap_err();
         let list = store.versions().await.unwrap_err();
         for failure in [load, save, list] {
-            assert!(failure.message.starts_with(said), "{failure}");
+            assert!(failure.message.starts_with(expected), "{failure}");
             assert_eq!(failure.class, class);
             assert!(failure.hint.is_some(), "{failure}");
         }
-        assert_eq!(aws.calls("PutObject").len(), 1, "{code} was tried again");
+        assert_eq!(aws.calls("PutObject").len(), 1, "{code} was retried");
     }
 }
 
@@ -158,7 +158,7 @@ async fn unreadable_snapshot_error_names_its_url() {
     let aws = FakeAws::default();
     aws.put(Some(b"{}".to_vec()));
     let failure = aws.store().load().await.unwrap_err();
-    assert_eq!(failure.to_string(), "read s3://states/api/staging/state.json: this is no snapshot of pb-deploy");
+    assert_eq!(failure.to_string(), "read s3://states/api/staging/state.json: this is not a pb-deploy snapshot");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn versions_are_listed_and_loaded() {
     let store = aws.store();
     let versions = store.versions().await.unwrap();
     let ids: Vec<&str> = versions.iter().map(|version| version.id.as_str()).collect();
-    assert_eq!(ids, ["v3", "v2", "v1", "v0"], "all pages, and our key only");
+    assert_eq!(ids, ["v3", "v2", "v1", "v0"], "not all pages, or other keys");
     assert_eq!((versions[0].latest, versions[1].latest), (true, false));
     assert_eq!((versions[0].written.as_str(), versions[0].bytes), ("2026-01-02T03:04:05Z", 9));
     assert_eq!(store.version("v1").await.unwrap(), snapshot(2));
@@ -195,14 +195,14 @@ async fn restored_version_has_the_highest_serial_and_token() {
     assert_eq!(aws.snapshot().unwrap(), restored);
     assert_eq!(aws.calls("PutObject")[0].headers["if-match"], "\"etag-4\"");
     let item = aws.item().unwrap();
-    assert_eq!(item["fence"]["N"], "11", "the next holder has a higher one");
-    assert!(!item.contains_key("holder"), "the lease was released");
+    assert_eq!(item["fence"]["N"], "11", "the token in the table was not raised");
+    assert!(!item.contains_key("holder"), "the lease was not released");
     aws.put(None);
     crate::restore(&aws.store(), &aws.leases(), &options, "v4").await.unwrap();
     assert_eq!(aws.snapshot().unwrap().serial, 9);
     let failure = crate::restore(&aws.store(), &aws.leases(), &options, "v2").await.unwrap_err();
     assert!(failure.message.contains("corrupt"), "{failure}");
-    assert!(!aws.item().unwrap().contains_key("holder"), "the lease was released");
+    assert!(!aws.item().unwrap().contains_key("holder"), "the lease was not released");
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,9 +217,9 @@ async fn conditional_writes_are_probed_beside_the_state() {
     }
     aws.fault("PutObject", Fault::Refused(501, "NotImplemented"));
     let ConditionalWrites::Ignored(failure) = aws.store().probe_conditional_writes().await.unwrap() else {
-        panic!("not known is obeyed")
+        panic!("unsupported conditions count as enforced")
     };
-    assert!(failure.message.contains("bucket states does not support the conditions"), "{failure}");
+    assert!(failure.message.contains("bucket states does not support conditional writes"), "{failure}");
     for (status, code) in [(403, "AccessDenied"), (404, "NoSuchBucket"), (301, "PermanentRedirect")] {
         aws.fault("PutObject", Fault::Refused(status, code));
         aws.store().probe_conditional_writes().await.unwrap_err();
@@ -227,26 +227,26 @@ async fn conditional_writes_are_probed_beside_the_state() {
     assert_eq!((aws.object(), aws.beside()), (there.clone(), Vec::new()));
     aws.ignore_conditions();
     let ConditionalWrites::Ignored(failure) = aws.store().probe_conditional_writes().await.unwrap() else {
-        panic!("ignored is obeyed")
+        panic!("ignored conditions count as enforced")
     };
-    assert!(failure.message.contains("ignores the conditions of writes"), "{failure}");
-    assert_eq!((aws.object(), aws.beside()), (there, Vec::new()), "what was written is deleted again");
+    assert!(failure.message.contains("ignores conditional writes"), "{failure}");
+    assert_eq!((aws.object(), aws.beside()), (there, Vec::new()), "the probe was not deleted");
     aws.fault("DeleteObject", Fault::Refused(403, "AccessDenied"));
     let ConditionalWrites::Ignored(failure) = aws.store().probe_conditional_writes().await.unwrap() else {
-        panic!("ignored is obeyed")
+        panic!("ignored conditions count as enforced")
     };
-    assert!(failure.message.contains("state.json.probe that this check wrote could not be deleted"), "{failure}");
+    assert!(failure.message.contains("state.json.probe, which this check wrote and could not delete"), "{failure}");
 }
 
 #[test]
 fn lock_id_never_collides_with_a_terraform_lock() {
     let location = FakeAws::location();
     let id = location.lock_id();
-    // Terraform's are `BUCKET/KEY` and `BUCKET/KEY-md5`; the name of a bucket has no colon.
+    // Terraform's lock ids are `BUCKET/KEY` and `BUCKET/KEY-md5`; the name of a bucket contains no colon.
     assert!(id.split('/').next().unwrap().contains(':'), "{id}");
     let other = crate::StateLocation {
         owner: Ownership { workspace: "production".into(), ..location.owner.clone() },
         ..location
     };
-    assert_eq!(other.lock_id(), id, "one object, one lease");
+    assert_eq!(other.lock_id(), id, "one object has two leases");
 }

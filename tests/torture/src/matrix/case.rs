@@ -1,62 +1,62 @@
-//! One case, and how it is written.
+//! One case and its text form.
 
 use crate::fault::FaultAction;
 use crate::{CallMatcher, FaultRule, Problem, TestConfig};
 use std::fmt;
 use std::str::FromStr;
 
-/// What is done when the fault comes.
+/// Command during which the fault occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// A deploy from nothing.
     Deploy,
-    /// A deploy of a change that replaces something.
+    /// A deploy of a change that replaces a resource.
     Update,
     /// A destroy.
     Destroy,
 }
 
-/// What happens.
+/// Fault of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The call is refused.
     Refused,
     /// The call is answered with 503, once.
     Throttled,
-    /// The call is done, and its answer is lost.
+    /// The call is executed, and its response is lost.
     AnswerLost,
-    /// The call is done, and answered with 500.
+    /// The call is executed, and answered with 500.
     FailedAfter,
-    /// The process is killed before the call is done.
+    /// The process is killed before the call is executed.
     KilledBefore,
-    /// The process is killed after the call was done, before it has the answer.
+    /// The process is killed after the call was executed, before it receives the response.
     KilledAfter,
 }
 
 /// A fault at one call of one phase.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Case {
-    /// What is done when the fault comes.
+    /// Command during which the fault occurs.
     pub phase: Phase,
-    /// `service:Action`
+    /// `service:Action` of the call.
     pub call: String,
-    /// The n-th call of this action, from 1.
+    /// Number of the call among those of this action, from 1.
     pub nth: usize,
-    /// What happens.
+    /// Fault at the call.
     pub fault: Fault,
 }
 
 impl Phase {
-    /// All of them, in the order in which a round has them.
+    /// All phases, in the order of a round.
     pub const ALL: [Self; 3] = [Self::Deploy, Self::Update, Self::Destroy];
 
-    /// The command of the tool.
+    /// Returns the command of the tool.
     #[must_use]
     pub fn command(self) -> &'static str {
         if self == Self::Destroy { "destroy" } else { "deploy" }
     }
 
-    /// What is configured then.
+    /// Returns the configuration of the phase.
     #[must_use]
     pub fn config(self) -> TestConfig {
         if self == Self::Deploy { TestConfig::initial() } else { TestConfig::changed() }
@@ -64,11 +64,11 @@ impl Phase {
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Self; 6] =
         [Self::Refused, Self::Throttled, Self::AnswerLost, Self::FailedAfter, Self::KilledBefore, Self::KilledAfter];
 
-    /// Whether the process is killed.
+    /// Returns whether the fault kills the process.
     #[must_use]
     pub fn kills_the_process(self) -> bool {
         matches!(self, Self::KilledBefore | Self::KilledAfter)
@@ -87,7 +87,7 @@ impl Fault {
 }
 
 impl Case {
-    /// What the proxy has to do.
+    /// Returns the rule for the proxy.
     #[must_use]
     pub fn rule(&self) -> FaultRule {
         FaultRule { at: CallMatcher::nth(&self.call, self.nth), action: self.fault.action() }
@@ -117,7 +117,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// `update elasticloadbalancing:CreateTargetGroup 1 killed-after`
+/// Formats a case as `update elasticloadbalancing:CreateTargetGroup 1 killed-after`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { phase, call, nth, fault } = self;
@@ -131,14 +131,14 @@ impl FromStr for Case {
     fn from_str(text: &str) -> Result<Self, Problem> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let [phase, call, nth, fault] = words.as_slice() else {
-            return Err(format!("`{text}` is no case: PHASE SERVICE:ACTION N FAULT"));
+            return Err(format!("`{text}` is not a case; expected PHASE SERVICE:ACTION N FAULT"));
         };
         let phases: Vec<Phase> = Phase::ALL.into_iter().filter(|known| known.to_string() == *phase).collect();
         let faults: Vec<Fault> = Fault::ALL.into_iter().filter(|known| known.to_string() == *fault).collect();
         match (phases.as_slice(), nth.parse(), faults.as_slice()) {
             ([phase], Ok(nth), [fault]) => Ok(Self { phase: *phase, call: (*call).to_owned(), nth, fault: *fault }),
             _ => Err(format!(
-                "`{text}` is no case: deploy|update|destroy SERVICE:ACTION N FAULT, a fault of {:?}",
+                "`{text}` is not a case; expected deploy|update|destroy SERVICE:ACTION N FAULT, with a fault of {:?}",
                 Fault::ALL.map(|fault| fault.to_string())
             )),
         }

@@ -1,4 +1,4 @@
-//! One account, a fault in each phase at most, and the same command again.
+//! One account with at most one fault in each phase, each followed by the same command again.
 
 use super::CaseResult;
 use super::case::{Case, Phase};
@@ -6,41 +6,41 @@ use crate::{Baseline, InventoryClient, Problem, Proxy, RunResult, TestWorkspace,
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a held call is looked for at a time.
+/// Duration of one wait for a held call.
 const HELD_POLL: Duration = Duration::from_millis(20);
-/// Longest wait for a run to come to its fault.
+/// Longest wait for a run to reach its fault.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(240);
 
-/// How a case ended.
+/// Verdict on a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// What became of it.
+    /// Outcome of the case.
     pub outcome: Outcome,
-    /// Why it failed; empty when it did not.
+    /// Reason for a failure; empty if the case passed.
     pub problem: Problem,
 }
 
-/// What became of a case.
+/// Outcome of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// The run that had the fault went on and finished.
+    /// The run with the fault continued and completed.
     Survived,
-    /// The run that had the fault did not finish; the same command did.
+    /// The run with the fault did not complete; repeating the command did.
     Repaired,
-    /// The run did not make this call, or lost its short lease before it since the machine was too slow.
+    /// The run did not make this call, or lost its short lease before it because the machine was too slow.
     NotReached,
-    /// Something is not as it should be.
+    /// A check failed.
     Failed,
 }
 
-/// An endpoint, and what asks for its world.
+/// An endpoint and a client for the inventory of its accounts.
 #[derive(Debug)]
 pub struct BenchEndpoint {
     url: String,
     inventory: InventoryClient,
 }
 
-/// Endpoints, and what clean runs leave in them.
+/// Endpoints and the results of clean runs.
 #[derive(Debug)]
 pub struct TestBench {
     endpoints: Vec<BenchEndpoint>,
@@ -50,10 +50,10 @@ pub struct TestBench {
 }
 
 impl TestBench {
-    /// Runs each phase without a fault, on the first of the endpoints.
+    /// Runs each phase without a fault on the first endpoint.
     ///
     /// # Errors
-    /// When that does not work.
+    /// Fails if such a run fails.
     pub fn new(endpoints: &[String], lease_seconds: u32) -> Result<Self, Problem> {
         let endpoint = |url: &String| Ok(BenchEndpoint { url: url.clone(), inventory: InventoryClient::start()? });
         let endpoints = endpoints.iter().map(endpoint).collect::<Result<Vec<BenchEndpoint>, Problem>>()?;
@@ -81,28 +81,29 @@ impl TestBench {
         Ok(bench)
     }
 
-    /// The endpoints.
+    /// Returns the endpoints.
     #[must_use]
     pub fn endpoints(&self) -> &[BenchEndpoint] {
         &self.endpoints
     }
 
-    /// What a clean run of a phase leaves; a destroy leaves nothing.
+    /// Returns the result of a clean run of a phase; `None` for a destroy, which leaves nothing.
     #[must_use]
     pub fn baseline(&self, phase: Phase) -> Option<&Baseline> {
         self.baselines.get(&phase)
     }
 
-    /// The calls of clean runs that change something: phase, `service:Action`, and the how many-th of it.
+    /// Returns the writes of clean runs: phase, `service:Action`, and the number of the call among those of this
+    /// action.
     #[must_use]
     pub fn points(&self) -> &[(Phase, String, usize)] {
         &self.points
     }
 
-    /// Tries the cases of a round; gives those that were tried, and those that could not be since an earlier one failed.
+    /// Runs the cases of a round. Returns the results, and the cases that could not run because an earlier one failed.
     ///
     /// # Errors
-    /// When the tests themselves do not work.
+    /// Fails if the tests themselves do not work.
     pub fn round(&self, endpoint: &BenchEndpoint, cases: &[Case]) -> Result<(Vec<CaseResult>, Vec<Case>), Problem> {
         let workspace = TestWorkspace::new(&endpoint.url, self.lease_seconds)?;
         let context = RoundContext { bench: self, endpoint, workspace: &workspace };
@@ -112,14 +113,15 @@ impl TestBench {
             let later = cases.iter().any(|case| case.phase > phase);
             let verdict = match case {
                 Some(case) => context.judge(case),
-                // The update is only made for what comes after it.
+                // An update without a case is needed only for later phases.
                 None if phase == Phase::Update && !later => continue,
                 None => match context.finish(phase) {
                     Ok(()) => continue,
-                    // The deploy is followed by a destroy in any case: that nothing is left belongs to its case.
-                    Err(problem) => {
-                        Verdict { outcome: Outcome::Failed, problem: format!("the {phase} after it: {problem}") }
-                    }
+                    // Every deploy is followed by a destroy: a failure of that destroy counts for the deploy's case.
+                    Err(problem) => Verdict {
+                        outcome: Outcome::Failed,
+                        problem: format!("the {phase} afterwards failed: {problem}"),
+                    },
                 },
             };
             let failed = verdict.outcome == Outcome::Failed;
@@ -138,7 +140,7 @@ impl TestBench {
     }
 }
 
-/// One account of a round.
+/// Account and bench of one round.
 #[derive(Clone, Copy)]
 struct RoundContext<'a> {
     bench: &'a TestBench,
@@ -154,7 +156,7 @@ impl RoundContext<'_> {
         }
     }
 
-    /// Runs a phase with the fault.
+    /// Runs a phase with its fault.
     fn run_with_fault(&self, case: &Case) -> Result<Outcome, Problem> {
         let proxy = Proxy::start(&self.endpoint.url, vec![case.rule()])?;
         let (ended, killed) = self.run_until_fault(case, &proxy)?;
@@ -162,14 +164,14 @@ impl RoundContext<'_> {
             return match ended.code {
                 Some(0) => Ok(Outcome::NotReached),
                 _ if ended.lost_its_short_lease() => Ok(Outcome::NotReached),
-                _ => Err(format!("the fault was not reached, and yet: {ended}")),
+                _ => Err(format!("the run failed without reaching the fault: {ended}")),
             };
         }
         match ended.code {
             _ if killed => Ok(Outcome::Repaired),
             Some(0) => Ok(Outcome::Survived),
             Some(1 | 3) if !ended.stderr.is_empty() => Ok(Outcome::Repaired),
-            _ => Err(format!("the run with the fault did not end as it should: {ended}")),
+            _ => Err(format!("the run with the fault ended in an unexpected way: {ended}")),
         }
     }
 
@@ -191,15 +193,15 @@ impl RoundContext<'_> {
                 return Ok((running.ended()?, false));
             }
         }
-        Err(format!("the run did not come to its fault:\n{}", running.stderr()))
+        Err(format!("the run did not reach its fault:\n{}", running.stderr()))
     }
 
-    /// Runs a phase to its end, and looks whether all is as a clean run would have left it.
+    /// Runs a phase to its end and checks that the result equals that of a clean run.
     fn finish(&self, phase: Phase) -> Result<(), Problem> {
         let config = phase.config();
         self.workspace
             .finish(&config, phase.command())
-            .map_err(|problem| format!("the same command again does not finish: {problem}"))?;
+            .map_err(|problem| format!("the repeated command does not complete: {problem}"))?;
         match self.bench.baselines.get(&phase) {
             Some(baseline) => check_converged(self.workspace, &self.endpoint.inventory, &config, baseline),
             None => check_destroyed(self.workspace, &self.endpoint.inventory, &config),

@@ -1,4 +1,4 @@
-//! Many processes that want one workspace, some of which are killed.
+//! Many processes that compete for one workspace, some of which are killed.
 
 use crate::{endpoint, ensure, held};
 use pb_torture::{
@@ -8,27 +8,28 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Longer than elsewhere: twenty that wait keep the endpoint busy, and a holder must get through with its heartbeats.
+/// Duration of the lease in seconds. Longer than elsewhere: twenty waiting processes keep the endpoint busy, and the
+/// holder's heartbeats must still succeed.
 const LEASE: u32 = 6;
-/// What each process wants: days that CloudWatch keeps logs. All of them are allowed, and one call changes it.
+/// Log retention in days that each process configures. CloudWatch allows all of these values, and one call changes it.
 const RETENTION_DAYS: [u32; 20] =
     [1, 3, 5, 7, 14, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
-/// How many of them are killed once, and start again.
+/// Number of processes that are killed once and start again.
 const KILLED_PROCESSES: usize = 7;
 
-/// When a process is killed.
+/// Moment at which a process is killed.
 #[derive(Debug, Clone)]
 enum Kill {
     /// At a call.
     At(FaultRule),
-    /// After so many milliseconds, wherever it is then.
+    /// After this number of milliseconds, whatever the process does then.
     Later(u64),
 }
 
-/// What one process wrote: the entity tag of each write that S3 took.
+/// Writes of one attempt of a process: the entity tag of each write that S3 accepted.
 type Writes = Vec<String>;
 
-/// Which processes are killed, and when.
+/// Chooses the processes to kill, and when.
 fn kills(seed: u64) -> BTreeMap<usize, Kill> {
     let mut random = Random::new(seed);
     let at = |call: &str, nth, action| Kill::At(FaultRule { at: CallMatcher::nth(call, nth), action });
@@ -50,7 +51,8 @@ fn config_with_retention(retention: u32) -> TestConfig {
     TestConfig { retention, ..TestConfig::initial() }
 }
 
-/// One process: killed once, if so, and then until it is done. Gives what each of its lives wrote.
+/// Runs one process to completion, after killing its first attempt if `kill` is given. Returns the writes of each
+/// attempt.
 fn run_process(workspace: &TestWorkspace, retention: u32, kill: Option<&Kill>) -> Result<Vec<Writes>, Problem> {
     let (config, mut attempts) = (config_with_retention(retention), Vec::new());
     let arguments = ["deploy", "staging", "--yes", "--lock-timeout", "600"];
@@ -85,7 +87,7 @@ fn run_process(workspace: &TestWorkspace, retention: u32, kill: Option<&Kill>) -
     Err(format!("the machine is too slow for a lease of {LEASE} s"))
 }
 
-/// What a version of the state remembers of the logs, when its run had ended.
+/// Returns the retention of the logs in a version of the state, unless that version has intents of an unfinished run.
 fn retention(version: &Value) -> Option<u64> {
     let snapshot = &version["snapshot"];
     let mut records = snapshot["resources"].as_object()?.values();
@@ -117,12 +119,13 @@ fn run_contention(seed: u64) -> Result<(), Problem> {
     check_one_writer_per_fence(&versions[before..], &attempts)?;
     let complete: BTreeSet<u64> = versions.iter().filter_map(|(_, version)| retention(version)).collect();
     let lost: Vec<u32> = RETENTION_DAYS.into_iter().filter(|days| !complete.contains(&u64::from(*days))).collect();
-    ensure(lost.is_empty(), || format!("updates of processes that exited 0 are in no version: {lost:?}"))?;
+    ensure(lost.is_empty(), || format!("updates of processes that exited with 0 are in no version: {lost:?}"))?;
 
     workspace.finish(&TestConfig::initial(), "deploy")?;
     workspace.run(&TestConfig::initial(), &["plan", "staging", "--detailed-exitcode"])?.expect_code(0)?;
     println!(
-        "{} processes, {} killed, {} attempts: {} versions with rising serials, {fences} fences, no update lost",
+        "{} processes, {} killed, {} attempts: {} versions with increasing serials, {fences} fencing tokens, no lost \
+         update",
         RETENTION_DAYS.len(),
         kills.len(),
         attempts.len(),
@@ -131,38 +134,43 @@ fn run_contention(seed: u64) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether serials rise by one and fences never fall; gives how many fences there are.
+/// Checks that serials increase by one and fencing tokens never decrease, and returns the number of tokens.
 fn check_order(versions: &[(String, Value)]) -> Result<usize, Problem> {
     let number = |version: &Value, name: &str| version["snapshot"][name].as_u64().unwrap_or_default();
     for pair in versions.windows(2) {
         let (one, next) = (&pair[0].1, &pair[1].1);
-        ensure(number(next, "serial") == number(one, "serial") + 1, || format!("serials do not rise: {pair:?}"))?;
-        ensure(number(next, "fence") >= number(one, "fence"), || format!("fences fall: {pair:?}"))?;
+        ensure(number(next, "serial") == number(one, "serial") + 1, || {
+            format!("serials do not increase by one: {pair:?}")
+        })?;
+        ensure(number(next, "fence") >= number(one, "fence"), || format!("the fencing token decreased: {pair:?}"))?;
         ensure(next["snapshot"]["lineage"] == one["snapshot"]["lineage"], || "the lineage changed".to_owned())?;
     }
     Ok(versions.iter().map(|(_, version)| number(version, "fence")).collect::<BTreeSet<_>>().len())
 }
 
-/// Whether every write that a process was told of is a version, and each fence is of one life of one process.
+/// Checks that every acknowledged write is a version, and that each fencing token belongs to one attempt of one
+/// process.
 fn check_one_writer_per_fence(versions: &[(String, Value)], attempts: &[Writes]) -> Result<(), Problem> {
     let mut writers: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
     let mut found = 0;
     for (etag, version) in versions {
         let bare = |etag: &str| etag.trim_matches('"').to_owned();
         let writer = attempts.iter().position(|writes| writes.iter().any(|wrote| bare(wrote) == bare(etag)));
-        let writer = writer.ok_or_else(|| format!("nobody wrote the version {etag}"))?;
+        let writer = writer.ok_or_else(|| format!("no process wrote the version {etag}"))?;
         writers.entry(version["snapshot"]["fence"].as_u64().unwrap_or_default()).or_default().insert(writer);
         found += 1;
     }
     let acknowledged: usize = attempts.iter().map(Vec::len).sum();
-    ensure(found == acknowledged, || format!("{acknowledged} writes were taken, and there are {found} versions"))?;
+    ensure(found == acknowledged, || {
+        format!("{acknowledged} writes were acknowledged, but there are {found} versions")
+    })?;
     let shared: Vec<_> = writers.iter().filter(|(_, attempts)| attempts.len() != 1).collect();
-    ensure(shared.is_empty(), || format!("fences of more than one process: {shared:?}"))?;
+    ensure(shared.is_empty(), || format!("fencing tokens of more than one process: {shared:?}"))?;
     let distinct: BTreeSet<usize> = writers.values().flatten().copied().collect();
-    ensure(distinct.len() == writers.len(), || "a process wrote under two fences".to_owned())
+    ensure(distinct.len() == writers.len(), || "a process wrote under two fencing tokens".to_owned())
 }
 
-/// `PB_TORTURE_SEED` kills others at other moments.
+/// `PB_TORTURE_SEED` selects other processes and moments.
 #[test]
 fn twenty_competing_processes_lose_no_update() {
     let seed = std::env::var("PB_TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first lets calls finish, records and releases; the second ends at once.
+//! Ctrl-C and SIGTERM: after the first signal, running calls complete, are recorded, and the lease is released; the
+//! second ends the process at once.
 
 use crate::{LEASE, deployed_baseline, endpoint, ensure, held};
 use pb_torture::{
@@ -9,14 +10,16 @@ use pb_torture::{
 const DEPLOY: [&str; 3] = ["deploy", "staging", "--yes"];
 const STATUS: [&str; 3] = ["status", "staging", "--json"];
 const STOPPING: &str = "stopping: nothing new is started";
-/// The lease in seconds where none has to end: other tests keep the endpoint busy, and heartbeats must get through.
+/// Duration of leases that need not expire, in seconds: other tests keep the endpoint busy, and heartbeats must
+/// succeed.
 const LONG_LEASE: u32 = 20;
 
 fn hold(call: &str, action: FaultAction) -> Vec<FaultRule> {
     vec![FaultRule { at: CallMatcher::nth(call, 1), action }]
 }
 
-/// One signal: what was made is recorded, the lease released, and the next deploy need not wait.
+/// Checks that after one signal the created resources are recorded, the lease is released, and the next deploy does not
+/// wait.
 fn check_first_signal(signal: Signal, action: FaultAction) -> Result<(), Problem> {
     let (endpoint, config) = (endpoint()?, TestConfig::initial());
     let (workspace, inventory_client) = (TestWorkspace::new(endpoint, LONG_LEASE)?, InventoryClient::start()?);
@@ -27,22 +30,22 @@ fn check_first_signal(signal: Signal, action: FaultAction) -> Result<(), Problem
     running.wait_until(|running| running.stderr().contains(STOPPING))?;
     held.release();
     let ended = running.ended()?;
-    ensure(ended.code == Some(130), || format!("exit code 130 was expected: {ended}"))?;
+    ensure(ended.code == Some(130), || format!("expected exit code 130: {ended}"))?;
 
     let (state, inventory) = (workspace.state(&config)?, inventory_client.inventory(&workspace)?);
     ensure(inventory.owned.iter().any(|owned| owned.address == "net/vpc"), || {
-        "the running call did not finish".to_owned()
+        "the running call did not complete".to_owned()
     })?;
     for owned in &inventory.owned {
         let record = state["resources"][&owned.address].to_string();
-        ensure(record.contains(&owned.id), || format!("{owned:?} was made and is not recorded: {ended}"))?;
+        ensure(record.contains(&owned.id), || format!("{owned:?} was created but is not recorded: {ended}"))?;
     }
     let subnets = &inventory.all["subnets"];
-    ensure(subnets.is_empty(), || format!("something was begun after the signal: {subnets:?}"))?;
+    ensure(subnets.is_empty(), || format!("another step started after the signal: {subnets:?}"))?;
     let lock = workspace.json(&config, &STATUS)?["lock"].take();
     ensure(lock.is_null(), || format!("the lease was not released: {lock}"))?;
     let next = workspace.finish(&config, "deploy")?;
-    ensure(!next.stderr.contains("locked by"), || format!("the next one had to wait: {next}"))?;
+    ensure(!next.stderr.contains("locked by"), || format!("the next run had to wait: {next}"))?;
     check_converged(&workspace, &inventory_client, &config, deployed_baseline()?)
 }
 
@@ -60,7 +63,8 @@ fn sigterm_records_a_resource_just_created() {
     }
 }
 
-/// The second signal: it ends while its call still has no answer, and the next run repairs.
+/// Checks that after two signals the process ends before its call has a response, and that the next run repairs the
+/// result.
 fn check_second_signal(signals: [Signal; 2]) -> Result<(), Problem> {
     let (endpoint, config) = (endpoint()?, TestConfig::initial());
     let (workspace, inventory_client) = (TestWorkspace::new(endpoint, LEASE)?, InventoryClient::start()?);
@@ -71,7 +75,7 @@ fn check_second_signal(signals: [Signal; 2]) -> Result<(), Problem> {
     running.wait_until(|running| running.stderr().contains(STOPPING))?;
     running.send(signals[1])?;
     let ended = running.ended()?;
-    ensure(ended.code == Some(130), || format!("exit code 130 was expected: {ended}"))?;
+    ensure(ended.code == Some(130), || format!("expected exit code 130: {ended}"))?;
     drop(held);
     workspace.finish(&config, "deploy")?;
     check_converged(&workspace, &inventory_client, &config, deployed_baseline()?)
@@ -91,7 +95,7 @@ fn interrupt_and_sigterm_count_as_two_signals() {
     }
 }
 
-/// One that waits for the lease: it stops waiting, and has changed nothing.
+/// Checks that a process that waits for the lease stops waiting and changes nothing.
 fn check_signal_while_waiting() -> Result<(), Problem> {
     let (endpoint, config) = (endpoint()?, TestConfig::initial());
     let (workspace, inventory_client) = (TestWorkspace::new(endpoint, LONG_LEASE)?, InventoryClient::start()?);
@@ -102,7 +106,7 @@ fn check_signal_while_waiting() -> Result<(), Problem> {
     waiting.wait_until(|waiting| waiting.stderr().contains("locked by"))?;
     waiting.send(Signal::Interrupt)?;
     let waiting = waiting.ended()?;
-    ensure(waiting.code == Some(130), || format!("exit code 130 was expected: {waiting}"))?;
+    ensure(waiting.code == Some(130), || format!("expected exit code 130: {waiting}"))?;
     held.release();
     holder.ended()?.expect_code(0)?;
     check_converged(&workspace, &inventory_client, &config, deployed_baseline()?)

@@ -1,4 +1,4 @@
-//! The tool on the wire with faults. What each test needs it starts itself: a local endpoint, and an account in it.
+//! Fault injection for the binary. Each test starts what it needs: a local endpoint, and an account in it.
 
 mod contention;
 mod interrupts;
@@ -11,28 +11,28 @@ use pb_torture::{Baseline, Emulator, HeldCall, Problem, Proxy, RunningProcess};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The lease of these tests, in seconds: short enough to wait for, long enough for a busy machine.
+/// Duration of leases in these tests, in seconds: short enough to wait for, long enough for a busy machine.
 const LEASE: u32 = 4;
 
-/// The one endpoint of these tests. It ends with this process.
+/// Returns the endpoint that these tests share. It ends with this process.
 fn endpoint() -> Result<&'static str, Problem> {
     static EMULATOR: OnceLock<Result<Emulator, Problem>> = OnceLock::new();
     EMULATOR.get_or_init(Emulator::get).as_ref().map(|emulator| emulator.url.as_str()).map_err(Clone::clone)
 }
 
-/// What clean runs make, and leave.
+/// Returns the bench, with the calls and results of clean runs.
 fn bench() -> Result<&'static TestBench, Problem> {
     static BENCH: OnceLock<Result<TestBench, Problem>> = OnceLock::new();
     let make = || TestBench::new(&[endpoint()?.to_owned(), endpoint()?.to_owned()], LEASE);
     BENCH.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
-/// What a clean deploy from nothing leaves.
+/// Returns the result of a clean deploy from nothing.
 fn deployed_baseline() -> Result<&'static Baseline, Problem> {
     bench()?.baseline(Phase::Deploy).ok_or_else(|| "there is no baseline".to_owned())
 }
 
-/// The call that the proxy holds, once the run has come to it.
+/// Waits until the proxy holds a call of the run, and returns it.
 fn held(proxy: &Proxy, running: &mut RunningProcess) -> Result<HeldCall, Problem> {
     let mut held = None;
     running.wait_until(|_| {

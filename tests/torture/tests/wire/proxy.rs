@@ -1,4 +1,4 @@
-//! The proxy itself: each fault is what it says.
+//! Tests of the proxy: each fault has its documented effect.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A server that counts and answers `done`.
+/// Starts a server that counts requests and responds with `done`.
 fn upstream() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -36,7 +36,7 @@ fn upstream() -> (String, Arc<AtomicUsize>) {
     (url, count)
 }
 
-/// Calls `ec2:CreateVpc` through the proxy; gives status and body, or nothing when the connection was closed.
+/// Calls `ec2:CreateVpc` through the proxy. Returns status and body, or `None` if the connection was closed.
 fn call(url: &str) -> Option<String> {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
     let head = "POST / HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 Credential=1/20250101/us-east-2/ec2/aws4_request\r\n\
@@ -57,12 +57,12 @@ fn proxy_with(action: FaultAction) -> (Proxy, Arc<AtomicUsize>) {
     (Proxy::start(&url, vec![FaultRule { at: CallMatcher::nth("ec2:CreateVpc", 2), action }]).unwrap(), count)
 }
 
-/// What the second of three calls gets, and how many calls the endpoint has seen.
+/// Makes three calls. Returns the response to the second one, and the number of calls that the endpoint received.
 fn second_call(action: FaultAction) -> (Option<String>, usize) {
     let (proxy, count) = proxy_with(action);
     assert!(call(&proxy.url).unwrap().contains("done"));
     let answer = call(&proxy.url);
-    assert!(call(&proxy.url).unwrap().contains("done"), "a rule is for one call");
+    assert!(call(&proxy.url).unwrap().contains("done"), "a rule was applied twice");
     assert!(proxy.all_rules_applied());
     (answer, count.load(Ordering::SeqCst))
 }
@@ -102,7 +102,8 @@ fn delayed_call_is_answered() {
     assert_eq!(count, 3);
 }
 
-/// Holds the first call; gives how many calls the endpoint has seen while it was held, and after it was let go or dropped.
+/// Holds the first call. Returns the number of calls that the endpoint received while the call was held and after it
+/// was released or dropped, and the response.
 fn call_while_held(action: FaultAction, go: bool) -> (usize, usize, Option<String>) {
     let (url, count) = upstream();
     let proxy = Proxy::start(&url, vec![FaultRule { at: CallMatcher::NthWrite(1), action }]).unwrap();
@@ -141,5 +142,5 @@ fn recorded_calls_include_their_response() {
     assert_eq!(proxy.writes(), [seen]);
     let body: Result<String, Problem> = exchange(&proxy.url, "GET", "/x", "");
     assert_eq!(body, Ok("done".into()));
-    assert_eq!((proxy.seen().len(), proxy.writes().len()), (2, 2), "a verb that is not known may change something");
+    assert_eq!((proxy.seen().len(), proxy.writes().len()), (2, 2), "a call with an unknown verb counts as a write");
 }

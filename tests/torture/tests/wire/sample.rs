@@ -1,17 +1,17 @@
-//! Some cases of the matrix; `cargo xtask torture` has all of them.
+//! A sample of the matrix; `cargo xtask torture` runs all of it.
 
 use crate::bench;
 use pb_torture::Problem;
 use pb_torture::matrix::{Case, CaseResult, Outcome, all_cases, run, sample};
 
-/// How many cases; each phase and each fault has its share.
+/// Number of cases; each phase and each fault has its share.
 const CASES: usize = 12;
 
 fn failures(results: &[CaseResult]) -> Result<(), Problem> {
     let failed = results.iter().filter(|(_, verdict)| verdict.outcome == Outcome::Failed);
     let messages: Vec<String> = failed
         .map(|(case, verdict)| {
-            format!("{case}: {}\nto see it again: cargo xtask torture --case \"{case}\"", verdict.problem)
+            format!("{case}: {}\nto reproduce: cargo xtask torture --case \"{case}\"", verdict.problem)
         })
         .collect();
     if messages.is_empty() { Ok(()) } else { Err(messages.join("\n\n")) }
@@ -22,7 +22,7 @@ fn try_cases(cases: &[Case]) -> Result<(), Problem> {
     failures(&results)
 }
 
-/// `PB_TORTURE_SEED` chooses others.
+/// `PB_TORTURE_SEED` selects other cases.
 #[test]
 fn sample_of_the_matrix_passes() {
     let seed = std::env::var("PB_TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
@@ -33,8 +33,8 @@ fn sample_of_the_matrix_passes() {
     }
 }
 
-/// A destroy that was killed after it deleted something and before that was recorded: the next one found nothing to delete
-/// there, and remembered it for ever.
+/// A destroy was killed after it deleted a resource and before that was recorded: the next destroy found nothing to
+/// delete and kept the record forever.
 #[test]
 fn deletion_unrecorded_by_a_killed_destroy_is_forgotten() {
     let case = "destroy ec2:DisassociateRouteTable 1 killed-after".parse();
