@@ -12,24 +12,24 @@ from types import FrameType
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(prog="pb_emulator", description="A local AWS endpoint for deployments.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve until interrupted")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    serve.add_argument("--port", type=int, default=0, help="0 for any free port")
     serve.add_argument("--latency-ms", type=float, default=0.0, help="delay of every API call")
-    serve.add_argument("--pace", default="1", help="aws, aws:FACTOR, a factor on the default times, or a JSON file")
-    serve.add_argument("--vpc-quota", type=int, default=5, help="VPCs and internet gateways a region; 0 for no limit")
-    serve.add_argument("--cache-host", default="", help="address of every cache node, where a real server listens")
-    serve.add_argument("--data-plane", action="store_true", help="web tasks and listeners of all accounts answer requests")
-    serve.add_argument("--ready-file", type=Path, help="the URL is written here when requests are accepted")
+    serve.add_argument("--pace", default="1", help="aws, aws:FACTOR, a factor for the default times, or a JSON file")
+    serve.add_argument("--vpc-quota", type=int, default=5, help="VPCs and internet gateways per region; 0 for no limit")
+    serve.add_argument("--cache-host", default="", help="address of a real server, for every cache node")
+    serve.add_argument("--data-plane", action="store_true", help="let web tasks and listeners of all accounts answer")
+    serve.add_argument("--ready-file", type=Path, help="write the URL here when requests are accepted")
     serve.add_argument("--record", type=Path, help="append every exchange to this file as JSON lines")
     return parser.parse_args(argv)
 
 
 def publish(url: str, ready_file: Path | None) -> None:
-    """Tell that requests are accepted: a line on stdout, and a file that appears complete."""
+    """Announces that requests are accepted: prints the URL, and writes the ready file in one step."""
     print(url, flush=True)
     if ready_file:
         partial = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
@@ -38,7 +38,7 @@ def publish(url: str, ready_file: Path | None) -> None:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Run the server until SIGTERM or SIGINT."""
+    """Runs the server until SIGTERM or SIGINT."""
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "1")

@@ -1,4 +1,4 @@
-"""What moto makes anew for each account or call, and is the same every time: made once, and kept."""
+"""Caches for objects that moto computes again for each account or call, always with the same result."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from moto.iam.models import IAMBackend, ManagedPolicy
 
 from .patching import wrap
 
-#: The policies that AWS itself has, by partition. They are more than a thousand, and every account has them.
+#: AWS managed policies by partition. There are more than a thousand, and every account has them.
 _policies: dict[str, list[ManagedPolicy]] = {}
 
 
 def install_rules() -> None:
-    """Accounts share the texts of the policies that AWS has; a class is asked once which operations it has."""
+    """Shares the managed policies between accounts, and caches the operations of each class."""
 
     @wrap(IAMBackend)
     def _init_aws_policies(original: Any, self: Any) -> list[ManagedPolicy]:
@@ -25,12 +25,13 @@ def install_rules() -> None:
             _policies[self.region_name] = original(self)
         return [of_account(policy, self.account_id) for policy in _policies[self.region_name]]
 
-    # After all rules that add operations to a class: what is asked before is not asked again.
-    responses.method_names_from_class = functools.cache(lambda cls: frozenset(method_names_from_class(cls)))  # type: ignore[attr-defined]
+    # This comes after all rules that add operations to a class, because later additions would be missed.
+    cached = functools.cache(lambda cls: frozenset(method_names_from_class(cls)))
+    responses.method_names_from_class = cached  # type: ignore[attr-defined]
 
 
 def of_account(policy: ManagedPolicy, account: str) -> ManagedPolicy:
-    """A policy of AWS in one account, where it is attached to so many; what it says cannot be changed there."""
+    """Returns a managed policy for one account. Its attachment count is per account; its text cannot be changed."""
     own = copy.copy(policy)
     own.account_id, own.attachment_count = account, 0
     return own

@@ -1,7 +1,8 @@
-"""The load balancers and web tasks of an account as real servers on loopback addresses, so that a test can send requests.
+"""Load balancers and web tasks of an account as real servers on loopback addresses, so that tests can send requests.
 
-Each task that runs behind a load balancer answers on an address of its own in 127.0.0.0/8, at the port of its container;
-each listener on a port of 127.0.0.1 that `GET /_pb/listeners` tells. Both open and close as the account's world goes on.
+Each task behind a load balancer listens on a separate address in 127.0.0.0/8, at the port of its container. Each
+listener has a port of 127.0.0.1, which `GET /_pb/listeners` returns. Servers start and stop as the state of the account
+advances.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from .ecs_model import Task, ecs_state
 from .patching import Place
 
 TIMEOUT_SECONDS = 30.0
-#: 127.1.0.1 and up; the addresses below are left to others.
+#: 127.1.0.1 and up; lower addresses are left for other programs.
 _addresses = itertools.count((1 << 16) + 1)
 
 
 class Endpoint(ThreadingHTTPServer):
-    """A server with threads that end with the process."""
+    """A server whose threads end with the process."""
 
     daemon_threads = True
     request_queue_size = 128
 
 
 class DataPlane:
-    """The servers of all accounts that have asked for them."""
+    """Servers of all accounts that have enabled the data plane."""
 
     def __init__(self, lock: threading.Lock, advance: Callable[[str, str], None], everywhere: bool = False) -> None:
         self._lock, self._advance, self._everywhere = lock, advance, everywhere
@@ -44,19 +45,19 @@ class DataPlane:
         self._listeners: dict[str, Endpoint] = {}
 
     def open(self, place: Place) -> None:
-        """Begin to serve an account."""
+        """Enables the data plane of an account."""
         self._places.add(place)
         self.sync(place)
 
     def reset(self) -> None:
-        """Close everything."""
+        """Stops all servers."""
         for known in (self._tasks, self._listeners):
             for arn in list(known):
                 self._close(known, arn)
         self._places.clear()
 
     def sync(self, place: Place) -> None:
-        """Open and close servers, so that they are those of the account's world; the caller holds the lock."""
+        """Starts and stops servers to match the state of the account; the caller holds the lock."""
         if not self._everywhere and place not in self._places:
             return
         if not dict.__contains__(ecs_backends[place.account], place.region):
@@ -74,7 +75,7 @@ class DataPlane:
             self._listeners[arn] = start_server(Endpoint(("127.0.0.1", 0), listener_handler(self, place, arn)))
 
     def listener_addresses(self, place: Place) -> list[dict[str, Any]]:
-        """The listeners of an account, with the address at which each answers."""
+        """Returns the listeners of an account with the addresses at which they answer."""
         known = listeners_of(place)
         return [
             {"ListenerArn": arn, "LoadBalancerArn": known[arn].load_balancer_arn, "Port": int(known[arn].port),
@@ -83,13 +84,13 @@ class DataPlane:
         ]  # fmt: skip
 
     def route(self, place: Place, listener_arn: str, request: routing.Request) -> routing.Response | tuple[str, int]:
-        """What becomes of a request now: an answer, or the address and port of the task that it goes to."""
+        """Returns the response to a request, or the address and port of the task that it goes to."""
         with self._lock:
             self._advance(place.account, place.region)
             self.sync(place)
             listener = listeners_of(place).get(listener_arn)
             if listener is None:
-                return routing.Response(503, "the listener is gone")
+                return routing.Response(503, "the listener was deleted")
             found = routing.route(place, listener, request)
             if isinstance(found, routing.Response):
                 return found
@@ -99,19 +100,19 @@ class DataPlane:
             return str(server.server_address[0]), found.port
 
     def _close(self, known: dict[str, Endpoint], arn: str) -> None:
-        """Close a server; what it is answering at the moment is answered."""
+        """Stops a server; requests in progress are finished."""
         server = known.pop(arn)
         server.socket.close()
         threading.Thread(target=server.shutdown, daemon=True).start()
 
 
 def is_answering(task: Task) -> bool:
-    """Whether the container of a task runs: until the scheduler has it end, or it exits by itself."""
+    """Returns whether the container of a task runs: until the scheduler stops it, or it exits by itself."""
     return task.last == "RUNNING" or (task.last == "DEPROVISIONING" and task.code == "ServiceSchedulerInitiated")
 
 
 def listeners_of(place: Place) -> dict[str, Any]:
-    """The listeners of the active load balancers that the internet reaches."""
+    """Returns the listeners of active load balancers that are reachable from the internet."""
     found = {}
     for balancer in elbv2_backends[place.account][place.region].load_balancers.values():
         groups = set(balancer.security_groups)
@@ -122,13 +123,13 @@ def listeners_of(place: Place) -> dict[str, Any]:
 
 
 def start_server(server: Endpoint) -> Endpoint:
-    """Have a server serve; a closed one refuses connections at once, and its thread ends within half a second."""
+    """Starts serving. A closed server refuses connections at once, and its thread ends within half a second."""
     threading.Thread(target=server.serve_forever, args=(0.5,), daemon=True).start()
     return server
 
 
 def task_server(place: Place, task: Task) -> Endpoint:
-    """The server of a task, at the port of its container."""
+    """Starts the server of a task, at the port of its container."""
     port = int(task.balancers[0]["containerPort"])
     while True:
         number = next(_addresses)
@@ -136,24 +137,24 @@ def task_server(place: Place, task: Task) -> Endpoint:
         try:
             return start_server(Endpoint((address, port), task_handler(place, task)))
         except OSError:
-            # Another process of this machine has it.
+            # Another process on this machine uses the address.
             if number >> 16 > 250:
                 raise
 
 
 class Handler(BaseHTTPRequestHandler):
-    """What both kinds of servers share."""
+    """Common parts of both kinds of servers."""
 
     protocol_version = "HTTP/1.1"
-    #: Headers and body go out together, at once.
+    #: Sends headers and body in one write.
     wbufsize = -1
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent."""
+        """Logs nothing."""
 
     def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        """Send a whole answer."""
+        """Sends a complete response."""
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -162,19 +163,20 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def read_body(self) -> bytes:
-        """The body of the request."""
+        """Returns the body of the request."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
 
 def task_handler(place: Place, task: Task) -> type[Handler]:
-    """A handler that says which task of which revision has answered."""
+    """Returns a handler that answers with the task and its revision."""
 
     class TaskHandler(Handler):
         def handle_any(self) -> None:
             self.read_body()
             revision = task.definition.arn.rsplit("/", 1)[-1]
             body = json.dumps({"revision": revision, "task": task.id, "path": self.path}).encode()
-            self.reply(targets.response_status(place, task.definition, self.path), {"Content-Type": "application/json"}, body)
+            status = targets.response_status(place, task.definition, self.path)
+            self.reply(status, {"Content-Type": "application/json"}, body)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names are those of http.server
 
@@ -182,7 +184,7 @@ def task_handler(place: Place, task: Task) -> type[Handler]:
 
 
 def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[Handler]:
-    """A handler that routes as the load balancer does."""
+    """Returns a handler that routes like the load balancer."""
 
     class ListenerHandler(Handler):
         def setup(self) -> None:
@@ -195,7 +197,7 @@ def listener_handler(plane: DataPlane, place: Place, listener_arn: str) -> type[
                 connection.close()
 
         def to_task(self, place: tuple[str, int]) -> http.client.HTTPConnection:
-            """A connection to a task, which is kept for the next request of the same client."""
+            """Returns a connection to a task, which is reused for later requests of the same client."""
             if place not in self.connections:
                 self.connections[place] = http.client.HTTPConnection(*place, timeout=TIMEOUT_SECONDS)
             return self.connections[place]

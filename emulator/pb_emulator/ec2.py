@@ -22,7 +22,7 @@ from .patching import attached_state, wrap
 
 GROUP_NAME = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
 
-#: describe operation: result key, name of the id parameter, code when an id is unknown
+#: describe operation: result key, name of the id parameter, error code for an unknown id
 EVENTUALLY_CONSISTENT = {
     "describe_vpcs": ("Vpcs", "VpcIds", "InvalidVpcID.NotFound"),
     "describe_subnets": ("Subnets", "SubnetIds", "InvalidSubnetID.NotFound"),
@@ -33,7 +33,7 @@ EVENTUALLY_CONSISTENT = {
 
 
 def install_rules() -> None:
-    """Put the rules into moto's EC2."""
+    """Adds the rules to moto's EC2."""
     vpc_rules()
     subnet_rules()
     security_group_rules()
@@ -47,7 +47,7 @@ def install_rules() -> None:
 
 
 def mark_created(resource: Any, pending: bool = False) -> Any:
-    """Note when a resource was made; VPCs and subnets are `pending` at first."""
+    """Records the creation time of a resource; VPCs and subnets start as `pending`."""
     resource._pb_created = timings.now()
     if pending and timings.seconds("network_pending"):
         resource.state = "pending"
@@ -55,18 +55,20 @@ def mark_created(resource: Any, pending: bool = False) -> Any:
 
 
 def deleting_vpc(ec2: Any) -> bool:
-    """Whether the calls now made are parts of DeleteVpc."""
+    """Returns whether the current calls are part of DeleteVpc."""
     return bool(ec2.__dict__.get("_pb_deleting_vpc"))
 
 
 def route_table_entries(table: Any, name: str) -> dict[str, Any]:
-    """The `routes` or `associations` of a route table; the older moto inside LocalStack has them under the bare name."""
+    """Returns the `routes` or `associations` of a route table; the older moto inside LocalStack stores them without
+    underscore.
+    """
     found: dict[str, Any] = table.__dict__[f"_{name}" if f"_{name}" in table.__dict__ else name]
     return found
 
 
 def vpc_rules() -> None:
-    """DeleteVpc refuses while anything but what came with the VPC is in it; five VPCs a region by default."""
+    """DeleteVpc is refused while the VPC contains anything except its defaults; five VPCs per region by default."""
 
     @wrap(VPCBackend)
     def create_vpc(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -92,7 +94,9 @@ def vpc_rules() -> None:
 
 
 def attached_to_vpc(ec2: Any, vpc_id: str) -> list[str]:
-    """Ids of network ACLs, endpoints, peering connections and egress-only gateways that keep a VPC."""
+    """Returns the ids of network ACLs, endpoints, peering connections and egress-only gateways that block deletion of a
+    VPC.
+    """
     acls = [acl for acl in ec2.network_acls.values() if acl.vpc_id == vpc_id and not acl.default]
     endpoints = [end for end in ec2.vpc_end_points.values() if end.vpc_id == vpc_id and end.state != "deleted"]
     peerings = [
@@ -105,7 +109,7 @@ def attached_to_vpc(ec2: Any, vpc_id: str) -> list[str]:
 
 
 def subnet_rules() -> None:
-    """A subnet lies in a zone of its own region, and cannot be deleted while an interface is in it."""
+    """A subnet is in a zone of its own region, and cannot be deleted while it contains an interface."""
 
     @wrap(SubnetBackend)
     def create_subnet(
@@ -133,7 +137,7 @@ def subnet_rules() -> None:
 
 
 def security_group_rules() -> None:
-    """A group that an interface carries, or that a rule of another group names, cannot be deleted."""
+    """A security group cannot be deleted while an interface uses it, or a rule of another group refers to it."""
 
     @wrap(SecurityGroupBackend)
     def create_security_group(original: Any, self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -149,7 +153,7 @@ def security_group_rules() -> None:
             kwargs["force"] = True
         made = mark_created(original(self, name, *args, **kwargs))
         if kwargs.get("is_default"):
-            # Its members reach each other: a default group that nobody has stripped is open inwards too.
+            # The default group initially allows ingress from its own members.
             own = [{"GroupId": made.id}]
             self.authorize_security_group_ingress(made.id, "-1", None, None, [], source_groups=own)
         return made
@@ -172,7 +176,7 @@ def security_group_rules() -> None:
 
 
 def referencing_groups(ec2: Any, group_id: str) -> list[str]:
-    """Ids of the groups whose rules name a group."""
+    """Returns the ids of the groups whose rules refer to a group."""
     found = []
     for groups in ec2.groups.values():
         for group in groups.values():
@@ -183,7 +187,7 @@ def referencing_groups(ec2: Any, group_id: str) -> list[str]:
 
 
 def security_group_rule_responses() -> None:
-    """Authorize answers with the rules of all permissions of the request, and not of the last alone."""
+    """Authorize returns the rules for all permissions of the request, not only for the last one."""
 
     def authorize(self: Any, method: str) -> ActionResult:
         made = []
@@ -203,7 +207,7 @@ def security_group_rule_responses() -> None:
 
 
 def security_group_rule_descriptions() -> None:
-    """A rule shows its description whatever its peer is; two rules that differ in nothing else are the same."""
+    """A rule shows its description for any kind of peer; two rules that differ only in it are the same."""
 
     def description(self: Any) -> str | None:
         return self.ip_range.get("Description") or self.source_group.get("Description")
@@ -221,8 +225,8 @@ def security_group_rule_descriptions() -> None:
 
 
 def route_rules() -> None:
-    """The identical route again succeeds; the same destination with another target is RouteAlreadyExists. A gateway is one
-    that is attached to the table's VPC.
+    """CreateRoute is idempotent; the same destination with another target is RouteAlreadyExists. A gateway has to be
+    attached to the table's VPC.
     """
 
     @wrap(RouteBackend)
@@ -247,7 +251,7 @@ def route_rules() -> None:
 
 
 def route_table_rules() -> None:
-    """CreateRouteTable is idempotent by client token; a subnet has one table; the main table stays."""
+    """CreateRouteTable is idempotent with a client token; a subnet has one table; the main table cannot be deleted."""
 
     @wrap(EC2Response)
     def create_route_table(original: Any, self: Any) -> ActionResult:
@@ -261,7 +265,7 @@ def route_table_rules() -> None:
                 return ActionResult({"RouteTable": known})
         answer = original(self)
         if not isinstance(answer, ActionResult):
-            # An older moto answers in XML: there is nothing to remember.
+            # An older moto answers in XML, and there is nothing to record.
             return answer
         mark_created(answer.result["RouteTable"])
         if token:
@@ -273,7 +277,8 @@ def route_table_rules() -> None:
         original: Any, self: Any, route_table_id: str, gateway_id: Any = None, subnet_id: Any = None
     ) -> Any:
         for table in self.route_tables.values():
-            if subnet_id and table.id != route_table_id and subnet_id in route_table_entries(table, "associations").values():
+            associated = route_table_entries(table, "associations").values()
+            if subnet_id and table.id != route_table_id and subnet_id in associated:
                 raise ec2_error(
                     "Resource.AlreadyAssociated",
                     f"the specified association for route table {route_table_id} conflicts with an existing"
@@ -290,7 +295,7 @@ def route_table_rules() -> None:
 
 
 def gateway_rules() -> None:
-    """A VPC has one internet gateway, which stays attached while an interface has a public address."""
+    """A VPC has one internet gateway, which cannot be detached while an interface has a public address."""
 
     @wrap(InternetGatewayBackend)
     def create_internet_gateway(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -317,7 +322,9 @@ def gateway_rules() -> None:
 
 
 def tag_rules() -> None:
-    """50 tags a resource, 128 characters a key, 256 a value, no `aws:` prefix; only what exists is tagged and untagged."""
+    """50 tags per resource, 128 characters per key, 256 per value, no `aws:` prefix; only existing resources can be
+    tagged and untagged.
+    """
 
     def existing_only(operation: str) -> None:
         @wrap(EC2Response, operation)
@@ -350,7 +357,7 @@ def tag_rules() -> None:
 
 
 def consistency_rules() -> None:
-    """A describe may miss what was made a moment ago: by id `...NotFound`, by filter nothing at all."""
+    """Describe operations may not see new resources yet: `...NotFound` by id, an empty result by filter."""
 
     def delay_visibility(operation: str, key: str, ids_parameter: str, code: str) -> None:
         @wrap(EC2Response, operation)

@@ -1,4 +1,4 @@
-"""ECR images: digests as registries make them, what a task's image is, and stand-ins for images that nobody has pushed."""
+"""ECR images: digests as computed by registries, the image of a task, and stand-ins for images that were not pushed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFERENCE = re.compile(
 
 
 def install_rules() -> None:
-    """A digest is the hash of the manifest; with stand-ins, every tag of a repository that is there means an image."""
+    """A digest is the hash of the manifest; with stand-ins, every tag of an existing repository has an image."""
 
     @wrap(Image)
     def _create_digest(_original: Any, self: Any) -> None:
@@ -43,22 +43,24 @@ def install_rules() -> None:
 
 
 def digest_of(text: str) -> str:
-    """As a registry makes it."""
+    """Returns the digest as a registry computes it."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def stand_ins(backend: Any) -> dict[str, Any]:
-    """Whether an account has stand-ins, and the tags that their digests were made for."""
+    """Returns whether an account uses stand-ins, and the tags for which it has returned digests."""
     return attached_state(backend, "stand_ins", lambda: {"on": False, "tags": {}})
 
 
 def use_stand_ins(account: str, region: str) -> None:
-    """From now on a tag that was not pushed means a stand-in, in repositories of this account and region."""
+    """Enables stand-ins: every tag that was not pushed gets one, in all repositories of the account and region."""
     stand_ins(ecr_backends[account][region])["on"] = True
 
 
 def stand_in(backend: Any, repository: str, tag: str | None, digest: str | None) -> Image | None:
-    """The stand-in of a tag, or the one with a digest that was given out before. It is in no list and keeps nothing."""
+    """Returns the stand-in of a tag, or the one with a digest that was returned earlier. Stand-ins are not listed, and
+    do not prevent deletion of the repository.
+    """
     tags = stand_ins(backend)["tags"]
     if tag is None:
         tag = tags.get((repository, digest))
@@ -70,9 +72,9 @@ def stand_in(backend: Any, repository: str, tag: str | None, digest: str | None)
 
 
 def tag_of(place: Place, reference: str) -> str | None:
-    """The tag by which an image is known, where the reference is one of this account's registry and the image is there.
+    """Returns `repository:tag` of an image in this account's registry, or None if the image does not exist.
 
-    Any other reference is given back as it is: its registry is not emulated.
+    Any other reference is returned unchanged, because its registry is not emulated.
     """
     match = REFERENCE.fullmatch(reference)
     if match is None or match["account"] != place.account:

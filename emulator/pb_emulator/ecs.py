@@ -20,7 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def cluster_response(state: EcsState, cluster: Cluster, include: list[str]) -> dict[str, Any]:
-    """A cluster as in answers."""
+    """Returns a cluster for a response."""
     tasks = [task for task in state.tasks.values() if task.cluster_arn == cluster.arn and task.last != "STOPPED"]
     services = [s for s in state.services.values() if s.cluster.arn == cluster.arn and s.status == ACTIVE]
     running = sum(1 for task in tasks if task.last == "RUNNING")
@@ -44,7 +44,7 @@ def cluster_response(state: EcsState, cluster: Cluster, include: list[str]) -> d
 
 
 def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateCluster: the same name gives the same cluster back, as it is."""
+    """CreateCluster: returns an existing cluster of the same name unchanged."""
     state, name = ecs_state(place), request.get("clusterName") or "default"
     if not NAME.fullmatch(name):
         raise AwsError("InvalidParameterException", "The cluster name is invalid.")
@@ -65,7 +65,7 @@ def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeClusters: what is missing is in `failures`; an INACTIVE one is still there."""
+    """DescribeClusters: missing clusters are in `failures`; INACTIVE ones are still returned."""
     state, found, failures = ecs_state(place), [], []
     for name in request.get("clusters") or ["default"]:
         short = name.rsplit("/", 1)[-1]
@@ -77,7 +77,7 @@ def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_clusters(place: Place, _: dict[str, Any]) -> dict[str, Any]:
-    """ListClusters: the ACTIVE ones."""
+    """ListClusters: only ACTIVE clusters."""
     return {"clusterArns": [c.arn for c in ecs_state(place).clusters.values() if c.status == ACTIVE]}
 
 
@@ -102,7 +102,7 @@ def put_capacity_providers(place: Place, request: dict[str, Any]) -> dict[str, A
 
 
 def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteCluster: not while services are ACTIVE or DRAINING, or tasks are there."""
+    """DeleteCluster: refused while it has ACTIVE or DRAINING services, or tasks."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     if any(s.cluster.arn == cluster.arn and s.status in (ACTIVE, DRAINING) for s in state.services.values()):
@@ -114,7 +114,7 @@ def delete_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_resource(state: EcsState, arn: str) -> None:
-    """The resource of a tag operation must be there."""
+    """Raises an error unless the resource of a tag operation exists."""
     kind, _, rest = (
         arn.rsplit(":", 1)[-1].partition("/") if ":task-definition/" not in arn else ("task-definition", "", "")
     )
@@ -207,7 +207,7 @@ UNSUPPORTED = (
 
 
 def install_rules() -> None:
-    """Serve all of ECS that a deployer uses from this package."""
+    """Replaces moto's ECS by this package, as far as a deployer uses it."""
     disable(EC2ContainerServiceResponse, UNSUPPORTED)
     for action, operation in OPERATIONS.items():
         install(EC2ContainerServiceResponse, action, operation)
@@ -216,7 +216,7 @@ def install_rules() -> None:
 
 
 def serve_tagging_api() -> None:
-    """The tagging API sees our ECS resources."""
+    """Makes the ECS resources of this package visible to the tagging API."""
 
     def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
         for arn, found in ecs_state(Place(self.account_id, self.region_name)).tags.items():
@@ -235,7 +235,7 @@ def serve_tagging_api() -> None:
 
 
 def serve_autoscaling() -> None:
-    """A scalable target needs a service that is there."""
+    """A scalable target requires an existing service."""
 
     def service_exists(self: Any, resource_id: str) -> bool:
         _, cluster, service = resource_id.split("/")

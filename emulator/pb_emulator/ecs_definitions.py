@@ -1,4 +1,4 @@
-"""ECS task definitions, and what Fargate demands of them."""
+"""ECS task definitions, and their requirements on Fargate."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ CONTAINER_DEFAULTS: dict[str, Any] = {
 
 
 def client_error(message: str) -> AwsError:
-    """The error for a task definition that is not accepted."""
+    """Returns the error for an invalid task definition."""
     return AwsError("ClientException", message)
 
 
 def size(value: Any, unit: str) -> int:
-    """A size in units or MiB; `1 vCPU` and `2 GB` are understood too."""
+    """Returns a size in CPU units or MiB; `1 vCPU` and `2 GB` are accepted too."""
     text = str(value).strip().lower()
     try:
         if text.endswith(unit):
@@ -51,7 +51,7 @@ def size(value: Any, unit: str) -> int:
 
 
 def check_fargate(request: dict[str, Any]) -> None:
-    """Fargate: awsvpc, a size of the table, and an execution role for awslogs."""
+    """Fargate requires awsvpc, a supported size, and an execution role for awslogs."""
     if request.get("networkMode") != "awsvpc":
         raise client_error("Fargate only supports network mode 'awsvpc'.")
     if not request.get("cpu") or not request.get("memory"):
@@ -76,14 +76,14 @@ def check_fargate(request: dict[str, Any]) -> None:
 
 
 def check_awslogs(container: str, options: dict[str, str]) -> None:
-    """The awslogs driver on Fargate needs group, region and stream prefix."""
+    """On Fargate, the awslogs driver requires group, region and stream prefix."""
     for option in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
         if not options.get(option):
             raise client_error(f"Log driver awslogs requires options: {option} (container {container})")
 
 
 def check_containers(request: dict[str, Any]) -> None:
-    """Unique names, an essential container, and in awsvpc a host port that equals the container port."""
+    """Requires unique names, an essential container, and with awsvpc a host port that equals the container port."""
     containers = request.get("containerDefinitions") or []
     if not containers:
         raise client_error("Container list cannot be empty.")
@@ -107,7 +107,7 @@ def check_containers(request: dict[str, Any]) -> None:
 
 
 def with_defaults(container: dict[str, Any], network_mode: str | None) -> dict[str, Any]:
-    """A container definition with the fields that AWS fills in."""
+    """Returns a container definition with the defaults of AWS."""
     full = {
         **{key: list(value) if isinstance(value, list) else value for key, value in CONTAINER_DEFAULTS.items()},
         **container,
@@ -123,7 +123,7 @@ def with_defaults(container: dict[str, Any], network_mode: str | None) -> dict[s
 
 
 def register(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """RegisterTaskDefinition: every call makes another revision."""
+    """RegisterTaskDefinition: every call creates another revision."""
     state = ecs_state(place)
     family = request.get("family") or ""
     if not NAME.fullmatch(family):
@@ -153,7 +153,7 @@ def register(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_definition(state: EcsState, name: str) -> Definition:
-    """A task definition that must be there."""
+    """Returns a task definition, or raises an error if it does not exist."""
     found = state.definition(name)
     if found is None:
         raise client_error("Unable to describe task definition.")
@@ -200,7 +200,7 @@ def families(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def deregister(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeregisterTaskDefinition: INACTIVE, still described, and of no use for a new deployment or a rollback."""
+    """DeregisterTaskDefinition: INACTIVE revisions are still described, but cannot be deployed or rolled back to."""
     if ":" not in request["taskDefinition"].rsplit("/", 1)[-1]:
         raise client_error("The specified task definition does not have a revision.")
     found = require_definition(ecs_state(place), request["taskDefinition"])
@@ -209,7 +209,7 @@ def deregister(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteTaskDefinitions: only INACTIVE ones."""
+    """DeleteTaskDefinitions: only INACTIVE revisions."""
     state = ecs_state(place)
     deleted, failures = [], []
     for name in request["taskDefinitions"]:

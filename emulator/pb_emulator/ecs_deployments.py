@@ -1,4 +1,4 @@
-"""ECS service deployments and revisions: the history that tells a success from a rollback."""
+"""ECS service deployments and revisions: the history that distinguishes a success from a rollback."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .patching import Place
 
 
 def all_deployments(state: EcsState) -> Iterator[tuple[Service, Deployment]]:
-    """All deployments that are remembered, of services that are gone too."""
+    """Yields all recorded deployments, including those of deleted services."""
     for service in [*state.services.values(), *state.past_services]:
         for deployment in service.deployments:
             yield service, deployment
 
 
 def deployment_summary(service: Service, deployment: Deployment) -> dict[str, Any]:
-    """As in ListServiceDeployments."""
+    """Returns a deployment for ListServiceDeployments."""
     answer = {
         "serviceDeploymentArn": deployment.arn,
         "serviceArn": service.arn,
@@ -36,14 +36,15 @@ def deployment_summary(service: Service, deployment: Deployment) -> dict[str, An
 
 
 def list_deployments(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListServiceDeployments, newest first."""
+    """ListServiceDeployments: newest first."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     service = state.service(cluster, request["service"])
     if service is None:
         raise AwsError("ServiceNotFoundException", "Service not found.")
     statuses = request.get("status") or []
-    found = [deployment_summary(service, d) for d in reversed(service.deployments) if not statuses or d.state in statuses]
+    shown = [d for d in reversed(service.deployments) if not statuses or d.state in statuses]
+    found = [deployment_summary(service, d) for d in shown]
     start, limit = int(request.get("nextToken") or 0), int(request.get("maxResults") or 20)
     answer: dict[str, Any] = {"serviceDeployments": found[start : start + limit]}
     if len(found) > start + limit:
@@ -52,7 +53,7 @@ def list_deployments(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def revision_summary(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
-    """Task counts of a service revision."""
+    """Returns the task counts of a service revision."""
     running, pending = counts(state, service, deployment)
     requested = deployment.desired if deployment.status == "PRIMARY" else running + pending
     return {
@@ -64,7 +65,7 @@ def revision_summary(state: EcsState, service: Service, deployment: Deployment) 
 
 
 def deployment_details(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
-    """As in DescribeServiceDeployments."""
+    """Returns a deployment for DescribeServiceDeployments."""
     source = service.find(deployment.source)
     settings = breaker(service)
     monitor = "TRIGGERED" if deployment.triggered else "MONITORING" if deployment.open else "MONITORING_COMPLETE"
@@ -103,8 +104,9 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def revisions(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeServiceRevisions: which task definition a deployment is about."""
-    known = {deployment.revision_arn: (service, deployment) for service, deployment in all_deployments(ecs_state(place))}
+    """DescribeServiceRevisions: the task definition of a deployment."""
+    deployments = all_deployments(ecs_state(place))
+    known = {deployment.revision_arn: (service, deployment) for service, deployment in deployments}
     found, failures = [], []
     for arn in request["serviceRevisionArns"]:
         if arn not in known:
@@ -133,7 +135,7 @@ def revisions(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def stop(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """StopServiceDeployment: ROLLBACK unless ABORT is asked for; only while it is under way."""
+    """StopServiceDeployment: ROLLBACK by default, or ABORT; only while the deployment is in progress."""
     known = {deployment.arn: deployment for _, deployment in all_deployments(ecs_state(place))}
     deployment = known.get(request["serviceDeploymentArn"])
     if deployment is None:

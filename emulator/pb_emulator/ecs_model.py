@@ -1,4 +1,4 @@
-"""The resources of ECS, and how they look in answers."""
+"""ECS resources, and their form in responses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MAX_EVENTS = 100
 
 
 def utc() -> datetime:
-    """The present, as answers show it."""
+    """Returns the current time for a response."""
     return datetime.now(UTC)
 
 
 def hex_id() -> str:
-    """An id as ECS gives to tasks."""
+    """Returns an id such as those of tasks."""
     return uuid.uuid4().hex
 
 
@@ -55,11 +55,11 @@ class Definition:
 
     @property
     def containers(self) -> list[dict[str, Any]]:
-        """Its container definitions."""
+        """Container definitions."""
         return self.fields["containerDefinitions"]
 
     def as_response(self) -> dict[str, Any]:
-        """As in answers."""
+        """Returns the revision for a response."""
         return {
             **self.fields,
             "taskDefinitionArn": self.arn,
@@ -98,25 +98,25 @@ class Task:
     container_reason: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
-    #: Since when it is unhealthy as a target.
+    #: Time since which it is unhealthy as a target.
     unhealthy_since: float | None = None
-    #: The load balancers that it registers with, for as long as it lives: those of its deployment.
+    #: Load balancers that it registers with during its whole life: those of its deployment.
     balancers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
-        """The last part of the ARN."""
+        """Last part of the ARN."""
         return self.arn.rsplit("/", 1)[-1]
 
     @property
     def live(self) -> bool:
-        """Whether it is pending or running, and not on its way out."""
+        """True while it is pending or running, and not stopping."""
         return self.desired == "RUNNING"
 
 
 @dataclass
 class Deployment:
-    """One rollout of a service: the deployment of DescribeServices and the service deployment in one."""
+    """One rollout of a service: the deployment of DescribeServices and the service deployment combined."""
 
     id: str
     arn: str
@@ -142,7 +142,7 @@ class Deployment:
 
     @property
     def open(self) -> bool:
-        """Whether the service deployment has not come to its end."""
+        """True until the service deployment has finished."""
         return self.state not in FINAL_STATES
 
 
@@ -167,29 +167,29 @@ class Service:
 
     @property
     def primary(self) -> Deployment:
-        """The deployment that ECS is working towards."""
+        """Deployment that ECS is working towards."""
         return next(d for d in reversed(self.deployments) if d.status == "PRIMARY")
 
     def find(self, deployment_id: str | None) -> Deployment | None:
-        """A deployment by id."""
+        """Returns a deployment by id."""
         return next((d for d in self.deployments if d.id == deployment_id), None)
 
     def event(self, message: str) -> None:
-        """Add to the events, newest first, 100 at most."""
+        """Adds an event as the newest one, and keeps at most 100."""
         self.events.insert(
             0, {"id": str(uuid.uuid4()), "createdAt": utc(), "message": f"(service {self.name}) {message}"}
         )
         del self.events[MAX_EVENTS:]
 
     def event_once(self, message: str) -> None:
-        """The same, unless the newest event says it already."""
+        """Adds an event, unless the newest event has the same message."""
         if not self.events or not self.events[0]["message"].endswith(message):
             self.event(message)
 
 
 @dataclass
 class EcsState:
-    """All of ECS in one account and region."""
+    """All ECS resources of one account and region."""
 
     clusters: dict[str, Cluster] = field(default_factory=dict)
     definitions: dict[str, list[Definition]] = field(default_factory=dict)
@@ -197,22 +197,22 @@ class EcsState:
     past_services: list[Service] = field(default_factory=list)
     tasks: dict[str, Task] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: what RunTask answered, by client token
+    #: Responses of RunTask by client token.
     runs: dict[str, tuple[dict[str, Any], list[str]]] = field(default_factory=dict)
 
     def cluster(self, name: str | None, active: bool = True) -> Cluster:
-        """A cluster by name or ARN; an INACTIVE one counts as absent."""
+        """Returns a cluster by name or ARN; INACTIVE clusters do not count."""
         found = self.clusters.get((name or "default").rsplit("/", 1)[-1])
         if found is None or (active and found.status != ACTIVE):
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
         return found
 
     def service(self, cluster: Cluster, name: str) -> Service | None:
-        """A service by name or ARN."""
+        """Returns a service by name or ARN."""
         return self.services.get((cluster.name, name.rsplit("/", 1)[-1]))
 
     def definition(self, name: str) -> Definition | None:
-        """A task definition by ARN, `family:revision`, or family for its latest ACTIVE revision."""
+        """Returns a task definition by ARN, `family:revision`, or family for its latest ACTIVE revision."""
         family, _, revision = name.rsplit("/", 1)[-1].partition(":")
         known = self.definitions.get(family, [])
         if revision:
@@ -220,7 +220,7 @@ class EcsState:
         return next((d for d in reversed(known) if d.status == ACTIVE), None)
 
     def tasks_of(self, service: Service, deployment: Deployment | None = None) -> list[Task]:
-        """The tasks of a service, of one of its deployments if it is given."""
+        """Returns the tasks of a service, or only those of one deployment."""
         return [
             task
             for task in self.tasks.values()
@@ -230,36 +230,36 @@ class EcsState:
         ]
 
     def tag_list(self, arn: str) -> list[dict[str, str]]:
-        """The tags of a resource as ECS writes them."""
+        """Returns the tags of a resource for a response."""
         return tags.lower_pairs(self.tags.get(arn, {}))
 
 
 def ecs_state(place: Place) -> EcsState:
-    """The ECS of an account and region; kept on moto's backend, so that a reset empties it."""
+    """Returns the ECS of an account and region. It is stored in moto's backend, so that a reset clears it."""
     return attached_state(ecs_backends[place.account][place.region], "ecs", EcsState)
 
 
 def checked_tags(pairs: list[dict[str, str]] | None) -> dict[str, str]:
-    """Tags from a request, within the rules."""
+    """Returns the tags of a request after checking them."""
     found = tags.from_pairs(pairs)
     tags.check(found, "InvalidParameterException")
     return found
 
 
 def deployment_id() -> str:
-    """A deployment id as in DescribeServices."""
+    """Returns a deployment id as in DescribeServices."""
     return f"ecs-svc/{random.randrange(10**18, 10**19)}"
 
 
 def counts(state: EcsState, service: Service, deployment: Deployment | None = None) -> tuple[int, int]:
-    """Running and pending tasks."""
+    """Returns the numbers of running and pending tasks."""
     live = [task for task in state.tasks_of(service, deployment) if task.live]
     running = sum(1 for task in live if task.last == "RUNNING")
     return running, len(live) - running
 
 
 def deployment_response(state: EcsState, service: Service, deployment: Deployment) -> dict[str, Any]:
-    """A deployment as in DescribeServices."""
+    """Returns a deployment for DescribeServices."""
     running, pending = counts(state, service, deployment)
     return {
         "id": deployment.id,
@@ -281,7 +281,7 @@ def deployment_response(state: EcsState, service: Service, deployment: Deploymen
 
 
 def service_response(state: EcsState, service: Service, with_tags: bool) -> dict[str, Any]:
-    """A service as in answers; an INACTIVE one has no deployments."""
+    """Returns a service for a response; an INACTIVE one has no deployments."""
     running, pending = counts(state, service)
     visible = [d for d in reversed(service.deployments) if d.status in ("PRIMARY", "ACTIVE")]
     visible.sort(key=lambda d: d.status != "PRIMARY")

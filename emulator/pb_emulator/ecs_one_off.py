@@ -1,4 +1,4 @@
-"""ECS tasks on their own: RunTask, the commands that are given to them, and ExecuteCommand."""
+"""ECS one-off tasks: RunTask and its command overrides, and ExecuteCommand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .patching import Place
 
 
 def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """RunTask: 10 at most."""
+    """RunTask: at most 10 tasks."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     definition = state.definition(request["taskDefinition"])
@@ -54,7 +54,7 @@ def run(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_overrides(definition: Definition, overrides: dict[str, Any]) -> None:
-    """A container override names a container of the task definition."""
+    """A container override requires a container of that name in the task definition."""
     known = {container["name"] for container in definition.containers}
     for override in overrides.get("containerOverrides") or []:
         if override.get("name") not in known:
@@ -62,15 +62,16 @@ def check_overrides(definition: Definition, overrides: dict[str, Any]) -> None:
 
 
 def command_override(task: Task) -> list[str]:
-    """The command that RunTask gave to a task on its own."""
+    """Returns the command that RunTask gave to a one-off task."""
     overrides = task.overrides.get("containerOverrides") or []
     return next((override["command"] for override in overrides if override.get("command")), [])
 
 
 def command_result(task: Task) -> tuple[int, list[str]] | None:
-    """How a command of its own ends, and what it writes; nothing runs, so few commands are understood.
+    """Returns the exit code and the log lines of a command override. Nothing is executed, so only a few commands are
+    supported.
 
-    `echo WORDS`, `false`, `sh -c "exit N"`, and `sleep N`, which goes on until it is stopped; all else ends well.
+    `echo WORDS`, `false`, `sh -c "exit N"`, and `sleep N`, which runs until it is stopped; all others succeed.
     """
     command = command_override(task)
     if not command or command[0] == "sleep":
@@ -83,7 +84,7 @@ def command_result(task: Task) -> tuple[int, list[str]] | None:
 
 
 def execute(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ExecuteCommand: only in a running task that was started with it."""
+    """ExecuteCommand: only in a running task that was started with it enabled."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     task = state.tasks.get(place.arn("ecs", f"task/{cluster.name}/{request['task'].rsplit('/', 1)[-1]}"))

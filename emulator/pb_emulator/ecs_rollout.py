@@ -1,8 +1,8 @@
-"""ECS rollouts: how a service's deployments move with time.
+"""ECS rollouts: progress of a service's deployments over time.
 
-AWS rule: a rollout succeeded when the deployment that was started reached SUCCESSFUL.  The circuit breaker counts
-tasks that failed to start; when its threshold is reached the deployment is FAILED, and with rollback the last
-completed deployment becomes PRIMARY again, which looks like a steady service on the old task definition.
+AWS rule: a rollout succeeds when the deployment that was started reaches SUCCESSFUL. The circuit breaker counts tasks
+that failed to start. At its threshold the deployment becomes FAILED, and with rollback the last completed deployment
+becomes PRIMARY again, which looks like a steady service with the old task definition.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 from moto.ecs.models import ecs_backends
 
 from . import ecs_one_off, ecs_tasks, quotas, targets, timings
-from .ecs_model import ACTIVE, DRAINING, INACTIVE, Deployment, EcsState, Service, Task, deployment_id, ecs_state, hex_id, utc
+from .ecs_model import (
+    ACTIVE, DRAINING, INACTIVE, Deployment, EcsState, Service, Task, deployment_id, ecs_state, hex_id, utc,
+)  # fmt: skip
 from .patching import Place
 
 RUNNING_AFTER, HEALTHY_AFTER = 0.4, 0.8
@@ -23,17 +25,18 @@ _paused: set[str] = set()
 
 
 def pause(account: str, paused: bool) -> None:
-    """Stop the progress of all services and tasks of an account, or let it go on; what is due by then happens at once."""
+    """Pauses the progress of all services and tasks of an account, or resumes it; overdue changes then happen at once.
+    """
     _paused.add(account) if paused else _paused.discard(account)
 
 
 def reset() -> None:
-    """Let all accounts go on."""
+    """Resumes all accounts."""
     _paused.clear()
 
 
 def advance(place: Place) -> None:
-    """Let the services and tasks of an account and region come to the present."""
+    """Advances the services and tasks of an account and region to the current time."""
     backends = ecs_backends[place.account]
     if place.account in _paused or not dict.__contains__(backends, place.region):
         return
@@ -74,7 +77,7 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
         ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", ended[0])
     crashes = service is not None and task.last == "RUNNING" and ecs_tasks.exits_after_start(place, task.definition)
     if crashes and moment >= task.run_due + timings.seconds("task_failing"):
-        # It ran, so the breaker does not count it.
+        # The task was running, so the breaker does not count it.
         ecs_tasks.write_log(place, task, "fatal: the worker ended with status 1")
         ecs_tasks.begin_stop(task, "EssentialContainerExited", "Essential container in task exited", 1)
         return
@@ -83,21 +86,21 @@ def advance_task(place: Place, service: Service | None, task: Task) -> None:
 
 
 def fail_task(place: Place, task: Task, failure: tuple[str, str, int | None, str | None]) -> None:
-    """A task that exits leaves a line in its log."""
+    """Stops a task that cannot run, with a log line if a container exited."""
     if failure[2] is not None:
         ecs_tasks.write_log(place, task, "fatal: the container's command exited with status 1")
     ecs_tasks.begin_stop(task, *failure)
 
 
 def advance_draining(state: EcsState, service: Service) -> None:
-    """DRAINING to INACTIVE, once the time is over and all tasks are stopped."""
+    """DRAINING to INACTIVE, once the time is over and all tasks have stopped."""
     if timings.now() < service.gone_due or any(task.last != "STOPPED" for task in state.tasks_of(service)):
         return
     service.status = INACTIVE
 
 
 def start(place: Place, service: Service, reason: str) -> Deployment:
-    """Begin a new deployment; the one before becomes ACTIVE, and ends with its tasks."""
+    """Starts a new deployment. The previous one becomes ACTIVE, and ends with its tasks."""
     state, source = ecs_state(place), None
     for known in service.deployments:
         if known.status == "PRIMARY":
@@ -106,7 +109,7 @@ def start(place: Place, service: Service, reason: str) -> Deployment:
             if known.open:
                 finish_deployment(known, "STOPPED", "Service deployment stopped because a new deployment was started.")
     for known in service.deployments:
-        # A rollback that was under way is given up with the deployment that it belonged to.
+        # A rollback in progress is abandoned with its deployment.
         if known.state in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
             finish_deployment(known, "ROLLBACK_FAILED", "A new deployment was started.")
     definition = state.definition(service.task_definition)
@@ -135,12 +138,14 @@ def start(place: Place, service: Service, reason: str) -> Deployment:
 
 
 def breaker(service: Service) -> dict[str, Any]:
-    """The circuit breaker's settings."""
+    """Returns the settings of the circuit breaker."""
     return (service.fields.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
 
 
 def threshold(service: Service) -> int:
-    """Failed tasks at which the breaker trips: half of the desired count from 3 to 200, unless configured."""
+    """Returns the number of failed tasks that trips the breaker: half of the desired count, at least 3 and at most 200,
+    unless configured.
+    """
     given = breaker(service).get("thresholdConfiguration") or {}
     kind, value = given.get("type", "BOUNDED_PERCENT"), int(given.get("value", 50))
     if kind == "COUNT":
@@ -150,12 +155,12 @@ def threshold(service: Service) -> int:
 
 
 def ready_tasks(place: Place, tasks: list[Task]) -> int:
-    """Running tasks that pass their health checks."""
+    """Returns the number of running tasks that are healthy."""
     return sum(1 for task in tasks if task.live and task.last == "RUNNING" and targets.is_healthy(place, task))
 
 
 def advance_rollout(place: Place, state: EcsState, service: Service) -> None:
-    """One step of the current deployment."""
+    """Advances the current deployment by one step."""
     current = service.primary
     if current.state == "ROLLBACK_REQUESTED":
         roll_back(place, service, current, "Service deployment rolled back on request.")
@@ -178,7 +183,7 @@ def advance_rollout(place: Place, state: EcsState, service: Service) -> None:
 
 
 def reconcile_tasks(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
-    """Start and stop tasks within maximumPercent and minimumHealthyPercent."""
+    """Starts and stops tasks within maximumPercent and minimumHealthyPercent."""
     settings = service.fields.get("deploymentConfiguration") or {}
     most = math.floor(current.desired * int(settings.get("maximumPercent", 200)) / 100)
     least = math.ceil(current.desired * int(settings.get("minimumHealthyPercent", 100)) / 100)
@@ -201,9 +206,11 @@ def reconcile_tasks(place: Place, state: EcsState, service: Service, current: De
 
 
 def replace_unhealthy(place: Place, service: Service, current: Deployment, own: list[Task], most: int) -> int:
-    """How many tasks a deployment is to have: one more for each that is unhealthy after the rollout, as far as maximumPercent
-    lets it. Such a task is stopped once the checks of its successor have ended, well or not."""
-    unhealthy = [task for task in own if targets.is_detected_unhealthy(place, task)] if current.rollout == "COMPLETED" else []
+    """Returns the number of tasks that a deployment should have: after the rollout, one more for each unhealthy task,
+    as far as maximumPercent allows. An unhealthy task is stopped once the checks of its successor have a result.
+    """
+    is_completed = current.rollout == "COMPLETED"
+    unhealthy = [task for task in own if is_completed and targets.is_detected_unhealthy(place, task)]
     if not unhealthy:
         return current.desired
     if all(targets.is_healthy(place, task) or targets.failure(place, task) for task in own):
@@ -215,7 +222,7 @@ def replace_unhealthy(place: Place, service: Service, current: Deployment, own: 
 def start_tasks(
     place: Place, state: EcsState, service: Service, current: Deployment, number: int, offset: int
 ) -> None:
-    """Launch tasks of a deployment."""
+    """Launches tasks of a deployment."""
     steady = timings.seconds("service_steady")
     fields = {**service.fields, **{key: value for key, value in current.snapshot.items() if value is not None}}
     ids = []
@@ -237,14 +244,14 @@ def start_tasks(
 
 
 def stop_task(place: Place, service: Service, task: Task, reason: str) -> None:
-    """Stop a task of a service; its target drains."""
+    """Stops a task of a service; its target drains."""
     draining = targets.drain(place, task) if task.last == "RUNNING" else 0.0
     service.event(f"has stopped 1 running tasks: (task {task.id}).")
     ecs_tasks.begin_stop(task, "ServiceSchedulerInitiated", reason, 0, draining=draining)
 
 
 def check_failures(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
-    """Tasks that cannot run or are unhealthy fail again and again, until the breaker trips; without one, for ever."""
+    """Tasks that cannot run or are unhealthy keep failing until the breaker trips; without a breaker, forever."""
     failure = ecs_tasks.start_failure(place, current.definition)
     error = ecs_tasks.launch_error(place, current.definition)
     tried = [task for task in state.tasks_of(service, current) if task.live]
@@ -253,7 +260,7 @@ def check_failures(place: Place, state: EcsState, service: Service, current: Dep
         for task in unhealthy:
             stop_unhealthy(place, service, task)
         return record_failures(place, service, current, len(unhealthy), "tasks failed ELB health checks")
-    # What runs already goes on; only what is yet to start fails.
+    # Running tasks continue; only tasks that have not started fail.
     tried = [task for task in tried if task.last != "RUNNING"]
     if error and sum(task.live for task in state.tasks_of(service, current)) >= current.desired:
         return None
@@ -264,7 +271,7 @@ def check_failures(place: Place, state: EcsState, service: Service, current: Dep
         return None
     current.next_failure = moment + interval
     if error:
-        # Nothing was placed, so there is no task to tell how it ended: the event is all there is.
+        # Nothing was placed, so there is no task with a reason; the event is the only trace.
         service.event(error)
         return record_failures(place, service, current, current.desired, "tasks failed to start")
     for task in tried:
@@ -274,14 +281,14 @@ def check_failures(place: Place, state: EcsState, service: Service, current: Dep
 
 
 def stop_unhealthy(place: Place, service: Service, task: Task) -> None:
-    """Stop a task that is unhealthy."""
+    """Stops an unhealthy task."""
     arn, why = targets.failure(place, task) or ("", "")
     service.event(f"(task {task.id}) is unhealthy in (target-group {arn}) due to (reason {why}).")
     stop_task(place, service, task, f"Task failed ELB health checks in (target-group {arn})")
 
 
 def record_failures(place: Place, service: Service, current: Deployment, failed: int, why: str) -> None:
-    """Count failed tasks for the breaker."""
+    """Counts failed tasks for the breaker."""
     if not failed:
         return
     current.failed += failed
@@ -296,7 +303,7 @@ def record_failures(place: Place, service: Service, current: Deployment, failed:
 
 
 def trip_breaker(place: Place, service: Service, current: Deployment, why: str) -> None:
-    """The circuit breaker: the deployment is FAILED, and is rolled back if that is wanted and possible."""
+    """Trips the circuit breaker: the deployment becomes FAILED, and is rolled back if that is enabled and possible."""
     current.triggered = True
     current.rollout, current.updated = "FAILED", utc()
     current.rollout_reason = f"ECS deployment circuit breaker: {why}."
@@ -309,14 +316,14 @@ def trip_breaker(place: Place, service: Service, current: Deployment, why: str) 
 
 
 def stop_failed(place: Place, service: Service, current: Deployment) -> None:
-    """A failed deployment starts no more tasks, and those that it has are stopped."""
+    """Stops all tasks of a failed deployment, which starts no more."""
     for task in ecs_state(place).tasks_of(service, current):
         if task.live:
             stop_task(place, service, task, f"Scaling activity initiated by (deployment {current.id})")
 
 
 def roll_back(place: Place, service: Service, failed: Deployment, reason: str) -> None:
-    """Back to the last completed deployment, if there is one and its task definition is still ACTIVE."""
+    """Rolls back to the last completed deployment, if it exists and its task definition is still ACTIVE."""
     source = service.find(failed.source)
     failed.rollout = "FAILED"
     stop_failed(place, service, failed)
@@ -338,7 +345,7 @@ def roll_back(place: Place, service: Service, failed: Deployment, reason: str) -
 
 
 def complete_when_ready(place: Place, state: EcsState, service: Service, current: Deployment) -> None:
-    """COMPLETED: the time is over, all tasks are there and healthy, and no older ones are left."""
+    """Completes a deployment when the time is over, all its tasks are healthy, and no older ones remain."""
     if timings.now() < current.started_at + timings.seconds("service_steady"):
         return
     others = [t for t in state.tasks_of(service) if t.live and t.deployment_id != current.id]
@@ -359,6 +366,6 @@ def complete_when_ready(place: Place, state: EcsState, service: Service, current
 
 
 def finish_deployment(deployment: Deployment, status: str, reason: str) -> None:
-    """The service deployment comes to its end."""
+    """Finishes a service deployment."""
     deployment.state, deployment.state_reason = status, reason
     deployment.finished = deployment.updated = utc()

@@ -1,4 +1,4 @@
-"""Secrets of containers: what RegisterTaskDefinition refuses, and what Fargate reads before a task starts."""
+"""Secrets of containers: checks of RegisterTaskDefinition, and access by Fargate before a task starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASM, SSM = "secretsmanager:GetSecretValue", "ssm:GetParameters"
 
 
 def check(container: dict[str, Any], execution_role: str | None) -> None:
-    """A secret's variable has no value beside it, and somebody must read the secret."""
+    """A secret's variable must not have a value too, and an execution role must be given to read it."""
     names = [secret["name"] for secret in container.get("secrets") or []]
     plain = {variable["name"] for variable in container.get("environment") or []}
     for name in names:
@@ -40,7 +40,7 @@ def check(container: dict[str, Any], execution_role: str | None) -> None:
 
 
 def secrets_failure(place: Place, definition: Definition) -> str | None:
-    """Why the secrets of a task cannot be read, as its reason to stop says it."""
+    """Returns why the secrets of a task cannot be read, in the form of a stop reason."""
     for container in definition.containers:
         for secret in container.get("secrets") or []:
             why = secret_failure(place, definition.fields.get("executionRoleArn") or "", secret["valueFrom"])
@@ -50,7 +50,7 @@ def secrets_failure(place: Place, definition: Definition) -> str | None:
 
 
 def secret_failure(place: Place, role: str, reference: str) -> str | None:
-    """Why one secret cannot be read."""
+    """Returns why one secret cannot be read."""
     parts = reference.split(":")
     is_parameter = len(parts) < 3 or parts[2] == "ssm"
     action, arn = (SSM, reference) if is_parameter else (ASM, ":".join(parts[:7]))
@@ -73,7 +73,7 @@ def secret_failure(place: Place, role: str, reference: str) -> str | None:
 
 
 def allows(place: Place, arn: str, action: str, resource: str) -> bool:
-    """Whether one of a role's policies allows an action."""
+    """Returns whether the policies of a role allow an action."""
     iam = iam_backends[place.account]["aws"]
     role = next((known for known in iam.roles.values() if known.arn == arn), None)
     if role is None:

@@ -1,4 +1,4 @@
-"""ECS services: create, update, delete, and what is refused."""
+"""ECS services: create, update, delete, and their checks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 from moto.elbv2.models import elbv2_backends
 
 from . import ecs_rollout, ecs_tasks, timings
-from .ecs_model import ACTIVE, DRAINING, INACTIVE, Definition, EcsState, Service, checked_tags, ecs_state, service_response
+from .ecs_model import (
+    ACTIVE, DRAINING, INACTIVE, Definition, EcsState, Service, checked_tags, ecs_state, service_response,
+)  # fmt: skip
 from .ecs_tasks import invalid
 from .errors import AwsError
 from .patching import Place
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
-#: UpdateService parameters that start a new deployment when they change
+#: UpdateService parameters whose change starts a new deployment.
 REDEPLOYING = (
     "networkConfiguration",
     "loadBalancers",
@@ -22,7 +24,7 @@ REDEPLOYING = (
     "capacityProviderStrategy",
     "serviceRegistries",
 )
-#: and those that are only noted
+#: UpdateService parameters that change without a deployment.
 UPDATED_IN_PLACE = (
     "deploymentConfiguration",
     "healthCheckGracePeriodSeconds",
@@ -43,7 +45,7 @@ DEPLOYMENT_DEFAULTS = {
 
 
 def usable_definition(state: EcsState, name: str) -> Definition:
-    """A task definition for a new deployment: there, and ACTIVE."""
+    """Returns a task definition for a new deployment; it must exist and be ACTIVE."""
     found = state.definition(name)
     if found is None:
         raise AwsError("ClientException", "TaskDefinition not found.")
@@ -53,7 +55,7 @@ def usable_definition(state: EcsState, name: str) -> Definition:
 
 
 def check_load_balancers(place: Place, definition: Definition, balancers: list[dict[str, Any]]) -> None:
-    """The container and port exist, and the target group is of type ip and has a load balancer."""
+    """Requires an existing container and port, and a target group of type ip with a load balancer."""
     known = elbv2_backends[place.account][place.region].target_groups
     for balancer in balancers:
         name, port, arn = balancer.get("containerName"), balancer.get("containerPort"), balancer.get("targetGroupArn")
@@ -75,7 +77,7 @@ def check_load_balancers(place: Place, definition: Definition, balancers: list[d
 
 
 def check_deployment_configuration(configuration: dict[str, Any] | None) -> dict[str, Any]:
-    """The configuration with AWS's defaults; 100 percent at both ends would block every deployment."""
+    """Returns the configuration with AWS's defaults; 100 percent for both limits would block every deployment."""
     full = {**DEPLOYMENT_DEFAULTS, **(configuration or {})}
     if int(full["maximumPercent"]) <= 100 and int(full["minimumHealthyPercent"]) >= 100:
         raise invalid("Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
@@ -83,7 +85,7 @@ def check_deployment_configuration(configuration: dict[str, Any] | None) -> dict
 
 
 def check_service(place: Place, definition: Definition, fields: dict[str, Any]) -> None:
-    """What AWS checks of a service as a whole."""
+    """Checks a service as a whole."""
     balancers = fields.get("loadBalancers") or []
     if fields.get("launchType") == "FARGATE" and "FARGATE" not in definition.fields["compatibilities"]:
         raise invalid("Task definition does not support launch_type FARGATE.")
@@ -99,7 +101,7 @@ def check_service(place: Place, definition: Definition, fields: dict[str, Any]) 
 
 
 def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateService: safe to repeat with the same client token, refused for a name that is taken or draining."""
+    """CreateService: idempotent with a client token; refused if the name is used by an active or draining service."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     name, token = request.get("serviceName") or "", request.get("clientToken")
@@ -139,7 +141,7 @@ def create(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def initial_fields(request: dict[str, Any]) -> dict[str, Any]:
-    """A new service's settings, with AWS's defaults."""
+    """Returns the settings of a new service, with AWS's defaults."""
     fields: dict[str, Any] = {
         "loadBalancers": request.get("loadBalancers") or [],
         "serviceRegistries": request.get("serviceRegistries") or [],
@@ -169,13 +171,13 @@ def initial_fields(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def network_defaults(network: dict[str, Any]) -> dict[str, Any]:
-    """A network configuration with AWS's defaults."""
+    """Returns a network configuration with AWS's defaults."""
     vpc = {"securityGroups": [], "assignPublicIp": "DISABLED", **(network.get("awsvpcConfiguration") or {})}
     return {"awsvpcConfiguration": vpc}
 
 
 def require_service(state: EcsState, request: dict[str, Any]) -> Service:
-    """A service that must be there."""
+    """Returns a service, or raises an error if it does not exist."""
     cluster = state.cluster(request.get("cluster"))
     found = state.service(cluster, request["service"])
     if found is None:
@@ -184,7 +186,7 @@ def require_service(state: EcsState, request: dict[str, Any]) -> Service:
 
 
 def update(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """UpdateService: a new deployment if the task definition or the placement of tasks changed, or on demand."""
+    """UpdateService: starts a deployment if the task definition or the placement of tasks changes, or if forced."""
     state = ecs_state(place)
     service = require_service(state, request)
     if service.status != ACTIVE:
@@ -240,7 +242,7 @@ def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeServices: 10 names at most; what is missing is in `failures`; an INACTIVE one is still there."""
+    """DescribeServices: at most 10 names; missing services are in `failures`; INACTIVE ones are still returned."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     if len(request["services"]) > 10:
@@ -259,7 +261,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListServices: only ACTIVE ones, ten a page unless more are asked for."""
+    """ListServices: only ACTIVE services, ten per page by default."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     arns = [

@@ -1,4 +1,4 @@
-"""ECS tasks: their interfaces, targets, ends and log lines."""
+"""ECS tasks: interfaces, targets, failures and log lines."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .ecs_model import INACTIVE, Cluster, Definition, Deployment, EcsState, Serv
 from .errors import AwsError
 from .patching import Place
 
-#: stopped tasks of a group that are remembered
+#: Stopped tasks of a group that are kept.
 MAX_STOPPED_TASKS = 30
 NO_CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 
 
 def invalid(message: str) -> AwsError:
-    """ECS's usual refusal."""
+    """Returns the most common error of ECS."""
     return AwsError("InvalidParameterException", message)
 
 
 def check_network(place: Place, definition: Definition, network: dict[str, Any] | None) -> None:
-    """awsvpc needs subnets (16 at most) and groups (5 at most) of one VPC, all there."""
+    """awsvpc requires existing subnets (at most 16) and security groups (at most 5) of one VPC."""
     if definition.fields.get("networkMode") != "awsvpc":
         return
     vpc = (network or {}).get("awsvpcConfiguration")
@@ -54,16 +54,16 @@ def check_network(place: Place, definition: Definition, network: dict[str, Any] 
 
 
 def images(definition: Definition) -> list[str]:
-    """The images of a task definition."""
+    """Returns the images of a task definition."""
     return [str(container.get("image") or "") for container in definition.containers]
 
 
 def start_failure(place: Place, definition: Definition) -> tuple[str, str, int | None, str | None] | None:
-    """Why tasks of this definition cannot run: stop code, reason, exit code, container reason.
+    """Returns why tasks of this definition cannot run: stop code, reason, exit code, container reason.
 
-    Image tags that fail: `:fail` exits at once, `:oom` is killed for want of memory, `:missing` cannot be pulled, and
-    neither can what is not in this account's registry.  A log group that is not there and a secret that the execution role
-    cannot read fail as on AWS.
+    These image tags fail: `:fail` exits at once, `:oom` is killed because it runs out of memory, `:missing` cannot be
+    pulled, nor can an image that does not exist in this account's registry. A missing log group and a secret that the
+    execution role cannot read fail as on AWS.
     """
     for image in images(definition):
         known = ecr_images.tag_of(place, image)
@@ -104,12 +104,12 @@ def start_failure(place: Place, definition: Definition) -> tuple[str, str, int |
 
 
 def exits_after_start(place: Place, definition: Definition) -> bool:
-    """Whether these tasks run, and exit with an error some time later: an image tag `:crash`."""
+    """Returns whether these tasks start, and exit with an error some time later (image tag `:crash`)."""
     return any((ecr_images.tag_of(place, image) or "").endswith(":crash") for image in images(definition))
 
 
 def launch_error(place: Place, definition: Definition) -> str | None:
-    """Why no task of this definition can even be placed: a role that ECS cannot assume, or `:no-capacity`."""
+    """Returns why no task of this definition can be placed: a role that ECS cannot assume, or `:no-capacity`."""
     for field in ("executionRoleArn", "taskRoleArn"):
         role = definition.fields.get(field)
         if role and not is_assumable(place, role):
@@ -124,7 +124,7 @@ def launch_error(place: Place, definition: Definition) -> str | None:
 
 
 def is_assumable(place: Place, arn: str) -> bool:
-    """Whether a role is there and trusts ECS's tasks."""
+    """Returns whether a role exists and trusts ECS tasks."""
     role = iam_backends[place.account]["aws"].roles
     found = next((known for known in role.values() if known.arn == arn), None)
     return found is not None and "ecs-tasks.amazonaws.com" in str(found.assume_role_policy_document)
@@ -134,7 +134,7 @@ def launch(
     place: Place, cluster: Cluster, definition: Definition, fields: dict[str, Any], *, group: str, started_by: str,
     deployment: Deployment | None = None, number: int = 0, run_after: float = 0.0, healthy_after: float = 0.0,
 ) -> Task:  # fmt: skip
-    """Start one task: PROVISIONING, with its network interface."""
+    """Starts a task as PROVISIONING, with its network interface."""
     state, vpc = ecs_state(place), fields["networkConfiguration"]["awsvpcConfiguration"]
     subnet_id = vpc["subnets"][number % len(vpc["subnets"])]
     task_id = hex_id()
@@ -170,7 +170,7 @@ def launch(
 def begin_stop(
     task: Task, code: str, reason: str, exit_code: int | None, container_reason: str | None = None, *, draining: float = 0.0
 ) -> None:
-    """The task is to stop; it is STOPPED some time later, and not before it is drained."""
+    """Starts stopping a task; it is STOPPED some time later, after draining."""
     if task.desired == "STOPPED":
         return
     task.desired, task.last = "STOPPED", "DEPROVISIONING"
@@ -179,7 +179,7 @@ def begin_stop(
 
 
 def finish_stop(place: Place, service: Service | None, task: Task) -> None:
-    """The task is STOPPED, and its interface begins to linger."""
+    """Marks a task as STOPPED; its interface starts to linger."""
     task.last, task.stopped = "STOPPED", utc()
     interfaces.release(task.eni, task.stop_due)
     if service:
@@ -195,7 +195,7 @@ def finish_stop(place: Place, service: Service | None, task: Task) -> None:
 
 
 def write_log(place: Place, task: Task, text: str) -> None:
-    """What the containers of a task that exits leave in their log group."""
+    """Writes a line into the log streams of a task's containers."""
     for container in task.definition.containers:
         options = (container.get("logConfiguration") or {}).get("options") or {}
         logs = logs_backends[place.account][options.get("awslogs-region") or place.region]
@@ -209,7 +209,7 @@ def write_log(place: Place, task: Task, text: str) -> None:
 
 
 def task_response(state: EcsState, task: Task, with_tags: bool) -> dict[str, Any]:
-    """A task as in answers."""
+    """Returns a task for a response."""
     eni = task.eni
     details = {
         "subnetId": eni.subnet.id,
@@ -262,7 +262,7 @@ def task_response(state: EcsState, task: Task, with_tags: bool) -> dict[str, Any
 
 
 def container_response(task: Task, container: dict[str, Any]) -> dict[str, Any]:
-    """A container as in DescribeTasks; the exit code is there once it has exited."""
+    """Returns a container for DescribeTasks, with the exit code once it has exited."""
     answer: dict[str, Any] = {
         "containerArn": f"{task.arn.replace(':task/', ':container/')}/{container['name']}",
         "taskArn": task.arn,
@@ -285,7 +285,7 @@ def container_response(task: Task, container: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeTasks: 100 names at most; what is missing is in `failures`."""
+    """DescribeTasks: at most 100 names; missing tasks are in `failures`."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     if len(request["tasks"]) > 100:
@@ -302,7 +302,7 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_arns(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTasks: those with desired status RUNNING unless STOPPED is asked for."""
+    """ListTasks: tasks with desired status RUNNING by default, or STOPPED."""
     state = ecs_state(place)
     cluster = state.cluster(request.get("cluster"))
     name = request.get("serviceName")

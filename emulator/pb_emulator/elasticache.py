@@ -39,7 +39,7 @@ ID = re.compile(r"[a-z](?!.*--)[a-z0-9-]{0,39}(?<!-)")
 
 
 def version_of(engine: str, wanted: str | None) -> tuple[str, str]:
-    """The full version and the parameter family of an engine version."""
+    """Returns the full version and the parameter group family of an engine version."""
     known = VERSIONS.get(engine)
     if known is None:
         raise invalid(f"Invalid cache engine: {engine}. Valid values: {', '.join(VERSIONS)}")
@@ -51,7 +51,7 @@ def version_of(engine: str, wanted: str | None) -> tuple[str, str]:
 
 
 def check_groups(place: Place, ids: list[str]) -> None:
-    """Security groups that are there, five at most."""
+    """Requires existing security groups, at most five."""
     if len(ids) > interfaces.MAX_GROUPS:
         raise invalid("A cache cluster has five security groups at most.")
     for group_id in ids:
@@ -60,7 +60,7 @@ def check_groups(place: Place, ids: list[str]) -> None:
 
 
 def check_parameters(place: Place, name: str | None, family: str) -> str:
-    """A parameter group that is there and of the engine's family."""
+    """Returns the name of an existing parameter group of the engine's family."""
     group = elasticache_parameters.find(place, name or f"default.{family}")
     if group.family != family:
         raise AwsError(
@@ -71,7 +71,7 @@ def check_parameters(place: Place, name: str | None, family: str) -> str:
 
 
 def new_group(place: Place, identity: str, request: dict[str, Any], count: int, standalone: bool) -> Group:
-    """A replication group or a cache cluster, creating, with an interface for each node."""
+    """Creates a replication group or a cache cluster, with an interface for each node."""
     state = cache_state(place)
     engine = request.get("Engine") or "redis"
     version, family = version_of(engine, request.get("EngineVersion"))
@@ -118,7 +118,7 @@ def new_group(place: Place, identity: str, request: dict[str, Any], count: int, 
 
 
 def settings_of(request: dict[str, Any]) -> dict[str, Any]:
-    """Settings that answers repeat."""
+    """Returns the settings that responses repeat."""
     settings: dict[str, Any] = {
         "AutomaticFailover": "enabled" if request.get("AutomaticFailoverEnabled") else "disabled",
         "MultiAZ": "enabled" if request.get("MultiAZEnabled") else "disabled",
@@ -135,7 +135,7 @@ def settings_of(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateReplicationGroup: the id is kept in lower case."""
+    """CreateReplicationGroup: the id is converted to lower case."""
     state, identity = cache_state(place), request["ReplicationGroupId"].lower()
     if not ID.fullmatch(identity):
         raise invalid(
@@ -159,7 +159,8 @@ def create_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
         )
     if request.get("AuthToken") and not request.get("TransitEncryptionEnabled"):
         raise AwsError("InvalidParameterCombination", "AuthToken can only be used with transit encryption.")
-    return {"ReplicationGroup": replication_group_response(place, new_group(place, identity, request, count, standalone=False))}
+    made = new_group(place, identity, request, count, standalone=False)
+    return {"ReplicationGroup": replication_group_response(place, made)}
 
 
 def describe_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def describe_groups(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_available(group: Group) -> None:
-    """Only an available replication group can be modified or deleted."""
+    """Requires an available replication group, as modifying and deleting do."""
     if group.status != "available":
         raise AwsError(
             "InvalidReplicationGroupState",
@@ -179,7 +180,7 @@ def require_available(group: Group) -> None:
 
 
 def modify_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ModifyReplicationGroup: node type and version wait for the maintenance window unless ApplyImmediately."""
+    """ModifyReplicationGroup: without ApplyImmediately, node type and version wait for the maintenance window."""
     group = cache_state(place).replication_group(request["ReplicationGroupId"])
     require_available(group)
     apply_changes(place, group, request)
@@ -188,7 +189,7 @@ def modify_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
-    """Note what is to change; it is in force when the group is available again."""
+    """Records changes; they take effect when the group is available again."""
     now: dict[str, Any] = {}
     later: dict[str, Any] = {}
     engine = request.get("Engine") or group.engine
@@ -234,7 +235,7 @@ def apply_changes(place: Place, group: Group, request: dict[str, Any]) -> None:
 
 
 def begin_delete(group: Group) -> None:
-    """deleting, and some time later gone."""
+    """Starts the deletion of a group."""
     group.status, group.due = "deleting", timings.now() + timings.seconds("cache_deleting")
 
 
@@ -247,7 +248,7 @@ def delete_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateCacheCluster: one Redis node; Valkey is made only by CreateReplicationGroup."""
+    """CreateCacheCluster: one Redis node; Valkey requires CreateReplicationGroup."""
     state, identity = cache_state(place), request["CacheClusterId"].lower()
     if not re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{0,49}(?<!-)", identity):
         raise invalid("The parameter CacheClusterIdentifier is not a valid identifier.")
@@ -264,7 +265,7 @@ def create_cluster(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheClusters: those alone and the members of replication groups."""
+    """DescribeCacheClusters: standalone clusters and members of replication groups."""
     state, name = cache_state(place), request.get("CacheClusterId")
     pairs = [state.node(name)] if name else [(g, node) for g in state.groups.values() for node in g.nodes]
     if request.get("ShowCacheClustersNotInReplicationGroups"):
@@ -274,7 +275,7 @@ def describe_clusters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_standalone(place: Place, name: str) -> tuple[Group, Node]:
-    """A cache cluster that can be changed by itself."""
+    """Returns an available cache cluster that is not a member of a replication group."""
     group, node = cache_state(place).node(name)
     if not group.standalone:
         raise AwsError("InvalidCacheClusterState", f"Cache cluster {name} is serving in a replication group.")
@@ -336,7 +337,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def install_rules() -> None:
-    """Serve ElastiCache from this package."""
+    """Replaces moto's ElastiCache by this package."""
     disable(ElastiCacheResponse, ("CreateSnapshot", "DescribeSnapshots", "DeleteSnapshot"))
     for action, operation in OPERATIONS.items():
         install(ElastiCacheResponse, action, operation)

@@ -1,4 +1,4 @@
-"""The resources of ElastiCache, their states, and how they look in answers."""
+"""ElastiCache resources, their states, and their form in responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import interfaces, settings, timings
 from .errors import AwsError
 from .patching import Place, attached_state
 
-#: versions that can be asked for: the full version, and the family of parameter groups
+#: Engine versions of requests: the full version, and the parameter group family.
 VERSIONS: dict[str, dict[str, tuple[str, str]]] = {
     "redis": {
         "5.0.6": ("5.0.6", "redis5.0"),
@@ -39,7 +39,7 @@ NODE_TYPE = re.compile(r"cache\.[a-z][a-z0-9]*\.(micro|small|medium|large|\d{0,2
 
 
 def short_region(region: str) -> str:
-    """The region as in endpoint names: us-east-2 is use2."""
+    """Returns the region as in endpoint names: us-east-2 is use2."""
     first, second, number = (region.split("-") + ["", ""])[:3]
     abbreviations = {"northeast": "ne", "southeast": "se", "northwest": "nw", "southwest": "sw"}
     return f"{first}{abbreviations.get(second, second[:1])}{number}"
@@ -47,7 +47,7 @@ def short_region(region: str) -> str:
 
 @dataclass
 class Node:
-    """A cache cluster of one node: a member of a replication group, or alone."""
+    """A cache cluster of one node: a member of a replication group, or standalone."""
 
     id: str
     zone: str
@@ -58,7 +58,7 @@ class Node:
 
 @dataclass
 class Group:
-    """A replication group; a cache cluster that stands alone is kept as one of its own kind."""
+    """A replication group, or a standalone cache cluster."""
 
     id: str
     arn: str
@@ -94,7 +94,7 @@ class SubnetGroup:
 
 @dataclass
 class ParameterGroup:
-    """A cache parameter group, with the values that differ from the family's."""
+    """A cache parameter group with the values that differ from its family's."""
 
     name: str
     arn: str
@@ -105,7 +105,7 @@ class ParameterGroup:
 
 @dataclass
 class CacheState:
-    """All of ElastiCache in one account and region."""
+    """All ElastiCache resources of one account and region."""
 
     groups: dict[str, Group] = field(default_factory=dict)
     subnet_groups: dict[str, SubnetGroup] = field(default_factory=dict)
@@ -113,14 +113,14 @@ class CacheState:
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def replication_group(self, name: str) -> Group:
-        """A replication group that must be there."""
+        """Returns a replication group, or raises an error if it does not exist."""
         found = self.groups.get(name.lower())
         if found is None or found.standalone:
             raise AwsError("ReplicationGroupNotFoundFault", f"ReplicationGroup {name} not found.")
         return found
 
     def node(self, name: str) -> tuple[Group, Node]:
-        """A cache cluster that must be there."""
+        """Returns a cache cluster with its group, or raises an error if it does not exist."""
         for group in self.groups.values():
             for node in group.nodes:
                 if node.id == name.lower():
@@ -129,17 +129,19 @@ class CacheState:
 
 
 def cache_state(place: Place) -> CacheState:
-    """The ElastiCache of an account and region; kept on moto's backend, so that a reset empties it."""
+    """Returns the ElastiCache of an account and region. It is stored in moto's backend, so that a reset clears it."""
     return attached_state(elasticache_backends[place.account][place.region], "elasticache", CacheState)
 
 
 def random_hash() -> str:
-    """The part of endpoint names that is an account's own."""
+    """Returns the part of endpoint names that differs between accounts."""
     return "".join(random.choices(string.ascii_lowercase + string.digits, k=6))
 
 
 def advance(place: Place) -> None:
-    """creating and modifying become available; deleting becomes gone, and the interfaces begin to linger."""
+    """Advances the groups: creating and modifying become available; deleting ones disappear, and their interfaces start
+    to linger.
+    """
     if not dict.__contains__(elasticache_backends[place.account], place.region):
         return
     state = cache_state(place)
@@ -161,7 +163,7 @@ def advance(place: Place) -> None:
 
 
 def endpoint_host(place: Place, group: Group, kind: str) -> str:
-    """The name of an endpoint: `primary`, `reader`, or a node's id."""
+    """Returns the host name of an endpoint: `primary`, `reader`, or the id of a node."""
     tail = f"{group.hash}.{{0}}{short_region(place.region)}.cache.amazonaws.com"
     encrypted = group.settings.get("TransitEncryptionEnabled")
     if group.standalone:
@@ -174,12 +176,12 @@ def endpoint_host(place: Place, group: Group, kind: str) -> str:
 
 
 def endpoint(place: Place, group: Group, kind: str) -> dict[str, Any]:
-    """An endpoint."""
+    """Returns an endpoint for a response."""
     return {"Address": settings.cache_host or endpoint_host(place, group, kind), "Port": group.port}
 
 
 def replication_group_response(place: Place, group: Group) -> dict[str, Any]:
-    """A replication group as in answers; endpoints are there once it has been available."""
+    """Returns a replication group for a response, with endpoints once it has been available."""
     known = group.status != "creating"
     node_group: dict[str, Any] = {"NodeGroupId": "0001", "Status": group.status}
     if known:
@@ -221,7 +223,7 @@ def replication_group_response(place: Place, group: Group) -> dict[str, Any]:
 
 
 def cache_cluster_response(place: Place, group: Group, node: Node, with_nodes: bool) -> dict[str, Any]:
-    """A cache cluster as in answers: what carries version, parameter group, security groups and subnet group."""
+    """Returns a cache cluster for a response, with version, parameter group, security groups and subnet group."""
     pending = {"CacheNodeType": group.deferred.get("node_type"), "EngineVersion": group.deferred.get("version")}
     answer: dict[str, Any] = {
         "CacheClusterId": node.id,

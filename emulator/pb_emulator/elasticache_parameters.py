@@ -31,7 +31,7 @@ PARAMETERS: dict[str, tuple[str, str, str, bool]] = {
 
 
 def parameter_group_response(group: ParameterGroup) -> dict[str, Any]:
-    """As in answers."""
+    """Returns a parameter group for a response."""
     return {
         "CacheParameterGroupName": group.name,
         "CacheParameterGroupFamily": group.family,
@@ -42,7 +42,7 @@ def parameter_group_response(group: ParameterGroup) -> dict[str, Any]:
 
 
 def find(place: Place, name: str) -> ParameterGroup:
-    """A parameter group that must be there; each family has a default one."""
+    """Returns a parameter group, or raises an error if it does not exist; each family has a default one."""
     found = cache_state(place).parameter_groups.get(name)
     if found:
         return found
@@ -55,7 +55,7 @@ def find(place: Place, name: str) -> ParameterGroup:
 
 
 def clusters_using(state: CacheState, name: str) -> list[str]:
-    """Clusters that use a parameter group."""
+    """Returns the clusters that use a parameter group."""
     return [g.id for g in state.groups.values() if name in (g.parameter_group, g.pending.get("parameter_group"))]
 
 
@@ -89,12 +89,13 @@ def describe(place: Place, request: dict[str, Any]) -> dict[str, Any]:
     name = request.get("CacheParameterGroupName")
     if name:
         return {"CacheParameterGroups": [parameter_group_response(find(place, name))]}
-    groups = [find(place, f"default.{family}") for family in FAMILIES] + list(cache_state(place).parameter_groups.values())
+    groups = [find(place, f"default.{family}") for family in FAMILIES]
+    groups += cache_state(place).parameter_groups.values()
     return {"CacheParameterGroups": [parameter_group_response(group) for group in groups]}
 
 
 def is_allowed(name: str, value: str) -> bool:
-    """Whether a parameter may have a value."""
+    """Returns whether a parameter may have a value."""
     _, values, kind, _ = PARAMETERS[name]
     if kind == "integer":
         return re.fullmatch(r"-?\d+", value) is not None
@@ -102,14 +103,14 @@ def is_allowed(name: str, value: str) -> bool:
 
 
 def require_modifiable(place: Place, name: str) -> ParameterGroup:
-    """A parameter group that can be changed, which a default one cannot."""
+    """Returns a parameter group that can be changed, which excludes default ones."""
     if name.startswith("default."):
         raise AwsError("InvalidParameterValue", f"The default parameter group {name} cannot be changed.")
     return find(place, name)
 
 
 def modify(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ModifyCacheParameterGroup: known parameters with allowed values, 20 at most."""
+    """ModifyCacheParameterGroup: known parameters with allowed values, at most 20."""
     group = require_modifiable(place, request["CacheParameterGroupName"])
     wanted = request.get("ParameterNameValues") or []
     if not 1 <= len(wanted) <= 20:
@@ -140,7 +141,7 @@ def reset(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DescribeCacheParameters: `user` for what was set, `system` for what the family gives."""
+    """DescribeCacheParameters: source `user` for values that were set, `system` for those of the family."""
     group, listed = find(place, request["CacheParameterGroupName"]), []
     for name, (default, values, kind, modifiable) in PARAMETERS.items():
         source = "user" if name in group.values else "system"
@@ -162,7 +163,7 @@ def parameters(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteCacheParameterGroup: not while a cluster uses it."""
+    """DeleteCacheParameterGroup: refused while a cluster uses it."""
     state = cache_state(place)
     group = require_modifiable(place, request["CacheParameterGroupName"])
     if clusters_using(state, group.name):

@@ -14,12 +14,12 @@ SUBNET_GROUP_NAME = re.compile(r"[a-z0-9-]{1,255}")
 
 
 def invalid(message: str) -> AwsError:
-    """ElastiCache's usual refusal."""
+    """Returns the most common error of ElastiCache."""
     return AwsError("InvalidParameterValue", message)
 
 
 def vpc_of(place: Place, ids: list[str]) -> str:
-    """The VPC of subnets, which must be there and in one."""
+    """Returns the VPC of subnets, which must exist and be in one VPC."""
     ec2 = interfaces.backend(place)
     known = {subnet.id: subnet for zone in ec2.subnets.values() for subnet in zone.values()}
     for subnet in ids:
@@ -32,7 +32,7 @@ def vpc_of(place: Place, ids: list[str]) -> str:
 
 
 def subnet_group_response(place: Place, group: SubnetGroup) -> dict[str, Any]:
-    """A subnet group as in answers."""
+    """Returns a subnet group for a response."""
     ec2 = interfaces.backend(place)
     zones = {subnet.id: subnet.availability_zone for zone in ec2.subnets.values() for subnet in zone.values()}
     return {
@@ -53,7 +53,7 @@ def subnet_group_response(place: Place, group: SubnetGroup) -> dict[str, Any]:
 
 
 def subnet_group(place: Place, name: str) -> SubnetGroup:
-    """A subnet group that must be there."""
+    """Returns a subnet group, or raises an error if it does not exist."""
     found = cache_state(place).subnet_groups.get((name or "").lower())
     if found is None:
         raise AwsError("CacheSubnetGroupNotFoundFault", f"Cache Subnet Group {name} does not exist.")
@@ -61,7 +61,7 @@ def subnet_group(place: Place, name: str) -> SubnetGroup:
 
 
 def create_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """CreateCacheSubnetGroup: the name is kept in lower case."""
+    """CreateCacheSubnetGroup: the name is converted to lower case."""
     state, name = cache_state(place), request["CacheSubnetGroupName"].lower()
     if not SUBNET_GROUP_NAME.fullmatch(name) or name == "default":
         raise invalid("The parameter CacheSubnetGroupName must have 1 to 255 alphanumeric characters or hyphens.")
@@ -90,11 +90,12 @@ def describe_subnet_groups(place: Place, request: dict[str, Any]) -> dict[str, A
 
 
 def modify_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ModifyCacheSubnetGroup: a subnet in use cannot be taken out."""
+    """ModifyCacheSubnetGroup: a subnet in use cannot be removed."""
     group = subnet_group(place, request["CacheSubnetGroupName"])
     if request.get("SubnetIds"):
         vpc_of(place, request["SubnetIds"])
-        used = {n.eni.subnet.id for g in cache_state(place).groups.values() if g.subnet_group == group.name for n in g.nodes}
+        users = [known for known in cache_state(place).groups.values() if known.subnet_group == group.name]
+        used = {node.eni.subnet.id for known in users for node in known.nodes}
         if used - set(request["SubnetIds"]):
             raise AwsError("SubnetInUse", "The subnet ID is in use by a cache cluster.")
         group.subnets = request["SubnetIds"]
@@ -103,7 +104,7 @@ def modify_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]
 
 
 def delete_subnet_group(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """DeleteCacheSubnetGroup: not while a cluster is in it."""
+    """DeleteCacheSubnetGroup: refused while a cluster uses it."""
     state = cache_state(place)
     group = subnet_group(place, request["CacheSubnetGroupName"])
     if any(known.subnet_group == group.name for known in state.groups.values()):

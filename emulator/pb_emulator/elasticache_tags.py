@@ -11,7 +11,7 @@ from .patching import Place
 
 
 def tags_of(place: Place, arn: str) -> dict[str, str]:
-    """The tags of a resource that must be there and not be on its way out."""
+    """Returns the tags of a resource, which must exist and not be deleting."""
     state = cache_state(place)
     if arn not in state.tags:
         kind = arn.split(":")[5] if arn.count(":") >= 6 else ""
@@ -40,7 +40,7 @@ def add_tags(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def remove_tags(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """RemoveTagsFromResource: a key that is not there is an error."""
+    """RemoveTagsFromResource: a missing key is an error."""
     found = tags_of(place, request["ResourceName"])
     for key in request["TagKeys"]:
         if key not in found:

@@ -15,7 +15,7 @@ from .errors import AwsError
 from .patching import Place, attached_state, wrap
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
-#: the hosted zone of the load balancers of each region, for alias records
+#: Hosted zone of the load balancers of each region, for alias records.
 HOSTED_ZONES = {
     "us-east-1": "Z35SXDOTRQ7X7K",
     "us-east-2": "Z3AADJGX6KTTL2",
@@ -29,7 +29,7 @@ HOSTED_ZONES = {
     "ap-southeast-1": "Z1LMS91P8CMLE5",
     "ap-southeast-2": "Z1GM3OXH4ZPM65",
 }
-#: the health of a target whose group no load balancer uses
+#: Health of a target whose group no load balancer uses.
 NOT_IN_USE = (
     "unused", "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"
 )  # fmt: skip
@@ -54,7 +54,7 @@ LOAD_BALANCER_ATTRIBUTES = {
 
 
 def install_rules() -> None:
-    """Put the rules into moto's ELBv2."""
+    """Adds the rules to moto's ELBv2."""
     load_balancer_creation()
     load_balancer_changes()
     target_group_rules()
@@ -65,12 +65,12 @@ def install_rules() -> None:
 
 
 def place_of(elb: ELBv2Backend) -> Place:
-    """The account and region of a backend."""
+    """Returns the account and region of a backend."""
     return Place(elb.account_id, elb.region_name)
 
 
 def check_name(name: str, kind: str) -> None:
-    """32 characters at most, letters, digits and hyphens, no hyphen at either end."""
+    """At most 32 characters: letters, digits and hyphens, no hyphen at either end."""
     if not NAME.fullmatch(name or ""):
         raise AwsError(
             "ValidationError",
@@ -80,7 +80,7 @@ def check_name(name: str, kind: str) -> None:
 
 
 def check_subnets(elb: ELBv2Backend, ids: list[str], scheme: str) -> None:
-    """Two subnets in two zones, each /27 or larger with 8 free addresses; a gateway if internet-facing."""
+    """Two subnets in two zones, each /27 or larger with 8 free addresses; an internet gateway if internet-facing."""
     known = {subnet.id: subnet for zone in elb.ec2_backend.subnets.values() for subnet in zone.values()}
     for subnet_id in ids:
         if subnet_id not in known:
@@ -109,7 +109,7 @@ def check_subnets(elb: ELBv2Backend, ids: list[str], scheme: str) -> None:
 
 
 def check_groups(elb: ELBv2Backend, groups: list[str], vpc_id: str) -> None:
-    """Existing groups of the load balancer's VPC, five at most."""
+    """Existing security groups of the load balancer's VPC, at most five."""
     if len(groups) > interfaces.MAX_GROUPS:
         raise AwsError("InvalidConfigurationRequest", "A load balancer has five security groups at most")
     for group_id in groups:
@@ -121,7 +121,7 @@ def check_groups(elb: ELBv2Backend, groups: list[str], vpc_id: str) -> None:
 
 
 def load_balancer_creation() -> None:
-    """The same name with the same settings gives the existing load balancer, with others it is refused."""
+    """Creating an existing load balancer with the same settings returns it; with other settings it is refused."""
 
     @wrap(ELBv2Backend)
     def create_load_balancer(original: Any, self: Any, **wanted: Any) -> FakeLoadBalancer:
@@ -155,12 +155,12 @@ def load_balancer_creation() -> None:
 
 
 def is_active(balancer: Any) -> bool:
-    """Whether a load balancer is provisioned."""
+    """Returns whether a load balancer is provisioned."""
     return bool(timings.now() - getattr(balancer, "_pb_created", 0.0) >= timings.seconds("alb_provisioning"))
 
 
 def same_load_balancer(known: Any, scheme: str, ids: list[str], wanted: dict[str, Any]) -> FakeLoadBalancer:
-    """The existing load balancer, if it is what was asked for."""
+    """Returns an existing load balancer if it has the requested settings, else raises an error."""
     have = (known.scheme, sorted(s.id for s in known.subnets), sorted(known.security_groups or []), known.type)
     want = (
         scheme,
@@ -177,7 +177,7 @@ def same_load_balancer(known: Any, scheme: str, ids: list[str], wanted: dict[str
 
 
 def initialize_load_balancer(elb: ELBv2Backend, balancer: Any) -> None:
-    """The DNS name and hosted zone are known at once, and there is an interface in each subnet."""
+    """Sets the DNS name and hosted zone, which are known at once, and creates an interface in each subnet."""
     number = random.randrange(10**8, 10**10)
     prefix = "internal-" if balancer.scheme == "internal" else ""
     balancer.dns_name = f"{prefix}{balancer.name}-{number}.{elb.region_name}.elb.amazonaws.com"
@@ -189,7 +189,9 @@ def initialize_load_balancer(elb: ELBv2Backend, balancer: Any) -> None:
 
 
 def sync_interfaces(elb: ELBv2Backend, balancer: Any) -> None:
-    """Interfaces in the subnets of the load balancer, with its groups; the others are let go."""
+    """Creates missing interfaces in the subnets of a load balancer, updates their security groups, and releases the
+    others.
+    """
     own: dict[str, interfaces.ManagedInterface] = attached_state(balancer, "interfaces", dict)
     wanted = {subnet.id for subnet in balancer.subnets}
     for subnet_id in set(own) - wanted:
@@ -209,7 +211,7 @@ def sync_interfaces(elb: ELBv2Backend, balancer: Any) -> None:
 
 
 def load_balancer_changes() -> None:
-    """Deletion protection refuses the delete; interfaces follow groups and subnets, and linger at the end."""
+    """Deletion protection refuses deletion; interfaces follow groups and subnets, and linger after deletion."""
 
     @wrap(ELBv2Backend)
     def delete_load_balancer(original: Any, self: Any, arn: str) -> None:
@@ -242,7 +244,7 @@ def load_balancer_changes() -> None:
 
 
 def load_balancers_using(group: Any) -> list[str]:
-    """Load balancers with a listener or rule that forwards to a target group."""
+    """Returns the load balancers with a listener or rule that forwards to a target group."""
     from moto.elbv2 import elbv2_backends
 
     elb = elbv2_backends[group.account_id][group.region_name]
@@ -258,7 +260,9 @@ def load_balancers_using(group: Any) -> list[str]:
 
 
 def target_group_rules() -> None:
-    """The same name and settings give the existing group; a group that a listener uses cannot be deleted."""
+    """Creating an existing target group with the same settings returns it; a group in use by a listener cannot be
+    deleted.
+    """
     FakeTargetGroup.load_balancer_arns = property(load_balancers_using, lambda self, value: None)
 
     @wrap(ELBv2Backend)
@@ -298,7 +302,7 @@ def target_group_rules() -> None:
 
 
 def target_health() -> None:
-    """The health of Fargate tasks is what their rollout says; no target of a group without a load balancer is used."""
+    """The rollout determines the health of Fargate tasks; targets of a group without a load balancer are unused."""
 
     @wrap(FakeTargetGroup)
     def health_for(original: Any, self: Any, target: dict[str, Any], ec2_backend: Any) -> FakeHealthStatus:
@@ -313,7 +317,7 @@ def target_health() -> None:
 
 
 def listener_rules() -> None:
-    """A port has one listener; a target group serves one load balancer; HTTPS needs a certificate."""
+    """A port has one listener; a target group belongs to one load balancer; HTTPS requires a certificate."""
 
     def check_targets(elb: Any, balancer_arn: str, actions: list[dict[str, Any]]) -> None:
         for action in actions:
@@ -343,7 +347,7 @@ def listener_rules() -> None:
 
 
 def priority_rules() -> None:
-    """SetRulePriorities moves all that it names at once: what counts is that the new order has no conflict."""
+    """SetRulePriorities changes all named rules at once; only the new order must be free of conflicts."""
 
     @wrap(ELBv2Backend)
     def set_rule_priorities(original: Any, self: Any, rule_priorities: list[dict[str, Any]]) -> Any:
@@ -362,7 +366,7 @@ def priority_rules() -> None:
 
 
 def tag_rules() -> None:
-    """DescribeTags takes 20 ARNs at most; 50 tags a resource."""
+    """DescribeTags accepts at most 20 ARNs; at most 50 tags per resource."""
 
     @wrap(ELBV2Response)
     def describe_tags(original: Any, self: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Errors with an AWS code, in the form that moto turns into each service's wire format."""
+"""Errors with an AWS code, in the form that moto converts to each service's wire format."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class AwsError(ServiceException):
 
 
 def ec2_error(code: str, message: str) -> EC2ClientError:
-    """An EC2 error."""
+    """Returns an EC2 error."""
     return EC2ClientError(code, message)
 
 
 def dependency_violation(message: str) -> EC2ClientError:
-    """EC2's refusal to delete what something else still uses."""
+    """Returns EC2's error for deleting a resource that is still in use."""
     return EC2ClientError("DependencyViolation", message)
 
 
 def route53_error(code: str, message: str) -> Route53ClientError:
-    """A Route 53 error."""
+    """Returns a Route 53 error."""
     return Route53ClientError(code, message)

@@ -1,7 +1,7 @@
 """Network interfaces of load balancers, Fargate tasks and cache nodes.
 
-AWS rule: they appear with their owner, carry its security groups, occupy its subnet, stay for minutes after the
-owner is gone, and until then groups, subnets and the internet gateway cannot be removed.
+AWS rule: they are created with their owner, use its security groups and an address of its subnet, and linger for
+minutes after the owner is deleted. Until then groups, subnets and the internet gateway cannot be deleted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MAX_GROUPS = 5
 
 
 class ManagedInterface(NetworkInterface):
-    """An interface that an AWS service made and holds."""
+    """An interface that an AWS service created and uses."""
 
     released_at: float | None = None
     attached_to: str = ""
 
     @property
     def attachment(self) -> dict[str, Any]:  # type: ignore[override]
-        """The attachment, which names the service and no instance."""
+        """The attachment, which names the service instead of an instance."""
         return {
             "AttachmentId": f"ela-attach-{self.id[4:]}",
             "DeleteOnTermination": False,
@@ -49,7 +49,7 @@ class ManagedInterface(NetworkInterface):
         }
 
     def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
-        """Filters that matter for finding an owner."""
+        """Returns the value for filters that identify the owner."""
         simple = {
             "status": self.status,
             "requester-id": self.requester_id,
@@ -64,12 +64,12 @@ class ManagedInterface(NetworkInterface):
 
 
 def backend(place: Place) -> EC2Backend:
-    """The EC2 of an account and region."""
+    """Returns the EC2 of an account and region."""
     return ec2_backends[place.account][place.region]
 
 
 def free_address(ec2: EC2Backend, subnet: Any) -> str:
-    """The lowest free address of a subnet; AWS keeps the first four and the last."""
+    """Returns the lowest free address of a subnet; AWS reserves the first four and the last."""
     taken = {eni.private_ip_address for eni in ec2.enis.values() if eni.subnet.id == subnet.id}
     network = ipaddress.IPv4Network(subnet.cidr_block)
     for number in range(4, network.num_addresses - 1):
@@ -82,7 +82,7 @@ def free_address(ec2: EC2Backend, subnet: Any) -> str:
 def attach(
     place: Place, subnet_id: str, groups: list[str], description: str, *, owner: str, kind: str, public: bool = False
 ) -> ManagedInterface:
-    """Make the interface of a service's resource; `owner` is the service's name as EC2 shows it."""
+    """Creates the interface of a service's resource; `owner` is the service's name in EC2."""
     ec2 = backend(place)
     subnet = ec2.get_subnet(subnet_id)
     eni = ManagedInterface(
@@ -100,19 +100,19 @@ def attach(
 
 
 def set_groups(place: Place, eni: ManagedInterface, groups: list[str]) -> None:
-    """Change the security groups of an interface with its owner's."""
+    """Changes the security groups of an interface to those of its owner."""
     found = [backend(place).get_security_group_from_id(group) for group in groups]
     eni._group_set = [group for group in found if group]
 
 
 def release(eni: ManagedInterface, at: float | None = None) -> None:
-    """The owner is gone: the interface lingers, and then goes too."""
+    """Releases an interface whose owner is deleted: it lingers, and is then deleted."""
     if eni.released_at is None:
         eni.released_at = timings.now() if at is None else at
 
 
 def remove_released(place: Place) -> None:
-    """Remove the interfaces that have lingered long enough."""
+    """Deletes interfaces that have lingered long enough."""
     if not dict.__contains__(ec2_backends[place.account], place.region):
         return
     linger, moment = timings.seconds("interfaces_linger"), timings.now()
@@ -123,22 +123,22 @@ def remove_released(place: Place) -> None:
 
 
 def in_group(ec2: EC2Backend, group_id: str) -> list[NetworkInterface]:
-    """Interfaces that carry a security group."""
+    """Returns the interfaces with a security group."""
     return [eni for eni in ec2.enis.values() if group_id in [group.id for group in eni.group_set]]
 
 
 def in_subnet(ec2: EC2Backend, subnet_id: str) -> list[NetworkInterface]:
-    """Interfaces in a subnet."""
+    """Returns the interfaces in a subnet."""
     return [eni for eni in ec2.enis.values() if eni.subnet.id == subnet_id]
 
 
 def in_vpc(ec2: EC2Backend, vpc_id: str) -> list[NetworkInterface]:
-    """Interfaces in a VPC."""
+    """Returns the interfaces in a VPC."""
     return [eni for eni in ec2.enis.values() if eni.subnet.vpc_id == vpc_id]
 
 
 def install_rules() -> None:
-    """An interface that a service holds cannot be deleted by its account."""
+    """The account cannot delete an interface that a service uses."""
 
     @wrap(NetworkInterfaceBackend)
     def delete_network_interface(original: Any, self: Any, eni_id: str) -> None:

@@ -1,4 +1,4 @@
-"""How this package changes moto: wrapped backend methods, and operations written anew."""
+"""Modifications of moto: wrapped backend methods, and replaced operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def wrap(cls: type, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Replace `cls.name` by a function that gets the original as its first argument."""
+    """Replaces `cls.name` by a function that receives the original as its first argument."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         method = name or function.__name__
@@ -32,13 +32,13 @@ def wrap(cls: type, name: str | None = None) -> Callable[[Callable[..., Any]], C
 
 @dataclass(frozen=True)
 class Place:
-    """The account and region that a call is for."""
+    """Account and region of a call."""
 
     account: str
     region: str
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN of this account and region."""
+        """Returns an ARN in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
 
@@ -46,9 +46,9 @@ Operation = Callable[[Place, dict[str, Any]], dict[str, Any] | None]
 
 
 def install(response_class: type[BaseResponse], action: str, operation: Operation) -> None:
-    """Serve `action` by `operation`, which gets parameters and gives a result under their wire names.
+    """Serves `action` by `operation`, whose parameters and results have their wire names.
 
-    Parsing and serialising follow the service model, so an operation is plain dictionaries in and out.
+    Parsing and serialising follow the service model, so an operation works with plain dictionaries.
     """
 
     def method(self: BaseResponse) -> ActionResult:
@@ -61,7 +61,7 @@ def install(response_class: type[BaseResponse], action: str, operation: Operatio
 
 
 def disable(response_class: type[BaseResponse], actions: tuple[str, ...]) -> None:
-    """Answer 501 to actions that moto serves from a state of its own, which is not the one of this package."""
+    """Answers 501 to actions that moto would serve from its own state, which differs from that of this package."""
 
     def refuse(action: str) -> None:
         def method(self: BaseResponse) -> ActionResult:
@@ -74,7 +74,7 @@ def disable(response_class: type[BaseResponse], actions: tuple[str, ...]) -> Non
 
 
 def to_plain(value: Any) -> Any:
-    """A copy made of ordinary dictionaries and lists."""
+    """Returns a copy that consists of plain dictionaries and lists."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -83,7 +83,7 @@ def to_plain(value: Any) -> Any:
 
 
 def attached_state(owner: Any, key: str, factory: Callable[[], T]) -> T:
-    """State of ours kept on a moto backend or resource, so that a reset takes it away too."""
+    """Returns state of this package that is stored in a moto backend or resource, so that a reset clears it."""
     store = owner.__dict__.setdefault("_pb", {})
     if key not in store:
         store[key] = factory()

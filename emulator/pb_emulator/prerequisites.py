@@ -1,4 +1,4 @@
-"""What an account has before the first deploy: state bucket, lock table, hosted zone and task execution role."""
+"""Prerequisites of a first deploy: state bucket, lock table, hosted zone and task execution role."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TRUST = {
 
 
 def ensure(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Make what is wanted and not there yet; the README has the keys."""
+    """Creates the requested prerequisites that do not exist yet; the README lists the keys."""
     known = {
         "bucket", "table", "zone", "role", "stand_in_images", "vcpus", "quotas", "target_groups", "region", "account",
     }  # fmt: skip
     if set(wanted) - known:
-        raise ValueError(f"unknown preconditions: {', '.join(sorted(set(wanted) - known))}")
+        raise ValueError(f"unknown prerequisites: {', '.join(sorted(set(wanted) - known))}")
     account, region = wanted.get("account") or DEFAULT_ACCOUNT, wanted.get("region") or DEFAULT_REGION
     made: dict[str, Any] = {"account": account, "region": region}
     if wanted.get("bucket"):
@@ -53,7 +53,7 @@ def ensure(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def ensure_target_groups(account: str, region: str, count: int) -> int:
-    """So many target groups that nothing uses, called `spare-0` and so on."""
+    """Creates that many unused target groups, named `spare-0` and so on."""
     elb = elbv2_backends[account][region]
     there = {group.name for group in elb.target_groups.values()}
     for number in range(count):
@@ -65,7 +65,7 @@ def ensure_target_groups(account: str, region: str, count: int) -> int:
 
 
 def ensure_bucket(account: str, region: str, name: str) -> str:
-    """A versioned bucket."""
+    """Creates a versioned bucket."""
     s3 = s3_backends[account]["aws"]
     owner = s3_backends.bucket_accounts.get(name)
     if owner and owner[1] != account:
@@ -77,7 +77,7 @@ def ensure_bucket(account: str, region: str, name: str) -> str:
 
 
 def ensure_table(account: str, region: str, name: str) -> str:
-    """A table with the hash key that Terraform's locks have, paid per request."""
+    """Creates a table with the hash key of Terraform's locks and on-demand billing."""
     dynamodb = dynamodb_backends[account][region]
     if name not in dynamodb.tables:
         dynamodb.create_table(
@@ -98,7 +98,7 @@ def ensure_table(account: str, region: str, name: str) -> str:
 
 
 def ensure_zone(account: str, name: str) -> str:
-    """A public hosted zone; gives its id."""
+    """Creates a public hosted zone, and returns its id."""
     route53, full = route53_backends[account]["aws"], name.rstrip(".").lower() + "."
     for zone in route53.zones.values():
         if zone.name == full and not zone.private_zone:
@@ -108,7 +108,7 @@ def ensure_zone(account: str, name: str) -> str:
 
 
 def ensure_role(account: str, name: str) -> str:
-    """A role that ECS tasks can assume, with the execution policy; gives its ARN."""
+    """Creates a role that ECS tasks can assume, with the execution policy, and returns its ARN."""
     iam = iam_backends[account]["aws"]
     role = next((known for known in iam.roles.values() if known.name == name), None)
     if role is None:

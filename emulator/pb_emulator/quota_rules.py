@@ -1,4 +1,6 @@
-"""Quotas that EC2 and ELBv2 enforce: rules of a group, target groups, rules and target groups of a load balancer."""
+"""Quotas that EC2 and ELBv2 enforce: rules per security group, target groups, rules and target groups per load
+balancer.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from .patching import wrap
 
 
 def install_rules() -> None:
-    """Put the rules into moto's EC2 and ELBv2, around those of the other modules."""
+    """Adds the rules to moto's EC2 and ELBv2, around those of the other modules."""
     rules_per_security_group()
     target_groups()
     rules_per_balancer()
@@ -22,8 +24,8 @@ def install_rules() -> None:
 
 
 def rules_per_security_group() -> None:
-    """A security group has so many rules in each direction, IPv4 and IPv6 apart; a rule that names a group counts for
-    both. A prefix list counts as one rule. (VPC user guide: Amazon VPC quotas, Security group size)
+    """Rules of a security group are limited per direction, separately for IPv4 and IPv6; a rule that refers to a group
+    counts for both. A prefix list counts as one rule. (VPC user guide: Amazon VPC quotas, Security group size)
     """
 
     @wrap(SecurityGroupBackend)
@@ -44,7 +46,7 @@ def rules_per_security_group() -> None:
 
 
 def target_groups() -> None:
-    """A region has so many target groups; one that is there is given back all the same."""
+    """Target groups are limited per region; creating an existing one still returns it."""
 
     @wrap(ELBv2Backend)
     def create_target_group(original: Any, self: Any, name: str, **wanted: Any) -> Any:
@@ -55,18 +57,18 @@ def target_groups() -> None:
 
 
 def balancer_of(elb: Any, listener_arn: str) -> Any:
-    """The load balancer of a listener."""
+    """Returns the load balancer of a listener."""
     return next((known for known in elb.load_balancers.values() if listener_arn in known.listeners), None)
 
 
 def rules_of(balancer: Any) -> list[Any]:
-    """The rules of all listeners of a load balancer, besides the default ones."""
+    """Returns the rules of all listeners of a load balancer, except the default ones."""
     found = [rule for listener in balancer.listeners.values() for rule in listener.rules.values()]
     return [rule for rule in found if rule.priority != "default"]
 
 
 def rules_per_balancer() -> None:
-    """A load balancer has so many rules, those of all its listeners together and the default ones apart."""
+    """Rules are limited per load balancer, over all its listeners and without the default ones."""
 
     @wrap(ELBv2Backend)
     def create_rule(original: Any, self: Any, **wanted: Any) -> Any:
@@ -79,13 +81,13 @@ def rules_per_balancer() -> None:
 
 
 def forwarded_target_groups(elb: Any, actions: Iterable[Any]) -> set[str]:
-    """The target groups that actions name, as parameters or as moto keeps them."""
+    """Returns the target groups in actions, given as parameters or as moto's objects."""
     data = [action if isinstance(action, dict) else action.data for action in actions]
     return {arn for one in data for arn in elb._get_target_group_arns_from(one)}
 
 
 def target_groups_per_balancer() -> None:
-    """A load balancer serves so many target groups; one that several rules name counts once."""
+    """Target groups are limited per load balancer; one that several rules use counts once."""
 
     def check(elb: Any, balancer: Any, actions: list[Any], instead_of: str = "") -> None:
         if balancer is None:

@@ -1,4 +1,4 @@
-"""Service Quotas: how much an account may have. It may ask for more; a new one has few virtual CPUs of Fargate."""
+"""Service Quotas: limits of an account, which can be raised; a new account has few virtual CPUs on Fargate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import settings
 from .ecs_model import Definition, EcsState
 from .patching import Place, wrap
 
-#: A service and a code, as Service Quotas names a quota.
+#: Service and code of a quota.
 Quota = tuple[str, str]
 
 VPCS, GATEWAYS = ("vpc", "L-F678F1CE"), ("vpc", "L-A4707A72")
@@ -19,10 +19,10 @@ TARGET_GROUPS = ("elasticloadbalancing", "L-B22855CB")
 RULES_OF_A_BALANCER = ("elasticloadbalancing", "L-7EED9B64")
 TARGET_GROUPS_OF_A_BALANCER = ("elasticloadbalancing", "L-822D1B1B")
 VCPUS = ("fargate", "L-3032A538")
-#: of an account that nobody has limited
+#: Value for an account without a limit.
 UNLIMITED = 10_000.0
-#: The values of an account that has asked for nothing; it has plenty of virtual CPUs here.
-#: (VPC user guide: Amazon VPC quotas; Elastic Load Balancing: Quotas for your Application Load Balancers)
+#: Default values, except for virtual CPUs, which are practically unlimited here. (VPC user guide: Amazon VPC quotas;
+#: Elastic Load Balancing: Quotas for your Application Load Balancers)
 DEFAULTS: dict[Quota, float] = {
     RULES_OF_A_GROUP: 60.0,
     TARGET_GROUPS: 3000.0,
@@ -35,32 +35,32 @@ _applied: dict[tuple[str, str, Quota], float] = {}
 
 
 def apply(account: str, region: str, code: str, value: float) -> None:
-    """Let an account have so much of what a quota counts, instead of the default."""
+    """Sets the value of a quota for an account."""
     quota = next((known for known in DEFAULTS if known[1] == code), None)
     if quota is None:
-        raise ValueError(f"the quota {code} is not enforced here; there are {', '.join(code for _, code in DEFAULTS)}")
+        raise ValueError(f"the quota {code} is not enforced; expected one of {', '.join(code for _, code in DEFAULTS)}")
     _applied[account, region, quota] = value
 
 
 def limit(account: str, region: str, quota: Quota) -> float:
-    """How much of what a quota counts an account may have."""
+    """Returns the value of a quota for an account."""
     return _applied.get((account, region, quota), DEFAULTS[quota])
 
 
 def reset() -> None:
-    """All accounts have the defaults again."""
+    """Resets all accounts to the defaults."""
     _applied.clear()
 
 
 def remaining_tasks(place: Place, state: EcsState, definition: Definition) -> int:
-    """How many more tasks of a definition the account may run."""
+    """Returns how many more tasks of a definition the account may run."""
     units = sum(int(task.definition.fields["cpu"]) for task in state.tasks.values() if task.last != "STOPPED")
     free = limit(place.account, place.region, VCPUS) * 1024 - units
     return max(0, int(free // int(definition.fields["cpu"])))
 
 
 def install_rules() -> None:
-    """GetServiceQuota tells what holds here."""
+    """GetServiceQuota returns the enforced values."""
 
     @wrap(ServiceQuotasBackend)
     def get_service_quota(original: Any, self: Any, service_code: str, quota_code: str) -> Any:

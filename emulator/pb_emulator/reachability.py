@@ -1,6 +1,6 @@
-"""Which traffic security groups let through.
+"""Traffic that security groups allow.
 
-AWS rule: a connection needs a rule of a group at each end, one that lets it out and one that lets it in; answers need none.
+AWS rule: a connection needs an egress rule at the sender and an ingress rule at the receiver; responses need none.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 from . import interfaces
 from .patching import Place
 
-#: The address of a client in the internet.
+#: Address of a client on the internet.
 CLIENT = "198.51.100.10"
 
 
 def is_allowed(place: Place, sender: list[Any], receiver: list[Any], port: int) -> bool:
-    """Whether one of the interfaces of a sender reaches a port of one of those of a receiver."""
+    """Returns whether an interface of the sender can connect to a port of an interface of the receiver."""
     return any(connects(place, one, other, port) for one in sender for other in receiver)
 
 
 def connects(place: Place, sender: Any, receiver: Any, port: int) -> bool:
-    """Whether a connection from one interface to a port of another is let out and in."""
+    """Returns whether the rules of two interfaces allow a connection to a port of the second."""
     out = rules(place, group_ids(sender), "egress_rules")
     into = rules(place, group_ids(receiver), "ingress_rules")
     return any(allows(rule, group_ids(receiver), receiver.private_ip_address, port) for rule in out) and any(
@@ -30,23 +30,23 @@ def connects(place: Place, sender: Any, receiver: Any, port: int) -> bool:
 
 
 def group_ids(interface: Any) -> set[str]:
-    """The security groups of an interface."""
+    """Returns the security groups of an interface."""
     return {group.id for group in interface.group_set}
 
 
 def is_open_to_internet(place: Place, groups: set[str], port: int) -> bool:
-    """Whether the internet reaches a port of what carries these groups."""
+    """Returns whether a port behind these groups is reachable from the internet."""
     return any(allows(rule, set(), CLIENT, port) for rule in rules(place, groups, "ingress_rules"))
 
 
 def rules(place: Place, groups: set[str], direction: str) -> list[Any]:
-    """The rules of groups in one direction."""
+    """Returns the rules of groups in one direction."""
     known = [interfaces.backend(place).get_security_group_from_id(group) for group in groups]
     return [rule for group in known if group for rule in getattr(group, direction)]
 
 
 def allows(rule: Any, peers: set[str], address: str, port: int) -> bool:
-    """Whether a rule lets TCP through to or from what carries one of the groups `peers`, or has this address."""
+    """Returns whether a rule allows TCP to or from this address, or a member of one of the groups `peers`."""
     if rule.ip_protocol != "-1" and not (rule.ip_protocol == "tcp" and rule.from_port <= port <= rule.to_port):
         return False
     if (rule.source_group or {}).get("GroupId") in peers:

@@ -1,4 +1,4 @@
-"""What was asked of the endpoint: a journal in memory, and a recording of the bytes."""
+"""Calls of the endpoint: a log in memory, and a recording of the bytes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 READ_ONLY = re.compile(r"^(Describe|List|Get|Head|BatchGet)")
-#: Calls of one account that are kept.
+#: Number of calls that are kept per account.
 MAX_ENTRIES = 200_000
 number = attrgetter("seq")
 
 
 def mutating(action: str) -> bool:
-    """Whether a call changes something, told by its verb."""
+    """Returns whether a call changes something, judging by its verb."""
     return not READ_ONLY.match(action)
 
 
@@ -42,17 +42,17 @@ class Entry:
 
 
 class RequestLog:
-    """All API calls since the start or the last clearing, in the order in which they were answered."""
+    """All API calls since the start or the last clear, in the order of their responses."""
 
     def __init__(self) -> None:
-        #: By account: tests ask for one of hundreds, again and again.
+        #: By account, because tests repeatedly ask for one of hundreds.
         self._entries: dict[str, list[Entry]] = {}
         self._next = 1
         self._lock = threading.Lock()
         self._started = time.monotonic()
 
     def add(self, began: float, **fields: Any) -> Entry:
-        """Note one call, which came in at `began` on the monotonic clock and is answered now."""
+        """Adds a call that arrived at `began` on the monotonic clock and is answered now."""
         with self._lock:
             began_ms, at_ms = (round((at - self._started) * 1000, 3) for at in (began, time.monotonic()))
             entry = Entry(
@@ -66,27 +66,27 @@ class RequestLog:
             return entry
 
     def entries(self, since: int = 0, account: str | None = None) -> list[dict[str, Any]]:
-        """The calls after number `since`, of one account if it is given."""
+        """Returns the calls after number `since`, optionally only those of one account."""
         with self._lock:
             of = list(self._entries.values()) if account is None else [self._entries.get(account, [])]
             chosen = [entry for entries in of for entry in entries[bisect_right(entries, since, key=number) :]]
         return [dict(vars(entry)) for entry in sorted(chosen, key=number)]
 
     def clear(self) -> None:
-        """Forget all calls; numbering goes on."""
+        """Removes all calls; the numbering continues."""
         with self._lock:
             self._entries.clear()
 
 
 class Recorder:
-    """Appends every exchange to a file, one JSON object a line, for checks of wire fidelity."""
+    """A recording of all exchanges in a file, one JSON object per line, to check wire fidelity."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
 
     def write(self, request: dict[str, Any], body: bytes, answer: dict[str, Any], answer_body: bytes) -> None:
-        """Append one exchange; bodies are base64."""
+        """Appends an exchange, with bodies in base64."""
         line = {
             **request,
             "body": base64.b64encode(body).decode("ascii"),

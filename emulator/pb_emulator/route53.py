@@ -1,4 +1,4 @@
-"""Route 53: records are kept as they are written, and changes are refused as AWS refuses them."""
+"""Route 53: records are stored as written, and changes are refused as by AWS."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ PLAIN = re.compile(r"[a-z0-9_.-]")
 
 
 def zones_of(place: Place) -> dict[str, FakeZone]:
-    """The zones of an account."""
+    """Returns the zones of an account."""
     return route53_backends[place.account]["aws"].zones
 
 
 def normalized_name(name: str) -> str:
-    """A name as Route 53 gives it back: lower case, a dot at the end, octal escapes as in `\\052`."""
+    """Returns a name in the form of Route 53's responses: lower case, trailing dot, octal escapes as in `\\052`."""
     decoded = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), name)
     lowered = decoded.lower().rstrip(".") + "."
     return "".join(letter if PLAIN.match(letter) else f"\\{ord(letter):03o}" for letter in lowered)
 
 
 def zone_id(zone: FakeZone) -> str:
-    """The id of a zone, without the path before it."""
+    """Returns the id of a zone without its path."""
     return str(zone.id).rsplit("/", 1)[-1]
 
 
 def sort_key(name: str) -> list[str]:
-    """Route 53 sorts by labels from the right."""
+    """Returns the sort key of a name: its labels from the right."""
     return list(reversed(name.rstrip(".").split(".")))
 
 
 def records(zone: FakeZone) -> dict[Key, dict[str, Any]]:
-    """The records of a zone; the first are those that came with it."""
+    """Returns the records of a zone; initially those that it was created with."""
 
     def initial() -> dict[Key, dict[str, Any]]:
         found: dict[Key, dict[str, Any]] = {}
@@ -63,7 +63,7 @@ def records(zone: FakeZone) -> dict[Key, dict[str, Any]]:
 
 
 def find_zone(place: Place, identity: str) -> FakeZone:
-    """A zone that must be there."""
+    """Returns a zone, or raises an error if it does not exist."""
     short = identity.rsplit("/", 1)[-1]
     found = zones_of(place).get(short)
     if found is None:
@@ -72,7 +72,7 @@ def find_zone(place: Place, identity: str) -> FakeZone:
 
 
 def new_change(place: Place) -> dict[str, Any]:
-    """A change, PENDING at first."""
+    """Creates a change, which starts as PENDING."""
     identity = "C" + "".join(random.choices(string.ascii_uppercase + string.digits, k=20))
     changes: dict[str, dict[str, Any]] = attached_state(route53_backends[place.account]["aws"], "changes", dict)
     changes[identity] = {"at": timings.now(), "submitted": datetime.now(UTC)}
@@ -80,7 +80,7 @@ def new_change(place: Place) -> dict[str, Any]:
 
 
 def change_response(place: Place, identity: str) -> dict[str, Any]:
-    """A change: INSYNC some time after it was made."""
+    """Returns a change for a response; it is INSYNC some time after its creation."""
     changes: dict[str, dict[str, Any]] = attached_state(route53_backends[place.account]["aws"], "changes", dict)
     if identity not in changes:
         raise route53_error("NoSuchChange", f"Could not find resource with ID: {identity}")
@@ -95,7 +95,7 @@ def get_change(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def normalized_record(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as it is kept."""
+    """Returns a record in its stored form."""
     kept = {key: value for key, value in record.items() if value not in (None, [], {})}
     kept["Name"] = normalized_name(record["Name"])
     if kept.get("AliasTarget"):
@@ -106,19 +106,19 @@ def normalized_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """What a DELETE must repeat."""
+    """Returns the part of a record that a DELETE must repeat."""
     same = {key: value for key, value in record.items() if key != "ResourceRecords"}
     same["values"] = sorted(value["Value"] for value in record.get("ResourceRecords", []))
     return same
 
 
 def invalid_batch(message: str) -> Exception:
-    """The refusal of a whole batch."""
+    """Returns the error that refuses a whole batch."""
     return route53_error("InvalidChangeBatch", f"[{message}]")
 
 
 def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
-    """The hosted zone of an alias is a service's own, or this account's."""
+    """Requires that the hosted zone of an alias is that of a load balancer, or one of this account."""
     alias = record["AliasTarget"]
     known = alias["HostedZoneId"] in HOSTED_ZONES.values() or alias["HostedZoneId"] in zones_of(place)
     if not known:
@@ -135,7 +135,7 @@ def check_alias(place: Place, zone: FakeZone, record: dict[str, Any]) -> None:
 
 
 def apply_change(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]], change: dict[str, Any]) -> None:
-    """One change of a batch."""
+    """Applies one change of a batch."""
     record = normalized_record(change["ResourceRecordSet"])
     name, kind = record["Name"], record["Type"]
     key = (name, kind, record.get("SetIdentifier") or "")
@@ -176,7 +176,7 @@ def apply_change(place: Place, zone: FakeZone, known: dict[Key, dict[str, Any]],
 
 
 def change_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ChangeResourceRecordSets: all changes of the batch, or none."""
+    """ChangeResourceRecordSets: applies all changes of the batch, or none."""
     zone = find_zone(place, request["HostedZoneId"])
     current = records(zone)
     trial = dict(current)
@@ -188,7 +188,7 @@ def change_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListResourceRecordSets: from a name and type on, in Route 53's order."""
+    """ListResourceRecordSets: starts at a name and type, in Route 53's order."""
     zone = find_zone(place, request["HostedZoneId"])
     start_name, start_type = request.get("StartRecordName"), request.get("StartRecordType") or ""
     if start_type and not start_name:
@@ -209,7 +209,7 @@ def list_records(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def zone_response(zone: FakeZone) -> dict[str, Any]:
-    """A hosted zone as in lists."""
+    """Returns a hosted zone for a response."""
     config: dict[str, Any] = {"PrivateZone": bool(zone.private_zone)}
     if zone.comment:
         config["Comment"] = zone.comment
@@ -223,7 +223,7 @@ def zone_response(zone: FakeZone) -> dict[str, Any]:
 
 
 def list_by_name(place: Place, request: dict[str, Any]) -> dict[str, Any]:
-    """ListHostedZonesByName: begins at the name, and does not filter by it."""
+    """ListHostedZonesByName: starts at the name, and does not filter by it."""
     found = sorted(zones_of(place).values(), key=lambda zone: (sort_key(normalized_name(zone.name)), zone_id(zone)))
     start, limit = request.get("DNSName"), int(request.get("MaxItems") or 100)
     if start:
@@ -242,7 +242,7 @@ def list_by_name(place: Place, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_change(operation: str) -> None:
-    """Zone changes are PENDING at first too."""
+    """Zone changes also start as PENDING."""
 
     @wrap(Route53, operation)
     def changed(original: Callable[[Any], Any], self: Any) -> Any:
@@ -255,7 +255,7 @@ def with_change(operation: str) -> None:
 
 
 def install_rules() -> None:
-    """Put the rules into moto's Route 53."""
+    """Adds the rules to moto's Route 53."""
     install(Route53, "ChangeResourceRecordSets", change_records)
     install(Route53, "ListResourceRecordSets", list_records)
     install(Route53, "ListHostedZonesByName", list_by_name)

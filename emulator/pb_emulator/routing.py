@@ -1,7 +1,8 @@
-"""Where an application load balancer sends a request: rules, weights, health, redirects and fixed responses.
+"""Routing of an application load balancer: rules, weights, health, redirects and fixed responses.
 
-AWS rule: the rules of a listener are tried by priority, the default last. Of the target groups of a forward action one is
-drawn by weight, whether or not it has healthy targets. Requests go to healthy targets; where none is, to unhealthy ones.
+AWS rule: the rules of a listener are tried by priority, the default rule last. One of the target groups of a forward
+action is drawn by weight, whether or not it has healthy targets. Requests go to healthy targets, or to unhealthy ones
+if there are no others.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .patching import Place
 
 @dataclass(frozen=True)
 class Request:
-    """What a rule looks at."""
+    """Parts of a request that rules examine."""
 
     method: str
     host: str
@@ -32,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What the load balancer answers by itself."""
+    """A response by the load balancer itself."""
 
     status: int
     body: str = ""
@@ -41,15 +42,16 @@ class Response:
 
 @dataclass(frozen=True)
 class Forward:
-    """The task that a request goes to, and the port."""
+    """Task and port that a request goes to."""
 
     task: Task
     port: int
 
 
 def route(place: Place, listener: Any, request: Request) -> Response | Forward:
-    """What becomes of a request that a listener accepts."""
-    rule = next(rule for rule in in_order(listener.rules.values()) if all(matches_condition(c, request) for c in rule.conditions))
+    """Routes a request that a listener has accepted."""
+    rules = in_order(listener.rules.values())
+    rule = next(rule for rule in rules if all(matches_condition(c, request) for c in rule.conditions))
     action = rule.actions[-1].data
     if action["Type"] == "redirect":
         return redirect(action["RedirectConfig"], listener, request)
@@ -61,13 +63,13 @@ def route(place: Place, listener: Any, request: Request) -> Response | Forward:
 
 
 def in_order(rules: Iterable[Any]) -> list[Any]:
-    """The rules of a listener in the order in which they are tried."""
+    """Returns the rules of a listener in the order in which they are tried."""
     last = 10**6
     return sorted(rules, key=lambda rule: last if rule.priority == "default" else int(rule.priority))
 
 
 def matches_condition(condition: dict[str, Any], request: Request) -> bool:
-    """Whether a condition of a rule holds; its values are alternatives."""
+    """Returns whether a condition of a rule matches; its values are alternatives."""
     name = condition["Field"]
     settings = condition.get("".join(part.capitalize() for part in name.split("-")) + "Config") or {}
     values = list(settings.get("Values") or condition.get("Values") or [])
@@ -84,13 +86,13 @@ def matches_condition(condition: dict[str, Any], request: Request) -> bool:
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
-    """Whether a text fits a pattern with `*` and `?`."""
+    """Returns whether a text matches a pattern with `*` and `?`."""
     parts = {"*": ".*", "?": "."}
     return re.fullmatch("".join(parts.get(letter) or re.escape(letter) for letter in pattern), text, re.DOTALL) is not None
 
 
 def redirect(config: dict[str, Any], listener: Any, request: Request) -> Response:
-    """A redirect; what its settings leave out stays as it was asked for."""
+    """Returns a redirect; parts that its settings omit are taken from the request."""
     given = {"protocol": listener.protocol.lower(), "host": request.host, "port": str(listener.port), "path": request.path}
     given["query"] = request.query
 
@@ -108,27 +110,27 @@ def redirect(config: dict[str, Any], listener: Any, request: Request) -> Respons
 
 
 def forward(place: Place, action: dict[str, Any]) -> Response | Forward:
-    """A target of the action's groups."""
+    """Selects a target from the groups of an action."""
     pairs = (action.get("ForwardConfig") or {}).get("TargetGroups") or [{"TargetGroupArn": action["TargetGroupArn"]}]
     weights = [int(pair.get("Weight", 1)) for pair in pairs]
     if not any(weights):
-        return Response(503, "no target group has a weight")
+        return Response(503, "all target groups have weight 0")
     (chosen,) = random.choices(pairs, weights)
     group = elbv2_backends[place.account][place.region].target_groups.get(chosen["TargetGroupArn"])
-    return to_target(place, group) if group else Response(503, "the target group is gone")
+    return to_target(place, group) if group else Response(503, "the target group was deleted")
 
 
 def to_target(place: Place, group: Any) -> Response | Forward:
-    """A healthy target of a group; where none is, one of those that are unhealthy."""
+    """Selects a healthy target of a group, or an unhealthy one if there are no others."""
     known = {address: targets.states(group).get(address, targets.INITIAL)[0] for address in group.targets}
     for wanted in ("healthy", "unhealthy"):
         if good := [address for address, state in known.items() if state == wanted]:
             return to_address(place, group, random.choice(good))
-    return Response(503, f"{group.name} has no target that could answer: {known}")
+    return Response(503, f"{group.name} has no target that can answer: {known}")
 
 
 def to_address(place: Place, group: Any, address: str) -> Response | Forward:
-    """The task at an address, if the security groups let the load balancer through to it."""
+    """Returns the task at an address, if the security groups allow the load balancer to reach it."""
     tasks = {task.eni.private_ip_address: task for task in ecs_state(place).tasks.values() if task.last != "STOPPED"}
     task, port = tasks.get(address), int(group.targets[address]["Port"])
     if task is None or not targets.is_reachable(place, task, group, port):

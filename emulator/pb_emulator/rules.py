@@ -1,4 +1,4 @@
-"""Installs all rules into moto, and moves an account's world forward in time."""
+"""Installs all rules into moto, and advances the state of an account to the current time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _installed = False
 
 
 def install() -> None:
-    """Put every rule in place, once."""
+    """Installs all rules, once."""
     global _installed
     if _installed:
         return
     for module in (
-        interfaces, ec2, ecr_images, elbv2, ecs, elasticache, quotas, quota_rules, route53, s3, simple_services, tagging_api,
-        caching,
+        interfaces, ec2, ecr_images, elbv2, ecs, elasticache, quotas, quota_rules, route53, s3, simple_services,
+        tagging_api, caching,
     ):  # fmt: skip
         module.install_rules()
     _installed = True
 
 
 def advance(account: str, region: str) -> None:
-    """Let everything happen that is due by now in one account and region."""
+    """Applies all changes that are due in an account and region."""
     place = Place(account, region)
     ecs_rollout.advance(place)
     elasticache.advance(place)
@@ -36,7 +36,7 @@ def advance(account: str, region: str) -> None:
 
 
 def reset() -> None:
-    """Forget all resources of all accounts."""
+    """Deletes all resources of all accounts."""
     BackendDict.reset()
     reset_model_data()
     quotas.reset()

@@ -1,4 +1,4 @@
-"""Rules of S3: whose a bucket is, where it is, and what its policy says about TLS; and a store that lacks conditions."""
+"""Rules of S3: owner and region of a bucket, TLS in its policy; and stores that ignore conditions."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from .patching import wrap
 from .wire import CREDENTIAL
 
 DENIED = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-#: The region of the endpoint without one, which leads to the region of the bucket, where the signature does not fit.
+#: Region of the global endpoint. It forwards to the bucket's region, where the signature does not match.
 DEFAULT_ENDPOINT_REGION = "us-east-1"
-#: Regions of after 20 March 2019: a bucket in one of them is answered with 400 from elsewhere, all others with a redirect.
-#: (Amazon S3 User Guide: Making requests over IPv4 and IPv6, Request redirection)
+#: Regions launched after 20 March 2019: a request for a bucket in one of them gets 400 from another region, instead of
+#: a redirect. (Amazon S3 User Guide: Making requests over IPv4 and IPv6, Request redirection)
 REGIONS_WITHOUT_REDIRECT = {
     "af-south-1", "ap-east-1", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-7",
     "ca-west-1", "eu-central-2", "eu-south-1", "eu-south-2", "il-central-1", "me-central-1", "me-south-1", "mx-central-1",
 }  # fmt: skip
-#: Buckets whose store is not Amazon's: it does not look at If-Match and If-None-Match of a write, and its answer about
-#: versioning is one that strict readers do not understand.
+#: Buckets in a store that is not Amazon's: it ignores If-Match and If-None-Match of writes, and strict parsers reject
+#: its response about versioning.
 _ignoring_conditions: set[str] = set()
 
 
 def set_conditions_ignored(bucket: str, without: bool) -> None:
-    """Make the store of a bucket, which need not be there yet, one that ignores conditions; or Amazon's again."""
+    """Makes the store of a bucket ignore conditions, or respect them again. The bucket need not exist yet."""
     _ignoring_conditions.add(bucket) if without else _ignoring_conditions.discard(bucket)
 
 
 def reset() -> None:
-    """Make all stores Amazon's again."""
+    """Makes all stores respect conditions again."""
     _ignoring_conditions.clear()
 
 
 def region_of(bucket: str) -> str | None:
-    """Where a bucket is, if it is there."""
+    """Returns the region of a bucket, if it exists."""
     owner = s3_backends.bucket_accounts.get(bucket)
     found = s3_backends[owner[1]][owner[0]].buckets.get(bucket) if owner else None
     return str(found.region_name) if found else None
 
 
 def wrong_region_response(request: Any, bucket: str, about_bucket: bool) -> tuple[int, dict[str, str], str] | None:
-    """What S3 answers to a request that was signed for another region than the bucket's; None when it was not.
+    """Returns S3's response to a request that was signed for another region than the bucket's, or None if it was not.
 
-    A bucket can be asked for its location from everywhere, and its name is everywhere taken.
+    GetBucketLocation works in every region, and bucket names are global.
     """
     signed, region = CREDENTIAL.search(request.headers.get("Authorization", "")), region_of(bucket)
     if not signed or not region or signed.group(2) == region:
@@ -74,13 +74,14 @@ def wrong_region_response(request: Any, bucket: str, about_bucket: bool) -> tupl
 
 
 def denies_plain_http(statement: dict[str, Any]) -> bool:
-    """Whether a statement denies what comes without TLS."""
+    """Returns whether a statement denies requests without TLS."""
     secure = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
     return statement.get("Effect") == "Deny" and secure in ("false", ["false"], False)
 
 
 def install_rules() -> None:
-    """Owner and region are checked; an answer has the root that S3 gives it; this endpoint counts as one with TLS."""
+    """Checks owner and region of a bucket; responses have the root element of S3; this endpoint counts as one with TLS.
+    """
 
     @wrap(S3Response)
     def _bucket_response(original: Any, self: Any, request: Any, full_url: str) -> Any:
@@ -105,7 +106,7 @@ def install_rules() -> None:
 
     @wrap(S3Response)
     def get_bucket_versioning(original: Any, self: Any) -> Any:
-        # The root has a name of its own, which strict readers look for.
+        # Strict parsers require the root element's own name.
         status, headers, body = original(self)
         if self.bucket_name in _ignoring_conditions:
             return status, headers, body

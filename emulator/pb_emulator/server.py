@@ -1,4 +1,4 @@
-"""The HTTP server: routes API calls to moto under one lock, keeps the journal, serves the control endpoints."""
+"""The HTTP server: passes API calls to moto under one lock, logs them, and serves the control endpoints."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from .request_log import Recorder, RequestLog
 from .wire import Call, error_answer, error_code, identify
 
 StartResponse = Callable[..., Any]
-#: How many requests are answered at once; most of them wait for the one lock.
+#: Number of requests that are handled in parallel; most of them wait for the lock.
 THREADS = 32
 STATUS_TEXT = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 412: "Precondition Failed"}
 RECORDED_HEADERS = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
 
-#: The part of moto that serves a host.
+#: Moto's backend by host.
 _backends: dict[str | None, Any] = {}
 
 
 @wrap(DomainDispatcherApplication)
 def get_backend_for_host(original: Callable[..., Any], self: DomainDispatcherApplication, host: str | None) -> Any:
-    """Finds it once: moto lists its own folders and tries hundreds of patterns for each call."""
+    """Caches the backend of a host: moto lists its own folders and tries hundreds of patterns for each call."""
     if host not in _backends:
         _backends[host] = original(self, host)
     return _backends[host]
 
 
 class Response:
-    """A complete response, caught from moto's WSGI application."""
+    """A complete response, captured from moto's WSGI application."""
 
     def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.status = status
@@ -73,7 +73,7 @@ class Application:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
     def _serve(self, environ: dict[str, Any], body: bytes) -> Response:
-        """Answer one API call."""
+        """Answers one API call."""
         began = time.monotonic()
         call = identify(environ, body)
         if self._latency:
@@ -100,7 +100,7 @@ class Application:
         return answer
 
     def _dispatch(self, call: Call, environ: dict[str, Any]) -> Response:
-        """Bring the account's world up to the present, then let moto answer."""
+        """Advances the account's state to the current time, then passes the call to moto."""
         try:
             rules.advance(call.account, call.region)
             if call.service == "ec2" and call.parameters.get("DryRun") == "true":
@@ -123,7 +123,7 @@ class Application:
         return answer
 
     def _record(self, call: Call, environ: dict[str, Any], body: bytes, answer: Response) -> None:
-        """Append the exchange to the recording."""
+        """Appends the exchange to the recording."""
         assert self._recorder
         headers = {k[5:].lower().replace("_", "-"): v for k, v in environ.items() if k.startswith("HTTP_")}
         headers.pop("x-moto-account-id", None)
@@ -143,7 +143,7 @@ class Application:
         )
 
     def _control(self, environ: dict[str, Any], body: bytes) -> Response:
-        """Serve the endpoints that are not AWS's."""
+        """Serves the control endpoints."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"][len("/_pb/") :]
         query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         try:
@@ -194,7 +194,7 @@ class Application:
 
 
 def read_body(environ: dict[str, Any]) -> bytes:
-    """The whole request body, whether it came with a length or in chunks."""
+    """Returns the whole request body, sent with a length or in chunks."""
     stream = environ["wsgi.input"]
     if environ.get("wsgi.input_terminated"):
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -204,7 +204,7 @@ def read_body(environ: dict[str, Any]) -> bytes:
 
 
 def run_wsgi(app: Any, environ: dict[str, Any]) -> Response:
-    """Call a WSGI application and catch what it answers."""
+    """Calls a WSGI application and captures its response."""
     caught: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Callable[[bytes], None]:
@@ -225,23 +225,23 @@ def run_wsgi(app: Any, environ: dict[str, Any]) -> Response:
 
 
 def error_response(call: Call, environ: dict[str, Any], status: int, code: str, message: str) -> Response:
-    """An error of our own, in the protocol of the request."""
+    """Returns an error of the emulator in the protocol of the request."""
     kind, body = error_answer(call, environ, code, message)
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", code)]
     return Response(status, headers, body)
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """A control endpoint's answer."""
+    """Returns the response of a control endpoint."""
     body = json.dumps(value).encode("utf-8")
     return Response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
 
 class SingleWriteRequest(HTTPRequest):
-    """Sends head and body of an answer in one piece, as AWS sends short ones.
+    """Sends head and body of a response in one write, as AWS does for short responses.
 
-    Terraform's client for DynamoDB takes an answer whose body comes a moment after its head for broken now and then, asks
-    again, and is refused by the very lock that it holds.
+    Terraform's DynamoDB client sometimes treats a response whose body arrives after its head as broken. It then repeats
+    the call, and is refused because of the lock that it already holds.
     """
 
     def respond(self) -> None:
@@ -255,17 +255,17 @@ class SingleWriteRequest(HTTPRequest):
 
 
 class Connection(HTTPConnection):
-    """A connection with such answers."""
+    """A connection that sends such responses."""
 
     RequestHandlerClass = SingleWriteRequest
     is_new = True
 
 
 class EmulatorServer(Server):
-    """A server that gives a connection to a thread only when a request has come.
+    """A server that assigns a thread to a connection only when a request has arrived.
 
-    Clients open connections ahead of need, and may never use them. Cheroot 11.1.2 gives each new one to a thread, which
-    then waits for its first request for up to `timeout`; a few such clients leave no thread for anybody else.
+    Clients open connections in advance, and may never use them. Cheroot 11.1.2 assigns a thread to each new connection,
+    which waits up to `timeout` for its first request; a few such clients would block all threads.
     """
 
     def process_conn(self, conn: Connection) -> None:
@@ -277,7 +277,7 @@ class EmulatorServer(Server):
 
 
 def make_server(host: str, port: int, app: Application) -> Server:
-    """A threaded HTTP/1.1 server with keep-alive, bound and ready to accept."""
+    """Returns a threaded HTTP/1.1 server with keep-alive, bound and ready to accept connections."""
     server = EmulatorServer((host, port), app, numthreads=THREADS, request_queue_size=128)
     server.ConnectionClass = Connection
     server.timeout = 300

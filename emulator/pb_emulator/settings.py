@@ -1,6 +1,6 @@
-"""Limits that the command line can change."""
+"""Settings of the command line."""
 
-#: VPCs and internet gateways an account has in a region, the default VPC counted; 0 for no limit.
+#: VPCs and internet gateways per region of an account, including the default VPC; 0 for no limit.
 vpc_quota: int = 5
-#: The address of every cache node, for a server that really runs; empty for an address as AWS gives it.
+#: Address of every cache node, for a real server; empty for an address like those of AWS.
 cache_host: str = ""

@@ -1,4 +1,5 @@
-"""What the tagging API lists besides what moto lists; the moto inside LocalStack is older, and is left as it is."""
+"""Resources that the tagging API lists in addition to moto's. The moto inside LocalStack is older, and is not changed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ except ImportError:
 
     @dataclass
     class TaggedResource:  # type: ignore[no-redef]
-        """The same fields; the older moto never asks for them."""
+        """A class with the same fields, for an older moto, which never uses it."""
 
         arn: str
         tags: dict[str, str]
@@ -32,7 +33,7 @@ __all__ = ["TaggedResource", "install_rules"]
 
 
 def install_rules() -> None:
-    """Listeners, their rules and image repositories are listed too, and log groups under AWS's name of their type."""
+    """Lists also listeners, their rules and image repositories, and uses the resource type of AWS for log groups."""
     if models is None:
         return
 

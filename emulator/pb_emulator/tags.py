@@ -1,4 +1,4 @@
-"""The rules for tags, and conversions between a list of pairs and a dictionary."""
+"""Rules for tags, and conversions between lists of pairs and dictionaries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_TAGS = 50
 
 
 def check(tags: Mapping[str, str], code: str) -> None:
-    """AWS allows 50 tags a resource, 128 characters a key, 256 a value, and keeps the `aws:` prefix."""
+    """Checks tags: at most 50 per resource, 128 characters per key, 256 per value, no `aws:` prefix."""
     if len(tags) > MAX_TAGS:
         raise AwsError(code, f"The tag limit of {MAX_TAGS} for a resource is exceeded.")
     for key, value in tags.items():
@@ -23,7 +23,7 @@ def check(tags: Mapping[str, str], code: str) -> None:
 
 
 def from_pairs(pairs: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
-    """A dictionary from `Key`/`Value` or `key`/`value` pairs."""
+    """Returns a dictionary from `Key`/`Value` or `key`/`value` pairs."""
     found: dict[str, str] = {}
     for pair in pairs or []:
         key = pair.get("Key", pair.get("key", ""))
@@ -32,10 +32,10 @@ def from_pairs(pairs: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
 
 
 def upper_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Pairs as ElastiCache and EC2 write them."""
+    """Returns pairs in the form of ElastiCache and EC2."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def lower_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Pairs as ECS writes them."""
+    """Returns pairs in the form of ECS."""
     return [{"key": key, "value": value} for key, value in tags.items()]

@@ -1,7 +1,7 @@
-"""The tasks of web services as targets of load balancers: registered, checked, and drained at the end.
+"""Tasks of web services as targets of load balancers: registration, health checks, draining.
 
-AWS rule: a target is checked while a listener or a rule of a load balancer uses its group, through the security groups of
-both; ECS takes a task for healthy when it is healthy in every group of its service.
+AWS rule: a target is checked while a listener or rule of a load balancer uses its group, and the security groups of
+both have to allow it. For ECS, a task is healthy if it is healthy in every group of its service.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ INITIAL: State = ("initial", "Elb.RegistrationInProgress", "Target registration 
 HEALTHY: State = ("healthy", None, None)
 DRAINING: State = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
 TIMED_OUT: State = ("unhealthy", "Target.Timeout", "Request timed out")
-#: An image tag that ends in `only-a_b` answers at /a and /b alone.
+#: Image tag suffix of tasks that answer only at some paths: `only-a_b` at /a and /b.
 ONLY = re.compile(r"only-(?P<paths>[A-Za-z0-9_]+)$")
 
 
 def response_status(place: Place, definition: Definition, path: str) -> int:
-    """The status with which tasks of this definition answer at a path.
+    """Returns the status with which tasks of this definition answer at a path.
 
-    It is 200, unless an image tag says otherwise: `:unhealthy` answers with 500; `only-a_b`, at the end of a tag, with 404
-    but at /a and /b.
+    It is 200, except for some image tags: `:unhealthy` answers with 500, and a tag that ends in `only-a_b` with 404 at
+    all paths but /a and /b.
     """
     for container in definition.containers:
         tag = ecr_images.tag_of(place, str(container.get("image") or "")) or ""
@@ -40,27 +40,27 @@ def response_status(place: Place, definition: Definition, path: str) -> int:
 
 
 def groups(place: Place, task: Task) -> list[tuple[Any, int]]:
-    """The target groups that a task registers with, and the port."""
+    """Returns the target groups that a task registers with, and the port."""
     known = elbv2_backends[place.account][place.region].target_groups
     pairs = [(known.get(lb.get("targetGroupArn")), lb["containerPort"]) for lb in task.balancers]
     return [(group, port) for group, port in pairs if group is not None]
 
 
 def register(place: Place, task: Task) -> list[str]:
-    """Register a task that runs; gives the ARNs of its groups."""
+    """Registers a running task, and returns the ARNs of its groups."""
     set_health(place, task, INITIAL)
     return [group.arn for group, _ in groups(place, task)]
 
 
 def drain(place: Place, task: Task) -> float:
-    """Give a target no more requests; gives for how many seconds it may finish those that it has."""
+    """Drains a target, which gets no new requests. Returns the seconds that it has to finish its requests."""
     set_health(place, task, DRAINING)
     delays = [int(group.attributes["deregistration_delay.timeout_seconds"]) for group, _ in groups(place, task)]
     return max(delays, default=0) * timings.seconds("deregistration_share")
 
 
 def set_health(place: Place, task: Task, state: State) -> None:
-    """Register a task as a target, and set its health, in all of its groups."""
+    """Registers a task as a target, and sets its health, in all of its groups."""
     address = task.eni.private_ip_address
     for group, port in groups(place, task):
         group.targets[address] = {"Id": address, "Port": port}
@@ -68,7 +68,7 @@ def set_health(place: Place, task: Task, state: State) -> None:
 
 
 def deregister(place: Place, task: Task) -> None:
-    """Take a task out of its target groups."""
+    """Removes a task from its target groups."""
     address = task.eni.private_ip_address
     for group, _ in groups(place, task):
         group.targets.pop(address, None)
@@ -77,17 +77,19 @@ def deregister(place: Place, task: Task) -> None:
 
 
 def states(group: Any) -> dict[str, State]:
-    """The health of the targets of a group by address."""
+    """Returns the health of the targets of a group by address."""
     return attached_state(group, "health", dict)
 
 
 def pending_changes(group: Any) -> dict[str, float]:
-    """When the health of a target changes whose checks began to end otherwise."""
+    """Returns the time at which the health of a target changes, for targets whose checks have a new result."""
     return attached_state(group, "changes", dict)
 
 
 def check(place: Place, task: Task) -> None:
-    """Check a task in all of its groups: the first check decides, later on it takes several that end otherwise."""
+    """Checks a task in all of its groups. The first check decides; later, several checks with another result are
+    needed.
+    """
     address, moment = task.eni.private_ip_address, timings.now()
     for group, port in groups(place, task):
         found, known, due = check_result(place, task, group, port), states(group).get(address), pending_changes(group)
@@ -106,13 +108,13 @@ def check(place: Place, task: Task) -> None:
 
 
 def is_detected_unhealthy(place: Place, task: Task) -> bool:
-    """Whether ECS has noticed that a task is unhealthy."""
+    """Returns whether ECS has noticed that a task is unhealthy."""
     noticed = (task.unhealthy_since or 0.0) + timings.seconds("task_failing")
     return failure(place, task) is not None and timings.now() >= noticed
 
 
 def check_result(place: Place, task: Task, group: Any, port: int) -> State:
-    """What the checks of a group find."""
+    """Returns the result of the checks of a group."""
     if not is_reachable(place, task, group, port):
         return TIMED_OUT
     status = response_status(place, task.definition, group.health_check_path or "/")
@@ -122,7 +124,9 @@ def check_result(place: Place, task: Task, group: Any, port: int) -> State:
 
 
 def is_reachable(place: Place, task: Task, group: Any, port: int) -> bool:
-    """Whether the security groups let the load balancer of a group through to a task; yes where it has none yet."""
+    """Returns whether the security groups allow the load balancer of a group to reach a task; true if there is none
+    yet.
+    """
     balancers = elbv2_backends[place.account][place.region].load_balancers
     users = [balancers[arn] for arn in group.load_balancer_arns if arn in balancers]
     senders = [list(attached_state(user, "interfaces", dict).values()) for user in users]
@@ -130,20 +134,20 @@ def is_reachable(place: Place, task: Task, group: Any, port: int) -> bool:
 
 
 def matches(matcher: str, status: int) -> bool:
-    """Whether a status is one of `200`, `200,202` or `200-299`."""
+    """Returns whether a status matches `200`, `200,202` or `200-299`."""
     bounds = [part.partition("-") for part in matcher.split(",")]
     return any(int(low) <= status <= int(high or low) for low, _, high in bounds)
 
 
 def is_healthy(place: Place, task: Task) -> bool:
-    """Whether a task is healthy in all groups of its service, each of which is in use."""
+    """Returns whether a task is healthy in all groups of its service, and each of them is in use."""
     address, known = task.eni.private_ip_address, groups(place, task)
     good = [group for group, _ in known if group.load_balancer_arns and states(group).get(address) == HEALTHY]
     return len(good) == len(task.balancers)
 
 
 def failure(place: Place, task: Task) -> tuple[str, str] | None:
-    """Of a task that is unhealthy in some group: the ARN of that group, and why."""
+    """Returns the ARN of a group in which a task is unhealthy, and the reason; else None."""
     address = task.eni.private_ip_address
     for group, _ in groups(place, task):
         state, _, why = states(group).get(address, INITIAL)

@@ -1,6 +1,6 @@
-"""How long things take: one table of seconds, replaced as a whole when the server starts.
+"""Timings of the emulator: one table of seconds, set when the server starts.
 
-`deregistration_share` is no time but a share: how much passes of the deregistration delay of a target group.
+`deregistration_share` is a share instead of a time: the part of a target group's deregistration delay that passes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-#: Short times, so that a complete deploy takes seconds but every waiting state is still seen.
+#: Short times: a complete deploy takes seconds, but every waiting state is still visible.
 DEFAULT: dict[str, float] = {
     "network_pending": 0.0,
     "ec2_visible": 0.0,
@@ -28,7 +28,7 @@ DEFAULT: dict[str, float] = {
     "interfaces_linger": 0.3,
 }
 
-#: The middle of the times that AWS publishes or that users report.
+#: Typical times that AWS publishes or that users report.
 AWS: dict[str, float] = {
     "network_pending": 2.0,
     "ec2_visible": 0.0,
@@ -50,22 +50,22 @@ _seconds: dict[str, float] = dict(DEFAULT)
 
 
 def now() -> float:
-    """Seconds on the clock that all states go by."""
+    """Returns the current time of the clock for all states, in seconds."""
     return time.monotonic()
 
 
 def seconds(name: str) -> float:
-    """How long the thing called `name` takes."""
+    """Returns the duration with this name."""
     return _seconds[name]
 
 
 def table() -> dict[str, float]:
-    """The table in use."""
+    """Returns the current table."""
     return dict(_seconds)
 
 
 def configure(values: Mapping[str, float]) -> None:
-    """Use `values` over the default table; a name that is not in the table is a mistake."""
+    """Replaces the default table by `values`; a name that is not in the table is an error."""
     unknown = sorted(set(values) - set(DEFAULT))
     if unknown:
         raise ValueError(f"unknown durations: {', '.join(unknown)}; known: {', '.join(DEFAULT)}")
@@ -75,7 +75,7 @@ def configure(values: Mapping[str, float]) -> None:
 
 
 def parse(text: str) -> dict[str, float]:
-    """Read a --pace value: `aws`, `aws:FACTOR`, a factor on the default table, or a JSON file of seconds."""
+    """Parses a --pace value: `aws`, `aws:FACTOR`, a factor for the default table, or a JSON file of seconds."""
     if text == "aws" or text.startswith("aws:"):
         factor = float(text.partition(":")[2] or "1")
         return {name: value * factor for name, value in AWS.items()}

@@ -1,4 +1,4 @@
-"""Reading a request's identity (service, action, account, region), and writing errors in each protocol."""
+"""Identification of requests (service, action, account, region), and error responses in each protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERROR_CODE = re.compile(rb"<Code>([^<]+)</Code>")
 
 @dataclass(frozen=True)
 class Call:
-    """Who asks for what."""
+    """An API call with its account and region."""
 
     service: str
     action: str
@@ -31,12 +31,12 @@ class Call:
 
     @property
     def is_form(self) -> bool:
-        """Whether the request is a form, as for EC2 and the query protocol."""
+        """True if the request is a form, as for EC2 and the query protocol."""
         return bool(self.parameters)
 
 
 def identify(environ: dict[str, Any], body: bytes) -> Call:
-    """Find the call in a request's signature, target header, form or path."""
+    """Identifies a call by the request's signature, target header, form or path."""
     key, region, service = DEFAULT_ACCOUNT, DEFAULT_REGION, "s3"
     signature = environ.get("HTTP_AUTHORIZATION", "") or presigned_credential(environ)
     if match := CREDENTIAL.search(signature):
@@ -55,14 +55,14 @@ def identify(environ: dict[str, Any], body: bytes) -> Call:
 
 
 def presigned_credential(environ: dict[str, Any]) -> str:
-    """The credential of a presigned URL, written as in an Authorization header."""
+    """Returns the credential of a presigned URL in the form of an Authorization header."""
     query = parse_qs(environ.get("QUERY_STRING", ""))
     credential = query.get("X-Amz-Credential", [""])[0]
     return f"Credential={credential}" if credential else ""
 
 
 def rest_action(service: str, environ: dict[str, Any]) -> str:
-    """The operation of a REST service, by method and path."""
+    """Returns the operation of a REST service, by method and path."""
     if service in REST_MODELS:
         try:
             operation, _ = get_service_router(REST_MODELS[service]).match(Request(dict(environ)))
@@ -73,7 +73,7 @@ def rest_action(service: str, environ: dict[str, Any]) -> str:
 
 
 def error_code(status: int, headers: list[tuple[str, str]], body: bytes) -> str | None:
-    """The error code in an answer, or None for a success."""
+    """Returns the error code of a response, or None for a success."""
     if status < 400:
         return None
     if match := ERROR_CODE.search(body):
@@ -87,7 +87,7 @@ def error_code(status: int, headers: list[tuple[str, str]], body: bytes) -> str 
 
 
 def error_answer(call: Call, environ: dict[str, Any], code: str, message: str) -> tuple[str, bytes]:
-    """Content type and body of an error in the protocol that the request used."""
+    """Returns content type and body of an error in the protocol of the request."""
     if environ.get("HTTP_X_AMZ_TARGET"):
         kind = environ.get("CONTENT_TYPE") or "application/x-amz-json-1.1"
         return kind, json.dumps({"__type": code, "message": message}).encode("utf-8")

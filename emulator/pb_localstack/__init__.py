@@ -1,1 +1,1 @@
-"""LocalStack's open edition with the services that it lacks, answered by the moto inside it under our strict rules."""
+"""LocalStack's open edition with the services that it lacks, served by its moto with the rules of pb_emulator."""

@@ -17,38 +17,38 @@ POLL_SECONDS = 0.1
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(prog="pb_localstack", description="LocalStack without Docker.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve until interrupted")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    serve.add_argument("--folder", type=Path, help="where LocalStack keeps its files; else a temporary folder")
-    serve.add_argument("--pace", default="1", help="how long things take, as for pb_emulator")
-    serve.add_argument("--ready-file", type=Path, help="the URL is written here when requests are accepted")
+    serve.add_argument("--port", type=int, default=0, help="0 for any free port")
+    serve.add_argument("--folder", type=Path, help="folder for LocalStack's files (default: temporary)")
+    serve.add_argument("--pace", default="1", help="timings, as for pb_emulator")
+    serve.add_argument("--ready-file", type=Path, help="write the URL here when requests are accepted")
     return parser.parse_args(argv)
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens at."""
+    """Returns a free port."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def environment(host: str, port: int, folder: Path) -> dict[str, str]:
-    """What LocalStack reads: outside of a container, in its own folder, without a call to anybody."""
+    """Returns LocalStack's environment: outside of a container, in its own folder, without calls to the internet."""
     return {
-        # Without this it takes itself to be in its container, and writes into system folders.
+        # Without this, LocalStack assumes that it is in its container, and writes into system folders.
         "OVERRIDE_IN_DOCKER": "0",
         "FILESYSTEM_ROOT": str(folder),
-        # Where the list of its plugins is kept.
+        # Cache for its list of plugins.
         "XDG_CACHE_HOME": str(folder / "cache"),
         "GATEWAY_LISTEN": f"{host}:{port}",
         "DNS_ADDRESS": "0",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",
-        # Its own provider downloads a Java program.
+        # LocalStack's own provider downloads a Java program.
         "PROVIDER_OVERRIDE_DYNAMODB": "moto",
         "LS_LOG": "warning",
         "MOTO_ACM_VALIDATION_WAIT": "1",
@@ -57,7 +57,7 @@ def environment(host: str, port: int, folder: Path) -> dict[str, str]:
 
 
 def publish_when_ready(url: str, ready_file: Path | None) -> None:
-    """Tell that requests are accepted: a line on stdout, and a file that appears complete."""
+    """Waits until requests are accepted, then prints the URL and writes the ready file in one step."""
     while True:
         try:
             with urllib.request.urlopen(f"{url}/_localstack/health", timeout=5):
@@ -72,7 +72,7 @@ def publish_when_ready(url: str, ready_file: Path | None) -> None:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Run LocalStack until SIGTERM or SIGINT."""
+    """Runs LocalStack until SIGTERM or SIGINT."""
     port = options.port or free_port(options.host)
     with tempfile.TemporaryDirectory(prefix="pb-localstack-") as temporary:
         folder = options.folder or Path(temporary)

@@ -1,4 +1,4 @@
-"""What is added to LocalStack: services, strict rules, and the tally of who answered."""
+"""Additions to LocalStack: services, rules, and the counts of answers by their source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pb_emulator.patching import Operation, Place, to_plain
 
 from .tally import Tally
 
-#: Services that the open edition lacks, and what our emulator answers of them itself; the rest is moto's.
+#: Services that the open edition lacks, with the operations that pb_emulator serves; moto serves the others.
 SERVICES: dict[str, dict[str, Operation]] = {
     "ecs": ecs.OPERATIONS,
     "ecr": {},
@@ -29,30 +29,30 @@ SERVICES: dict[str, dict[str, Operation]] = {
     "elasticache": elasticache.OPERATIONS,
     "application-autoscaling": {},
 }
-#: Rules for the moto inside; those of Route 53 are for a newer moto, and Route 53 is LocalStack's own.
+#: Rules for LocalStack's moto. Those of Route 53 need a newer moto, and Route 53 is LocalStack's own.
 RULES = (interfaces, ec2, elbv2, ecs, elasticache, quota_rules, simple_services, caching)
 
-#: One call at a time reaches moto, as in our emulator: its rules look before they act.
+#: One call at a time reaches moto, as in pb_emulator, because its rules check before they act.
 _lock = threading.RLock()
 _tally = Tally()
 
 
 class _TableService:
-    """A service that is answered by a table alone."""
+    """A service that only consists of a dispatch table."""
 
     def __init__(self, service: str) -> None:
         self.service = service
 
 
 def install() -> None:
-    """Add everything, once, before LocalStack starts. DynamoDB is moto's where PROVIDER_OVERRIDE_DYNAMODB says so."""
+    """Installs everything, once, before LocalStack starts. PROVIDER_OVERRIDE_DYNAMODB selects moto for DynamoDB."""
     for rules in RULES:
         rules.install_rules()
     inner.dispatch_to_moto = serialized(inner.dispatch_to_moto)
     for name in SERVICES:
         SERVICE_PLUGINS.api_provider_specs.setdefault(name, []).append("default")
     SERVICE_PLUGINS.api_provider_specs["dynamodb"].append("moto")
-    # It remembers what there was when it was first asked, and takes all else for disabled.
+    # LocalStack caches the list of services, and treats all others as disabled.
     get_enabled_apis.cache_clear()
     for name, operations in (SERVICES | {"dynamodb": {}}).items():
         add_service(name, operations)
@@ -61,7 +61,7 @@ def install() -> None:
 
 
 def add_service(name: str, operations: dict[str, Operation]) -> None:
-    """Serve a service: some operations by our emulator, the others by moto."""
+    """Adds a service: some operations are served by pb_emulator, the others by moto."""
     model = load_service(name)
     table = {operation: inner._proxy_moto for operation in model.operation_names}
     table |= {action: as_localstack_operation(operation) for action, operation in operations.items()}
@@ -70,7 +70,7 @@ def add_service(name: str, operations: dict[str, Operation]) -> None:
 
 
 def advance(context: RequestContext) -> Place:
-    """Let everything happen that is due by now where a call goes to."""
+    """Applies all changes that are due in the account and region of a call."""
     place = Place(context.account_id, context.region)
     ecs_rollout.advance(place)
     elasticache.advance(place)
@@ -79,7 +79,7 @@ def advance(context: RequestContext) -> Place:
 
 
 def as_localstack_operation(operation: Operation) -> Callable[[RequestContext, dict[str, Any]], dict[str, Any]]:
-    """An operation of our emulator as LocalStack calls one."""
+    """Adapts an operation of pb_emulator to LocalStack's interface."""
 
     def call(context: RequestContext, request: dict[str, Any]) -> dict[str, Any]:
         context.pb_answered = "emulator"
@@ -93,7 +93,7 @@ def as_localstack_operation(operation: Operation) -> Callable[[RequestContext, d
 
 
 def serialized(original: Callable[[RequestContext], Response]) -> Callable[[RequestContext], Response]:
-    """Calls of moto, one at a time, each in the present."""
+    """Wraps the dispatch to moto: one call at a time, after all changes that are due."""
 
     def dispatch(context: RequestContext) -> Response:
         context.pb_answered = "moto"
@@ -105,7 +105,7 @@ def serialized(original: Callable[[RequestContext], Response]) -> Callable[[Requ
 
 
 def count_source(_chain: Any, context: RequestContext, _response: Response) -> None:
-    """Count who answered."""
+    """Counts the source of an answer."""
     if context.service and context.operation and not context.is_internal_call:
         who = getattr(context, "pb_answered", "localstack")
         _tally.add(context.service.service_name, context.operation.name, who)

@@ -1,4 +1,4 @@
-"""Who answered which operations: LocalStack's own code, moto inside it, or our emulator's on that moto."""
+"""Counts of answered operations by source: LocalStack, its moto, or pb_emulator on that moto."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections import Counter
 
 
 class Tally:
-    """Counts by service and operation."""
+    """Counts by service, source and operation."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._lock = threading.Lock()
 
     def add(self, service: str, operation: str, who: str) -> None:
-        """Count one answer."""
+        """Counts one answer."""
         with self._lock:
             self._counts[service, who, operation] += 1
 
     def document(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Service, who answered, operation, and how often."""
+        """Returns the counts by service, source and operation."""
         found: dict[str, dict[str, dict[str, int]]] = {}
         with self._lock:
             for (service, who, operation), count in sorted(self._counts.items()):

@@ -25,7 +25,7 @@ _accounts = itertools.count(200000000001)
 
 @contextmanager
 def running_server(tmp_path: Path, *options: str) -> Iterator[str]:
-    """A server process; gives its URL, and is ended at the end."""
+    """Runs a server process, and yields its URL."""
     ready = tmp_path / "ready"
     process = subprocess.Popen(
         [sys.executable, "-m", "pb_emulator", "serve", "--ready-file", str(ready), *options],
@@ -44,7 +44,7 @@ def running_server(tmp_path: Path, *options: str) -> Iterator[str]:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Wait for a condition, and give what it gave."""
+    """Waits for a condition, and returns its value."""
     end = time.monotonic() + seconds
     while True:
         found = condition()
@@ -55,14 +55,14 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 
 def control(url: str, method: str, path: str, body: Any = None) -> Any:
-    """Call a control endpoint."""
+    """Calls a control endpoint."""
     data = json.dumps(body).encode() if body is not None else None
     with urllib.request.urlopen(urllib.request.Request(f"{url}/_pb/{path}", data, method=method)) as answer:
         return json.loads(answer.read())
 
 
 class Aws:
-    """Clients of one account, and the things that most tests need."""
+    """Clients of one account, and helpers for tests."""
 
     def __init__(self, url: str, account: str, region: str = REGION) -> None:
         self.url, self.account, self.region = url, account, region
@@ -80,23 +80,23 @@ class Aws:
         return self._clients[service]
 
     def code(self, call: Callable[..., Any], **parameters: Any) -> str:
-        """The error code that a call is refused with."""
+        """Returns the error code of a refused call."""
         with pytest.raises(ClientError) as caught:
             call(**parameters)
         return str(caught.value.response["Error"]["Code"])
 
     def message(self, call: Callable[..., Any], **parameters: Any) -> str:
-        """The error message that a call is refused with."""
+        """Returns the error message of a refused call."""
         with pytest.raises(ClientError) as caught:
             call(**parameters)
         return str(caught.value.response["Error"]["Message"])
 
     def network(self, gateway: bool = True) -> Network:
-        """A VPC with two public subnets and a group."""
+        """Creates a VPC with two public subnets and a security group."""
         return Network(self, gateway)
 
     def interfaces(self, **filters: str) -> list[dict[str, Any]]:
-        """Interfaces by filters, with underscores for hyphens."""
+        """Returns interfaces by filters, whose names have underscores for hyphens."""
         wanted = [{"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()]
         return self.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"]
 
@@ -121,33 +121,33 @@ class Network:
         self.group = self.add_group("app")
 
     def add_group(self, name: str) -> str:
-        """Another security group."""
+        """Creates another security group."""
         return self.aws.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]
 
     def allow_all_ingress(self) -> None:
-        """Let everything in to what carries the group."""
-        anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-        self.aws.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=anybody)
+        """Allows all ingress to members of the group."""
+        any_source = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+        self.aws.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=any_source)
 
     def balancer(self, name: str = "web", **settings: Any) -> dict[str, Any]:
-        """A load balancer in both subnets."""
+        """Creates a load balancer in both subnets."""
         wanted = {"Name": name, "Subnets": self.subnets, "SecurityGroups": [self.group], **settings}
         return self.aws.elbv2.create_load_balancer(**wanted)["LoadBalancers"][0]
 
     def target_group(self, name: str = "web", **settings: Any) -> str:
-        """A target group of type ip on port 8080."""
+        """Creates a target group of type ip on port 8080."""
         wanted = {"Name": name, "Protocol": "HTTP", "Port": 8080, "VpcId": self.vpc, "TargetType": "ip", **settings}
         return self.aws.elbv2.create_target_group(**wanted)["TargetGroups"][0]["TargetGroupArn"]
 
     def listener(self, balancer: str, group: str, port: int = 80) -> str:
-        """A listener that forwards."""
+        """Creates a listener that forwards."""
         actions = [{"Type": "forward", "TargetGroupArn": group}]
         return self.aws.elbv2.create_listener(
             LoadBalancerArn=balancer, Protocol="HTTP", Port=port, DefaultActions=actions
         )["Listeners"][0]["ListenerArn"]
 
     def awsvpc(self) -> dict[str, Any]:
-        """A network configuration of a service."""
+        """Returns the network configuration of a service."""
         vpc = {"subnets": self.subnets, "securityGroups": [self.group], "assignPublicIp": "ENABLED"}
         return {"awsvpcConfiguration": vpc}
 
@@ -166,13 +166,13 @@ class App:
         self.role = self.make_role("x", "ecs-tasks.amazonaws.com")
 
     def make_role(self, name: str, service: str) -> str:
-        """A role that a service can assume."""
+        """Creates a role that a service can assume."""
         trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         return self.aws.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
 
     def definition(self, image: str = "app:1", family: str = "web", **settings: Any) -> str:
-        """Another revision."""
+        """Registers another revision."""
         options = {"awslogs-group": "app", "awslogs-region": self.aws.region, "awslogs-stream-prefix": "p"}
         container = {
             "name": "app", "image": image, "essential": True, "portMappings": [{"containerPort": 8080}],
@@ -185,7 +185,7 @@ class App:
         return self.ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"]
 
     def create(self, definition: str, name: str = "web", **settings: Any) -> dict[str, Any]:
-        """A service."""
+        """Creates a service."""
         wanted = {
             "cluster": "c", "serviceName": name, "taskDefinition": definition, "desiredCount": 2, "launchType": "FARGATE",
             "networkConfiguration": self.net.awsvpc(), "deploymentConfiguration": {"deploymentCircuitBreaker": BREAKER},
@@ -194,15 +194,15 @@ class App:
         return self.ecs.create_service(**wanted)["service"]
 
     def show(self, name: str = "web") -> dict[str, Any]:
-        """The service now."""
+        """Returns the service."""
         return self.ecs.describe_services(cluster="c", services=[name], include=["TAGS"])["services"][0]
 
     def steady(self, name: str = "web") -> dict[str, Any]:
-        """The service when its rollout is COMPLETED."""
+        """Returns the service once its rollout is COMPLETED."""
         return wait_until(lambda: (s := self.show(name))["deployments"][0]["rolloutState"] == "COMPLETED" and s)
 
     def rollout(self, name: str = "web", **wanted: str) -> dict[str, Any]:
-        """The newest service deployment, when it has come to its end or to a status."""
+        """Returns the newest service deployment once it has finished, or has a status."""
 
         def newest() -> Any:
             arn = self.ecs.list_service_deployments(cluster="c", service=name)["serviceDeployments"][0][
@@ -215,7 +215,7 @@ class App:
         return wait_until(newest)
 
     def web(self) -> tuple[str, str]:
-        """A target group behind a listener; gives the load balancer and the group."""
+        """Creates a target group behind a listener, and returns the load balancer and the group."""
         balancer, group = self.net.balancer()["LoadBalancerArn"], self.net.target_group()
         self.net.listener(balancer, group)
         return balancer, group
@@ -223,7 +223,7 @@ class App:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server that most tests share."""
+    """A server that most tests share."""
     with running_server(tmp_path_factory.mktemp("server")) as url:
         yield url
 

@@ -1,4 +1,4 @@
-"""Rules of AWS that the tool relies on and no other file of these tests holds; docs/aws-rules.md has them all."""
+"""AWS rules that the tool relies on and that no other file tests; docs/aws-rules.md lists all of them."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def test_rules_document_names_existing_tests() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| rule", "|---"))]
     assert len(rows) > 60 and len(named) >= len(rows)
     for line in rows:
-        assert NAMED.search(line), f"a rule without a test: {line}"
+        assert NAMED.search(line), f"rule without a test: {line}"
     for file, test in named:
         path = (ROOT / "emulator" / "tests" if file.endswith(".py") else ROOT / "crates") / file
         if not path.exists():
             path = ROOT / file
-        assert path.exists(), f"there is no {file}"
+        assert path.exists(), f"{file} does not exist"
         assert re.search(rf"^\s*(?:async )?(?:def|fn) {test}\(", path.read_text(encoding="utf-8"), re.MULTILINE), (
-            f"there is no {test} in {file}"
+            f"{file} has no test {test}"
         )

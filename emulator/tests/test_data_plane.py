@@ -1,4 +1,5 @@
-"""The data plane: tasks and listeners that answer, as the rules, the health and the security groups of the account say."""
+"""The data plane: tasks and listeners answer according to the rules, target health and security groups of the account.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from conftest import App, control, wait_until
 
 
 class Client:
-    """Sends requests to the listener of an account."""
+    """Client of the listeners of an account."""
 
     def __init__(self, app: App) -> None:
         self.app, self.place = app, {"account": app.aws.account, "region": app.aws.region}
         control(app.aws.url, "POST", "data-plane", self.place)
 
     def address(self, port: int = 80) -> str:
-        """Where a listener answers."""
+        """Returns the address of a listener."""
         query = "&".join(f"{name}={value}" for name, value in self.place.items())
 
         def found() -> Any:
@@ -28,7 +29,7 @@ class Client:
         return str(wait_until(found))
 
     def get(self, path: str = "/", host: str = "example.org") -> tuple[int, Any, dict[str, str]]:
-        """Status, body and headers."""
+        """Returns status, body and headers."""
         connection = http.client.HTTPConnection(self.address(), timeout=10)
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
@@ -37,7 +38,7 @@ class Client:
         return answer.status, shown, dict(answer.headers)
 
     def revision(self, path: str = "/", host: str = "example.org") -> str:
-        """The revision that has answered with 200."""
+        """Returns the revision that answered with 200."""
         status, body, _ = self.get(path, host)
         assert status == 200, (status, body)
         return str(body["revision"])
@@ -45,12 +46,12 @@ class Client:
 
 @pytest.fixture
 def client(app: App) -> Client:
-    """A client of an account without a listener."""
+    """A client of an account without listeners."""
     return Client(app)
 
 
 def create_service_behind(app: App, image: str = "app:1", name: str = "web", group: str = "", **settings: Any) -> str:
-    """A service behind a target group; gives the group."""
+    """Creates a service behind a target group, and returns the group."""
     group = group or app.web()[1]
     pair = [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}]
     definition = app.definition(image, family=name)
@@ -59,19 +60,19 @@ def create_service_behind(app: App, image: str = "app:1", name: str = "web", gro
 
 
 def health(app: App, group: str) -> list[tuple[str, str | None]]:
-    """State and reason of each target."""
+    """Returns state and reason of each target."""
     found = app.aws.elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     return [(one["TargetHealth"]["State"], one["TargetHealth"].get("Reason")) for one in found]
 
 
 def listener_of(app: App) -> dict[str, Any]:
-    """The only listener."""
+    """Returns the only listener."""
     balancer = app.aws.elbv2.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
     return app.aws.elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"][0]
 
 
 def forward(**weights: int) -> list[dict[str, Any]]:
-    """A forward action by ARNs and weights."""
+    """Returns a forward action by ARNs and weights."""
     pairs = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in weights.items()]
     return [{"Type": "forward", "ForwardConfig": {"TargetGroups": pairs}}]
 
@@ -148,10 +149,10 @@ def test_empty_target_group_gets_its_share(app: App, client: Client) -> None:
 def test_target_blocked_by_security_group_is_unhealthy(app: App, client: Client) -> None:
     group = create_service_behind(app)
     app.steady()
-    anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    any_source = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     http = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     app.aws.ec2.authorize_security_group_ingress(GroupId=app.net.group, IpPermissions=http)
-    app.aws.ec2.revoke_security_group_ingress(GroupId=app.net.group, IpPermissions=anybody)
+    app.aws.ec2.revoke_security_group_ingress(GroupId=app.net.group, IpPermissions=any_source)
     assert client.get()[0] == 504
     wait_until(lambda: ("unhealthy", "Target.Timeout") in health(app, group))
 
@@ -160,8 +161,8 @@ def test_load_balancer_without_ingress_rule_is_unreachable(app: App, client: Cli
     create_service_behind(app)
     app.steady()
     assert client.revision() == "web:1"
-    anybody = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-    app.aws.ec2.revoke_security_group_ingress(GroupId=app.net.group, IpPermissions=anybody)
+    any_source = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    app.aws.ec2.revoke_security_group_ingress(GroupId=app.net.group, IpPermissions=any_source)
     query = "&".join(f"{name}={value}" for name, value in client.place.items())
     assert control(app.aws.url, "GET", f"listeners?{query}")["listeners"] == []
 
@@ -175,7 +176,8 @@ def test_requests_fail_open_when_no_target_is_healthy(app: App, client: Client) 
     app.aws.elbv2.modify_target_group(TargetGroupArn=group, HealthCheckPath="/")
     wait_until(lambda: ("unhealthy", "Target.ResponseCodeMismatch") in health(app, group))
     assert client.get("/status")[0] == 200
-    # The scheduler starts the successor of an unhealthy task first, and stops one when it knows both.
+    # The scheduler first starts the successor of an unhealthy task, and stops one of them when it knows the health of
+    # both.
     first = app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]
     wait_until(lambda: set(first).isdisjoint(app.ecs.list_tasks(cluster="c", serviceName="web")["taskArns"]))
     assert client.get("/status")[0] == 200

@@ -1,4 +1,4 @@
-"""EC2's rules."""
+"""Rules of EC2."""
 
 from __future__ import annotations
 

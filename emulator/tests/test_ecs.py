@@ -1,4 +1,4 @@
-"""ECS's rules."""
+"""Rules of ECS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes tasks fail: memory, roles, capacity, and images that are in the registry or are not."""
+"""Causes of task failures: memory, roles, capacity, and images that do not exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conftest import App, control, wait_until
 
 
 def stopped(app: App) -> list[dict[str, Any]]:
-    """The stopped tasks of the service."""
+    """Returns the stopped tasks of the service."""
     arns = app.ecs.list_tasks(cluster="c", serviceName="web", desiredStatus="STOPPED")["taskArns"]
     return app.ecs.describe_tasks(cluster="c", tasks=arns)["tasks"] if arns else []
 
@@ -57,7 +57,7 @@ def test_tasks_exiting_after_start_do_not_trip_breaker(app: App) -> None:
 
 
 def put_image(app: App, tag: str, content: str) -> str:
-    """An image in the repository `team/r`; gives its digest."""
+    """Pushes an image to the repository `team/r`, and returns its digest."""
     manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "x": content})
     return app.aws.ecr.put_image(repositoryName="team/r", imageManifest=manifest, imageTag=tag)["image"]["imageId"]["imageDigest"]
 

@@ -1,4 +1,4 @@
-"""Tasks on their own: RunTask and its commands, and a shell in a running task."""
+"""One-off tasks: RunTask with a command, and a shell in a running task."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from conftest import App, wait_until
 
 
 def run(app: App, command: list[str], **settings: Any) -> dict[str, Any]:
-    """Start a task with a command of its own."""
+    """Starts a one-off task with a command."""
     overrides = {"containerOverrides": [{"name": "app", "command": command}]}
     wanted = {"cluster": "c", "taskDefinition": app.definition(), "networkConfiguration": app.net.awsvpc()}
     return app.ecs.run_task(**{**wanted, "overrides": overrides, "launchType": "FARGATE", **settings})["tasks"][0]
 
 
 def wait_stopped(app: App, arn: str) -> dict[str, Any]:
-    """The task once it has stopped."""
+    """Returns the task once it has stopped."""
 
     def stopped_task() -> Any:
         task = app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]
@@ -25,7 +25,7 @@ def wait_stopped(app: App, arn: str) -> dict[str, Any]:
 
 
 def log(app: App, arn: str) -> list[str]:
-    """What the task wrote."""
+    """Returns the log lines of the task."""
     stream = f"p/app/{arn.rsplit('/', 1)[-1]}"
     events = app.aws.logs.get_log_events(logGroupName="app", logStreamName=stream, startFromHead=True)["events"]
     return [event["message"] for event in events]
@@ -68,7 +68,8 @@ def test_execute_command_requires_enabled_task(app: App) -> None:
     definition = app.definition(taskRoleArn=app.role)
     for enabled in (False, True):
         arn = run(app, ["sleep", "9"], taskDefinition=definition, enableExecuteCommand=enabled)["taskArn"]
-        wait_until(lambda arn=arn: app.ecs.describe_tasks(cluster="c", tasks=[arn])["tasks"][0]["lastStatus"] == "RUNNING")
+        shown = {"cluster": "c", "tasks": [arn]}
+        wait_until(lambda shown=shown: app.ecs.describe_tasks(**shown)["tasks"][0]["lastStatus"] == "RUNNING")
         call = {"cluster": "c", "task": arn, "container": "app", "command": "sh", "interactive": True}
         if enabled:
             session = app.ecs.execute_command(**call)["session"]

@@ -1,4 +1,4 @@
-"""ECS rollouts: success, circuit breaker, rollback, and what a failure leaves to be read."""
+"""ECS rollouts: success, circuit breaker, rollback, and the traces of a failure."""
 
 from __future__ import annotations
 
@@ -50,15 +50,16 @@ def test_breaker_rolls_back(app: App) -> None:
     first, bad = app.definition(), app.definition("app:fail")
     app.create(first)
     before = app.steady()["deployments"][0]["id"]
-    deployment = app.ecs.update_service(cluster="c", service="web", taskDefinition=bad)["service"]["deployments"][0]["id"]
+    updated = app.ecs.update_service(cluster="c", service="web", taskDefinition=bad)["service"]
+    failed = updated["deployments"][0]["id"]
     rollout = app.rollout()
     assert rollout["status"] == "ROLLBACK_SUCCESSFUL"
     assert rollout["deploymentCircuitBreaker"] == {"status": "TRIGGERED", "failureCount": 2, "threshold": 2}
     after = app.show()
-    assert [(d["id"], d["rolloutState"]) for d in after["deployments"]] == [(before, "COMPLETED")] and deployment != before
+    assert [(d["id"], d["rolloutState"]) for d in after["deployments"]] == [(before, "COMPLETED")] and failed != before
     assert (after["taskDefinition"], after["runningCount"], after["desiredCount"]) == (first, 2, 2)
     messages = " ".join(event["message"] for event in after["events"])
-    assert f"(deployment {deployment}) deployment failed: tasks failed to start." in messages
+    assert f"(deployment {failed}) deployment failed: tasks failed to start." in messages
     stopped = app.ecs.list_tasks(cluster="c", serviceName="web", desiredStatus="STOPPED")["taskArns"]
     tasks = [t for t in app.ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"] if t["taskDefinitionArn"] == bad]
     assert tasks and tasks[0]["stoppedReason"] == "Essential container in task exited"

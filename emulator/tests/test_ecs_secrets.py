@@ -1,4 +1,4 @@
-"""Secrets of containers: what is refused, and what keeps a task from starting."""
+"""Secrets of containers: refused definitions, and failures of tasks to start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from conftest import App, wait_until
 
 
 def secret(app: App) -> str:
-    """A secret; gives its ARN."""
+    """Creates a secret, and returns its ARN."""
     return str(app.aws.secretsmanager.create_secret(Name="db", SecretString="{}")["ARN"])
 
 
@@ -20,10 +20,11 @@ def test_unreadable_secret_prevents_task_start(app: App) -> None:
     definition, names = app.definition(container={"secrets": secrets}), iter("abcd")
 
     def reason() -> str:
-        """Why a task of another service did not start."""
+        """Returns why a task of a new service did not start."""
         name = next(names)
         app.create(definition, name)
-        stopped = wait_until(lambda: app.ecs.list_tasks(cluster="c", serviceName=name, desiredStatus="STOPPED")["taskArns"])
+        wanted = {"cluster": "c", "serviceName": name, "desiredStatus": "STOPPED"}
+        stopped = wait_until(lambda: app.ecs.list_tasks(**wanted)["taskArns"])
         task = app.ecs.describe_tasks(cluster="c", tasks=stopped)["tasks"][0]
         assert task["stopCode"] == "TaskFailedToStart"
         why = str(task["stoppedReason"])

@@ -1,4 +1,4 @@
-"""ElastiCache's rules."""
+"""Rules of ElastiCache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Cache:
         )  # fmt: skip
 
     def create(self, identity: str = "Queue", **settings: Any) -> dict[str, Any]:
-        """A replication group of one node."""
+        """Creates a replication group of one node."""
         wanted = {
             "ReplicationGroupId": identity, "ReplicationGroupDescription": "d", "Engine": "redis", "EngineVersion": "7.1",
             "CacheNodeType": "cache.t4g.micro", "NumCacheClusters": 1, "Port": 6400, "CacheSubnetGroupName": "subnets",
@@ -28,15 +28,15 @@ class Cache:
         return self.ec.create_replication_group(**wanted)["ReplicationGroup"]
 
     def show(self) -> dict[str, Any]:
-        """The replication group now."""
+        """Returns the replication group."""
         return self.ec.describe_replication_groups(ReplicationGroupId="queue")["ReplicationGroups"][0]
 
     def available(self) -> dict[str, Any]:
-        """The replication group when it is available."""
+        """Returns the replication group once it is available."""
         return wait_until(lambda: (g := self.show())["Status"] == "available" and g)
 
     def node(self, name: str = "queue-001") -> dict[str, Any]:
-        """A member cluster."""
+        """Returns a member cluster."""
         return self.ec.describe_cache_clusters(CacheClusterId=name, ShowCacheNodeInfo=True)["CacheClusters"][0]
 
 

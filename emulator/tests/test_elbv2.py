@@ -1,4 +1,4 @@
-"""ELBv2's rules."""
+"""Rules of ELBv2."""
 
 from __future__ import annotations
 

@@ -23,14 +23,14 @@ class Zone:
     def change(
         self, action: str, name: str = "api.example.org", values: tuple[str, ...] = ("10.0.0.1",), **extra: Any
     ) -> Any:
-        """One change."""
+        """Makes one change."""
         record = {"Name": name, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": v} for v in values], **extra}
         record = {key: value for key, value in record.items() if value is not None}
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
         return self.r53.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=batch)["ChangeInfo"]
 
     def records(self, **start: str) -> list[dict[str, Any]]:
-        """The records."""
+        """Returns the records."""
         return self.r53.list_resource_record_sets(HostedZoneId=self.id, **start)["ResourceRecordSets"]
 
 

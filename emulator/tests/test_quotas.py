@@ -1,4 +1,4 @@
-"""Quotas that EC2 and ELBv2 enforce, and that Service Quotas tells."""
+"""Quotas that EC2 and ELBv2 enforce, and that Service Quotas returns."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ BALANCER_RULES, BALANCER_TARGETS = "L-7EED9B64", "L-822D1B1B"
 
 
 def apply(aws: Aws, **quotas: int) -> None:
-    """Let the account have other quotas than the default ones; hyphens of the codes are underscores."""
+    """Sets quotas of the account; underscores in the codes stand for hyphens."""
     values = {code.replace("_", "-"): value for code, value in quotas.items()}
     control(aws.url, "POST", "preconditions", {"quotas": values, "account": aws.account, "region": aws.region})
 
 
 def rules(first: int, count: int, **peer: Any) -> dict[str, Any]:
-    """Rules that differ in their ports; by default from and to a block of IPv4."""
+    """Returns rules that differ in their ports; by default for an IPv4 block."""
     peer = peer or {"IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
     ports = range(first, first + count)
     return {"IpPermissions": [{"IpProtocol": "tcp", "FromPort": p, "ToPort": p, **peer} for p in ports]}
@@ -32,7 +32,7 @@ def test_security_group_rules_count_by_direction_and_version(aws: Aws) -> None:
     group, exceeded = {"GroupId": net.group}, "RulesPerSecurityGroupLimitExceeded"
     into(**group, **rules(1, 60))
     assert aws.code(into, **group, **rules(100, 1)) == exceeded
-    # There is one already, by which a new group lets everything out.
+    # A new group already has a rule that allows all egress.
     out(**group, **rules(1, 59))
     assert aws.code(out, **group, **rules(100, 1)) == exceeded
     into(**group, **rules(1, 60, **IPV6))
@@ -108,7 +108,7 @@ def test_target_group_counts_once_per_load_balancer(aws: Aws) -> None:
     assert aws.code(elb.create_rule, **rule(3, groups[2])) == many
     assert aws.code(elb.modify_rule, RuleArn=first, Actions=to(groups[2])) == many
     assert aws.code(net.listener, balancer=balancer, group=groups[2], port=81) == many
-    # What is the only one to name a group makes room for the one that it names instead.
+    # The only listener with a group makes room for another group when it changes.
     elb.modify_listener(ListenerArn=listener, DefaultActions=to(groups[2]))
     assert aws.code(elb.create_rule, **rule(4, groups[0])) == many
 

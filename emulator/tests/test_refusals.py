@@ -1,4 +1,4 @@
-"""Refusals that need no story: one call each."""
+"""Refusals that take only one call each."""
 
 from __future__ import annotations
 

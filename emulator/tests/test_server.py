@@ -1,4 +1,4 @@
-"""The server itself: accounts, journal, control endpoints, recording, errors, connections."""
+"""The server: accounts, request log, control endpoints, recording, errors, connections."""
 
 from __future__ import annotations
 

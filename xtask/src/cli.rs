@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line of xtask.
 
 use std::ffi::{OsStr, OsString};
 
@@ -7,86 +7,87 @@ use crate::failure::Failure;
 use crate::help::Topic;
 use crate::test::target::Target;
 
-/// Options that `pb-deploy` takes before its command.
+/// Options of `pb-deploy` that may precede its command.
 const TOOL_OPTIONS: [&str; 9] =
     ["--config", "--profile", "--region", "--endpoint-url", "--json", "--no-color", "-v", "--verbose", LOCAL];
-/// The one option of the tool's commands that is xtask's own.
+/// The only option of the tool's commands that belongs to xtask.
 const LOCAL: &str = "--local";
 
-/// What is asked for.
+/// A parsed command line.
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    /// A help text.
+    /// Print a help text.
     Help(Topic),
-    /// A command of `pb-deploy`.
+    /// Run a command of `pb-deploy`.
     Tool {
         /// Its arguments, without `--local`.
         arguments: Vec<OsString>,
         /// Use the local endpoint.
         local: bool,
     },
-    /// The local endpoint.
+    /// Manage the local endpoint.
     Emulator(EmulatorCommand),
-    /// Every test.
+    /// Run the tests.
     Test(TestOptions),
-    /// What phases take, beside Terraform.
+    /// Run the benchmark.
     Bench(BenchOptions),
-    /// Every fault on the wire, with these arguments of its program.
+    /// Inject every fault on the wire, with these arguments for the program.
     Torture(Vec<OsString>),
-    /// The checks of these names; all of them, and every test, if there are none.
+    /// Run the named checks, or all checks and tests without names.
     Ci(Vec<String>),
 }
 
-/// What is asked of the local endpoint.
+/// A command about the local endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EmulatorCommand {
-    /// Run it, if it is not running.
+    /// Start it, unless it is running.
     Start(EmulatorOptions),
-    /// Stop it, if it is running, and start it.
+    /// Stop it if it is running, then start it.
     Restart(EmulatorOptions),
     /// Stop it, if it is running.
     Stop,
-    /// Say whether it is running.
+    /// Report whether it is running.
     Status,
 }
 
-/// How the local endpoint is to run.
+/// Options of the local endpoint.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct EmulatorOptions {
-    /// The port; `None` is any free one.
+    /// The port; `None` for any free one.
     pub port: Option<u16>,
-    /// More arguments of the emulator itself.
+    /// Additional arguments for the emulator.
     pub extra: Vec<String>,
 }
 
-/// How the tests are to run.
+/// Options of the tests.
 #[derive(Debug, PartialEq)]
 pub struct TestOptions {
-    /// What the wire tests run against, one after the other.
+    /// Targets of the wire tests, one after another.
     pub targets: Vec<Target>,
-    /// Tests whose names hold one of these; all if empty.
+    /// Substrings of test names; empty for all tests.
     pub filters: Vec<String>,
-    /// Nobody has named targets: those after the first run a sample of the tests, if this machine has what they need.
+    /// `true` without `--target`: targets after the first run a sample of the tests, if this machine has their
+    /// requirements.
     pub is_default: bool,
-    /// The slow proofs too, with new seeds.
+    /// Run the slow tests too, with new seeds.
     pub long: bool,
-    /// The seed of a long run; `None` draws one.
+    /// Seed of a long run; `None` for a random one.
     pub seed: Option<u64>,
 }
 
 impl TestOptions {
-    /// What runs when nothing else is asked for.
+    /// Returns the options of a run without arguments.
     pub fn defaults() -> Self {
         let targets = vec![Target::Emulator, Target::LocalStackHost];
         Self { targets, filters: Vec::new(), is_default: true, long: false, seed: None }
     }
 }
 
-/// Reads the command line.
+/// Parses the command line.
 ///
 /// # Errors
 ///
-/// It is not understood.
+/// Fails if the command line is invalid.
 pub fn parse(arguments: &[OsString]) -> Result<Command, Failure> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Failure::usage(format!("no command\n\n{}", crate::help::text(Topic::All))));
@@ -107,7 +108,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Command, Failure> {
         "ci" if wants_help => Ok(Command::Help(Topic::Ci)),
         "ci" => ci(rest).map(Command::Ci),
         flag if flag.starts_with('-') && !is_tool_option(flag) => {
-            Err(Failure::usage(format!("unknown option `{flag}`\n  hint: `cargo xtask help` lists the commands")))
+            Err(Failure::usage(format!("unknown option `{flag}`\n  hint: run `cargo xtask help` for the commands")))
         }
         _ => tool(arguments),
     }
@@ -118,7 +119,7 @@ fn is_tool_option(flag: &str) -> bool {
     TOOL_OPTIONS.contains(&name)
 }
 
-/// A command of the tool: its own business, but for `--local`.
+/// Parses a command of the tool. All its arguments are passed on, except `--local`.
 fn tool(arguments: &[OsString]) -> Result<Command, Failure> {
     let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
     let (own, passed_on) = arguments.split_at(end);
@@ -126,7 +127,7 @@ fn tool(arguments: &[OsString]) -> Result<Command, Failure> {
     for option in ["--endpoint-url", "--profile"] {
         if local && value_of(own, option).is_some() {
             let text =
-                format!("{LOCAL} and {option} exclude each other: the local endpoint has its own address and keys");
+                format!("{LOCAL} cannot be combined with {option}: the local endpoint has its own URL and credentials");
             return Err(Failure::usage(text));
         }
     }
@@ -134,7 +135,7 @@ fn tool(arguments: &[OsString]) -> Result<Command, Failure> {
     Ok(Command::Tool { arguments: own.chain(passed_on).cloned().collect(), local })
 }
 
-/// The value of an option, written as `--name value` or `--name=value`.
+/// Returns the value of an option, written as `--name value` or `--name=value`.
 pub fn value_of<'a>(arguments: &'a [OsString], option: &str) -> Option<&'a OsStr> {
     arguments.iter().enumerate().find_map(|(index, argument)| {
         if argument == option {
@@ -158,24 +159,24 @@ fn help(rest: &[OsString]) -> Result<Command, Failure> {
         "torture" => Topic::Torture,
         "ci" => Topic::Ci,
         word => {
-            let hint = format!("`cargo xtask {word} --help` asks pb-deploy");
-            return Err(Failure::usage(format!("`{word}` is no command of xtask itself\n  hint: {hint}")));
+            let hint = format!("for the help of pb-deploy, run `cargo xtask {word} --help`");
+            return Err(Failure::usage(format!("`{word}` is not a command of xtask\n  hint: {hint}")));
         }
     };
     Ok(Command::Help(topic))
 }
 
 fn emulator(rest: &[OsString]) -> Result<EmulatorCommand, Failure> {
-    let commands = "`start`, `stop`, `restart` and `status`";
+    let commands = "`start`, `stop`, `restart` or `status`";
     let Some((word, rest)) = rest.split_first() else {
-        return Err(Failure::usage(format!("emulator needs a command: there are {commands}")));
+        return Err(Failure::usage(format!("emulator needs a command: {commands}")));
     };
     match text(word)? {
         "start" => emulator_options(rest, "emulator start").map(EmulatorCommand::Start),
         "restart" => emulator_options(rest, "emulator restart").map(EmulatorCommand::Restart),
         "stop" => expect_end(rest, "emulator stop").map(|()| EmulatorCommand::Stop),
         "status" => expect_end(rest, "emulator status").map(|()| EmulatorCommand::Status),
-        other => Err(Failure::usage(format!("emulator has no command `{other}`: there are {commands}"))),
+        other => Err(Failure::usage(format!("unknown emulator command `{other}`; expected {commands}"))),
     }
 }
 
@@ -190,7 +191,8 @@ fn emulator_options(rest: &[OsString], command: &str) -> Result<EmulatorOptions,
         }
         let port = option("--port", word, &mut words)?.ok_or_else(|| unknown_argument(word, command))?;
         let parsed = port.parse().ok().filter(|port| *port > 0);
-        options.port = Some(parsed.ok_or_else(|| Failure::usage(format!("`{port}` is no port: 1 to 65535")))?);
+        options.port =
+            Some(parsed.ok_or_else(|| Failure::usage(format!("invalid port `{port}`; expected 1 to 65535")))?);
     }
     Ok(options)
 }
@@ -204,7 +206,8 @@ fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
         if let Some(target) = option("--target", word, &mut words)? {
             options.targets.push(target.parse()?);
         } else if let Some(seed) = option("--seed", word, &mut words)? {
-            let parsed = seed.parse().map_err(|_| Failure::usage(format!("`{seed}` is no seed: a whole number")))?;
+            let parsed =
+                seed.parse().map_err(|_| Failure::usage(format!("invalid seed `{seed}`; expected a whole number")))?;
             options.seed = Some(parsed);
         } else if word == "--long" {
             options.long = true;
@@ -224,7 +227,7 @@ fn test(rest: &[OsString]) -> Result<TestOptions, Failure> {
         options.targets.push(Target::Emulator);
     }
     if let Some(twice) = options.targets.iter().enumerate().find(|(i, target)| options.targets[..*i].contains(target)) {
-        return Err(Failure::usage(format!("the target `{}` is named twice", twice.1)));
+        return Err(Failure::usage(format!("duplicate target `{}`", twice.1)));
     }
     Ok(options)
 }
@@ -240,11 +243,11 @@ fn ci(rest: &[OsString]) -> Result<Vec<String>, Failure> {
     names.collect()
 }
 
-/// The value, if `word` is the option.
+/// Returns the option's value if `word` is that option.
 ///
 /// # Errors
 ///
-/// It is, and no value follows.
+/// Fails if no value follows the option.
 pub fn option<'a>(
     name: &str,
     word: &'a str,
@@ -264,17 +267,19 @@ fn expect_end(rest: &[OsString], command: &str) -> Result<(), Failure> {
     rest.first().map_or(Ok(()), |argument| Err(unknown_argument(&argument.to_string_lossy(), command)))
 }
 
-/// The refusal of a word that a command does not take.
+/// Returns the error for an argument that a command does not accept.
 pub fn unknown_argument(word: &str, command: &str) -> Failure {
     let topic = command.split(' ').next().unwrap_or(command);
-    Failure::usage(format!("{command} does not take `{word}`\n  hint: `cargo xtask help {topic}` says what it takes"))
+    Failure::usage(format!(
+        "{command} does not accept `{word}`\n  hint: run `cargo xtask help {topic}` for its arguments"
+    ))
 }
 
-/// An argument as text.
+/// Returns an argument as text.
 ///
 /// # Errors
 ///
-/// It is none.
+/// Fails if the argument is not UTF-8.
 pub fn text(argument: &OsStr) -> Result<&str, Failure> {
     argument.to_str().ok_or_else(|| Failure::usage(format!("an argument is not UTF-8: {}", argument.to_string_lossy())))
 }

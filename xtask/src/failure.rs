@@ -1,15 +1,15 @@
-//! Why xtask did not do what was asked.
+//! Errors of xtask.
 
 use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Exit code of a command line that is not understood, as sysexits.h has it.
+/// Exit code for an invalid command line, as in sysexits.h.
 const USAGE: u8 = 64;
-/// Exit code where something that is needed is not to be had on this machine, as sysexits.h has it.
+/// Exit code for a requirement that this machine lacks, as in sysexits.h.
 const UNAVAILABLE: u8 = 69;
 
-/// A failure, in the words that people read, with the exit code that it ends in.
+/// An error message with the exit code that it causes.
 #[derive(Debug)]
 pub struct Failure {
     text: String,
@@ -17,27 +17,27 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something did not work.
+    /// Creates a general error.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: 1 }
     }
 
-    /// The command line is not understood.
+    /// Creates an error for an invalid command line.
     pub fn usage(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: USAGE }
     }
 
-    /// What this needs is not to be had on this machine.
+    /// Creates an error for a requirement that this machine lacks.
     pub fn unavailable(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: UNAVAILABLE }
     }
 
-    /// A call of the operating system failed.
+    /// Creates an error for a failed system call.
     pub fn io(doing: impl fmt::Display, error: &std::io::Error) -> Self {
         Self::new(format!("failed to {doing}: {error}"))
     }
 
-    /// The exit code that this ends in.
+    /// Returns the exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
@@ -59,7 +59,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|error| Failure::io(format_args!("write {}", path.display()), &error))
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub fn create_folder(path: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(path).map_err(|error| Failure::io(format_args!("make {}", path.display()), &error))
+    std::fs::create_dir_all(path).map_err(|error| Failure::io(format_args!("create {}", path.display()), &error))
 }

@@ -1,13 +1,13 @@
-//! As much HTTP as talking to an endpoint on this machine needs.
+//! Minimal HTTP client for endpoints on this machine.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Bytes of an answer that are read at most: the journal of an hour's calls has some megabytes.
+/// Maximum size of a response: the request log of an hour has some megabytes.
 const MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// An answer.
+/// A response.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
@@ -16,11 +16,11 @@ pub struct Response {
     pub body: String,
 }
 
-/// Gets a path of a server; `url` is `http://host:port`.
+/// Requests a path of a server; `url` is `http://host:port`.
 ///
 /// # Errors
 ///
-/// Nobody answers within the time, or not in HTTP.
+/// Fails if the server does not answer in time, or not in HTTP.
 pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Response, String> {
     exchange(url, "GET", path, "", timeout)
 }
@@ -29,25 +29,25 @@ pub fn get(url: &str, path: &str, timeout: Duration) -> Result<Response, String>
 ///
 /// # Errors
 ///
-/// Nobody answers within the time, or not in HTTP.
+/// Fails if the server does not answer in time, or not in HTTP.
 pub fn post(url: &str, path: &str, json: &str, timeout: Duration) -> Result<Response, String> {
     exchange(url, "POST", path, json, timeout)
 }
 
-/// Whether something listens at the URL, which may be `https` too.
+/// Checks that a server listens at the URL, which may also be `https`.
 ///
 /// # Errors
 ///
-/// Nothing does.
+/// Fails if the connection fails.
 pub fn check_listening(url: &str, timeout: Duration) -> Result<(), String> {
     connect(authority(url)?, timeout).map(drop)
 }
 
-/// `host:port` of a URL.
+/// Returns `host:port` of a URL.
 ///
 /// # Errors
 ///
-/// It is no URL of a server.
+/// Fails if the URL has no host, or another scheme than HTTP.
 pub fn authority(url: &str) -> Result<String, String> {
     let (rest, port) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
         (Some(rest), _) => (rest, 80),
@@ -57,7 +57,7 @@ pub fn authority(url: &str) -> Result<String, String> {
     let host = rest.split('/').next().unwrap_or(rest);
     let named = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
     match (host.is_empty() || host.starts_with(':'), named) {
-        (true, _) => Err(format!("`{url}` names no host")),
+        (true, _) => Err(format!("`{url}` has no host")),
         (false, Some(_)) => Ok(host.to_owned()),
         (false, None) => Ok(format!("{host}:{port}")),
     }
@@ -87,19 +87,19 @@ fn exchange(url: &str, method: &str, path: &str, json: &str, timeout: Duration) 
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut bytes = Vec::new();
     read_all(stream, &mut bytes, MAX_RESPONSE_BYTES).map_err(failed)?;
-    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{authority}: the answer is not HTTP"))
+    parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| format!("{authority}: the response is not HTTP"))
 }
 
-/// Reads to the end; what is longer than `most` is an error and never a part that looks whole.
+/// Reads everything. More than `most` bytes are an error, so that a truncated response never looks complete.
 fn read_all(source: impl Read, bytes: &mut Vec<u8>, most: u64) -> std::io::Result<()> {
     let read = source.take(most + 1).read_to_end(bytes)?;
     if u64::try_from(read).is_ok_and(|read| read <= most) {
         return Ok(());
     }
-    Err(std::io::Error::other(format!("the answer has more than {most} bytes")))
+    Err(std::io::Error::other(format!("the response has more than {most} bytes")))
 }
 
-/// Reads an answer whose end is the end of the connection.
+/// Parses a response that ends with its connection.
 fn parse(text: &str) -> Option<Response> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut words = head.lines().next()?.split(' ');
@@ -117,7 +117,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A server that answers once; gives back what it was asked.
+    /// Starts a server that answers once; the thread returns the request.
     fn server(answer: &'static str) -> (String, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

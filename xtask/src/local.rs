@@ -1,4 +1,4 @@
-//! `--local`: the local endpoint, with what a deploy needs in it.
+//! `--local`: the local endpoint with the prerequisites of a deploy.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,11 +11,11 @@ use crate::emulator::{PersistentEmulator, StartOutcome, ensure_prerequisites};
 use crate::failure::Failure;
 use crate::project::{self, Project};
 
-/// The configuration, where neither `--config` nor the variable says otherwise; as in pb-deploy.
+/// Default configuration file, as in pb-deploy.
 const CONFIG: &str = "pb_deploy.toml";
 const CONFIG_VARIABLE: &str = "PB_DEPLOY_CONFIG";
 
-/// What a deploy looks up and never makes. `None` is what the configuration does not say.
+/// Prerequisites of a deploy; `None` for those that the configuration does not name.
 #[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Prerequisites {
     region: Option<String>,
@@ -25,23 +25,23 @@ struct Prerequisites {
     role: Option<String>,
 }
 
-/// Makes the local endpoint ready for a command of pb-deploy with these arguments, and points the command to it.
+/// Prepares the local endpoint for a command of pb-deploy with these arguments, and configures the command to use it.
 ///
 /// # Errors
 ///
-/// The endpoint cannot be installed, started, or told what to make.
+/// Fails if the endpoint cannot be installed or started, or if the prerequisites cannot be created.
 pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command) -> Result<(), Failure> {
     let (process, start) =
         PersistentEmulator::lock(project.emulator_home())?.start(project, &EmulatorOptions::default())?;
     match start {
         StartOutcome::AlreadyRunning => eprintln!("local endpoint at {}", process.url),
-        StartOutcome::Started => eprintln!("local endpoint at {}, started just now and empty", process.url),
+        StartOutcome::Started => eprintln!("local endpoint at {} (new and empty)", process.url),
     }
     let option = cli::value_of(arguments, "--config").map(OsString::from);
     let config = option.or_else(|| std::env::var_os(CONFIG_VARIABLE)).unwrap_or_else(|| CONFIG.into());
     let mut wanted = match std::fs::read_to_string(config) {
         Ok(text) => prerequisites(&text),
-        // pb-deploy says why there is no configuration, better than this could.
+        // pb-deploy itself reports a missing configuration, with a better message.
         Err(_) => BTreeSet::new(),
     };
     if let Some(region) = cli::value_of(arguments, "--region").and_then(|region| region.to_str()) {
@@ -55,7 +55,7 @@ pub fn prepare(project: &Project, arguments: &[OsString], command: &mut Command)
     Ok(())
 }
 
-/// Points a command to an endpoint: address and keys, and nothing from the person's own account.
+/// Configures a command to use an endpoint: its URL and test credentials, and none of the user's settings.
 pub fn use_endpoint(command: &mut Command, url: &str, region: Option<&str>) {
     let own = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"];
     own.iter().for_each(|name| {
@@ -69,8 +69,8 @@ pub fn use_endpoint(command: &mut Command, url: &str, region: Option<&str>) {
     }
 }
 
-/// What the workspaces of a configuration need, each once. A text that is no configuration needs nothing: pb-deploy
-/// refuses it, with every mistake at its place.
+/// Returns the prerequisites of all workspaces, without duplicates. An invalid configuration has none: pb-deploy will
+/// refuse it, with the position of each error.
 fn prerequisites(text: &str) -> BTreeSet<Prerequisites> {
     let Ok(base) = text.parse::<toml::Table>() else {
         return BTreeSet::new();
@@ -79,7 +79,7 @@ fn prerequisites(text: &str) -> BTreeSet<Prerequisites> {
     workspaces.filter_map(toml::Value::as_table).flat_map(|own| workspace_prerequisites(&base, own)).collect()
 }
 
-/// One of each for a workspace, and one more for a task role.
+/// Returns the prerequisites of a workspace, with a second entry for a task role.
 fn workspace_prerequisites(base: &toml::Table, own: &toml::Table) -> Vec<Prerequisites> {
     let value = |path: &[&str]| lookup(own, path).or_else(|| lookup(base, path));
     let region = value(&["region"]);
@@ -101,10 +101,10 @@ fn lookup(table: &toml::Table, path: &[&str]) -> Option<String> {
 }
 
 impl Prerequisites {
-    /// As the emulator takes them.
+    /// Returns the request body for the emulator.
     fn json(&self) -> serde_json::Value {
         let Self { region, bucket, table, zone, role } = self;
-        // Nobody pushes images to an endpoint that runs none.
+        // The emulator runs no images, so nobody pushes any.
         json!({
             "region": region, "bucket": bucket, "table": table, "zone": zone, "role": role, "stand_in_images": true,
         })
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(value("AWS_ENDPOINT_URL"), Some(Some("http://127.0.0.1:9".into())));
         assert_eq!(value("AWS_ACCESS_KEY_ID"), Some(Some("test".into())));
         assert_eq!(value("AWS_EC2_METADATA_DISABLED"), Some(Some("true".into())));
-        assert_eq!(value("AWS_PROFILE"), Some(None), "taken away");
-        assert_eq!(value("AWS_SESSION_TOKEN"), Some(None), "taken away");
+        assert_eq!(value("AWS_PROFILE"), Some(None), "removed");
+        assert_eq!(value("AWS_SESSION_TOKEN"), Some(None), "removed");
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask`: builds and runs the tool, runs the local AWS endpoint, and runs every check of the project.
 //!
-//! Stands on the standard library, so that it is compiled in seconds. It never talks to AWS itself.
+//! It has few dependencies, so that it compiles in seconds. It never calls AWS itself.
 
 mod bench;
 mod ci;

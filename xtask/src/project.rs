@@ -1,4 +1,4 @@
-//! Where things are.
+//! Paths of the project, and cargo commands in it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,64 +6,64 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::rustc_wrapper;
 
-/// The checkout and its target folder.
+/// The checkout with its target folder.
 #[derive(Debug, Clone)]
 pub struct Project {
     /// The folder with the workspace's Cargo.toml.
     pub root: PathBuf,
-    /// The target folder, as cargo was told.
+    /// The target folder that cargo uses.
     pub target: PathBuf,
-    /// The wrapper that cargo calls the compiler through; `None` calls it directly.
+    /// The wrapper of the compiler; `None` for none.
     pub rustc_wrapper: Option<PathBuf>,
 }
 
 impl Project {
-    /// The project that this xtask was built from.
+    /// Returns the project that this xtask was built from.
     ///
     /// # Errors
     ///
-    /// The system cannot say where this program is.
+    /// Fails if the path of this program is unknown.
     pub fn find() -> Result<Self, Failure> {
         let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR");
         let package = manifest_dir.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = package.parent().map(Path::to_path_buf).unwrap_or(package);
-        let program = std::env::current_exe().map_err(|error| Failure::io("find this program's own file", &error))?;
+        let program = std::env::current_exe().map_err(|error| Failure::io("find the path of this program", &error))?;
         let target = target_of(&program).map_or_else(|| root.join("target"), Path::to_path_buf);
         Ok(Self { root, target, rustc_wrapper: None })
     }
 
-    /// The same project, built through the wrapper in `rustc_wrapper.rs`.
+    /// Returns the same project, to be built through the wrapper in `rustc_wrapper.rs`.
     ///
     /// # Errors
     ///
-    /// The target folder cannot be written.
+    /// Fails if the target folder cannot be written.
     pub fn with_rustc_wrapper(self) -> Result<Self, Failure> {
-        let xtask = std::env::current_exe().map_err(|error| Failure::io("find this program's own file", &error))?;
+        let xtask = std::env::current_exe().map_err(|error| Failure::io("find the path of this program", &error))?;
         let link = rustc_wrapper::install(&self.target.join("xtask"), &xtask)?;
         Ok(Self { rustc_wrapper: Some(link), ..self })
     }
 
-    /// The tool, once it is built.
+    /// Returns the path of the built tool.
     pub fn tool(&self) -> PathBuf {
         self.target.join("release").join("pb-deploy")
     }
 
-    /// The emulator's sources.
+    /// Returns the folder of the emulator's sources.
     pub fn emulator(&self) -> PathBuf {
         self.root.join("emulator")
     }
 
-    /// Where the emulator is installed, and where it keeps what it writes.
+    /// Returns the folder with the emulator's installation and files.
     pub fn emulator_home(&self) -> PathBuf {
         self.target.join("emulator")
     }
 
-    /// `cargo SUBCOMMAND`, on this project.
+    /// Returns the command `cargo SUBCOMMAND` for this project.
     pub fn cargo(&self, subcommand: &str) -> Command {
         self.cargo_in(subcommand, Path::new("Cargo.toml"))
     }
 
-    /// The same in the workspace of `manifest`, a path from the root.
+    /// Returns the same command for the workspace of `manifest`, a path relative to the root.
     pub fn cargo_in(&self, subcommand: &str, manifest: &Path) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
@@ -76,20 +76,20 @@ impl Project {
     }
 }
 
-/// The target folder of a program, whatever it is called and wherever it is: above `debug/xtask`, or `debug/deps/xtask-0f1e`
-/// of the tests.
+/// Returns the target folder of a program, whatever its name: the parent of `debug/xtask`, or of
+/// `debug/deps/xtask-0f1e` for tests.
 fn target_of(program: &Path) -> Option<&Path> {
     let profile = program.parent().filter(|folder| !folder.ends_with("deps")).or_else(|| program.ancestors().nth(2))?;
     profile.parent()
 }
 
-/// Takes away what `cargo run` told xtask about xtask. Build scripts that look at these variables (that of `ring`) would
-/// run again, and everything above them would be compiled again, each time that cargo is called the other way.
+/// Removes the variables that `cargo run` sets for xtask. Some build scripts (that of `ring`) depend on them, and would
+/// run again, with all their dependents, whenever cargo is called in the other way.
 pub fn remove_cargo_variables(command: &mut Command) {
     remove_variables(command, is_package_variable);
 }
 
-/// Takes away the variables whose names fit.
+/// Removes the variables whose names match.
 pub fn remove_variables(command: &mut Command, fits: impl Fn(&str) -> bool) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(&fits) {

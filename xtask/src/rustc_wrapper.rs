@@ -1,12 +1,12 @@
 //! The `rustc` wrapper of the project's builds.
 //!
-//! The AWS SDK crates are generated code of which a program uses a few percent. `-Zhint-mostly-unused` tells the compiler so:
-//! it generates code for a function only where another crate calls it. That halves the work, and changes nothing that a
-//! program does. The flag is unstable, so the wrapper sets `RUSTC_BOOTSTRAP=1`, for these crates alone and only if the
-//! compiler accepts the flag. Every other call is passed through unchanged.
+//! The AWS SDK crates are generated code of which a program uses a few percent. `-Zhint-mostly-unused` makes the
+//! compiler generate code for a function only where another crate calls it. That halves the work, and does not change
+//! the behaviour of programs. The flag is unstable, so the wrapper sets `RUSTC_BOOTSTRAP=1`, only for these crates and
+//! only if the compiler accepts the flag. Every other call is passed through unchanged.
 //!
-//! Cargo calls `RUSTC_WRAPPER` as `WRAPPER RUSTC ARGUMENT...` and leaves it out of its fingerprints: a plain `cargo build`
-//! uses what a build with the wrapper has compiled, and the other way round.
+//! Cargo calls `RUSTC_WRAPPER` as `WRAPPER RUSTC ARGUMENT...` and does not include it in its fingerprints: a plain
+//! `cargo build` reuses the output of a build with the wrapper, and vice versa.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -18,19 +18,19 @@ use std::process::{Command, Stdio};
 
 use crate::failure::{self, Failure};
 
-/// The file name of the link to xtask under which xtask is the wrapper.
+/// File name of the link through which xtask is called as the wrapper.
 const NAME: &str = "rustc-wrapper";
-/// The variable that cargo reads.
+/// Variable that cargo reads.
 const VARIABLE: &str = "RUSTC_WRAPPER";
-/// The same as a setting of cargo.
+/// Variable of the equivalent cargo setting.
 const SETTING: &str = "CARGO_BUILD_RUSTC_WRAPPER";
-/// The wrapper that was configured before, which is called in turn: a compiler cache, say.
+/// Variable with a previously configured wrapper, such as a compiler cache, which is called in turn.
 const NEXT: &str = "PB_NEXT_RUSTC_WRAPPER";
 const FLAG: &str = "-Zhint-mostly-unused";
-/// Crates that get the flag.
+/// Prefix of the crates that get the flag.
 const PREFIX: &[u8] = b"aws_sdk_";
 
-/// Returns whether a program that was started under this name is the wrapper.
+/// Returns whether a program with this name was called as the wrapper.
 pub fn is_named(program: &OsStr) -> bool {
     Path::new(program).file_name().is_some_and(|name| name == NAME)
 }
@@ -39,36 +39,36 @@ pub fn is_named(program: &OsStr) -> bool {
 ///
 /// # Errors
 ///
-/// The link cannot be written.
+/// Fails if the link cannot be written.
 pub fn install(folder: &Path, xtask: &Path) -> Result<PathBuf, Failure> {
     let link = folder.join(NAME);
     if std::fs::read_link(&link).is_ok_and(|target| target == xtask) {
         return Ok(link);
     }
     failure::create_folder(folder)?;
-    // Renaming replaces the link in one step: another cargo may be calling it.
+    // A rename replaces the link atomically: another cargo may be calling it.
     let new = folder.join(format!("{NAME}.{}", std::process::id()));
     let linked = std::os::unix::fs::symlink(xtask, &new).and_then(|()| std::fs::rename(&new, &link));
     linked.map_err(|error| Failure::io(format_args!("link {}", link.display()), &error))?;
     Ok(link)
 }
 
-/// Has a cargo command use the wrapper at `link`, and the wrapper call the one that was configured before.
+/// Configures a cargo command to use the wrapper at `link`, and the wrapper to call the previously configured one.
 pub fn configure(cargo: &mut Command, link: &Path) {
     let configured =
         [VARIABLE, SETTING].into_iter().find_map(|name| std::env::var_os(name).filter(|it| !it.is_empty()));
-    // Under `cargo xtask`, cargo may run below another one that has this wrapper already.
+    // Under `cargo xtask`, cargo may run below another cargo that already has this wrapper.
     if let Some(next) = configured.filter(|next| !is_named(next)) {
         cargo.env(NEXT, next);
     }
     cargo.env(VARIABLE, link);
 }
 
-/// Runs the compiler in place of this process. `link` is the name this process was started under.
+/// Runs the compiler in place of this process. `link` is the path under which this process was started.
 ///
 /// # Errors
 ///
-/// The compiler cannot be run.
+/// Fails if the compiler cannot be run.
 pub fn run(link: &Path, arguments: &[OsString]) -> Result<Infallible, Failure> {
     let Some((rustc, rest)) = arguments.split_first() else {
         return Err(Failure::usage(format!("{NAME} is called by cargo, as `{NAME} RUSTC ARGUMENT...`")));
@@ -95,7 +95,7 @@ fn is_sdk(arguments: &[OsString]) -> bool {
     names.any(|name| name.as_bytes().starts_with(PREFIX))
 }
 
-/// Returns whether a compiler accepts the flag. It is asked once: the answer is kept in `folder`.
+/// Returns whether a compiler accepts the flag. The answer is cached in `folder`.
 fn accepts_flag(rustc: &OsStr, folder: &Path) -> bool {
     let file = folder.join(format!("hint-mostly-unused-{:016x}", identity(rustc)));
     match std::fs::read_to_string(&file).as_deref() {
@@ -103,17 +103,18 @@ fn accepts_flag(rustc: &OsStr, folder: &Path) -> bool {
         Ok("no") => return false,
         Ok(_) | Err(_) => {}
     }
-    // `-vV` would end before the flags are looked at.
+    // `-vV` would end before the flags are parsed.
     let mut probe = Command::new(rustc);
     probe.args([FLAG, "--print", "sysroot"]).env("RUSTC_BOOTSTRAP", "1");
     let status = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let accepts = status.is_ok_and(|status| status.success());
-    // Two compilers that run at a time write the same, and an answer that cannot be kept is asked for again.
+    // Concurrent processes write the same answer, and without a cached answer the compiler is asked again.
     let _ = std::fs::write(&file, if accepts { "yes" } else { "no" });
     accepts
 }
 
-/// Changes with the compiler: its path, the toolchain that `rustup` picks, and when and how large the file was written.
+/// Returns a hash that changes with the compiler: its path, the toolchain that `rustup` selects, and the file's size
+/// and modification time.
 fn identity(rustc: &OsStr) -> u64 {
     let mut hasher = DefaultHasher::new();
     (rustc, std::env::var_os("RUSTUP_TOOLCHAIN")).hash(&mut hasher);

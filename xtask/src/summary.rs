@@ -1,11 +1,11 @@
-//! What was run, and how it ended.
+//! Summary of the steps of a run.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 
-/// How many tests ended how.
+/// Numbers of tests by result.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// Tests that passed.
@@ -16,16 +16,16 @@ pub struct Tally {
     pub skipped: u64,
 }
 
-/// How a step ended.
+/// Result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A check without tests of its own passed; with what there is to say.
+    /// A check without tests passed, with an optional detail.
     Passed(String),
-    /// It failed: why.
+    /// It failed, for this reason.
     Failed(String),
-    /// It was not run: why.
+    /// It was skipped, for this reason.
     Skipped(String),
-    /// Tests were run; with whether they, and what runs them, ended well.
+    /// Tests were run; an error if the test runner failed.
     Tests(Tally, Result<(), String>),
 }
 
@@ -43,7 +43,7 @@ struct Row {
 }
 
 impl Summary {
-    /// Runs a step and notes how it ended. A failure is an outcome: the steps after it run.
+    /// Runs a step and records its result. A failure does not prevent later steps.
     pub fn step(&mut self, step: &str, run: impl FnOnce() -> Result<Outcome, Failure>) {
         eprintln!("==> {step}");
         let start = Instant::now();
@@ -51,7 +51,7 @@ impl Summary {
         self.push(step, outcome, start.elapsed());
     }
 
-    /// Adds a step that was run elsewhere, and shows what it printed.
+    /// Adds a step that was run elsewhere, and prints its output.
     pub fn add(&mut self, step: &str, outcome: Result<Outcome, Failure>, took: Duration, output: &str) {
         eprintln!("==> {step}");
         print!("{output}");
@@ -66,7 +66,7 @@ impl Summary {
         self.rows.push(Row { step: step.to_owned(), outcome, took });
     }
 
-    /// The table, and as its last line the totals: tests, and one for each step that failed for another reason.
+    /// Returns the table. Its last line has the totals: tests, checks, and steps that failed for another reason.
     pub fn text(&self) -> String {
         let width = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0);
         let lines = self.rows.iter().map(|row| {
@@ -89,7 +89,7 @@ impl Summary {
         rows.fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1))
     }
 
-    /// Tests that were run so far, checks not among them.
+    /// Returns the number of tests that were run, without checks.
     pub fn tests(&self) -> u64 {
         let tests = self.rows.iter().map(|row| match &row.outcome {
             Outcome::Tests(tally, _) => tally.passed + tally.failed,
@@ -98,12 +98,12 @@ impl Summary {
         tests.sum()
     }
 
-    /// Whether anything failed so far.
+    /// Returns whether a step failed.
     pub fn failed(&self) -> bool {
         self.totals().1 > 0
     }
 
-    /// Prints the table; the exit code says whether anything failed.
+    /// Prints the table; the exit code is 1 if a step failed.
     pub fn finish(&self) -> ExitCode {
         println!("\n{}", self.text());
         ExitCode::from(u8::from(self.failed()))
@@ -124,7 +124,7 @@ impl Outcome {
 }
 
 impl Tally {
-    /// Adds the tests of another run.
+    /// Adds the counts of another run.
     pub fn add(&mut self, more: Self) {
         self.passed += more.passed;
         self.failed += more.failed;

@@ -1,4 +1,4 @@
-//! Builds pb-deploy and becomes it.
+//! Building and running pb-deploy.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::local;
 use crate::project::{Project, remove_cargo_variables};
 
-/// A build that takes longer says so.
+/// Duration after which a quiet build prints a line.
 const NOTICE_AFTER: Duration = Duration::from_secs(3);
 
-/// Runs pb-deploy in place of this process, so that signals and the exit code are its own.
+/// Runs pb-deploy in place of this process, so that it receives signals and its exit code is returned.
 ///
 /// # Errors
 ///
-/// It cannot be built or run, or the local endpoint cannot be made ready.
+/// Fails if it cannot be built or run, or if the local endpoint cannot be prepared.
 pub fn run(project: &Project, arguments: &[OsString], use_local: bool) -> Result<ExitCode, Failure> {
     build(project)?;
     let mut command = Command::new(project.tool());
@@ -28,28 +28,28 @@ pub fn run(project: &Project, arguments: &[OsString], use_local: bool) -> Result
     if use_local {
         local::prepare(project, arguments, &mut command)?;
         if !std::io::stdin().is_terminal() && needs_confirmation(arguments) {
-            eprintln!("there is no terminal to ask on, and nothing is at stake on the local endpoint: --yes");
+            eprintln!("no terminal for a confirmation: continuing with --yes on the local endpoint");
             command.arg("--yes");
         }
     }
     exec_into(command).map(|never| match never {})
 }
 
-/// Whether the tool would ask before it acts.
+/// Returns whether the tool would ask for confirmation.
 fn needs_confirmation(arguments: &[OsString]) -> bool {
     let has = |words: &[&str]| arguments.iter().any(|argument| words.iter().any(|word| argument == word));
     has(&["deploy", "destroy"]) && !has(&["--yes", "-y", "--auto-approve", "--help", "-h"])
 }
 
-/// Builds the tool. Says nothing if there is little to do; shows cargo's own progress if there is no tool yet.
+/// Builds the tool. Quiet if little has changed; the first build shows cargo's progress.
 ///
 /// # Errors
 ///
-/// It does not compile.
+/// Fails if it does not compile.
 pub fn build(project: &Project) -> Result<(), Failure> {
     let mut cargo = project.cargo("build");
     cargo.args(["--release", "--package", "pb-orchestrator", "--bin", "pb-deploy"]);
-    // stdout is for the tool's data.
+    // stdout is reserved for the tool's output.
     cargo.stdout(std::io::stderr());
     let is_first = !project.tool().exists();
     if is_first {
@@ -60,7 +60,7 @@ pub fn build(project: &Project) -> Result<(), Failure> {
     wait_for_build(cargo, is_first)
 }
 
-/// Runs the build to its end.
+/// Waits for the build to end.
 fn wait_for_build(mut cargo: Command, mut announced: bool) -> Result<(), Failure> {
     let mut child = cargo.spawn().map_err(|error| Failure::io("run cargo", &error))?;
     let start = Instant::now();

@@ -1,35 +1,35 @@
-//! `docs/benchmarks.md`: what `cargo xtask bench` writes, then what `cargo xtask bench --build` writes.
+//! `docs/benchmarks.md`: the output of `cargo xtask bench`, followed by that of `cargo xtask bench --build`.
 
 use std::path::Path;
 
 use crate::failure::{self, Failure};
 
-/// The heading of the section that `--build` writes, the last one of the document.
+/// Heading of the section that `--build` writes, the last one of the document.
 pub const BUILD: &str = "## Building and testing";
 
-/// Writes all but the section on building, which stays as it is.
+/// Writes everything except the section on building, which is kept.
 ///
 /// # Errors
 ///
-/// The file cannot be written.
+/// Fails if the file cannot be written.
 pub fn replace_benchmarks(file: &Path, text: &str) -> Result<(), Failure> {
     let old = std::fs::read_to_string(file).unwrap_or_default();
     let build = section(&old).map(|at| format!("\n{}", &old[at..])).unwrap_or_default();
     failure::write(file, &format!("{text}{build}"))
 }
 
-/// Writes the section on building; everything before it stays as it is.
+/// Writes the section on building; everything before it is kept.
 ///
 /// # Errors
 ///
-/// The file cannot be written.
+/// Fails if the file cannot be written.
 pub fn replace_build(file: &Path, text: &str) -> Result<(), Failure> {
     let old = std::fs::read_to_string(file).unwrap_or_default();
     let before = section(&old).map_or(&*old, |at| &old[..at]).trim_end();
     failure::write(file, &format!("{before}\n\n{text}"))
 }
 
-/// Where the section on building begins.
+/// Returns the offset of the section on building.
 fn section(text: &str) -> Option<usize> {
     text.match_indices(BUILD).map(|(at, _)| at).find(|at| text[..*at].ends_with('\n'))
 }

@@ -1,4 +1,4 @@
-//! The endpoint of one setting: a process of its own, which both tools use.
+//! The endpoint of one setting: a separate process, which both tools use.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::project::Project;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// It ends with this value.
+/// A running endpoint, which is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
     process: ScopedProcess,
@@ -23,11 +23,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts it; its files go to the folder.
+    /// Starts an endpoint that keeps its files in `folder`.
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// Fails if it does not start.
     pub fn start(project: &Project, python: &Path, setting: Setting, folder: &Path) -> Result<Self, Failure> {
         failure::create_folder(folder)?;
         let log = folder.join("endpoint.log");
@@ -37,23 +37,23 @@ impl Endpoint {
         Ok(Self { process, log })
     }
 
-    /// Where it answers.
+    /// Returns the URL of the endpoint.
     pub fn url(&self) -> &str {
         &self.process.url
     }
 
-    /// How long things take, as it says itself.
+    /// Returns the timings that the endpoint reports.
     ///
     /// # Errors
     ///
-    /// It does not answer, or without its table.
+    /// Fails if it does not answer, or answers without timings.
     pub fn timings(&self) -> Result<Timings, Failure> {
         let failed = |why: String| {
             let tail = log_tail(&self.log);
-            Failure::new(format!("failed to read the durations of {}: {why}\n{tail}", self.process.url))
+            Failure::new(format!("failed to read the timings of {}: {why}\n{tail}", self.process.url))
         };
         let answer = http::get(&self.process.url, "/_pb/health", TIMEOUT).map_err(failed)?;
-        timings(&answer.body).ok_or_else(|| failed(format!("there is no table in {}", answer.body)))
+        timings(&answer.body).ok_or_else(|| failed(format!("no timings in {}", answer.body)))
     }
 }
 

@@ -1,30 +1,30 @@
-//! The shortest time that the endpoint allows: the longest chain of what AWS itself demands.
+//! Lower bound of the duration on an endpoint: the critical path of the calls and waits that AWS requires.
 //!
-//! Each link begins when all that it needs is there, and takes its call, a wait of the endpoint, or both. Nobody is faster: a
-//! state has come to its end when the time of the table is over, and the answer that says so can be there at that moment.
-//! Neither the tool's own state nor its lock is in it, no read, and nothing that only a tool wants.
+//! A link starts when the links that it needs are done, and takes one call, one wait of the endpoint, or both. No tool
+//! can be faster: a wait ends when its time in the table is over, and the response that reports it can arrive at that
+//! moment. State, lock and reads are not included, nor is anything else that a tool chooses to do.
 
 use std::collections::BTreeMap;
 
 use crate::failure::Failure;
 
-/// Seconds that things take, by name, as the endpoint itself says.
+/// Seconds by name, as the endpoint reports them.
 pub type Timings = BTreeMap<String, f64>;
 
-/// One thing that has to be done or waited for.
+/// One call or wait on the way.
 #[derive(Debug)]
 pub struct Link {
     name: &'static str,
     needs: &'static [&'static str],
-    /// Whether it is a call.
+    /// `true` if the link includes a call.
     call: bool,
-    /// What the endpoint takes for it, by the name in its table.
+    /// Name of its duration in the endpoint's table.
     takes: Option<&'static str>,
 }
 
 #[cfg(test)]
 impl Link {
-    /// The name in the endpoint's table.
+    /// Returns the name of its duration in the endpoint's table.
     pub fn takes(&self) -> Option<&'static str> {
         self.takes
     }
@@ -38,10 +38,10 @@ const fn wait(name: &'static str, needs: &'static [&'static str], takes: &'stati
     Link { name, needs, call: false, takes: Some(takes) }
 }
 
-/// The last link of a deploy that waits for the rollout.
+/// Last link of a deploy that waits for the rollout.
 pub const ROLLED_OUT: &str = "rollout complete";
 
-/// What stands before what in a deploy; each after what it needs.
+/// Links of a deploy, each after those that it needs.
 pub const DEPLOY: &[Link] = &[
     call("CreateVpc", &[]),
     call("CreateInternetGateway", &[]),
@@ -68,7 +68,7 @@ pub const DEPLOY: &[Link] = &[
     wait(ROLLED_OUT, &["CreateService"], "service_steady"),
 ];
 
-/// What stands before what in a destroy.
+/// Links of a destroy, each after those that it needs.
 pub const DESTROY: &[Link] = &[
     call("DeleteService", &[]),
     wait("service inactive", &["DeleteService"], "service_draining"),
@@ -96,36 +96,36 @@ pub const DESTROY: &[Link] = &[
     call("DeleteVpc", &["DeleteSubnet, DeleteSecurityGroup", "DetachInternetGateway"]),
 ];
 
-/// A link of the longest chain, with its seconds.
+/// A link of the critical path with its duration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// What it is.
+    /// Name of the call or wait.
     pub name: &'static str,
-    /// The name in the endpoint's table, if it is a wait.
+    /// Name in the endpoint's table, if it is a wait.
     pub takes: Option<&'static str>,
-    /// Its seconds.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// The longest chain.
+/// The critical path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LowerBound {
-    /// Its links, in order.
+    /// Its links in order.
     pub chain: Vec<Step>,
 }
 
 impl LowerBound {
-    /// How long it takes.
+    /// Returns the duration of the path in seconds.
     pub fn seconds(&self) -> f64 {
         self.chain.iter().map(|step| step.seconds).sum()
     }
 }
 
-/// The longest chain to any link, without those that nobody waits for.
+/// Returns the critical path of all links, except those in `without`.
 ///
 /// # Errors
 ///
-/// The table lacks a duration.
+/// Fails if the table lacks a duration.
 pub fn lower_bound(links: &[Link], without: &[&str], timings: &Timings, latency: f64) -> Result<LowerBound, Failure> {
     let mut chains: BTreeMap<&str, LowerBound> = BTreeMap::new();
     for link in links.iter().filter(|link| !without.contains(&link.name)) {

@@ -1,4 +1,4 @@
-//! Where and when it was measured.
+//! Machine and time of a measurement.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,27 +6,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::project::Project;
 
-/// What a reader has to know to judge the figures.
+/// Facts that a reader needs to judge the figures.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
-    /// The day, `2026-11-26`.
+    /// Date, as in `2026-11-26`.
     pub date: String,
-    /// Processor and how many, memory, system.
+    /// Processor, number of cores, memory, system.
     pub hardware: String,
-    /// How busy it was before the first phase: the load average of the last minute.
+    /// Load average of the last minute, taken before the first phase.
     pub load: String,
     /// Programs and their versions.
     pub versions: Vec<(String, String)>,
 }
 
 impl Machine {
-    /// What to say when others use this machine too: a processor is busy before anything is measured.
+    /// Returns a warning if the machine is already busy.
     pub fn warning(&self) -> Option<String> {
         let busy = self.load.parse::<f64>().is_ok_and(|load| load >= 1.0);
-        busy.then(|| format!("the load average is {}: walls will be those of a busy machine", self.load))
+        busy.then(|| format!("the load average is {}: the wall times will be those of a busy machine", self.load))
     }
 
-    /// This one, now.
+    /// Describes this machine.
     pub fn detect(project: &Project, tool: &Path, python: &Path, terraform: Option<(String, String)>) -> Self {
         let mut versions = vec![
             ("pb-deploy".to_owned(), first_line_of(Command::new(tool).arg("--version"))),
@@ -42,10 +42,10 @@ impl Machine {
     }
 }
 
-/// Tells moto's version without importing it.
+/// Python code that prints moto's version without importing it.
 const MOTO: &str = "import importlib.metadata; print(importlib.metadata.version('moto'))";
 
-/// The load average of the last minute.
+/// Returns the load average of the last minute.
 fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().filter(|word| !word.is_empty()).unwrap_or("unknown").to_owned()
@@ -55,12 +55,12 @@ fn commit(project: &Project) -> String {
     let git = |arguments: &[&str]| first_line_of(Command::new("git").arg("-C").arg(&project.root).args(arguments));
     let changed = match &*git(&["status", "--porcelain", "--untracked-files=no", "--", "crates", "Cargo.lock"]) {
         "unknown" => "",
-        _ => ", with changes that are not committed",
+        _ => ", with uncommitted changes",
     };
     git(&["rev-parse", "--short", "HEAD"]) + changed
 }
 
-/// What a program says on its first line.
+/// Returns the first line that a program prints.
 fn first_line_of(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -92,7 +92,7 @@ fn today() -> String {
     date(seconds / 86_400)
 }
 
-/// The date of a day after the first of January 1970.
+/// Returns the date that many days after 1 January 1970.
 fn date(mut days: u64) -> String {
     let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970;

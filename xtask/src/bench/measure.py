@@ -1,7 +1,7 @@
-"""Runs a command for `cargo xtask bench`, and writes what it and all its descendants took, as JSON.
+"""Runs a command for `cargo xtask bench`, and writes the resources used by it and all its descendants as JSON.
 
-`measure.py ANSWER COMMAND ARGUMENT...`. The system adds up the time of descendants that ended and were waited for; this
-process adopts those that their parents did not wait for, and waits for them, so that none is missed.
+`measure.py ANSWER COMMAND ARGUMENT...`. The kernel adds up the time of descendants that were waited for. This process
+adopts orphans and waits for them, so that all are included.
 """
 
 import ctypes
@@ -14,16 +14,16 @@ import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-#: Longest time of a command: nothing that is measured takes a quarter of an hour on AWS itself.
+#: Time limit of a command. Measured commands take less than a quarter of an hour, even on AWS.
 LIMIT_SECONDS = 2700.0
-#: Longest wait for the end of a command that was told to end.
+#: Longest wait for the end of a command after SIGTERM.
 END_SECONDS = 60.0
 #: Longest wait for descendants after the command itself has ended.
 DESCENDANTS_SECONDS = 10.0
 
 
 def wait_for_descendants() -> bool:
-    """Wait for whatever the command has left behind; whether all of it ended in time."""
+    """Waits for all remaining descendants, and returns whether they ended in time."""
     end = time.monotonic() + DESCENDANTS_SECONDS
     while time.monotonic() < end:
         try:
@@ -35,7 +35,7 @@ def wait_for_descendants() -> bool:
 
 
 def wait_for_exit(child: subprocess.Popen[bytes], limit: float) -> int | None:
-    """The exit code; None if it did not end within the limit, and was ended."""
+    """Returns the exit code, or None if the command exceeded the limit and was stopped."""
     try:
         return child.wait(limit)
     except subprocess.TimeoutExpired:
@@ -49,11 +49,12 @@ def wait_for_exit(child: subprocess.Popen[bytes], limit: float) -> int | None:
 
 
 def main(answer: str, command: list[str]) -> None:
-    """Run the command and write the answer."""
+    """Runs the command and writes the measurement."""
     system = ctypes.CDLL(None)
     system.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     system.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    # Ctrl-C reaches the command by itself. A handler, since what is ignored would stay ignored in the command.
+    # Ctrl-C reaches the command directly. This is a handler because an ignored signal would also be ignored by the
+    # command.
     signal.signal(signal.SIGINT, lambda *_: None)
     start = time.perf_counter()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)

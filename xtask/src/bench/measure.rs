@@ -1,4 +1,4 @@
-//! Runs one command and measures it.
+//! Measurement of one command.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,36 +12,36 @@ use crate::bench::memory::Peak;
 use crate::emulator::log_tail;
 use crate::failure::{self, Failure};
 
-/// Time between two looks at the memory.
+/// Interval between two samples of the memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What a command took.
+/// Resources that a command used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Usage {
-    /// Seconds from its start to its end.
+    /// Seconds from start to end.
     pub wall: f64,
-    /// Seconds of processor time, user and system, of it and all its descendants.
+    /// Seconds of processor time, user and system, of the command and all its descendants.
     pub cpu: f64,
-    /// Most memory of it and all its descendants, in KiB.
+    /// Peak memory of the command and all its descendants, in KiB.
     pub peak_kib: u64,
-    /// Most memory of the largest process among them, in KiB.
+    /// Peak memory of the largest process among them, in KiB.
     pub largest_kib: u64,
 }
 
-/// A program, its arguments, and all of its environment.
+/// A program with its arguments and its whole environment.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// The folder it runs in.
+    /// Working directory.
     pub folder: PathBuf,
-    /// Its environment; nothing of the person's own is added.
+    /// Its environment; nothing of the user's is added.
     pub environment: Vec<(String, String)>,
 }
 
-/// What measures: a Python, the script, and the place for logs.
+/// The measuring program: a Python and its script.
 #[derive(Debug)]
 pub struct Meter {
     /// The emulator's Python.
@@ -51,18 +51,18 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Runs the call to its end, which must be `code`; what it says goes to `log`.
+    /// Runs the call, which must exit with `code`, with its output in `log`.
     ///
     /// # Errors
     ///
-    /// It cannot be run, ends otherwise, or leaves something running.
+    /// Fails if it cannot be run, exits with another code, or leaves a process running.
     pub fn run(&self, call: &Invocation, code: i32, log: &Path) -> Result<Usage, Failure> {
         let answer = log.with_extension("json");
         let mut child = self.start(call, &answer, log)?;
         let (status, peak) =
             sample_until_exit(&mut child).map_err(|error| Failure::io("wait for the measured command", &error))?;
         if !status.success() {
-            return Err(Failure::new(format!("what measures it failed: {status}\n{}", log_tail(log))));
+            return Err(Failure::new(format!("the measuring program failed: {status}\n{}", log_tail(log))));
         }
         let measured = failure::read(&answer)?;
         parse_usage(&measured, code, peak).map_err(|why| Failure::new(format!("{why}\n{}", log_tail(log))))
@@ -80,7 +80,7 @@ impl Meter {
     }
 }
 
-/// Looks at the memory until the process has ended.
+/// Samples the memory until the process ends.
 fn sample_until_exit(child: &mut Child) -> std::io::Result<(ExitStatus, Peak)> {
     let mut peak = Peak::default();
     loop {
@@ -97,22 +97,22 @@ fn parse_usage(measured: &str, code: i32, peak: Peak) -> Result<Usage, String> {
     let number = |name: &str| answer[name].as_f64().ok_or_else(|| format!("the measurement has no `{name}`"));
     let ended = answer["code"].as_i64();
     if answer["code"].is_null() {
-        return Err("it did not end in time, and was ended".to_owned());
+        return Err("it exceeded the time limit and was stopped".to_owned());
     }
     if ended != Some(code.into()) {
-        return Err(format!("it ended with {}, where {code} was expected", answer["code"]));
+        return Err(format!("it exited with {}, expected {code}", answer["code"]));
     }
     if answer["all_ended"] != Value::Bool(true) {
-        return Err("it left something running".to_owned());
+        return Err("it left a process running".to_owned());
     }
     Ok(Usage { wall: number("wall")?, cpu: number("cpu")?, peak_kib: peak.kib(), largest_kib: peak.largest_kib() })
 }
 
-/// Runs what is not measured, which must end well.
+/// Runs a preparation that is not measured.
 ///
 /// # Errors
 ///
-/// It cannot be run, or fails.
+/// Fails if it cannot be run, or exits with an error.
 pub fn prepare(call: &Invocation, log: &Path) -> Result<(), Failure> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(call.environment.iter().cloned()).current_dir(&call.folder);
@@ -161,15 +161,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let failed = meter().run(&shell("echo no such zone; exit 1", folder.path()), 0, &log).unwrap_err().to_string();
-        assert!(failed.contains("ended with 1, where 0") && failed.contains("no such zone"), "{failed}");
+        assert!(failed.contains("exited with 1, expected 0") && failed.contains("no such zone"), "{failed}");
     }
 
     #[test]
     fn invalid_measurement_is_refused() {
         let refused = |text: &str| parse_usage(text, 0, Peak::default()).unwrap_err();
         assert!(refused("").contains("no measurement"));
-        assert!(refused(r#"{"code": null, "all_ended": true}"#).contains("not end in time"));
-        assert!(refused(r#"{"code": 0, "all_ended": false, "wall": 1, "cpu": 1}"#).contains("left something running"));
+        assert!(refused(r#"{"code": null, "all_ended": true}"#).contains("exceeded the time limit"));
+        assert!(refused(r#"{"code": 0, "all_ended": false, "wall": 1, "cpu": 1}"#).contains("left a process running"));
         assert!(refused(r#"{"code": 0, "all_ended": true, "wall": 1}"#).contains("`cpu`"));
         assert!(refused(r#"{"code": -9, "all_ended": true, "wall": 1, "cpu": 1}"#).contains("-9"));
     }

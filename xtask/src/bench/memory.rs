@@ -1,44 +1,44 @@
-//! The memory of a process and all its descendants.
+//! Memory of a process and all its descendants.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Whether this machine tells what is asked of it.
+/// Checks that this machine can measure memory.
 ///
 /// # Errors
 ///
-/// It does not: it has another system than Linux, or a kernel that does not say whose children are whose.
+/// Fails on systems other than Linux, and on kernels that do not list the children of a process.
 pub fn check() -> Result<(), Failure> {
     let own = format!("/proc/{id}/task/{id}/children", id = std::process::id());
     if Path::new(&own).exists() {
         return Ok(());
     }
-    Err(Failure::unavailable(format!("the benchmark needs Linux, with a kernel that has {own}: memory is read there")))
+    Err(Failure::unavailable(format!("the benchmark needs Linux with {own}, to measure memory")))
 }
 
-/// The most memory that was seen, in KiB.
+/// Peak memory so far, in KiB.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Peak {
-    /// Resident sets of all descendants at one moment, added up.
+    /// Largest sum of the resident sets of all descendants at one moment.
     together: u64,
-    /// The high-water mark of the largest single process, which the kernel keeps: no moment is missed.
+    /// Largest high-water mark of a single process. The kernel keeps it, so no peak is missed.
     single: u64,
 }
 
 impl Peak {
-    /// The peak: a single process is never larger than all together.
+    /// Returns the peak; the peak of a single process is a lower bound of it.
     pub fn kib(self) -> u64 {
         self.together.max(self.single)
     }
 
-    /// The high-water mark of the largest single process.
+    /// Returns the high-water mark of the largest single process.
     pub fn largest_kib(self) -> u64 {
         self.single
     }
 
-    /// Looks at the descendants of a process, without itself.
+    /// Samples the descendants of a process, without the process itself.
     pub fn sample(&mut self, root: u32) {
         let statuses: Vec<Status> = descendants(root).into_iter().filter_map(Status::of).collect();
         self.record(&statuses);
@@ -50,7 +50,7 @@ impl Peak {
     }
 }
 
-/// What the kernel says of one process, in KiB.
+/// Memory of one process as the kernel reports it, in KiB.
 #[derive(Debug, PartialEq, Eq)]
 struct Status {
     resident: u64,
@@ -58,7 +58,7 @@ struct Status {
 }
 
 impl Status {
-    /// `None` when it has ended.
+    /// Returns `None` if the process has ended.
     fn of(pid: u32) -> Option<Self> {
         Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
     }
@@ -70,7 +70,7 @@ impl Status {
     }
 }
 
-/// Children, their children and so on; any thread of a process may have started them.
+/// Returns all descendants of a process; any of its threads may have started them.
 fn descendants(root: u32) -> Vec<u32> {
     let (mut found, mut next) = (Vec::new(), vec![root]);
     while let Some(pid) = next.pop() {

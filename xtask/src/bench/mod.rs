@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what a plan, a deploy, an update and a destroy take, beside Terraform where it is installed.
+//! `cargo xtask bench`: cost of a plan, a deploy, an update and a destroy, compared with Terraform if it is installed.
 
 mod build;
 mod document;
@@ -34,14 +34,15 @@ use results::{LowerBounds, Results, Sample};
 use setting::Setting;
 use tool::{Sandbox, Tool};
 
-/// Where the figures of a whole run are kept, from the project's root.
+/// Document with the figures of complete runs, relative to the project's root.
 const DOCUMENT: &str = "docs/benchmarks.md";
 
-/// Measures, writes the report and prints the summary.
+/// Measures, writes the report and prints a summary.
 ///
 /// # Errors
 ///
-/// This machine lacks what is needed, or nothing can be measured at all. What fails of the phases is in the report.
+/// Fails if this machine lacks a requirement, or if nothing can be measured at all. Failed phases are part of the
+/// report.
 pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode, Failure> {
     memory::check()?;
     if options.build {
@@ -59,29 +60,29 @@ pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode, Failur
     }
     let report = bench.report();
     println!("{}", report.summary());
-    eprintln!("the report is {}", file.display());
+    eprintln!("the report is in {}", file.display());
     bench.finish()
 }
 
-/// What is measured: both where nobody says otherwise, and only ours where Terraform is not installed.
+/// Returns the tools to measure: both by default, only pb-deploy if Terraform is not installed.
 fn tools(only: Option<Tool>, has_terraform: bool) -> Result<Vec<Tool>, Failure> {
     match (only, has_terraform) {
         (Some(Tool::Terraform), false) => Err(Failure::unavailable("`terraform` is not installed")),
         (Some(tool), _) => Ok(vec![tool]),
         (None, true) => Ok(vec![Tool::PbDeploy, Tool::Terraform]),
         (None, false) => {
-            eprintln!("`terraform` is not installed: nothing is compared");
+            eprintln!("`terraform` is not installed: measuring only pb-deploy");
             Ok(vec![Tool::PbDeploy])
         }
     }
 }
 
-/// Removes what runs before have left that failed or were interrupted: each has a copy of the tool.
+/// Removes the folders of runs that failed or were interrupted. Each contains a copy of the tool.
 fn remove_stale_runs(homes: &Path) {
     for entry in std::fs::read_dir(homes).into_iter().flatten().flatten() {
         let process = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
         if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
-            // What cannot be removed costs space and nothing else.
+            // A leftover only takes up space.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -94,7 +95,7 @@ struct Bench<'a> {
     tools: Vec<Tool>,
     meter: Meter,
     machine: Machine,
-    /// For all that is written, but the report.
+    /// Folder for everything that is written, except the report.
     home: PathBuf,
     /// Number of the next account.
     next: u32,
@@ -108,7 +109,7 @@ impl<'a> Bench<'a> {
         remove_stale_runs(&homes);
         let home = homes.join(std::process::id().to_string());
         failure::create_folder(&home)?;
-        // It runs for long: whoever builds the tool meanwhile does not change what is measured.
+        // A run takes long, and a build of the tool in the meantime must not change what is measured.
         let copy = home.join("pb-deploy");
         let copied = std::fs::copy(project.tool(), &copy);
         copied.map_err(|error| Failure::io(format_args!("copy the tool to {}", copy.display()), &error))?;
@@ -119,7 +120,7 @@ impl<'a> Bench<'a> {
         Ok(Self { project, options, tools, meter, machine, home, next: 0, results: Results::default() })
     }
 
-    /// All rounds on one endpoint. The report is written after each, so that a run that is interrupted is not lost.
+    /// Runs all rounds on one endpoint. The report is written after each round, so that an interrupted run has results.
     fn run_setting(&mut self, setting: Setting, file: &Path) -> Result<(), Failure> {
         let home = self.home.join(setting.name());
         let endpoint = Endpoint::start(self.project, &self.meter.python, setting, &home)?;
@@ -138,7 +139,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// The endpoint loads its services when they are first asked: before anything is measured.
+    /// Runs a plan that is not measured, because the endpoint loads its services on first use.
     fn warm_up(&mut self, endpoint: &Endpoint, home: &Path) -> Result<(), Failure> {
         let sandbox = self.sandbox(Tool::PbDeploy, endpoint, home)?;
         sandbox.prepare(self.project)?;
@@ -146,7 +147,7 @@ impl<'a> Bench<'a> {
         self.meter.run(&call, Phase::PlanFromNothing.exit_code(), &sandbox.folder.join("warm-up.log")).map(drop)
     }
 
-    /// One tool through all phases; what fails is noted, and the phases after it, which build on it, are not run.
+    /// Runs one tool through all phases. After a failure, which is recorded, the remaining phases are skipped.
     fn round(&mut self, setting: Setting, round: u32, tool: Tool, endpoint: &Endpoint, home: &Path) {
         let (name, at) = (tool.name(), setting.name());
         let mut what = "preparing".to_owned();
@@ -163,7 +164,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Says to `tell` which phase begins, and which one took how many seconds.
+    /// Runs the phases and reports to `progress` when a phase starts, and how many seconds it took.
     fn phases(
         &mut self,
         setting: Setting,
@@ -199,7 +200,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// A part of a run does not take the place of what the documentation shows.
+    /// Returns the path of the report. Only a complete run replaces the figures in the documentation.
     fn report_file(&self) -> PathBuf {
         match (&self.options.report, self.options.is_complete()) {
             (Some(file), _) => file.clone(),
@@ -212,15 +213,15 @@ impl<'a> Bench<'a> {
         Report { options: self.options, tools: &self.tools, machine: &self.machine, results: &self.results }
     }
 
-    /// Logs are kept if something failed, and named.
+    /// Prints the totals. The logs are kept if a phase failed.
     fn finish(self) -> Result<ExitCode, Failure> {
         let failed = self.results.failures.len();
         println!("{} phases measured, {failed} failed", self.results.count());
         if failed > 0 {
-            eprintln!("what the tools said is in {}", self.home.display());
+            eprintln!("the output of the tools is in {}", self.home.display());
             return Ok(ExitCode::FAILURE);
         }
-        // What is left costs space and nothing else.
+        // A leftover only takes up space.
         let _ = std::fs::remove_dir_all(&self.home);
         Ok(ExitCode::SUCCESS)
     }

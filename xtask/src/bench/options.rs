@@ -1,4 +1,4 @@
-//! What `cargo xtask bench` is asked for.
+//! Options of `cargo xtask bench`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,29 +8,29 @@ use crate::bench::tool::Tool;
 use crate::cli;
 use crate::failure::Failure;
 
-/// The options.
+/// The parsed options.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BenchOptions {
-    /// How often each tool goes through all phases; `None` is what suits the setting.
+    /// Number of times that each tool runs all phases; `None` for the default of the setting.
     pub rounds: Option<u32>,
-    /// The one tool that is measured; `None` is every tool that is installed.
+    /// The only tool to measure; `None` for all that are installed.
     pub only: Option<Tool>,
-    /// The endpoints, one after the other.
+    /// The endpoints, one after another.
     pub settings: Vec<Setting>,
-    /// Where the report goes; `None` is the documentation for a whole run, the target folder for a part of one.
+    /// Path of the report; `None` for the documentation if the run is complete, else for the target folder.
     pub report: Option<PathBuf>,
-    /// Builds and tests are measured instead of the tool's commands.
+    /// Measure builds and tests instead of the tool's commands.
     pub build: bool,
-    /// The words that these options were read from.
+    /// The command line, for the report.
     pub line: String,
 }
 
 impl BenchOptions {
-    /// Reads the words after `bench`.
+    /// Parses the arguments after `bench`.
     ///
     /// # Errors
     ///
-    /// They are not understood.
+    /// Fails if an argument is invalid.
     pub fn parse(rest: &[OsString]) -> Result<Self, Failure> {
         let (mut rounds, mut only, mut report, mut build) = (None, None, None, false);
         let mut settings: Vec<Setting> = Vec::new();
@@ -52,10 +52,10 @@ impl BenchOptions {
             }
         }
         if let Some((_, twice)) = settings.iter().enumerate().find(|(at, one)| settings[..*at].contains(one)) {
-            return Err(Failure::usage(format!("the setting `{}` is named twice", twice.name())));
+            return Err(Failure::usage(format!("duplicate setting `{}`", twice.name())));
         }
         if build && (rounds.is_some() || only.is_some() || !settings.is_empty()) {
-            return Err(Failure::usage("--build takes no other option than --report"));
+            return Err(Failure::usage("--build accepts no other option than --report"));
         }
         if settings.is_empty() {
             settings = Setting::USUAL.to_vec();
@@ -65,7 +65,7 @@ impl BenchOptions {
         Ok(Self { rounds, only, settings, report, build, line })
     }
 
-    /// Whether nothing is left out of what the documentation shows.
+    /// Returns whether the run covers everything that the documentation shows.
     pub fn is_complete(&self) -> bool {
         self.only.is_none() && Setting::USUAL.iter().all(|usual| self.settings.contains(usual))
     }
@@ -73,7 +73,7 @@ impl BenchOptions {
 
 fn count(number: &str) -> Result<u32, Failure> {
     let parsed = number.parse().ok().filter(|rounds| (1..=99).contains(rounds));
-    parsed.ok_or_else(|| Failure::usage(format!("`{number}` is no number of rounds: 1 to 99")))
+    parsed.ok_or_else(|| Failure::usage(format!("invalid number of rounds `{number}`; expected 1 to 99")))
 }
 
 #[cfg(test)]
@@ -121,12 +121,12 @@ mod tests {
     #[test]
     fn invalid_options_are_refused() {
         let refused = |line: &str| parsed(line).unwrap_err().to_string();
-        assert!(refused("--rounds 0").contains("`0` is no number of rounds"));
+        assert!(refused("--rounds 0").contains("invalid number of rounds `0`"));
         assert!(refused("--rounds").contains("needs a value"));
         assert!(refused("--only pulumi").contains("`pulumi`"));
         assert!(refused("--setting c").contains("`c`"));
-        assert!(refused("--setting a --setting a").contains("named twice"));
+        assert!(refused("--setting a --setting a").contains("duplicate setting"));
         assert!(refused("--build --rounds 2").contains("no other option"));
-        assert!(refused("fast").contains("bench does not take `fast`"));
+        assert!(refused("fast").contains("bench does not accept `fast`"));
     }
 }

@@ -1,10 +1,10 @@
-//! `pb-deploy`, measured.
+//! `pb-deploy` as a measured tool.
 
 use crate::bench::phase::Phase;
 use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, REGION, Sandbox, WORKERS, WORKSPACE};
 use crate::failure::{self, Failure};
 
-/// Its command line in a phase.
+/// Returns its arguments in a phase.
 pub fn arguments(phase: Phase) -> Vec<&'static str> {
     match phase {
         Phase::PlanFromNothing | Phase::PlanWithoutChanges => vec!["plan", WORKSPACE, "--detailed-exitcode"],
@@ -17,7 +17,7 @@ pub fn arguments(phase: Phase) -> Vec<&'static str> {
 ///
 /// # Errors
 ///
-/// It cannot be written.
+/// Fails if the file cannot be written.
 pub fn configure(sandbox: &Sandbox, log_days: u32) -> Result<(), Failure> {
     failure::write(&sandbox.folder.join("pb_deploy.toml"), &configuration(&sandbox.bucket(), log_days))
 }

@@ -1,26 +1,26 @@
-//! What is measured of each tool, in this order.
+//! Measured phases of each tool, in order.
 
-/// A phase.
+/// A measured phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// A plan where nothing is.
+    /// A plan of an empty account.
     PlanFromNothing,
     /// The first deploy.
     Deploy,
-    /// A plan that finds nothing to do.
+    /// A plan without changes.
     PlanWithoutChanges,
-    /// A deploy of one field that nothing waits for.
+    /// A deploy that changes one field, for which nothing has to wait.
     Update,
-    /// Everything is removed.
+    /// A destroy of everything.
     Destroy,
 }
 
 impl Phase {
-    /// All of them, in order.
+    /// All phases in order.
     pub const ALL: [Self; 5] =
         [Self::PlanFromNothing, Self::Deploy, Self::PlanWithoutChanges, Self::Update, Self::Destroy];
 
-    /// As the report has it.
+    /// Returns the name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::PlanFromNothing => "plan from nothing",
@@ -31,7 +31,7 @@ impl Phase {
         }
     }
 
-    /// The exit code of both tools; their plans tell by it whether there is something to do.
+    /// Returns the expected exit code, which is the same for both tools. A plan with changes exits with 2.
     pub fn exit_code(self) -> i32 {
         match self {
             Self::PlanFromNothing => 2,

@@ -1,4 +1,4 @@
-//! What was asked of the endpoint, from its own journal.
+//! Calls of a tool, from the endpoint's request log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::http;
 
-/// Longest wait for the journal: the endpoint may be busy.
+/// Timeout for the request log: the endpoint may be busy.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Milliseconds without a call that count as silence.
+/// Milliseconds without a call that count as idle.
 const IDLE_MS: f64 = 1000.0;
-/// Services that hold state and lock.
+/// Services with the state and the lock.
 const STATE_SERVICES: [&str; 2] = ["s3", "dynamodb"];
 
 /// One call.
@@ -20,23 +20,23 @@ const STATE_SERVICES: [&str; 2] = ["s3", "dynamodb"];
 pub struct Call {
     /// Service and action: `ec2:CreateVpc`.
     pub operation: String,
-    /// When it came in, in milliseconds of the endpoint's clock.
+    /// Arrival, in milliseconds of the endpoint's clock.
     pub began_ms: f64,
-    /// When it was answered.
+    /// Time of the response, on the same clock.
     pub at_ms: f64,
-    /// Whether it changes the stack; state and lock are no part of that.
+    /// `true` if it changes the stack; state and lock do not count.
     pub changes: bool,
 }
 
-/// The calls of an account since the one of this number, and the number of the last of them.
+/// Returns the calls of an account after that number, and the number of the last call.
 ///
 /// # Errors
 ///
-/// The endpoint does not answer, or not with a journal.
+/// Fails if the endpoint does not answer with a request log.
 pub fn since(url: &str, account: &str, number: u64) -> Result<(Vec<Call>, u64), Failure> {
-    let failed = |why: String| Failure::new(format!("failed to read the endpoint's journal at {url}: {why}"));
+    let failed = |why: String| Failure::new(format!("failed to read the request log of {url}: {why}"));
     let answer = http::get(url, &format!("/_pb/requests?since={number}&account={account}"), TIMEOUT).map_err(failed)?;
-    parse(&answer.body, number).ok_or_else(|| failed(format!("status {}, and no journal in the answer", answer.status)))
+    parse(&answer.body, number).ok_or_else(|| failed(format!("status {}, without a request log", answer.status)))
 }
 
 fn parse(text: &str, number: u64) -> Option<(Vec<Call>, u64)> {
@@ -54,7 +54,7 @@ fn call(entry: &Value) -> Option<Call> {
     Some(Call { operation: format!("{service}:{action}"), began_ms, at_ms, changes })
 }
 
-/// How often each operation was called.
+/// Counts the calls of each operation.
 pub fn by_operation(calls: &[Call]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for call in calls {
@@ -63,8 +63,8 @@ pub fn by_operation(calls: &[Call]) -> BTreeMap<String, usize> {
     counts
 }
 
-/// The most calls of which each came in after the one before it was answered. No chain of calls that need each other is
-/// longer; it is shorter where calls merely happened to come one after the other.
+/// Returns the largest number of calls of which each arrived after the response of the one before. No chain of
+/// dependent calls is longer; it may be shorter, because calls can be sequential without depending on each other.
 pub fn depth(calls: &[Call]) -> usize {
     let mut by_end: Vec<&Call> = calls.iter().collect();
     by_end.sort_by(|one, other| one.at_ms.total_cmp(&other.at_ms));
@@ -78,18 +78,18 @@ pub fn depth(calls: &[Call]) -> usize {
     deep
 }
 
-/// Where the time between the first call and the last answer goes, in seconds.
+/// Seconds between the first call and the last response, in three parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimeSplit {
-    /// Until the first change: reading, planning, lock, state.
+    /// Until the first change: reads, plan, lock, state.
     pub before: f64,
-    /// From the first change to the answer of the last.
+    /// From the first change to the response of the last one.
     pub changes: f64,
-    /// From then on: waiting for what was changed last, state, lock.
+    /// After the last change: waiting for its effect, state, lock.
     pub after: f64,
 }
 
-/// The stretches of a run; `None` where nothing was changed.
+/// Splits the time of a run; `None` if nothing was changed.
 pub fn time_split(calls: &[Call]) -> Option<TimeSplit> {
     let first = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.began_ms).min_by(f64::total_cmp);
     let last = |all: &mut dyn Iterator<Item = &Call>| all.map(|call| call.at_ms).max_by(f64::total_cmp);
@@ -100,7 +100,7 @@ pub fn time_split(calls: &[Call]) -> Option<TimeSplit> {
     Some(TimeSplit { before: seconds(start, begin), changes: seconds(begin, done), after: seconds(done, end) })
 }
 
-/// Seconds of the times of a second and more in which no call was under way, between the first call and the last.
+/// Returns the seconds in gaps of at least one second without any call in flight, between the first call and the last.
 pub fn idle_seconds(calls: &[Call]) -> f64 {
     let mut by_begin: Vec<&Call> = calls.iter().collect();
     by_begin.sort_by(|one, other| one.began_ms.total_cmp(&other.began_ms));
@@ -137,9 +137,9 @@ mod tests {
         let (read, last) = parse(text, 3).unwrap();
         assert_eq!(last, 9);
         assert_eq!(read[0], Call { operation: "ec2:CreateVpc".into(), began_ms: 1.0, at_ms: 41.5, changes: true });
-        assert!(!read[1].changes, "state is no part of the stack");
+        assert!(!read[1].changes, "state is not part of the stack");
         assert_eq!(parse(r#"{"requests": []}"#, 3), Some((Vec::new(), 3)));
-        assert_eq!(parse(r#"{"requests": [{"seq": 1}]}"#, 3), None, "not an entry of a journal");
+        assert_eq!(parse(r#"{"requests": [{"seq": 1}]}"#, 3), None, "not a log entry");
         assert_eq!(parse("no such path", 3), None);
     }
 

@@ -1,4 +1,4 @@
-//! What was measured.
+//! Results of the measurements.
 
 use std::collections::BTreeMap;
 
@@ -11,37 +11,37 @@ use crate::bench::stats::{Spread, spread};
 use crate::bench::tool::Tool;
 use crate::failure::Failure;
 
-/// One phase of one tool in one round.
+/// A measurement of one phase of one tool in one round.
 #[derive(Debug)]
 pub struct Sample {
-    /// On which endpoint.
+    /// Endpoint setting.
     pub setting: Setting,
-    /// Of which tool.
+    /// Measured tool.
     pub tool: Tool,
-    /// Which phase.
+    /// Measured phase.
     pub phase: Phase,
-    /// What it took.
+    /// Resources that it used.
     pub usage: Usage,
-    /// What it asked of the endpoint.
+    /// Calls that the endpoint received.
     pub calls: Vec<Call>,
 }
 
-/// The shortest times that an endpoint allows.
+/// Lower bounds on one endpoint.
 #[derive(Debug)]
 pub struct LowerBounds {
     setting: Setting,
     deploy: LowerBound,
-    /// Of a deploy that does not wait for the tasks.
+    /// For a deploy that does not wait for the tasks.
     deploy_without_rollout: LowerBound,
     destroy: LowerBound,
 }
 
 impl LowerBounds {
-    /// By the endpoint's own table.
+    /// Computes them from the endpoint's table.
     ///
     /// # Errors
     ///
-    /// The table lacks a duration.
+    /// Fails if the table lacks a duration.
     pub fn of(setting: Setting, timings: &Timings) -> Result<Self, Failure> {
         let latency = setting.latency();
         Ok(Self {
@@ -53,31 +53,31 @@ impl LowerBounds {
     }
 }
 
-/// All samples, and what failed.
+/// All samples and failures.
 #[derive(Debug, Default)]
 pub struct Results {
     samples: Vec<Sample>,
     lower_bounds: Vec<LowerBounds>,
-    /// Phases that failed, with the reason.
+    /// Failed phases with their reasons.
     pub failures: Vec<String>,
 }
 
-/// The samples of one phase, together.
+/// Statistics over the samples of one phase.
 #[derive(Debug)]
 pub struct PhaseSummary {
-    /// Seconds.
+    /// Wall time in seconds.
     pub wall: Spread,
-    /// Seconds of processor time.
+    /// Processor time in seconds.
     pub cpu: Spread,
-    /// MiB.
+    /// Peak memory in MiB.
     pub peak: Spread,
-    /// Calls.
+    /// Number of calls.
     pub calls: Spread,
-    /// Seconds without a call.
+    /// Seconds without a call in flight.
     pub idle: Spread,
-    /// Round trips one after the other, at most.
+    /// Upper bound of the sequential round trips.
     pub depth: Spread,
-    /// Where the time goes, by the median of each stretch; `None` where nothing was changed.
+    /// Median of each part of the time; `None` if nothing was changed.
     pub time_split: Option<TimeSplit>,
     /// Calls of the first round by operation.
     pub operations: BTreeMap<String, usize>,
@@ -98,12 +98,12 @@ impl Results {
         self.samples.push(sample);
     }
 
-    /// Adds the floors of a setting.
+    /// Adds the lower bounds of a setting.
     pub fn add_lower_bounds(&mut self, lower_bounds: LowerBounds) {
         self.lower_bounds.push(lower_bounds);
     }
 
-    /// The samples of one phase; `None` if there is none.
+    /// Returns the statistics of one phase; `None` without samples.
     pub fn summarize(&self, setting: Setting, tool: Tool, phase: Phase) -> Option<PhaseSummary> {
         let all = || {
             let fits = move |sample: &&Sample| (sample.setting, sample.tool, sample.phase) == (setting, tool, phase);
@@ -127,7 +127,7 @@ impl Results {
         })
     }
 
-    /// The floor of a phase for a tool: Terraform's stack does not wait for the tasks.
+    /// Returns the lower bound of a phase for a tool: Terraform's stack does not wait for the tasks.
     pub fn lower_bound(&self, setting: Setting, tool: Tool, phase: Phase) -> Option<&LowerBound> {
         let lower_bounds = self.lower_bounds.iter().find(|lower_bounds| lower_bounds.setting == setting)?;
         match (phase, tool) {
@@ -138,36 +138,36 @@ impl Results {
         }
     }
 
-    /// How often a tool went through a phase.
+    /// Returns the number of samples of a phase.
     pub fn rounds(&self, setting: Setting, tool: Tool, phase: Phase) -> usize {
         self.samples.iter().filter(|one| (one.setting, one.tool, one.phase) == (setting, tool, phase)).count()
     }
 
-    /// Whether anything was measured of a tool.
+    /// Returns whether there is a sample of a tool.
     pub fn has_samples(&self, tool: Tool) -> bool {
         self.samples.iter().any(|sample| sample.tool == tool)
     }
 
-    /// The most memory of a tool in any phase anywhere, in MiB.
+    /// Returns the peak memory of a tool over all phases and settings, in MiB.
     pub fn highest_peak(&self, tool: Tool) -> Option<f64> {
-        let mine = self.samples.iter().filter(|sample| sample.tool == tool);
+        let samples = self.samples.iter().filter(|sample| sample.tool == tool);
         #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
         let mib = |kib: u64| kib as f64 / 1024.0;
-        mine.map(|sample| mib(sample.usage.peak_kib)).max_by(f64::total_cmp)
+        samples.map(|sample| mib(sample.usage.peak_kib)).max_by(f64::total_cmp)
     }
 
-    /// How many phases were measured.
+    /// Returns the number of measured phases.
     pub fn count(&self) -> usize {
         self.samples.len()
     }
 }
 
-/// Results as a test wants them.
+/// Results for tests.
 #[cfg(test)]
 pub mod fixtures {
     use super::*;
 
-    /// Adds a sample with so many calls.
+    /// Adds a sample with that many calls.
     pub fn add(results: &mut Results, of: (Setting, Tool, Phase), wall: f64, cpu: f64, mib: u64, calls: usize) {
         let call = |number: usize| {
             let began_ms = f64::from(u32::try_from(number).unwrap());
@@ -178,7 +178,7 @@ pub mod fixtures {
         results.add(Sample { setting, tool, phase, usage, calls: (0..calls).map(call).collect() });
     }
 
-    /// A table of durations.
+    /// Returns a table in which every duration is 10 seconds.
     pub fn timings() -> Timings {
         let names = DEPLOY.iter().chain(DESTROY).filter_map(lower_bound::Link::takes);
         names.map(|name| (name.to_owned(), 10.0)).collect()

@@ -1,26 +1,26 @@
-//! The endpoints that are measured on.
+//! Endpoint settings of the benchmark.
 
 use std::str::FromStr;
 
 use crate::failure::Failure;
 
-/// How the endpoint is set.
+/// An endpoint setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
-    /// It answers as soon as it can, and every state passes at once: what is left is the tool's own.
+    /// No latency, and every state transition is immediate: only the tool's own time remains.
     WithoutDelays,
-    /// 40 ms a call, and all that AWS takes its time for at a tenth of the published times.
+    /// 40 ms per call, and a tenth of the published times of AWS.
     Scaled,
-    /// The same at the published times themselves.
+    /// 40 ms per call, and the published times of AWS.
     Aws,
 }
 
 impl Setting {
-    /// What is measured when nobody says otherwise; the third takes an hour and more.
+    /// Settings of a run by default. The third one takes more than an hour.
     pub const USUAL: [Self; 2] = [Self::WithoutDelays, Self::Scaled];
     const ALL: [Self; 3] = [Self::WithoutDelays, Self::Scaled, Self::Aws];
 
-    /// As the command line has it.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::WithoutDelays => "a",
@@ -29,30 +29,28 @@ impl Setting {
         }
     }
 
-    /// As the report has it.
+    /// Returns the heading in the report.
     pub fn title(self) -> &'static str {
         match self {
             Self::WithoutDelays => "(a) An endpoint without delays",
-            Self::Scaled => "(b) 40 ms a call, the times of AWS at 1:10",
-            Self::Aws => "(aws) 40 ms a call, the times of AWS",
+            Self::Scaled => "(b) 40 ms per call, the times of AWS at 1:10",
+            Self::Aws => "(aws) 40 ms per call, the times of AWS",
         }
     }
 
-    /// What that means.
+    /// Returns the description for the report.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::WithoutDelays => {
-                "No call is delayed and every state passes at once: a cache node is available when it is next asked for, \
-                 a rollout complete, an interface gone. What is left is the tools' own time and that of the endpoint."
+                "No call is delayed, and state transitions are immediate: at the next request a cache node is available, a \
+                 rollout complete, an interface deleted. What remains is the time of the tools and of the endpoint."
             }
-            Self::Scaled => {
-                "Each call takes 40 ms, and all that AWS takes its time for takes a tenth of the published times."
-            }
-            Self::Aws => "Each call takes 40 ms, and all that AWS takes its time for takes the published times.",
+            Self::Scaled => "Each call takes 40 ms, and every wait takes a tenth of the times that AWS publishes.",
+            Self::Aws => "Each call takes 40 ms, and every wait takes the time that AWS publishes.",
         }
     }
 
-    /// Arguments of the endpoint.
+    /// Returns the arguments of the emulator.
     pub fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::WithoutDelays => ["--latency-ms", "0", "--pace", "0"],
@@ -61,7 +59,7 @@ impl Setting {
         }
     }
 
-    /// Seconds that a call takes at least.
+    /// Returns the minimum duration of a call in seconds.
     pub fn latency(self) -> f64 {
         match self {
             Self::WithoutDelays => 0.0,
@@ -69,8 +67,8 @@ impl Setting {
         }
     }
 
-    /// Rounds, when nobody says how many: a median needs three; one at the times of AWS takes more than half an hour, of
-    /// which next to all is AWS's.
+    /// Returns the default number of rounds. A median needs three; one at the times of AWS takes more than half an
+    /// hour, nearly all of which is waiting for AWS.
     pub fn rounds(self) -> u32 {
         match self {
             Self::WithoutDelays | Self::Scaled => 3,
@@ -78,7 +76,8 @@ impl Setting {
         }
     }
 
-    /// Of the floor, what deploy and destroy may take at most; without delays there is no floor to speak of.
+    /// Returns the largest allowed ratio of deploy and destroy to their lower bound; `None` without delays, where the
+    /// bound is nearly zero.
     pub fn max_ratio_to_lower_bound(self) -> Option<f64> {
         match self {
             Self::WithoutDelays => None,
@@ -93,7 +92,7 @@ impl FromStr for Setting {
 
     fn from_str(name: &str) -> Result<Self, Failure> {
         let found = Self::ALL.into_iter().find(|setting| setting.name() == name);
-        found.ok_or_else(|| Failure::usage(format!("`{name}` is no setting: there are a, b and aws")))
+        found.ok_or_else(|| Failure::usage(format!("unknown setting `{name}`; expected a, b or aws")))
     }
 }
 
@@ -112,8 +111,8 @@ mod tests {
     #[test]
     fn latency_matches_the_endpoint_arguments() {
         for setting in Setting::ALL {
-            let told: f64 = setting.arguments()[1].parse().unwrap();
-            assert!((told / 1000.0 - setting.latency()).abs() < 1e-9, "{setting:?}");
+            let milliseconds: f64 = setting.arguments()[1].parse().unwrap();
+            assert!((milliseconds / 1000.0 - setting.latency()).abs() < 1e-9, "{setting:?}");
         }
     }
 }

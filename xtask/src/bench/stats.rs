@@ -1,17 +1,17 @@
-//! Medians.
+//! Median and range.
 
-/// The middle of several values, and how far they lie apart.
+/// Median of several values, with their range.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// The middle one; of an even number, the mean of the two in the middle.
+    /// The median; the mean of the two middle values if their number is even.
     pub median: f64,
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// The largest.
+    /// The largest value.
     pub max: f64,
 }
 
-/// The spread of values; `None` of none.
+/// Returns the spread of the values; `None` without values.
 pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);

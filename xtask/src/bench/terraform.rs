@@ -1,4 +1,4 @@
-//! Terraform on the equivalent stack: the one that the wire tests move over from.
+//! Terraform on the equivalent stack: the one from which the wire tests migrate.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,17 +11,17 @@ use crate::bench::tool::{EXECUTION_ROLE, HOSTNAME, LOCK_TABLE, LOG_DAYS, Sandbox
 use crate::failure::{self, Failure};
 use crate::project::Project;
 
-/// Its program.
+/// Name of the program.
 pub const PROGRAM: &str = "terraform";
-/// The stack, from the project's root.
+/// The stack, relative to the project's root.
 const STACK: &str = "tests/integration/terraform/main.tf";
-/// Where a provider may lie that need not be downloaded; as in the wire tests.
+/// Folder with a provider that need not be downloaded, as in the wire tests.
 const PLUGINS_VARIABLE: &str = "PB_TEST_TERRAFORM_PLUGINS";
 const PLUGINS: &str = "/opt/tf-plugins";
-/// What the command line of Terraform reads instead of the person's own.
+/// Configuration of Terraform's command line, in place of the user's.
 const CLI_CONFIG: &str = "cli.tfrc";
 
-/// Its command line in a phase.
+/// Returns its arguments in a phase.
 pub fn arguments(phase: Phase) -> Vec<&'static str> {
     let command: &[&str] = match phase {
         Phase::PlanFromNothing | Phase::PlanWithoutChanges => &["plan", "-detailed-exitcode"],
@@ -31,14 +31,14 @@ pub fn arguments(phase: Phase) -> Vec<&'static str> {
     [command, &["-input=false", "-no-color"]].concat()
 }
 
-/// What it needs in its environment.
+/// Returns the variables that it needs.
 pub fn environment(folder: &Path) -> Vec<(String, String)> {
     let config = folder.join(CLI_CONFIG).display().to_string();
     let all = [("TF_CLI_CONFIG_FILE", &*config), ("TF_IN_AUTOMATION", "1"), ("CHECKPOINT_DISABLE", "1")];
     all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Its version, if it is installed.
+/// Returns its version, if it is installed.
 pub fn version() -> Option<String> {
     let mut command = Command::new(PROGRAM);
     command.args(["version", "-json"]).env("CHECKPOINT_DISABLE", "1").stdin(Stdio::null()).stderr(Stdio::null());
@@ -47,15 +47,15 @@ pub fn version() -> Option<String> {
     answer["terraform_version"].as_str().map(str::to_owned)
 }
 
-/// The version of the provider that the stack asks for.
+/// Returns the provider version that the stack requires.
 ///
 /// # Errors
 ///
-/// The stack cannot be read, or asks for none.
+/// Fails if the stack cannot be read, or requires no version.
 pub fn provider_version(project: &Project) -> Result<String, Failure> {
     let stack = failure::read(&project.root.join(STACK))?;
     let found = provider_of(&stack).map(str::to_owned);
-    found.ok_or_else(|| Failure::new(format!("{STACK} asks for no version of the AWS provider")))
+    found.ok_or_else(|| Failure::new(format!("{STACK} requires no version of the AWS provider")))
 }
 
 fn provider_of(stack: &str) -> Option<&str> {
@@ -63,11 +63,11 @@ fn provider_of(stack: &str) -> Option<&str> {
     Some(after.split_once('"')?.0)
 }
 
-/// Writes the stack and makes its workspace.
+/// Writes the stack and creates its workspace.
 ///
 /// # Errors
 ///
-/// It cannot be written, or Terraform does not get its provider.
+/// Fails if a file cannot be written, or Terraform does not get its provider.
 pub fn initialise(sandbox: &Sandbox, project: &Project) -> Result<(), Failure> {
     failure::write(&sandbox.folder.join("main.tf"), &failure::read(&project.root.join(STACK))?)?;
     failure::write(&sandbox.folder.join(CLI_CONFIG), &cli_config(&plugins()))?;
@@ -82,11 +82,11 @@ pub fn initialise(sandbox: &Sandbox, project: &Project) -> Result<(), Failure> {
     measure::prepare(&sandbox.call(program, &["workspace", "new", WORKSPACE]), &sandbox.folder.join("workspace.log"))
 }
 
-/// Writes the values of its variables.
+/// Writes the values of the stack's variables.
 ///
 /// # Errors
 ///
-/// They cannot be written.
+/// Fails if the file cannot be written.
 pub fn configure(sandbox: &Sandbox, log_days: u32) -> Result<(), Failure> {
     let values = json!({
         "endpoint": sandbox.url, "hostname": HOSTNAME, "execution_role": EXECUTION_ROLE, "workers": WORKERS,
@@ -99,7 +99,7 @@ fn plugins() -> PathBuf {
     std::env::var_os(PLUGINS_VARIABLE).map_or_else(|| PLUGINS.into(), PathBuf::from)
 }
 
-/// The folder with the provider if it is there; else Terraform asks its registry.
+/// Returns a configuration with the provider's folder if it exists; else Terraform uses its registry.
 fn cli_config(plugins: &Path) -> String {
     match plugins.is_dir() {
         true => format!("provider_installation {{ filesystem_mirror {{ path = {:?} }} }}\n", plugins.display()),

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The Python of the emulator, for tests.
+/// Returns the emulator's Python, for tests.
 pub fn interpreter() -> PathBuf {
     emulator::python(&Project::find().unwrap()).unwrap()
 }
@@ -52,12 +52,12 @@ fn one_round_of_pb_deploy_without_delays() {
 #[test]
 fn only_stale_runs_are_removed() {
     let homes = tempfile::tempdir().unwrap();
-    let (mine, over) = (homes.path().join(std::process::id().to_string()), homes.path().join(u32::MAX.to_string()));
-    std::fs::create_dir(&mine).unwrap();
-    std::fs::create_dir(&over).unwrap();
+    let (running, stale) = (homes.path().join(std::process::id().to_string()), homes.path().join(u32::MAX.to_string()));
+    std::fs::create_dir(&running).unwrap();
+    std::fs::create_dir(&stale).unwrap();
     std::fs::write(homes.path().join("report.md"), "").unwrap();
     remove_stale_runs(homes.path());
-    assert!(mine.exists() && !over.exists() && homes.path().join("report.md").exists());
+    assert!(running.exists() && !stale.exists() && homes.path().join("report.md").exists());
 }
 
 #[test]

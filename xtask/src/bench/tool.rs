@@ -1,4 +1,4 @@
-//! The tools that are measured.
+//! Measured tools.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,17 +12,17 @@ use crate::emulator;
 use crate::failure::{self, Failure};
 use crate::project::Project;
 
-/// What both stacks have alike.
+/// Values that both stacks share.
 pub const REGION: &str = "us-east-2";
 pub const HOSTNAME: &str = "bench.example.org";
 pub const LOCK_TABLE: &str = "bench-lock";
 pub const EXECUTION_ROLE: &str = "ecsTaskExecutionRole";
 pub const WORKSPACE: &str = "staging";
 pub const WORKERS: u32 = 4;
-/// Days that logs are kept, before and after the update of one field.
+/// Log retention in days, before and after the one-field update.
 pub const LOG_DAYS: [u32; 2] = [30, 60];
 
-/// A tool.
+/// A measured tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     /// `pb-deploy`.
@@ -32,7 +32,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// As the report has it.
+    /// Returns the name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::PbDeploy => "pb-deploy",
@@ -48,30 +48,30 @@ impl FromStr for Tool {
         match name {
             "ours" => Ok(Self::PbDeploy),
             "terraform" => Ok(Self::Terraform),
-            _ => Err(Failure::usage(format!("`{name}` is no tool that is measured: there are ours and terraform"))),
+            _ => Err(Failure::usage(format!("unknown tool `{name}`; expected ours or terraform"))),
         }
     }
 }
 
-/// An account of its own for one tool in one round, with a folder for what the tool reads and writes.
+/// A separate account for one tool in one round, with a folder for the tool's files.
 #[derive(Debug)]
 pub struct Sandbox {
-    /// Whose it is.
+    /// The tool that uses it.
     pub tool: Tool,
-    /// Twelve digits: the endpoint takes them for an account.
+    /// Twelve digits, which the emulator takes as an account.
     pub account: String,
-    /// Where the tool runs.
+    /// Working directory of the tool.
     pub folder: PathBuf,
-    /// The endpoint.
+    /// URL of the endpoint.
     pub url: String,
 }
 
 impl Sandbox {
-    /// Makes the folder, and in the account what a deploy looks up and never makes.
+    /// Creates the folder, and the prerequisites of a deploy in the account.
     ///
     /// # Errors
     ///
-    /// The folder cannot be written, or the endpoint refuses.
+    /// Fails if the folder cannot be written, or the endpoint refuses.
     pub fn create(tool: Tool, number: u32, url: &str, home: &Path) -> Result<Self, Failure> {
         let account = format!("7{number:011}");
         let folder = home.join(&account);
@@ -85,16 +85,16 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Names of buckets are global.
+    /// Returns the name of the state bucket. It contains the account, because bucket names are global.
     pub fn bucket(&self) -> String {
         format!("bench-{}", self.account)
     }
 
-    /// Does what is not measured.
+    /// Runs the preparations, which are not measured.
     ///
     /// # Errors
     ///
-    /// Something cannot be written or run.
+    /// Fails if a file cannot be written or a command fails.
     pub fn prepare(&self, project: &Project) -> Result<(), Failure> {
         match self.tool {
             Tool::PbDeploy => pb_deploy::configure(self, LOG_DAYS[0]),
@@ -102,11 +102,11 @@ impl Sandbox {
         }
     }
 
-    /// The command of a phase; what it reads is written.
+    /// Returns the command of a phase, and writes its configuration first.
     ///
     /// # Errors
     ///
-    /// It cannot be written.
+    /// Fails if the configuration cannot be written.
     pub fn command(&self, phase: Phase, program: &Path) -> Result<Invocation, Failure> {
         if phase == Phase::Update {
             match self.tool {
@@ -121,7 +121,7 @@ impl Sandbox {
         Ok(self.call(program, &arguments))
     }
 
-    /// The program in this account, with nothing of the person's own.
+    /// Returns an invocation in this account, without the user's environment.
     pub fn call(&self, program: &Path, arguments: &[&str]) -> Invocation {
         let folder = self.folder.display().to_string();
         let mut environment = vec![

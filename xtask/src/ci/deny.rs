@@ -1,4 +1,4 @@
-//! Licences, banned crates and sources, by deny.toml.
+//! Licences, banned crates and sources, as configured in deny.toml.
 
 use std::process::{Command, Stdio};
 
@@ -6,22 +6,22 @@ use crate::failure::Failure;
 use crate::project::Project;
 use crate::summary::Outcome;
 
-/// Runs cargo-deny, which a machine may not have.
+/// Runs cargo-deny, if it is installed.
 pub fn check(project: &Project) -> Result<Outcome, Failure> {
     if !installed(project, "deny") {
-        return Ok(Outcome::Skipped("cargo-deny is not there: `cargo install --locked cargo-deny`".to_owned()));
+        return Ok(Outcome::Skipped("cargo-deny is not installed; run `cargo install --locked cargo-deny`".to_owned()));
     }
     super::run_command(command(project))
 }
 
-/// The command itself.
+/// Returns the command of the check.
 pub fn command(project: &Project) -> Command {
     let mut command = project.cargo("deny");
     command.args(["check", "bans", "licenses", "sources"]);
     command
 }
 
-/// Whether cargo has this subcommand.
+/// Returns whether cargo has this subcommand.
 pub fn installed(project: &Project, subcommand: &str) -> bool {
     let mut command = project.cargo(subcommand);
     command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,16 +1,16 @@
-//! Which crate may depend on which: the architecture, as a table.
+//! Allowed dependencies between crates: the architecture as a table.
 
 use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::project::Project;
 
-/// What a crate may depend on, for its tests too.
+/// Allowed dependencies of one crate, including those of its tests.
 struct Rule {
     package: &'static str,
-    /// Crates of this workspace.
+    /// Allowed crates of this workspace.
     allowed: &'static [&'static str],
-    /// Whether it may use crates of the AWS SDK.
+    /// `true` if AWS SDK crates are allowed.
     sdk: bool,
 }
 
@@ -19,14 +19,14 @@ const AWS: &str = "pb-aws";
 const RULES: &str = "pb-rules";
 const CONCERN: &[&str] = &[ENGINE, AWS, RULES];
 
-/// A crate that is not in this table is a problem: whoever adds one decides where it stands.
+/// The table. A crate that is missing here fails the check, so that its place is a decision.
 const TABLE: &[Rule] = &[
-    // What everything stands on: no AWS, no terminal, no environment.
+    // The base: no AWS, no terminal, no environment.
     Rule { package: ENGINE, allowed: &[], sdk: false },
     Rule { package: RULES, allowed: &[], sdk: false },
     Rule { package: "pb-config", allowed: &[RULES], sdk: false },
     Rule { package: AWS, allowed: &[ENGINE], sdk: true },
-    // The concerns never see each other.
+    // The concern crates do not depend on each other.
     Rule { package: "pb-net", allowed: CONCERN, sdk: true },
     Rule { package: "pb-redis", allowed: CONCERN, sdk: true },
     Rule { package: "pb-fargate", allowed: CONCERN, sdk: true },
@@ -34,7 +34,7 @@ const TABLE: &[Rule] = &[
     Rule { package: "pb-state", allowed: &[ENGINE, AWS], sdk: true },
     Rule { package: "pb-bootstrap", allowed: CONCERN, sdk: true },
     Rule { package: "pb-terraform", allowed: &[ENGINE, AWS], sdk: true },
-    // The one that sees all.
+    // The only crate that depends on all others.
     Rule {
         package: "pb-orchestrator",
         allowed: &[
@@ -52,22 +52,22 @@ const TABLE: &[Rule] = &[
         ],
         sdk: true,
     },
-    // The stack on a simulated AWS. It makes what the tool makes, so it sees what the tool sees.
+    // The stack on a simulated AWS. It builds the same graph as the tool, so it needs the same crates.
     Rule {
         package: "pb-simulation",
         allowed: &[ENGINE, AWS, "pb-config", "pb-state", "pb-edge", "pb-orchestrator"],
         sdk: true,
     },
-    // These know the tool from outside only.
+    // These use the tool only from outside.
     Rule { package: "pb-torture", allowed: &[], sdk: false },
     Rule { package: "xtask", allowed: &[], sdk: false },
 ];
 
-/// Every dependency that the table does not allow.
+/// Returns every dependency that the table does not allow.
 ///
 /// # Errors
 ///
-/// Cargo does not say what the crates depend on.
+/// Fails if cargo does not report the dependencies.
 pub fn check(project: &Project) -> Result<Vec<String>, Failure> {
     let mut command = project.cargo("metadata");
     command.args(["--no-deps", "--format-version", "1"]);
@@ -80,13 +80,13 @@ pub fn check(project: &Project) -> Result<Vec<String>, Failure> {
     Ok(problems(&metadata))
 }
 
-/// Problems in the answer of `cargo metadata --no-deps`.
+/// Returns the problems in the output of `cargo metadata --no-deps`.
 fn problems(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let members: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
     let mut problems = Vec::new();
     if members.is_empty() {
-        problems.push("cargo metadata names no package".to_owned());
+        problems.push("cargo metadata lists no package".to_owned());
     }
     for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
@@ -102,19 +102,19 @@ fn problems(metadata: &Value) -> Vec<String> {
 }
 
 impl Rule {
-    /// Why the dependency is not allowed.
+    /// Returns why the dependency is not allowed, or `None` if it is.
     fn violation(&self, dependency: &str, members: &[&str]) -> Option<String> {
         let name = self.package;
         if members.contains(&dependency) || TABLE.iter().any(|rule| rule.package == dependency) {
             let allowed = match self.allowed {
-                [] => "no crate of this workspace".to_owned(),
-                allowed => format!("{} only", allowed.join(", ")),
+                [] => "on no crate of this workspace".to_owned(),
+                allowed => format!("only on {}", allowed.join(", ")),
             };
             let refused = !self.allowed.contains(&dependency);
-            return refused.then(|| format!("{name} depends on {dependency}; it may depend on {allowed}"));
+            return refused.then(|| format!("{name} depends on {dependency}; it may depend {allowed}"));
         }
         let refused = dependency.starts_with("aws-") && !self.sdk;
-        refused.then(|| format!("{name} depends on {dependency}; it has to do without the AWS SDK"))
+        refused.then(|| format!("{name} depends on {dependency}; it must not use the AWS SDK"))
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// A workspace of all crates of the table, where one has a dependency.
+    /// Returns the problems of a workspace with all crates of the table, one of which has a dependency.
     fn problems_with(package: &str, dependency: &str, kind: &str) -> Vec<String> {
         let packages = TABLE.iter().map(|rule| {
             let all = if rule.package == package { vec![json!({"name": dependency, "kind": kind})] } else { vec![] };
@@ -174,7 +174,7 @@ mod tests {
     fn sdk_is_refused_where_the_table_forbids_it() {
         for package in [ENGINE, RULES, "pb-config", "pb-torture", "xtask"] {
             let found = problems_with(package, "aws-sdk-s3", "normal");
-            assert!(found.len() == 1 && found[0].contains("without the AWS SDK"), "{found:?}");
+            assert!(found.len() == 1 && found[0].contains("must not use the AWS SDK"), "{found:?}");
         }
     }
 

@@ -1,25 +1,26 @@
-//! Whether the tool is built from the same crates as its tests.
+//! Feature unification: the tool and its tests are built from the same crates.
 //!
-//! Cargo gives a crate the features that all its users in one build ask for. If the tests of the workspace ask for more of
-//! a crate below the AWS SDK than the tool does, every SDK crate is compiled twice: minutes, after each change of the lock.
+//! Cargo builds a crate with the features that all its users in one build enable. If the workspace's tests enable more
+//! features of a dependency of the AWS SDK than the tool does, every SDK crate is compiled twice, which takes minutes
+//! after each change of the lock file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::failure::Failure;
 use crate::project::Project;
 
-/// The features of each package of a build, and who depends on whom.
+/// The features of each package of a build, and the dependencies between packages.
 #[derive(Debug, Default)]
 struct Tree {
     features: BTreeMap<String, BTreeSet<String>>,
     edges: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Every package below the SDK whose features differ.
+/// Returns every dependency of the SDK whose features differ.
 ///
 /// # Errors
 ///
-/// Cargo does not say.
+/// Fails if cargo does not report the features.
 pub fn check(project: &Project) -> Result<Vec<String>, Failure> {
     let tool = tree(project, &["--package", "pb-orchestrator", "--edges", "normal,build"])?;
     let tests = tree(project, &["--workspace", "--edges", "normal,build,dev"])?;
@@ -51,13 +52,14 @@ fn problems(tool: &Tree, tests: &Tree) -> Vec<String> {
     };
     let mut problems: Vec<String> = below.into_iter().filter(differs).map(problem).collect();
     if !problems.is_empty() {
-        problems.push("hint: name the features in the root Cargo.toml, beside those of aws-runtime".to_owned());
+        problems.push("hint: add the features in the root Cargo.toml, next to those of aws-runtime".to_owned());
     }
     problems
 }
 
 impl Tree {
-    /// Reads lines such as `2|tokio v1.54.1|fs,net`, indented by depth; a package is shown with what it depends on once.
+    /// Parses lines such as `2|tokio v1.54.1|fs,net`, indented by depth. Dependencies of a package are listed only
+    /// once.
     fn parse(text: &str) -> Self {
         let mut tree = Self::default();
         let mut above: Vec<String> = Vec::new();
@@ -81,7 +83,7 @@ impl Tree {
         tree
     }
 
-    /// The SDK crates and everything that they are compiled with.
+    /// Returns the SDK crates and all their dependencies.
     fn sdk_and_dependencies(&self) -> BTreeSet<&str> {
         let mut todo: Vec<&str> = self.features.keys().map(String::as_str).collect();
         todo.retain(|package| package.starts_with("aws-sdk-"));

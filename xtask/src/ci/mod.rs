@@ -3,6 +3,7 @@
 mod deny;
 mod dependencies;
 mod features;
+mod language;
 mod permissions;
 mod promises;
 mod sizes;
@@ -17,40 +18,41 @@ use crate::test;
 
 type Check = fn(&Project) -> Result<Outcome, Failure>;
 
-/// The checks, the quick ones first.
-const CHECKS: [(&str, Check); 9] = [
+/// The checks, fast ones first.
+const CHECKS: [(&str, Check); 10] = [
     ("format", |project| run_command(format(project))),
     ("sizes", |project| problems(&sizes::check(&project.root)?)),
+    ("language", |project| problems(&language::check(&project.root)?)),
     ("permissions", |project| problems(&permissions::check(&project.root)?)),
     ("promises", |project| problems(&promises::check(&project.root)?)),
     ("dependencies", |project| problems(&dependencies::check(project)?)),
     ("features", |project| problems(&features::check(project)?)),
     ("deny", deny::check),
     ("clippy", |project| run_command(clippy(project))),
-    // After clippy: what both need of the SDK crates is made once.
+    // After clippy, so that the parts of the SDK crates that both need are compiled once.
     ("docs", |project| run_command(docs(project))),
 ];
-/// The word for what `cargo xtask test` does.
+/// Name of the tests among the checks.
 const TESTS: &str = "tests";
 
-/// Whether there is a check of this name.
+/// Checks that a name is that of a check.
 ///
 /// # Errors
 ///
-/// There is none; with the list.
+/// Fails if it is not, with the list of names.
 pub fn check_name(name: &str) -> Result<(), Failure> {
     let names: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).chain([TESTS]).collect();
     match names.contains(&name) {
         true => Ok(()),
-        false => Err(Failure::usage(format!("there is no check `{name}`: there are {}", names.join(", ")))),
+        false => Err(Failure::usage(format!("unknown check `{name}`; expected one of {}", names.join(", ")))),
     }
 }
 
-/// Runs the checks of these names, or all if there are none, and prints the table.
+/// Runs the named checks, or all of them without names, and prints the table.
 ///
 /// # Errors
 ///
-/// None so far: what fails is in the table.
+/// Never fails: failed checks are in the table.
 pub fn run(project: &Project, names: &[String]) -> Result<ExitCode, Failure> {
     let wanted = |check: &str| names.is_empty() || names.iter().any(|name| name == check);
     let mut summary = Summary::default();
@@ -82,7 +84,7 @@ fn docs(project: &Project) -> Command {
     command
 }
 
-/// Passes if the command does.
+/// Runs a command, and passes if it succeeds.
 fn run_command(mut command: Command) -> Result<Outcome, Failure> {
     let status = command.status().map_err(|error| Failure::io("run cargo", &error))?;
     match status.success() {
@@ -91,7 +93,7 @@ fn run_command(mut command: Command) -> Result<Outcome, Failure> {
     }
 }
 
-/// Passes if there are none; else shows each.
+/// Passes if there is no problem, else prints each.
 fn problems(problems: &[String]) -> Result<Outcome, Failure> {
     if problems.is_empty() {
         return Ok(Outcome::Passed(String::new()));
@@ -123,7 +125,7 @@ mod tests {
         assert_eq!(problems(&["a".into(), "b".into()]).unwrap(), Outcome::Failed("2 problems".into()));
     }
 
-    /// A package of one file, with nothing around it.
+    /// Creates a package of one file.
     fn package(text: &str, licence: &str) -> (tempfile::TempDir, Project) {
         let root = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(root.path().join(name), text).unwrap();
@@ -135,7 +137,7 @@ mod tests {
         (root, project)
     }
 
-    /// How a command ends on a package of one file.
+    /// Returns the outcome of a command on a package of one file.
     fn checked(command: fn(&Project) -> Command, text: &str, licence: &str) -> Outcome {
         let (_root, project) = package(text, licence);
         let mut command = command(&project);
@@ -143,12 +145,13 @@ mod tests {
         run_command(command).unwrap()
     }
 
-    /// A machine that only runs the tests need not have every part of the toolchain; `ci` itself fails without them.
+    /// Returns whether the toolchain lacks a subcommand. Machines that only run the tests need not have all of them;
+    /// `ci` itself fails without them.
     fn is_missing(subcommand: &str) -> bool {
         let (_root, project) = package("", "MIT");
         let missing = !deny::installed(&project, subcommand);
         if missing {
-            eprintln!("not tested: there is no cargo-{subcommand} here");
+            eprintln!("not tested: cargo-{subcommand} is not installed");
         }
         missing
     }

@@ -1,6 +1,6 @@
-//! Whether each call to AWS stands among the permissions that somebody is told to give.
+//! IAM actions: each call to AWS is documented as a permission.
 //!
-//! Each crate names its calls as IAM does (`ecs:CreateService`), where it turns an answer into a failure. Its README
+//! Each crate names its calls as IAM does (`ecs:CreateService`), where it turns a response into a failure. Its README
 //! documents them for authors of policies; `docs/permissions.md` does so for crates without a README.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::path::Path;
 use super::sizes;
 use crate::failure::{self, Failure};
 
-/// The services, by their names in IAM.
+/// The services by their IAM prefixes.
 const SERVICES: [&str; 13] = [
     "dynamodb",
     "ec2",
@@ -33,7 +33,7 @@ const DOCUMENT: &str = "docs/permissions.md";
 ///
 /// # Errors
 ///
-/// Something cannot be read.
+/// Fails if a file or folder cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let mut problems = Vec::new();
     for name in sizes::subfolders(&root.join("crates"))? {
@@ -50,12 +50,12 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
         let shown = document.strip_prefix(root).unwrap_or(&document).display();
         let missing =
             calls.iter().filter(|call| call.split_once(':').is_some_and(|(_, action)| !named.contains(action)));
-        problems.extend(missing.map(|call| format!("{name} calls {call}, which {shown} does not name")));
+        problems.extend(missing.map(|call| format!("{name} calls {call}, which {shown} does not document")));
     }
     Ok(problems)
 }
 
-/// The texts that are calls: `"ecs:CreateService"`.
+/// Returns the string literals that are calls, such as `"ecs:CreateService"`.
 fn calls_in(source: &str) -> BTreeSet<String> {
     let is_call = |text: &&str| {
         let Some((service, action)) = text.split_once(':') else { return false };
@@ -92,8 +92,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "net calls ec2:DeleteVpc, which crates/net/README.md does not name",
-                "tool calls iam:GetRole, which docs/permissions.md does not name",
+                "net calls ec2:DeleteVpc, which crates/net/README.md does not document",
+                "tool calls iam:GetRole, which docs/permissions.md does not document",
             ]
         );
     }

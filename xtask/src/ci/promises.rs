@@ -1,17 +1,17 @@
-//! Promises in the documentation, each with the tests that hold it: `path::test` between backticks.
+//! Promises in the documentation with their tests: `path::test` between backticks.
 
 use std::path::Path;
 
 use crate::failure::{self, Failure};
 
-/// Where promises stand.
+/// Documents with promises.
 const DOCUMENTS: [&str; 2] = ["docs/reliability.md", "SECURITY.md"];
 
-/// What is promised without a test, or with one that is not there.
+/// Returns every promise without a test, and every test that does not exist.
 ///
 /// # Errors
 ///
-/// A document cannot be read.
+/// Fails if a document cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let mut problems = Vec::new();
     for document in DOCUMENTS {
@@ -30,21 +30,21 @@ fn problems_in(text: &str, source: impl Fn(&str) -> Option<String>, document: &s
         let is_promise = line.starts_with("| ") && !line.starts_with("| promise |");
         promises += usize::from(is_promise);
         if is_promise && tests.is_empty() {
-            problems.push(format!("{place}: a promise without a test"));
+            problems.push(format!("{place}: promise without a test"));
         }
         problems.extend(tests.into_iter().filter_map(|(path, name)| match source(path) {
-            None => Some(format!("{place}: there is no {path}")),
+            None => Some(format!("{place}: {path} does not exist")),
             Some(source) if defines_test(&source, name) => None,
             Some(_) => Some(format!("{place}: {path} has no test {name}")),
         }));
     }
     if promises == 0 {
-        problems.push(format!("{document}: no promises"));
+        problems.push(format!("{document}: no promise found"));
     }
     problems
 }
 
-/// `path.rs::name`, of Rust or Python.
+/// Parses `path.rs::name` or `path.py::name`.
 fn test_reference(quoted: &str) -> Option<(&str, &str)> {
     quoted.split_once("::").filter(|(path, _)| path.ends_with(".rs") || path.ends_with(".py"))
 }
@@ -71,8 +71,8 @@ mod tests {
     fn promise_requires_existing_test() {
         assert_eq!(problems("| promise | held by |\n|---|---|\n| It works. | `a.rs::all_is_well` |"), [""; 0]);
         assert_eq!(problems("| It works. | `a.rs::all_is` |"), ["x.md:1: a.rs has no test all_is"]);
-        assert_eq!(problems("| It works. | `b.rs::all_is_well` |"), ["x.md:1: there is no b.rs"]);
-        assert_eq!(problems("| It works. | of course |"), ["x.md:1: a promise without a test"]);
-        assert_eq!(problems("It works."), ["x.md: no promises"]);
+        assert_eq!(problems("| It works. | `b.rs::all_is_well` |"), ["x.md:1: b.rs does not exist"]);
+        assert_eq!(problems("| It works. | of course |"), ["x.md:1: promise without a test"]);
+        assert_eq!(problems("It works."), ["x.md: no promise found"]);
     }
 }

@@ -1,21 +1,21 @@
-//! Sizes of source files, and of Python functions. Those of Rust functions are clippy's business (clippy.toml).
+//! Sizes of source files, and of Python functions. Clippy checks those of Rust functions (clippy.toml).
 
 use std::path::{Path, PathBuf};
 
 use crate::failure::{self, Failure};
 
-/// Lines of a source file.
+/// Maximum number of lines of a source file.
 const FILE_MAX: usize = 400;
-/// Lines of a function.
+/// Maximum number of lines of a function.
 const FUNCTION_MAX: usize = 70;
-/// Folders that hold no sources of ours.
+/// Folders without sources of this project.
 const SKIPPED: [&str; 3] = ["target", "__pycache__", "node_modules"];
 
-/// Every file and function below the folder that is too long.
+/// Returns every file and function below the folder that is too long.
 ///
 /// # Errors
 ///
-/// Something cannot be read.
+/// Fails if a file or folder cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let mut files = Vec::new();
     source_files(root, &mut files)?;
@@ -38,11 +38,11 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     Ok(problems)
 }
 
-/// Rust and Python files; hidden folders and links are left out.
+/// Collects Rust and Python files; hidden folders and links are skipped.
 ///
 /// # Errors
 ///
-/// Something cannot be read.
+/// Fails if a folder cannot be read.
 pub fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io(format_args!("list {}", folder.display()), &error);
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -58,11 +58,11 @@ pub fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failu
     Ok(())
 }
 
-/// The names of the folders in a folder, sorted.
+/// Returns the names of the folders in a folder, sorted.
 ///
 /// # Errors
 ///
-/// It cannot be read.
+/// Fails if the folder cannot be read.
 pub fn subfolders(folder: &Path) -> Result<Vec<String>, Failure> {
     let failed = |error: std::io::Error| Failure::io(format_args!("list {}", folder.display()), &error);
     let mut names = Vec::new();
@@ -78,12 +78,12 @@ pub fn subfolders(folder: &Path) -> Result<Vec<String>, Failure> {
 
 struct Function {
     name: String,
-    /// Line of its `def`, from 1.
+    /// Line of its `def`, starting at 1.
     line: usize,
     lines: usize,
 }
 
-/// The functions of a Python file, by their indentation; blank lines at the end of one do not count.
+/// Returns the functions of a Python file, delimited by indentation; trailing blank lines do not count.
 fn functions(text: &str) -> Vec<Function> {
     let lines: Vec<&str> = text.lines().collect();
     let starts = lines.iter().enumerate().filter_map(|(index, line)| {
@@ -94,7 +94,7 @@ fn functions(text: &str) -> Vec<Function> {
     let found = starts.map(|(index, indent, name)| {
         let inside = |line: &&&str| {
             let code = line.trim_start();
-            // A line that begins with `)` ends a signature over several lines.
+            // A line that starts with `)` ends a signature that spans several lines.
             code.is_empty() || code.starts_with(')') || line.len() - code.len() > indent
         };
         let body: Vec<&&str> = lines[index + 1..].iter().take_while(inside).collect();

@@ -95,19 +95,19 @@ fn check_names_are_parsed() {
 
 #[test]
 fn invalid_command_line_exits_64() {
-    assert!(refused("ci size").contains("no check `size`: there are format, sizes,"));
+    assert!(refused("ci size").contains("unknown check `size`; expected one of format, sizes,"));
     assert!(refused("").contains("no command"));
     assert!(refused("--bogus").contains("`--bogus`"));
-    assert!(refused("ci --fast").contains("ci does not take `--fast`"));
-    assert!(refused("test --fast").contains("test does not take `--fast`"));
+    assert!(refused("ci --fast").contains("ci does not accept `--fast`"));
+    assert!(refused("test --fast").contains("test does not accept `--fast`"));
     assert!(refused("test --target").contains("--target needs a value"));
-    assert!(refused("test --target aws --target aws").contains("`aws` is named twice"));
+    assert!(refused("test --target aws --target aws").contains("duplicate target `aws`"));
     assert!(refused("emulator").contains("needs a command"));
-    assert!(refused("emulator begin").contains("no command `begin`"));
-    assert!(refused("emulator stop now").contains("does not take `now`"));
+    assert!(refused("emulator begin").contains("unknown emulator command `begin`"));
+    assert!(refused("emulator stop now").contains("does not accept `now`"));
     assert!(refused("emulator start --port 70000").contains("70000"));
-    assert!(refused("emulator start --port 0").contains("`0` is no port"));
-    assert!(refused("emulator start --pace aws").contains("does not take `--pace`"));
+    assert!(refused("emulator start --port 0").contains("invalid port `0`"));
+    assert!(refused("emulator start --pace aws").contains("does not accept `--pace`"));
     assert!(refused("help deploy").contains("cargo xtask deploy --help"));
 }
 
@@ -125,7 +125,7 @@ fn every_command_has_help() {
         assert_eq!(parsed(&format!("help {word}")).unwrap(), Command::Help(topic));
         assert_eq!(parsed(&format!("{word} --help")).unwrap(), Command::Help(topic));
     }
-    // The tool's commands bring their own.
+    // The tool prints the help of its own commands.
     let expected = Command::Tool { arguments: words("deploy --help"), local: false };
     assert_eq!(parsed("deploy --help").unwrap(), expected);
 }
@@ -145,7 +145,7 @@ fn bench_options_are_parsed() {
     assert_eq!(parsed("bench --rounds 1 --only ours --setting a").unwrap(), Command::Bench(expected));
     assert_eq!(parsed("bench --help").unwrap(), Command::Help(Topic::Bench));
     assert_eq!(parsed("help bench").unwrap(), Command::Help(Topic::Bench));
-    assert!(refused("bench --fast").contains("bench does not take `--fast`"));
+    assert!(refused("bench --fast").contains("bench does not accept `--fast`"));
     assert!(refused("bench --only chef").contains("`chef`"));
     assert!(refused("bench --rounds none").contains("`none`"));
 }

@@ -7,11 +7,11 @@ use crate::emulator::{PersistentEmulator, StartOutcome};
 use crate::failure::Failure;
 use crate::project::Project;
 
-/// Does what is asked of the local endpoint.
+/// Runs a command on the local endpoint.
 ///
 /// # Errors
 ///
-/// It cannot be started or stopped.
+/// Fails if the endpoint cannot be started or stopped.
 pub fn run(project: &Project, command: &EmulatorCommand) -> Result<ExitCode, Failure> {
     let emulator = PersistentEmulator::lock(project.emulator_home())?;
     match command {
@@ -28,7 +28,7 @@ pub fn run(project: &Project, command: &EmulatorCommand) -> Result<ExitCode, Fai
 fn start(project: &Project, emulator: &PersistentEmulator, options: &EmulatorOptions) -> Result<ExitCode, Failure> {
     let (process, start) = emulator.start(project, options)?;
     match start {
-        StartOutcome::AlreadyRunning => eprintln!("the local endpoint is running already (process {})", process.pid),
+        StartOutcome::AlreadyRunning => eprintln!("the local endpoint is already running (process {})", process.pid),
         StartOutcome::Started => {
             eprintln!("started the local endpoint (process {}, log {})", process.pid, emulator.log().display());
         }

@@ -1,4 +1,4 @@
-//! Installs what the emulator runs on, once, into the target folder.
+//! Installation of the emulator's dependencies into the target folder.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -8,30 +8,30 @@ use crate::emulator::process::isolate_python;
 use crate::failure::{self, Failure};
 use crate::project::{self, Project};
 
-/// Interpreters that are tried; requirements.txt was locked with the first.
+/// Interpreters in order of preference; requirements.txt was locked with the first.
 const INTERPRETERS: [&str; 6] = ["python3.11", "python3", "python3.12", "python3.13", "python3.10", "python"];
-/// The oldest Python that moto runs on.
+/// Minimum Python version of moto.
 const PYTHON_MIN: (u32, u32) = (3, 10);
-/// A Python that is not there yet.
+/// Upper bound where there is no known limit.
 const PYTHON_UNBOUNDED: (u32, u32) = (4, 0);
-/// The first Python for which LocalStack's dependencies of its day have no wheels.
+/// First Python version for which LocalStack's dependencies, pinned to their day, have no wheels.
 const PYTHON_TOO_NEW: (u32, u32) = (3, 13);
-/// In an installation that is complete; what is without it was interrupted.
+/// File in a complete installation; a folder without it was interrupted.
 const COMPLETE_MARKER: &str = "complete";
 
-/// What is installed, each into a folder of its own.
+/// An installable package; each has a separate folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Package {
-    /// The emulator, and what runs the tests.
+    /// The emulator and the test runner.
     Emulator,
     /// LocalStack's open edition.
     LocalStack,
-    /// The installer of the other two, where this machine has none.
+    /// The installer of the other two, used if this machine has none.
     Uv,
 }
 
 impl Package {
-    /// Its lock in the emulator's sources, what its folders are called, and what people are told.
+    /// Returns the lock file among the emulator's sources, the prefix of its folders, and a description for messages.
     fn metadata(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Emulator => ("requirements.txt", "venv-", "the local endpoint (once, about 80 MB)"),
@@ -40,7 +40,7 @@ impl Package {
         }
     }
 
-    /// The Python that it runs on: at least the first, less than the second.
+    /// Returns the supported Python versions: inclusive minimum and exclusive maximum.
     fn python_versions(self) -> ((u32, u32), (u32, u32)) {
         match self {
             Self::Emulator | Self::Uv => (PYTHON_MIN, PYTHON_UNBOUNDED),
@@ -48,21 +48,21 @@ impl Package {
         }
     }
 
-    /// Whether this machine has a Python for it.
+    /// Checks that this machine has a compatible Python.
     ///
     /// # Errors
     ///
-    /// It has none; in words that say which are.
+    /// Fails if there is none, and names the supported versions.
     pub fn check(self) -> Result<(), Failure> {
         interpreter(self).map(drop)
     }
 }
 
-/// The Python of a package's installation, which is made if need be. The caller holds the lock on the folder.
+/// Installs a package if necessary, and returns its Python. The caller holds the lock on the folder.
 ///
 /// # Errors
 ///
-/// There is no Python, or pip failed.
+/// Fails if there is no compatible Python, or if the installation fails.
 pub fn ensure_installed(project: &Project, package: Package) -> Result<PathBuf, Failure> {
     let (lock, prefix, description) = package.metadata();
     let requirements = project.emulator().join(lock);
@@ -78,7 +78,7 @@ pub fn ensure_installed(project: &Project, package: Package) -> Result<PathBuf, 
     Ok(python)
 }
 
-/// The uv of this machine, else one of our own; `None` if there is none for it.
+/// Returns uv from `PATH`, or an installed one; `None` if there is neither.
 fn uv(project: &Project) -> Option<PathBuf> {
     let on_path = PathBuf::from("uv");
     if runs(&on_path) {
@@ -87,7 +87,7 @@ fn uv(project: &Project) -> Option<PathBuf> {
     match ensure_installed(project, Package::Uv) {
         Ok(python) => Some(python.with_file_name("uv")),
         Err(failure) => {
-            eprintln!("{failure}\ninstalling with pip, which takes longer...");
+            eprintln!("{failure}\ninstalling with pip, which is slower...");
             None
         }
     }
@@ -97,31 +97,31 @@ fn runs(uv: &Path) -> bool {
     Command::new(uv).arg("--version").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
 }
 
-/// Another lock, another folder: an emulator that is running keeps what it was started from.
+/// Returns a folder name that depends on the lock file, so that a running emulator keeps its installation.
 fn folder_name(prefix: &str, requirements: &str) -> String {
     let mut hasher = DefaultHasher::new();
     requirements.hash(&mut hasher);
     format!("{prefix}{:016x}", hasher.finish())
 }
 
-/// Whether the installation is complete, and its interpreter still there: upgrading Python may have taken it away.
+/// Returns whether the installation is complete and its interpreter still exists. A Python upgrade may have removed it.
 fn is_complete(folder: &Path) -> bool {
     folder.join(COMPLETE_MARKER).exists() && folder.join("bin").join("python").exists()
 }
 
-/// A virtual environment, and what goes into it.
+/// A virtual environment and its packages.
 #[derive(Debug)]
 struct Environment {
-    /// The Python it is made from.
+    /// Python that creates it.
     base: String,
     folder: PathBuf,
-    /// Pinned versions, each with its hashes.
+    /// Lock file: pinned versions with hashes.
     requirements: PathBuf,
 }
 
 impl Environment {
-    /// Creates the environment, with uv if there is one. Where uv fails, pip may not: uv does not read pip's settings, so
-    /// it may not know the index that pip does.
+    /// Creates the environment, with uv if possible. If uv fails, pip may still succeed: uv ignores pip's settings, so
+    /// it may not know the package index.
     fn create(&self, uv: Option<&Path>) -> Result<(), Failure> {
         match uv.map(|uv| self.with_uv(uv)) {
             Some(Ok(())) => {}
@@ -139,7 +139,7 @@ impl Environment {
         let mut command = Command::new(uv);
         command.args(["pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python"]);
         command.arg(self.folder.join("bin").join("python")).arg("--requirement").arg(&self.requirements);
-        run(command, "uv pip install", "the package index has to be reachable")
+        run(command, "uv pip install", "check that the package index is reachable")
     }
 
     fn with_pip(&self) -> Result<(), Failure> {
@@ -147,13 +147,13 @@ impl Environment {
         let mut pip = Command::new(self.folder.join("bin").join("python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]);
         pip.arg("--requirement").arg(&self.requirements);
-        run(pip, "pip install", "the index that pip is configured with has to be reachable")
+        run(pip, "pip install", "check that pip's package index is reachable")
     }
 
     fn venv(&self, options: &[&str]) -> Result<(), Failure> {
         let mut venv = Command::new(&self.base);
         venv.args(["-m", "venv", "--clear"]).args(options).arg(&self.folder);
-        let hint = "on Debian and Ubuntu, `apt install python3-venv` has what this needs";
+        let hint = "on Debian and Ubuntu, run `apt install python3-venv`";
         run(venv, &format!("{} -m venv", self.base), hint)
     }
 }
@@ -161,7 +161,7 @@ impl Environment {
 fn run(mut command: Command, name: &str, hint: &str) -> Result<(), Failure> {
     project::remove_cargo_variables(&mut command);
     isolate_python(&mut command);
-    // pip compiles the packages: once, instead of at every start.
+    // pip compiles the packages once, instead of Python at every start.
     command.env_remove("PYTHONDONTWRITEBYTECODE").stdin(Stdio::null());
     let output = command.output().map_err(|error| Failure::io(format_args!("run {name}"), &error))?;
     if output.status.success() {
@@ -171,20 +171,20 @@ fn run(mut command: Command, name: &str, hint: &str) -> Result<(), Failure> {
     Err(Failure::new(format!("{name} failed: {}\n{}\n  hint: {hint}", output.status, output_text.trim_end())))
 }
 
-/// A Python that a package runs on.
+/// Returns a compatible Python.
 fn interpreter(package: Package) -> Result<String, Failure> {
     let named = std::env::var("PYTHON").ok();
     let candidates = named.as_deref().map_or_else(|| INTERPRETERS.to_vec(), |named| vec![named]);
     first_compatible(package, &candidates, version).map(str::to_owned).ok_or_else(|| {
         let hint = match &named {
-            Some(named) => format!("PYTHON is `{named}`, which is none"),
-            None => "install one, or name it in PYTHON".to_owned(),
+            Some(named) => format!("PYTHON is `{named}`, which is not a compatible Python"),
+            None => "install one, or set PYTHON to its path".to_owned(),
         };
         Failure::unavailable(format!("{}\n  hint: {hint}", python_requirement(package)))
     })
 }
 
-/// The first interpreter whose version a package runs on.
+/// Returns the first interpreter with a compatible version.
 fn first_compatible<'a>(
     package: Package,
     candidates: &[&'a str],
@@ -199,7 +199,7 @@ fn python_requirement(package: Package) -> String {
     let ((major, minor), (_, below)) = package.python_versions();
     match package {
         Package::Emulator | Package::Uv => format!("the local endpoint needs Python {major}.{minor} or later"),
-        Package::LocalStack => format!("LocalStack needs a Python from {major}.{minor} to {major}.{}", below - 1),
+        Package::LocalStack => format!("LocalStack needs Python {major}.{minor} to {major}.{}", below - 1),
     }
 }
 
@@ -211,14 +211,14 @@ fn version(interpreter: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Removes older installations, and what was interrupted; one that a process may be running from is left.
+/// Removes older and interrupted installations, unless a process may be using one.
 fn remove_installations(home: &Path, prefix: &str) {
     if home.join("pid").exists() {
         return;
     }
     for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(prefix) {
-            // What cannot be removed costs space and nothing else.
+            // A leftover only takes up space.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(first_compatible(emulator, &["python3.9", "python", "python3.13"], version), Some("python3.13"));
         assert_eq!(first_compatible(localstack, &["python3.13", "python3.12"], version), Some("python3.12"));
         assert_eq!(first_compatible(localstack, &["python3.9", "python3.13"], version), None);
-        assert_eq!(python_requirement(localstack), "LocalStack needs a Python from 3.10 to 3.12");
+        assert_eq!(python_requirement(localstack), "LocalStack needs Python 3.10 to 3.12");
         assert_eq!(python_requirement(emulator), "the local endpoint needs Python 3.10 or later");
     }
 
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(version("no-such-program"), None);
     }
 
-    /// Installs with stand-ins for Python and uv; returns what they were called with.
+    /// Installs with stand-ins for Python and uv, and returns their calls.
     fn install_calls(uv_ends_with: Option<u8>) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);

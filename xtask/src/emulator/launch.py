@@ -1,7 +1,8 @@
-"""Runs the emulator, or another module beside it, for xtask.
+"""Runs the emulator, or another module next to it, for xtask.
 
-`launch.py detached MODULE ARGUMENTS` leaves the terminal's session, so that Ctrl-C there and its closing do not reach it.
-`launch.py watched MODULE ARGUMENTS` ends as soon as its standard input does: with whoever started it, however that ended.
+`launch.py detached MODULE ARGUMENTS` leaves the terminal's session, so that neither Ctrl-C nor closing the terminal
+affects it. `launch.py watched MODULE ARGUMENTS` ends when its standard input is closed, and thus with the process that
+started it, even after a crash.
 """
 
 import os
@@ -11,7 +12,7 @@ import threading
 
 
 def watch() -> None:
-    """Wait for the end of the standard input, which nobody writes to."""
+    """Waits until the standard input is closed. Nothing is ever written to it."""
     sys.stdin.buffer.read()
     os._exit(0)
 

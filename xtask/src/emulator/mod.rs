@@ -1,4 +1,4 @@
-//! The local AWS endpoint: installing it, and running it.
+//! The local AWS endpoint: installation and control.
 
 pub mod command;
 mod install;
@@ -18,48 +18,48 @@ use process::Process;
 /// The emulator's Python module.
 pub const MODULE: &str = "pb_emulator";
 
-/// Longest wait for an answer of a server on this machine.
+/// Longest wait for a response of a server on this machine.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The endpoint that is left running between commands, and the files that say where it is.
+/// The emulator that keeps running between commands, with the files that record it.
 #[derive(Debug)]
 pub struct PersistentEmulator {
     home: PathBuf,
-    /// Held while the endpoint is looked for, installed, started or stopped; given back when this is dropped.
+    /// Lock on the emulator's folder, held until this is dropped.
     _lock: File,
 }
 
-/// Whether the endpoint was there already.
+/// Result of starting the emulator.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartOutcome {
-    /// It was running.
+    /// It was running before.
     AlreadyRunning,
     /// It was started.
     Started,
 }
 
 impl PersistentEmulator {
-    /// Waits for other xtasks that start or stop the endpoint, and keeps others waiting.
+    /// Takes the lock. Waits for other xtask processes that hold it.
     ///
     /// # Errors
     ///
-    /// The target folder cannot be written.
+    /// Fails if the target folder cannot be written.
     pub fn lock(home: PathBuf) -> Result<Self, Failure> {
         failure::create_folder(&home)?;
         let path = home.join("lock");
         let file = File::create(&path).map_err(|error| Failure::io(format_args!("open {}", path.display()), &error))?;
         if file.try_lock().is_err() {
-            eprintln!("waiting for another xtask that starts or stops the local endpoint...");
+            eprintln!("waiting for another xtask, which is starting or stopping the local endpoint...");
             file.lock().map_err(|error| Failure::io(format_args!("lock {}", path.display()), &error))?;
         }
         Ok(Self { home, _lock: file })
     }
 
-    /// The endpoint, if it is running and answers.
+    /// Returns the emulator if it is running.
     ///
     /// # Errors
     ///
-    /// It is running and does not answer.
+    /// Fails if it is running and does not answer.
     pub fn find(&self) -> Result<Option<Process>, Failure> {
         let answers = |process: &Process| process.is_alive() && !process.url.is_empty();
         let Some(process) = self.read_record().filter(answers) else {
@@ -68,26 +68,26 @@ impl PersistentEmulator {
         match check_health(&process.url) {
             Ok(()) => Ok(Some(process)),
             Err(why) => Err(Failure::new(format!(
-                "the local endpoint (process {}) is running and does not answer: {why}\n  \
-                 hint: `cargo xtask emulator restart`; its log is {}",
+                "the local endpoint (process {}) is running but does not answer: {why}\n  \
+                 hint: run `cargo xtask emulator restart`; the log is {}",
                 process.pid,
                 self.log().display()
             ))),
         }
     }
 
-    /// Finds the endpoint, or installs and starts it.
+    /// Returns the running emulator, or installs and starts it.
     ///
     /// # Errors
     ///
-    /// It cannot be installed or started, or runs otherwise than it is wanted.
+    /// Fails if it cannot be installed or started, or is running with other arguments.
     pub fn start(&self, project: &Project, options: &EmulatorOptions) -> Result<(Process, StartOutcome), Failure> {
         let arguments = arguments(options);
         if let Some(process) = self.find()? {
             self.check_arguments(&process, options, &arguments)?;
             return Ok((process, StartOutcome::AlreadyRunning));
         }
-        // An xtask that was interrupted while it started one has left one without a URL, or its files.
+        // An interrupted xtask may have left a process without a URL, or its files.
         self.stop()?;
         let python = install::ensure_installed(project, Package::Emulator)?;
         let mut command = process::command(project, &python, "detached", MODULE);
@@ -101,11 +101,11 @@ impl PersistentEmulator {
         Ok((Process { pid, url, ready_file }, StartOutcome::Started))
     }
 
-    /// Stops the endpoint; `None` if it was not running.
+    /// Stops the emulator, and returns it if it was running.
     ///
     /// # Errors
     ///
-    /// It does not end.
+    /// Fails if it does not end.
     pub fn stop(&self) -> Result<Option<Process>, Failure> {
         let process = self.read_record().filter(Process::is_alive);
         if let Some(process) = &process {
@@ -115,17 +115,18 @@ impl PersistentEmulator {
         Ok(process)
     }
 
-    /// Where it writes what it has to say.
+    /// Returns the path of the log.
     pub fn log(&self) -> PathBuf {
         self.home.join("log")
     }
 
-    /// It holds the URL once requests are accepted; the process is known by this path in its arguments.
+    /// Returns the path of the ready file, which contains the URL once requests are accepted. The path among the
+    /// arguments of a process identifies the emulator.
     fn ready_file(&self) -> PathBuf {
         self.home.join("url")
     }
 
-    /// What was started last; without a URL if it was not waited for.
+    /// Returns the recorded process, without a URL if it was never ready.
     fn read_record(&self) -> Option<Process> {
         let text = |name: &str| std::fs::read_to_string(self.home.join(name)).ok();
         let pid = text("pid")?.trim().parse().ok()?;
@@ -135,19 +136,20 @@ impl PersistentEmulator {
 
     fn remove_record(&self) {
         for name in ["pid", "url", "arguments"] {
-            // What is not there need not be removed, and what cannot be removed is written over.
+            // A missing file is fine, and a file that cannot be removed will be overwritten.
             let _ = std::fs::remove_file(self.home.join(name));
         }
     }
 
-    /// Refuses to call an endpoint started that runs otherwise than it is wanted. No wish is content with any.
+    /// Refuses to reuse an emulator that runs with other arguments. Default options accept any.
     fn check_arguments(&self, running: &Process, options: &EmulatorOptions, wanted: &[String]) -> Result<(), Failure> {
         let known = std::fs::read_to_string(self.home.join("arguments")).unwrap_or_default();
         if *options == EmulatorOptions::default() || known == wanted.join("\n") {
             return Ok(());
         }
         let url = &running.url;
-        let hint = "`cargo xtask emulator restart` with the same arguments; it forgets what the endpoint holds";
+        let hint =
+            "run `cargo xtask emulator restart` with the same arguments; this discards all resources of the endpoint";
         Err(Failure::new(format!("the local endpoint is running at {url} with other arguments\n  hint: {hint}")))
     }
 }
@@ -157,26 +159,26 @@ fn arguments(options: &EmulatorOptions) -> Vec<String> {
     port.into_iter().chain(options.extra.iter().cloned()).collect()
 }
 
-/// The Python of the emulator's installation, which is made if need be.
+/// Returns the Python of the emulator's installation, and installs it if necessary.
 ///
 /// # Errors
 ///
-/// It cannot be made.
+/// Fails if the installation fails.
 pub fn python(project: &Project) -> Result<PathBuf, Failure> {
     python_of(project, Package::Emulator)
 }
 
-/// The Python of a package's installation, which is made if need be.
+/// Returns the Python of a package's installation, and installs it if necessary.
 ///
 /// # Errors
 ///
-/// It cannot be made.
+/// Fails if the installation fails.
 pub fn python_of(project: &Project, package: Package) -> Result<PathBuf, Failure> {
     let _lock = PersistentEmulator::lock(project.emulator_home())?;
     install::ensure_installed(project, package)
 }
 
-/// Whether an emulator answers at this URL.
+/// Checks that an emulator answers at this URL.
 fn check_health(url: &str) -> Result<(), String> {
     let answer = crate::http::get(url, "/_pb/health", RESPONSE_TIMEOUT)?;
     match answer.status {
@@ -185,13 +187,13 @@ fn check_health(url: &str) -> Result<(), String> {
     }
 }
 
-/// Has the emulator make what a deploy needs and never makes itself.
+/// Creates the prerequisites of a deploy in the emulator.
 ///
 /// # Errors
 ///
-/// It does not answer, or refuses.
+/// Fails if the emulator does not answer, or refuses.
 pub fn ensure_prerequisites(url: &str, json: &serde_json::Value) -> Result<(), Failure> {
-    let failed = |why: String| Failure::new(format!("failed to make the preconditions at {url}: {why}"));
+    let failed = |why: String| Failure::new(format!("failed to create the prerequisites at {url}: {why}"));
     let answer = crate::http::post(url, "/_pb/preconditions", &json.to_string(), RESPONSE_TIMEOUT).map_err(failed)?;
     match answer.status {
         200 => Ok(()),
@@ -199,7 +201,7 @@ pub fn ensure_prerequisites(url: &str, json: &serde_json::Value) -> Result<(), F
     }
 }
 
-/// The end of a log, for people.
+/// Returns the last lines of a log, for messages.
 pub fn log_tail(log: &Path) -> String {
     const LINES: usize = 12;
     let text = std::fs::read_to_string(log).unwrap_or_default();

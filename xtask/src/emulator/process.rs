@@ -1,4 +1,4 @@
-//! An emulator's process.
+//! Emulator processes.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,35 +10,35 @@ use crate::emulator::log_tail;
 use crate::failure::Failure;
 use crate::project::{self, Project};
 
-/// Longest wait for the first answer: importing moto takes seconds, and more on a busy machine.
+/// Longest wait for the ready file: importing moto takes seconds, and longer on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest wait for the end after SIGTERM, and again after SIGKILL.
+/// Longest wait for the end of a process after SIGTERM, and again after SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time between two looks.
+/// Interval between two checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A process that was started by an xtask, maybe by another one.
+/// An emulator process, possibly started by another xtask process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// Where it answers.
+    /// URL of the emulator.
     pub url: String,
-    /// Its ready file, by which its arguments are told from those of a stranger that has its id now.
+    /// Its ready file, an argument that distinguishes it from an unrelated process with a reused id.
     pub ready_file: PathBuf,
 }
 
 impl Process {
-    /// Whether this very process is there.
+    /// Returns whether the process exists and is the emulator.
     pub fn is_alive(&self) -> bool {
         command_line_of(self.pid).is_some_and(|arguments| arguments.contains(&*self.ready_file.to_string_lossy()))
     }
 
-    /// Ends it.
+    /// Stops the process.
     ///
     /// # Errors
     ///
-    /// It does not end.
+    /// Fails if it does not end.
     pub fn stop(&self) -> Result<(), Failure> {
         for signal in ["TERM", "KILL"] {
             self.send_signal(signal)?;
@@ -50,10 +50,10 @@ impl Process {
                 thread::sleep(POLL_INTERVAL);
             }
         }
-        Err(Failure::new(format!("the local endpoint (process {}) does not end", self.pid)))
+        Err(Failure::new(format!("the local endpoint (process {}) did not stop", self.pid)))
     }
 
-    /// Sends a signal. The shell has `kill` built in; there may be no program of that name.
+    /// Sends a signal with the shell's builtin `kill`: there may be no program of that name.
     fn send_signal(&self, signal: &str) -> Result<(), Failure> {
         let mut shell = Command::new("sh");
         shell.args(["-c", "kill -s \"$1\" \"$2\" 2>/dev/null || true", "sh", signal, &self.pid.to_string()]);
@@ -61,7 +61,7 @@ impl Process {
     }
 }
 
-/// The command line of a process; `None` if there is no such process, empty if it has ended and nobody has asked how.
+/// Returns the command line of a process; `None` if it does not exist, empty if it is a zombie.
 fn command_line_of(pid: u32) -> Option<String> {
     if Path::new("/proc/self/cmdline").exists() {
         let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -71,11 +71,12 @@ fn command_line_of(pid: u32) -> Option<String> {
     answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
 }
 
-/// The command of an endpoint, without its arguments. `mode` and `module` are explained in launch.py.
+/// Returns the command that starts an endpoint, without the endpoint's arguments. launch.py describes `mode` and
+/// `module`.
 pub fn command(project: &Project, python: &Path, mode: &str, module: &str) -> Command {
     let mut command = Command::new(python);
     project::remove_cargo_variables(&mut command);
-    // Not `-I`: that would take the environment's variables away. `-s` leaves out packages of the user.
+    // Not `-I`, which would ignore the environment. `-s` excludes the user's packages.
     command.arg("-s").arg(project.root.join("xtask/src/emulator/launch.py"));
     command.args([mode, module, "serve", "--host", "127.0.0.1"]);
     command.env("PB_EMULATOR_SOURCES", project.emulator());
@@ -83,8 +84,8 @@ pub fn command(project: &Project, python: &Path, mode: &str, module: &str) -> Co
     command
 }
 
-/// No bytecode beside the sources, no packages but the emulator's own, and nothing of the person's AWS account: a profile
-/// that is named and not there would stop botocore, which the emulator is built on.
+/// Isolates Python: no bytecode next to the sources, no packages except the emulator's, and no variables of the user's
+/// AWS account. A configured profile that does not exist would stop botocore, which the emulator uses.
 pub fn isolate_python(command: &mut Command) {
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
@@ -92,22 +93,22 @@ pub fn isolate_python(command: &mut Command) {
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
-/// An emulator that ends with this value, and with this process, however that ends.
+/// An emulator that is stopped when this is dropped, or when this process ends for any reason.
 #[derive(Debug)]
 pub struct ScopedProcess {
     child: Child,
-    /// Where it answers.
+    /// URL of the emulator.
     pub url: String,
 }
 
 impl ScopedProcess {
-    /// Starts it.
+    /// Starts an emulator.
     ///
     /// # Errors
     ///
-    /// It does not start, or does not answer in time.
+    /// Fails if it does not start, or is not ready in time.
     pub fn start(mut command: Command, ready_file: &Path, log: &Path) -> Result<Self, Failure> {
-        // It ends when the other end of this pipe is closed.
+        // The process ends when this end of the pipe is closed.
         command.stdin(Stdio::piped());
         let mut child = spawn(command, ready_file, log)?;
         let url = wait_until_ready(&mut child, ready_file, log)?;
@@ -125,31 +126,31 @@ impl Drop for ScopedProcess {
             }
             thread::sleep(POLL_INTERVAL);
         }
-        // Nothing more can be done about one that does not even heed this.
+        // If SIGKILL does not help either, nothing will.
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
-/// Starts an emulator; it does not answer yet.
+/// Starts an emulator without waiting until it is ready.
 ///
 /// # Errors
 ///
-/// The log cannot be written, or there is no such program.
+/// Fails if the log cannot be written, or the program does not exist.
 pub fn spawn(mut command: Command, ready_file: &Path, log: &Path) -> Result<Child, Failure> {
     let open = |error: std::io::Error| Failure::io(format_args!("open {}", log.display()), &error);
     let out = File::create(log).map_err(open)?;
     let err = out.try_clone().map_err(open)?;
-    // One that is left from before would be taken for the new one's.
+    // A ready file of an earlier process would look like a new one.
     let _ = std::fs::remove_file(ready_file);
     command.arg("--ready-file").arg(ready_file).stdout(out).stderr(err);
     command.spawn().map_err(|error| Failure::io("start the local endpoint", &error))
 }
 
-/// Waits until requests are accepted; gives the URL.
+/// Waits until the emulator accepts requests, and returns its URL.
 ///
 /// # Errors
 ///
-/// The process ends, or does not answer in time; it is ended then.
+/// Fails if the process ends, or is not ready in time; it is killed then.
 pub fn wait_until_ready(child: &mut Child, ready_file: &Path, log: &Path) -> Result<String, Failure> {
     let end = Instant::now() + START_TIMEOUT;
     while Instant::now() < end {
@@ -163,7 +164,7 @@ pub fn wait_until_ready(child: &mut Child, ready_file: &Path, log: &Path) -> Res
     }
     let _ = child.kill().and_then(|()| child.wait());
     Err(Failure::new(format!(
-        "the local endpoint did not answer within {} s\n{}",
+        "the local endpoint was not ready within {} s\n{}",
         START_TIMEOUT.as_secs(),
         log_tail(log)
     )))

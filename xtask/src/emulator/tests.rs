@@ -5,7 +5,7 @@ use std::process::Command;
 use super::process::{ScopedProcess, spawn, wait_until_ready};
 use super::*;
 
-/// A stand-in for the emulator: writes the URL into the ready file, which is its last argument, and stays.
+/// A stand-in for the emulator: the script writes the URL into the ready file, its last argument, and keeps running.
 fn stand_in(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]);
@@ -19,7 +19,7 @@ fn record(home: &Path, pid: u32, url: &str) {
     std::fs::write(home.join("url"), url).unwrap();
 }
 
-/// Answers one request with a status.
+/// Starts a server that answers one request with a status.
 fn server(status: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -42,15 +42,15 @@ fn no_record_means_not_running() {
 #[test]
 fn reused_pid_is_not_treated_as_the_emulator() {
     let home = tempfile::tempdir().unwrap();
-    let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
-    record(home.path(), stranger.id(), "http://127.0.0.1:9\n");
+    let mut unrelated = Command::new("sleep").arg("60").spawn().unwrap();
+    record(home.path(), unrelated.id(), "http://127.0.0.1:9\n");
     let emulator = PersistentEmulator::lock(home.path().into()).unwrap();
     assert_eq!(emulator.find().unwrap(), None);
     assert_eq!(emulator.stop().unwrap(), None);
-    assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
-    assert!(!home.path().join("pid").exists(), "the stale record is gone");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    assert!(unrelated.try_wait().unwrap().is_none(), "the unrelated process is still running");
+    assert!(!home.path().join("pid").exists(), "the stale record was removed");
+    unrelated.kill().unwrap();
+    unrelated.wait().unwrap();
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn recorded_emulator_is_found_and_stopped() {
     std::fs::write(home.path().join("pid"), child.id().to_string()).unwrap();
     let found = emulator.find().unwrap().unwrap();
     assert_eq!((found.pid, &found.url), (child.id(), &url));
-    // The stand-in's one answer is used up.
+    // The stand-in answers only once.
     assert!(emulator.find().unwrap_err().to_string().contains("does not answer"));
     assert_eq!(emulator.stop().unwrap().map(|process| process.pid), Some(child.id()));
     child.wait().unwrap();
@@ -95,10 +95,10 @@ fn scoped_process_ends_when_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let (ready, log) = (folder.path().join("url"), folder.path().join("log"));
     let script = format!("{READY} cat; echo ended >\"$2.end\"");
-    let watched = ScopedProcess::start(stand_in(&script), &ready, &log).unwrap();
-    assert_eq!(watched.url, "http://127.0.0.1:9");
+    let process = ScopedProcess::start(stand_in(&script), &ready, &log).unwrap();
+    assert_eq!(process.url, "http://127.0.0.1:9");
     assert!(!folder.path().join("url.end").exists());
-    drop(watched);
+    drop(process);
     assert!(folder.path().join("url.end").exists());
 }
 

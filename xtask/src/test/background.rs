@@ -1,6 +1,6 @@
-//! Steps that run beside the others, at the lowest priority.
+//! Steps that run in the background at the lowest priority.
 //!
-//! Most tests on the wire wait for the tool and for time to pass. Proofs that only compute use the processor meanwhile.
+//! Most wire tests wait for the tool and for time to pass. CPU-bound tests use the processor meanwhile.
 
 use std::process::Command;
 use std::thread::{self, JoinHandle};
@@ -10,16 +10,16 @@ use super::{require_tests, run};
 use crate::failure::Failure;
 use crate::summary::{Outcome, Summary};
 
-/// Runs a command with all its output on stdout, and leaves the processor to others.
+/// Shell command that runs its arguments at the lowest priority, with all output on stdout.
 const NICE_COMMAND: &str = "exec nice -n 19 \"$@\" 2>&1";
 
-/// Steps under way, one after the other.
+/// Running steps, one after another.
 pub struct Background {
     names: Vec<&'static str>,
     thread: JoinHandle<Vec<StepResult>>,
 }
 
-/// A step that has ended.
+/// Result of a finished step.
 struct StepResult {
     outcome: Result<Outcome, Failure>,
     duration: Duration,
@@ -27,7 +27,7 @@ struct StepResult {
 }
 
 impl Background {
-    /// Starts the first step; each is a command of `cargo test`.
+    /// Starts the steps; each is a `cargo test` command.
     pub fn start(steps: Vec<(&'static str, Command)>, filters: &[String]) -> Self {
         let filters = filters.to_vec();
         let names = steps.iter().map(|(name, _)| *name).collect();
@@ -40,7 +40,7 @@ impl Background {
         Self { names, thread: thread::spawn(move || steps.into_iter().map(finish).collect()) }
     }
 
-    /// Waits for all steps, then shows what each has printed.
+    /// Waits for all steps, then prints the output of each.
     pub fn finish(self, summary: &mut Summary) {
         if !self.thread.is_finished() {
             eprintln!("waiting for {}...", self.names.join(" and "));
@@ -51,13 +51,13 @@ impl Background {
                     summary.add(name, outcome, duration, &String::from_utf8_lossy(&output));
                 }
             }
-            // What it has to say is on stderr already.
+            // The panic message is already on stderr.
             Err(_) => summary.step("background", || Err(Failure::new("the thread that runs the steps panicked"))),
         }
     }
 }
 
-/// The same command at the lowest priority.
+/// Returns the same command at the lowest priority.
 fn with_lowest_priority(command: &Command) -> Command {
     let mut niced = Command::new("sh");
     niced.args(["-c", NICE_COMMAND, "sh"]).arg(command.get_program()).args(command.get_args());

@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use crate::failure::Failure;
 use crate::http;
 
-/// What LocalStack takes the licence from.
+/// Variable with LocalStack's licence.
 const TOKEN: &str = "LOCALSTACK_AUTH_TOKEN";
-/// Another image, such as an older one.
+/// Variable with another image, such as an older one.
 const IMAGE_VARIABLE: &str = "LOCALSTACK_IMAGE";
-/// The image; `emulator/compose.yaml` has the same.
+/// Default image, as in `emulator/compose.yaml`.
 const IMAGE: &str = "localstack/localstack:stable";
-/// The port that LocalStack listens at inside of its container.
+/// Port of LocalStack inside its container.
 const PORT: &str = "4566/tcp";
-/// Longest wait for it to answer: it checks its licence first.
+/// Longest wait for the first response: LocalStack checks its licence before.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
-/// Longest wait for one answer.
+/// Longest wait for one response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time between two looks.
+/// Interval between two requests.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Docker's command, and the licence.
+/// Docker's program and the licence.
 #[derive(Debug)]
 pub struct Docker {
     program: PathBuf,
@@ -32,28 +32,28 @@ pub struct Docker {
     start_timeout: Duration,
 }
 
-/// A container that ends with this value.
+/// A container that is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Container {
     program: PathBuf,
     id: String,
-    /// Where it answers.
+    /// URL of LocalStack in the container.
     pub url: String,
 }
 
 impl Docker {
-    /// As the person's environment has it.
+    /// Reads the settings from the environment.
     pub fn from_env() -> Self {
         let token = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
         let image = std::env::var(IMAGE_VARIABLE).unwrap_or_else(|_| IMAGE.to_owned());
         Self { program: "docker".into(), token, image, start_timeout: START_TIMEOUT }
     }
 
-    /// Whether a container can be started.
+    /// Checks that a container can be started.
     ///
     /// # Errors
     ///
-    /// There is no licence, no Docker, or no engine that answers.
+    /// Fails without a licence, without Docker, or if Docker's daemon does not answer.
     pub fn check(&self) -> Result<(), Failure> {
         let instead = "`--target localstack-host` needs neither Docker nor a licence";
         if self.token.is_none() {
@@ -65,15 +65,15 @@ impl Docker {
         })
     }
 
-    /// Starts a container, and waits until it answers.
+    /// Starts a container and waits until it is ready.
     ///
     /// # Errors
     ///
-    /// It does not start, or does not answer in time.
+    /// Fails if it does not start, or is not ready in time.
     pub fn start(&self) -> Result<Container, Failure> {
         self.check()?;
         let failed = |why: String| Failure::new(format!("failed to start {}: {why}", self.image));
-        // The token is handed on by its name: arguments are for everybody to see.
+        // The token is passed by variable name, because arguments are visible to all users.
         let arguments = ["run", "--detach", "--rm", "--publish", "127.0.0.1::4566", "--env", TOKEN, &self.image];
         let id = self.run(&arguments).map_err(failed)?;
         let mut container = Container { program: self.program.clone(), id, url: String::new() };
@@ -89,7 +89,7 @@ impl Docker {
             thread::sleep(POLL_INTERVAL);
         }
         let log = self.run(&["logs", "--tail", "12", &container.id]).unwrap_or_default();
-        Err(failed(format!("it did not answer within {} s\n{log}", self.start_timeout.as_secs())))
+        Err(failed(format!("it was not ready within {} s\n{log}", self.start_timeout.as_secs())))
     }
 
     fn run(&self, arguments: &[&str]) -> Result<String, String> {
@@ -104,12 +104,12 @@ impl Docker {
 impl Drop for Container {
     fn drop(&mut self) {
         if let Err(why) = run(Command::new(&self.program).args(["stop", "--time", "5", &self.id])) {
-            eprintln!("the container {} is left running: {why}", self.id);
+            eprintln!("failed to stop the container {}: {why}", self.id);
         }
     }
 }
 
-/// What a command says on stdout, or why it failed.
+/// Returns the output of a command, or its error output if it failed.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// A stand-in for Docker that notes how it was called, and what the token was.
+    /// A stand-in for Docker that records its arguments and the token.
     fn stand_in(folder: &Path, script: &str) -> Docker {
         let program = folder.join("docker");
         let note = folder.join("called").display().to_string();
@@ -144,7 +144,7 @@ mod tests {
         std::fs::read_to_string(folder.join("called")).unwrap()
     }
 
-    /// Answers every request with 200.
+    /// Starts a server that answers every request with 200.
     fn server() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Runs the examples of every crate against the endpoint: each ends with an error when something is not as it should be.
+//! The examples of all crates, run against the endpoint. Each exits with an error if it finds a deviation.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::local;
 use crate::project::Project;
 use crate::summary::{Outcome, Tally};
 
-/// An account of their own; the examples run one after the other in it.
+/// Account of the examples, which run one after another.
 const ACCOUNT: &str = "100000000001";
 const REGION: &str = "us-east-2";
 const BUCKET: &str = "pb-examples-state";
 const TABLE: &str = "pb-examples-lock";
 const ROLE: &str = "ecsTaskExecutionRole";
-/// Arguments of the examples that need some.
+/// Arguments of examples that need some.
 const ARGUMENTS: [(&str, &[&str]); 1] = [("locked_state", &[BUCKET, TABLE])];
-/// Longest time of one example.
+/// Time limit of one example.
 const MAX_DURATION: Duration = Duration::from_secs(180);
 
-/// Builds and runs the examples whose names fit.
+/// Builds and runs the examples whose names match.
 ///
 /// # Errors
 ///
-/// They do not compile, or the endpoint does not make what they need.
+/// Fails if they do not compile, or if their prerequisites cannot be created.
 pub fn run(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result<Outcome, Failure> {
     let mut examples = find(&project.root.join("crates"))?;
     examples.retain(|name| filters.is_empty() || filters.iter().any(|filter| name.contains(filter)));
     if examples.is_empty() {
-        return Ok(Outcome::Skipped("none fits the filter".to_owned()));
+        return Ok(Outcome::Skipped("no example matches the filter".to_owned()));
     }
     build(project)?;
     let wanted = json!({"account": ACCOUNT, "region": REGION, "bucket": BUCKET, "table": TABLE, "role": ROLE});
@@ -55,7 +55,7 @@ pub fn run(project: &Project, endpoint: &Endpoint, filters: &[String]) -> Result
     Ok(Outcome::Tests(tally, Ok(())))
 }
 
-/// The names of all examples, each once.
+/// Returns the names of all examples, sorted.
 fn find(crates: &Path) -> Result<Vec<String>, Failure> {
     let list = |folder: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -90,7 +90,7 @@ fn command(program: &Path, name: &str, endpoint: &Endpoint) -> Command {
     command
 }
 
-/// Runs a program to its end, its output in a log.
+/// Runs a program to its end, with its output in a log.
 fn succeeds(mut command: Command, log: &Path, max_duration: Duration) -> Result<(), String> {
     let failed = |error: std::io::Error| error.to_string();
     let out = File::create(log).map_err(failed)?;
@@ -105,7 +105,7 @@ fn succeeds(mut command: Command, log: &Path, max_duration: Duration) -> Result<
         }
     }
     child.kill().and_then(|()| child.wait()).map_err(failed)?;
-    Err(format!("not done within {} s", max_duration.as_secs()))
+    Err(format!("not finished within {} s", max_duration.as_secs()))
 }
 
 #[cfg(test)]
@@ -137,6 +137,6 @@ mod tests {
         shell("echo fine", 10.0).unwrap();
         assert!(shell("echo not true: a; exit 1", 10.0).unwrap_err().contains("exit status: 1"));
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "not true: a\n");
-        assert!(shell("exec sleep 20", 0.05).unwrap_err().contains("not done"));
+        assert!(shell("exec sleep 20", 0.05).unwrap_err().contains("not finished"));
     }
 }

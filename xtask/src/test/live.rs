@@ -1,4 +1,4 @@
-//! The guards of the tests on AWS itself: nobody gets there by accident.
+//! Safeguards of the tests on AWS: nobody runs them by accident.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,43 +9,43 @@ use crate::failure::Failure;
 use crate::project::{self, Project};
 use crate::summary::Outcome;
 
-/// The account that may be used, as its owner says it; the tests compare it with the one that the credentials are for.
+/// Variable with the account that may be used. The tests compare it with the account of the credentials.
 pub const ACCOUNT: &str = "PB_LIVE_ACCOUNT";
-/// The configuration: region, hostname, zone, bucket, lock table and role are taken from it.
+/// Variable with the configuration: region, hostname, zone, bucket, lock table and role.
 pub const CONFIG: &str = "PB_LIVE_CONFIG";
-/// Set for the tests when they are to run on AWS.
+/// Variable that makes the tests run on AWS.
 const LIVE: &str = "PB_TEST_LIVE";
-/// What is said before anything is made.
+/// Notice before anything is created.
 pub const COST: &str = "\
-The tests on AWS make one workspace of a random name, several times changed, and remove it. For about half an hour they
-hold a load balancer, a cache node, a few Fargate tasks and their public addresses: that costs less than one US dollar.
-If they are interrupted, `tests/integration/sweep.py` lists and removes what they left.";
+The tests on AWS create one workspace with a random name, change it several times, and destroy it. For about half an
+hour they use a load balancer, a cache node, some Fargate tasks and their public addresses, which costs less than one US
+dollar. If they are interrupted, `tests/integration/sweep.py` lists and removes the remaining resources.";
 
-/// Whether the person has said which account, and with which configuration.
+/// Checks that the user has named an account and a configuration.
 ///
 /// # Errors
 ///
-/// Not both are said, or the account is none.
+/// Fails if one of them is missing, or the account is invalid.
 pub fn check(variable: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
     let refuse = |what: &str| Err(Failure::unavailable(format!("the target `aws` needs {what}\n\n{COST}")));
     match variable(ACCOUNT) {
-        None => return refuse(&format!("the account that may be used in {ACCOUNT}")),
+        None => return refuse(&format!("the allowed account in {ACCOUNT}")),
         Some(account) if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return refuse(&format!("the 12 digits of an account in {ACCOUNT}, not `{account}`"));
+            return refuse(&format!("an account of 12 digits in {ACCOUNT}, not `{account}`"));
         }
         Some(_) => {}
     }
     if variable(CONFIG).is_none_or(|path| path.trim().is_empty()) {
-        return refuse(&format!("a configuration for tests, with what has to be there already, in {CONFIG}"));
+        return refuse(&format!("a configuration for tests, whose prerequisites exist, in {CONFIG}"));
     }
     Ok(())
 }
 
-/// Runs the live scenarios, one after the other, with the person's own credentials.
+/// Runs the live scenarios one after another, with the user's credentials.
 ///
 /// # Errors
 ///
-/// Python cannot be installed or run.
+/// Fails if Python cannot be installed or run.
 pub fn run(
     project: &Project,
     folder: &Path,
@@ -54,7 +54,7 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let mut command = Command::new(emulator::python(project)?);
     project::remove_cargo_variables(&mut command);
-    // Neither a local endpoint of the person's nor one of ours may stand in for AWS here.
+    // Neither a local endpoint of the user nor an emulator may take the place of AWS here.
     project::remove_variables(&mut command, |name| {
         name.starts_with("AWS_ENDPOINT_URL") || name.starts_with("PB_TEST_") || name.starts_with("PYTHON")
     });
@@ -83,7 +83,7 @@ mod tests {
         assert!(refused(Some("12345678901"), Some("a.toml")).contains("12 digits"));
         assert!(refused(Some("12345678901x"), Some("a.toml")).contains("12345678901x"));
         let text = refused(Some("123456789012"), None);
-        assert!(text.contains(CONFIG) && text.contains("US dollar"), "{text}");
+        assert!(text.contains(CONFIG) && text.contains("one US"), "{text}");
         assert_eq!(refused(Some("123456789012"), Some("a.toml")), "");
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, from unit to wire.
+//! `cargo xtask test`: all tests, from unit tests to wire tests.
 
 mod background;
 mod docker;
@@ -25,18 +25,18 @@ use scenarios::Scenarios;
 use seeds::Seeds;
 use target::{Endpoint, Target};
 
-/// A region for the crates' tests; none of them cares which it is.
+/// Region for the crates' tests; any will do.
 const REGION: &str = "us-east-2";
-/// A port where nothing listens.
+/// Address where nothing listens.
 const UNREACHABLE_ENDPOINT: &str = "http://127.0.0.1:9";
-/// Exit code of pytest when no test fits.
+/// Exit status of pytest if no test was selected.
 const PYTEST_NO_TESTS: &str = "exit status: 5";
 
 /// Runs the tests and prints the table.
 ///
 /// # Errors
 ///
-/// This machine lacks what a target needs. What fails of the tests is in the table.
+/// Fails if this machine lacks a requirement of a target. Failed tests are in the table.
 pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure> {
     if !options.is_default {
         options.targets.iter().try_for_each(Target::check)?;
@@ -46,7 +46,7 @@ pub fn run(project: &Project, options: &TestOptions) -> Result<ExitCode, Failure
     Ok(summary.finish())
 }
 
-/// The steps of the tests; all run even when one fails, but for one that needs what failed.
+/// Runs the steps. A failed step does not prevent others, except those that need its result.
 pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     let filters = &*options.filters;
     let seeds = seeds(options);
@@ -88,33 +88,31 @@ pub fn steps(project: &Project, options: &TestOptions, summary: &mut Summary) {
     }
 }
 
-/// The seeds of this run; those of a long run are named before anything else, to have it again.
+/// Returns the seeds of this run. The seed of a long run is printed first, so that the run can be repeated.
 fn seeds(options: &TestOptions) -> Seeds {
     if !options.long {
         return Seeds::Fixed;
     }
     let seeds = Seeds::random(options.seed);
     if let Seeds::Random(seed) = seeds {
-        eprintln!(
-            "random tests begin with the seed {seed}: `cargo xtask test --long --seed {seed}` has the same ones again"
-        );
+        eprintln!("random tests use the seed {seed}; to repeat them, run `cargo xtask test --long --seed {seed}`");
     }
     seeds
 }
 
-/// What is to run against an endpoint.
+/// A run of the wire tests against one target.
 #[derive(Clone, Copy)]
 struct WireRun<'a> {
     target: &'a Target,
     built: bool,
     filters: &'a [String],
-    /// The endpoint is left out where this machine lacks what it needs, and only the tests that are marked so run.
+    /// Skip the target if this machine lacks its requirements, and run only the tests that are marked as sample.
     sample: bool,
-    /// All tests of a sample run, not only those that are marked so.
+    /// Run all tests of a sample run, instead of those that are marked.
     all_tests: bool,
 }
 
-/// What runs against an endpoint; gives what became of the scenarios.
+/// Runs everything against one target, and returns the results by scenario.
 fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) -> Option<Scenarios> {
     let WireRun { target, built, filters, sample, all_tests } = wire;
     if let Some(skipped) = skip_outcome(target.check(), sample) {
@@ -128,7 +126,7 @@ fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) ->
         endpoint = Some(started);
         Ok(Outcome::Passed(text))
     });
-    let no_endpoint = || Err(Failure::new("not run: there is no endpoint"));
+    let no_endpoint = || Err(Failure::new("not run: the endpoint was not started"));
     if target.runs_crate_tests() {
         summary.step("examples", || match &endpoint {
             Some(endpoint) => examples::run(project, endpoint, filters),
@@ -143,7 +141,7 @@ fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) ->
         None => no_endpoint(),
     });
     let scenarios = Scenarios::read(&target.to_string(), &report);
-    // There is none where no test was run, and one that is left costs some kilobytes.
+    // It does not exist if no test was run, and a leftover only takes some kilobytes.
     let _ = std::fs::remove_file(&report);
     if let Some(endpoint) = endpoint {
         endpoint.finish(summary.failed());
@@ -151,14 +149,14 @@ fn run_on_target(project: &Project, wire: WireRun<'_>, summary: &mut Summary) ->
     scenarios
 }
 
-/// Why a target is left out that nobody has asked for: this machine lacks what it needs.
+/// Returns the outcome of a target that is skipped: one of the default targets whose requirements this machine lacks.
 fn skip_outcome(check: Result<(), Failure>, sample: bool) -> Option<Outcome> {
     let why = check.err().filter(|_| sample)?.to_string();
     Some(Outcome::Skipped(why.lines().map(str::trim).collect::<Vec<_>>().join("; ")))
 }
 
-/// The tests of every crate. Those that need an endpoint use the one that was asked for; else each starts an emulator of
-/// its own, at the pace that suits it.
+/// Runs the tests of all crates. Those that need an endpoint use the given URL; else each starts an emulator with
+/// suitable timings.
 fn cargo_tests(project: &Project, target: &Target, filters: &[String], seeds: Seeds) -> Result<Outcome, Failure> {
     let mut command = project.cargo("test");
     command.args(["--release", "--workspace", "--no-fail-fast"]).env("PB_DEPLOY_BIN", project.tool());
@@ -175,7 +173,7 @@ fn cargo_tests(project: &Project, target: &Target, filters: &[String], seeds: Se
     Ok(require_tests(outcome, filters))
 }
 
-/// Nothing of the person's own AWS account: tests that look for AWS find nobody, and never AWS itself.
+/// Removes the user's AWS account from the environment: tests that call AWS reach an address where nothing listens.
 fn isolate_from_aws(command: &mut Command) {
     project::remove_variables(command, |name| name.starts_with("AWS_"));
     local::use_endpoint(command, UNREACHABLE_ENDPOINT, None);
@@ -183,7 +181,7 @@ fn isolate_from_aws(command: &mut Command) {
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
-/// The tests that run the tool against the endpoint; those on AWS take its address and credentials from the person.
+/// Runs the tests that call the tool against the endpoint. On AWS they use the user's endpoint and credentials.
 fn wire_tests(project: &Project, wire: WireRun<'_>, endpoint: &Endpoint, report: &Path) -> Result<Outcome, Failure> {
     let WireRun { target, filters, sample, all_tests, .. } = wire;
     let tool = project.tool();
@@ -201,7 +199,7 @@ fn wire_tests(project: &Project, wire: WireRun<'_>, endpoint: &Endpoint, report:
     pytest(project, &folder, filters, &variables)
 }
 
-/// The tests of a folder, by the Python of the emulator, with nothing of the person's own AWS account.
+/// Runs the tests of a folder with the emulator's Python, without the user's AWS account.
 fn pytest(
     project: &Project,
     folder: &Path,
@@ -214,7 +212,7 @@ fn pytest(
     run_pytest(command, folder, filters, variables)
 }
 
-/// The tests of a folder, by this Python.
+/// Runs the tests of a folder with this Python.
 fn run_pytest(
     mut command: Command,
     folder: &Path,
@@ -229,20 +227,20 @@ fn run_pytest(
     let outcome = run::run_and_count(command, run::count_pytest, &mut std::io::stdout())?;
     match &outcome {
         Outcome::Tests(_, Err(status)) if status == PYTEST_NO_TESTS && !filters.is_empty() => {
-            Ok(Outcome::Skipped("none fits the filter".to_owned()))
+            Ok(Outcome::Skipped("no test matches the filter".to_owned()))
         }
         _ => Ok(require_tests(outcome, filters)),
     }
 }
 
-/// Nothing was tested: that is no success.
+/// Turns a successful run without tests into a failure, or into a skipped step if a filter was given.
 fn require_tests(outcome: Outcome, filters: &[String]) -> Outcome {
     match outcome {
         Outcome::Tests(Tally { passed: 0, failed: 0, .. }, Ok(())) if filters.is_empty() => {
             Outcome::Failed("no test was run".to_owned())
         }
         Outcome::Tests(Tally { passed: 0, failed: 0, .. }, Ok(())) => {
-            Outcome::Skipped("none fits the filter".to_owned())
+            Outcome::Skipped("no test matches the filter".to_owned())
         }
         other => other,
     }

@@ -1,5 +1,5 @@
-//! The tests that show what docs/reliability.md promises: the stack over a simulated AWS, the binary with faults on the wire,
-//! and the lease protocol in a model checker. `cargo test --workspace` leaves them out, since each uses all cores by itself.
+//! The tests behind docs/reliability.md: the stack over a simulated AWS, the binary with faults on the wire, and the
+//! lease protocol in a model checker. `cargo test --workspace` excludes them, because each uses all cores.
 
 use super::background::Background;
 use super::seeds::Seeds;
@@ -13,7 +13,7 @@ use crate::torture;
 use std::path::Path;
 use std::process::Command;
 
-/// Starts the proofs that only compute.
+/// Starts the CPU-bound tests in the background.
 pub fn start(project: &Project, options: &TestOptions, seeds: Seeds) -> Background {
     let mut simulation = test_command(project, "pb-simulation", "simulation");
     seeds.configure(&mut simulation);
@@ -22,7 +22,7 @@ pub fn start(project: &Project, options: &TestOptions, seeds: Seeds) -> Backgrou
     Background::start(steps.into(), &options.filters)
 }
 
-/// Runs the binary with faults on the wire: a sample of them, and with `--long` all.
+/// Runs the binary with faults on the wire: a sample of them, and all with `--long`.
 pub fn run_wire_faults(project: &Project, built: bool, options: &TestOptions, seeds: Seeds, summary: &mut Summary) {
     let filters = &*options.filters;
     summary.step("faults on the wire", || {
@@ -30,7 +30,7 @@ pub fn run_wire_faults(project: &Project, built: bool, options: &TestOptions, se
         emulator::python(project)?;
         let mut command = test_command(project, "pb-torture", "wire");
         seeds.configure(&mut command);
-        // They wait for leases to end more than for the processor.
+        // These tests wait for leases to expire more than for the processor.
         let command = with_test_threads(command, 3, filters);
         Ok(require_tests(run::run_and_count(command, run::count_cargo_test, &mut std::io::stdout())?, filters))
     });
@@ -47,7 +47,8 @@ fn require_tool(built: bool) -> Result<(), Failure> {
     if built { Ok(()) } else { Err(Failure::new("not run: pb-deploy was not built")) }
 }
 
-/// So many tests at a time; the proofs that only compute use all cores by themselves. What they print is how much was tried.
+/// Sets the number of test threads; the CPU-bound tests use all cores by themselves. Their output says how many cases
+/// were tried.
 fn with_test_threads(mut command: Command, threads: u8, filters: &[String]) -> Command {
     command.args(["--", "--nocapture", "--test-threads", &threads.to_string()]).args(filters);
     command
@@ -61,7 +62,7 @@ fn test_command(project: &Project, package: &str, test: &str) -> Command {
     command
 }
 
-/// A workspace with a target folder of its own; its Cargo.toml says why.
+/// Returns the command for a workspace with a separate target folder; its Cargo.toml explains why.
 fn model_command(project: &Project) -> Command {
     let mut command = project.cargo_in("test", Path::new("tests/lease-model/Cargo.toml"));
     command.args(["--release", "--locked"]).env("CARGO_TARGET_DIR", project.target.join("lease-model"));

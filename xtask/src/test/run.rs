@@ -1,4 +1,4 @@
-//! Runs a program that runs tests, shows what it says, and counts.
+//! Execution of test runners: shows their output and counts the results.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::summary::{Outcome, Tally};
 
-/// Runs the command; its stdout goes to `out` as it comes, and `count` looks at each line.
+/// Runs the command. Copies its stdout to `out` line by line, and passes each line to `count`.
 ///
 /// # Errors
 ///
-/// The program cannot be run.
+/// Fails if the program cannot be run.
 pub fn run_and_count(
     mut command: Command,
     count: fn(&str) -> Option<Tally>,
@@ -22,7 +22,7 @@ pub fn run_and_count(
     let mut reader = BufReader::new(child.stdout.take().ok_or_else(|| Failure::new("the tests have no output"))?);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-        // A reader of our output that has gone away is no reason to stop the tests.
+        // A closed output does not stop the tests.
         let _ = out.write_all(&line).and_then(|()| out.flush());
         if let Some(more) = count(&String::from_utf8_lossy(&line)) {
             tally.add(more);
@@ -34,12 +34,12 @@ pub fn run_and_count(
     Ok(Outcome::Tests(tally, end))
 }
 
-/// Counts in a line of `cargo test`: `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.
+/// Returns the counts in a line of `cargo test`: `test result: ok. 5 passed; 0 failed; 1 ignored; ...`.
 pub fn count_cargo_test(line: &str) -> Option<Tally> {
     line.strip_prefix("test result: ").map(parse_counts)
 }
 
-/// Counts in a line of pytest: `1 failed, 5 passed, 2 skipped in 3.21s`, maybe between equals signs.
+/// Returns the counts in a line of pytest: `1 failed, 5 passed, 2 skipped in 3.21s`, possibly between equals signs.
 pub fn count_pytest(line: &str) -> Option<Tally> {
     let line = line.trim().trim_matches('=').trim();
     let ends = line.contains(" in ") && line.contains('s');
@@ -48,13 +48,13 @@ pub fn count_pytest(line: &str) -> Option<Tally> {
     (ends && starts && tally != Tally::default()).then_some(tally)
 }
 
-/// Counts in a closing line: `798 passed, 0 failed`.
+/// Returns the counts in a closing line: `798 passed, 0 failed`.
 pub fn count_closing_line(line: &str) -> Option<Tally> {
     let words: Vec<&str> = line.split_whitespace().collect();
     matches!(words[..], [_, "passed,", _, "failed"]).then(|| parse_counts(line))
 }
 
-/// Every number that stands before a word which says how tests ended.
+/// Adds up every number that precedes the name of a result.
 fn parse_counts(line: &str) -> Tally {
     let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let mut tally = Tally::default();
@@ -108,7 +108,7 @@ mod tests {
     fn shell(script: &str, count: fn(&str) -> Option<Tally>) -> Outcome {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        // Not stdout: who counts the lines of this test would count these too.
+        // Not stdout, where a program that counts this test's output would count these lines too.
         run_and_count(command, count, &mut Vec::new()).unwrap()
     }
 

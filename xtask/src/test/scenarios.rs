@@ -1,11 +1,11 @@
-//! What became of the wire tests: scenario by endpoint.
+//! Results of the wire tests by scenario and endpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
 
-/// The scenarios of one endpoint, as `tests/integration/report.py` writes them.
+/// The results of one endpoint, as written by `tests/integration/report.py`.
 #[derive(Debug)]
 pub struct Scenarios {
     endpoint: String,
@@ -27,7 +27,7 @@ impl Scenarios {
         self.document["scenarios"].as_object().into_iter().flat_map(|all| all.keys().map(String::as_str))
     }
 
-    /// `12 passed, 1 skipped`, or nothing for a scenario that was not run.
+    /// Returns `12 passed, 1 skipped`, or nothing for a scenario that was not run.
     fn cell(&self, scenario: &str) -> String {
         let counts = ["passed", "failed", "skipped"].map(|ended| (self.count(scenario, ended), ended));
         let words = counts.iter().filter(|(count, _)| *count > 0).map(|(count, ended)| match *ended {
@@ -37,14 +37,14 @@ impl Scenarios {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// Failed tests, each with the end of its report, since what it printed itself is far above by now.
+    /// Returns the failed tests, each with the end of its report, because its own output is far above.
     fn failures(&self) -> impl Iterator<Item = String> {
         let failures = self.document["failures"].as_object().into_iter().flatten();
         failures
             .map(|(test, text)| format!("\n{}: FAILED {test}\n{}", self.endpoint, text.as_str().unwrap_or_default()))
     }
 
-    /// Skipped tests by reason, and the answers of each service by their source.
+    /// Returns the skipped tests by reason, and the responses of each service by their source.
     fn notes(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (reason, count) in self.document["skips"].as_object().into_iter().flatten() {
@@ -61,7 +61,8 @@ impl Scenarios {
     }
 }
 
-/// The table: a row for each scenario, a column for each endpoint; then skipped tests, sources of answers, and failures.
+/// Returns the table with a row per scenario and a column per endpoint, followed by skipped tests, sources of
+/// responses, and failures.
 pub fn table(all: &[Scenarios]) -> String {
     if all.is_empty() {
         return String::new();

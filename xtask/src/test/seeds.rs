@@ -1,31 +1,31 @@
-//! The seeds of random tests.
+//! Seeds of random tests.
 //!
-//! A usual run has fixed ones, so that it tries the same cases each time. A long run draws a new one; what fails with it is
-//! fixed, and stays as a test of its own.
+//! A usual run has fixed seeds, so that it tries the same cases each time. A long run draws a new one. A failure that
+//! it finds is fixed and gets a test of its own.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::Command;
 
-/// Cases in a long run of each property that does not set a number itself; 256 in a usual one.
+/// Cases per property in a long run, unless the property sets a number; a usual run has 256.
 const PROPERTY_CASES: &str = "5000";
 
 /// The seeds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seeds {
-    /// Those in the tests themselves.
+    /// The seeds in the tests.
     Fixed,
-    /// The one that all random tests of a long run begin with.
+    /// One seed for all random tests of a long run.
     Random(u64),
 }
 
 impl Seeds {
-    /// The seed of a long run: the one that is asked for, else a new one.
+    /// Returns the seed of a long run: the requested one, or a random one.
     pub fn random(requested: Option<u64>) -> Self {
-        // The standard library has no other source of random numbers.
+        // The standard library's only source of random numbers.
         Self::Random(requested.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000))
     }
 
-    /// Has the tests of a command begin with these seeds. Those of the properties are in `.cargo/config.toml`.
+    /// Configures the tests of a command to use these seeds. Those of the properties are in `.cargo/config.toml`.
     pub fn configure(self, command: &mut Command) {
         let unset = ["SIMULATION_SEED", "SIMULATION_FULL", "PB_TORTURE_SEED", "PROPTEST_RNG_SEED", "PROPTEST_CASES"];
         unset.iter().for_each(|name| {

@@ -1,4 +1,4 @@
-//! What the wire tests run against.
+//! Targets of the wire tests.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,28 +12,28 @@ use crate::failure::{self, Failure};
 use crate::http;
 use crate::project::Project;
 
-/// More emulators than this are of no use: the tests run in so few processes.
+/// Maximum number of emulators, which is the number of processes of the tests.
 const MAX_EMULATORS: usize = 4;
-/// Longest wait for a running endpoint to take a connection.
+/// Longest wait for a connection to a running endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// LocalStack's Python module, beside the emulator's.
+/// LocalStack's Python module, next to the emulator's.
 const LOCALSTACK_MODULE: &str = "pb_localstack";
-/// What `--target` takes, for people.
-const TARGET_NAMES: &str = "`emulator`, `localstack`, `localstack-host`, `aws`, or the URL of a running endpoint such as \
+/// Values of `--target`, for messages.
+const TARGET_NAMES: &str = "`emulator`, `localstack`, `localstack-host`, `aws` or the URL of a running endpoint such as \
                      http://127.0.0.1:4566";
 
-/// What the wire tests run against.
+/// A target of the wire tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A fresh emulator.
+    /// New emulators.
     Emulator,
-    /// LocalStack in a container, with the licence of who runs the tests.
+    /// LocalStack in a container, with the user's licence.
     LocalStack,
-    /// LocalStack's open edition in a process, with our plugin.
+    /// LocalStack's open edition in a process, with the plugin of this repository.
     LocalStackHost,
-    /// An endpoint that is running.
+    /// A running endpoint.
     Url(String),
-    /// AWS itself.
+    /// AWS.
     Aws,
 }
 
@@ -48,9 +48,9 @@ impl FromStr for Target {
             "aws" => Ok(Self::Aws),
             url if url.starts_with("http://") || url.starts_with("https://") => match http::authority(url) {
                 Ok(_) => Ok(Self::Url(url.trim_end_matches('/').to_owned())),
-                Err(why) => Err(Failure::usage(format!("{why}\n  hint: there are {TARGET_NAMES}"))),
+                Err(why) => Err(Failure::usage(format!("{why}\n  hint: expected {TARGET_NAMES}"))),
             },
-            other => Err(Failure::usage(format!("there is no target `{other}`: there are {TARGET_NAMES}"))),
+            other => Err(Failure::usage(format!("unknown target `{other}`; expected {TARGET_NAMES}"))),
         }
     }
 }
@@ -67,10 +67,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// A target that answers. What was started for it ends with this value.
+/// A running target. Whatever was started for it is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Where it answers: one address, or several that do the same, with nothing in common.
+    /// Addresses: one, or several independent ones with the same behaviour.
     urls: Vec<String>,
     started: Option<Started>,
 }
@@ -82,11 +82,11 @@ enum Started {
 }
 
 impl Target {
-    /// Whether this machine has what the target needs, before anything is built for it.
+    /// Checks the requirements of the target, before anything is built for it.
     ///
     /// # Errors
     ///
-    /// It has not.
+    /// Fails if this machine lacks a requirement.
     pub fn check(&self) -> Result<(), Failure> {
         match self {
             Self::LocalStack => Docker::from_env().check(),
@@ -96,16 +96,17 @@ impl Target {
         }
     }
 
-    /// Whether the crates' tests and examples run with this target too: they need our emulator's control endpoints.
+    /// Returns whether the crates' tests and examples run against this target too. They need the emulator's control
+    /// endpoints.
     pub fn runs_crate_tests(&self) -> bool {
         matches!(self, Self::Emulator | Self::Url(_))
     }
 
-    /// Makes the target answer; AWS needs nothing, and has no URL of its own.
+    /// Starts the target. AWS needs nothing, and has no URL.
     ///
     /// # Errors
     ///
-    /// It cannot be installed or started, or nothing listens there.
+    /// Fails if it cannot be installed or started, or nothing listens at its URL.
     pub fn start(&self, project: &Project) -> Result<Endpoint, Failure> {
         match self {
             Self::Emulator => start(project, Package::Emulator, emulator::MODULE, "test", emulators()),
@@ -123,12 +124,12 @@ impl Target {
     }
 }
 
-/// How many emulators are started: one uses one core, and the tests are in accounts of their own.
+/// Returns the number of emulators: one per core, because the tests use separate accounts.
 fn emulators() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_EMULATORS)
 }
 
-/// Processes of its own: others than `--local` uses, and others for each run of the tests.
+/// Starts processes for this run of the tests, separate from the one of `--local`.
 fn start(project: &Project, package: Package, module: &str, name: &str, count: usize) -> Result<Endpoint, Failure> {
     let home = project.emulator_home();
     let python = emulator::python_of(project, package)?;
@@ -148,17 +149,17 @@ fn start(project: &Project, package: Package, module: &str, name: &str, count: u
 }
 
 impl Endpoint {
-    /// One address at which it answers; empty for AWS.
+    /// Returns one of its addresses; empty for AWS.
     pub fn url(&self) -> &str {
         self.urls.first().map_or("", String::as_str)
     }
 
-    /// All addresses at which it answers, with spaces between them.
+    /// Returns all its addresses, separated by spaces.
     pub fn urls(&self) -> String {
         self.urls.join(" ")
     }
 
-    /// Ends what was started; its log is kept if something failed, and named.
+    /// Stops what was started. If something failed, the logs are kept and their folder is printed.
     pub fn finish(self, failed: bool) {
         match self.started {
             Some(Started::Processes { processes, folder }) => {
@@ -166,7 +167,7 @@ impl Endpoint {
                 if failed {
                     eprintln!("the endpoint's log is in {}", folder.display());
                 } else {
-                    // What is left costs a few kilobytes.
+                    // A leftover only takes some kilobytes.
                     let _ = std::fs::remove_dir_all(&folder);
                 }
             }

@@ -1,7 +1,7 @@
-//! `cargo xtask bench --build`: what building and testing take, beside an earlier commit.
+//! `cargo xtask bench --build`: cost of building and testing HEAD, compared with an earlier commit.
 //!
-//! Both commits are cloned, built and tested in turns on this machine. Dependencies are downloaded and test programs are
-//! compiled before what is measured.
+//! Both commits are cloned, built and tested in turns on this machine. Dependencies are downloaded and test programs
+//! are compiled before the measurement starts.
 
 mod report;
 
@@ -16,21 +16,22 @@ use crate::failure::{self, Failure};
 use crate::project::Project;
 use report::Report;
 
-/// The commit that HEAD is compared with: the last one before builds were measured.
+/// Commit that HEAD is compared with: the last one before builds were measured.
 const BASELINE: &str = "58eea0b";
-/// The workspace that is deployed to the local endpoint.
+/// Workspace that is deployed to the local endpoint.
 const WORKSPACE: &str = "staging";
-/// A filter that no test fits: everything is compiled and installed, and nothing is run.
+/// Filter that matches no test: everything is compiled and installed, and nothing is run.
 const NO_TEST: &str = "no_test_has_this_name";
-/// A seed with which the random test of 58eea0b passes: it would draw one. Later commits have fixed seeds of their own.
+/// Seed with which the random test of 58eea0b passes; without it, that commit draws one. Later commits have fixed
+/// seeds.
 const SEEDS: [(&str, &str); 1] = [("SIMULATION_SEED", "10662704859753958512")];
 
 /// The measured steps, in order; each runs for both commits in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// `cargo xtask deploy staging --local` on a clean clone.
+    /// `cargo xtask deploy staging --local` in a clean clone.
     Deploy,
-    /// `pb-deploy plan` with nothing to do.
+    /// `pb-deploy plan` without changes.
     Plan,
     /// `cargo xtask test`, once everything is compiled.
     Test,
@@ -52,14 +53,14 @@ struct Checkout {
     figures: Figures,
 }
 
-/// Measures, and writes the section of `docs/benchmarks.md`, or `report` as a file of its own.
+/// Measures both commits, and writes the section of `docs/benchmarks.md`, or `report` as a separate file.
 ///
 /// # Errors
 ///
-/// A commit cannot be cloned, or nothing can be measured at all. A step that fails is named in the report.
+/// Fails if a commit cannot be cloned, or if nothing can be measured at all. A failed step is named in the report.
 pub fn run(project: &Project, line: &str, report: Option<&Path>) -> Result<ExitCode, Failure> {
     let home = project.target.join("bench").join("build");
-    // What an earlier run left would not be a clean clone.
+    // With files of an earlier run it would not be a clean clone.
     let _ = std::fs::remove_dir_all(&home);
     failure::create_folder(&home)?;
     let python = emulator::python(project)?;
@@ -91,15 +92,15 @@ pub fn run(project: &Project, line: &str, report: Option<&Path>) -> Result<ExitC
     Ok(ExitCode::from(u8::from(!failures.is_empty())))
 }
 
-/// Clones the project at a commit and downloads what it depends on.
+/// Clones the project at a commit and downloads its dependencies.
 fn checkout(project: &Project, home: &Path, revision: &str) -> Result<Checkout, Failure> {
     let git = |arguments: &[&str]| output_of(Command::new("git").arg("-C").arg(&project.root).args(arguments));
-    let hint = format!("the clone needs the history back to {BASELINE}: `git fetch --unshallow`");
+    let hint = format!("to fetch the history back to {BASELINE}, run `git fetch --unshallow`");
     let commit = git(&["rev-parse", "--short", &format!("{revision}^{{commit}}")])
-        .map_err(|why| Failure::new(format!("there is no commit {revision} here: {why}\n  hint: {hint}")))?;
+        .map_err(|why| Failure::new(format!("commit {revision} not found: {why}\n  hint: {hint}")))?;
     if revision == "HEAD" && !git(&["status", "--porcelain", "--untracked-files=no"]).is_ok_and(|text| text.is_empty())
     {
-        eprintln!("changes that are not committed are not measured");
+        eprintln!("uncommitted changes are not measured");
     }
     let folder = home.join(&commit);
     let failed = |why: String| Failure::new(format!("failed to check out {commit}: {why}"));
@@ -115,7 +116,8 @@ impl Checkout {
         let place = match step {
             Step::Deploy => &mut self.figures.deploy,
             Step::Plan => {
-                // The endpoint of the first deploy was stopped with it, so that nothing is left of what was measured.
+                // The endpoint of the first deploy was stopped with it, so that no process outlives the measured
+                // command.
                 let deploy = format!("cargo xtask deploy {WORKSPACE} --local --yes");
                 measure::prepare(&shell(&self.folder, &deploy, &[]), &log("prepare"))?;
                 &mut self.figures.plan
@@ -139,7 +141,7 @@ impl Checkout {
 }
 
 impl Step {
-    /// The command, as a person gives it.
+    /// Returns the command as a user types it.
     fn command(self) -> &'static str {
         match self {
             Self::Deploy => "cargo xtask deploy staging --local",
@@ -148,7 +150,7 @@ impl Step {
         }
     }
 
-    /// The same for a shell; what it starts has ended when it ends.
+    /// Returns the command for a shell, such that everything it starts has ended when it ends.
     fn script(self) -> String {
         match self {
             Self::Deploy => format!("cargo xtask deploy {WORKSPACE} --local --yes && cargo xtask emulator stop"),
@@ -161,7 +163,7 @@ impl Step {
     }
 }
 
-/// A command in a clone, with nothing of this build and of the person's AWS account.
+/// Returns a command in a clone, without variables of this build and of the user's AWS account.
 fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Invocation {
     let excluded = ["AWS_", "CARGO_", "PB_", "RUSTC", "SIMULATION_"];
     let kept = std::env::vars().filter(|(name, _)| {
@@ -177,7 +179,7 @@ fn shell(folder: &Path, script: &str, more: &[(&str, &str)]) -> Invocation {
     }
 }
 
-/// Runs a command and returns what it said.
+/// Runs a command and returns its output, or its error output if it failed.
 fn output_of(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| error.to_string())?;
     match output.status.success() {

@@ -1,4 +1,4 @@
-//! The section on building and testing.
+//! The section of the report on building and testing.
 
 use super::{BASELINE, Checkout, Figures};
 use crate::bench::document;
@@ -6,22 +6,22 @@ use crate::bench::machine::Machine;
 use crate::bench::measure::Usage;
 use crate::bench::report::numbers::{number, row, table};
 
-/// Bytes of a gigabyte, as the target has it.
+/// Bytes of a gigabyte, as in the target.
 const GB: f64 = 1e9;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// All that the section is made of.
+/// Input of the section.
 pub struct Report<'a> {
     /// The command line.
     pub line: &'a str,
     pub machine: &'a Machine,
     pub baseline: &'a Checkout,
     pub head: &'a Checkout,
-    /// Steps that failed, and why.
+    /// Failed steps with their reasons.
     pub failures: &'a [String],
 }
 
-/// A figure of both commits, and its target.
+/// A figure of both commits with its target.
 struct Row {
     name: &'static str,
     unit: &'static str,
@@ -31,31 +31,41 @@ struct Row {
 
 /// The target of a figure.
 enum Target {
-    /// This part of the baseline's at most.
+    /// At most this share of the baseline's figure.
     Ratio(f64, &'static str),
-    /// This at most, in the unit of the row.
+    /// At most this value, in the unit of the row.
     AtMost(f64),
-    /// None: the figure is there to be read.
+    /// No target: the figure is informative.
     None,
 }
 
 const ROWS: [Row; 7] = [
     Row { name: "clean build and first deploy: CPU", unit: "s", value: deploy_cpu, target: Target::Ratio(0.5, "half") },
-    Row { name: "the same: wall", unit: "s", value: deploy_wall, target: Target::None },
-    Row { name: "the same: largest process", unit: "GB", value: deploy_largest, target: Target::AtMost(6.0) },
-    Row { name: "the same: all processes together", unit: "GB", value: deploy_together, target: Target::None },
+    Row { name: "clean build and first deploy: wall time", unit: "s", value: deploy_wall, target: Target::None },
+    Row {
+        name: "clean build and first deploy: largest process",
+        unit: "GB",
+        value: deploy_largest,
+        target: Target::AtMost(6.0),
+    },
+    Row {
+        name: "clean build and first deploy: all processes",
+        unit: "GB",
+        value: deploy_together,
+        target: Target::None,
+    },
     Row { name: "no-change plan: memory", unit: "MiB", value: plan_memory, target: Target::AtMost(40.0) },
     Row {
-        name: "all tests, once built: wall",
+        name: "all tests, already built: wall time",
         unit: "s",
         value: test_wall,
         target: Target::Ratio(2.0 / 3.0, "two thirds"),
     },
-    Row { name: "the same: CPU", unit: "s", value: test_cpu, target: Target::None },
+    Row { name: "all tests, already built: CPU", unit: "s", value: test_cpu, target: Target::None },
 ];
 
 fn bytes(kib: u64) -> f64 {
-    // No memory of a machine is too large for it.
+    // Saturates only beyond 4 TiB.
     u32::try_from(kib).map_or(f64::INFINITY, f64::from) * 1024.0
 }
 
@@ -88,11 +98,11 @@ fn test_cpu(figures: &Figures) -> Option<f64> {
 }
 
 impl Report<'_> {
-    /// The section, in Markdown.
+    /// Returns the section in Markdown.
     pub fn text(&self) -> String {
         let Machine { date, hardware, load, .. } = self.machine;
         let mut rows =
-            vec![row(["", &format!("{} (before)", self.baseline.commit), &self.head.commit, "ratio", "target", ""])];
+            vec![row(["", &format!("{} (before)", self.baseline.commit), &self.head.commit, "ratio", "goal", ""])];
         rows.extend(ROWS.iter().map(|row| row.cells(&self.baseline.figures, &self.head.figures)));
         let failures: Vec<String> =
             self.failures.iter().map(|why| format!("    {}\n", why.replace('\n', "\n    "))).collect();
@@ -101,8 +111,9 @@ impl Report<'_> {
             false => format!("\n**Not everything could be measured:**\n\n{}", failures.concat()),
         };
         format!(
-            "{}\n\nWritten by `{}`; change nothing here by hand. Both commits were cloned, built and tested on one \
-             machine, step by step in turns.\n\n- date: {date}\n- machine: {hardware}\n- load average before: {load}\n\n{}\n{failures}\n{}",
+            "{}\n\nWritten by `{}`; do not edit. Both commits were cloned, built and tested on one machine, \
+             step by step in turns.\n\n- date: {date}\n- machine: {hardware}\n- load average before: \
+             {load}\n\n{}\n{failures}\n{}",
             document::BUILD,
             self.line,
             table(&rows),
@@ -111,15 +122,15 @@ impl Report<'_> {
     }
 }
 
-/// The measuring method, for the report.
+/// Description of the method, for the report.
 const METHOD: &str = "\
-- **Clean build and first deploy**: `cargo xtask deploy staging --local` on a clean clone, and `cargo xtask emulator stop`.
-  Crates are downloaded before; Python packages are downloaded and installed within. CPU is user and system time of all
-  processes, the local endpoint among them.
-- **Largest process**: the high-water mark of the largest process, `rustc` on `aws-sdk-ec2`. **Together**: the largest sum of
-  the resident sets of all processes at one moment, seen every 10 ms; pages that they share count in each.
+- **Clean build and first deploy**: `cargo xtask deploy staging --local` in a clean clone, and `cargo xtask emulator stop`.
+  Crates are downloaded before; downloading and installing Python packages is included. CPU is the user and system time
+  of all processes, including the local endpoint.
+- **Largest process**: the high-water mark of the largest process, `rustc` on `aws-sdk-ec2`. **All processes**: the largest
+  sum of the resident sets at one moment, sampled every 10 ms; shared pages count once per process.
 - **No-change plan**: resident memory of `pb-deploy plan` after the deploy, on the local endpoint.
-- **All tests**: `cargo xtask test` after everything that it runs was compiled and installed.
+- **All tests**: `cargo xtask test`, with everything compiled and installed beforehand.
 ";
 
 impl Row {
@@ -128,15 +139,15 @@ impl Row {
         let figure =
             |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{} {}", number(value), self.unit));
         let ratio = before.zip(now).filter(|(before, _)| *before > 0.0).map(|(before, now)| now / before);
-        let (wanted, is_reached) = match self.target {
+        let (goal, is_met) = match self.target {
             Target::Ratio(most, words) => (format!("at most {words} of {BASELINE}"), ratio.map(|ratio| ratio <= most)),
             Target::AtMost(most) => (format!("at most {most:.0} {}", self.unit), now.map(|now| now <= most)),
             Target::None => (String::new(), None),
         };
-        let verdict = match (&self.target, is_reached) {
+        let verdict = match (&self.target, is_met) {
             (Target::None, _) => "",
-            (_, Some(true)) => "reached",
-            (_, Some(false)) => "**not reached**",
+            (_, Some(true)) => "met",
+            (_, Some(false)) => "**missed**",
             (_, None) => "not measured",
         };
         row([
@@ -144,7 +155,7 @@ impl Row {
             &figure(before),
             &figure(now),
             &ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}")),
-            &wanted,
+            &goal,
             verdict,
         ])
     }
@@ -179,21 +190,23 @@ mod tests {
     #[test]
     fn targets_follow_from_the_figures() {
         let text = lines(400.0, 5_800_000);
-        let cpu = "| clean build and first deploy: CPU | 800 s | 400 s | 0.50 | at most half of 58eea0b | reached |";
+        let cpu = "| clean build and first deploy: CPU | 800 s | 400 s | 0.50 | at most half of 58eea0b | met |";
         assert!(text.iter().any(|line| line == cpu), "{text:#?}");
-        let memory = "| the same: largest process | 8.19 GB | 5.94 GB | 0.72 | at most 6 GB | reached |";
+        let memory =
+            "| clean build and first deploy: largest process | 8.19 GB | 5.94 GB | 0.72 | at most 6 GB | met |";
         assert!(text.iter().any(|line| line == memory), "{text:#?}");
-        assert!(text.iter().any(|line| line.starts_with("| no-change plan") && line.ends_with("40 MiB | reached |")));
+        assert!(text.iter().any(|line| line.starts_with("| no-change plan") && line.ends_with("40 MiB | met |")));
         let text = lines(401.0, 5_900_000);
-        assert!(text.iter().any(|line| line.contains("CPU | 800 s | 401 s") && line.ends_with("**not reached** |")));
-        assert!(text.iter().any(|line| line.contains("largest") && line.ends_with("**not reached** |")), "{text:#?}");
+        assert!(text.iter().any(|line| line.contains("CPU | 800 s | 401 s") && line.ends_with("**missed** |")));
+        assert!(text.iter().any(|line| line.contains("largest") && line.ends_with("**missed** |")), "{text:#?}");
     }
 
     #[test]
     fn failed_step_is_named_and_has_no_figure() {
         let text = lines(400.0, 5_800_000);
         assert!(text.iter().any(|line| line.contains("it ended with 1")), "{text:#?}");
-        let tests = "| all tests, once built: wall | – | – | – | at most two thirds of 58eea0b | not measured |";
+        let tests =
+            "| all tests, already built: wall time | – | – | – | at most two thirds of 58eea0b | not measured |";
         assert!(text.iter().any(|line| line == tests), "{text:#?}");
     }
 }

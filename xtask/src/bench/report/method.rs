@@ -1,31 +1,33 @@
-//! How each figure is measured.
+//! Description of the measuring method.
 
-/// For the report.
+/// Text for the report.
 pub const TEXT: &str = "\
-- **Rounds.** Each tool goes through all phases in an account of its own, so nothing is left from before; the tools take turns
-  in which is first. Between the tools there is nothing but the same process of the local endpoint (`emulator/`), which a plan
-  has warmed up. It runs on the same machine and takes its share of it. What is written before (configuration, `terraform
-  init`, the workspace) and what an account has before a first deploy (bucket, lock table, zone, role) is not measured.
-- **Phases.** A plan where nothing is; the first deploy; a plan that has to find nothing to do; a deploy after the days that logs
-  are kept were changed in the configuration, for which nobody waits; a destroy. Both tools plan with `-detailed-exitcode`,
-  so a plan that finds something else than it should is a failure. pb-deploy waits for the rollout and healthy targets, Terraform
-  does not.
-- **The stack.** `tests/integration/terraform/main.tf`, and pb-deploy's defaults, with as many workers. pb-deploy's has a little
-  more: a parameter group, so that the queue does not evict, the rules of the default group, a lifecycle policy for images.
+- **Rounds.** Each tool runs all phases in a new account, without leftovers; the tools take turns in being first. Both use
+  the same process of the local endpoint (`emulator/`), after a warm-up plan. It runs on the same machine and takes its
+  share of it. Preparations are not measured: configuration, `terraform init`, the workspace, and the prerequisites of a
+  first deploy (bucket, lock table, zone, role).
+- **Phases.** A plan of an empty account; the first deploy; a plan without changes; a deploy after a change of the log
+  retention in the configuration, for which nothing has to wait; a destroy. Both tools plan with `-detailed-exitcode`, so a
+  plan with an unexpected result is a failure. pb-deploy waits for the rollout and for healthy targets, Terraform does not.
+- **The stack.** `tests/integration/terraform/main.tf`, and pb-deploy's defaults with the same number of workers. pb-deploy
+  manages a little more: a parameter group, so that the queue does not evict, the rules of the default security group, and
+  a lifecycle policy for images.
 - **Wall.** From the start of the process to its end.
-- **Without a call.** Of that, the gaps of a second and more in which no call was under way at the endpoint.
-- **CPU.** User and system time of the process and all its descendants, as the kernel adds it up (`getrusage`); a process
-  that its parent did not wait for is adopted and waited for by what measures (`xtask/src/bench/measure.py`).
-- **Peak memory.** Every 10 ms the resident sets (`VmRSS`) of the process and all its descendants are added up; the peak is the
-  largest sum, or the high-water mark (`VmHWM`) of the largest single process if that is more, so that of a tool that is one
-  process no peak is missed. Pages that processes share count in each of them.
-- **Calls.** From the journal of the endpoint, by account: all of them, those for state and lock too.
-- **Deep.** The most calls of which each came in after the one before it was answered: no chain of calls that need each other is
-  longer, and it is shorter where calls merely came one after the other. It is said only where a call takes its 40 ms.
-- **Where the time goes** of a deploy and a destroy, beside its floor: start and end of the process itself; from its first call to
-  its first change (reading, planning, lock, state); from there to the answer of its last change; and after that (waiting for
-  what was changed last, state, lock). Calls for state and lock are no changes.
-- **Floor.** `xtask/src/bench/lower_bound.rs` has what AWS demands, link by link; durations are those that the endpoint says it uses
-  (`GET /_pb/health`; `emulator/pb_emulator/timings.py`). A call is one latency; a poll is none, since an answer can arrive at the very
-  moment when the state is over. Calls for state and lock and all reads are left out, so nobody can reach 1.000.
+- **Without a call.** The part of the wall time in gaps of at least one second without any call in flight at the endpoint.
+- **CPU.** User and system time of the process and all its descendants, as summed up by the kernel (`getrusage`). The
+  measuring program (`xtask/src/bench/measure.py`) adopts orphans and waits for them.
+- **Peak memory.** Every 10 ms the resident sets (`VmRSS`) of the process and all its descendants are added up. The peak is
+  the largest sum, or the high-water mark (`VmHWM`) of the largest single process if that is more, so that no peak of a
+  tool with one process is missed. Shared pages count once per process.
+- **Calls.** All calls of the account in the endpoint's request log, including those for state and lock.
+- **Sequential calls.** The largest number of calls of which each arrived after the response of the one before. No chain of
+  dependent calls is longer; it may be shorter, because calls can be sequential without depending on each other. Shown
+  only where a call takes 40 ms.
+- **Parts of the time** of a deploy and a destroy, next to the lower bound: start and end of the process; from the first
+  call to the first change (reads, plan, lock, state); from there to the response of the last change; and the rest (waiting
+  for the last changes, state, lock). Calls for state and lock do not count as changes.
+- **Lower bound.** `xtask/src/bench/lower_bound.rs` lists what AWS requires, link by link, and the endpoint reports its
+  timings (`GET /_pb/health`; `emulator/pb_emulator/timings.py`). A call costs one latency, a poll nothing, because its
+  response can arrive at the moment when the wait ends. Calls for state and lock and all reads are left out, so no tool can
+  reach a ratio of 1.000.
 ";

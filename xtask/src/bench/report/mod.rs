@@ -12,33 +12,33 @@ use crate::bench::results::Results;
 use crate::bench::setting::Setting;
 use crate::bench::tool::Tool;
 
-/// All that the report is made of.
+/// Input of the report.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// What was asked for.
+    /// Options of the run.
     pub options: &'a BenchOptions,
-    /// What was measured.
+    /// Measured tools.
     pub tools: &'a [Tool],
-    /// Where.
+    /// Machine of the run.
     pub machine: &'a Machine,
     /// The figures.
     pub results: &'a Results,
 }
 
 impl Report<'_> {
-    /// All of it.
+    /// Returns the whole report.
     pub fn text(&self) -> String {
         let parts = [
             format!("# Benchmarks\n\n{}", self.introduction()),
             format!("## Targets\n\n{}", targets::section(self.results, &self.settings(), self.compares())),
             self.per_setting(phases::section),
-            format!("## How it is measured\n\n{}", method::TEXT.trim_end()),
+            format!("## Method\n\n{}", method::TEXT.trim_end()),
             format!("## Calls by operation\n\n{}", self.per_setting(operations::section)),
         ];
         parts.join("\n\n") + "\n"
     }
 
-    /// What is printed at the end.
+    /// Returns the summary that is printed at the end.
     pub fn summary(&self) -> String {
         let targets = targets::section(self.results, &self.settings(), self.compares());
         [self.per_setting(phases::summary), targets, self.failures()].join("\n\n").trim_end().to_owned()
@@ -48,16 +48,13 @@ impl Report<'_> {
         let Machine { date, hardware, load, versions } = self.machine;
         let versions: Vec<String> = versions.iter().map(|(name, version)| format!("- {name}: {version}")).collect();
         let peer = match (self.compares(), self.tools) {
-            (true, _) => "Both tools make the equivalent stack, in turns, on one and the same endpoint.",
-            (false, [Tool::PbDeploy]) if self.options.only.is_some() => {
-                "Only pb-deploy was measured: nothing is compared."
-            }
-            (false, [Tool::PbDeploy]) => "Terraform is not installed where this was measured: nothing is compared.",
-            _ => "Only Terraform was measured: nothing is compared.",
+            (true, _) => "Both tools deploy the equivalent stack in turns on the same endpoint.",
+            (false, [Tool::PbDeploy]) if self.options.only.is_some() => "Only pb-deploy was measured.",
+            (false, [Tool::PbDeploy]) => "Terraform was not installed on this machine, so only pb-deploy was measured.",
+            _ => "Only Terraform was measured.",
         };
         let text = format!(
-            "Written by `{}`; change nothing here by hand. {peer} Each figure is the median of the rounds, with the smallest \
-             and the largest.\n\n- date: {date}\n- machine: {hardware}\n- load average before: {load}\n{}",
+            "Written by `{}`; do not edit. {peer} Each figure is the median of the rounds, with the minimum and maximum.\n\n- date: {date}\n- machine: {hardware}\n- load average before: {load}\n{}",
             self.options.line,
             versions.join("\n")
         );

@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Formatting of numbers and tables.
 
 use crate::bench::stats::Spread;
 
-/// Three digits that count, no more.
+/// Formats a number with three significant digits.
 pub fn number(value: f64) -> String {
     match value {
         _ if value >= 99.95 => format!("{value:.0}"),
@@ -12,24 +12,24 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A median with the smallest and the largest, where they are others.
+/// Formats a median, with minimum and maximum if they differ.
 pub fn spread(spread: &Spread) -> String {
     let [median, min, max] = [spread.median, spread.min, spread.max].map(number);
     if min == max { median } else { format!("{median} ({min}–{max})") }
 }
 
-/// The same of what is counted.
+/// Formats counts in the same way.
 pub fn count(spread: &Spread) -> String {
     let Spread { median, min, max } = spread;
     if (max - min).abs() < 0.5 { format!("{median:.0}") } else { format!("{median:.0} ({min:.0}–{max:.0})") }
 }
 
-/// How many times as much `more` is.
+/// Formats the ratio of two values.
 pub fn times(more: f64, less: f64) -> String {
     if less > 0.0 { format!("{}×", number(more / less)) } else { "–".to_owned() }
 }
 
-/// A table, whose columns stand below each other; the first row is its head.
+/// Formats a Markdown table with aligned columns; the first row is the header.
 pub fn table(rows: &[Vec<String>]) -> String {
     let Some((head, body)) = rows.split_first() else {
         return String::new();
@@ -44,12 +44,12 @@ pub fn table(rows: &[Vec<String>]) -> String {
     [line(head), format!("|{rule}")].into_iter().chain(body.iter().map(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// A row of a table.
+/// Returns a row of a table.
 pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
-/// A text without what only fills the columns, for tests.
+/// Removes the padding of the columns, for tests.
 #[cfg(test)]
 pub fn without_padding(text: &str) -> String {
     let squeeze = |line: &str| line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");

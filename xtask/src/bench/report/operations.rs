@@ -8,7 +8,7 @@ use crate::bench::results::Results;
 use crate::bench::setting::Setting;
 use crate::bench::tool::Tool;
 
-/// A table for each tool, with the calls of the first round.
+/// Returns a table for each tool with the calls of the first round.
 pub fn section(results: &Results, setting: Setting) -> String {
     let tables: Vec<String> =
         [Tool::PbDeploy, Tool::Terraform].into_iter().filter_map(|tool| of(results, setting, tool)).collect();

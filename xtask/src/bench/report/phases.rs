@@ -1,4 +1,4 @@
-//! What each phase took on one endpoint.
+//! Figures of each phase on one endpoint.
 
 use super::numbers::{count, number, row, spread, table as markdown, times};
 use crate::bench::lower_bound::LowerBound;
@@ -10,28 +10,37 @@ use crate::bench::tool::Tool;
 
 const TOOLS: [Tool; 2] = [Tool::PbDeploy, Tool::Terraform];
 
-/// What the walls of Terraform consist of.
+/// Explanation of Terraform's wall times.
 const FIXED_WAITS: &str = "\
-Terraform's walls of deploy and destroy hold fixed waits of its AWS provider, which it keeps whatever the endpoint says, and
-without delays they are most of the wall: 30 s twice on a load balancer, 30 s on a replication group, 10 s on a VPC and on a
-subnet, 15 s on a DNS record. A ratio of these walls says how long a person waits, and little about how fast either tool
-works: the processor time does that.";
+Terraform's wall times of deploy and destroy include fixed waits of its AWS provider, which do not depend on the endpoint:
+30 s twice on a load balancer, 30 s on a replication group, 10 s on a VPC and on a subnet, 15 s on a DNS record. Without
+delays they are most of the wall time. The ratio of wall times shows how long a user waits, but says little about the speed
+of the tools; compare the processor time for that.";
 
-/// Figures, ratios and floors of one setting.
+/// Returns figures, ratios and lower bounds of one setting.
 pub fn section(results: &Results, setting: Setting) -> String {
     let parts = [table(results, setting), ratios(results, setting), lower_bounds(results, setting)];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     format!("## {}\n\n{}\n\n{}", setting.title(), setting.meaning(), parts.join("\n\n"))
 }
 
-/// The figures alone, for people who see nothing else.
+/// Returns the figures alone, for the terminal.
 pub fn summary(results: &Results, setting: Setting) -> String {
     format!("{}:\n\n{}", setting.title(), table(results, setting))
 }
 
 fn table(results: &Results, setting: Setting) -> String {
-    let head =
-        ["phase", "tool", "rounds", "wall, s", "without a call, s", "CPU, s", "peak memory, MiB", "calls", "deep"];
+    let head = [
+        "phase",
+        "tool",
+        "rounds",
+        "wall, s",
+        "without a call, s",
+        "CPU, s",
+        "peak memory, MiB",
+        "calls",
+        "sequential calls",
+    ];
     let mut rows = vec![row(head)];
     for phase in Phase::ALL {
         for tool in TOOLS {
@@ -51,9 +60,9 @@ fn figures(setting: Setting, phase: Phase, tool: Tool, rounds: usize, measured: 
     names.into_iter().chain(cells).collect()
 }
 
-/// How many times as much Terraform takes; each ratio of walls with what that wall consists of.
+/// Returns how much more Terraform takes. Each ratio of wall times says what Terraform's wall time consists of.
 fn ratios(results: &Results, setting: Setting) -> String {
-    let head = ["phase", "wall", "what Terraform's wall consists of", "CPU", "peak memory", "calls"];
+    let head = ["phase", "wall", "Terraform's wall time", "CPU", "peak memory", "calls"];
     let mut rows = vec![row(head)];
     for phase in Phase::ALL {
         let both = TOOLS.map(|tool| results.summarize(setting, tool, phase));
@@ -67,7 +76,7 @@ fn ratios(results: &Results, setting: Setting) -> String {
     if rows.len() == 1 {
         return String::new();
     }
-    format!("Terraform takes, of what pb-deploy takes:\n\n{}\n\n{FIXED_WAITS}", markdown(&rows))
+    format!("Terraform's figures divided by those of pb-deploy:\n\n{}\n\n{FIXED_WAITS}", markdown(&rows))
 }
 
 fn wall_composition(setting: Setting, phase: Phase, measured: &PhaseSummary) -> String {
@@ -77,7 +86,7 @@ fn wall_composition(setting: Setting, phase: Phase, measured: &PhaseSummary) -> 
             "mostly fixed waits of its provider"
         }
         (Phase::Deploy | Phase::Destroy, Setting::WithoutDelays) => "fixed waits of its provider",
-        (Phase::Deploy | Phase::Destroy, _) => "fixed waits of its provider, and the times of AWS",
+        (Phase::Deploy | Phase::Destroy, _) => "fixed waits of its provider, and waits for AWS",
         _ => "its own work",
     };
     format!("{what}: {} of {} s without a call", number(idle), number(wall))
@@ -90,11 +99,11 @@ fn lower_bounds(results: &Results, setting: Setting) -> String {
     let head = [
         "phase",
         "tool",
-        "floor, s",
+        "lower bound, s",
         "wall, s",
-        "of the floor",
-        "above it, s",
-        "process itself, s",
+        "ratio",
+        "excess, s",
+        "process, s",
         "before the first change, s",
         "changes, s",
         "after the last change, s",
@@ -117,12 +126,12 @@ fn lower_bounds(results: &Results, setting: Setting) -> String {
             .lower_bound(setting, Tool::PbDeploy, phase)
             .map_or_else(String::new, |lower_bound| chain_table(phase, lower_bound))
     });
-    let words = "The floor is the longest chain of what AWS itself demands, with the endpoint's own durations. Terraform's \
-                 deploy does not wait for the tasks, so its floor ends with CreateService or whatever then ends last.";
+    let words = "The lower bound is the critical path of the calls and waits that AWS requires, with the endpoint's timings. \
+                 Terraform's deploy does not wait for the tasks, so its path ends with CreateService or another last link.";
     format!("{words}\n\n{}\n\n{}", markdown(&rows), chains.join("\n\n"))
 }
 
-/// Where the time goes: start and end of the process, and what the endpoint saw of the rest.
+/// Splits the wall time into start and end of the process, and what the endpoint saw of the rest.
 fn time_split(measured: &PhaseSummary, wall: f64) -> [String; 4] {
     match measured.time_split {
         Some(TimeSplit { before, changes, after }) => {
@@ -133,11 +142,15 @@ fn time_split(measured: &PhaseSummary, wall: f64) -> [String; 4] {
 }
 
 fn chain_table(phase: Phase, lower_bound: &LowerBound) -> String {
-    let mut rows = vec![row(["after each other", "s", "because of"])];
+    let mut rows = vec![row(["critical path", "s", "duration of"])];
     for step in &lower_bound.chain {
         let why = step.takes.map_or_else(|| "a call".to_owned(), |name| format!("`{name}`"));
         rows.push(row([step.name, &number(step.seconds), &why]));
     }
-    rows.push(row([&format!("**the floor of a {}**", phase.name()), &format!("**{:.2}**", lower_bound.seconds()), ""]));
+    rows.push(row([
+        &format!("**lower bound of a {}**", phase.name()),
+        &format!("**{:.2}**", lower_bound.seconds()),
+        "",
+    ]));
     markdown(&rows)
 }

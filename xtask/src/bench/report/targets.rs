@@ -1,4 +1,4 @@
-//! What is to be reached, and what was.
+//! Performance targets and the results.
 
 use super::numbers::{number, row, table};
 use crate::bench::phase::Phase;
@@ -6,10 +6,10 @@ use crate::bench::results::{PhaseSummary, Results};
 use crate::bench::setting::Setting;
 use crate::bench::tool::Tool;
 
-/// Most memory that pb-deploy may take, in MiB.
+/// Memory limit of pb-deploy, in MiB.
 const PEAK_MAX: f64 = 50.0;
 
-/// A target.
+/// A performance target with its result.
 #[derive(Debug)]
 struct Target {
     name: String,
@@ -17,22 +17,22 @@ struct Target {
     measured: Measurement,
 }
 
-/// What was found.
+/// Result of a target.
 #[derive(Debug, PartialEq)]
 enum Measurement {
-    /// A figure, and whether it is good enough.
+    /// A figure, and whether it meets the target.
     Value(String, bool),
-    /// Nothing, and why.
+    /// No figure, and the reason.
     Missing(&'static str),
 }
 
-/// The targets beside what was reached.
+/// Returns the table of targets and results.
 pub fn section(results: &Results, settings: &[Setting], compares: bool) -> String {
-    let mut rows = vec![row(["target", "wanted", "measured", ""])];
+    let mut rows = vec![row(["target", "goal", "measured", ""])];
     for Target { name, goal, measured } in targets(results, settings, compares) {
         let (figure, word) = match measured {
-            Measurement::Value(figure, true) => (figure, "reached"),
-            Measurement::Value(figure, false) => (figure, "**not reached**"),
+            Measurement::Value(figure, true) => (figure, "met"),
+            Measurement::Value(figure, false) => (figure, "**missed**"),
             Measurement::Missing(why) => ("–".to_owned(), why),
         };
         rows.push(row([&name, &goal, &figure, word]));
@@ -63,7 +63,7 @@ fn targets(results: &Results, settings: &[Setting], compares: bool) -> Vec<Targe
     all
 }
 
-/// Terraform's figure over ours, where no delay is in either.
+/// Returns a target for Terraform's figure divided by that of pb-deploy, on the endpoint without delays.
 fn ratio(
     results: &Results,
     phase: Phase,
@@ -101,7 +101,7 @@ fn ratio_to_lower_bound(results: &Results, setting: Setting, phase: Phase) -> Ta
         _ => Measurement::Missing("not measured"),
     };
     let name = format!("{}: wall ({})", phase.name(), setting.name());
-    Target { name, goal: format!("at most {most:.2} of the floor"), measured }
+    Target { name, goal: format!("at most {most:.2} of the lower bound"), measured }
 }
 
 fn peak(results: &Results) -> Target {
@@ -130,29 +130,21 @@ mod tests {
         fixtures::add(&mut results, (Setting::WithoutDelays, Tool::PbDeploy, PLAN), 0.2, 0.1, 40, 20);
         fixtures::add(&mut results, (Setting::WithoutDelays, Tool::Terraform, PLAN), 7.0, 9.0, 800, 40);
         let text = lines(&results, true);
+        assert!(text.iter().any(|line| line.contains("wall (a)") && line.ends_with("35.0 (7.00 to 0.200) | met |")));
         assert!(
-            text.iter().any(|line| line.contains("wall (a)") && line.ends_with("35.0 (7.00 to 0.200) | reached |"))
+            text.iter().any(|line| line.contains("CPU (a)") && line.ends_with("90.0 (9.00 to 0.100) | **missed** |"))
         );
-        assert!(
-            text.iter()
-                .any(|line| line.contains("CPU (a)") && line.ends_with("90.0 (9.00 to 0.100) | **not reached** |"))
-        );
-        assert!(text.iter().any(|line| line.contains("memory (a)") && line.ends_with(" reached |")), "{text:#?}");
-        assert!(
-            text.iter().any(|line| line.contains("calls (a)") && line.ends_with("2.00 (40.0 to 20.0) | reached |"))
-        );
+        assert!(text.iter().any(|line| line.contains("memory (a)") && line.ends_with(" met |")), "{text:#?}");
+        assert!(text.iter().any(|line| line.contains("calls (a)") && line.ends_with("2.00 (40.0 to 20.0) | met |")));
         assert!(text.iter().any(|line| line.starts_with("| deploy: CPU") && line.ends_with("– | not measured |")));
         fixtures::add(&mut results, (Setting::Scaled, Tool::PbDeploy, PLAN), 0.2, 0.1, 51, 20);
-        assert!(
-            lines(&results, true).iter().any(|line| line.ends_with("51.00 MiB | **not reached** |")),
-            "of any setting"
-        );
+        assert!(lines(&results, true).iter().any(|line| line.ends_with("51.00 MiB | **missed** |")), "of any setting");
     }
 
     #[test]
     fn deploy_is_compared_with_its_lower_bound() {
         let lower_bounds = || LowerBounds::of(Setting::Scaled, &fixtures::timings()).unwrap();
-        for (factor, word) in [(1.049, " reached |"), (1.051, "**not reached** |")] {
+        for (factor, word) in [(1.049, " met |"), (1.051, "**missed** |")] {
             let mut results = Results::default();
             results.add_lower_bounds(lower_bounds());
             let lower_bound = results.lower_bound(Setting::Scaled, Tool::PbDeploy, Phase::Deploy).unwrap().seconds();
@@ -178,6 +170,6 @@ mod tests {
         fixtures::add(&mut results, (Setting::WithoutDelays, Tool::PbDeploy, PLAN), 0.2, 0.1, 40, 20);
         let text = lines(&results, false);
         assert_eq!(text.iter().filter(|line| line.ends_with("– | not compared |")).count(), 6, "{text:#?}");
-        assert!(text.iter().any(|line| line.ends_with("40.00 MiB | reached |")));
+        assert!(text.iter().any(|line| line.ends_with("40.00 MiB | met |")));
     }
 }

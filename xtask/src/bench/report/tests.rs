@@ -64,7 +64,7 @@ fn report_of_one_tool_says_so() {
     let mut results = Results::default();
     fixtures::add(&mut results, (Setting::WithoutDelays, Tool::PbDeploy, Phase::Deploy), 2.0, 0.1, 32, 20);
     let text = report("--setting a", &[Tool::PbDeploy], &results);
-    assert!(text.contains("Terraform is not installed"), "{text}");
+    assert!(text.contains("Terraform was not installed"), "{text}");
     assert!(!text.contains('×'), "{text}");
     assert!(report("--setting a --only ours", &[Tool::PbDeploy], &results).contains("Only pb-deploy was measured"));
 }
